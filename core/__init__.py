@@ -1,0 +1,1 @@
+"""What every module leans on; knows no module."""

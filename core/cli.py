@@ -1,0 +1,81 @@
+"""What every command line of ours shares: output for people and machines, errors, exit codes.
+
+Exit 0: done. 1: refused or failed. 2: wrong usage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import wraps
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from core.errors import WaystationError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+def make_app(name: str, help_text: str) -> typer.Typer:
+    """A typer app with our habits: no completion commands, no pretty tracebacks."""
+    return typer.Typer(
+        name=name,
+        help=help_text,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+
+
+def command(run: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """Make an async function a command: run it, and turn our errors into one line and exit code 1."""
+
+    @wraps(run)
+    def outer(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return asyncio.run(run(*args, **kwargs))
+        except WaystationError as error:
+            fail(error)
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+
+    return outer
+
+
+def fail(error: WaystationError) -> None:
+    """Print the error for people on stderr and leave with exit code 1."""
+    print(f"{error.code}: {error.detail}", file=sys.stderr)
+    raise typer.Exit(1)
+
+
+def print_json(value: object) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
+    sys.stdout.flush()
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str = "nothing") -> None:
+    """A table for people; `empty` when there is no row."""
+    if not rows:
+        print(f"({empty})")
+        return
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+    Console().print(table)
+
+
+def print_fields(fields: Mapping[str, object]) -> None:
+    """One `name: value` line each."""
+    width = max((len(name) for name in fields), default=0)
+    for name, value in fields.items():
+        print(f"{name + ':':<{width + 1}} {value}")

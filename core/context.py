@@ -1,0 +1,46 @@
+"""What a caller chooses for one run; the graph's context schema. JSON only: Studio shows it as a form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from langgraph.runtime import Runtime
+
+from core.access import Principal
+
+Approval = Literal["ask", "auto", "deny"]
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """Run-scoped settings. Over HTTP, user and groups come from authentication, never from the body.
+
+    Args:
+        user: Who asks.
+        groups: Their groups.
+        model: Display name of a model; empty for the default.
+        sources: Names of sources to search; None for all that the user may use.
+        tools: Names of servers or of single tools; None for all that the user may use.
+        temperature: 0 to 2; None for the model's own.
+        max_steps: Model calls in this turn; None for the limit in the settings.
+        approval: For tools that need a person's word: ask, allow all, or refuse all.
+    """
+
+    user: str = "local"
+    groups: list[str] = field(default_factory=list)
+    model: str = ""
+    sources: list[str] | None = None
+    tools: list[str] | None = None
+    temperature: float | None = None
+    max_steps: int | None = None
+    approval: Approval = "ask"
+
+    @property
+    def principal(self) -> Principal:
+        return Principal(self.user, frozenset(self.groups))
+
+
+def context_of(runtime: Runtime[RunContext]) -> RunContext:
+    """The run's context; defaults where the caller gave none (Studio may)."""
+    return runtime.context or RunContext()

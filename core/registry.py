@@ -1,0 +1,114 @@
+"""The modules of this service: what each declares, found under `nodes/` and in an entry-point group.
+
+A module is a folder with a `module.py` that has a `MODULE`. Nothing here knows
+one by name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any
+
+import typer
+from dishka import AsyncContainer, Provider
+
+from core.errors import ConfigInvalid
+from core.health import Health
+from core.settings import ConfigFile, Section
+
+ENTRY_POINTS = "waystation.modules"
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """What a module declares.
+
+    Args:
+        name: Its folder and its name in commands and reports.
+        needs: Modules that start before it.
+        provider: Builds and returns its dishka provider (APP scope).
+        check: Its health, asked of the container that holds its services.
+        cli: Its typer app, also under `waystation <command>`.
+        command: The word for `waystation <command>`.
+        start: What it does once at start; a module without one only opens when first used.
+        required: Without it no turn works.
+    """
+
+    name: str
+    summary: str
+    version: str
+    command: str
+    cli: typer.Typer
+    provider: Callable[[], Provider]
+    check: Callable[[AsyncContainer], Awaitable[Health]]
+    sections: tuple[Section, ...] = ()
+    files: tuple[ConfigFile, ...] = ()
+    needs: tuple[str, ...] = ()
+    start: Callable[[AsyncContainer], Awaitable[None]] | None = None
+    required: bool = True
+    metrics: tuple[str, ...] = field(default=())
+
+
+def discover(package: str = "nodes") -> list[Module]:
+    """Every module of `package` and of the entry points, dependencies first.
+
+    Raises:
+        ConfigInvalid: Two modules share a name, one needs what is not there, or they need each other.
+    """
+    found = [*_in_package(package), *_in_entry_points()]
+    by_name: dict[str, Module] = {}
+    for module in found:
+        if module.name in by_name:
+            raise ConfigInvalid(f"two modules are called '{module.name}'; rename or remove one")
+        by_name[module.name] = module
+    return _ordered(by_name)
+
+
+def _in_package(package: str) -> list[Module]:
+    root = importlib.import_module(package)
+    names = sorted(info.name for info in pkgutil.iter_modules(root.__path__) if info.ispkg)
+    return [_module(f"{package}.{name}.module") for name in names]
+
+
+def _module(path: str) -> Module:
+    declared: Any = importlib.import_module(path).MODULE
+    if not isinstance(declared, Module):
+        raise ConfigInvalid(f"{path}.MODULE is not a core.registry.Module")
+    return declared
+
+
+def _in_entry_points() -> list[Module]:
+    found = []
+    for point in entry_points(group=ENTRY_POINTS):
+        declared = point.load()
+        if not isinstance(declared, Module):
+            raise ConfigInvalid(f"entry point '{point.name}' is not a core.registry.Module")
+        found.append(declared)
+    return found
+
+
+def _ordered(modules: dict[str, Module]) -> list[Module]:
+    done: list[Module] = []
+    waiting = dict(modules)
+    while waiting:
+        ready = [m for m in waiting.values() if not any(n in waiting for n in m.needs)]
+        for module in ready:
+            missing = [n for n in module.needs if n not in modules]
+            if missing:
+                raise ConfigInvalid(f"module '{module.name}' needs '{missing[0]}', which is not there")
+            done.append(waiting.pop(module.name))
+        if not ready:
+            raise ConfigInvalid(f"modules need each other in a circle: {', '.join(sorted(waiting))}")
+    return done
+
+
+def sections_of(modules: Sequence[Module]) -> list[Section]:
+    return [section for module in modules for section in module.sections]
+
+
+def files_of(modules: Sequence[Module]) -> list[ConfigFile]:
+    return [file for module in modules for file in module.files]
