@@ -6,10 +6,11 @@ Exit 0: done. 1: refused or failed. 2: wrong usage.
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import wraps
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
 
 import orjson
 import typer
@@ -51,15 +52,20 @@ def command(run: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
     return outer
 
 
-def fail(error: WaystationError) -> None:
-    """Print the error for people on stderr and leave with exit code 1."""
-    print(f"{error.code}: {error.detail}", file=sys.stderr)
+def fail(error: WaystationError) -> NoReturn:
+    """Print the error for people on stderr, each finding on its line, and leave with exit code 1."""
+    for line in error.detail.splitlines():
+        print(f"{error.code}: {line}", file=sys.stderr)
     raise typer.Exit(1)
 
 
 def print_json(value: object) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode()
+    except TypeError:  # numbers beyond 64 bits, keys that are no text
+        text = json.dumps(value, indent=2, default=str)
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 

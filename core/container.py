@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from dishka import AsyncContainer, Provider, Scope, make_async_container
-from dishka.exceptions import DishkaError
+from dishka.exception_base import DishkaError
+from dishka.exceptions import CycleDependenciesError, NoFactoryError
 
 from core.errors import ConfigInvalid
 from core.registry import Module, files_of, sections_of
 from core.settings import Book, Context, Places, read_book
 
 
-def build_container(
-    modules: Sequence[Module], book: Book, *others: Provider
-) -> AsyncContainer:
+def build_container(modules: Sequence[Module], book: Book, *others: Provider) -> AsyncContainer:
     """The container of `modules`; later providers override earlier ones.
 
     Raises:
@@ -26,12 +26,31 @@ def build_container(
     try:
         return make_async_container(root, *(m.provider() for m in modules), *others)
     except DishkaError as error:
-        raise ConfigInvalid(f"the services do not fit together: {error}") from error
+        raise ConfigInvalid(f"the services do not fit together: {_reason(error)}") from error
+
+
+def _reason(error: DishkaError) -> str:
+    """Who needs what, in one sentence."""
+    if isinstance(error, NoFactoryError):
+        needed = _name(error.requested.type_hint)
+        by = (
+            f"{_name(error.path[-1].provides.type_hint)} needs {needed}"
+            if error.path
+            else f"{needed} is asked for"
+        )
+        return f"{by}, and no module provides it"
+    if isinstance(error, CycleDependenciesError):
+        return "they need each other in a circle: " + ", ".join(
+            _name(f.provides.type_hint) for f in error.path
+        )
+    return " ".join(str(error).split())
+
+
+def _name(hint: Any) -> str:
+    return str(getattr(hint, "__name__", hint))
 
 
 def open_module(module: Module, context: Context | None = None, *others: Provider) -> AsyncContainer:
     """A container with this module alone, for its own command line and tests."""
-    book = read_book(
-        sections_of([module]), files_of([module]), context or Context.current(), partial=True
-    )
+    book = read_book(sections_of([module]), files_of([module]), context or Context.current(), partial=True)
     return build_container([module], book, *others)

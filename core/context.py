@@ -43,4 +43,5 @@ class RunContext:
 
 def context_of(runtime: Runtime[RunContext]) -> RunContext:
     """The run's context; defaults where the caller gave none (Studio may)."""
-    return runtime.context or RunContext()
+    found: RunContext | None = runtime.context
+    return found or RunContext()

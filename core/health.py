@@ -62,11 +62,22 @@ class HealthBoard:
     Args:
         checks: One async check per module name.
         required: Names without which no turn works; readiness asks only these.
+        deadline: Seconds that one check may take.
+        fresh: Seconds for which an answer is given again without asking.
     """
 
-    def __init__(self, checks: Mapping[str, Check], *, required: frozenset[str]) -> None:
+    def __init__(
+        self,
+        checks: Mapping[str, Check],
+        *,
+        required: frozenset[str],
+        deadline: float = DEADLINE_SECONDS,
+        fresh: float = CACHE_SECONDS,
+    ) -> None:
         self._checks = dict(checks)
         self._required = required
+        self._deadline = deadline
+        self._fresh = fresh
         self._last: dict[str, Health] = {}
         self._taken = float("-inf")
         self._lock = asyncio.Lock()
@@ -74,7 +85,7 @@ class HealthBoard:
     async def report(self) -> dict[str, Health]:
         """Health of each module, at most five seconds old."""
         async with self._lock:
-            if time.monotonic() - self._taken > CACHE_SECONDS:
+            if time.monotonic() - self._taken > self._fresh:
                 found = await asyncio.gather(*(self._one(name) for name in self._checks))
                 self._last = dict(zip(self._checks, found, strict=True))
                 self._taken = time.monotonic()
@@ -87,12 +98,13 @@ class HealthBoard:
 
     async def _one(self, name: str) -> Health:
         try:
-            async with asyncio.timeout(DEADLINE_SECONDS):
+            async with asyncio.timeout(self._deadline) as deadline:
                 now = await self._checks[name]()
-        except TimeoutError:
-            now = failed(f"no answer within {DEADLINE_SECONDS:g} s")
-        except Exception as error:  # an unforeseen fault in a check is itself a finding
-            now = failed(f"the check failed: {type(error).__name__}")
+        except Exception as error:  # noqa: BLE001 - an unforeseen fault in a check is itself a finding
+            if deadline.expired():
+                now = failed(f"no answer within {self._deadline:g} s")
+            else:
+                now = failed(f"the check failed: {type(error).__name__}")
         before = self._last.get(name)
         if before is not None and before.state is now.state:
             return replace(now, since=before.since)

@@ -11,6 +11,7 @@ import pkgutil
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -65,30 +66,44 @@ def discover(package: str = "nodes") -> list[Module]:
         if module.name in by_name:
             raise ConfigInvalid(f"two modules are called '{module.name}'; rename or remove one")
         by_name[module.name] = module
+    _declared_once("section", [(section.name, m.name) for m in found for section in m.sections])
+    _declared_once("file kind", [(file.kind, m.name) for m in found for file in m.files])
+    _declared_once("command", [(m.command, m.name) for m in found])
     return _ordered(by_name)
+
+
+def _declared_once(what: str, declared: Sequence[tuple[str, str]]) -> None:
+    owners: dict[str, str] = {}
+    for name, owner in declared:
+        if name in owners:
+            raise ConfigInvalid(f"the {what} '{name}' is declared by '{owners[name]}' and by '{owner}'")
+        owners[name] = owner
 
 
 def _in_package(package: str) -> list[Module]:
     root = importlib.import_module(package)
     names = sorted(info.name for info in pkgutil.iter_modules(root.__path__) if info.ispkg)
-    return [_module(f"{package}.{name}.module") for name in names]
+    declaring = [n for n in names if any((Path(p) / n / "module.py").is_file() for p in root.__path__)]
+    return [_module(f"{package}.{name}.module") for name in declaring]
 
 
 def _module(path: str) -> Module:
-    declared: Any = importlib.import_module(path).MODULE
-    if not isinstance(declared, Module):
-        raise ConfigInvalid(f"{path}.MODULE is not a core.registry.Module")
-    return declared
+    return _loaded(f"{path}.MODULE", lambda: importlib.import_module(path).MODULE)
 
 
 def _in_entry_points() -> list[Module]:
-    found = []
-    for point in entry_points(group=ENTRY_POINTS):
-        declared = point.load()
-        if not isinstance(declared, Module):
-            raise ConfigInvalid(f"entry point '{point.name}' is not a core.registry.Module")
-        found.append(declared)
-    return found
+    return [_loaded(f"entry point '{p.name}'", p.load) for p in entry_points(group=ENTRY_POINTS)]
+
+
+def _loaded(what: str, load: Callable[[], Any]) -> Module:
+    try:
+        declared = load()
+    except (ImportError, AttributeError) as error:
+        reason = str(error).split(" (")[0]  # Python adds the path of the file in brackets
+        raise ConfigInvalid(f"{what} cannot be loaded: {reason}") from error
+    if not isinstance(declared, Module):
+        raise ConfigInvalid(f"{what} is not a core.registry.Module")
+    return declared
 
 
 def _ordered(modules: dict[str, Module]) -> list[Module]:

@@ -5,7 +5,7 @@ from core.settings.declare import ConfigFile, Section, Strict
 from core.settings.document import Document, read_document
 from core.settings.loader import Context, load_file, load_sections
 from core.settings.places import Places
-from core.settings.problems import ConfigErrors, ConfigProblem, nearest
+from core.settings.problems import ConfigErrors, ConfigProblem, masked, nearest
 
 __all__ = [
     "Book",
@@ -20,6 +20,7 @@ __all__ = [
     "inspect_book",
     "load_file",
     "load_sections",
+    "masked",
     "nearest",
     "read_book",
     "read_document",

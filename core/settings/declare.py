@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
+
+Finding = tuple[tuple[str | int, ...], str, str]
+
+
+class Listing(Protocol):
+    """Things of one kind by name."""
+
+    def entries(self) -> Mapping[str, Any]: ...
+
+    def default(self) -> str: ...
 
 
 class Strict(BaseModel):
@@ -30,8 +42,16 @@ class ConfigFile:
         names: Names under which it may stand; the first that exists is read.
         model: Validates the whole parsed file. Its validators find
             `base` (the file's folder) in the validation context.
+        review: What only this machine can tell of a valid file, a command that
+            is not installed, say: (key path, message, remedy) each. Asked by
+            `config validate`; a start does not wait for it.
+        listing: Given the whole `Book`, what this service has of the kind, the
+            built-in ones included. May raise ConfigInvalid where files and
+            sections contradict each other.
     """
 
     kind: str
     names: tuple[str, ...]
     model: type[BaseModel]
+    review: Callable[[Any], Iterable[Finding]] | None = None
+    listing: Callable[[Any], Listing] | None = None

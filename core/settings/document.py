@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-import yaml
+from core.settings.problems import ConfigErrors, ConfigProblem, KeyPath, printable
+from core.settings.tree import MAX_DEPTH, Fault, checked, read_tree
 
-from core.settings.problems import ConfigErrors, ConfigProblem
-
-Path_ = tuple[str | int, ...]
+MAX_BYTES = 1_048_576
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,96 +22,117 @@ class Document:
     file: str
     path: Path | None
     data: Any
-    lines: dict[Path_, int] = field(default_factory=dict)
+    lines: dict[KeyPath, int] = field(default_factory=dict)
 
     def line(self, key: Sequence[str | int]) -> int | None:
         """Line of the deepest part of `key` that stands in the file.
 
         A leading wrapper that a model adds to a flat file is skipped.
         """
-        for candidate in (tuple(key), tuple(key[1:])):
-            while candidate:
-                if candidate in self.lines:
-                    return self.lines[candidate]
-                candidate = candidate[:-1]
+        for start in (tuple(key), tuple(key[1:])):
+            for length in range(len(start), 0, -1):
+                if start[:length] in self.lines:
+                    return self.lines[start[:length]]
         return None
+
+    def place(self, key: Sequence[str | int]) -> tuple[str, int | None]:
+        """File name and line, for a problem at `key`."""
+        return self.file, self.line(key)
+
+    def written(self, key: Sequence[str | int]) -> Any:
+        """What stands at `key`, variables not yet replaced; None when nothing does."""
+        return at(self.data, key)
+
+
+def at(data: Any, key: Sequence[str | int]) -> Any:
+    """The value at a key path of nested mappings and lists, or None."""
+    for part in key:
+        if not has(data, part):
+            return None
+        data = data[part]
+    return data
+
+
+def has(data: Any, part: str | int) -> bool:
+    """True when `part` is a key or an index of `data`."""
+    if isinstance(data, dict):
+        return part in data
+    return isinstance(data, (list, tuple)) and isinstance(part, int) and 0 <= part < len(data)
 
 
 def read_document(path: Path) -> Document:
-    """Parse a .json, .yaml or .yml file.
+    """Parse a .json, .yaml or .yml file whose top level is a mapping; an empty file is an empty one.
 
     Raises:
-        ConfigErrors: It cannot be read, is not UTF-8, or has a syntax error.
+        ConfigErrors: It cannot be read, is not UTF-8, has a syntax error or another top level.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigErrors([ConfigProblem(path.name, f"cannot be read: {reason}")]) from error
-    if path.suffix == ".json":
-        return _json(path, text)
-    return _yaml(path, text)
+        text = _text(path)
+        data, lines = _json(text) if path.suffix.lower() == ".json" else read_tree(text)
+        return Document(path.name, path, _mapping(data), lines)
+    except Fault as fault:
+        raise ConfigErrors([ConfigProblem(path.name, fault.message, line=fault.line)]) from fault
 
 
-def _json(path: Path, text: str) -> Document:
+def _mapping(data: Any) -> dict[str, Any]:
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        kind = "a list" if isinstance(data, list) else "a single value"
+        raise Fault(f"must be a mapping of keys to values at the top, not {kind}", 1)
+    return data
+
+
+def _text(path: Path) -> str:
     try:
-        data = json.loads(text or "{}", object_pairs_hook=_no_doubles)
+        if not path.is_file():  # a folder, a pipe that would never answer, a link to nothing
+            raise Fault("cannot be read: it is not a file")
+        if os.path.getsize(path) > MAX_BYTES:
+            raise Fault(f"is larger than {MAX_BYTES} bytes")
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise Fault("is not UTF-8 text; save it as UTF-8", line) from error
+    except OSError as error:
+        raise Fault(f"cannot be read: {error.strerror}") from error
+
+
+def _json(text: str) -> tuple[Any, dict[KeyPath, int]]:
+    if not text.strip():
+        return {}, {}
+    try:
+        data = json.loads(text, object_pairs_hook=_no_doubles, parse_constant=_no_constant)
+        checked(data)
     except json.JSONDecodeError as error:
-        problem = ConfigProblem(
-            path.name, f"is not valid JSON: {error.msg} at column {error.colno}", line=error.lineno
-        )
-        raise ConfigErrors([problem]) from error
-    except _DoubleKey as error:
-        raise ConfigErrors([ConfigProblem(path.name, f"has the key '{error}' twice")]) from error
+        raise Fault(f"is not valid JSON: {error.msg} at column {error.colno}", error.lineno) from error
+    except Fault as fault:
+        _lines_of(text, strict=True)  # the same fault, with its line, where YAML can read the text
+        raise fault from None
+    except RecursionError as error:
+        raise Fault(f"is nested deeper than {MAX_DEPTH} levels") from error
+    except ValueError as error:
+        raise Fault("has a number that is too long to read") from error
+    return data, _lines_of(text)
+
+
+def _lines_of(text: str, *, strict: bool = False) -> dict[KeyPath, int]:
+    """JSON is nearly YAML, whose parser knows lines; where it is not, errors name the key alone."""
     try:
-        lines = _lines(yaml.compose(text.replace("\t", " "), Loader=yaml.SafeLoader))
-    except yaml.YAMLError:
-        lines = {}  # JSON that YAML cannot read: errors name the key without a line
-    return Document(path.name, path, data, lines)
-
-
-def _yaml(path: Path, text: str) -> Document:
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        lines = _lines(node)
-        data = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        problem = ConfigProblem(path.name, f"is not valid YAML: {error.problem}", line=line)
-        raise ConfigErrors([problem]) from error
-    except yaml.YAMLError as error:
-        raise ConfigErrors([ConfigProblem(path.name, f"is not valid YAML: {error}")]) from error
-    return Document(path.name, path, data if data is not None else {}, lines)
-
-
-class _DoubleKey(ValueError):
-    pass
+        return read_tree(text.replace("\t", " "))[1]
+    except Fault as fault:
+        if strict and "not valid YAML" not in fault.message:
+            raise
+        return {}
 
 
 def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise _DoubleKey(key)
+            raise Fault(f"has the key '{printable(key)}' twice")
         found[key] = value
     return found
 
 
-def _lines(node: yaml.Node | None, prefix: Path_ = ()) -> dict[Path_, int]:
-    if isinstance(node, yaml.MappingNode):
-        found: dict[Path_, int] = {}
-        for key, value in node.value:
-            here = (*prefix, str(key.value))
-            if here in found:
-                mark = key.start_mark
-                raise yaml.MarkedYAMLError(problem=f"the key '{key.value}' stands twice", problem_mark=mark)
-            found[here] = key.start_mark.line + 1
-            found |= _lines(value, here)
-        return found
-    if isinstance(node, yaml.SequenceNode):
-        found = {}
-        for index, value in enumerate(node.value):
-            found[(*prefix, index)] = value.start_mark.line + 1
-            found |= _lines(value, (*prefix, index))
-        return found
-    return {}
+def _no_constant(name: str) -> NoReturn:
+    raise Fault(f"is not valid JSON: {name} is not a JSON number")

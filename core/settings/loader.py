@@ -5,23 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ValidationError, create_model
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
-from pydantic_settings.sources import InitSettingsSource
+from pydantic import BaseModel, ValidationError
 
 from core.settings.declare import ConfigFile, Section
 from core.settings.document import Document, read_document
-from core.settings.explain import explain
+from core.settings.environment import read_environment
+from core.settings.explain import Subject, explain
 from core.settings.interpolate import interpolate
+from core.settings.layers import Layers
 from core.settings.places import Places
-from core.settings.problems import ConfigErrors, ConfigProblem, nearest
+from core.settings.problems import ConfigErrors, ConfigProblem, KeyPath, dotted, nearest, printable
 
 MAIN_FILE = "waystation.yaml"
-ENV_PREFIX = "WAYSTATION_"
-
-M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,146 +37,130 @@ class Context:
 
 def load_file(
     declared: ConfigFile, context: Context
-) -> tuple[BaseModel, list[ConfigProblem], Document | None]:
-    """Read one declared file; a file that does not exist gives the model's defaults.
+) -> tuple[BaseModel | None, list[ConfigProblem], Document | None]:
+    """Read one declared file; a file that does not exist is read as an empty one.
 
     Returns:
-        The validated model (its defaults when there are problems), what is
-        wrong, and the document that was read.
+        The validated model (None when there are problems), what is wrong, and
+        the document that was read.
     """
-    found = [context.places.config_dir / name for name in declared.names]
-    existing = [path for path in found if path.is_file()]
-    if not existing:
-        return declared.model(), [], None
+    path = _existing(context.places.config_dir, declared.names)
+    if path is None:
+        empty = Document(declared.names[0], context.places.config_dir / declared.names[0], {})
+        value, problems = _validate(declared.model, empty, context.environ)
+        return value, problems, None
     try:
-        document = read_document(existing[0])
+        document = read_document(path)
     except ConfigErrors as error:
-        return declared.model(), list(error.problems), None
+        return None, list(error.problems), None
     value, problems = _validate(declared.model, document, context.environ)
     return value, problems, document
 
 
+def _existing(folder: Path, names: Sequence[str]) -> Path | None:
+    """The first that stands there, be it a folder or a broken link: those are told, not passed over."""
+    return next((folder / name for name in names if os.path.lexists(folder / name)), None)
+
+
 def _validate(
-    model: type[M], document: Document, environ: Mapping[str, str]
-) -> tuple[M, list[ConfigProblem]]:
+    model: type[BaseModel], document: Document, environ: Mapping[str, str]
+) -> tuple[BaseModel | None, list[ConfigProblem]]:
     data, missing = interpolate(document.data, environ)
-    problems = [_unset(document, key, name) for key, name in missing]
+    unset = _unset(document, missing)
     base = document.path.parent if document.path else None
     try:
         value = model.model_validate(data, context={"base": base})
     except ValidationError as error:
-        return model(), problems + explain(error, model, document)
-    return value, problems
+        return None, _once(unset, explain(error, Subject(model, data, document)))
+    return (None if unset else value), unset
 
 
-def _unset(document: Document, key: tuple[str | int, ...], name: str) -> ConfigProblem:
-    return ConfigProblem(
-        file=document.file,
-        line=document.line(key),
-        key=".".join(map(str, key)),
-        message=f"the environment variable {name} is not set",
-        remedy=f"set it, or write ${{{name}:-default}}",
-    )
+def _unset(document: Document, missing: Sequence[tuple[KeyPath, str]]) -> list[ConfigProblem]:
+    return [
+        ConfigProblem(
+            file=document.file,
+            line=document.line(key),
+            key=dotted(key),
+            message=f"the environment variable {name} is not set",
+            remedy=f"set it, or write ${{{name}:-default}}",
+        )
+        for key, name in missing
+    ]
+
+
+def _once(first: list[ConfigProblem], then: list[ConfigProblem]) -> list[ConfigProblem]:
+    """Without what follows from a problem already told of the same key."""
+    told = {problem.key for problem in first}
+    return first + [problem for problem in then if problem.key not in told]
 
 
 def load_sections(
     sections: Sequence[Section], context: Context, *, partial: bool = False
-) -> tuple[dict[str, BaseModel], list[ConfigProblem], Document | None]:
+) -> tuple[dict[str, BaseModel], list[ConfigProblem], Layers]:
     """Read waystation.yaml, then the environment, then keyword overrides; the last one wins.
 
     Args:
         sections: What is known. A module that runs alone knows only its own.
+        context: Folders, environment and overrides.
         partial: Leave out keys of sections that are not declared instead of
             reporting them (for a module that runs alone).
+
+    Returns:
+        The validated sections by name (one with problems is missing), what is
+        wrong, and the layers that the values came from.
     """
-    path = context.places.config_dir / MAIN_FILE
-    problems: list[ConfigProblem] = []
-    document = None
-    if path.is_file():
-        try:
-            document = read_document(path)
-        except ConfigErrors as error:
-            return {s.name: s.model() for s in sections}, list(error.problems), None
     known = {section.name for section in sections}
-    data, found = _file_values(document, context.environ, known, partial=partial)
-    problems += found
+    path = _existing(context.places.config_dir, [MAIN_FILE])
+    try:
+        document = read_document(path) if path else None
+    except ConfigErrors as error:
+        return {}, list(error.problems), Layers()
+    file, problems = _file_layer(document, context.environ, known)
+    environment, strange = read_environment(context.environ, sections, partial=partial)
+    overrides = {name: value for name, value in context.overrides.items() if name in known}
+    layers = Layers(document, file, environment, overrides)
+    problems += strange + layers.shape_problems()
     if not partial:
-        problems += _unknown_variables(context.environ, known)
-    values, more = _merge(sections, data, context, document)
-    return values, problems + more, document
+        problems += _unknown_sections(document, context.overrides, known)
+    values, found = _sections(sections, layers)
+    return values, _once(problems, found), layers
 
 
-def _file_values(
-    document: Document | None, environ: Mapping[str, str], known: set[str], *, partial: bool
+def _file_layer(
+    document: Document | None, environ: Mapping[str, str], known: set[str]
 ) -> tuple[dict[str, Any], list[ConfigProblem]]:
     if document is None:
         return {}, []
-    if not isinstance(document.data, dict):
-        return {}, [ConfigProblem(document.file, "must be a mapping of sections", line=1)]
-    raw = {k: v for k, v in document.data.items() if k in known}
+    # A section with nothing under it, all commented out, is an empty one.
+    raw = {name: value for name, value in document.data.items() if name in known and value is not None}
     data, missing = interpolate(raw, environ)
-    problems = [_unset(document, key, name) for key, name in missing]
-    if not partial:
-        problems += [_unknown_section(document, str(k), known) for k in document.data if k not in known]
-    return {k: v for k, v in data.items() if v is not None}, problems
+    return data, _unset(document, missing)
 
 
-def _unknown_section(document: Document, name: str, known: set[str]) -> ConfigProblem:
-    near = nearest(name, sorted(known))
-    remedy = f"did you mean '{near}'?" if near else f"known sections: {', '.join(sorted(known))}"
-    return ConfigProblem(document.file, "unknown section", name, document.line((name,)), None, remedy)
-
-
-def _unknown_variables(environ: Mapping[str, str], known: set[str]) -> list[ConfigProblem]:
+def _unknown_sections(
+    document: Document | None, overrides: Mapping[str, Any], known: set[str]
+) -> list[ConfigProblem]:
+    in_file = [(name, *document.place((name,))) for name in document.data] if document else []
+    in_keywords = [(name, "keyword override", None) for name in overrides]
     problems = []
-    for name in sorted(environ):
-        if not name.startswith(ENV_PREFIX) or "__" not in name:
-            continue
-        section = name.removeprefix(ENV_PREFIX).split("__")[0].lower()
-        if section not in known:
-            near = nearest(section, sorted(known))
-            remedy = f"did you mean {ENV_PREFIX}{near.upper()}__…?" if near else "unset it"
-            problems.append(
-                ConfigProblem(f"environment variable {name}", f"unknown section '{section}'", remedy=remedy)
-            )
+    for name, file, line in [*in_file, *in_keywords]:
+        if name not in known:
+            near = nearest(name, sorted(known))
+            remedy = f"did you mean '{near}'?" if near else f"known sections: {', '.join(sorted(known))}"
+            problems.append(ConfigProblem(file, "unknown section", printable(name), line, None, remedy))
     return problems
 
 
-def _merge(
-    sections: Sequence[Section], data: dict[str, Any], context: Context, document: Document | None
+def _sections(
+    sections: Sequence[Section], layers: Layers
 ) -> tuple[dict[str, BaseModel], list[ConfigProblem]]:
-    settings = _settings_class(sections, data, context)
-    try:
-        merged = settings()
-    except ValidationError as error:
-        problems = explain(error, settings, document, context.environ)
-        return {s.name: s.model() for s in sections}, problems
-    return {s.name: getattr(merged, s.name) for s in sections}, []
-
-
-def _settings_class(
-    sections: Sequence[Section], data: dict[str, Any], context: Context
-) -> type[BaseSettings]:
-    class Layered(BaseSettings):
-        model_config = SettingsConfigDict(
-            env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
-        )
-
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            overrides = {k: dict(v) for k, v in context.overrides.items()}
-            return (
-                InitSettingsSource(settings_cls, overrides),
-                env_settings,
-                InitSettingsSource(settings_cls, data),
-            )
-
-    fields: dict[str, Any] = {s.name: (s.model, s.model()) for s in sections}
-    return create_model("Settings", __base__=Layered, **fields)
+    merged = layers.merged()
+    values: dict[str, BaseModel] = {}
+    problems: list[ConfigProblem] = []
+    for section in sections:
+        data = merged.get(section.name, {})
+        try:
+            values[section.name] = section.model.model_validate(data)
+        except ValidationError as error:
+            problems += explain(error, Subject(section.model, data, layers, (section.name,)))
+    return values, problems

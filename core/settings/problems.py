@@ -9,8 +9,18 @@ from dataclasses import dataclass
 
 from core.errors import ConfigInvalid
 
-_SECRET_KEY = re.compile(r"key|token|secret|password|authorization|credential|dsn|url", re.IGNORECASE)
+KeyPath = tuple[str | int, ...]
+
+_SECRET_ENDING = re.compile(
+    r"(key|token|secret|password|passwd|passphrase|authorization|credentials?|cookie|dsn)$", re.IGNORECASE
+)
+# Everything below these keys is a secret until the contrary is known: people put tokens there.
+_SECRET_FOLDERS = {"env", "headers", "extra_headers"}
+_USER_INFO = re.compile(r"(://)[^/@\s]*@")
+_QUERY = re.compile(r"(://[^?\s]*\?)\S*")
+_ASSIGNED = re.compile(r"((?:key|token|secret|password|bearer)[=:\s]\s*)[^\s*]\S*", re.IGNORECASE)
 _SHOWN = 60
+HIDDEN = "***"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +43,7 @@ class ConfigProblem:
 
 
 class ConfigErrors(ConfigInvalid):
-    """All problems found in one reading of the configuration."""
+    """All problems found in one reading of the configuration; one line each."""
 
     def __init__(self, problems: Sequence[ConfigProblem]) -> None:
         self.problems = tuple(problems)
@@ -42,15 +52,46 @@ class ConfigErrors(ConfigInvalid):
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that `name` was probably meant to be, or None."""
-    found = difflib.get_close_matches(name.lower(), {k.lower(): k for k in known}, n=1, cutoff=0.6)
-    return next((k for k in known if k.lower() == found[0]), None) if found else None
+    by_lower = {k.lower(): k for k in known}
+    found = difflib.get_close_matches(name.lower()[:100], by_lower, n=1, cutoff=0.6)
+    return by_lower[found[0]] if found else None
 
 
-def masked(key: str, value: object) -> str | None:
-    """`value` for people: shortened, and hidden where any part of `key` sounds secret."""
-    if value is None or isinstance(value, (dict, list)):
-        return None
-    if _SECRET_KEY.search(key):
-        return "***"
-    text = repr(value)
+def sounds_secret(path: Sequence[str | int]) -> bool:
+    """True when the key is of the kind that holds secrets, or stands where they do."""
+    keys = [part for part in path if isinstance(part, str)]
+    return bool(keys) and (
+        any(key.lower() in _SECRET_FOLDERS for key in keys[:-1]) or bool(_SECRET_ENDING.search(keys[-1]))
+    )
+
+
+def masked(path: Sequence[str | int], value: object) -> str:
+    """`value` for people: shortened, hidden where `path` sounds secret, addresses without login and query."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    if value is None:
+        return "nothing"
+    if sounds_secret(path):
+        return HIDDEN
+    text = repr(redacted(value) if isinstance(value, str) else value)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def redacted(text: str) -> str:
+    """`text` without what follows `token=` and its like, and addresses without login and query."""
+    for pattern, rest in ((_USER_INFO, "@"), (_QUERY, ""), (_ASSIGNED, "")):
+        text = pattern.sub(rf"\1{HIDDEN}{rest}", text)
+    return text
+
+
+def printable(name: object, *, length: int = _SHOWN) -> str:
+    """A key that somebody typed, fit for one line of a message."""
+    text = str(name).encode("unicode_escape").decode("ascii") if not str(name).isprintable() else str(name)
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """A key path as people write it: `models.gpt.api_key`, `servers.0`."""
+    return ".".join(printable(part) for part in path)

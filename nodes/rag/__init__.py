@@ -1,0 +1,28 @@
+"""Retrieval: passages from local and remote sources, and the quotes behind an answer's [n].
+
+The graph's step is `nodes.rag.node.Retrieve`; its imports are heavier than a command line needs.
+"""
+
+from nodes.rag.citations import cite
+from nodes.rag.client import RAGClient, Source
+from nodes.rag.models import Collection, IngestReport, Passage, RAGResponse, SourceInfo, SourceStats
+from nodes.rag.ports import ChunkStore, Embedder, Retriever
+from nodes.rag.settings import RagSettings
+from nodes.rag.sources import SourcesFile
+
+__all__ = [
+    "ChunkStore",
+    "Collection",
+    "Embedder",
+    "IngestReport",
+    "Passage",
+    "RAGClient",
+    "RAGResponse",
+    "RagSettings",
+    "Retriever",
+    "Source",
+    "SourceInfo",
+    "SourceStats",
+    "SourcesFile",
+    "cite",
+]

@@ -1,0 +1,1 @@
+"""Routes beside LangServe's: one file per subject."""

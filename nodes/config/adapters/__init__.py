@@ -1,0 +1,1 @@
+"""No vendor stands behind configuration: the catalogues are other modules, joined by the composition root."""

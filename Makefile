@@ -1,0 +1,59 @@
+# `make run` and `make test` are all that a new machine needs; the rest is for those who stay.
+SHELL := /bin/sh
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+
+.PHONY: run demo test studio docs bench lock clean
+
+run: .venv/.runtime
+	@$(BIN)/waystation serve
+
+demo: .venv/.runtime
+	@$(BIN)/waystation demo
+
+test: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	rm -f .coverage .coverage.*
+	$(BIN)/python -m coverage run -m pytest
+	@$(BIN)/python -m coverage combine -q
+	@$(BIN)/python -m tests.kit.coverage_floor
+
+studio: .venv/.dev
+	LANGGRAPH_CLI_NO_ANALYTICS=1 LANGGRAPH_NO_VERSION_CHECK=1 LANGSMITH_TRACING=false \
+	    $(BIN)/langgraph dev --no-browser --allow-blocking --no-reload
+
+docs: .venv/.dev
+	$(BIN)/python -m docs.generate
+
+bench: .venv/.dev
+	$(BIN)/python -m bench.turn
+
+# The locks carry hashes and no address: pip takes them from wherever it is set up to look.
+lock:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q \
+	    pyproject.toml --group build -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q \
+	    pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
+
+clean:
+	rm -rf .venv .waystation .mypy_cache .ruff_cache .coverage*
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo "Waystation needs Python 3.11 or later; set PYTHON=python3.x" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/.runtime: requirements.lock pyproject.toml | .venv/bin/python
+	@echo "Installing Waystation into .venv (once; about a minute) ..."
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.dev: requirements-dev.lock .venv/.runtime
+	@echo "Installing what the tests need ..."
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@

@@ -1,0 +1,1 @@
+"""The handbook, and the reference that is generated from the code."""

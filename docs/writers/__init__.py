@@ -1,0 +1,1 @@
+"""One writer per page of `docs/reference`; each has `page()`, which gives the whole text."""

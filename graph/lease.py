@@ -1,0 +1,185 @@
+"""One run at a time on a thread: a lease in the database that its holder keeps alive."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from core.access import Principal, owns
+from graph.errors import ThreadBusy, ThreadNotFound
+from graph.tables import threads, transcript
+
+LEASE_SECONDS = 15.0
+BEAT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A turn that was let in: what the thread was like before it."""
+
+    thread_id: str
+    run_id: str
+    dirty: bool
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserMessage:
+    """The message that opens a turn, as the transcript keeps it."""
+
+    id: str
+    text: str
+    files: tuple[str, ...] = ()
+
+
+class Leases:
+    """Takes and gives back threads for this process."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
+
+    async def take(
+        self, thread_id: str, run_id: str, principal: Principal, message: UserMessage | None
+    ) -> Turn:
+        """Take the thread for a run, making it where there is none, and store the user's message with it.
+
+        When this returns, the message is on disk.
+
+        Raises:
+            ThreadNotFound: It is somebody else's.
+            ThreadBusy: Another run holds it.
+        """
+        async with self._engine.begin() as db:
+            await self._ensure(db, thread_id, principal, message)
+            row = await self._try(db, thread_id, run_id, principal) or await self._after_a_death(
+                db, thread_id, run_id, principal
+            )
+            turn = Turn(thread_id, run_id, bool(row["dirty"]), str(row["status"]))
+            await db.execute(
+                update(threads).where(threads.c.id == thread_id).values(dirty=True, status="running")
+            )
+            if message:
+                await db.execute(insert(transcript).values(**_row(thread_id, run_id, message)))
+        return turn
+
+    async def give_back(self, turn: Turn, *, status: str, clean: bool) -> None:
+        """End the lease, if this run still has it."""
+        async with self._engine.begin() as db:
+            await db.execute(
+                update(threads)
+                .where(threads.c.id == turn.thread_id, threads.c.run_id == turn.run_id)
+                .values(
+                    run_id=None, holder=None, lease_until=None, status=status, dirty=not clean,
+                    updated_at=time.time(),
+                )
+            )
+
+    @asynccontextmanager
+    async def beating(self) -> AsyncIterator[None]:
+        """Keeps this process's leases alive for as long as the block runs."""
+        task = asyncio.create_task(self._beat())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            async with self._engine.begin() as db:
+                await db.execute(
+                    update(threads)
+                    .where(threads.c.holder == self._holder)
+                    .values(lease_until=time.time() + LEASE_SECONDS)
+                )
+
+    async def _ensure(
+        self, db: AsyncConnection, thread_id: str, principal: Principal, message: UserMessage | None
+    ) -> None:
+        if message is None:
+            return
+        row = new_thread(thread_id, principal, title_from(message.text))
+        await db.execute(sqlite_insert(threads).values(**row).on_conflict_do_nothing())
+
+    async def _try(
+        self, db: AsyncConnection, thread_id: str, run_id: str, principal: Principal
+    ) -> RowMapping | None:
+        now = time.time()
+        free = threads.c.run_id.is_(None) | (threads.c.lease_until < now)
+        taken = await db.execute(
+            update(threads)
+            .where(threads.c.id == thread_id, threads.c.owner == principal.id, free)
+            .values(
+                run_id=run_id, holder=self._holder, lease_until=now + LEASE_SECONDS,
+                turns=threads.c.turns + 1, updated_at=now,
+            )
+            .returning(threads.c.dirty, threads.c.status)
+        )
+        return taken.mappings().first()
+
+    async def _after_a_death(
+        self, db: AsyncConnection, thread_id: str, run_id: str, principal: Principal
+    ) -> RowMapping:
+        found = (await db.execute(select(threads).where(threads.c.id == thread_id))).mappings().first()
+        if found is None or not owns(principal, found["owner"]):
+            raise ThreadNotFound(thread_id)
+        if found["holder"] and self._is_dead(found["holder"]):
+            await db.execute(
+                update(threads)
+                .where(threads.c.id == thread_id, threads.c.holder == found["holder"])
+                .values(run_id=None)
+            )
+            row = await self._try(db, thread_id, run_id, principal)
+            if row:
+                return row
+        raise ThreadBusy(f"thread '{thread_id}' has a run going; wait for it to end or cancel it")
+
+    def _is_dead(self, holder: str) -> bool:
+        """True when the holder was a process of this host that is gone (a kill leaves its lease)."""
+        host, pid, _ = holder.rsplit(":", 2)
+        if host != socket.gethostname() or holder == self._holder:
+            return False
+        if int(pid) == os.getpid():
+            return True
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
+        return False
+
+
+def new_thread(thread_id: str, principal: Principal, title: str) -> dict[str, object]:
+    """A row for a thread that has had no turn."""
+    now = time.time()
+    return {
+        "id": thread_id, "owner": principal.id, "title": title, "status": "idle",
+        "turns": 0, "created_at": now, "updated_at": now, "dirty": False,
+    }
+
+
+def title_from(text: str) -> str:
+    """The first line of a message, cut to 80 characters."""
+    line = next((part.strip() for part in text.splitlines() if part.strip()), "")
+    return line if len(line) <= 80 else line[:79] + "…"
+
+
+def _row(thread_id: str, run_id: str, message: UserMessage) -> dict[str, object]:
+    return {
+        "thread_id": thread_id, "message_id": message.id, "role": "user", "text": message.text,
+        "extra": {"files": list(message.files)} if message.files else {},
+        "run_id": run_id, "created_at": time.time(),
+    }

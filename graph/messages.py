@@ -1,0 +1,69 @@
+"""Messages as people and the transcript see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+
+ROLES = {"human": "user", "ai": "assistant", "tool": "tool", "system": "system"}
+UNKNOWN_RESULT = "interrupted, result unknown"
+
+
+def text_of(message: BaseMessage) -> str:
+    """The message's text without reasoning or images."""
+    if isinstance(message.content, str):
+        return message.content
+    parts = [part if isinstance(part, str) else part.get("text", "") for part in message.content]
+    return "".join(parts)
+
+
+def extra_of(message: BaseMessage) -> dict[str, Any]:
+    """What stands beside the text: the calls of an answer, the record of a tool's result."""
+    if isinstance(message, AIMessage) and message.tool_calls:
+        calls = [{"id": c["id"], "name": c["name"], "arguments": c["args"]} for c in message.tool_calls]
+        return {"tool_calls": calls}
+    if isinstance(message, ToolMessage):
+        record = message.additional_kwargs.get("waystation", {})
+        return {"tool_call_id": message.tool_call_id, "name": message.name, **record}
+    return {}
+
+
+def as_view(message: BaseMessage) -> dict[str, Any]:
+    """One message as JSON."""
+    role = ROLES.get(message.type, message.type)
+    return {"id": message.id, "role": role, "text": text_of(message), **extra_of(message)}
+
+
+def call_record(message: ToolMessage) -> dict[str, Any]:
+    """A tool's result as the reply's `tool_calls` lists it."""
+    record = message.additional_kwargs.get("waystation", {})
+    return {
+        "id": message.tool_call_id,
+        "server": record.get("server", ""),
+        "tool": record.get("tool", message.name or ""),
+        "arguments": record.get("arguments", {}),
+        "status": record.get("status", "ok"),
+        "duration_ms": record.get("duration_ms", 0),
+    }
+
+
+def unanswered(messages: Sequence[BaseMessage]) -> list[ToolMessage]:
+    """A "result unknown" answer for each tool call that has none; a model refuses a list without them."""
+    answered = {m.tool_call_id for m in messages if isinstance(m, ToolMessage)}
+    calls = [call for m in messages if isinstance(m, AIMessage) for call in m.tool_calls]
+    return [
+        ToolMessage(
+            UNKNOWN_RESULT,
+            id=f"unknown_{call['id']}",
+            tool_call_id=str(call["id"]),
+            name=call["name"],
+            status="error",
+            additional_kwargs={
+                "waystation": {"tool": call["name"], "arguments": call["args"], "status": "unknown"}
+            },
+        )
+        for call in calls
+        if call["id"] not in answered
+    ]

@@ -1,0 +1,38 @@
+"""Build the reply of a turn from what its run has gathered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.messages import AIMessage, ToolMessage
+
+from graph.messages import call_record, text_of
+from graph.runs import Outcome, Run
+from nodes.rag import cite
+
+
+def reply_of(run: Run, outcome: Outcome, *, status: str) -> dict[str, Any]:
+    """The output of design.md's contract."""
+    answer = _answer(outcome, status=status)
+    return {
+        "answer": answer,
+        "status": status,
+        "thread_id": run.thread_id,
+        "run_id": run.id,
+        "citations": cite(answer, outcome.documents),
+        "files": outcome.files,
+        "tool_calls": [call_record(m) for m in outcome.messages if isinstance(m, ToolMessage)],
+        "interrupts": outcome.interrupts,
+        "usage": {
+            "input_tokens": outcome.input_tokens,
+            "output_tokens": outcome.output_tokens,
+            "model": outcome.model,
+        },
+    }
+
+
+def _answer(outcome: Outcome, *, status: str) -> str:
+    if status == "cancelled":
+        return "".join(outcome.streamed)
+    last = next((m for m in reversed(outcome.messages) if isinstance(m, AIMessage)), None)
+    return text_of(last) if last and not last.tool_calls else ""

@@ -1,0 +1,78 @@
+"""The state of a thread: its channels, and every reducer, once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from langchain_core.messages import AnyMessage, BaseMessage, RemoveMessage, convert_to_messages
+from langgraph.channels import DeltaChannel, UntrackedValue
+from langgraph.graph.message import REMOVE_ALL_MESSAGES
+from typing_extensions import TypedDict
+
+SNAPSHOT_EVERY = 100
+
+
+def merge_messages(current: list[BaseMessage], writes: Sequence[Any]) -> list[BaseMessage]:
+    """Append messages; one with a known id replaces it, RemoveMessage removes it.
+
+    Deterministic and indifferent to how writes are batched, as DeltaChannel
+    asks: a message that comes without an id gets one from its place and text.
+    """
+    merged = list(current)
+    places = {message.id: index for index, message in enumerate(merged)}
+    for write in writes:
+        for message in convert_to_messages(write if isinstance(write, list) else [write]):
+            _merge_one(merged, places, message)
+    return merged
+
+
+def _merge_one(merged: list[BaseMessage], places: dict[str | None, int], message: BaseMessage) -> None:
+    if isinstance(message, RemoveMessage):
+        if message.id == REMOVE_ALL_MESSAGES:
+            merged.clear()
+        elif message.id in places:
+            del merged[places[message.id]]
+        places.clear()
+        places.update({kept.id: index for index, kept in enumerate(merged)})
+        return
+    if message.id is None:
+        digest = hashlib.sha256(f"{len(merged)}:{message.type}:{message.content}".encode()).hexdigest()
+        message = message.model_copy(update={"id": f"m_{digest[:24]}"})
+    if message.id in places:
+        merged[places[message.id]] = message
+        return
+    places[message.id] = len(merged)
+    merged.append(message)
+
+
+def merge_files(current: list[dict[str, Any]] | None, new: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    """Files of the thread by key; a later entry for a key replaces the earlier."""
+    by_key = {file["key"]: file for file in [*(current or []), *(new or [])]}
+    return list(by_key.values())
+
+
+def collect_artifacts(
+    current: list[dict[str, Any]] | None, new: list[dict[str, Any]] | None
+) -> list[dict[str, Any]]:
+    """Append by id; None empties the list."""
+    if new is None:
+        return []
+    by_id = {artifact["id"]: artifact for artifact in [*(current or []), *new]}
+    return list(by_id.values())
+
+
+class Input(TypedDict, total=False):
+    """What starts a turn."""
+
+    messages: Annotated[list[AnyMessage], DeltaChannel(merge_messages, snapshot_frequency=SNAPSHOT_EVERY)]
+    files: Annotated[list[dict[str, Any]], merge_files]
+
+
+class State(Input, total=False):
+    """A thread between steps. `config` and `documents` live within a turn and are never stored."""
+
+    config: Annotated[dict[str, Any], UntrackedValue(dict)]
+    documents: Annotated[list[dict[str, Any]], UntrackedValue(list)]
+    artifacts: Annotated[list[dict[str, Any]], collect_artifacts]

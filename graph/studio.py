@@ -1,0 +1,41 @@
+"""The same graph for LangGraph Studio: `langgraph dev` brings its own checkpointer.
+
+Services open once per process, in the lifespan of `app`; the factory may be
+called for every request and for every reading of a schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph.state import CompiledStateGraph
+
+from graph.builder import build_graph
+from graph.services import open_services
+from nodes.rag import RAGClient
+
+_opened: dict[str, CompiledStateGraph[Any, Any, Any, Any]] = {}
+
+
+@asynccontextmanager
+async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    """Hold the services open for as long as the process serves."""
+    async with open_services() as services:
+        await (await services.container.get(RAGClient)).prepare(None)
+        _opened["graph"] = build_graph(services.steps).compile(name="waystation")
+        try:
+            yield
+        finally:
+            _opened.clear()
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+async def waystation(config: RunnableConfig) -> CompiledStateGraph[Any, Any, Any, Any]:
+    """The compiled graph, without a checkpointer."""
+    return _opened["graph"]

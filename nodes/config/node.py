@@ -1,0 +1,42 @@
+"""The step that decides who may use what in this turn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langgraph.runtime import Runtime
+from typing_extensions import TypedDict
+
+from core.context import RunContext, context_of
+from nodes.config.lookup import ConfigLookup
+from nodes.config.models import Wishes
+
+
+class Reads(TypedDict, total=False):
+    """Nothing but the run's context decides; an earlier `config` is replaced."""
+
+    config: dict[str, Any]
+
+
+class Writes(TypedDict):
+    config: dict[str, Any]
+
+
+class LookupConfig:
+    """Checks again at execution what was checked when the request came: rights may have changed."""
+
+    def __init__(self, lookup: ConfigLookup) -> None:
+        self._lookup = lookup
+
+    async def __call__(self, state: Reads, runtime: Runtime[RunContext]) -> Writes:
+        context = context_of(runtime)
+        config = self._lookup.resolve(context.principal, Wishes.of(context))
+        runtime.stream_writer(
+            {
+                "type": "config",
+                "model": config.model,
+                "tools": self._lookup.tool_names(config),
+                "sources": list(config.sources),
+            }
+        )
+        return {"config": config.as_state()}

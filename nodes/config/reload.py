@@ -1,0 +1,99 @@
+"""What a restart would change: the files on disk against what the service runs with.
+
+At its start the service leaves a snapshot in WAYSTATION_HOME. Secrets stand in
+it only as keyed digests, which tell that one has changed and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from core.settings import Book
+from core.settings.problems import HIDDEN
+from nodes.config.view import Hide, settings_of
+
+FILE_NAME = "config-loaded.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All values of one reading by key, as JSON text; `taken` is an ISO time."""
+
+    values: Mapping[str, str]
+    salt: str
+    taken: str = ""
+
+    @classmethod
+    def of(cls, book: Book, *, salt: str = "") -> Snapshot:
+        salt = salt or secrets.token_hex(16)
+        hide = _digest(salt)
+        values = {s.key: json.dumps(s.value, sort_keys=True) for s in settings_of(book, hide)}
+        return cls(values, salt, datetime.now(UTC).isoformat(timespec="seconds"))
+
+    def save(self, home: Path) -> None:
+        """Keep it for `reload-check`, readable by the owner alone."""
+        path = home / f"{FILE_NAME}.{os.getpid()}"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump({"values": self.values, "salt": self.salt, "taken": self.taken}, file)
+        path.replace(home / FILE_NAME)
+
+    @classmethod
+    def load(cls, home: Path) -> Snapshot | None:
+        """The last one saved, or None when there is none that can be read."""
+        try:
+            data = json.loads((home / FILE_NAME).read_text(encoding="utf-8"))
+            return cls(dict(data["values"]), str(data["salt"]), str(data["taken"]))
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+
+def _digest(salt: str) -> Hide:
+    def hide(secret: str) -> str:
+        if not secret:
+            return ""
+        digest = hmac.new(salt.encode(), secret.encode(errors="replace"), hashlib.sha256)
+        return f"{HIDDEN}{digest.hexdigest()[:16]}"
+
+    return hide
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One key that differs; None where it is not there. Secrets read ***."""
+
+    key: str
+    old: Any
+    new: Any
+
+
+def changes(old: Snapshot, book: Book) -> list[Change]:
+    """What differs between a snapshot and a later reading, in the order of the later one."""
+    new = Snapshot.of(book, salt=old.salt).values
+    keys = dict.fromkeys([*new, *old.values])
+    return [
+        Change(key, _shown(old.values.get(key)), _shown(new.get(key)))
+        for key in keys
+        if old.values.get(key) != new.get(key)
+    ]
+
+
+def _shown(text: str | None) -> Any:
+    return None if text is None else _without_digest(json.loads(text))
+
+
+def _without_digest(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_digest(item) for item in value]
+    if isinstance(value, str) and HIDDEN in value:
+        return value[: value.index(HIDDEN)] + HIDDEN
+    return value

@@ -1,0 +1,289 @@
+"""Files in a folder: `<root>/<owner>/<key>/` holds the content and its record, `meta.json`.
+
+Content is written to `.incoming/`, synced, and moved beside the record under a
+name of its own; the record is replaced last and says which content counts. So
+a kill at any moment leaves the old file or the new one, never half of one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import threading
+import time
+from asyncio import to_thread
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any
+
+import structlog
+
+from nodes.file_storage.adapters.intake import Intake
+from nodes.file_storage.errors import FileNotFound, StorageUnavailable
+from nodes.file_storage.models import CHUNK_BYTES, FileInfo, Room, Usage, info_from_json
+from nodes.file_storage.naming import owner_folder
+
+RECORD = "meta.json"
+INCOMING = ".incoming"
+STALE_SECONDS = 24 * 3600
+SCAN_BATCH = 64
+TRIES = 3
+
+log = structlog.get_logger()
+
+
+@contextmanager
+def _disk() -> Iterator[None]:
+    """Say what the disk said, without its paths."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise StorageUnavailable(f"the folder for files cannot be used: {reason}") from error
+
+
+class LocalStore:
+    """A FileStore on the local disk; several processes may share the folder.
+
+    Args:
+        root: The folder; created when first written to.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        # Held while a record is replaced: read, change and write belong together.
+        self._records = threading.Lock()
+        self._swept = False
+
+    async def put(self, draft: FileInfo, data: AsyncIterator[bytes]) -> FileInfo:
+        with _disk():
+            path, intake = await to_thread(self._begin)
+        try:
+            async for chunk in data:
+                with _disk():
+                    await to_thread(intake.write, chunk)
+            with _disk():
+                return await to_thread(self._commit, draft, path, intake)
+        finally:
+            # Not in a thread: a second cancellation must not stop this. A full disk fails again here.
+            with suppress(OSError):
+                intake.handle.close()
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+    async def info(self, owner: str, key: str) -> FileInfo:
+        with _disk():
+            return (await to_thread(self._record, owner, key))[0]
+
+    async def open(
+        self, owner: str, key: str, *, start: int = 0, end: int | None = None
+    ) -> AsyncIterator[bytes]:
+        with _disk():
+            handle = await to_thread(self._content, owner, key, start)
+        try:
+            left = CHUNK_BYTES if end is None else max(0, end - start)
+            while left:
+                with _disk():
+                    chunk = await to_thread(handle.read, min(left, CHUNK_BYTES))
+                if not chunk:
+                    return
+                yield chunk
+                left = CHUNK_BYTES if end is None else left - len(chunk)
+        finally:
+            handle.close()
+
+    async def scan(self, owner: str, *, after: str | None = None) -> AsyncIterator[FileInfo]:
+        with _disk():
+            keys = await to_thread(self._newest_first, owner)
+        if after is not None:
+            if after not in keys:
+                raise FileNotFound(f"no file '{after}' to go on after; list from the start again")
+            keys = keys[keys.index(after) + 1 :]
+        for at in range(0, len(keys), SCAN_BATCH):
+            with _disk():
+                batch = await to_thread(self._records_of, owner, keys[at : at + SCAN_BATCH])
+            for info in batch:
+                yield info
+
+    async def annotate(self, owner: str, key: str, *, thread: str | None) -> FileInfo:
+        with _disk():
+            return await to_thread(self._annotate, owner, key, thread)
+
+    async def delete(self, owner: str, key: str) -> None:
+        with _disk():
+            await to_thread(self._delete, owner, key)
+
+    async def presign(self, info: FileInfo, seconds: int) -> str | None:
+        return None
+
+    async def usage(self, owner: str | None) -> Usage:
+        with _disk():
+            return await to_thread(self._usage, owner)
+
+    async def room(self) -> Room:
+        with _disk():
+            return await to_thread(self._room)
+
+    async def aclose(self) -> None:
+        """Nothing is kept open."""
+
+    def _folder(self, owner: str, key: str) -> Path:
+        return self._root / owner_folder(owner) / key
+
+    def _begin(self) -> tuple[Path, Intake]:
+        incoming = self._root / INCOMING
+        incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not self._swept:
+            self._swept = True
+            _sweep(incoming)
+        path = incoming / secrets.token_hex(16)
+        return path, Intake(path.open("xb"))
+
+    def _commit(self, draft: FileInfo, path: Path, intake: Intake) -> FileInfo:
+        info = replace(draft, size=intake.size, etag=intake.etag)
+        _sync(intake.handle)
+        intake.handle.close()
+        folder = self._folder(info.owner, info.key)
+        content = f"data-{secrets.token_hex(8)}"
+        _move_into(folder, path, content)
+        with self._records:
+            before = self._content_name(folder)
+            _write_record(folder, {**info.as_json(), "content": content})
+        if before:
+            (folder / before).unlink(missing_ok=True)
+        return info
+
+    def _content_name(self, folder: Path) -> str | None:
+        try:
+            return str(json.loads((folder / RECORD).read_bytes())["content"])
+        except (FileNotFoundError, ValueError, KeyError):
+            return None
+
+    def _record(self, owner: str, key: str) -> tuple[FileInfo, Path]:
+        folder = self._folder(owner, key)
+        try:
+            data = json.loads((folder / RECORD).read_bytes())
+            info, content = info_from_json(data), folder / str(data["content"])
+        except FileNotFoundError:
+            raise FileNotFound(f"no file '{key}'") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise StorageUnavailable(f"the record of file '{key}' is damaged") from error
+        return info, content
+
+    def _content(self, owner: str, key: str, start: int) -> IO[bytes]:
+        for _ in range(TRIES):
+            path = self._record(owner, key)[1]
+            # The content may be replaced between reading the record and opening it.
+            with suppress(FileNotFoundError):
+                handle = path.open("rb")
+                handle.seek(start)
+                return handle
+        raise StorageUnavailable(f"the content of file '{key}' is missing")
+
+    def _newest_first(self, owner: str) -> list[str]:
+        found: list[tuple[int, str]] = []
+        for folder in _folders(self._root / owner_folder(owner)):
+            with suppress(FileNotFoundError):  # deleted meanwhile, or never finished
+                found.append((-(folder / RECORD).stat().st_mtime_ns, folder.name))
+        return [key for _, key in sorted(found)]
+
+    def _records_of(self, owner: str, keys: list[str]) -> list[FileInfo]:
+        found = []
+        for key in keys:
+            try:
+                found.append(self._record(owner, key)[0])
+            except FileNotFound:
+                continue
+            except StorageUnavailable:  # one damaged record must not hide the others
+                log.warning("file_record_damaged", key=key)
+        return found
+
+    def _annotate(self, owner: str, key: str, thread: str | None) -> FileInfo:
+        with self._records:
+            info, content = self._record(owner, key)
+            changed = replace(info, thread=thread)
+            _write_record(content.parent, {**changed.as_json(), "content": content.name})
+        return changed
+
+    def _delete(self, owner: str, key: str) -> None:
+        with self._records:
+            content = self._record(owner, key)[1]
+            (content.parent / RECORD).unlink()
+        content.unlink(missing_ok=True)
+        with suppress(OSError):  # somebody stores the same key again
+            content.parent.rmdir()
+
+    def _usage(self, owner: str | None) -> Usage:
+        owners = _folders(self._root) if owner is None else [self._root / owner_folder(owner)]
+        sizes = {o.name: [s for f in _folders(o) if (s := _size_of(f)) is not None] for o in owners}
+        kept = [found for found in sizes.values() if found]
+        return Usage(sum(map(len, kept)), sum(map(sum, kept)), len(kept))
+
+    def _room(self) -> Room:
+        place = self._root
+        while not place.exists():
+            place = place.parent
+        return Room(shutil.disk_usage(place).free)
+
+
+def _folders(parent: Path) -> list[Path]:
+    try:
+        with os.scandir(parent) as entries:
+            return [Path(e.path) for e in entries if e.is_dir() and e.name != INCOMING]
+    except FileNotFoundError:
+        return []
+
+
+def _size_of(folder: Path) -> int | None:
+    try:
+        return int(json.loads((folder / RECORD).read_bytes())["size"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _move_into(folder: Path, path: Path, name: str) -> None:
+    for attempt in range(TRIES):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            path.replace(folder / name)
+        except FileNotFoundError:  # a delete of the same key took the folder away just now
+            if attempt == TRIES - 1:
+                raise
+        else:
+            return
+
+
+def _write_record(folder: Path, record: dict[str, Any]) -> None:
+    path = folder / f".{secrets.token_hex(8)}"
+    with path.open("xb") as handle:
+        handle.write(json.dumps(record).encode())
+        _sync(handle)
+    path.replace(folder / RECORD)
+    _sync_folder(folder)
+
+
+def _sync(handle: IO[bytes]) -> None:
+    handle.flush()
+    os.fsync(handle.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new names in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(incoming: Path) -> None:
+    """Remove what uploads left behind that were killed long ago."""
+    oldest = time.time() - STALE_SECONDS
+    for path in incoming.iterdir():
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < oldest:
+                path.unlink()

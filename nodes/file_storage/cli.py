@@ -1,0 +1,216 @@
+"""`python -m nodes.file_storage.cli`, also `waystation files`: files from the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing, suppress
+from pathlib import Path
+from typing import IO, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from core.access import Principal
+from core.cli import JsonFlag, command, make_app, print_fields, print_json, print_table
+from core.container import open_module
+from core.settings import Book
+from nodes.file_storage.errors import InvalidFile
+from nodes.file_storage.manager import FileManager
+from nodes.file_storage.models import CHUNK_BYTES, FileInfo
+from nodes.file_storage.settings import FileStorageSettings
+
+app = make_app("files", "Files in storage: uploads of people and artifacts of tools.")
+
+# Where `waystation serve` listens unless told otherwise.
+SERVICE_URL = "http://127.0.0.1:8000"
+
+UserOption = Annotated[str, typer.Option("--user", help="Whose file it is.")]
+KeyArgument = Annotated[str, typer.Argument(help="The file's key, as `list` shows it.")]
+
+
+@asynccontextmanager
+async def _files() -> AsyncIterator[tuple[FileManager, FileStorageSettings]]:
+    from nodes.file_storage.module import MODULE  # noqa: PLC0415  # module imports this file
+
+    container = open_module(MODULE)
+    try:
+        book = await container.get(Book)
+        yield await container.get(FileManager), book[FileStorageSettings]
+    finally:
+        await container.close()
+
+
+@app.command()
+@command
+async def upload(
+    name: Annotated[str, typer.Argument(help="What the file shall be called.")],
+    path: Annotated[Path, typer.Argument(help="The file to read.")],
+    user: UserOption = "local",
+    media_type: Annotated[str, typer.Option(help="Such as text/csv; default: by the name's ending.")] = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """Store a file and print its key."""
+    with closing(_opened(path)) as handle, _progress() as progress:
+        size = os.fstat(handle.fileno()).st_size
+        chunks = _read(handle, progress, f"upload {name}", size)
+        async with _files() as (files, _):
+            info = await files.put(Principal(user), name, chunks, media_type=media_type or None)
+    _show(info, as_json=as_json)
+
+
+@app.command("list")
+@command
+async def list_files(
+    user: Annotated[str, typer.Argument(help="Whose files.")],
+    thread: Annotated[str, typer.Option(help="Only files of this thread.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most this many.")] = 100,
+    after: Annotated[str, typer.Option(help="Go on behind this key.")] = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """List the files of a user, the latest change first."""
+    async with _files() as (files, _):
+        found = await files.list(Principal(user), thread=thread or None, limit=limit, after=after or None)
+    if as_json:
+        print_json([info.as_json() for info in found])
+        return
+    rows = [(i.key, i.name, i.size, i.media_type, i.origin, i.thread, _when(i)) for i in found]
+    print_table(("key", "name", "bytes", "type", "from", "thread", "stored"), rows, empty="no files")
+
+
+@app.command()
+@command
+async def download(
+    key: KeyArgument,
+    user: UserOption = "local",
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Where to write it, - for stdout; default: its name, here.")
+    ] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write a stored file to disk or to stdout."""
+    async with _files() as (files, _):
+        info = await files.info(Principal(user), key)
+        chunks = files.open(Principal(user), key)
+        if output == "-":
+            async for chunk in chunks:
+                sys.stdout.buffer.write(chunk)
+            sys.stdout.buffer.flush()
+            return
+        target = _target(output, info, force=force)
+        await _save(chunks, target, info)
+    if as_json:
+        print_json({**info.as_json(), "path": str(target)})
+    else:
+        print(f"{target} ({info.size} bytes)")
+
+
+@app.command()
+@command
+async def delete(key: KeyArgument, user: UserOption = "local", as_json: JsonFlag = False) -> None:
+    """Delete a file for good."""
+    async with _files() as (files, _):
+        await files.delete(Principal(user), key)
+    if as_json:
+        print_json({"key": key, "deleted": True})
+    else:
+        print(f"deleted {key}")
+
+
+@app.command()
+@command
+async def url(
+    key: KeyArgument,
+    user: UserOption = "local",
+    seconds: Annotated[int, typer.Option(help="How long it works; default: the setting.")] = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Print a signed link to a file.
+
+    It leads to file_storage.link_base_url; where that is empty, to the
+    service at its default address, which must be running.
+    """
+    async with _files() as (files, settings):
+        base = settings.link_base_url or SERVICE_URL
+        link = await files.link(Principal(user), key, seconds=seconds or None, base_url=base)
+        lifetime = seconds or settings.link_seconds
+    if as_json:
+        print_json({"key": key, "url": link, "seconds": lifetime})
+    else:
+        print(link)
+
+
+@app.command()
+@command
+async def stats(
+    user: Annotated[str, typer.Option("--user", help="Of this user alone.")] = "", as_json: JsonFlag = False
+) -> None:
+    """Count files and bytes."""
+    async with _files() as (files, settings):
+        usage = await files.stats(Principal(user) if user else None)
+    found = {"backend": settings.backend, **usage.as_json(), "max_bytes": settings.max_bytes}
+    if as_json:
+        print_json(found)
+    else:
+        print_fields(found)
+
+
+def _opened(path: Path) -> IO[bytes]:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise InvalidFile(f"'{path}' cannot be read: {error.strerror}") from error
+
+
+def _progress() -> Progress:
+    return Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+
+
+async def _read(handle: IO[bytes], progress: Progress, text: str, size: int) -> AsyncIterator[bytes]:
+    task = progress.add_task(text, total=size)
+    while chunk := await asyncio.to_thread(handle.read, CHUNK_BYTES):
+        yield chunk
+        progress.advance(task, len(chunk))
+
+
+async def _save(chunks: AsyncIterator[bytes], target: Path, info: FileInfo) -> None:
+    part = target.with_name(f".{info.key}.part")
+    try:
+        with part.open("wb") as handle, _progress() as progress:
+            task = progress.add_task(f"download {info.name}", total=info.size)
+            async for chunk in chunks:
+                handle.write(chunk)
+                progress.advance(task, len(chunk))
+        part.replace(target)
+    except OSError as error:
+        raise InvalidFile(f"'{target}' cannot be written: {error.strerror}") from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _target(output: str, info: FileInfo, *, force: bool) -> Path:
+    given = Path(output or ".")
+    target = given / info.name if given.is_dir() else given
+    if target.exists() and not force:
+        raise InvalidFile(f"'{target}' exists; give another --output, or --force")
+    return target
+
+
+def _when(info: FileInfo) -> str:
+    return info.created.astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def _show(info: FileInfo, *, as_json: bool) -> None:
+    if as_json:
+        print_json(info.as_json())
+    else:
+        print_fields({"key": info.key, "name": info.name, "bytes": info.size, "type": info.media_type})
+
+
+if __name__ == "__main__":
+    app()

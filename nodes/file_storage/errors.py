@@ -1,0 +1,54 @@
+"""What can go wrong with files."""
+
+from __future__ import annotations
+
+from core.errors import InvalidInput, NotAllowed, NotFound, TimedOut, TooLarge, Unavailable
+
+
+class FileNotFound(NotFound):
+    """No file under this key, or one of somebody else."""
+
+    code = "file_not_found"
+    title = "No such file"
+
+
+class FileTooLarge(TooLarge):
+    """The file is larger than file_storage.max_bytes."""
+
+    code = "file_too_large"
+    title = "The file is too large"
+
+
+class InvalidFile(InvalidInput):
+    """A key, tag or source file that cannot be accepted."""
+
+    code = "invalid_file"
+    title = "The file cannot be accepted"
+
+
+class LinkInvalid(NotAllowed):
+    """The download link was not made by this service, or was changed."""
+
+    code = "link_invalid"
+    title = "The link is not valid"
+
+
+class LinkExpired(LinkInvalid):
+    """The download link was valid once."""
+
+    code = "link_expired"
+    title = "The link has expired"
+
+
+class StorageUnavailable(Unavailable):
+    """The folder or the bucket cannot be used now."""
+
+    code = "storage_unavailable"
+    title = "File storage is unavailable"
+
+
+class StorageTimedOut(TimedOut):
+    """The bucket did not answer in time."""
+
+    code = "storage_timed_out"
+    title = "File storage did not answer in time"

@@ -1,0 +1,93 @@
+"""Signed links: a token that says which file, and until when."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from pathlib import Path
+
+import jwt
+
+from nodes.file_storage.errors import LinkExpired, LinkInvalid, StorageUnavailable
+
+ALGORITHM = "HS256"
+AUDIENCE = "waystation/files"
+SECRET_BYTES = 32
+
+
+class LinkSigner:
+    """Makes and reads tokens.
+
+    Args:
+        secret: A signing secret of at least 32 characters, or the file that
+            keeps one; the file is made when first needed.
+    """
+
+    def __init__(self, secret: str | Path) -> None:
+        self._source = secret
+        self._secret = secret if isinstance(secret, str) else ""
+
+    def sign(self, owner: str, key: str, *, seconds: int) -> str:
+        """A token for the file that works for `seconds`."""
+        claims = {"aud": AUDIENCE, "sub": owner, "key": key, "exp": int(time.time()) + seconds}
+        return jwt.encode(claims, self._loaded(), algorithm=ALGORITHM)
+
+    def verify(self, token: str) -> tuple[str, str]:
+        """Owner and key that the token was made for.
+
+        Raises:
+            LinkExpired: Its time is over.
+            LinkInvalid: It is not one of ours, or was changed.
+        """
+        try:
+            claims = jwt.decode(
+                token,
+                self._loaded(),
+                algorithms=[ALGORITHM],
+                audience=AUDIENCE,
+                options={"require": ["exp", "aud", "sub", "key"]},
+            )
+        except jwt.ExpiredSignatureError:
+            raise LinkExpired("the link has expired; ask for a new one") from None
+        except jwt.PyJWTError:
+            raise LinkInvalid("the link was not made by this service, or was changed") from None
+        return str(claims["sub"]), str(claims["key"])
+
+    def _loaded(self) -> str:
+        if not self._secret and isinstance(self._source, Path):
+            self._secret = kept_secret(self._source)
+        return self._secret
+
+
+def kept_secret(path: Path) -> str:
+    """The secret in `path`; made once, readable by us alone, also when several processes ask at once.
+
+    Raises:
+        StorageUnavailable: The file cannot be read or written, or holds no secret.
+    """
+    try:
+        if not path.exists():
+            _make_secret(path)
+        found = path.read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        raise StorageUnavailable(f"the secret for links ({path.name}) cannot be kept") from error
+    if len(found) < SECRET_BYTES:
+        raise StorageUnavailable(f"the secret for links ({path.name}) is damaged; delete the file")
+    return found
+
+
+def _make_secret(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f".{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as handle:
+        handle.write(secrets.token_urlsafe(SECRET_BYTES))
+        handle.flush()
+        os.fsync(handle.fileno())
+    try:
+        os.link(draft, path)  # unlike a rename, fails when another process was first
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()

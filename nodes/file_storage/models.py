@@ -1,0 +1,104 @@
+"""Values: what is known of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+Origin = Literal["user", "tool"]
+
+CHUNK_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """What storage knows of one file.
+
+    Args:
+        key: Ours; the only handle of the file.
+        name: What people call it. Any Unicode, never used as a path.
+        size: Bytes.
+        etag: SHA-256 of the content, in hex.
+        created: When the content was stored, in UTC.
+        origin: Who made it: "user" (an upload) or "tool" (an artifact).
+        thread: The thread that used it last, or None.
+        owner: Id of the user it belongs to.
+    """
+
+    key: str
+    name: str
+    size: int
+    media_type: str
+    etag: str
+    created: datetime
+    origin: Origin
+    thread: str | None
+    tags: Mapping[str, str]
+    owner: str
+
+    def as_ref(self) -> dict[str, Any]:
+        """The entry of the graph's `files` channel."""
+        return {
+            "key": self.key,
+            "name": self.name,
+            "media_type": self.media_type,
+            "size": self.size,
+            "origin": self.origin,
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, for machines."""
+        return {
+            **self.as_ref(),
+            "etag": self.etag,
+            "created": self.created.isoformat(),
+            "thread": self.thread,
+            "tags": dict(self.tags),
+            "owner": self.owner,
+        }
+
+
+def info_from_json(data: Mapping[str, Any]) -> FileInfo:
+    """The opposite of `FileInfo.as_json`.
+
+    Raises:
+        KeyError, ValueError, TypeError: It is not such a record.
+    """
+    return FileInfo(
+        key=str(data["key"]),
+        name=str(data["name"]),
+        size=int(data["size"]),
+        media_type=str(data["media_type"]),
+        etag=str(data["etag"]),
+        created=datetime.fromisoformat(data["created"]),
+        origin=as_origin(data["origin"]),
+        thread=None if data["thread"] is None else str(data["thread"]),
+        tags={str(k): str(v) for k, v in dict(data["tags"]).items()},
+        owner=str(data["owner"]),
+    )
+
+
+def as_origin(value: object) -> Origin:
+    """`value` as an origin; whatever is not a tool's came from a user."""
+    return "tool" if value == "tool" else "user"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How much is stored, by one owner or by all."""
+
+    files: int = 0
+    bytes: int = 0
+    owners: int = 0
+
+    def as_json(self) -> dict[str, int]:
+        return {"files": self.files, "bytes": self.bytes, "owners": self.owners}
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What is left to write to; None where nobody can say (a bucket)."""
+
+    free_bytes: int | None = field(default=None)

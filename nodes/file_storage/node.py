@@ -1,0 +1,80 @@
+"""The graph's step that keeps what a turn made and used: artifacts and uploads become files of the thread."""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from typing import Any
+
+from langgraph.runtime import Runtime
+from typing_extensions import TypedDict
+
+from core.access import Principal
+from core.context import RunContext, context_of
+from core.errors import Unavailable, WaystationError
+from nodes.file_storage.errors import InvalidFile
+from nodes.file_storage.manager import FileManager
+from nodes.file_storage.naming import derived_key
+
+
+class Reads(TypedDict, total=False):
+    artifacts: list[dict[str, Any]]
+    files: list[dict[str, Any]]
+
+
+class Writes(TypedDict, total=False):
+    artifacts: list[dict[str, Any]] | None
+    files: list[dict[str, Any]]
+
+
+class StoreFiles:
+    """Stores each artifact under a key of its own, and attaches uploads to the thread.
+
+    Running it again stores nothing twice. What cannot be stored becomes a
+    notice: the answer of the turn is there already and must not be lost.
+    """
+
+    def __init__(self, files: FileManager) -> None:
+        self._files = files
+
+    async def __call__(self, state: Reads, runtime: Runtime[RunContext]) -> Writes:
+        artifacts, files = state.get("artifacts") or [], state.get("files") or []
+        run = runtime.execution_info
+        thread = run.thread_id if run else None
+        uploads = [ref for ref in files if thread and ref.get("thread") != thread]
+        if not artifacts and not uploads:
+            return {}
+        principal, refs, outage = context_of(runtime).principal, list[dict[str, Any]](), False
+        for thing in [*artifacts, *uploads]:
+            try:
+                keep = self._attach if "key" in thing else self._store
+                ref, event = await keep(principal, thing, thread)
+            except WaystationError as error:
+                outage = outage or isinstance(error, Unavailable)
+                event = {"type": "notice", "code": error.code, "text": f"'{thing['name']}': {error.detail}"}
+            else:
+                refs.append(ref)
+            if event:
+                runtime.stream_writer(event)
+        # After an outage the artifacts stay, and the thread's next turn stores them.
+        return {"files": refs} if outage or not artifacts else {"files": refs, "artifacts": None}
+
+    async def _store(
+        self, principal: Principal, artifact: dict[str, Any], thread: str | None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        try:
+            content = b64decode(artifact["b64"], validate=True)
+        except (binascii.Error, ValueError):
+            raise InvalidFile("the content is not base64") from None
+        key = derived_key(thread, artifact["id"]) if thread else None
+        name, kind = artifact["name"], artifact.get("media_type")
+        put = self._files.put
+        info = await put(principal, name, content, media_type=kind, origin="tool", thread=thread, key=key)
+        ref = info.as_ref()
+        return {**ref, "thread": thread}, {"type": "file", **{k: ref[k] for k in ref if k != "origin"}}
+
+    async def _attach(
+        self, principal: Principal, ref: dict[str, Any], thread: str | None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        await self._files.attach(principal, ref["key"], thread or "")
+        return {**ref, "thread": thread}, {}

@@ -1,0 +1,62 @@
+"""Builds the services of this module."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from dishka import Provider, Scope, provide
+
+from core.settings import Book, Places
+from nodes.file_storage.adapters.link_server import FixedHost, LinkServer
+from nodes.file_storage.adapters.local import LocalStore
+from nodes.file_storage.links import LinkSigner
+from nodes.file_storage.manager import FileManager
+from nodes.file_storage.node import StoreFiles
+from nodes.file_storage.ports import FileStore, LinkHost
+from nodes.file_storage.settings import FileStorageSettings
+
+
+class FileStorageProvider(Provider):
+    """FileStore, LinkSigner, LinkHost, FileManager and the node, by the settings."""
+
+    scope = Scope.APP
+
+    @provide
+    async def store(self, book: Book, places: Places) -> AsyncIterator[FileStore]:
+        store = _store(book[FileStorageSettings], places)
+        try:
+            yield store
+        finally:
+            await store.aclose()
+
+    @provide
+    def signer(self, book: Book, places: Places) -> LinkSigner:
+        secret = book[FileStorageSettings].link_secret
+        return LinkSigner(secret.get_secret_value() if secret else places.home / "secrets" / "link.key")
+
+    @provide
+    async def host(self, book: Book, store: FileStore, signer: LinkSigner) -> AsyncIterator[LinkHost]:
+        host = _host(book[FileStorageSettings], store, signer)
+        try:
+            yield host
+        finally:
+            await host.aclose()
+
+    @provide
+    def files(self, book: Book, store: FileStore, signer: LinkSigner, host: LinkHost) -> FileManager:
+        return FileManager(store, signer=signer, host=host, settings=book[FileStorageSettings])
+
+    node = provide(StoreFiles)
+
+
+def _store(settings: FileStorageSettings, places: Places) -> FileStore:
+    if settings.backend == "local":
+        return LocalStore(places.home / "files")
+    # boto3 takes a third of a second to import; only those who use it wait for it.
+    from nodes.file_storage.adapters.s3 import S3StorageClient  # noqa: PLC0415
+
+    return S3StorageClient(settings.s3)
+
+
+def _host(settings: FileStorageSettings, store: FileStore, signer: LinkSigner) -> LinkHost:
+    return FixedHost(settings.link_base_url) if settings.link_base_url else LinkServer(store, signer)

@@ -1,0 +1,77 @@
+"""Section `file_storage` of waystation.yaml."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from core.settings import Section, Strict
+
+WEEK_SECONDS = 7 * 24 * 3600
+GIB = 1024**3
+
+
+class S3Settings(Strict):
+    """A bucket on S3, or on anything that speaks its protocol."""
+
+    bucket: str = Field("", description="Name of the bucket.")
+    endpoint_url: str = Field(
+        "", pattern=r"^(https?://.+)?$", description="Address of the service; empty: AWS."
+    )
+    region: str = Field("us-east-1", description="Region of the bucket.")
+    prefix: str = Field(
+        "waystation", pattern=r"^[A-Za-z0-9._/-]*$", description="Start of every object's name."
+    )
+    access_key_id: SecretStr | None = Field(
+        None, description="Empty: as AWS' own tools find it (environment, profile, role)."
+    )
+    secret_access_key: SecretStr | None = Field(None, description="Belongs to access_key_id.")
+    create_bucket: bool = Field(False, description="Create the bucket when it does not exist.")
+    direct_links: bool = Field(False, description="Links lead to the bucket itself instead of the service.")
+    connections: int = Field(16, ge=1, le=256, description="Threads and connections to the service.")
+    connect_seconds: float = Field(3, gt=0, description="Longest wait for a connection.")
+    read_seconds: float = Field(30, gt=0, description="Longest wait for the next bytes.")
+
+    @field_validator("prefix")
+    @classmethod
+    def _no_outer_slashes(cls, value: str) -> str:
+        return value.strip("/")
+
+    @model_validator(mode="after")
+    def _both_halves_of_the_key(self) -> Self:
+        if (self.access_key_id is None) != (self.secret_access_key is None):
+            raise ValueError("access_key_id and secret_access_key go together; set both or neither")
+        return self
+
+
+class FileStorageSettings(Strict):
+    """Where files are kept, and how links to them look."""
+
+    backend: Literal["local", "s3"] = Field("local", description="A folder in WAYSTATION_HOME, or a bucket.")
+    max_bytes: int = Field(262_144_000, ge=1, le=5 * GIB, description="Largest file, in bytes.")
+    link_seconds: int = Field(600, ge=1, le=WEEK_SECONDS, description="How long a download link works.")
+    link_base_url: str = Field(
+        "",
+        pattern=r"^(https?://.+)?$",
+        description="Address under which /files/link/... is served; empty: a small server on "
+        "loopback, for tools on this machine.",
+    )
+    link_secret: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Signs links, at least 32 characters; empty: made once and kept in WAYSTATION_HOME.",
+    )
+    low_disk_bytes: int = Field(
+        GIB // 2, ge=0, description="Health is degraded when less disk than this is free."
+    )
+    s3: S3Settings = Field(default_factory=S3Settings, description="For backend s3.")
+
+    @model_validator(mode="after")
+    def _s3_names_a_bucket(self) -> Self:
+        if self.backend == "s3" and not self.s3.bucket:
+            raise ValueError("backend 's3' needs s3.bucket, the name of a bucket")
+        return self
+
+
+SECTION = Section("file_storage", FileStorageSettings)

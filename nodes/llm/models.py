@@ -1,0 +1,101 @@
+"""Values of the module: what is asked of a model and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, ToolCall
+
+from core.access import Principal
+from nodes.llm.settings import ModelEntry
+
+OFFLINE = "offline"
+MALFORMED = "__malformed__"
+"""The one argument of a tool call whose arguments were no JSON object; its value is what the model wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model of the catalogue; `entry` is None for the offline model."""
+
+    name: str
+    entry: ModelEntry | None = None
+    description: str = ""
+    enabled: bool = True
+    groups: list[str] = field(default_factory=list)
+
+    @property
+    def offline(self) -> bool:
+        return self.entry is None
+
+    @property
+    def supports_tools(self) -> bool:
+        return self.entry is None or self.entry.supports_tools
+
+
+@dataclass(frozen=True, slots=True)
+class LLMRequest:
+    """One call of a model.
+
+    Args:
+        model: Name in the catalogue; empty for the default.
+        messages: The conversation, oldest first, without a system message.
+        tools: OpenAI function schemas that the model may call.
+        documents: Retrieved passages, each with n, title, text and more.
+        files: Files of the thread, each with name, media_type and size.
+        temperature: 0 to 2; None for the model's own.
+        principal: Who asks; None for this process itself, which may use every model.
+    """
+
+    model: str = ""
+    messages: Sequence[BaseMessage] = ()
+    tools: Sequence[Mapping[str, Any]] = ()
+    documents: Sequence[Mapping[str, Any]] = ()
+    files: Sequence[Mapping[str, Any]] = ()
+    temperature: float | None = None
+    principal: Principal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LLMChunk:
+    """A piece of the answer as it comes."""
+
+    text: str = ""
+    reasoning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a call used; `model` is its name in the catalogue, `cost` None where no price is known."""
+
+    input_tokens: int
+    output_tokens: int
+    model: str
+    cost: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "model": self.model,
+            "cost": self.cost,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class LLMResponse:
+    """The whole answer. `finish` is the endpoint's reason to stop: stop, tool_calls, length, ..."""
+
+    message: AIMessage
+    usage: Usage
+    finish: str = "stop"
+
+    @property
+    def text(self) -> str:
+        return str(self.message.text)
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        return list(self.message.tool_calls)

@@ -1,0 +1,75 @@
+"""The step that calls the model and streams what it says."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Any, cast
+
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage
+from langgraph.runtime import Runtime
+from typing_extensions import TypedDict
+
+from core.context import RunContext, context_of
+from nodes.llm.caller import LLMCaller
+from nodes.llm.models import LLMChunk, LLMRequest, LLMResponse
+from nodes.llm.notices import notices
+from nodes.llm.ports import Toolbox
+from nodes.llm.window import answered, recent
+
+
+class Reads(TypedDict, total=False):
+    messages: list[AnyMessage]
+    config: dict[str, Any]
+    documents: list[dict[str, Any]]
+    files: list[dict[str, Any]]
+
+
+class Writes(TypedDict):
+    messages: Sequence[BaseMessage]
+
+
+class CallModel:
+    """Sends the recent messages, the passages and the user's tools to the model of the turn."""
+
+    def __init__(self, llm: LLMCaller, toolbox: Toolbox, *, window: int = 40) -> None:
+        self._llm = llm
+        self._toolbox = toolbox
+        self._window = window
+
+    async def __call__(self, state: Reads, runtime: Runtime[RunContext]) -> Writes:
+        request, repairs = await self._request(state, context_of(runtime))
+        first = not any(isinstance(message, AIMessage) for message in state["messages"])
+        response = await self._streamed(request, runtime)
+        for code, text in notices(request, response, first=first):
+            runtime.stream_writer({"type": "notice", "code": code, "text": text})
+        runtime.stream_writer({"type": "usage", **response.usage.as_json()})
+        return {"messages": [*repairs, response.message]}
+
+    async def _request(self, state: Reads, context: RunContext) -> tuple[LLMRequest, list[BaseMessage]]:
+        config = state.get("config") or {}
+        # Checked once more here: an unanswered call makes every endpoint refuse the whole thread.
+        messages, repairs = answered(recent(state["messages"], self._window))
+        tools = await self._toolbox.schemas(context.principal, config.get("servers") or (), config.get("tools"))
+        request = LLMRequest(
+            model=config.get("model") or self._llm.default(),
+            messages=messages,
+            tools=tools,
+            documents=state.get("documents") or (),
+            files=state.get("files") or (),
+            temperature=config.get("temperature"),
+            principal=context.principal,
+        )
+        return request, list(repairs)
+
+    async def _streamed(self, request: LLMRequest, runtime: Runtime[RunContext]) -> LLMResponse:
+        stream: AsyncIterator[LLMChunk | LLMResponse] = self._llm.stream(request)
+        async with aclosing(cast(Any, stream)):
+            async for item in stream:
+                if isinstance(item, LLMResponse):
+                    return item
+                if item.reasoning:
+                    runtime.stream_writer({"type": "reasoning", "text": item.reasoning})
+                if item.text:
+                    runtime.stream_writer({"type": "token", "text": item.text})
+        raise AssertionError("a stream of LLMCaller ends with its LLMResponse or an error")

@@ -1,0 +1,1 @@
+"""How the offline model reads a request: pure functions, no network, no weights, no clock."""

@@ -1,0 +1,200 @@
+"""Find a sum in a sentence and write it as an expression; nothing is computed here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][+-]?\d+)?|\.\d+"
+_DATE = re.compile(r"\b\d{4}-\d{1,2}-\d{1,2}\b|\b\d{1,2}:\d{2}\b|\b\d+(?:\.\d+){2,}\b|\b\d{1,2}/\d{1,2}/\d{2,4}\b")
+_N = rf"(\((?:-(?:{NUMBER}))\)|-?(?:{NUMBER}))"
+_LIST = rf"({_N}(?:\s*(?:,|and|with|to|,\s*and)\s*-?(?:{NUMBER}))+)"
+
+_LONGEST = 2000
+
+# "7" in words, where a sum may hold it.
+_SMALL = dict(
+    zip(
+        "zero one two three four five six seven eight nine ten eleven twelve".split(),
+        map(str, range(13)),
+        strict=True,
+    )
+)
+_OPERATORS = [
+    (r"\bto the power of\b|\braised to(?: the)?\b|\*\*|\^", "**"),
+    (r"\bmultiplied by\b|\btimes\b|[×·]|(?<=\d)\s*x\s*(?=\d)", "*"),
+    (r"\bdivided by\b|÷", "/"),
+    (r"\bplus\b", "+"),
+    (r"\bminus\b|−", "-"),
+    (r"\bmod(?:ulo)?\b", "%"),
+]
+_PHRASES = [
+    (rf"{_N}\s*(?:%|percent|per cent) of {_N}", r"(\2 * \1 / 100)"),
+    (rf"(?:the )?square root of {_N}", r"(\1 ** 0.5)"),
+    (rf"(?:the )?(?:double|twice)(?: of)? {_N}", r"(\1 * 2)"),
+    (rf"(?:the )?(?:triple|thrice)(?: of)? {_N}", r"(\1 * 3)"),
+    (rf"(?:a |the )?half of {_N}", r"(\1 / 2)"),
+    (rf"{_N},? (?:and )?(?:doubled|twice)\b", r"(\1 * 2)"),
+    (rf"{_N},? (?:and )?tripled\b", r"(\1 * 3)"),
+    (rf"{_N},? (?:and )?halved\b", r"(\1 / 2)"),
+    (rf"{_N},? (?:and )?squared\b", r"(\1 ** 2)"),
+    (rf"{_N},? (?:and )?cubed\b", r"(\1 ** 3)"),
+    (rf"\bsquare(?: of)? {_N}", r"(\1 ** 2)"),
+    (rf"\bsubtract {_N} from {_N}", r"(\2 - \1)"),
+    (rf"\bsubtract {_N}(?: and|,) {_N}", r"(\1 - \2)"),
+    (rf"\bdivide {_N} (?:by|and|with) {_N}", r"(\1 / \2)"),
+    (rf"\b(?:the )?difference (?:between|of) {_N} and {_N}", r"(\1 - \2)"),
+    (rf"\b(?:the )?quotient of {_N} and {_N}", r"(\1 / \2)"),
+    (rf"\bmultiply {_N} (?:by|and|with) {_N}", r"(\1 * \2)"),
+]
+_LISTS = [
+    (rf"\b(?:add(?:ing)?|(?:the )?(?:sum|total) of|sum(?: up)?) {_LIST}", " + ", ""),
+    (rf"\b(?:the )?product of {_LIST}", " * ", ""),
+    (rf"\b(?:the )?(?:average|mean) of {_LIST}", " + ", " / {count}"),
+]
+_PREVIOUS = re.compile(r"\b(?:that|it|this|the (?:result|answer|previous one)|those)\b", re.IGNORECASE)
+_SUM = re.compile(rf"(?:[-+]\s*)?[(\s]*-?(?:{NUMBER})(?:[\s()]|{NUMBER}|\*\*|[-+*/%](?!\*))*", re.IGNORECASE)
+_TOKEN = re.compile(rf"{NUMBER}|\*\*|[-+*/%()]")
+_SIGNS = frozenset({"+", "-", "*", "/", "%", "**"})
+_THEN = re.compile(r"^(.*?),?\s+(?:and|then|and then) (doubled|tripled|halved|squared|cubed)\W*$", re.IGNORECASE)
+_AFTER = {"doubled": "* 2", "tripled": "* 3", "halved": "/ 2", "squared": "** 2", "cubed": "** 3"}
+_BINARY = re.compile(rf"^\(?\s*{_N}\s*(\*\*|[-+*/%])\s*{_N}\s*\)?$")
+_LEADING = re.compile(r"^\W*(?:and |now |then |what about |what is |what's |so |ok |okay |please )*", re.IGNORECASE)
+_STARTS = r"(?:doubled|double|twice|tripled|triple|halved|half|squared|cubed|plus|minus|times|divided by|multiplied by|to the power of|[-+*/^×÷])"
+_SPEECH = frozenset(
+    """what is the of and s how much are does do equal equals make makes result answer to me tell give please
+    calculate compute evaluate work out by a an in now then so about for value solve can you could i would like
+    know want sum total calculator using use with it that this math if get gives come will be let ok okay many""".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """A sum that was read from a sentence."""
+
+    expression: str
+
+    @property
+    def binary(self) -> tuple[str, float, float] | None:
+        """(operator, left, right) when there are just two numbers."""
+        found = _BINARY.match(self.expression)
+        if not found:
+            return None
+        left, operator, right = found.groups()
+        return operator, float(left.strip("()")), float(right.strip("()"))
+
+
+def read_sum(text: str, previous: str | None = None) -> Arithmetic | None:
+    """The sum that the sentence asks for, or None when it asks for something else.
+
+    Args:
+        previous: The number that "that", "doubled" and the like refer to.
+    """
+    if len(text) > _LONGEST:
+        return None
+    then = _THEN.match(" ".join(text.split()))
+    inner = read_sum(then.group(1), previous) if then else None
+    if then and inner:
+        return Arithmetic(f"({inner.expression}) {_AFTER[then.group(2).lower()]}")
+    line = _numbers(_DATE.sub(" date ", " ".join(text.split())))
+    if previous is not None:
+        line = _with_previous(line, previous)
+    return _only_sum(_phrases(line))
+
+
+def _only_sum(line: str) -> Arithmetic | None:
+    """The longest sum of the line, if nothing but small talk stands around it."""
+    found = sorted(_SUM.finditer(line), key=lambda m: -len(m.group()))
+    for match in found:
+        expression = _written(match.group())
+        if expression is None:
+            continue
+        rest = re.findall(r"[^\W_]+", f"{line[: match.start()]} {line[match.end() :]}".lower())
+        return Arithmetic(expression) if _SPEECH.issuperset(rest) else None
+    return None
+
+
+def _with_previous(line: str, previous: str) -> str:
+    number = f" {previous} " if not previous.startswith("-") else f" ({previous}) "
+    start = _LEADING.match(line)
+    tail = line[start.end() :] if start else line
+    if re.match(rf"{_STARTS}(?:\W*$|\s+(?:by\s+)?-?[\d(])", tail, re.IGNORECASE) and not re.match(r"-\d", tail):
+        word = re.match(r"double|twice|triple|half", tail, re.IGNORECASE)
+        bare = word and not re.match(r"doubled|tripled|halved", tail, re.IGNORECASE)
+        return f"{tail.rstrip('?.! ')} of {number}" if bare else f"{number}{tail}"
+    return _PREVIOUS.sub(number, line)
+
+
+def _numbers(line: str) -> str:
+    for word, digits in _SMALL.items():
+        line = re.sub(rf"\b{word}\b", digits, line, flags=re.IGNORECASE)
+    line = re.sub(rf"[$€£]\s*(?={NUMBER})", "", line)
+    return re.sub(r"(?<=\d),(?=\d{3}\b)", "", line)
+
+
+def _phrases(line: str) -> str:
+    line = " ".join(line.split())
+    for pattern, joined, after in _LISTS:
+        line = re.sub(pattern, lambda m, j=joined, a=after: _joined(m.group(1), j, a), line, flags=re.IGNORECASE)
+    for pattern, written in _PHRASES:
+        line = re.sub(pattern, lambda m, w=written: _filled(w, m), line, flags=re.IGNORECASE)
+    for pattern, sign in _OPERATORS:
+        line = re.sub(pattern, f" {sign} ", line, flags=re.IGNORECASE)
+    return line
+
+
+def _filled(written: str, match: re.Match[str]) -> str:
+    """The phrase's expression; negative numbers in brackets, so that a power takes their sign along."""
+
+    def number(place: re.Match[str]) -> str:
+        found = match.group(int(place.group(1)))
+        return f"({found})" if found.startswith("-") else found
+
+    return re.sub(r"\\(\d)", number, written)
+
+
+def _joined(listed: str, sign: str, after: str) -> str:
+    numbers = re.findall(rf"-?(?:{NUMBER})", listed)
+    whole = f"({sign.join(numbers)})"
+    return f"({whole}{after.format(count=len(numbers))})" if after else whole
+
+
+def _written(text: str) -> str | None:
+    """The text as a well-formed expression with at least one operation, or None."""
+    tokens = _TOKEN.findall(text)
+    while tokens and tokens[-1] in _SIGNS:
+        tokens.pop()
+    written, depth, operand, operations = [], 0, True, 0
+    for token in tokens:
+        if token in _SIGNS and operand:
+            if token != "-" or (written and written[-1] == "-u"):
+                return None
+            written.append("-u")  # a sign of the number, not an operation
+        elif token in _SIGNS:
+            written.append(f" {token} ")
+            operand, operations = True, operations + 1
+        elif token == ")":
+            depth -= 1
+            written.append(token)
+        else:
+            written.append(token)
+            depth += token == "("
+        wrong = depth < 0 or (token not in _SIGNS and (token == ")") is operand)
+        if wrong:
+            return None
+        operand = token in _SIGNS or token == "("
+    if operand or depth or not operations:
+        return None
+    return _bare("".join(written).replace("-u", "-"))
+
+
+def _bare(text: str) -> str:
+    """Without a pair of brackets around the whole."""
+    if not (text.startswith("(") and text.endswith(")")):
+        return text
+    depth = 0
+    for sign in text[1:-1]:
+        depth += {"(": 1, ")": -1}.get(sign, 0)
+        if depth < 0:
+            return text
+    return text[1:-1]

@@ -1,0 +1,148 @@
+"""Choose the sentences of the passages that answer a question, and quote them word for word."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nodes.llm.offline.words import STOP, meaning, stem, words
+from nodes.llm.prompt import Passage
+
+COVERED = 0.45
+"""Part of the question's weight that the best sentence, with its heading, must carry."""
+CLOSE = 0.72
+"""A further sentence is quoted when it scores at least this part of the best."""
+MOST = 3
+
+_FENCE = re.compile(r"^\s*(?:```|~~~)")
+_HEADING = re.compile(r"^\s{0,3}#{1,6}\s+(.*?)\s*#*\s*$")
+_TABLE = re.compile(r"^\s*\|")
+_MARKER = re.compile(r"^\s*(?:[-*+]|\d+[.)])\s+")
+_SKIPPED = re.compile(r"^\s*(?:<[^>]*>|\[!|---+|===+|!\[)")
+# A full stop ends a sentence when a new one can begin behind it.
+_END = re.compile(r"(?<=[.!?])[\"”')\]]*\s+(?=[\"“'(\[`*_]*[A-Z0-9À-Þ`])|(?<=[。！？])")
+_ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|cf|vs|Mr|Mrs|Dr|No|Fig|approx|St)\.|\b[A-Z]\.)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A sentence of passage `n`, word for word (white space runs become one space)."""
+
+    n: int
+    text: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    n: int
+    text: str
+    stems: frozenset[str]
+    heading: frozenset[str]
+    order: int
+
+
+def best_quotes(question: str, passages: Sequence[Passage], *, longest: int = 400) -> list[Quote]:
+    """One to three sentences that answer the question, best first; none when the overlap is weak."""
+    asked = {found for found in _bag(question) if found}
+    candidates = [c for passage in passages for c in _candidates(passage, longest)]
+    if not asked or not candidates:
+        return []
+    weights = _weights(asked, candidates)
+    scored = [(_score(c, asked, weights), c) for c in candidates]
+    scored.sort(key=lambda pair: (-pair[0][0], pair[1].order))
+    (top, share), _ = scored[0]
+    if share < COVERED:
+        return []
+    return _distinct([(s, c) for (s, part), c in scored if s >= CLOSE * top and part >= COVERED])
+
+
+def sentences(text: str, *, longest: int = 400) -> list[tuple[str, str]]:
+    """(heading above it, sentence) of each sentence; headings, code and tables are left out."""
+    found: list[tuple[str, str]] = []
+    heading = ""
+    for block_heading, block in _blocks(text):
+        heading = block_heading
+        for sentence in _split(block):
+            if 2 <= len(sentence.split()) and len(sentence) <= longest:
+                found.append((heading, sentence))
+    return found
+
+
+def _blocks(text: str) -> list[tuple[str, str]]:
+    """Paragraphs and list items, each as one line, under their heading."""
+    blocks: list[tuple[str, list[str]]] = []
+    heading, fenced, fresh = "", False, True
+    for line in text.splitlines():
+        if _FENCE.match(line):
+            fenced, fresh = not fenced, True
+            continue
+        title = _HEADING.match(line)
+        if fenced or title or not line.strip() or _TABLE.match(line) or _SKIPPED.match(line):
+            heading = title.group(1) if title and not fenced else heading
+            fresh = True
+            continue
+        marked = _MARKER.match(line)
+        if fresh or marked:
+            blocks.append((heading, []))
+        blocks[-1][1].append(line[marked.end() :] if marked else line)
+        fresh = False
+    return [(above, " ".join(" ".join(lines).split())) for above, lines in blocks]
+
+
+def _split(block: str) -> list[str]:
+    parts: list[str] = []
+    start = 0
+    for end in _END.finditer(block):
+        if _ABBREVIATION.search(block[start : end.start()]):
+            continue
+        parts.append(block[start : end.end()].strip())
+        start = end.end()
+    return [part for part in [*parts, block[start:].strip()] if part]
+
+
+def _candidates(passage: Passage, longest: int) -> list[_Candidate]:
+    title = _bag(passage.title)
+    return [
+        _Candidate(passage.n, text, frozenset(_bag(text)), frozenset(title | _bag(heading)), passage.n * 10_000 + i)
+        for i, (heading, text) in enumerate(sentences(passage.text, longest=longest))
+    ]
+
+
+def _bag(text: str) -> set[str]:
+    """Stems, and the meanings they share with others."""
+    found = {word.stem for word in words(text.replace("`", " ").replace("_", " ")) if word.text.lower() not in STOP}
+    return {_shared(one) for one in found}
+
+
+def _shared(one: str) -> str:
+    return meaning(one) if one.isalpha() else stem(one)
+
+
+def _weights(asked: set[str], candidates: Sequence[_Candidate]) -> dict[str, float]:
+    """Rare words tell more; a word that no passage has tells that the answer is not here."""
+    counts = Counter(found for c in candidates for found in c.stems & asked)
+    return {word: math.log(1 + (len(candidates) + 1) / (counts[word] + 0.5)) for word in asked}
+
+
+def _score(candidate: _Candidate, asked: set[str], weights: dict[str, float]) -> tuple[float, float]:
+    """(score, share of the question's weight). A word of the heading counts for half."""
+    whole = sum(weights[word] for word in sorted(asked))
+    said = sum(weights[word] for word in sorted(asked & candidate.stems))
+    above = sum(weights[word] for word in sorted((asked & candidate.heading) - candidate.stems))
+    share = (said + above / 2) / whole if said else 0.0
+    # Between equals the shorter sentence says it more directly.
+    return share * (1 - min(len(candidate.text), 400) / 4000), share
+
+
+def _distinct(scored: Sequence[tuple[float, _Candidate]]) -> list[Quote]:
+    found: list[Quote] = []
+    for score, candidate in scored:
+        if all(candidate.text not in quote.text and quote.text not in candidate.text for quote in found):
+            found.append(Quote(candidate.n, candidate.text, score))
+        if len(found) == MOST:
+            break
+    return found

@@ -1,0 +1,147 @@
+"""State a tool's result plainly, and find the number in it that a next question may mean."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+LONGEST = 4000
+ROWS = 20
+_NUMBER = re.compile(r"^-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?$")
+_VALUE_KEYS = ("result", "results", "value", "answer", "output")
+_ASIDE = {"meta_data", "artifacts", "display", "structured_content"}
+
+
+def state(name: str, arguments: Mapping[str, Any], text: str, *, failed: bool) -> str:
+    """One result as a sentence or a short list."""
+    value = parsed(text)
+    if failed:
+        return f"The tool {name} reports an error: {shown(value) or 'no reason given'}"
+    value = inner(value)
+    lead = _lead(name, arguments)
+    if isinstance(value, (dict, list)):
+        body = shown(value)
+        return f"{lead}:\n{body}" if "\n" in body else f"{lead}: {body}"
+    found = shown(value)
+    if not found:
+        return f"The tool {name} is done; it returned nothing."
+    expression = arguments.get("expression")
+    if isinstance(expression, str) and _NUMBER.match(found):
+        return f"{expression} = {found}"
+    return f"{lead}: {found}"
+
+
+def parsed(text: str) -> Any:
+    """JSON where it is JSON, else the text."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text.strip()
+
+
+def inner(value: Any) -> Any:
+    """The result itself, without the envelope some tools put around it."""
+    while isinstance(value, Mapping):
+        told = {key: v for key, v in value.items() if key not in _ASIDE}
+        if len(told) == 1 and next(iter(told)) in _VALUE_KEYS:
+            value = next(iter(told.values()))
+            continue
+        return told or dict(value)
+    return value
+
+
+def number_in(text: str) -> str | None:
+    """The number that a result is, if it is just one."""
+    value = inner(parsed(text))
+    if isinstance(value, Mapping):
+        numbers = [value[key] for key in _VALUE_KEYS if _is_number(value.get(key))]
+        numbers = numbers or [v for v in value.values() if _is_number(v)]
+        value = numbers[0] if len(numbers) == 1 else None
+    if isinstance(value, list) and len(value) == 1:
+        return number_in(json.dumps(value[0], default=str))
+    return _digits(value) if value is not None else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _digits(value: Any) -> str | None:
+    text = f"{value:.15g}" if isinstance(value, float) else str(value).strip()
+    return text if _NUMBER.match(text) and not isinstance(value, bool) else None
+
+
+def shown(value: Any) -> str:
+    """A value for people: fields as lines, equal rows as a table, long text cut."""
+    if isinstance(value, Mapping):
+        text = _fields(value)
+    elif isinstance(value, list):
+        text = _list(value)
+    else:
+        text = _scalar(value)
+    return text if len(text) <= LONGEST else text[:LONGEST].rsplit(" ", 1)[0] + " … (cut)"
+
+
+def _scalar(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.15g}"
+    if isinstance(value, (dict, list)):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)
+
+
+def _fields(value: Mapping[str, Any]) -> str:
+    lines = []
+    for key, one in value.items():
+        nested = isinstance(one, list) and bool(one) and all(isinstance(row, Mapping) for row in one)
+        lines.append(f"- {key}:\n{_list(one)}" if nested else f"- {key}: {_scalar(one)}")
+    return lines[0].removeprefix("- ") if len(lines) == 1 else "\n".join(lines)
+
+
+def _list(rows: Sequence[Any]) -> str:
+    if not rows:
+        return "nothing"
+    head = list(rows[:ROWS])
+    more = f"\n… and {len(rows) - ROWS} more" if len(rows) > ROWS else ""
+    if all(isinstance(row, Mapping) and row for row in head):
+        return _table(head) + more
+    return "\n".join(f"- {_scalar(row)}" for row in head) + more
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    lines = [columns, ["---"] * len(columns), *([_cell(row.get(c)) for c in columns] for row in rows)]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    return _scalar(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _lead(name: str, arguments: Mapping[str, Any]) -> str:
+    told = ", ".join(f"{key} {_scalar(value)}" for key, value in arguments.items())
+    return f"{name} ({told})" if told else name
+
+
+def corrected(arguments: Mapping[str, Any], error: str) -> dict[str, Any] | None:
+    """The arguments with one word replaced by a name that the error offers, or None.
+
+    An error such as "no column 'amounts'; columns: region, amount" says what would be right.
+    """
+    offered = [w for w in re.findall(r"[\w.-]+", error) if len(w) > 1]
+    for key, value in arguments.items():
+        if not isinstance(value, str) or not re.search(rf"(?<!\w){re.escape(value)}(?!\w)", error):
+            continue
+        rest = {w.lower(): w for w in offered if w.lower() != value.lower()}
+        exact = next((w for w in offered if w != value and w.lower() == value.lower()), None)
+        near = difflib.get_close_matches(value.lower(), rest, n=1, cutoff=0.75)
+        if exact or near:
+            return {**arguments, key: exact or rest[near[0]]}
+    return None

@@ -1,0 +1,52 @@
+"""What this module needs from outside."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from langchain_core.messages import AIMessageChunk, BaseMessage
+
+from core.access import Principal
+
+
+class ChatModel(Protocol):
+    """One model behind one endpoint. Errors are those of `nodes.llm.errors`."""
+
+    def stream(
+        self,
+        messages: Sequence[BaseMessage],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        temperature: float | None = None,
+        user: str = "",
+    ) -> AsyncIterator[AIMessageChunk]:
+        """The answer as it comes; the last chunk says why it ended."""
+        ...
+
+    async def ping(self) -> list[str]:
+        """Names of the models that the endpoint serves, at the price of no token."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give back connections."""
+        ...
+
+
+class Toolbox(Protocol):
+    """Where the tools of a turn come from."""
+
+    async def schemas(
+        self, principal: Principal, servers: Sequence[str], tools: Sequence[str] | None
+    ) -> Sequence[dict[str, Any]]:
+        """OpenAI function schemas of the tools of `servers` that the principal may use."""
+        ...
+
+
+class EmptyToolbox:
+    """No tools: what a module that runs alone has."""
+
+    async def schemas(
+        self, principal: Principal, servers: Sequence[str], tools: Sequence[str] | None
+    ) -> Sequence[dict[str, Any]]:
+        return []

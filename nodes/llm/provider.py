@@ -1,0 +1,55 @@
+"""The services of this module, for the container."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from dishka import Provider, Scope, provide
+
+from core.settings import Book
+from nodes.llm.caller import LLMCaller
+from nodes.llm.catalogue import Catalogue
+from nodes.llm.models import Model
+from nodes.llm.node import CallModel
+from nodes.llm.ports import ChatModel, EmptyToolbox, Toolbox
+from nodes.llm.settings import LLMSettings
+
+
+def connect(model: Model, settings: LLMSettings) -> ChatModel:
+    """The client of a model. The SDKs are imported at the first call, not at start."""
+    if model.entry is None:
+        from nodes.llm.adapters.offline import OfflineModel  # noqa: PLC0415 - only when it is used
+
+        return OfflineModel(max_quote=settings.max_quote)
+    from nodes.llm.adapters.openai import OpenAIModel  # noqa: PLC0415 - the SDK takes a second to import
+
+    return OpenAIModel(model.name, model.entry)
+
+
+class LLMProvider(Provider):
+    """Catalogue, caller and graph step; the toolbox is empty until someone bridges it."""
+
+    scope = Scope.APP
+
+    @provide
+    def catalogue(self, book: Book) -> Catalogue:
+        return Catalogue.of(book)
+
+    @provide
+    async def caller(self, catalogue: Catalogue, book: Book) -> AsyncIterator[LLMCaller]:
+        settings = book[LLMSettings]
+        caller = LLMCaller(
+            catalogue, lambda model: connect(model, settings), system_prompt=settings.system_prompt
+        )
+        try:
+            yield caller
+        finally:
+            await caller.aclose()
+
+    @provide
+    def toolbox(self) -> Toolbox:
+        return EmptyToolbox()
+
+    @provide
+    def call_model(self, llm: LLMCaller, toolbox: Toolbox, book: Book) -> CallModel:
+        return CallModel(llm, toolbox, window=book[LLMSettings].window_messages)

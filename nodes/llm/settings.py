@@ -1,0 +1,96 @@
+"""The section `llm` of waystation.yaml, and the file of models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from core.settings import Strict
+
+DEFAULT_PROMPT = (
+    "You are the assistant of Waystation. Answer the user's question in their language, briefly and exactly. "
+    "Use the tools where they help. Where passages are given, rely on them and put the number of the passage, "
+    "such as [1], behind each sentence that rests on it. Say so when you do not know."
+)
+_ENDPOINT = re.compile(r"/(?:chat/completions|messages)/?$")
+
+
+class LLMSettings(Strict):
+    """Which model answers, and what it is sent."""
+
+    default_model: str = Field(
+        "", description="Display name of the default model; empty: openai from the environment, then the first."
+    )
+    openai_model: str = Field(
+        "", description="Model name for OPENAI_API_KEY / OPENAI_BASE_URL; empty: OPENAI_MODEL, then a default."
+    )
+    system_prompt: str = Field(DEFAULT_PROMPT, description="What stands before every conversation.")
+    window_messages: int = Field(
+        40, ge=1, le=2000, description="Recent messages sent; tool calls keep their results."
+    )
+    max_quote: int = Field(
+        400, ge=80, le=4000, description="Longest sentence, in characters, that the offline model quotes."
+    )
+    offline: bool = Field(True, description="Offer the offline model, which needs no network.")
+
+
+class ModelEntry(Strict):
+    """One model of models.yaml."""
+
+    model_name: str = Field(min_length=1, description="The name its endpoint knows.")
+    model_url: str = Field(description="Base URL; an ending /chat/completions or /messages is dropped.")
+    api_key: SecretStr = SecretStr("")
+    description: str | None = None
+    model_card: str | None = None
+    max_tokens: int | None = Field(10_000, ge=1)
+    temperature: float | None = Field(0.7, ge=0, le=2)
+    extra_headers: dict[str, SecretStr] = Field(default_factory=dict)
+    groups: list[str] = Field(default_factory=list)
+    compliance_level: str | None = None
+    api_key_source: Literal["system", "user"] = "system"
+    supports_tools: bool = True
+    supports_vision: bool = False
+    supports_pdf: bool = False
+    strict_role_ordering: bool = False
+    pass_user_as_customer_id: bool = False
+    fallbacks: list[str] = Field(default_factory=list, description="Models tried when this one is unavailable.")
+    timeout_s: float = Field(120, gt=0, description="Longest answer, in seconds.")
+    first_token_timeout_s: float = Field(30, gt=0, description="Longest silence, in seconds.")
+    retries: int = Field(2, ge=0, le=10, description="Further attempts before the first token.")
+    input_price: float | None = Field(None, ge=0, description="Per million tokens.")
+    output_price: float | None = Field(None, ge=0, description="Per million tokens.")
+
+    @field_validator("model_url")
+    @classmethod
+    def _base_url(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return _ENDPOINT.sub("", value.strip()).rstrip("/")
+
+    @field_validator("extra_headers", mode="before")
+    @classmethod
+    def _no_headers(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+
+class ModelsFile(Strict):
+    """models.yaml, also read under the name llmconfig.yml."""
+
+    models: dict[str, ModelEntry] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _names(self) -> ModelsFile:
+        for name, entry in self.models.items():
+            _check_fallbacks(name, entry, self.models)
+        return self
+
+
+def _check_fallbacks(name: str, entry: ModelEntry, models: Mapping[str, ModelEntry]) -> None:
+    if name == "offline":
+        raise ValueError("the name 'offline' belongs to the built-in model; choose another")
+    for other in entry.fallbacks:
+        if other not in {*models, "openai", "offline"}:
+            raise ValueError(f"'{name}' falls back to '{other}', which is no model; known: {', '.join(models)}")

@@ -1,0 +1,234 @@
+"""Sessions with real MCP servers: our stdio transport, and langchain-mcp-adapters for http and sse."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import orjson
+from langchain_mcp_adapters.sessions import (
+    Connection,
+    SSEConnection,
+    StreamableHttpConnection,
+    create_session,
+)
+from mcp import ClientSession, McpError, types
+from mcp.shared.session import ProgressFnT
+
+from nodes.mcp_tools.adapters.contents import call_result
+from nodes.mcp_tools.adapters.environment import child_environment
+from nodes.mcp_tools.adapters.stdio import OVERSIZE, Command, Ears, stdio_streams
+from nodes.mcp_tools.errors import ResultTooLarge, ServerGone, ToolRefused
+from nodes.mcp_tools.models import CallResult, Progress, ToolInfo
+from nodes.mcp_tools.naming import file_stem
+from nodes.mcp_tools.ports import Listener
+from nodes.mcp_tools.settings import ServerEntry
+
+LINE_FACTOR = 16  # a message may carry files beside its text
+_UPDATE = "MCP_UPDATE:"
+_MAX_PAGES = 100
+_SESSION_ENDED = 32600  # what the SDK answers when an http server has forgotten the session
+
+
+class SessionConnector:
+    """Opens sessions with the servers of mcp.json.
+
+    Args:
+        logs: Folder for what servers write to stderr.
+    """
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+
+    @asynccontextmanager
+    async def open(
+        self, name: str, entry: ServerEntry, listener: Listener, *, max_result_bytes: int
+    ) -> AsyncIterator[SessionConnection]:
+        connection = SessionConnection(listener)
+        if entry.transport == "stdio":
+            async with (
+                stdio_streams(self._command(name, entry, max_result_bytes), connection.ears) as streams,
+                ClientSession(streams[0], streams[1], **connection.callbacks) as session,
+            ):
+                await connection.begin(session, streams[2])
+                yield connection
+        else:
+            async with create_session(_remote(entry, connection.callbacks)) as session:
+                await connection.begin(session, None)
+                yield connection
+
+    def _command(self, name: str, entry: ServerEntry, max_result_bytes: int) -> Command:
+        own = {key: value.get_secret_value() for key, value in (entry.env or {}).items()}
+        return Command(
+            argv=[entry.command or "", *entry.args],
+            env=child_environment(os.environ, own),
+            cwd=entry.cwd,
+            log=self._logs / f"mcp-{file_stem(name)}.log",
+            line_limit=LINE_FACTOR * max_result_bytes,
+        )
+
+
+def _remote(entry: ServerEntry, callbacks: dict[str, Any]) -> Connection:
+    headers = {key: value.get_secret_value() for key, value in (entry.headers or {}).items()}
+    if entry.auth_token is not None:
+        token = entry.auth_token.get_secret_value()
+        if entry.auth_type == "api_key":
+            headers[entry.auth_header] = token
+        else:
+            headers["Authorization"] = f"Bearer {token}"
+    common: dict[str, Any] = {"url": entry.url, "headers": headers, "session_kwargs": callbacks}
+    quiet = 24 * 3600.0  # a session may be silent for long; calls have a time limit of their own
+    if entry.transport == "sse":
+        return SSEConnection(transport="sse", sse_read_timeout=quiet, **common)
+    return StreamableHttpConnection(transport="streamable_http", sse_read_timeout=quiet, **common)
+
+
+class SessionConnection:
+    """One open session. Its calls run in their callers' tasks."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.pid: int | None = None
+        self.ears = Ears(self._said, listener.lost)
+        self.callbacks: dict[str, Any] = {
+            "message_handler": self._on_message,
+            "logging_callback": self._on_log,
+            "client_info": types.Implementation(name="waystation", version="0.1.0"),
+        }
+        self._listener = listener
+        self._session: ClientSession | None = None
+        self._watching: dict[object, Progress | None] = {}
+        self._notes: set[asyncio.Task[None]] = set()
+
+    async def begin(self, session: ClientSession, pid: int | None) -> None:
+        self.pid = pid
+        await session.initialize()
+        self._session = session
+
+    async def tools(self) -> Sequence[ToolInfo]:
+        found: list[types.Tool] = []
+        cursor: str | None = None
+        for _ in range(_MAX_PAGES):
+            request = types.ListToolsRequest(params=types.PaginatedRequestParams(cursor=cursor))
+            page = await self._ask(request, types.ListToolsResult)
+            found += page.tools
+            cursor = page.nextCursor
+            if not cursor:
+                break
+        return [ToolInfo(tool.name, (tool.description or "").strip(), tool.inputSchema) for tool in found]
+
+    async def call(
+        self, tool: str, arguments: Mapping[str, Any], *, progress: Progress | None = None
+    ) -> CallResult:
+        # Not session.call_tool(): it validates the result against a schema that nobody here relies on.
+        params = types.CallToolRequestParams(name=tool, arguments=dict(arguments))
+        key = object()
+        self._watching[key] = progress
+        try:
+            request = types.CallToolRequest(params=params)
+            return call_result(await self._ask(request, types.CallToolResult, progress))
+        finally:
+            del self._watching[key]
+
+    async def alive(self) -> bool:
+        try:
+            await self._ask(types.PingRequest(), types.EmptyResult)
+        except ToolRefused:
+            return True  # an answer all the same
+        except ServerGone:
+            return False
+        return True
+
+    async def _ask(self, request: Any, kind: type[Any], progress: Progress | None = None) -> Any:
+        session = self._session
+        if session is None:
+            raise ServerGone("the session is not open", sent=False)
+        # The SDK does not tell the server of a cancelled request; the id it will use is this counter.
+        request_id = getattr(session, "_request_id", None)
+        watch = _as_callback(progress) if progress else None
+        try:
+            return await session.send_request(types.ClientRequest(request), kind, progress_callback=watch)
+        except asyncio.CancelledError:
+            if request_id is not None:
+                self._in_background(_give_up(session, request_id))
+            raise
+        except McpError as error:
+            raise self._explained(error) from error
+        except (anyio.ClosedResourceError, anyio.BrokenResourceError) as error:
+            self._listener.lost("the connection was closed")
+            raise ServerGone("the connection was closed", sent=False) from error
+        except (httpx.HTTPError, OSError) as error:
+            self._listener.lost(f"the connection failed ({type(error).__name__})")
+            raise ServerGone(f"the connection failed ({type(error).__name__})") from error
+        except ValueError as error:  # an answer outside the protocol
+            raise ToolRefused("the server's answer does not follow the protocol") from error
+
+    def _explained(self, error: McpError) -> Exception:
+        code, message = error.error.code, error.error.message
+        if code == types.CONNECTION_CLOSED:
+            self._listener.lost("the connection was closed")
+            return ServerGone("the server went away before it answered")
+        if code == _SESSION_ENDED:
+            self._listener.lost("the server has ended the session")
+            return ServerGone("the server has ended the session", sent=False)
+        if code == OVERSIZE:
+            return ResultTooLarge(f"the result has {message} bytes, more than is read from this server")
+        return ToolRefused(message[:2000])
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._notes.add(task)
+        task.add_done_callback(self._notes.discard)
+
+    async def _on_message(self, message: object) -> None:
+        if isinstance(message, types.ServerNotification):
+            if isinstance(message.root, types.ToolListChangedNotification):
+                self._listener.changed()
+        elif isinstance(message, httpx.HTTPError):
+            self._listener.lost(f"the connection failed ({type(message).__name__})")
+
+    async def _on_log(self, params: types.LoggingMessageNotificationParams) -> None:
+        if isinstance(params.data, str):
+            self._said(params.data)
+        elif isinstance(params.data, dict):
+            self._said(str(params.data.get("msg", "")))
+
+    def _said(self, line: str) -> None:
+        """A line that announces progress goes to the call that runs; to none where it could be several."""
+        _, marker, rest = line.partition(_UPDATE)
+        if not marker or len(self._watching) != 1:
+            return
+        watch: Callable[[float, float | None, str], None] | None = next(iter(self._watching.values()))
+        with suppress(orjson.JSONDecodeError):
+            update = orjson.loads(rest)
+            if watch is not None and isinstance(update, dict):
+                watch(_number(update.get("progress")) or 0.0, _number(update.get("total")), _text(update))
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _text(update: Mapping[str, Any]) -> str:
+    return str(update.get("message") or update.get("status_message") or update.get("type") or "")
+
+
+def _as_callback(progress: Progress) -> ProgressFnT:
+    async def report(done: float, total: float | None, message: str | None) -> None:
+        progress(done, total, message or "")
+
+    return report
+
+
+async def _give_up(session: ClientSession, request_id: int) -> None:
+    """Tell the server that nobody waits any more; not worth more than a second."""
+    params = types.CancelledNotificationParams(requestId=request_id, reason="the caller gave up")
+    with suppress(TimeoutError, anyio.ClosedResourceError, anyio.BrokenResourceError):
+        async with asyncio.timeout(1):
+            note = types.ClientNotification(types.CancelledNotification(params=params))
+            await session.send_notification(note)

@@ -1,0 +1,140 @@
+"""The stdio transport: JSON-RPC lines between a child process and an mcp session.
+
+Written here because the SDK's transport sends a server's stderr into ours,
+and reads in quadratic time without a limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from mcp.shared.message import SessionMessage
+from mcp.types import ErrorData, JSONRPCError, JSONRPCMessage
+
+from nodes.mcp_tools.adapters.bounded_log import BoundedLog
+from nodes.mcp_tools.adapters.lines import LineCutter, Oversize
+from nodes.mcp_tools.adapters.process import child_process
+
+OVERSIZE = -32098
+"""JSON-RPC error code, in the range free for implementations, of a result that was thrown away."""
+
+_CHUNK = 65_536
+_GONE = (anyio.ClosedResourceError, anyio.BrokenResourceError)
+
+ReadStream = MemoryObjectReceiveStream[SessionMessage | Exception]
+WriteStream = MemoryObjectSendStream[SessionMessage]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to run, and how much of it to listen to.
+
+    Args:
+        line_limit: Longest JSON-RPC message that is read, in bytes.
+    """
+
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    cwd: Path | None
+    log: Path
+    line_limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ears:
+    """What the transport reports: a line of stderr, and the end of the process."""
+
+    said: Callable[[str], None]
+    lost: Callable[[str], None]
+
+
+@asynccontextmanager
+async def stdio_streams(command: Command, ears: Ears) -> AsyncIterator[tuple[ReadStream, WriteStream, int]]:
+    """The streams for a session, and the process id.
+
+    Raises:
+        OSError: The command cannot be started.
+    """
+    to_session, read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+    write, from_session = anyio.create_memory_object_stream[SessionMessage](0)
+    log = BoundedLog(command.log)
+    try:
+        async with to_session, read, write, from_session, anyio.create_task_group() as pumps:
+            async with child_process(command.argv, env=command.env, cwd=command.cwd) as process:
+                pumps.start_soon(_read, process, to_session, command.line_limit, log)
+                pumps.start_soon(_write, process, from_session)
+                pumps.start_soon(_listen, process, log, ears.said)
+                pumps.start_soon(_watch, process, ears.lost)
+                yield read, write, process.pid
+            pumps.cancel_scope.cancel()
+    finally:
+        log.close()
+
+
+async def _read(
+    process: Process,
+    to_session: MemoryObjectSendStream[SessionMessage | Exception],
+    limit: int,
+    log: BoundedLog,
+) -> None:
+    lines = LineCutter(limit)
+    with suppress(*_GONE):
+        async with to_session:  # its end tells the session that nothing more comes
+            async for chunk in _chunks(process.stdout):
+                for line in lines.feed(chunk):
+                    message = _message(line)
+                    if message is not None:
+                        await to_session.send(SessionMessage(message))
+                    elif isinstance(line, bytes) and line.strip():
+                        log.write(b"[stdout] " + line[:2000] + b"\n")
+
+
+def _message(line: bytes | Oversize) -> JSONRPCMessage | None:
+    if isinstance(line, Oversize):
+        if line.request_id is None:
+            return None
+        error = ErrorData(code=OVERSIZE, message=str(line.size))
+        return JSONRPCMessage(JSONRPCError(jsonrpc="2.0", id=line.request_id, error=error))
+    try:
+        return JSONRPCMessage.model_validate_json(line)
+    except ValueError:  # servers print to stdout although they must not
+        return None
+
+
+async def _write(process: Process, from_session: MemoryObjectReceiveStream[SessionMessage]) -> None:
+    if process.stdin is None:
+        return
+    with suppress(*_GONE, ConnectionError):
+        async for item in from_session:
+            text = item.message.model_dump_json(by_alias=True, exclude_none=True)
+            process.stdin.write(text.encode() + b"\n")
+            await process.stdin.drain()
+
+
+async def _listen(process: Process, log: BoundedLog, said: Callable[[str], None]) -> None:
+    lines = LineCutter(_CHUNK)
+    async for chunk in _chunks(process.stderr):
+        log.write(chunk)
+        for line in lines.feed(chunk):
+            if isinstance(line, bytes):
+                said(line.decode("utf-8", "replace"))
+
+
+async def _watch(process: Process, lost: Callable[[str], None]) -> None:
+    code = await process.wait()
+    lost(f"its process was ended by signal {-code}" if code < 0 else f"its process exited with code {code}")
+
+
+async def _chunks(stream: asyncio.StreamReader | None) -> AsyncIterator[bytes]:
+    while stream is not None:
+        chunk = await stream.read(_CHUNK)
+        if not chunk:
+            return
+        yield chunk

@@ -1,0 +1,95 @@
+"""From the arguments that a model wrote to those that a server gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from jsonschema import SchemaError, ValidationError  # type: ignore[import-untyped]  # ships no types
+from jsonschema.exceptions import best_match  # type: ignore[import-untyped]  # ships no types
+from jsonschema.validators import validator_for  # type: ignore[import-untyped]  # ships no types
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
+from nodes.mcp_tools.catalogue import FILLED_IN
+from nodes.mcp_tools.models import ExecutionContext
+from nodes.mcp_tools.ports import FileLinks
+
+MALFORMED = "__malformed__"  # under this key the llm module hands on text that is no JSON object
+FILE_PARAMETERS = ("filename", "file_names")
+_NO_REMOTE: Registry[Any] = Registry()  # a `$ref` to elsewhere is never fetched
+
+
+def problem_with(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    """What is wrong with the arguments, in words for the model; empty when nothing is."""
+    if MALFORMED in arguments:
+        return (
+            f"the arguments are not a JSON object: {_short(arguments[MALFORMED])}. "
+            f"Call the tool again with a JSON object. {_expected(schema)}"
+        )
+    try:
+        validator = validator_for(schema)(schema, registry=_NO_REMOTE)
+        error: ValidationError | None = best_match(validator.iter_errors(dict(arguments)))
+    except (SchemaError, Unresolvable):
+        return ""  # a schema that cannot be used: the server itself shall judge
+    if error is None:
+        return ""
+    place = ".".join(str(part) for part in error.absolute_path)
+    return f"{f'argument {place!r}: ' if place else ''}{_short(error.message)}. {_expected(schema)}"
+
+
+def _expected(schema: Mapping[str, Any]) -> str:
+    required = set(schema.get("required") or ())
+    shown = [
+        f"{name} ({_type(part)}{'' if name in required else ', optional'})"
+        for name, part in (schema.get("properties") or {}).items()
+        if name not in FILLED_IN
+    ]
+    return f"Parameters: {', '.join(shown)}." if shown else "The tool takes no parameters."
+
+
+def _type(part: Any) -> str:
+    kind = part.get("type", "any") if isinstance(part, Mapping) else "any"
+    return " or ".join(kind) if isinstance(kind, list) else str(kind)
+
+
+def _short(value: object, limit: int = 300) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def cleaned(value: Any) -> Any:
+    """`value` without lone surrogates, which JSON for a server cannot hold."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {cleaned(str(key)): cleaned(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [cleaned(item) for item in value]
+    return value
+
+
+def with_user(arguments: Mapping[str, Any], schema: Mapping[str, Any], user: str) -> dict[str, Any]:
+    """The user's name where the tool asks for it, whatever the model wrote there."""
+    asked = [name for name in FILLED_IN if name in (schema.get("properties") or {})]
+    kept = {key: value for key, value in arguments.items() if key not in FILLED_IN}
+    return {**kept, **dict.fromkeys(asked, user)}
+
+
+async def with_links(
+    arguments: Mapping[str, Any], context: ExecutionContext, links: FileLinks
+) -> dict[str, Any]:
+    """Signed addresses in place of the names of the thread's files."""
+
+    async def address(value: Any) -> Any:
+        key = context.files.get(value) if isinstance(value, str) else None
+        return value if key is None else await links.link(key, principal=context.principal)
+
+    given = dict(arguments)
+    for name in FILE_PARAMETERS:
+        value = given.get(name)
+        if isinstance(value, list):
+            given[name] = [await address(item) for item in value]
+        elif value is not None:
+            given[name] = await address(value)
+    return given

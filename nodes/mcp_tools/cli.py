@@ -1,0 +1,199 @@
+"""`waystation mcp`: servers, plugins and tools from the command line."""
+
+# No `from __future__ import annotations`: typer reads the annotations at run time.
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import orjson
+import typer
+from dishka import AsyncContainer
+
+from core.cli import JsonFlag, command, make_app, print_fields, print_json, print_table
+from core.container import open_module
+from core.errors import InvalidInput, WaystationError
+from nodes.mcp_tools.errors import ServerDown, UnknownTool
+from nodes.mcp_tools.manager import MCPToolManager
+from nodes.mcp_tools.models import ServerState
+from nodes.mcp_tools.results import read_result
+
+_EXAMPLE = '{"a": 5, "b": 3}'
+
+app = make_app("mcp", "Tool servers: list them, list and call their tools.")
+
+
+class ToolFailed(WaystationError):
+    """The tool answered with an error."""
+
+    code = "tool_failed"
+    title = "The tool failed"
+
+
+@asynccontextmanager
+async def _manager() -> AsyncIterator[MCPToolManager]:
+    from nodes.mcp_tools.module import MODULE  # noqa: PLC0415  # it imports this file
+
+    container: AsyncContainer = open_module(MODULE)
+    try:
+        yield await container.get(MCPToolManager)
+    finally:
+        await container.close()
+
+
+@app.command("list-servers")
+@command
+async def list_servers(as_json: JsonFlag = False) -> None:
+    """Start every enabled server and say how it is doing."""
+    async with _manager() as manager:
+        await asyncio.gather(*(_reach(manager, name) for name in manager.status()))
+        status = manager.status()
+        rows = []
+        for name, entry in manager.entries().items():
+            known = status.get(name)
+            rows.append(
+                {
+                    "name": name,
+                    "enabled": entry.enabled,
+                    "description": entry.short_description or entry.description or "",
+                    "groups": entry.groups,
+                    **(known.as_json() if known else {"state": "off", "tools": 0, "last_error": ""}),
+                }
+            )
+    if as_json:
+        print_json(rows)
+        return
+    columns = ("name", "state", "tools", "description", "last_error")
+    print_table(columns, [[row[c] for c in columns] for row in rows], empty="no server is configured")
+
+
+@app.command("list-tools")
+@command
+async def list_tools(
+    server: Annotated[str, typer.Option(help="Only this server's tools.")] = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """The tools of every server, or of one."""
+    rows: list[dict[str, Any]] = []
+    async with _manager() as manager:
+        names = [server] if server else list(manager.status())
+        found = await asyncio.gather(*(_reach(manager, name, strict=bool(server)) for name in names))
+        for name in [name for name, up in zip(names, found, strict=True) if up]:
+            entry = manager.entries()[name]
+            rows += [
+                {
+                    "name": listed.full,
+                    "server": name,
+                    "tool": listed.tool.name,
+                    "description": listed.tool.description,
+                    "parameters": listed.schema["function"]["parameters"],
+                    "approval": entry.needs_approval(listed.tool.name),
+                }
+                for listed in manager.known([name])
+            ]
+    if as_json:
+        print_json(rows)
+        return
+    shown = [(r["name"], ", ".join(r["parameters"]["properties"]), _first(r["description"])) for r in rows]
+    print_table(("name", "parameters", "description"), shown, empty="no tool is available")
+
+
+@app.command("call-tool")
+@command
+async def call_tool(
+    server: Annotated[str, typer.Argument(help="The server's name.")],
+    tool: Annotated[str, typer.Argument(help="The tool's own name, without the server's.")],
+    arguments: Annotated[str, typer.Argument(help='A JSON object, as in \'{"a": 5, "b": 3}\'.')] = "{}",
+    as_json: JsonFlag = False,
+) -> None:
+    """Call one tool; only its server is started."""
+    given = _object(arguments)
+    async with _manager() as manager:
+        known = [info.name for info in await manager.tools(server)]
+        if tool not in known:
+            raise UnknownTool(f"the server '{server}' has no tool '{tool}'; tools: {', '.join(known)}")
+        answer = await manager.call(server, tool, given)
+        limit = manager.limits(server).result_bytes
+    reading = read_result(answer, call_id="cli", tool=tool, max_bytes=limit)
+    if answer.is_error:
+        raise ToolFailed(f"{server} {tool}: {reading.text}")
+    files = [{"name": a.name, "media_type": a.media_type, "size": len(a.data)} for a in reading.artifacts]
+    if as_json:
+        print_json({"status": "ok", "text": reading.text, "files": files})
+    else:
+        print(reading.text)
+
+
+@app.command("plugins")
+@command
+async def plugins(as_json: JsonFlag = False) -> None:
+    """The plugins that were found, also broken ones."""
+    async with _manager() as manager:
+        found = manager.inventory.plugins
+    rows = [
+        {
+            "name": plugin.name,
+            "version": plugin.version,
+            "origin": plugin.origin,
+            "description": plugin.entry.description or "",
+            "problem": plugin.problem,
+        }
+        for plugin in found
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    columns = ("name", "version", "origin", "description", "problem")
+    print_table(columns, [[row[c] for c in columns] for row in rows], empty="no plugin was found")
+
+
+@app.command("restart")
+@command
+async def restart(
+    server: Annotated[str, typer.Argument(help="The server's name.")], as_json: JsonFlag = False
+) -> None:
+    """Check that a server starts afresh, in this process; a running service keeps its own session."""
+    async with _manager() as manager:
+        await manager.tools(server)
+        await manager.restart(server)
+        status = manager.status()[server]
+        report = {
+            "server": server,
+            "state": status.state.value,
+            "tools": status.tools,
+            "note": "started twice in this process; a running service keeps its own session",
+        }
+    if as_json:
+        print_json(report)
+    else:
+        print_fields(report)
+
+
+async def _reach(manager: MCPToolManager, server: str, *, strict: bool = False) -> bool:
+    try:
+        await manager.tools(server)
+    except ServerDown:
+        if strict:
+            raise
+    return manager.status()[server].state is ServerState.UP
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(
+            f"the arguments are not JSON: {error}; write an object like '{{\"a\": 5}}'"
+        ) from None
+    if not isinstance(found, dict):
+        raise InvalidInput('the arguments must be a JSON object, like \'{"a": 5, "b": 3}\'')
+    return found
+
+
+def _first(description: str) -> str:
+    return description.partition("\n")[0]
+
+
+if __name__ == "__main__":
+    app()

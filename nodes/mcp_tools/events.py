@@ -1,0 +1,80 @@
+"""What the node tells the stream, the thread and the reply about a call."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from langchain_core.messages import ToolMessage
+
+from nodes.mcp_tools.models import Progress, ToolOutcome
+
+Writer = Callable[[Any], None]
+PROGRESS_SECONDS = 0.1  # a server may report thousands of steps; nobody reads more than ten a second
+
+
+def call_event(outcome_id: str, server: str, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {"id": outcome_id, "server": server, "tool": tool, "arguments": dict(arguments)}
+    return {"type": "tool_call", **shown}
+
+
+def result_event(outcome: ToolOutcome) -> dict[str, Any]:
+    event = {
+        "type": "tool_result",
+        "id": outcome.call_id,
+        "status": outcome.status,
+        "text": outcome.text,
+        "duration_ms": outcome.duration_ms,
+        "files": [artifact.name for artifact in outcome.artifacts],
+    }
+    return {**event, "display": dict(outcome.display)} if outcome.display else event
+
+
+def progress_to(write: Writer, call_id: str) -> Progress:
+    """A progress callback that writes events, the last of a burst may be left out."""
+    last = float("-inf")
+
+    def report(progress: float, total: float | None, message: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < PROGRESS_SECONDS and (total is None or progress < total):
+            return
+        last = now
+        shown = {"id": call_id, "progress": progress, "total": total, "message": message}
+        write({"type": "tool_progress", **shown})
+
+    return report
+
+
+def tool_message(outcome: ToolOutcome, name: str) -> ToolMessage:
+    """The answer for the model. Its id comes from the call's: a repeated call replaces its message."""
+    record = {
+        "server": outcome.server,
+        "tool": outcome.tool,
+        "status": outcome.status,
+        "duration_ms": outcome.duration_ms,
+        "arguments": dict(outcome.arguments),
+        "files": [artifact.name for artifact in outcome.artifacts],
+    }
+    return ToolMessage(
+        content=outcome.text,
+        tool_call_id=outcome.call_id,
+        name=name,
+        id=f"tool-{outcome.call_id}",
+        status="success" if outcome.status == "ok" else "error",
+        additional_kwargs={"waystation": record},
+    )
+
+
+def artifacts_of(outcome: ToolOutcome) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": artifact.id,
+            "name": artifact.name,
+            "media_type": artifact.media_type,
+            "b64": base64.b64encode(artifact.data).decode(),
+        }
+        for artifact in outcome.artifacts
+    ]

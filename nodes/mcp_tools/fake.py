@@ -1,0 +1,115 @@
+"""Tool servers without processes: plain async functions behind the same port."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.access import Principal
+from nodes.mcp_tools.errors import ServerGone
+from nodes.mcp_tools.models import CallResult, Content, Progress, ToolInfo
+from nodes.mcp_tools.ports import Listener
+from nodes.mcp_tools.settings import ServerEntry
+
+Work = Callable[[Mapping[str, Any], Progress], Awaitable[CallResult | str]]
+
+
+@dataclass
+class FakeServer:
+    """What a fake server offers: its tools, and what each does.
+
+    Calling `break_down` ends every open session, as the death of a process does.
+    """
+
+    tools: dict[str, tuple[ToolInfo, Work]] = field(default_factory=dict)
+    starts: int = 0
+    broken: str = ""
+    _listeners: list[Listener] = field(default_factory=list)
+    _gone: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def add(self, info: ToolInfo, work: Work) -> None:
+        """Offer a tool; open sessions hear of it."""
+        self.tools[info.name] = (info, work)
+        for listener in self._listeners:
+            listener.changed()
+
+    def break_down(self, reason: str = "it was told to") -> None:
+        """End every open session; calls that are going end as gone."""
+        self._gone.set()
+        self._gone = asyncio.Event()
+        for listener in tuple(self._listeners):
+            listener.lost(reason)
+
+
+class FakeConnector:
+    """Opens sessions with fake servers, by name."""
+
+    def __init__(self, servers: Mapping[str, FakeServer]) -> None:
+        self._servers = servers
+
+    @asynccontextmanager
+    async def open(
+        self, name: str, entry: ServerEntry, listener: Listener, *, max_result_bytes: int
+    ) -> AsyncIterator[FakeConnection]:
+        server = self._servers[name]
+        server.starts += 1
+        if server.broken:
+            raise ServerGone(server.broken)
+        server._listeners.append(listener)
+        try:
+            yield FakeConnection(server)
+        finally:
+            server._listeners.remove(listener)
+
+
+class FakeConnection:
+    """One open session with a fake server."""
+
+    pid: int | None = None
+
+    def __init__(self, server: FakeServer) -> None:
+        self._server = server
+        self._gone = server._gone
+
+    async def tools(self) -> Sequence[ToolInfo]:
+        self._check()
+        return [info for info, _ in self._server.tools.values()]
+
+    async def call(
+        self, tool: str, arguments: Mapping[str, Any], *, progress: Progress | None = None
+    ) -> CallResult:
+        self._check()
+        if tool not in self._server.tools:
+            return CallResult((Content("text", f"Unknown tool: {tool}"),), is_error=True)
+        work = asyncio.ensure_future(self._server.tools[tool][1](arguments, progress or _ignore))
+        gone = asyncio.ensure_future(self._gone.wait())
+        try:
+            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                raise ServerGone("the server went away before it answered")
+            answer = work.result()
+        finally:
+            work.cancel()
+            gone.cancel()
+        return answer if isinstance(answer, CallResult) else CallResult((Content("text", answer),))
+
+    async def alive(self) -> bool:
+        return not self._gone.is_set()
+
+    def _check(self) -> None:
+        if self._gone.is_set():
+            raise ServerGone("the connection was closed", sent=False)
+
+
+def _ignore(progress: float, total: float | None, message: str) -> None:
+    """Nobody listens."""
+
+
+class FakeLinks:
+    """Addresses that only name the file and whom they were made for."""
+
+    async def link(self, key: str, *, principal: Principal) -> str:
+        return f"http://127.0.0.1/files/{key}?for={principal.id}"

@@ -1,0 +1,269 @@
+"""Keeps one server's session open: one owner task enters, watches, leaves and re-enters it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import structlog
+
+from nodes.mcp_tools.errors import CallTimedOut, ServerDown, ServerGone
+from nodes.mcp_tools.models import CallResult, Progress, ServerState, ServerStatus, ToolInfo
+from nodes.mcp_tools.ports import Listener, ToolConnection, ToolConnector
+from nodes.mcp_tools.reasons import reason_of
+from nodes.mcp_tools.settings import ServerEntry
+
+log = structlog.get_logger(__name__)
+
+FIRST_DELAY = 0.05
+LONGEST_DELAY = 60.0
+PATIENCE = 1.0  # a wait longer than this counts as down, so that turns do not wait for it
+STEADY_SECONDS = 10.0  # up for this long: the next loss starts from the shortest delay again
+PING_SECONDS = 2.0
+
+Word = tuple[Literal["changed", "lost", "restart"], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds for a start and for a call; bytes for a result's text."""
+
+    start_s: float
+    call_s: float
+    result_bytes: int
+
+
+class ServerKeeper:
+    """One server: started when first needed, restarted after a loss, closed by `aclose`."""
+
+    def __init__(self, name: str, entry: ServerEntry, connector: ToolConnector, limits: Limits) -> None:
+        self.name = name
+        self.entry = entry
+        self.limits = limits
+        self._connector = connector
+        self._state = ServerState.IDLE
+        self._tools: tuple[ToolInfo, ...] = ()
+        self._restarts = 0
+        self._last_error = ""
+        self._connection: ToolConnection | None = None
+        self._inbox: asyncio.Queue[Word] = asyncio.Queue()
+        self._settled = asyncio.Event()
+        self._clocks: set[asyncio.Timeout] = set()
+        self._checks: set[asyncio.Task[None]] = set()
+        self._owner: asyncio.Task[None] | None = None
+        self._entered_at = float("inf")
+        self._closed = False
+
+    @property
+    def state(self) -> ServerState:
+        return self._state
+
+    @property
+    def tools(self) -> tuple[ToolInfo, ...]:
+        """The tools as last listed; kept while the server restarts."""
+        return self._tools
+
+    def status(self) -> ServerStatus:
+        pid = self._connection.pid if self._connection else None
+        transport = self.entry.transport or "stdio"
+        return ServerStatus(
+            self.name, self._state, transport, len(self._tools), self._restarts, self._last_error, pid
+        )
+
+    def start(self) -> None:
+        """Begin in the background; again does nothing."""
+        if self._owner is None and not self._closed:
+            self._state = ServerState.STARTING
+            self._owner = asyncio.create_task(self._own(), name=f"mcp {self.name}")
+
+    async def ready(self) -> ToolConnection:
+        """Wait until the server is up, at most for a start's time.
+
+        Raises:
+            ServerDown: It is down, or did not come up in time.
+        """
+        self.start()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.limits.start_s):
+                await self._settled.wait()
+        if self._connection is None:
+            reason = self._last_error or f"it did not start within {self.limits.start_s:g} s"
+            raise ServerDown(f"the tool server '{self.name}' is down: {reason}")
+        return self._connection
+
+    async def call(
+        self, tool: str, arguments: Mapping[str, Any], *, progress: Progress | None = None
+    ) -> CallResult:
+        """Call a tool within the time limit.
+
+        Raises:
+            ServerDown: The server is not up.
+            CallTimedOut: No answer in time.
+            ServerGone: The server went away during the call; whether the tool did its work is unknown.
+        """
+        try:
+            return await self._call_once(tool, arguments, progress)
+        except ServerGone as error:
+            if error.sent:
+                raise
+        return await self._call_once(tool, arguments, progress)
+
+    async def restart(self) -> None:
+        """Leave the session and open a new one; calls that are going end as gone.
+
+        Raises:
+            ServerDown: It did not come up again.
+        """
+        if self._owner is not None:
+            self._unsettle(ServerState.RESTARTING)
+            self._inbox.put_nowait(("restart", "it was asked to restart"))
+        await self.ready()
+
+    async def aclose(self) -> None:
+        """End the session and its process. Safe to call twice, and when cancelled."""
+        self._closed = True
+        tasks = [task for task in (self._owner, *self._checks) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._owner = None
+        self._unsettle(ServerState.IDLE)
+
+    async def _call_once(
+        self, tool: str, arguments: Mapping[str, Any], progress: Progress | None
+    ) -> CallResult:
+        connection = await self.ready()
+        clock = asyncio.timeout(self.limits.call_s)
+        try:
+            async with clock:
+                self._clocks.add(clock)
+                return await connection.call(tool, arguments, progress=progress)
+        except TimeoutError as error:
+            if connection is not self._connection:
+                raise ServerGone(f"the tool server '{self.name}' went away: {self._last_error}") from error
+            self._suspect(connection)
+            raise CallTimedOut(f"'{tool}' did not answer within {self.limits.call_s:g} s") from error
+        finally:
+            self._clocks.discard(clock)
+
+    def _suspect(self, connection: ToolConnection) -> None:
+        """After a call that timed out: a server that does not even answer a ping is replaced."""
+        task = asyncio.create_task(self._check_alive(connection))
+        self._checks.add(task)
+        task.add_done_callback(self._checks.discard)
+
+    async def _check_alive(self, connection: ToolConnection) -> None:
+        answered = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PING_SECONDS):
+                answered = await connection.alive()
+        # A server that is busy with another caller's long call keeps its chance to finish it.
+        if not answered and not self._clocks and connection is self._connection:
+            self._lost("it does not answer any more", self._inbox)
+
+    def _lost(self, reason: str, inbox: asyncio.Queue[Word]) -> None:
+        if inbox is self._inbox and self._connection is not None:
+            self._last_error = reason
+            self._unsettle(ServerState.RESTARTING)  # at once: the next call waits for the new session
+        inbox.put_nowait(("lost", reason))
+
+    async def _own(self) -> None:
+        failures = 0
+        while True:
+            self._entered_at = float("inf")
+            word = await self._session()
+            steady = asyncio.get_running_loop().time() - self._entered_at > STEADY_SECONDS
+            failures = 0 if steady else failures + 1
+            if await self._asked_meanwhile(word, failures):
+                failures = 0
+            self._restarts += 1
+
+    async def _session(self) -> Word:
+        """One session from start to end; the last word says why it ended."""
+        inbox: asyncio.Queue[Word] = asyncio.Queue()
+        self._inbox = inbox
+        word: Word = ("lost", "")
+        try:
+            async with AsyncExitStack() as stack:
+                connection = await self._open(stack, inbox)
+                self._enter(connection)
+                try:
+                    word = await self._attend(connection, inbox)
+                finally:
+                    self._leave(word)
+        except Exception as error:  # noqa: BLE001  # whatever ends a session, its owner lives on and reports it
+            if not word[1]:
+                word = ("lost", self._reason(error, inbox))
+        if word[0] == "lost":
+            log.warning("mcp server lost", server=self.name, reason=word[1])
+        return word
+
+    async def _open(self, stack: AsyncExitStack, inbox: asyncio.Queue[Word]) -> ToolConnection:
+        listener = Listener(
+            changed=lambda: inbox.put_nowait(("changed", "")),
+            lost=lambda reason: self._lost(reason, inbox),
+        )
+        async with asyncio.timeout(self.limits.start_s):
+            opened = self._connector.open(
+                self.name, self.entry, listener, max_result_bytes=self.limits.result_bytes
+            )
+            connection = await stack.enter_async_context(opened)
+            self._tools = tuple(await connection.tools())
+        return connection
+
+    def _reason(self, error: Exception, inbox: asyncio.Queue[Word]) -> str:
+        """What the connection said last is better than the exception that followed from it."""
+        said = ""
+        while not inbox.empty():
+            said = inbox.get_nowait()[1] or said
+        if isinstance(error, TimeoutError) or not said:
+            return reason_of(error, self.entry, self.limits.start_s)
+        return said
+
+    async def _attend(self, connection: ToolConnection, inbox: asyncio.Queue[Word]) -> Word:
+        while True:
+            word = await inbox.get()
+            if word[0] != "changed":
+                return word
+            async with asyncio.timeout(self.limits.start_s):
+                self._tools = tuple(await connection.tools())
+
+    def _enter(self, connection: ToolConnection) -> None:
+        self._entered_at = asyncio.get_running_loop().time()
+        self._connection = connection
+        self._state = ServerState.UP
+        self._settled.set()
+
+    def _leave(self, word: Word) -> None:
+        """Nobody may use the session any more; calls that wait for it are told now."""
+        if word[0] == "lost":
+            self._last_error = word[1] or self._last_error
+        self._unsettle(ServerState.RESTARTING)
+        for clock in tuple(self._clocks):
+            with suppress(RuntimeError):  # it is ending by itself just now
+                clock.reschedule(asyncio.get_running_loop().time())
+
+    def _unsettle(self, state: ServerState) -> None:
+        self._connection = None
+        self._state = state
+        self._settled.clear()
+
+    async def _asked_meanwhile(self, word: Word, failures: int) -> bool:
+        """Wait before the next start. True when somebody asked for it, which ends the wait."""
+        if word[0] == "restart":
+            return True
+        self._last_error = word[1]
+        never = self.entry.restart == "never"
+        delay = min(LONGEST_DELAY, FIRST_DELAY * 4.0 ** max(0, failures - 1))
+        if never or delay > PATIENCE or not self._tools:
+            self._state = ServerState.DOWN
+            self._settled.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if never else delay):
+                while (await self._inbox.get())[0] != "restart":
+                    continue
+            return True
+        return False

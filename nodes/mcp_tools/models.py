@@ -1,0 +1,119 @@
+"""Values that pass between the servers, the executor and the node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+from core.access import Principal
+
+Progress = Callable[[float, float | None, str], None]
+"""Called with progress, total (None when unknown) and a message."""
+
+Status = Literal["ok", "error", "denied", "timeout", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolInfo:
+    """A tool as its server lists it; `parameters` is a JSON schema."""
+
+    name: str
+    description: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """One part of a tool's answer; binary parts carry base64."""
+
+    kind: Literal["text", "image", "audio", "resource", "link"]
+    text: str = ""
+    b64: str = ""
+    media_type: str = ""
+    uri: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """What a server answered, before anybody made sense of it."""
+
+    content: tuple[Content, ...] = ()
+    structured: Mapping[str, Any] | None = None
+    is_error: bool = False
+
+
+class ServerState(StrEnum):
+    IDLE = "idle"
+    STARTING = "starting"
+    UP = "up"
+    RESTARTING = "restarting"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """How one server is doing."""
+
+    name: str
+    state: ServerState
+    transport: str
+    tools: int = 0
+    restarts: int = 0
+    last_error: str = ""
+    pid: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "state": self.state.value,
+            "transport": self.transport,
+            "tools": self.tools,
+            "restarts": self.restarts,
+            "last_error": self.last_error,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file that a tool made."""
+
+    id: str
+    name: str
+    media_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionContext:
+    """On whose behalf a call runs, and what it may reach.
+
+    Args:
+        files: Names of the thread's files and their keys.
+        servers: Servers of this turn; None for all that the principal may use.
+        tools: Full tool names of this turn; None for every tool of `servers`.
+    """
+
+    principal: Principal
+    thread_id: str = ""
+    run_id: str = ""
+    call_id: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
+    servers: tuple[str, ...] | None = None
+    tools: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutcome:
+    """How a call ended. `arguments` are as the model wrote them; `server` and `tool` are bare names."""
+
+    call_id: str
+    server: str
+    tool: str
+    arguments: Mapping[str, Any]
+    status: Status
+    text: str
+    duration_ms: int = 0
+    artifacts: tuple[Artifact, ...] = ()
+    display: Mapping[str, Any] | None = None

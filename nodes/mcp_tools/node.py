@@ -1,0 +1,73 @@
+"""The graph's step `execute_tools`: one tool call per invocation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.messages import ToolMessage
+from langgraph.runtime import Runtime
+from typing_extensions import TypedDict
+
+from core.context import RunContext, context_of
+from nodes.mcp_tools.approval import decide
+from nodes.mcp_tools.events import artifacts_of, call_event, progress_to, result_event, tool_message
+from nodes.mcp_tools.executor import ToolExecutor
+from nodes.mcp_tools.models import ExecutionContext, ToolOutcome
+
+
+class Reads(TypedDict, total=False):
+    """What `Send("execute_tools", ...)` carries."""
+
+    call: dict[str, Any]
+    config: dict[str, Any]
+    files: list[dict[str, Any]]
+
+
+class Writes(TypedDict):
+    messages: list[ToolMessage]
+    artifacts: list[dict[str, Any]]
+
+
+class ExecuteTools:
+    """Ask where somebody must be asked, make the call, write its message and its files."""
+
+    def __init__(self, executor: ToolExecutor) -> None:
+        self._executor = executor
+
+    async def __call__(self, state: Reads, runtime: Runtime[RunContext]) -> Writes:
+        call, config = state["call"], state.get("config") or {}
+        context = _context(state, runtime)
+        target = await self._executor.find(str(call.get("name") or ""), context)
+        # Everything above runs again after an interrupt, so nothing is told before the decision.
+        decision = decide(call, target, config.get("approval") or context_of(runtime).approval)
+        arguments = call.get("args") or {}
+        call_id = context.call_id
+        write = runtime.stream_writer
+        write(call_event(call_id, target.server, target.name, arguments))
+        if decision.approved:
+            progress = progress_to(write, call_id)
+            outcome = await self._executor.execute(call, context, progress=progress)
+        else:
+            text = "denied" + (f": {decision.reason}" if decision.reason else " by the user")
+            outcome = ToolOutcome(call_id, target.server, target.name, arguments, "denied", text)
+        write(result_event(outcome))
+        message = tool_message(outcome, str(call.get("name") or ""))
+        return {"messages": [message], "artifacts": artifacts_of(outcome)}
+
+
+def _context(state: Reads, runtime: Runtime[RunContext]) -> ExecutionContext:
+    config = state.get("config") or {}
+    run = runtime.execution_info
+    return ExecutionContext(
+        principal=context_of(runtime).principal,
+        thread_id=(run.thread_id if run else None) or "",
+        run_id=(run.run_id if run else None) or "",
+        call_id=str(state["call"].get("id") or ""),
+        files={str(file["name"]): str(file["key"]) for file in state.get("files") or ()},
+        servers=_names(config.get("servers")),
+        tools=_names(config.get("tools")),
+    )
+
+
+def _names(found: list[str] | None) -> tuple[str, ...] | None:
+    return None if found is None else tuple(found)

@@ -1,0 +1,135 @@
+"""Plugins: folders with a `plugin.json` that bring a server each."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationInfo, model_validator
+
+from core.errors import ConfigInvalid
+from core.settings import Book, ConfigFile, Context, Places, load_file, nearest
+from nodes.mcp_tools.settings import McpFile, McpSettings, ServerEntry
+
+MANIFEST = "plugin.json"
+BUNDLED = Path(__file__).resolve().parents[2] / "tools"  # beside the packages, in a checkout and in a wheel
+
+
+class PluginManifest(ServerEntry):
+    """plugin.json: an entry of mcp.json with a name and a version. `server` is a Python file to run."""
+
+    name: str = Field("", max_length=64, pattern=r"^([A-Za-z0-9][A-Za-z0-9_.-]*)?$")
+    version: str = "0"
+    server: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _server_as_command(cls, data: Any, info: ValidationInfo) -> Any:
+        base = (info.context or {}).get("base")
+        if not isinstance(data, Mapping) or base is None:
+            return data
+        data = {"cwd": ".", **data}
+        if data.get("server") is None:
+            return data
+        if "command" in data or "url" in data:
+            raise ValueError("give one of server, command and url")
+        script = Path(base, str(data["server"]))
+        if not script.is_file():
+            raise ValueError(f"there is no file '{data['server']}' in the plugin's folder")
+        return {**data, "command": sys.executable, "args": [str(script), *data.get("args", [])]}
+
+    def entry(self) -> ServerEntry:
+        """The part that mcp.json could have said."""
+        fields = {name: getattr(self, name) for name in ServerEntry.model_fields}
+        return ServerEntry.model_construct(**fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """A plugin folder that was found; `problem` says why it cannot be used."""
+
+    name: str
+    origin: str
+    version: str = ""
+    entry: ServerEntry = field(default_factory=ServerEntry)
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """Every server there is, and the plugins that some of them came from."""
+
+    servers: Mapping[str, ServerEntry]
+    plugins: tuple[Plugin, ...] = ()
+
+
+def take_inventory(book: Book) -> Inventory:
+    """Plugins, with what mcp.json says on top.
+
+    Raises:
+        ConfigInvalid: An entry of mcp.json has neither command nor url, and no plugin has its name.
+    """
+    settings = book[McpSettings]
+    plugins = tuple(find_plugins(settings, book.context))
+    servers = {plugin.name: plugin.entry for plugin in plugins if not plugin.problem}
+    for name, entry in book[McpFile].servers.items():
+        servers[name] = _laid_over(name, entry, servers)
+    for name in settings.disabled:
+        if name in servers:
+            servers[name] = servers[name].model_copy(update={"enabled": False})
+    return Inventory(servers, plugins)
+
+
+def _laid_over(name: str, entry: ServerEntry, plugins: Mapping[str, ServerEntry]) -> ServerEntry:
+    if entry.complete or not entry.enabled:
+        below = plugins.get(name)
+        return below.model_copy(update={"enabled": False}) if below and not entry.complete else entry
+    if name in plugins:
+        changes = {key: getattr(entry, key) for key in entry.model_fields_set}
+        return plugins[name].model_copy(update=changes)
+    near = nearest(name, list(plugins))
+    hint = f"; did you mean '{near}'?" if near else f"; plugins: {', '.join(plugins) or 'none'}"
+    raise ConfigInvalid(
+        f"mcp.json: server '{name}' has neither command nor url, and no plugin has this name{hint}"
+    )
+
+
+def find_plugins(settings: McpSettings, context: Context) -> Iterable[Plugin]:
+    """Every folder with a manifest: bundled ones, those in the home folder, then further folders."""
+    seen: set[str] = set()
+    for origin, root in _roots(settings, context.places):
+        for folder in _folders(root):
+            plugin = read_plugin(folder, origin, context)
+            if plugin.name in seen:
+                plugin = replace(plugin, problem=f"another plugin is called '{plugin.name}' already")
+            seen.add(plugin.name)
+            yield plugin
+
+
+def _roots(settings: McpSettings, places: Places) -> Iterable[tuple[str, Path]]:
+    if settings.bundled:
+        yield "bundled", BUNDLED
+    yield "home", places.home / "plugins"
+    for folder in settings.plugins:
+        yield "settings", Path(places.config_dir, folder)
+
+
+def _folders(root: Path) -> list[Path]:
+    if (root / MANIFEST).is_file():
+        return [root]
+    return sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))
+
+
+def read_plugin(folder: Path, origin: str, context: Context) -> Plugin:
+    """The plugin in `folder`; a broken manifest gives a plugin with a problem."""
+    beside = replace(context, places=Places(folder, context.places.home))
+    value, problems, _ = load_file(ConfigFile("plugin", (MANIFEST,), PluginManifest), beside)
+    if problems or not isinstance(value, PluginManifest):
+        return Plugin(folder.name, origin, problem="; ".join(map(str, problems)))
+    name = value.name or folder.name
+    if not value.complete:
+        return Plugin(name, origin, value.version, problem=f"{MANIFEST}: give one of server, command and url")
+    return Plugin(name, origin, value.version, value.entry())

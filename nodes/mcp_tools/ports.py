@@ -1,0 +1,70 @@
+"""What this module needs from outside, in its own words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from core.access import Principal
+from nodes.mcp_tools.models import CallResult, Progress, ToolInfo
+from nodes.mcp_tools.settings import ServerEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """How a connection speaks up between calls; both return at once.
+
+    Args:
+        changed: The server's list of tools is another one now.
+        lost: The connection has ended, with the reason.
+    """
+
+    changed: Callable[[], None]
+    lost: Callable[[str], None]
+
+
+class ToolConnection(Protocol):
+    """An open session with one server. Calls may overlap."""
+
+    @property
+    def pid(self) -> int | None: ...
+
+    async def tools(self) -> Sequence[ToolInfo]:
+        """Every tool of the server now.
+
+        Raises:
+            ServerGone: The connection has ended.
+        """
+        ...
+
+    async def call(
+        self, tool: str, arguments: Mapping[str, Any], *, progress: Progress | None = None
+    ) -> CallResult:
+        """Call a tool and wait for its answer; cancelling tells the server to stop.
+
+        Raises:
+            ServerGone: The connection ended before the answer came.
+            ToolRefused: The server refused the request itself.
+            ResultTooLarge: The answer is over the size that is read at all.
+        """
+        ...
+
+    async def alive(self) -> bool:
+        """True when the server answers a ping; cancelling gives up waiting."""
+        ...
+
+
+class ToolConnector(Protocol):
+    """Opens connections. The context is entered and left in the same task."""
+
+    def open(
+        self, name: str, entry: ServerEntry, listener: Listener, *, max_result_bytes: int
+    ) -> AbstractAsyncContextManager[ToolConnection]: ...
+
+
+class FileLinks(Protocol):
+    """Signed, expiring addresses of files."""
+
+    async def link(self, key: str, *, principal: Principal) -> str: ...

@@ -1,0 +1,190 @@
+"""The local index on LanceDB: one table per source, words by BM25, vectors where there are any.
+
+The library takes seconds to import, so that happens in a thread when an index
+is first used, and never for a command that needs none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, fields
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from core.health import Health, failed, healthy
+from nodes.rag.errors import IndexBroken
+from nodes.rag.models import Chunk, Found
+
+_COLUMNS = [field.name for field in fields(Chunk)]
+# Older versions serve readers that began before a change; none reads for minutes.
+_KEEP_VERSIONS = timedelta(minutes=10)
+_REPAIR = "stop the service, delete the folder 'index' in WAYSTATION_HOME, and start again to rebuild it"
+
+
+class LanceFolder:
+    """The folder that holds the indexes of all sources; one connection per process."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._connection: Any = None
+        self._opening = asyncio.Lock()
+
+    async def connection(self) -> Any:
+        """lancedb's AsyncConnection."""
+        async with self._opening:
+            if self._connection is None:
+                sdk = await asyncio.to_thread(_sdk)
+                self.path.mkdir(parents=True, exist_ok=True)
+                # Interval zero: what another process has indexed is found by the next query.
+                self._connection = await sdk.connect(str(self.path), read_consistency_interval=timedelta(0))
+            return self._connection
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+@cache
+def _sdk() -> SimpleNamespace:
+    """What is used of the library, which is typed too loosely to name its types here."""
+    # Lance logs harmless warnings with absolute paths to stderr; errors still come as exceptions.
+    os.environ.setdefault("LANCE_LOG", "error")
+    import lancedb  # noqa: PLC0415  # seconds; see the head of this file
+    import pyarrow as pa  # noqa: PLC0415
+    from lancedb.index import FTS  # noqa: PLC0415
+    from lancedb.query import MatchQuery  # noqa: PLC0415
+
+    return SimpleNamespace(connect=lancedb.connect_async, fts=FTS, match=MatchQuery, pa=pa)
+
+
+class LanceStore:
+    """The index of one source, as a table of `folder`."""
+
+    def __init__(self, folder: LanceFolder, name: str) -> None:
+        self._folder = folder
+        self._name = name
+        self._table: Any = None
+
+    async def replace(
+        self,
+        documents: Sequence[str],
+        chunks: Sequence[Chunk],
+        vectors: Sequence[Sequence[float]] | None = None,
+    ) -> None:
+        """Let `chunks` be all there is of `documents`; readers see it all or not at all."""
+        async with self._trouble():
+            table = await self._existing()
+            if table is None:
+                if not chunks:
+                    return
+                table = await self._create(len(vectors[0]) if vectors else 0)
+            among = _any_of(documents)
+            if not chunks:
+                await table.delete(among)
+            elif await table.count_rows(among) == 0:
+                await table.add(_rows(chunks, vectors))
+            else:
+                change = table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
+                await change.when_not_matched_by_source_delete(among).execute(_rows(chunks, vectors))
+
+    async def find(self, terms: Sequence[str], *, limit: int) -> list[Found]:
+        """Chunks that hold any of `terms`, by BM25."""
+        async with self._trouble():
+            table = await self._existing()
+            if table is None or not terms:
+                return []
+            query = table.query().nearest_to_text(_sdk().match(" ".join(terms), "terms"))
+            rows = await query.select([*_COLUMNS, "_score"]).limit(limit).to_list()
+        return [Found(_chunk(row), float(row["_score"])) for row in rows]
+
+    async def near(self, vector: Sequence[float], *, limit: int) -> list[Found]:
+        """Chunks by cosine similarity."""
+        async with self._trouble():
+            table = await self._existing()
+            if table is None or "vector" not in (await table.schema()).names:
+                return []
+            query = table.query().nearest_to(list(vector)).distance_type("cosine")
+            rows = await query.select([*_COLUMNS, "_distance"]).limit(limit).to_list()
+        return [Found(_chunk(row), 1 - float(row["_distance"])) for row in rows]
+
+    async def open(self) -> None:
+        async with self._trouble():
+            await self._existing()
+
+    async def tidy(self) -> None:
+        """Take new rows into the word index and drop old versions."""
+        async with self._trouble():
+            table = await self._existing()
+            if table is not None:
+                await table.optimize(cleanup_older_than=_KEEP_VERSIONS)
+
+    async def check(self, *, expected: int) -> Health:
+        """Reads the row count once the index is open; before that only whether its folder is there."""
+        if self._table is None:
+            there = not expected or (self._folder.path / f"{self._name}.lance").is_dir()
+            return healthy(open=False) if there else failed(f"the index is not there: {_REPAIR}")
+        try:
+            async with self._trouble():
+                rows = await self._table.count_rows()
+        except IndexBroken as error:
+            return failed(error.detail)
+        return healthy(open=True, chunks=rows)
+
+    async def _existing(self) -> Any:
+        """lancedb's AsyncTable, or None before anything was indexed."""
+        connection = await self._folder.connection()
+        if self._table is None and (self._folder.path / f"{self._name}.lance").is_dir():
+            self._table = await connection.open_table(self._name)
+        return self._table
+
+    async def _create(self, dimensions: int) -> Any:
+        sdk, pa = _sdk(), _sdk().pa
+        columns = [(f.name, pa.int64() if f.name in ("start", "end") else pa.string()) for f in fields(Chunk)]
+        if dimensions:
+            columns.append(("vector", pa.list_(pa.float32(), dimensions)))
+        connection = await self._folder.connection()
+        table = await connection.create_table(self._name, schema=pa.schema(columns))
+        # The terms are already folded and stemmed by us, on both sides alike.
+        words = sdk.fts(
+            base_tokenizer="whitespace",
+            with_position=False,
+            lower_case=False,
+            stem=False,
+            remove_stop_words=False,
+            ascii_folding=False,
+            max_token_length=None,
+        )
+        await table.create_index("terms", config=words)
+        self._table = table
+        return table
+
+    @asynccontextmanager
+    async def _trouble(self) -> AsyncIterator[None]:
+        """The library raises RuntimeError, ValueError and OSError for a damaged folder."""
+        try:
+            yield
+        except (RuntimeError, ValueError, OSError) as error:
+            self._table = None
+            raise IndexBroken(f"the index '{self._name}' cannot be read or written; {_REPAIR}") from error
+
+
+def _any_of(documents: Sequence[str]) -> str:
+    quoted = ", ".join("'" + name.replace("'", "''") + "'" for name in documents)
+    return f"document IN ({quoted})"
+
+
+def _rows(chunks: Sequence[Chunk], vectors: Sequence[Sequence[float]] | None) -> list[dict[str, Any]]:
+    if vectors is None:
+        return [asdict(chunk) for chunk in chunks]
+    return [{**asdict(c), "vector": list(v)} for c, v in zip(chunks, vectors, strict=True)]
+
+
+def _chunk(row: Mapping[str, Any]) -> Chunk:
+    return Chunk(**{name: row[name] for name in _COLUMNS})

@@ -1,0 +1,94 @@
+"""From the [n] of an answer to quotes that stand word for word in the cited documents."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nodes.rag.terms import terms
+
+MAX_QUOTE_CHARS = 600
+
+_MARK = re.compile(r"\[\s*(\d{1,4}(?:\s*[,;]\s*\d{1,4})*)\s*\]")
+# A full stop before space ends a sentence, and so does a line's end before a list item, row or heading.
+_STOP = r"(?<=[.!?…])[\"'”’)\]]*(?:\s*\[[\d,;\s]+\])*(?=\s)"
+_ITEM = r"\n(?=\s*(?:[-*+|>#]|\d+[.)]\s))"
+_END = re.compile(rf"{_STOP}|[。！？]|{_ITEM}|\n\s*\n")
+
+
+def cite(answer: str, documents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One citation per document that `answer` refers to as [n], in order of first mention.
+
+    The quote is the sentence of the document that shares most with the
+    sentences that carry its [n]. A number that no document has is passed over.
+
+    Args:
+        documents: Dicts of the graph's state: n, source, document, title, text, uri.
+    """
+    by_number = {int(document["n"]): document for document in documents}
+    claims: dict[int, list[str]] = {}
+    for sentence in _claims(answer):
+        for number in cited_numbers(sentence):
+            if number in by_number:
+                claims.setdefault(number, []).append(_MARK.sub(" ", sentence))
+    return [_citation(n, by_number[n], " ".join(said)) for n, said in claims.items()]
+
+
+def cited_numbers(text: str) -> list[int]:
+    """The distinct n of [n], [n, m] and [n][m], in order."""
+    found = (int(n) for mark in _MARK.finditer(text) for n in re.findall(r"\d+", mark.group(1)))
+    return list(dict.fromkeys(found))
+
+
+def sentences(text: str) -> list[str]:
+    """Verbatim sentences, list items and lines of `text`, without the space around them."""
+    found, start = [], 0
+    for end in [*(m.end() for m in _END.finditer(text)), len(text)]:
+        piece = text[start:end].strip()
+        start = end
+        if piece:
+            found.append(piece)
+    return found
+
+
+def best_sentence(text: str, claim: str) -> str:
+    """The sentence of `text` that shares the most with `claim`; the first where none shares anything."""
+    candidates = [s for s in sentences(text) if terms(s)] or sentences(text)
+    if not candidates:
+        return ""
+    # A heading names a subject and states nothing: quote it only where there is no more.
+    said = [s for s in candidates if not s.startswith("#")] or candidates
+    wanted = set(terms(claim))
+    best = max(said, key=lambda s: _likeness(s, wanted, claim))
+    return best if len(best) <= MAX_QUOTE_CHARS else best[:MAX_QUOTE_CHARS].rstrip()
+
+
+def _claims(answer: str) -> list[str]:
+    """The answer's sentences; a mark that stands alone after a full stop belongs to what it follows."""
+    found: list[str] = []
+    for sentence in sentences(answer):
+        if found and not _MARK.sub("", sentence).strip(" .;,"):
+            found[-1] += " " + sentence
+        else:
+            found.append(sentence)
+    return found
+
+
+def _likeness(sentence: str, wanted: set[str], claim: str) -> tuple[bool, float]:
+    here = set(terms(sentence))
+    shared = len(here & wanted)
+    # The share of both sides, so that neither a long sentence nor a one-word line wins by its size.
+    both = 2 * shared / (len(here) + len(wanted)) if here or wanted else 0.0
+    return " ".join(sentence.split()) in " ".join(claim.split()), both
+
+
+def _citation(n: int, document: Mapping[str, Any], claim: str) -> dict[str, Any]:
+    return {
+        "n": n,
+        "source": document["source"],
+        "document": document["document"],
+        "title": document["title"],
+        "quote": best_sentence(str(document["text"]), claim),
+        "uri": document["uri"],
+    }

@@ -1,0 +1,151 @@
+"""`waystation rag`: see, search and index sources."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bar
+
+from core.access import Principal
+from core.cli import JsonFlag, command, make_app, print_json, print_table
+from nodes.rag.client import RAGClient
+from nodes.rag.errors import SourceUnavailable
+from nodes.rag.models import IngestReport, Progress
+
+app = make_app("rag", "Search sources and keep their index.")
+
+Groups = Annotated[
+    list[str] | None, typer.Option("--group", "-g", help="A group of the user; may be repeated.")
+]
+User = Annotated[str, typer.Argument(help="In whose name, e.g. ada@example.com.")]
+
+
+@app.command("discover-sources")
+@command
+async def discover_sources(user: User, groups: Groups = None, as_json: JsonFlag = False) -> None:
+    """List the sources that USER may search."""
+    async with _client() as rag:
+        found = await rag.discover(_principal(user, groups))
+    if as_json:
+        print_json([info.as_json() for info in found])
+        return
+    rows = [
+        (i.name, i.type, i.description, ", ".join(c.id for c in i.collections), i.problem or "ok")
+        for i in found
+    ]
+    print_table(
+        ["SOURCE", "TYPE", "DESCRIPTION", "COLLECTIONS", "STATE"], rows, empty="no sources for this user"
+    )
+
+
+@app.command()
+@command
+async def query(  # noqa: PLR0917  # typer reads the arguments, nobody calls it by position
+    user: User,
+    source: Annotated[str, typer.Argument(help="Name of the source.")],
+    text: Annotated[str, typer.Argument(help="What to look for.")],
+    groups: Groups = None,
+    limit: Annotated[int | None, typer.Option(min=1, max=50, help="Passages at most.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Search SOURCE for TEXT in the name of USER. A local source is indexed first where its files changed."""
+    async with _client() as rag:
+        entry = rag.entries().get(source)
+        if entry is not None and entry.type == "local":
+            with _progress_bar() as progress:
+                await rag.ingest(source, progress=progress)
+        found = await rag.query(text, sources=[source], principal=_principal(user, groups), limit=limit)
+    for _, reason in found.failed:
+        raise SourceUnavailable(f"source '{source}' failed: {reason}")
+    if as_json:
+        print_json([passage.as_state(n) for n, passage in enumerate(found.passages, start=1)])
+        return
+    for n, passage in enumerate(found.passages, start=1):
+        print(f"[{n}] {passage.title} ({passage.uri}, score {passage.score:.2f})")
+        print(f"{passage.text}\n")
+    if not found.passages:
+        print("(nothing found)")
+
+
+@app.command()
+@command
+async def ingest(
+    source: Annotated[str, typer.Argument(help="Name of a local source.")],
+    path: Annotated[
+        str | None, typer.Argument(help="File or folder to add; none: what is configured.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Add PATH to the index of SOURCE, and bring the rest of it up to date."""
+    async with _client() as rag:
+        with _progress_bar() as progress:
+            report = await rag.ingest(source, path=path, progress=progress)
+    if as_json:
+        print_json(report.as_json())
+    else:
+        _print_report(report)
+
+
+@app.command()
+@command
+async def stats(as_json: JsonFlag = False) -> None:
+    """Show what the index holds."""
+    async with _client() as rag:
+        found = await rag.stats()
+    if as_json:
+        print_json([item.as_json() for item in found])
+        return
+    rows = [(s.source, s.type, s.files, s.chunks, s.skipped, s.size_bytes) for s in found]
+    print_table(
+        ["SOURCE", "TYPE", "FILES", "CHUNKS", "SKIPPED", "BYTES"], rows, empty="no sources configured"
+    )
+
+
+@asynccontextmanager
+async def _client() -> AsyncIterator[RAGClient]:
+    # module.py names this app: a circle, if imported at the head.
+    from core.container import open_module  # noqa: PLC0415
+    from nodes.rag.module import MODULE  # noqa: PLC0415
+
+    container = open_module(MODULE)
+    try:
+        yield await container.get(RAGClient)
+    finally:
+        await container.close()
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Progress]:
+    """A bar on stderr that appears with the first file and leaves with the last."""
+    columns = (TextColumn("indexing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None, visible=False)
+
+        def show(done: int, total: int, name: str) -> None:
+            bar.update(task, completed=done, total=total, description=name, visible=True)
+
+        yield show
+
+
+def _print_report(report: IngestReport) -> None:
+    print(
+        f"{report.source}: {report.files} documents, {report.chunks} chunks "
+        f"({report.changed} indexed now, {report.removed} removed)"
+    )
+    for name, reason in report.skipped.items():
+        print(f"skipped {name}: {reason}")
+    if report.ignored:
+        print(f"passed over {report.ignored} files of other kinds")
+    for problem in report.problems:
+        print(f"problem: {problem}")
+
+
+def _principal(user: str, groups: list[str] | None) -> Principal:
+    return Principal(user, frozenset(groups or ()))
+
+
+if __name__ == "__main__":
+    app()

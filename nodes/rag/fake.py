@@ -1,0 +1,118 @@
+"""The in-memory implementations: a chunk store, and a retriever over given texts."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from core.health import Health, healthy
+from nodes.rag.chunking import chunk_document
+from nodes.rag.local import LocalRetriever
+from nodes.rag.models import Chunk, Collection, Found, Passage
+
+
+class MemoryStore:
+    """A chunk store that keeps everything in this process, with plain BM25."""
+
+    def __init__(self) -> None:
+        self.chunks: dict[str, list[Chunk]] = {}
+        self.vectors: dict[str, Sequence[float]] = {}
+
+    async def replace(
+        self,
+        documents: Sequence[str],
+        chunks: Sequence[Chunk],
+        vectors: Sequence[Sequence[float]] | None = None,
+    ) -> None:
+        for name in documents:
+            self.chunks.pop(name, None)
+        for chunk in chunks:
+            self.chunks.setdefault(chunk.document, []).append(chunk)
+        if vectors is not None:
+            self.vectors |= {c.id: v for c, v in zip(chunks, vectors, strict=True)}
+
+    async def find(self, terms: Sequence[str], *, limit: int) -> list[Found]:
+        counted = [(chunk, Counter(chunk.terms.split())) for chunk in self._all()]
+        average = sum(c.total() for _, c in counted) / len(counted) if counted else 0.0
+        found = [
+            Found(chunk, _bm25(terms, counts, [c for _, c in counted], average)) for chunk, counts in counted
+        ]
+        return _best([f for f in found if f.score > 0], limit)
+
+    async def near(self, vector: Sequence[float], *, limit: int) -> list[Found]:
+        found = [Found(c, _cosine(vector, self.vectors[c.id])) for c in self._all() if c.id in self.vectors]
+        return _best(found, limit)
+
+    async def open(self) -> None:
+        """Nothing to open."""
+
+    async def tidy(self) -> None:
+        """Nothing to tidy."""
+
+    async def check(self, *, expected: int) -> Health:
+        return healthy(open=True, chunks=len(self._all()))
+
+    def _all(self) -> list[Chunk]:
+        return [chunk for chunks in self.chunks.values() for chunk in chunks]
+
+
+class FakeRetriever:
+    """Searches texts that are given as {document: text}, like a local source does.
+
+    Args:
+        problem: Raised by every call instead of answering.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        documents: Mapping[str, str],
+        *,
+        min_score: float = 0.3,
+        problem: Exception | None = None,
+    ) -> None:
+        self._documents = dict(documents)
+        self._store = MemoryStore()
+        self._inner = LocalRetriever(source, store=self._store, min_score=min_score)
+        self._problem = problem
+        self.asked: list[tuple[str, str]] = []
+
+    async def search(self, query: str, *, limit: int, as_user: str) -> Sequence[Passage]:
+        """Remembers (query, user) in `asked`."""
+        self.asked.append((query, as_user))
+        if self._problem:
+            raise self._problem
+        for name, text in self._documents.items():
+            await self._store.replace([name], chunk_document(name, text, chunk_tokens=200))
+        return await self._inner.search(query, limit=limit, as_user=as_user)
+
+    async def collections(self, *, as_user: str) -> Sequence[Collection]:
+        if self._problem:
+            raise self._problem
+        return ()
+
+    async def check(self) -> Health:
+        return healthy(documents=len(self._documents))
+
+
+def _best(found: list[Found], limit: int) -> list[Found]:
+    return sorted(found, key=lambda f: -f.score)[:limit]
+
+
+def _bm25(
+    terms: Sequence[str], counts: Counter[str], everything: Sequence[Counter[str]], average: float
+) -> float:
+    """Okapi BM25 with the usual k1 = 1.2 and b = 0.75."""
+    score = 0.0
+    for term in terms:
+        having = sum(1 for other in everything if term in other)
+        rarity = math.log(1 + (len(everything) - having + 0.5) / (having + 0.5))
+        often = counts[term]
+        score += rarity * often * 2.2 / (often + 1.2 * (0.25 + 0.75 * counts.total() / (average or 1)))
+    return score
+
+
+def _cosine(one: Sequence[float], other: Sequence[float]) -> float:
+    dot = sum(a * b for a, b in zip(one, other, strict=True))
+    return dot / (math.hypot(*one) * math.hypot(*other) or 1.0)

@@ -1,0 +1,195 @@
+"""Bring the index of one local source up to date with its files."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from nodes.rag.chunking import chunk_document
+from nodes.rag.files import Listing, NotText, SourceFile, list_files, read_text, root_name
+from nodes.rag.manifest import Manifest, ManifestFile, Record
+from nodes.rag.models import Chunk, IngestReport, Progress, SourceStats
+from nodes.rag.ports import ChunkStore, Embedder
+
+BATCH_CHUNKS = 256
+BATCH_FILES = 64
+# A file that changed this shortly before it was read may change again within the same time stamp.
+_RACY_NS = 2_000_000_000
+# Raise it when chunking changes, so that everything is indexed anew.
+_FORMAT = "2"
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What has to be done: files to index, and documents to drop."""
+
+    kept: dict[str, Record]
+    changed: list[tuple[SourceFile, str]]
+    removed: list[str]
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Work done but not yet in the index."""
+
+    records: dict[str, Record] = field(default_factory=dict)
+    chunks: list[Chunk] = field(default_factory=list)
+
+    @property
+    def full(self) -> bool:
+        return len(self.chunks) >= BATCH_CHUNKS or len(self.records) >= BATCH_FILES
+
+
+class Indexer:
+    """Indexes the files of one source; only what changed is read again.
+
+    Args:
+        roots: Absolute folders, files or globs.
+        embedder: For vectors beside the words; None for words alone.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        roots: Sequence[str],
+        *,
+        store: ChunkStore,
+        manifest: ManifestFile,
+        chunk_tokens: int,
+        max_file_bytes: int,
+        embedder: Embedder | None = None,
+    ) -> None:
+        self._source = source
+        self._roots = tuple(roots)
+        self._store = store
+        self._manifest = manifest
+        self._chunk_tokens = chunk_tokens
+        self._max_bytes = max_file_bytes
+        self._embedder = embedder
+        self._recipe = f"{_FORMAT}/{chunk_tokens}/{max_file_bytes}"
+
+    async def update(self, *, add: str | None = None, progress: Progress | None = None) -> IngestReport:
+        """Index what is new or changed, drop what is gone. Safe to interrupt at any point.
+
+        Args:
+            add: One more root, remembered for every later update.
+
+        Raises:
+            IndexBusy: Another process is at it and does not finish.
+            SourceUnavailable: The embedder does not answer.
+        """
+        async with self._manifest.locked():
+            before = self._manifest.read()
+            if add is not None and add not in (*self._roots, *before.added):
+                before = replace(before, added=(*before.added, add))
+            listing = await asyncio.to_thread(list_files, (*self._roots, *before.added))
+            plan = await asyncio.to_thread(self._plan, before, listing)
+            after = await self._carry_out(plan, before, progress)
+            return self._report(plan, after, listing)
+
+    def stats(self) -> SourceStats:
+        manifest = self._manifest.read()
+        size = sum(record.size for record in manifest.files.values() if not record.problem)
+        return SourceStats(
+            self._source, "local", manifest.documents, manifest.chunks, len(manifest.skipped), size
+        )
+
+    def _plan(self, before: Manifest, listing: Listing) -> _Plan:
+        plan = _Plan({}, [], [])
+        for name, file in listing.files.items():
+            record = before.files.get(name)
+            if record and record.recipe == self._recipe and self._untouched(record, file):
+                plan.kept[name] = replace(record, root=file.root)
+                continue
+            digest = _digest(file.path)
+            if record and record.recipe == self._recipe and record.digest == digest:
+                plan.kept[name] = _record(file, digest, self._recipe, record.chunks, record.problem)
+            else:
+                plan.changed.append((file, digest))
+        for name, record in before.files.items():
+            if name in listing.files:
+                continue
+            # A folder that is not there may be a disk that is not mounted: keep what came from it.
+            if record.root in listing.missing:
+                plan.kept[name] = record
+            else:
+                plan.removed.append(name)
+        return plan
+
+    @staticmethod
+    def _untouched(record: Record, file: SourceFile) -> bool:
+        same = (record.size, record.mtime_ns) == (file.size, file.mtime_ns)
+        return same and file.mtime_ns < record.seen_ns - _RACY_NS
+
+    async def _carry_out(self, plan: _Plan, before: Manifest, progress: Progress | None) -> Manifest:
+        files = {name: before.files[name] for name in plan.removed} | plan.kept
+        if plan.removed:
+            await self._store.replace(plan.removed, [])
+            files = dict(plan.kept)
+        after = replace(before, files=files)
+        batch = _Batch()
+        for index, (file, digest) in enumerate(plan.changed):
+            if progress:
+                progress(index, len(plan.changed), file.document)
+            record, chunks = await asyncio.to_thread(self._read, file, digest)
+            batch.records[file.document] = record
+            batch.chunks.extend(chunks)
+            if batch.full:
+                after = await self._flush(batch, after)
+                batch = _Batch()
+        after = await self._flush(batch, after)
+        if plan.changed or plan.removed:
+            await self._store.tidy()
+        if progress and plan.changed:
+            progress(len(plan.changed), len(plan.changed), "")
+        return after
+
+    async def _flush(self, batch: _Batch, manifest: Manifest) -> Manifest:
+        """Rows first, then the manifest that speaks of them."""
+        if batch.records:
+            vectors = None
+            if self._embedder and batch.chunks:
+                vectors = await self._embedder.embed([f"{c.title}\n{c.text}" for c in batch.chunks])
+            await self._store.replace(list(batch.records), batch.chunks, vectors)
+        after = replace(manifest, files=manifest.files | batch.records)
+        if after != self._manifest.read():
+            self._manifest.write(after)
+        return after
+
+    def _read(self, file: SourceFile, digest: str) -> tuple[Record, list[Chunk]]:
+        try:
+            text = read_text(file.path, max_bytes=self._max_bytes)
+        except NotText as reason:
+            return _record(file, digest, self._recipe, 0, str(reason)), []
+        chunks = chunk_document(file.document, text, chunk_tokens=self._chunk_tokens)
+        return _record(file, digest, self._recipe, len(chunks), ""), chunks
+
+    def _report(self, plan: _Plan, after: Manifest, listing: Listing) -> IngestReport:
+        return IngestReport(
+            source=self._source,
+            files=after.documents,
+            changed=sum(1 for file, _ in plan.changed if not after.files[file.document].problem),
+            removed=len(plan.removed),
+            chunks=after.chunks,
+            skipped=after.skipped,
+            ignored=listing.ignored,
+            problems=tuple(
+                f"'{root_name(root)}' is not there" for root in listing.missing if root in self._roots
+            ),
+        )
+
+
+def _record(file: SourceFile, digest: str, recipe: str, chunks: int, problem: str) -> Record:
+    return Record(file.root, file.size, file.mtime_ns, time.time_ns(), digest, recipe, chunks, problem)
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return ""  # reading it will say why

@@ -1,0 +1,132 @@
+"""What the index of a source was made from, and the lock that lets one process at a time change it.
+
+The manifest is written after the rows it speaks of. A process that dies in
+between leaves rows that no manifest names; the next run indexes those files
+again and replaces the rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from nodes.rag.errors import IndexBusy
+
+LOCK_SECONDS = 30.0
+_POLL_SECONDS = 0.05
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A file as it was indexed. `problem` is set for a file that was left out."""
+
+    root: str
+    size: int
+    mtime_ns: int
+    seen_ns: int
+    digest: str
+    recipe: str
+    chunks: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The files of an index by document name, and the paths that `ingest` added by hand."""
+
+    files: dict[str, Record] = field(default_factory=dict)
+    added: tuple[str, ...] = ()
+
+    @property
+    def chunks(self) -> int:
+        return sum(record.chunks for record in self.files.values())
+
+    @property
+    def documents(self) -> int:
+        return sum(1 for record in self.files.values() if not record.problem)
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        return {name: record.problem for name, record in self.files.items() if record.problem}
+
+
+class ManifestFile:
+    """Reads and writes the manifest of one index.
+
+    Args:
+        folder: Where the indexes stand.
+        name: Name of the index.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._path = folder / f"{name}.manifest.json"
+        self._lock = folder / f"{name}.lock"
+
+    def read(self) -> Manifest:
+        """The manifest; an empty one where there is none that can be read, so that all is indexed anew."""
+        try:
+            data: Any = orjson.loads(self._path.read_bytes())
+            if data["version"] != _VERSION:
+                return Manifest()
+            files = {name: Record(**record) for name, record in data["files"].items()}
+            return Manifest(files, tuple(data["added"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return Manifest()
+
+    def write(self, manifest: Manifest) -> None:
+        """Replace the manifest in one step."""
+        body = {"version": _VERSION, "added": list(manifest.added)}
+        files = {name: asdict(record) for name, record in manifest.files.items()}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self._path.with_suffix(f".{os.getpid()}.draft")
+        draft.write_bytes(orjson.dumps({**body, "files": files}, option=orjson.OPT_INDENT_2))
+        draft.replace(self._path)
+
+    @asynccontextmanager
+    async def locked(self, *, seconds: float = LOCK_SECONDS) -> AsyncIterator[None]:
+        """Keep other processes out.
+
+        Raises:
+            IndexBusy: Another process still has it after `seconds`.
+        """
+        self._lock.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            await _flock(handle, seconds)
+            yield
+        finally:
+            os.close(handle)  # the system drops the lock with it, also when the process dies
+
+
+async def _flock(handle: int, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise IndexBusy(
+                    "another process is indexing this source; wait for it to finish, or stop it"
+                ) from None
+            await asyncio.sleep(_POLL_SECONDS)
+        else:
+            return
+
+
+def index_name(source: str, flavour: str) -> str:
+    """A file name for the index of `source`; another embedder (`flavour`) gives another index."""
+    readable = re.sub(r"[^a-z0-9]+", "-", source.lower()).strip("-")[:40] or "source"
+    digest = hashlib.sha256(f"{source}\0{flavour}".encode()).hexdigest()[:8]
+    return f"{readable}-{digest}"

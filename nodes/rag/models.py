@@ -1,0 +1,132 @@
+"""The values of retrieval. Offsets count characters of the document's text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+Progress = Callable[[int, int, str], None]
+"""Called with (files done, files in all, name of the next one)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a document that answers a query.
+
+    Args:
+        text: Word for word as it stands in the document.
+        score: 0 to 1; comparable only roughly between sources.
+        uri: Where to find it, relative to the source; never a path of this machine.
+    """
+
+    source: str
+    document: str
+    title: str
+    text: str
+    score: float
+    uri: str = ""
+    start: int = 0
+    end: int = 0
+
+    def as_state(self, n: int) -> dict[str, Any]:
+        """The dict that travels in the graph's state under number `n`."""
+        return {"n": n, **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A part of a remote source, as its discovery names it."""
+
+    id: str
+    label: str = ""
+    description: str = ""
+    compliance_level: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """A source that a user may search. `problem` says why its discovery did not answer."""
+
+    name: str
+    type: str
+    display_name: str
+    description: str = ""
+    compliance_level: str = ""
+    collections: tuple[Collection, ...] = ()
+    problem: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class RAGResponse:
+    """Passages, best first, and (source, reason) of each source that failed."""
+
+    passages: tuple[Passage, ...] = ()
+    failed: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """What one indexing did.
+
+    Args:
+        files: Documents in the index afterwards.
+        changed: Documents that were indexed, anew or again.
+        removed: Documents that were dropped because their file is gone.
+        chunks: Chunks in the index afterwards.
+        skipped: Why a file is not in the index, by its name.
+        ignored: Files of other kinds that were passed over in a folder.
+        problems: What kept a part of the source from being read.
+    """
+
+    source: str
+    files: int = 0
+    changed: int = 0
+    removed: int = 0
+    chunks: int = 0
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    ignored: int = 0
+    problems: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStats:
+    """What the index holds of one source; zeros for a remote one."""
+
+    source: str
+    type: str
+    files: int = 0
+    chunks: int = 0
+    skipped: int = 0
+    size_bytes: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a document as the index stores it. `terms` are separated by spaces."""
+
+    id: str
+    document: str
+    title: str
+    text: str
+    terms: str
+    start: int
+    end: int
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A chunk with the store's own score: BM25, or cosine similarity."""
+
+    chunk: Chunk
+    score: float

@@ -1,0 +1,74 @@
+"""What retrieval needs from outside: something to search, a place for chunks, an embedder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from core.health import Health
+from nodes.rag.models import Chunk, Collection, Found, Passage
+
+
+class Retriever(Protocol):
+    """One source that can be searched."""
+
+    async def search(self, query: str, *, limit: int, as_user: str) -> Sequence[Passage]:
+        """At most `limit` passages that bear on `query`, best first; none when nothing does.
+
+        Raises:
+            SourceUnavailable, SourceTimedOut, SourceRefused: The source cannot answer now, or not this user.
+        """
+        ...
+
+    async def collections(self, *, as_user: str) -> Sequence[Collection]:
+        """The parts of this source that the user may search; empty for a source without parts."""
+        ...
+
+    async def check(self) -> Health:
+        """Whether the source answers."""
+        ...
+
+
+class ChunkStore(Protocol):
+    """The index of one source."""
+
+    async def replace(
+        self,
+        documents: Sequence[str],
+        chunks: Sequence[Chunk],
+        vectors: Sequence[Sequence[float]] | None = None,
+    ) -> None:
+        """Let `chunks` be all there is of `documents`, in one step for readers."""
+        ...
+
+    async def find(self, terms: Sequence[str], *, limit: int) -> list[Found]:
+        """Chunks that hold any of `terms`, by BM25, best first."""
+        ...
+
+    async def near(self, vector: Sequence[float], *, limit: int) -> list[Found]:
+        """Chunks by cosine similarity, best first; none where there are no vectors."""
+        ...
+
+    async def open(self) -> None:
+        """Get ready, so that the first search is not the slow one."""
+        ...
+
+    async def tidy(self) -> None:
+        """Merge what many small writes left behind."""
+        ...
+
+    async def check(self, *, expected: int) -> Health:
+        """Whether the index can be read. `expected` is how many chunks it should have."""
+        ...
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors of one length."""
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """One vector per text.
+
+        Raises:
+            SourceUnavailable, SourceTimedOut, SourceRefused: The endpoint does not answer properly.
+        """
+        ...

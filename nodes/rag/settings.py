@@ -1,0 +1,24 @@
+"""The section `rag` of waystation.yaml."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from core.settings import Strict
+
+
+class RagSettings(Strict):
+    """How passages are found."""
+
+    limit: int = Field(4, ge=1, le=50, description="Passages per turn, over all sources.")
+    chunk_tokens: int = Field(
+        200, ge=20, le=4000, description="Size of a chunk, in tokens of about four characters."
+    )
+    min_score: float = Field(
+        0.3, ge=0, le=1, description="How much of what a query asks for a passage must hold; 0 to 1."
+    )
+    timeout_s: float = Field(
+        20, gt=0, le=600, description="How long a turn waits for a local source; a remote one has its own."
+    )
+    passage_chars: int = Field(4000, ge=100, description="Longest text of a passage; the rest is cut.")
+    max_file_bytes: int = Field(5_000_000, ge=1000, description="Larger files are not indexed.")

@@ -1,0 +1,208 @@
+"""LangServe's chat playground under /chat: messages in, a message out.
+
+The playground sends no thread but the whole conversation, each time. The thread
+of a conversation is found again by its text: after each turn the messages so
+far, with the answer, are remembered with their thread. A conversation that was
+edited, or that nobody remembers any more, begins a new thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Literal, cast
+
+import orjson
+from fastapi import APIRouter, Depends, Request
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import ensure_config
+from langchain_core.runnables.utils import ConfigurableFieldSpec
+from langserve import APIHandler
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, RootModel, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from core.access import Principal
+from graph.runs import Run
+from server.langserve import CONFIG_SPECS, GetAgent, add_langserve, with_principal
+from server.requests import PRINCIPAL, check_body, turn_request
+from server.waiting import add_waiting_routes
+
+REMEMBERED = 1000
+
+
+class ChatMessage(BaseModel):
+    """A message of the conversation: of a person or of the agent. System and tool messages are ours alone."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    type: Literal["human", "ai"]
+    content: str = ""
+
+
+class ChatInput(BaseModel):
+    """The conversation so far; the last message is the question."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    messages: list[ChatMessage] = Field(min_length=1, max_length=2000)
+
+    @model_validator(mode="after")
+    def _ends_with_a_question(self) -> ChatInput:
+        if self.messages[-1].type != "human" or not self.messages[-1].content.strip():
+            raise ValueError("the last message must be a human one with text")
+        return self
+
+
+class ChatOutput(RootModel[AIMessage]):
+    """The answer. Its schema is told in the one form by which the playground knows an AI message."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        properties = {"type": {"type": "string", "enum": ["ai"]}, "content": {"type": "string"}}
+        return {
+            "title": "ChatOutput",
+            "anyOf": [{"type": "object", "title": "AIMessage", "properties": properties}],
+        }
+
+
+class Conversations:
+    """Which thread continues which conversation, for the last thousand of this process."""
+
+    def __init__(self, size: int = REMEMBERED) -> None:
+        self._threads: OrderedDict[bytes, str] = OrderedDict()
+        self._size = size
+
+    def keep(self, who: Principal, messages: list[tuple[str, str]], thread_id: str) -> None:
+        self._threads[_key(who, messages)] = thread_id
+        while len(self._threads) > self._size:
+            self._threads.popitem(last=False)
+
+    def take(self, who: Principal, messages: list[tuple[str, str]]) -> str | None:
+        """The thread that stands exactly here. It is forgotten: from now on it has gone further."""
+        return self._threads.pop(_key(who, messages), None)
+
+
+def _key(who: Principal, messages: list[tuple[str, str]]) -> bytes:
+    return hashlib.sha256(orjson.dumps([who.id, messages])).digest()
+
+
+class ChatRunnable(Runnable[dict[str, Any], AIMessage]):
+    """The agent as a chat model: the text of a turn, as it comes."""
+
+    name = "chat"
+
+    def __init__(self, agent: GetAgent) -> None:
+        self._agent = agent
+        self._known = Conversations()
+
+    @property
+    def InputType(self) -> Any:  # noqa: N802 - LangChain's name
+        return ChatInput
+
+    @property
+    def OutputType(self) -> Any:  # noqa: N802 - LangChain's name
+        return ChatOutput
+
+    @property
+    def config_specs(self) -> list[ConfigurableFieldSpec]:
+        return CONFIG_SPECS
+
+    def invoke(
+        self,
+        input: dict[str, Any],  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        return asyncio.run(self.ainvoke(input, config, **kwargs))
+
+    async def ainvoke(
+        self,
+        input: dict[str, Any],  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        run, said = await self._begin(input, config)
+        try:
+            reply = await run.result()
+        finally:
+            run.leave()
+        self._known.keep(run.request.principal, [*said, ("ai", reply["answer"])], run.thread_id)
+        return AIMessage(reply["answer"], id=run.id)
+
+    async def astream(
+        self,
+        input: dict[str, Any],  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[AIMessage]:
+        run, said = await self._begin(input, config)
+
+        async def texts(_: AsyncIterator[dict[str, Any]]) -> AsyncIterator[AIMessage]:
+            shown = ""
+            async for event in run.events():
+                text = spoken(event, shown)
+                if text:
+                    shown += text
+                    yield AIMessageChunk(text, id=run.id)
+            self._known.keep(run.request.principal, [*said, ("ai", shown)], run.thread_id)
+
+        try:
+            async for message in self._atransform_stream_with_config(_once(input), texts, config):
+                yield message
+        finally:
+            run.leave()
+
+    async def _begin(
+        self, given: Mapping[str, Any], config: RunnableConfig | None
+    ) -> tuple[Run, list[tuple[str, str]]]:
+        wishes = dict(ensure_config(config).get("configurable", {}))
+        who = cast(Principal, wishes[PRINCIPAL])
+        said = [(message["type"], message["content"]) for message in map(_plain, given["messages"])]
+        thread = wishes.get("thread_id") or self._known.take(who, said[:-1])
+        # Nobody can be asked on this page, so what needs a person's word is refused.
+        approval = wishes.get("approval") or "deny"
+        request = turn_request(
+            who, {"message": said[-1][1]}, {**wishes, "thread_id": thread, "approval": approval}
+        )
+        return await self._agent().begin(request), said
+
+
+def _plain(message: Any) -> dict[str, str]:
+    return message if isinstance(message, dict) else {"type": message.type, "content": message.content}
+
+
+async def _once(value: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    yield value
+
+
+def spoken(event: Mapping[str, Any], shown: str) -> str:
+    """What a person reads of an event, given what was shown before it."""
+    if event["type"] == "token":
+        return str(event["text"])
+    if event["type"] == "error":
+        return f"{chr(10) * 2 if shown else ''}{event['title']}: {event['detail']}"
+    if event["type"] == "done" and not shown:
+        return str(event["answer"])
+    return ""
+
+
+async def check_chat_body(request: Request) -> None:
+    """FastAPI dependency before LangServe's handlers."""
+    await check_body(request, ChatInput)
+
+
+def chat_router(agent: GetAgent) -> APIRouter:
+    """The routes under /chat."""
+    router = APIRouter()
+    facade = ChatRunnable(agent)
+    handler = APIHandler(facade, path="/chat", per_req_config_modifier=with_principal)
+    checks = [Depends(check_chat_body)]
+    add_waiting_routes(router, "/chat", handler, checks)
+    add_langserve(router, facade, "/chat", checks, playground_type="chat")
+    return router

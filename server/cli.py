@@ -1,0 +1,269 @@
+"""`waystation`: the service, a turn in this process, sessions, and every module's own commands.
+
+Anything slow is imported inside the command that needs it, so that `--help` and usage errors are instant.
+"""
+
+# ruff: noqa: PLC0415 - slow imports stay inside the commands, see above
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from core.cli import JsonFlag, command, fail, make_app, print_fields, print_json, print_table
+from core.errors import InvalidInput, WaystationError
+
+app = make_app("waystation", "Turns of an agent graph on checkpointed threads: the service and its tools.")
+threads = make_app("threads", "Sessions: list, show, history, delete.")
+app.add_typer(threads, name="threads")
+
+# Words that need none of the modules' own commands.
+OWN = frozenset({"serve", "ask", "threads", "check", "graph", "modules"})
+
+UserOption = Annotated[str, typer.Option("--user", help="Whose; by default the user of the settings.")]
+
+
+@app.command("serve")
+def serve_command(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="TCP port; 0 picks a free one.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, max=64, help="Server processes.")] = None,
+) -> None:
+    """Start the service."""
+    from core.settings import Context
+    from core.settings.platform import ServerSettings
+    from server.progress import indexing
+    from server.serve import read_settings, serve, serve_many
+
+    given = {"host": host, "port": port, "workers": workers}
+    context = Context.current(server={k: v for k, v in given.items() if v is not None})
+    if read_settings(context)[ServerSettings].workers > 1:
+        serve_many(context)
+        return
+    with indexing() as progress:
+        asyncio.run(serve(context, progress=progress))
+
+
+@app.command("ask")
+@command
+async def ask_command(
+    text: Annotated[
+        str, typer.Argument(help="The message; empty with --approve or --deny answers a pause.")
+    ] = "",
+    *,
+    thread: Annotated[str | None, typer.Option(help="Session to continue.")] = None,
+    model: Annotated[str, typer.Option(help="Name of a model.")] = "",
+    source: Annotated[list[str] | None, typer.Option(help="Source to search; may be repeated.")] = None,
+    tool: Annotated[list[str] | None, typer.Option(help="Server or tool to offer; may be repeated.")] = None,
+    file: Annotated[list[Path] | None, typer.Option(help="File to send along; may be repeated.")] = None,
+    user: UserOption = "",
+    approve: Annotated[
+        bool | None, typer.Option("--approve/--deny", help="For tools that ask first.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """One turn in this process, streamed."""
+    from server.talk import Question, talk
+
+    question = Question(
+        text=text,
+        thread=thread,
+        model=model,
+        sources=source,
+        tools=tool,
+        files=tuple(file or ()),
+        user=user,
+        approve=approve,
+    )
+    _quiet()
+    await talk(question, as_json=as_json)
+
+
+@threads.command("list")
+@command
+async def list_command(
+    *,
+    status: Annotated[str | None, typer.Option(help="idle, running, interrupted or failed.")] = None,
+    query: Annotated[str | None, typer.Option("--query", "-q", help="Only titles that contain this.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200)] = 50,
+    user: UserOption = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """Sessions, the last used first."""
+    from server.sessions import opened
+
+    async with opened(user) as (agent, who):
+        found = await agent.threads.list(who, status=status, q=query, limit=limit)
+    if as_json:
+        print_json(found)
+        return
+    columns = ("id", "title", "status", "turns", "updated_at")
+    print_table(columns, [[item[name] for name in columns] for item in found], empty="no threads")
+
+
+@threads.command("show")
+@command
+async def show_command(
+    thread_id: str,
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="Messages, from the newest.")] = 50,
+    user: UserOption = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """What was said in a session."""
+    from server.sessions import opened
+
+    async with opened(user) as (agent, who):
+        thread = await agent.threads.get(who, thread_id)
+        page = await agent.threads.transcript(who, thread_id, limit=limit)
+    if as_json:
+        print_json({**thread, **page})
+        return
+    print_fields(thread)
+    for message in page["messages"]:
+        print(f"\n{message['role']}: {message['text']}")
+
+
+@threads.command("history")
+@command
+async def history_command(
+    thread_id: str,
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=200)] = 10,
+    user: UserOption = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """The checkpoints of a session, newest first."""
+    from server.sessions import opened
+
+    async with opened(user) as (agent, who):
+        page = await agent.threads.history(who, thread_id, limit=limit)
+    if as_json:
+        print_json(page)
+        return
+    columns = ("checkpoint_id", "created_at", "step", "next", "messages")
+    rows = [[item.get(name) for name in columns] for item in page["checkpoints"]]
+    print_table(columns, rows, empty="no checkpoints")
+
+
+@threads.command("delete")
+@command
+async def delete_command(thread_id: str, *, user: UserOption = "", as_json: JsonFlag = False) -> None:
+    """Remove a session with its checkpoints, its transcript and its files."""
+    from server.sessions import opened
+
+    async with opened(user) as (agent, who):
+        await agent.threads.delete(who, thread_id)
+    print_json({"deleted": thread_id}) if as_json else print(f"deleted {thread_id}")
+
+
+@app.command("check")
+@command
+async def check_command(*, as_json: JsonFlag = False) -> None:
+    """The health of every module; exit 1 if a turn would not work now."""
+    from server.sessions import opened
+
+    async with opened() as (agent, _):
+        report = await agent.health.report()
+        ready = await agent.health.ready()
+    if as_json:
+        print_json({"ready": ready, "modules": {name: found.as_json() for name, found in report.items()}})
+    else:
+        print_table(("module", "state", "reason"), [[n, h.state.value, h.reason] for n, h in report.items()])
+        print("ready" if ready else "not ready")
+    if not ready:
+        raise typer.Exit(1)
+
+
+@app.command("graph")
+@command
+async def graph_command(
+    *,
+    form: Annotated[Literal["mermaid", "png"], typer.Option("--format", help="mermaid or png.")] = "mermaid",
+) -> None:
+    """The picture of the graph."""
+    from server.sessions import opened
+
+    if form == "png":
+        raise InvalidInput("no library here draws PNG without a network; use --format mermaid and draw that")
+    async with opened() as (agent, _):
+        print(agent.graph.get_graph().draw_mermaid())
+
+
+@app.command("modules")
+@command
+async def modules_command(*, as_json: JsonFlag = False) -> None:
+    """The registry: every module, its version and its state."""
+    from server.sessions import opened
+
+    async with opened() as (agent, _):
+        report = await agent.health.report()
+        found = [
+            {
+                "name": module.name,
+                "version": module.version,
+                "state": report[module.name].state.value,
+                "reason": report[module.name].reason,
+                "required": module.required,
+                "needs": list(module.needs),
+                "command": module.command,
+                "sections": [section.name for section in module.sections],
+                "files": [file.kind for file in module.files],
+                "summary": module.summary,
+            }
+            for module in agent.modules
+        ]
+    if as_json:
+        print_json(found)
+        return
+    columns = ("name", "version", "state", "command", "summary")
+    print_table(columns, [[item[name] for name in columns] for item in found])
+
+
+def mount_modules() -> None:
+    """Put each module's own commands under its word."""
+    from core.registry import discover
+
+    for module in discover():
+        app.add_typer(module.cli, name=module.command, help=module.summary)
+
+
+def _quiet() -> None:
+    from core.observability import configure_logging
+
+    configure_logging(level=os.environ.get("WAYSTATION_TELEMETRY__LOG_LEVEL", "error"), as_json=False)
+
+
+def main() -> None:
+    """The console script. Every failure is one line on stderr and exit code 1."""
+    word = next((part for part in sys.argv[1:] if not part.startswith("-")), "")
+    try:
+        if word not in OWN:
+            mount_modules()
+        app()
+    except WaystationError as error:
+        try:
+            fail(error)
+        except typer.Exit:
+            sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:  # noqa: BLE001 - the edge of the process: people get a line, not a stack
+        if os.environ.get("WAYSTATION_TELEMETRY__LOG_LEVEL") == "debug":
+            traceback.print_exc()
+        line = str(error).partition("\n")[0]
+        print(
+            f"internal: {type(error).__name__}: {line}; "
+            "set WAYSTATION_TELEMETRY__LOG_LEVEL=debug to see where",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

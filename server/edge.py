@@ -1,0 +1,66 @@
+"""The outermost layer: a request id in and out, one log line a request, and no exception past it."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from core.errors import Internal
+from server.errors import problem_response
+
+HEADER = "X-Request-ID"
+_ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,64}")
+log = structlog.get_logger()
+
+
+def request_id(given: str | None) -> str:
+    """The caller's id where it is short and plain, otherwise a new one."""
+    return given if given and _ACCEPTED.fullmatch(given) else secrets.token_hex(16)
+
+
+class Edge:
+    """Wraps the whole application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        found = request_id(Headers(scope=scope).get(HEADER))
+        with structlog.contextvars.bound_contextvars(request_id=found):
+            await self._answer(scope, receive, send, found)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, found: str) -> None:
+        status = 0
+        begun = time.perf_counter()
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[HEADER] = found
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except Exception:
+            log.exception("request_crashed", method=scope["method"], path=scope["path"])
+            if not status:
+                error = Internal(
+                    "an unforeseen fault of ours; the log has the details under this request's id"
+                )
+                await problem_response(error, instance=scope["path"])(scope, receive, noting)
+        log.debug(
+            "request",
+            method=scope["method"],
+            path=scope["path"],
+            status=status,
+            ms=round((time.perf_counter() - begun) * 1000, 1),
+        )

@@ -1,0 +1,267 @@
+"""The only table of code -> HTTP status, and the body of every error answer (RFC 9457)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from core.errors import (
+    Internal,
+    InvalidInput,
+    NotAllowed,
+    NotFound,
+    TooLarge,
+    Unavailable,
+    WaystationError,
+)
+
+PROBLEM_JSON = "application/problem+json"
+
+
+class BadJson(InvalidInput):
+    """The body is not JSON, or JSON of a kind that is not accepted."""
+
+    code = "bad_json"
+    title = "The body is not acceptable JSON"
+
+
+class TooDeep(BadJson):
+    """The JSON body nests deeper than the limit."""
+
+    code = "json_too_deep"
+    title = "The JSON body nests too deep"
+
+
+class BodyTooLarge(TooLarge):
+    """The request body is over its limit."""
+
+    code = "body_too_large"
+    title = "The request body is too large"
+
+
+class WrongMediaType(InvalidInput):
+    """The body's content type is not one that this route reads."""
+
+    code = "unsupported_media_type"
+    title = "The content type is not accepted"
+
+
+class InvalidRequest(InvalidInput):
+    """A field of the request does not validate."""
+
+    code = "invalid_request"
+    title = "A field of the request is not valid"
+
+
+class RouteNotFound(NotFound):
+    """No route has this path."""
+
+    code = "no_such_route"
+    title = "There is no such route"
+
+
+class MethodNotAllowed(InvalidInput):
+    """The path exists, with another method."""
+
+    code = "method_not_allowed"
+    title = "The method is not allowed here"
+
+
+class HostRefused(NotAllowed):
+    """The request was made under a name that is not ours (see server.auth)."""
+
+    code = "host_refused"
+    title = "The request names a host or origin that is not this service"
+
+
+class BindRefused(NotAllowed):
+    """The service would be open to the network with nobody having to log in."""
+
+    code = "bind_refused"
+    title = "The address is not on this machine"
+
+
+class AddressInUse(Unavailable):
+    """Another process listens on the address."""
+
+    code = "address_in_use"
+    title = "The address is in use"
+
+
+STATUS: Mapping[str, int] = {
+    # core
+    "error": 500,
+    "invalid_input": 422,
+    "config_invalid": 500,
+    "too_large": 413,
+    "not_found": 404,
+    "not_allowed": 403,
+    "conflict": 409,
+    "unavailable": 503,
+    "timed_out": 504,
+    "internal": 500,
+    # server
+    "bad_json": 400,
+    "json_too_deep": 400,
+    "body_too_large": 413,
+    "unsupported_media_type": 415,
+    "invalid_request": 422,
+    "no_such_route": 404,
+    "method_not_allowed": 405,
+    "host_refused": 403,
+    "bind_refused": 500,
+    "address_in_use": 500,
+    # graph
+    "thread_not_found": 404,
+    "thread_busy": 409,
+    "nothing_to_resume": 409,
+    "invalid_id": 422,
+    "message_too_long": 413,
+    "too_many_runs": 429,
+    "draining": 503,
+    "step_limit": 422,
+    "turn_timed_out": 504,
+    "run_cancelled": 409,
+    # nodes.config
+    "unknown_model": 422,
+    "unknown_source": 422,
+    "unknown_tool": 422,
+    # nodes.file_storage
+    "file_not_found": 404,
+    "file_too_large": 413,
+    "invalid_file": 422,
+    "link_invalid": 403,
+    "link_expired": 403,
+    "range_not_satisfiable": 416,
+    "storage_unavailable": 503,
+    "storage_timed_out": 504,
+    # nodes.rag
+    "source_not_found": 404,
+    "source_unavailable": 503,
+    "source_timed_out": 504,
+    "source_refused": 403,
+    "not_ingestable": 422,
+    "index_busy": 409,
+    "index_broken": 503,
+    # nodes.mcp_tools
+    "unknown_server": 404,
+    "unknown_tool_of_server": 404,
+    "tool_server_down": 503,
+    "tool_server_gone": 503,
+    "tool_timed_out": 504,
+    "tool_result_too_large": 413,
+    "tool_refused": 422,
+    # nodes.llm
+    "model_not_found": 404,
+    "model_refused": 502,
+    "model_context_full": 422,
+    "model_unavailable": 503,
+    "model_rate_limited": 503,
+    "model_stream_cut": 502,
+    "model_timed_out": 504,
+}
+
+
+def status_of(error: WaystationError | type[WaystationError]) -> int:
+    """The HTTP status of an error; a plugin's own code takes that of the nearest parent."""
+    cls = error if isinstance(error, type) else type(error)
+    for parent in cls.__mro__:
+        code = getattr(parent, "code", None)
+        if code in STATUS:
+            return STATUS[code]
+    return 500
+
+
+def problem(
+    error: WaystationError, *, instance: str | None = None, errors: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
+    """The problem+json body of an error."""
+    body: dict[str, Any] = {
+        "type": f"urn:waystation:error:{error.code}",
+        "title": error.title,
+        "status": status_of(error),
+        "detail": error.detail,
+        "code": error.code,
+    }
+    if instance:
+        body["instance"] = instance
+    if errors:
+        body["errors"] = list(errors)
+    return body
+
+
+def problem_response(
+    error: WaystationError, *, instance: str | None = None, errors: Sequence[Mapping[str, Any]] = ()
+) -> Response:
+    """The whole answer, with Retry-After where waiting may help."""
+    body = problem(error, instance=instance, errors=errors)
+    headers = {}
+    if body["status"] in (429, 503):
+        wait = getattr(error, "retry_after", None)
+        headers["Retry-After"] = str(max(1, math.ceil(wait)) if wait else 1)
+    return Response(orjson.dumps(body), body["status"], headers, PROBLEM_JSON)
+
+
+def findings(raw: Sequence[Any]) -> list[dict[str, str]]:
+    """Validation findings for clients: where and what, never the value that was sent."""
+    found = []
+    for item in raw[:20]:
+        if isinstance(item, Mapping):
+            where = ".".join(str(part) for part in item.get("loc", ()) if part != "body")
+            found.append({"field": where, "message": str(item.get("msg", "is not valid"))})
+        else:
+            found.append({"field": "", "message": str(item)})
+    return found
+
+
+def invalid(raw: Sequence[Any]) -> tuple[InvalidRequest, list[dict[str, str]]]:
+    """One error with its findings from pydantic's list."""
+    found = findings(raw)
+    first = found[0] if found else {"field": "", "message": "the request is not valid"}
+    where = f"{first['field']}: " if first["field"] else ""
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return InvalidRequest(f"{where}{first['message']}{more}"), found
+
+
+def install(app: FastAPI) -> None:
+    """Answer every exception with problem+json."""
+    app.add_exception_handler(WaystationError, _waystation)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)
+
+
+async def _waystation(request: Request, exc: Exception) -> Response:
+    error = cast(WaystationError, exc)
+    if status_of(error) >= 500:
+        structlog.get_logger().warning("request_failed", code=error.code, path=request.url.path)
+    return problem_response(error, instance=request.url.path)
+
+
+async def _validation(request: Request, exc: Exception) -> Response:
+    error, found = invalid(cast(RequestValidationError, exc).errors())
+    return problem_response(error, instance=request.url.path, errors=found)
+
+
+async def _http(request: Request, exc: Exception) -> Response:
+    http = cast(HTTPException, exc)
+    path = request.url.path
+    if http.status_code == 404:
+        return problem_response(RouteNotFound(f"no route '{path[:200]}'; see /docs"), instance=path)
+    if http.status_code == 405:
+        answer = problem_response(
+            MethodNotAllowed(f"{request.method} is not allowed on '{path[:200]}'"), instance=path
+        )
+        answer.headers.update(http.headers or {})
+        return answer
+    if http.status_code < 500:
+        error: WaystationError = InvalidRequest(str(http.detail))
+    else:
+        error = Internal()
+    return problem_response(error, instance=path)

@@ -1,0 +1,207 @@
+"""LangServe under /agent: a facade Runnable, since a checkpointed graph itself must not be served.
+
+The facade begins a run and waits for it or follows its events. Every error that
+can be known before a stream starts is raised there, so that it becomes
+problem+json; later ones are a typed `error` event, the last data of the stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Literal
+
+from fastapi import APIRouter, Depends, Request, Response
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import ensure_config
+from langchain_core.runnables.utils import ConfigurableFieldSpec
+from langserve import APIHandler, add_routes
+from pydantic import BaseModel, Field
+
+from graph.agent import Agent
+from graph.runs import Run
+from server.auth import Caller, principal
+from server.requests import (
+    PRINCIPAL,
+    AgentInput,
+    check_agent_body,
+    check_config,
+    json_body,
+    turn_request,
+    validated,
+)
+from server.sse import RunResponse
+from server.waiting import add_waiting_routes
+
+GetAgent = Callable[[], Agent]
+
+ENDPOINTS = (
+    "invoke",
+    "batch",
+    "stream",
+    "stream_log",
+    "stream_events",
+    "playground",
+    "input_schema",
+    "output_schema",
+    "config_schema",
+)
+
+
+class AgentOutput(BaseModel):
+    """The reply of a turn; in a stream, each chunk is one event of the contract."""
+
+    answer: str = ""
+    status: str = Field("", description="done, interrupted, failed or cancelled")
+    thread_id: str = ""
+    run_id: str = ""
+    citations: list[dict[str, Any]] = []
+    files: list[dict[str, Any]] = []
+    tool_calls: list[dict[str, Any]] = []
+    interrupts: list[dict[str, Any]] = []
+    usage: dict[str, Any] = {}
+
+
+def _spec(name: str, annotation: Any, description: str) -> ConfigurableFieldSpec:
+    return ConfigurableFieldSpec(
+        id=name,
+        annotation=annotation,
+        name=name.replace("_", " ").capitalize(),
+        description=description,
+        default=None,
+    )
+
+
+# Plain types with a null default: LangServe's playground goes blank on unions.
+CONFIG_SPECS = [
+    _spec("thread_id", str, "Conversation to continue; none starts a new one."),
+    _spec("model", str, "Name of a model (GET /models)."),
+    _spec("sources", list[str], "Sources to search (GET /sources); none given: all that you may use."),
+    _spec("tools", list[str], "Servers or tools (GET /servers, /tools); none given: all that you may use."),
+    _spec("temperature", float, "0 to 2."),
+    _spec("max_steps", int, "Model calls in this turn."),
+    _spec("approval", str, "For tools that need a person's word: ask, auto or deny."),
+    _spec("on_disconnect", str, "What a dropped connection does to the turn: cancel or continue."),
+]
+
+
+class AgentRunnable(Runnable[dict[str, Any], dict[str, Any]]):
+    """The agent as LangServe wants it: input in, reply out, events as a stream.
+
+    Args:
+        agent: Gives the open agent; called once per turn.
+    """
+
+    name = "agent"
+
+    def __init__(self, agent: GetAgent) -> None:
+        self._agent = agent
+
+    @property
+    def InputType(self) -> Any:  # noqa: N802 - LangChain's name
+        return AgentInput
+
+    @property
+    def OutputType(self) -> Any:  # noqa: N802 - LangChain's name
+        return AgentOutput
+
+    @property
+    def config_specs(self) -> list[ConfigurableFieldSpec]:
+        return CONFIG_SPECS
+
+    def invoke(
+        self,
+        input: dict[str, Any],  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        return asyncio.run(self.ainvoke(input, config, **kwargs))
+
+    async def ainvoke(
+        self,
+        input: dict[str, Any],  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        run = await self._begin(input, config)
+        try:
+            return await run.result()
+        finally:
+            run.leave()
+
+    async def astream(
+        self,
+        input: dict[str, Any],  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[dict[str, Any]]:
+        run = await self._begin(input, config)
+
+        async def events(_: AsyncIterator[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+            async for event in run.events():
+                yield event
+
+        try:
+            # Through LangChain's helper, so that stream_log and stream_events see the run.
+            async for event in self._atransform_stream_with_config(_once(input), events, config):
+                yield event
+        finally:
+            run.leave()
+
+    async def _begin(self, given: dict[str, Any], config: RunnableConfig | None) -> Run:
+        wishes = ensure_config(config).get("configurable", {})
+        return await self._agent().begin(turn_request(wishes[PRINCIPAL], given, wishes))
+
+
+async def _once(value: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    yield value
+
+
+async def with_principal(config: dict[str, Any], request: Request) -> dict[str, Any]:
+    """LangServe's per-request modifier: who asks comes from authentication, never from the body."""
+    found = config.get("configurable") or {}
+    return {"configurable": {**found, PRINCIPAL: await principal(request)}}
+
+
+def agent_router(agent: GetAgent) -> APIRouter:
+    """The routes under /agent; ours stand before LangServe's of the same path, which stay for the docs."""
+    router = APIRouter()
+    facade = AgentRunnable(agent)
+    handler = APIHandler(facade, path="/agent", per_req_config_modifier=with_principal)
+    checks = [Depends(check_agent_body)]
+
+    @router.post("/agent/stream", include_in_schema=False, dependencies=checks)
+    async def stream(request: Request, who: Caller) -> Response:
+        body = await json_body(request)
+        given = validated(AgentInput, body["input"], "input").model_dump()
+        wishes = check_config(body.get("config")).model_dump()
+        return RunResponse(await agent().begin(turn_request(who, given, wishes)))
+
+    add_waiting_routes(router, "/agent", handler, checks)
+    add_langserve(router, facade, "/agent", checks, playground_type="default")
+    return router
+
+
+def add_langserve(
+    router: APIRouter,
+    facade: Runnable[Any, Any],
+    path: str,
+    checks: list[Any],
+    *,
+    playground_type: Literal["default", "chat"],
+) -> None:
+    """LangServe's own routes, without those that need LangSmith or share links.
+
+    On a router, not on the app: there LangServe would print its banner at start.
+    """
+    add_routes(
+        router,
+        facade,
+        path=path,
+        per_req_config_modifier=with_principal,
+        enabled_endpoints=ENDPOINTS,
+        enable_feedback_endpoint=False,
+        enable_public_trace_link_endpoint=False,
+        dependencies=checks,
+        playground_type=playground_type,
+    )

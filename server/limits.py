@@ -1,0 +1,168 @@
+"""The guard in front of every route: names, sizes and shapes, before any parser of ours or LangServe's runs.
+
+Pure ASGI, so that a body is counted while it arrives and a stream is not touched on its way out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import orjson
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from core.errors import WaystationError
+from core.settings import Book
+from core.settings.platform import LimitSettings, ServerSettings
+from server.auth import OPEN_PATHS, check_names
+from server.errors import BadJson, BodyTooLarge, TooDeep, WrongMediaType, problem_response
+
+UPLOAD_PATH = "/files"
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKETS = re.compile(rb"[\[\]{}]")
+
+
+class Guard:
+    """Refuses what no route should have to look at.
+
+    Args:
+        app: What comes next. The settings are those of the agent in `app.state`.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            receive = await self._checked(scope, receive)
+        except WaystationError as error:
+            await problem_response(error, instance=scope["path"])(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    async def _checked(self, scope: Scope, receive: Receive) -> Receive:
+        book: Book = scope["app"].state.agent.book
+        headers = Headers(scope=scope)
+        if scope["path"] not in OPEN_PATHS:
+            check_names(headers.get("host", ""), headers.get("origin"), book[ServerSettings])
+        if scope["method"] not in _WITH_BODY:
+            return receive
+        return await _body(scope["path"], headers, receive, book[LimitSettings])
+
+
+async def _body(path: str, headers: Headers, receive: Receive, limits: LimitSettings) -> Receive:
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if path == UPLOAD_PATH and kind == "multipart/form-data":
+        _announced(headers, limits.upload_bytes + limits.body_bytes)
+        return counted(receive, limits.upload_bytes + limits.body_bytes, limits.upload_bytes)
+    _announced(headers, limits.body_bytes)
+    body = await read_body(receive, limits.body_bytes)
+    if body:
+        if not (kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))):
+            raise WrongMediaType(
+                f"the content type is {_shown(kind)}; send the header 'content-type: application/json'"
+            )
+        check_json(body, depth=limits.json_depth)
+    return replay(body, receive)
+
+
+def _shown(kind: str) -> str:
+    return f"'{kind[:80]}'" if kind else "not given"
+
+
+def _announced(headers: Mapping[str, str], limit: int) -> None:
+    length = headers.get("content-length", "")
+    if length.isdigit() and int(length[:19]) > limit:
+        raise BodyTooLarge(_too_large(limit))
+
+
+def _too_large(limit: int) -> str:
+    return f"the body is over {limit} bytes; send files to {UPLOAD_PATH} as multipart/form-data"
+
+
+async def read_body(receive: Receive, limit: int) -> bytes:
+    """The whole body, refused as soon as it passes the limit.
+
+    Raises:
+        BodyTooLarge: More than `limit` bytes came.
+    """
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return b""
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise BodyTooLarge(_too_large(limit))
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def replay(body: bytes, receive: Receive) -> Receive:
+    """A receive that gives the body once more, and then whatever comes."""
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+def counted(receive: Receive, limit: int, shown: int) -> Receive:
+    """A receive that raises BodyTooLarge when more than `limit` bytes have come."""
+    size = 0
+
+    async def counting() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > limit:
+            raise BodyTooLarge(f"the upload is over {shown} bytes")
+        return message
+
+    return counting
+
+
+def check_json(body: bytes, *, depth: int) -> None:
+    """Hold a body to the JSON that everything behind us can read.
+
+    orjson refuses NaN, Infinity, numbers that are none, lone surrogates and
+    anything but UTF-8, without recursion of Python's.
+
+    Raises:
+        TooDeep: It nests deeper than `depth`.
+        BadJson: It is not JSON.
+    """
+    if nesting(body, stop=depth) > depth:
+        raise TooDeep(f"the JSON body nests deeper than {depth} levels")
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadJson(
+            f"the body is not JSON: {error.msg} at line {error.lineno} column {error.colno}"
+        ) from error
+
+
+def nesting(body: bytes, *, stop: int) -> int:
+    """How deep brackets nest outside of strings; counting ends just past `stop`."""
+    if body.count(b"[") + body.count(b"{") <= stop:
+        return 0
+    deep = deepest = 0
+    for bracket in _BRACKETS.finditer(_STRINGS.sub(b"", body)):
+        deep += 1 if bracket.group() in b"[{" else -1
+        deepest = max(deepest, deep)
+        if deepest > stop:
+            return deepest
+    return deepest

@@ -1,0 +1,206 @@
+"""What a client may say of a turn: LangServe's body, held to an allow-list and turned into a TurnRequest.
+
+LangServe itself drops what it does not know. A key that would change nothing
+is worse than an error, so the body is checked whole before LangServe reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from core.access import Principal
+from core.settings import nearest
+from graph.runs import TurnRequest
+from server.errors import InvalidRequest
+
+PRINCIPAL = "principal"
+ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Names = Annotated[list[Name], Field(max_length=200)]
+
+# What LangChain's clients send of their own in `config`: read by them, without meaning here.
+_CLIENT_KEYS = frozenset(
+    [
+        "tags",
+        "metadata",
+        "callbacks",
+        "recursion_limit",
+        "max_concurrency",
+        "run_name",
+        "run_id",
+        "recursionLimit",
+        "maxConcurrency",
+        "runName",
+        "runId",
+        "timeout",
+        "signal",
+    ]
+)
+
+
+class AgentInput(BaseModel):
+    """A turn: exactly one of `message` and `resume`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    message: str = Field("", description="What the user says.")
+    files: list[str] = Field(default=[], max_length=100, description="Keys of uploaded files.")
+    resume: dict[str, Any] = Field(
+        default={},
+        description='Answers to interrupts: {"approve": true} for all, or one such object per interrupt id.',
+    )
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> AgentInput:
+        if bool(self.message.strip()) == bool(self.resume):
+            what = "both are given" if self.resume else "both are empty"
+            raise ValueError(f"give exactly one of message and resume; {what}")
+        if self.resume and self.files:
+            raise ValueError("files go with a message, not with resume")
+        return self
+
+
+class Configurable(BaseModel):
+    """The allow-list of `config.configurable`, with types that nothing is coerced into."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    thread_id: Annotated[str, Field(pattern=ID_PATTERN)] | None = None
+    model: Annotated[str, Field(max_length=200)] | None = None
+    sources: Names | None = None
+    tools: Names | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    max_steps: Annotated[int, Field(ge=1, le=200)] | None = None
+    approval: Literal["ask", "auto", "deny"] | None = None
+    on_disconnect: Literal["cancel", "continue"] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_blanks(cls, data: Any) -> Any:
+        """Forms send "" for a field that was left alone."""
+        return {k: v for k, v in data.items() if v != ""} if isinstance(data, Mapping) else data
+
+
+ALLOWED = tuple(Configurable.model_fields)
+
+
+def turn_request(who: Principal, given: Mapping[str, Any], wishes: Mapping[str, Any]) -> TurnRequest:
+    """The request of a checked input and configurable."""
+    sources, tools = wishes.get("sources"), wishes.get("tools")
+    return TurnRequest(
+        principal=who,
+        message=given.get("message", ""),
+        files=tuple(given.get("files", ())),
+        resume=given.get("resume") or None,
+        thread_id=wishes.get("thread_id") or None,
+        model=wishes.get("model") or "",
+        sources=None if sources is None else tuple(sources),
+        tools=None if tools is None else tuple(tools),
+        temperature=wishes.get("temperature"),
+        max_steps=wishes.get("max_steps"),
+        approval=wishes.get("approval") or "ask",
+        on_disconnect=wishes.get("on_disconnect") or "cancel",
+    )
+
+
+async def check_agent_body(request: Request) -> None:
+    """FastAPI dependency before LangServe's handlers: refuse a body that is not a turn or a batch."""
+    await check_body(request, AgentInput)
+
+
+async def json_body(request: Request) -> dict[str, Any]:
+    """The request's JSON object (the guard has made sure that it is JSON).
+
+    Raises:
+        InvalidRequest: It is empty, or not an object.
+    """
+    body: Any = await request.json() if await request.body() else None
+    if not isinstance(body, dict):
+        raise InvalidRequest('the body must be a JSON object such as {"input": {…}}')
+    return body
+
+
+async def check_body(request: Request, model: type[BaseModel]) -> None:
+    """Refuse a body of LangServe's shape whose inputs are not `model` or whose config is not allowed."""
+    if request.method != "POST":
+        return
+    body = await json_body(request)
+    _misplaced(body, "the top level")
+    batch = request.url.path.endswith("/batch")
+    inputs = _inputs(body) if batch else [body.get("input")]
+    configs = body.get("config")
+    for config in configs if batch and isinstance(configs, list) else [configs]:
+        check_config(config)
+    for value in inputs:
+        if value is None:
+            raise InvalidRequest("input: is missing")
+        validated(model, value, "input")
+
+
+def _inputs(body: Mapping[str, Any]) -> list[Any]:
+    inputs = body.get("inputs")
+    if not isinstance(inputs, list) or not 1 <= len(inputs) <= 100:
+        raise InvalidRequest("inputs: must be a list of 1 to 100 inputs")
+    return inputs
+
+
+def check_config(config: Any) -> Configurable:
+    """The validated configurable of LangServe's `config`.
+
+    Raises:
+        RequestValidationError, InvalidRequest: Something in it is not allowed.
+    """
+    if config is None:
+        return Configurable()
+    if not isinstance(config, Mapping):
+        raise InvalidRequest("config: must be an object")
+    _misplaced(config, "config")
+    unknown = sorted(str(key)[:80] for key in config if key not in _CLIENT_KEYS and key != "configurable")
+    if unknown:
+        raise InvalidRequest(f"config.{unknown[0]}: unknown key; known: configurable")
+    configurable = config.get("configurable") or {}
+    _known_only(configurable)
+    return validated(Configurable, configurable, "config", "configurable")
+
+
+def _misplaced(found: Mapping[str, Any], where: str) -> None:
+    wrong = [
+        key
+        for key in (*ALLOWED, "configurable")
+        if key in found and (where, key) != ("config", "configurable")
+    ]
+    if wrong:
+        place = "config" if wrong[0] == "configurable" else "config.configurable"
+        raise InvalidRequest(f"{wrong[0]}: stands at {where}; it belongs into {place}")
+
+
+def _known_only(configurable: Any) -> None:
+    unknown = (
+        [str(key)[:80] for key in configurable if key not in ALLOWED]
+        if isinstance(configurable, Mapping)
+        else []
+    )
+    if unknown:
+        near = nearest(unknown[0], ALLOWED)
+        hint = f"did you mean '{near}'?" if near else f"allowed: {', '.join(ALLOWED)}"
+        raise InvalidRequest(f"config.configurable.{unknown[0]}: not allowed; {hint}")
+
+
+def validated(model: type[BaseModel], value: Any, *where: str) -> Any:
+    """`value` as the model.
+
+    Raises:
+        RequestValidationError: With the place of each finding, below `where`.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise RequestValidationError(
+            [{**item, "loc": (*where, *item["loc"])} for item in error.errors()]
+        ) from error

@@ -1,0 +1,62 @@
+"""What the caller may use. Names only, and what people need to choose; never an address or a key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from core.access import usable
+from nodes.llm import LLMCaller
+from nodes.mcp_tools import MCPToolManager
+from nodes.rag import RAGClient
+from server.auth import Caller
+from server.routes.common import OpenAgent
+
+router = APIRouter(tags=["catalogue"])
+
+
+@router.get("/models")
+async def models(agent: OpenAgent, who: Caller) -> list[dict[str, Any]]:
+    """Models that you may name in `configurable.model`."""
+    llm = await agent.container.get(LLMCaller)
+    default = llm.default()
+    return [
+        {"name": name, "description": entry.description or "", "default": name == default}
+        for name, entry in usable(who, llm.entries()).items()
+    ]
+
+
+@router.get("/sources")
+async def sources(agent: OpenAgent, who: Caller) -> list[dict[str, Any]]:
+    """Sources that you may search."""
+    rag = await agent.container.get(RAGClient)
+    return [source.as_json() for source in await rag.discover(who)]
+
+
+@router.get("/servers")
+async def servers(agent: OpenAgent, who: Caller) -> list[dict[str, Any]]:
+    """Tool servers that you may use, and how they do."""
+    mcp = await agent.container.get(MCPToolManager)
+    status = mcp.status()
+    return [
+        {
+            "name": name,
+            "description": entry.description or entry.short_description or "",
+            "state": status[name].state.value if name in status else "off",
+            "tools": list(mcp.tool_names(name)),
+            "require_approval": entry.require_approval,
+        }
+        for name, entry in usable(who, mcp.entries()).items()
+    ]
+
+
+@router.get("/tools")
+async def tools(agent: OpenAgent, who: Caller) -> list[dict[str, Any]]:
+    """Tools that you may use, with the schema of their parameters; without those of servers that are down."""
+    mcp = await agent.container.get(MCPToolManager)
+    found: list[dict[str, Any]] = []
+    for name in usable(who, mcp.entries()):
+        schemas = await mcp.schemas(who, [name])
+        found += [{**schema["function"], "server": name} for schema in schemas]
+    return found

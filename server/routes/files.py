@@ -1,0 +1,176 @@
+"""Files of the caller: uploads, artifacts of tools, downloads with ranges, signed links."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import AsyncIterator, Mapping
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.datastructures import UploadFile
+from starlette.responses import StreamingResponse
+
+from core.access import Principal
+from nodes.file_storage import FileInfo, FileManager
+from nodes.file_storage.delivery import download_headers, parse_range
+from server.auth import Caller
+from server.errors import InvalidRequest
+from server.requests import json_body, validated
+from server.routes.common import OpenAgent, problems
+
+CHUNK_BYTES = 1 << 18
+
+router = APIRouter(prefix="/files", tags=["files"], responses=problems(404, 422))
+
+
+class JsonUpload(BaseModel):
+    """A small file as JSON; larger ones come as multipart/form-data with a part `file`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    filename: str = Field(min_length=1, max_length=1000)
+    content_base64: str
+    content_type: str | None = Field(None, max_length=200)
+    tags: dict[str, str] = Field(default={}, max_length=50)
+
+
+UPLOAD_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        "tags": {"type": "string", "description": "A JSON object of strings."},
+                    },
+                }
+            },
+            "application/json": {"schema": JsonUpload.model_json_schema()},
+        },
+    }
+}
+
+
+def described(info: FileInfo) -> dict[str, Any]:
+    """A file as the API tells of it."""
+    return {
+        "key": info.key,
+        "filename": info.name,
+        "size": info.size,
+        "content_type": info.media_type,
+        "last_modified": info.created.isoformat(),
+        "etag": info.etag,
+        "tags": dict(info.tags),
+        "file_type": info.origin,
+        "thread_id": info.thread,
+    }
+
+
+@router.post("", status_code=201, openapi_extra=UPLOAD_BODY, responses=problems(413, 415))
+async def upload(request: Request, agent: OpenAgent, who: Caller) -> dict[str, Any]:
+    """Store a file; its `key` goes into `input.files` of a turn."""
+    files = await agent.container.get(FileManager)
+    if request.headers.get("content-type", "").lower().startswith("multipart/"):
+        return described(await _from_form(request, files, who))
+    return described(await _from_json(validated(JsonUpload, await json_body(request)), files, who))
+
+
+async def _from_form(request: Request, files: FileManager, who: Principal) -> FileInfo:
+    async with request.form(max_files=1, max_fields=10) as form:
+        part = form.get("file")
+        if not isinstance(part, UploadFile) or not part.filename:
+            raise InvalidRequest("file: the form has no part 'file' with a file name")
+        tags = _tags(form.get("tags"))
+        return await files.put(who, part.filename, _chunks(part), media_type=part.content_type, tags=tags)
+
+
+def _tags(given: object) -> Mapping[str, str]:
+    try:
+        found = orjson.loads(given) if isinstance(given, str) and given else {}
+    except orjson.JSONDecodeError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise InvalidRequest("tags: must be a JSON object of strings")
+    return found
+
+
+async def _chunks(part: UploadFile) -> AsyncIterator[bytes]:
+    while chunk := await part.read(CHUNK_BYTES):
+        yield chunk
+
+
+async def _from_json(given: JsonUpload, files: FileManager, who: Principal) -> FileInfo:
+    try:
+        data = base64.b64decode(given.content_base64, validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidRequest("content_base64: is not base64") from None
+    return await files.put(who, given.filename, data, media_type=given.content_type, tags=given.tags)
+
+
+@router.get("")
+async def list_files(
+    *,
+    agent: OpenAgent,
+    who: Caller,
+    file_type: Annotated[Literal["user", "tool"] | None, Query(description="Who made it.")] = None,
+    thread_id: Annotated[str | None, Query(max_length=64)] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    after: Annotated[str | None, Query(max_length=64, description="Last key of the page before.")] = None,
+) -> list[dict[str, Any]]:
+    """Your files, the latest change first."""
+    files = await agent.container.get(FileManager)
+    found = await files.list(who, origin=file_type, thread=thread_id, limit=limit, after=after)
+    return [described(info) for info in found]
+
+
+@router.get("/link/{token}", response_class=Response, responses=problems(403, 416))
+async def linked(token: str, request: Request, agent: OpenAgent) -> Response:
+    """The content behind a signed link. Needs no login; the link expires."""
+    files = await agent.container.get(FileManager)
+    info = await files.resolve_link(token)
+    return _content(request, files, Principal(info.owner), info)
+
+
+@router.get("/{key}")
+async def show_file(key: str, agent: OpenAgent, who: Caller) -> dict[str, Any]:
+    """Name, size, type and tags of a file."""
+    return described(await (await agent.container.get(FileManager)).info(who, key))
+
+
+@router.get("/{key}/content", response_class=Response, responses=problems(416))
+async def content(key: str, request: Request, agent: OpenAgent, who: Caller) -> Response:
+    """The content, or with a Range header a part of it."""
+    files = await agent.container.get(FileManager)
+    return _content(request, files, who, await files.info(who, key))
+
+
+@router.delete("/{key}", status_code=204)
+async def delete_file(key: str, agent: OpenAgent, who: Caller) -> Response:
+    """Delete the file for good."""
+    await (await agent.container.get(FileManager)).delete(who, key)
+    return Response(status_code=204)
+
+
+def _content(request: Request, files: FileManager, owner: Principal, info: FileInfo) -> Response:
+    headers = {**download_headers(info), "accept-ranges": "bytes"}
+    if request.headers.get("if-none-match") == headers["etag"]:
+        return Response(status_code=304, headers={"etag": headers["etag"]})
+    part = parse_range(_range_of(request, headers["etag"]), info.size)
+    if part is None:
+        headers["content-length"] = str(info.size)
+        return StreamingResponse(files.open(owner, info.key), headers=headers)
+    start, end = part
+    headers["content-length"] = str(end - start)
+    headers["content-range"] = f"bytes {start}-{end - 1}/{info.size}"
+    return StreamingResponse(files.open(owner, info.key, start=start, end=end), 206, headers)
+
+
+def _range_of(request: Request, etag: str) -> str | None:
+    condition = request.headers.get("if-range")
+    return request.headers.get("range") if condition in (None, etag) else None

@@ -1,0 +1,49 @@
+"""What operators and their machines ask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from core.health import HealthState, overall
+from core.observability import metrics_text
+from server.routes.common import OpenAgent
+
+router = APIRouter(tags=["operators"])
+
+
+@router.get("/health/live")
+async def live() -> dict[str, str]:
+    """The process answers. Touches nothing else."""
+    return {"status": "live"}
+
+
+@router.get("/health/ready", responses={503: {"description": "a turn would not work now"}})
+async def ready(agent: OpenAgent, response: Response) -> dict[str, str]:
+    """Whether a turn would work now: 200 or 503."""
+    if agent.draining:
+        response.status_code = 503
+        return {"status": "draining"}
+    if not await agent.health.ready():
+        response.status_code = 503
+        return {"status": "not ready"}
+    return {"status": "ready"}
+
+
+@router.get("/health")
+async def health(agent: OpenAgent) -> dict[str, Any]:
+    """The state of every module: healthy, degraded or failed, why, and since when."""
+    report = await agent.health.report()
+    state = HealthState.FAILED if agent.draining else overall(report)
+    return {
+        "status": state.value,
+        "draining": agent.draining,
+        "modules": {name: found.as_json() for name, found in report.items()},
+    }
+
+
+@router.get("/metrics", response_class=Response)
+async def metrics() -> Response:
+    """Prometheus' text format."""
+    return Response(metrics_text(), media_type="text/plain; version=0.0.4; charset=utf-8")

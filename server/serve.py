@@ -1,0 +1,220 @@
+"""Run the service: bind, open the agent, say when it is ready, drain when told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
+
+from core.observability import configure_logging
+from core.registry import discover, files_of, sections_of
+from core.settings import Book, Context, read_book
+from core.settings.platform import ServerSettings, TelemetrySettings
+from graph.agent import Agent, Progress
+from server.app import create_app
+from server.auth import check_bind
+from server.errors import AddressInUse, BindRefused
+
+# Long enough for a short answer to end, short enough for whoever waits for the stop.
+DRAIN_SECONDS = 5.0
+CLOSE_SECONDS = 2
+READY_SECONDS = 120.0
+
+
+def read_settings(context: Context) -> Book:
+    """Everything that the service will read, validated whole.
+
+    Raises:
+        ConfigErrors: With every problem.
+    """
+    modules = discover()
+    return read_book(sections_of(modules), files_of(modules), context)
+
+
+def bind(settings: ServerSettings) -> socket.socket:
+    """A listening address, taken before anything slow begins.
+
+    Raises:
+        BindRefused: It would open the service to the network, or it is no address of this machine.
+        AddressInUse: Another process has it.
+    """
+    check_bind(settings)
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise _bind_error(error, settings) from error
+    listener.set_inheritable(True)
+    return listener
+
+
+def _bind_error(error: OSError, settings: ServerSettings) -> AddressInUse | BindRefused:
+    where = f"{settings.host}:{settings.port}"
+    if isinstance(error, PermissionError):
+        return BindRefused(f"this user may not listen on {where}; choose a port above 1023 with --port")
+    if isinstance(error, socket.gaierror) or error.errno == 99:
+        return BindRefused(f"'{settings.host}' is no address of this machine; use 127.0.0.1")
+    return AddressInUse(f"another process listens on {where}; stop it, or choose another port with --port")
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server with our start message and our way to stop.
+
+    Args:
+        ready: Called once, when requests are answered.
+        agent: Drained before connections are closed; none when the workers have their own.
+    """
+
+    def __init__(self, config: uvicorn.Config, *, ready: Callable[[], None], agent: Agent) -> None:
+        super().__init__(config)
+        self._ready = ready
+        self._agent = agent
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # While listeners are still open, so that readiness can say what happens.
+        await self._agent.drain(seconds=DRAIN_SECONDS)
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Unlike uvicorn's, does not raise the signal again: the agent has to be closed after us."""
+        loop = asyncio.get_running_loop()
+        wanted = (signal.SIGINT, signal.SIGTERM)
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        for number in wanted:
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in wanted:
+                loop.remove_signal_handler(number)
+
+
+def uvicorn_config(app: FastAPI | str, *, workers: int = 1) -> uvicorn.Config:
+    """What uvicorn is told: our logs instead of its own, and a bounded stop."""
+    return uvicorn.Config(
+        app,
+        factory=isinstance(app, str),
+        workers=workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=CLOSE_SECONDS,
+        lifespan="on",
+    )
+
+
+async def serve(context: Context, *, progress: Progress | None = None) -> None:
+    """Serve in this process until SIGINT or SIGTERM.
+
+    Raises:
+        WaystationError: The service cannot start.
+    """
+    book = read_settings(context)
+    settings = book[ServerSettings]
+    _log(book)
+    with bind(settings) as listener:
+        base = base_url(settings, listener)
+        async with Agent.open(context, progress=progress) as agent:
+            server = Server(
+                uvicorn_config(create_app(agent)),
+                ready=lambda: print(greeting(base), flush=True),
+                agent=agent,
+            )
+            await server.serve(sockets=[listener])
+
+
+def serve_many(context: Context) -> None:
+    """Serve with several processes; each opens an agent of its own on the same database."""
+    book = read_settings(context)
+    settings = book[ServerSettings]
+    _log(book)
+    os.environ.update(_as_environment(settings))
+    with bind(settings) as listener:
+        config = uvicorn_config("server.serve:app_from_environ", workers=settings.workers)
+        base = base_url(settings, listener)
+        threading.Thread(target=_greet_when_ready, args=(base,), daemon=True).start()
+        server = uvicorn.Server(config)
+        Multiprocess(config, server.run, [listener]).run()
+
+
+def app_from_environ() -> FastAPI:
+    """The application of one of several workers."""
+    context = Context.current()
+    _log(read_settings(context))
+    return create_app(context=context)
+
+
+def _as_environment(settings: ServerSettings) -> dict[str, str]:
+    """What the command line changed, for the workers, which read it again."""
+    return {
+        "WAYSTATION_SERVER__HOST": settings.host,
+        "WAYSTATION_SERVER__PORT": str(settings.port),
+        "WAYSTATION_SERVER__WORKERS": str(settings.workers),
+    }
+
+
+def _log(book: Book) -> None:
+    settings = book[TelemetrySettings]
+    configure_logging(level=settings.log_level, as_json=settings.log_format == "json")
+
+
+def base_url(settings: ServerSettings, listener: socket.socket) -> str:
+    """Where people on this machine reach the service."""
+    if settings.public_url:
+        return settings.public_url.rstrip("/")
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
+    if ":" in host and not host.startswith("["):
+        host = f"[{host}]"
+    return f"http://{host}:{listener.getsockname()[1]}"
+
+
+def greeting(base: str) -> str:
+    """What is printed when the service is ready."""
+    post = "-H 'content-type: application/json' -d"
+    return f"""Waystation is ready at {base}
+
+  playground   {base}/agent/playground/
+  chat         {base}/chat/playground/
+  API          {base}/docs
+  health       {base}/health
+
+Three things to try in another shell:
+  curl -s {base}/agent/invoke {post} '{{"input": {{"message": "What is 5 + 3?"}}}}'
+  curl -sN {base}/agent/stream {post} '{{"input": {{"message": "How do I add a tool?"}}}}'
+  .venv/bin/waystation ask "What time is it in Tokyo?"
+
+Stop it with Ctrl-C."""
+
+
+def _greet_when_ready(base: str) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    with httpx.Client(trust_env=False, timeout=5) as client:
+        while time.monotonic() < deadline:
+            with contextlib.suppress(httpx.HTTPError):
+                if client.get(f"{base}/health/ready").status_code == 200:
+                    print(greeting(base), flush=True)
+                    return
+            time.sleep(0.2)

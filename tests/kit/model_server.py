@@ -1,0 +1,178 @@
+"""A scripted OpenAI-compatible server in a process of its own.
+
+`python -m tests.kit.model_server` listens on a free loopback port and prints
+`{"port": N}`. Tests use `ModelServer`:
+
+    with ModelServer() as server:
+        server.script(say("Hello"), match="greet")
+        server.script(call("calculator_add", {"a": 5, "b": 3}), say("8"))
+        ... point a client at server.url ...
+        assert server.requests()[0]["messages"][-1]["content"] == "greet"
+
+A request takes the first queued script whose `match` is empty or stands in its
+last user message; with nothing queued it gets the default reply. Like OpenAI,
+it answers 400 to assistant tool calls that are not all answered right after.
+The server side is in `model_server_app`.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+from typing_extensions import Self
+
+Script = dict[str, Any]
+
+_START_SECONDS = 30.0
+
+
+def say(text: str, **more: Any) -> Script:
+    """Stream `text` word by word.
+
+    `more` may hold `reasoning`, `usage` {prompt_tokens, completion_tokens},
+    `finish_reason` (None: leave it out), `cut_after` N, `error_after` N or
+    `hang_after` N (after N text deltas: drop the connection, send an error
+    object, or stay silent until released).
+    """
+    return {"text": text, **more}
+
+
+def call(name: str, arguments: Mapping[str, Any] | str, **more: Any) -> Script:
+    """One tool call; `arguments` as a string are sent as they are, even malformed."""
+    return calls((name, arguments), **more)
+
+
+def calls(*wanted: tuple[str, Mapping[str, Any] | str], **more: Any) -> Script:
+    """Several tool calls in one message, their arguments split over chunks.
+
+    `ids` in `more` gives the calls' ids ("" leaves one out); `text` is said before.
+    """
+    listed = [
+        {"name": name, "arguments": args if isinstance(args, str) else json.dumps(args)}
+        for name, args in wanted
+    ]
+    return {"tool_calls": listed, **more}
+
+
+def refuse(status: int, *, retry_after: float | None = None, code: str = "scripted") -> Script:
+    """An HTTP error before the first token."""
+    return {"status": status, "retry_after": retry_after, "code": code}
+
+
+def hang() -> Script:
+    """Headers, then silence until `release()` or a closed connection."""
+    return {"text": "", "hang_after": 0}
+
+
+class ModelServer:
+    """Starts the server process, and talks to its control routes."""
+
+    def __init__(self, *, default: str = "Scripted reply.", model: str = "scripted-1") -> None:
+        self._default = default
+        self._model = model
+        self._process: subprocess.Popen[str] | None = None
+        self._control: httpx.Client | None = None
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the process and wait until it listens."""
+        command = [sys.executable, "-m", "tests.kit.model_server_app"]
+        self._process = subprocess.Popen(
+            [*command, "--default", self._default, "--model", self._model],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        )
+        assert self._process.stdout is not None
+        port = json.loads(self._process.stdout.readline())["port"]
+        self.url = f"http://127.0.0.1:{port}/v1"
+        self._control = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=_START_SECONDS, trust_env=False)
+
+    def stop(self) -> None:
+        """End the process; a second call does nothing."""
+        if self._control:
+            self._control.close()
+            self._control = None
+        if self._process:
+            self._process.terminate()
+            self._process.wait(timeout=10)
+            assert self._process.stdout is not None
+            self._process.stdout.close()
+            self._process = None
+
+    def script(self, *replies: Script, match: str = "") -> None:
+        """Queue replies; with `match`, only for requests whose last user message contains it."""
+        for reply in replies:
+            self._post("/control/script", {"match": match, **reply})
+
+    def requests(self) -> list[dict[str, Any]]:
+        """The bodies of the chat requests so far, oldest first."""
+        found: list[dict[str, Any]] = self._get("/control/requests")["requests"]
+        return found
+
+    def headers(self) -> list[dict[str, str]]:
+        """The headers of the chat requests so far."""
+        found: list[dict[str, str]] = self._get("/control/requests")["headers"]
+        return found
+
+    def active(self) -> int:
+        """Streams that are open now."""
+        found: int = self._get("/control/requests")["active"]
+        return found
+
+    def wait_for_requests(self, count: int, *, seconds: float = 10.0) -> None:
+        """Return when `count` chat requests have arrived."""
+        self._wait("requests", count, seconds)
+
+    def wait_for_active(self, count: int, *, seconds: float = 10.0) -> None:
+        """Return when exactly `count` streams are open."""
+        self._wait("active", count, seconds)
+
+    def release(self) -> None:
+        """Let every hanging stream go on to its end."""
+        self._post("/control/release", {})
+
+    def reset(self) -> None:
+        """Forget scripts and requests, and release what hangs."""
+        self._post("/control/reset", {})
+
+    def configure(self, **values: Any) -> None:
+        """Change `default` (reply text), `model`, `models_status` or `delay` (seconds between deltas)."""
+        self._post("/control/configure", values)
+
+    def _wait(self, what: str, count: int, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        body = {"what": what, "count": count, "seconds": seconds}
+        if not self._post("/control/wait", body)["met"]:
+            raise AssertionError(f"{what} did not reach {count} by {deadline:.0f}")
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> Any:
+        assert self._control is not None, "the server is not started"
+        return self._control.post(path, json=dict(body)).raise_for_status().json()
+
+    def _get(self, path: str) -> Any:
+        assert self._control is not None, "the server is not started"
+        return self._control.get(path).raise_for_status().json()
+
+
+if __name__ == "__main__":
+    from tests.kit.model_server_app import main
+
+    main()

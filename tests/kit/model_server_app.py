@@ -1,0 +1,320 @@
+"""The server side of `model_server`: scripts in, OpenAI's chat completion stream out."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import re
+import socket
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import orjson
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+Body = dict[str, Any]
+
+
+class Board:
+    """What the control routes change and the chat route reads."""
+
+    def __init__(self, default: str, model: str) -> None:
+        self.default = default
+        self.model = model
+        self.models_status = 200
+        self.delay = 0.0
+        self.scripts: list[Body] = []
+        self.requests: list[Body] = []
+        self.headers: list[dict[str, str]] = []
+        self.active = 0
+        self.served = 0
+        self.released = asyncio.Event()
+        self.changed = asyncio.Condition()
+
+    def take(self, body: Body) -> Body:
+        """The first script that fits, or the default reply."""
+        asked = last_user_text(body)
+        for index, script in enumerate(self.scripts):
+            if script.get("match", "") in asked:
+                return self.scripts.pop(index)
+        return {"text": self.default}
+
+    async def count(self, change: int) -> None:
+        self.active += change
+        await self.tell()
+
+    async def tell(self) -> None:
+        async with self.changed:
+            self.changed.notify_all()
+
+
+def last_user_text(body: Body) -> str:
+    for message in reversed(body.get("messages", [])):
+        if message.get("role") == "user":
+            content = message.get("content") or ""
+            if isinstance(content, str):
+                return content
+            return " ".join(str(part.get("text", "")) for part in content)
+    return ""
+
+
+def unanswered(messages: list[Body]) -> list[str]:
+    """Ids of tool calls that are not answered right after their message."""
+    missing: list[str] = []
+    for index, message in enumerate(messages):
+        wanted = [call["id"] for call in message.get("tool_calls") or []]
+        following = []
+        for later in messages[index + 1 :]:
+            if later.get("role") != "tool":
+                break
+            following.append(later.get("tool_call_id"))
+        missing += [name for name in wanted if name not in following]
+    return missing
+
+
+def unasked(messages: list[Body]) -> bool:
+    """True when a tool message does not follow a tool call."""
+    open_ids: set[str] = set()
+    for message in messages:
+        if message.get("role") == "tool":
+            if message.get("tool_call_id") not in open_ids:
+                return True
+            continue
+        open_ids = {call["id"] for call in message.get("tool_calls") or []}
+    return False
+
+
+def problem(status: int, message: str, code: str, headers: Mapping[str, str] | None = None) -> Response:
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
+    return JSONResponse({"error": error}, status_code=status, headers=dict(headers or {}))
+
+
+class Chat:
+    """One reply, as the chunks of OpenAI's stream."""
+
+    def __init__(self, board: Board, script: Body, body: Body) -> None:
+        self.board = board
+        self.script = script
+        self.body = body
+        board.served += 1
+        self.id = f"chatcmpl-{board.served}"
+
+    def line(self, delta: Body | None, finish: str | None = None, usage: Body | None = None) -> bytes:
+        choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": finish}]
+        chunk: Body = {
+            "id": self.id,
+            "object": "chat.completion.chunk",
+            "created": 1,
+            "model": self.body.get("model", self.board.model),
+            "choices": choices,
+        }
+        if usage is not None:
+            chunk["usage"] = usage
+        return b"data: " + orjson.dumps(chunk) + b"\n\n"
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        yield self.line({"role": "assistant", "content": ""})
+        if self.script.get("reasoning"):
+            for word in words(self.script["reasoning"]):
+                yield self.line({"reasoning_content": word})
+        async for line in self.text_lines():
+            yield line
+        for delta in self.call_deltas():
+            yield self.line(delta)
+        calls = bool(self.script.get("tool_calls"))
+        finish = self.script.get("finish_reason", "tool_calls" if calls else "stop")
+        if finish is not None:
+            yield self.line({}, finish)
+        if (self.body.get("stream_options") or {}).get("include_usage"):
+            yield self.line(None, usage=self.usage())
+        yield b"data: [DONE]\n\n"
+
+    async def text_lines(self) -> AsyncIterator[bytes]:
+        spoken = words(self.script.get("text") or "")
+        for index in range(len(spoken) + 1):
+            if index == self.script.get("hang_after"):
+                await self.board.released.wait()
+            if index == self.script.get("cut_after"):
+                raise ConnectionAbortedError
+            if index == self.script.get("error_after"):
+                error = {"message": "scripted failure", "type": "server_error", "code": "server_error"}
+                yield b"data: " + orjson.dumps({"error": error}) + b"\n\n"
+                raise ConnectionAbortedError
+            if index < len(spoken):
+                if self.board.delay:
+                    await asyncio.sleep(self.board.delay)
+                yield self.line({"content": spoken[index]})
+
+    def call_deltas(self) -> list[Body]:
+        ids = self.script.get("ids") or []
+        found: list[Body] = []
+        for index, wanted in enumerate(self.script.get("tool_calls") or []):
+            call_id = ids[index] if index < len(ids) else f"call_{self.board.served}_{index}"
+            head = {"index": index, "type": "function", "function": {"name": wanted["name"], "arguments": ""}}
+            found.append({"tool_calls": [head | ({"id": call_id} if call_id else {})]})
+            args = wanted["arguments"]
+            for start in range(0, len(args), 7):
+                part = {"index": index, "function": {"arguments": args[start : start + 7]}}
+                found.append({"tool_calls": [part]})
+        return found
+
+    def usage(self) -> Body:
+        given = self.script.get("usage")
+        spoken = len(words(self.script.get("text") or "")) + 3 * len(self.script.get("tool_calls") or [])
+        counted = {"prompt_tokens": len(json.dumps(self.body.get("messages", []))) // 4, "completion_tokens": spoken}
+        usage = dict(given or counted)
+        return usage | {"total_tokens": usage["prompt_tokens"] + usage["completion_tokens"]}
+
+    def whole(self) -> Body:
+        """The reply to a request that does not stream."""
+        calls = [
+            {"id": f"call_{self.board.served}_{i}", "type": "function", "function": dict(c)}
+            for i, c in enumerate(self.script.get("tool_calls") or [])
+        ]
+        message: Body = {"role": "assistant", "content": self.script.get("text") or None}
+        if calls:
+            message["tool_calls"] = calls
+        choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop"}
+        return {
+            "id": self.id,
+            "object": "chat.completion",
+            "created": 1,
+            "model": self.body.get("model", self.board.model),
+            "choices": [choice],
+            "usage": self.usage(),
+        }
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"\S+\s*|\s+", text)
+
+
+async def stream(chat: Chat, board: Board) -> AsyncIterator[bytes]:
+    await board.count(1)
+    try:
+        async for line in chat.lines():
+            yield line
+    finally:
+        await board.count(-1)
+
+
+class CuttableStream(StreamingResponse):
+    """Drops the connection without an end when the script says so."""
+
+    async def stream_response(self, send: Any) -> None:
+        try:
+            await super().stream_response(send)
+        except ConnectionAbortedError:
+            # No final empty chunk is sent; uvicorn closes the socket on an incomplete response.
+            return
+
+
+def build(board: Board) -> Starlette:
+    """The application over `board`."""
+
+    async def chat(request: Request) -> Response:
+        body = await request.json()
+        board.requests.append(body)
+        board.headers.append(dict(request.headers))
+        await board.tell()
+        messages = body.get("messages", [])
+        if missing := unanswered(messages):
+            return problem(400, f"tool_call_ids did not have response messages: {missing}", "unanswered_tool_call")
+        if unasked(messages):
+            return problem(400, "a tool message must follow the tool_calls it answers", "unasked_tool_message")
+        script = board.take(body)
+        if status := script.get("status"):
+            after = script.get("retry_after")
+            headers = {} if after is None else {"retry-after": str(after)}
+            return problem(status, "scripted refusal, secret sk-live-1234", script.get("code", "scripted"), headers)
+        reply = Chat(board, script, body)
+        if not body.get("stream"):
+            return JSONResponse(reply.whole())
+        return CuttableStream(stream(reply, board), media_type="text/event-stream")
+
+    async def models(_: Request) -> Response:
+        if board.models_status != 200:
+            return problem(board.models_status, "scripted", "scripted")
+        return JSONResponse({"object": "list", "data": [{"id": board.model, "object": "model"}]})
+
+    async def add_script(request: Request) -> Response:
+        board.scripts.append(await request.json())
+        board.released.clear()
+        return JSONResponse({"queued": len(board.scripts)})
+
+    async def seen(_: Request) -> Response:
+        return JSONResponse({"requests": board.requests, "headers": board.headers, "active": board.active})
+
+    async def release(_: Request) -> Response:
+        board.released.set()
+        return JSONResponse({})
+
+    async def reset(_: Request) -> Response:
+        board.scripts.clear()
+        board.requests.clear()
+        board.headers.clear()
+        board.models_status, board.delay = 200, 0.0
+        board.released.set()
+        return JSONResponse({})
+
+    async def configure(request: Request) -> Response:
+        for name, value in (await request.json()).items():
+            if name not in {"default", "model", "models_status", "delay"}:
+                return problem(422, f"no such setting: {name}", "unknown_setting")
+            setattr(board, name, value)
+        return JSONResponse({})
+
+    async def wait(request: Request) -> Response:
+        wanted = await request.json()
+
+        def met() -> bool:
+            if wanted["what"] == "active":
+                return board.active == int(wanted["count"])
+            return len(board.requests) >= int(wanted["count"])
+
+        async with board.changed:
+            try:
+                await asyncio.wait_for(board.changed.wait_for(met), wanted["seconds"])
+            except TimeoutError:
+                return JSONResponse({"met": False})
+        return JSONResponse({"met": True})
+
+    return Starlette(
+        routes=[
+            Route("/v1/chat/completions", chat, methods=["POST"]),
+            Route("/v1/models", models),
+            Route("/control/script", add_script, methods=["POST"]),
+            Route("/control/requests", seen),
+            Route("/control/release", release, methods=["POST"]),
+            Route("/control/reset", reset, methods=["POST"]),
+            Route("/control/configure", configure, methods=["POST"]),
+            Route("/control/wait", wait, methods=["POST"]),
+        ]
+    )
+
+
+async def serve(default: str, model: str) -> None:
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        build(Board(default, model)), log_level="critical", access_log=False, timeout_graceful_shutdown=1
+    )
+    print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
+    await uvicorn.Server(config).serve(sockets=[listener])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--default", default="Scripted reply.")
+    parser.add_argument("--model", default="scripted-1")
+    given = parser.parse_args()
+    asyncio.run(serve(given.default, given.model))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""A real S3 API on loopback: moto's server in a thread of this process.
+
+    with S3Server() as server:
+        client = S3StorageClient(server.settings("my-bucket"))
+
+Buckets live as long as the process; give each test one of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from pydantic import SecretStr
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+from nodes.file_storage.settings import S3Settings
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+ACCESS_KEY = "test-access-key"
+SECRET_KEY = "test-secret-key"
+
+
+class _Quiet(WSGIRequestHandler):
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002  # werkzeug's name
+        """No access log in the tests' output."""
+
+
+class _OneAtATime:
+    """Answers requests one after the other.
+
+    Two uploads to one key at once make moto close the first one's content while
+    it is still being hashed, and answer 500. S3 itself takes both.
+    """
+
+    def __init__(self, app: WSGIApplication) -> None:
+        self._app = app
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        with self._lock:
+            return list(self._app(environ, start))
+
+
+class S3Server:
+    """Listens on a free port of 127.0.0.1 between `__enter__` and `__exit__`."""
+
+    def __init__(self) -> None:
+        app = _OneAtATime(DomainDispatcherApplication(create_backend_app))
+        self._server: BaseWSGIServer = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="moto-s3", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """The endpoint for clients."""
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def settings(self, bucket: str, **others: Any) -> S3Settings:
+        """Settings that reach this server; the bucket is created when first written to."""
+        values: dict[str, Any] = {
+            "bucket": bucket,
+            "endpoint_url": self.url,
+            "access_key_id": SecretStr(ACCESS_KEY),
+            "secret_access_key": SecretStr(SECRET_KEY),
+            "create_bucket": True,
+            "connections": 4,
+        }
+        return S3Settings(**{**values, **others})
+
+    def environ(self, bucket: str) -> dict[str, str]:
+        """The same as environment variables, for processes."""
+        return {
+            "WAYSTATION_FILE_STORAGE__BACKEND": "s3",
+            "WAYSTATION_FILE_STORAGE__S3__BUCKET": bucket,
+            "WAYSTATION_FILE_STORAGE__S3__ENDPOINT_URL": self.url,
+            "WAYSTATION_FILE_STORAGE__S3__ACCESS_KEY_ID": ACCESS_KEY,
+            "WAYSTATION_FILE_STORAGE__S3__SECRET_ACCESS_KEY": SECRET_KEY,
+            "WAYSTATION_FILE_STORAGE__S3__CREATE_BUCKET": "true",
+        }
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()

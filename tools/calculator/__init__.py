@@ -1,0 +1,1 @@
+"""Arithmetic as an MCP server; runs as a process of its own."""

@@ -1,0 +1,1 @@
+"""Time zones as an MCP server; runs as a process of its own."""

@@ -1,0 +1,1 @@
+"""CSV tables as an MCP server; runs as a process of its own."""
