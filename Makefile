@@ -35,9 +35,9 @@ bench: .venv/.dev
 # The locks carry hashes and no address: pip takes them from wherever it is set up to look.
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q \
-	    pyproject.toml --group build -o requirements.lock
+	    pyproject.toml --group build --group dev -o requirements-dev.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q \
-	    pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
+	    pyproject.toml --group build -c requirements-dev.lock -o requirements.lock
 
 clean:
 	rm -rf .venv .waystation .mypy_cache .ruff_cache .coverage*

@@ -23,6 +23,8 @@ from core.errors import WaystationError
 P = ParamSpec("P")
 T = TypeVar("T")
 
+PIPE_WIDTH = 10_000
+
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
@@ -77,7 +79,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, emp
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-    Console().print(table)
+    # Into a pipe a row is a line, however long: wrapping is for screens.
+    Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(table)
 
 
 def print_fields(fields: Mapping[str, object]) -> None:

@@ -106,7 +106,7 @@ class Agent:
         Raises:
             ConfigErrors: The configuration is not valid.
         """
-        context = context or Context.current(**overrides)
+        context = context or Context.current(None, **overrides)
         async with AsyncExitStack() as stack:
             services = await stack.enter_async_context(open_services(context, providers))
             path = database_path(services.book[StorageSettings], context.places)
@@ -190,7 +190,9 @@ class Agent:
         if self._draining:
             raise Draining("the service is shutting down; try again in a moment")
         if bool(request.resume) == bool(request.message.strip()):
-            raise InvalidInput("send a message, or resume with the answer to an interrupt (exactly one of them)")
+            raise InvalidInput(
+                "send a message, or resume with the answer to an interrupt (exactly one of them)"
+            )
         if request.resume and not request.thread_id:
             raise InvalidInput("resume needs the thread_id of the thread that waits")
         try:
@@ -200,7 +202,9 @@ class Agent:
         if "\x00" in request.message:
             raise InvalidInput("the message has a NUL character; remove it")
         if size > self._limits.message_bytes:
-            raise MessageTooLong(f"the message has {size} bytes; at most {self._limits.message_bytes} are accepted")
+            raise MessageTooLong(
+                f"the message has {size} bytes; at most {self._limits.message_bytes} are accepted"
+            )
         mine = sum(run.request.principal.id == request.principal.id for run in self._runs.values())
         if mine >= self._limits.streams_per_user:
             raise TooManyRuns(f"you have {mine} turns going, the limit; wait for one to end")
@@ -238,14 +242,16 @@ class Agent:
 
     def _request(self, message: str, **options: Unpack[Options]) -> TurnRequest:
         auth = self.book[AuthSettings]
-        user, groups = options.pop("user", None), options.pop("groups", ())
-        principal = Principal(user, frozenset(groups)) if user else Principal(auth.user, frozenset(auth.groups))
-        rest: dict[str, Any] = {**options, "thread_id": options.get("thread")}
-        rest.pop("thread", None)
-        for name in ("sources", "tools", "files"):
-            if rest.get(name) is not None:
-                rest[name] = tuple(rest[name])
-        return TurnRequest(principal, message, **rest)
+        user = options.get("user")
+        principal = (
+            Principal(user, frozenset(options.get("groups", ())))
+            if user
+            else Principal(auth.user, frozenset(auth.groups))
+        )
+        rest: dict[str, Any] = {k: v for k, v in options.items() if k not in {"thread", "user", "groups"}}
+        for name in {"sources", "tools", "files"} & rest.keys():
+            rest[name] = None if rest[name] is None else tuple(rest[name])
+        return TurnRequest(principal, message, thread_id=options.get("thread"), **rest)
 
     async def drain(self, *, seconds: float) -> None:
         """Take no new turns; let the running ones end, and cancel them after `seconds`."""

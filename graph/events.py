@@ -21,7 +21,9 @@ VOCABULARY: dict[str, frozenset[str]] = {
     "usage": frozenset({"input_tokens", "output_tokens", "model", "cost"}),
     "notice": frozenset({"code", "text"}),
     "error": frozenset({"code", "title", "detail", "retryable"}),
-    "done": frozenset({"answer", "status", "thread_id", "citations", "files", "tool_calls", "interrupts", "usage"}),
+    "done": frozenset(
+        {"answer", "status", "thread_id", "citations", "files", "tool_calls", "interrupts", "usage"}
+    ),
 }
 LAST = frozenset({"done", "error"})
 

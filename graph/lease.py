@@ -80,7 +80,11 @@ class Leases:
                 update(threads)
                 .where(threads.c.id == turn.thread_id, threads.c.run_id == turn.run_id)
                 .values(
-                    run_id=None, holder=None, lease_until=None, status=status, dirty=not clean,
+                    run_id=None,
+                    holder=None,
+                    lease_until=None,
+                    status=status,
+                    dirty=not clean,
                     updated_at=time.time(),
                 )
             )
@@ -122,8 +126,11 @@ class Leases:
             update(threads)
             .where(threads.c.id == thread_id, threads.c.owner == principal.id, free)
             .values(
-                run_id=run_id, holder=self._holder, lease_until=now + LEASE_SECONDS,
-                turns=threads.c.turns + 1, updated_at=now,
+                run_id=run_id,
+                holder=self._holder,
+                lease_until=now + LEASE_SECONDS,
+                turns=threads.c.turns + 1,
+                updated_at=now,
             )
             .returning(threads.c.dirty, threads.c.status)
         )
@@ -166,8 +173,14 @@ def new_thread(thread_id: str, principal: Principal, title: str) -> dict[str, ob
     """A row for a thread that has had no turn."""
     now = time.time()
     return {
-        "id": thread_id, "owner": principal.id, "title": title, "status": "idle",
-        "turns": 0, "created_at": now, "updated_at": now, "dirty": False,
+        "id": thread_id,
+        "owner": principal.id,
+        "title": title,
+        "status": "idle",
+        "turns": 0,
+        "created_at": now,
+        "updated_at": now,
+        "dirty": False,
     }
 
 
@@ -179,7 +192,11 @@ def title_from(text: str) -> str:
 
 def _row(thread_id: str, run_id: str, message: UserMessage) -> dict[str, object]:
     return {
-        "thread_id": thread_id, "message_id": message.id, "role": "user", "text": message.text,
+        "thread_id": thread_id,
+        "message_id": message.id,
+        "role": "user",
+        "text": message.text,
         "extra": {"files": list(message.files)} if message.files else {},
-        "run_id": run_id, "created_at": time.time(),
+        "run_id": run_id,
+        "created_at": time.time(),
     }

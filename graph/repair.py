@@ -34,8 +34,10 @@ async def repair(graph: Graph, transcript: Transcript, thread_id: str, *, newest
     messages: list[BaseMessage] = snapshot.values.get("messages", [])
     known = {message.id for message in messages}
     told = await transcript.user_messages(thread_id, limit=_LOOK_BACK)
-    lost = [
-        HumanMessage(row["text"], id=row["id"]) for row in told if row["id"] not in known and row["id"] != newest
+    lost: list[BaseMessage] = [
+        HumanMessage(row["text"], id=row["id"])
+        for row in told
+        if row["id"] not in known and row["id"] != newest
     ]
     answers = unanswered(messages)
     if answers or snapshot.next:

@@ -32,7 +32,9 @@ class AfterModel:
             return "store_files"
         steps = state["config"].get("max_steps") or self._steps
         if len(answers) >= steps:
-            raise StepLimit(f"the model still asks for tools after {steps} steps; raise max_steps or ask for less")
+            raise StepLimit(
+                f"the model still asks for tools after {steps} steps; raise max_steps or ask for less"
+            )
         if sum(len(answer.tool_calls) for answer in answers) > self._tool_calls:
             raise StepLimit(f"the model asked for more than {self._tool_calls} tool calls in one turn")
         shared = {"config": state["config"], "files": state.get("files", [])}

@@ -47,7 +47,9 @@ def _merge_one(merged: list[BaseMessage], places: dict[str | None, int], message
     merged.append(message)
 
 
-def merge_files(current: list[dict[str, Any]] | None, new: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+def merge_files(
+    current: list[dict[str, Any]] | None, new: list[dict[str, Any]] | None
+) -> list[dict[str, Any]]:
     """Files of the thread by key; a later entry for a key replaces the earlier."""
     by_key = {file["key"]: file for file in [*(current or []), *(new or [])]}
     return list(by_key.values())

@@ -153,7 +153,9 @@ class Threads:
         """Checkpoints, newest first. `before` is the id of the last one of the page before."""
         await self._row(principal, thread_id)
         config: Any = {"configurable": {"thread_id": thread_id}}
-        older: Any = {"configurable": {"thread_id": thread_id, "checkpoint_id": check_id(before)}} if before else None
+        older: Any = (
+            {"configurable": {"thread_id": thread_id, "checkpoint_id": check_id(before)}} if before else None
+        )
         # Collected before anything else happens: a paused iterator blocks every thread on SQLite.
         found = [s async for s in self._graph.aget_state_history(config, before=older, limit=_page(limit))]
         return {

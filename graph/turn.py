@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import structlog
@@ -64,12 +65,14 @@ class TurnDriver:
         except asyncio.CancelledError:
             status = "cancelled"
         except TimeoutError:
-            run.error = TurnTimedOut(f"no answer within {self._seconds:g} s; ask for less or raise limits.turn_seconds")
+            run.error = TurnTimedOut(
+                f"no answer within {self._seconds:g} s; ask for less or raise limits.turn_seconds"
+            )
         except GraphRecursionError:
             run.error = StepLimit("the turn went round too often; raise max_steps or ask for less")
         except WaystationError as error:
             run.error = error
-        except Exception as error:  # noqa: BLE001 - the edge of a turn: a fault of ours ends this turn, not the service
+        except Exception as error:
             log.exception("turn_failed", run_id=run.id)
             run.error = Internal("the turn failed by a fault of ours; the log has the details")
             run.error.__cause__ = error
@@ -87,13 +90,14 @@ class TurnDriver:
             newest = start["messages"][-1]
             lost = await repair(self._graph, self._transcript, run.thread_id, newest=newest.id)
             start = {**start, "messages": [*lost, newest]}
-        async for mode, data in self._graph.astream(
+        stream: AsyncIterator[Any] = self._graph.astream(
             start,
             config,
             context=context_for(run.request),
             stream_mode=["custom", "updates"],
             durability="async",
-        ):
+        )
+        async for mode, data in stream:
             if mode == "custom":
                 _hear(run, outcome, data)
             else:
@@ -105,7 +109,7 @@ class TurnDriver:
             await self._store(run, outcome, reply, status)
             shown = {"done": "idle", "cancelled": "idle"}.get(status, status)
             await self._leases.give_back(turn, status=shown, clean=status == "done")
-        except Exception as error:  # noqa: BLE001 - the reader must get a last event even when the disk is full
+        except Exception as error:
             log.exception("turn_not_stored", run_id=run.id)
             run.error = run.error or Internal("the answer could not be stored; the log has the details")
             run.error.__cause__ = error
@@ -182,5 +186,3 @@ def _gather(run: Run, outcome: Outcome, update: dict[str, Any]) -> None:
             if isinstance(message, AIMessage):
                 outcome.streamed.clear()
         outcome.documents = (writes or {}).get("documents", outcome.documents)
-
-

@@ -149,7 +149,7 @@ class ChatRunnable(Runnable[dict[str, Any], AIMessage]):
                 text = spoken(event, shown)
                 if text:
                     shown += text
-                    yield AIMessageChunk(text, id=run.id)
+                    yield AIMessageChunk(content=text, id=run.id)
             self._known.keep(run.request.principal, [*said, ("ai", shown)], run.thread_id)
 
         try:

@@ -38,15 +38,15 @@ def serve_command(
     from core.settings import Context
     from core.settings.platform import ServerSettings
     from server.progress import indexing
-    from server.serve import read_settings, serve, serve_many
+    from server.serve import loop_factory, read_settings, serve, serve_many
 
     given = {"host": host, "port": port, "workers": workers}
     context = Context.current(server={k: v for k, v in given.items() if v is not None})
     if read_settings(context)[ServerSettings].workers > 1:
         serve_many(context)
         return
-    with indexing() as progress:
-        asyncio.run(serve(context, progress=progress))
+    with indexing() as progress, asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(serve(context, progress=progress))
 
 
 @app.command("ask")

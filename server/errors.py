@@ -133,6 +133,8 @@ STATUS: Mapping[str, int] = {
     "unknown_model": 422,
     "unknown_source": 422,
     "unknown_tool": 422,
+    "unknown_config_part": 422,
+    "schema_not_written": 422,
     # nodes.file_storage
     "file_not_found": 404,
     "file_too_large": 413,
@@ -158,6 +160,7 @@ STATUS: Mapping[str, int] = {
     "tool_timed_out": 504,
     "tool_result_too_large": 413,
     "tool_refused": 422,
+    "tool_failed": 502,
     # nodes.llm
     "model_not_found": 404,
     "model_refused": 502,
@@ -173,7 +176,7 @@ def status_of(error: WaystationError | type[WaystationError]) -> int:
     """The HTTP status of an error; a plugin's own code takes that of the nearest parent."""
     cls = error if isinstance(error, type) else type(error)
     for parent in cls.__mro__:
-        code = getattr(parent, "code", None)
+        code = str(getattr(parent, "code", ""))
         if code in STATUS:
             return STATUS[code]
     return 500

@@ -16,6 +16,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from langchain_core.runnables.utils import ConfigurableFieldSpec
 from langserve import APIHandler, add_routes
+from langserve.server import EndpointName
 from pydantic import BaseModel, Field
 
 from graph.agent import Agent
@@ -35,7 +36,7 @@ from server.waiting import add_waiting_routes
 
 GetAgent = Callable[[], Agent]
 
-ENDPOINTS = (
+ENDPOINTS: tuple[EndpointName, ...] = (
     "invoke",
     "batch",
     "stream",

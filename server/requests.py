@@ -166,7 +166,8 @@ def check_config(config: Any) -> Configurable:
         raise InvalidRequest(f"config.{unknown[0]}: unknown key; known: configurable")
     configurable = config.get("configurable") or {}
     _known_only(configurable)
-    return validated(Configurable, configurable, "config", "configurable")
+    found: Configurable = validated(Configurable, configurable, "config", "configurable")
+    return found
 
 
 def _misplaced(found: Mapping[str, Any], where: str) -> None:

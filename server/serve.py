@@ -58,7 +58,6 @@ def bind(settings: ServerSettings) -> socket.socket:
     except OSError as error:
         listener.close()
         raise _bind_error(error, settings) from error
-    listener.set_inheritable(True)
     return listener
 
 
@@ -126,6 +125,11 @@ def uvicorn_config(app: FastAPI | str, *, workers: int = 1) -> uvicorn.Config:
     )
 
 
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's loop where it is installed."""
+    return uvicorn.Config("", loop="auto").get_loop_factory()
+
+
 async def serve(context: Context, *, progress: Progress | None = None) -> None:
     """Serve in this process until SIGINT or SIGTERM.
 
@@ -156,8 +160,7 @@ def serve_many(context: Context) -> None:
         config = uvicorn_config("server.serve:app_from_environ", workers=settings.workers)
         base = base_url(settings, listener)
         threading.Thread(target=_greet_when_ready, args=(base,), daemon=True).start()
-        server = uvicorn.Server(config)
-        Multiprocess(config, server.run, [listener]).run()
+        Multiprocess(config, [listener]).run()
 
 
 def app_from_environ() -> FastAPI:

@@ -68,7 +68,7 @@ async def talk(question: Question, *, as_json: bool) -> None:
         run = await agent.begin(question.request(who, keys, _answer_to_pause(question)))
         reply = await _shown(run, as_json=as_json)
         while reply["interrupts"] and not as_json and sys.stdin.isatty():
-            resume = {"approve": typer.confirm(_asked(reply["interrupts"]))}
+            resume = {"approve": typer.confirm(asked(reply["interrupts"]))}
             again = Question(
                 question.text, reply["thread_id"], question.model, question.sources, question.tools
             )
@@ -171,7 +171,7 @@ def _short(text: str) -> str:
     return flat if len(flat) <= SHOWN else flat[: SHOWN - 1] + "…"
 
 
-def _asked(interrupts: list[dict[str, Any]]) -> str:
+def asked(interrupts: list[dict[str, Any]]) -> str:
     calls = [
         f"{_tool(item)}({_arguments(item.get('arguments', {}))})" for item in interrupts if "tool" in item
     ]
@@ -183,7 +183,7 @@ def _after(reply: Mapping[str, Any]) -> None:
         where = f"{item['title'] or item['document']} ({item['source']})"
         print(f"{'' if place else chr(10)}[{item['n']}] {where}: “{_short(item['quote'])}”")
     if reply["interrupts"]:
-        print(f"\nwaiting for a person: {_asked(reply['interrupts'])}", file=sys.stderr)
+        print(f"\nwaiting for a person: {asked(reply['interrupts'])}", file=sys.stderr)
         print(
             f"answer with: waystation ask --thread {reply['thread_id']} --approve (or --deny)",
             file=sys.stderr,

@@ -14,7 +14,7 @@ from typing import Any
 from core.settings.declare import Section
 from core.settings.problems import ConfigProblem, KeyPath, nearest
 from core.settings.shape import takes
-from core.settings.tree import Fault, checked
+from core.settings.tree import Fault, checked, is_unicode
 
 ENV_PREFIX = "WAYSTATION_"
 _DEEPEST = 8
@@ -28,11 +28,11 @@ class Environment:
     names: dict[KeyPath, str] = field(default_factory=dict)
 
     def name(self, key: Sequence[str | int]) -> str | None:
-        """The variable that set `key` or something around it."""
+        """The variable that set `key`, something around it, or something in it."""
         for length in range(len(key), 0, -1):
             if tuple(key[:length]) in self.names:
                 return self.names[tuple(key[:length])]
-        return None
+        return next((name for path, name in self.names.items() if path[: len(key)] == tuple(key)), None)
 
 
 def read_environment(
@@ -53,6 +53,8 @@ def read_environment(
         section = known.get(path[0])
         if section is None:
             problems += [] if partial else [_unknown(name, path[0], known)]
+        elif not is_unicode(environ[name]):
+            problems.append(_problem(name, "is not Unicode text", "set it again, as UTF-8"))
         elif not all(path) or len(path) > _DEEPEST:
             problems.append(_problem(name, "names no key", f"write {ENV_PREFIX}{path[0].upper()}__KEY"))
         else:

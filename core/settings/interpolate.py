@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from core.settings.tree import is_unicode
+
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
@@ -19,7 +21,7 @@ def interpolate(
 
     Returns:
         The new value, and (key path, variable name) of each variable that is
-        not set and has no default.
+        not set (or not Unicode text) and has no default.
     """
     if isinstance(value, str):
         return _string(value, environ, key)
@@ -41,7 +43,7 @@ def _string(
 
     def replace(match: re.Match[str]) -> str:
         name, default = match.groups()
-        if environ.get(name):
+        if environ.get(name) and is_unicode(environ[name]):
             return environ[name]
         if default is None:
             missing.append((key, name))

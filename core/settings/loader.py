@@ -66,7 +66,7 @@ def _validate(
     model: type[BaseModel], document: Document, environ: Mapping[str, str]
 ) -> tuple[BaseModel | None, list[ConfigProblem]]:
     data, missing = interpolate(document.data, environ)
-    unset = _unset(document, missing)
+    unset = _unset(document, missing, environ)
     base = document.path.parent if document.path else None
     try:
         value = model.model_validate(data, context={"base": base})
@@ -75,13 +75,15 @@ def _validate(
     return (None if unset else value), unset
 
 
-def _unset(document: Document, missing: Sequence[tuple[KeyPath, str]]) -> list[ConfigProblem]:
+def _unset(
+    document: Document, missing: Sequence[tuple[KeyPath, str]], environ: Mapping[str, str]
+) -> list[ConfigProblem]:
     return [
         ConfigProblem(
             file=document.file,
             line=document.line(key),
             key=dotted(key),
-            message=f"the environment variable {name} is not set",
+            message=f"the environment variable {name} is not {'text' if environ.get(name) else 'set'}",
             remedy=f"set it, or write ${{{name}:-default}}",
         )
         for key, name in missing
@@ -134,7 +136,7 @@ def _file_layer(
     # A section with nothing under it, all commented out, is an empty one.
     raw = {name: value for name, value in document.data.items() if name in known and value is not None}
     data, missing = interpolate(raw, environ)
-    return data, _unset(document, missing)
+    return data, _unset(document, missing, environ)
 
 
 def _unknown_sections(

@@ -59,7 +59,8 @@ def read_tree(text: str) -> tuple[Any, dict[KeyPath, int]]:
         raise Fault(_syntax(error), mark.line + 1 if mark else None) from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise Fault(f"has the character U+{ord(error.character):04X}, which YAML forbids", line) from error
+        code = error.character if isinstance(error.character, int) else ord(error.character)
+        raise Fault(f"has the character U+{code:04X}, which YAML forbids", line) from error
     except RecursionError as error:
         raise Fault(f"is nested deeper than {MAX_DEPTH} levels") from error
 
@@ -164,10 +165,17 @@ def _name(key: yaml.Node) -> str:
 
 
 def _unicode(text: str, node: yaml.Node | None) -> None:
+    if not is_unicode(text):
+        raise Fault("has half a surrogate pair in a text", _line(node) if node else None)
+
+
+def is_unicode(text: str) -> bool:
+    """False for half surrogate pairs, which JSON escapes and undecodable variables bring."""
     try:
         text.encode()
-    except UnicodeEncodeError as error:
-        raise Fault("has half a surrogate pair in a text", _line(node) if node else None) from error
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _line(node: yaml.Node) -> int:

@@ -42,12 +42,12 @@ def _section(section: Section) -> str:
 
 
 def _file(file: ConfigFile) -> str:
-    also = f" Also read under the name {code(file.names[1])}." if len(file.names) > 1 else ""
+    names = " or ".join(code(name) for name in file.names)
     entries = [
         f"### {file.names[0]}: {_kind(model)}\n\n{first_line(model.__doc__)}\n\n{_table(model)}"
         for model in _entries(file.model)
     ]
-    return "\n\n".join([f"## {file.names[0]}", first_line(file.model.__doc__) + also, *entries])
+    return "\n\n".join([f"## {file.names[0]}", f"Read from {names}: the first that exists.", *entries])
 
 
 def _kind(model: type[BaseModel]) -> str:
@@ -112,7 +112,7 @@ def _limit(limit: Any) -> str:
     if isinstance(limit, MaxLen):
         return f"at most {limit.max_length} long"
     found = LIMITS.get(type(limit))
-    return f"{found[1]} {getattr(limit, found[0]):g}" if found else ""
+    return f"{found[1]} {getattr(limit, found[0])}" if found else ""
 
 
 def _default(field: FieldInfo) -> str:

@@ -46,9 +46,14 @@ def _plain(value: Any, path: KeyPath, hide: Hide) -> Any:
         return _items(list(value), path, hide)
     if isinstance(value, (SecretStr, SecretBytes)):
         return hide(str(value.get_secret_value()))
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # 600 and 600.0 are one value to people
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    text = str(value)
+    return _text(str(value), path, hide)
+
+
+def _text(text: str, path: KeyPath, hide: Hide) -> str:
     if sounds_secret(path):
         return hide(text)
     shown = redacted(text)

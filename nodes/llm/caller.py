@@ -26,6 +26,7 @@ from nodes.llm.window import alternating, answered, taken_ids
 PING_SECONDS = 3.0
 _OFFLINE_CLOCKS = Clocks(60.0, 60.0)
 
+
 class LLMCaller:
     """Calls the models of the catalogue; keeps one client per model.
 
@@ -132,7 +133,7 @@ class LLMCaller:
                         if seen is not None:
                             yield seen
             except Unavailable as error:
-                if assembly.text and not isinstance(error, ModelStreamCut):
+                if assembly.text:
                     raise ModelStreamCut(error.detail, text=assembly.text) from error
                 raise
             self._whole(model, assembly)
@@ -162,7 +163,9 @@ class LLMCaller:
 
     def _client(self, model: Model) -> ChatModel:
         if model.entry and model.entry.api_key_source == "user":
-            raise ModelRefused(f"the model '{model.name}' wants a key of each user, and none can be given here yet")
+            raise ModelRefused(
+                f"the model '{model.name}' wants a key of each user, and none can be given here yet"
+            )
         if model.name not in self._clients:
             self._clients[model.name] = self._connect(model)
         return self._clients[model.name]
@@ -196,10 +199,10 @@ class LLMCaller:
             return error.detail
         return ""
 
+
 def _cost(entry: ModelEntry | None, read: int, written: int) -> float | None:
     if entry is None:
         return 0.0
     if entry.input_price is None and entry.output_price is None:
         return None
     return ((entry.input_price or 0.0) * read + (entry.output_price or 0.0) * written) / 1_000_000
-

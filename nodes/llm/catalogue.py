@@ -63,7 +63,9 @@ class Catalogue:
 
     def _chosen(self, default: str) -> str:
         if not self._models:
-            raise ConfigInvalid("there is no model: set OPENAI_API_KEY, fill models.yaml, or set llm.offline: true")
+            raise ConfigInvalid(
+                "there is no model: set OPENAI_API_KEY, fill models.yaml, or set llm.offline: true"
+            )
         if not default:
             return next(iter(self._models))
         if default not in self._models:

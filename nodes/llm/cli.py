@@ -49,7 +49,9 @@ async def call(model: ModelName, text: Text, as_json: JsonFlag = False) -> None:
 async def call_with_tools(
     model: ModelName,
     text: Text,
-    tools: Annotated[str, typer.Option(help="Names of example tools (add,now), or a JSON file of schemas.")] = "add,now",
+    tools: Annotated[
+        str, typer.Option(help="Names of example tools (add,now), or a JSON file of schemas.")
+    ] = "add,now",
     as_json: JsonFlag = False,
 ) -> None:
     """Offer tools to MODEL and print which calls it wants to make; nothing is executed."""
@@ -70,7 +72,14 @@ async def models(as_json: JsonFlag = False) -> None:
     print_table(
         columns,
         [
-            ("*" if r["default"] else "", r["name"], r["model"], "yes" if r["tools"] else "no", ", ".join(r["groups"]), r["description"])
+            (
+                "*" if r["default"] else "",
+                r["name"],
+                r["model"],
+                "yes" if r["tools"] else "no",
+                ", ".join(r["groups"]),
+                r["description"],
+            )
             for r in rows
         ],
     )
@@ -79,7 +88,8 @@ async def models(as_json: JsonFlag = False) -> None:
 @app.command("ping")
 @command
 async def ping(
-    model: Annotated[str, typer.Argument(help="One model; all when left out.")] = "", as_json: JsonFlag = False
+    model: Annotated[str, typer.Argument(help="One model; all when left out.")] = "",
+    as_json: JsonFlag = False,
 ) -> None:
     """Ask the endpoints whether they answer; spends no token. Exit 1 if one does not."""
     async with caller() as llm:
@@ -99,7 +109,9 @@ def tool_schemas(wanted: str) -> list[Mapping[str, Any]]:
     names = [name.strip() for name in wanted.split(",") if name.strip()]
     for name in names:
         if name not in EXAMPLE_TOOLS:
-            raise InvalidInput(f"no example tool '{name}'; known: {', '.join(EXAMPLE_TOOLS)}, or a .json file")
+            raise InvalidInput(
+                f"no example tool '{name}'; known: {', '.join(EXAMPLE_TOOLS)}, or a .json file"
+            )
     return [EXAMPLE_TOOLS[name] for name in names]
 
 
@@ -110,8 +122,14 @@ def _read_schemas(path: Path) -> list[Mapping[str, Any]]:
         raise InvalidInput(f"'{path.name}' cannot be read as JSON") from error
     listed = found if isinstance(found, list) else [found]
     for schema in listed:
-        if not (isinstance(schema, dict) and isinstance(schema.get("function"), dict) and schema["function"].get("name")):
-            raise InvalidInput(f"'{path.name}' must hold OpenAI function schemas: [{{type, function: {{name, ...}}}}]")
+        if not (
+            isinstance(schema, dict)
+            and isinstance(schema.get("function"), dict)
+            and schema["function"].get("name")
+        ):
+            raise InvalidInput(
+                f"'{path.name}' must hold OpenAI function schemas: [{{type, function: {{name, ...}}}}]"
+            )
     return listed
 
 

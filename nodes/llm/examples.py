@@ -8,7 +8,10 @@ from typing import Any
 
 def _tool(name: str, description: str, properties: dict[str, Any]) -> dict[str, Any]:
     parameters = {"type": "object", "properties": properties, "required": list(properties)}
-    return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
+    return {
+        "type": "function",
+        "function": {"name": name, "description": description, "parameters": parameters},
+    }
 
 
 EXAMPLE_TOOLS: Mapping[str, Mapping[str, Any]] = {

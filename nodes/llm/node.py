@@ -50,7 +50,9 @@ class CallModel:
         config = state.get("config") or {}
         # Checked once more here: an unanswered call makes every endpoint refuse the whole thread.
         messages, repairs = answered(recent(state["messages"], self._window))
-        tools = await self._toolbox.schemas(context.principal, config.get("servers") or (), config.get("tools"))
+        tools = await self._toolbox.schemas(
+            context.principal, config.get("servers") or (), config.get("tools")
+        )
         request = LLMRequest(
             model=config.get("model") or self._llm.default(),
             messages=messages,

@@ -8,7 +8,7 @@ from nodes.llm.models import OFFLINE, LLMRequest, LLMResponse
 
 HOW_TO_CONFIGURE = (
     "For a real model set OPENAI_API_KEY (and OPENAI_BASE_URL for another endpoint), "
-    "or list models in config/models.yaml, and start again."
+    "or list models in config/models.yaml, and restart."
 )
 OFFLINE_NOTICE = (
     "The offline model answers: it calls tools and quotes passages, and writes nothing of its own. "

@@ -65,7 +65,9 @@ def parse(text: str) -> Prompt:
 
 
 def _passages(documents: Sequence[Mapping[str, Any]]) -> str:
-    blocks = [f"[{d['n']}] {_one_line(d.get('title') or d.get('document') or '')}\n{d['text']}" for d in documents]
+    blocks = [
+        f"[{d['n']}] {_one_line(d.get('title') or d.get('document') or '')}\n{d['text']}" for d in documents
+    ]
     mark = _mark(blocks)
     lines = [_RULE.format(mark=mark), f"--- passages {mark} ---"]
     for block in blocks:
@@ -87,7 +89,8 @@ def _passage(block: str) -> Passage | None:
 
 
 def _file_line(file: Mapping[str, Any]) -> str:
-    return f"- {_one_line(file['name'])} ({_one_line(file.get('media_type') or 'unknown')}, {file.get('size') or 0} bytes)"
+    kind = _one_line(file.get("media_type") or "unknown")
+    return f"- {_one_line(file['name'])} ({kind}, {file.get('size') or 0} bytes)"
 
 
 def _file_names(text: str) -> tuple[str, ...]:

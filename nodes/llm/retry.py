@@ -48,7 +48,9 @@ def has_content(chunk: AIMessageChunk) -> bool:
     return bool(chunk.content or chunk.tool_call_chunks or chunk.additional_kwargs)
 
 
-async def timed(stream: AsyncIterator[AIMessageChunk], clocks: Clocks, name: str) -> AsyncIterator[AIMessageChunk]:
+async def timed(
+    stream: AsyncIterator[AIMessageChunk], clocks: Clocks, name: str
+) -> AsyncIterator[AIMessageChunk]:
     """The stream, ended by ModelTimedOut when it is silent or takes too long."""
     loop = asyncio.get_running_loop()
     end = loop.time() + clocks.whole

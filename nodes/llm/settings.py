@@ -12,8 +12,8 @@ from core.settings import Strict
 
 DEFAULT_PROMPT = (
     "You are the assistant of Waystation. Answer the user's question in their language, briefly and exactly. "
-    "Use the tools where they help. Where passages are given, rely on them and put the number of the passage, "
-    "such as [1], behind each sentence that rests on it. Say so when you do not know."
+    "Use the tools where they help. Where passages are given, rely on them and put the number of the "
+    "passage, such as [1], behind each sentence that rests on it. Say so when you do not know."
 )
 _ENDPOINT = re.compile(r"/(?:chat/completions|messages)/?$")
 
@@ -22,10 +22,12 @@ class LLMSettings(Strict):
     """Which model answers, and what it is sent."""
 
     default_model: str = Field(
-        "", description="Display name of the default model; empty: openai from the environment, then the first."
+        "",
+        description="Display name of the default model; empty: openai from the environment, then the first.",
     )
     openai_model: str = Field(
-        "", description="Model name for OPENAI_API_KEY / OPENAI_BASE_URL; empty: OPENAI_MODEL, then a default."
+        "",
+        description="Model name for OPENAI_API_KEY / OPENAI_BASE_URL; empty: OPENAI_MODEL, then a default.",
     )
     system_prompt: str = Field(DEFAULT_PROMPT, description="What stands before every conversation.")
     window_messages: int = Field(
@@ -56,7 +58,9 @@ class ModelEntry(Strict):
     supports_pdf: bool = False
     strict_role_ordering: bool = False
     pass_user_as_customer_id: bool = False
-    fallbacks: list[str] = Field(default_factory=list, description="Models tried when this one is unavailable.")
+    fallbacks: list[str] = Field(
+        default_factory=list, description="Models tried when this one is unavailable."
+    )
     timeout_s: float = Field(120, gt=0, description="Longest answer, in seconds.")
     first_token_timeout_s: float = Field(30, gt=0, description="Longest silence, in seconds.")
     retries: int = Field(2, ge=0, le=10, description="Further attempts before the first token.")
@@ -93,4 +97,6 @@ def _check_fallbacks(name: str, entry: ModelEntry, models: Mapping[str, ModelEnt
         raise ValueError("the name 'offline' belongs to the built-in model; choose another")
     for other in entry.fallbacks:
         if other not in {*models, "openai", "offline"}:
-            raise ValueError(f"'{name}' falls back to '{other}', which is no model; known: {', '.join(models)}")
+            raise ValueError(
+                f"'{name}' falls back to '{other}', which is no model; known: {', '.join(models)}"
+            )

@@ -69,7 +69,7 @@ class FakeRetriever:
         source: str,
         documents: Mapping[str, str],
         *,
-        min_score: float = 0.3,
+        min_score: float = 0.35,
         problem: Exception | None = None,
     ) -> None:
         self._documents = dict(documents)

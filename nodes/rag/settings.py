@@ -15,7 +15,7 @@ class RagSettings(Strict):
         200, ge=20, le=4000, description="Size of a chunk, in tokens of about four characters."
     )
     min_score: float = Field(
-        0.3, ge=0, le=1, description="How much of what a query asks for a passage must hold; 0 to 1."
+        0.35, ge=0, le=1, description="How much of what a query asks for a passage must hold; 0 to 1."
     )
     timeout_s: float = Field(
         20, gt=0, le=600, description="How long a turn waits for a local source; a remote one has its own."

@@ -75,8 +75,8 @@ def stem(word: str) -> str:
 
 
 def _undoubled(base: str) -> str:
-    """`stopp` is `stop`, `indexe` is `index`; `call` and `pass` keep their double letter."""
-    if base[-1] == base[-2] and base[-1] not in "lsz":
+    """`stopp` is `stop`, `indexe` is `index`; `add`, `call` and `pass` keep their double letter."""
+    if len(base) > 3 and base[-1] == base[-2] and base[-1] not in "lsz":
         return base[:-1]
     return base[:-1] if base.endswith("e") and len(base) > 4 else base
 

@@ -74,7 +74,9 @@ async def test_a_question_that_nothing_answers_gets_an_honest_reply(agent: Agent
 async def test_a_total_of_an_uploaded_table_comes_with_a_file(agent: Agent) -> None:
     manager = await agent.container.get(FileManager)
     upload = await manager.put(LOCAL, "sales.csv", SALES.encode())
-    reply = await agent.ask("What is the total of amount by region in sales.csv?", thread="csv", files=[upload.key])
+    reply = await agent.ask(
+        "What is the total of amount by region in sales.csv?", thread="csv", files=[upload.key]
+    )
     assert reply["status"] == "done"
     assert "12.5" in reply["answer"]
     (artifact, *_) = reply["files"]
@@ -142,5 +144,8 @@ async def test_a_thread_is_still_there_when_the_agent_opens_again(tmp_path: Path
         reply = await agent.ask("And doubled?", thread="t1")
         assert "16" in reply["answer"]
         page = await agent.threads.transcript(LOCAL, "t1")
-        assert [m["text"] for m in page["messages"] if m["role"] == "user"] == ["What is 5 + 3?", "And doubled?"]
+        assert [m["text"] for m in page["messages"] if m["role"] == "user"] == [
+            "What is 5 + 3?",
+            "And doubled?",
+        ]
         assert (await agent.threads.get(LOCAL, "t1"))["status"] == "idle"

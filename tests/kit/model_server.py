@@ -24,10 +24,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import httpx
-from typing_extensions import Self
 
 Script = dict[str, Any]
 
@@ -103,7 +102,9 @@ class ModelServer:
         assert self._process.stdout is not None
         port = json.loads(self._process.stdout.readline())["port"]
         self.url = f"http://127.0.0.1:{port}/v1"
-        self._control = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=_START_SECONDS, trust_env=False)
+        self._control = httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", timeout=_START_SECONDS, trust_env=False
+        )
 
     def stop(self) -> None:
         """End the process; a second call does nothing."""

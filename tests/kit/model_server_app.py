@@ -44,6 +44,13 @@ class Board:
                 return self.scripts.pop(index)
         return {"text": self.default}
 
+    def reset(self) -> None:
+        self.scripts.clear()
+        self.requests.clear()
+        self.headers.clear()
+        self.models_status, self.delay = 200, 0.0
+        self.released.set()
+
     async def count(self, change: int) -> None:
         self.active += change
         await self.tell()
@@ -166,7 +173,10 @@ class Chat:
     def usage(self) -> Body:
         given = self.script.get("usage")
         spoken = len(words(self.script.get("text") or "")) + 3 * len(self.script.get("tool_calls") or [])
-        counted = {"prompt_tokens": len(json.dumps(self.body.get("messages", []))) // 4, "completion_tokens": spoken}
+        counted = {
+            "prompt_tokens": len(json.dumps(self.body.get("messages", []))) // 4,
+            "completion_tokens": spoken,
+        }
         usage = dict(given or counted)
         return usage | {"total_tokens": usage["prompt_tokens"] + usage["completion_tokens"]}
 
@@ -214,68 +224,66 @@ class CuttableStream(StreamingResponse):
             return
 
 
-def build(board: Board) -> Starlette:
-    """The application over `board`."""
+class Routes:
+    """What the server answers, over one board."""
 
-    async def chat(request: Request) -> Response:
-        body = await request.json()
+    def __init__(self, board: Board) -> None:
+        self.board = board
+
+    async def chat(self, request: Request) -> Response:
+        board, body = self.board, await request.json()
         board.requests.append(body)
         board.headers.append(dict(request.headers))
         await board.tell()
         messages = body.get("messages", [])
         if missing := unanswered(messages):
-            return problem(400, f"tool_call_ids did not have response messages: {missing}", "unanswered_tool_call")
+            text = f"tool_call_ids did not have response messages: {missing}"
+            return problem(400, text, "unanswered_tool_call")
         if unasked(messages):
-            return problem(400, "a tool message must follow the tool_calls it answers", "unasked_tool_message")
+            return problem(400, "a tool message must follow the calls it answers", "unasked_tool_message")
         script = board.take(body)
-        if status := script.get("status"):
-            after = script.get("retry_after")
-            headers = {} if after is None else {"retry-after": str(after)}
-            return problem(status, "scripted refusal, secret sk-live-1234", script.get("code", "scripted"), headers)
+        if script.get("status"):
+            return refusal(script)
         reply = Chat(board, script, body)
         if not body.get("stream"):
             return JSONResponse(reply.whole())
         return CuttableStream(stream(reply, board), media_type="text/event-stream")
 
-    async def models(_: Request) -> Response:
-        if board.models_status != 200:
-            return problem(board.models_status, "scripted", "scripted")
-        return JSONResponse({"object": "list", "data": [{"id": board.model, "object": "model"}]})
+    async def models(self, _: Request) -> Response:
+        if self.board.models_status != 200:
+            return problem(self.board.models_status, "scripted", "scripted")
+        return JSONResponse({"object": "list", "data": [{"id": self.board.model, "object": "model"}]})
 
-    async def add_script(request: Request) -> Response:
-        board.scripts.append(await request.json())
-        board.released.clear()
-        return JSONResponse({"queued": len(board.scripts)})
+    async def add_script(self, request: Request) -> Response:
+        self.board.scripts.append(await request.json())
+        self.board.released.clear()
+        return JSONResponse({"queued": len(self.board.scripts)})
 
-    async def seen(_: Request) -> Response:
+    async def seen(self, _: Request) -> Response:
+        board = self.board
         return JSONResponse({"requests": board.requests, "headers": board.headers, "active": board.active})
 
-    async def release(_: Request) -> Response:
-        board.released.set()
+    async def release(self, _: Request) -> Response:
+        self.board.released.set()
         return JSONResponse({})
 
-    async def reset(_: Request) -> Response:
-        board.scripts.clear()
-        board.requests.clear()
-        board.headers.clear()
-        board.models_status, board.delay = 200, 0.0
-        board.released.set()
+    async def reset(self, _: Request) -> Response:
+        self.board.reset()
         return JSONResponse({})
 
-    async def configure(request: Request) -> Response:
+    async def configure(self, request: Request) -> Response:
         for name, value in (await request.json()).items():
             if name not in {"default", "model", "models_status", "delay"}:
                 return problem(422, f"no such setting: {name}", "unknown_setting")
-            setattr(board, name, value)
+            setattr(self.board, name, value)
         return JSONResponse({})
 
-    async def wait(request: Request) -> Response:
+    async def wait(self, request: Request) -> Response:
         wanted = await request.json()
+        board, count = self.board, int(wanted["count"])
 
         def met() -> bool:
-            if wanted["what"] == "active":
-                return board.active == int(wanted["count"])
-            return len(board.requests) >= int(wanted["count"])
+            return board.active == count if wanted["what"] == "active" else len(board.requests) >= count
 
         async with board.changed:
             try:
@@ -284,16 +292,27 @@ def build(board: Board) -> Starlette:
                 return JSONResponse({"met": False})
         return JSONResponse({"met": True})
 
+
+def refusal(script: Body) -> Response:
+    after = script.get("retry_after")
+    headers = {} if after is None else {"retry-after": str(after)}
+    message = "scripted refusal, secret sk-live-1234"
+    return problem(script["status"], message, script.get("code", "scripted"), headers)
+
+
+def build(board: Board) -> Starlette:
+    """The application over `board`."""
+    routes = Routes(board)
     return Starlette(
         routes=[
-            Route("/v1/chat/completions", chat, methods=["POST"]),
-            Route("/v1/models", models),
-            Route("/control/script", add_script, methods=["POST"]),
-            Route("/control/requests", seen),
-            Route("/control/release", release, methods=["POST"]),
-            Route("/control/reset", reset, methods=["POST"]),
-            Route("/control/configure", configure, methods=["POST"]),
-            Route("/control/wait", wait, methods=["POST"]),
+            Route("/v1/chat/completions", routes.chat, methods=["POST"]),
+            Route("/v1/models", routes.models),
+            Route("/control/script", routes.add_script, methods=["POST"]),
+            Route("/control/requests", routes.seen),
+            Route("/control/release", routes.release, methods=["POST"]),
+            Route("/control/reset", routes.reset, methods=["POST"]),
+            Route("/control/configure", routes.configure, methods=["POST"]),
+            Route("/control/wait", routes.wait, methods=["POST"]),
         ]
     )
 

@@ -21,10 +21,9 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import httpx
-from typing_extensions import Self
 
 _START_SECONDS = 30.0
 

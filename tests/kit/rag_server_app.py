@@ -30,15 +30,6 @@ _MEANINGS = (
 )
 
 
-class Board:
-    """What the control routes change and the others read."""
-
-    def __init__(self, token: str) -> None:
-        self.token = token
-        self.how: Body = {}
-        self.requests: list[Body] = []
-
-
 def _words(text: str) -> set[str]:
     return {w for w in re.findall(r"[a-z]+", text.lower()) if len(w) > 3}
 
@@ -49,13 +40,13 @@ def _visible(user: str) -> list[str]:
 
 def _matches(query: str, corpora: list[str], top_k: int) -> list[Body]:
     asked = _words(query)
-    found = []
+    found: list[Body] = []
     for corpus in corpora:
         for name, text in CORPUS[corpus].items():
             shared = len(asked & _words(text))
             if shared:
                 found.append({"corpus": corpus, "name": name, "text": text, "score": shared / len(asked)})
-    return sorted(found, key=lambda item: -item["score"])[:top_k]
+    return sorted(found, key=lambda item: item["score"], reverse=True)[:top_k]
 
 
 def _reference(item: Body) -> Body:
@@ -119,91 +110,101 @@ def _vector(text: str) -> list[float]:
     return [0.01 + float(len(words & meaning)) for meaning in _MEANINGS]
 
 
-def build(board: Board) -> Starlette:
-    """The application; `board` is shared with the control routes."""
+class Service:
+    """The routes, and what the control routes change and remember."""
 
-    async def fault(route: str) -> Response | None:
-        kind = board.how.get("fault")
-        if not kind or board.how.get("only", route) != route:
-            return None
-        if kind == "hang":
-            await asyncio.Event().wait()
-        bodies: dict[str, Response] = {
-            "status": JSONResponse({"detail": "scripted"}, board.how.get("status", 500)),
-            "text": PlainTextResponse("this is no JSON"),
-            "wrong": JSONResponse({"something": "else"}),
-            "huge": PlainTextResponse("x" * (9 * 1024 * 1024)),
-        }
-        return bodies[str(kind)]
+    def __init__(self, token: str) -> None:
+        self._token = token
+        self._how: Body = {}
+        self._seen: list[Body] = []
 
-    def note(request: Request, route: str, body: Body) -> Response | None:
-        """Remember the request; a refusal where the token is wrong."""
-        token = request.headers.get("authorization", "").removeprefix("Bearer ")
-        user = request.query_params.get("as_user", "")
-        board.requests.append({"route": route, "as_user": user, "token": token, "body": body})
-        return JSONResponse({"detail": "no"}, 401) if board.token and token != board.token else None
-
-    async def discover(request: Request) -> Response:
-        refused = note(request, "discover", dict(request.query_params)) or await fault("discover")
+    async def discover(self, request: Request) -> Response:
+        refused = await self._admit(request, "discover", dict(request.query_params))
         if refused:
             return refused
         listed = [
             {"id": name, "label": name.title(), "compliance_level": "Internal", "description": f"The {name}."}
             for name in _visible(request.query_params["as_user"])
         ]
-        return JSONResponse({"data_sources": listed} if board.how.get("discovery") == "object" else listed)
+        return JSONResponse({"data_sources": listed} if self._how.get("discovery") == "object" else listed)
 
-    async def completions(request: Request) -> Response:
+    async def completions(self, request: Request) -> Response:
         body = await request.json()
-        refused = note(request, "query", body) or await fault("query")
+        refused = await self._admit(request, "query", body)
         if refused:
             return refused
         corpora = body["corpora"] if isinstance(body["corpora"], list) else [body["corpora"]]
         if not set(corpora) <= set(_visible(request.query_params["as_user"])):
             return JSONResponse({"detail": "forbidden"}, 403)
         found = _matches(body["messages"][-1]["content"], corpora, 10)
-        return JSONResponse(_v1_older(found) if board.how.get("shape") == "older" else _v1_newer(found))
+        return JSONResponse(_v1_older(found) if self._how.get("shape") == "older" else _v1_newer(found))
 
-    async def query(request: Request) -> Response:
+    async def query(self, request: Request) -> Response:
         body = await request.json()
-        refused = note(request, "query", body) or await fault("query")
+        refused = await self._admit(request, "query", body)
         if refused:
             return refused
         if not body["query"].strip():
             return JSONResponse({"detail": "empty query"}, 400)
         return JSONResponse(_v2(body, _matches(body["query"], body["corpora"], body["top_k"])))
 
-    async def embeddings(request: Request) -> Response:
+    async def embeddings(self, request: Request) -> Response:
         body = await request.json()
-        refused = note(request, "embeddings", body) or await fault("embeddings")
+        refused = await self._admit(request, "embeddings", body)
         if refused:
             return refused
         data = [{"index": i, "embedding": _vector(text)} for i, text in enumerate(body["input"])]
         return JSONResponse({"data": data[::-1], "model": body["model"]})
 
-    async def behave(request: Request) -> Response:
-        board.how = await request.json()
+    async def behave(self, request: Request) -> Response:
+        self._how = await request.json()
         return JSONResponse({})
 
-    async def requests(_: Request) -> Response:
-        return JSONResponse(board.requests)
+    async def requests(self, _: Request) -> Response:
+        return JSONResponse(self._seen)
 
-    async def forget(_: Request) -> Response:
-        board.requests.clear()
-        board.how = {}
+    async def forget(self, _: Request) -> Response:
+        self._seen.clear()
+        self._how = {}
         return JSONResponse({})
 
+    async def _admit(self, request: Request, route: str, body: Body) -> Response | None:
+        """Remember the request; a refusal where the token is wrong, or the fault that is due."""
+        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+        user = request.query_params.get("as_user", "")
+        self._seen.append({"route": route, "as_user": user, "token": token, "body": body})
+        if self._token and token != self._token:
+            return JSONResponse({"detail": "no"}, 401)
+        return await self._fault(route)
+
+    async def _fault(self, route: str) -> Response | None:
+        kind = self._how.get("fault")
+        if not kind or self._how.get("only", route) != route:
+            return None
+        if kind == "hang":
+            await asyncio.Event().wait()
+        bodies: dict[str, Response] = {
+            "status": JSONResponse({"detail": "scripted"}, self._how.get("status", 500)),
+            "text": PlainTextResponse("this is no JSON"),
+            "wrong": JSONResponse({"something": "else"}),
+            "huge": PlainTextResponse("x" * (9 * 1024 * 1024)),
+        }
+        return bodies[str(kind)]
+
+
+def build(service: Service) -> Starlette:
+    """The application around `service`."""
     return Starlette(
         routes=[
-            Route("/api/v1/discover/datasources", discover),
-            Route("/api/v2/discover/datasources", discover),
-            Route("/somewhere/else", discover),
-            Route("/api/v1/rag/completions", completions, methods=["POST"]),
-            Route("/api/v2/rag/query", query, methods=["POST"]),
-            Route("/v1/embeddings", embeddings, methods=["POST"]),
-            Route("/control/behave", behave, methods=["POST"]),
-            Route("/control/requests", requests),
-            Route("/control/forget", forget, methods=["POST"]),
+            Route("/api/v1/discover/datasources", service.discover),
+            Route("/api/v2/discover/datasources", service.discover),
+            Route("/somewhere/else", service.discover),
+            Route("/api/v1/rag/completions", service.completions, methods=["POST"]),
+            Route("/api/v2/rag/query", service.query, methods=["POST"]),
+            Route("/v1/embeddings", service.embeddings, methods=["POST"]),
+            Route("/control/behave", service.behave, methods=["POST"]),
+            Route("/control/requests", service.requests),
+            Route("/control/forget", service.forget, methods=["POST"]),
         ]
     )
 
@@ -212,11 +213,11 @@ def main() -> None:
     """Listen on a free port and say which."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--token", default="")
-    board = Board(parser.parse_args().token)
+    service = Service(parser.parse_args().token)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
-    config = uvicorn.Config(build(board), log_level="error", access_log=False, timeout_graceful_shutdown=1)
+    config = uvicorn.Config(build(service), log_level="error", access_log=False, timeout_graceful_shutdown=1)
     uvicorn.Server(config).run(sockets=[listener])
 
 

@@ -9,7 +9,7 @@ Buckets live as long as the process; give each test one of its own.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,6 +21,8 @@ from nodes.file_storage.settings import S3Settings
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+Hook = Callable[["WSGIEnvironment"], None]
 
 ACCESS_KEY = "test-access-key"
 SECRET_KEY = "test-secret-key"
@@ -41,8 +43,11 @@ class _OneAtATime:
     def __init__(self, app: WSGIApplication) -> None:
         self._app = app
         self._lock = threading.Lock()
+        self.hook: Hook | None = None
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        if self.hook is not None:
+            self.hook(environ)
         with self._lock:
             return list(self._app(environ, start))
 
@@ -51,9 +56,15 @@ class S3Server:
     """Listens on a free port of 127.0.0.1 between `__enter__` and `__exit__`."""
 
     def __init__(self) -> None:
-        app = _OneAtATime(DomainDispatcherApplication(create_backend_app))
-        self._server: BaseWSGIServer = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
+        self._app = _OneAtATime(DomainDispatcherApplication(create_backend_app))
+        self._server: BaseWSGIServer = make_server(
+            "127.0.0.1", 0, self._app, threaded=True, request_handler=_Quiet
+        )
         self._thread = threading.Thread(target=self._server.serve_forever, name="moto-s3", daemon=True)
+
+    def before_each_request(self, hook: Hook | None) -> None:
+        """Call `hook` with the WSGI environment before a request is answered; None for no more."""
+        self._app.hook = hook
 
     @property
     def url(self) -> str:

@@ -35,7 +35,9 @@ class Service:
         env: More environment, such as OPENAI_BASE_URL.
     """
 
-    def __init__(self, home: Path, *, config_dir: Path | None = None, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, home: Path, *, config_dir: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = home.parent / f"{home.name}.log"

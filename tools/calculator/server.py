@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import math
 import operator
+import re
+import warnings
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Annotated
@@ -153,21 +155,32 @@ _FUNCTIONS: dict[str, tuple[Callable[..., Fraction], range]] = {
     "cos": (lambda x: _inexact(math.cos, float(x)), range(1, 2)),
     "tan": (lambda x: _inexact(math.tan, float(x)), range(1, 2)),
 }
+_SIGNS = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-", "–": "-"})
 _CONSTANTS = {"pi": Fraction("3.14159265358979"), "e": Fraction("2.71828182845905")}
 
 
 def calculate(expression: str) -> Fraction:
     """The value of an expression. Nothing but numbers, operators and the named functions is understood."""
-    text = expression.strip().rstrip("=?").replace("^", "**").replace("×", "*").replace("÷", "/")
+    if len(expression) > MAX_LENGTH:
+        raise ToolError(f"the expression is longer than {MAX_LENGTH} characters")
+    text = _as_python(expression)
     if not text:
         raise ToolError("the expression is empty")
-    if len(text) > MAX_LENGTH:
-        raise ToolError(f"the expression is longer than {MAX_LENGTH} characters")
     try:
-        tree = ast.parse(text.strip(), mode="eval")
+        with warnings.catch_warnings(action="ignore"):  # the parser warns of what we refuse anyway
+            tree = ast.parse(text, mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise ToolError(f"'{expression.strip()[:80]}' is not an arithmetic expression") from None
-    return _value(tree.body, text.strip(), 0)
+    return _value(tree.body, text, 0)
+
+
+def _as_python(expression: str) -> str:
+    """The expression with the signs that people write: ^, ×, ÷, 5 x 3, 1,000."""
+    text = expression.strip().rstrip("=? ").translate(_SIGNS).replace("^", "**")
+    text = re.sub(r"(?<=[\d)])\s+x\s+(?=[\d(])", " * ", text)
+    if not re.search(r"[A-Za-z]", text):  # a comma between arguments is another thing
+        text = re.sub(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?!\d)", lambda m: m[0].replace(",", ""), text)
+    return text
 
 
 def _value(node: ast.expr, text: str, depth: int) -> Fraction:
@@ -193,6 +206,9 @@ def _value(node: ast.expr, text: str, depth: int) -> Fraction:
 
 def _literal(written: str) -> Fraction:
     """The number as it was typed, so that 0.1 is one tenth; other bases by Python's rules."""
+    exponent = re.fullmatch(r"[\d._]*[eE]([+-]?\d+)", written)
+    if exponent and abs(int(exponent[1])) > MAX_DIGITS * 4:
+        raise ToolError(f"the number {written[:40]} is too large or too small")
     try:
         return _bounded(Fraction(written.replace("_", "")))
     except (ValueError, OverflowError):

@@ -14,7 +14,9 @@ from pydantic import Field
 
 server = FastMCP("clock", log_level="WARNING")
 
-Zone = Annotated[str, Field(description="A time zone such as Europe/Berlin, or a city such as Tokyo", max_length=64)]
+Zone = Annotated[
+    str, Field(description="A time zone such as Europe/Berlin, or a city such as Tokyo", max_length=64)
+]
 
 
 @cache
@@ -52,26 +54,29 @@ def moment(text: str, zone: tzinfo) -> datetime:
     text = text.strip()
     if text.lower() == "now":
         return datetime.now(zone)
-    for read in (datetime.fromisoformat, _time_of_today(zone)):
-        try:
-            found = read(text)
-        except ValueError:
-            continue
-        return found if found.tzinfo else _existing(found, zone)
-    raise ToolError(f"'{text[:64]}' is not a time; write 2026-03-29 14:30, 2026-03-29 or 14:30")
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = _today_at(text, zone)
+    return found if found.tzinfo else _existing(found, zone)
 
 
-def _time_of_today(zone: tzinfo):  # type: ignore[no-untyped-def]  # a reader like datetime.fromisoformat
-    def read(text: str) -> datetime:
+def _today_at(text: str, zone: tzinfo) -> datetime:
+    try:
         return datetime.combine(datetime.now(zone).date(), time.fromisoformat(text))
-
-    return read
+    except ValueError:
+        message = f"'{text[:64]}' is not a time; write 2026-03-29 14:30, 2026-03-29 or 14:30"
+        raise ToolError(message) from None
 
 
 def _existing(local: datetime, zone: tzinfo) -> datetime:
     """`local` in `zone`; a time that the clocks jump over is refused."""
     found = local.replace(tzinfo=zone)
-    if found.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != local:
+    try:
+        real = found.astimezone(UTC).astimezone(zone)
+    except OverflowError:
+        raise ToolError("this date is outside the calendar") from None
+    if real.replace(tzinfo=None) != local:
         raise ToolError(f"{local:%Y-%m-%d %H:%M} does not exist there: the clocks go forward over it")
     return found
 
@@ -109,7 +114,9 @@ def now(zone: Zone = "UTC") -> str:
 
 @server.tool(structured_output=False)
 def convert(
-    time: Annotated[str, Field(description="The time to convert, such as 14:30 or 2026-03-29 14:30", max_length=40)],
+    time: Annotated[
+        str, Field(description="The time to convert, such as 14:30 or 2026-03-29 14:30", max_length=40)
+    ],
     from_zone: Annotated[str, Field(description="The time zone or city that the time is in", max_length=64)],
     to_zone: Annotated[str, Field(description="The time zone or city to convert to", max_length=64)],
 ) -> str:
@@ -126,7 +133,7 @@ def convert(
 def difference(
     start: Annotated[str, Field(description="The first date or time, such as 2026-03-29", max_length=40)],
     end: Annotated[str, Field(description="The second date or time, such as 2026-12-24", max_length=40)],
-    zone: Annotated[str, Field(description="The time zone of times without an offset", max_length=64)] = "UTC",
+    zone: Annotated[str, Field(description="The time zone of times without offset", max_length=64)] = "UTC",
 ) -> str:
     """How long it is between two dates or times: the number of days, hours and minutes from start to end."""
     where = zone_of(zone)

@@ -160,7 +160,7 @@ class LocalStore:
     def _content_name(self, folder: Path) -> str | None:
         try:
             return str(json.loads((folder / RECORD).read_bytes())["content"])
-        except (FileNotFoundError, ValueError, KeyError):
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
 
     def _record(self, owner: str, key: str) -> tuple[FileInfo, Path]:

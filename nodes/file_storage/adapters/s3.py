@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import IO, Any, ParamSpec, TypeVar, cast
 
 import boto3
-from boto3.exceptions import S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -154,11 +153,6 @@ class S3StorageClient:
             return await self._run(work, *args, **kwargs)
         except (BotoCoreError, ClientError) as error:
             raise translated(error, bucket=self._bucket, key=key) from error
-        except S3UploadFailedError as error:
-            cause = error.__context__
-            if isinstance(cause, ClientError):
-                raise translated(cause, bucket=self._bucket) from error
-            raise StorageUnavailable(f"the upload to bucket '{self._bucket}' failed") from error
 
     async def _ensure_bucket(self) -> None:
         if self._bucket_is_there:

@@ -10,6 +10,7 @@ from botocore.exceptions import (
     NoCredentialsError,
     ReadTimeoutError,
 )
+from botocore.exceptions import ConnectionError as NotConnected
 
 from core.errors import WaystationError
 from nodes.file_storage.errors import FileNotFound, StorageTimedOut, StorageUnavailable
@@ -33,7 +34,7 @@ def translated(error: BotoCoreError | ClientError, *, bucket: str, key: str = ""
         return StorageUnavailable(
             f"no credentials for bucket '{bucket}'; set file_storage.s3.access_key_id and secret_access_key"
         )
-    if isinstance(error, HTTPClientError):
+    if isinstance(error, (NotConnected, HTTPClientError)):
         return StorageUnavailable(f"bucket '{bucket}' cannot be reached; see file_storage.s3.endpoint_url")
     return StorageUnavailable(f"bucket '{bucket}' cannot be used: {type(error).__name__}")
 

@@ -39,6 +39,12 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
+@cache
+def _unused_sync_client() -> openai.DefaultHttpxClient:
+    """ChatOpenAI makes a synchronous client of its own unless it is given one; we never call it."""
+    return openai.DefaultHttpxClient(verify=_tls())
+
+
 class ReasoningChatOpenAI(ChatOpenAI):
     """ChatOpenAI that keeps `reasoning_content`, which several compatible endpoints send."""
 
@@ -141,6 +147,7 @@ class OpenAIModel:
             max_completion_tokens=entry.max_tokens if ours else None,
             extra_body=body,
             default_headers=self._headers or None,
+            http_client=_unused_sync_client(),
             http_async_client=self._http,
             timeout=self._timeout,
             max_retries=0,
@@ -175,16 +182,20 @@ class OpenAIModel:
         if status == 429:
             after = _retry_after(error.response.headers)
             hint = f"; it asks to wait {after:g} s" if after is not None else ""
-            return ModelRateLimited(f"the endpoint of the model '{name}' limits requests (429){hint}", retry_after=after)
+            return ModelRateLimited(
+                f"the endpoint of the model '{name}' limits requests (429){hint}", retry_after=after
+            )
         if status >= 500 or status in (408, 409):
             return ModelUnavailable(f"the endpoint of the model '{name}' failed ({status})")
         if status in (401, 403):
-            return ModelRefused(f"the endpoint of the model '{name}' refused our key ({status}); check its api_key")
+            return ModelRefused(
+                f"the endpoint of the model '{name}' refused our key ({status}); check its api_key"
+            )
         if status == 404:
             return ModelRefused(
                 f"the endpoint of the model '{name}' knows no model '{self._entry.model_name}' or no such address (404)"
             )
-        if _FULL.search(str(error)):
+        if _FULL.search(f"{error.code} {error}"):
             return ModelContextFull(f"the conversation is longer than the model '{name}' accepts ({status})")
         code = str(error.code or "")
         reason = f": {code}" if _SAFE_CODE.match(code) else ""
@@ -192,7 +203,9 @@ class OpenAIModel:
 
     def _broken(self, error: ValueError) -> WaystationError:
         """ChatOpenAI reports an error object in the stream, and what is no JSON, as ValueError."""
-        return ModelUnavailable(f"the endpoint of the model '{self._name}' sent what is no answer ({type(error).__name__})")
+        return ModelUnavailable(
+            f"the endpoint of the model '{self._name}' sent what is no answer ({type(error).__name__})"
+        )
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -100,7 +100,19 @@ _STRING_KINDS: list[tuple[str, set[str], str]] = [
     ("time", {"time", "datetime", "when", "moment"}, ""),
     ("value", {"value"}, ""),
 ]
-_ORDER = ["file", "expression", "operator", "choice", "function", "zone", "date", "date-time", "time", "by", "column"]
+_ORDER = [
+    "file",
+    "expression",
+    "operator",
+    "choice",
+    "function",
+    "zone",
+    "date",
+    "date-time",
+    "time",
+    "by",
+    "column",
+]
 
 
 def _certainty(name: str, schema: Mapping[str, Any]) -> int:
@@ -120,7 +132,9 @@ def _plain(schema: Any) -> Mapping[str, Any]:
     return plain
 
 
-def _file(name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading) -> tuple[Any, Found] | None:
+def _file(
+    name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading
+) -> tuple[Any, Found] | None:
     for known in sorted(sentence.files, key=len, reverse=True):
         at = sentence.text.lower().find(known.lower())
         if at >= 0:
@@ -131,7 +145,9 @@ def _file(name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Rea
         match = re.search(rf"\b{re.escape(known.rsplit('.', 1)[0])}\b", sentence.text, re.IGNORECASE)
         if match:
             return known, Found(known, match.start(), match.end())
-    hint = re.search(r"\b(?:the|this|my|that) (?:file|table|csv|spreadsheet|data|upload)\b", sentence.text, re.IGNORECASE)
+    hint = re.search(
+        r"\b(?:the|this|my|that) (?:file|csv|spreadsheet|uploaded file)\b", sentence.text, re.IGNORECASE
+    )
     if len(sentence.files) == 1 and hint:
         return sentence.files[0], Found("", hint.start(), hint.end())
     return None
@@ -144,7 +160,9 @@ def _expression(
     return (found.expression, Found("", 0, len(sentence.text))) if found else None
 
 
-def _choice(name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading) -> tuple[Any, Found] | None:
+def _choice(
+    name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading
+) -> tuple[Any, Found] | None:
     options = {meaning(str(option)): option for option in schema.get("enum") or _listed(schema)}
     for word in words(sentence.text):
         if meaning(word.text) in options:
@@ -155,7 +173,11 @@ def _choice(name: str, schema: Mapping[str, Any], sentence: Sentence, reading: R
 def _listed(schema: Mapping[str, Any]) -> list[str]:
     """Choices that only the description lists: `sum, mean or max`."""
     text = str(schema.get("description") or "")
-    return [w for w in re.findall(r"\w+", text) if meaning(w) in {meaning(k) for k in "sum mean min max count median".split()}]
+    return [
+        w
+        for w in re.findall(r"\w+", text)
+        if meaning(w) in {meaning(k) for k in ["sum", "mean", "min", "max", "count", "median"]}
+    ]
 
 
 def _is_operators(options: Sequence[Any]) -> bool:
@@ -205,7 +227,9 @@ def _moments_in(text: str) -> list[Found]:
     return sorted([*dates, *inside], key=lambda f: f.start)
 
 
-def _number(name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading) -> tuple[Any, Found] | None:
+def _number(
+    name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading
+) -> tuple[Any, Found] | None:
     for found in _numbers_in(sentence.text):
         value = float(found.value.replace(",", ""))
         if reading.free(found) and (schema.get("type") != "integer" or value.is_integer()):
@@ -219,7 +243,9 @@ def _numbers_in(text: str) -> list[Found]:
     return [f for f in found if all(f.end <= t.start or f.start >= t.end for t in taken)]
 
 
-def _array(name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading) -> tuple[Any, Found] | None:
+def _array(
+    name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading
+) -> tuple[Any, Found] | None:
     items = _plain(schema.get("items")).get("type")
     if items in {"number", "integer"}:
         numbers = [f for f in _numbers_in(sentence.text) if reading.free(f)]
@@ -230,7 +256,9 @@ def _array(name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Re
     return ([one[0]], one[1]) if one else None
 
 
-def _flag(name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading) -> tuple[Any, Found] | None:
+def _flag(
+    name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading
+) -> tuple[Any, Found] | None:
     wanted = {meaning(part) for part in name_parts(name)} - {meaning("as"), meaning("with")}
     for word in words(sentence.text):
         if meaning(word.text) in wanted:
@@ -238,14 +266,20 @@ def _flag(name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Rea
     return None
 
 
-def _by(name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading) -> tuple[Any, Found] | None:
-    return _after(r"\b(?:by|per|for each|for every|grouped by|sorted by)(?: the)?(?: column)?", sentence, reading)
+def _by(
+    name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading
+) -> tuple[Any, Found] | None:
+    return _after(
+        r"\b(?:by|per|for each|for every|grouped by|sorted by)(?: the)?(?: column)?", sentence, reading
+    )
 
 
-def _column(name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading) -> tuple[Any, Found] | None:
+def _column(
+    name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading
+) -> tuple[Any, Found] | None:
     lead = r"\b(?:column|field)"
     lead_of = r"\b(?:total|sum|average|mean|median|maximum|minimum|max|min|highest|lowest|largest|smallest|count|number)(?: up)?(?: of)?(?: all)?(?: the)?"
-    where = r"\b(?:where|with|whose|of)(?: the)?"
+    where = r"\b(?:where|with|whose|have|has|having)(?: the| an?)?"
     for pattern in (lead, lead_of, where):
         found = _after(pattern, sentence, reading)
         if found:
@@ -261,7 +295,11 @@ def _after(lead: str, sentence: Sentence, reading: Reading) -> tuple[Any, Found]
         word = re.match(r"[^\W\d][\w-]*", rest)
         if quoted:
             value = next(g for g in quoted.groups() if g)
-        elif word and word.group().lower() not in STOP and word.group().lower() not in {"column", "row", "rows"}:
+        elif (
+            word
+            and word.group().lower() not in STOP
+            and word.group().lower() not in {"column", "row", "rows"}
+        ):
             value = word.group()
         else:
             continue
@@ -272,7 +310,9 @@ def _after(lead: str, sentence: Sentence, reading: Reading) -> tuple[Any, Found]
     return None
 
 
-def _text(name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading) -> tuple[Any, Found] | None:
+def _text(
+    name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading
+) -> tuple[Any, Found] | None:
     for match in _QUOTED.finditer(sentence.text):
         found = Found(next(g for g in match.groups() if g), match.start(), match.end())
         if reading.free(found):
@@ -280,7 +320,9 @@ def _text(name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Rea
     return None
 
 
-def _value(name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading) -> tuple[Any, Found] | None:
+def _value(
+    name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading
+) -> tuple[Any, Found] | None:
     """A quoted text, a number, or the word behind a comparison."""
     quoted = _text(name, schema, sentence, reading) or _number(name, schema, sentence, reading)
     if quoted:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][+-]?\d+)?|\.\d+"
-_DATE = re.compile(r"\b\d{4}-\d{1,2}-\d{1,2}\b|\b\d{1,2}:\d{2}\b|\b\d+(?:\.\d+){2,}\b|\b\d{1,2}/\d{1,2}/\d{2,4}\b")
+_DATE = re.compile(
+    r"\b\d{4}-\d{1,2}-\d{1,2}\b|\b\d{1,2}:\d{2}\b|\b\d+(?:\.\d+){2,}\b|\b\d{1,2}/\d{1,2}/\d{2,4}\b"
+)
 _N = rf"(\((?:-(?:{NUMBER}))\)|-?(?:{NUMBER}))"
 _LIST = rf"({_N}(?:\s*(?:,|and|with|to|,\s*and)\s*-?(?:{NUMBER}))+)"
 
@@ -15,7 +18,21 @@ _LONGEST = 2000
 # "7" in words, where a sum may hold it.
 _SMALL = dict(
     zip(
-        "zero one two three four five six seven eight nine ten eleven twelve".split(),
+        [
+            "zero",
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+        ],
         map(str, range(13)),
         strict=True,
     )
@@ -56,15 +73,84 @@ _PREVIOUS = re.compile(r"\b(?:that|it|this|the (?:result|answer|previous one)|th
 _SUM = re.compile(rf"(?:[-+]\s*)?[(\s]*-?(?:{NUMBER})(?:[\s()]|{NUMBER}|\*\*|[-+*/%](?!\*))*", re.IGNORECASE)
 _TOKEN = re.compile(rf"{NUMBER}|\*\*|[-+*/%()]")
 _SIGNS = frozenset({"+", "-", "*", "/", "%", "**"})
-_THEN = re.compile(r"^(.*?),?\s+(?:and|then|and then) (doubled|tripled|halved|squared|cubed)\W*$", re.IGNORECASE)
+_THEN = re.compile(
+    r"^(.*?),?\s+(?:and|then|and then) (doubled|tripled|halved|squared|cubed)\W*$", re.IGNORECASE
+)
 _AFTER = {"doubled": "* 2", "tripled": "* 3", "halved": "/ 2", "squared": "** 2", "cubed": "** 3"}
 _BINARY = re.compile(rf"^\(?\s*{_N}\s*(\*\*|[-+*/%])\s*{_N}\s*\)?$")
-_LEADING = re.compile(r"^\W*(?:and |now |then |what about |what is |what's |so |ok |okay |please )*", re.IGNORECASE)
+_LEADING = re.compile(
+    r"^\W*(?:and |now |then |what about |what is |what's |so |ok |okay |please )*", re.IGNORECASE
+)
 _STARTS = r"(?:doubled|double|twice|tripled|triple|halved|half|squared|cubed|plus|minus|times|divided by|multiplied by|to the power of|[-+*/^×÷])"
 _SPEECH = frozenset(
-    """what is the of and s how much are does do equal equals make makes result answer to me tell give please
-    calculate compute evaluate work out by a an in now then so about for value solve can you could i would like
-    know want sum total calculator using use with it that this math if get gives come will be let ok okay many""".split()
+    [
+        "what",
+        "is",
+        "the",
+        "of",
+        "and",
+        "s",
+        "how",
+        "much",
+        "are",
+        "does",
+        "do",
+        "equal",
+        "equals",
+        "make",
+        "makes",
+        "result",
+        "answer",
+        "to",
+        "me",
+        "tell",
+        "give",
+        "please",
+        "calculate",
+        "compute",
+        "evaluate",
+        "work",
+        "out",
+        "by",
+        "a",
+        "an",
+        "in",
+        "now",
+        "then",
+        "so",
+        "about",
+        "for",
+        "value",
+        "solve",
+        "can",
+        "you",
+        "could",
+        "i",
+        "would",
+        "like",
+        "know",
+        "want",
+        "sum",
+        "total",
+        "calculator",
+        "using",
+        "use",
+        "with",
+        "it",
+        "that",
+        "this",
+        "math",
+        "if",
+        "get",
+        "gives",
+        "come",
+        "will",
+        "be",
+        "let",
+        "ok",
+        "okay",
+        "many",
+    ]
 )
 
 
@@ -118,7 +204,9 @@ def _with_previous(line: str, previous: str) -> str:
     number = f" {previous} " if not previous.startswith("-") else f" ({previous}) "
     start = _LEADING.match(line)
     tail = line[start.end() :] if start else line
-    if re.match(rf"{_STARTS}(?:\W*$|\s+(?:by\s+)?-?[\d(])", tail, re.IGNORECASE) and not re.match(r"-\d", tail):
+    if re.match(rf"{_STARTS}(?:\W*$|\s+(?:by\s+)?-?[\d(])", tail, re.IGNORECASE) and not re.match(
+        r"-\d", tail
+    ):
         word = re.match(r"double|twice|triple|half", tail, re.IGNORECASE)
         bare = word and not re.match(r"doubled|tripled|halved", tail, re.IGNORECASE)
         return f"{tail.rstrip('?.! ')} of {number}" if bare else f"{number}{tail}"
@@ -135,15 +223,17 @@ def _numbers(line: str) -> str:
 def _phrases(line: str) -> str:
     line = " ".join(line.split())
     for pattern, joined, after in _LISTS:
-        line = re.sub(pattern, lambda m, j=joined, a=after: _joined(m.group(1), j, a), line, flags=re.IGNORECASE)
+        line = re.sub(
+            pattern, lambda m, j=joined, a=after: _joined(m.group(1), j, a), line, flags=re.IGNORECASE
+        )
     for pattern, written in _PHRASES:
-        line = re.sub(pattern, lambda m, w=written: _filled(w, m), line, flags=re.IGNORECASE)
+        line = re.sub(pattern, partial(_filled, written=written), line, flags=re.IGNORECASE)
     for pattern, sign in _OPERATORS:
         line = re.sub(pattern, f" {sign} ", line, flags=re.IGNORECASE)
     return line
 
 
-def _filled(written: str, match: re.Match[str]) -> str:
+def _filled(match: re.Match[str], *, written: str) -> str:
     """The phrase's expression; negative numbers in brackets, so that a power takes their sign along."""
 
     def number(place: re.Match[str]) -> str:
@@ -153,8 +243,8 @@ def _filled(written: str, match: re.Match[str]) -> str:
     return re.sub(r"\\(\d)", number, written)
 
 
-def _joined(listed: str, sign: str, after: str) -> str:
-    numbers = re.findall(rf"-?(?:{NUMBER})", listed)
+def _joined(match: re.Match[str], *, sign: str, after: str) -> str:
+    numbers = re.findall(rf"-?(?:{NUMBER})", match.group(1))
     whole = f"({sign.join(numbers)})"
     return f"({whole}{after.format(count=len(numbers))})" if after else whole
 
@@ -164,7 +254,8 @@ def _written(text: str) -> str | None:
     tokens = _TOKEN.findall(text)
     while tokens and tokens[-1] in _SIGNS:
         tokens.pop()
-    written, depth, operand, operations = [], 0, True, 0
+    written: list[str] = []
+    depth, operand, operations = 0, True, 0
     for token in tokens:
         if token in _SIGNS and operand:
             if token != "-" or (written and written[-1] == "-u"):

@@ -90,7 +90,9 @@ def _for_sum(tools: Sequence[Tool], added: Arithmetic) -> Match | None:
         return None
     operator, left, right = added.binary
     for tool in tools:
-        numbers = [n for n, s in tool.properties.items() if isinstance(s, Mapping) and s.get("type") in _NUMERIC]
+        numbers = [
+            n for n, s in tool.properties.items() if isinstance(s, Mapping) and s.get("type") in _NUMERIC
+        ]
         named = set(name_parts(tool.name)) & _OPERATION_NAMES.get(operator, set())
         if named and len(numbers) == 2:
             return Match(tool, {numbers[0]: _plain(left), numbers[1]: _plain(right)})
@@ -138,7 +140,10 @@ def _named_weight(word: Word, tool: Tool) -> float:
     if said in {meaning(part) for part in name_parts(tool.name)}:
         return 3.0
     for name, schema in tool.properties.items():
-        parts = [*name_parts(name), *map(str, (schema.get("enum") or []) if isinstance(schema, Mapping) else [])]
+        parts = [
+            *name_parts(name),
+            *map(str, (schema.get("enum") or []) if isinstance(schema, Mapping) else []),
+        ]
         if said in {meaning(part) for part in parts}:
             return 2.0
     return 1.0 if said in {meaning(w.text) for w in words(tool.description)} else 0.0
@@ -149,7 +154,8 @@ def _asked_for(match: Match, named: float, sentence: Sentence) -> bool:
         return False
     about = bool(_ABOUT.match(sentence.text))
     if match.missing:
-        return bool(match.arguments) and not about and match.strength >= STRENGTH
+        enough = match.coverage >= COVERED_WITHOUT_ARGUMENTS and match.strength >= STRENGTH
+        return bool(match.arguments) and not about and enough
     if match.arguments:
         return match.strength >= STRENGTH - 1 or match.coverage == 1.0
     return not about and match.coverage >= COVERED_WITHOUT_ARGUMENTS and named >= 3.0
@@ -162,7 +168,10 @@ def _is_search(tool: Tool, reading: Reading) -> bool:
         len(reading.missing) == 1
         and isinstance(schema, Mapping)
         and kind(reading.missing[0], schema) == "text"
-        and bool(set(name_parts(reading.missing[0])) & {"query", "q", "text", "message", "question", "term", "search"})
+        and bool(
+            set(name_parts(reading.missing[0]))
+            & {"query", "q", "text", "message", "question", "term", "search"}
+        )
     )
 
 
@@ -172,7 +181,9 @@ def _read_rest(reading: Reading, sentence: Sentence, tool: Tool) -> None:
     for word in words(sentence.text):
         if meaning(word.text) not in named:
             continue
-        rest = re.sub(r"^\s*(?:for|about|on|the word|:)\s+", "", sentence.text[word.end :], flags=re.IGNORECASE)
+        rest = re.sub(
+            r"^\s*(?:for|about|on|the word|:)\s+", "", sentence.text[word.end :], flags=re.IGNORECASE
+        )
         rest = rest.strip().strip("?.!").strip()
         if rest:
             reading.values[reading.missing[0]] = rest

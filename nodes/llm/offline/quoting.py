@@ -11,19 +11,48 @@ from dataclasses import dataclass
 from nodes.llm.offline.words import STOP, meaning, stem, words
 from nodes.llm.prompt import Passage
 
-COVERED = 0.45
+COVERED = 0.51
 """Part of the question's weight that the best sentence, with its heading, must carry."""
 CLOSE = 0.72
 """A further sentence is quoted when it scores at least this part of the best."""
 MOST = 3
+DEFINES = 1.25
+"""A sentence that begins with what "what is …" asks for is the better answer."""
 
 _FENCE = re.compile(r"^\s*(?:```|~~~)")
 _HEADING = re.compile(r"^\s{0,3}#{1,6}\s+(.*?)\s*#*\s*$")
-_TABLE = re.compile(r"^\s*\|")
+_TABLE = re.compile(r"^\s*\||\S {3,}\S")  # also columns held apart by spaces
 _MARKER = re.compile(r"^\s*(?:[-*+]|\d+[.)])\s+")
 _SKIPPED = re.compile(r"^\s*(?:<[^>]*>|\[!|---+|===+|!\[)")
 # A full stop ends a sentence when a new one can begin behind it.
 _END = re.compile(r"(?<=[.!?])[\"”')\]]*\s+(?=[\"“'(\[`*_]*[A-Z0-9À-Þ`])|(?<=[。！？])")
+_SOFT_END = re.compile(r"(?<=[.;!?])\s+")
+_WHAT_IS = re.compile(r"^\W*(?:what(?:'s| is| are)|define|who is)\b", re.IGNORECASE)
+# Words of a question that say nothing of what it is about.
+_FILLERS = frozenset(
+    map(
+        stem,
+        [
+            "good",
+            "mean",
+            "meaning",
+            "explain",
+            "describe",
+            "happen",
+            "work",
+            "need",
+            "know",
+            "way",
+            "best",
+            "take",
+            "go",
+            "thing",
+            "called",
+            "define",
+            "see",
+        ],
+    )
+)
 _ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|cf|vs|Mr|Mrs|Dr|No|Fig|approx|St)\.|\b[A-Z]\.)$")
 
 
@@ -47,12 +76,13 @@ class _Candidate:
 
 def best_quotes(question: str, passages: Sequence[Passage], *, longest: int = 400) -> list[Quote]:
     """One to three sentences that answer the question, best first; none when the overlap is weak."""
-    asked = {found for found in _bag(question) if found}
+    asked = _bag(question) - _FILLERS or _bag(question)
+    defining = bool(_WHAT_IS.match(question))
     candidates = [c for passage in passages for c in _candidates(passage, longest)]
     if not asked or not candidates:
         return []
     weights = _weights(asked, candidates)
-    scored = [(_score(c, asked, weights), c) for c in candidates]
+    scored = [(_score(c, asked, weights, defining=defining), c) for c in candidates]
     scored.sort(key=lambda pair: (-pair[0][0], pair[1].order))
     (top, share), _ = scored[0]
     if share < COVERED:
@@ -66,8 +96,8 @@ def sentences(text: str, *, longest: int = 400) -> list[tuple[str, str]]:
     heading = ""
     for block_heading, block in _blocks(text):
         heading = block_heading
-        for sentence in _split(block):
-            if 2 <= len(sentence.split()) and len(sentence) <= longest:
+        for sentence in _split(block, longest):
+            if len(sentence.split()) >= 2 and len(sentence) <= longest:
                 found.append((heading, sentence))
     return found
 
@@ -75,7 +105,7 @@ def sentences(text: str, *, longest: int = 400) -> list[tuple[str, str]]:
 def _blocks(text: str) -> list[tuple[str, str]]:
     """Paragraphs and list items, each as one line, under their heading."""
     blocks: list[tuple[str, list[str]]] = []
-    heading, fenced, fresh = "", False, True
+    heading, fenced, fresh = "", _begins_fenced(text), True
     for line in text.splitlines():
         if _FENCE.match(line):
             fenced, fresh = not fenced, True
@@ -93,7 +123,13 @@ def _blocks(text: str) -> list[tuple[str, str]]:
     return [(above, " ".join(" ".join(lines).split())) for above, lines in blocks]
 
 
-def _split(block: str) -> list[str]:
+def _begins_fenced(text: str) -> bool:
+    """True when a passage was cut out in the midst of a code block: its first fence is a closing one."""
+    fences = [line.strip() for line in text.splitlines() if _FENCE.match(line)]
+    return len(fences) % 2 == 1 and fences[0] in {"```", "~~~"}
+
+
+def _split(block: str, longest: int) -> list[str]:
     parts: list[str] = []
     start = 0
     for end in _END.finditer(block):
@@ -101,20 +137,26 @@ def _split(block: str) -> list[str]:
             continue
         parts.append(block[start : end.end()].strip())
         start = end.end()
-    return [part for part in [*parts, block[start:].strip()] if part]
+    parts.append(block[start:].strip())
+    # A very long sentence is quoted in part: up to a semicolon, or a stop before a small letter.
+    return [p for part in parts for p in (_SOFT_END.split(part) if len(part) > longest else [part]) if p]
 
 
 def _candidates(passage: Passage, longest: int) -> list[_Candidate]:
     title = _bag(passage.title)
     return [
-        _Candidate(passage.n, text, frozenset(_bag(text)), frozenset(title | _bag(heading)), passage.n * 10_000 + i)
+        _Candidate(
+            passage.n, text, frozenset(_bag(text)), frozenset(title | _bag(heading)), passage.n * 10_000 + i
+        )
         for i, (heading, text) in enumerate(sentences(passage.text, longest=longest))
     ]
 
 
 def _bag(text: str) -> set[str]:
     """Stems, and the meanings they share with others."""
-    found = {word.stem for word in words(text.replace("`", " ").replace("_", " ")) if word.text.lower() not in STOP}
+    found = {
+        word.stem for word in words(text.replace("`", " ").replace("_", " ")) if word.text.lower() not in STOP
+    }
     return {_shared(one) for one in found}
 
 
@@ -123,19 +165,31 @@ def _shared(one: str) -> str:
 
 
 def _weights(asked: set[str], candidates: Sequence[_Candidate]) -> dict[str, float]:
-    """Rare words tell more; a word that no passage has tells that the answer is not here."""
+    """Rare words tell more; a word that no passage has tells that the answer may not be here."""
     counts = Counter(found for c in candidates for found in c.stems & asked)
-    return {word: math.log(1 + (len(candidates) + 1) / (counts[word] + 0.5)) for word in asked}
+    known = {
+        word: math.log(1 + (len(candidates) + 1) / (counts[word] + 0.5)) for word in asked if counts[word]
+    }
+    missing = max(known.values(), default=1.0)
+    return {word: known.get(word, missing) for word in asked}
 
 
-def _score(candidate: _Candidate, asked: set[str], weights: dict[str, float]) -> tuple[float, float]:
+def _score(
+    candidate: _Candidate, asked: set[str], weights: dict[str, float], *, defining: bool
+) -> tuple[float, float]:
     """(score, share of the question's weight). A word of the heading counts for half."""
     whole = sum(weights[word] for word in sorted(asked))
     said = sum(weights[word] for word in sorted(asked & candidate.stems))
     above = sum(weights[word] for word in sorted((asked & candidate.heading) - candidate.stems))
     share = (said + above / 2) / whole if said else 0.0
-    # Between equals the shorter sentence says it more directly.
-    return share * (1 - min(len(candidate.text), 400) / 4000), share
+    # Between equals: the shorter sentence says it more directly, and the search ranked the passages.
+    score = share * (1 - min(len(candidate.text), 400) / 4000) * (1 - min(candidate.n, 10) / 200)
+    return score * (DEFINES if defining and _begins_with(candidate.text, asked) else 1.0), share
+
+
+def _begins_with(text: str, asked: set[str]) -> bool:
+    first = next((word for word in words(text) if word.text.lower() not in STOP), None)
+    return first is not None and _shared(first.stem) in asked
 
 
 def _distinct(scored: Sequence[tuple[float, _Candidate]]) -> list[Quote]:

@@ -120,7 +120,9 @@ def _nothing(sentence: Sentence, tools: Sequence[Tool], prompt: Prompt) -> str:
 
 
 def _abilities(tools: Sequence[Tool], prompt: Prompt) -> str:
-    lines = ["I am the offline model. I invent nothing: I call tools and quote what the searched sources say."]
+    lines = [
+        "I am the offline model. I invent nothing: I call tools and quote what the searched sources say."
+    ]
     if tools:
         names = [tool.name for tool in tools[:LISTED_TOOLS]]
         more = f" and {len(tools) - LISTED_TOOLS} more" if len(tools) > LISTED_TOOLS else ""

@@ -31,7 +31,8 @@ def state(name: str, arguments: Mapping[str, Any], text: str, *, failed: bool) -
     expression = arguments.get("expression")
     if isinstance(expression, str) and _NUMBER.match(found):
         return f"{expression} = {found}"
-    return f"{lead}: {found}"
+    # A text speaks for itself; a bare number needs to be told what it is.
+    return f"{lead}: {found}" if len(found.split()) < 2 else f"{found} ({lead})"
 
 
 def parsed(text: str) -> Any:

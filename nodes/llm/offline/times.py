@@ -32,7 +32,20 @@ _ALIASES = {
     "Sweden": "Europe/Stockholm", "Norway": "Europe/Oslo", "Denmark": "Europe/Copenhagen",
     "Finland": "Europe/Helsinki", "Greece": "Europe/Athens", "Kyiv": "Europe/Kyiv", "Canberra": "Australia/Sydney",
 }  # fmt: skip
-_MONTHS = "january february march april may june july august september october november december".split()
+_MONTHS = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+]
 _MONTH = "(" + "|".join(f"{m[:3]}(?:{m[3:]})?" if len(m) > 3 else m for m in _MONTHS) + r")\.?"
 _ISO = r"(\d{4})-(\d{1,2})-(\d{1,2})(T\d{2}:\d{2}(?::\d{2})?(?:Z|[+-]\d{2}:?\d{2})?| \d{2}:\d{2}(?::\d{2})?)?"
 _DAY_FIRST = rf"(\d{{1,2}})(?:st|nd|rd|th)?\.? (?:of )?{_MONTH},? (\d{{4}})"
@@ -92,7 +105,9 @@ def _zones_in_run(run: str, offset: int, known: dict[str, str]) -> list[Found]:
 
 def _names_zone(name: str, known: dict[str, str]) -> bool:
     """Short words are zones only in capitals: `MET` and `LA` are, `met` and `la` are not."""
-    return name.lower() in known and (len(name) > 4 or name[:1].isupper()) and (len(name) > 3 or name.isupper())
+    return (
+        name.lower() in known and (len(name) > 4 or name[:1].isupper()) and (len(name) > 3 or name.isupper())
+    )
 
 
 def dates_in(text: str) -> list[Found]:

@@ -82,11 +82,22 @@ def _remote(entry: ServerEntry, callbacks: dict[str, Any]) -> Connection:
             headers[entry.auth_header] = token
         else:
             headers["Authorization"] = f"Bearer {token}"
-    common: dict[str, Any] = {"url": entry.url, "headers": headers, "session_kwargs": callbacks}
     quiet = 24 * 3600.0  # a session may be silent for long; calls have a time limit of their own
     if entry.transport == "sse":
-        return SSEConnection(transport="sse", sse_read_timeout=quiet, **common)
-    return StreamableHttpConnection(transport="streamable_http", sse_read_timeout=quiet, **common)
+        return SSEConnection(
+            transport="sse",
+            url=entry.url or "",
+            headers=headers,
+            sse_read_timeout=quiet,
+            session_kwargs=callbacks,
+        )
+    return StreamableHttpConnection(
+        transport="streamable_http",
+        url=entry.url or "",
+        headers=headers,
+        sse_read_timeout=quiet,
+        session_kwargs=callbacks,
+    )
 
 
 class SessionConnection:
@@ -218,9 +229,9 @@ def _text(update: Mapping[str, Any]) -> str:
     return str(update.get("message") or update.get("status_message") or update.get("type") or "")
 
 
-def _as_callback(progress: Progress) -> ProgressFnT:
-    async def report(done: float, total: float | None, message: str | None) -> None:
-        progress(done, total, message or "")
+def _as_callback(watch: Progress) -> ProgressFnT:
+    async def report(progress: float, total: float | None, message: str | None) -> None:
+        watch(progress, total, message or "")
 
     return report
 

@@ -54,7 +54,7 @@ class _Message(BaseModel):
 
 
 class _Metadata(BaseModel):
-    references: list[_Reference] = Field(default_factory=list)
+    references: list[_Reference] | None = None
 
 
 class _Newer(BaseModel):
@@ -108,22 +108,24 @@ def collections(answer: Any) -> list[Collection]:
 
 
 def passages_v1(answer: Any, *, source: str) -> list[Passage]:
-    """Passages of a v1 completion, newer or older; its own text where it names no document."""
+    """Passages of a v1 completion, newer or older.
+
+    An answer that lists documents and has none found nothing; one that does
+    not list any is itself the passage.
+    """
     found = _V1.validate_python(answer)
     if isinstance(found, _Newer):
-        return _ranked(_of_references(found.metadata.references, source)) or _answered(
-            found.message.content, [], source
+        references = found.metadata.references
+        if references is not None and not references:
+            return []
+        content = found.message.content
+        return _ranked(_of_references(references or [], source)) or _answered(
+            content, references or [], source
         )
-    documents = found.rag_metadata.documents_found if found.rag_metadata else []
-    passages = [
-        Passage(
-            source, d.id or d.corpus_id or "document", d.id or d.corpus_id, d.text, d.confidence_score, d.id
-        )
-        for d in documents
-        if d.text.strip()
-    ]
-    content = found.choices[0].message.content if found.choices else ""
-    return _ranked(passages) or _answered(content, [], source)
+    if found.rag_metadata is None:
+        return _answered(found.choices[0].message.content if found.choices else "", [], source)
+    documents = [d for d in found.rag_metadata.documents_found if d.text.strip()]
+    return _ranked([Passage(source, d.name, d.name, d.text, d.confidence_score, d.name) for d in documents])
 
 
 def passages_v2(answer: Any, *, source: str) -> list[Passage]:

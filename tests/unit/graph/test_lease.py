@@ -72,7 +72,9 @@ async def test_resuming_a_thread_that_is_not_there_makes_none(engine: AsyncEngin
 async def test_the_lease_of_a_killed_process_is_taken_over_at_once(engine: AsyncEngine) -> None:
     leases = Leases(engine)
     await leases.take("t", "r1", ADA, message("one"))
-    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    gone = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
+    )
     async with engine.begin() as db:
         await db.execute(update(threads).values(holder=f"{socket.gethostname()}:{int(gone.stdout)}:x"))
     assert (await leases.take("t", "r2", ADA, message("two"))).dirty

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langgraph.types import Send
 
 from graph.errors import StepLimit
@@ -19,8 +19,9 @@ def asks(*ids: str) -> AIMessage:
     return AIMessage("", tool_calls=[{"id": key, "name": "calculator_add", "args": {}} for key in ids])
 
 
-def state(*messages: BaseMessage, **config: Any) -> State:
-    return {"messages": [HumanMessage("old"), AIMessage("done"), HumanMessage("new"), *messages], "config": config}
+def state(*messages: AnyMessage, **config: Any) -> State:
+    before: list[AnyMessage] = [HumanMessage("old"), AIMessage("done"), HumanMessage("new")]
+    return {"messages": [*before, *messages], "config": config}
 
 
 def test_an_answer_goes_to_the_files() -> None:
@@ -36,7 +37,12 @@ def test_each_tool_call_becomes_a_task_of_its_own() -> None:
 
 
 def test_a_turn_that_keeps_asking_for_tools_ends_at_its_limit() -> None:
-    rounds = [asks("a"), ToolMessage("1", tool_call_id="a"), asks("b"), ToolMessage("2", tool_call_id="b")]
+    rounds: list[AnyMessage] = [
+        asks("a"),
+        ToolMessage("1", tool_call_id="a"),
+        asks("b"),
+        ToolMessage("2", tool_call_id="b"),
+    ]
     assert isinstance(after_model(state(*rounds[:3])), list)
     with pytest.raises(StepLimit, match="3 steps"):
         after_model(state(*rounds, asks("c")))

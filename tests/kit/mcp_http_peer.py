@@ -1,0 +1,41 @@
+"""An MCP server of the official SDK over HTTP: `python mcp_http_peer.py PORT streamable-http|sse`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Literal, cast
+
+from mcp.server.fastmcp import Context, FastMCP
+
+
+def main(port: int, transport: Literal["streamable-http", "sse"]) -> None:
+    server = FastMCP("http peer", host="127.0.0.1", port=port, log_level="WARNING")
+
+    @server.tool()
+    def echo(text: str) -> str:
+        """Say it again."""
+        return text
+
+    @server.tool()
+    def pid() -> str:
+        """The process."""
+        return str(os.getpid())
+
+    @server.tool()
+    def fail() -> str:
+        """Always fails."""
+        raise ValueError("that went wrong")
+
+    @server.tool()
+    async def progress(steps: int, ctx: Context) -> str:  # type: ignore[type-arg]  # FastMCP fills it in
+        """Report each step."""
+        for step in range(1, steps + 1):
+            await ctx.report_progress(step, steps, f"step {step}")
+        return "finished"
+
+    server.run(transport=transport)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), cast(Literal["streamable-http", "sse"], sys.argv[2]))

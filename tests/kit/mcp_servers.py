@@ -1,0 +1,100 @@
+"""Real MCP server processes for tests, and short ways to hold a manager over them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from nodes.mcp_tools.adapters.session import SessionConnector
+from nodes.mcp_tools.manager import MCPToolManager
+from nodes.mcp_tools.models import CallResult
+from nodes.mcp_tools.plugins import Inventory
+from nodes.mcp_tools.settings import McpSettings, ServerEntry
+
+PEER = Path(__file__).with_name("mcp_peer.py")
+HTTP_PEER = Path(__file__).with_name("mcp_http_peer.py")
+
+
+def peer(mode: str = "normal", **fields: Any) -> ServerEntry:
+    """An entry for the test server over stdio (modes: normal, exit, mute, paged)."""
+    return ServerEntry.model_validate({"command": [sys.executable, str(PEER), mode], **fields})
+
+
+@asynccontextmanager
+async def managed(
+    servers: Mapping[str, ServerEntry], home: Path, **settings: Any
+) -> AsyncIterator[MCPToolManager]:
+    """A manager over real sessions, with a start time that a busy machine can keep."""
+    chosen = McpSettings.model_validate({"start_timeout_s": 60, **settings})
+    async with MCPToolManager(Inventory(servers), SessionConnector(home / "logs"), chosen) as manager:
+        yield manager
+
+
+def text_of(result: CallResult) -> str:
+    return "\n".join(part.text for part in result.content)
+
+
+async def until(condition: Callable[[], bool], *, seconds: float = 30) -> None:
+    """Wait until `condition` holds.
+
+    Raises:
+        TimeoutError: It did not within `seconds`.
+    """
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110  # a process outside of this loop has no event to wait for
+            await asyncio.sleep(0.01)
+
+
+def is_running(pid: int) -> bool:
+    """True while the process lives; one that is dead but not yet reaped does not count."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{pid}/stat")
+    with suppress(OSError):
+        return status.read_text().rpartition(")")[2].split()[0] != "Z"
+    return not Path("/proc").exists()
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+@contextmanager
+def http_peer(transport: str = "streamable-http", port: int = 0) -> Iterator[tuple[str, int]]:
+    """The SDK's server over HTTP in a process of its own; gives its address and port."""
+    port = port or free_port()
+    process = subprocess.Popen([sys.executable, str(HTTP_PEER), str(port), transport])
+    try:
+        _wait_for_port(process, port)
+        yield f"http://127.0.0.1:{port}/{'mcp' if transport == 'streamable-http' else 'sse'}", port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_for_port(process: subprocess.Popen[bytes], port: int) -> None:
+    for _ in range(6000):
+        if process.poll() is not None:
+            raise RuntimeError("the HTTP peer has ended")
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.01)
+    raise TimeoutError("the HTTP peer does not listen")

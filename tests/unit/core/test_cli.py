@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from core.cli import JsonFlag, command, fail, make_app, print_fields, print_json, print_table
+from core.errors import NotFound
+from core.settings import ConfigErrors, ConfigProblem
+
+app = make_app("demo", "A command line to try.")
+
+
+@app.command()
+@command
+async def find(name: str, as_json: JsonFlag = False) -> None:
+    """Find a thing."""
+    if name == "gone":
+        raise NotFound("no thing 'gone'; known: hat")
+    if name == "stop":
+        raise KeyboardInterrupt
+    if as_json:
+        print_json({"name": name})
+    else:
+        print_fields({"name": name, "colour": "red"})
+
+
+@app.command()
+@command
+async def other() -> None:
+    """Another command, so that the first keeps its name."""
+
+
+@pytest.fixture
+def run() -> CliRunner:
+    return CliRunner()
+
+
+def test_an_error_is_one_line_on_stderr_and_exit_code_1(run: CliRunner) -> None:
+    result = run.invoke(app, ["find", "gone"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "not_found: no thing 'gone'; known: hat\n"
+
+
+def test_wrong_usage_is_exit_code_2(run: CliRunner) -> None:
+    assert run.invoke(app, ["fnd"]).exit_code == 2
+
+
+def test_an_interrupt_is_exit_code_130(run: CliRunner) -> None:
+    assert run.invoke(app, ["find", "stop"]).exit_code == 130
+
+
+def test_json_is_for_machines_and_fields_are_for_people(run: CliRunner) -> None:
+    assert json.loads(run.invoke(app, ["find", "hat", "--json"]).stdout) == {"name": "hat"}
+    assert run.invoke(app, ["find", "hat"]).stdout == "name:   hat\ncolour: red\n"
+
+
+def test_every_problem_of_a_configuration_has_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    problems = [ConfigProblem("a.yaml", "is empty"), ConfigProblem("b.yaml", "is odd", "k", 3)]
+    with pytest.raises(typer.Exit) as left:
+        fail(ConfigErrors(problems))
+    assert left.value.exit_code == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "config_invalid: a.yaml: is empty",
+        "config_invalid: b.yaml:3: k: is odd",
+    ]
+
+
+def test_json_takes_what_the_fast_encoder_does_not(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"big": 2**70, "path": Path("x")})
+    assert json.loads(capsys.readouterr().out) == {"big": 2**70, "path": "x"}
+
+
+def test_a_row_is_a_line_in_a_pipe_however_long(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("name", "text"), [("a", "x" * 300), ("b", None)])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert "x" * 300 in lines[1]
+
+
+def test_an_empty_table_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("name",), [], empty="no files")
+    assert capsys.readouterr().out == "(no files)\n"

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from core.health import Health, HealthBoard, HealthState, degraded, failed, healthy, overall
+
+
+class Probe:
+    """A check that answers what it is told, and counts."""
+
+    def __init__(self, answer: Health) -> None:
+        self.answer = answer
+        self.asked = 0
+
+    async def __call__(self) -> Health:
+        self.asked += 1
+        return self.answer
+
+
+def board(*, fresh: float = 5, deadline: float = 5, **checks: Callable[[], Awaitable[Health]]) -> HealthBoard:
+    return HealthBoard(checks, required=frozenset(checks), fresh=fresh, deadline=deadline)
+
+
+async def test_an_answer_is_given_again_while_it_is_fresh() -> None:
+    probe = Probe(healthy(files=3))
+    health = board(store=probe)
+    first, second = await asyncio.gather(health.report(), health.report())
+    assert first == second
+    assert first["store"].details == {"files": 3}
+    assert probe.asked == 1
+
+
+async def test_a_check_that_hangs_fails_at_its_deadline_and_holds_up_nobody() -> None:
+    async def hang() -> Health:
+        await asyncio.Event().wait()
+        return healthy()
+
+    report = await board(hanging=hang, store=Probe(healthy()), deadline=0.02).report()
+    assert report["hanging"].state is HealthState.FAILED
+    assert report["hanging"].reason == "no answer within 0.02 s"
+    assert report["store"].state is HealthState.HEALTHY
+
+
+async def test_a_check_that_raises_is_a_finding_without_its_text() -> None:
+    async def broken() -> Health:
+        raise ValueError("password=hunter2")
+
+    async def timed_out() -> Health:
+        raise TimeoutError("of its own")
+
+    report = await board(a=broken, b=timed_out).report()
+    assert report["a"].reason == "the check failed: ValueError"
+    assert report["b"].reason == "the check failed: TimeoutError"
+
+
+async def test_since_holds_while_the_state_does() -> None:
+    probe = Probe(degraded("slow"))
+    health = board(store=probe, fresh=-1)
+    began = (await health.report())["store"].since
+    probe.answer = degraded("slower")
+    again = (await health.report())["store"]
+    assert (again.since, again.reason) == (began, "slower")
+    probe.answer = healthy()
+    better = (await health.report())["store"].since
+    assert began is not None
+    assert better is not None
+    assert better > began
+
+
+async def test_only_required_modules_decide_on_readiness() -> None:
+    checks = {"llm": Probe(degraded("one endpoint is down")), "mcp": Probe(failed("no server"))}
+    assert await HealthBoard(checks, required=frozenset({"llm"})).ready()
+    assert not await HealthBoard(checks, required=frozenset({"llm", "mcp"})).ready()
+
+
+def test_the_worst_state_is_the_overall_one() -> None:
+    assert overall({}) is HealthState.HEALTHY
+    assert overall({"a": healthy(), "b": degraded("x")}) is HealthState.DEGRADED
+    assert overall({"a": failed("x"), "b": degraded("x")}) is HealthState.FAILED
+
+
+def test_health_as_json_has_plain_values() -> None:
+    assert failed("gone", tries=2).as_json() == {
+        "state": "failed",
+        "reason": "gone",
+        "since": None,
+        "details": {"tries": 2},
+    }

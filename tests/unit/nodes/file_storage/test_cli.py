@@ -1,0 +1,176 @@
+"""The command line: in process for the paths, and as the process that people start."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from core.access import Principal
+from core.container import open_module
+from nodes.file_storage import FileManager
+from nodes.file_storage.cli import app
+from nodes.file_storage.module import MODULE
+
+ROOT = Path(__file__).parents[4]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def ok(*arguments: str) -> Any:
+    result = call(*arguments, "--json")
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.fixture
+def csv(tmp_path: Path) -> Path:
+    path = tmp_path / "source.csv"
+    path.write_bytes(b"a,b\n1,2\n")
+    return path
+
+
+def test_upload_list_download_delete(csv: Path, tmp_path: Path) -> None:
+    info = ok("upload", "日本.csv", str(csv), "--user", "ada")
+    assert (info["name"], info["size"], info["media_type"], info["owner"]) == (
+        "日本.csv",
+        8,
+        "text/csv",
+        "ada",
+    )
+    assert [i["key"] for i in ok("list", "ada")] == [info["key"]]
+    got = ok("download", info["key"], "--user", "ada", "--output", str(tmp_path / "out.csv"))
+    assert (tmp_path / "out.csv").read_bytes() == csv.read_bytes()
+    assert got["path"] == str(tmp_path / "out.csv")
+    assert ok("stats")["files"] == ok("stats", "--user", "ada")["files"] == 1
+    assert ok("delete", info["key"], "--user", "ada") == {"key": info["key"], "deleted": True}
+    assert ok("list", "ada") == []
+
+
+def test_people_read_tables_and_lines(csv: Path) -> None:
+    shown = call("upload", "in.csv", str(csv)).stdout
+    key = shown.split()[1]
+    assert "text/csv" in shown
+    assert "in.csv" in call("list", "local").stdout
+    assert call("list", "nobody").stdout == "(no files)\n"
+    assert call("download", key).stdout == "in.csv (8 bytes)\n"
+    assert Path("in.csv").read_bytes() == csv.read_bytes()
+    assert "backend:" in call("stats").stdout
+    assert call("delete", key).stdout == f"deleted {key}\n"
+
+
+def test_download_to_stdout_writes_the_bytes_alone(csv: Path) -> None:
+    key = ok("upload", "in.csv", str(csv))["key"]
+    assert call("download", key, "--output", "-").stdout_bytes == csv.read_bytes()
+
+
+def test_download_into_a_folder_takes_the_files_name(csv: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    key = ok("upload", "in.csv", str(csv))["key"]
+    ok("download", key, "--output", str(tmp_path / "folder"))
+    assert [p.name for p in (tmp_path / "folder").iterdir()] == ["in.csv"]
+
+
+def test_download_replaces_only_with_force(csv: Path) -> None:
+    key = ok("upload", "in.csv", str(csv))["key"]
+    Path("in.csv").write_text("mine")
+    refused = call("download", key)
+    assert (refused.exit_code, Path("in.csv").read_text()) == (1, "mine")
+    assert refused.stderr == "invalid_file: 'in.csv' exists; give another --output, or --force\n"
+    ok("download", key, "--force")
+    assert Path("in.csv").read_bytes() == csv.read_bytes()
+
+
+def test_download_to_where_nothing_can_be_written(csv: Path) -> None:
+    key = ok("upload", "in.csv", str(csv))["key"]
+    refused = call("download", key, "--output", "missing/in.csv")
+    assert refused.exit_code == 1
+    assert refused.stderr == "invalid_file: 'missing/in.csv' cannot be written: No such file or directory\n"
+
+
+def test_list_is_filtered_and_paged(csv: Path) -> None:
+    keys = {ok("upload", f"{n}.csv", str(csv))["key"] for n in range(3)}
+    first = ok("list", "local", "--limit", "2")
+    rest = ok("list", "local", "--after", first[-1]["key"])
+    assert {i["key"] for i in [*first, *rest]} == keys
+    assert ok("list", "local", "--thread", "t1") == []
+
+
+def test_a_link_leads_to_the_service(csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = ok("upload", "in.csv", str(csv))["key"]
+    found = ok("url", key)
+    assert found["url"].startswith("http://127.0.0.1:8000/files/link/")
+    assert found["seconds"] == 600
+    monkeypatch.setenv("WAYSTATION_FILE_STORAGE__LINK_BASE_URL", "https://w.example")
+    shown = call("url", key, "--seconds", "60").stdout
+    assert shown.startswith("https://w.example/files/link/")
+
+
+async def test_the_service_accepts_a_link_made_on_the_command_line(csv: Path) -> None:
+    # The runner starts an event loop of its own, so this goes through a process.
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = [sys.executable, "-m", "nodes.file_storage.cli"]
+    up = subprocess.run(
+        [*run, "upload", "in.csv", str(csv), "--json"], env=environ, check=True, capture_output=True
+    )
+    key = json.loads(up.stdout)["key"]
+    link = (
+        subprocess.run([*run, "url", key], env=environ, check=True, capture_output=True)
+        .stdout.decode()
+        .strip()
+    )
+    container = open_module(MODULE)
+    files = await container.get(FileManager)
+    info = await files.resolve_link(link.rsplit("/", 1)[1])
+    assert (info.key, info.name, info.owner) == (key, "in.csv", "local")
+    assert await files.info(Principal("local"), key) == info
+    await container.close()
+
+
+@pytest.mark.parametrize("command", ["download", "delete", "url"])
+def test_an_unknown_key_is_one_line_on_stderr(command: str) -> None:
+    result = call(command, "f_unknown")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "file_not_found: no file 'f_unknown'\n"
+
+
+def test_a_source_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    result = call("upload", "a.txt", "none.txt")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "invalid_file: 'none.txt' cannot be read: No such file or directory\n",
+    )
+    assert "Is a directory" in call("upload", "a.txt", str(tmp_path)).stderr
+
+
+def test_a_file_over_the_limit_is_refused(csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAYSTATION_FILE_STORAGE__MAX_BYTES", "4")
+    result = call("upload", "in.csv", str(csv))
+    assert result.exit_code == 1
+    assert result.stderr.startswith("file_too_large: 'in.csv' is larger than 4 bytes")
+
+
+def test_wrong_settings_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAYSTATION_FILE_STORAGE__BACKEND", "ftp")
+    result = call("stats")
+    assert result.exit_code == 1
+    assert "WAYSTATION_FILE_STORAGE__BACKEND" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_wrong_usage_is_2() -> None:
+    assert call("download").exit_code == 2
+    assert call("list", "ada", "--limit", "0").exit_code == 2

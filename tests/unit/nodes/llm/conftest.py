@@ -1,0 +1,73 @@
+"""A scripted server for the whole package, emptied before each test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from nodes.llm import Catalogue, LLMCaller, Model
+from nodes.llm.provider import connect
+from nodes.llm.retry import Backoff
+from nodes.llm.settings import LLMSettings, ModelEntry
+from tests.kit.model_server import ModelServer
+
+
+@pytest.fixture(scope="package")
+def running_server() -> Iterator[ModelServer]:
+    with ModelServer() as server:
+        yield server
+
+
+@pytest.fixture
+def server(running_server: ModelServer) -> ModelServer:
+    running_server.reset()
+    return running_server
+
+
+def entry(url: str, **values: Any) -> ModelEntry:
+    """An entry of models.yaml for a scripted server."""
+    given = {"model_name": "scripted-1", "model_url": url, "api_key": SecretStr("sk-secret"), **values}
+    return ModelEntry.model_validate(given)
+
+
+def model(url: str, name: str = "main", **values: Any) -> Model:
+    found = entry(url, **values)
+    return Model(name, found, "", True, found.groups)
+
+
+class Naps:
+    """Waits that are only written down."""
+
+    def __init__(self) -> None:
+        self.taken: list[float] = []
+
+    async def __call__(self, seconds: float) -> None:
+        self.taken.append(seconds)
+
+
+@pytest.fixture
+def naps() -> Naps:
+    return Naps()
+
+
+MakeCaller = Callable[..., LLMCaller]
+
+
+@pytest.fixture
+async def make_caller(naps: Naps) -> AsyncIterator[MakeCaller]:
+    """Makes callers over the given models, and closes them."""
+    async with AsyncExitStack() as stack:
+
+        def make(*models: Model, **options: Any) -> LLMCaller:
+            catalogue = Catalogue({m.name: m for m in models})
+            caller = LLMCaller(
+                catalogue, lambda m: connect(m, LLMSettings()), backoff=Backoff(sleep=naps), **options
+            )
+            stack.push_async_callback(caller.aclose)
+            return caller
+
+        yield make

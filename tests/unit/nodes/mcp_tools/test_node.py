@@ -1,0 +1,162 @@
+"""The step `execute_tools` in a small real graph: events, approvals, messages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from langchain_core.messages import AnyMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import END, START, StateGraph, add_messages
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Command, Send
+from typing_extensions import TypedDict
+
+from core.context import RunContext
+from nodes.mcp_tools.approval import read_answer
+from nodes.mcp_tools.executor import ToolExecutor
+from nodes.mcp_tools.fake import FakeLinks
+from nodes.mcp_tools.node import ExecuteTools
+from tests.kit.mcp_servers import managed, peer
+
+Graph = CompiledStateGraph[Any, RunContext, Any, Any]
+THREAD: RunnableConfig = {"configurable": {"thread_id": "t1"}}
+
+
+def _add(left: list[dict[str, Any]], right: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [*left, *right]
+
+
+class State(TypedDict):
+    messages: Annotated[list[AnyMessage], add_messages]
+    artifacts: Annotated[list[dict[str, Any]], _add]
+    calls: list[dict[str, Any]]
+    config: dict[str, Any]
+    files: list[dict[str, Any]]
+
+
+def _spread(state: State) -> list[Send]:
+    shared = {"config": state["config"], "files": state["files"]}
+    return [Send("execute_tools", {"call": call, **shared}) for call in state["calls"]]
+
+
+@pytest.fixture
+async def graph(tmp_path: Path) -> AsyncIterator[Graph]:
+    servers = {"peer": peer(), "careful": peer(require_approval=["*"])}
+    async with managed(servers, tmp_path) as manager:
+        builder = StateGraph(State, context_schema=RunContext)
+        builder.add_node("execute_tools", ExecuteTools(ToolExecutor(manager, FakeLinks())))
+        builder.add_conditional_edges(START, _spread, ["execute_tools"])
+        builder.add_edge("execute_tools", END)
+        yield builder.compile(checkpointer=InMemorySaver())
+
+
+def turn(*calls: tuple[str, dict[str, Any]], approval: str = "ask") -> dict[str, Any]:
+    return {
+        "messages": [],
+        "artifacts": [],
+        "calls": [{"id": f"c{n}", "name": name, "args": args} for n, (name, args) in enumerate(calls)],
+        "config": {"servers": ["peer", "careful"], "tools": None, "approval": approval},
+        "files": [],
+    }
+
+
+async def events_of(graph: Graph, given: Any) -> list[dict[str, Any]]:
+    return [event async for event in graph.astream(given, THREAD, stream_mode="custom", context=RunContext())]
+
+
+async def messages_of(graph: Graph) -> list[ToolMessage]:
+    found: list[ToolMessage] = (await graph.aget_state(THREAD)).values["messages"]
+    return found
+
+
+async def test_a_call_tells_its_start_its_progress_and_its_result(graph: Graph) -> None:
+    events = await events_of(graph, turn(("peer_progress", {"steps": 2})))
+    assert [event["type"] for event in events] == [
+        "tool_call",
+        "tool_progress",
+        "tool_progress",
+        "tool_result",
+    ]
+    assert events[0] == {
+        "type": "tool_call",
+        "id": "c0",
+        "server": "peer",
+        "tool": "progress",
+        "arguments": {"steps": 2},
+    }
+    assert events[1]["message"] == "step 1"
+    assert {key: events[3][key] for key in ("id", "status", "text", "files")} == {
+        "id": "c0",
+        "status": "ok",
+        "text": "finished",
+        "files": [],
+    }
+
+
+async def test_a_message_answers_the_call_and_carries_the_record(graph: Graph) -> None:
+    await events_of(graph, turn(("peer_v2", {})))
+    (message,) = await messages_of(graph)
+    assert (message.tool_call_id, message.name, message.id) == ("c0", "peer_v2", "tool-c0")
+    assert message.status == "success"
+    record = message.additional_kwargs["waystation"]
+    assert (record["server"], record["tool"], record["status"]) == ("peer", "v2", "ok")
+    assert (record["files"], record["arguments"]) == (["total.csv"], {})
+    (artifact,) = (await graph.aget_state(THREAD)).values["artifacts"]
+    assert artifact == {"id": "c0-1", "name": "total.csv", "media_type": "text/csv", "b64": "dG90YWwKNDIK"}
+
+
+async def test_several_calls_run_each_with_its_own_outcome(graph: Graph) -> None:
+    await events_of(graph, turn(("peer_echo", {"text": "a"}), ("peer_fail", {}), ("nope", {})))
+    found = {message.tool_call_id: message for message in await messages_of(graph)}
+    assert [found[f"c{n}"].status for n in range(3)] == ["success", "error", "error"]
+
+
+async def test_a_display_travels_with_the_result(graph: Graph) -> None:
+    events = await events_of(graph, turn(("peer_v2", {})))
+    assert events[-1]["display"] == {"open_canvas": True, "primary_file": "total.csv"}
+
+
+async def test_a_tool_that_needs_a_word_pauses_before_it_tells_anything(graph: Graph) -> None:
+    assert await events_of(graph, turn(("careful_echo", {"text": "x"}))) == []
+    (pause,) = (await graph.aget_state(THREAD)).interrupts
+    assert pause.value["kind"] == "approval"
+    assert pause.value["call"] == {
+        "id": "c0",
+        "server": "careful",
+        "tool": "echo",
+        "arguments": {"text": "x"},
+    }
+
+
+@pytest.mark.parametrize("answer", [True, {"approve": True}])
+async def test_an_approved_call_runs_once(graph: Graph, answer: Any) -> None:
+    await events_of(graph, turn(("careful_echo", {"text": "x"})))
+    events = await events_of(graph, Command(resume=answer))
+    assert [event["type"] for event in events] == ["tool_call", "tool_result"]
+    (message,) = await messages_of(graph)
+    assert (message.content, message.status) == ("x", "success")
+
+
+async def test_a_refused_call_does_not_run_and_says_why(graph: Graph) -> None:
+    await events_of(graph, turn(("careful_echo", {"text": "x"})))
+    events = await events_of(graph, Command(resume={"approve": False, "reason": "too risky"}))
+    assert events[-1]["status"] == "denied"
+    (message,) = await messages_of(graph)
+    assert (message.content, message.status) == ("denied: too risky", "error")
+    assert message.additional_kwargs["waystation"]["status"] == "denied"
+
+
+@pytest.mark.parametrize(("mode", "status"), [("auto", "ok"), ("deny", "denied")])
+async def test_a_run_may_answer_for_the_person(graph: Graph, mode: str, status: str) -> None:
+    events = await events_of(graph, turn(("careful_echo", {"text": "x"}), approval=mode))
+    assert events[-1]["status"] == status
+
+
+def test_an_answer_that_is_not_understood_refuses() -> None:
+    assert not read_answer("yes").approved
+    assert not read_answer({"approve": "yes"}).approved
+    assert read_answer(False).reason == ""

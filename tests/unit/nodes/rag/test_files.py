@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nodes.rag.files import NotText, list_files, read_text
+from tests.unit.nodes.rag.corpus import HANDBOOK, write
+
+
+def test_a_folder_gives_its_text_files_by_relative_name(tmp_path: Path) -> None:
+    root = write(tmp_path / "handbook")
+    (root / "logo.png").write_bytes(b"\x89PNG")
+    (root / ".git").mkdir()
+    (root / ".git" / "secret.md").write_text("no")
+    listing = list_files([str(root)])
+    assert set(listing.files) == set(HANDBOOK)
+    assert listing.ignored == 1
+
+
+def test_a_glob_and_a_single_file_take_any_text(tmp_path: Path) -> None:
+    root = write(tmp_path / "handbook")
+    (root / "README").write_text("Read me first.")
+    listing = list_files([str(root / "**" / "*.md"), str(root / "README")])
+    assert set(listing.files) == {"index.md", "limits.md", "guides/tools.md", "README"}
+
+
+def test_files_of_one_name_from_two_roots_stay_apart(tmp_path: Path) -> None:
+    roots = [write(tmp_path / name, {"a.md": name}) for name in ("one", "two")]
+    roots.append(write(tmp_path / "more" / "two", {"a.md": "three"}))
+    assert list(list_files(map(str, roots)).files) == ["a.md", "two/a.md", "two-2/a.md"]
+
+
+def test_a_file_under_two_roots_counts_once(tmp_path: Path) -> None:
+    root = write(tmp_path / "handbook")
+    assert len(list_files([str(root), str(root / "index.md")]).files) == len(HANDBOOK)
+
+
+def test_a_root_that_is_not_there_is_told_apart_from_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    gone, lost = str(tmp_path / "gone"), str(tmp_path / "gone" / "*.md")
+    assert list_files([str(tmp_path / "empty"), gone, lost]).missing == (gone, lost)
+
+
+def test_a_link_out_of_the_source_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "secret.md").write_text("secret")
+    root = write(tmp_path / "handbook", {"a.md": "open"})
+    (root / "b.md").symlink_to(tmp_path / "secret.md")
+    (root / "c.md").symlink_to(root / "a.md")
+    assert set(list_files([str(root)]).files) == {"a.md"}
+    assert set(list_files([str(root / "*.md")]).files) == {"a.md"}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"a\0b", "binary"), (b"\xff\xfe\xfa", "UTF-8"), (b"x" * 1001, "larger than 1000")],
+)
+def test_what_is_no_text_says_why(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "x.txt"
+    path.write_bytes(content)
+    with pytest.raises(NotText, match=reason):
+        read_text(path, max_bytes=1000)
+
+
+def test_a_file_that_went_away_says_why(tmp_path: Path) -> None:
+    with pytest.raises(NotText, match="cannot be read"):
+        read_text(tmp_path / "gone.txt", max_bytes=1000)
+
+
+def test_line_ends_and_byte_order_marks_are_evened_out(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    path.write_bytes(b"\xef\xbb\xbfone\r\ntwo\rthree")
+    assert read_text(path, max_bytes=1000) == "one\ntwo\nthree"
