@@ -8,17 +8,20 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
 
 import orjson
+import structlog
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from core.errors import WaystationError
+from core.observability import configure_logging
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,13 +48,27 @@ def command(run: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
     @wraps(run)
     def outer(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            return asyncio.run(run(*args, **kwargs))
+            with _logs_apart():
+                return asyncio.run(run(*args, **kwargs))
         except WaystationError as error:
             fail(error)
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
 
     return outer
+
+
+@contextmanager
+def _logs_apart() -> Iterator[None]:
+    """Where nobody configured logging, structlog prints to stdout, into the middle of `--json`."""
+    if structlog.is_configured():
+        yield
+        return
+    configure_logging(level="error", as_json=False)
+    try:
+        yield
+    finally:
+        structlog.reset_defaults()
 
 
 def fail(error: WaystationError) -> NoReturn:

@@ -1,7 +1,7 @@
 """Write `docs/reference` from the code, or check that it is up to date.
 
-    python -m docs.generate            writes the pages that changed
-    python -m docs.generate --check    exit 1 names the pages that are out of date
+python -m docs.generate            writes the pages that changed
+python -m docs.generate --check    exit 1 names the pages that are out of date
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
 }
 
 
-def stale(folder: Path = REFERENCE) -> dict[str, str]:
+def stale(folder: Path) -> dict[str, str]:
     """The pages whose file in `folder` is not what the code says now, with the text they should have.
 
     A file that no writer stands behind has the text "".
@@ -33,11 +33,13 @@ def stale(folder: Path = REFERENCE) -> dict[str, str]:
     wanted = {name: page() for name, page in PAGES.items()}
     there = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*") if path.is_file()}
     return {
-        name: wanted.get(name, "") for name in sorted({*wanted, *there}) if wanted.get(name) != there.get(name)
+        name: wanted.get(name, "")
+        for name in sorted({*wanted, *there})
+        if wanted.get(name) != there.get(name)
     }
 
 
-def write(folder: Path = REFERENCE) -> list[str]:
+def write(folder: Path) -> list[str]:
     """Bring the pages up to date; gives the names of those that changed."""
     folder.mkdir(exist_ok=True)
     changed = stale(folder)
@@ -49,16 +51,20 @@ def write(folder: Path = REFERENCE) -> list[str]:
     return list(changed)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, folder: Path = REFERENCE) -> int:
     """The command; gives its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m docs.generate", description="Write docs/reference from the code.")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a page is out of date")
+    parser = argparse.ArgumentParser(
+        prog="python -m docs.generate", description="Write docs/reference from the code."
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 when a page is out of date"
+    )
     if parser.parse_args(arguments).check:
-        old = list(stale())
+        old = list(stale(folder))
         for name in old:
             print(f"out of date: docs/reference/{name}; run `make docs`", file=sys.stderr)
         return 1 if old else 0
-    for name in write():
+    for name in write(folder):
         print(f"wrote docs/reference/{name}")
     return 0
 

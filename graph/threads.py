@@ -109,7 +109,9 @@ class Threads:
         return await self.get(principal, thread_id)
 
     async def delete(self, principal: Principal, thread_id: str) -> None:
-        """Remove the thread with its checkpoints, its transcript and its files.
+        """Remove the thread with its checkpoints, its transcript and the files that tools made in it.
+
+        What the person uploaded stays theirs: it may go with other threads.
 
         Raises:
             ThreadBusy: A run is going on it.
@@ -124,7 +126,7 @@ class Threads:
         await self._transcript.delete(thread_id)
         if self._graph.checkpointer and not isinstance(self._graph.checkpointer, bool):
             await self._graph.checkpointer.adelete_thread(thread_id)
-        while found := await self._files.list(principal, thread=thread_id, limit=100):
+        while found := await self._files.list(principal, origin="tool", thread=thread_id):
             for file in found:
                 await self._files.delete(principal, file.key)
 

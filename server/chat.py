@@ -8,7 +8,6 @@ edited, or that nobody remembers any more, begins a new thread.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
@@ -17,18 +16,18 @@ from typing import Any, Literal, cast
 import orjson
 from fastapi import APIRouter, Depends, Request
 from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
-from langchain_core.runnables.utils import ConfigurableFieldSpec
-from langserve import APIHandler
+from langserve import APIHandler, CustomUserType
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, RootModel, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from core.access import Principal
 from graph.runs import Run
-from server.langserve import CONFIG_SPECS, GetAgent, add_langserve, with_principal
+from server.langserve import add_langserve, with_principal
 from server.requests import PRINCIPAL, check_body, turn_request
+from server.served import GetAgent, Served, once
 from server.waiting import add_waiting_routes
 
 REMEMBERED = 1000
@@ -43,7 +42,7 @@ class ChatMessage(BaseModel):
     content: str = ""
 
 
-class ChatInput(BaseModel):
+class ChatInput(CustomUserType):
     """The conversation so far; the last message is the question."""
 
     model_config = ConfigDict(extra="forbid")
@@ -92,13 +91,13 @@ def _key(who: Principal, messages: list[tuple[str, str]]) -> bytes:
     return hashlib.sha256(orjson.dumps([who.id, messages])).digest()
 
 
-class ChatRunnable(Runnable[dict[str, Any], AIMessage]):
+class ChatRunnable(Served[ChatInput, AIMessage]):
     """The agent as a chat model: the text of a turn, as it comes."""
 
     name = "chat"
 
     def __init__(self, agent: GetAgent) -> None:
-        self._agent = agent
+        super().__init__(agent)
         self._known = Conversations()
 
     @property
@@ -109,21 +108,9 @@ class ChatRunnable(Runnable[dict[str, Any], AIMessage]):
     def OutputType(self) -> Any:  # noqa: N802 - LangChain's name
         return ChatOutput
 
-    @property
-    def config_specs(self) -> list[ConfigurableFieldSpec]:
-        return CONFIG_SPECS
-
-    def invoke(
-        self,
-        input: dict[str, Any],  # noqa: A002 - LangChain's name
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
-    ) -> AIMessage:
-        return asyncio.run(self.ainvoke(input, config, **kwargs))
-
     async def ainvoke(
         self,
-        input: dict[str, Any],  # noqa: A002 - LangChain's name
+        input: ChatInput,  # noqa: A002 - LangChain's name
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> AIMessage:
@@ -137,13 +124,13 @@ class ChatRunnable(Runnable[dict[str, Any], AIMessage]):
 
     async def astream(
         self,
-        input: dict[str, Any],  # noqa: A002 - LangChain's name
+        input: ChatInput,  # noqa: A002 - LangChain's name
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[AIMessage]:
         run, said = await self._begin(input, config)
 
-        async def texts(_: AsyncIterator[dict[str, Any]]) -> AsyncIterator[AIMessage]:
+        async def texts(_: AsyncIterator[ChatInput]) -> AsyncIterator[AIMessage]:
             shown = ""
             async for event in run.events():
                 text = spoken(event, shown)
@@ -153,17 +140,17 @@ class ChatRunnable(Runnable[dict[str, Any], AIMessage]):
             self._known.keep(run.request.principal, [*said, ("ai", shown)], run.thread_id)
 
         try:
-            async for message in self._atransform_stream_with_config(_once(input), texts, config):
+            async for message in self._atransform_stream_with_config(once(input), texts, config):
                 yield message
         finally:
             run.leave()
 
     async def _begin(
-        self, given: Mapping[str, Any], config: RunnableConfig | None
+        self, given: ChatInput, config: RunnableConfig | None
     ) -> tuple[Run, list[tuple[str, str]]]:
         wishes = dict(ensure_config(config).get("configurable", {}))
         who = cast(Principal, wishes[PRINCIPAL])
-        said = [(message["type"], message["content"]) for message in map(_plain, given["messages"])]
+        said: list[tuple[str, str]] = [(message.type, message.content) for message in given.messages]
         thread = wishes.get("thread_id") or self._known.take(who, said[:-1])
         # Nobody can be asked on this page, so what needs a person's word is refused.
         approval = wishes.get("approval") or "deny"
@@ -171,14 +158,6 @@ class ChatRunnable(Runnable[dict[str, Any], AIMessage]):
             who, {"message": said[-1][1]}, {**wishes, "thread_id": thread, "approval": approval}
         )
         return await self._agent().begin(request), said
-
-
-def _plain(message: Any) -> dict[str, str]:
-    return message if isinstance(message, dict) else {"type": message.type, "content": message.content}
-
-
-async def _once(value: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
-    yield value
 
 
 def spoken(event: Mapping[str, Any], shown: str) -> str:

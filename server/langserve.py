@@ -7,19 +7,16 @@ problem+json; later ones are a typed `error` event, the last data of the stream.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config
-from langchain_core.runnables.utils import ConfigurableFieldSpec
 from langserve import APIHandler, add_routes
 from langserve.server import EndpointName
 from pydantic import BaseModel, Field
 
-from graph.agent import Agent
 from graph.runs import Run
 from server.auth import Caller, principal
 from server.requests import (
@@ -31,10 +28,9 @@ from server.requests import (
     turn_request,
     validated,
 )
+from server.served import GetAgent, Served, once
 from server.sse import RunResponse
 from server.waiting import add_waiting_routes
-
-GetAgent = Callable[[], Agent]
 
 ENDPOINTS: tuple[EndpointName, ...] = (
     "invoke",
@@ -63,40 +59,10 @@ class AgentOutput(BaseModel):
     usage: dict[str, Any] = {}
 
 
-def _spec(name: str, annotation: Any, description: str) -> ConfigurableFieldSpec:
-    return ConfigurableFieldSpec(
-        id=name,
-        annotation=annotation,
-        name=name.replace("_", " ").capitalize(),
-        description=description,
-        default=None,
-    )
-
-
-# Plain types with a null default: LangServe's playground goes blank on unions.
-CONFIG_SPECS = [
-    _spec("thread_id", str, "Conversation to continue; none starts a new one."),
-    _spec("model", str, "Name of a model (GET /models)."),
-    _spec("sources", list[str], "Sources to search (GET /sources); none given: all that you may use."),
-    _spec("tools", list[str], "Servers or tools (GET /servers, /tools); none given: all that you may use."),
-    _spec("temperature", float, "0 to 2."),
-    _spec("max_steps", int, "Model calls in this turn."),
-    _spec("approval", str, "For tools that need a person's word: ask, auto or deny."),
-    _spec("on_disconnect", str, "What a dropped connection does to the turn: cancel or continue."),
-]
-
-
-class AgentRunnable(Runnable[dict[str, Any], dict[str, Any]]):
-    """The agent as LangServe wants it: input in, reply out, events as a stream.
-
-    Args:
-        agent: Gives the open agent; called once per turn.
-    """
+class AgentRunnable(Served[AgentInput, dict[str, Any]]):
+    """The agent as LangServe wants it: input in, reply out, events as a stream."""
 
     name = "agent"
-
-    def __init__(self, agent: GetAgent) -> None:
-        self._agent = agent
 
     @property
     def InputType(self) -> Any:  # noqa: N802 - LangChain's name
@@ -106,21 +72,9 @@ class AgentRunnable(Runnable[dict[str, Any], dict[str, Any]]):
     def OutputType(self) -> Any:  # noqa: N802 - LangChain's name
         return AgentOutput
 
-    @property
-    def config_specs(self) -> list[ConfigurableFieldSpec]:
-        return CONFIG_SPECS
-
-    def invoke(
-        self,
-        input: dict[str, Any],  # noqa: A002 - LangChain's name
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
-    ) -> dict[str, Any]:
-        return asyncio.run(self.ainvoke(input, config, **kwargs))
-
     async def ainvoke(
         self,
-        input: dict[str, Any],  # noqa: A002 - LangChain's name
+        input: AgentInput,  # noqa: A002 - LangChain's name
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
@@ -132,30 +86,26 @@ class AgentRunnable(Runnable[dict[str, Any], dict[str, Any]]):
 
     async def astream(
         self,
-        input: dict[str, Any],  # noqa: A002 - LangChain's name
+        input: AgentInput,  # noqa: A002 - LangChain's name
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[dict[str, Any]]:
         run = await self._begin(input, config)
 
-        async def events(_: AsyncIterator[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+        async def events(_: AsyncIterator[AgentInput]) -> AsyncIterator[dict[str, Any]]:
             async for event in run.events():
                 yield event
 
         try:
             # Through LangChain's helper, so that stream_log and stream_events see the run.
-            async for event in self._atransform_stream_with_config(_once(input), events, config):
+            async for event in self._atransform_stream_with_config(once(input), events, config):
                 yield event
         finally:
             run.leave()
 
-    async def _begin(self, given: dict[str, Any], config: RunnableConfig | None) -> Run:
+    async def _begin(self, given: AgentInput, config: RunnableConfig | None) -> Run:
         wishes = ensure_config(config).get("configurable", {})
-        return await self._agent().begin(turn_request(wishes[PRINCIPAL], given, wishes))
-
-
-async def _once(value: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
-    yield value
+        return await self._agent().begin(turn_request(wishes[PRINCIPAL], given.model_dump(), wishes))
 
 
 async def with_principal(config: dict[str, Any], request: Request) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
+from langserve import CustomUserType
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from core.access import Principal
@@ -44,7 +45,7 @@ _CLIENT_KEYS = frozenset(
 )
 
 
-class AgentInput(BaseModel):
+class AgentInput(CustomUserType):
     """A turn: exactly one of `message` and `resume`."""
 
     model_config = ConfigDict(extra="forbid")

@@ -127,7 +127,7 @@ def uvicorn_config(app: FastAPI | str, *, workers: int = 1) -> uvicorn.Config:
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """uvloop's loop where it is installed."""
-    return uvicorn.Config("", loop="auto").get_loop_factory()
+    return uvicorn.Config("", loop="auto", log_config=None).get_loop_factory()
 
 
 async def serve(context: Context, *, progress: Progress | None = None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.settings.problems import ConfigErrors, ConfigProblem
+from core.settings.problems import ConfigErrors, ConfigProblem, printable
 
 CONFIG_VARIABLE = "WAYSTATION_CONFIG_DIR"
 HOME_VARIABLE = "WAYSTATION_HOME"
@@ -25,18 +25,19 @@ class Places:
         """`WAYSTATION_CONFIG_DIR` (default `./config`) and `WAYSTATION_HOME` (default `./.waystation`).
 
         Raises:
-            ConfigErrors: The configuration folder was named and does not exist.
+            ConfigErrors: The configuration folder was named and does not exist, or home is no folder.
         """
         named = environ.get(CONFIG_VARIABLE)
-        config_dir = Path(named or "config").absolute()
-        if named and not config_dir.is_dir():
-            raise ConfigErrors(
-                [
-                    ConfigProblem(
-                        file=f"environment variable {CONFIG_VARIABLE}",
-                        message=f"there is no folder '{named}'",
-                        remedy="create it, or unset the variable to read ./config",
-                    )
-                ]
+        home = environ.get(HOME_VARIABLE) or ".waystation"
+        if named and not os.path.isdir(named):
+            remedy = "create it, or unset the variable to read ./config"
+            raise _wrong(CONFIG_VARIABLE, f"there is no folder '{printable(named)}'", remedy)
+        if os.path.lexists(home) and not os.path.isdir(home):
+            raise _wrong(
+                HOME_VARIABLE, f"'{printable(home)}' is not a folder", "move it, or set the variable"
             )
-        return cls(config_dir, Path(environ.get(HOME_VARIABLE) or ".waystation").absolute())
+        return cls(Path(named or "config").absolute(), Path(home).absolute())
+
+
+def _wrong(variable: str, message: str, remedy: str) -> ConfigErrors:
+    return ConfigErrors([ConfigProblem(f"environment variable {variable}", message, remedy=remedy)])

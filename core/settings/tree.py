@@ -14,7 +14,7 @@ import yaml
 from core.settings.problems import KeyPath, printable
 
 MAX_DEPTH = 64
-MAX_VALUES = 100_000
+MAX_VALUES = 50_000
 
 _TAG = "tag:yaml.org,2002:"
 _SCALARS = frozenset(_TAG + name for name in ("null", "bool", "int", "float", "str"))
@@ -31,7 +31,22 @@ class Fault(Exception):
 
 
 class Loader(yaml.SafeLoader):
-    """Plain YAML: a date stays text, and `=` is nothing special."""
+    """Plain YAML: a date stays text, and `=` is nothing special.
+
+    Depth is checked while scanning: the scanner's time grows with its square.
+    """
+
+    def fetch_flow_collection_start(self, TokenClass: Any) -> None:  # noqa: N803 - the name of the scanner
+        self._not_too_deep(self.flow_level)
+        super().fetch_flow_collection_start(TokenClass)
+
+    def add_indent(self, column: int) -> bool:
+        self._not_too_deep(len(self.indents))
+        return bool(super().add_indent(column))
+
+    def _not_too_deep(self, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise Fault(f"is nested deeper than {MAX_DEPTH} levels", int(self.line) + 1)
 
 
 Loader.yaml_implicit_resolvers = {

@@ -45,7 +45,9 @@ def _below(group: Any, context: typer.Context) -> Iterator[typer.Context]:
 def _section(context: typer.Context) -> str:
     command: Any = context.command
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
-    return "\n\n".join([f"## {context.command_path}", command.help or "", f"```sh\n{usage}\n```", _parameters(context)])
+    return "\n\n".join(
+        [f"## {context.command_path}", command.help or "", f"```sh\n{usage}\n```", _parameters(context)]
+    )
 
 
 def _parameters(context: typer.Context) -> str:

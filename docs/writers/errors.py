@@ -16,7 +16,13 @@ PACKAGES = ("core", "graph", "nodes", "server")
 def page() -> str:
     """Codes in alphabetical order."""
     rows = [
-        (code(name), cls.title, str(status_of(cls)), "yes" if cls.retryable else "no", first_line(cls.__doc__))
+        (
+            code(name),
+            cls.title,
+            str(status_of(cls)),
+            "yes" if cls.retryable else "no",
+            first_line(cls.__doc__),
+        )
         for name, cls in ours().items()
     ]
     return document(

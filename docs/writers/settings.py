@@ -15,10 +15,18 @@ from pydantic.fields import FieldInfo
 from core.registry import discover, files_of, sections_of
 from core.settings import ConfigFile, Section
 from docs.writers.markdown import code, document, first_line, table
+from docs.writers.meanings import meaning_of
 from nodes.mcp_tools.plugins import PluginManifest
 
 COLUMNS = ("key", "type", "default", "meaning")
-PLAIN = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path", Any: "anything"}
+PLAIN = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    Path: "path",
+    Any: "anything",
+}
 LIMITS = {Ge: ("ge", "at least"), Gt: ("gt", "more than"), Le: ("le", "at most"), Lt: ("lt", "less than")}
 
 
@@ -81,7 +89,8 @@ def _rows(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str, 
         if inner and not isinstance(field.annotation, types.GenericAlias):
             yield from _rows(inner[0], f"{key}.")
         else:
-            yield code(key), spelled(field.annotation, field.metadata), _default(field), field.description or ""
+            meaning = field.description or meaning_of(key)
+            yield code(key), spelled(field.annotation, field.metadata), _default(field), meaning
 
 
 def spelled(annotation: Any, limits: list[Any] | tuple[Any, ...] = ()) -> str:

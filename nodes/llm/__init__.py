@@ -1,4 +1,4 @@
-"""Calls language models: one kept client per model, streamed, with retries, fallbacks and an offline model."""
+"""Calls language models: streamed, with retries, fallbacks, and a model that works offline."""
 
 from nodes.llm.caller import LLMCaller
 from nodes.llm.catalogue import Catalogue

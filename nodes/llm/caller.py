@@ -91,7 +91,7 @@ class LLMCaller:
     async def check(self) -> Health:
         """Whether the endpoints answer, asked without spending a token."""
         answers = await self.ping()
-        models = {name: "ok" if not reason else reason for name, reason in answers.items()}
+        models = {name: reason or "ok" for name, reason in answers.items()}
         bad = sorted(name for name, reason in answers.items() if reason)
         if not bad:
             return healthy(default=self.default(), models=models)

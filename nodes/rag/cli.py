@@ -11,6 +11,7 @@ from rich.progress import Progress as Bar
 
 from core.access import Principal
 from core.cli import JsonFlag, command, make_app, print_json, print_table
+from core.observability import configure_logging
 from nodes.rag.client import RAGClient
 from nodes.rag.errors import SourceUnavailable
 from nodes.rag.models import IngestReport, Progress
@@ -121,7 +122,8 @@ async def _client() -> AsyncIterator[RAGClient]:
 def _progress_bar() -> Iterator[Progress]:
     """A bar on stderr that appears with the first file and leaves with the last."""
     columns = (TextColumn("indexing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None, visible=False)
 
         def show(done: int, total: int, name: str) -> None:
@@ -148,4 +150,6 @@ def _principal(user: str, groups: list[str] | None) -> Principal:
 
 
 if __name__ == "__main__":
+    # Warnings about a source are part of the output already; logs would mix with it.
+    configure_logging(level="error", as_json=False)
     app()

@@ -22,7 +22,7 @@ from nodes.rag.ports import ChunkStore, Retriever
 from nodes.rag.settings import RagSettings
 from nodes.rag.sources import HttpSource, SourceEntry
 
-_CHECK_SECONDS = 3.5
+CHECK_SECONDS = 3.5
 _log = structlog.get_logger(__name__)
 
 
@@ -37,11 +37,22 @@ class Source:
 
 
 class RAGClient:
-    """Searches the sources that a user may use, and keeps the local ones indexed."""
+    """Searches the sources that a user may use, and keeps the local ones indexed.
 
-    def __init__(self, sources: Mapping[str, Source], settings: RagSettings) -> None:
+    Args:
+        check_seconds: How long a health check waits for one source.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, Source],
+        settings: RagSettings,
+        *,
+        check_seconds: float = CHECK_SECONDS,
+    ) -> None:
         self._sources = dict(sources)
         self._settings = settings
+        self._check_seconds = check_seconds
 
     def entries(self) -> Mapping[str, SourceEntry]:
         """Every configured source, whoever may use it."""
@@ -185,13 +196,13 @@ class RAGClient:
     async def _check(self, name: str) -> Health:
         source = self._sources[name]
         try:
-            async with asyncio.timeout(_CHECK_SECONDS):
+            async with asyncio.timeout(self._check_seconds):
                 if source.store and source.indexer:
                     stats = await asyncio.to_thread(source.indexer.stats)
                     return await source.store.check(expected=stats.chunks)
                 return await source.retriever.check()
         except TimeoutError:
-            return degraded(f"no answer within {_CHECK_SECONDS:g} s")
+            return degraded(f"no answer within {self._check_seconds:g} s")
 
     def _patience(self, name: str) -> float:
         """Seconds to wait for a source: what its entry says, or the setting."""

@@ -11,6 +11,7 @@ from nodes.rag.ports import ChunkStore, Embedder
 from nodes.rag.terms import query_terms
 
 CANDIDATES = 50
+ENOUGH_WEIGHT = 1.6
 # The constant of reciprocal rank fusion (Cormack, Clarke, Büttcher 2009).
 _RRF = 60
 
@@ -65,9 +66,11 @@ class LocalRetriever:
 
 
 def rank(found: Sequence[Found], wanted: Sequence[str], *, min_score: float) -> list[Found]:
-    """Those that hold at least `min_score` of the weight of `wanted`, best first.
+    """Those that hold at least `min_score` of the weight of `wanted`, or two of its rare terms, best first.
 
-    The score is that share, 0 to 1, three quarters; BM25 relative to the best gives the rest.
+    A long message speaks of much that no single passage holds, hence the
+    second way in. The score is the share, 0 to 1, by three quarters; BM25
+    relative to the best gives the rest.
     """
     if not found:
         return []
@@ -76,8 +79,9 @@ def rank(found: Sequence[Found], wanted: Sequence[str], *, min_score: float) -> 
     total, top = sum(weights.values()), max(f.score for f in found) or 1.0
     scored = []
     for item, words in zip(found, held, strict=True):
-        share = sum(weight for term, weight in weights.items() if term in words) / total
-        if share >= min_score:
+        weight = sum(weight for term, weight in weights.items() if term in words)
+        share = weight / total
+        if share >= min_score or weight >= ENOUGH_WEIGHT:
             scored.append(Found(item.chunk, share * (0.75 + 0.25 * item.score / top)))
     return sorted(scored, key=lambda f: -f.score)
 

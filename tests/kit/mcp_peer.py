@@ -11,6 +11,7 @@ import base64
 import contextlib
 import json
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -78,7 +79,9 @@ def version_2(_: Arguments, _token: Any) -> dict[str, Any]:
     answer = {
         "results": {"total": 42},
         "meta_data": {"took_ms": 3},
-        "artifacts": [{"name": "total.csv", "b64": base64.b64encode(b"total\n42\n").decode(), "mime": "text/csv"}],
+        "artifacts": [
+            {"name": "total.csv", "b64": base64.b64encode(b"total\n42\n").decode(), "mime": "text/csv"}
+        ],
         "display": {"open_canvas": True, "primary_file": "total.csv"},
     }
     return text(json.dumps(answer))
@@ -109,8 +112,7 @@ def add_tool(arguments: Arguments, _token: Any) -> dict[str, Any]:
 def leave_child(_: Arguments, _token: Any) -> dict[str, Any]:
     """A grandchild in the server's process group, which ignores SIGTERM."""
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
-    child = os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, "-c", code])
-    return text(str(child))
+    return text(str(subprocess.Popen([sys.executable, "-c", code]).pid))
 
 
 TOOLS: dict[str, tuple[Tool, dict[str, str]]] = {

@@ -19,13 +19,14 @@ from nodes.mcp_tools.models import CallResult
 from nodes.mcp_tools.plugins import Inventory
 from nodes.mcp_tools.settings import McpSettings, ServerEntry
 
+# -P: the folder of the scripts is no place to import from.
 PEER = Path(__file__).with_name("mcp_peer.py")
 HTTP_PEER = Path(__file__).with_name("mcp_http_peer.py")
 
 
 def peer(mode: str = "normal", **fields: Any) -> ServerEntry:
     """An entry for the test server over stdio (modes: normal, exit, mute, paged)."""
-    return ServerEntry.model_validate({"command": [sys.executable, str(PEER), mode], **fields})
+    return ServerEntry.model_validate({"command": [sys.executable, "-P", str(PEER), mode], **fields})
 
 
 @asynccontextmanager
@@ -73,7 +74,7 @@ def kill(pid: int) -> None:
 def http_peer(transport: str = "streamable-http", port: int = 0) -> Iterator[tuple[str, int]]:
     """The SDK's server over HTTP in a process of its own; gives its address and port."""
     port = port or free_port()
-    process = subprocess.Popen([sys.executable, str(HTTP_PEER), str(port), transport])
+    process = subprocess.Popen([sys.executable, "-P", str(HTTP_PEER), str(port), transport])
     try:
         _wait_for_port(process, port)
         yield f"http://127.0.0.1:{port}/{'mcp' if transport == 'streamable-http' else 'sse'}", port

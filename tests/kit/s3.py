@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from pydantic import SecretStr
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.test import Client
 
 from nodes.file_storage.settings import S3Settings
 
@@ -33,11 +34,15 @@ class _Quiet(WSGIRequestHandler):
         """No access log in the tests' output."""
 
 
-class _OneAtATime:
-    """Answers requests one after the other.
+REPLACED = b"<Error><Code>PreconditionFailed</Code><Message>It was replaced.</Message></Error>"
 
-    Two uploads to one key at once make moto close the first one's content while
-    it is still being hashed, and answer 500. S3 itself takes both.
+
+class _LikeS3:
+    """Where moto differs from S3, as S3 documents it.
+
+    Requests are answered one after the other: two uploads to one key at once
+    make moto close the first one's content while it is still being hashed, and
+    answer 500. And `x-amz-copy-source-if-match` is obeyed, which moto ignores.
     """
 
     def __init__(self, app: WSGIApplication) -> None:
@@ -49,14 +54,26 @@ class _OneAtATime:
         if self.hook is not None:
             self.hook(environ)
         with self._lock:
+            if self._was_replaced(environ):
+                start("412 Precondition Failed", [("content-type", "application/xml")])
+                return [REPLACED]
             return list(self._app(environ, start))
+
+    def _was_replaced(self, environ: WSGIEnvironment) -> bool:
+        wanted = environ.get("HTTP_X_AMZ_COPY_SOURCE_IF_MATCH")
+        if wanted is None:
+            return False
+        source = "/" + environ["HTTP_X_AMZ_COPY_SOURCE"].lstrip("/")
+        signed = {"Authorization": environ["HTTP_AUTHORIZATION"]}
+        answer = Client(self._app).head(source, base_url=f"http://{environ['HTTP_HOST']}", headers=signed)
+        return bool(answer.headers.get("ETag") != wanted)
 
 
 class S3Server:
     """Listens on a free port of 127.0.0.1 between `__enter__` and `__exit__`."""
 
     def __init__(self) -> None:
-        self._app = _OneAtATime(DomainDispatcherApplication(create_backend_app))
+        self._app = _LikeS3(DomainDispatcherApplication(create_backend_app))
         self._server: BaseWSGIServer = make_server(
             "127.0.0.1", 0, self._app, threaded=True, request_handler=_Quiet
         )

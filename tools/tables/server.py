@@ -57,7 +57,7 @@ def fetch(address: str) -> bytes:
     Raises:
         ToolError: It is not an address, does not answer, or is too large.
     """
-    if urlsplit(address).scheme not in ("http", "https", "data"):
+    if not address.lower().startswith(("http://", "https://", "data:")):
         raise ToolError(f"'{address[:80]}' is not a file of this conversation; attach it first")
     try:
         request = urllib.request.Request(address)  # noqa: S310  # the scheme was checked

@@ -52,7 +52,7 @@ class OfflineChatModel(BaseChatModel):
         tool_choice: str | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Offer tools; `tool_choice` "none" offers nothing, anything else leaves the choice to the request."""
+        """Offer tools; `tool_choice` "none" offers nothing, all else leaves the choice to the request."""
         offered = [] if tool_choice == "none" else [convert_to_openai_tool(tool) for tool in tools]
         return cast("Runnable[LanguageModelInput, AIMessage]", self.bind(tools=offered, **kwargs))
 

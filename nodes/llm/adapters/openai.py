@@ -193,7 +193,8 @@ class OpenAIModel:
             )
         if status == 404:
             return ModelRefused(
-                f"the endpoint of the model '{name}' knows no model '{self._entry.model_name}' or no such address (404)"
+                f"the endpoint of the model '{name}' knows no model '{self._entry.model_name}', "
+                "or its address is wrong (404)"
             )
         if _FULL.search(f"{error.code} {error}"):
             return ModelContextFull(f"the conversation is longer than the model '{name}' accepts ({status})")

@@ -9,11 +9,15 @@ from typing import Any
 
 from nodes.llm.offline.arithmetic import NUMBER, read_sum
 from nodes.llm.offline.times import Found, clocks_in, dates_in, zones_in
-from nodes.llm.offline.words import STOP, meaning, name_parts, words
+from nodes.llm.offline.vocabulary import STOP
+from nodes.llm.offline.words import meaning, name_parts, words
 
 _QUOTED = re.compile(r"\"([^\"\n]+)\"|“([^”\n]+)”|(?<!\w)'([^'\n]+)'(?!\w)|`([^`\n]+)`")
 _FILE = re.compile(r"(?<![\w/])[\w-][\w .-]*?\.[A-Za-z]{2,5}(?!\w)")
 _NUMBERS = re.compile(rf"(?<![\w.])-?(?:{NUMBER})(?![\w]|\.\d)")
+_STATISTICS = (
+    "total|sum|average|mean|median|maximum|minimum|max|min|highest|lowest|largest|smallest|count|number"
+)
 _OPERATORS = {
     ">=": r"at least|>=|≥|no less than|not less than|or more",
     "<=": r"at most|<=|≤|no more than|not more than|or less",
@@ -238,7 +242,9 @@ def _number(
 
 
 def _numbers_in(text: str) -> list[Found]:
-    taken = _moments_in(text)
+    # A day that does not exist is no date, and no three numbers either.
+    days = [Found("", m.start(), m.end()) for m in re.finditer(r"\b\d{4}-\d{1,2}-\d{1,2}\b", text)]
+    taken = [*_moments_in(text), *days]
     found = [Found(m.group(), m.start(), m.end()) for m in _NUMBERS.finditer(text)]
     return [f for f in found if all(f.end <= t.start or f.start >= t.end for t in taken)]
 
@@ -278,7 +284,7 @@ def _column(
     name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading
 ) -> tuple[Any, Found] | None:
     lead = r"\b(?:column|field)"
-    lead_of = r"\b(?:total|sum|average|mean|median|maximum|minimum|max|min|highest|lowest|largest|smallest|count|number)(?: up)?(?: of)?(?: all)?(?: the)?"
+    lead_of = rf"\b(?:{_STATISTICS})(?: up)?(?: of)?(?: all)?(?: the)?"
     where = r"\b(?:where|with|whose|have|has|having)(?: the| an?)?"
     for pattern in (lead, lead_of, where):
         found = _after(pattern, sentence, reading)

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from functools import partial
 
+from nodes.llm.offline.vocabulary import NUMBERS, SMALL_TALK
+
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][+-]?\d+)?|\.\d+"
 _DATE = re.compile(
     r"\b\d{4}-\d{1,2}-\d{1,2}\b|\b\d{1,2}:\d{2}\b|\b\d+(?:\.\d+){2,}\b|\b\d{1,2}/\d{1,2}/\d{2,4}\b"
@@ -14,29 +16,6 @@ _N = rf"(\((?:-(?:{NUMBER}))\)|-?(?:{NUMBER}))"
 _LIST = rf"({_N}(?:\s*(?:,|and|with|to|,\s*and)\s*-?(?:{NUMBER}))+)"
 
 _LONGEST = 2000
-
-# "7" in words, where a sum may hold it.
-_SMALL = dict(
-    zip(
-        [
-            "zero",
-            "one",
-            "two",
-            "three",
-            "four",
-            "five",
-            "six",
-            "seven",
-            "eight",
-            "nine",
-            "ten",
-            "eleven",
-            "twelve",
-        ],
-        map(str, range(13)),
-        strict=True,
-    )
-)
 _OPERATORS = [
     (r"\bto the power of\b|\braised to(?: the)?\b|\*\*|\^", "**"),
     (r"\bmultiplied by\b|\btimes\b|[×·]|(?<=\d)\s*x\s*(?=\d)", "*"),
@@ -81,76 +60,9 @@ _BINARY = re.compile(rf"^\(?\s*{_N}\s*(\*\*|[-+*/%])\s*{_N}\s*\)?$")
 _LEADING = re.compile(
     r"^\W*(?:and |now |then |what about |what is |what's |so |ok |okay |please )*", re.IGNORECASE
 )
-_STARTS = r"(?:doubled|double|twice|tripled|triple|halved|half|squared|cubed|plus|minus|times|divided by|multiplied by|to the power of|[-+*/^×÷])"
-_SPEECH = frozenset(
-    [
-        "what",
-        "is",
-        "the",
-        "of",
-        "and",
-        "s",
-        "how",
-        "much",
-        "are",
-        "does",
-        "do",
-        "equal",
-        "equals",
-        "make",
-        "makes",
-        "result",
-        "answer",
-        "to",
-        "me",
-        "tell",
-        "give",
-        "please",
-        "calculate",
-        "compute",
-        "evaluate",
-        "work",
-        "out",
-        "by",
-        "a",
-        "an",
-        "in",
-        "now",
-        "then",
-        "so",
-        "about",
-        "for",
-        "value",
-        "solve",
-        "can",
-        "you",
-        "could",
-        "i",
-        "would",
-        "like",
-        "know",
-        "want",
-        "sum",
-        "total",
-        "calculator",
-        "using",
-        "use",
-        "with",
-        "it",
-        "that",
-        "this",
-        "math",
-        "if",
-        "get",
-        "gives",
-        "come",
-        "will",
-        "be",
-        "let",
-        "ok",
-        "okay",
-        "many",
-    ]
+_STARTS = (
+    r"(?:doubled|double|twice|tripled|triple|halved|half|squared|cubed|plus|minus|times|divided by"
+    r"|multiplied by|to the power of|[-+*/^×÷])"
 )
 
 
@@ -196,7 +108,7 @@ def _only_sum(line: str) -> Arithmetic | None:
         if expression is None:
             continue
         rest = re.findall(r"[^\W_]+", f"{line[: match.start()]} {line[match.end() :]}".lower())
-        return Arithmetic(expression) if _SPEECH.issuperset(rest) else None
+        return Arithmetic(expression) if SMALL_TALK.issuperset(rest) else None
     return None
 
 
@@ -214,8 +126,8 @@ def _with_previous(line: str, previous: str) -> str:
 
 
 def _numbers(line: str) -> str:
-    for word, digits in _SMALL.items():
-        line = re.sub(rf"\b{word}\b", digits, line, flags=re.IGNORECASE)
+    for value, word in enumerate(NUMBERS):
+        line = re.sub(rf"\b{word}\b", str(value), line, flags=re.IGNORECASE)
     line = re.sub(rf"[$€£]\s*(?={NUMBER})", "", line)
     return re.sub(r"(?<=\d),(?=\d{3}\b)", "", line)
 
@@ -223,9 +135,7 @@ def _numbers(line: str) -> str:
 def _phrases(line: str) -> str:
     line = " ".join(line.split())
     for pattern, joined, after in _LISTS:
-        line = re.sub(
-            pattern, lambda m, j=joined, a=after: _joined(m.group(1), j, a), line, flags=re.IGNORECASE
-        )
+        line = re.sub(pattern, partial(_joined, sign=joined, after=after), line, flags=re.IGNORECASE)
     for pattern, written in _PHRASES:
         line = re.sub(pattern, partial(_filled, written=written), line, flags=re.IGNORECASE)
     for pattern, sign in _OPERATORS:
@@ -249,34 +159,52 @@ def _joined(match: re.Match[str], *, sign: str, after: str) -> str:
     return f"({whole}{after.format(count=len(numbers))})" if after else whole
 
 
+class _Writer:
+    """Writes tokens as an expression and notices where they are none."""
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+        self.depth = 0
+        self.operations = 0
+        self.wants_number = True
+        self.wrong = False
+
+    def take(self, piece: str) -> None:
+        if piece in _SIGNS:
+            self._sign(piece)
+        elif piece == ")":
+            self.depth -= 1
+            self._operand(piece, fits=not self.wants_number and self.depth >= 0)
+        else:
+            self._operand(piece, fits=self.wants_number)
+
+    def _sign(self, piece: str) -> None:
+        if not self.wants_number:
+            self.operations += 1
+            self.parts.append(f" {piece} ")
+            self.wants_number = True
+        else:  # a sign of the number; one is enough
+            self.wrong = self.wrong or piece != "-" or self.parts[-1:] == ["-"]
+            self.parts.append("-")
+
+    def _operand(self, piece: str, *, fits: bool) -> None:
+        self.wrong = self.wrong or not fits
+        self.parts.append(piece)
+        self.wants_number = piece == "("
+        self.depth += piece == "("
+
+
 def _written(text: str) -> str | None:
     """The text as a well-formed expression with at least one operation, or None."""
-    tokens = _TOKEN.findall(text)
-    while tokens and tokens[-1] in _SIGNS:
-        tokens.pop()
-    written: list[str] = []
-    depth, operand, operations = 0, True, 0
-    for token in tokens:
-        if token in _SIGNS and operand:
-            if token != "-" or (written and written[-1] == "-u"):
-                return None
-            written.append("-u")  # a sign of the number, not an operation
-        elif token in _SIGNS:
-            written.append(f" {token} ")
-            operand, operations = True, operations + 1
-        elif token == ")":
-            depth -= 1
-            written.append(token)
-        else:
-            written.append(token)
-            depth += token == "("
-        wrong = depth < 0 or (token not in _SIGNS and (token == ")") is operand)
-        if wrong:
-            return None
-        operand = token in _SIGNS or token == "("
-    if operand or depth or not operations:
+    pieces = _TOKEN.findall(text)
+    while pieces and pieces[-1] in _SIGNS:
+        pieces.pop()
+    writer = _Writer()
+    for piece in pieces:
+        writer.take(piece)
+    if writer.wrong or writer.wants_number or writer.depth or not writer.operations:
         return None
-    return _bare("".join(written).replace("-u", "-"))
+    return _bare("".join(writer.parts))
 
 
 def _bare(text: str) -> str:

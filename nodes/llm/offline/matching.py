@@ -18,7 +18,8 @@ STRENGTH = 4.0
 
 # Questions about how something works belong to the handbook, unless all arguments are there.
 _ABOUT = re.compile(
-    r"^\W*(?:how (?:do|does|can|could|should|to|is|are)|why|explain|what (?:does|is an?|are)|where|which|who|when (?:do|does|is))\b",
+    r"^\W*(?:how (?:do|does|can|could|should|to|is|are)|why|explain|what (?:does|is an?|are)"
+    r"|where|which|who|when (?:do|does|is))\b",
     re.IGNORECASE,
 )
 _OPERATION_NAMES = {
@@ -118,7 +119,7 @@ def _scored(tool: Tool, sentence: Sentence) -> Match | None:
         return None
     weights = [_weight(word, tool, reading) for word in content]
     coverage = sum(weight > 0 for weight in weights) / len(content)
-    named = sum(weight for weight in weights if weight < _SPAN) + 0.0
+    named = sum(weight for weight in weights if weight < _SPAN)
     strength = named + 2.0 * len(reading.values)
     match = Match(tool, reading.values, tuple(reading.missing), coverage, strength)
     return match if _asked_for(match, named, sentence) else None
@@ -158,7 +159,12 @@ def _asked_for(match: Match, named: float, sentence: Sentence) -> bool:
         return bool(match.arguments) and not about and enough
     if match.arguments:
         return match.strength >= STRENGTH - 1 or match.coverage == 1.0
-    return not about and match.coverage >= COVERED_WITHOUT_ARGUMENTS and named >= 3.0
+    return not about and _plainly_named(match.coverage, named)
+
+
+def _plainly_named(coverage: float, named: float) -> bool:
+    """For a call without arguments: the sentence speaks of little else than the tool."""
+    return (coverage >= COVERED_WITHOUT_ARGUMENTS and named >= 3.0) or (coverage == 1.0 and named >= 2.0)
 
 
 def _is_search(tool: Tool, reading: Reading) -> bool:

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nodes.llm.offline.words import STOP, meaning, stem, words
+from nodes.llm.offline.vocabulary import FILLERS, STOP
+from nodes.llm.offline.words import meaning, stem, words
 from nodes.llm.prompt import Passage
 
 COVERED = 0.51
@@ -16,8 +17,8 @@ COVERED = 0.51
 CLOSE = 0.72
 """A further sentence is quoted when it scores at least this part of the best."""
 MOST = 3
-DEFINES = 1.25
-"""A sentence that begins with what "what is …" asks for is the better answer."""
+FITS = 1.25
+"""Better answers: to "what is …" a sentence that begins with it, to "how many …" one with a number."""
 
 _FENCE = re.compile(r"^\s*(?:```|~~~)")
 _HEADING = re.compile(r"^\s{0,3}#{1,6}\s+(.*?)\s*#*\s*$")
@@ -28,31 +29,13 @@ _SKIPPED = re.compile(r"^\s*(?:<[^>]*>|\[!|---+|===+|!\[)")
 _END = re.compile(r"(?<=[.!?])[\"”')\]]*\s+(?=[\"“'(\[`*_]*[A-Z0-9À-Þ`])|(?<=[。！？])")
 _SOFT_END = re.compile(r"(?<=[.;!?])\s+")
 _WHAT_IS = re.compile(r"^\W*(?:what(?:'s| is| are)|define|who is)\b", re.IGNORECASE)
-# Words of a question that say nothing of what it is about.
-_FILLERS = frozenset(
-    map(
-        stem,
-        [
-            "good",
-            "mean",
-            "meaning",
-            "explain",
-            "describe",
-            "happen",
-            "work",
-            "need",
-            "know",
-            "way",
-            "best",
-            "take",
-            "go",
-            "thing",
-            "called",
-            "define",
-            "see",
-        ],
-    )
+_HOW_MUCH = re.compile(
+    r"\bhow (?:large|big|long|many|much|often|far|fast|high|old|soon|late)\b", re.IGNORECASE
 )
+_QUANTITY = re.compile(
+    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|once|twice|none|no)\b", re.IGNORECASE
+)
+_FILLERS = frozenset(map(stem, FILLERS))
 _ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|cf|vs|Mr|Mrs|Dr|No|Fig|approx|St)\.|\b[A-Z]\.)$")
 
 
@@ -76,13 +59,13 @@ class _Candidate:
 
 def best_quotes(question: str, passages: Sequence[Passage], *, longest: int = 400) -> list[Quote]:
     """One to three sentences that answer the question, best first; none when the overlap is weak."""
-    asked = _bag(question) - _FILLERS or _bag(question)
-    defining = bool(_WHAT_IS.match(question))
+    told = _bag(_HOW_MUCH.sub(" ", question)) or _bag(question)
+    asked = told - _FILLERS or told
     candidates = [c for passage in passages for c in _candidates(passage, longest)]
     if not asked or not candidates:
         return []
     weights = _weights(asked, candidates)
-    scored = [(_score(c, asked, weights, defining=defining), c) for c in candidates]
+    scored = [(_score(c, asked, weights, question), c) for c in candidates]
     scored.sort(key=lambda pair: (-pair[0][0], pair[1].order))
     (top, share), _ = scored[0]
     if share < COVERED:
@@ -96,9 +79,8 @@ def sentences(text: str, *, longest: int = 400) -> list[tuple[str, str]]:
     heading = ""
     for block_heading, block in _blocks(text):
         heading = block_heading
-        for sentence in _split(block, longest):
-            if len(sentence.split()) >= 2 and len(sentence) <= longest:
-                found.append((heading, sentence))
+        said = _split(block, longest)
+        found += [(heading, one) for one in said if len(one.split()) >= 2 and len(one) <= longest]
     return found
 
 
@@ -175,7 +157,7 @@ def _weights(asked: set[str], candidates: Sequence[_Candidate]) -> dict[str, flo
 
 
 def _score(
-    candidate: _Candidate, asked: set[str], weights: dict[str, float], *, defining: bool
+    candidate: _Candidate, asked: set[str], weights: dict[str, float], question: str
 ) -> tuple[float, float]:
     """(score, share of the question's weight). A word of the heading counts for half."""
     whole = sum(weights[word] for word in sorted(asked))
@@ -184,7 +166,10 @@ def _score(
     share = (said + above / 2) / whole if said else 0.0
     # Between equals: the shorter sentence says it more directly, and the search ranked the passages.
     score = share * (1 - min(len(candidate.text), 400) / 4000) * (1 - min(candidate.n, 10) / 200)
-    return score * (DEFINES if defining and _begins_with(candidate.text, asked) else 1.0), share
+    fits = (_WHAT_IS.match(question) and _begins_with(candidate.text, asked)) or (
+        _HOW_MUCH.search(question) and _QUANTITY.search(candidate.text)
+    )
+    return score * (FITS if fits else 1.0), share
 
 
 def _begins_with(text: str, asked: set[str]) -> bool:

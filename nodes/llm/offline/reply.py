@@ -96,7 +96,8 @@ def _wanting(match: Match, sentence: Sentence) -> str:
     files = f"\nFiles of this thread: {', '.join(sentence.files) or 'none'}." if _needs_file(match) else ""
     read = f" I read {json.dumps(match.arguments, ensure_ascii=False)}." if match.arguments else ""
     listed = "\n".join(wants)
-    return f"The tool {match.tool.name} may fit, but your message does not tell:\n{listed}{files}\n{read.strip()}".strip()
+    lead = f"The tool {match.tool.name} may fit, but your message does not tell:"
+    return f"{lead}\n{listed}{files}\n{read.strip()}".strip()
 
 
 def _described(tool: Tool, name: str) -> str:

@@ -8,45 +8,11 @@ from datetime import date
 from functools import cache
 from zoneinfo import available_timezones
 
+from nodes.llm.offline.vocabulary import MONTHS, PLACES
+
 _ZONE_WORD = re.compile(r"[^\W\d_]+(?:[/_' +-][^\W\d_]+)*", re.UNICODE)
 
-# Cities and countries that have no zone of their own name.
-_ALIASES = {
-    "San Francisco": "America/Los_Angeles", "Seattle": "America/Los_Angeles", "California": "America/Los_Angeles",
-    "Silicon Valley": "America/Los_Angeles", "LA": "America/Los_Angeles", "Las Vegas": "America/Los_Angeles",
-    "Boston": "America/New_York", "Washington": "America/New_York", "Miami": "America/New_York",
-    "Atlanta": "America/New_York", "NYC": "America/New_York", "Philadelphia": "America/New_York",
-    "Austin": "America/Chicago", "Dallas": "America/Chicago", "Houston": "America/Chicago", "Texas": "America/Chicago",
-    "Montreal": "America/Toronto", "Ottawa": "America/Toronto", "Rio de Janeiro": "America/Sao_Paulo",
-    "Beijing": "Asia/Shanghai", "China": "Asia/Shanghai", "Shenzhen": "Asia/Shanghai",
-    "India": "Asia/Kolkata", "Mumbai": "Asia/Kolkata", "Delhi": "Asia/Kolkata", "New Delhi": "Asia/Kolkata",
-    "Bangalore": "Asia/Kolkata", "Bengaluru": "Asia/Kolkata", "Chennai": "Asia/Kolkata",
-    "Osaka": "Asia/Tokyo", "Kyoto": "Asia/Tokyo", "Japan": "Asia/Tokyo", "Korea": "Asia/Seoul",
-    "South Korea": "Asia/Seoul", "Abu Dhabi": "Asia/Dubai", "Tel Aviv": "Asia/Jerusalem", "Hanoi": "Asia/Bangkok",
-    "Germany": "Europe/Berlin", "Munich": "Europe/Berlin", "Hamburg": "Europe/Berlin", "Frankfurt": "Europe/Berlin",
-    "Cologne": "Europe/Berlin", "France": "Europe/Paris", "Lyon": "Europe/Paris", "Italy": "Europe/Rome",
-    "Milan": "Europe/Rome", "Barcelona": "Europe/Madrid", "Spain": "Europe/Madrid", "Geneva": "Europe/Zurich",
-    "Basel": "Europe/Zurich", "Bern": "Europe/Zurich", "Switzerland": "Europe/Zurich", "Austria": "Europe/Vienna",
-    "England": "Europe/London", "UK": "Europe/London", "Manchester": "Europe/London", "Scotland": "Europe/London",
-    "Edinburgh": "Europe/London", "Netherlands": "Europe/Amsterdam", "Rotterdam": "Europe/Amsterdam",
-    "Sweden": "Europe/Stockholm", "Norway": "Europe/Oslo", "Denmark": "Europe/Copenhagen",
-    "Finland": "Europe/Helsinki", "Greece": "Europe/Athens", "Kyiv": "Europe/Kyiv", "Canberra": "Australia/Sydney",
-}  # fmt: skip
-_MONTHS = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-]
-_MONTH = "(" + "|".join(f"{m[:3]}(?:{m[3:]})?" if len(m) > 3 else m for m in _MONTHS) + r")\.?"
+_MONTH = "(" + "|".join(f"{m[:3]}(?:{m[3:]})?" if len(m) > 3 else m for m in MONTHS) + r")\.?"
 _ISO = r"(\d{4})-(\d{1,2})-(\d{1,2})(T\d{2}:\d{2}(?::\d{2})?(?:Z|[+-]\d{2}:?\d{2})?| \d{2}:\d{2}(?::\d{2})?)?"
 _DAY_FIRST = rf"(\d{{1,2}})(?:st|nd|rd|th)?\.? (?:of )?{_MONTH},? (\d{{4}})"
 _MONTH_FIRST = rf"{_MONTH} (\d{{1,2}})(?:st|nd|rd|th)?,? (\d{{4}})"
@@ -73,7 +39,12 @@ def _zones() -> dict[str, str]:
         area, _, city = zone.rpartition("/")
         if area and not area.startswith(("Etc", "US", "Brazil", "Canada", "Chile", "Mexico")):
             found.setdefault(city.replace("_", " ").lower(), zone)
-    return found | {name.lower(): zone for name, zone in _ALIASES.items()}
+    return found | {name.lower(): zone for name, zone in _places()}
+
+
+def _places() -> list[tuple[str, str]]:
+    lines = [line.split(": ") for line in PLACES.strip().splitlines()]
+    return [(name, zone) for zone, names in lines for name in names.split(", ")]
 
 
 def zones_in(text: str) -> list[Found]:
@@ -124,7 +95,7 @@ def _iso(match: re.Match[str]) -> Found | None:
 
 
 def _named(match: re.Match[str], month_at: int) -> Found | None:
-    month = next(i for i, m in enumerate(_MONTHS, 1) if m.startswith(match.group(month_at).lower()[:3]))
+    month = next(i for i, m in enumerate(MONTHS, 1) if m.startswith(match.group(month_at).lower()[:3]))
     day = _day(int(match.group(3)), month, int(match.group(3 - month_at)))
     return Found(day, match.start(), match.end()) if day else None
 

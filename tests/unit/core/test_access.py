@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from langgraph.runtime import Runtime
+
 from core.access import Principal, may_use, owns, usable
-from core.context import RunContext
+from core.context import RunContext, context_of
 
 
 @dataclass(frozen=True)
@@ -41,3 +43,9 @@ def test_an_object_belongs_to_its_owner_alone() -> None:
 
 def test_a_run_context_knows_its_principal() -> None:
     assert RunContext(user="ada", groups=["staff", "research"]).principal == ADA
+
+
+def test_a_runtime_without_a_context_has_the_defaults() -> None:
+    assert context_of(Runtime()) == RunContext()
+    ada = RunContext(user="ada")
+    assert context_of(Runtime(context=ada)) is ada

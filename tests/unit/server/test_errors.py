@@ -77,7 +77,10 @@ def test_an_internal_error_asks_nobody_to_wait() -> None:
 @pytest.mark.parametrize(
     ("raw", "detail"),
     [
-        ([{"loc": ("body", "input", "message"), "msg": "too long", "input": "secret"}], "input.message: too long"),
+        (
+            [{"loc": ("body", "input", "message"), "msg": "too long", "input": "secret"}],
+            "input.message: too long",
+        ),
         (["Invalid JSON body"], "Invalid JSON body"),
         ([], "the request is not valid"),
         ([{"loc": ("a",), "msg": "x"}, {"loc": ("b",), "msg": "y"}], "a: x (and 1 more)"),
@@ -91,5 +94,3 @@ def test_findings_say_where_and_what_and_never_the_value(raw: list[object], deta
 
 def test_at_most_twenty_findings_are_told() -> None:
     assert len(findings(["x"] * 50)) == 20
-
-

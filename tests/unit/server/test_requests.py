@@ -21,7 +21,13 @@ ADA = Principal("ada")
         {},
         {"configurable": None},
         {"configurable": {"thread_id": "", "model": ""}},
-        {"tags": [], "metadata": {"thread_id": "x"}, "recursion_limit": 25, "callbacks": None, "configurable": {}},
+        {
+            "tags": [],
+            "metadata": {"thread_id": "x"},
+            "recursion_limit": 25,
+            "callbacks": None,
+            "configurable": {},
+        },
         {"runName": "x", "configurable": {"temperature": 1, "tools": []}},
     ],
 )
@@ -98,7 +104,13 @@ def test_an_input_that_is_no_turn_is_refused(value: Any) -> None:
 
 
 def test_a_turn_takes_what_was_wished_and_the_caller_that_was_authenticated() -> None:
-    wishes = {"thread_id": "t1", "sources": [], "tools": ["calculator"], "temperature": 0.0, "principal": "eve"}
+    wishes = {
+        "thread_id": "t1",
+        "sources": [],
+        "tools": ["calculator"],
+        "temperature": 0.0,
+        "principal": "eve",
+    }
     request = turn_request(ADA, {"message": "hi", "files": ["f1"]}, wishes)
     assert request.principal == ADA
     assert (request.thread_id, request.sources, request.tools) == ("t1", (), ("calculator",))

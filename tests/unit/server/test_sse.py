@@ -69,7 +69,9 @@ async def test_a_reader_may_begin_behind_what_it_has(run: Run) -> None:
 
 async def test_a_silent_run_is_kept_open_with_comments(run: Run) -> None:
     wire = Wire()
-    serving = asyncio.ensure_future(RunResponse(run, heartbeat=0.01)({"type": "http"}, wire.receive, wire.send))
+    serving = asyncio.ensure_future(
+        RunResponse(run, heartbeat=0.01)({"type": "http"}, wire.receive, wire.send)
+    )
     await wire.until(b": still here")
     run.log.add({"type": "done"})
     await asyncio.wait_for(serving, 5)

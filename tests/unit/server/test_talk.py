@@ -20,7 +20,9 @@ def shown(*events: dict[str, Any]) -> tuple[str, str]:
 
 
 def test_tokens_go_to_stdout_and_the_line_is_closed() -> None:
-    out, aside = shown({"type": "token", "text": "5 + 3"}, {"type": "token", "text": " = 8"}, {"type": "done"})
+    out, aside = shown(
+        {"type": "token", "text": "5 + 3"}, {"type": "token", "text": " = 8"}, {"type": "done"}
+    )
     assert out == "5 + 3 = 8\n"
     assert not aside
 
@@ -69,6 +71,8 @@ def test_the_flags_become_the_approval_mode(approve: bool | None, word: str) -> 
 
 
 def test_a_resume_carries_no_message_and_no_files() -> None:
-    request = Question("", thread="t", sources=["s"], tools=[]).request(Principal("a"), ("f",), {"approve": True})
+    request = Question("", thread="t", sources=["s"], tools=[]).request(
+        Principal("a"), ("f",), {"approve": True}
+    )
     assert (request.message, request.files, request.resume) == ("", (), {"approve": True})
     assert (request.sources, request.tools) == (("s",), ())

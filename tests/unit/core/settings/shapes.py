@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, RootModel, SecretStr, model_validator
+from pydantic import Field, RootModel, SecretStr, StrictFloat, model_validator
 
 from core.settings import ConfigFile, Section, Strict
 
@@ -51,6 +51,7 @@ class SourcesFile(RootModel[dict[str, Annotated[LocalSource | HttpSource, Field(
 class ServerEntry(Strict):
     command: str | list[str] | None = None
     timeout_s: float = 30
+    wait_s: StrictFloat | float | bool = False
     env: dict[str, str] = Field(default_factory=dict)
     enabled: bool = True
 

@@ -67,7 +67,7 @@ def test_any_text_that_looks_like_yaml(text: str) -> None:
     read({"waystation.yaml": text.encode(), "sources.yaml": text.encode(), "mcp.json": text.encode()})
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.dictionaries(KEYS, TREES, max_size=4))
 def test_any_tree(tree: dict[str, Any]) -> None:
     as_json = json.dumps(tree).encode()

@@ -96,6 +96,11 @@ def test_the_member_of_a_union_that_was_meant_is_told(folder: ConfigFolder) -> N
     assert folder.problems() == ["mcp.json:3: web.command.1: must be text (got 5)"]
 
 
+def test_members_of_a_union_that_say_the_same_say_it_once(folder: ConfigFolder) -> None:
+    folder.write("mcp.json", '{"web": {"command": "x",\n"wait_s": []}}')
+    assert folder.problems() == ["mcp.json:2: web.wait_s: must be a number or true or false (got a list)"]
+
+
 def test_a_rule_over_several_keys_stands_at_their_entry(folder: ConfigFolder) -> None:
     folder.write("mcp.json", '{\n"web": {"timeout_s": 5}}')
     assert folder.problems() == ["mcp.json:2: web: needs a command"]

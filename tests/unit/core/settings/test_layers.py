@@ -164,6 +164,11 @@ def test_the_folders_come_from_the_environment(tmp_path: Path, monkeypatch: pyte
         ConfigErrors, match="environment variable WAYSTATION_CONFIG_DIR: there is no folder 'gone'"
     ):
         Places.from_environ({"WAYSTATION_CONFIG_DIR": "gone"})
+    with pytest.raises(ConfigErrors, match="there is no folder 'xxx"):
+        Places.from_environ({"WAYSTATION_CONFIG_DIR": "x" * 5000})
+    (tmp_path / "note").touch()
+    with pytest.raises(ConfigErrors, match="environment variable WAYSTATION_HOME: 'note' is not a folder"):
+        Places.from_environ({"WAYSTATION_HOME": "note"})
 
 
 def test_the_current_context_reads_this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -198,25 +198,25 @@ async def test_after_all_retries_the_error_is_said(
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "kind", "says"),
+    ("refusal", "kind", "says"),
     [
-        (400, "bad_thing", ModelRefused, "bad_thing"),
-        (400, "context_length_exceeded", ModelContextFull, "longer"),
-        (401, "x", ModelRefused, "api_key"),
-        (403, "x", ModelRefused, "api_key"),
-        (404, "x", ModelRefused, "knows no model 'scripted-1'"),
-        (422, "Says SECRET things", ModelRefused, "422"),
+        (refuse(400, code="bad_thing"), ModelRefused, "bad_thing"),
+        (refuse(400, code="context_length_exceeded"), ModelContextFull, "longer"),
+        (refuse(401, code="x"), ModelRefused, "api_key"),
+        (refuse(403, code="x"), ModelRefused, "api_key"),
+        (refuse(404, code="x"), ModelRefused, "knows no model 'scripted-1'"),
+        (refuse(422, code="Says SECRET things"), ModelRefused, "422"),
     ],
 )
-async def test_a_refusal_is_not_tried_again_and_leaks_nothing(  # noqa: PLR0917 - parametrised
+async def test_a_refusal_is_not_tried_again_and_leaks_nothing(
     server: ModelServer,
     make_caller: MakeCaller,
-    status: int,
-    code: str,
+    *,
+    refusal: dict[str, Any],
     kind: type[WaystationError],
     says: str,
 ) -> None:
-    server.script(refuse(status, code=code))
+    server.script(refusal)
     with pytest.raises(kind, match=says) as raised:
         await make_caller(model(server.url)).call(ask())
     assert "sk-live" not in raised.value.detail
@@ -231,10 +231,14 @@ async def test_a_stream_that_breaks_says_so_and_keeps_its_text(
 ) -> None:
     server.script(say("one two ", **script))
     got: list[str] = []
-    with pytest.raises(ModelStreamCut) as raised:
+
+    async def read() -> None:
         async for item in make_caller(model(server.url)).stream(ask()):
             assert isinstance(item, LLMChunk)
             got.append(item.text)
+
+    with pytest.raises(ModelStreamCut) as raised:
+        await read()
     assert "".join(got) == raised.value.text == "one two "
     assert len(server.requests()) == 1
 
@@ -366,7 +370,7 @@ async def test_an_endpoint_without_a_list_of_models_counts_as_up(
     assert (await make_caller(model(server.url)).check()).state == "failed"
 
 
-async def test_the_server_refuses_unanswered_tool_calls_like_openai(server: ModelServer) -> None:
+def test_the_server_refuses_unanswered_tool_calls_like_openai(server: ModelServer) -> None:
     import httpx
 
     body = {

@@ -69,7 +69,9 @@ async def test_a_tool_outside_of_the_turns_choice_does_not_exist(executor: ToolE
     only = replace(CONTEXT, servers=("peer",), tools=("peer_pid",))
     assert (await run(executor, "peer_pid", only)).status == "ok"
     assert "tools: peer_pid" in (await run(executor, "peer_echo", only, text="x")).text
-    assert (await run(executor, "staff_echo", replace(CONTEXT, servers=("peer",)), text="x")).status == "error"
+    assert (
+        await run(executor, "staff_echo", replace(CONTEXT, servers=("peer",)), text="x")
+    ).status == "error"
 
 
 async def test_schemas_show_only_usable_servers_and_hide_what_we_fill_in(manager: MCPToolManager) -> None:

@@ -162,7 +162,7 @@ async def test_a_wrong_token_is_refused_and_yet_a_sign_of_life(
         await source.search(QUESTION, limit=4, as_user="ada")
     assert (await source.check()).state is HealthState.HEALTHY
     server.behave(fault="status", status=500)
-    assert (await source.check()).state is HealthState.DEGRADED
+    assert (await retriever(server, http).check()).state is HealthState.DEGRADED
 
 
 async def test_a_user_who_sees_no_collection_is_not_asked_for(

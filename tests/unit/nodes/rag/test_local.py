@@ -60,6 +60,15 @@ async def test_what_the_handbook_does_not_speak_of_gives_nothing(handbook: Local
     assert list(await handbook.search(talk, limit=4, as_user="ada")) == []
 
 
+async def test_a_long_message_finds_passages_that_hold_a_part_of_it(handbook: LocalRetriever) -> None:
+    message = (
+        "Dear colleague, yesterday our nightly import broke because of an outage in Lisbon, the operators "
+        "lost three hours of measurements and my manager wonders which folder holds backups every night."
+    )
+    found = await handbook.search(message, limit=1, as_user="ada")
+    assert [p.document for p in found] == ["faq.txt"]
+
+
 async def test_copies_of_a_text_are_given_once() -> None:
     store = MemoryStore()
     for name in ("a.txt", "b.txt"):

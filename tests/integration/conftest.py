@@ -1,0 +1,30 @@
+"""One service for all HTTP tests of a file: the offline model, the bundled tools, one small source."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from graph.agent import Agent
+from tests.kit.agents import open_agent
+from tests.kit.http import client_of, served
+
+
+@pytest.fixture(scope="module")
+async def agent(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Agent]:
+    async with open_agent(tmp_path_factory.mktemp("service"), auth={"user": "ada"}) as agent:
+        yield agent
+
+
+@pytest.fixture(scope="module")
+async def base(agent: Agent) -> AsyncIterator[str]:
+    async with served(agent) as base:
+        yield base
+
+
+@pytest.fixture
+async def http(base: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(base) as client:
+        yield client

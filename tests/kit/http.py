@@ -1,0 +1,78 @@
+"""The service over real HTTP on loopback, in the test's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+
+from core.observability import configure_logging
+from core.settings.platform import ServerSettings
+from graph.agent import Agent
+from server.app import create_app
+from server.serve import Server, bind, uvicorn_config
+
+JSON = {"content-type": "application/json"}
+
+
+@asynccontextmanager
+async def served(agent: Agent) -> AsyncIterator[str]:
+    """Serve the agent on a free port; gives the address."""
+    configure_logging(level="error")
+    ready = asyncio.Event()
+    with bind(ServerSettings(port=0)) as listener:
+        server = Server(uvicorn_config(create_app(agent)), ready=ready.set, agent=agent)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        async with asyncio.timeout(30):
+            await ready.wait()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await serving
+
+
+@asynccontextmanager
+async def client_of(base: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client that knows no proxy and waits long enough for a turn."""
+    async with httpx.AsyncClient(base_url=base, timeout=60, trust_env=False) as client:
+        yield client
+
+
+def turn(message: str = "What is 5 + 3?", **configurable: Any) -> dict[str, Any]:
+    """LangServe's body of one turn."""
+    return {"input": {"message": message}, "config": {"configurable": configurable}}
+
+
+def sse(text: str) -> list[dict[str, str]]:
+    """The events of a whole server-sent stream: their fields, without comments."""
+    found = []
+    for block in text.replace("\r\n", "\n").split("\n\n"):
+        lines = [line for line in block.split("\n") if line and not line.startswith(":")]
+        if lines:
+            found.append(dict(line.split(": ", 1) for line in lines))
+    return found
+
+
+def data_of(text: str) -> list[dict[str, Any]]:
+    """The JSON of every data event of a stream that ended properly."""
+    events = sse(text)
+    assert events[-1] == {"event": "end"}, events[-1]
+    return [json.loads(event["data"]) for event in events if event["event"] == "data"]
+
+
+def assert_problem(answer: httpx.Response, status: int, code: str | None = None) -> dict[str, Any]:
+    """Holds an error answer to the contract: its status, problem+json, and nothing leaked."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = answer.json()
+    assert body["status"] == status
+    assert {"type", "title", "detail", "code"} <= body.keys()
+    assert code in (None, body["code"]), body
+    assert "Traceback" not in answer.text
+    assert "/work" not in answer.text
+    return body

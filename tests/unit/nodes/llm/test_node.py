@@ -1,0 +1,143 @@
+"""The graph step, run in a real graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import pytest
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, ToolMessage
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.message import add_messages
+from typing_extensions import TypedDict
+
+from core.access import Principal
+from core.context import RunContext
+from nodes.llm import CallModel, Catalogue, ChatModel, LLMCaller, Model
+from nodes.llm.errors import ModelUnavailable
+from nodes.llm.fake import ScriptedModel
+from nodes.llm.provider import connect
+from nodes.llm.settings import LLMSettings
+from tests.kit.model_server import ModelServer, say
+from tests.unit.nodes.llm.conftest import model
+
+
+class State(TypedDict, total=False):
+    messages: Annotated[list[AnyMessage], add_messages]
+    config: dict[str, Any]
+    documents: list[dict[str, Any]]
+    files: list[dict[str, Any]]
+
+
+class Shelf:
+    """A toolbox that writes down who asked for what."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Principal, Sequence[str], Sequence[str] | None]] = []
+
+    async def schemas(
+        self, principal: Principal, servers: Sequence[str], tools: Sequence[str] | None
+    ) -> Sequence[dict[str, Any]]:
+        self.asked.append((principal, list(servers), tools))
+        return [
+            {
+                "type": "function",
+                "function": {"name": "t", "parameters": {"type": "object", "properties": {}}},
+            }
+        ]
+
+
+async def turn(
+    caller: LLMCaller, messages: list[BaseMessage], shelf: Shelf | None = None, **state: Any
+) -> tuple[list[dict[str, Any]], list[BaseMessage]]:
+    """The events and the messages of one step."""
+    builder = StateGraph(State, context_schema=RunContext)
+    builder.add_node("call_model", CallModel(caller, shelf or Shelf()))
+    builder.add_edge(START, "call_model")
+    builder.add_edge("call_model", END)
+    events, last = [], {}
+    given: Any = {"messages": messages, **state}
+    stream = builder.compile().astream(
+        given, context=RunContext(user="ada", groups=["staff"]), stream_mode=["custom", "values"]
+    )
+    async for mode, item in stream:
+        if mode == "custom":
+            events.append(item)
+        else:
+            last = item
+    return events, last["messages"]
+
+
+def caller_of(client: ChatModel, *names: str) -> LLMCaller:
+    models = {name: model("http://127.0.0.1:9/v1", name, retries=0) for name in names or ("main",)}
+    return LLMCaller(Catalogue(models), lambda _: client)
+
+
+async def test_tokens_and_usage_are_streamed_and_the_message_is_written() -> None:
+    shelf, scripted = Shelf(), ScriptedModel("Hello there")
+    config = {"model": "main", "servers": ["calc"], "tools": ["calc_add"], "temperature": 0.0}
+    events, messages = await turn(caller_of(scripted), [HumanMessage("hi")], shelf, config=config)
+    assert events == [
+        {"type": "token", "text": "Hello"},
+        {"type": "token", "text": " there"},
+        {"type": "usage", "input_tokens": 1, "output_tokens": 2, "model": "main", "cost": None},
+    ]
+    assert messages[-1].text == "Hello there"
+    assert messages[-1].id
+    assert shelf.asked == [(Principal("ada", frozenset({"staff"})), ["calc"], ["calc_add"])]
+    assert scripted.tools[0][0]["function"]["name"] == "t"
+
+
+async def test_passages_and_files_reach_the_model() -> None:
+    scripted = ScriptedModel()
+    documents = [{"n": 1, "title": "T", "text": "Owls sleep."}]
+    await turn(caller_of(scripted), [HumanMessage("hi")], documents=documents, files=[{"name": "a.csv"}])
+    system = scripted.seen[0][0].text
+    assert "Owls sleep." in system
+    assert "a.csv" in system
+
+
+async def test_reasoning_has_an_event_of_its_own(server: ModelServer) -> None:
+    server.script(say("Four.", reasoning="hm"))
+    caller = LLMCaller(Catalogue({"main": model(server.url)}), lambda m: connect(m, LLMSettings()))
+    events, _ = await turn(caller, [HumanMessage("hi")])
+    await caller.aclose()
+    assert events[0] == {"type": "reasoning", "text": "hm"}
+
+
+async def test_an_unanswered_call_is_repaired_in_request_and_state() -> None:
+    dangling = AIMessage("", tool_calls=[{"name": "t", "args": {}, "id": "c1", "type": "tool_call"}])
+    scripted = ScriptedModel()
+    _, messages = await turn(caller_of(scripted), [HumanMessage("a"), dangling, HumanMessage("b")])
+    assert [m.type for m in scripted.seen[0]] == ["human", "ai", "tool", "human"]
+    repaired = [m for m in messages if isinstance(m, ToolMessage)]
+    assert [m.text for m in repaired] == ["interrupted, result unknown"]
+
+
+async def test_the_offline_model_says_so_once_per_thread() -> None:
+    caller = LLMCaller(Catalogue({"offline": Model("offline")}), lambda m: connect(m, LLMSettings()))
+    events, messages = await turn(caller, [HumanMessage("hello")])
+    assert [e["code"] for e in events if e["type"] == "notice"] == ["offline_model"]
+    assert events[-1]["model"] == "offline"
+    assert events[-1]["cost"] == 0.0
+    events, _ = await turn(caller, [*messages, HumanMessage("hello")])
+    assert not [e for e in events if e["type"] == "notice"]
+
+
+async def test_a_cut_answer_and_a_fallback_are_told(server: ModelServer) -> None:
+    server.script(say("x", finish_reason="length"), say("y", finish_reason="content_filter"))
+    models = {
+        "main": model("http://127.0.0.1:9/v1", retries=0, fallbacks=["spare"]),
+        "spare": model(server.url, "spare"),
+    }
+    caller = LLMCaller(Catalogue(models), lambda m: connect(m, LLMSettings()))
+    first, _ = await turn(caller, [HumanMessage("hi")])
+    second, _ = await turn(caller, [HumanMessage("hi")], config={"model": "spare"})
+    await caller.aclose()
+    assert [e["code"] for e in first if e["type"] == "notice"] == ["fallback_model", "answer_cut"]
+    assert [e["code"] for e in second if e["type"] == "notice"] == ["content_filter"]
+
+
+async def test_a_typed_error_leaves_the_step() -> None:
+    with pytest.raises(ModelUnavailable, match="gone"):
+        await turn(caller_of(ScriptedModel(ModelUnavailable("gone"))), [HumanMessage("hi")])
