@@ -25,12 +25,12 @@ PAGES: Mapping[str, Callable[[], str]] = {
 }
 
 
-def stale(folder: Path) -> dict[str, str]:
+def stale(folder: Path, pages: Mapping[str, Callable[[], str]] = PAGES) -> dict[str, str]:
     """The pages whose file in `folder` is not what the code says now, with the text they should have.
 
     A file that no writer stands behind has the text "".
     """
-    wanted = {name: page() for name, page in PAGES.items()}
+    wanted = {name: page() for name, page in pages.items()}
     there = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*") if path.is_file()}
     return {
         name: wanted.get(name, "")
@@ -39,10 +39,10 @@ def stale(folder: Path) -> dict[str, str]:
     }
 
 
-def write(folder: Path) -> list[str]:
+def write(folder: Path, pages: Mapping[str, Callable[[], str]] = PAGES) -> list[str]:
     """Bring the pages up to date; gives the names of those that changed."""
     folder.mkdir(exist_ok=True)
-    changed = stale(folder)
+    changed = stale(folder, pages)
     for name, text in changed.items():
         if text:
             (folder / name).write_text(text, encoding="utf-8")
@@ -51,7 +51,12 @@ def write(folder: Path) -> list[str]:
     return list(changed)
 
 
-def main(arguments: Sequence[str] | None = None, *, folder: Path = REFERENCE) -> int:
+def main(
+    arguments: Sequence[str] | None = None,
+    *,
+    folder: Path = REFERENCE,
+    pages: Mapping[str, Callable[[], str]] = PAGES,
+) -> int:
     """The command; gives its exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m docs.generate", description="Write docs/reference from the code."
@@ -60,11 +65,11 @@ def main(arguments: Sequence[str] | None = None, *, folder: Path = REFERENCE) ->
         "--check", action="store_true", help="write nothing; exit 1 when a page is out of date"
     )
     if parser.parse_args(arguments).check:
-        old = list(stale(folder))
+        old = list(stale(folder, pages))
         for name in old:
             print(f"out of date: docs/reference/{name}; run `make docs`", file=sys.stderr)
         return 1 if old else 0
-    for name in write(folder):
+    for name in write(folder, pages):
         print(f"wrote docs/reference/{name}")
     return 0
 

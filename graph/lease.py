@@ -24,16 +24,6 @@ BEAT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """A turn that was let in: what the thread was like before it."""
-
-    thread_id: str
-    run_id: str
-    dirty: bool
-    status: str
-
-
-@dataclass(frozen=True, slots=True)
 class UserMessage:
     """The message that opens a turn, as the transcript keeps it."""
 
@@ -42,11 +32,23 @@ class UserMessage:
     files: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A turn that was let in: what the thread was like before it."""
+
+    thread_id: str
+    run_id: str
+    dirty: bool
+    status: str
+    message: UserMessage | None
+
+
 class Leases:
     """Takes and gives back threads for this process."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._held: set[str] = set()
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
 
     async def take(
@@ -54,27 +56,45 @@ class Leases:
     ) -> Turn:
         """Take the thread for a run, making it where there is none, and store the user's message with it.
 
-        When this returns, the message is on disk.
+        When this returns, the message is on disk; but not on a dirty thread,
+        whose earlier messages come first: there the turn stores it (`tell`).
 
         Raises:
             ThreadNotFound: It is somebody else's.
             ThreadBusy: Another run holds it.
         """
+        self._held.add(run_id)
+        try:
+            return await self._take(thread_id, run_id, principal, message)
+        except BaseException:
+            # Also when the caller went away in mid-take: a lease that nobody beats for ends by itself.
+            self._held.discard(run_id)
+            raise
+
+    async def _take(
+        self, thread_id: str, run_id: str, principal: Principal, message: UserMessage | None
+    ) -> Turn:
         async with self._engine.begin() as db:
             await self._ensure(db, thread_id, principal, message)
             row = await self._try(db, thread_id, run_id, principal) or await self._after_a_death(
                 db, thread_id, run_id, principal
             )
-            turn = Turn(thread_id, run_id, bool(row["dirty"]), str(row["status"]))
+            turn = Turn(thread_id, run_id, bool(row["dirty"]), str(row["status"]), message)
             await db.execute(
                 update(threads).where(threads.c.id == thread_id).values(dirty=True, status="running")
             )
-            if message:
-                await db.execute(insert(transcript).values(**_row(thread_id, run_id, message)))
+            if message and not turn.dirty:
+                await _insert(db, turn)
         return turn
+
+    async def tell(self, turn: Turn) -> None:
+        """Store the message of a turn on a dirty thread, after the repair."""
+        async with self._engine.begin() as db:
+            await _insert(db, turn)
 
     async def give_back(self, turn: Turn, *, status: str, clean: bool) -> None:
         """End the lease, if this run still has it."""
+        self._held.discard(turn.run_id)
         async with self._engine.begin() as db:
             await db.execute(
                 update(threads)
@@ -102,10 +122,12 @@ class Leases:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(BEAT_SECONDS)
+            if not self._held:
+                continue
             async with self._engine.begin() as db:
                 await db.execute(
                     update(threads)
-                    .where(threads.c.holder == self._holder)
+                    .where(threads.c.holder == self._holder, threads.c.run_id.in_(self._held))
                     .values(lease_until=time.time() + LEASE_SECONDS)
                 )
 
@@ -190,13 +212,16 @@ def title_from(text: str) -> str:
     return line if len(line) <= 80 else line[:79] + "…"
 
 
-def _row(thread_id: str, run_id: str, message: UserMessage) -> dict[str, object]:
-    return {
-        "thread_id": thread_id,
-        "message_id": message.id,
+async def _insert(db: AsyncConnection, turn: Turn) -> None:
+    if turn.message is None:
+        return
+    row = {
+        "thread_id": turn.thread_id,
+        "message_id": turn.message.id,
         "role": "user",
-        "text": message.text,
-        "extra": {"files": list(message.files)} if message.files else {},
-        "run_id": run_id,
+        "text": turn.message.text,
+        "extra": {"files": list(turn.message.files)} if turn.message.files else {},
+        "run_id": turn.run_id,
         "created_at": time.time(),
     }
+    await db.execute(insert(transcript).values(**row))

@@ -16,32 +16,36 @@ Graph = CompiledStateGraph[Any, Any, Any, Any]
 _LOOK_BACK = 20
 
 
-async def repair(graph: Graph, transcript: Transcript, thread_id: str, *, newest: str) -> list[BaseMessage]:
+async def repair(graph: Graph, transcript: Transcript, thread_id: str) -> list[BaseMessage]:
     """Bring checkpoint and transcript to agree, and answer open tool calls.
 
     Writes the "result unknown" answers into the thread as the tools' node
     would, and the model's finished messages into the transcript.
-
-    Args:
-        newest: Id of the message that starts the coming turn; it is left out.
 
     Returns:
         Acknowledged user messages that no checkpoint has: the caller puts
         them before the new one.
     """
     config: Any = {"configurable": {"thread_id": thread_id}}
-    snapshot = await graph.aget_state(config)
-    messages: list[BaseMessage] = snapshot.values.get("messages", [])
+    messages = await _settled(graph, config)
     known = {message.id for message in messages}
     told = await transcript.user_messages(thread_id, limit=_LOOK_BACK)
     lost: list[BaseMessage] = [
-        HumanMessage(row["text"], id=row["id"])
-        for row in told
-        if row["id"] not in known and row["id"] != newest
+        HumanMessage(row["text"], id=row["id"]) for row in told if row["id"] not in known
     ]
-    answers = unanswered(messages)
-    if answers or snapshot.next:
-        # as_node: the graph's next step follows from who wrote last.
-        await graph.aupdate_state(config, {"messages": answers, "artifacts": None}, as_node="store_files")
-    await transcript.append(thread_id, "", [m for m in [*messages, *answers] if m.type != "human"])
+    await transcript.append(thread_id, "", [m for m in messages if m.type != "human"])
     return lost
+
+
+async def _settled(graph: Graph, config: Any) -> list[BaseMessage]:
+    """The thread's messages after its last checkpoint was closed, with every call answered."""
+    before = await graph.aget_state(config)
+    messages: list[BaseMessage] = before.values.get("messages", [])
+    if not messages:
+        return []
+    # Writes of a step that a crash cut off show in the state, and the next input would drop them.
+    # An update takes them in; as the last node it also ends whatever step was open.
+    update = {"messages": unanswered(messages), "artifacts": None}
+    await graph.aupdate_state(config, update, as_node="store_files")
+    after: list[BaseMessage] = (await graph.aget_state(config)).values["messages"]
+    return after

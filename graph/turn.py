@@ -55,12 +55,13 @@ class TurnDriver:
         """The whole turn; whatever happens, the log closes and the thread is free again."""
         outcome = Outcome()
         status = "failed"
-        run.log.add({"type": "run_started", "thread_id": run.thread_id, "attempt": 1})
         RUNNING.inc()
         try:
             with track_duration("turn"):
                 async with asyncio.timeout(self._seconds):
-                    await self._go(run, turn, start, outcome)
+                    whole = await self._repaired(turn, start)
+                    run.log.add({"type": "run_started", "thread_id": run.thread_id, "attempt": 1})
+                    await self._go(run, whole, outcome)
             status = "interrupted" if outcome.interrupts else "done"
         except asyncio.CancelledError:
             status = "cancelled"
@@ -80,16 +81,22 @@ class TurnDriver:
             RUNNING.dec()
             await asyncio.shield(self._end(run, turn, outcome, status))
 
-    async def _go(self, run: Run, turn: Turn, start: Command[Any] | dict[str, Any], outcome: Outcome) -> None:
+    async def _repaired(
+        self, turn: Turn, start: Command[Any] | dict[str, Any]
+    ) -> Command[Any] | dict[str, Any]:
+        """The turn's input behind what an earlier turn left undone; its message is on disk after this."""
+        if not turn.dirty or isinstance(start, Command):
+            return start
+        lost = await repair(self._graph, self._transcript, turn.thread_id)
+        await self._leases.tell(turn)
+        return {**start, "messages": [*lost, *start["messages"]]}
+
+    async def _go(self, run: Run, start: Command[Any] | dict[str, Any], outcome: Outcome) -> None:
         config: Any = {
             "configurable": {"thread_id": run.thread_id},
             "run_id": None,
             "recursion_limit": 2 * (run.request.max_steps or self._steps) + _OTHER_STEPS,
         }
-        if turn.dirty and isinstance(start, dict):
-            newest = start["messages"][-1]
-            lost = await repair(self._graph, self._transcript, run.thread_id, newest=newest.id)
-            start = {**start, "messages": [*lost, newest]}
         stream: AsyncIterator[Any] = self._graph.astream(
             start,
             config,

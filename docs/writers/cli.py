@@ -19,7 +19,8 @@ def page() -> str:
     parts = [_section(context) for context in commands()]
     return document(
         "Commands",
-        "Exit code 0: done. 1: refused or failed, with one line `code: what is wrong` on stderr. 2: wrong usage.",
+        "Exit code 0: done. 1: refused or failed, with one line `code: what is wrong` on stderr. "
+        "2: wrong usage.",
         *parts,
     )
 

@@ -27,9 +27,10 @@ def page() -> str:
     ]
     return document(
         "Errors",
-        "An error has a stable `code`. Over HTTP it is a problem document (`application/problem+json`, RFC 9457) with "
-        "the status below; in a stream it is the last event; on the command line it is one line `code: detail` and "
-        "exit code 1. `detail` names the value and the remedy and may change between releases.",
+        "An error has a stable `code`. Over HTTP it is a problem document (`application/problem+json`, "
+        "RFC 9457) with the status below; in a stream it is the last event; on the command line it is one "
+        "line `code: detail` and exit code 1. `detail` names the value and the remedy and may change "
+        "between releases.",
         "A *retryable* error may go away by itself: the same request can be sent again.",
         table(("code", "title", "status", "retryable", "meaning"), rows),
     )

@@ -29,7 +29,8 @@ def page() -> str:
     last = " or ".join(code(name) for name in sorted(LAST))
     return document(
         "Stream events",
-        "Every event is one JSON object with `seq` (1, 2, 3, …), `run_id` and `type`, and the fields of its type. "
+        "Every event is one JSON object with `seq` (1, 2, 3, …), `run_id` and `type`, and the fields of "
+        "its type. "
         f"The last event of a run is {last}, and nothing follows it.",
         table(("type", "fields", "meaning"), rows),
     )

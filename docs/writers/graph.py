@@ -20,14 +20,14 @@ def page() -> str:
         picture = asyncio.run(_mermaid(Path(folder)))
     return document(
         "The graph",
-        "A dotted line is a choice: from `call_model` to the tools that the model asks for or to the end, and from "
-        "`execute_tools` back to the model or, after a pause for a person, to the configuration.",
+        "A dotted line is a choice: from `call_model` to the tools that the model asks for or to the end, "
+        "and from `execute_tools` back to the model or, after a pause for a person, to the configuration.",
         f"```mermaid\n{picture.strip()}\n```",
     )
 
 
 async def _mermaid(folder: Path) -> str:
-    """The picture by the packaged defaults: nothing of this machine's configuration is read, no server started."""
+    """The picture by the packaged defaults: no configuration of this machine is read, no server started."""
     modules = discover()
     context = Context(Places(folder / "config", folder / "home"), {}, {})
     book = read_book(sections_of(modules), files_of(modules), context)

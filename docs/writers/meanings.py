@@ -1,4 +1,4 @@
-"""Meanings of keys whose field says nothing itself: names that stand in several files, and mean the same in each."""
+"""Meanings of keys whose field says nothing itself; they stand in several files and mean the same in each."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ KEPT = "Kept beside the entry; nothing acts on it in this release."
 
 MEANING = {
     "api_key": "The endpoint's key; write ${VARIABLE}.",
-    "api_key_source": "system: the key above. user: a key of each user, which cannot be given in this release.",
+    "api_key_source": "system: the key above. user: a key of each user, not part of this release.",
     "api_version": "Which of the two retrieval interfaces the service has.",
     "args": "Arguments of the command.",
     "auth_header": "The header that carries auth_token with auth_type api_key.",
-    "auth_token": "Sent to an http or sse server: as `Authorization: Bearer`, or in auth_header with auth_type api_key.",
+    "auth_token": "Sent to an http or sse server: as `Authorization: Bearer`, or in auth_header.",
     "auth_type": "How auth_token is sent. oauth logins and keys per user are not part of this release.",
     "author": KEPT,
     "bearer_token": "Sent as `Authorization: Bearer`.",

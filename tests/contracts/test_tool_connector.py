@@ -75,7 +75,8 @@ class Session:
             await self._leave.wait()
 
     async def __aenter__(self) -> ToolConnection:
-        await asyncio.wait({self._opened, self._owner}, return_when=asyncio.FIRST_COMPLETED)
+        ends: set[asyncio.Future[Any]] = {self._opened, self._owner}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if not self._opened.done():
             await self._owner
         return self._opened.result()

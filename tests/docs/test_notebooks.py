@@ -33,14 +33,17 @@ def tour() -> dict[str, str]:
     return run(TOUR, folder=TOUR.parent)
 
 
-def run(path: Path, *, folder: Path) -> dict[str, str]:
-    notebook = nbformat.read(path, as_version=4)
+def run(path: Path, *, folder: Path, code_cells: int | None = None) -> dict[str, str]:
+    """Execute the first `code_cells` of a notebook in `folder`, or all of them."""
+    notebook: Any = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]  # nbformat is half typed
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"][:code_cells]
+    notebook.cells = code
     client = NotebookClient(
         notebook, timeout=100, kernel_name="this", resources={"metadata": {"path": str(folder)}}
     )
     client.create_kernel_manager().kernel_spec_manager = ThisPython()
     client.execute()
-    return {cell.source.splitlines()[0]: shown(cell) for cell in notebook.cells if cell.cell_type == "code"}
+    return {cell.source.splitlines()[0]: shown(cell) for cell in code}
 
 
 def shown(cell: Any) -> str:
@@ -103,8 +106,8 @@ def test_the_tour_goes_back_and_runs_from_there(tour: dict[str, str]) -> None:
     assert cell(tour, "transcript = ").strip() == "['What is 5 + 3?', 'And what is 12 * 12?']"
 
 
-def test_the_tour_runs_from_the_root_too() -> None:
-    assert "7 * 6 = 42" in cell(run(TOUR, folder=ROOT), "from core.context")
+def test_the_tour_finds_the_checkout_from_the_root_too() -> None:
+    run(TOUR, folder=ROOT, code_cells=1)
 
 
 @pytest.mark.parametrize("path", sorted(TOUR.parent.glob("*.ipynb")), ids=lambda path: path.name)

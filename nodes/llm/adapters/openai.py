@@ -150,6 +150,7 @@ class OpenAIModel:
             http_client=_unused_sync_client(),
             http_async_client=self._http,
             timeout=self._timeout,
+            openai_proxy=None,  # httpx reads the usual proxy variables itself
             max_retries=0,
             stream_usage=True,
             stream_chunk_timeout=None,

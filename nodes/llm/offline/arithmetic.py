@@ -15,7 +15,7 @@ _DATE = re.compile(
 _N = rf"(\((?:-(?:{NUMBER}))\)|-?(?:{NUMBER}))"
 _LIST = rf"({_N}(?:\s*(?:,|and|with|to|,\s*and)\s*-?(?:{NUMBER}))+)"
 
-_LONGEST = 2000
+_LONGEST = 500
 _OPERATORS = [
     (r"\bto the power of\b|\braised to(?: the)?\b|\*\*|\^", "**"),
     (r"\bmultiplied by\b|\btimes\b|[×·]|(?<=\d)\s*x\s*(?=\d)", "*"),

@@ -15,6 +15,8 @@ COVERED = 0.6
 """Part of the sentence's content words that a tool and its arguments must explain."""
 COVERED_WITHOUT_ARGUMENTS = 0.75
 STRENGTH = 4.0
+LONGEST_REQUEST = 500
+"""Characters; a longer message is a text and no request for one tool."""
 
 # Questions about how something works belong to the handbook, unless all arguments are there.
 _ABOUT = re.compile(
@@ -74,6 +76,8 @@ def tools_of(schemas: Sequence[Mapping[str, Any]]) -> list[Tool]:
 
 def match_tool(tools: Sequence[Tool], sentence: Sentence) -> Match | None:
     """The tool that fits, perhaps with arguments missing; None when no tool is asked for."""
+    if len(sentence.text) > LONGEST_REQUEST:
+        return None
     added = read_sum(sentence.text, sentence.previous)
     if added is not None:
         return _for_sum(tools, added)

@@ -18,6 +18,8 @@ from nodes.llm.offline.words import content_words
 from nodes.llm.prompt import Prompt, parse
 
 LISTED_TOOLS = 12
+LONGEST_QUESTION = 1500
+"""Characters of a message that are read: reading a whole book would hold up everyone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ def reply(
     done = [m for m in messages[asked + 1 :] if not isinstance(m, SystemMessage)]
     if any(isinstance(message, ToolMessage) for message in done):
         return _after_tools(done)
-    sentence = Sentence(str(messages[asked].text), prompt.files, _previous_number(messages[:asked]))
+    text = str(messages[asked].text)[:LONGEST_QUESTION]
+    sentence = Sentence(text, prompt.files, _previous_number(messages[:asked]))
     return _to(sentence, tools_of(schemas), prompt, max_quote)
 
 

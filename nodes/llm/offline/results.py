@@ -32,7 +32,7 @@ def state(name: str, arguments: Mapping[str, Any], text: str, *, failed: bool) -
     if isinstance(expression, str) and _NUMBER.match(found):
         return f"{expression} = {found}"
     # A text speaks for itself; a bare number needs to be told what it is.
-    return f"{lead}: {found}" if len(found.split()) < 2 else f"{found} ({lead})"
+    return f"{lead}: {found}" if len(found.split()) < 2 else f"{found} ({_source(name, arguments)})"
 
 
 def parsed(text: str) -> Any:
@@ -99,11 +99,19 @@ def _scalar(value: Any) -> str:
 
 
 def _fields(value: Mapping[str, Any]) -> str:
-    lines = []
-    for key, one in value.items():
-        nested = isinstance(one, list) and bool(one) and all(isinstance(row, Mapping) for row in one)
-        lines.append(f"- {key}:\n{_list(one)}" if nested else f"- {key}: {_scalar(one)}")
+    lines = [f"- {key}:{_nested(one)}" for key, one in value.items()]
     return lines[0].removeprefix("- ") if len(lines) == 1 else "\n".join(lines)
+
+
+def _nested(value: Any) -> str:
+    """A field's value: rows as a table, groups as indented lines, all else on the line."""
+    if isinstance(value, list) and value and all(isinstance(row, Mapping) and row for row in value):
+        return f"\n{_list(value)}"
+    if isinstance(value, Mapping) and value:
+        lines = [f"\n  - {key}: {_scalar(one)}" for key, one in list(value.items())[:ROWS]]
+        more = f"\n  … and {len(value) - ROWS} more" if len(value) > ROWS else ""
+        return "".join(lines) + more
+    return f" {_scalar(value)}"
 
 
 def _list(rows: Sequence[Any]) -> str:
@@ -124,6 +132,10 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _cell(value: Any) -> str:
     return _scalar(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _source(name: str, arguments: Mapping[str, Any]) -> str:
+    return ", ".join([name, *(f"{key} {_scalar(value)}" for key, value in arguments.items())])
 
 
 def _lead(name: str, arguments: Mapping[str, Any]) -> str:

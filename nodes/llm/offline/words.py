@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nodes.llm.offline.vocabulary import SAME, STOP
@@ -62,17 +61,8 @@ def words(text: str) -> list[Word]:
 
 
 def content_words(text: str) -> list[Word]:
-    """The words that carry meaning; all of them when only stop words stand there."""
+    """The words that carry meaning."""
     return [word for word in words(text) if not word.stopped]
-
-
-def stems(text: str) -> set[str]:
-    """Stems of the content words."""
-    return {word.stem for word in content_words(text)}
-
-
-def meanings(parts: Iterable[str]) -> set[str]:
-    return {meaning(part) for part in parts}
 
 
 def name_parts(name: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from fractions import Fraction
 
 import pytest
@@ -116,7 +117,5 @@ def test_the_shown_number_is_the_value(value: Fraction) -> None:
 
 @given(st.text(alphabet="0123456789.+-*/()^%,ex _sqrtpi", max_size=40))
 def test_no_text_breaks_it(expression: str) -> None:
-    try:
+    with suppress(ToolError):  # the only error there is
         assert calculator.evaluate(expression)
-    except ToolError as error:
-        assert str(error)

@@ -55,9 +55,10 @@ async def turn(
     builder.add_node("call_model", CallModel(caller, shelf or Shelf()))
     builder.add_edge(START, "call_model")
     builder.add_edge("call_model", END)
-    events, last = [], {}
+    events: list[dict[str, Any]] = []
+    last: dict[str, Any] = {}
     given: Any = {"messages": messages, **state}
-    stream = builder.compile().astream(
+    stream: Any = builder.compile().astream(
         given, context=RunContext(user="ada", groups=["staff"]), stream_mode=["custom", "values"]
     )
     async for mode, item in stream:

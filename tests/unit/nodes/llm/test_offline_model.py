@@ -105,7 +105,7 @@ def test_an_error_that_names_the_column_leads_to_one_more_call() -> None:
     again = reply(messages, TOOLS)
     assert again.arguments == {"filename": "sales.csv", "column": "amount"}
     second = ToolMessage("no column 'amount'; columns: amounts", tool_call_id="c2", status="error")
-    said = reply([*messages, call("tables_aggregate", again.arguments | {}, "c2"), second], TOOLS)
+    said = reply([*messages, call("tables_aggregate", dict(again.arguments), "c2"), second], TOOLS)
     assert said.text.startswith("The tool tables_aggregate reports an error")
 
 

@@ -184,3 +184,7 @@ def test_the_kind_follows_from_name_format_and_description() -> None:
 def test_what_is_no_function_schema_is_left_out() -> None:
     schemas: list[dict[str, Any]] = [{}, {"function": 1}, {"function": {"name": ""}}, tool("a", {})]
     assert [t.name for t in tools_of(schemas)] == ["a"]
+
+
+def test_a_long_text_is_no_request() -> None:
+    assert match_tool(tools_of(bundled_schemas()), Sentence("What is 5 + 3? " + "1," * 500)) is None
