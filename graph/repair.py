@@ -45,7 +45,7 @@ async def _settled(graph: Graph, config: Any) -> list[BaseMessage]:
         return []
     # Writes of a step that a crash cut off show in the state, and the next input would drop them.
     # An update takes them in; as the last node it also ends whatever step was open.
-    update = {"messages": unanswered(messages), "artifacts": None}
+    update = {"messages": unanswered(messages)}
     await graph.aupdate_state(config, update, as_node="store_files")
     after: list[BaseMessage] = (await graph.aget_state(config)).values["messages"]
     return after

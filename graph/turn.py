@@ -14,7 +14,7 @@ from langgraph.types import Command
 
 from core.context import RunContext
 from core.errors import Internal, WaystationError
-from core.observability import RUNNING, TOKENS, TURNS, track_duration
+from core.observability import RUNNING, TURNS, track_duration
 from graph.errors import StepLimit, TurnTimedOut
 from graph.lease import Leases, Turn
 from graph.repair import repair
@@ -174,8 +174,6 @@ def _hear(run: Run, outcome: Outcome, event: dict[str, Any]) -> None:
         outcome.input_tokens += event["input_tokens"]
         outcome.output_tokens += event["output_tokens"]
         outcome.model = event["model"]
-        TOKENS.labels("input").inc(event["input_tokens"])
-        TOKENS.labels("output").inc(event["output_tokens"])
     run.log.add(event)
 
 

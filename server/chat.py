@@ -95,6 +95,8 @@ class ChatRunnable(Served[ChatInput, AIMessage]):
     """The agent as a chat model: the text of a turn, as it comes."""
 
     name = "chat"
+    # Nobody can be asked on this page, so what needs a person's word is refused.
+    approval = "deny"
 
     def __init__(self, agent: GetAgent) -> None:
         super().__init__(agent)
@@ -152,11 +154,7 @@ class ChatRunnable(Served[ChatInput, AIMessage]):
         who = cast(Principal, wishes[PRINCIPAL])
         said: list[tuple[str, str]] = [(message.type, message.content) for message in given.messages]
         thread = wishes.get("thread_id") or self._known.take(who, said[:-1])
-        # Nobody can be asked on this page, so what needs a person's word is refused.
-        approval = wishes.get("approval") or "deny"
-        request = turn_request(
-            who, {"message": said[-1][1]}, {**wishes, "thread_id": thread, "approval": approval}
-        )
+        request = turn_request(who, {"message": said[-1][1]}, {**wishes, "thread_id": thread})
         return await self._agent().begin(request), said
 
 

@@ -156,3 +156,18 @@ def add_langserve(
         dependencies=checks,
         playground_type=playground_type,
     )
+
+    # The pages ask for schemas under a hash of the chosen configuration. Ours do
+    # not depend on it, so the hash is not looked at; runs under one do not exist.
+    @router.get(f"{path}/c/{{config_hash}}/input_schema", include_in_schema=False)
+    async def input_schema(config_hash: str) -> dict[str, Any]:
+        return _schema(facade.get_input_schema())
+
+    @router.get(f"{path}/c/{{config_hash}}/output_schema", include_in_schema=False)
+    async def output_schema(config_hash: str) -> dict[str, Any]:
+        return _schema(facade.get_output_schema())
+
+
+def _schema(model: Any) -> dict[str, Any]:
+    found: dict[str, Any] = model.model_json_schema()
+    return found

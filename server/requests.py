@@ -20,6 +20,9 @@ from graph.runs import TurnRequest
 from server.errors import InvalidRequest
 
 PRINCIPAL = "principal"
+# In `sources` and `tools`: all that the caller may use, as when they are not given.
+# A form cannot leave a list out, and an empty one means none.
+EVERY = "*"
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -93,7 +96,6 @@ ALLOWED = tuple(Configurable.model_fields)
 
 def turn_request(who: Principal, given: Mapping[str, Any], wishes: Mapping[str, Any]) -> TurnRequest:
     """The request of a checked input and configurable."""
-    sources, tools = wishes.get("sources"), wishes.get("tools")
     return TurnRequest(
         principal=who,
         message=given.get("message", ""),
@@ -101,13 +103,17 @@ def turn_request(who: Principal, given: Mapping[str, Any], wishes: Mapping[str, 
         resume=given.get("resume") or None,
         thread_id=wishes.get("thread_id") or None,
         model=wishes.get("model") or "",
-        sources=None if sources is None else tuple(sources),
-        tools=None if tools is None else tuple(tools),
+        sources=_names(wishes.get("sources")),
+        tools=_names(wishes.get("tools")),
         temperature=wishes.get("temperature"),
         max_steps=wishes.get("max_steps"),
         approval=wishes.get("approval") or "ask",
         on_disconnect=wishes.get("on_disconnect") or "cancel",
     )
+
+
+def _names(wished: list[str] | None) -> tuple[str, ...] | None:
+    return None if wished is None or EVERY in wished else tuple(wished)
 
 
 async def check_agent_body(request: Request) -> None:

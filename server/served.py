@@ -4,55 +4,78 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.utils import ConfigurableFieldSpec
 from langchain_core.tracers.log_stream import LogStreamCallbackHandler, _astream_log_implementation
+from pydantic import Field
 
+from core.context import Approval
 from graph.agent import Agent
+from graph.runs import OnDisconnect
+from server.requests import EVERY
 
 GetAgent = Callable[[], Agent]
 In = TypeVar("In")
 Out = TypeVar("Out")
 
 
-def _spec(name: str, annotation: Any, description: str) -> ConfigurableFieldSpec:
+def _undecided(schema: dict[str, Any]) -> None:
+    """Leave the null default out of the schema: a form takes it for a value, and for a wrong one."""
+    schema.pop("default", None)
+
+
+def _spec(name: str, kind: Any, description: str, default: Any = None) -> ConfigurableFieldSpec:
     return ConfigurableFieldSpec(
         id=name,
-        annotation=annotation,
+        annotation=kind if default is not None else Annotated[kind, Field(json_schema_extra=_undecided)],
         name=name.replace("_", " ").capitalize(),
         description=description,
-        default=None,
+        default=default,
     )
 
 
-# Plain types with a null default: LangServe's playground goes blank on unions.
-CONFIG_SPECS = [
-    _spec("thread_id", str, "Conversation to continue; none starts a new one."),
-    _spec("model", str, "Name of a model (GET /models)."),
-    _spec("sources", list[str], "Sources to search (GET /sources); none given: all that you may use."),
-    _spec("tools", list[str], "Servers or tools (GET /servers, /tools); none given: all that you may use."),
-    _spec("temperature", float, "0 to 2."),
-    _spec("max_steps", int, "Model calls in this turn."),
-    _spec("approval", str, "For tools that need a person's word: ask, auto or deny."),
-    _spec("on_disconnect", str, "What a dropped connection does to the turn: cancel or continue."),
-]
+def config_specs(*, approval: Approval) -> list[ConfigurableFieldSpec]:
+    """The allow-list as LangServe's schemas and playgrounds show it.
+
+    Plain types, no unions: LangServe's playground goes blank on those.
+
+    Args:
+        approval: What the caller wishes who says nothing.
+    """
+    return [
+        _spec("thread_id", str, "Conversation to continue; none starts a new one."),
+        _spec("model", str, "Name of a model (GET /models)."),
+        _spec("sources", list[str], "Sources to search (GET /sources); * for all that you may use.", [EVERY]),
+        _spec(
+            "tools",
+            list[str],
+            "Servers or tools (GET /servers, /tools); * for all that you may use.",
+            [EVERY],
+        ),
+        _spec("temperature", float, "0 to 2."),
+        _spec("max_steps", int, "Model calls in this turn."),
+        _spec("approval", Approval, "For tools that need a person's word: ask, auto or deny.", approval),
+        _spec("on_disconnect", OnDisconnect, "What a dropped connection does to the turn.", "cancel"),
+    ]
 
 
 class Served(Runnable[In, Out]):
-    """Base of the facades; they add `ainvoke` and `astream`.
+    """Base of the facades; they add types, `ainvoke` and `astream`.
 
     Args:
         agent: Gives the open agent; called once per turn.
     """
+
+    approval: Approval = "ask"
 
     def __init__(self, agent: GetAgent) -> None:
         self._agent = agent
 
     @property
     def config_specs(self) -> list[ConfigurableFieldSpec]:
-        return CONFIG_SPECS
+        return config_specs(approval=self.approval)
 
     def invoke(self, input: In, config: RunnableConfig | None = None, **kwargs: Any) -> Out:  # noqa: A002 - LangChain's name
         return asyncio.run(self.ainvoke(input, config, **kwargs))

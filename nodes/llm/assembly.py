@@ -15,6 +15,8 @@ from langchain_core.messages.tool import ToolCallChunk
 
 from nodes.llm.models import MALFORMED, LLMChunk
 
+# Shorter ids are counters: an answer outside the window may have used the same one.
+_RANDOM_ID = 16
 _NOT_A_NAME = re.compile(r"[^A-Za-z0-9_-]")
 
 
@@ -90,7 +92,8 @@ class Assembly:
         return known
 
     def _finished(self, call: _Call) -> ToolCall:
-        call_id = call.id if call.id and call.id not in self._taken else f"call-{uuid4().hex}"
+        keep = len(call.id) >= _RANDOM_ID and call.id not in self._taken
+        call_id = call.id if keep else f"call-{uuid4().hex}"
         self._taken.add(call_id)
         name = _NOT_A_NAME.sub("_", call.name)[:64] or "unknown"
         return ToolCall(name=name, args=_arguments("".join(call.args)), id=call_id, type="tool_call")

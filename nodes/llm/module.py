@@ -8,6 +8,7 @@ from core.health import Health
 from core.registry import Module
 from core.settings import ConfigFile, Section
 from nodes.llm.caller import LLMCaller
+from nodes.llm.catalogue import Catalogue
 from nodes.llm.cli import app
 from nodes.llm.provider import LLMProvider
 from nodes.llm.settings import LLMSettings, ModelsFile
@@ -33,6 +34,6 @@ MODULE = Module(
     provider=LLMProvider,
     check=check,
     sections=(Section("llm", LLMSettings),),
-    files=(ConfigFile("models", ("models.yaml", "llmconfig.yml"), ModelsFile),),
+    files=(ConfigFile("models", ("models.yaml", "llmconfig.yml"), ModelsFile, listing=Catalogue.of),),
     start=start,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from nodes.mcp_tools.models import ExecutionContext
 from nodes.mcp_tools.ports import FileLinks
 
 MALFORMED = "__malformed__"  # under this key the llm module hands on text that is no JSON object
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://|file:", re.IGNORECASE)
 FILE_PARAMETERS = ("filename", "file_names")
 _NO_REMOTE: Registry[Any] = Registry()  # a `$ref` to elsewhere is never fetched
 
@@ -55,6 +57,20 @@ def _type(part: Any) -> str:
 def _short(value: object, limit: int = 300) -> str:
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def foreign_address(arguments: Mapping[str, Any]) -> str:
+    """An address that the model wrote where a file's name belongs; empty when there is none.
+
+    Only we put addresses there: a tool that fetches what a model wrote could
+    be led to any host that this machine reaches.
+    """
+    for name in FILE_PARAMETERS:
+        value = arguments.get(name)
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, str) and _ADDRESS.match(item.strip()):
+                return _short(item, 80)
+    return ""
 
 
 def cleaned(value: Any) -> Any:

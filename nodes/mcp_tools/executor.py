@@ -10,7 +10,7 @@ from typing import Any
 from core.access import may_use
 from core.errors import WaystationError
 from core.observability import track_duration
-from nodes.mcp_tools.arguments import cleaned, problem_with, with_links, with_user
+from nodes.mcp_tools.arguments import cleaned, foreign_address, problem_with, with_links, with_user
 from nodes.mcp_tools.errors import CallTimedOut, ServerGone, UnknownTool
 from nodes.mcp_tools.manager import Listed, MCPToolManager
 from nodes.mcp_tools.models import ExecutionContext, Progress, Status, ToolInfo, ToolOutcome
@@ -104,6 +104,12 @@ class ToolExecutor:
         problem = problem_with(given, schema)
         if problem:
             return attempt.ended("error", f"not called: {problem}")
+        address = foreign_address(given)
+        if address:
+            names = ", ".join(context.files) or "none"
+            return attempt.ended(
+                "error", f"not called: '{address}' is no file of this thread; files: {names}"
+            )
         given = await with_links(given, context, self._links)
         answer = await self._manager.call(target.server, target.name, given, progress=progress)
         limit = self._manager.limits(target.server).result_bytes

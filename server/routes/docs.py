@@ -24,7 +24,7 @@ async def page(request: Request) -> HTMLResponse:
         swagger_js_url=f"{base}{ASSETS}/swagger-ui-bundle.js",
         swagger_css_url=f"{base}{ASSETS}/swagger-ui.css",
         swagger_favicon_url=f"{base}{ASSETS}/favicon.png",
-        swagger_ui_parameters={"validatorUrl": None, "docExpansion": "none"},
+        swagger_ui_parameters={"validatorUrl": None},
     )
 
 

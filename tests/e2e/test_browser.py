@@ -85,7 +85,7 @@ async def test_the_playground_renders_and_answers(visit: Visit, tmp_path: Path) 
     box = page.get_by_role("textbox").first
     await expect(box).to_be_visible(timeout=30_000)
     await page.screenshot(path=tmp_path / "before.png")
-    await page.get_by_label("message").first.fill("What is 5 + 3?")
+    await page.get_by_role("textbox", name="Message").fill("What is 5 + 3?")
     await page.get_by_role("button", name="Start").click()
     await expect(page.get_by_text("5 + 3 = 8").first).to_be_visible(timeout=60_000)
     await page.screenshot(path=tmp_path / "after.png")
@@ -97,7 +97,7 @@ async def test_the_chat_page_renders_and_answers(visit: Visit, tmp_path: Path) -
     box = page.get_by_role("textbox").first
     await expect(box).to_be_visible(timeout=30_000)
     await box.fill("What is 5 + 3?")
-    await box.press("Enter")
+    await page.get_by_role("button").last.click()
     await expect(page.get_by_text("5 + 3 = 8").first).to_be_visible(timeout=60_000)
     await page.screenshot(path=tmp_path / "chat.png")
     assert (visit.foreign, visit.faults) == ([], [])

@@ -29,6 +29,8 @@ PATHS = {
     ("GET", "output_schema"),
     ("GET", "config_schema"),
     ("GET", "playground/{file_path:path}"),
+    ("GET", "c/{config_hash}/input_schema"),
+    ("GET", "c/{config_hash}/output_schema"),
 }
 
 
@@ -152,6 +154,13 @@ async def test_the_config_schema_is_the_allow_list(http: httpx.AsyncClient) -> N
 
 
 @pytest.mark.parametrize("name", ["agent", "chat"])
+async def test_the_schemas_of_a_chosen_configuration_are_the_same(http: httpx.AsyncClient, name: str) -> None:
+    for schema in ("input_schema", "output_schema"):
+        plain = (await http.get(f"/{name}/{schema}")).json()
+        assert (await http.get(f"/{name}/c/N4XyA/{schema}")).json() == plain
+
+
+@pytest.mark.parametrize("name", ["agent", "chat"])
 async def test_the_playground_and_its_files_come_from_here(http: httpx.AsyncClient, name: str) -> None:
     page = (await http.get(f"/{name}/playground/")).text
     script = page.split('src="')[1].split('"')[0]
@@ -168,7 +177,6 @@ async def test_the_playground_and_its_files_come_from_here(http: httpx.AsyncClie
         ("PUT", "/agent/public_trace_link"),
         ("POST", "/agent/token_feedback"),
         ("POST", "/agent/c/N4XyA/invoke"),
-        ("GET", "/agent/c/N4XyA/input_schema"),
     ],
 )
 async def test_what_needs_langsmith_or_share_links_is_off(

@@ -103,6 +103,11 @@ def test_an_input_that_is_no_turn_is_refused(value: Any) -> None:
         validated(AgentInput, value, "input")
 
 
+def test_a_star_means_all_that_the_caller_may_use() -> None:
+    request = turn_request(ADA, {"message": "hi"}, {"sources": ["*"], "tools": ["*"]})
+    assert (request.sources, request.tools) == (None, None)
+
+
 def test_a_turn_takes_what_was_wished_and_the_caller_that_was_authenticated() -> None:
     wishes = {
         "thread_id": "t1",
