@@ -21,7 +21,7 @@ from graph.tables import threads
 from graph.transcript import Transcript
 from nodes.file_storage import FileManager
 
-_ID = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 STATUSES = ("idle", "running", "interrupted", "failed")
 PAGE = 200
 
@@ -32,7 +32,7 @@ def check_id(value: str) -> str:
     Raises:
         InvalidThreadId: It is not 1 to 64 of A-Z a-z 0-9 _ -.
     """
-    if not _ID.match(value):
+    if not _ID.fullmatch(value):
         raise InvalidThreadId(f"'{value[:80]}' is not a valid id; use 1 to 64 of A-Z a-z 0-9 _ -")
     return value
 

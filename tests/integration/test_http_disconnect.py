@@ -23,8 +23,10 @@ def model() -> Iterator[ModelServer]:
 
 @pytest.fixture(scope="module")
 async def agent(tmp_path_factory: pytest.TempPathFactory, model: ModelServer) -> AsyncIterator[Agent]:
-    more = {"limits": {"streams_per_user": 3}, "mcp": {"bundled": False}}
-    async with open_agent(tmp_path_factory.mktemp("slow"), model_url=model.url, **more) as agent:
+    limits, mcp = {"streams_per_user": 3}, {"bundled": False}
+    async with open_agent(
+        tmp_path_factory.mktemp("slow"), model_url=model.url, limits=limits, mcp=mcp
+    ) as agent:
         yield agent
 
 

@@ -66,8 +66,8 @@ async def test_what_belongs_to_a_group_is_not_shown_to_others(
     files = {
         "sources.yaml": "secret:\n  type: local\n  path: .\n  groups: [staff]\n",
         "models.yaml": (
-            "models:\n  inner:\n    model_name: m\n    model_url: http://127.0.0.1:9/v1\n    groups: [staff]\n"
-            "    api_key: very-secret-key\n"
+            "models:\n  inner:\n    model_name: m\n    model_url: http://127.0.0.1:9/v1\n"
+            "    groups: [staff]\n    api_key: very-secret-key\n"
         ),
     }
     async with (

@@ -12,7 +12,7 @@ from nodes.llm.offline.vocabulary import FILLERS, STOP
 from nodes.llm.offline.words import meaning, stem, words
 from nodes.llm.prompt import Passage
 
-COVERED = 0.51
+COVERED = 0.4
 """Part of the question's weight that the best sentence, with its heading, must carry."""
 CLOSE = 0.72
 """A further sentence is quoted when it scores at least this part of the best."""

@@ -28,13 +28,13 @@ def test_parts_without_an_index_go_on_with_the_last_call() -> None:
 
 
 def test_names_that_no_endpoint_would_take_back_are_cleaned() -> None:
-    assembly = Assembly(taken=["1"])
-    assembly.add(chunk(tool_call_chunk(name="my tool!", args="nan nan", id="1", index=0)))
-    assembly.add(chunk(tool_call_chunk(name="", args=None, id="2", index=1)))
+    assembly = Assembly(taken=["call_earlier_one_1"])
+    assembly.add(chunk(tool_call_chunk(name="my tool!", args="nan nan", id="call_earlier_one_1", index=0)))
+    assembly.add(chunk(tool_call_chunk(name="", args=None, id="call_another_one_2", index=1)))
     first, second = assembly.message().tool_calls
     assert (first["name"], first["args"]) == ("my_tool_", {MALFORMED: "nan nan"})
-    assert first["id"] != "1"
-    assert (second["name"], second["args"], second["id"]) == ("unknown", {}, "2")
+    assert first["id"] != "call_earlier_one_1"
+    assert (second["name"], second["args"], second["id"]) == ("unknown", {}, "call_another_one_2")
 
 
 def test_text_in_content_blocks_is_read() -> None:

@@ -1,0 +1,69 @@
+"""`waystation serve` as a process: how it starts, refuses to, and stops."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.kit.agents import write_config
+from tests.kit.http import turn
+from tests.kit.service import ROOT, Service, free_port
+
+
+def serve(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "server.cli", "serve", *words]
+    return subprocess.run(
+        command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=100, check=False
+    )
+
+
+def test_it_says_where_it_is_and_what_to_try_and_stops_when_told(tmp_path: Path) -> None:
+    with Service(tmp_path / "home", config_dir=write_config(tmp_path)) as service:
+        answer = httpx.post(f"{service.url}/agent/invoke", json=turn(), timeout=60).json()["output"]
+        said = service.log.read_text()
+        code = service.stop()
+    assert "8" in answer["answer"]
+    assert f"ready at {service.url}" in said
+    assert said.count("curl") == 2
+    assert code == 0
+    assert "Traceback" not in service.log.read_text()
+
+
+def test_several_workers_share_the_work_and_the_threads(tmp_path: Path) -> None:
+    env = {"WAYSTATION_SERVER__WORKERS": "2"}
+    with Service(tmp_path / "home", config_dir=write_config(tmp_path), env=env) as service:
+        for _ in range(4):
+            answer = httpx.post(f"{service.url}/agent/invoke", json=turn(thread_id="shared"), timeout=60)
+            assert "8" in answer.json()["output"]["answer"]
+        thread = httpx.get(f"{service.url}/threads/shared", timeout=20).json()
+    assert thread["turns"] == 4
+
+
+@pytest.fixture
+def _config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAYSTATION_CONFIG_DIR", str(write_config(tmp_path)))
+
+
+@pytest.mark.usefixtures("_config")
+def test_a_port_in_use_is_one_clear_line() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        said = serve("--port", str(other.getsockname()[1]))
+    assert said.returncode == 1
+    assert said.stderr.startswith("address_in_use: another process listens on 127.0.0.1:")
+    assert said.stderr.count("\n") == 1
+
+
+@pytest.mark.usefixtures("_config")
+@pytest.mark.parametrize("host", ["0.0.0.0", "203.0.113.7", "no-such-host.invalid"])  # noqa: S104 - refused
+def test_an_address_of_a_network_is_refused_without_a_login(host: str) -> None:
+    said = serve("--host", host, "--port", str(free_port()))
+    assert said.returncode == 1
+    assert said.stderr.startswith("bind_refused: ")
