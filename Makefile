@@ -10,7 +10,7 @@ run: .venv/.runtime
 	@$(BIN)/waystation serve
 
 demo: .venv/.runtime
-	@$(BIN)/waystation demo
+	@$(BIN)/python -m server.demo
 
 test: .venv/.dev
 	$(BIN)/ruff check .

@@ -110,9 +110,8 @@ def main() -> None:
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as home, ModelServer(default=ANSWER) as model:
         found = asyncio.run(compare(model.url, Path(home), turns))
-    print(
-        f"CPU per turn, median of {ROUNDS} rounds of {turns // ROUNDS} turns ({time.monotonic() - started:.0f} s)"
-    )
+    took = time.monotonic() - started
+    print(f"CPU per turn, median of {ROUNDS} rounds of {turns // ROUNDS} turns (took {took:.0f} s)")
     for name, value in found.items():
         ratio = value / found["bare graph"]
         print(f"  {name:<14} {value:7.2f} ms   {ratio:.2f}x")

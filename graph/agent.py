@@ -131,7 +131,11 @@ class Agent:
                 files=files,
             )
             stack.push_async_callback(agent.drain, seconds=0)
-            await (await services.container.get(RAGClient)).prepare(progress)
+            rag = await services.container.get(RAGClient)
+            await rag.prepare(progress)
+            # The index library takes seconds to import: not the first question's seconds, nor the start's.
+            warming = asyncio.create_task(rag.warm())
+            stack.push_async_callback(ended, warming)
             yield agent
 
     @property
@@ -263,6 +267,12 @@ class Agent:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+
+async def ended(task: asyncio.Task[None]) -> None:
+    """Cancel a background task and wait until it is gone."""
+    task.cancel()
+    await asyncio.wait([task])
 
 
 def _wishes(request: TurnRequest) -> Wishes:

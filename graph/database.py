@@ -41,6 +41,8 @@ async def open_database(path: Path) -> AsyncEngine:
     event.listen(engine.sync_engine, "connect", _prepare)
     try:
         async with engine.begin() as connection:
+            # Workers that start together take turns here; the second finds the work done.
+            await connection.exec_driver_sql("BEGIN IMMEDIATE")
             await connection.run_sync(_migrate)
     except BaseException:
         await engine.dispose()
@@ -50,9 +52,9 @@ async def open_database(path: Path) -> AsyncEngine:
 
 def _prepare(connection: object, _record: object) -> None:
     cursor = connection.cursor()  # type: ignore[attr-defined]  # a DB-API connection; SQLAlchemy types it as Any
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_MS}")
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute(f"PRAGMA busy_timeout={BUSY_MS}")
     cursor.close()
 
 

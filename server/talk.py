@@ -77,7 +77,7 @@ async def talk(question: Question, *, as_json: bool) -> None:
     if as_json:
         print_json(reply)
         return
-    _after(reply)
+    after(reply)
 
 
 def _answer_to_pause(question: Question) -> dict[str, Any] | None:
@@ -172,13 +172,13 @@ def _short(text: str) -> str:
 
 
 def asked(interrupts: list[dict[str, Any]]) -> str:
-    calls = [
-        f"{_tool(item)}({_arguments(item.get('arguments', {}))})" for item in interrupts if "tool" in item
-    ]
+    found = [item["call"] for item in interrupts if "call" in item]
+    calls = [f"{_tool(call)}({_arguments(call['arguments'])})" for call in found]
     return f"Allow {', '.join(calls) or 'this'}?"
 
 
-def _after(reply: Mapping[str, Any]) -> None:
+def after(reply: Mapping[str, Any]) -> None:
+    """What a person wants to see behind the answer: where it comes from, what waits, which thread."""
     for place, item in enumerate(reply["citations"]):
         where = f"{item['title'] or item['document']} ({item['source']})"
         print(f"{'' if place else chr(10)}[{item['n']}] {where}: “{_short(item['quote'])}”")

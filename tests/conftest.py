@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 _LOOPBACK = ("127.", "::1", "localhost")
 _connect = socket.socket.connect
@@ -34,6 +35,12 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name.startswith(("OPENAI_", "WAYSTATION_", "LANGCHAIN_", "LANGSMITH_", "AWS_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("WAYSTATION_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -87,7 +87,8 @@ def _cut(name: str) -> str:
 
 def media_type_of(name: str, given: str | None) -> str:
     """`given` where it is a media type, else what the name's ending says."""
-    if given and _MEDIA_TYPE.fullmatch(given):
+    # Clients that do not know the type say so with octet-stream.
+    if given and given != DEFAULT_MEDIA_TYPE and _MEDIA_TYPE.fullmatch(given):
         return given
     return mimetypes.guess_type(name, strict=False)[0] or DEFAULT_MEDIA_TYPE
 

@@ -76,9 +76,8 @@ def test_the_tour_cites_the_handbook_word_for_word(tour: dict[str, str]) -> None
 
 def source_text(document: str) -> str:
     """A document of the handbook by the name that a citation has."""
-    return next(p for p in (ROOT / "docs" / document, ROOT / document) if p.is_file()).read_text(
-        encoding="utf-8"
-    )
+    folders = (ROOT, ROOT / "docs", ROOT / "docs" / "decisions")
+    return next(f / document for f in folders if (f / document).is_file()).read_text(encoding="utf-8")
 
 
 def test_the_tour_shows_the_picture_of_the_graph(tour: dict[str, str]) -> None:

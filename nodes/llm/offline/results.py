@@ -12,6 +12,7 @@ LONGEST = 4000
 ROWS = 20
 _NUMBER = re.compile(r"^-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?$")
 _VALUE_KEYS = ("result", "results", "value", "answer", "output")
+_FILES_MADE = re.compile(r"\nFiles made: [^\n]*\s*$")
 _ASIDE = {"meta_data", "artifacts", "display", "structured_content"}
 
 
@@ -24,7 +25,9 @@ def state(name: str, arguments: Mapping[str, Any], text: str, *, failed: bool) -
     lead = _lead(name, arguments)
     if isinstance(value, (dict, list)):
         body = shown(value)
-        return f"{lead}:\n{body}" if "\n" in body else f"{lead}: {body}"
+        made = _FILES_MADE.search(text)
+        files = f"\n\n{made.group().strip()}" if made else ""
+        return (f"{lead}:\n{body}" if "\n" in body else f"{lead}: {body}") + files
     found = shown(value)
     if not found:
         return f"The tool {name} is done; it returned nothing."
@@ -36,9 +39,9 @@ def state(name: str, arguments: Mapping[str, Any], text: str, *, failed: bool) -
 
 
 def parsed(text: str) -> Any:
-    """JSON where it is JSON, else the text."""
+    """JSON where it is JSON, else the text. A last line that names the files made is left out of it."""
     try:
-        return json.loads(text)
+        return json.loads(_FILES_MADE.sub("", text))
     except (ValueError, RecursionError):
         return text.strip()
 

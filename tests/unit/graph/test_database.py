@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,14 @@ async def test_opening_again_changes_nothing(tmp_path: Path) -> None:
     async with engine.connect() as db:
         assert await db.run_sync(revision) == HEAD
     await engine.dispose()
+
+
+async def test_several_that_open_an_empty_database_at_once_all_get_it(tmp_path: Path) -> None:
+    engines = await asyncio.gather(*(open_database(tmp_path / "w.db") for _ in range(4)))
+    for engine in engines:
+        async with engine.connect() as db:
+            assert await db.run_sync(revision) == HEAD
+        await engine.dispose()
 
 
 async def test_a_database_of_a_newer_release_is_refused(tmp_path: Path) -> None:

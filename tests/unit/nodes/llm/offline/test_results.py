@@ -70,3 +70,8 @@ def test_an_error_that_names_the_right_word_corrects_the_arguments() -> None:
     assert corrected({"column": "Amount"}, "no 'Amount'; columns: amount") == {"column": "amount"}
     assert corrected({"column": "colour"}, "no column 'colour'; columns: region, amount") is None
     assert corrected({"n": 3}, "3 is too many") is None
+
+
+def test_a_result_with_a_file_is_shown_as_fields_with_the_file_below() -> None:
+    text = '{"groups": {"north": "12.5"}}\nFiles made: sum.csv'
+    assert state("t", {}, text, failed=False) == "t:\ngroups:\n  - north: 12.5\n\nFiles made: sum.csv"
