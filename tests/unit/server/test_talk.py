@@ -61,7 +61,10 @@ def test_arguments_that_are_no_object_are_shown_as_they_are() -> None:
 
 
 def test_a_pause_names_what_it_waits_for() -> None:
-    assert asked([{"call": {"server": "s", "tool": "rm", "arguments": {"path": "a"}}}]) == "Allow s.rm(path='a')?"
+    assert (
+        asked([{"call": {"server": "s", "tool": "rm", "arguments": {"path": "a"}}}])
+        == "Allow s.rm(path='a')?"
+    )
     assert asked([{"kind": "budget"}]) == "Allow this?"
 
 
