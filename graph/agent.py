@@ -37,6 +37,7 @@ from nodes.config import ConfigLookup, Wishes
 from nodes.file_storage import FileManager
 from nodes.rag import RAGClient
 
+WARM_AFTER_SECONDS = 1.5
 Progress = Callable[[int, int, str], None]
 
 
@@ -133,8 +134,7 @@ class Agent:
             stack.push_async_callback(agent.drain, seconds=0)
             rag = await services.container.get(RAGClient)
             await rag.prepare(progress)
-            # The index library takes seconds to import: not the first question's seconds, nor the start's.
-            warming = asyncio.create_task(rag.warm())
+            warming = asyncio.create_task(warm_up(rag))
             stack.push_async_callback(ended, warming)
             yield agent
 
@@ -267,6 +267,12 @@ class Agent:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+
+async def warm_up(rag: RAGClient) -> None:
+    """Open the indexes in the background: their library takes seconds to import, and the start comes first."""
+    await asyncio.sleep(WARM_AFTER_SECONDS)
+    await rag.warm()
 
 
 async def ended(task: asyncio.Task[None]) -> None:

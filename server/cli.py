@@ -7,6 +7,7 @@ Anything slow is imported inside the command that needs it, so that `--help` and
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 import traceback
@@ -37,12 +38,15 @@ def serve_command(
     """Start the service."""
     from core.settings import Context
     from core.settings.platform import ServerSettings
+    # Two hundred thousand objects are made by imports and all stay: collecting among them is time lost.
+    gc.disable()
     from server.progress import indexing
     from server.serve import loop_factory, read_settings, serve, serve_many
 
     given = {"host": host, "port": port, "workers": workers}
     context = Context.current(server={k: v for k, v in given.items() if v is not None})
     if read_settings(context)[ServerSettings].workers > 1:
+        gc.enable()
         serve_many(context)
         return
     with indexing() as progress, asyncio.Runner(loop_factory=loop_factory()) as runner:

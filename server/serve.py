@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -144,7 +145,7 @@ async def serve(context: Context, *, progress: Progress | None = None) -> None:
         async with Agent.open(context, progress=progress) as agent:
             server = Server(
                 uvicorn_config(create_app(agent)),
-                ready=lambda: print(greeting(base), flush=True),
+                ready=lambda: _say_ready(base),
                 agent=agent,
             )
             await server.serve(sockets=[listener])
@@ -192,6 +193,12 @@ def base_url(settings: ServerSettings, listener: socket.socket) -> str:
     if ":" in host and not host.startswith("["):
         host = f"[{host}]"
     return f"http://{host}:{listener.getsockname()[1]}"
+
+
+def _say_ready(base: str) -> None:
+    gc.freeze()
+    gc.enable()
+    print(greeting(base), flush=True)
 
 
 def greeting(base: str) -> str:

@@ -2,7 +2,11 @@
 
 # No `from __future__ import annotations`: dishka reads the annotations at run time.
 
+import asyncio
+import importlib
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 from dishka import Provider, Scope, provide
 
@@ -11,8 +15,24 @@ from nodes.mcp_tools.executor import ToolExecutor
 from nodes.mcp_tools.links import NoFileLinks
 from nodes.mcp_tools.manager import MCPToolManager
 from nodes.mcp_tools.plugins import Inventory, take_inventory
-from nodes.mcp_tools.ports import FileLinks, ToolConnector
-from nodes.mcp_tools.settings import McpSettings
+from nodes.mcp_tools.ports import FileLinks, Listener, ToolConnection, ToolConnector
+from nodes.mcp_tools.settings import McpSettings, ServerEntry
+
+
+class LateConnector:
+    """Loads the SDK, a second of imports, in a thread when the first session opens, not at the start."""
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+
+    @asynccontextmanager
+    async def open(
+        self, name: str, entry: ServerEntry, listener: Listener, *, max_result_bytes: int
+    ) -> AsyncIterator[ToolConnection]:
+        session = await asyncio.to_thread(importlib.import_module, "nodes.mcp_tools.adapters.session")
+        connector: ToolConnector = session.SessionConnector(self._logs)
+        async with connector.open(name, entry, listener, max_result_bytes=max_result_bytes) as connection:
+            yield connection
 
 
 class McpProvider(Provider):
@@ -26,9 +46,7 @@ class McpProvider(Provider):
 
     @provide
     def connector(self, places: Places) -> ToolConnector:
-        from nodes.mcp_tools.adapters.session import SessionConnector  # noqa: PLC0415  # a second of imports
-
-        return SessionConnector(places.home / "logs")
+        return LateConnector(places.home / "logs")
 
     @provide
     async def manager(
