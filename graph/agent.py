@@ -270,7 +270,7 @@ class Agent:
 
 
 async def warm_up(rag: RAGClient) -> None:
-    """Open the indexes in the background: their library takes seconds to import, and the start comes first."""
+    """Open the indexes in the background: the library takes seconds to import, and the start comes first."""
     await asyncio.sleep(WARM_AFTER_SECONDS)
     await rag.warm()
 

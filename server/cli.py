@@ -38,6 +38,7 @@ def serve_command(
     """Start the service."""
     from core.settings import Context
     from core.settings.platform import ServerSettings
+
     # Two hundred thousand objects are made by imports and all stay: collecting among them is time lost.
     gc.disable()
     from server.progress import indexing
