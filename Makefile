@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: run demo test studio docs bench lock clean
+.PHONY: run demo test studio docs campaign bench lock clean
 
 run: .venv/.runtime
 	@$(BIN)/waystation serve
@@ -28,6 +28,9 @@ studio: .venv/.dev
 
 docs: .venv/.dev
 	$(BIN)/python -m docs.generate
+
+campaign: .venv/.dev
+	$(BIN)/python -m tests.campaigns.kills
 
 bench: .venv/.dev
 	$(BIN)/python -m bench.turn

@@ -191,13 +191,20 @@ async def graph_command(
     *,
     form: Annotated[Literal["mermaid", "png"], typer.Option("--format", help="mermaid or png.")] = "mermaid",
 ) -> None:
-    """The picture of the graph."""
+    """The picture of the graph: Mermaid as text, or PNG for a file (`> graph.png`)."""
     from server.sessions import opened
 
-    if form == "png":
-        raise InvalidInput("no library here draws PNG without a network; use --format mermaid and draw that")
+    if form == "png" and sys.stdout.isatty():
+        raise InvalidInput("a PNG is no text for a terminal; write it to a file: --format png > graph.png")
     async with opened() as (agent, _):
-        print(agent.graph.get_graph().draw_mermaid())
+        graph = agent.graph.get_graph()
+    if form == "mermaid":
+        print(graph.draw_mermaid())
+        return
+    from server.picture import draw_png
+
+    sys.stdout.buffer.write(draw_png(graph))
+    sys.stdout.buffer.flush()
 
 
 @app.command("modules")

@@ -89,7 +89,6 @@ def test_citations_are_shown_under_the_answer() -> None:
         (["ask", "hi", "--file", "/nowhere/secret.txt"], "invalid_input: there is no file 'secret.txt'"),
         (["threads", "show", "nobody"], "thread_not_found: "),
         (["threads", "list", "--status", "lost"], "invalid_input: "),
-        (["graph", "--format", "png"], "invalid_input: "),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_exit_code_one(words: list[str], line: str) -> None:
@@ -176,3 +175,9 @@ def test_an_unforeseen_fault_is_one_line(
         main()
     assert left.value.code == 1
     assert capsys.readouterr().err.startswith("internal: ZeroDivisionError: by nobody;")
+
+
+def test_the_picture_of_the_graph_is_a_png_for_a_file() -> None:
+    result = runner.invoke(app, ["graph", "--format", "png"])
+    assert result.exit_code == 0
+    assert result.stdout_bytes.startswith(b"\x89PNG")
