@@ -18,8 +18,7 @@ test: .venv/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	rm -f .coverage .coverage.*
-	$(BIN)/python -m coverage run -m pytest
-	@$(BIN)/python -m coverage combine -q
+	$(BIN)/python -m pytest --cov --cov-report=
 	@$(BIN)/python -m tests.kit.coverage_floor
 
 studio: .venv/.dev

@@ -320,6 +320,7 @@ def build(board: Board) -> Starlette:
 async def serve(default: str, model: str) -> None:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
+    listener.listen(2048)  # before the port is told, or an early client is refused
     config = uvicorn.Config(
         build(Board(default, model)), log_level="critical", access_log=False, timeout_graceful_shutdown=1
     )
