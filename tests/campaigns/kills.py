@@ -41,7 +41,8 @@ async def victim(home: Path, url: str, seed: int) -> None:
             print(event["type"], flush=True)
             if event["seq"] == fatal:
                 threading.Timer(delay, os.kill, (os.getpid(), 9)).start()
-        await asyncio.Event().wait()
+        await asyncio.sleep(delay)
+        os.kill(os.getpid(), 9)
 
 
 async def survivor(home: Path, url: str) -> str:

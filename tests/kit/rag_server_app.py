@@ -216,7 +216,6 @@ def main() -> None:
     service = Service(parser.parse_args().token)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    listener.listen(2048)  # before the port is told, or an early client is refused
     listener.listen(128)  # whoever reads the port may connect at once
     print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
     config = uvicorn.Config(build(service), log_level="error", access_log=False, timeout_graceful_shutdown=1)
