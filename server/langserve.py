@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 from langchain_core.runnables import Runnable, RunnableConfig
-from langchain_core.runnables.config import ensure_config
+from langchain_core.runnables.config import ensure_config, get_config_list
 from langserve import APIHandler, add_routes
 from langserve.server import EndpointName
 from pydantic import BaseModel, Field
@@ -32,6 +32,7 @@ from server.served import GetAgent, Served, once
 from server.sse import RunResponse
 from server.waiting import add_waiting_routes
 
+BATCH_AT_ONCE = 4
 ENDPOINTS: tuple[EndpointName, ...] = (
     "invoke",
     "batch",
@@ -83,6 +84,18 @@ class AgentRunnable(Served[AgentInput, dict[str, Any]]):
             return await run.result()
         finally:
             run.leave()
+
+    async def abatch(
+        self,
+        inputs: list[AgentInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[dict[str, Any]]:
+        """A few turns at a time: all at once would pass the limit of turns per user."""
+        few = [{**one, "max_concurrency": BATCH_AT_ONCE} for one in get_config_list(config, len(inputs))]
+        return await super().abatch(inputs, few, return_exceptions=return_exceptions, **kwargs)  # type: ignore[arg-type]  # a config with one key more is a config
 
     async def astream(
         self,

@@ -192,6 +192,12 @@ async def test_an_error_that_is_known_at_the_start_is_no_stream(http: httpx.Asyn
     assert "offline" in problem["detail"]
 
 
+async def test_a_batch_longer_than_the_limit_of_turns_is_answered_whole(http: httpx.AsyncClient) -> None:
+    inputs = [{"message": f"What is {n} + 1?"} for n in range(25)]
+    outputs = (await http.post("/agent/batch", json={"inputs": inputs})).json()["output"]
+    assert [output["answer"] for output in outputs] == [f"{n} + 1 = {n + 1}" for n in range(25)]
+
+
 async def test_one_refused_input_of_a_batch_refuses_the_batch(http: httpx.AsyncClient) -> None:
     body = {"inputs": [{"message": "hi"}], "config": {"configurable": {"sources": ["nope"]}}}
     assert_problem(await http.post("/agent/batch", json=body), 422, "unknown_source")

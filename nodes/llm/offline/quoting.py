@@ -18,7 +18,8 @@ CLOSE = 0.72
 """A further sentence is quoted when it scores at least this part of the best."""
 MOST = 3
 FITS = 1.25
-"""Better answers: to "what is …" a sentence that begins with it, to "how many …" one with a number."""
+"""Better answers: to "what is …" a sentence that begins with it, to "how many …" one with a number,
+to "how do I …" one that says "To …"."""
 
 _FENCE = re.compile(r"^\s*(?:```|~~~)")
 _HEADING = re.compile(r"^\s{0,3}#{1,6}\s+(.*?)\s*#*\s*$")
@@ -32,6 +33,7 @@ _WHAT_IS = re.compile(r"^\W*(?:what(?:'s| is| are)|define|who is)\b", re.IGNOREC
 _HOW_MUCH = re.compile(
     r"\bhow (?:large|big|long|many|much|often|far|fast|high|old|soon|late)\b", re.IGNORECASE
 )
+_HOW_TO = re.compile(r"^\W*how (?:(?:do|can|should|would) (?:i|we|you|one)|to)\b", re.IGNORECASE)
 _QUANTITY = re.compile(
     r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|once|twice|none|no)\b", re.IGNORECASE
 )
@@ -166,8 +168,10 @@ def _score(
     share = (said + above / 2) / whole if said else 0.0
     # Between equals: the shorter sentence says it more directly, and the search ranked the passages.
     score = share * (1 - min(len(candidate.text), 400) / 4000) * (1 - min(candidate.n, 10) / 200)
-    fits = (_WHAT_IS.match(question) and _begins_with(candidate.text, asked)) or (
-        _HOW_MUCH.search(question) and _QUANTITY.search(candidate.text)
+    fits = (
+        (_WHAT_IS.match(question) and _begins_with(candidate.text, asked))
+        or (_HOW_MUCH.search(question) and _QUANTITY.search(candidate.text))
+        or (_HOW_TO.match(question) and candidate.text.startswith("To "))
     )
     return score * (FITS if fits else 1.0), share
 
