@@ -11,13 +11,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import structlog
 from sqlalchemy import RowMapping, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.access import Principal, owns
 from graph.errors import ThreadBusy, ThreadNotFound
 from graph.tables import threads, transcript
+
+log = structlog.get_logger()
 
 LEASE_SECONDS = 15.0
 BEAT_SECONDS = 5.0
@@ -122,14 +126,21 @@ class Leases:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(BEAT_SECONDS)
-            if not self._held:
-                continue
-            async with self._engine.begin() as db:
-                await db.execute(
-                    update(threads)
-                    .where(threads.c.holder == self._holder, threads.c.run_id.in_(self._held))
-                    .values(lease_until=time.time() + LEASE_SECONDS)
-                )
+            try:
+                await self._prolong()
+            except SQLAlchemyError:
+                # A database that is locked or full for a moment; the lease outlives two missed beats.
+                log.exception("lease_not_prolonged")
+
+    async def _prolong(self) -> None:
+        if not self._held:
+            return
+        async with self._engine.begin() as db:
+            await db.execute(
+                update(threads)
+                .where(threads.c.holder == self._holder, threads.c.run_id.in_(self._held))
+                .values(lease_until=time.time() + LEASE_SECONDS)
+            )
 
     async def _ensure(
         self, db: AsyncConnection, thread_id: str, principal: Principal, message: UserMessage | None

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 ROLES = {"human": "user", "ai": "assistant", "tool": "tool", "system": "system"}
-UNKNOWN_RESULT = "interrupted, result unknown"
 
 
 def text_of(message: BaseMessage) -> str:
@@ -47,23 +45,3 @@ def call_record(message: ToolMessage) -> dict[str, Any]:
         "status": record.get("status", "ok"),
         "duration_ms": record.get("duration_ms", 0),
     }
-
-
-def unanswered(messages: Sequence[BaseMessage]) -> list[ToolMessage]:
-    """A "result unknown" answer for each tool call that has none; a model refuses a list without them."""
-    answered = {m.tool_call_id for m in messages if isinstance(m, ToolMessage)}
-    calls = [call for m in messages if isinstance(m, AIMessage) for call in m.tool_calls]
-    return [
-        ToolMessage(
-            UNKNOWN_RESULT,
-            id=f"unknown_{call['id']}",
-            tool_call_id=str(call["id"]),
-            name=call["name"],
-            status="error",
-            additional_kwargs={
-                "waystation": {"tool": call["name"], "arguments": call["args"], "status": "unknown"}
-            },
-        )
-        for call in calls
-        if call["id"] not in answered
-    ]

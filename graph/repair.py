@@ -7,8 +7,8 @@ from typing import Any
 from langchain_core.messages import BaseMessage, HumanMessage
 from langgraph.graph.state import CompiledStateGraph
 
-from graph.messages import unanswered
 from graph.transcript import Transcript
+from nodes.llm.window import answered
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 
@@ -45,7 +45,8 @@ async def _settled(graph: Graph, config: Any) -> list[BaseMessage]:
         return []
     # Writes of a step that a crash cut off show in the state, and the next input would drop them.
     # An update takes them in; as the last node it also ends whatever step was open.
-    update = {"messages": unanswered(messages)}
+    _, results = answered(messages)
+    update = {"messages": results}
     await graph.aupdate_state(config, update, as_node="store_files")
     after: list[BaseMessage] = (await graph.aget_state(config)).values["messages"]
     return after

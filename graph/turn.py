@@ -74,6 +74,7 @@ class TurnDriver:
         except WaystationError as error:
             run.error = error
         except Exception as error:
+            # The edge of a turn: a fault of ours ends this turn and not the service.
             log.exception("turn_failed", run_id=run.id)
             run.error = Internal("the turn failed by a fault of ours; the log has the details")
             run.error.__cause__ = error
@@ -117,6 +118,7 @@ class TurnDriver:
             shown = {"done": "idle", "cancelled": "idle"}.get(status, status)
             await self._leases.give_back(turn, status=shown, clean=status == "done")
         except Exception as error:
+            # The reader must get a last event, also when the disk is full.
             log.exception("turn_not_stored", run_id=run.id)
             run.error = run.error or Internal("the answer could not be stored; the log has the details")
             run.error.__cause__ = error

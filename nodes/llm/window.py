@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, ToolCall, ToolMessage
 
 INTERRUPTED = "interrupted, result unknown"
 
@@ -46,16 +46,23 @@ def answered(messages: Sequence[BaseMessage]) -> tuple[list[BaseMessage], list[T
             call_id = call["id"] or ""
             result = results.get(call_id)
             if result is None:
-                result = _unknown(call_id, call["name"])
+                result = _unknown(call)
                 missing.append(result)
             ordered.append(result)
     return ordered, missing
 
 
-def _unknown(call_id: str, name: str) -> ToolMessage:
-    # The id follows from the call, so that a second repair replaces the first and adds nothing.
+def _unknown(call: ToolCall) -> ToolMessage:
+    call_id = call["id"] or ""
+    record = {"tool": call["name"], "arguments": call["args"], "status": "unknown"}
     return ToolMessage(
-        content=INTERRUPTED, tool_call_id=call_id, name=name, status="error", id=f"interrupted-{call_id}"
+        content=INTERRUPTED,
+        tool_call_id=call_id,
+        name=call["name"],
+        status="error",
+        # The id follows from the call, so that a second repair replaces the first and adds nothing.
+        id=f"interrupted-{call_id}",
+        additional_kwargs={"waystation": record},
     )
 
 

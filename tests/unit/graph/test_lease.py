@@ -112,3 +112,22 @@ async def test_a_run_that_lost_its_lease_does_not_end_the_next_one(engine: Async
 def test_a_title_is_the_first_line_cut_to_eighty_characters() -> None:
     assert title_from("\n  Hello \nthere") == "Hello"
     assert len(title_from("x" * 200)) == 80
+
+
+async def test_a_lease_is_prolonged_while_its_run_is_going_and_no_longer(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graph.lease.BEAT_SECONDS", 0.01)
+    leases = Leases(engine)
+    turn = await leases.take("t", "r1", ADA, message("one"))
+
+    async def until() -> float:
+        async with engine.connect() as db:
+            return float((await db.execute(select(threads.c.lease_until))).scalar_one() or 0)
+
+    first = await until()
+    async with leases.beating(), asyncio.timeout(10):
+        while await until() == first:
+            pass
+        await leases.give_back(turn, status="idle", clean=True)
+        assert await until() == 0
