@@ -50,7 +50,7 @@ def commands(page: Path) -> list[list[str]]:
     lines = [
         line for block in _SHELL.findall(page.read_text(encoding="utf-8")) for line in block.splitlines()
     ]
-    found = [re.match(r"(?:\S*/)?waystation (.+)", line) for line in lines]
+    found = [re.match(r"(?:\S*/)?waystation ([^>]+)", line) for line in lines]
     return [shlex.split(match[1], comments=True) for match in found if match]
 
 
