@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,6 @@ class Module:
     needs: tuple[str, ...] = ()
     start: Callable[[AsyncContainer], Awaitable[None]] | None = None
     required: bool = True
-    metrics: tuple[str, ...] = field(default=())
 
 
 def discover(package: str = "nodes") -> list[Module]:

@@ -27,5 +27,4 @@ MODULE = Module(
     provider=FileStorageProvider,
     check=check,
     sections=(SECTION,),
-    metrics=("waystation_operation_seconds",),
 )

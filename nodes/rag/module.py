@@ -36,5 +36,4 @@ MODULE = Module(
     sections=(Section("rag", RagSettings),),
     files=(ConfigFile("sources", ("sources.yaml", "rag-sources.json"), SourcesFile),),
     required=False,  # a turn without passages is still a turn
-    metrics=("retrieval",),
 )
