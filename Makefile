@@ -33,6 +33,7 @@ campaign: .venv/.dev
 
 bench: .venv/.dev
 	$(BIN)/python -m bench.turn
+	$(BIN)/python -m bench.platform
 
 # The locks carry hashes and no address: pip takes them from wherever it is set up to look.
 lock:

@@ -26,7 +26,7 @@ from langchain_core.messages import HumanMessage
 from core.context import RunContext
 from core.settings import Context, Places
 from graph import Agent
-from graph.builder import build_graph
+from graph.builder import Steps, build_graph
 from graph.services import open_services
 from tests.kit.model_server import ModelServer
 from tests.kit.service import Service
@@ -70,7 +70,7 @@ async def compare(  # noqa: C901 - three ways of the same turn, side by side
         Agent.open(context) as agent,
         httpx.AsyncClient(timeout=60) as http,
     ):
-        graph = build_graph(services.steps).compile()
+        graph = build_graph(await services.container.get(Steps)).compile()
 
         async def bare(number: int) -> None:
             start = {"messages": [HumanMessage("hello", id=f"m{number}")]}

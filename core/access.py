@@ -1,7 +1,8 @@
-"""Who may use what: the one place that decides.
+"""Who may use what: the one place that decides. What nothing here allows is not allowed.
 
-A `Principal` comes from authentication. A thing is guarded by its owner or by
-its groups: no groups means everyone, several mean any of them.
+A `Principal` comes from authentication. A thing is guarded by its owner, or by
+groups and a level: no groups means everyone, several mean any of them; a level
+means those who have it. Scopes say which kinds of requests a caller may make.
 """
 
 from __future__ import annotations
@@ -10,17 +11,59 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from prometheus_client import Counter
+
+from core.errors import NotAllowed
+from core.identity.names import Scope
+from core.observability import REGISTRY
+
+EVERY = "*"
+EVERY_SCOPE = frozenset({EVERY})
+
+DECISIONS = Counter(
+    "waystation_access_decisions_total",
+    "What was asked of core.access, and what it said; 'own' asks of an owner, 'use' of groups and level.",
+    ["question", "answer"],
+    registry=REGISTRY,
+)
+_SAID = {
+    (question, answer): DECISIONS.labels(question, "yes" if answer else "no")
+    for question in ("scope", "use", "own")
+    for answer in (True, False)
+}
+# A database or a store is given the owner and leaves out the rest by itself.
+_FILTERED = DECISIONS.labels("own", "filter")
+
+
+class ScopeMissing(NotAllowed):
+    """The caller is known, and none of its scopes covers this."""
+
+    code = "scope_missing"
+    title = "Your credentials do not cover this"
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The authenticated caller."""
+    """The authenticated caller.
+
+    Args:
+        id: Who it is; owns what it makes.
+        groups: Any of them opens what names it.
+        levels: Compliance levels it may see; "*" for all.
+        scopes: `use`, `operate`, `admin`; "*" for all.
+    """
 
     id: str
     groups: frozenset[str] = frozenset()
+    levels: frozenset[str] = frozenset()
+    scopes: frozenset[str] = frozenset()
 
 
 class Guarded(Protocol):
-    """Anything that a group list protects; an entry of a configuration file, say."""
+    """Anything that a group list protects; an entry of a configuration file, say.
+
+    Where it has a `compliance_level` (or `level`) that is not empty, that counts too.
+    """
 
     @property
     def enabled(self) -> bool: ...
@@ -33,10 +76,17 @@ G = TypeVar("G", bound=Guarded)
 
 
 def may_use(principal: Principal, thing: Guarded) -> bool:
-    """True when `thing` is enabled and open to one of the principal's groups."""
-    if not thing.enabled:
-        return False
-    return not thing.groups or bool(principal.groups.intersection(thing.groups))
+    """True when `thing` is enabled, open to one of the principal's groups and not above its levels."""
+    return _said("use", answer=thing.enabled and _in_group(principal, thing) and _on_level(principal, thing))
+
+
+def _in_group(principal: Principal, thing: Guarded) -> bool:
+    return not thing.groups or not principal.groups.isdisjoint(thing.groups)
+
+
+def _on_level(principal: Principal, thing: Guarded) -> bool:
+    level = getattr(thing, "compliance_level", None) or getattr(thing, "level", None)
+    return not level or EVERY in principal.levels or level in principal.levels
 
 
 def usable(principal: Principal, things: Mapping[str, G]) -> dict[str, G]:
@@ -46,4 +96,30 @@ def usable(principal: Principal, things: Mapping[str, G]) -> dict[str, G]:
 
 def owns(principal: Principal, owner: str) -> bool:
     """True when an object of `owner` belongs to the principal."""
-    return principal.id == owner
+    return _said("own", answer=principal.id == owner)
+
+
+def owner_seen_by(principal: Principal) -> str:
+    """Whose objects the principal sees: for a query or a store that filters by owner itself."""
+    _FILTERED.inc()
+    return principal.id
+
+
+def has_scope(principal: Principal, scope: Scope) -> bool:
+    """True when the principal may make requests of this kind."""
+    return _said("scope", answer=not principal.scopes.isdisjoint({scope, EVERY}))
+
+
+def require(principal: Principal, scope: Scope) -> None:
+    """Let the principal pass, or not.
+
+    Raises:
+        ScopeMissing: None of its scopes covers this.
+    """
+    if not has_scope(principal, scope):
+        raise ScopeMissing(f"this needs the scope '{scope}', which your credentials do not have")
+
+
+def _said(question: str, *, answer: bool) -> bool:
+    _SAID[question, answer].inc()
+    return answer

@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from core.errors import WaystationError
-from core.observability import configure_logging
+from core.observability import configure_logging, reset_logging
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -68,7 +68,7 @@ def _logs_apart() -> Iterator[None]:
     try:
         yield
     finally:
-        structlog.reset_defaults()
+        reset_logging()
 
 
 def fail(error: WaystationError) -> NoReturn:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from dishka import AsyncContainer, Provider, Scope, make_async_container
 from dishka.exception_base import DishkaError
 from dishka.exceptions import CycleDependenciesError, NoFactoryError
 
+from core.editions import Editions
 from core.errors import ConfigInvalid
+from core.lifecycle import StartProgress
+from core.platform import SECTIONS, PlatformProvider
 from core.registry import Module, files_of, sections_of
 from core.settings import Book, Context, Places, read_book
 
@@ -23,10 +26,22 @@ def build_container(modules: Sequence[Module], book: Book, *others: Provider) ->
     root = Provider(scope=Scope.APP)
     root.provide(lambda: book, provides=Book)
     root.provide(lambda: book.context.places, provides=Places)
+    root.provide(_editions)
+    root.provide(_progress)
     try:
-        return make_async_container(root, *(m.provider() for m in modules), *others)
+        return make_async_container(root, PlatformProvider(), *(m.provider() for m in modules), *others)
     except DishkaError as error:
         raise ConfigInvalid(f"the services do not fit together: {_reason(error)}") from error
+
+
+def _progress() -> StartProgress:
+    return StartProgress()
+
+
+async def _editions(book: Book) -> AsyncIterator[Editions]:
+    """The start book is the first edition; what uses editions is closed before them."""
+    async with Editions(book) as editions:
+        yield editions
 
 
 def _reason(error: DishkaError) -> str:
@@ -52,5 +67,7 @@ def _name(hint: Any) -> str:
 
 def open_module(module: Module, context: Context | None = None, *others: Provider) -> AsyncContainer:
     """A container with this module alone, for its own command line and tests."""
-    book = read_book(sections_of([module]), files_of([module]), context or Context.current(), partial=True)
+    own = sections_of([module])
+    platform = [section for section in SECTIONS if section not in own]
+    book = read_book([*own, *platform], files_of([module]), context or Context.current(), partial=True)
     return build_container([module], book, *others)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from langgraph.runtime import Runtime
 
@@ -19,6 +19,7 @@ class RunContext:
     Args:
         user: Who asks.
         groups: Their groups.
+        levels: The compliance levels that they may see; "*" for all.
         model: Display name of a model; empty for the default.
         sources: Names of sources to search; None for all that the user may use.
         tools: Names of servers or of single tools; None for all that the user may use.
@@ -35,13 +36,23 @@ class RunContext:
     temperature: float | None = None
     max_steps: int | None = None
     approval: Approval = "ask"
+    levels: list[str] = field(default_factory=list)
 
     @property
     def principal(self) -> Principal:
-        return Principal(self.user, frozenset(self.groups))
+        return Principal(self.user, frozenset(self.groups), frozenset(self.levels))
 
 
 def context_of(runtime: Runtime[RunContext]) -> RunContext:
-    """The run's context; defaults where the caller gave none (Studio may)."""
-    found: RunContext | None = runtime.context
-    return found or RunContext()
+    """The run's context; defaults where the caller gave none (Studio may).
+
+    Under `langgraph dev` a person fills it in. Whoever has logged in there is
+    that user, whatever the form says.
+    """
+    given: RunContext | None = runtime.context
+    context = given or RunContext()
+    user: Any = runtime.server_info.user if runtime.server_info else None
+    if user is None or not user.is_authenticated:
+        return context
+    groups, levels = (list(getattr(user, name, ())) for name in ("groups", "levels"))
+    return replace(context, user=user.identity, groups=groups, levels=levels)

@@ -29,6 +29,8 @@ class WaystationError(Exception):
     code: ClassVar[str] = "error"
     title: ClassVar[str] = "Something went wrong"
     retryable: ClassVar[bool] = False
+    # Whether a circuit breaker holds it against the dependency; see core.resilience.
+    counts_as_failure: ClassVar[bool] = False
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail or self.title)
@@ -83,6 +85,7 @@ class Unavailable(WaystationError):
     code = "unavailable"
     title = "A dependency is unavailable"
     retryable = True
+    counts_as_failure = True
 
 
 class TimedOut(Unavailable):

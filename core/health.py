@@ -24,6 +24,8 @@ class HealthState(StrEnum):
 class Health:
     """What one module says of itself.
 
+    `since` is for checks that know it; where they do not, the board remembers
+    when it first saw the state.
     `details` is JSON for operators: counts, states, versions; no secret, no path.
     """
 
@@ -91,6 +93,10 @@ class HealthBoard:
                 self._taken = time.monotonic()
             return dict(self._last)
 
+    async def overall(self) -> HealthState:
+        """The state of the service as a whole."""
+        return overall(await self.report(), self._required)
+
     async def ready(self) -> bool:
         """True when no required module has failed."""
         report = await self.report()
@@ -105,13 +111,17 @@ class HealthBoard:
                 now = failed(f"no answer within {self._deadline:g} s")
             else:
                 now = failed(f"the check failed: {type(error).__name__}")
+        if now.since is not None:
+            return now
         before = self._last.get(name)
         if before is not None and before.state is now.state:
             return replace(now, since=before.since)
         return replace(now, since=datetime.now(UTC))
 
 
-def overall(report: Mapping[str, Health]) -> HealthState:
-    """The worst state of the report."""
-    order = [HealthState.HEALTHY, HealthState.DEGRADED, HealthState.FAILED]
-    return max((health.state for health in report.values()), key=order.index, default=order[0])
+def overall(report: Mapping[str, Health], required: frozenset[str]) -> HealthState:
+    """Failed when something that every turn needs has failed; degraded when anything else is not well."""
+    if any(report[name].state is HealthState.FAILED for name in required):
+        return HealthState.FAILED
+    well = all(health.state is HealthState.HEALTHY for health in report.values())
+    return HealthState.HEALTHY if well else HealthState.DEGRADED

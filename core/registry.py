@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import typer
 from dishka import AsyncContainer, Provider
@@ -20,8 +20,25 @@ from dishka import AsyncContainer, Provider
 from core.errors import ConfigInvalid
 from core.health import Health
 from core.settings import ConfigFile, Section
+from core.task_queue.task import Task
 
 ENTRY_POINTS = "waystation.modules"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """A step of the graph that a module brings.
+
+    Args:
+        name: The step's name in the graph.
+        step: Where its class stands, `package.module:Class`; a command that
+            needs no graph does not import it. A provider provides it.
+        after: For a step beyond the five of every turn: the one that it follows.
+    """
+
+    name: str
+    step: str
+    after: Literal["", "lookup_config", "retrieve", "store_files"] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +52,13 @@ class Module:
         check: Its health, asked of the container that holds its services.
         cli: Its typer app, also under `waystation <command>`.
         command: The word for `waystation <command>`.
+        node: Its step of the graph.
+        routes: Builds and returns its FastAPI router, served under `/<command>`.
+        tasks: What it lets the task queue do.
         start: What it does once at start; a module without one only opens when first used.
-        required: Without it no turn works.
+        start_seconds: How long that may take.
+        stop: What it does before the services close.
+        required: Without it no turn works: when it does not start, nothing does.
     """
 
     name: str
@@ -49,7 +71,12 @@ class Module:
     sections: tuple[Section, ...] = ()
     files: tuple[ConfigFile, ...] = ()
     needs: tuple[str, ...] = ()
+    node: NodeSpec | None = None
+    routes: Callable[[], Any] | None = None
+    tasks: tuple[Task[Any], ...] = ()
     start: Callable[[AsyncContainer], Awaitable[None]] | None = None
+    start_seconds: float = 60.0
+    stop: Callable[[AsyncContainer], Awaitable[None]] | None = None
     required: bool = True
 
 
@@ -68,6 +95,8 @@ def discover(package: str = "nodes") -> list[Module]:
     _declared_once("section", [(section.name, m.name) for m in found for section in m.sections])
     _declared_once("file kind", [(file.kind, m.name) for m in found for file in m.files])
     _declared_once("command", [(m.command, m.name) for m in found])
+    _declared_once("step", [(m.node.name, m.name) for m in found if m.node])
+    _declared_once("task", [(task.name, m.name) for m in found for task in m.tasks])
     return _ordered(by_name)
 
 

@@ -3,53 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
-import aiosqlite
 from dishka import AsyncContainer, Provider
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command
+from sqlalchemy.ext.asyncio import AsyncEngine
 from typing_extensions import TypedDict, Unpack
 
-from core.access import Principal
+from core.access import owns
 from core.context import Approval
+from core.editions import Editions
 from core.errors import InvalidInput
 from core.health import HealthBoard
+from core.identity.authenticator import local_principal
+from core.lifecycle import Standing, running
 from core.registry import Module
 from core.settings import Book, Context
-from core.settings.platform import AuthSettings, LimitSettings, StorageSettings
-from graph.builder import build_graph
-from graph.database import database_path, open_database
+from core.settings.platform import AuthSettings, LimitSettings
 from graph.errors import Draining, MessageTooLong, NothingToResume, TooManyRuns
 from graph.lease import Leases, UserMessage
 from graph.resume import answers_for
 from graph.runs import OnDisconnect, Run, TurnRequest
-from graph.services import Services, open_services
+from graph.services import Progress, Services, open_services
 from graph.threads import Threads, check_id, new_id
-from graph.transcript import Transcript
 from graph.turn import TurnDriver, human
+from graph.turns import ThreadGraph
 from nodes.config import ConfigLookup, Wishes
 from nodes.file_storage import FileManager
-from nodes.rag import RAGClient
-
-WARM_AFTER_SECONDS = 1.5
-Progress = Callable[[int, int, str], None]
 
 
 class Options(TypedDict, total=False):
     """Keywords of `ask` and `stream`; what is left out has the default of `TurnRequest`.
 
-    `user` is the settings' `auth.user` by default; `thread` None starts a new one.
+    `user` and `levels` are those of the settings by default; `thread` None starts a new one.
     """
 
     thread: str | None
     user: str | None
     groups: Sequence[str]
+    levels: Sequence[str]
     model: str
     sources: Sequence[str] | None
     tools: Sequence[str] | None
@@ -59,6 +54,9 @@ class Options(TypedDict, total=False):
     approval: Approval
     resume: Mapping[str, Any] | None
     on_disconnect: OnDisconnect
+
+
+_WHO = frozenset({"thread", "user", "groups", "levels"})
 
 
 class Agent:
@@ -74,6 +72,8 @@ class Agent:
         *,
         lookup: ConfigLookup,
         files: FileManager,
+        editions: Editions,
+        engine: AsyncEngine,
     ) -> None:
         self.graph = graph
         self.threads = threads
@@ -82,7 +82,8 @@ class Agent:
         self._driver = driver
         self._lookup = lookup
         self._files = files
-        self._limits = services.book[LimitSettings]
+        self.editions = editions
+        self.engine = engine
         self._runs: dict[str, Run] = {}
         self._draining = False
 
@@ -94,6 +95,7 @@ class Agent:
         *,
         providers: Sequence[Provider] = (),
         progress: Progress | None = None,
+        worker: bool = False,
         **overrides: Mapping[str, Any],
     ) -> AsyncIterator[Agent]:
         """Open the agent on the same configuration as the service.
@@ -102,49 +104,49 @@ class Agent:
             context: Folders and environment; by default those of this process.
             providers: Override what the modules provide.
             progress: Told of indexing, as (files done, files in all, name).
+            worker: Run background tasks here too; without it they wait for a process that does.
             overrides: Settings by section: `limits={"steps": 5}`.
 
         Raises:
             ConfigErrors: The configuration is not valid.
         """
         context = context or Context.current(None, **overrides)
-        async with AsyncExitStack() as stack:
-            services = await stack.enter_async_context(open_services(context, providers))
-            path = database_path(services.book[StorageSettings], context.places)
-            engine = await open_database(path)
-            stack.push_async_callback(engine.dispose)
-            connection = await stack.enter_async_context(aiosqlite.connect(path))
-            saver = AsyncSqliteSaver(connection, serde=JsonPlusSerializer(allowed_msgpack_modules=None))
-            await saver.setup()
-            graph = build_graph(services.steps).compile(checkpointer=saver, name="waystation")
-            limits = services.book[LimitSettings]
-            transcript, leases = Transcript(engine), Leases(engine)
-            await stack.enter_async_context(leases.beating())
-            files = await services.container.get(FileManager)
-            driver = TurnDriver(graph, leases, transcript, seconds=limits.turn_seconds, steps=limits.steps)
+        opened = open_services(context, providers, progress=progress, worker=worker)
+        async with opened as services:
+            get = services.container.get
             agent = cls(
                 services,
-                graph,
-                Threads(engine, graph, transcript, files),
-                leases,
-                driver,
-                lookup=await services.container.get(ConfigLookup),
-                files=files,
+                await get(ThreadGraph),
+                await get(Threads),
+                await get(Leases),
+                await get(TurnDriver),
+                lookup=await get(ConfigLookup),
+                files=await get(FileManager),
+                editions=await get(Editions),
+                engine=await get(AsyncEngine),
             )
-            stack.push_async_callback(agent.drain, seconds=0)
-            rag = await services.container.get(RAGClient)
-            await rag.prepare(progress)
-            warming = asyncio.create_task(warm_up(rag))
-            stack.push_async_callback(ended, warming)
-            yield agent
+            try:
+                yield agent
+            finally:
+                await agent.drain(seconds=0)
 
     @property
     def container(self) -> AsyncContainer:
         return self._services.container
 
     @property
+    def standings(self) -> list[Standing]:
+        """Every module that was found, and what became of it."""
+        return self._services.standings
+
+    @property
     def modules(self) -> list[Module]:
-        return self._services.modules
+        """The modules that run."""
+        return running(self._services.standings)
+
+    def runs(self, module: str) -> bool:
+        """True when the module is there, switched on, and has started."""
+        return any(found.name == module for found in self.modules)
 
     @property
     def book(self) -> Book:
@@ -164,6 +166,11 @@ class Agent:
         Raises:
             WaystationError: The request cannot be accepted; nothing was stored.
         """
+        # What is checked here and what the turn runs with is one edition of the configuration.
+        with self.editions.hold():
+            return await self._begin(request)
+
+    async def _begin(self, request: TurnRequest) -> Run:
         self._admit(request)
         thread_id = check_id(request.thread_id) if request.thread_id else new_id("t")
         self._lookup.resolve(request.principal, _wishes(request))
@@ -199,23 +206,22 @@ class Agent:
             )
         if request.resume and not request.thread_id:
             raise InvalidInput("resume needs the thread_id of the thread that waits")
+        limits = self.editions.now().book[LimitSettings]
         try:
             size = len(request.message.encode())
         except UnicodeEncodeError:
             raise InvalidInput("the message has a lone surrogate; send valid Unicode") from None
         if "\x00" in request.message:
             raise InvalidInput("the message has a NUL character; remove it")
-        if size > self._limits.message_bytes:
-            raise MessageTooLong(
-                f"the message has {size} bytes; at most {self._limits.message_bytes} are accepted"
-            )
-        mine = sum(run.request.principal.id == request.principal.id for run in self._runs.values())
-        if mine >= self._limits.streams_per_user:
+        if size > limits.message_bytes:
+            raise MessageTooLong(f"the message has {size} bytes; at most {limits.message_bytes} are accepted")
+        mine = sum(owns(request.principal, run.request.principal.id) for run in self._runs.values())
+        if mine >= limits.streams_per_user:
             raise TooManyRuns(f"you have {mine} turns going, the limit; wait for one to end")
 
     def _launch(self, run: Run, turn: Any) -> None:
-        # A context of its own: LangServe's callbacks must not follow the turn.
-        run.task = asyncio.create_task(turn, name=run.id, context=contextvars.Context())
+        # In a context of its own: LangServe's callbacks must not follow the turn.
+        run.task = self.editions.task(turn, name=run.id)
         self._runs[run.id] = run
         run.task.add_done_callback(lambda _: self._runs.pop(run.id, None))
 
@@ -245,14 +251,9 @@ class Agent:
             run.leave()
 
     def _request(self, message: str, **options: Unpack[Options]) -> TurnRequest:
-        auth = self.book[AuthSettings]
-        user = options.get("user")
-        principal = (
-            Principal(user, frozenset(options.get("groups", ())))
-            if user
-            else Principal(auth.user, frozenset(auth.groups))
-        )
-        rest: dict[str, Any] = {k: v for k, v in options.items() if k not in {"thread", "user", "groups"}}
+        user, groups, levels = options.get("user") or "", options.get("groups"), options.get("levels")
+        principal = local_principal(self.book[AuthSettings], user, groups, levels)
+        rest: dict[str, Any] = {k: v for k, v in options.items() if k not in _WHO}
         for name in {"sources", "tools", "files"} & rest.keys():
             rest[name] = None if rest[name] is None else tuple(rest[name])
         return TurnRequest(principal, message, thread_id=options.get("thread"), **rest)
@@ -267,18 +268,6 @@ class Agent:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-
-
-async def warm_up(rag: RAGClient) -> None:
-    """Open the indexes in the background: the library takes seconds to import, and the start comes first."""
-    await asyncio.sleep(WARM_AFTER_SECONDS)
-    await rag.warm()
-
-
-async def ended(task: asyncio.Task[None]) -> None:
-    """Cancel a background task and wait until it is gone."""
-    task.cancel()
-    await asyncio.wait([task])
 
 
 def _wishes(request: TurnRequest) -> Wishes:

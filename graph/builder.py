@@ -2,46 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_type_hints
 
 from langgraph.graph import END, START, StateGraph
 
 from core.context import RunContext
 from graph.routing import AfterModel, after_tools
 from graph.state import Input, State
-from nodes.config.node import LookupConfig
-from nodes.file_storage.node import StoreFiles
-from nodes.llm.node import CallModel
-from nodes.mcp_tools.node import ExecuteTools
-from nodes.rag.node import Retrieve
+from graph.traced import Traced
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """The five nodes and the decision between them, ready to be wired."""
+    """The nodes by name and the decision between them, ready to be wired.
 
-    lookup_config: LookupConfig
-    retrieve: Retrieve
-    call_model: CallModel
-    execute_tools: ExecuteTools
-    store_files: StoreFiles
+    `extra` are steps of further modules: (name, node) behind one of the five.
+    """
+
+    nodes: Mapping[str, Any]
     after_model: AfterModel
+    extra: Mapping[str, tuple[tuple[str, Any], ...]] = field(default_factory=dict)
 
 
 def build_graph(steps: Steps) -> StateGraph[Any, Any, Any, Any]:
     """The state graph, not yet compiled: the server gives it a checkpointer, Studio its own."""
     graph = StateGraph(State, context_schema=RunContext, input_schema=Input)
-    graph.add_node("lookup_config", steps.lookup_config)
-    graph.add_node("retrieve", steps.retrieve)
-    graph.add_node("call_model", steps.call_model)
-    graph.add_node("execute_tools", steps.execute_tools)
-    graph.add_node("store_files", steps.store_files)
+    for name in ("lookup_config", "retrieve", "call_model", "execute_tools", "store_files"):
+        _add(graph, name, steps.nodes[name])
 
     graph.add_edge(START, "lookup_config")
-    graph.add_edge("lookup_config", "retrieve")
-    graph.add_edge("retrieve", "call_model")
+    graph.add_edge(_behind(graph, "lookup_config", steps), "retrieve")
+    graph.add_edge(_behind(graph, "retrieve", steps), "call_model")
     graph.add_conditional_edges("call_model", steps.after_model, ["execute_tools", "store_files"])
     graph.add_conditional_edges("execute_tools", after_tools, ["call_model", "lookup_config"])
-    graph.add_edge("store_files", END)
+    graph.add_edge(_behind(graph, "store_files", steps), END)
     return graph
+
+
+def _behind(graph: StateGraph[Any, Any, Any, Any], name: str, steps: Steps) -> str:
+    """The last of what runs after step `name` before the next of the five."""
+    for extra, node in steps.extra.get(name, ()):
+        _add(graph, extra, node)
+        graph.add_edge(name, extra)
+        name = extra
+    return name
+
+
+def _add(graph: StateGraph[Any, Any, Any, Any], name: str, node: Any) -> None:
+    reads = get_type_hints(type(node).__call__)["state"]
+    graph.add_node(name, Traced(name, node), input_schema=reads)

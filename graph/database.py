@@ -1,61 +1,86 @@
-"""The database of a service: one engine, migrated at start."""
+"""The database of a service is brought to the newest revision when it is opened."""
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, event, inspect, text
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from core.errors import ConfigInvalid
-from core.settings import Places
-from core.settings.platform import StorageSettings
+from core.database import BUSY_MS, create_engine, is_sqlite
+from core.errors import ConfigInvalid, Unavailable
+from core.events.tables import webhook_deliveries
+from core.identity.tables import api_keys
+from core.task_queue.tables import tasks
+from graph.tables import threads, transcript
 
-HEAD = "0001"
-BUSY_MS = 15_000
-_SCHEME = "sqlite:///"
-
-
-def database_path(settings: StorageSettings, places: Places) -> Path:
-    """The SQLite file of `storage.url`.
-
-    Raises:
-        ConfigInvalid: The URL is not one of SQLite.
-    """
-    if not settings.url:
-        return places.home / "waystation.db"
-    if not settings.url.startswith(_SCHEME):
-        scheme = settings.url.split(":", 1)[0]
-        raise ConfigInvalid(f"storage.url: '{scheme}' is not supported in this release; use sqlite:///PATH")
-    return Path(settings.url.removeprefix(_SCHEME))
+HEAD = "0002"
+# Named, so that the metadata is whole wherever a database is opened.
+TABLES = (threads, transcript, tasks, api_keys, webhook_deliveries)
+_MIGRATION_LOCK = 0x5761797374
+_ASK_AGAIN_S = 0.02
 
 
-async def open_database(path: Path) -> AsyncEngine:
-    """An engine on the file, in WAL mode and at the newest revision; close it with `dispose()`.
+async def open_database(url: URL) -> AsyncEngine:
+    """An engine on the database at the newest revision; close it with `dispose()`.
 
     Raises:
-        ConfigInvalid: The database was written by a newer release.
+        ConfigInvalid: The database was written by a newer release, or its driver is not installed.
+        Unavailable: The database does not answer.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
-    event.listen(engine.sync_engine, "connect", _prepare)
+    engine = create_engine(url)
     try:
+        if is_sqlite(engine):
+            await _write_ahead(engine)
         async with engine.begin() as connection:
-            # Workers that start together take turns here; the second finds the work done.
-            await connection.exec_driver_sql("BEGIN IMMEDIATE")
+            await _take_turns(connection)
             await connection.run_sync(_migrate)
+    except OperationalError as error:
+        await engine.dispose()
+        raise Unavailable(f"the database cannot be opened: {_first_line(error)}") from error
     except BaseException:
         await engine.dispose()
         raise
     return engine
 
 
-def _prepare(connection: object, _record: object) -> None:
-    cursor = connection.cursor()  # type: ignore[attr-defined]  # a DB-API connection; SQLAlchemy types it as Any
-    cursor.execute(f"PRAGMA busy_timeout={BUSY_MS}")
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.close()
+@asynccontextmanager
+async def opened_database(url: URL) -> AsyncIterator[AsyncEngine]:
+    """`open_database`, disposed of at the end."""
+    engine = await open_database(url)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
+
+
+async def _write_ahead(engine: AsyncEngine) -> None:
+    """Switch the file to WAL, where it stays. Of several that do so at once, SQLite refuses some at once."""
+    until = time.monotonic() + BUSY_MS / 1000
+    while True:
+        try:
+            async with engine.connect() as connection:
+                await connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        except OperationalError:
+            if time.monotonic() > until:
+                raise
+            await asyncio.sleep(_ASK_AGAIN_S)
+        else:
+            return
+
+
+async def _take_turns(connection: AsyncConnection) -> None:
+    """Processes that start together migrate one after the other; the second finds the work done."""
+    if is_sqlite(connection):
+        await connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
 
 
 def _migrate(connection: Connection) -> None:
@@ -82,3 +107,8 @@ def revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _first_line(error: OperationalError) -> str:
+    """Without the statement and the address, which may hold a password."""
+    return type(error.orig).__name__ if error.orig is not None else "no answer"

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 import time
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
 from sqlalchemy import RowMapping, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from core.access import Principal, owns
+from core.access import Principal, owner_seen_by, owns
+from core.database import insert_new
+from core.holder import alive, is_known_dead, new_holder
+from core.whole import whole
 from graph.errors import ThreadBusy, ThreadNotFound
 from graph.tables import threads, transcript
 
@@ -53,7 +52,7 @@ class Leases:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._held: set[str] = set()
-        self._holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
+        self._holder = new_holder()
 
     async def take(
         self, thread_id: str, run_id: str, principal: Principal, message: UserMessage | None
@@ -68,12 +67,19 @@ class Leases:
             ThreadBusy: Another run holds it.
         """
         self._held.add(run_id)
+        taking = asyncio.create_task(self._take(thread_id, run_id, principal, message))
         try:
-            return await self._take(thread_id, run_id, principal, message)
-        except BaseException:
-            # Also when the caller went away in mid-take: a lease that nobody beats for ends by itself.
-            self._held.discard(run_id)
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            # The caller went away meanwhile: what was taken for it is given back.
+            await asyncio.wait([taking])
+            if not taking.exception():
+                turn = taking.result()
+                await self.give_back(turn, status=turn.status, clean=False)
             raise
+        finally:
+            if taking.cancelled() or taking.exception():
+                self._held.discard(run_id)
 
     async def _take(
         self, thread_id: str, run_id: str, principal: Principal, message: UserMessage | None
@@ -91,11 +97,13 @@ class Leases:
                 await _insert(db, turn)
         return turn
 
+    @whole
     async def tell(self, turn: Turn) -> None:
         """Store the message of a turn on a dirty thread, after the repair."""
         async with self._engine.begin() as db:
             await _insert(db, turn)
 
+    @whole
     async def give_back(self, turn: Turn, *, status: str, clean: bool) -> None:
         """End the lease, if this run still has it."""
         self._held.discard(turn.run_id)
@@ -117,11 +125,12 @@ class Leases:
     async def beating(self) -> AsyncIterator[None]:
         """Keeps this process's leases alive for as long as the block runs."""
         task = asyncio.create_task(self._beat())
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        with alive(self._holder):
+            try:
+                yield
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
 
     async def _beat(self) -> None:
         while True:
@@ -132,6 +141,7 @@ class Leases:
                 # A database that is locked or full for a moment; the lease outlives two missed beats.
                 log.exception("lease_not_prolonged")
 
+    @whole
     async def _prolong(self) -> None:
         if not self._held:
             return
@@ -148,7 +158,7 @@ class Leases:
         if message is None:
             return
         row = new_thread(thread_id, principal, title_from(message.text))
-        await db.execute(sqlite_insert(threads).values(**row).on_conflict_do_nothing())
+        await insert_new(db, threads, row)
 
     async def _try(
         self, db: AsyncConnection, thread_id: str, run_id: str, principal: Principal
@@ -157,7 +167,7 @@ class Leases:
         free = threads.c.run_id.is_(None) | (threads.c.lease_until < now)
         taken = await db.execute(
             update(threads)
-            .where(threads.c.id == thread_id, threads.c.owner == principal.id, free)
+            .where(threads.c.id == thread_id, threads.c.owner == owner_seen_by(principal), free)
             .values(
                 run_id=run_id,
                 holder=self._holder,
@@ -175,31 +185,17 @@ class Leases:
         found = (await db.execute(select(threads).where(threads.c.id == thread_id))).mappings().first()
         if found is None or not owns(principal, found["owner"]):
             raise ThreadNotFound(thread_id)
-        if found["holder"] and self._is_dead(found["holder"]):
+        holder = found["holder"]
+        if holder and holder != self._holder and is_known_dead(holder):
             await db.execute(
                 update(threads)
-                .where(threads.c.id == thread_id, threads.c.holder == found["holder"])
+                .where(threads.c.id == thread_id, threads.c.holder == holder)
                 .values(run_id=None)
             )
             row = await self._try(db, thread_id, run_id, principal)
             if row:
                 return row
         raise ThreadBusy(f"thread '{thread_id}' has a run going; wait for it to end or cancel it")
-
-    def _is_dead(self, holder: str) -> bool:
-        """True when the holder was a process of this host that is gone (a kill leaves its lease)."""
-        host, pid, _ = holder.rsplit(":", 2)
-        if host != socket.gethostname() or holder == self._holder:
-            return False
-        if int(pid) == os.getpid():
-            return True
-        try:
-            os.kill(int(pid), 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            return False
-        return False
 
 
 def new_thread(thread_id: str, principal: Principal, title: str) -> dict[str, object]:

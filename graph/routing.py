@@ -8,6 +8,8 @@ from typing import Literal
 from langchain_core.messages import AIMessage, BaseMessage
 from langgraph.types import Send
 
+from core.editions import Editions
+from core.settings.platform import LimitSettings
 from graph.errors import StepLimit
 from graph.state import State
 
@@ -16,13 +18,12 @@ class AfterModel:
     """To the tools, one task per call, while the model asks for them; then to the files.
 
     Args:
-        steps: Model calls that a turn may make where its config says nothing.
-        tool_calls: Tool calls that a turn may make.
+        editions: The limits: model calls that a turn may make where its config
+            says nothing, and tool calls.
     """
 
-    def __init__(self, *, steps: int, tool_calls: int) -> None:
-        self._steps = steps
-        self._tool_calls = tool_calls
+    def __init__(self, editions: Editions) -> None:
+        self._editions = editions
 
     def __call__(self, state: State) -> list[Send] | Literal["store_files"]:
         turn = this_turn(state["messages"])
@@ -30,13 +31,14 @@ class AfterModel:
         calls = answers[-1].tool_calls if answers else []
         if not calls:
             return "store_files"
-        steps = state["config"].get("max_steps") or self._steps
+        limits = self._editions.now().book[LimitSettings]
+        steps = state["config"].get("max_steps") or limits.steps
         if len(answers) >= steps:
             raise StepLimit(
                 f"the model still asks for tools after {steps} steps; raise max_steps or ask for less"
             )
-        if sum(len(answer.tool_calls) for answer in answers) > self._tool_calls:
-            raise StepLimit(f"the model asked for more than {self._tool_calls} tool calls in one turn")
+        if sum(len(answer.tool_calls) for answer in answers) > limits.tool_calls:
+            raise StepLimit(f"the model asked for more than {limits.tool_calls} tool calls in one turn")
         shared = {"config": state["config"], "files": state.get("files", [])}
         return [Send("execute_tools", {"call": call, **shared}) for call in calls]
 

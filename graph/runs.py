@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 from core.access import Principal
 from core.context import Approval
+from core.correlation import current
 from core.errors import WaystationError
+from core.observability import traceparent
 from graph.events import EventLog
 
 OnDisconnect = Literal["cancel", "continue"]
@@ -54,6 +56,7 @@ class Outcome:
     input_tokens: int = 0
     output_tokens: int = 0
     model: str = ""
+    status: str = ""
 
 
 class Run:
@@ -67,6 +70,9 @@ class Run:
         self.task: asyncio.Task[None] | None = None
         self.error: WaystationError | None = None
         self.reply: dict[str, Any] | None = None
+        # The turn runs in a context of its own; what it belongs to is taken along here.
+        self.request_id = current().request_id
+        self.traceparent = traceparent()
 
     def events(self, after: int = 0) -> AsyncIterator[dict[str, Any]]:
         """The run's events above number `after`; the last one is `done` or `error`."""

@@ -1,117 +1,116 @@
-"""The composition root: modules, settings and database become one container and five nodes."""
+"""The composition root: modules, settings and database become one container and the steps of the graph."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from dishka import AsyncContainer, Provider, Scope, provide
+from dishka import AsyncContainer, Provider
 
-from core.access import Principal
+from core import lifecycle
 from core.container import build_container
-from core.health import HealthBoard
+from core.health import Health, HealthBoard, failed
+from core.lifecycle import ModulesSettings, Phase, Standing, StartFailed, StartProgress
+from core.observability import quiet_logging, start_telemetry
 from core.registry import Module, discover, files_of, sections_of
 from core.settings import Book, Context, read_book
-from core.settings.platform import LimitSettings
-from graph.builder import Steps
-from graph.routing import AfterModel
-from nodes.config.node import LookupConfig
-from nodes.config.ports import ModelCatalogue, ServerCatalogue, SourceCatalogue
-from nodes.file_storage import FileManager
-from nodes.llm import LLMCaller
-from nodes.llm.ports import Toolbox
-from nodes.mcp_tools import MCPToolManager
-from nodes.mcp_tools.node import ExecuteTools
-from nodes.mcp_tools.ports import FileLinks
-from nodes.rag import RAGClient
-from nodes.rag.node import Retrieve
+from core.settings.platform import TelemetrySettings
+from graph import background
+from graph.background import Background
+from graph.bridges import bridges
+from graph.nodes import node_provider
+from graph.storage import Storage
+from graph.turns import Turns
 
-
-class Bridges(Provider):
-    """Where one module's port meets another module's service; modules do not know each other."""
-
-    scope = Scope.APP
-
-    @provide(override=True)
-    def models(self, llm: LLMCaller) -> ModelCatalogue:
-        return llm
-
-    @provide(override=True)
-    def sources(self, rag: RAGClient) -> SourceCatalogue:
-        return rag
-
-    @provide(override=True)
-    def servers(self, mcp: MCPToolManager) -> ServerCatalogue:
-        return mcp
-
-    @provide(override=True)
-    def toolbox(self, mcp: MCPToolManager) -> Toolbox:
-        return mcp
-
-    @provide(override=True)
-    def links(self, files: FileManager) -> FileLinks:
-        return StoredFileLinks(files)
-
-    @provide
-    def after_model(self, book: Book) -> AfterModel:
-        limits = book[LimitSettings]
-        return AfterModel(steps=limits.steps, tool_calls=limits.tool_calls)
-
-    steps = provide(Steps)
-    lookup = provide(LookupConfig)
-    retrieve = provide(Retrieve)
-    execute_tools = provide(ExecuteTools)
-
-
-class StoredFileLinks:
-    """Gives tools a signed link to a file of the thread."""
-
-    def __init__(self, files: FileManager) -> None:
-        self._files = files
-
-    async def link(self, key: str, *, principal: Principal) -> str:
-        return await self._files.link(principal, key)
+Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """What a process of ours runs on."""
 
-    modules: list[Module]
+    standings: list[Standing]
     book: Book
     container: AsyncContainer
-    steps: Steps
     health: HealthBoard
 
 
 @asynccontextmanager
 async def open_services(
-    context: Context | None = None, providers: Sequence[Provider] = ()
+    context: Context | None = None,
+    providers: Sequence[Provider] = (),
+    *,
+    progress: Progress | None = None,
+    worker: bool = False,
 ) -> AsyncIterator[Services]:
-    """Find the modules, read the configuration, build everything; close it in reverse order.
+    """Find the modules, read the configuration, build and start everything; close it in reverse order.
+
+    An optional module that does not start is left out, and the health says why.
 
     Args:
         providers: Override what the modules provide (tests, notebooks).
+        progress: Told how far a long start has come.
+        worker: Run background tasks here too.
 
     Raises:
         ConfigErrors: With every problem in the configuration.
         ConfigInvalid: Modules or services do not fit together.
+        ModuleNotStarted: A module that every turn needs did not start.
     """
+    quiet_logging()
     modules = discover()
     book = read_book(sections_of(modules), files_of(modules), context or Context.current())
     book.context.places.home.mkdir(parents=True, exist_ok=True)
-    container = build_container(modules, book, Bridges(), *providers)
+    standings = lifecycle.standings(modules, book[ModulesSettings])
+    while True:
+        running = lifecycle.running(standings)
+        container = _container(running, book, providers, worker=worker)
+        try:
+            (await container.get(StartProgress)).tell = progress
+            await lifecycle.start(running, container)
+        except StartFailed as error:
+            await lifecycle.close(container)
+            standings = lifecycle.without(standings, error.name, Phase.FAILED, error.reason)
+        except BaseException:
+            await lifecycle.close(container)
+            raise
+        else:
+            break
+    telemetry = start_telemetry(book[TelemetrySettings])
     try:
-        steps = await container.get(Steps)
-        for module in modules:
-            if module.start:
-                await module.start(container)
-        yield Services(modules, book, container, steps, _board(modules, container))
+        await background.begin(container, book)
+        yield Services(standings, book, container, _board(standings, container, book))
     finally:
-        await container.close()
+        await background.end(container)
+        await lifecycle.stop(running, container)
+        await lifecycle.close(container)
+        await asyncio.to_thread(telemetry.stop)
 
 
-def _board(modules: Sequence[Module], container: AsyncContainer) -> HealthBoard:
-    checks = {module.name: (lambda m=module: m.check(container)) for module in modules}
-    return HealthBoard(checks, required=frozenset(m.name for m in modules if m.required))
+def _container(
+    modules: Sequence[Module], book: Book, providers: Sequence[Provider], *, worker: bool
+) -> AsyncContainer:
+    joined = bridges((module.name for module in modules), worker=worker)
+    own = (Storage(), Turns(), Background(modules, worker=worker), node_provider(modules))
+    return build_container(modules, book, *own, *joined, *providers)
+
+
+def _board(standings: Sequence[Standing], container: AsyncContainer, book: Book) -> HealthBoard:
+    found = [standing for standing in standings if standing.phase is not Phase.DISABLED]
+    checks = {s.module.name: _check(s, container) for s in found}
+    return HealthBoard(
+        {**checks, **background.checks(container, book)},
+        required=frozenset(s.module.name for s in found if s.module.required),
+    )
+
+
+def _check(standing: Standing, container: AsyncContainer) -> Callable[[], Awaitable[Health]]:
+    async def not_started() -> Health:
+        return failed(f"it did not start: {standing.reason}")
+
+    async def check() -> Health:
+        return await standing.module.check(container)
+
+    return check if standing.phase is Phase.RUNNING else not_started

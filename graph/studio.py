@@ -14,9 +14,9 @@ from fastapi import FastAPI
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
 
-from graph.builder import build_graph
+from graph.builder import Steps, build_graph
 from graph.services import open_services
-from nodes.rag import RAGClient
+from graph.studio_auth import opened_logins
 
 _opened: dict[str, CompiledStateGraph[Any, Any, Any, Any]] = {}
 
@@ -24,9 +24,8 @@ _opened: dict[str, CompiledStateGraph[Any, Any, Any, Any]] = {}
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     """Hold the services open for as long as the process serves."""
-    async with open_services() as services:
-        await (await services.container.get(RAGClient)).prepare(None)
-        _opened["graph"] = build_graph(services.steps).compile(name="waystation")
+    async with open_services() as services, opened_logins(services.book):
+        _opened["graph"] = build_graph(await services.container.get(Steps)).compile(name="waystation")
         try:
             yield
         finally:

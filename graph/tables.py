@@ -9,20 +9,19 @@ from sqlalchemy import (
     Float,
     Index,
     Integer,
-    MetaData,
     String,
     Table,
     Text,
     UniqueConstraint,
 )
 
-metadata = MetaData()
+from core.database import METADATA
 
 threads = Table(
     "threads",
-    metadata,
+    METADATA,
     Column("id", String(64), primary_key=True),
-    Column("owner", String(64), nullable=False),
+    Column("owner", String(255), nullable=False),
     Column("title", Text, nullable=False, default=""),
     Column("status", String(16), nullable=False, default="idle"),
     Column("turns", Integer, nullable=False, default=0),
@@ -39,7 +38,7 @@ threads = Table(
 
 transcript = Table(
     "transcript",
-    metadata,
+    METADATA,
     Column("seq", Integer, primary_key=True, autoincrement=True),
     Column("thread_id", String(64), nullable=False),
     Column("message_id", String(128), nullable=False),

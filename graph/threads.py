@@ -9,11 +9,12 @@ from typing import Any
 
 from langgraph.graph.state import CompiledStateGraph
 from sqlalchemy import delete, select, tuple_, update
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from core.access import Principal
+from core.access import Principal, owner_seen_by
+from core.database import insert_new
 from core.errors import InvalidInput
+from core.whole import whole
 from graph.errors import InvalidThreadId, ThreadBusy, ThreadNotFound
 from graph.lease import new_thread
 from graph.messages import as_view
@@ -74,13 +75,13 @@ class Threads:
             limit: 1 to 200.
             after: Id of the last thread of the page before.
         """
-        query = select(threads).where(threads.c.owner == principal.id)
+        query = select(threads).where(threads.c.owner == owner_seen_by(principal))
         if status is not None:
             if status not in STATUSES:
                 raise InvalidInput(f"no status '{status}'; one of {', '.join(STATUSES)}")
             query = query.where(threads.c.status == status)
         if q:
-            query = query.where(threads.c.title.icontains(q, autoescape=True))
+            query = query.where(threads.c.title.icontains(_storable(q, "q"), autoescape=True))
         if after is not None:
             last = await self._row(principal, after)
             place = tuple_(threads.c.updated_at, threads.c.id)
@@ -89,25 +90,29 @@ class Threads:
         async with self._engine.connect() as db:
             return [_view(row) for row in (await db.execute(query)).mappings()]
 
+    @whole
     async def create(
         self, principal: Principal, *, thread_id: str | None = None, title: str = ""
     ) -> dict[str, Any]:
         """A new, empty thread; one that the principal has already is given back as it is."""
         key = check_id(thread_id) if thread_id else new_id("t")
-        row = new_thread(key, principal, title[:200])
+        row = new_thread(key, principal, _storable(title, "title")[:200])
         async with self._engine.begin() as db:
-            await db.execute(sqlite_insert(threads).values(**row).on_conflict_do_nothing())
+            await insert_new(db, threads, row)
         return await self.get(principal, key)
 
     async def get(self, principal: Principal, thread_id: str) -> dict[str, Any]:
         return _view(await self._row(principal, thread_id))
 
+    @whole
     async def rename(self, principal: Principal, thread_id: str, title: str) -> dict[str, Any]:
         await self._row(principal, thread_id)
+        shown = _storable(title, "title")[:200]
         async with self._engine.begin() as db:
-            await db.execute(update(threads).where(threads.c.id == thread_id).values(title=title[:200]))
+            await db.execute(update(threads).where(threads.c.id == thread_id).values(title=shown))
         return await self.get(principal, thread_id)
 
+    @whole
     async def delete(self, principal: Principal, thread_id: str) -> None:
         """Remove the thread with its checkpoints, its transcript and the files that tools made in it.
 
@@ -166,12 +171,28 @@ class Threads:
         }
 
     async def _row(self, principal: Principal, thread_id: str) -> Any:
-        query = select(threads).where(threads.c.id == check_id(thread_id), threads.c.owner == principal.id)
+        mine = threads.c.owner == owner_seen_by(principal)
+        query = select(threads).where(threads.c.id == check_id(thread_id), mine)
         async with self._engine.connect() as db:
             row = (await db.execute(query)).mappings().first()
         if row is None:
             raise ThreadNotFound(thread_id)
         return row
+
+
+def _storable(text: str, name: str) -> str:
+    """The text itself.
+
+    Raises:
+        InvalidInput: It has characters that not every database can hold.
+    """
+    if "\x00" in text:
+        raise InvalidInput(f"{name} has a NUL character; remove it")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{name} has a lone surrogate; send valid Unicode") from None
+    return text
 
 
 def _page(limit: int) -> int:

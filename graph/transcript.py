@@ -9,9 +9,10 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 from sqlalchemy import delete, select
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from core.database import insert_new
+from core.whole import whole
 from graph.messages import ROLES, extra_of, text_of
 from graph.tables import transcript
 
@@ -22,6 +23,7 @@ class Transcript:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
+    @whole
     async def append(
         self,
         thread_id: str,
@@ -40,7 +42,7 @@ class Transcript:
                 "thread_id": thread_id,
                 "message_id": message.id,
                 "role": ROLES.get(message.type, message.type),
-                "text": text_of(message),
+                "text": _storable(text_of(message)),
                 "extra": {**extra_of(message), **(extras or {}).get(str(message.id), {})},
                 "run_id": run_id,
                 "created_at": now,
@@ -49,7 +51,8 @@ class Transcript:
         ]
         if rows:
             async with self._engine.begin() as db:
-                await db.execute(insert(transcript).on_conflict_do_nothing(), rows)
+                for row in rows:
+                    await insert_new(db, transcript, row)
 
     async def page(self, thread_id: str, *, limit: int, before: int | None) -> dict[str, Any]:
         """The newest `limit` messages older than `before`, oldest first.
@@ -81,9 +84,15 @@ class Transcript:
             rows = (await db.execute(query)).mappings().all()
         return [_view(row) for row in rows[::-1]]
 
+    @whole
     async def delete(self, thread_id: str) -> None:
         async with self._engine.begin() as db:
             await db.execute(delete(transcript).where(transcript.c.thread_id == thread_id))
+
+
+def _storable(text: str) -> str:
+    """What a model or tool said, without what not every database can hold: NUL and half surrogate pairs."""
+    return text.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
 
 
 def _view(row: Any) -> dict[str, Any]:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import structlog
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langgraph.errors import GraphRecursionError
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command
 
 from core.context import RunContext
+from core.correlation import correlated
+from core.editions import Editions
 from core.errors import Internal, WaystationError
-from core.observability import RUNNING, TURNS, track_duration
+from core.events import Event
+from core.notices import Sink, listening
+from core.observability import RUNNING, TURNS, extracted, track_duration, turn_span
+from core.settings.platform import LimitSettings
+from graph.announcements import TurnFinished, TurnStarted
 from graph.errors import StepLimit, TurnTimedOut
 from graph.lease import Leases, Turn
 from graph.repair import repair
@@ -32,8 +39,10 @@ class TurnDriver:
     """Runs turns that were let in. One per process.
 
     Args:
-        seconds: The longest that a turn may take.
-        steps: Model calls that a turn may make where its caller says nothing.
+        editions: The limits of now: how long a turn may take, and how many
+            model calls it may make where its caller says nothing.
+        publish: Told of turns that begin and end.
+        remarks: Tell what caches and policies did as notices of the run.
     """
 
     def __init__(
@@ -42,23 +51,45 @@ class TurnDriver:
         leases: Leases,
         transcript: Transcript,
         *,
-        seconds: float,
-        steps: int,
+        editions: Editions,
+        publish: Callable[[Event], None] = lambda _: None,
+        remarks: bool = False,
     ) -> None:
         self._graph = graph
         self._leases = leases
         self._transcript = transcript
-        self._seconds = seconds
-        self._steps = steps
+        self._editions = editions
+        self._publish = publish
+        self._remarks = remarks
 
     async def drive(self, run: Run, turn: Turn, start: Command[Any] | dict[str, Any]) -> None:
         """The whole turn; whatever happens, the log closes and the thread is free again."""
-        outcome = Outcome()
-        status = "failed"
+        with (
+            correlated(
+                request_id=run.request_id,
+                run_id=run.id,
+                thread_id=run.thread_id,
+                user=run.request.principal.id,
+            ),
+            listening(self._remarks_of(run)),
+            extracted({"traceparent": run.traceparent}),
+            turn_span(model=run.request.model) as span,
+        ):
+            self._publish(TurnStarted(run.request.model))
+            began = time.perf_counter()
+            outcome = await self._whole(run, turn, start)
+            if run.error:
+                span.error(run.error.code)
+            span.set(input_tokens=outcome.input_tokens, output_tokens=outcome.output_tokens)
+            self._publish(_finished(run, outcome, seconds=time.perf_counter() - began))
+
+    async def _whole(self, run: Run, turn: Turn, start: Command[Any] | dict[str, Any]) -> Outcome:
+        outcome, status = Outcome(), "failed"
+        seconds = self._limits.turn_seconds
         RUNNING.inc()
         try:
             with track_duration("turn"):
-                async with asyncio.timeout(self._seconds):
+                async with asyncio.timeout(seconds):
                     whole = await self._repaired(turn, start)
                     run.log.add({"type": "run_started", "thread_id": run.thread_id, "attempt": 1})
                     await self._go(run, whole, outcome)
@@ -67,7 +98,7 @@ class TurnDriver:
             status = "cancelled"
         except TimeoutError:
             run.error = TurnTimedOut(
-                f"no answer within {self._seconds:g} s; ask for less or raise limits.turn_seconds"
+                f"no answer within {seconds:g} s; ask for less or raise limits.turn_seconds"
             )
         except GraphRecursionError:
             run.error = StepLimit("the turn went round too often; raise max_steps or ask for less")
@@ -75,12 +106,23 @@ class TurnDriver:
             run.error = error
         except Exception as error:
             # The edge of a turn: a fault of ours ends this turn and not the service.
-            log.exception("turn_failed", run_id=run.id)
+            log.exception("turn_failed")
             run.error = Internal("the turn failed by a fault of ours; the log has the details")
             run.error.__cause__ = error
         finally:
             RUNNING.dec()
+            outcome.status = "failed" if run.error else status
             await asyncio.shield(self._end(run, turn, outcome, status))
+        return outcome
+
+    def _remarks_of(self, run: Run) -> Sink:
+        if not self._remarks:
+            return lambda code, text: None
+        return lambda code, text: run.log.add({"type": "notice", "code": code, "text": text})
+
+    @property
+    def _limits(self) -> LimitSettings:
+        return self._editions.now().book[LimitSettings]
 
     async def _repaired(
         self, turn: Turn, start: Command[Any] | dict[str, Any]
@@ -96,7 +138,7 @@ class TurnDriver:
         config: Any = {
             "configurable": {"thread_id": run.thread_id},
             "run_id": None,
-            "recursion_limit": 2 * (run.request.max_steps or self._steps) + _OTHER_STEPS,
+            "recursion_limit": 2 * (run.request.max_steps or self._limits.steps) + _OTHER_STEPS,
         }
         stream: AsyncIterator[Any] = self._graph.astream(
             start,
@@ -119,7 +161,7 @@ class TurnDriver:
             await self._leases.give_back(turn, status=shown, clean=status == "done")
         except Exception as error:
             # The reader must get a last event, also when the disk is full.
-            log.exception("turn_not_stored", run_id=run.id)
+            log.exception("turn_not_stored")
             run.error = run.error or Internal("the answer could not be stored; the log has the details")
             run.error.__cause__ = error
         TURNS.labels(status if run.error is None else "failed").inc()
@@ -141,11 +183,24 @@ class TurnDriver:
         await self._transcript.append(run.thread_id, run.id, messages, extras)
 
 
+def _finished(run: Run, outcome: Outcome, *, seconds: float) -> TurnFinished:
+    return TurnFinished(
+        status=outcome.status,
+        code=run.error.code if run.error else "",
+        model=outcome.model,
+        input_tokens=outcome.input_tokens,
+        output_tokens=outcome.output_tokens,
+        tool_calls=sum(isinstance(message, ToolMessage) for message in outcome.messages),
+        duration_ms=round(seconds * 1000),
+    )
+
+
 def context_for(request: TurnRequest) -> RunContext:
     """The graph's context for a request."""
     return RunContext(
         user=request.principal.id,
         groups=sorted(request.principal.groups),
+        levels=sorted(request.principal.levels),
         model=request.model,
         sources=None if request.sources is None else list(request.sources),
         tools=None if request.tools is None else list(request.tools),

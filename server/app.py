@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 from dishka import Provider
 from fastapi import FastAPI
 
+from core.events import EventBus
+from core.identity.opened import opened_authenticator
+from core.lifecycle import running
 from core.settings import Context
+from core.settings.auth import AuthSettings
 from graph.agent import Agent
 from server import errors
 from server.chat import chat_router
 from server.edge import Edge
+from server.gate import Gate
 from server.langserve import agent_router
 from server.limits import Guard
+from server.module_routes import add_module_routes
 from server.openapi import describe
-from server.routes import catalogue, docs, files, health, threads
+from server.routes import catalogue, docs, files, health, tasks, threads
+from server.turn_log import log_turns
 
 
 def create_app(
@@ -25,6 +32,7 @@ def create_app(
     *,
     context: Context | None = None,
     providers: Sequence[Provider] = (),
+    worker: bool = False,
     **overrides: Any,
 ) -> FastAPI:
     """The service.
@@ -32,18 +40,20 @@ def create_app(
     Args:
         agent: One that is open already and that somebody else closes; without
             it the application opens its own when it starts.
-        context, providers, overrides: As in `Agent.open`, for the agent that it opens.
+        context, providers, worker, overrides: As in `Agent.open`, for the agent that it opens.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if agent is not None:
-            app.state.agent = agent
-            yield
+            async with _identified(app, agent):
+                yield
             return
-        async with _opened(context, providers, overrides) as opened:
-            app.state.agent = opened
-            yield
+        opening = Agent.open(context, providers=providers, worker=worker, **overrides)
+        async with opening as opened:
+            add_module_routes(app, running(opened.standings))
+            async with _identified(app, opened):
+                yield
 
     app = FastAPI(
         title="Waystation",
@@ -54,16 +64,27 @@ def create_app(
     )
     errors.install(app)
     _add_routes(app)
+    if agent is not None:
+        add_module_routes(app, running(agent.standings))
     app.add_middleware(Guard)
+    app.add_middleware(Gate)
     app.add_middleware(Edge)
     describe(app)
     return app
 
 
-def _opened(
-    context: Context | None, providers: Sequence[Provider], overrides: dict[str, Any]
-) -> AbstractAsyncContextManager[Agent]:
-    return Agent.open(context, providers=providers, **overrides)
+@asynccontextmanager
+async def _identified(app: FastAPI, agent: Agent) -> AsyncIterator[None]:
+    """The agent, who may call it, and a log line for each of its turns."""
+    app.state.agent = agent
+    bus = await agent.container.get(EventBus)
+    logged = log_turns(bus)
+    try:
+        async with opened_authenticator(agent.book[AuthSettings], agent.engine) as authenticator:
+            app.state.authenticator = authenticator
+            yield
+    finally:
+        bus.unsubscribe(logged)
 
 
 def _add_routes(app: FastAPI) -> None:
@@ -73,6 +94,6 @@ def _add_routes(app: FastAPI) -> None:
 
     app.include_router(agent_router(agent))
     app.include_router(chat_router(agent))
-    for part in (threads, files, catalogue, health, docs):
+    for part in (threads, files, catalogue, health, tasks, docs):
         app.include_router(part.router)
     docs.mount_assets(app)

@@ -1,38 +1,63 @@
-"""Who calls, and under which name the service may be called.
+"""Who calls, what that lets them ask, and under which name the service may be called.
 
 In mode `none` everybody who reaches the service is one user, so reaching it is
 the only protection: it listens on loopback, and it answers only requests whose
 Host and Origin are its own. The last part is for browsers: a foreign page may
 point a name of its own at 127.0.0.1 (DNS rebinding) or post a form to us.
+
+With a login, a foreign page is refused as well: behind a proxy the browser would
+add the proxy's cookie to whatever the page sends.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import re
+from collections.abc import Mapping
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
 from core.access import Principal
-from core.settings import Book
-from core.settings.platform import AuthSettings, ServerSettings
+from core.identity.errors import NotAuthenticated
+from core.identity.names import Scope
+from core.settings.auth import AuthSettings
+from core.settings.platform import ServerSettings
 from server.errors import BindRefused, HostRefused
 
 # Probes come under the machine's address, and these answers hold nothing.
-OPEN_PATHS = frozenset({"/health/live", "/health/ready"})
+PROBES = frozenset({"/health/live", "/health/ready"})
+# The token in the path is the credential: it names one file and expires.
+_LINK = re.compile(r"/files/link/[^/]+")
+# What is not here takes `use`: a route that nobody thought of is not open, and not an operator's.
+_SCOPES: Mapping[str, Scope] = {"/health": "operate", "/metrics": "operate", "/tasks": "operate"}
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-def local_principal(book: Book) -> Principal:
-    """The one user of mode `none`."""
-    settings = book[AuthSettings]
-    return Principal(settings.user, frozenset(settings.groups))
+def needs_no_login(path: str) -> bool:
+    """True for the few paths that answer anybody."""
+    return path in PROBES or _LINK.fullmatch(path) is not None
+
+
+def scope_for(path: str) -> Scope:
+    """The scope that a request for this path takes."""
+    for root, scope in _SCOPES.items():
+        if path == root or path.startswith(f"{root}/"):
+            return scope
+    return "use"
 
 
 async def principal(request: Request) -> Principal:
-    """The authenticated caller; a FastAPI dependency."""
-    book: Book = request.app.state.agent.book
-    return local_principal(book)
+    """The caller, whom the gate has let in; a FastAPI dependency.
+
+    Raises:
+        NotAuthenticated: The request came by no gate.
+    """
+    found: Principal | None = request.scope.get("state", {}).get("principal")
+    if found is None:
+        raise NotAuthenticated
+    return found
 
 
 Caller = Annotated[Principal, Depends(principal)]
@@ -48,22 +73,23 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check_bind(server: ServerSettings) -> None:
-    """Refuse to open the service to a network where nobody has to log in.
+def check_bind(server: ServerSettings, auth: AuthSettings) -> None:
+    """Refuse to open the service to a network where nobody has to log in, unless told twice.
 
     Raises:
-        BindRefused: The address is not loopback and `server.allow_remote` is not set.
+        BindRefused: The address is not loopback, and one of the two words is missing.
     """
-    if server.allow_remote or is_loopback(server.host):
+    if auth.logins or is_loopback(server.host) or (server.allow_remote and auth.trust_everyone):
         return
     raise BindRefused(
         f"'{server.host}' can be reached from other machines and nobody has to log in; "
-        "use 127.0.0.1, or set server.allow_remote to true"
+        "use 127.0.0.1, or set auth.mode to keys, oidc or proxy. To let everybody in who reaches it, "
+        "set both server.allow_remote and auth.trust_everyone to true"
     )
 
 
 def check_names(host: str, origin: str | None, server: ServerSettings) -> None:
-    """Refuse a request that was made under a foreign name.
+    """Refuse a request that was made under a foreign name; for mode none.
 
     Args:
         host: The Host header.
@@ -75,7 +101,38 @@ def check_names(host: str, origin: str | None, server: ServerSettings) -> None:
     if not _ours(_hostname(f"//{host}"), server):
         raise HostRefused(f"the Host header names '{host[:100]}'; call the service by its own address")
     if origin and not _same_site(origin, host, server):
-        raise HostRefused(f"a page of '{origin[:100]}' may not call this service")
+        raise _foreign(origin)
+
+
+def check_page(method: str, headers: Mapping[str, str], server: ServerSettings) -> None:
+    """Refuse what a page of another site makes a browser send; for every mode with a login.
+
+    Also with a token: a proxy may have added it to what came with its cookie.
+
+    Args:
+        headers: By lower-case name.
+
+    Raises:
+        HostRefused: The page is not ours.
+    """
+    origin = headers.get("origin", "")
+    if origin and not _is_own_page(origin, headers.get("host", ""), server):
+        raise _foreign(origin)
+    if method not in _SAFE and headers.get("sec-fetch-site", "").lower() == "cross-site":
+        raise _foreign("another site")
+
+
+def _is_own_page(origin: str, host: str, server: ServerSettings) -> bool:
+    if not server.public_url:
+        return _netloc(origin) == host.lower()
+    own = server.public_url.lower().split("://")[0]
+    return origin.lower() == f"{own}://{_netloc(server.public_url)}"
+
+
+def _foreign(origin: str) -> HostRefused:
+    return HostRefused(
+        f"a page of '{origin[:100]}' may not call this service; its own address is server.public_url"
+    )
 
 
 def _ours(name: str, server: ServerSettings) -> bool:
@@ -86,11 +143,18 @@ def _ours(name: str, server: ServerSettings) -> bool:
 
 
 def _same_site(origin: str, host: str, server: ServerSettings) -> bool:
-    if urlsplit(origin).netloc.lower() == host.lower():
+    if _netloc(origin) == host.lower():
         return True
     return is_loopback(_hostname(origin)) or (
         bool(server.public_url) and _hostname(origin) == _hostname(server.public_url)
     )
+
+
+def _netloc(url: str) -> str:
+    try:
+        return urlsplit(url).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _hostname(url: str) -> str:

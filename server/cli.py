@@ -11,22 +11,35 @@ import gc
 import os
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from core.cli import JsonFlag, command, fail, make_app, print_fields, print_json, print_table
-from core.errors import InvalidInput, WaystationError
+from core.errors import ConfigInvalid, InvalidInput, WaystationError
+
+if TYPE_CHECKING:
+    from core.health import Health
+    from core.lifecycle import Standing
 
 app = make_app("waystation", "Turns of an agent graph on checkpointed threads: the service and its tools.")
 threads = make_app("threads", "Sessions: list, show, history, delete.")
 app.add_typer(threads, name="threads")
 
 # Words that need none of the modules' own commands.
-OWN = frozenset({"serve", "ask", "threads", "check", "graph", "modules"})
+OWN = frozenset(
+    {"serve", "ask", "threads", "check", "graph", "modules", "breakers", "keys", "tasks", "worker"}
+)
+
+# Words that need none of the platform's either: they have to be quick.
+QUICK = frozenset({"serve", "ask", "threads", "check", "graph", "modules"})
 
 UserOption = Annotated[str, typer.Option("--user", help="Whose; by default the user of the settings.")]
+GroupOption = Annotated[
+    list[str] | None, typer.Option("--group", help="A group of that user; may be repeated.")
+]
 
 
 @app.command("serve")
@@ -67,6 +80,7 @@ async def ask_command(
     tool: Annotated[list[str] | None, typer.Option(help="Server or tool to offer; may be repeated.")] = None,
     file: Annotated[list[Path] | None, typer.Option(help="File to send along; may be repeated.")] = None,
     user: UserOption = "",
+    group: GroupOption = None,
     approve: Annotated[
         bool | None, typer.Option("--approve/--deny", help="For tools that ask first.")
     ] = None,
@@ -83,6 +97,7 @@ async def ask_command(
         tools=tool,
         files=tuple(file or ()),
         user=user,
+        groups=tuple(group or ()),
         approve=approve,
     )
     _quiet()
@@ -215,26 +230,30 @@ async def modules_command(*, as_json: JsonFlag = False) -> None:
 
     async with opened() as (agent, _):
         report = await agent.health.report()
-        found = [
-            {
-                "name": module.name,
-                "version": module.version,
-                "state": report[module.name].state.value,
-                "reason": report[module.name].reason,
-                "required": module.required,
-                "needs": list(module.needs),
-                "command": module.command,
-                "sections": [section.name for section in module.sections],
-                "files": [file.kind for file in module.files],
-                "summary": module.summary,
-            }
-            for module in agent.modules
-        ]
+        found = [_module_row(standing, report) for standing in agent.standings]
     if as_json:
         print_json(found)
         return
-    columns = ("name", "version", "state", "command", "summary")
+    columns = ("name", "version", "state", "command", "summary", "reason")
     print_table(columns, [[item[name] for name in columns] for item in found])
+
+
+def _module_row(standing: Standing, report: Mapping[str, Health]) -> dict[str, Any]:
+    module, health = standing.module, report.get(standing.module.name)
+    return {
+        "name": module.name,
+        "version": module.version,
+        "state": health.state.value if health else standing.phase.value,
+        "reason": standing.reason or (health.reason if health else ""),
+        "required": module.required,
+        "needs": list(module.needs),
+        "command": module.command,
+        "node": module.node.name if module.node else None,
+        "sections": [section.name for section in module.sections],
+        "files": [file.kind for file in module.files],
+        "tasks": [task.name for task in module.tasks],
+        "summary": module.summary,
+    }
 
 
 def mount_modules() -> None:
@@ -242,7 +261,29 @@ def mount_modules() -> None:
     from core.registry import discover
 
     for module in discover():
+        if module.command in OWN:
+            raise ConfigInvalid(
+                f"the module '{module.name}' wants the word '{module.command}', which is the service's own"
+            )
         app.add_typer(module.cli, name=module.command, help=module.summary)
+
+
+def mount_all() -> None:
+    """Every command there is."""
+    mount_modules()
+    mount_platform()
+
+
+def mount_platform() -> None:
+    """The commands of the platform."""
+    from core.resilience.cli import app as breakers
+    from server.keys_cli import keys
+    from server.tasks_cli import tasks, worker_command
+
+    app.add_typer(breakers, name="breakers")
+    app.add_typer(keys, name="keys")
+    app.add_typer(tasks, name="tasks")
+    app.command("worker")(worker_command)
 
 
 def _quiet() -> None:
@@ -257,6 +298,8 @@ def main() -> None:
     try:
         if word not in OWN:
             mount_modules()
+        if word not in QUICK:
+            mount_platform()
         app()
     except WaystationError as error:
         try:

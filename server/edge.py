@@ -10,7 +10,10 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from core.correlation import correlated
 from core.errors import Internal
+from core.identity.authenticator import folded
+from core.observability import extracted
 from server.errors import problem_response
 
 HEADER = "X-Request-ID"
@@ -34,7 +37,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         found = request_id(Headers(scope=scope).get(HEADER))
-        with structlog.contextvars.bound_contextvars(request_id=found):
+        with correlated(request_id=found), extracted(folded(scope["headers"])):
             await self._answer(scope, receive, send, found)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, found: str) -> None:

@@ -107,6 +107,11 @@ STATUS: Mapping[str, int] = {
     "unavailable": 503,
     "timed_out": 504,
     "internal": 500,
+    # core.access, core.identity
+    "not_authenticated": 401,
+    "scope_missing": 403,
+    "key_not_found": 404,
+    "identity_unavailable": 503,
     # server
     "bad_json": 400,
     "json_too_deep": 400,
@@ -118,6 +123,17 @@ STATUS: Mapping[str, int] = {
     "host_refused": 403,
     "bind_refused": 500,
     "address_in_use": 500,
+    # core.lifecycle, core.resilience, core.task_queue, core.events
+    "module_not_started": 503,
+    "circuit_open": 503,
+    "target_busy": 503,
+    "dependency_timed_out": 504,
+    "unknown_task": 422,
+    "task_arguments_invalid": 422,
+    "task_not_found": 404,
+    "task_ended": 409,
+    "webhook_unavailable": 503,
+    "webhook_refused": 502,
     # graph
     "thread_not_found": 404,
     "thread_busy": 409,
@@ -143,12 +159,16 @@ STATUS: Mapping[str, int] = {
     "link_expired": 403,
     "range_not_satisfiable": 416,
     "storage_unavailable": 503,
+    "storage_refused": 503,
+    "storage_busy": 503,
     "storage_timed_out": 504,
     # nodes.rag
     "source_not_found": 404,
     "source_unavailable": 503,
     "source_timed_out": 504,
     "source_refused": 403,
+    "source_rejected": 502,
+    "source_busy": 503,
     "not_ingestable": 422,
     "index_busy": 409,
     "index_broken": 503,
@@ -206,6 +226,8 @@ def problem_response(
     """The whole answer, with Retry-After where waiting may help."""
     body = problem(error, instance=instance, errors=errors)
     headers = {}
+    if body["status"] == 401:
+        headers["WWW-Authenticate"] = getattr(error, "challenge", "Bearer")
     if body["status"] in (429, 503):
         wait = getattr(error, "retry_after", None)
         headers["Retry-After"] = str(max(1, math.ceil(wait)) if wait else 1)

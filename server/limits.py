@@ -1,4 +1,4 @@
-"""The guard in front of every route: names, sizes and shapes, before any parser of ours or LangServe's runs.
+"""The guard in front of every route: sizes and shapes, before any parser of ours or LangServe's runs.
 
 Pure ASGI, so that a body is counted while it arrives and a stream is not touched on its way out.
 """
@@ -13,9 +13,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import WaystationError
-from core.settings import Book
-from core.settings.platform import LimitSettings, ServerSettings
-from server.auth import OPEN_PATHS, check_names
+from core.settings.platform import LimitSettings
+from graph.agent import Agent
 from server.errors import BadJson, BodyTooLarge, TooDeep, WrongMediaType, problem_response
 
 UPLOAD_PATH = "/files"
@@ -46,13 +45,12 @@ class Guard:
         await self._app(scope, receive, send)
 
     async def _checked(self, scope: Scope, receive: Receive) -> Receive:
-        book: Book = scope["app"].state.agent.book
-        headers = Headers(scope=scope)
-        if scope["path"] not in OPEN_PATHS:
-            check_names(headers.get("host", ""), headers.get("origin"), book[ServerSettings])
+        agent: Agent = scope["app"].state.agent
         if scope["method"] not in _WITH_BODY:
             return receive
-        return await _body(scope["path"], headers, receive, book[LimitSettings])
+        return await _body(
+            scope["path"], Headers(scope=scope), receive, agent.editions.now().book[LimitSettings]
+        )
 
 
 async def _body(path: str, headers: Headers, receive: Receive, limits: LimitSettings) -> Receive:

@@ -1,4 +1,4 @@
-"""The description of the API: FastAPI's, with our error answers in it."""
+"""The description of the API: FastAPI's, with our error answers and logins in it."""
 
 from __future__ import annotations
 
@@ -33,6 +33,13 @@ PROBLEM = {
 }
 
 
+# Which of them counts is the service's setting; in mode none, none is needed.
+LOGINS = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or a token of the issuer."},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."},
+}
+
+
 def own_version() -> str:
     """The version of the installed service."""
     try:
@@ -48,8 +55,10 @@ def describe(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
-            components = schema.setdefault("components", {}).setdefault("schemas", {})
-            components["Problem"] = PROBLEM
+            components = schema.setdefault("components", {})
+            components.setdefault("schemas", {})["Problem"] = PROBLEM
+            components["securitySchemes"] = LOGINS
+            schema["security"] = [{}, *({name: []} for name in LOGINS)]
             for path in schema["paths"].values():
                 for operation in path.values():
                     _own_errors(operation)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from graph.agent import Progress as Told
+from graph.services import Progress as Told
 
 
 @contextmanager

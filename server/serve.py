@@ -20,8 +20,9 @@ from uvicorn.supervisors import Multiprocess
 from core.observability import configure_logging
 from core.registry import discover, files_of, sections_of
 from core.settings import Book, Context, read_book
-from core.settings.platform import ServerSettings, TelemetrySettings
-from graph.agent import Agent, Progress
+from core.settings.platform import AuthSettings, ServerSettings, TelemetrySettings
+from graph.agent import Agent
+from graph.services import Progress
 from server.app import create_app
 from server.auth import check_bind
 from server.errors import AddressInUse, BindRefused
@@ -42,14 +43,14 @@ def read_settings(context: Context) -> Book:
     return read_book(sections_of(modules), files_of(modules), context)
 
 
-def bind(settings: ServerSettings) -> socket.socket:
+def bind(settings: ServerSettings, auth: AuthSettings) -> socket.socket:
     """A listening address, taken before anything slow begins.
 
     Raises:
         BindRefused: It would open the service to the network, or it is no address of this machine.
         AddressInUse: Another process has it.
     """
-    check_bind(settings)
+    check_bind(settings, auth)
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -140,9 +141,9 @@ async def serve(context: Context, *, progress: Progress | None = None) -> None:
     book = read_settings(context)
     settings = book[ServerSettings]
     _log(book)
-    with bind(settings) as listener:
+    with bind(settings, book[AuthSettings]) as listener:
         base = base_url(settings, listener)
-        async with Agent.open(context, progress=progress) as agent:
+        async with Agent.open(context, progress=progress, worker=True) as agent:
             server = Server(
                 uvicorn_config(create_app(agent)),
                 ready=lambda: _say_ready(base),
@@ -157,7 +158,7 @@ def serve_many(context: Context) -> None:
     settings = book[ServerSettings]
     _log(book)
     os.environ.update(_as_environment(settings))
-    with bind(settings) as listener:
+    with bind(settings, book[AuthSettings]) as listener:
         config = uvicorn_config("server.serve:app_from_environ", workers=settings.workers)
         base = base_url(settings, listener)
         threading.Thread(target=_greet_when_ready, args=(base,), daemon=True).start()
@@ -168,7 +169,7 @@ def app_from_environ() -> FastAPI:
     """The application of one of several workers."""
     context = Context.current()
     _log(read_settings(context))
-    return create_app(context=context)
+    return create_app(context=context, worker=True)
 
 
 def _as_environment(settings: ServerSettings) -> dict[str, str]:

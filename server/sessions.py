@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from core.access import Principal
+from core.errors import InvalidInput
+from core.identity.authenticator import local_principal
+from core.identity.names import is_user
 from core.observability import configure_logging
-from core.settings.platform import AuthSettings
+from core.settings.auth import AuthSettings
 from graph.agent import Agent
-from server.auth import local_principal
 from server.progress import indexing
 
 
-def principal_for(agent: Agent, user: str) -> Principal:
-    """The named user, without groups; by default the user of the settings, in theirs."""
-    local = local_principal(agent.book)
-    if not user or user == agent.book[AuthSettings].user:
-        return local
-    return Principal(user)
-
-
 @asynccontextmanager
-async def opened(user: str = "") -> AsyncIterator[tuple[Agent, Principal]]:
-    """The agent on this process's configuration, and who the command acts for.
+async def opened(user: str = "", groups: Sequence[str] = ()) -> AsyncIterator[tuple[Agent, Principal]]:
+    """The agent on this process's configuration, and who the command acts for: with every scope.
+
+    Args:
+        user: By default the user of the settings.
+        groups: By default those of the settings, where the user is theirs.
 
     Raises:
         WaystationError: It cannot be opened.
     """
+    if user and not is_user(user):
+        raise InvalidInput(f"'{user[:80]}' cannot be a user; use 1 to 128 of A-Z a-z 0-9 _ . @ : | + -")
     configure_logging(level=os.environ.get("WAYSTATION_TELEMETRY__LOG_LEVEL", "error"), as_json=False)
     with indexing() as progress:
         async with Agent.open(progress=progress) as agent:
-            yield agent, principal_for(agent, user)
+            yield agent, local_principal(agent.book[AuthSettings], user, groups or None)

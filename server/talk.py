@@ -35,6 +35,7 @@ class Question:
     tools: list[str] | None = None
     files: tuple[Path, ...] = ()
     user: str = ""
+    groups: tuple[str, ...] = ()
     approve: bool | None = None
 
     @property
@@ -63,7 +64,7 @@ async def talk(question: Question, *, as_json: bool) -> None:
     Raises:
         WaystationError: It was refused, or it failed.
     """
-    async with opened(question.user) as (agent, who):
+    async with opened(question.user, question.groups) as (agent, who):
         keys = tuple([await _upload(agent, who, path) for path in question.files])
         run = await agent.begin(question.request(who, keys, _answer_to_pause(question)))
         reply = await _shown(run, as_json=as_json)

@@ -11,6 +11,14 @@ from typing import Any
 import pytest
 import structlog
 
+from core.observability import reset_logging
+
+# structlog's default prints every local variable of an exception; of an agent's frames that takes seconds.
+structlog.get_config()["processors"][-1].exception_formatter = structlog.dev.plain_traceback
+
+# Fixtures that any test may ask for; their servers start when one does.
+pytest_plugins = ("tests.kit.fixtures",)
+
 _LOOPBACK = ("127.", "::1", "localhost")
 _connect = socket.socket.connect
 
@@ -40,7 +48,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture(autouse=True)
 def _logs_as_they_were() -> Iterator[None]:
     yield
-    structlog.reset_defaults()
+    reset_logging()
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -27,10 +28,16 @@ class Strict(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A top-level key of waystation.yaml and the model that validates it."""
+    """A top-level key of waystation.yaml and the model that validates it.
+
+    Args:
+        live: Keys that a running service takes over when the file changes;
+            "*" for all. The others wait for a restart.
+    """
 
     name: str
     model: type[BaseModel]
+    live: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +49,17 @@ class ConfigFile:
         names: Names under which it may stand; the first that exists is read.
         model: Validates the whole parsed file. Its validators find
             `base` (the file's folder) in the validation context.
-        review: What only this machine can tell of a valid file, a command that
-            is not installed, say: (key path, message, remedy) each. Asked by
-            `config validate`; a start does not wait for it.
+        review: Given the whole `Book`, what only this machine can tell of a
+            valid file, a command that is not installed, say: (key path,
+            message, remedy) each. Asked by `config validate`; a start does not
+            wait for it.
         listing: Given the whole `Book`, what this service has of the kind, the
             built-in ones included. May raise ConfigInvalid where files and
             sections contradict each other.
+        live: True when a running service takes the file over when it changes.
+        beside: Given the whole `Book`, further files that decide what there is
+            of the kind, such as the manifests of plugins, also in folders that
+            are not there yet; a reload looks at them too.
     """
 
     kind: str
@@ -55,3 +67,5 @@ class ConfigFile:
     model: type[BaseModel]
     review: Callable[[Any], Iterable[Finding]] | None = None
     listing: Callable[[Any], Listing] | None = None
+    live: bool = False
+    beside: Callable[[Any], Iterable[Path]] | None = None

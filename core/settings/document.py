@@ -80,7 +80,7 @@ def _mapping(data: Any) -> dict[str, Any]:
     if not isinstance(data, dict):
         kind = "a list" if isinstance(data, list) else "a single value"
         raise Fault(f"must be a mapping of keys to values at the top, not {kind}", 1)
-    return data
+    return {key: value for key, value in data.items() if key != "$schema"}  # a hint for editors
 
 
 def _text(path: Path) -> str:

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
+from core.settings.auth import AuthSettings
 from core.settings.declare import Section, Strict
+
+__all__ = [
+    "SECTIONS",
+    "AuthSettings",
+    "LimitSettings",
+    "ServerSettings",
+    "StorageSettings",
+    "TelemetrySettings",
+    "ThreadSettings",
+]
 
 
 class ServerSettings(Strict):
@@ -17,29 +28,53 @@ class ServerSettings(Strict):
     workers: int = Field(1, ge=1, le=64, description="Server processes.")
     public_url: str = Field("", description="How others reach the service; empty: from host and port.")
     allow_remote: bool = Field(
-        False, description="Listen on another address than loopback although nobody has to log in."
+        False,
+        description="Listen on another address than loopback although nobody has to log in; "
+        "auth.trust_everyone must say so too.",
     )
-
-
-class AuthSettings(Strict):
-    """Who the callers are. Mode `none`: everybody on this machine is `user`."""
-
-    mode: Literal["none"] = Field("none", description="How callers are told apart.")
-    user: str = Field("local", pattern=r"^[A-Za-z0-9_.@-]{1,64}$", description="The user in mode none.")
-    groups: list[str] = Field(default_factory=list, description="That user's groups.")
 
 
 class StorageSettings(Strict):
     """The database for threads and checkpoints."""
 
-    url: str = Field("", description="sqlite:///PATH; empty: waystation.db in WAYSTATION_HOME.")
+    url: str = Field(
+        "",
+        description="sqlite:///PATH or postgresql://USER@HOST/NAME; empty: waystation.db in WAYSTATION_HOME.",
+    )
 
 
 class TelemetrySettings(Strict):
-    """Logs."""
+    """Logs, spans and metrics."""
 
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["json", "text"] = "json"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe line that is logged."
+    )
+    log_format: Literal["json", "text"] = Field("json", description="One JSON object a line, or text.")
+    debug_events: bool = Field(
+        False, description="Tell cache and policy decisions as notices among a run's events."
+    )
+    otlp_endpoint: str = Field(
+        "",
+        pattern=r"^(https?://[^\s/?#]+[^\s?#]*)?$",
+        description="Base URL of an OTLP/HTTP collector, such as http://localhost:4318; empty: send nothing.",
+    )
+    otlp_headers: dict[str, SecretStr] = Field(
+        default_factory=dict, description="HTTP headers for the collector, such as its authorization."
+    )
+    otlp_interval_s: float = Field(
+        30, ge=1, le=3600, description="Seconds between two exports of the metrics."
+    )
+    service_name: str = Field(
+        "waystation", min_length=1, max_length=128, description="Name of this service at the collector."
+    )
+    sample_ratio: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Share of the traces begun here that is recorded; a caller's choice wins.",
+    )
+    traces: bool = Field(True, description="Send spans, where a collector is named.")
+    metrics: bool = Field(True, description="Send metrics, where a collector is named.")
 
 
 class LimitSettings(Strict):
@@ -55,10 +90,26 @@ class LimitSettings(Strict):
     streams_per_user: int = Field(20, ge=1, description="Turns that one user may have going at once.")
 
 
+class ThreadSettings(Strict):
+    """What becomes of threads over time."""
+
+    titles: Literal["first_line", "model"] = Field(
+        "first_line",
+        description="Where titles come from: the first message's first line, or the model that answered it.",
+    )
+    keep_days: float = Field(
+        0, ge=0, le=36_500, description="Delete threads that nobody used for so many days; 0 keeps them."
+    )
+    keep_tasks_days: float = Field(
+        30, gt=0, le=36_500, description="Forget background tasks that ended so many days ago."
+    )
+
+
 SECTIONS = (
     Section("server", ServerSettings),
     Section("auth", AuthSettings),
     Section("storage", StorageSettings),
+    Section("threads", ThreadSettings),
     Section("telemetry", TelemetrySettings),
-    Section("limits", LimitSettings),
+    Section("limits", LimitSettings, live=("*",)),
 )

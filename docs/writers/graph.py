@@ -10,8 +10,9 @@ from core.container import build_container
 from core.registry import discover, files_of, sections_of
 from core.settings import Context, Places, read_book
 from docs.writers.markdown import document
+from graph.bridges import bridges
 from graph.builder import Steps, build_graph
-from graph.services import Bridges
+from graph.nodes import node_provider
 
 
 def page() -> str:
@@ -31,7 +32,9 @@ async def _mermaid(folder: Path) -> str:
     modules = discover()
     context = Context(Places(folder / "config", folder / "home"), {}, {})
     book = read_book(sections_of(modules), files_of(modules), context)
-    container = build_container(modules, book, Bridges())
+    container = build_container(
+        modules, book, node_provider(modules), *bridges(module.name for module in modules)
+    )
     try:
         return build_graph(await container.get(Steps)).compile().get_graph().draw_mermaid()
     finally:

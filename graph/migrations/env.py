@@ -2,8 +2,8 @@
 
 from alembic import context
 
-from graph.tables import metadata
+from core.database import METADATA
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+context.configure(connection=context.config.attributes["connection"], target_metadata=METADATA)
 with context.begin_transaction():
     context.run_migrations()

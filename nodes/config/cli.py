@@ -77,7 +77,9 @@ async def show(part: PartArgument = "", as_json: JsonFlag = False) -> None:
 @command
 async def schema(
     part: PartArgument = "",
-    output: Annotated[Path | None, typer.Option(help="Write one file per part into this folder.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--out", "--output", help="Write one file per part into this folder.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Print the JSON Schema of each section and file (`--json` changes nothing: it is JSON)."""

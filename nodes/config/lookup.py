@@ -7,11 +7,13 @@ from typing import get_args
 
 from core.access import Guarded, Principal, usable
 from core.context import Approval
+from core.editions import Editions
 from core.errors import InvalidInput
 from core.settings.problems import nearest, printable
 from nodes.config.errors import UnknownModel, UnknownSource, UnknownTool
 from nodes.config.models import TurnConfig, Wishes
 from nodes.config.ports import ModelCatalogue, ServerCatalogue, SourceCatalogue
+from nodes.config.settings import LimitSettings
 
 _LISTED = 20
 MAX_TEMPERATURE = 2.0
@@ -26,7 +28,7 @@ class ConfigLookup:
         models: The models and their default.
         sources: Where passages come from.
         servers: Tool servers and the tools known now.
-        limit_steps: Model calls in a turn, at most and by default.
+        editions: The limits of now: model calls in a turn, at most and by default.
     """
 
     def __init__(
@@ -35,12 +37,12 @@ class ConfigLookup:
         sources: SourceCatalogue,
         servers: ServerCatalogue,
         *,
-        limit_steps: int,
+        editions: Editions,
     ) -> None:
         self._models = models
         self._sources = sources
         self._servers = servers
-        self._limit_steps = limit_steps
+        self._editions = editions
 
     def resolve(self, principal: Principal, wishes: Wishes) -> TurnConfig:
         """What a turn of `principal` with these wishes runs with.
@@ -111,10 +113,11 @@ class ConfigLookup:
         return tuple(dict.fromkeys(found))
 
     def _steps(self, wish: int | None) -> int:
+        limit = self._editions.now().book[LimitSettings].steps
         if wish is None:
-            return self._limit_steps
-        if isinstance(wish, bool) or not 1 <= wish <= self._limit_steps:
-            raise InvalidInput(f"max_steps must be 1 to {self._limit_steps}, not {wish}")
+            return limit
+        if isinstance(wish, bool) or not 1 <= wish <= limit:
+            raise InvalidInput(f"max_steps must be 1 to {limit}, not {wish}")
         return wish
 
 

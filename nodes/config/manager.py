@@ -164,7 +164,7 @@ class ConfigManager:
         document = self._book.documents.get(declared.kind)
         name = document.file if document else declared.names[0]
         if declared.review and self._has(declared.model):
-            for path, message, remedy in declared.review(self._book[declared.model]):
+            for path, message, remedy in declared.review(self._book):
                 line = document.line(path) if document else None
                 yield ConfigProblem(name, message, dotted(path), line, None, remedy)
         if declared.listing and len(self._book.values) == len(self._parts()):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from dishka import Provider, Scope, provide
 
+from core.editions import Editions
+from core.events import EventBus
 from core.settings import Book
 from nodes.config.fake import FakeModels, FakeServers, FakeSources
 from nodes.config.lookup import ConfigLookup
 from nodes.config.manager import ConfigManager
 from nodes.config.ports import ModelCatalogue, ServerCatalogue, SourceCatalogue
-from nodes.config.settings import LimitSettings
+from nodes.config.settings import ReloadSettings
+from nodes.config.watch import ConfigWatcher
 
 
 class ConfigProvider(Provider):
@@ -35,6 +40,14 @@ class ConfigProvider(Provider):
 
     @provide
     def lookup(
-        self, book: Book, models: ModelCatalogue, sources: SourceCatalogue, servers: ServerCatalogue
+        self, editions: Editions, models: ModelCatalogue, sources: SourceCatalogue, servers: ServerCatalogue
     ) -> ConfigLookup:
-        return ConfigLookup(models, sources, servers, limit_steps=book[LimitSettings].steps)
+        return ConfigLookup(models, sources, servers, editions=editions)
+
+    @provide
+    async def watcher(
+        self, manager: ConfigManager, editions: Editions, book: Book, events: EventBus
+    ) -> AsyncIterator[ConfigWatcher]:
+        watcher = ConfigWatcher(manager, editions, book[ReloadSettings], publish=events.publish)
+        async with watcher.watching():
+            yield watcher

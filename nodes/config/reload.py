@@ -87,6 +87,18 @@ def changes(old: Snapshot, book: Book) -> list[Change]:
     ]
 
 
+def changed_keys(old: Snapshot, book: Book) -> list[str]:
+    """The keys that differ; an entry that came or went as a whole is named once, without its keys."""
+    new = Snapshot.of(book, salt=old.salt).values
+    both = {_entry(key) for key in old.values} & {_entry(key) for key in new}
+    keys = [key for key in dict.fromkeys([*new, *old.values]) if old.values.get(key) != new.get(key)]
+    return list(dict.fromkeys(key if _entry(key) in both else _entry(key) for key in keys))
+
+
+def _entry(key: str) -> str:
+    return ".".join(key.split(".")[:2])
+
+
 def _shown(text: str | None) -> Any:
     return None if text is None else _without_digest(json.loads(text))
 

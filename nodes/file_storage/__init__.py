@@ -10,11 +10,14 @@ from nodes.file_storage.errors import (
     InvalidFile,
     LinkExpired,
     LinkInvalid,
+    StorageBusy,
+    StorageRefused,
     StorageTimedOut,
     StorageUnavailable,
 )
+from nodes.file_storage.events import FileDeleted, FileUploaded
 from nodes.file_storage.manager import FileManager
-from nodes.file_storage.models import FileInfo, Usage
+from nodes.file_storage.models import FileInfo, OldFile, Usage
 from nodes.file_storage.node import StoreFiles
 from nodes.file_storage.ports import FileStore, LinkHost
 
@@ -22,16 +25,21 @@ if TYPE_CHECKING:
     from nodes.file_storage.adapters.s3 import S3StorageClient
 
 __all__ = [
+    "FileDeleted",
     "FileInfo",
     "FileManager",
     "FileNotFound",
     "FileStore",
     "FileTooLarge",
+    "FileUploaded",
     "InvalidFile",
     "LinkExpired",
     "LinkHost",
     "LinkInvalid",
+    "OldFile",
     "S3StorageClient",
+    "StorageBusy",
+    "StorageRefused",
     "StorageTimedOut",
     "StorageUnavailable",
     "StoreFiles",

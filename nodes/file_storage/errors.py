@@ -41,10 +41,35 @@ class LinkExpired(LinkInvalid):
 
 
 class StorageUnavailable(Unavailable):
-    """The folder or the bucket cannot be used now."""
+    """The folder or the bucket cannot be used now.
+
+    Args:
+        retry_after: Seconds after which the bucket wants to be asked again, where it said so.
+    """
 
     code = "storage_unavailable"
     title = "File storage is unavailable"
+
+    def __init__(self, detail: str = "", *, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class StorageRefused(StorageUnavailable):
+    """The bucket answers, and says no: it is not there, or our credentials do not open it."""
+
+    code = "storage_refused"
+    title = "File storage refuses us"
+    retryable = False
+    counts_as_failure = False
+
+
+class StorageBusy(StorageUnavailable):
+    """The bucket limits how often we may ask; `retry_after` is in seconds, where it says when."""
+
+    code = "storage_busy"
+    title = "File storage has too much to do"
+    counts_as_failure = False
 
 
 class StorageTimedOut(TimedOut):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from nodes.file_storage.errors import FileNotFound
-from nodes.file_storage.models import CHUNK_BYTES, FileInfo, Room, Usage
+from nodes.file_storage.models import CHUNK_BYTES, FileInfo, OldFile, Room, Usage
 
 
 class MemoryStore:
@@ -15,7 +16,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         # In the order of the last change, the oldest first.
-        self._files: dict[tuple[str, str], tuple[FileInfo, bytes]] = {}
+        self._files: dict[tuple[str, str], tuple[OldFile, bytes]] = {}
 
     async def put(self, draft: FileInfo, data: AsyncIterator[bytes]) -> FileInfo:
         content = b"".join([chunk async for chunk in data])
@@ -28,13 +29,13 @@ class MemoryStore:
 
     async def open(
         self, owner: str, key: str, *, start: int = 0, end: int | None = None
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         content = self._get(owner, key)[1][start:end]
         for at in range(0, len(content), CHUNK_BYTES):
             yield content[at : at + CHUNK_BYTES]
 
     async def scan(self, owner: str, *, after: str | None = None) -> AsyncIterator[FileInfo]:
-        found = [info for info, _ in reversed(self._files.values()) if info.owner == owner]
+        found = [kept.info for kept, _ in reversed(self._files.values()) if kept.info.owner == owner]
         if after is not None:
             found = found[found.index(self._get(owner, after)[0]) + 1 :]
         for info in found:
@@ -50,25 +51,41 @@ class MemoryStore:
         self._get(owner, key)
         del self._files[owner, key]
 
+    async def unchanged_since(self, until: datetime) -> AsyncIterator[OldFile]:
+        for kept, _ in list(self._files.values()):
+            if kept.changed < until:
+                yield kept
+
+    async def discard(self, old: OldFile) -> bool:
+        at = (old.info.owner, old.info.key)
+        if at not in self._files or self._files[at][0] != old:
+            return False
+        del self._files[at]
+        return True
+
     async def presign(self, info: FileInfo, seconds: int) -> str | None:
         return None
 
     async def usage(self, owner: str | None) -> Usage:
-        found = [info for info, _ in self._files.values() if owner in (None, info.owner)]
+        found = [kept.info for kept, _ in self._files.values() if owner in (None, kept.info.owner)]
         return Usage(len(found), sum(i.size for i in found), len({i.owner for i in found}))
 
     async def room(self) -> Room:
         return Room()
+
+    def breaker(self) -> None:
+        return None
 
     async def aclose(self) -> None:
         self._files.clear()
 
     def _get(self, owner: str, key: str) -> tuple[FileInfo, bytes]:
         try:
-            return self._files[owner, key]
+            kept, content = self._files[owner, key]
         except KeyError:
             raise FileNotFound(f"no file '{key}'") from None
+        return kept.info, content
 
     def _write(self, info: FileInfo, content: bytes) -> None:
         self._files.pop((info.owner, info.key), None)
-        self._files[info.owner, info.key] = (info, content)
+        self._files[info.owner, info.key] = (OldFile(info, datetime.now(UTC), place=info.key), content)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from datetime import UTC, datetime
 
-from core.access import Principal
-from core.errors import InvalidInput, WaystationError
-from core.health import Health, degraded, failed, healthy
-from core.observability import track_duration
+from core.access import Principal, owner_seen_by
+from core.errors import InvalidInput
+from core.events import Event
+from core.health import Health
+from core.observability import Span, file_span, track_duration
 from nodes.file_storage.errors import FileNotFound, FileTooLarge, InvalidFile
+from nodes.file_storage.events import FileDeleted, FileUploaded
 from nodes.file_storage.links import LinkSigner
 from nodes.file_storage.models import CHUNK_BYTES, FileInfo, Origin, Usage
 from nodes.file_storage.naming import (
@@ -23,27 +24,37 @@ from nodes.file_storage.naming import (
     new_key,
 )
 from nodes.file_storage.ports import FileStore, LinkHost
+from nodes.file_storage.probe import PROBE_OWNER, Probe
+from nodes.file_storage.retention import Swept, sweep
 from nodes.file_storage.settings import WEEK_SECONDS, FileStorageSettings
 
 LIST_MOST = 1000
-# No user can be called so, which keeps the probe's file out of everybody's lists.
-PROBE = Principal("\0health")
-MIB = 1024 * 1024
 
 
 class FileManager:
     """Stores, lists, hands out and deletes files; every call is made for a principal.
 
     A file of somebody else is reported exactly like one that does not exist.
+
+    Args:
+        publish: Told of every file that was stored or deleted.
     """
 
     def __init__(
-        self, store: FileStore, *, signer: LinkSigner, host: LinkHost, settings: FileStorageSettings
+        self,
+        store: FileStore,
+        *,
+        signer: LinkSigner,
+        host: LinkHost,
+        settings: FileStorageSettings,
+        publish: Callable[[Event], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._signer = signer
         self._host = host
         self._settings = settings
+        self._publish = publish
+        self._probe = Probe(store, settings)
 
     async def put(
         self,
@@ -83,9 +94,14 @@ class FileManager:
             owner=principal.id,
         )
         chunks = _pieces(data) if isinstance(data, bytes) else data
-        with track_duration("file_put"):
+        with self._operation("put") as span:
             async with aclosing(self._limited(kept, chunks)) as limited:
-                return await self._store.put(draft, limited)
+                info = await self._store.put(draft, limited)
+            span.set(file_size=info.size)
+        self._publish(
+            FileUploaded(key=info.key, name=info.name, size=info.size, origin=origin, owner=info.owner)
+        )
+        return info
 
     async def info(self, principal: Principal, key: str) -> FileInfo:
         """What is known of the file.
@@ -93,11 +109,11 @@ class FileManager:
         Raises:
             FileNotFound: The principal has no such file.
         """
-        return await self._store.info(principal.id, _existing(key))
+        return await self._store.info(owner_seen_by(principal), _existing(key))
 
     def open(
         self, principal: Principal, key: str, *, start: int = 0, end: int | None = None
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """The content in chunks; with a range, the bytes from `start` up to and without `end`.
 
         Raises:
@@ -105,7 +121,16 @@ class FileManager:
         """
         if start < 0 or (end is not None and end < 0):
             raise InvalidInput(f"a range begins and ends at 0 or later (got {start} to {end})")
-        return self._store.open(principal.id, _existing(key), start=start, end=end)
+        return self._read(owner_seen_by(principal), _existing(key), start, end)
+
+    async def _read(self, owner: str, key: str, start: int, end: int | None) -> AsyncGenerator[bytes, None]:
+        size = 0
+        with self._operation("get") as span:
+            async with aclosing(self._store.open(owner, key, start=start, end=end)) as chunks:
+                async for chunk in chunks:
+                    size += len(chunk)
+                    yield chunk
+            span.set(file_size=size)
 
     async def list(
         self,
@@ -128,16 +153,22 @@ class FileManager:
         if not 1 <= limit <= LIST_MOST:
             raise InvalidInput(f"limit must be 1 to {LIST_MOST} (got {limit})")
         found: list[FileInfo] = []
-        async for info in self._store.scan(principal.id, after=None if after is None else _existing(after)):
-            if origin in (None, info.origin) and thread in (None, info.thread):
-                found.append(info)
-                if len(found) == limit:
-                    break
+        scan = self._store.scan(owner_seen_by(principal), after=None if after is None else _existing(after))
+        with self._operation("list") as span:
+            async for info in scan:
+                if origin in (None, info.origin) and thread in (None, info.thread):
+                    found.append(info)
+                    if len(found) == limit:
+                        break
+            span.set(files=len(found))
         return found
 
     async def attach(self, principal: Principal, key: str, thread: str) -> FileInfo:
         """Make the file one of `thread`; it leaves the thread that it was in."""
-        return await self._store.annotate(principal.id, _existing(key), thread=_checked_thread(thread))
+        with self._operation("attach"):
+            return await self._store.annotate(
+                owner_seen_by(principal), _existing(key), thread=_checked_thread(thread)
+            )
 
     async def delete(self, principal: Principal, key: str) -> None:
         """Delete the file for good.
@@ -145,7 +176,10 @@ class FileManager:
         Raises:
             FileNotFound: The principal has no such file.
         """
-        await self._store.delete(principal.id, _existing(key))
+        owner = owner_seen_by(principal)
+        with self._operation("delete"):
+            await self._store.delete(owner, _existing(key))
+        self._publish(FileDeleted(key=key, owner=owner))
 
     async def link(
         self, principal: Principal, key: str, *, seconds: int | None = None, base_url: str | None = None
@@ -162,13 +196,15 @@ class FileManager:
         lifetime = self._settings.link_seconds if seconds is None else seconds
         if not 1 <= lifetime <= WEEK_SECONDS:
             raise InvalidInput(f"a link lives 1 to {WEEK_SECONDS} seconds (got {lifetime})")
-        info = await self.info(principal, key)
-        direct = await self._store.presign(info, lifetime)
-        if direct is not None:
-            return direct
-        token = self._signer.sign(principal.id, key, seconds=lifetime)
-        base = await self._host.base_url() if base_url is None else base_url.rstrip("/")
-        return f"{base}/files/link/{token}"
+        with self._operation("link") as span:
+            info = await self.info(principal, key)
+            span.set(file_size=info.size)
+            direct = await self._store.presign(info, lifetime)
+            if direct is not None:
+                return direct
+            token = self._signer.sign(principal.id, key, seconds=lifetime)
+            base = await self._host.base_url() if base_url is None else base_url.rstrip("/")
+            return f"{base}/files/link/{token}"
 
     async def resolve_link(self, token: str) -> FileInfo:
         """The file that a link's token stands for; open it as `Principal(info.owner)`.
@@ -182,34 +218,35 @@ class FileManager:
 
     async def stats(self, principal: Principal | None = None) -> Usage:
         """How much the principal has stored; None: everybody together."""
-        return await self._store.usage(principal.id if principal else None)
+        return await self._store.usage(owner_seen_by(principal) if principal else None)
+
+    async def sweep(self, *, swept: Swept) -> None:
+        """Delete what the settings call too old, of every owner; for the task queue, not for users.
+
+        It may be stopped at any moment and done again.
+
+        Args:
+            swept: Told how many files are gone so far, after each batch.
+
+        Raises:
+            Unavailable: The store cannot be used, or some files could not be deleted.
+        """
+
+        def gone(info: FileInfo) -> None:
+            if info.owner != PROBE_OWNER:
+                self._publish(FileDeleted(key=info.key, owner=info.owner))
+
+        with self._operation("sweep"):
+            await sweep(self._store, self._settings.keep_days, gone=gone, swept=swept)
 
     async def check(self) -> Health:
-        """Write, read and delete a small file, and look at the free disk."""
-        backend = self._settings.backend
-        started = time.perf_counter()
-        try:
-            await self._probe()
-            free = (await self._store.room()).free_bytes
-        except WaystationError as error:
-            return failed(error.detail, backend=backend)
-        details = {"backend": backend, "probe_ms": round((time.perf_counter() - started) * 1000, 1)}
-        if free is None:
-            return healthy(**details)
-        details["free_bytes"] = free
-        if free < self._settings.low_disk_bytes:
-            return degraded(f"only {free // MIB} MiB of disk are free", **details)
-        return healthy(**details)
+        """Write, read and delete a small file, and look at the free disk and at the bucket's breaker."""
+        return await self._probe.check()
 
-    async def _probe(self) -> None:
-        key, content = new_key(), b"waystation"
-        await self.put(PROBE, "probe", content, key=key)
-        try:
-            found = b"".join([chunk async for chunk in self.open(PROBE, key)])
-        finally:
-            await self.delete(PROBE, key)
-        if found != content:
-            raise InvalidFile("a file that was written reads differently")
+    @contextmanager
+    def _operation(self, name: str) -> Iterator[Span]:
+        with track_duration(f"file_{name}"), file_span(name, backend=self._settings.backend) as span:
+            yield span
 
     async def _limited(self, name: str, chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
         size, most = 0, self._settings.max_bytes

@@ -86,6 +86,20 @@ def as_origin(value: object) -> Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class OldFile:
+    """A file as a sweep found it.
+
+    Args:
+        changed: When it was stored or annotated last, in UTC.
+        place: The store's own name for it, of no meaning to others.
+    """
+
+    info: FileInfo
+    changed: datetime
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """How much is stored, by one owner or by all."""
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dishka import AsyncContainer
 
 from core.health import Health
-from core.registry import Module
+from core.registry import Module, NodeSpec
 from nodes.file_storage.cli import app
 from nodes.file_storage.manager import FileManager
 from nodes.file_storage.provider import FileStorageProvider
 from nodes.file_storage.settings import SECTION
+from nodes.file_storage.tasks import TASKS
 
 
 async def check(container: AsyncContainer) -> Health:
@@ -26,5 +27,7 @@ MODULE = Module(
     cli=app,
     provider=FileStorageProvider,
     check=check,
+    node=NodeSpec("store_files", "nodes.file_storage.node:StoreFiles"),
     sections=(SECTION,),
+    tasks=TASKS,
 )

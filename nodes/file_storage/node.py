@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 from base64 import b64decode
 from typing import Any
 
@@ -15,6 +14,9 @@ from core.errors import Unavailable, WaystationError
 from nodes.file_storage.errors import InvalidFile
 from nodes.file_storage.manager import FileManager
 from nodes.file_storage.naming import derived_key
+
+# The entry of the `files` channel, and the event for whoever watches ({}: none).
+Kept = tuple[dict[str, Any], dict[str, Any]]
 
 
 class Reads(TypedDict, total=False):
@@ -39,18 +41,20 @@ class StoreFiles:
 
     async def __call__(self, state: Reads, runtime: Runtime[RunContext]) -> Writes:
         artifacts, files = state.get("artifacts") or [], state.get("files") or []
-        run = runtime.execution_info
-        thread = run.thread_id if run else None
+        thread = runtime.execution_info.thread_id if runtime.execution_info else None
         uploads = [ref for ref in files if thread and ref.get("thread") != thread]
         if not artifacts and not uploads:
             return {}
-        principal, refs, outage = context_of(runtime).principal, list[dict[str, Any]](), False
+        principal, refs = context_of(runtime).principal, list[dict[str, Any]]()
+        outage: Unavailable | None = None
         for thing in [*artifacts, *uploads]:
+            keep = self._attach if "key" in thing else self._store
             try:
-                keep = self._attach if "key" in thing else self._store
+                if outage:  # the rest would only wait for the same, in vain
+                    raise outage
                 ref, event = await keep(principal, thing, thread)
             except WaystationError as error:
-                outage = outage or isinstance(error, Unavailable)
+                outage = error if isinstance(error, Unavailable) else outage
                 event = {"type": "notice", "code": error.code, "text": f"'{thing['name']}': {error.detail}"}
             else:
                 refs.append(ref)
@@ -59,12 +63,10 @@ class StoreFiles:
         # After an outage the artifacts stay, and the thread's next turn stores them.
         return {"files": refs} if outage or not artifacts else {"files": refs, "artifacts": None}
 
-    async def _store(
-        self, principal: Principal, artifact: dict[str, Any], thread: str | None
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+    async def _store(self, principal: Principal, artifact: dict[str, Any], thread: str | None) -> Kept:
         try:
             content = b64decode(artifact["b64"], validate=True)
-        except (binascii.Error, ValueError):
+        except ValueError:
             raise InvalidFile("the content is not base64") from None
         key = derived_key(thread, artifact["id"]) if thread else None
         name, kind = artifact["name"], artifact.get("media_type")
@@ -73,8 +75,6 @@ class StoreFiles:
         ref = info.as_ref()
         return {**ref, "thread": thread}, {"type": "file", **{k: ref[k] for k in ref if k != "origin"}}
 
-    async def _attach(
-        self, principal: Principal, ref: dict[str, Any], thread: str | None
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+    async def _attach(self, principal: Principal, ref: dict[str, Any], thread: str | None) -> Kept:
         await self._files.attach(principal, ref["key"], thread or "")
         return {**ref, "thread": thread}, {}

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from datetime import datetime
 from typing import Protocol
 
-from nodes.file_storage.models import FileInfo, Room, Usage
+from core.resilience import TargetStatus
+from nodes.file_storage.models import FileInfo, OldFile, Room, Usage
 
 
 class FileStore(Protocol):
     """Keeps whole files under (owner, key).
 
     A file is visible whole or not at all, whatever interrupts a `put`.
-    Every method may raise StorageUnavailable or StorageTimedOut; those that
-    take an existing key raise FileNotFound.
+    Every method may raise `core.errors.Unavailable`: StorageUnavailable,
+    StorageTimedOut, or what a policy refuses. Those that take an existing key
+    raise FileNotFound.
     """
 
     async def put(self, draft: FileInfo, data: AsyncIterator[bytes]) -> FileInfo:
         """Store `data` under the draft's owner and key, in place of what was there.
+
+        `data` is read once, to its end, before anything is stored.
 
         Returns:
             The draft with `size` and `etag` as counted from the data.
@@ -26,7 +31,9 @@ class FileStore(Protocol):
 
     async def info(self, owner: str, key: str) -> FileInfo: ...
 
-    def open(self, owner: str, key: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    def open(
+        self, owner: str, key: str, *, start: int = 0, end: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
         """The bytes from `start` up to and without `end`, in chunks; the range is cut to the file."""
         ...
 
@@ -47,6 +54,17 @@ class FileStore(Protocol):
 
     async def delete(self, owner: str, key: str) -> None: ...
 
+    def unchanged_since(self, until: datetime) -> AsyncIterator[OldFile]:
+        """Files of every owner that were stored and annotated before `until`, in no order.
+
+        What others put there and damaged files are left out.
+        """
+        ...
+
+    async def discard(self, old: OldFile) -> bool:
+        """Delete the file that was found, unless it has changed or gone since; True when it was deleted."""
+        ...
+
     async def presign(self, info: FileInfo, seconds: int) -> str | None:
         """An address that serves the file without us, or None where there is none."""
         ...
@@ -56,6 +74,10 @@ class FileStore(Protocol):
         ...
 
     async def room(self) -> Room: ...
+
+    def breaker(self) -> TargetStatus | None:
+        """The breaker before the place that keeps the files; None where there is none."""
+        ...
 
     async def aclose(self) -> None: ...
 

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 
 from dishka import Provider, Scope, provide
 
+from core.events import EventBus
+from core.resilience import Policies
 from core.settings import Book, Places
 from nodes.file_storage.adapters.link_server import FixedHost, LinkServer
 from nodes.file_storage.adapters.local import LocalStore
@@ -22,8 +24,8 @@ class FileStorageProvider(Provider):
     scope = Scope.APP
 
     @provide
-    async def store(self, book: Book, places: Places) -> AsyncIterator[FileStore]:
-        store = _store(book[FileStorageSettings], places)
+    async def store(self, book: Book, places: Places, policies: Policies) -> AsyncIterator[FileStore]:
+        store = _store(book[FileStorageSettings], places, policies)
         try:
             yield store
         finally:
@@ -43,19 +45,22 @@ class FileStorageProvider(Provider):
             await host.aclose()
 
     @provide
-    def files(self, book: Book, store: FileStore, signer: LinkSigner, host: LinkHost) -> FileManager:
-        return FileManager(store, signer=signer, host=host, settings=book[FileStorageSettings])
+    def files(
+        self, book: Book, store: FileStore, signer: LinkSigner, host: LinkHost, bus: EventBus
+    ) -> FileManager:
+        settings = book[FileStorageSettings]
+        return FileManager(store, signer=signer, host=host, settings=settings, publish=bus.publish)
 
     node = provide(StoreFiles)
 
 
-def _store(settings: FileStorageSettings, places: Places) -> FileStore:
+def _store(settings: FileStorageSettings, places: Places, policies: Policies) -> FileStore:
     if settings.backend == "local":
         return LocalStore(places.home / "files")
     # boto3 takes a third of a second to import; only those who use it wait for it.
     from nodes.file_storage.adapters.s3 import S3StorageClient  # noqa: PLC0415
 
-    return S3StorageClient(settings.s3)
+    return S3StorageClient(settings.s3, policies=policies)
 
 
 def _host(settings: FileStorageSettings, store: FileStore, signer: LinkSigner) -> LinkHost:

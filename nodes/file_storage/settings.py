@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from core.settings import Section, Strict
+from nodes.file_storage.models import Origin
 
 WEEK_SECONDS = 7 * 24 * 3600
 GIB = 1024**3
@@ -31,7 +32,9 @@ class S3Settings(Strict):
     direct_links: bool = Field(False, description="Links lead to the bucket itself instead of the service.")
     connections: int = Field(16, ge=1, le=256, description="Threads and connections to the service.")
     connect_seconds: float = Field(3, gt=0, description="Longest wait for a connection.")
-    read_seconds: float = Field(30, gt=0, description="Longest wait for the next bytes.")
+    read_seconds: float = Field(
+        15, gt=0, description="Longest wait for the next bytes; a bucket that hangs costs a caller this."
+    )
 
     @field_validator("prefix")
     @classmethod
@@ -62,10 +65,24 @@ class FileStorageSettings(Strict):
         min_length=32,
         description="Signs links, at least 32 characters; empty: made once and kept in WAYSTATION_HOME.",
     )
+    keep_uploads_days: float = Field(
+        0, ge=0, le=36_500, description="Delete uploads that did not change for so many days; 0 keeps them."
+    )
+    keep_artifacts_days: float = Field(
+        0,
+        ge=0,
+        le=36_500,
+        description="Delete files made by tools that did not change for so many days; 0 keeps them.",
+    )
     low_disk_bytes: int = Field(
         GIB // 2, ge=0, description="Health is degraded when less disk than this is free."
     )
     s3: S3Settings = Field(default_factory=S3Settings, description="For backend s3.")
+
+    @property
+    def keep_days(self) -> dict[Origin, float]:
+        """How many days files are kept after their last change, by origin; 0 is for ever."""
+        return {"user": self.keep_uploads_days, "tool": self.keep_artifacts_days}
 
     @model_validator(mode="after")
     def _s3_names_a_bucket(self) -> Self:

@@ -43,6 +43,7 @@ class Assembly:
         self._calls: list[_Call] = []
         self.usage: UsageMetadata | None = None
         self.finish = ""
+        self.served = ""
 
     @property
     def text(self) -> str:
@@ -61,6 +62,7 @@ class Assembly:
         if chunk.usage_metadata:
             self.usage = chunk.usage_metadata
         self.finish = str(chunk.response_metadata.get("finish_reason") or self.finish)
+        self.served = str(chunk.response_metadata.get("model_name") or self.served)
         return LLMChunk(text, reasoning) if text or reasoning else None
 
     def message(self) -> AIMessage:

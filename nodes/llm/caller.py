@@ -1,54 +1,57 @@
-"""The class that calls models: prompt in, stream out, retries and fallbacks in between."""
+"""The class that calls models: prompt in, stream out, fallbacks in between."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, cast
 
-from langchain_core.messages import BaseMessage, SystemMessage
+from langchain_core.messages import AIMessageChunk, BaseMessage, SystemMessage
 
-from core.access import may_use
-from core.errors import Unavailable, WaystationError
-from core.health import Health, degraded, failed, healthy
-from core.observability import TOKENS, track_duration
+from core.editions import Part
+from core.errors import Unavailable
+from core.health import Health
+from core.observability import TOKENS, model_span, track_duration
+from core.resilience import Policies, ResilienceSettings
 from nodes.llm.assembly import Assembly
-from nodes.llm.catalogue import Catalogue
-from nodes.llm.errors import ModelRefused, ModelStreamCut
-from nodes.llm.models import LLMChunk, LLMRequest, LLMResponse, Model, Usage
+from nodes.llm.catalogue import OPENAI, Catalogue
+from nodes.llm.connections import Connections
+from nodes.llm.errors import ModelStreamCut
+from nodes.llm.health import ModelHealth
+from nodes.llm.models import OFFLINE, LLMChunk, LLMRequest, LLMResponse, Model, Usage
 from nodes.llm.ports import ChatModel
 from nodes.llm.prompt import render
-from nodes.llm.retry import Backoff, Clocks, begun, timed
 from nodes.llm.settings import ModelEntry
 from nodes.llm.window import alternating, answered, taken_ids
-
-PING_SECONDS = 3.0
-_OFFLINE_CLOCKS = Clocks(60.0, 60.0)
 
 
 class LLMCaller:
     """Calls the models of the catalogue; keeps one client per model.
 
     Args:
-        catalogue: Which models there are.
-        connect: Makes the client of a model; called once per model, at first use.
+        catalogue: Which models there are; a part, where they may change while the service runs.
+        connect: Makes the client of a model; called once per entry, at first use.
         system_prompt: What stands before every conversation.
+        policies: How the models are called; with the default numbers when left out.
     """
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        catalogue: Catalogue | Part[Catalogue],
         connect: Callable[[Model], ChatModel],
         *,
         system_prompt: str = "",
-        backoff: Backoff | None = None,
+        policies: Policies | None = None,
     ) -> None:
-        self._catalogue = catalogue
-        self._connect = connect
+        self._part = Part.of(catalogue)
+        policies = policies or Policies(ResilienceSettings())
+        self._connections = Connections(
+            lambda: [known.entries() for known in self._part.living()], connect, policies
+        )
+        self._health = ModelHealth(self._connections, policies)
+        self._part.on_change(retired=self._tidy)
         self._system = system_prompt
-        self._backoff = backoff or Backoff()
-        self._clients: dict[str, ChatModel] = {}
 
     def entries(self) -> Mapping[str, Model]:
         """The models by display name."""
@@ -70,9 +73,10 @@ class LLMCaller:
         """The answer as it comes; the last item is the LLMResponse.
 
         Raises:
-            ModelNotFound: No such model.
+            ModelNotFound: No such model, or none for this caller.
             ModelRefused: The endpoint does not accept the request or our key.
-            ModelUnavailable, ModelRateLimited, ModelTimedOut: After all attempts and fallbacks.
+            ModelUnavailable, ModelRateLimited, ModelTimedOut: After all tries and fallbacks.
+            BreakerOpen, TooBusy: The model is not asked now, and no fallback answered.
             ModelStreamCut: It broke off after text had come; the error has that text.
         """
         models = self._line(request)
@@ -89,46 +93,43 @@ class LLMCaller:
                     raise
 
     async def check(self) -> Health:
-        """Whether the endpoints answer, asked without spending a token."""
-        answers = await self.ping()
-        models = {name: reason or "ok" for name, reason in answers.items()}
-        bad = sorted(name for name, reason in answers.items() if reason)
-        if not bad:
-            return healthy(default=self.default(), models=models)
-        reason = "; ".join(answers[name] for name in bad)
-        if self.default() in bad and len(bad) == len(answers):
-            return failed(reason, default=self.default(), models=models)
-        return degraded(reason, default=self.default(), models=models)
+        """Which models can be used, asked without spending a token."""
+        return await self._health.check(self.entries(), default=self.default())
 
     async def ping(self, name: str = "") -> dict[str, str]:
-        """What is wrong with each model, or with the one named; "" where it answers."""
+        """What is wrong with the endpoint of each model, or of the one named; "" where it answers."""
         wanted = [self._catalogue.find(name)] if name else list(self.entries().values())
-        found = await asyncio.gather(*(self._ping(model) for model in wanted))
-        return {model.name: reason for model, reason in zip(wanted, found, strict=True)}
+        return await self._health.ping({model.name: model for model in wanted})
 
     async def aclose(self) -> None:
         """Close every client."""
-        clients, self._clients = list(self._clients.values()), {}
-        for client in clients:
-            await client.aclose()
+        await self._connections.aclose()
+
+    @property
+    def _catalogue(self) -> Catalogue:
+        return self._part.now
+
+    async def _tidy(self, _: Catalogue) -> None:
+        await self._connections.tidy()
 
     def _line(self, request: LLMRequest) -> list[Model]:
         """The model asked for, then its fallbacks that this caller may use."""
-        first = self._catalogue.find(request.model)
-        names = first.entry.fallbacks if first.entry else []
-        known = self.entries()
-        others = [known[name] for name in names if name in known and name != first.name]
-        if request.principal is None:
-            return [first, *others]
-        return [first, *(model for model in others if may_use(request.principal, model))]
+        catalogue = self._catalogue.seen_by(request.principal)
+        first = catalogue.find(request.model)
+        others = [catalogue.get(name) for name in (first.entry.fallbacks if first.entry else [])]
+        return [first, *(model for model in others if model is not None and model is not first)]
 
     async def _one(self, model: Model, request: LLMRequest) -> AsyncIterator[LLMChunk | LLMResponse]:
-        messages = self._messages(model, request)
         assembly = Assembly(taken_ids(request.messages))
-        with track_duration("llm_call"):
+        provider, asked = (OPENAI, model.entry.model_name) if model.entry else (OFFLINE, OFFLINE)
+        with track_duration("llm_call"), model_span(asked, provider=provider, stream=True) as span:
+            began = time.perf_counter()
             try:
-                async with aclosing(cast(Any, self._chunks(model, request, messages))) as chunks:
+                async with aclosing(cast(Any, self._chunks(model, request))) as chunks:
                     async for chunk in chunks:
+                        if began:
+                            span.set(first_chunk_s=time.perf_counter() - began)
+                            began = 0.0
                         seen = assembly.add(chunk)
                         if seen is not None:
                             yield seen
@@ -136,23 +137,23 @@ class LLMCaller:
                 if assembly.text:
                     raise ModelStreamCut(error.detail, text=assembly.text) from error
                 raise
-            self._whole(model, assembly)
-        yield self._response(model, assembly)
+            response = self._response(model, assembly)
+            span.set(
+                response_model=assembly.served,
+                input_tokens=response.usage.input_tokens,
+                output_tokens=response.usage.output_tokens,
+            )
+        yield response
 
-    def _chunks(
-        self, model: Model, request: LLMRequest, messages: Sequence[BaseMessage]
-    ) -> AsyncIterator[Any]:
-        client = self._client(model)
+    def _chunks(self, model: Model, request: LLMRequest) -> AsyncIterator[AIMessageChunk]:
         entry = model.entry
-        clocks = Clocks(entry.first_token_timeout_s, entry.timeout_s) if entry else _OFFLINE_CLOCKS
         user = request.principal.id if request.principal and entry and entry.pass_user_as_customer_id else ""
-        tools = list(request.tools) if model.supports_tools else []
-
-        def opened() -> AsyncIterator[Any]:
-            stream = client.stream(messages, tools=tools, temperature=request.temperature, user=user)
-            return timed(stream, clocks, model.name)
-
-        return begun(opened, retries=entry.retries if entry else 0, backoff=self._backoff)
+        return self._connections.of(model).stream(
+            self._messages(model, request),
+            tools=list(request.tools) if model.supports_tools else [],
+            temperature=request.temperature,
+            user=user,
+        )
 
     def _messages(self, model: Model, request: LLMRequest) -> list[BaseMessage]:
         ordered, _ = answered(request.messages)
@@ -160,20 +161,6 @@ class LLMCaller:
             ordered = alternating(ordered)
         system = render(self._system, request.documents, request.files)
         return [SystemMessage(content=system), *ordered] if system else ordered
-
-    def _client(self, model: Model) -> ChatModel:
-        if model.entry and model.entry.api_key_source == "user":
-            raise ModelRefused(
-                f"the model '{model.name}' wants a key of each user, and none can be given here yet"
-            )
-        if model.name not in self._clients:
-            self._clients[model.name] = self._connect(model)
-        return self._clients[model.name]
-
-    def _whole(self, model: Model, assembly: Assembly) -> None:
-        """An answer without a reason to stop did not end: it was cut where nobody could hear it."""
-        if not assembly.finish:
-            raise ModelStreamCut(f"the answer of the model '{model.name}' broke off", text=assembly.text)
 
     def _response(self, model: Model, assembly: Assembly) -> LLMResponse:
         counted = assembly.usage or {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
@@ -186,18 +173,6 @@ class LLMCaller:
         TOKENS.labels("input").inc(usage.input_tokens)
         TOKENS.labels("output").inc(usage.output_tokens)
         return LLMResponse(assembly.message(), usage, assembly.finish)
-
-    async def _ping(self, model: Model) -> str:
-        if model.entry and model.entry.api_key_source == "user":
-            return ""
-        try:
-            async with asyncio.timeout(PING_SECONDS):
-                await self._client(model).ping()
-        except TimeoutError:
-            return f"the endpoint of the model '{model.name}' did not answer within {PING_SECONDS:g} s"
-        except WaystationError as error:
-            return error.detail
-        return ""
 
 
 def _cost(entry: ModelEntry | None, read: int, written: int) -> float | None:

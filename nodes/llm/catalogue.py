@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 
 from pydantic import SecretStr
 
+from core.access import Principal, usable
 from core.errors import ConfigInvalid
-from core.settings import Book, nearest
+from core.settings import Book, ConfigErrors, ConfigProblem, nearest
 from nodes.llm.errors import ModelNotFound
 from nodes.llm.models import OFFLINE, Model
 from nodes.llm.settings import LLMSettings, ModelEntry, ModelsFile
@@ -34,7 +36,11 @@ class Catalogue:
 
     @classmethod
     def of(cls, book: Book) -> Catalogue:
-        """The models of the configuration and of the environment."""
+        """The models of the configuration and of the environment.
+
+        Raises:
+            ConfigErrors: `llm.default_model` names none of them; with the place where it stands.
+        """
         settings, configured = book[LLMSettings], book[ModelsFile].models
         models = {name: _model(name, entry) for name, entry in configured.items()}
         from_environ = environment_entry(settings, book.context.environ)
@@ -42,7 +48,10 @@ class Catalogue:
             models = {OPENAI: _model(OPENAI, from_environ), **models}
         if settings.offline:
             models[OFFLINE] = Model(OFFLINE, None, _OFFLINE_TEXT)
-        return cls(models, default=settings.default_model or (OPENAI if from_environ is not None else ""))
+        try:
+            return cls(models, default=settings.default_model or (OPENAI if from_environ is not None else ""))
+        except ConfigInvalid as error:
+            raise _placed(error, book) from error
 
     def entries(self) -> Mapping[str, Model]:
         return self._models
@@ -60,6 +69,18 @@ class Catalogue:
         if found is None:
             raise ModelNotFound(f"no model '{name}'; known: {', '.join(self._models)}")
         return found
+
+    def get(self, name: str) -> Model | None:
+        """The model called `name`, or None."""
+        return self._models.get(name)
+
+    def seen_by(self, principal: Principal | None) -> Catalogue:
+        """The part of it that the principal may use; all of it for this process itself."""
+        if principal is None:
+            return self
+        seen = copy(self)
+        seen._models = usable(principal, self._models)
+        return seen
 
     def _chosen(self, default: str) -> str:
         if not self._models:
@@ -92,6 +113,15 @@ def environment_entry(settings: LLMSettings, environ: Mapping[str, str]) -> Mode
         )
     except ValueError as error:
         raise ConfigInvalid("OPENAI_BASE_URL must begin with http:// or https://") from error
+
+
+def _placed(error: ConfigInvalid, book: Book) -> ConfigErrors:
+    """The error with the file and line of the key that it begins with."""
+    key, _, message = error.detail.partition(": ")
+    if not key.startswith("llm."):
+        return ConfigErrors([ConfigProblem("models.yaml", error.detail)])
+    file, line = book.layers.place(key.split("."))
+    return ConfigErrors([ConfigProblem(file, message, key, line)])
 
 
 def _model(name: str, entry: ModelEntry) -> Model:

@@ -47,6 +47,8 @@ class ModelRateLimited(ModelUnavailable):
 
     code = "model_rate_limited"
     title = "The model's endpoint limits our requests"
+    # It lives and says so: no reason to leave it alone for longer than it asks.
+    counts_as_failure = False
 
     def __init__(self, detail: str = "", *, retry_after: float | None = None) -> None:
         super().__init__(detail)

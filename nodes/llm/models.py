@@ -27,6 +27,10 @@ class Model:
     groups: list[str] = field(default_factory=list)
 
     @property
+    def compliance_level(self) -> str:
+        return (self.entry.compliance_level if self.entry else None) or ""
+
+    @property
     def offline(self) -> bool:
         return self.entry is None
 

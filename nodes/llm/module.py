@@ -5,7 +5,7 @@ from __future__ import annotations
 from dishka import AsyncContainer
 
 from core.health import Health
-from core.registry import Module
+from core.registry import Module, NodeSpec
 from core.settings import ConfigFile, Section
 from nodes.llm.caller import LLMCaller
 from nodes.llm.catalogue import Catalogue
@@ -33,7 +33,10 @@ MODULE = Module(
     cli=app,
     provider=LLMProvider,
     check=check,
-    sections=(Section("llm", LLMSettings),),
-    files=(ConfigFile("models", ("models.yaml", "llmconfig.yml"), ModelsFile, listing=Catalogue.of),),
+    node=NodeSpec("call_model", "nodes.llm.node:CallModel"),
+    sections=(Section("llm", LLMSettings, live=("default_model", "offline", "openai_model")),),
+    files=(
+        ConfigFile("models", ("models.yaml", "llmconfig.yml"), ModelsFile, listing=Catalogue.of, live=True),
+    ),
     start=start,
 )

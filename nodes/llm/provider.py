@@ -6,6 +6,9 @@ from collections.abc import AsyncIterator
 
 from dishka import Provider, Scope, provide
 
+from core.cache import Cache
+from core.editions import Editions
+from core.resilience import Policies
 from core.settings import Book
 from nodes.llm.caller import LLMCaller
 from nodes.llm.catalogue import Catalogue
@@ -15,7 +18,7 @@ from nodes.llm.ports import ChatModel, EmptyToolbox, Toolbox
 from nodes.llm.settings import LLMSettings
 
 
-def connect(model: Model, settings: LLMSettings) -> ChatModel:
+def connect(model: Model, settings: LLMSettings, cache: Cache | None = None) -> ChatModel:
     """The client of a model. The SDKs are imported at the first call, not at start."""
     if model.entry is None:
         from nodes.llm.adapters.offline import OfflineModel  # noqa: PLC0415 - only when it is used
@@ -23,28 +26,34 @@ def connect(model: Model, settings: LLMSettings) -> ChatModel:
         return OfflineModel(max_quote=settings.max_quote)
     from nodes.llm.adapters.openai import OpenAIModel  # noqa: PLC0415 - the SDK takes a second to import
 
-    return OpenAIModel(model.name, model.entry)
+    return OpenAIModel(model.name, model.entry, cache=cache)
+
+
+async def _catalogue(book: Book, _: Catalogue | None) -> Catalogue:
+    return Catalogue.of(book)
 
 
 class LLMProvider(Provider):
-    """Catalogue, caller and graph step; the toolbox is empty until someone bridges it."""
+    """Caller and graph step; the toolbox is empty until someone bridges it."""
 
     scope = Scope.APP
 
     @provide
-    def catalogue(self, book: Book) -> Catalogue:
-        return Catalogue.of(book)
-
-    @provide
-    async def caller(self, catalogue: Catalogue, book: Book) -> AsyncIterator[LLMCaller]:
+    async def caller(
+        self, editions: Editions, book: Book, policies: Policies, cache: Cache
+    ) -> AsyncIterator[LLMCaller]:
         settings = book[LLMSettings]
-        caller = LLMCaller(
-            catalogue, lambda model: connect(model, settings), system_prompt=settings.system_prompt
-        )
-        try:
-            yield caller
-        finally:
-            await caller.aclose()
+        async with editions.part("models", _catalogue) as catalogue:
+            caller = LLMCaller(
+                catalogue,
+                lambda model: connect(model, settings, cache),
+                system_prompt=settings.system_prompt,
+                policies=policies,
+            )
+            try:
+                yield caller
+            finally:
+                await caller.aclose()
 
     @provide
     def toolbox(self) -> Toolbox:

@@ -61,9 +61,16 @@ class ModelEntry(Strict):
     fallbacks: list[str] = Field(
         default_factory=list, description="Models tried when this one is unavailable."
     )
-    timeout_s: float = Field(120, gt=0, description="Longest answer, in seconds.")
+    timeout_s: float = Field(
+        120, gt=0, description="Longest answer, in seconds; left out, as resilience.model says."
+    )
     first_token_timeout_s: float = Field(30, gt=0, description="Longest silence, in seconds.")
-    retries: int = Field(2, ge=0, le=10, description="Further attempts before the first token.")
+    retries: int = Field(
+        2,
+        ge=0,
+        le=10,
+        description="Further tries before the first token; left out, as resilience.model says.",
+    )
     input_price: float | None = Field(None, ge=0, description="Per million tokens.")
     output_price: float | None = Field(None, ge=0, description="Per million tokens.")
 

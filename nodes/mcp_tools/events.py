@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextvars
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -35,6 +36,8 @@ def result_event(outcome: ToolOutcome) -> dict[str, Any]:
 def progress_to(write: Writer, call_id: str) -> Progress:
     """A progress callback that writes events, the last of a burst may be left out."""
     last = float("-inf")
+    # It is called from the session's task, which has no turn; the writer finds its stream by the context.
+    turn = contextvars.copy_context()
 
     def report(progress: float, total: float | None, message: str) -> None:
         nonlocal last
@@ -43,7 +46,7 @@ def progress_to(write: Writer, call_id: str) -> Progress:
             return
         last = now
         shown = {"id": call_id, "progress": progress, "total": total, "message": message}
-        write({"type": "tool_progress", **shown})
+        turn.run(write, {"type": "tool_progress", **shown})
 
     return report
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from core.access import may_use
-from core.errors import WaystationError
-from core.observability import track_duration
+from core.errors import TimedOut, WaystationError
+from core.events import Event
+from core.observability import tool_span, track_duration
 from nodes.mcp_tools.arguments import cleaned, foreign_address, problem_with, with_links, with_user
-from nodes.mcp_tools.errors import CallTimedOut, ServerGone, UnknownTool
+from nodes.mcp_tools.errors import ServerGone, UnknownTool
+from nodes.mcp_tools.happenings import ToolExecuted
 from nodes.mcp_tools.manager import Listed, MCPToolManager
 from nodes.mcp_tools.models import ExecutionContext, Progress, Status, ToolInfo, ToolOutcome
 from nodes.mcp_tools.ports import FileLinks
@@ -45,10 +48,13 @@ class _Attempt:
             arguments=self.arguments,
             status=status,
             text=text,
-            duration_ms=round((time.perf_counter() - self.started) * 1000),
+            duration_ms=self.duration_ms(),
             artifacts=reading.artifacts if reading else (),
             display=reading.display if reading else None,
         )
+
+    def duration_ms(self) -> int:
+        return round((time.perf_counter() - self.started) * 1000)
 
 
 class ToolExecutor:
@@ -56,19 +62,31 @@ class ToolExecutor:
 
     Args:
         links: Makes addresses for the thread's files.
+        publish: Told of every call, also of those that were not made.
     """
 
-    def __init__(self, manager: MCPToolManager, links: FileLinks) -> None:
+    def __init__(
+        self,
+        manager: MCPToolManager,
+        links: FileLinks,
+        *,
+        publish: Callable[[Event], None] = lambda _: None,
+    ) -> None:
         self._manager = manager
         self._links = links
+        self._publish = publish
 
     async def find(self, name: str, context: ExecutionContext) -> Target:
         """Which tool `name` means among those that this turn and its user may use."""
-        for listed in await self._known(context):
-            if listed.full == name:
-                approval = self._manager.entries()[listed.server].needs_approval(listed.tool.name)
-                return Target(listed.server, listed.tool.name, listed.tool, approval)
-        return Target("", name, None)
+        found = self._named(name, context)
+        if found is None:
+            # Only now: a server that takes long to start holds up nobody who does not need it.
+            await self._manager.ready(context.principal, context.servers)
+            found = self._named(name, context)
+        if found is None:
+            return Target("", name, None)
+        approval = self._manager.entries()[found.server].needs_approval(found.tool.name)
+        return Target(found.server, found.tool.name, found.tool, approval)
 
     async def execute(
         self,
@@ -80,10 +98,49 @@ class ToolExecutor:
         """Make the call `{"id", "name", "args"}`; rights are checked here again."""
         target = await self.find(str(call.get("name") or ""), context)
         attempt = _Attempt(str(call.get("id") or context.call_id), target, _arguments(call))
+        status = "error"
         try:
-            with track_duration("tool_call"):
-                return await self._run(attempt, context, progress)
-        except CallTimedOut as error:
+            outcome = await self._outcome(attempt, context, progress)
+            status = outcome.status
+        except asyncio.CancelledError:
+            status = "cancelled"
+            raise
+        finally:
+            self._tell(attempt, status)
+        return outcome
+
+    def refuse(
+        self, call: Mapping[str, Any], context: ExecutionContext, target: Target, why: str
+    ) -> ToolOutcome:
+        """The outcome of a call that a person, or the run for them, did not allow."""
+        attempt = _Attempt(context.call_id, target, _arguments(call))
+        self._tell(attempt, "denied")
+        return attempt.ended("denied", f"denied: {why}" if why else "denied by the user")
+
+    def _tell(self, attempt: _Attempt, status: str) -> None:
+        target = attempt.target
+        # A name that the model made up is content, and no event has any.
+        tool = target.name if target.tool else ""
+        duration_ms = attempt.duration_ms()
+        self._publish(ToolExecuted(server=target.server, tool=tool, status=status, duration_ms=duration_ms))
+
+    async def _outcome(
+        self, attempt: _Attempt, context: ExecutionContext, progress: Progress | None
+    ) -> ToolOutcome:
+        target = attempt.target
+        try:
+            if target.tool is None:
+                known = ", ".join([listed.full for listed in self._known(context)]) or "none"
+                raise UnknownTool(f"there is no tool '{target.name[:100]}'; tools: {known}")
+            with (
+                tool_span(target.name, server=target.server, call_id=attempt.call_id) as span,
+                track_duration("tool_call"),
+            ):
+                outcome = await self._run(attempt, target.tool, context, progress)
+                if outcome.status == "error":
+                    span.error("tool_error")
+                return outcome
+        except TimedOut as error:
             return attempt.ended("timeout", error.detail)
         except ServerGone as error:
             if not error.sent:
@@ -93,13 +150,9 @@ class ToolExecutor:
             return attempt.ended("error", error.detail)
 
     async def _run(
-        self, attempt: _Attempt, context: ExecutionContext, progress: Progress | None
+        self, attempt: _Attempt, tool: ToolInfo, context: ExecutionContext, progress: Progress | None
     ) -> ToolOutcome:
-        target = attempt.target
-        if target.tool is None:
-            known = ", ".join([listed.full for listed in await self._known(context)]) or "none"
-            raise UnknownTool(f"there is no tool '{target.name[:100]}'; tools: {known}")
-        schema = target.tool.parameters
+        target, schema = attempt.target, tool.parameters
         given = with_user(cleaned(attempt.arguments), schema, context.principal.id)
         problem = problem_with(given, schema)
         if problem:
@@ -116,10 +169,12 @@ class ToolExecutor:
         reading = read_result(answer, call_id=attempt.call_id, tool=target.name, max_bytes=limit)
         return attempt.ended("error" if answer.is_error else "ok", reading.text, reading)
 
-    async def _known(self, context: ExecutionContext) -> list[Listed]:
-        """Also tools of a server that is restarting: the call waits for it and says how it went."""
+    def _named(self, name: str, context: ExecutionContext) -> Listed | None:
+        return next((listed for listed in self._known(context) if listed.full == name), None)
+
+    def _known(self, context: ExecutionContext) -> list[Listed]:
+        """Also tools of a server that is not up: the call waits for it, or says why it cannot be made."""
         entries = self._manager.entries()
-        await self._manager.ready(context.principal, context.servers)
         names = [
             name
             for name, entry in entries.items()

@@ -3,49 +3,50 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import contextvars
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import structlog
 
+from core.errors import InvalidInput
 from nodes.mcp_tools.errors import CallTimedOut, ServerDown, ServerGone
-from nodes.mcp_tools.models import CallResult, Progress, ServerState, ServerStatus, ToolInfo
-from nodes.mcp_tools.ports import Listener, ToolConnection, ToolConnector
+from nodes.mcp_tools.models import CallResult, Limits, Progress, ServerState, ServerStatus, ToolInfo
+from nodes.mcp_tools.ports import Listener, Observer, ToolConnection, ToolConnector
 from nodes.mcp_tools.reasons import reason_of
 from nodes.mcp_tools.settings import ServerEntry
 
 log = structlog.get_logger(__name__)
 
 FIRST_DELAY = 0.05
-LONGEST_DELAY = 60.0
+LONGEST_DELAY = 20.0  # with its start, a server that works again is used again within 30 s
 PATIENCE = 1.0  # a wait longer than this counts as down, so that turns do not wait for it
 STEADY_SECONDS = 10.0  # up for this long: the next loss starts from the shortest delay again
 PING_SECONDS = 2.0
+LOOK_SECONDS = 1.0  # at most this often turns ask what else is known of its tools
+SILENT = "it does not answer any more"
 
 Word = tuple[Literal["changed", "lost", "restart"], str]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Seconds for a start and for a call; bytes for a result's text."""
-
-    start_s: float
-    call_s: float
-    result_bytes: int
 
 
 class ServerKeeper:
     """One server: started when first needed, restarted after a loss, closed by `aclose`."""
 
-    def __init__(self, name: str, entry: ServerEntry, connector: ToolConnector, limits: Limits) -> None:
+    def __init__(
+        self, name: str, entry: ServerEntry, connector: ToolConnector, limits: Limits, observer: Observer
+    ) -> None:
         self.name = name
         self.entry = entry
         self.limits = limits
         self._connector = connector
+        self._observer = observer
         self._state = ServerState.IDLE
-        self._tools: tuple[ToolInfo, ...] = ()
+        self._since = datetime.now(UTC)
+        self._told_down = False
+        self._tools: tuple[ToolInfo, ...] | None = None
+        self._looked_at = float("-inf")
         self._restarts = 0
         self._last_error = ""
         self._connection: ToolConnection | None = None
@@ -63,21 +64,65 @@ class ServerKeeper:
 
     @property
     def tools(self) -> tuple[ToolInfo, ...]:
-        """The tools as last listed; kept while the server restarts."""
-        return self._tools
+        """The tools as last known; kept while the server restarts."""
+        return self._tools or ()
+
+    @property
+    def known(self) -> bool:
+        """Whether its tools are known; without, there is nothing to offer before it is up."""
+        return self._tools is not None
 
     def status(self) -> ServerStatus:
         pid = self._connection.pid if self._connection else None
         transport = self.entry.transport or "stdio"
         return ServerStatus(
-            self.name, self._state, transport, len(self._tools), self._restarts, self._last_error, pid
+            self.name,
+            self._state,
+            transport,
+            self._since,
+            tools=len(self.tools),
+            restarts=self._restarts,
+            last_error=self._last_error,
+            pid=pid,
         )
 
     def start(self) -> None:
         """Begin in the background; again does nothing."""
         if self._owner is None and not self._closed:
-            self._state = ServerState.STARTING
-            self._owner = asyncio.create_task(self._own(), name=f"mcp {self.name}")
+            self._state, self._since = ServerState.STARTING, datetime.now(UTC)
+            self._owner = _own_task(self._own(), f"mcp {self.name}")
+
+    def recall(self, tools: Sequence[ToolInfo]) -> None:
+        """Hear which tools it is known to have: what to offer while it has not said so itself."""
+        if self._tools is None:
+            self._tools = tuple(tools)
+        elif tuple(tools) != self._tools:
+            self.look_again()
+
+    def look_due(self) -> bool:
+        """Whether it is time to ask what others know of its tools; then not again for a while."""
+        now = asyncio.get_running_loop().time()
+        due = self._tools is None or now - self._looked_at > LOOK_SECONDS
+        if due:
+            self._looked_at = now
+        return due
+
+    def look_again(self) -> None:
+        """Ask the server for its tools anew, in the background."""
+        if self._connection is not None:
+            self._inbox.put_nowait(("changed", ""))
+
+    async def listing(self) -> list[ToolInfo]:
+        """Its tools: as they are known, while it is asked again; else once it is up.
+
+        Raises:
+            ServerDown: It is down.
+        """
+        if self._tools is None:
+            await self.ready()
+        else:
+            self.look_again()
+        return list(self.tools)
 
     async def ready(self) -> ToolConnection:
         """Wait until the server is up, at most for a start's time.
@@ -97,19 +142,27 @@ class ServerKeeper:
     async def call(
         self, tool: str, arguments: Mapping[str, Any], *, progress: Progress | None = None
     ) -> CallResult:
-        """Call a tool within the time limit.
+        """Call a tool once the server is up, within the time limit.
 
         Raises:
             ServerDown: The server is not up.
             CallTimedOut: No answer in time.
-            ServerGone: The server went away during the call; whether the tool did its work is unknown.
+            ServerGone: The server went away during the call; unless the error says that
+                nothing was sent, whether the tool did its work is unknown.
         """
+        connection = await self.ready()
+        clock = asyncio.timeout(self.limits.call_s)
         try:
-            return await self._call_once(tool, arguments, progress)
-        except ServerGone as error:
-            if error.sent:
-                raise
-        return await self._call_once(tool, arguments, progress)
+            async with clock:
+                self._clocks.add(clock)
+                return await connection.call(tool, arguments, progress=progress)
+        except TimeoutError as error:
+            if connection is not self._connection:
+                raise ServerGone(f"the tool server '{self.name}' went away: {self._last_error}") from error
+            self._suspect(connection)
+            raise CallTimedOut(f"'{tool}' did not answer within {self.limits.call_s:g} s") from error
+        finally:
+            self._clocks.discard(clock)
 
     async def restart(self) -> None:
         """Leave the session and open a new one; calls that are going end as gone.
@@ -132,26 +185,9 @@ class ServerKeeper:
         self._owner = None
         self._unsettle(ServerState.IDLE)
 
-    async def _call_once(
-        self, tool: str, arguments: Mapping[str, Any], progress: Progress | None
-    ) -> CallResult:
-        connection = await self.ready()
-        clock = asyncio.timeout(self.limits.call_s)
-        try:
-            async with clock:
-                self._clocks.add(clock)
-                return await connection.call(tool, arguments, progress=progress)
-        except TimeoutError as error:
-            if connection is not self._connection:
-                raise ServerGone(f"the tool server '{self.name}' went away: {self._last_error}") from error
-            self._suspect(connection)
-            raise CallTimedOut(f"'{tool}' did not answer within {self.limits.call_s:g} s") from error
-        finally:
-            self._clocks.discard(clock)
-
     def _suspect(self, connection: ToolConnection) -> None:
         """After a call that timed out: a server that does not even answer a ping is replaced."""
-        task = asyncio.create_task(self._check_alive(connection))
+        task = _own_task(self._check_alive(connection), f"mcp {self.name} ping")
         self._checks.add(task)
         task.add_done_callback(self._checks.discard)
 
@@ -162,12 +198,13 @@ class ServerKeeper:
                 answered = await connection.alive()
         # A server that is busy with another caller's long call keeps its chance to finish it.
         if not answered and not self._clocks and connection is self._connection:
-            self._lost("it does not answer any more", self._inbox)
+            self._lost(SILENT, self._inbox)
 
     def _lost(self, reason: str, inbox: asyncio.Queue[Word]) -> None:
         if inbox is self._inbox and self._connection is not None:
             self._last_error = reason
             self._unsettle(ServerState.RESTARTING)  # at once: the next call waits for the new session
+            self._tell_down(reason)
         inbox.put_nowait(("lost", reason))
 
     async def _own(self) -> None:
@@ -175,6 +212,7 @@ class ServerKeeper:
         while True:
             self._entered_at = float("inf")
             word = await self._session()
+            self._tell_down(word[1])
             steady = asyncio.get_running_loop().time() - self._entered_at > STEADY_SECONDS
             failures = 0 if steady else failures + 1
             if await self._asked_meanwhile(word, failures):
@@ -211,8 +249,12 @@ class ServerKeeper:
                 self.name, self.entry, listener, max_result_bytes=self.limits.result_bytes
             )
             connection = await stack.enter_async_context(opened)
-            self._tools = tuple(await connection.tools())
+            self._listed(await connection.tools())
         return connection
+
+    def _listed(self, tools: Sequence[ToolInfo]) -> None:
+        self._tools = tuple(tools)
+        self._observer.listed(self._tools)
 
     def _reason(self, error: Exception, inbox: asyncio.Queue[Word]) -> str:
         """What the connection said last is better than the exception that followed from it."""
@@ -228,14 +270,27 @@ class ServerKeeper:
             word = await inbox.get()
             if word[0] != "changed":
                 return word
+            if not await self._list_again(connection):
+                return ("lost", SILENT)
+
+    async def _list_again(self, connection: ToolConnection) -> bool:
+        """False when it does not answer, although no call keeps it busy."""
+        try:
             async with asyncio.timeout(self.limits.start_s):
-                self._tools = tuple(await connection.tools())
+                self._listed(await connection.tools())
+        except TimeoutError:
+            return bool(self._clocks)
+        except InvalidInput as error:  # what it said before still holds
+            log.warning("mcp server does not list its tools", server=self.name, code=error.code)
+        return True
 
     def _enter(self, connection: ToolConnection) -> None:
         self._entered_at = asyncio.get_running_loop().time()
         self._connection = connection
-        self._state = ServerState.UP
+        self._state, self._since = ServerState.UP, datetime.now(UTC)
         self._settled.set()
+        self._told_down = False
+        self._observer.up()
 
     def _leave(self, word: Word) -> None:
         """Nobody may use the session any more; calls that wait for it are told now."""
@@ -245,6 +300,11 @@ class ServerKeeper:
         for clock in tuple(self._clocks):
             with suppress(RuntimeError):  # it is ending by itself just now
                 clock.reschedule(asyncio.get_running_loop().time())
+
+    def _tell_down(self, reason: str) -> None:
+        if not self._told_down:
+            self._told_down, self._since = True, datetime.now(UTC)
+            self._observer.down(reason)
 
     def _unsettle(self, state: ServerState) -> None:
         self._connection = None
@@ -258,7 +318,7 @@ class ServerKeeper:
         self._last_error = word[1]
         never = self.entry.restart == "never"
         delay = min(LONGEST_DELAY, FIRST_DELAY * 4.0 ** max(0, failures - 1))
-        if never or delay > PATIENCE or not self._tools:
+        if never or delay > PATIENCE or not self.known:
             self._state = ServerState.DOWN
             self._settled.set()
         with suppress(TimeoutError):
@@ -267,3 +327,8 @@ class ServerKeeper:
                     continue
             return True
         return False
+
+
+def _own_task(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    """A task that belongs to no turn, whoever happened to be the first to need the server."""
+    return asyncio.create_task(work, name=name, context=contextvars.Context())

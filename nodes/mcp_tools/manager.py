@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from core.access import Principal, usable
-from core.health import Health, degraded, healthy
+from core.cache import Cache
+from core.correlation import Correlation
+from core.editions import Part
+from core.errors import Unavailable
+from core.events import Event
+from core.health import Health
+from core.kept import Kept
+from core.resilience import Policies, Policy, ResilienceSettings
+from nodes.mcp_tools import happenings
 from nodes.mcp_tools.catalogue import function_schema
-from nodes.mcp_tools.errors import ServerDown, UnknownServer
-from nodes.mcp_tools.keeper import Limits, ServerKeeper
-from nodes.mcp_tools.models import CallResult, Progress, ServerState, ServerStatus, ToolInfo
+from nodes.mcp_tools.errors import ServerDown, ServerGone, UnknownServer
+from nodes.mcp_tools.keeper import ServerKeeper
+from nodes.mcp_tools.last_known import LastKnown
+from nodes.mcp_tools.models import CallResult, Limits, Progress, ServerState, ServerStatus, ToolInfo
 from nodes.mcp_tools.naming import full_name
 from nodes.mcp_tools.plugins import Inventory
-from nodes.mcp_tools.ports import ToolConnector
+from nodes.mcp_tools.ports import Observer, ToolConnector
+from nodes.mcp_tools.report import health_of
 from nodes.mcp_tools.settings import McpSettings, ServerEntry
 
 
@@ -29,21 +41,54 @@ class Listed:
     schema: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """The tools of a server, and what their names were made from."""
+
+    inventory: Inventory
+    tools: tuple[ToolInfo, ...]
+    listed: tuple[Listed, ...]
+
+
 class MCPToolManager:
     """Keeps a session with each server, lists their tools and calls them.
 
     A server starts when it is first needed; `start` starts all at once in the
     background. Close with `aclose`, or use `async with`.
+
+    Args:
+        inventory: Which servers there are; a part, where they may change while
+            the service runs. A server whose entry stays the same keeps its session.
+        policies: How servers are called; None: as the defaults say.
+        publish: Told of servers that come and go.
+        cache: Knows lists of tools from before; None: every server is waited for.
     """
 
-    def __init__(self, inventory: Inventory, connector: ToolConnector, settings: McpSettings) -> None:
-        self._inventory = inventory
-        self._listings: dict[str, tuple[tuple[ToolInfo, ...], tuple[Listed, ...]]] = {}
-        self._keepers = {
-            name: ServerKeeper(name, entry, connector, _limits(entry, settings))
-            for name, entry in inventory.servers.items()
-            if entry.enabled
-        }
+    def __init__(
+        self,
+        inventory: Inventory | Part[Inventory],
+        connector: ToolConnector,
+        settings: McpSettings,
+        *,
+        policies: Policies | None = None,
+        publish: Callable[[Event], None] = lambda _: None,
+        cache: Cache | None = None,
+    ) -> None:
+        self._part = Part.of(inventory)
+        self._connector = connector
+        self._settings = settings
+        self._policies = policies or Policies(ResilienceSettings())
+        self._publish = publish
+        self._last_known = LastKnown(cache)
+        self._started = False
+        self._listings: WeakKeyDictionary[ServerKeeper, _Listing] = WeakKeyDictionary()
+        self._sessions: Kept[ServerEntry, ServerKeeper] = Kept(
+            lambda: [known.servers for known in self._part.living()],
+            self._keeper_for,
+            lambda keeper: keeper.aclose(),
+        )
+        self._known = (self._part.now, self._kept(self._part.now))
+        self._part.on_change(adopted=self._adopt, retired=self._tidy)
 
     async def __aenter__(self) -> MCPToolManager:
         return self
@@ -53,11 +98,45 @@ class MCPToolManager:
 
     @property
     def inventory(self) -> Inventory:
-        return self._inventory
+        return self._part.now
+
+    @property
+    def _keepers(self) -> dict[str, ServerKeeper]:
+        """The enabled servers of the edition that holds here."""
+        inventory = self._part.now
+        if self._known[0] is not inventory:
+            self._known = (inventory, self._kept(inventory))
+        return self._known[1]
+
+    def _kept(self, inventory: Inventory) -> dict[str, ServerKeeper]:
+        servers = inventory.servers
+        return {name: self._sessions.get(name, entry) for name, entry in servers.items() if entry.enabled}
+
+    def _keeper_for(self, name: str, entry: ServerEntry) -> ServerKeeper:
+        nobody = Correlation()  # a server comes and goes for no turn in particular
+
+        def up() -> None:
+            self._publish(happenings.ServerUp(server=name, by=nobody))
+            # What the breaker holds against it was another process's fault, or another session's.
+            self._policies.hurry("server", name)
+
+        def down(reason: str) -> None:
+            self._publish(happenings.ServerDown(server=name, reason=reason, by=nobody))
+
+        observer = Observer(up, down, lambda tools: self._last_known.keep(name, entry, tools))
+        limits = Limits(
+            start_s=self._settings.start_timeout_s,
+            call_s=self._policy(name, entry).settings.timeout_s,
+            result_bytes=entry.max_result_bytes or self._settings.max_result_bytes,
+        )
+        return ServerKeeper(name, entry, self._connector, limits, observer)
+
+    def _policy(self, name: str, entry: ServerEntry) -> Policy:
+        return self._policies.of("server", name, timeout_s=entry.timeout_s or self._settings.call_timeout_s)
 
     def entries(self) -> Mapping[str, ServerEntry]:
         """Every configured server, also those that are switched off."""
-        return self._inventory.servers
+        return self.inventory.servers
 
     def tool_names(self, server: str) -> Sequence[str]:
         """Full names of the server's tools as far as they are known now."""
@@ -65,12 +144,21 @@ class MCPToolManager:
         return [listed.full for listed in self._listing(keeper)] if keeper else []
 
     def full_name(self, server: str, tool: str) -> str:
-        return full_name(server, tool, self._inventory.servers)
+        return full_name(server, tool, self.inventory.servers)
 
     async def start(self) -> None:
-        """Start every server in the background; returns at once."""
-        for keeper in self._keepers.values():
-            keeper.start()
+        """Start every server in the background, also those that come later; returns at once."""
+        self._started = True
+        self._adopt(self._part.now)
+
+    def _adopt(self, inventory: Inventory) -> None:
+        """Start what is new or changed; what it replaces lives until the last turn with it has ended."""
+        if self._started:
+            for keeper in self._kept(inventory).values():
+                keeper.start()
+
+    async def _tidy(self, _: Inventory) -> None:
+        await self._sessions.tidy()
 
     async def tools(self, server: str) -> Sequence[ToolInfo]:
         """The server's tools, waiting for its start.
@@ -88,6 +176,8 @@ class MCPToolManager:
     ) -> list[dict[str, Any]]:
         """Function schemas of the tools that the principal may use; servers that are down are left out.
 
+        Waits for the start of a server only where nobody knows its tools.
+
         Args:
             tools: Full tool names to keep; None for every tool of `servers`.
         """
@@ -96,30 +186,43 @@ class MCPToolManager:
         return [listed.schema for listed in found if wanted is None or listed.full in wanted]
 
     async def ready(self, principal: Principal, servers: Sequence[str] | None = None) -> list[str]:
-        """Names of the servers that the principal may use and that are up, waiting for their start."""
-        allowed = usable(principal, self._inventory.servers)
+        """Names of the servers that the principal may use and whose tools can be offered.
+
+        That are those that are up, and those that are on their way up whose
+        tools are known: a call waits for them.
+        """
+        allowed = usable(principal, self.inventory.servers)
         keepers = [self._keepers[n] for n in allowed if servers is None or n in servers]
-        if any(keeper.state is not ServerState.UP for keeper in keepers):
-            await asyncio.gather(*(_settle(keeper) for keeper in keepers))
-        return [keeper.name for keeper in keepers if keeper.state is ServerState.UP]
+        asked = [keeper for keeper in keepers if keeper.state is not ServerState.DOWN and keeper.look_due()]
+        if asked:
+            await asyncio.gather(*(self._look(keeper) for keeper in asked))
+        return [keeper.name for keeper in keepers if keeper.state is not ServerState.DOWN and keeper.known]
+
+    async def _look(self, keeper: ServerKeeper) -> None:
+        """Learn which tools a server is known to have, and start it."""
+        keeper.start()
+        with suppress(ServerDown):  # its state says so; the others go on without it
+            keeper.recall(await self._last_known.get(keeper.name, keeper.entry, keeper.listing))
 
     def known(self, servers: Sequence[str]) -> Iterator[Listed]:
         """Every tool of `servers` that is known now."""
+        keepers = self._keepers
         for server in servers:
-            yield from self._listing(self._keepers[server])
+            if server in keepers:  # outside of a turn, the servers may have changed meanwhile
+                yield from self._listing(keepers[server])
 
     def _listing(self, keeper: ServerKeeper) -> Sequence[Listed]:
         """Made once per list of tools: each turn asks for it several times."""
-        tools, listing = self._listings.get(keeper.name, ((), ()))
-        if tools is not keeper.tools:
+        known = self._listings.get(keeper)
+        if known is None or known.tools is not keeper.tools or known.inventory is not self.inventory:
             tools = keeper.tools
             names = [self.full_name(keeper.name, tool.name) for tool in tools]
-            listing = tuple(
+            listed = tuple(
                 Listed(name, keeper.name, tool, function_schema(name, tool))
                 for name, tool in zip(names, tools, strict=True)
             )
-            self._listings[keeper.name] = (tools, listing)
-        return listing
+            known = self._listings[keeper] = _Listing(self.inventory, tools, listed)
+        return known.listed
 
     async def call(
         self,
@@ -129,17 +232,24 @@ class MCPToolManager:
         *,
         progress: Progress | None = None,
     ) -> CallResult:
-        """Call a tool by its bare name.
+        """Call a tool by its bare name. It is called twice only where nothing was sent the first time.
 
         Raises:
             UnknownServer: There is no such server, or it is switched off.
+            BreakerOpen: The server failed too often and is left alone for a while.
+            TooBusy: Too many calls of the server are going and waiting.
             ServerDown: The server is not up.
             CallTimedOut: No answer within the server's time limit.
             ServerGone: The server went away during the call.
             ToolRefused: The server refused the request.
             ResultTooLarge: The result is too large to be read.
         """
-        return await self._keeper(server).call(tool, arguments, progress=progress)
+        keeper = self._keeper(server)
+        # The keeper bounds a start and a call by themselves; a policy only knows of both together.
+        longest = keeper.limits.start_s + keeper.limits.call_s
+        return await self._policy(server, keeper.entry).call(
+            lambda: keeper.call(tool, arguments, progress=progress), timeout_s=longest, retry=_not_sent
+        )
 
     async def restart(self, server: str) -> None:
         """Close the server's session and open a new one.
@@ -158,43 +268,25 @@ class MCPToolManager:
         return {name: keeper.status() for name, keeper in self._keepers.items()}
 
     async def check(self) -> Health:
-        """Degraded while an enabled server is down or a plugin is broken; turns work without tools."""
-        status = self.status()
-        broken = {p.name: p.problem for p in self._inventory.plugins if p.problem}
-        down = sorted(name for name, s in status.items() if s.state is ServerState.DOWN)
-        details = {"servers": {name: s.as_json() for name, s in status.items()}, "broken_plugins": broken}
-        reasons = [f"server '{name}' is down: {status[name].last_error}" for name in down]
-        reasons += [f"plugin '{name}' is broken: {problem}" for name, problem in broken.items()]
-        return degraded("; ".join(reasons), **details) if reasons else healthy(**details)
+        """Degraded while an enabled server is not well or a plugin is broken; turns work without tools."""
+        breakers = {t.name: t for t in self._policies.status() if t.kind == "server"}
+        return health_of(self.status(), breakers, self.inventory.plugins)
 
     async def aclose(self) -> None:
         """Close every session and end every process."""
-        closing = [asyncio.ensure_future(keeper.aclose()) for keeper in self._keepers.values()]
         try:
-            await asyncio.gather(*closing)
-        except asyncio.CancelledError:
-            await asyncio.gather(*closing, return_exceptions=True)  # bounded: a kill follows the grace time
-            raise
+            await self._sessions.aclose()
+        finally:
+            await self._last_known.aclose()
 
     def _keeper(self, server: str) -> ServerKeeper:
         try:
             return self._keepers[server]
         except KeyError:
             known = ", ".join(self._keepers) or "none"
-            state = "is switched off" if server in self._inventory.servers else "is not known"
+            state = "is switched off" if server in self.inventory.servers else "is not known"
             raise UnknownServer(f"the tool server '{server}' {state}; servers: {known}") from None
 
 
-async def _settle(keeper: ServerKeeper) -> None:
-    try:
-        await keeper.ready()
-    except ServerDown:
-        return  # its state says so; the others go on without it
-
-
-def _limits(entry: ServerEntry, settings: McpSettings) -> Limits:
-    return Limits(
-        start_s=settings.start_timeout_s,
-        call_s=entry.timeout_s or settings.call_timeout_s,
-        result_bytes=entry.max_result_bytes or settings.max_result_bytes,
-    )
+def _not_sent(error: Unavailable) -> bool:
+    return isinstance(error, ServerGone) and not error.sent

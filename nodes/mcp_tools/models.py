@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -45,6 +46,15 @@ class CallResult:
     is_error: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds for a start and for a call; bytes for a result's text."""
+
+    start_s: float
+    call_s: float
+    result_bytes: int
+
+
 class ServerState(StrEnum):
     IDLE = "idle"
     STARTING = "starting"
@@ -55,11 +65,12 @@ class ServerState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """How one server is doing."""
+    """How one server is doing; `since` is when it came up, went down, or was first started."""
 
     name: str
     state: ServerState
     transport: str
+    since: datetime
     tools: int = 0
     restarts: int = 0
     last_error: str = ""
@@ -69,6 +80,7 @@ class ServerStatus:
         return {
             "state": self.state.value,
             "transport": self.transport,
+            "since": self.since.isoformat(),
             "tools": self.tools,
             "restarts": self.restarts,
             "last_error": self.last_error,

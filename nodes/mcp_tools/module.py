@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-
 from dishka import AsyncContainer
 
 from core.health import Health
-from core.registry import Module
-from core.settings import ConfigFile, Finding, Section
+from core.registry import Module, NodeSpec
+from core.settings import ConfigFile, Section
 from nodes.mcp_tools.cli import app
 from nodes.mcp_tools.manager import MCPToolManager
+from nodes.mcp_tools.plugins import manifests, missing_commands, take_inventory
 from nodes.mcp_tools.provider import McpProvider
 from nodes.mcp_tools.settings import McpFile, McpSettings
 
@@ -20,15 +18,6 @@ async def check(container: AsyncContainer) -> Health:
     """Health of the tool servers."""
     manager = await container.get(MCPToolManager)
     return await manager.check()
-
-
-def missing_commands(file: McpFile) -> Iterator[Finding]:
-    """Servers whose command is not installed here."""
-    for name, entry in file.servers.items():
-        if entry.enabled and entry.command and not shutil.which(entry.command):
-            key = ("mcpServers", name, "command")
-            message = f"the command '{entry.command}' is not on the PATH"
-            yield key, message, 'install it, or set "enabled": false'
 
 
 async def start(container: AsyncContainer) -> None:
@@ -45,8 +34,19 @@ MODULE = Module(
     cli=app,
     provider=McpProvider,
     check=check,
-    sections=(Section("mcp", McpSettings),),
-    files=(ConfigFile("servers", ("mcp.json",), McpFile, review=missing_commands),),
+    node=NodeSpec("execute_tools", "nodes.mcp_tools.node:ExecuteTools"),
+    sections=(Section("mcp", McpSettings, live=("bundled", "disabled", "plugins")),),
+    files=(
+        ConfigFile(
+            "servers",
+            ("mcp.json",),
+            McpFile,
+            review=missing_commands,
+            listing=take_inventory,
+            live=True,
+            beside=manifests,
+        ),
+    ),
     start=start,
     required=False,
 )

@@ -12,7 +12,7 @@ from core.context import RunContext, context_of
 from nodes.mcp_tools.approval import decide
 from nodes.mcp_tools.events import artifacts_of, call_event, progress_to, result_event, tool_message
 from nodes.mcp_tools.executor import ToolExecutor
-from nodes.mcp_tools.models import ExecutionContext, ToolOutcome
+from nodes.mcp_tools.models import ExecutionContext
 
 
 class Reads(TypedDict, total=False):
@@ -48,8 +48,7 @@ class ExecuteTools:
             progress = progress_to(write, call_id)
             outcome = await self._executor.execute(call, context, progress=progress)
         else:
-            text = "denied" + (f": {decision.reason}" if decision.reason else " by the user")
-            outcome = ToolOutcome(call_id, target.server, target.name, arguments, "denied", text)
+            outcome = self._executor.refuse(call, context, target, decision.reason)
         write(result_event(outcome))
         message = tool_message(outcome, str(call.get("name") or ""))
         return {"messages": [message], "artifacts": artifacts_of(outcome)}

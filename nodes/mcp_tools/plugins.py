@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationInfo, model_validator
 
-from core.errors import ConfigInvalid
-from core.settings import Book, ConfigFile, Context, Places, load_file, nearest
+from core.settings import (
+    Book,
+    ConfigErrors,
+    ConfigFile,
+    ConfigProblem,
+    Context,
+    Finding,
+    Places,
+    load_file,
+    nearest,
+)
+from core.settings.problems import printable
 from nodes.mcp_tools.settings import McpFile, McpSettings, ServerEntry
 
 MANIFEST = "plugin.json"
@@ -65,18 +76,30 @@ class Inventory:
     servers: Mapping[str, ServerEntry]
     plugins: tuple[Plugin, ...] = ()
 
+    def entries(self) -> Mapping[str, ServerEntry]:
+        return self.servers
+
+    def default(self) -> str:
+        """No server is the default one."""
+        return ""
+
 
 def take_inventory(book: Book) -> Inventory:
     """Plugins, with what mcp.json says on top.
 
     Raises:
-        ConfigInvalid: An entry of mcp.json has neither command nor url, and no plugin has its name.
+        ConfigErrors: An entry of mcp.json has neither command nor url, and no plugin has its name.
     """
-    settings = book[McpSettings]
+    settings, problems = book[McpSettings], []
     plugins = tuple(find_plugins(settings, book.context))
     servers = {plugin.name: plugin.entry for plugin in plugins if not plugin.problem}
     for name, entry in book[McpFile].servers.items():
-        servers[name] = _laid_over(name, entry, servers)
+        if entry.enabled and not entry.complete and name not in servers:
+            problems.append(_nowhere(name, servers, book))
+        else:
+            servers[name] = _laid_over(name, entry, servers)
+    if problems:
+        raise ConfigErrors(problems)
     for name in settings.disabled:
         if name in servers:
             servers[name] = servers[name].model_copy(update={"enabled": False})
@@ -84,17 +107,55 @@ def take_inventory(book: Book) -> Inventory:
 
 
 def _laid_over(name: str, entry: ServerEntry, plugins: Mapping[str, ServerEntry]) -> ServerEntry:
-    if entry.complete or not entry.enabled:
-        below = plugins.get(name)
-        return below.model_copy(update={"enabled": False}) if below and not entry.complete else entry
-    if name in plugins:
-        changes = {key: getattr(entry, key) for key in entry.model_fields_set}
-        return plugins[name].model_copy(update=changes)
+    below = plugins.get(name)
+    if entry.complete or below is None:
+        return entry
+    if not entry.enabled:
+        return below.model_copy(update={"enabled": False})
+    changes = {key: getattr(entry, key) for key in entry.model_fields_set}
+    return below.model_copy(update=changes)
+
+
+def _nowhere(name: str, plugins: Mapping[str, ServerEntry], book: Book) -> ConfigProblem:
     near = nearest(name, list(plugins))
-    hint = f"; did you mean '{near}'?" if near else f"; plugins: {', '.join(plugins) or 'none'}"
-    raise ConfigInvalid(
-        f"mcp.json: server '{name}' has neither command nor url, and no plugin has this name{hint}"
-    )
+    remedy = f"did you mean '{near}'?" if near else f"plugins: {', '.join(plugins) or 'none'}"
+    document = book.documents.get("servers")
+    line = document.line(("mcpServers", name)) if document else None
+    message = "has neither command nor url, and no plugin has this name"
+    return ConfigProblem("mcp.json", message, f"mcpServers.{printable(name)}", line, None, remedy)
+
+
+def manifests(book: Book) -> Iterable[Path]:
+    """Where manifests stand, and where they would."""
+    for _, root in _roots(book[McpSettings], book.context.places):
+        yield root / MANIFEST
+        if root.is_dir():
+            yield from sorted(folder / MANIFEST for folder in root.iterdir() if folder.is_dir())
+
+
+def missing_commands(book: Book) -> Iterator[Finding]:
+    """Servers and plugins whose command is not installed here, and plugins that are broken."""
+    for name, entry in book[McpFile].servers.items():
+        if _not_installed(entry):
+            key = ("mcpServers", name, "command")
+            message = f"the command '{entry.command}' is not on the PATH"
+            yield key, message, 'install it, or set "enabled": false'
+    if McpSettings not in book.values:
+        return
+    for plugin in find_plugins(book[McpSettings], book.context):
+        if plugin.problem:
+            yield (
+                ("plugins", plugin.name),
+                f"the plugin is broken: {plugin.problem}",
+                "put it right, or remove it",
+            )
+        elif _not_installed(plugin.entry):
+            message = f"the plugin's command '{plugin.entry.command}' is not on the PATH"
+            yield ("plugins", plugin.name), message, "install it, or add the plugin to mcp.disabled"
+
+
+def _not_installed(entry: ServerEntry) -> bool:
+    return bool(entry.enabled and entry.command and not shutil.which(entry.command))
 
 
 def find_plugins(settings: McpSettings, context: Context) -> Iterable[Plugin]:

@@ -25,6 +25,21 @@ class Listener:
     lost: Callable[[str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Observer:
+    """Who is told about a server, without waiting.
+
+    Args:
+        up: A session is open.
+        down: It is not up any more, or did not come up, and why; once until `up`.
+        listed: The server said which tools it has.
+    """
+
+    up: Callable[[], None]
+    down: Callable[[str], None]
+    listed: Callable[[Sequence[ToolInfo]], None]
+
+
 class ToolConnection(Protocol):
     """An open session with one server. Calls may overlap."""
 
@@ -43,6 +58,8 @@ class ToolConnection(Protocol):
         self, tool: str, arguments: Mapping[str, Any], *, progress: Progress | None = None
     ) -> CallResult:
         """Call a tool and wait for its answer; cancelling tells the server to stop.
+
+        The trace of the caller's task goes with the call.
 
         Raises:
             ServerGone: The connection ended before the answer came.

@@ -10,6 +10,11 @@ from pathlib import Path
 
 from dishka import Provider, Scope, provide
 
+from core.cache import Cache
+from core.editions import Editions
+from core.events import EventBus
+from core.observability import never_log
+from core.resilience import Policies
 from core.settings import Book, Places
 from nodes.mcp_tools.executor import ToolExecutor
 from nodes.mcp_tools.links import NoFileLinks
@@ -35,24 +40,45 @@ class LateConnector:
             yield connection
 
 
+async def _inventory(book: Book, _: Inventory | None) -> Inventory:
+    # Reads the folders of plugins: off the loop, where turns are running.
+    inventory = await asyncio.to_thread(take_inventory, book)
+    for entry in inventory.servers.values():
+        for secret in entry.secrets():
+            never_log(secret)
+    return inventory
+
+
 class McpProvider(Provider):
     """Sessions with real servers. The composition root replaces `FileLinks` by the file storage's."""
 
     scope = Scope.APP
 
     @provide
-    def inventory(self, book: Book) -> Inventory:
-        return take_inventory(book)
-
-    @provide
     def connector(self, places: Places) -> ToolConnector:
         return LateConnector(places.home / "logs")
 
     @provide
-    async def manager(
-        self, inventory: Inventory, connector: ToolConnector, book: Book
+    async def manager(  # noqa: PLR0917 - dishka gives them by type
+        self,
+        editions: Editions,
+        connector: ToolConnector,
+        book: Book,
+        policies: Policies,
+        bus: EventBus,
+        cache: Cache,
     ) -> AsyncIterator[MCPToolManager]:
-        async with MCPToolManager(inventory, connector, book[McpSettings]) as manager:
+        async with (
+            editions.part("servers", _inventory) as inventory,
+            MCPToolManager(
+                inventory,
+                connector,
+                book[McpSettings],
+                policies=policies,
+                publish=bus.publish,
+                cache=cache,
+            ) as manager,
+        ):
             yield manager
 
     @provide
@@ -60,5 +86,5 @@ class McpProvider(Provider):
         return NoFileLinks()
 
     @provide
-    def executor(self, manager: MCPToolManager, links: FileLinks) -> ToolExecutor:
-        return ToolExecutor(manager, links)
+    def executor(self, manager: MCPToolManager, links: FileLinks, bus: EventBus) -> ToolExecutor:
+        return ToolExecutor(manager, links, publish=bus.publish)

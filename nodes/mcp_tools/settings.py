@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -11,6 +12,7 @@ from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validat
 
 from core.settings import Strict, nearest
 
+_SECRET_NAME = re.compile(r"auth|credential|key|pass|secret|token", re.IGNORECASE)
 _TRANSPORTS = {"streamable_http": "http", "streamable-http": "http"}
 
 
@@ -18,7 +20,9 @@ class McpSettings(Strict):
     """Tool servers as a whole; mcp.json lists them one by one."""
 
     start_timeout_s: float = Field(10, gt=0, le=300, description="Longest start of a server, seconds.")
-    call_timeout_s: float = Field(30, gt=0, le=3600, description="Longest tool call, seconds.")
+    call_timeout_s: float | None = Field(
+        None, gt=0, le=3600, description="Longest tool call, seconds; empty: that of resilience.server."
+    )
     max_result_bytes: int = Field(262_144, ge=1024, description="Longest text of a tool's result.")
     bundled: bool = Field(True, description="Offer the servers that ship in tools/.")
     plugins: list[Path] = Field(default_factory=list, description="More folders of plugins.")
@@ -87,6 +91,14 @@ class ServerEntry(Strict):
     def complete(self) -> bool:
         """False for an entry that only changes a plugin of the same name."""
         return self.command is not None or self.url is not None
+
+    def secrets(self) -> Iterator[str]:
+        """What must not be seen; a variable such as LANG is none, although we never show it either."""
+        if self.auth_token is not None:
+            yield self.auth_token.get_secret_value()
+        for name, value in {**(self.env or {}), **(self.headers or {})}.items():
+            if _SECRET_NAME.search(name):
+                yield value.get_secret_value()
 
     def needs_approval(self, tool: str) -> bool:
         return "*" in self.require_approval or tool in self.require_approval

@@ -3,65 +3,91 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
 import structlog
 
 from core.access import Principal, may_use, usable
+from core.editions import Part
 from core.errors import WaystationError
-from core.health import Health, HealthState, degraded, failed, healthy
-from core.observability import track_duration
+from core.events import Event
+from core.health import Health, healthy
+from core.observability import retrieval_span, track_duration
 from core.settings import nearest
+from nodes.rag.asking import Asking
+from nodes.rag.background import Background, NobodyElse
 from nodes.rag.errors import NotIngestable, SourceNotFound
+from nodes.rag.events import RetrievalDone
+from nodes.rag.health import CHECK_SECONDS, SourceHealth
 from nodes.rag.indexing import Indexer
 from nodes.rag.models import IngestReport, Passage, Progress, RAGResponse, SourceInfo, SourceStats
-from nodes.rag.ports import ChunkStore, Retriever
+from nodes.rag.ports import Later
+from nodes.rag.served import Source
 from nodes.rag.settings import RagSettings
-from nodes.rag.sources import HttpSource, SourceEntry
+from nodes.rag.sources import SourceEntry
 
-CHECK_SECONDS = 3.5
+WARM_AFTER_SECONDS = 1.5
+
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A source as it is served. `indexer` and `store` are set for a local one."""
-
-    entry: SourceEntry
-    retriever: Retriever
-    indexer: Indexer | None = None
-    store: ChunkStore | None = None
 
 
 class RAGClient:
     """Searches the sources that a user may use, and keeps the local ones indexed.
 
     Args:
+        sources: Which sources there are; a part, where they may change while the
+            service runs. A new local one is indexed in the background.
+        asking: How sources are asked; None: without a cache, as the defaults say.
+        publish: Told of each retrieval.
+        later: Who indexes in the background; None: this client itself.
         check_seconds: How long a health check waits for one source.
     """
 
     def __init__(
         self,
-        sources: Mapping[str, Source],
+        sources: Mapping[str, Source] | Part[Mapping[str, Source]],
         settings: RagSettings,
         *,
+        asking: Asking | None = None,
+        publish: Callable[[Event], None] = lambda _: None,
+        later: Later | None = None,
         check_seconds: float = CHECK_SECONDS,
     ) -> None:
-        self._sources = dict(sources)
+        self._part: Part[Mapping[str, Source]] = Part.of(sources)
+        self._part.on_change(adopted=self._adopt)
+        self._seen = self._part.now
         self._settings = settings
-        self._check_seconds = check_seconds
+        self._asking = asking or Asking(settings)
+        self._publish = publish
+        self._later = later or NobodyElse()
+        self._health = SourceHealth(self._asking, seconds=check_seconds)
+        self._indexing = Background()
+        self._warming: asyncio.Task[None] | None = None
+
+    async def aclose(self) -> None:
+        """Stop indexing in the background; what was indexed stays."""
+        if self._warming is not None:
+            self._warming.cancel()
+            await asyncio.gather(self._warming, return_exceptions=True)
+        await self._indexing.aclose()
+
+    @property
+    def _sources(self) -> Mapping[str, Source]:
+        return self._part.now
 
     def entries(self) -> Mapping[str, SourceEntry]:
         """Every configured source, whoever may use it."""
-        return {name: source.entry for name, source in self._sources.items()}
+        return _entries(self._sources)
 
     async def discover(self, principal: Principal) -> list[SourceInfo]:
         """The sources that the user may search, with what each remote one shows to the user."""
-        mine = usable(principal, self.entries())
-        return list(await asyncio.gather(*(self._describe(name, principal) for name in mine)))
+        sources = self._sources
+        mine = usable(principal, _entries(sources))
+        return list(await asyncio.gather(*(self._describe(name, sources[name], principal) for name in mine)))
 
     async def query(
         self, text: str, *, sources: Sequence[str], principal: Principal, limit: int | None = None
@@ -75,16 +101,25 @@ class RAGClient:
             SourceNotFound: One of `sources` does not exist or is not for this user.
         """
         names = list(dict.fromkeys(sources))
-        for name in names:
-            self._usable(name, principal)
+        chosen = {name: self._usable(name, principal) for name in names}
         if not names or not text.strip():
             return RAGResponse()
-        wanted = limit or self._settings.limit
-        with track_duration("retrieval"):
-            answers = await asyncio.gather(*(self._ask(n, text, principal, wanted) for n in names))
+        wanted, began = limit or self._settings.limit, time.perf_counter()
+        with track_duration("retrieval"), retrieval_span(top_k=wanted):
+            answers = await asyncio.gather(
+                *(self._ask(n, s, text, principal, wanted) for n, s in chosen.items())
+            )
         found = [answer for answer in answers if not isinstance(answer, str)]
         reasons = [(n, a) for n, a in zip(names, answers, strict=True) if isinstance(a, str)]
         passages = [self._capped(passage) for passage in interleave(found)[:wanted]]
+        self._publish(
+            RetrievalDone(
+                sources=tuple(names),
+                passages=len(passages),
+                failed=tuple(name for name, _ in reasons),
+                duration_ms=round((time.perf_counter() - began) * 1000),
+            )
+        )
         return RAGResponse(tuple(passages), tuple(reasons))
 
     async def ingest(
@@ -100,15 +135,19 @@ class RAGClient:
             NotIngestable: The source is not a local one, or `path` is not there.
             IndexBusy: Another process is indexing it.
         """
-        if source not in self._sources:
+        found = self._sources.get(source)
+        if found is None:
             raise SourceNotFound(self._unknown(source, list(self._sources)))
-        indexer = self._sources[source].indexer
+        indexer = found.indexer
         if indexer is None:
             raise NotIngestable(f"'{source}' is searched where it is; only local sources are indexed here")
-        if path is None:
-            return await indexer.update(progress=progress)
-        added = await asyncio.to_thread(_absolute, Path(path))
-        return await indexer.update(add=added, progress=progress)
+        added = None if path is None else await asyncio.to_thread(_absolute, Path(path))
+        report = await indexer.update(add=added, progress=progress)
+        now = self._sources.get(source)
+        if now is not None and now is not found and now.indexer is not None:
+            # Its entry changed meanwhile: what was asked for is the index of the entry of now.
+            return await self.ingest(source, progress=progress)
+        return report
 
     async def prepare(self, progress: Progress | None = None) -> list[IngestReport]:
         """Index every enabled local source whose files changed; a source that cannot be indexed is reported.
@@ -117,14 +156,41 @@ class RAGClient:
         """
         reports = []
         for name, source in self._sources.items():
-            if source.indexer is None or not source.entry.enabled:
-                continue
-            try:
-                reports.append(await source.indexer.update(progress=progress))
-            except WaystationError as error:
-                _log.warning("source_not_indexed", source=name, code=error.code, reason=error.detail)
-                reports.append(IngestReport(name, problems=(error.detail,)))
+            if source.indexer is not None and source.entry.enabled:
+                reports.append(await _indexed(name, source.indexer, progress))
         return reports
+
+    async def refresh(self, progress: Progress | None = None) -> list[IngestReport]:
+        """`prepare`, where `rag.refresh` asks for it: files change while the service runs."""
+        return await self.prepare(progress) if self._settings.refresh else []
+
+    def _adopt(self, sources: Mapping[str, Source]) -> None:
+        """Index local sources that are new or have changed, while turns go on."""
+        before, self._seen = self._seen, sources
+        for name, source in sources.items():
+            if source.indexer is not None and source.entry.enabled and source is not before.get(name):
+                self._indexing.begin(name, self._index(name, source.indexer))
+
+    async def _index(self, name: str, indexer: Indexer) -> None:
+        if await self._left_to_others(name):
+            return
+        report = await _indexed(name, indexer)
+        _log.info("source_indexed", source=name, files=report.files, changed=report.changed)
+
+    async def _left_to_others(self, name: str) -> bool:
+        try:
+            return await self._later.index(name)
+        except Exception:  # noqa: BLE001 - a queue whose database is away must not leave it without its index
+            _log.exception("indexing_not_queued", source=name)
+            return False
+
+    def warm_soon(self) -> None:
+        """`warm` in the background: the library takes seconds to import, and the start comes first."""
+        self._warming = asyncio.create_task(self._warm_later())
+
+    async def _warm_later(self) -> None:
+        await asyncio.sleep(WARM_AFTER_SECONDS)
+        await self.warm()
 
     async def warm(self) -> None:
         """Open the local indexes, which takes seconds, so that no search has to."""
@@ -147,36 +213,30 @@ class RAGClient:
         return found
 
     async def check(self) -> Health:
-        """Degraded while some enabled source cannot answer, failed when none can."""
-        names = [name for name, source in self._sources.items() if source.entry.enabled]
-        if not names:
-            return healthy(sources=0)
-        found = dict(zip(names, await asyncio.gather(*map(self._check, names)), strict=True))
-        bad = {name: h for name, h in found.items() if h.state is not HealthState.HEALTHY}
-        details = {name: h.as_json() for name, h in found.items()}
-        if not bad:
-            return healthy(sources=details)
-        reason = "; ".join(f"{name}: {h.reason}" for name, h in bad.items())
-        return (failed if len(bad) == len(found) else degraded)(reason, sources=details)
+        """Degraded while some enabled source does not work or is left alone, failed when none works."""
+        enabled = {name: source for name, source in self._sources.items() if source.entry.enabled}
+        return await self._health.check(enabled) if enabled else healthy(sources={})
 
-    async def _ask(self, name: str, text: str, principal: Principal, limit: int) -> list[Passage] | str:
+    async def _ask(
+        self, name: str, source: Source, text: str, principal: Principal, limit: int
+    ) -> list[Passage] | str:
         """Passages of one source, or the reason why there are none."""
-        retriever, seconds = self._sources[name].retriever, self._patience(name)
-        try:
-            async with asyncio.timeout(seconds):
-                return list(await retriever.search(text, limit=limit, as_user=principal.id))
-        except TimeoutError:
-            reason = f"no answer within {seconds:g} s"
-        except WaystationError as error:
-            reason = error.detail
-        except Exception as error:  # noqa: BLE001  # one source's fault must not take the others down
-            _log.exception("source_fault", source=name)
-            reason = f"an internal fault ({type(error).__name__})"
-        _log.warning("source_failed", source=name, reason=reason)
+        with retrieval_span(name, top_k=limit) as span:
+            try:
+                found = await self._asking.passages(name, source, text, principal=principal, limit=limit)
+            except WaystationError as error:
+                code, reason = error.code, error.detail
+            except Exception as error:  # noqa: BLE001  # one source's fault must not take the others down
+                _log.exception("source_fault", source=name)
+                code, reason = "internal", f"an internal fault ({type(error).__name__})"
+            else:
+                span.set(passages=len(found))
+                return found
+            span.error(code)
+        _log.warning("source_failed", source=name, code=code, reason=reason)
         return reason
 
-    async def _describe(self, name: str, principal: Principal) -> SourceInfo:
-        source = self._sources[name]
+    async def _describe(self, name: str, source: Source, principal: Principal) -> SourceInfo:
         info = SourceInfo(
             name=name,
             type=source.entry.type,
@@ -185,29 +245,10 @@ class RAGClient:
             compliance_level=source.entry.compliance_level,
         )
         try:
-            async with asyncio.timeout(self._patience(name)):
-                found = await source.retriever.collections(as_user=principal.id)
-        except TimeoutError:
-            return replace(info, problem=f"no answer within {self._patience(name):g} s")
+            found = await self._asking.collections(name, source, principal=principal)
         except WaystationError as error:
             return replace(info, problem=error.detail)
         return replace(info, collections=tuple(found))
-
-    async def _check(self, name: str) -> Health:
-        source = self._sources[name]
-        try:
-            async with asyncio.timeout(self._check_seconds):
-                if source.store and source.indexer:
-                    stats = await asyncio.to_thread(source.indexer.stats)
-                    return await source.store.check(expected=stats.chunks)
-                return await source.retriever.check()
-        except TimeoutError:
-            return degraded(f"no answer within {self._check_seconds:g} s")
-
-    def _patience(self, name: str) -> float:
-        """Seconds to wait for a source: what its entry says, or the setting."""
-        entry = self._sources[name].entry
-        return entry.timeout if isinstance(entry, HttpSource) else self._settings.timeout_s
 
     def _usable(self, name: str, principal: Principal) -> Source:
         """A source that the user may not use is reported like one that does not exist."""
@@ -228,6 +269,18 @@ class RAGClient:
             return passage
         end = passage.start + most if passage.end else 0
         return replace(passage, text=passage.text[:most], end=end)
+
+
+def _entries(sources: Mapping[str, Source]) -> dict[str, SourceEntry]:
+    return {name: source.entry for name, source in sources.items()}
+
+
+async def _indexed(name: str, indexer: Indexer, progress: Progress | None = None) -> IngestReport:
+    try:
+        return await indexer.update(progress=progress)
+    except WaystationError as error:
+        _log.warning("source_not_indexed", source=name, code=error.code, reason=error.detail)
+        return IngestReport(name, problems=(error.detail,))
 
 
 def _absolute(path: Path) -> str:

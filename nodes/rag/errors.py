@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.errors import Conflict, InvalidInput, NotAllowed, NotFound, TimedOut, Unavailable
+from core.errors import Conflict, InvalidInput, NotAllowed, NotFound, TimedOut, Unavailable, WaystationError
 
 
 class SourceNotFound(NotFound):
@@ -13,10 +13,34 @@ class SourceNotFound(NotFound):
 
 
 class SourceUnavailable(Unavailable):
-    """A source does not answer, or answers what cannot be read."""
+    """A source does not answer, or answers what cannot be read.
+
+    Args:
+        retry_after: Seconds after which it wants to be asked again, where it said so.
+    """
 
     code = "source_unavailable"
     title = "A source does not answer"
+
+    def __init__(self, detail: str = "", *, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class SourceBusy(SourceUnavailable):
+    """A source limits how often we may ask."""
+
+    code = "source_busy"
+    title = "A source limits our requests"
+    # It lives and says so: no reason to leave it alone for longer than it asks.
+    counts_as_failure = False
+
+
+class SourceRejected(WaystationError):
+    """A source answers, and does not take the request; asking again does not help."""
+
+    code = "source_rejected"
+    title = "A source did not accept the request"
 
 
 class SourceTimedOut(TimedOut):

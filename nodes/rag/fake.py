@@ -78,7 +78,9 @@ class FakeRetriever:
         self._problem = problem
         self.asked: list[tuple[str, str]] = []
 
-    async def search(self, query: str, *, limit: int, as_user: str) -> Sequence[Passage]:
+    async def search(
+        self, query: str, *, limit: int, as_user: str, within: Sequence[Collection] | None = None
+    ) -> Sequence[Passage]:
         """Remembers (query, user) in `asked`."""
         self.asked.append((query, as_user))
         if self._problem:

@@ -91,6 +91,10 @@ class Indexer:
             after = await self._carry_out(plan, before, progress)
             return self._report(plan, after, listing)
 
+    def generation(self) -> str:
+        """Another text after each indexing that changed something, whichever process did it."""
+        return self._manifest.generation()
+
     def stats(self) -> SourceStats:
         manifest = self._manifest.read()
         size = sum(record.size for record in manifest.files.values() if not record.problem)

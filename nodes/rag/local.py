@@ -32,8 +32,10 @@ class LocalRetriever:
         self._min_score = min_score
         self._embedder = embedder
 
-    async def search(self, query: str, *, limit: int, as_user: str) -> Sequence[Passage]:
-        """At most `limit` passages, best first. `as_user` is of no account: the whole source is one right."""
+    async def search(
+        self, query: str, *, limit: int, as_user: str, within: Sequence[Collection] | None = None
+    ) -> Sequence[Passage]:
+        """At most `limit` passages, best first. The whole source is one right, and has no parts."""
         wanted = query_terms(query)
         if not wanted:
             return []

@@ -85,6 +85,14 @@ class ManifestFile:
         except (OSError, ValueError, KeyError, TypeError):
             return Manifest()
 
+    def generation(self) -> str:
+        """Another text after each `write`, whichever process made it; "" before the first."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return ""
+        return f"{found.st_ino}-{found.st_mtime_ns}-{found.st_size}"
+
     def write(self, manifest: Manifest) -> None:
         """Replace the manifest in one step."""
         body = {"version": _VERSION, "added": list(manifest.added)}

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dishka import AsyncContainer, Provider
 
 from core.health import Health
-from core.registry import Module
+from core.lifecycle import StartProgress
+from core.registry import Module, NodeSpec
 from core.settings import ConfigFile, Section
 from nodes.rag.cli import app
 from nodes.rag.client import RAGClient
 from nodes.rag.settings import RagSettings
 from nodes.rag.sources import SourcesFile
+from nodes.rag.tasks import TASKS
 
 
 def _provider() -> Provider:
@@ -25,6 +27,13 @@ async def check(container: AsyncContainer) -> Health:
     return await client.check()
 
 
+async def start(container: AsyncContainer) -> None:
+    """Index what has changed, then open the indexes in the background: that takes seconds."""
+    client, progress = await container.get(RAGClient), await container.get(StartProgress)
+    await client.prepare(progress.tell)
+    client.warm_soon()
+
+
 MODULE = Module(
     name="rag",
     summary="Finds passages in local and remote sources, with citations.",
@@ -33,7 +42,11 @@ MODULE = Module(
     cli=app,
     provider=_provider,
     check=check,
+    node=NodeSpec("retrieve", "nodes.rag.node:Retrieve"),
     sections=(Section("rag", RagSettings),),
-    files=(ConfigFile("sources", ("sources.yaml", "rag-sources.json"), SourcesFile),),
+    files=(ConfigFile("sources", ("sources.yaml", "rag-sources.json"), SourcesFile, live=True),),
+    tasks=TASKS,
+    start=start,
+    start_seconds=3600,  # a first indexing takes as long as it takes, and tells its progress
     required=False,  # a turn without passages is still a turn
 )

@@ -12,11 +12,17 @@ from nodes.rag.models import Chunk, Collection, Found, Passage
 class Retriever(Protocol):
     """One source that can be searched."""
 
-    async def search(self, query: str, *, limit: int, as_user: str) -> Sequence[Passage]:
+    async def search(
+        self, query: str, *, limit: int, as_user: str, within: Sequence[Collection] | None = None
+    ) -> Sequence[Passage]:
         """At most `limit` passages that bear on `query`, best first; none when nothing does.
 
+        Args:
+            within: The parts to search, as `collections` gave them; None: all that the user may search.
+
         Raises:
-            SourceUnavailable, SourceTimedOut, SourceRefused: The source cannot answer now, or not this user.
+            SourceUnavailable, SourceTimedOut: The source cannot answer now; this counts against it.
+            SourceRefused, SourceRejected: It answers, and not this user or not this request.
         """
         ...
 
@@ -71,4 +77,12 @@ class Embedder(Protocol):
         Raises:
             SourceUnavailable, SourceTimedOut, SourceRefused: The endpoint does not answer properly.
         """
+        ...
+
+
+class Later(Protocol):
+    """Whoever indexes sources in the background, outside of this client."""
+
+    async def index(self, source: str) -> bool:
+        """Have the local source brought up to date soon; False when nobody will."""
         ...

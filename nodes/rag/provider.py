@@ -2,22 +2,30 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 
 import httpx
 from dishka import Provider, Scope, provide
 
+from core.cache import Cache
+from core.editions import Editions
+from core.events import EventBus
+from core.observability import never_log
+from core.resilience import Policies
 from core.settings import Book, Places
 from nodes.rag.adapters.embeddings import EndpointEmbedder
 from nodes.rag.adapters.http import HttpRetriever
 from nodes.rag.adapters.lance import LanceFolder, LanceStore
 from nodes.rag.adapters.mcp import McpRetriever
-from nodes.rag.client import RAGClient, Source
+from nodes.rag.asking import Asking, policy_of
+from nodes.rag.background import NobodyElse
+from nodes.rag.client import RAGClient
 from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import ManifestFile, index_name
+from nodes.rag.ports import Later
+from nodes.rag.served import Source
 from nodes.rag.settings import RagSettings
-from nodes.rag.sources import HttpSource, LocalSource, SourceEntry, SourcesFile
+from nodes.rag.sources import EmbedderEntry, HttpSource, LocalSource, SourceEntry, SourcesFile
 
 
 class RagProvider(Provider):
@@ -26,34 +34,71 @@ class RagProvider(Provider):
     scope = Scope.APP
 
     @provide
-    async def client(self, book: Book, places: Places) -> AsyncIterator[RAGClient]:
-        entries = book[SourcesFile].sources
+    def later(self) -> Later:
+        return NobodyElse()
+
+    @provide
+    async def client(  # noqa: PLR0917 - dishka gives them by type
+        self,
+        editions: Editions,
+        book: Book,
+        places: Places,
+        policies: Policies,
+        cache: Cache,
+        bus: EventBus,
+        later: Later,
+    ) -> AsyncIterator[RAGClient]:
+        settings = book[RagSettings]
         async with AsyncExitStack() as stack:
             folder = LanceFolder(places.home / "index")
             stack.callback(folder.close)
-            http = await stack.enter_async_context(httpx.AsyncClient()) if _remote(entries) else None
-            settings = book[RagSettings]
-            workshop = _Workshop(folder, settings, http)
-            yield RAGClient({name: workshop.source(name, e) for name, e in entries.items()}, settings)
+            workshop = _Workshop(folder, settings, policies)
+            stack.push_async_callback(workshop.aclose)
+            sources = await stack.enter_async_context(editions.part("sources", workshop.sources))
+            asking = Asking(settings, policies=policies, cache=cache)
+            client = RAGClient(sources, settings, asking=asking, publish=bus.publish, later=later)
+            stack.push_async_callback(client.aclose)
+            yield client
 
 
-@dataclass(frozen=True, slots=True)
 class _Workshop:
-    """Puts one source together. `http` is None where no source needs it: making one costs 20 ms."""
+    """Puts sources together. The HTTP client is made when a source needs it: making one costs 20 ms."""
 
-    folder: LanceFolder
-    settings: RagSettings
-    http: httpx.AsyncClient | None
+    def __init__(self, folder: LanceFolder, settings: RagSettings, policies: Policies) -> None:
+        self.folder = folder
+        self.settings = settings
+        self._policies = policies
+        self._http: httpx.AsyncClient | None = None
+
+    @property
+    def http(self) -> httpx.AsyncClient:
+        if self._http is None:
+            self._http = httpx.AsyncClient()
+        return self._http
+
+    async def aclose(self) -> None:
+        if self._http is not None:
+            await self._http.aclose()
+
+    async def sources(self, book: Book, before: Mapping[str, Source] | None) -> Mapping[str, Source]:
+        """The sources of a book; one whose entry is the same as before stays the same."""
+        found = {}
+        for name, entry in book[SourcesFile].sources.items():
+            for secret in entry.secrets():
+                never_log(secret)
+            known = before.get(name) if before else None
+            found[name] = known if known and known.entry == entry else self.source(name, entry)
+        return found
 
     def source(self, name: str, entry: SourceEntry) -> Source:
         if isinstance(entry, LocalSource):
             return self._local(name, entry)
-        if isinstance(entry, HttpSource) and self.http:
-            return Source(entry, HttpRetriever(name, entry, http=self.http))
+        if isinstance(entry, HttpSource):
+            timeout_s = policy_of(self._policies, name, entry, self.settings).settings.timeout_s
+            return Source(entry, HttpRetriever(name, entry, http=self.http, timeout_s=timeout_s))
         return Source(entry, McpRetriever())
 
     def _local(self, name: str, entry: LocalSource) -> Source:
-        embedder = EndpointEmbedder(entry.embedder, http=self.http) if entry.embedder and self.http else None
         flavour = f"{entry.embedder.url} {entry.embedder.model}" if entry.embedder else ""
         index = index_name(name, flavour)
         store = LanceStore(self.folder, index)
@@ -64,14 +109,17 @@ class _Workshop:
             manifest=ManifestFile(self.folder.path, index),
             chunk_tokens=entry.chunk_tokens or self.settings.chunk_tokens,
             max_file_bytes=self.settings.max_file_bytes,
-            embedder=embedder,
+            embedder=self._embedder(name, entry.embedder, indexing=True),
         )
+        embedder = self._embedder(name, entry.embedder)
         retriever = LocalRetriever(name, store=store, min_score=self.settings.min_score, embedder=embedder)
         return Source(entry, retriever, indexer, store)
 
-
-def _remote(entries: Mapping[str, SourceEntry]) -> bool:
-    return any(
-        isinstance(entry, HttpSource) or (isinstance(entry, LocalSource) and entry.embedder)
-        for entry in entries.values()
-    )
+    def _embedder(
+        self, name: str, entry: EmbedderEntry | None, *, indexing: bool = False
+    ) -> EndpointEmbedder | None:
+        """A search goes through its source's policy as a whole; an indexing, by its calls of the endpoint."""
+        if entry is None:
+            return None
+        policy = self._policies.of("source", name, timeout_s=entry.timeout_s) if indexing else None
+        return EndpointEmbedder(entry, http=self.http, policy=policy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -45,6 +46,10 @@ class _Common(Strict):
     compliance_level: str = ""
     enabled: bool = True
 
+    def secrets(self) -> Iterator[str]:
+        """What must not be seen in a log."""
+        yield from ()
+
 
 class LocalSource(_Common):
     """Files on this machine, in an index of ours."""
@@ -69,6 +74,10 @@ class LocalSource(_Common):
         """The paths, made absolute."""
         return [str(self._base / path) for path in self.path]
 
+    def secrets(self) -> Iterator[str]:
+        if self.embedder is not None:
+            yield self.embedder.api_key.get_secret_value()
+
 
 class HttpSource(_Common):
     """A retrieval service that we ask over HTTP."""
@@ -84,6 +93,10 @@ class HttpSource(_Common):
     discovery_endpoint: str = ""
     query_endpoint: str = ""
     default_mode: Literal["raw", "synthesized"] = "raw"
+
+    def secrets(self) -> Iterator[str]:
+        if self.bearer_token is not None:
+            yield self.bearer_token.get_secret_value()
 
     @field_validator("url")
     @classmethod
@@ -114,16 +127,27 @@ class McpSource(_Common):
     max_result_bytes: int = Field(262_144, ge=1024)
     restart: Literal["on-failure", "never"] = "on-failure"
 
+    def secrets(self) -> Iterator[str]:
+        if self.auth_token is not None:
+            yield self.auth_token.get_secret_value()
+        yield from (value.get_secret_value() for value in (self.headers or {}).values())
+
 
 SourceEntry = LocalSource | HttpSource | McpSource
 
 _ENTRY_KEYS = frozenset({"type", "path", "url", "command"})
 
 
+def _flattened(schema: dict[str, Any]) -> None:
+    """Describe the file as people write it: entries at the top level."""
+    entries = schema.pop("properties")["sources"]
+    schema["patternProperties"] = entries["patternProperties"]
+
+
 class SourcesFile(BaseModel):
     """`{"<source>": entry}`; the entries stand at the top level of the file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_flattened)
 
     sources: dict[
         Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@-]{1,64}$")],

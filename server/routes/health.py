@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from core.health import HealthState, overall
+from core.health import HealthState
 from core.observability import metrics_text
 from server.routes.common import OpenAgent
 
@@ -33,13 +33,15 @@ async def ready(agent: OpenAgent, response: Response) -> dict[str, str]:
 
 @router.get("/health")
 async def health(agent: OpenAgent) -> dict[str, Any]:
-    """The state of every module: healthy, degraded or failed, why, and since when."""
+    """The state of every module and of what they lean on: why it is so, and since when."""
     report = await agent.health.report()
-    state = HealthState.FAILED if agent.draining else overall(report)
+    state = HealthState.FAILED if agent.draining else await agent.health.overall()
+    modules = {standing.module.name for standing in agent.standings}
     return {
         "status": state.value,
         "draining": agent.draining,
-        "modules": {name: found.as_json() for name, found in report.items()},
+        "modules": {name: found.as_json() for name, found in report.items() if name in modules},
+        "platform": {name: found.as_json() for name, found in report.items() if name not in modules},
     }
 
 

@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.main import get_command
 
-from server.cli import app, mount_modules
+from server.cli import app, mount_all
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
@@ -29,7 +29,7 @@ _FENCED = re.compile(r"```.*?```", re.DOTALL)
 @cache
 def program() -> Any:
     """The whole command line, as `waystation --help` sees it."""
-    mount_modules()
+    mount_all()
     return get_command(app)
 
 

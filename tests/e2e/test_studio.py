@@ -2,63 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.kit.service import ROOT, free_port
-
-START_SECONDS = 90.0
+from tests.kit import studio as kit
 
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    folder, port = tmp_path_factory.mktemp("studio"), free_port()
-    env = {
-        **{k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "WAYSTATION_", "LANG"))},
-        "LANGGRAPH_CLI_NO_ANALYTICS": "1",
-        "LANGGRAPH_NO_VERSION_CHECK": "1",
-        "LANGSMITH_TRACING": "false",
-        "WAYSTATION_HOME": str(folder / "home"),
-        "WAYSTATION_CONFIG_DIR": str(ROOT / "config"),
-    }
-    command = [
-        str(Path(sys.executable).parent / "langgraph"),
-        "dev",
-        "--config",
-        str(ROOT / "langgraph.json"),
-    ]
-    options = ["--no-browser", "--no-reload", "--allow-blocking", "--port", str(port)]
-    log = folder / "studio.log"
-    with log.open("wb") as sink:
-        process = subprocess.Popen(
-            [*command, *options], cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink
-        )
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-        try:
-            _wait(client, process, log)
-            yield client
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
-
-
-def _wait(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if client.get("/ok").status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)
-    raise AssertionError(f"langgraph dev did not start:\n{log.read_text()[-4000:]}")
+    with kit.studio(tmp_path_factory.mktemp("studio")) as client:
+        yield client
 
 
 def post(client: httpx.Client, path: str, body: dict[str, Any]) -> Any:

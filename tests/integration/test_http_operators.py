@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import httpx
 import pytest
 
+from core.task_queue import TaskQueue
 from graph.agent import Agent
 from tests.kit.agents import open_agent
 from tests.kit.http import assert_problem, client_of, served, turn
@@ -19,7 +21,7 @@ async def test_liveness_and_readiness_answer_shortly(http: httpx.AsyncClient) ->
 
 async def test_health_tells_of_every_module(http: httpx.AsyncClient, agent: Agent) -> None:
     body = (await http.get("/health")).json()
-    assert set(body["modules"]) == {module.name for module in agent.modules}
+    assert set(body["modules"]) == {found.module.name for found in agent.standings}
     assert {"state", "reason", "since", "details"} == body["modules"]["llm"].keys()
     assert "/work" not in str(body)
 
@@ -48,7 +50,7 @@ async def test_metrics_count_turns_and_name_nobody(http: httpx.AsyncClient) -> N
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert 'waystation_turns_total{status="done"}' in answer.text
     assert "metered" not in answer.text
-    assert "ada" not in answer.text
+    assert not re.search(r"[{,](user|owner|thread|thread_id|run_id)=", answer.text)
 
 
 async def test_the_catalogue_names_what_the_caller_may_use(http: httpx.AsyncClient) -> None:
@@ -146,3 +148,26 @@ async def test_a_fault_of_ours_says_nothing_but_its_request_id(http: httpx.Async
     assert_problem(answer, 500, "internal")
     assert "NoneType" not in answer.text
     assert answer.headers["x-request-id"]
+
+
+async def test_operators_see_background_tasks_and_may_cancel_them(
+    http: httpx.AsyncClient, agent: Agent
+) -> None:
+    queue = await agent.container.get(TaskQueue)
+    added = await queue.add("forget_tasks", {}, owner=queue.system, delay_s=3600)
+    listed = (await http.get("/tasks", params={"name": "forget_tasks"})).json()
+    assert [task["id"] for task in listed] == [added.id]
+    assert (await http.get(f"/tasks/{added.id}")).json()["status"] == "queued"
+    assert (await http.post(f"/tasks/{added.id}/cancel")).json()["status"] == "cancelled"
+    assert_problem(await http.get("/tasks/nobody"), 404, "task_not_found")
+
+
+async def test_health_tells_of_what_the_modules_lean_on(http: httpx.AsyncClient) -> None:
+    body = (await http.get("/health")).json()
+    assert {"events", "tasks", "cache", "breakers"} <= body["platform"].keys()
+    assert body["platform"]["cache"]["details"] == {"store": "memory"}
+
+
+async def test_the_description_names_the_ways_to_log_in(http: httpx.AsyncClient) -> None:
+    schema = (await http.get("/openapi.json")).json()
+    assert set(schema["components"]["securitySchemes"]) == {"bearer", "key"}

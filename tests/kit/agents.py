@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+
+from dishka import Provider
 
 from core.settings import Context, Places
 from graph import Agent
@@ -62,9 +64,11 @@ async def open_agent(
     *,
     model_url: str | None = None,
     files: Mapping[str, str] | None = None,
+    providers: Sequence[Provider] = (),
     **overrides: Mapping[str, Any],
 ) -> AsyncIterator[Agent]:
-    """An open agent: on the offline model, or on the endpoint at `model_url`."""
+    """An open agent: on the offline model, or on the endpoint at `model_url`; `providers` override."""
     environ = {"OPENAI_BASE_URL": model_url, "OPENAI_API_KEY": "test"} if model_url else {}
-    async with Agent.open(context_at(folder, environ=environ, files=files, **overrides)) as agent:
+    context = context_at(folder, environ=environ, files=files, **overrides)
+    async with Agent.open(context, providers=providers) as agent:
         yield agent

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from core.observability import configure_logging
-from core.settings.platform import ServerSettings
+from core.settings.platform import AuthSettings, ServerSettings
 from graph.agent import Agent
 from server.app import create_app
 from server.serve import Server, bind, uvicorn_config
@@ -24,7 +24,7 @@ async def served(agent: Agent) -> AsyncIterator[str]:
     """Serve the agent on a free port; gives the address."""
     configure_logging(level="error")
     ready = asyncio.Event()
-    with bind(ServerSettings(port=0)) as listener:
+    with bind(ServerSettings(port=0), AuthSettings()) as listener:
         server = Server(uvicorn_config(create_app(agent)), ready=ready.set, agent=agent)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         async with asyncio.timeout(30):

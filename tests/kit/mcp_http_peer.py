@@ -28,6 +28,14 @@ def main(port: int, transport: Literal["streamable-http", "sse"]) -> None:
         raise ValueError("that went wrong")
 
     @server.tool()
+    def trace(ctx: Context) -> str:  # type: ignore[type-arg]  # FastMCP fills it in
+        """The trace that this call belongs to: by its message, and by its request."""
+        request = ctx.request_context
+        meta = (request.meta.model_extra if request.meta else None) or {}
+        header = request.request.headers.get("traceparent") if request.request else None
+        return f"{meta.get('traceparent')} {header}"
+
+    @server.tool()
     async def progress(steps: int, ctx: Context) -> str:  # type: ignore[type-arg]  # FastMCP fills it in
         """Report each step."""
         for step in range(1, steps + 1):

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import SecretStr
 
 from nodes.mcp_tools.adapters.session import SessionConnector
 from nodes.mcp_tools.manager import MCPToolManager
 from nodes.mcp_tools.models import CallResult
-from nodes.mcp_tools.plugins import Inventory
+from nodes.mcp_tools.plugins import MANIFEST, Inventory, PluginManifest
 from nodes.mcp_tools.settings import McpSettings, ServerEntry
 
 # -P: the folder of the scripts is no place to import from.
@@ -37,6 +42,68 @@ async def managed(
     chosen = McpSettings.model_validate({"start_timeout_s": 60, **settings})
     async with MCPToolManager(Inventory(servers), SessionConnector(home / "logs"), chosen) as manager:
         yield manager
+
+
+@dataclass(frozen=True, slots=True)
+class IsolatedServer:
+    """One server, a process of its own whose current folder and HOME are `folder`."""
+
+    folder: Path
+    manager: MCPToolManager
+
+    @property
+    def pid(self) -> int:
+        """Of the process that runs now."""
+        found = self.manager.status()["server"].pid
+        assert found is not None, "the server is not up"
+        return found
+
+    async def tools(self) -> list[str]:
+        """The names of its tools."""
+        return [tool.name for tool in await self.manager.tools("server")]
+
+    async def call(self, tool: str, **arguments: Any) -> CallResult:
+        """What a tool answers; errors as those of `MCPToolManager.call`."""
+        return await self.manager.call("server", tool, arguments)
+
+    def freeze(self) -> None:
+        """SIGSTOP: it stays connected and answers nothing."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on after `freeze`."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        """kill -9."""
+        kill(self.pid)
+
+
+@asynccontextmanager
+async def isolated(
+    folder: Path, *, plugin: Path | None = None, mode: str = "normal", **settings: Any
+) -> AsyncIterator[IsolatedServer]:
+    """A started server in a folder of its own; it sees nothing of the caller's files.
+
+    Args:
+        folder: Not there yet.
+        plugin: A folder with a plugin.json, copied there; without one the test server `mcp_peer`.
+        mode: Of the test server.
+        settings: Fields of the section `mcp`.
+    """
+    if plugin is None:
+        folder.mkdir(parents=True)
+        shutil.copy(PEER, folder)
+        command = [sys.executable, "-P", str(folder / PEER.name), mode]
+        entry = ServerEntry.model_validate({"command": command, "cwd": str(folder)})
+    else:
+        shutil.copytree(plugin, folder)
+        given = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        entry = PluginManifest.model_validate(given, context={"base": folder}).entry()
+    entry = entry.model_copy(update={"env": {**(entry.env or {}), "HOME": SecretStr(str(folder))}})
+    async with managed({"server": entry}, folder, **settings) as manager:
+        await manager.tools("server")
+        yield IsolatedServer(folder, manager)
 
 
 def text_of(result: CallResult) -> str:

@@ -12,25 +12,20 @@
 A request takes the first queued script whose `match` is empty or stands in its
 last user message; with nothing queued it gets the default reply. Like OpenAI,
 it answers 400 to assistant tool calls that are not all answered right after.
+`server.misbehave(fail=0.6)` makes it a bad dependency until `server.behave()`.
 The server side is in `model_server_app`.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-import httpx
+from tests.kit.process import ServerProcess
 
 Script = dict[str, Any]
-
-_START_SECONDS = 30.0
 
 
 def say(text: str, **more: Any) -> Script:
@@ -71,52 +66,12 @@ def hang() -> Script:
     return {"text": "", "hang_after": 0}
 
 
-class ModelServer:
-    """Starts the server process, and talks to its control routes."""
+class ModelServer(ServerProcess):
+    """Starts the server process, and talks to its control routes; `url` ends with `/v1`."""
 
     def __init__(self, *, default: str = "Scripted reply.", model: str = "scripted-1") -> None:
-        self._default = default
-        self._model = model
-        self._process: subprocess.Popen[str] | None = None
-        self._control: httpx.Client | None = None
-        self.url = ""
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        """Start the process and wait until it listens."""
-        command = [sys.executable, "-m", "tests.kit.model_server_app"]
-        self._process = subprocess.Popen(
-            [*command, "--default", self._default, "--model", self._model],
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parents[2],
-        )
-        assert self._process.stdout is not None
-        port = json.loads(self._process.stdout.readline())["port"]
-        self.url = f"http://127.0.0.1:{port}/v1"
-        self._control = httpx.Client(
-            base_url=f"http://127.0.0.1:{port}", timeout=_START_SECONDS, trust_env=False
-        )
-
-    def stop(self) -> None:
-        """End the process; a second call does nothing."""
-        if self._control:
-            self._control.close()
-            self._control = None
-        if self._process:
-            self._process.terminate()
-            self._process.wait(timeout=10)
-            assert self._process.stdout is not None
-            self._process.stdout.close()
-            self._process = None
+        words = ("--default", default, "--model", model)
+        super().__init__("tests.kit.model_server_app", *words, path="/v1")
 
     def script(self, *replies: Script, match: str = "") -> None:
         """Queue replies; with `match`, only for requests whose last user message contains it."""
@@ -154,6 +109,19 @@ class ModelServer:
         """Forget scripts and requests, and release what hangs."""
         self._post("/control/reset", {})
 
+    def misbehave(self, **shares: float) -> None:
+        """Hit this share of the chat requests (0 to 1) until `behave()`: `hang`, `fail` (503) or `cut`.
+
+        `hang` never answers, `cut` breaks the answer off after its first word,
+        and `mute` leaves the list of models unanswered too. `seed` makes
+        another order of good and bad ones.
+        """
+        self._post("/control/misbehave", shares)
+
+    def behave(self) -> None:
+        """End `misbehave`; what hangs gets a 503."""
+        self._post("/control/misbehave", {})
+
     def configure(self, **values: Any) -> None:
         """Change `default` (reply text), `model`, `models_status` or `delay` (seconds between deltas)."""
         self._post("/control/configure", values)
@@ -165,12 +133,10 @@ class ModelServer:
             raise AssertionError(f"{what} did not reach {count} by {deadline:.0f}")
 
     def _post(self, path: str, body: Mapping[str, Any]) -> Any:
-        assert self._control is not None, "the server is not started"
-        return self._control.post(path, json=dict(body)).raise_for_status().json()
+        return self.ask("POST", path, dict(body))
 
     def _get(self, path: str) -> Any:
-        assert self._control is not None, "the server is not started"
-        return self._control.get(path).raise_for_status().json()
+        return self.ask("GET", path)
 
 
 if __name__ == "__main__":

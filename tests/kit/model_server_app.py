@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import random
 import re
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -35,6 +36,7 @@ class Board:
         self.served = 0
         self.released = asyncio.Event()
         self.changed = asyncio.Condition()
+        self.misbehave({})
 
     def take(self, body: Body) -> Body:
         """The first script that fits, or the default reply."""
@@ -49,7 +51,20 @@ class Board:
         self.requests.clear()
         self.headers.clear()
         self.models_status, self.delay = 200, 0.0
-        self.released.set()
+        self.misbehave({})
+
+    def misbehave(self, fault: Body) -> None:
+        """Take on a fault until the next one; {} ends it, and whatever hangs goes on."""
+        self.fault = fault
+        self.chance = random.Random(fault.get("seed", 0))  # noqa: S311 - the same order every time
+        if fault.get("hang") or fault.get("mute"):
+            self.released.clear()
+        else:
+            self.released.set()
+
+    def struck(self, what: str) -> bool:
+        """Whether the fault hits this request."""
+        return bool(self.fault.get(what)) and self.chance.random() < self.fault[what]
 
     async def count(self, change: int) -> None:
         self.active += change
@@ -241,7 +256,7 @@ class Routes:
             return problem(400, text, "unanswered_tool_call")
         if unasked(messages):
             return problem(400, "a tool message must follow the calls it answers", "unasked_tool_message")
-        script = board.take(body)
+        script = await self.faulty() or board.take(body)
         if script.get("status"):
             return refusal(script)
         reply = Chat(board, script, body)
@@ -249,7 +264,19 @@ class Routes:
             return JSONResponse(reply.whole())
         return CuttableStream(stream(reply, board), media_type="text/event-stream")
 
+    async def faulty(self) -> Body:
+        """What the fault of now makes of a request: silence, then a failure; a failure; a broken answer."""
+        board = self.board
+        if board.struck("mute") or board.struck("hang"):
+            await board.released.wait()
+            return {"status": 503}
+        if board.struck("fail"):
+            return {"status": 503}
+        return {"text": board.default, "cut_after": 1} if board.struck("cut") else {}
+
     async def models(self, _: Request) -> Response:
+        if self.board.struck("mute"):
+            await self.board.released.wait()
         if self.board.models_status != 200:
             return problem(self.board.models_status, "scripted", "scripted")
         return JSONResponse({"object": "list", "data": [{"id": self.board.model, "object": "model"}]})
@@ -276,6 +303,13 @@ class Routes:
             if name not in {"default", "model", "models_status", "delay"}:
                 return problem(422, f"no such setting: {name}", "unknown_setting")
             setattr(self.board, name, value)
+        return JSONResponse({})
+
+    async def misbehave(self, request: Request) -> Response:
+        fault = await request.json()
+        if unknown := fault.keys() - {"mute", "hang", "fail", "cut", "seed"}:
+            return problem(422, f"no such fault: {', '.join(unknown)}", "unknown_fault")
+        self.board.misbehave(fault)
         return JSONResponse({})
 
     async def wait(self, request: Request) -> Response:
@@ -312,6 +346,7 @@ def build(board: Board) -> Starlette:
             Route("/control/release", routes.release, methods=["POST"]),
             Route("/control/reset", routes.reset, methods=["POST"]),
             Route("/control/configure", routes.configure, methods=["POST"]),
+            Route("/control/misbehave", routes.misbehave, methods=["POST"]),
             Route("/control/wait", routes.wait, methods=["POST"]),
         ]
     )

@@ -116,6 +116,7 @@ class Service:
     def __init__(self, token: str) -> None:
         self._token = token
         self._how: Body = {}
+        self._due = 0
         self._seen: list[Body] = []
 
     async def discover(self, request: Request) -> Response:
@@ -172,24 +173,34 @@ class Service:
         """Remember the request; a refusal where the token is wrong, or the fault that is due."""
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
         user = request.query_params.get("as_user", "")
-        self._seen.append({"route": route, "as_user": user, "token": token, "body": body})
+        headers = dict(request.headers)
+        self._seen.append({"route": route, "as_user": user, "token": token, "body": body, "headers": headers})
         if self._token and token != self._token:
             return JSONResponse({"detail": "no"}, 401)
         return await self._fault(route)
 
     async def _fault(self, route: str) -> Response | None:
         kind = self._how.get("fault")
-        if not kind or self._how.get("only", route) != route:
+        if not kind or self._how.get("only", route) != route or not self._hit():
             return None
         if kind == "hang":
             await asyncio.Event().wait()
+        told = {"retry-after": str(self._how["retry_after"])} if "retry_after" in self._how else {}
         bodies: dict[str, Response] = {
-            "status": JSONResponse({"detail": "scripted"}, self._how.get("status", 500)),
+            "status": JSONResponse({"detail": "scripted"}, self._how.get("status", 500), headers=told),
             "text": PlainTextResponse("this is no JSON"),
             "wrong": JSONResponse({"something": "else"}),
             "huge": PlainTextResponse("x" * (9 * 1024 * 1024)),
         }
         return bodies[str(kind)]
+
+    def _hit(self) -> bool:
+        """Whether the fault hits this request: of ten, as many as `percent` says."""
+        self._due += int(self._how.get("percent", 100))
+        if self._due < 100:
+            return False
+        self._due -= 100
+        return True
 
 
 def build(service: Service) -> Starlette:

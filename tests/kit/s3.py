@@ -27,6 +27,8 @@ Hook = Callable[["WSGIEnvironment"], None]
 
 ACCESS_KEY = "test-access-key"
 SECRET_KEY = "test-secret-key"
+# By this moto knows which of its services is asked.
+SIGNED = f"AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/20260101/us-east-1/s3/aws4_request"
 
 
 class _Quiet(WSGIRequestHandler):
@@ -112,6 +114,8 @@ class S3Server:
         }
 
     def __enter__(self) -> Self:
+        # moto loads what it knows of S3 at the first request: no test's time limit should meet that.
+        Client(self._app).get("/", base_url=self.url, headers={"Authorization": SIGNED})
         self._thread.start()
         return self
 

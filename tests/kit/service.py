@@ -1,4 +1,4 @@
-"""The service as users run it: `waystation serve` in a process of its own, on a free port of loopback."""
+"""The service and its commands as users run them: processes of their own, on a free port of loopback."""
 
 from __future__ import annotations
 
@@ -34,6 +34,40 @@ def free_port() -> int:
             return port
 
 
+def environment(
+    home: Path, *, config_dir: Path | None = None, env: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The environment of a process of ours: nothing of the caller's but what is given.
+
+    Args:
+        home: Its WAYSTATION_HOME.
+        config_dir: Its configuration; by default the example one of the checkout.
+        env: More environment, such as OPENAI_BASE_URL.
+    """
+    return {
+        **{k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "WAYSTATION_", "LANG"))},
+        "WAYSTATION_HOME": str(home),
+        "WAYSTATION_CONFIG_DIR": str(config_dir or ROOT / "config"),
+        **(env or {}),
+    }
+
+
+def run(
+    *words: str, home: Path, config_dir: Path | None = None, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`waystation WORDS` in a process of its own, to its end; the folders as for `environment`."""
+    return subprocess.run(
+        [sys.executable, "-m", "server.cli", *words],
+        cwd=ROOT,
+        env=environment(home, config_dir=config_dir, env=env),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=False,
+    )
+
+
 class Service:
     """Starts, stops and kills a service; `url` stays the same over restarts.
 
@@ -49,12 +83,7 @@ class Service:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = home.parent / f"{home.name}.log"
-        self._env = {
-            **{k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "WAYSTATION_", "LANG"))},
-            "WAYSTATION_HOME": str(home),
-            "WAYSTATION_CONFIG_DIR": str(config_dir or ROOT / "config"),
-            **(env or {}),
-        }
+        self._env = environment(home, config_dir=config_dir, env=env)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -14,9 +14,10 @@ import shutil
 import threading
 import time
 from asyncio import to_thread
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,7 +25,7 @@ import structlog
 
 from nodes.file_storage.adapters.intake import Intake
 from nodes.file_storage.errors import FileNotFound, StorageUnavailable
-from nodes.file_storage.models import CHUNK_BYTES, FileInfo, Room, Usage, info_from_json
+from nodes.file_storage.models import CHUNK_BYTES, FileInfo, OldFile, Room, Usage, info_from_json
 from nodes.file_storage.naming import owner_folder
 
 RECORD = "meta.json"
@@ -81,7 +82,7 @@ class LocalStore:
 
     async def open(
         self, owner: str, key: str, *, start: int = 0, end: int | None = None
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         with _disk():
             handle = await to_thread(self._content, owner, key, start)
         try:
@@ -117,6 +118,22 @@ class LocalStore:
         with _disk():
             await to_thread(self._delete, owner, key)
 
+    async def unchanged_since(self, until: datetime) -> AsyncIterator[OldFile]:
+        with _disk():
+            owners = await to_thread(_folders, self._root)
+        for owner in owners:
+            with _disk():
+                folders = await to_thread(_folders, owner)
+            for at in range(0, len(folders), SCAN_BATCH):
+                with _disk():
+                    batch = await to_thread(_old_files, folders[at : at + SCAN_BATCH], until)
+                for old in batch:
+                    yield old
+
+    async def discard(self, old: OldFile) -> bool:
+        with _disk():
+            return await to_thread(self._discard, old)
+
     async def presign(self, info: FileInfo, seconds: int) -> str | None:
         return None
 
@@ -127,6 +144,9 @@ class LocalStore:
     async def room(self) -> Room:
         with _disk():
             return await to_thread(self._room)
+
+    def breaker(self) -> None:
+        return None
 
     async def aclose(self) -> None:
         """Nothing is kept open."""
@@ -164,15 +184,7 @@ class LocalStore:
             return None
 
     def _record(self, owner: str, key: str) -> tuple[FileInfo, Path]:
-        folder = self._folder(owner, key)
-        try:
-            data = json.loads((folder / RECORD).read_bytes())
-            info, content = info_from_json(data), folder / str(data["content"])
-        except FileNotFoundError:
-            raise FileNotFound(f"no file '{key}'") from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise StorageUnavailable(f"the record of file '{key}' is damaged") from error
-        return info, content
+        return _read_record(self._folder(owner, key))
 
     def _content(self, owner: str, key: str, start: int) -> IO[bytes]:
         for _ in range(TRIES):
@@ -213,9 +225,17 @@ class LocalStore:
         with self._records:
             content = self._record(owner, key)[1]
             (content.parent / RECORD).unlink()
-        content.unlink(missing_ok=True)
-        with suppress(OSError):  # somebody stores the same key again
-            content.parent.rmdir()
+        _clear(content)
+
+    def _discard(self, old: OldFile) -> bool:
+        folder = self._root / old.place
+        with self._records:
+            if _old_files([folder], datetime.max.replace(tzinfo=UTC)) != [old]:
+                return False
+            content = _read_record(folder)[1]
+            (folder / RECORD).unlink()
+        _clear(content)
+        return True
 
     def _usage(self, owner: str | None) -> Usage:
         owners = _folders(self._root) if owner is None else [self._root / owner_folder(owner)]
@@ -236,6 +256,40 @@ def _folders(parent: Path) -> list[Path]:
             return [Path(e.path) for e in entries if e.is_dir() and e.name != INCOMING]
     except FileNotFoundError:
         return []
+
+
+def _read_record(folder: Path) -> tuple[FileInfo, Path]:
+    """A file and where its content stands."""
+    try:
+        data = json.loads((folder / RECORD).read_bytes())
+        return info_from_json(data), folder / str(data["content"])
+    except FileNotFoundError:
+        raise FileNotFound(f"no file '{folder.name}'") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageUnavailable(f"the record of file '{folder.name}' is damaged") from error
+
+
+def _old_files(folders: list[Path], until: datetime) -> list[OldFile]:
+    """Those whose record was last written before `until`."""
+    found = []
+    for folder in folders:
+        try:
+            changed = datetime.fromtimestamp((folder / RECORD).stat().st_mtime, UTC)
+            if changed < until:
+                place = f"{folder.parent.name}/{folder.name}"
+                found.append(OldFile(_read_record(folder)[0], changed, place))
+        except (FileNotFoundError, FileNotFound):  # deleted meanwhile, or never finished
+            continue
+        except StorageUnavailable:
+            log.warning("file_record_damaged", key=folder.name)
+    return found
+
+
+def _clear(content: Path) -> None:
+    """Remove a content whose record is gone, and its folder."""
+    content.unlink(missing_ok=True)
+    with suppress(OSError):  # somebody stores the same key again
+        content.parent.rmdir()
 
 
 def _size_of(folder: Path) -> int | None:

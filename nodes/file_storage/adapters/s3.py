@@ -1,31 +1,29 @@
-"""Files as objects of a bucket: `<prefix>/<owner>/<key>`, what we know of them in the object's metadata."""
+"""Files in a bucket: one object per file, `<prefix>/<owner>/<key>`, with the record in its metadata."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
 from dataclasses import replace
-from typing import IO, Any, ParamSpec, TypeVar, cast
+from datetime import datetime
+from typing import IO, Any, cast
 
-import boto3
 from boto3.s3.transfer import TransferConfig
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from nodes.file_storage.adapters.intake import Intake
-from nodes.file_storage.adapters.s3_errors import code_of, translated
-from nodes.file_storage.adapters.s3_metadata import info_from_head, metadata_of
+from core.resilience import Policies, ResilienceSettings, TargetStatus
+from nodes.file_storage.adapters.intake import Intake, Lent
+from nodes.file_storage.adapters.s3_bucket import Bucket
+from nodes.file_storage.adapters.s3_errors import code_of
+from nodes.file_storage.adapters.s3_metadata import info_from_head, is_ours, metadata_of
 from nodes.file_storage.delivery import disposition
 from nodes.file_storage.errors import FileNotFound, StorageUnavailable
-from nodes.file_storage.models import CHUNK_BYTES, FileInfo, Room, Usage
-from nodes.file_storage.naming import owner_folder
+from nodes.file_storage.models import FileInfo, OldFile, Room, Usage
+from nodes.file_storage.naming import is_key, owner_folder
 from nodes.file_storage.settings import S3Settings
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 MEMORY_BYTES = 8 * 1024 * 1024
 PART_BYTES = 16 * 1024 * 1024
@@ -41,15 +39,17 @@ _TRANSFER: Any = TransferConfig(  # type: ignore[no-untyped-call]  # boto3 has n
 class S3StorageClient:
     """A FileStore on S3 or on anything that speaks its protocol.
 
-    One client for the process, used only in a thread pool as large as its
-    connection pool. Nothing is retried here: the first failure is reported.
+    Every request may be sent twice without harm, so the bucket's policy may try each again.
+
+    Args:
+        policies: Of the service; its target is `bucket:NAME`. None: with the defaults, for this client alone.
     """
 
-    def __init__(self, settings: S3Settings) -> None:
+    def __init__(self, settings: S3Settings, *, policies: Policies | None = None) -> None:
         self._settings = settings
-        self._bucket = settings.bucket
-        self._pool = ThreadPoolExecutor(settings.connections, thread_name_prefix="s3")
-        self._client = _client(settings)
+        self._bucket = Bucket(settings, policies or Policies(ResilienceSettings()))
+        self._client = self._bucket.client
+        self._top = f"{settings.prefix}/" if settings.prefix else ""
         self._bucket_is_there = not settings.create_bucket
         self._creating = asyncio.Lock()
 
@@ -60,32 +60,35 @@ class S3StorageClient:
         try:
             intake = Intake(cast("IO[bytes]", spool))
             async for chunk in data:
-                await self._run(intake.write, chunk)
+                # Not in the bucket's threads, all of which may wait for a bucket that hangs.
+                await asyncio.to_thread(intake.write, chunk)
             info = replace(draft, size=intake.size, etag=intake.etag)
-            await self._call(self._upload, spool, info, key=info.key)
+            # The caller's data can be read only once; what each try sends is the spool, from its start.
+            parts = 1 + info.size // PART_BYTES
+            await self._bucket.call(self._upload, spool, info, key=info.key, parts=parts)
             return info
         finally:
             spool.close()
 
     async def info(self, owner: str, key: str) -> FileInfo:
-        name = self._name(owner, key)
-        head = await self._call(self._client.head_object, Bucket=self._bucket, Key=name, key=key)
-        return info_from_head(owner, key, head)
+        return info_from_head(owner, key, await self._head(self._name(owner, key), key))
 
     async def open(
         self, owner: str, key: str, *, start: int = 0, end: int | None = None
-    ) -> AsyncIterator[bytes]:
-        body = await self._body(owner, key, start, end)
-        if body is None:
+    ) -> AsyncGenerator[bytes, None]:
+        if end is not None and end <= start:
+            await self.info(owner, key)
             return
-        try:
-            while chunk := await self._call(body.read, CHUNK_BYTES, key=key):
+        last = "" if end is None else end - 1
+        span = {"Range": f"bytes={start}-{last}"} if start or end is not None else {}
+        get = functools.partial(self._get, self._name(owner, key), span)
+        async with aclosing(self._bucket.download(get, key=key)) as chunks:
+            async for chunk in chunks:
                 yield chunk
-        finally:
-            body.close()
 
     async def scan(self, owner: str, *, after: str | None = None) -> AsyncIterator[FileInfo]:
-        objects = await self._call(self._objects, f"{self._folder(owner)}/")
+        pages = self._pages(f"{self._folder(owner)}/")
+        objects = [item async for page in pages for item in page]
         objects.sort(key=lambda o: (-o["LastModified"].timestamp(), o["Key"]))
         keys = [str(o["Key"]).rsplit("/", 1)[1] for o in objects]
         if after is not None:
@@ -99,67 +102,81 @@ class S3StorageClient:
 
     async def annotate(self, owner: str, key: str, *, thread: str | None) -> FileInfo:
         for _ in range(TRIES):
-            name = self._name(owner, key)
-            head = await self._call(self._client.head_object, Bucket=self._bucket, Key=name, key=key)
+            head = await self._head(self._name(owner, key), key)
             changed = replace(info_from_head(owner, key, head), thread=thread)
             # Metadata is changed by copying the object onto itself, unless it was replaced meanwhile.
-            if await self._call(self._recopy, changed, str(head["ETag"]), key=key):
+            if await self._bucket.call(self._recopy, changed, str(head["ETag"]), key=key):
                 return changed
         raise StorageUnavailable(f"file '{key}' is being replaced again and again; try later")
 
     async def delete(self, owner: str, key: str) -> None:
         await self.info(owner, key)  # S3 answers "done" for what was never there
-        name = self._name(owner, key)
-        await self._call(self._client.delete_object, Bucket=self._bucket, Key=name, key=key)
+        await self._delete(self._name(owner, key), key)
+
+    async def unchanged_since(self, until: datetime) -> AsyncIterator[OldFile]:
+        async for page in self._pages(self._top):
+            names = [str(o["Key"]) for o in page if o["LastModified"] < until]
+            for at in range(0, len(names), HEADS):
+                for old in await asyncio.gather(*(self._old(name) for name in names[at : at + HEADS])):
+                    if old is not None and old.changed < until:
+                        yield old
+
+    async def discard(self, old: OldFile) -> bool:
+        if await self._old(old.place) != old:
+            return False
+        await self._delete(old.place, old.info.key)
+        return True
 
     async def presign(self, info: FileInfo, seconds: int) -> str | None:
         if not self._settings.direct_links:
             return None
         wanted = {
-            "Bucket": self._bucket,
+            "Bucket": self._bucket.name,
             "Key": self._name(info.owner, info.key),
             "ResponseContentDisposition": disposition(info.name),
             "ResponseContentType": info.media_type,
         }
-        link = self._client.generate_presigned_url
-        return str(await self._call(link, "get_object", Params=wanted, ExpiresIn=seconds, key=info.key))
+        link = self._client.generate_presigned_url  # made here, without asking the bucket
+        return str(await self._bucket.once(link, "get_object", Params=wanted, ExpiresIn=seconds))
 
     async def usage(self, owner: str | None) -> Usage:
-        top = f"{self._settings.prefix}/" if self._settings.prefix else ""
-        objects = await self._call(self._objects, top if owner is None else f"{self._folder(owner)}/")
-        owners = {str(o["Key"]).removeprefix(top).split("/")[0] for o in objects}
-        return Usage(len(objects), sum(int(o["Size"]) for o in objects), len(owners))
+        files, size, owners = 0, 0, set[str]()
+        async for page in self._pages(self._top if owner is None else f"{self._folder(owner)}/"):
+            files += len(page)
+            size += sum(int(o["Size"]) for o in page)
+            owners.update(str(o["Key"]).removeprefix(self._top).split("/")[0] for o in page)
+        return Usage(files, size, len(owners))
 
     async def room(self) -> Room:
         return Room()
 
+    def breaker(self) -> TargetStatus:
+        return self._bucket.status()
+
     async def aclose(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._client.close()
+        self._bucket.close()
 
     def _folder(self, owner: str) -> str:
-        return "/".join(part for part in (self._settings.prefix, owner_folder(owner)) if part)
+        return f"{self._top}{owner_folder(owner)}"
 
     def _name(self, owner: str, key: str) -> str:
         return f"{self._folder(owner)}/{key}"
 
-    async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        call = functools.partial(work, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+    async def _head(self, name: str, key: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = await self._bucket.call(
+            self._client.head_object, Bucket=self._bucket.name, Key=name, key=key
+        )
+        return found
 
-    async def _call(self, work: Callable[..., T], *args: Any, key: str = "", **kwargs: Any) -> T:
-        """Run `work` in the pool and give its failures our names."""
-        try:
-            return await self._run(work, *args, **kwargs)
-        except (BotoCoreError, ClientError) as error:
-            raise translated(error, bucket=self._bucket, key=key) from error
+    async def _delete(self, name: str, key: str) -> None:
+        await self._bucket.call(self._client.delete_object, Bucket=self._bucket.name, Key=name, key=key)
 
     async def _ensure_bucket(self) -> None:
         if self._bucket_is_there:
             return
         async with self._creating:
             if not self._bucket_is_there:
-                await self._call(self._create_bucket)
+                await self._bucket.call(self._create_bucket)
                 self._bucket_is_there = True
 
     def _create_bucket(self) -> None:
@@ -168,24 +185,23 @@ class S3StorageClient:
         place = {} if region == "us-east-1" else {"LocationConstraint": region}
         options: dict[str, Any] = {"CreateBucketConfiguration": place} if place else {}
         try:
-            self._client.create_bucket(Bucket=self._bucket, **options)
+            self._client.create_bucket(Bucket=self._bucket.name, **options)
         except ClientError as error:
             if code_of(error) not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
                 raise
 
     def _upload(self, spool: IO[bytes], info: FileInfo) -> None:
-        spool.seek(0)
         extra = {"ContentType": info.media_type, "Metadata": metadata_of(info)}
         name = self._name(info.owner, info.key)
-        self._client.upload_fileobj(spool, self._bucket, name, ExtraArgs=extra, Config=_TRANSFER)
+        self._client.upload_fileobj(Lent(spool), self._bucket.name, name, ExtraArgs=extra, Config=_TRANSFER)
 
     def _recopy(self, info: FileInfo, etag: str) -> bool:
         name = self._name(info.owner, info.key)
         try:
             self._client.copy_object(
-                Bucket=self._bucket,
+                Bucket=self._bucket.name,
                 Key=name,
-                CopySource={"Bucket": self._bucket, "Key": name},
+                CopySource={"Bucket": self._bucket.name, "Key": name},
                 CopySourceIfMatch=etag,
                 ContentType=info.media_type,
                 Metadata=metadata_of(info),
@@ -197,9 +213,17 @@ class S3StorageClient:
             return False
         return True
 
-    def _objects(self, prefix: str) -> list[Mapping[str, Any]]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
-        return [item for page in pages for item in page.get("Contents", [])]
+    async def _pages(self, prefix: str) -> AsyncIterator[list[Mapping[str, Any]]]:
+        """The objects below `prefix`, as many at a time as the bucket gives."""
+        more: dict[str, Any] = {}
+        while True:
+            page = await self._bucket.call(
+                self._client.list_objects_v2, Bucket=self._bucket.name, Prefix=prefix, **more
+            )
+            yield page.get("Contents", [])
+            if not page.get("IsTruncated"):
+                return
+            more = {"ContinuationToken": page["NextContinuationToken"]}
 
     async def _if_there(self, owner: str, key: str) -> FileInfo | None:
         try:
@@ -207,44 +231,22 @@ class S3StorageClient:
         except FileNotFound:  # deleted since the bucket was listed
             return None
 
-    async def _body(self, owner: str, key: str, start: int, end: int | None) -> Any:
-        """The object's stream, or None where the range is empty."""
-        if end is not None and end <= start:
-            await self.info(owner, key)
+    async def _old(self, name: str) -> OldFile | None:
+        """The object as a sweep sees it; None where it is gone or not one of ours."""
+        _, _, key = name.removeprefix(self._top).partition("/")
+        if not is_key(key):
             return None
-        last = "" if end is None else end - 1
-        span = {"Range": f"bytes={start}-{last}"} if start or end is not None else {}
-        return await self._call(self._get, self._name(owner, key), span, key=key)
+        try:
+            head = await self._head(name, key)
+        except FileNotFound:
+            return None
+        return OldFile(info_from_head(None, key, head), head["LastModified"], name) if is_ours(head) else None
 
     def _get(self, name: str, span: Mapping[str, str]) -> Any:
+        """The object's stream, or None where it has nothing in the range."""
         try:
-            return self._client.get_object(Bucket=self._bucket, Key=name, **span)["Body"]
+            return self._client.get_object(Bucket=self._bucket.name, Key=name, **span)["Body"]
         except ClientError as error:
             if code_of(error) in ("InvalidRange", "416"):  # it begins behind the end
                 return None
             raise
-
-
-def _client(settings: S3Settings) -> Any:
-    key, secret = settings.access_key_id, settings.secret_access_key
-    session: Any = boto3.session.Session()  # type: ignore[no-untyped-call]  # boto3 has no types
-    config: Any = Config  # nor has botocore
-    return session.client(
-        "s3",
-        endpoint_url=settings.endpoint_url or None,
-        region_name=settings.region,
-        aws_access_key_id=key.get_secret_value() if key else None,
-        aws_secret_access_key=secret.get_secret_value() if secret else None,
-        config=config(
-            max_pool_connections=settings.connections,
-            connect_timeout=settings.connect_seconds,
-            read_timeout=settings.read_seconds,
-            retries={"total_max_attempts": 1, "mode": "standard"},
-            signature_version="s3v4",
-            # Buckets as host names need DNS of their own, which other services seldom have.
-            s3={"addressing_style": "path" if settings.endpoint_url else "auto"},
-            # Many services do not know the newer checksums.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-        ),
-    )

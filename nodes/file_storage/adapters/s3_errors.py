@@ -7,16 +7,26 @@ from botocore.exceptions import (
     ClientError,
     ConnectTimeoutError,
     HTTPClientError,
+    IncompleteReadError,
     NoCredentialsError,
+    PartialCredentialsError,
     ReadTimeoutError,
+    ResponseStreamingError,
 )
 from botocore.exceptions import ConnectionError as NotConnected
 
 from core.errors import WaystationError
-from nodes.file_storage.errors import FileNotFound, StorageTimedOut, StorageUnavailable
+from nodes.file_storage.errors import (
+    FileNotFound,
+    StorageBusy,
+    StorageRefused,
+    StorageTimedOut,
+    StorageUnavailable,
+)
 
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 _REFUSED = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "Forbidden"}
+TOO_MANY = 429
 
 
 def code_of(error: ClientError) -> str:
@@ -27,25 +37,46 @@ def code_of(error: ClientError) -> str:
 def translated(error: BotoCoreError | ClientError, *, bucket: str, key: str = "") -> WaystationError:
     """The error that callers of a FileStore expect."""
     if isinstance(error, ClientError):
-        return _answered(code_of(error), bucket, key)
+        return _answered(error, bucket, key)
     if isinstance(error, (ConnectTimeoutError, ReadTimeoutError)):
         return StorageTimedOut(f"bucket '{bucket}' did not answer in time")
-    if isinstance(error, NoCredentialsError):
-        return StorageUnavailable(
+    if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
+        return StorageRefused(
             f"no credentials for bucket '{bucket}'; set file_storage.s3.access_key_id and secret_access_key"
         )
+    if isinstance(error, (ResponseStreamingError, IncompleteReadError)):
+        return StorageUnavailable(f"bucket '{bucket}' broke off in the middle of a file")
     if isinstance(error, (NotConnected, HTTPClientError)):
         return StorageUnavailable(f"bucket '{bucket}' cannot be reached; see file_storage.s3.endpoint_url")
     return StorageUnavailable(f"bucket '{bucket}' cannot be used: {type(error).__name__}")
 
 
-def _answered(code: str, bucket: str, key: str) -> WaystationError:
+def _answered(error: ClientError, bucket: str, key: str) -> WaystationError:
+    code, status = code_of(error), _status_of(error)
     if code == "NoSuchBucket" or (code in _MISSING and not key):
-        return StorageUnavailable(
+        return StorageRefused(
             f"there is no bucket '{bucket}'; create it or set file_storage.s3.create_bucket"
         )
     if code in _MISSING:
         return FileNotFound(f"no file '{key}'")
     if code in _REFUSED:
-        return StorageUnavailable(f"bucket '{bucket}' refuses our credentials ({code})")
-    return StorageUnavailable(f"bucket '{bucket}' answered {code or 'an error'}")
+        return StorageRefused(f"bucket '{bucket}' refuses our credentials ({code})")
+    text = f"bucket '{bucket}' answered {code or 'an error'}"
+    if status == TOO_MANY:
+        return StorageBusy(text, retry_after=_retry_after(error))
+    # S3 calls a body that came too slowly a client's error; it says nothing of the request.
+    if TOO_MANY > status >= 400 and code != "RequestTimeout":
+        return StorageRefused(text)
+    return StorageUnavailable(text, retry_after=_retry_after(error))
+
+
+def _status_of(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _retry_after(error: ClientError) -> float | None:
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    try:
+        return max(0.0, float(headers["retry-after"]))
+    except (KeyError, ValueError):  # none, or a date, which nobody sends here
+        return None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
+import hashlib
+import json
 import re
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -16,7 +17,10 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
+from core.cache import Cache
 from core.errors import WaystationError
+from core.observability import never_log
+from core.observability.redaction import names_secret
 from nodes.llm.catalogue import ASK_ENDPOINT, OPENAI_URL
 from nodes.llm.errors import (
     ModelContextFull,
@@ -69,19 +73,23 @@ class OpenAIModel:
     Args:
         name: Its name in the catalogue, for errors.
         entry: Its settings.
+        cache: Keeps which models the endpoint serves, where the entry leaves the choice to it.
     """
 
-    def __init__(self, name: str, entry: ModelEntry) -> None:
+    def __init__(self, name: str, entry: ModelEntry, *, cache: Cache | None = None) -> None:
         self._name = name
         self._entry = entry
+        self._cache = cache
         self._key = entry.api_key.get_secret_value() or "none"
         self._headers = {key: value.get_secret_value() for key, value in entry.extra_headers.items()}
-        self._timeout = openai.Timeout(entry.timeout_s, connect=CONNECT_SECONDS)
+        for secret in [self._key, *(v for k, v in self._headers.items() if names_secret(k))]:
+            never_log(secret)
+        # Whoever reads the stream bounds its silence and its length.
+        self._timeout = openai.Timeout(None, connect=CONNECT_SECONDS)
         self._http = openai.DefaultAsyncHttpxClient(
             verify=_tls(), timeout=self._timeout, base_url=entry.model_url
         )
         self._client: ChatOpenAI | None = None
-        self._lock = asyncio.Lock()
 
     async def stream(
         self,
@@ -104,6 +112,8 @@ class OpenAIModel:
                     begun = begun or bool(chunk.content or chunk.tool_call_chunks)
                     yield chunk
         except openai.APIError as error:
+            if isinstance(error, openai.NotFoundError):
+                await self._forget()
             raise self._mapped(error, begun=begun) from error
         except ValueError as error:
             raise self._broken(error) from error
@@ -121,18 +131,31 @@ class OpenAIModel:
         await self._http.aclose()
 
     async def _chat(self) -> ChatOpenAI:
-        async with self._lock:
-            if self._client is None:
-                self._client = self._made(await self._model_name())
-            return self._client
+        name = await self._model_name()
+        if self._client is None or self._client.model_name != name:
+            self._client = self._made(name)
+        return self._client
 
     async def _model_name(self) -> str:
         if self._entry.model_name != ASK_ENDPOINT:
             return self._entry.model_name
+        if self._cache is None:
+            return (await self._served())[0]
+        # The endpoint and what it knows us by: everyone who asks with these gets the same list.
+        known_by = json.dumps([self._key, self._headers]).encode()
+        key = [self._entry.model_url, hashlib.sha256(known_by).hexdigest()]
+        return (await self._cache.get("models", key, self._served, who=None, as_type=list[str]))[0]
+
+    async def _served(self) -> list[str]:
         names = await self.ping()
         if not names:
             raise ModelRefused("the endpoint of OPENAI_BASE_URL names no model; set OPENAI_MODEL")
-        return names[0]
+        return names
+
+    async def _forget(self) -> None:
+        """The endpoint serves something else than it said: ask again at the next call."""
+        if self._cache is not None and self._entry.model_name == ASK_ENDPOINT:
+            await self._cache.clear("models")
 
     def _made(self, model_name: str) -> ChatOpenAI:
         entry = self._entry

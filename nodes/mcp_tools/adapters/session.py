@@ -21,8 +21,10 @@ from langchain_mcp_adapters.sessions import (
 from mcp import ClientSession, McpError, types
 from mcp.shared.session import ProgressFnT
 
+from core.observability import inject
 from nodes.mcp_tools.adapters.contents import call_result
 from nodes.mcp_tools.adapters.environment import child_environment
+from nodes.mcp_tools.adapters.http import http_client
 from nodes.mcp_tools.adapters.stdio import OVERSIZE, Command, Ears, stdio_streams
 from nodes.mcp_tools.errors import ResultTooLarge, ServerGone, ToolRefused
 from nodes.mcp_tools.models import CallResult, Progress, ToolInfo
@@ -90,6 +92,7 @@ def _remote(entry: ServerEntry, callbacks: dict[str, Any]) -> Connection:
             headers=headers,
             sse_read_timeout=quiet,
             session_kwargs=callbacks,
+            httpx_client_factory=http_client,
         )
     return StreamableHttpConnection(
         transport="streamable_http",
@@ -97,6 +100,7 @@ def _remote(entry: ServerEntry, callbacks: dict[str, Any]) -> Connection:
         headers=headers,
         sse_read_timeout=quiet,
         session_kwargs=callbacks,
+        httpx_client_factory=http_client,
     )
 
 
@@ -137,7 +141,7 @@ class SessionConnection:
         self, tool: str, arguments: Mapping[str, Any], *, progress: Progress | None = None
     ) -> CallResult:
         # Not session.call_tool(): it validates the result against a schema that nobody here relies on.
-        params = types.CallToolRequestParams(name=tool, arguments=dict(arguments))
+        params = types.CallToolRequestParams(name=tool, arguments=dict(arguments), _meta=_trace())
         key = object()
         self._watching[key] = progress
         try:
@@ -219,6 +223,13 @@ class SessionConnection:
             update = orjson.loads(rest)
             if watch is not None and isinstance(update, dict):
                 watch(_number(update.get("progress")) or 0.0, _number(update.get("total")), _text(update))
+
+
+def _trace() -> types.RequestParams.Meta | None:
+    """The caller's `traceparent`, where the protocol has it: in `_meta` (SEP-414)."""
+    found: dict[str, str] = {}
+    inject(found)
+    return types.RequestParams.Meta.model_validate(found) if found else None
 
 
 def _number(value: object) -> float | None:

@@ -8,6 +8,8 @@ from typing import Any
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from core.observability import model_span
+from core.resilience import Policy
 from nodes.rag.adapters.web import call_json
 from nodes.rag.errors import SourceUnavailable
 from nodes.rag.sources import EmbedderEntry
@@ -25,18 +27,31 @@ class _Answer(BaseModel):
 
 
 class EndpointEmbedder:
-    """Asks the endpoint of `entry`, some texts at a time."""
+    """Asks the endpoint of `entry`, some texts at a time.
 
-    def __init__(self, entry: EmbedderEntry, *, http: httpx.AsyncClient) -> None:
+    Args:
+        policy: How it is called; None where the whole search is called through one.
+    """
+
+    def __init__(
+        self, entry: EmbedderEntry, *, http: httpx.AsyncClient, policy: Policy | None = None
+    ) -> None:
         self._entry = entry
         self._http = http
+        self._policy = policy
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """One vector per text, in order."""
         vectors: list[list[float]] = []
         for first in range(0, len(texts), _BATCH):
-            vectors += await self._some(texts[first : first + _BATCH])
+            vectors += await self._called(texts[first : first + _BATCH])
         return vectors
+
+    async def _called(self, texts: Sequence[str]) -> list[list[float]]:
+        with model_span(self._entry.model, provider="openai", operation="embeddings"):
+            if self._policy is None:
+                return await self._some(texts)
+            return await self._policy.call(lambda: self._some(texts))
 
     async def _some(self, texts: Sequence[str]) -> list[list[float]]:
         answer: Any = await call_json(

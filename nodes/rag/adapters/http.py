@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
 from pydantic import ValidationError
 
+from core.errors import WaystationError
 from core.health import Health, degraded, healthy
 from nodes.rag.adapters import wire
 from nodes.rag.adapters.web import call_json
@@ -16,9 +16,7 @@ from nodes.rag.errors import SourceRefused, SourceUnavailable
 from nodes.rag.models import Collection, Passage
 from nodes.rag.sources import HttpSource
 
-COLLECTION_SECONDS = 60.0
 MAX_QUERY_CHARS = 8000
-_KNOWN_USERS = 1000
 _HEALTH_USER = "health"
 _HEALTH_SECONDS = 3.0
 
@@ -28,19 +26,24 @@ class HttpRetriever:
 
     Args:
         http: A kept client, shared by all sources.
+        timeout_s: Longest silence of the service; None: what the entry says.
     """
 
-    def __init__(self, source: str, entry: HttpSource, *, http: httpx.AsyncClient) -> None:
+    def __init__(
+        self, source: str, entry: HttpSource, *, http: httpx.AsyncClient, timeout_s: float | None = None
+    ) -> None:
         self._source = source
         self._entry = entry
         self._http = http
-        self._known: dict[str, tuple[float, tuple[Collection, ...]]] = {}
+        self._timeout_s = timeout_s or entry.timeout
 
-    async def search(self, query: str, *, limit: int, as_user: str) -> Sequence[Passage]:
-        """What the service finds in all collections that it shows to the user."""
+    async def search(
+        self, query: str, *, limit: int, as_user: str, within: Sequence[Collection] | None = None
+    ) -> Sequence[Passage]:
+        """What the service finds in these collections, or in all that it shows to the user."""
         if not query.strip():
             return []
-        found = await self.collections(as_user=as_user)
+        found = await self.collections(as_user=as_user) if within is None else within
         if not found:
             return []
         corpora = [collection.id for collection in found]
@@ -54,15 +57,8 @@ class HttpRetriever:
             raise SourceUnavailable("the answer has a shape that is not known here") from error
 
     async def collections(self, *, as_user: str) -> Sequence[Collection]:
-        """What discovery shows to the user, at most a minute old."""
-        kept = self._known.get(as_user)
-        if kept and time.monotonic() - kept[0] < COLLECTION_SECONDS:
-            return kept[1]
-        found = tuple(await self._discover(as_user))
-        if len(self._known) >= _KNOWN_USERS:
-            self._known.clear()
-        self._known[as_user] = (time.monotonic(), found)
-        return found
+        """What discovery shows to the user now."""
+        return await self._discover(as_user)
 
     async def check(self) -> Health:
         """Healthy when discovery answers, be it with a refusal."""
@@ -70,7 +66,7 @@ class HttpRetriever:
             await self._discover(_HEALTH_USER, timeout=_HEALTH_SECONDS)
         except SourceRefused:
             return healthy()
-        except SourceUnavailable as error:
+        except WaystationError as error:
             return degraded(error.detail)
         return healthy()
 
@@ -114,7 +110,7 @@ class HttpRetriever:
             method,
             path if path.startswith(("http://", "https://")) else f"{self._entry.url}/{path.lstrip('/')}",
             token=token.get_secret_value() if token else "",
-            timeout=timeout or self._entry.timeout,
+            timeout=timeout or self._timeout_s,
             params={**(params or {}), "as_user": user},
             body=body,
         )

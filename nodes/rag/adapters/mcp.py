@@ -14,7 +14,9 @@ REASON = "searching sources over MCP is not part of this release; use type http 
 class McpRetriever:
     """Answers every search with the reason why there is no answer."""
 
-    async def search(self, query: str, *, limit: int, as_user: str) -> Sequence[Passage]:
+    async def search(
+        self, query: str, *, limit: int, as_user: str, within: Sequence[Collection] | None = None
+    ) -> Sequence[Passage]:
         raise SourceUnavailable(REASON)
 
     async def collections(self, *, as_user: str) -> Sequence[Collection]:

@@ -8,7 +8,15 @@ from typing import Any
 import httpx
 import orjson
 
-from nodes.rag.errors import SourceRefused, SourceTimedOut, SourceUnavailable
+from core import correlation
+from core.observability import inject
+from nodes.rag.errors import (
+    SourceBusy,
+    SourceRefused,
+    SourceRejected,
+    SourceTimedOut,
+    SourceUnavailable,
+)
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 
@@ -28,14 +36,17 @@ async def call_json(
     Raises:
         SourceTimedOut: No whole answer within `timeout` seconds.
         SourceRefused: 401 or 403.
+        SourceRejected: Another status of the 400s.
+        SourceBusy: 429.
         SourceUnavailable: Anything else that is no usable answer. The text never holds the address.
     """
-    headers = {"accept": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
-    request = http.build_request(method, url, params=params, json=body, headers=headers, timeout=timeout)
+    request = http.build_request(
+        method, url, params=params, json=body, headers=_headers(token), timeout=timeout
+    )
     try:
         response = await http.send(request, stream=True)
         try:
-            raise_for_status(response.status_code)
+            raise_for_status(response.status_code, response.headers)
             content = await _content(response)
         finally:
             await response.aclose()
@@ -49,13 +60,40 @@ async def call_json(
         raise SourceUnavailable("the answer is not JSON") from error
 
 
-def raise_for_status(status: int) -> None:
+def _headers(token: str) -> dict[str, str]:
+    """Who we are, and what the request belongs to on both sides."""
+    headers = {"accept": "application/json"}
+    if token:
+        headers["authorization"] = f"Bearer {token}"
+    request_id = correlation.current().request_id
+    if request_id:
+        headers["x-request-id"] = request_id
+    inject(headers)
+    return headers
+
+
+def raise_for_status(status: int, headers: Mapping[str, str]) -> None:
+    """Pass for 2xx. Whether an error counts against the service is a matter of its type."""
+    if 200 <= status < 300:
+        return
     if status in (401, 403):
         raise SourceRefused(f"access was refused (HTTP {status})")
     if status == 404:
-        raise SourceUnavailable("the service does not know this address or collection (HTTP 404)")
-    if not 200 <= status < 300:
-        raise SourceUnavailable(f"the service answered HTTP {status}")
+        raise SourceRejected("the service does not know this address or collection (HTTP 404)")
+    if status == 429:
+        raise SourceBusy("the service limits requests (HTTP 429)", retry_after=_retry_after(headers))
+    text = f"the service answered HTTP {status}"
+    if 400 <= status < 500 and status != 408:
+        raise SourceRejected(text)
+    raise SourceUnavailable(text, retry_after=_retry_after(headers))
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds; the other form of the header, a date, is left to our own pauses."""
+    try:
+        return max(0.0, float(headers.get("retry-after", "")))
+    except ValueError:
+        return None
 
 
 async def _content(response: httpx.Response) -> bytes:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 
 from core.health import Health, HealthBoard, HealthState, degraded, failed, healthy, overall
 
@@ -74,10 +76,12 @@ async def test_only_required_modules_decide_on_readiness() -> None:
     assert not await HealthBoard(checks, required=frozenset({"llm", "mcp"})).ready()
 
 
-def test_the_worst_state_is_the_overall_one() -> None:
-    assert overall({}) is HealthState.HEALTHY
-    assert overall({"a": healthy(), "b": degraded("x")}) is HealthState.DEGRADED
-    assert overall({"a": failed("x"), "b": degraded("x")}) is HealthState.FAILED
+def test_the_service_has_failed_only_with_something_that_every_turn_needs() -> None:
+    needed = frozenset({"a"})
+    assert overall({"a": healthy()}, needed) is HealthState.HEALTHY
+    assert overall({"a": healthy(), "b": degraded("x")}, needed) is HealthState.DEGRADED
+    assert overall({"a": healthy(), "b": failed("x")}, needed) is HealthState.DEGRADED
+    assert overall({"a": failed("x"), "b": healthy()}, needed) is HealthState.FAILED
 
 
 def test_health_as_json_has_plain_values() -> None:
@@ -87,3 +91,9 @@ def test_health_as_json_has_plain_values() -> None:
         "since": None,
         "details": {"tries": 2},
     }
+
+
+async def test_a_check_that_knows_since_when_is_believed() -> None:
+    since = datetime(2026, 1, 2, tzinfo=UTC)
+    health = board(store=Probe(replace(degraded("Redis does not answer"), since=since)), fresh=-1)
+    assert (await health.report())["store"].since == since

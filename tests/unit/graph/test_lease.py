@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import socket
+import contextlib
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
+from core.holder import new_holder
 from graph.database import open_database
 from graph.errors import ThreadBusy, ThreadNotFound
 from graph.lease import Leases, UserMessage, title_from
@@ -24,10 +25,15 @@ ADA, BOB = Principal("ada"), Principal("bob")
 
 
 @pytest.fixture
-async def engine(tmp_path: Path) -> AsyncIterator[AsyncEngine]:
-    engine = await open_database(tmp_path / "w.db")
+async def engine(database: URL) -> AsyncIterator[AsyncEngine]:
+    engine = await open_database(database)
     yield engine
     await engine.dispose()
+
+
+def here(pid: int) -> str:
+    """A holder on this machine with that process id."""
+    return f"{new_holder().partition(':')[0]}:{pid}:x"
 
 
 def message(text: str) -> UserMessage:
@@ -76,15 +82,28 @@ async def test_the_lease_of_a_killed_process_is_taken_over_at_once(engine: Async
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
     )
     async with engine.begin() as db:
-        await db.execute(update(threads).values(holder=f"{socket.gethostname()}:{int(gone.stdout)}:x"))
+        await db.execute(update(threads).values(holder=here(int(gone.stdout))))
     assert (await leases.take("t", "r2", ADA, message("two"))).dirty
+
+
+async def test_of_ten_that_find_a_dead_holder_at_once_one_takes_over(engine: AsyncEngine) -> None:
+    leases = Leases(engine)
+    await leases.take("t", "r", ADA, message("one"))
+    gone = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
+    )
+    async with engine.begin() as db:
+        await db.execute(update(threads).values(holder=here(int(gone.stdout))))
+    tries = [leases.take("t", f"r{n}", ADA, message(str(n))) for n in range(10)]
+    results = await asyncio.gather(*tries, return_exceptions=True)
+    assert sum(isinstance(result, ThreadBusy) for result in results) == 9
 
 
 async def test_a_living_process_keeps_its_lease(engine: AsyncEngine) -> None:
     leases = Leases(engine)
     await leases.take("t", "r1", ADA, message("one"))
     async with engine.begin() as db:
-        await db.execute(update(threads).values(holder=f"{socket.gethostname()}:1:x"))
+        await db.execute(update(threads).values(holder=here(1)))
     with pytest.raises(ThreadBusy):
         await leases.take("t", "r2", ADA, message("two"))
 
@@ -131,3 +150,26 @@ async def test_a_lease_is_prolonged_while_its_run_is_going_and_no_longer(
             pass
         await leases.give_back(turn, status="idle", clean=True)
         assert await until() == 0
+
+
+async def test_what_was_taken_for_a_caller_who_went_away_is_given_back(engine: AsyncEngine) -> None:
+    leases = Leases(engine)
+    for steps in range(1, 40, 3):
+        taking = asyncio.create_task(leases.take(f"t{steps}", "r1", ADA, message("1")))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        taking.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            turn = await taking
+            await leases.give_back(turn, status="idle", clean=True)
+        again = await leases.take(f"t{steps}", "r2", ADA, message("2"))
+        assert again.run_id == "r2"
+
+
+async def test_another_holder_of_this_process_is_alive_while_it_beats(engine: AsyncEngine) -> None:
+    first, second = Leases(engine), Leases(engine)
+    async with first.beating():
+        await first.take("t", "r1", ADA, message("1"))
+        with pytest.raises(ThreadBusy):
+            await second.take("t", "r2", ADA, message("2"))
+    assert (await second.take("t", "r2", ADA, message("2"))).dirty

@@ -8,11 +8,13 @@ import pytest
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langgraph.types import Send
 
+from core.editions import Editions
+from core.settings.platform import LimitSettings
 from graph.errors import StepLimit
 from graph.routing import AfterModel, after_tools, this_turn
 from graph.state import State
 
-after_model = AfterModel(steps=3, tool_calls=4)
+after_model = AfterModel(Editions.fixed(LimitSettings(steps=3, tool_calls=4)))
 
 
 def asks(*ids: str) -> AIMessage:

@@ -128,3 +128,9 @@ def test_a_folder_or_a_pipe_is_not_a_file(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").symlink_to(tmp_path / "nothing")
     for name in ("a.yaml", "b.yaml", "c.yaml"):
         assert problem(tmp_path / name) == f"{name}: cannot be read: it is not a file"
+
+
+def test_the_hint_for_editors_is_no_key(tmp_path: Path) -> None:
+    path = tmp_path / "mcp.json"
+    path.write_text('{"$schema": "schemas/servers.schema.json", "mcpServers": {}}')
+    assert read_document(path).data == {"mcpServers": {}}

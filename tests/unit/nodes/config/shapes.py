@@ -62,8 +62,8 @@ class Listed:
         return self._default
 
 
-def review(sources: SourcesFile) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
-    for name, folder in sources.root.items():
+def review(book: Book) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+    for name, folder in book[SourcesFile].root.items():
         if folder == "gone":
             yield (name,), "the folder is not there", "create it"
 

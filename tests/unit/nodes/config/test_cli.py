@@ -93,7 +93,8 @@ def test_show_refuses_a_configuration_that_is_not_valid(config: Path) -> None:
 def test_schemas_are_printed_or_written(config: Path, tmp_path: Path) -> None:
     assert json.loads(run("schema", "limits").stdout)["title"] == "LimitSettings"
     assert {"server", "models", "waystation"} <= set(json.loads(run("schema").stdout))
-    result = run("schema", "--output", str(tmp_path / "schemas"))
+    assert "sources" not in json.loads(run("schema", "sources").stdout).get("properties", {})
+    result = run("schema", "--out", str(tmp_path / "schemas"))
     assert result.exit_code == 0
     written = json.loads((tmp_path / "schemas" / "waystation.schema.json").read_text())
     assert "limits" in written["properties"]

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from core.access import Principal
+from core.editions import Editions
 from core.errors import InvalidInput, WaystationError
+from core.settings.platform import LimitSettings
 from nodes.config import ConfigLookup, UnknownModel, UnknownSource, UnknownTool, Wishes
 from nodes.config.fake import Entry, FakeModels, FakeServers, FakeSources
 
@@ -13,6 +15,7 @@ MINE = "calculator, slow, calculator_add, calculator_divide"
 STAFF = Principal("ada", frozenset({"staff"}))
 GUEST = Principal("bob")
 
+FIVE = Editions.fixed(LimitSettings(steps=5))
 LOOKUP = ConfigLookup(
     FakeModels({"large": Entry(groups=["staff"]), "small": Entry(), "old": Entry(enabled=False)}),
     FakeSources({"handbook": Entry(), "payroll": Entry(groups=["staff"])}),
@@ -20,7 +23,7 @@ LOOKUP = ConfigLookup(
         {"calculator": Entry(), "deploy": Entry(groups=["staff"]), "slow": Entry()},
         tools={"calculator": ["calculator_add", "calculator_divide"], "deploy": ["deploy_now"]},
     ),
-    limit_steps=25,
+    editions=Editions.fixed(LimitSettings(steps=25)),
 )
 
 
@@ -120,7 +123,7 @@ def test_what_a_user_may_not_use_looks_like_what_does_not_exist(
 
 
 def test_a_user_without_any_model_is_told() -> None:
-    lookup = ConfigLookup(FakeModels({"m": Entry(groups=["x"])}), FakeSources(), FakeServers(), limit_steps=5)
+    lookup = ConfigLookup(FakeModels({"m": Entry(groups=["x"])}), FakeSources(), FakeServers(), editions=FIVE)
     with pytest.raises(UnknownModel, match="there is no model that you may use"):
         lookup.resolve(GUEST, Wishes())
     with pytest.raises(UnknownModel, match="no model 'm'; there is none that you may use"):
@@ -129,7 +132,7 @@ def test_a_user_without_any_model_is_told() -> None:
 
 def test_a_long_name_and_a_long_list_are_cut() -> None:
     many = FakeSources({f"s{n}": Entry() for n in range(30)})
-    lookup = ConfigLookup(FakeModels({"m": Entry()}), many, FakeServers(), limit_steps=5)
+    lookup = ConfigLookup(FakeModels({"m": Entry()}), many, FakeServers(), editions=FIVE)
     with pytest.raises(UnknownSource) as caught:
         lookup.resolve(GUEST, Wishes(sources=("x" * 100_000,)))
     assert "and 10 more" in caught.value.detail

@@ -7,6 +7,8 @@ from langgraph.graph import END, START, StateGraph
 from typing_extensions import TypedDict
 
 from core.context import RunContext
+from core.editions import Editions
+from core.settings.platform import LimitSettings
 from nodes.config import ConfigLookup, LookupConfig, UnknownModel
 from nodes.config.fake import Entry, FakeModels, FakeServers, FakeSources
 
@@ -21,7 +23,7 @@ def graph() -> Any:
         FakeModels({"small": Entry(), "large": Entry(groups=["staff"])}),
         FakeSources({"handbook": Entry()}),
         FakeServers({"clock": Entry()}, tools={"clock": ["clock_now"]}),
-        limit_steps=25,
+        editions=Editions.fixed(LimitSettings(steps=25)),
     )
     builder = StateGraph(State, context_schema=RunContext)
     builder.add_node("lookup_config", LookupConfig(lookup))

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from core.access import Principal
 from core.errors import InvalidInput
+from core.events import Event
 from core.health import HealthState
+from core.observability import REGISTRY, start_telemetry
+from core.settings.platform import TelemetrySettings
 from nodes.file_storage.adapters.link_server import FixedHost
 from nodes.file_storage.adapters.local import LocalStore
 from nodes.file_storage.errors import FileNotFound, FileTooLarge, InvalidFile, LinkInvalid
+from nodes.file_storage.events import FileDeleted, FileUploaded
 from nodes.file_storage.fake import MemoryStore
 from nodes.file_storage.links import LinkSigner
 from nodes.file_storage.manager import FileManager
 from nodes.file_storage.settings import FileStorageSettings
+from tests.kit.otlp_server import OtlpServer
 
 ADA, BOB = Principal("ada"), Principal("bob")
 
@@ -154,7 +159,7 @@ async def test_a_working_store_is_healthy_and_the_probe_leaves_nothing(
 class _Forgetful(MemoryStore):
     async def open(
         self, owner: str, key: str, *, start: int = 0, end: int | None = None
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         yield b"something else"
 
 
@@ -188,3 +193,66 @@ async def test_a_folder_that_cannot_be_written_has_failed(tmp_path: Path, signer
     assert health.state is HealthState.FAILED
     assert "folder for files cannot be used" in health.reason
     assert str(tmp_path) not in health.reason
+
+
+async def test_what_was_stored_and_deleted_is_told_after_the_fact_and_a_probe_is_not(
+    signer: LinkSigner, store: MemoryStore
+) -> None:
+    told: list[Event] = []
+    files = FileManager(
+        store,
+        signer=signer,
+        host=FixedHost("http://x"),
+        settings=FileStorageSettings(max_bytes=10),
+        publish=told.append,
+    )
+    await files.check()
+    with pytest.raises(FileTooLarge):
+        await files.put(ADA, "large.txt", b"x" * 11)
+    with pytest.raises(FileNotFound):
+        await files.delete(ADA, "none")
+    assert told == []
+    info = await files.put(ADA, "a.txt", b"12345", origin="tool")
+    await files.delete(ADA, info.key)
+    uploaded, deleted = told
+    assert isinstance(uploaded, FileUploaded)
+    assert isinstance(deleted, FileDeleted)
+    assert uploaded.details() == {
+        "key": info.key,
+        "name": "a.txt",
+        "size": 5,
+        "origin": "tool",
+        "owner": "ada",
+    }
+    assert deleted.details() == {"key": info.key, "owner": "ada"}
+
+
+async def test_every_operation_has_a_span_with_its_backend_and_size_and_a_duration(
+    files: FileManager,
+) -> None:
+    with OtlpServer() as collector:
+        telemetry = start_telemetry(TelemetrySettings(otlp_endpoint=collector.url, metrics=False))
+        info = await files.put(ADA, "a.txt", b"12345")
+        await read(files, ADA, info.key)
+        await files.list(ADA)
+        await files.attach(ADA, info.key, "t1")
+        await files.link(ADA, info.key)
+        await files.delete(ADA, info.key)
+        with pytest.raises(FileNotFound):
+            await files.delete(ADA, info.key)
+        telemetry.stop(seconds=10)
+        found = [(s.name, s.attributes.get("waystation.file_size")) for s in collector.spans]
+        assert found == [
+            ("file put", 5),
+            ("file get", 5),
+            ("file list", None),
+            ("file attach", None),
+            ("file link", 5),
+            ("file delete", None),
+            ("file delete", None),
+        ]
+        assert {s.attributes["waystation.file_backend"] for s in collector.spans} == {"local"}
+        assert collector.spans[-1].attributes["error.type"] == "file_not_found"
+        assert not any("a.txt" in str(s.attributes) for s in collector.spans)
+    labels = {"operation": "file_put", "outcome": "ok"}
+    assert REGISTRY.get_sample_value("waystation_operation_seconds_count", labels)

@@ -148,3 +148,22 @@ async def test_after_an_outage_the_artifacts_stay_for_the_next_turn(signer: Link
     assert events == [
         {"type": "notice", "code": "storage_unavailable", "text": "'out.csv': the bucket is down"}
     ]
+
+
+class _Counting(_Down):
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    async def put(self, draft: FileInfo, data: object) -> FileInfo:
+        self.asked += 1
+        return await super().put(draft, data)
+
+
+async def test_after_an_outage_the_rest_of_the_turn_does_not_wait_for_the_same(signer: LinkSigner) -> None:
+    store = _Counting()
+    down = FileManager(store, signer=signer, host=FixedHost("http://x"), settings=FileStorageSettings())
+    writes, events = await run(down, {"artifacts": [artifact("1", "a"), artifact("2", "b")]})
+    assert store.asked == 1
+    assert "artifacts" not in writes
+    assert [event["text"] for event in events] == ["'a': the bucket is down", "'b': the bucket is down"]

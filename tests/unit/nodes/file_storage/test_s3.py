@@ -17,7 +17,13 @@ from botocore import exceptions
 
 from nodes.file_storage.adapters.s3 import PART_BYTES, S3StorageClient
 from nodes.file_storage.adapters.s3_errors import translated
-from nodes.file_storage.errors import FileNotFound, StorageTimedOut, StorageUnavailable
+from nodes.file_storage.errors import (
+    FileNotFound,
+    StorageBusy,
+    StorageRefused,
+    StorageTimedOut,
+    StorageUnavailable,
+)
 from nodes.file_storage.models import FileInfo
 from nodes.file_storage.settings import S3Settings
 from tests.kit.s3 import ACCESS_KEY, SECRET_KEY, Hook, S3Server
@@ -224,22 +230,32 @@ async def test_a_service_that_says_nothing_times_out() -> None:
 vendor_errors: Any = exceptions
 
 
-def _answer(code: str) -> Any:
-    return vendor_errors.ClientError({"Error": {"Code": code}}, "GetObject")
+def _answer(code: str, status: int = 0, **headers: str) -> Any:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    frame = {"HTTPStatusCode": status, "HTTPHeaders": named}
+    return vendor_errors.ClientError({"Error": {"Code": code}, "ResponseMetadata": frame}, "GetObject")
 
 
 @pytest.mark.parametrize(
     ("error", "kind", "text"),
     [
         (_answer("NoSuchKey"), FileNotFound, "no file 'k1'"),
-        (_answer("AccessDenied"), StorageUnavailable, "refuses our credentials (AccessDenied)"),
-        (_answer("SlowDown"), StorageUnavailable, "answered SlowDown"),
+        (_answer("AccessDenied"), StorageRefused, "refuses our credentials (AccessDenied)"),
+        (_answer("SlowDown", 503), StorageUnavailable, "answered SlowDown"),
+        (_answer("EntityTooLarge", 400), StorageRefused, "answered EntityTooLarge"),
+        (_answer("RequestTimeout", 400), StorageUnavailable, "answered RequestTimeout"),
+        (_answer("429", 429), StorageBusy, "answered 429"),
         (_answer(""), StorageUnavailable, "answered an error"),
-        (vendor_errors.NoCredentialsError(), StorageUnavailable, "set file_storage.s3.access_key_id"),
+        (vendor_errors.NoCredentialsError(), StorageRefused, "set file_storage.s3.access_key_id"),
         (
             vendor_errors.ParamValidationError(report="x"),
             StorageUnavailable,
             "cannot be used: ParamValidationError",
+        ),
+        (
+            vendor_errors.IncompleteReadError(actual_bytes=1, expected_bytes=2),
+            StorageUnavailable,
+            "in the middle",
         ),
     ],
 )
@@ -247,3 +263,17 @@ def test_every_failure_has_a_sentence(error: Any, kind: type[Exception], text: s
     found = translated(error, bucket="b", key="k1")
     assert type(found) is kind
     assert text in found.detail
+
+
+@pytest.mark.parametrize(("given", "seconds"), [("2", 2.0), ("soon", None)])
+def test_a_bucket_that_says_when_to_come_back_is_heard(given: str, seconds: float | None) -> None:
+    found: Any = translated(_answer("SlowDown", 503, retry_after=given), bucket="b")
+    assert found.retry_after == seconds
+
+
+def test_only_what_the_bucket_cannot_help_counts_against_it() -> None:
+    counts = {
+        code: translated(_answer(code, status), bucket="b", key="k").counts_as_failure
+        for code, status in (("InternalError", 500), ("AccessDenied", 403), ("NoSuchKey", 404), ("x", 429))
+    }
+    assert counts == {"InternalError": True, "AccessDenied": False, "NoSuchKey": False, "x": False}

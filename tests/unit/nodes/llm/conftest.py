@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from core.cache import Cache, CacheSettings
+from core.resilience import Policies, ResilienceSettings
 from nodes.llm import Catalogue, LLMCaller, Model
 from nodes.llm.provider import connect
-from nodes.llm.retry import Backoff
 from nodes.llm.settings import LLMSettings, ModelEntry
 from tests.kit.model_server import ModelServer
 
@@ -39,33 +40,26 @@ def model(url: str, name: str = "main", **values: Any) -> Model:
     return Model(name, found, "", True, found.groups)
 
 
-class Naps:
-    """Waits that are only written down."""
-
-    def __init__(self) -> None:
-        self.taken: list[float] = []
-
-    async def __call__(self, seconds: float) -> None:
-        self.taken.append(seconds)
-
-
-@pytest.fixture
-def naps() -> Naps:
-    return Naps()
+def policies(**numbers: Any) -> Policies:
+    """Policies with short pauses, and these numbers for models."""
+    return Policies(ResilienceSettings.model_validate({"model": {"backoff_s": 0.01, **numbers}}))
 
 
 MakeCaller = Callable[..., LLMCaller]
 
 
 @pytest.fixture
-async def make_caller(naps: Naps) -> AsyncIterator[MakeCaller]:
+async def make_caller() -> AsyncIterator[MakeCaller]:
     """Makes callers over the given models, and closes them."""
     async with AsyncExitStack() as stack:
+        cache = await stack.enter_async_context(Cache(CacheSettings()))
 
         def make(*models: Model, **options: Any) -> LLMCaller:
             catalogue = Catalogue({m.name: m for m in models})
             caller = LLMCaller(
-                catalogue, lambda m: connect(m, LLMSettings()), backoff=Backoff(sleep=naps), **options
+                catalogue,
+                lambda m: connect(m, LLMSettings(), cache),
+                **{"policies": policies(), **options},
             )
             stack.push_async_callback(caller.aclose)
             return caller

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from core.observability import extracted
+from nodes.mcp_tools.adapters.http import http_client
 from nodes.mcp_tools.adapters.session import _remote
 from nodes.mcp_tools.errors import ServerDown
 from nodes.mcp_tools.settings import ServerEntry
@@ -41,6 +43,38 @@ async def test_a_session_that_the_server_has_forgotten_is_opened_again(tmp_path:
             with http_peer(port=port):
                 assert text_of(await manager.call("far", "pid", {})) != first
                 assert manager.status()["far"].restarts == 1
+
+
+@pytest.mark.parametrize("transport", ["streamable-http", "sse"])
+async def test_each_call_names_its_own_trace_in_its_message_and_in_a_header(
+    tmp_path: Path, transport: str
+) -> None:
+    with http_peer(transport) as (url, _):
+        kind = "sse" if transport == "sse" else "http"
+        entry = ServerEntry.model_validate({"url": url, "transport": kind})
+        async with managed({"far": entry}, tmp_path, call_timeout_s=20) as manager:
+            with extracted({"traceparent": trace(1)}):
+                first = await manager.call("far", "trace", {})
+            with extracted({"traceparent": trace(2)}):
+                second = await manager.call("far", "trace", {})
+            none = await manager.call("far", "trace", {})
+    assert text_of(first) == f"{trace(1)} {trace(1)}"
+    assert text_of(second) == f"{trace(2)} {trace(2)}"
+    assert text_of(none) == "None None"
+
+
+def trace(number: int) -> str:
+    """A traceparent."""
+    return f"00-{number:032x}-{number:016x}-01"
+
+
+async def test_a_text_that_only_mentions_a_trace_makes_no_header() -> None:
+    for body in (b'{"params": {"name": "traceparent"}}', b"traceparent", b'["traceparent"]'):
+        async with http_client() as client:
+            request = client.build_request("POST", "http://127.0.0.1/", content=body)
+            for hook in client.event_hooks["request"]:
+                await hook(request)
+        assert "traceparent" not in request.headers
 
 
 async def test_a_url_where_nothing_answers_is_down_with_a_reason(tmp_path: Path) -> None:

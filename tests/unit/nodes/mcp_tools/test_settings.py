@@ -206,3 +206,15 @@ def test_an_entry_that_leads_nowhere_is_an_error_with_a_suggestion(folder: Confi
 def test_an_entry_without_limits_takes_the_sections() -> None:
     entry = ServerEntry.model_validate({"command": "x"})
     assert (entry.timeout_s, entry.max_result_bytes) == (None, None)
+
+
+def test_secrets_are_what_is_named_like_one() -> None:
+    entry = ServerEntry.model_validate(
+        {
+            "command": "x",
+            "env": {"API_KEY": "k1", "LANG": "C"},
+            "headers": {"Authorization": "a1", "Accept": "json"},
+            "auth_token": "t1",
+        }
+    )
+    assert list(entry.secrets()) == ["t1", "k1", "a1"]

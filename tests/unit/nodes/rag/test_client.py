@@ -10,17 +10,22 @@ import structlog
 from core.access import Principal
 from core.container import open_module
 from core.errors import WaystationError
+from core.events import Event
 from core.health import Health, HealthState, degraded
+from core.observability import clean, start_telemetry
 from core.settings import Context, Places
+from core.settings.platform import TelemetrySettings
 from nodes.rag import RAGClient, RagSettings, Source
 from nodes.rag.adapters.lance import LanceFolder, LanceStore
 from nodes.rag.adapters.mcp import McpRetriever
 from nodes.rag.client import interleave
 from nodes.rag.errors import NotIngestable, SourceNotFound, SourceUnavailable
+from nodes.rag.events import RetrievalDone
 from nodes.rag.fake import FakeRetriever
 from nodes.rag.models import Collection, Passage
 from nodes.rag.module import MODULE, check
 from nodes.rag.sources import HttpSource, LocalSource, McpSource
+from tests.kit.otlp_server import OtlpServer
 from tests.kit.rag_server import RagServer
 from tests.unit.nodes.rag.corpus import HANDBOOK, write
 
@@ -33,7 +38,9 @@ BOATS = {"boats.txt": "Boats sink on Tuesdays."}
 class HangingRetriever:
     """A source that never answers."""
 
-    async def search(self, query: str, *, limit: int, as_user: str) -> Sequence[Passage]:
+    async def search(
+        self, query: str, *, limit: int, as_user: str, within: Sequence[Collection] | None = None
+    ) -> Sequence[Passage]:
         await asyncio.Event().wait()
         return ()
 
@@ -115,6 +122,51 @@ async def test_failing_and_hanging_sources_do_not_keep_the_others_from_answering
     }
 
 
+async def test_a_source_above_the_users_levels_is_like_one_that_does_not_exist() -> None:
+    guarded = LocalSource(path=["x"], compliance_level="Internal")
+    rag = client(plans=Source(guarded, FakeRetriever("plans", KITES)), kites=fake("kites", KITES))
+    assert [info.name for info in await rag.discover(ADA)] == ["kites"]
+    with pytest.raises(SourceNotFound, match="no source 'plans'; known: kites"):
+        await rag.query("kites", sources=["plans"], principal=ADA)
+    for levels in ({"Internal"}, {"*"}):
+        cleared = Principal("ada", levels=frozenset(levels))
+        assert [info.name for info in await rag.discover(cleared)] == ["plans", "kites"]
+        assert (await rag.query("kites", sources=["plans"], principal=cleared)).passages
+
+
+async def test_a_retrieval_is_an_event_without_the_question() -> None:
+    told: list[Event] = []
+    down = fake("down", {}, problem=SourceUnavailable("HTTP 500"))
+    rag = RAGClient({"kites": fake("kites", KITES), "down": down}, RagSettings(), publish=told.append)
+    with structlog.testing.capture_logs():
+        await rag.query("kites", sources=["kites", "down"], principal=ADA)
+    await rag.query("   ", sources=["kites"], principal=ADA)
+    [event] = told
+    assert isinstance(event, RetrievalDone)
+    assert event.details() == {
+        "sources": ("kites", "down"),
+        "passages": 1,
+        "failed": ("down",),
+        "duration_ms": event.duration_ms,
+    }
+
+
+async def test_a_retrieval_is_a_span_with_one_for_each_source() -> None:
+    down = fake("down", {}, problem=SourceUnavailable("HTTP 500"))
+    rag = client(kites=fake("kites", KITES), down=down)
+    with OtlpServer() as collector, structlog.testing.capture_logs():
+        telemetry = start_telemetry(TelemetrySettings(otlp_endpoint=collector.url, metrics=False))
+        await rag.query("kites", sources=["kites", "down"], principal=ADA, limit=3)
+        telemetry.stop(seconds=10)
+        spans = {span.name: span for span in collector.spans}
+    whole, kites, failed = (spans[name] for name in ("retrieval", "retrieval kites", "retrieval down"))
+    assert {kites.parent_id, failed.parent_id} == {whole.span_id}
+    assert kites.attributes["gen_ai.data_source.id"] == "kites"
+    assert (kites.attributes["gen_ai.request.top_k"], kites.attributes["waystation.passages"]) == (3, 1)
+    assert (failed.failed, failed.attributes["error.type"]) == (True, "source_unavailable")
+    assert (whole.failed, kites.failed) == (False, False)
+
+
 async def test_discovery_says_which_source_does_not_answer() -> None:
     rag = client(
         RagSettings(timeout_s=0.1),
@@ -165,7 +217,9 @@ async def test_health_is_as_bad_as_its_sources() -> None:
     assert (await client().check()).state is HealthState.HEALTHY
     assert (await client(good=good).check()).state is HealthState.HEALTHY
     half = await client(good=good, bad=bad).check()
-    assert (half.state, half.reason) == (HealthState.DEGRADED, "bad: it hangs")
+    assert half.state is HealthState.DEGRADED
+    assert half.reason.startswith("source 'bad' does not work: it hangs (since ")
+    assert half.since is not None
     assert (await client(bad=bad).check()).state is HealthState.FAILED
 
 
@@ -212,6 +266,18 @@ async def test_the_configured_module_indexes_and_answers(real: RAGClient, tmp_pa
     assert (stats["remote"].type, stats["remote"].files) == ("http", 0)
 
 
+async def test_the_tokens_of_sources_never_reach_a_log(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "sources.yaml").write_text(
+        "wiki: {type: http, url: 'http://127.0.0.1:9', bearer_token: tartan-otter}\n"
+        "tool: {type: mcp, url: 'http://x', auth_token: velvet-heron, headers: {X-Key: amber-lynx}}\n"
+    )
+    container = open_module(MODULE, Context(Places(tmp_path / "config", tmp_path / "home"), {}, {}))
+    await container.get(RAGClient)
+    await container.close()
+    assert clean("tartan-otter, velvet-heron and amber-lynx") == "***, *** and ***"
+
+
 async def test_an_index_that_cannot_be_opened_is_logged_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "x.lance").mkdir()
     store = LanceStore(LanceFolder(tmp_path), "x")
@@ -231,7 +297,7 @@ async def test_a_check_that_hangs_is_a_finding() -> None:
             return degraded("never")
 
     rag = RAGClient({"slow": Source(entry(), Silent())}, RagSettings(), check_seconds=0.1)
-    assert (await rag.check()).reason == "slow: no answer within 0.1 s"
+    assert "'slow' does not work: no answer within 0.1 s" in (await rag.check()).reason
 
 
 async def test_a_source_that_cannot_be_indexed_does_not_stop_the_others(real: RAGClient) -> None:
@@ -267,4 +333,4 @@ def test_every_error_of_the_module_has_its_own_code() -> None:
 
     found = [e for e in vars(errors).values() if isinstance(e, type) and issubclass(e, WaystationError)]
     ours = [e for e in found if e.__module__ == errors.__name__]
-    assert len({e.code for e in ours}) == len(ours) == 7
+    assert len({e.code for e in ours}) == len(ours) == 9

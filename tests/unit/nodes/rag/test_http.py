@@ -6,11 +6,19 @@ from typing import Any
 import httpx
 import pytest
 
+from core.correlation import correlated
 from core.errors import WaystationError
 from core.health import HealthState
+from core.observability import extracted
 from nodes.rag.adapters import wire
 from nodes.rag.adapters.http import HttpRetriever
-from nodes.rag.errors import SourceRefused, SourceTimedOut, SourceUnavailable
+from nodes.rag.errors import (
+    SourceBusy,
+    SourceRefused,
+    SourceRejected,
+    SourceTimedOut,
+    SourceUnavailable,
+)
 from nodes.rag.sources import HttpSource
 from tests.kit.rag_server import RagServer
 
@@ -104,12 +112,36 @@ async def test_both_shapes_of_discovery_are_read(
     ]
 
 
-async def test_discovery_is_kept_for_each_user_apart(server: RagServer, http: httpx.AsyncClient) -> None:
+async def test_parts_that_are_known_already_are_not_asked_for(
+    server: RagServer, http: httpx.AsyncClient
+) -> None:
     source = retriever(server, http)
-    for user in ("ada", "ada", "boss", "ada"):
-        await source.collections(as_user=user)
-    assert [r["as_user"] for r in server.requests()] == ["ada", "boss"]
-    assert len(await source.collections(as_user="ada")) == 1
+    found = await source.collections(as_user="boss")
+    assert await source.search(QUESTION, limit=4, as_user="boss", within=found[:1])
+    assert await source.search(QUESTION, limit=4, as_user="boss", within=[]) == []
+    assert [r["route"] for r in server.requests()] == ["discover", "query"]
+
+
+async def test_a_request_names_the_trace_and_the_request_that_it_belongs_to(
+    server: RagServer, http: httpx.AsyncClient
+) -> None:
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    with correlated(request_id="req-7"), extracted({"traceparent": parent}):
+        await retriever(server, http).collections(as_user="ada")
+    await retriever(server, http).collections(as_user="ada")
+    inside, outside = (request["headers"] for request in server.requests())
+    assert (inside["x-request-id"], inside["traceparent"]) == ("req-7", parent)
+    assert not {"x-request-id", "traceparent"} & outside.keys()
+
+
+@pytest.mark.parametrize(("told", "wait"), [("2", 2.0), ("soon", None), ("-1", 0.0)])
+async def test_when_to_come_back_is_taken_from_the_answer(
+    server: RagServer, http: httpx.AsyncClient, told: str, wait: float | None
+) -> None:
+    server.behave(fault="status", status=429, retry_after=told)
+    with pytest.raises(SourceBusy) as caught:
+        await retriever(server, http).collections(as_user="ada")
+    assert (caught.value.retry_after, caught.value.counts_as_failure) == (wait, False)
 
 
 async def test_a_user_never_gets_what_only_others_may_see(server: RagServer, http: httpx.AsyncClient) -> None:
@@ -122,9 +154,10 @@ async def test_a_user_never_gets_what_only_others_may_see(server: RagServer, htt
     ("how", "error", "said"),
     [
         ({"fault": "status", "status": 500}, SourceUnavailable, "HTTP 500"),
-        ({"fault": "status", "status": 400, "only": "query"}, SourceUnavailable, "HTTP 400"),
+        ({"fault": "status", "status": 400, "only": "query"}, SourceRejected, "HTTP 400"),
+        ({"fault": "status", "status": 408}, SourceUnavailable, "HTTP 408"),
         ({"fault": "status", "status": 403, "only": "query"}, SourceRefused, "refused"),
-        ({"fault": "status", "status": 404}, SourceUnavailable, "does not know"),
+        ({"fault": "status", "status": 404}, SourceRejected, "does not know"),
         ({"fault": "status", "status": 307}, SourceUnavailable, "HTTP 307"),
         ({"fault": "text"}, SourceUnavailable, "not JSON"),
         ({"fault": "wrong"}, SourceUnavailable, "discovery has a shape"),

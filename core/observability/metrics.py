@@ -1,17 +1,11 @@
-"""Logs for people and machines, and the numbers behind `/metrics`.
-
-No content, user or thread ever becomes a label.
-"""
+"""The numbers behind `/metrics`. No content, user or thread ever becomes a label."""
 
 from __future__ import annotations
 
-import logging
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 REGISTRY = CollectorRegistry()
@@ -20,11 +14,35 @@ DURATION = Histogram(
     "waystation_operation_seconds",
     "Time an operation took.",
     ["operation", "outcome"],
+    # A look at the cache takes a millisecond, a turn up to ten minutes.
+    buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600),
     registry=REGISTRY,
 )
 TURNS = Counter("waystation_turns_total", "Turns that ended, by status.", ["status"], registry=REGISTRY)
 RUNNING = Gauge("waystation_turns_running", "Turns that run now.", registry=REGISTRY)
 TOKENS = Counter("waystation_tokens_total", "Tokens that models counted.", ["kind"], registry=REGISTRY)
+EXPORTS = Counter(
+    "waystation_telemetry_exports_total",
+    "Batches sent to the OTLP collector.",
+    ["signal", "outcome"],
+    registry=REGISTRY,
+)
+
+# The two client metrics of the GenAI conventions, with the buckets that these name.
+GENAI_TOKENS = Histogram(
+    "gen_ai_client_token_usage",
+    "Number of input and output tokens used.",
+    ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_token_type"],
+    buckets=[4**power for power in range(14)],
+    registry=REGISTRY,
+)
+GENAI_SECONDS = Histogram(
+    "gen_ai_client_operation_duration_seconds",
+    "GenAI operation duration.",
+    ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "error_type"],
+    buckets=[0.01 * 2**power for power in range(14)],
+    registry=REGISTRY,
+)
 
 
 @contextmanager
@@ -46,22 +64,3 @@ def track_duration(operation: str) -> Iterator[None]:
 def metrics_text() -> bytes:
     """All metrics in Prometheus' text format."""
     return generate_latest(REGISTRY)
-
-
-def configure_logging(*, level: str = "info", as_json: bool = True) -> None:
-    """Send structured logs to stderr, one JSON object a line (or coloured text)."""
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
-    )
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=False,
-    )

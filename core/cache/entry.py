@@ -1,0 +1,60 @@
+"""An entry as it is stored: when it ends, its signature, and the answer as JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
+
+
+class Found(NamedTuple):
+    """An answer from the store, and for how many more seconds it stands there."""
+
+    value: Any
+    ttl: int
+
+
+def packed(key: str, content: bytes, *, ttl_s: float, secret: bytes) -> bytes:
+    """The entry for `content`, good for `ttl_s` seconds under this key only."""
+    head = f"{time.time() + ttl_s:.3f}".encode()
+    return b"\n".join((head, _signature(key, head, content, secret), content))
+
+
+def unpacked(key: str, entry: Any, adapter: TypeAdapter[Any], *, secret: bytes) -> Found | None:
+    """The answer in an entry; None for one that is over, or that is none of ours.
+
+    Redis may hold what another release or another program wrote: whatever
+    does not validate is as good as nothing.
+    """
+    if not isinstance(entry, bytes) or entry.count(b"\n", 0, 200) < 2:
+        return None
+    head, signature, content = entry.split(b"\n", 2)
+    if not hmac.compare_digest(signature, _signature(key, head, content, secret)):
+        return None
+    try:
+        left = float(head) - time.time()
+        return Found(adapter.validate_json(content), round(left)) if left > 0 else None
+    except (ValueError, ValidationError):
+        return None
+
+
+def adapter_of(as_type: Any) -> TypeAdapter[Any]:
+    """The adapter of a type."""
+    return as_type if isinstance(as_type, TypeAdapter) else _adapter(as_type)
+
+
+@lru_cache(maxsize=256)
+def _adapter(as_type: Any) -> TypeAdapter[Any]:
+    # Kept: making one takes longer than a whole look-up.
+    return TypeAdapter(as_type)
+
+
+def _signature(key: str, head: bytes, content: bytes, secret: bytes) -> bytes:
+    if not secret:
+        return b""
+    whole = b"\n".join((key.encode(), head, content))
+    return hmac.new(secret, whole, hashlib.sha256).hexdigest().encode()

@@ -1,0 +1,16 @@
+"""Facts that happened, and whoever wants to know of them."""
+
+from core.events.bus import EventBus
+from core.events.event import Event, known_events
+from core.events.record import Recorded, record
+from core.events.subscription import Subscription, SubscriptionStatus
+
+__all__ = [
+    "Event",
+    "EventBus",
+    "Recorded",
+    "Subscription",
+    "SubscriptionStatus",
+    "known_events",
+    "record",
+]

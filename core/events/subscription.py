@@ -1,0 +1,208 @@
+"""One handler with its own bounded queue: neither its slowness nor its errors reach a publisher."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import structlog
+from prometheus_client import Counter
+
+from core.correlation import correlated
+from core.errors import WaystationError
+from core.events.event import Event
+from core.observability import REGISTRY
+
+EVENTS = Counter(
+    "waystation_event_deliveries_total",
+    "Events at their subscribers: ok, failed or dropped.",
+    ["subscriber", "outcome"],
+    registry=REGISTRY,
+)
+FAILING_IN_A_ROW = 3
+_LOG_EVERY = 100
+# A handler that is cancelled at its deadline may take a moment to let go.
+_GRACE_SECONDS = 1.0
+
+Handler = Callable[[Any], Any]
+
+
+class HandlerFailed(Exception):
+    """How a handler failed, in words for an operator; it never leaves the bus."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionStatus:
+    """What became of a subscription's events since it was made.
+
+    Args:
+        in_a_row: Failures since the last event that was handled.
+        busy_s: Seconds for which the handler has been working on one event; 0 when idle.
+        dropped_ago_s: Seconds since an event was last dropped; None for never.
+        reason: Why the last failure was one; "" without.
+    """
+
+    name: str
+    events: tuple[str, ...]
+    handled: int
+    failed: int
+    dropped: int
+    waiting: int
+    in_a_row: int
+    busy_s: float
+    dropped_ago_s: float | None
+    deadline_s: float
+    reason: str
+
+    @property
+    def failing(self) -> bool:
+        """True when it fails again and again, or has never done anything else."""
+        return self.in_a_row >= FAILING_IN_A_ROW or (self.failed > 0 and self.handled == 0)
+
+    @property
+    def stuck(self) -> bool:
+        """True when the handler has been with one event for longer than it may."""
+        return self.busy_s > self.deadline_s + _GRACE_SECONDS
+
+
+class Subscription:
+    """A handler, what waits for it, and what became of it. Made by `EventBus.subscribe`."""
+
+    def __init__(
+        self, name: str, kinds: tuple[type[Event], ...], handler: Handler, *, limit: int, deadline_s: float
+    ) -> None:
+        self.name = name
+        self.kinds = kinds
+        self.handler = handler
+        self.is_async = _is_async(handler)
+        self.deadline_s = deadline_s
+        self.wake: Callable[[], None] | None = None
+        self._limit = limit
+        self._waiting: deque[Event] = deque()
+        # Reentrant: a finaliser may publish while its thread is in here.
+        self._lock = threading.RLock()
+        self._asleep = self._closed = self._full = False
+        self._handled = self._failed = self._dropped = self._in_a_row = 0
+        self._busy_since: float | None = None
+        self._dropped_at: float | None = None
+        self._reason = ""
+        self._ok = EVENTS.labels(name, "ok")
+
+    def offer(self, event: Event) -> None:
+        """Queue the event, or count it as dropped where the queue is full or closed. Never waits."""
+        with self._lock:
+            if self._closed or len(self._waiting) >= self._limit:
+                return self._drop(1)
+            self._full = False
+            self._waiting.append(event)
+            asleep, self._asleep = self._asleep, False
+        if asleep and self.wake is not None:
+            self.wake()
+        return None
+
+    def take(self) -> Event | None:
+        """The next event; None when none waits, and then the next one wakes the worker."""
+        with self._lock:
+            if self._waiting:
+                return self._waiting.popleft()
+            self._asleep = True
+            return None
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def close(self) -> None:
+        """Accept no more; what waits is still handled."""
+        with self._lock:
+            self._closed = True
+        if self.wake is not None:
+            self.wake()
+
+    def abandon(self) -> int:
+        """Drop what still waits; says how much that was."""
+        with self._lock:
+            left = len(self._waiting)
+            self._waiting.clear()
+            if left:
+                self._drop(left)
+            return left
+
+    @contextlib.contextmanager
+    def handling(self, event: Event) -> Iterator[None]:
+        """Around the handler's work on one event: its errors are counted and logged, and end here."""
+        self._busy_since = time.monotonic()
+        try:
+            ids = event.ids()
+            with correlated(**ids) if ids else contextlib.nullcontext():
+                yield
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a handler's fault stays the handler's
+            self._note_failure(event, error)
+        else:
+            self._handled += 1
+            self._in_a_row = 0
+            self._ok.inc()
+        finally:
+            self._busy_since = None
+
+    def status(self) -> SubscriptionStatus:
+        now = time.monotonic()
+        busy, dropped_at = self._busy_since, self._dropped_at
+        return SubscriptionStatus(
+            name=self.name,
+            events=tuple(kind.__name__ for kind in self.kinds),
+            handled=self._handled,
+            failed=self._failed,
+            dropped=self._dropped,
+            waiting=len(self._waiting),
+            in_a_row=self._in_a_row,
+            busy_s=0.0 if busy is None else now - busy,
+            dropped_ago_s=None if dropped_at is None else now - dropped_at,
+            deadline_s=self.deadline_s,
+            reason=self._reason,
+        )
+
+    def _note_failure(self, event: Event, error: BaseException) -> None:
+        self._failed += 1
+        self._in_a_row += 1
+        self._reason = _reason(error)
+        EVENTS.labels(self.name, "failed").inc()
+        if self._in_a_row % _LOG_EVERY == 1:
+            self._warn("event_handler_failed", event_type=event.what, reason=self._reason)
+
+    def _drop(self, count: int) -> None:
+        self._dropped += count
+        self._dropped_at = time.monotonic()
+        EVENTS.labels(self.name, "dropped").inc(count)
+        if not self._full and not self._closed:
+            self._full = True
+            self._warn("event_queue_full", limit=self._limit)
+
+    def _warn(self, what: str, **more: Any) -> None:
+        # A closed stderr must not reach a publisher.
+        with contextlib.suppress(OSError, ValueError):
+            structlog.get_logger().warning(what, subscriber=self.name, **more)
+
+
+def _is_async(handler: object) -> bool:
+    while isinstance(handler, partial):
+        handler = handler.func
+    # A class of its own may have an async __call__.
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)
+
+
+def _reason(error: BaseException) -> str:
+    """What an operator may read: no path, no content."""
+    if isinstance(error, HandlerFailed):
+        return str(error)
+    if isinstance(error, WaystationError):
+        return error.detail
+    name = type(error).__name__
+    return f"{name}: {error.strerror}" if isinstance(error, OSError) and error.strerror else name

@@ -1,0 +1,117 @@
+"""From a request's headers to a Principal, by whichever logins the settings allow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from core.access import EVERY_SCOPE, Principal
+from core.identity.errors import NotAuthenticated
+from core.settings.auth import AuthSettings
+
+TWICE = "\n"
+"""Between the values of a header that came twice; a header itself cannot hold it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request says of its sender.
+
+    Args:
+        headers: By lower-case name.
+        client: Address of the peer, "" where there is none (a Unix socket).
+    """
+
+    headers: Mapping[str, str]
+    client: str = ""
+
+    @property
+    def token(self) -> str:
+        """The bearer token, or the key of X-API-Key; "" where there is neither."""
+        scheme, _, token = self.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and token.strip():
+            return token.strip()
+        return self.headers.get("x-api-key", "").strip()
+
+
+class Login(Protocol):
+    """One way to log in."""
+
+    async def principal(self, given: Credentials) -> Principal | None:
+        """Who it is; None where these credentials are not of this kind.
+
+        Raises:
+            NotAuthenticated: They are of this kind and do not hold.
+            IdentityUnavailable: It cannot be checked just now.
+        """
+
+
+def local_principal(
+    settings: AuthSettings,
+    user: str = "",
+    groups: Iterable[str] | None = None,
+    levels: Iterable[str] | None = None,
+) -> Principal:
+    """Somebody who works on this machine itself, with every scope: the settings' user, or the one named.
+
+    Args:
+        groups: None for those of the settings, where the user is theirs; otherwise no groups.
+        levels: None for those of the settings.
+    """
+    own = not user or user == settings.user
+    return Principal(
+        user or settings.user,
+        frozenset(groups if groups is not None else settings.groups if own else ()),
+        frozenset(settings.levels if levels is None else levels),
+        EVERY_SCOPE,
+    )
+
+
+class Authenticator:
+    """Tells who sent a request.
+
+    Args:
+        logins: Tried in this order; empty in mode none, where everybody is `local`.
+        local: The user of mode none.
+    """
+
+    def __init__(self, logins: Sequence[Login], *, local: Principal) -> None:
+        self._logins = tuple(logins)
+        self._local = local
+
+    async def authenticate(self, headers: Mapping[str, str], client_host: str = "") -> Principal:
+        """Who sent these headers.
+
+        Args:
+            headers: By lower-case name (see `folded`).
+            client_host: Address of the peer.
+
+        Raises:
+            NotAuthenticated: No credentials, or none that hold.
+            IdentityUnavailable: They cannot be checked just now.
+        """
+        if not self._logins:
+            return self._local
+        given = Credentials(headers, client_host)
+        for login in self._logins:
+            found = await login.principal(given)
+            if found is not None:
+                return found
+        if given.token:
+            raise NotAuthenticated("the key or token is not valid here; get a new one", given=True)
+        raise NotAuthenticated("send 'Authorization: Bearer' with a key or token of yours")
+
+
+def folded(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """ASGI's headers by lower-case name.
+
+    The values of one that came twice stay apart by a line break, which no check
+    of ours lets pass: a proxy that adds its header to the client's instead of
+    replacing it must not let the client choose.
+    """
+    found: dict[str, str] = {}
+    for name, value in raw:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        found[key] = f"{found[key]}{TWICE}{text}" if key in found else text
+    return found

@@ -1,0 +1,218 @@
+"""Spans: what happened in a turn, how long it took, and what it belonged to.
+
+Nothing is recorded until an exporter is set (see otlp). Until then `span` is one `if`, but a caller's
+`traceparent` still travels through to the servers that we call.
+
+No span carries a message, an answer or a user. An error is its code, never its text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, MutableMapping
+from contextvars import Token
+from types import TracebackType
+from typing import Literal, Protocol, Self
+
+from opentelemetry import context, trace
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from core.errors import WaystationError
+from core.observability import conventions
+
+Kind = Literal["internal", "client", "server"]
+Value = str | bool | int | float | None
+
+TRACEPARENT = "traceparent"
+
+_KINDS: dict[Kind, trace.SpanKind] = {
+    "internal": trace.SpanKind.INTERNAL,
+    "client": trace.SpanKind.CLIENT,
+    "server": trace.SpanKind.SERVER,
+}
+# Only `traceparent` goes in and out: tracestate and baggage would carry other people's data along.
+_W3C = TraceContextTextMapPropagator()
+_ERROR = trace.Status(trace.StatusCode.ERROR)
+
+
+class Span(Protocol):
+    """A piece of work that is going on."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
+    ) -> None: ...
+
+    def set(self, **attributes: Value) -> None:
+        """Add what is known by now; None is left out. Names: see `conventions.NAMES`."""
+
+    def error(self, code: str) -> None:
+        """It failed, although nothing is raised here.
+
+        Args:
+            code: The error's stable code, of few possible ones; never its text.
+        """
+
+
+class _Off:
+    """The span of a process that records none."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
+    ) -> None:
+        return None
+
+    def set(self, **attributes: Value) -> None:
+        return None
+
+    def error(self, code: str) -> None:
+        return None
+
+
+class _Attached:
+    """Makes a span the parent of what begins inside the block."""
+
+    __slots__ = ("_span", "_token")
+
+    def __init__(self, span: trace.Span) -> None:
+        self._span = span
+        self._token: Token[context.Context] | None = None
+
+    def __enter__(self) -> Self:
+        self._token = context.attach(trace.set_span_in_context(self._span))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
+    ) -> None:
+        token, self._token = self._token, None
+        if token is None:
+            return
+        try:
+            token.var.reset(token)
+        except ValueError:
+            # A stream that is closed by another task than the one that opened it: that task's context is
+            # not ours to change. OpenTelemetry's own `detach` would log each of these as an error.
+            return
+
+
+class _Recording(_Attached):
+    """A span that will be exported."""
+
+    __slots__ = ("_calm",)
+
+    def __init__(self, span: trace.Span, calm: tuple[type[BaseException], ...]) -> None:
+        super().__init__(span)
+        self._calm = calm
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, stack)
+        if error is not None:
+            self._end_with(error)
+        self._span.end()
+
+    def _end_with(self, error: BaseException) -> None:
+        if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+            self.set(outcome="cancelled")
+        elif isinstance(error, self._calm):
+            self.set(outcome="interrupted")
+        else:
+            self.error(code_of(error))
+
+    def set(self, **attributes: Value) -> None:
+        if self._span.is_recording():
+            self._span.set_attributes(conventions.named(attributes))
+
+    def error(self, code: str) -> None:
+        self.set(error=code)
+        self._span.set_status(_ERROR)
+
+
+OFF = _Off()
+_tracer: trace.Tracer | None = None
+
+
+def set_tracer(tracer: trace.Tracer | None) -> None:
+    """Record spans with this tracer from now on; None: record none."""
+    global _tracer  # noqa: PLW0603 - spans are opened from everywhere; a lookup would cost more than the `if`
+    _tracer = tracer
+
+
+def recording() -> bool:
+    """Whether spans are recorded."""
+    return _tracer is not None
+
+
+def span(
+    name: str, *, kind: Kind = "internal", calm: tuple[type[BaseException], ...] = (), **attributes: Value
+) -> Span:
+    """A block of work, child of the span around it. Ends with the block, failed when the block raises.
+
+    Args:
+        name: Of few possible ones: an operation and what it is done to, never what a user typed.
+        kind: client for a call to another process.
+        calm: Exceptions that are no failure here, such as a pause for a person.
+        attributes: See `conventions.NAMES`; None is left out.
+    """
+    if _tracer is None:
+        return OFF
+    started = _tracer.start_span(name, kind=_KINDS[kind], attributes=conventions.named(attributes))
+    return _Recording(started, calm)
+
+
+def code_of(error: BaseException) -> str:
+    """What an error is called in spans and metrics: our code, or its type."""
+    return error.code if isinstance(error, WaystationError) else type(error).__name__
+
+
+def extracted(headers: Mapping[str, str]) -> Span:
+    """Inside the block, spans continue the trace that the caller's `traceparent` names.
+
+    Without the header, or with one that is not valid, nothing changes.
+    """
+    given = headers.get(TRACEPARENT) or headers.get("Traceparent")
+    if not given:
+        return OFF
+    remote = trace.get_current_span(_W3C.extract({TRACEPARENT: given}, context.Context()))
+    return _Remote(remote) if remote.get_span_context().is_valid else OFF
+
+
+class _Remote(_Attached):
+    """The caller's span, in whose process it ends."""
+
+    __slots__ = ()
+
+    def set(self, **attributes: Value) -> None:
+        return None
+
+    def error(self, code: str) -> None:
+        return None
+
+
+def traceparent() -> str:
+    """The W3C header that makes another process continue this trace; "" outside of one."""
+    now = trace.get_current_span().get_span_context()
+    if not now.is_valid:
+        return ""
+    return f"00-{now.trace_id:032x}-{now.span_id:016x}-{now.trace_flags:02x}"
+
+
+def inject(headers: MutableMapping[str, str]) -> None:
+    """Add `traceparent` to the headers of an outgoing request, where there is a trace."""
+    found = traceparent()
+    if found:
+        headers[TRACEPARENT] = found
+
+
+def trace_id() -> str:
+    """The current trace, as log lines name it; "" outside of one."""
+    now = trace.get_current_span().get_span_context()
+    return f"{now.trace_id:032x}" if now.is_valid else ""

@@ -1,0 +1,50 @@
+"""What every module may ask the container for, and the sections that it reads."""
+
+# No `from __future__ import annotations`: dishka reads the annotations at run time.
+
+from collections.abc import AsyncIterator, Iterator
+
+from dishka import Provider, Scope, provide
+
+from core import lifecycle
+from core.cache import Cache
+from core.cache.settings import SECTION as CACHE
+from core.cache.settings import CacheSettings
+from core.events import EventBus
+from core.events.audit import AuditLog
+from core.events.settings import SECTIONS as EVENTS
+from core.events.settings import EventSettings
+from core.resilience import Policies, ResilienceSettings, breakers_folder
+from core.resilience.settings import SECTION as RESILIENCE
+from core.settings import Book, Places
+from core.settings.platform import SECTIONS as BASE
+from core.task_queue.settings import SECTION as TASKS
+
+SECTIONS = (*BASE, lifecycle.SECTION, *EVENTS, RESILIENCE, CACHE, TASKS)
+
+
+class PlatformProvider(Provider):
+    """The event bus, the policies of calls that leave the process, and the cache."""
+
+    scope = Scope.APP
+
+    @provide
+    async def bus(self, book: Book, places: Places) -> AsyncIterator[EventBus]:
+        settings = book[EventSettings]
+        bus = EventBus(settings.queue, drain_s=settings.drain_seconds)
+        if settings.audit:
+            audit = AuditLog(places.home / "logs", max_bytes=settings.audit_bytes, files=settings.audit_files)
+            audit.subscribe_to(bus)
+        async with bus:
+            yield bus
+
+    @provide
+    def policies(self, book: Book, places: Places, bus: EventBus) -> Iterator[Policies]:
+        policies = Policies(book[ResilienceSettings], publish=bus.publish, resets=breakers_folder(places))
+        yield policies
+        policies.close()
+
+    @provide
+    async def cache(self, book: Book) -> AsyncIterator[Cache]:
+        async with Cache(book[CacheSettings]) as cache:
+            yield cache

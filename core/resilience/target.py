@@ -1,0 +1,159 @@
+"""One thing that can fail: its breaker, its places and its numbers, shared by all policies for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from prometheus_client import Counter
+
+from core.errors import TimedOut, Unavailable
+from core.resilience.breaker import Breaker, Refused, State
+from core.resilience.bulkhead import Bulkhead, Full
+from core.resilience.errors import BreakerOpen, TooBusy
+from core.resilience.metrics import CALLS, RETRIES, STATE, Outcome
+from core.resilience.settings import Kind, PolicySettings
+from core.resilience.status import TargetStatus
+from core.resilience.verdict import Verdict, judge
+
+T = TypeVar("T")
+
+Changed = Callable[["Target", State], None]
+
+_CALLED: dict[Kind, str] = {
+    "model": "the model",
+    "server": "the tool server",
+    "source": "the source",
+    "bucket": "the bucket",
+    "other": "the dependency",
+}
+_GAUGE: dict[State, int] = {"closed": 0, "half_open": 1, "open": 2}
+_BAD: dict[Verdict, Outcome] = {
+    Verdict.ANSWERED: "refused",
+    Verdict.FAILED: "failed",
+    Verdict.NOTHING: "error",
+}
+
+
+class Target:
+    """What `kind` and `name` stand for.
+
+    Args:
+        changed: Told after the breaker changed its state, with the state before.
+        reset_asked: Whether an operator asked to reset this target since a time (seconds since 1970).
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        name: str,
+        settings: PolicySettings,
+        *,
+        changed: Changed,
+        reset_asked: Callable[[str, float], bool],
+    ) -> None:
+        self.kind = kind
+        self.name = name
+        self._told = changed
+        self._counters: dict[Outcome, Counter] = {}
+        self._places = Bulkhead(at_once=settings.at_once, queue=settings.queue)
+        self.breaker = Breaker(
+            settings, changed=self._changed, reset_asked=lambda since: reset_asked(self.key, since)
+        )
+        STATE.labels(kind, name).set(0)
+
+    @property
+    def key(self) -> str:
+        """How settings and commands write it."""
+        return f"{self.kind}:{self.name}"
+
+    @property
+    def label(self) -> str:
+        """How messages call it."""
+        return f"{_CALLED[self.kind]} '{self.name}'"
+
+    def status(self) -> TargetStatus:
+        """What operators see."""
+        failures, calls = self.breaker.calls
+        return TargetStatus(
+            self.kind, self.name, self.breaker.state, self.breaker.since, failures, calls, self.breaker.reason
+        )
+
+    async def enter(self, until: float) -> object:
+        """A place among the calls, to be given to `leave`.
+
+        Args:
+            until: The loop's time up to which the caller waits.
+
+        Raises:
+            BreakerOpen, TooBusy: No call may go now.
+        """
+        try:
+            if self.breaker.state != "closed":
+                await self.breaker.admit()
+            return self._places.take() or await self._places.enter(until)
+        except Refused:
+            raise self._open() from None
+        except Full:
+            self.count("busy")
+            raise TooBusy(f"{self.label} has too many calls going; try again later") from None
+
+    def leave(self, place: object) -> None:
+        """Give a place back."""
+        self._places.leave(place)
+
+    async def attempt(
+        self, fn: Callable[[], Awaitable[T]], *, until: float, late: Callable[[], Unavailable]
+    ) -> T:
+        """One try through the breaker, ended by the error of `late` at the loop's time `until`.
+
+        Raises:
+            BreakerOpen: It was open, or half open with another call as its probe.
+        """
+
+        async def timed() -> T:
+            try:
+                async with asyncio.timeout_at(until) as clock:
+                    return await fn()
+            except TimeoutError as error:
+                if not clock.expired():
+                    raise
+                raise late() from error
+
+        try:
+            result = await self.breaker.call(timed)
+        except Refused:
+            raise self._open() from None
+        except asyncio.CancelledError:
+            self.count("cancelled")
+            raise
+        except Exception as error:
+            self.count("timed_out" if isinstance(error, TimedOut) else _BAD[judge(error)])
+            raise
+        self.count("ok")
+        return result
+
+    def count(self, outcome: Outcome) -> None:
+        """Count a try."""
+        counter = self._counters.get(outcome)
+        if counter is None:
+            counter = self._counters[outcome] = CALLS.labels(self.kind, self.name, outcome)
+        counter.inc()
+
+    def count_retry(self) -> None:
+        """Count a try after a failed one."""
+        RETRIES.labels(self.kind, self.name).inc()
+
+    def _open(self) -> BreakerOpen:
+        self.count("open")
+        wait = self.breaker.retry_after()
+        when = f"in {wait:.1f} s" if wait else "just now by somebody else"
+        return BreakerOpen(
+            f"{self.label} failed too often ({self.breaker.reason}); it is tried again {when}",
+            retry_after=wait,
+        )
+
+    def _changed(self, before: State, now: State) -> None:
+        STATE.labels(self.kind, self.name).set(_GAUGE[now])
+        self._told(self, before)

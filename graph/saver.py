@@ -1,0 +1,106 @@
+"""LangGraph's checkpoints, in the same database as our tables."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from sqlalchemy.engine import URL
+
+from core.database import BUSY_MS, POOL, POSTGRES_MISSING, RollingBack
+from core.errors import ConfigInvalid, Unavailable
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+    from psycopg_pool import AsyncConnectionPool
+
+Saver = BaseCheckpointSaver[Any]
+
+_SETUP_LOCK = 0x57617973746F
+_ASK_AGAIN_SECONDS = 0.05
+SETUP_SECONDS = 60.0
+CONNECT_SECONDS = 10.0
+
+
+@asynccontextmanager
+async def opened_saver(url: URL) -> AsyncIterator[Saver]:
+    """The saver of checkpoints for the database at `url`, its tables made or migrated.
+
+    Raises:
+        ConfigInvalid: The driver of the database is not installed.
+        Unavailable: The database does not answer.
+    """
+    # Only classes that LangGraph and LangChain ship are read back from a checkpoint.
+    serde = JsonPlusSerializer(allowed_msgpack_modules=None)
+    opened = _on_sqlite if url.get_backend_name() == "sqlite" else _on_postgres
+    async with opened(url, serde) as saver:
+        yield saver
+
+
+@asynccontextmanager
+async def _on_sqlite(url: URL, serde: JsonPlusSerializer) -> AsyncIterator[Saver]:
+    import aiosqlite  # noqa: PLC0415 - each database loads only its own driver
+
+    from graph.sqlite_saver import WholeSqliteSaver  # noqa: PLC0415
+
+    opening = aiosqlite.connect(str(url.database), timeout=BUSY_MS / 1000, factory=RollingBack)
+    async with opening as connection:
+        saver = WholeSqliteSaver(connection, serde=serde)
+        await saver.setup()
+        yield saver
+
+
+@asynccontextmanager
+async def _on_postgres(url: URL, serde: JsonPlusSerializer) -> AsyncIterator[Saver]:
+    try:
+        from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver  # noqa: PLC0415
+        from psycopg.rows import dict_row  # noqa: PLC0415
+        from psycopg_pool import AsyncConnectionPool, PoolTimeout  # noqa: PLC0415
+    except ModuleNotFoundError:
+        raise ConfigInvalid(POSTGRES_MISSING) from None
+    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
+        url.set(drivername="postgresql").render_as_string(hide_password=False),
+        kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row},
+        min_size=1,
+        max_size=POOL,
+        timeout=CONNECT_SECONDS,
+        # Each connection is looked at before it is used: a saver on a broken one would never recover.
+        check=AsyncConnectionPool.check_connection,
+        open=False,
+    )
+    try:
+        await pool.open(wait=True, timeout=CONNECT_SECONDS)
+    except PoolTimeout as error:
+        await pool.close()
+        raise Unavailable("the database of storage.url does not answer") from error
+    async with pool:
+        saver = AsyncPostgresSaver(pool, serde=serde)
+        try:
+            await _set_up(pool, saver)
+        except TimeoutError:
+            raise Unavailable("another process has been preparing the database for a minute") from None
+        yield saver
+
+
+async def _set_up(pool: AsyncConnectionPool[Any], saver: AsyncPostgresSaver) -> None:
+    """Processes that start together make the tables one after the other.
+
+    Each asks for its turn again and again: one that waited inside PostgreSQL
+    would hold up the CREATE INDEX CONCURRENTLY of the one whose turn it is.
+    """
+    async with pool.connection() as connection, asyncio.timeout(SETUP_SECONDS):
+        while not await _locked(connection):  # noqa: ASYNC110 - it is another process that gives it back
+            await asyncio.sleep(_ASK_AGAIN_SECONDS)
+        try:
+            await saver.setup()
+        finally:
+            await connection.execute("SELECT pg_advisory_unlock(%s)", [_SETUP_LOCK])
+
+
+async def _locked(connection: Any) -> bool:
+    cursor = await connection.execute("SELECT pg_try_advisory_lock(%s) AS mine", [_SETUP_LOCK])
+    return bool((await cursor.fetchone())["mine"])

@@ -1,0 +1,57 @@
+"""Threads as the service itself looks after them, whoever they belong to."""
+
+from __future__ import annotations
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core.access import Principal
+from core.whole import whole
+from graph.lease import title_from
+from graph.tables import threads, transcript
+from graph.threads import Threads
+
+Opening = tuple[str, str]
+
+
+class ThreadUpkeep:
+    """Titles for new threads, and the end of old ones."""
+
+    def __init__(self, engine: AsyncEngine, threads: Threads) -> None:
+        self._engine = engine
+        self._threads = threads
+
+    async def untitled(self, thread_id: str) -> str:
+        """The first message of a thread that still has its first line for a title; "" for any other."""
+        message = (
+            select(transcript.c.text)
+            .where(transcript.c.thread_id == thread_id, transcript.c.role == "user")
+            .order_by(transcript.c.seq)
+            .limit(1)
+        )
+        async with self._engine.connect() as db:
+            title = (await db.execute(select(threads.c.title).where(threads.c.id == thread_id))).scalar()
+            first = (await db.execute(message)).scalar()
+        return str(first) if first and title == title_from(first) else ""
+
+    @whole
+    async def suggest(self, thread_id: str, title: str, *, instead_of: str) -> None:
+        """Give the thread a title, unless its owner gave it another than `instead_of` meanwhile."""
+        unchanged = (threads.c.id == thread_id) & (threads.c.title == instead_of)
+        async with self._engine.begin() as db:
+            await db.execute(update(threads).where(unchanged).values(title=title))
+
+    async def unused(self, since: float, *, limit: int) -> list[tuple[Principal, str]]:
+        """Threads without a run that were last used before `since` (epoch seconds), with their owners."""
+        query = (
+            select(threads.c.owner, threads.c.id)
+            .where(threads.c.updated_at < since, threads.c.run_id.is_(None))
+            .order_by(threads.c.updated_at)
+            .limit(limit)
+        )
+        async with self._engine.connect() as db:
+            return [(Principal(owner), thread_id) for owner, thread_id in await db.execute(query)]
+
+    async def delete(self, owner: Principal, thread_id: str) -> None:
+        """Delete a thread with all that belongs to it. Raises what `Threads.delete` raises."""
+        await self._threads.delete(owner, thread_id)

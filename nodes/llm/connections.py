@@ -1,0 +1,129 @@
+"""A client per model, and the one way to call it: through the model's policy and its clocks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessageChunk, BaseMessage
+
+from core.errors import WaystationError
+from core.kept import Kept
+from core.resilience import Policies, Policy
+from nodes.llm.errors import ModelRefused, ModelTimedOut
+from nodes.llm.models import Model
+from nodes.llm.ports import ChatModel
+from nodes.llm.settings import ModelEntry
+from nodes.llm.streams import Clocks, has_content, watched
+
+_OFFLINE_SECONDS = 60.0
+
+
+class Connection:
+    """A model's client and policy. The offline model leaves nobody to wait for, and has no policy."""
+
+    def __init__(self, model: Model, client: ChatModel, policy: Policy | None) -> None:
+        self._name = model.name
+        self._silence = model.entry.first_token_timeout_s if model.entry else _OFFLINE_SECONDS
+        self._client = client
+        self._policy = policy
+
+    def stream(
+        self,
+        messages: Sequence[BaseMessage],
+        *,
+        tools: Sequence[Mapping[str, Any]],
+        temperature: float | None,
+        user: str,
+    ) -> AsyncIterator[AIMessageChunk]:
+        """The answer as it comes; tried again where it fails before its first content.
+
+        Raises:
+            BreakerOpen, TooBusy: The endpoint is not asked now.
+            ModelUnavailable, ModelTimedOut, ModelRefused: As its client and `watched` say.
+        """
+        whole = self._policy.settings.timeout_s if self._policy else _OFFLINE_SECONDS
+        clocks = Clocks.started(self._silence, whole)
+
+        def opened() -> AsyncIterator[AIMessageChunk]:
+            stream = self._client.stream(messages, tools=tools, temperature=temperature, user=user)
+            return watched(stream, clocks, self._name)
+
+        if self._policy is None:
+            return opened()
+        return self._policy.stream(opened, content=has_content, late=self._late)
+
+    async def ping(self) -> list[str]:
+        """Names of the models that the endpoint serves; asks it also while its breaker is open."""
+        return await self._client.ping()
+
+    async def returned(self) -> bool:
+        """An endpoint that was gone answers: let that be its breaker's probe. True once it is used again."""
+        if self._policy is None:
+            return True
+        try:
+            await self._policy.call(self._client.ping, retry=False)
+        except WaystationError:
+            return False
+        return True
+
+    async def aclose(self) -> None:
+        """Give back the client's connections."""
+        await self._client.aclose()
+
+    def _late(self, seconds: float) -> ModelTimedOut:
+        return ModelTimedOut(f"the model '{self._name}' did not begin within {seconds:g} s (timeout_s)")
+
+
+class Connections:
+    """Keeps one connection per model, as long as a living edition has its entry.
+
+    Args:
+        living: Gives the models, by name, of each edition that lives.
+        connect: Makes the client of a model; called once per entry, at first use.
+        policies: Where the policy of each model comes from.
+    """
+
+    def __init__(
+        self,
+        living: Callable[[], Iterable[Mapping[str, Model]]],
+        connect: Callable[[Model], ChatModel],
+        policies: Policies,
+    ) -> None:
+        self._connect = connect
+        self._policies = policies
+        self._kept: Kept[Model, Connection] = Kept(living, self._made, Connection.aclose)
+
+    def of(self, model: Model) -> Connection:
+        """The connection of a model.
+
+        Raises:
+            ModelRefused: It wants a key that is not there.
+        """
+        if model.entry and model.entry.api_key_source == "user":
+            raise ModelRefused(
+                f"the model '{model.name}' wants a key of each user, and none can be given here yet"
+            )
+        return self._kept.get(model.name, model)
+
+    async def tidy(self) -> None:
+        """Close what no living edition has an entry for."""
+        await self._kept.tidy()
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._kept.aclose()
+
+    def _made(self, _: str, model: Model) -> Connection:
+        policy = self._policy(model.name, model.entry) if model.entry else None
+        return Connection(model, self._connect(model), policy)
+
+    def _policy(self, name: str, entry: ModelEntry) -> Policy:
+        """An entry that says nothing of a number leaves it to `resilience.model`."""
+        says = entry.model_fields_set
+        return self._policies.of(
+            "model",
+            name,
+            timeout_s=entry.timeout_s if "timeout_s" in says else None,
+            attempts=entry.retries + 1 if "retries" in says else None,
+        )

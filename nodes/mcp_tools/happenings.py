@@ -1,0 +1,40 @@
+"""What this module tells the event bus. (`events` is what it tells a run's stream.)"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.events import Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolExecuted(Event):
+    """A call of a tool has ended, or was not made.
+
+    Args:
+        server, tool: Bare names; "" where the model made the name up.
+        status: As in `tool_result`, or "cancelled": the caller left, and what the tool did is unknown.
+    """
+
+    server: str
+    tool: str
+    status: str
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerUp(Event):
+    """A session with a tool server is open: at the start, or again after it was down."""
+
+    server: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerDown(Event):
+    """A tool server went away or could not be started; told once, until it is up again.
+
+    Closing it because it is needed no more tells nothing.
+    """
+
+    server: str
+    reason: str

@@ -1,0 +1,50 @@
+"""How the tool servers are doing, for operators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+
+from core.health import Health, HealthState
+from core.resilience import TargetStatus
+from nodes.mcp_tools.models import ServerState, ServerStatus
+from nodes.mcp_tools.plugins import Plugin
+
+_AWAY = (ServerState.DOWN, ServerState.RESTARTING)
+
+
+def health_of(
+    servers: Mapping[str, ServerStatus], breakers: Mapping[str, TargetStatus], plugins: Iterable[Plugin]
+) -> Health:
+    """Degraded while a server is away or left alone, or a plugin is broken; since the first of these.
+
+    Args:
+        breakers: By server; a server that was never called has none.
+    """
+    broken = {plugin.name: plugin.problem for plugin in plugins if plugin.problem}
+    details = {
+        "servers": {name: {**s.as_json(), **_breaker(breakers.get(name))} for name, s in servers.items()},
+        "broken_plugins": broken,
+    }
+    troubles = sorted(_troubles(servers, breakers), key=lambda found: found[1])
+    reasons = [f"{what} (since {since:%H:%M:%S} UTC)" for what, since in troubles]
+    reasons += [f"plugin '{name}' is broken: {problem}" for name, problem in broken.items()]
+    state = HealthState.DEGRADED if reasons else HealthState.HEALTHY
+    return Health(state, "; ".join(reasons), troubles[0][1] if troubles else None, details)
+
+
+def _breaker(target: TargetStatus | None) -> dict[str, str]:
+    if target is None:
+        return {"breaker": "closed"}
+    return {"breaker": target.state, "breaker_since": target.since.isoformat()}
+
+
+def _troubles(
+    servers: Mapping[str, ServerStatus], breakers: Mapping[str, TargetStatus]
+) -> Iterator[tuple[str, datetime]]:
+    for name, server in servers.items():
+        if server.state in _AWAY:
+            yield f"server '{name}' is {server.state.value}: {server.last_error}", server.since
+        breaker = breakers.get(name)
+        if breaker is not None and breaker.state != "closed":
+            yield f"server '{name}' is left alone: {breaker.reason}", breaker.since

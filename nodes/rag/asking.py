@@ -1,0 +1,145 @@
+"""How a source is asked: what is known is not asked again, and what leaves the process goes through a policy.
+
+The index of a local source is read here, in milliseconds: keeping its answers
+would gain nothing, a breaker would not make it fail any faster, and a bound on
+calls would turn people away. It only has a time limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Literal, TypeVar
+
+from pydantic import TypeAdapter
+
+from core.access import Principal
+from core.cache import Cache
+from core.errors import TimedOut
+from core.resilience import Policies, Policy, ResilienceSettings, TargetStatus
+from nodes.rag.errors import SourceTimedOut
+from nodes.rag.models import Collection, Passage
+from nodes.rag.served import Source
+from nodes.rag.settings import RagSettings
+from nodes.rag.sources import HttpSource, SourceEntry
+
+T = TypeVar("T")
+
+_PASSAGES = TypeAdapter(list[Passage])
+_COLLECTIONS = TypeAdapter(list[Collection])
+
+
+def policy_of(policies: Policies, name: str, entry: SourceEntry, settings: RagSettings) -> Policy:
+    """The policy of a source: `resilience.targets` wins over what its entry says of the time."""
+    timeout_s = entry.timeout if isinstance(entry, HttpSource) else settings.timeout_s
+    return policies.of("source", name, timeout_s=timeout_s)
+
+
+class Asking:
+    """Asks sources in a user's name.
+
+    Args:
+        policies: How remote sources are called; None: as the defaults say.
+        cache: Knows answers from before; None: each question is asked.
+    """
+
+    def __init__(
+        self, settings: RagSettings, *, policies: Policies | None = None, cache: Cache | None = None
+    ) -> None:
+        self._settings = settings
+        self._policies = policies or Policies(ResilienceSettings())
+        self._cache = cache
+
+    async def passages(
+        self, name: str, source: Source, text: str, *, principal: Principal, limit: int
+    ) -> list[Passage]:
+        """What the source finds for the user.
+
+        Raises:
+            BreakerOpen, TooBusy: It is not asked now.
+            SourceTimedOut: It did not answer within its time.
+            SourceUnavailable, SourceRejected, SourceRefused: It answered, and not with passages.
+        """
+        if not source.remote:
+            search = source.retriever.search(text, limit=limit, as_user=principal.id)
+            return list(await self._in_time(search))
+
+        async def search_it() -> list[Passage]:
+            return await self._search(name, source, text, principal, limit)
+
+        key = [name, source.version, text, limit]
+        return await self._kept("retrieval", key, search_it, principal, _PASSAGES)
+
+    async def collections(self, name: str, source: Source, *, principal: Principal) -> list[Collection]:
+        """The parts of the source that the user may search. Raises what `passages` raises."""
+        if not isinstance(source.entry, HttpSource):
+            return list(await self._in_time(source.retriever.collections(as_user=principal.id)))
+        policy = self._policy(name, source)
+
+        async def discover() -> list[Collection]:
+            return list(await source.retriever.collections(as_user=principal.id))
+
+        async def asked() -> list[Collection]:
+            return await policy.call(discover, late=_late(policy.settings.timeout_s))
+
+        return await self._kept("discovery", [name, source.version], asked, principal, _COLLECTIONS)
+
+    async def probe(self, name: str, source: Source, call: Callable[[], Awaitable[object]]) -> None:
+        """Let `call` find out whether the source can be used again; its breaker learns from it.
+
+        Raises:
+            BreakerOpen: It is too early.
+            WaystationError: What `call` raises.
+        """
+        await self._policy(name, source).call(call, retry=False)
+
+    def breakers(self) -> dict[str, TargetStatus]:
+        """What is known of each source that was called, by its name."""
+        return {target.name: target for target in self._policies.status() if target.kind == "source"}
+
+    async def _search(
+        self, name: str, source: Source, text: str, principal: Principal, limit: int
+    ) -> list[Passage]:
+        """Discovery and query are a call each, and share the time of the source."""
+        policy, clock = self._policy(name, source), asyncio.get_running_loop()
+        seconds = policy.settings.timeout_s
+        until = clock.time() + seconds
+        within = None
+        if isinstance(source.entry, HttpSource):
+            within = await self.collections(name, source, principal=principal)
+
+        async def query() -> list[Passage]:
+            found = source.retriever.search(text, limit=limit, as_user=principal.id, within=within)
+            return list(await found)
+
+        return await policy.call(query, timeout_s=until - clock.time(), late=_late(seconds))
+
+    def _policy(self, name: str, source: Source) -> Policy:
+        return policy_of(self._policies, name, source.entry, self._settings)
+
+    async def _in_time(self, answer: Awaitable[T]) -> T:
+        seconds = self._settings.timeout_s
+        try:
+            async with asyncio.timeout(seconds) as clock:
+                return await answer
+        except TimeoutError as error:
+            if not clock.expired():
+                raise
+            raise _late(seconds)(seconds) from error
+
+    async def _kept(
+        self,
+        kind: Literal["discovery", "retrieval"],
+        key: list[object],
+        load: Callable[[], Awaitable[T]],
+        who: Principal,
+        as_type: TypeAdapter[T],
+    ) -> T:
+        if self._cache is None:
+            return await load()
+        return await self._cache.get(kind, key, load, who=who, as_type=as_type)
+
+
+def _late(seconds: float) -> Callable[[float], TimedOut]:
+    """Says the time of the whole question, whatever was left of it for the last call."""
+    return lambda _: SourceTimedOut(f"no answer within {seconds:g} s")

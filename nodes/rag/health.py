@@ -1,0 +1,131 @@
+"""Which sources can be used now: what they say when asked, and what their breakers saw."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from core.errors import WaystationError
+from core.health import Health, HealthState, degraded, healthy
+from core.resilience import TargetStatus
+from nodes.rag.asking import Asking
+from nodes.rag.errors import SourceUnavailable
+from nodes.rag.served import Source
+
+CHECK_SECONDS = 3.5
+_PROBE = "health"
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """One source: its own answer, since when that is bad, and its breaker where that is not closed."""
+
+    name: str
+    answer: Health
+    gone: datetime | None
+    breaker: TargetStatus | None
+
+    def troubles(self) -> list[tuple[str, datetime]]:
+        """What is wrong, each since when."""
+        found = []
+        if self.gone is not None and self.answer.reason:
+            found.append((f"source '{self.name}' does not work: {self.answer.reason}", self.gone))
+        if self.breaker is not None:
+            found.append((f"source '{self.name}' is left alone: {self.breaker.reason}", self.breaker.since))
+        return found
+
+    def as_json(self) -> dict[str, Any]:
+        since = min((since for _, since in self.troubles()), default=None)
+        shown = {**self.answer.as_json(), "since": since.isoformat() if since else None}
+        if self.breaker is None:
+            return {**shown, "breaker": "closed"}
+        return {**shown, "breaker": self.breaker.state, "breaker_since": self.breaker.since.isoformat()}
+
+
+class SourceHealth:
+    """Asks sources whether they answer, also those whose breaker is open.
+
+    A source that was gone and is back is tried through its policy, so that it
+    is used again although nobody has searched it meanwhile.
+
+    Args:
+        seconds: How long one source is waited for.
+    """
+
+    def __init__(self, asking: Asking, *, seconds: float = CHECK_SECONDS) -> None:
+        self._asking = asking
+        self._seconds = seconds
+        # Sources that did not answer, and have not been used since: since when.
+        self._gone: dict[str, datetime] = {}
+
+    async def check(self, sources: Mapping[str, Source]) -> Health:
+        """Degraded while a source does not work or is left alone; failed when none answers.
+
+        Names each, and since when. An open breaker alone takes nothing out of use.
+        """
+        self._gone = {name: since for name, since in self._gone.items() if name in sources}
+        answers = await asyncio.gather(*(self._ask(name, source) for name, source in sources.items()))
+        breakers = self._asking.breakers()
+        found = [
+            _Standing(name, answer, self._gone.get(name), _not_closed(breakers.get(name)))
+            for name, answer in zip(sources, answers, strict=True)
+        ]
+        details = {"sources": {one.name: one.as_json() for one in found}}
+        troubles = sorted((t for one in found for t in one.troubles()), key=lambda trouble: trouble[1])
+        if not troubles:
+            return healthy(**details)
+        none_answers = all(answer.state is not HealthState.HEALTHY for answer in answers)
+        state = HealthState.FAILED if none_answers else HealthState.DEGRADED
+        reason = "; ".join(f"{what} (since {since:%H:%M:%S} UTC)" for what, since in troubles)
+        return Health(state, reason, troubles[0][1], details)
+
+    async def _ask(self, name: str, source: Source) -> Health:
+        try:
+            async with asyncio.timeout(self._seconds):
+                answer = await _answer(source)
+                if answer.state is HealthState.HEALTHY and await self._used_again(name, source):
+                    self._gone.pop(name, None)
+        except TimeoutError:
+            answer = degraded(f"no answer within {self._seconds:g} s")
+        except WaystationError as error:
+            answer = degraded(error.detail)
+        if answer.state is not HealthState.HEALTHY:
+            self._gone.setdefault(name, datetime.now(UTC))
+        return answer
+
+    async def _used_again(self, name: str, source: Source) -> bool:
+        """True unless its breaker still keeps calls away."""
+        if not source.remote or _not_closed(self._asking.breakers().get(name)) is None:
+            return True
+        # A service whose discovery works all the time may still hang in its query: only turns can tell.
+        if source.store is None and name not in self._gone:
+            return True
+        try:
+            await self._asking.probe(name, source, lambda: _probe(source))
+        except WaystationError:
+            return False
+        return True
+
+
+async def _answer(source: Source) -> Health:
+    if source.store and source.indexer:
+        stats = await asyncio.to_thread(source.indexer.stats)
+        return await source.store.check(expected=stats.chunks)
+    return await source.retriever.check()
+
+
+async def _probe(source: Source) -> None:
+    """Use what the breaker stands for: the embedder of a local source, or the service of a remote one."""
+    if source.store is not None:
+        await source.retriever.search(_PROBE, limit=1, as_user=_PROBE)
+        return
+    answer = await source.retriever.check()
+    if answer.state is not HealthState.HEALTHY:
+        raise SourceUnavailable(answer.reason)
+
+
+def _not_closed(target: TargetStatus | None) -> TargetStatus | None:
+    return target if target is not None and target.state != "closed" else None

@@ -1,0 +1,81 @@
+"""Whole turns on each database that `storage.url` may name."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from sqlalchemy.engine import URL
+
+from core.access import Principal
+from core.errors import InvalidInput
+from graph.errors import ThreadBusy
+from tests.kit.agents import open_agent
+from tests.kit.postgres import PostgresServer
+
+LOCAL = Principal("local")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """As a person writes it into waystation.yaml."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'elsewhere.db'}"
+    url = request.getfixturevalue("postgres_url")
+    return str(url.set(drivername="postgresql").render_as_string())
+
+
+async def test_a_thread_goes_on_after_a_restart_of_the_service(storage_url: str, tmp_path: Path) -> None:
+    storage = {"url": storage_url}
+    async with open_agent(tmp_path, storage=storage) as agent:
+        assert "8" in (await agent.ask("What is 5 + 3?", thread="t"))["answer"]
+    async with open_agent(tmp_path, storage=storage) as agent:
+        assert "16" in (await agent.ask("And doubled?", thread="t"))["answer"]
+
+        (thread,) = await agent.threads.list(LOCAL, q="5 + 3")
+        assert (thread["id"], thread["turns"], thread["status"]) == ("t", 2, "idle")
+        page = await agent.threads.transcript(LOCAL, "t")
+        assert [m["role"] for m in page["messages"]][:2] == ["user", "assistant"]
+        assert (await agent.threads.history(LOCAL, "t", limit=3))["checkpoints"]
+
+        await agent.threads.create(LOCAL, thread_id="u", title="Another")
+        (newest,) = await agent.threads.list(LOCAL, limit=1)
+        (older,) = await agent.threads.list(LOCAL, after=newest["id"])
+        assert (newest["id"], older["id"]) == ("u", "t")
+        await agent.threads.delete(LOCAL, "t")
+        assert [each["id"] for each in await agent.threads.list(LOCAL)] == ["u"]
+
+
+async def test_of_messages_sent_at_once_to_one_thread_one_is_taken(storage_url: str, tmp_path: Path) -> None:
+    async with open_agent(tmp_path, storage={"url": storage_url}) as agent:
+        asked = [agent.ask(f"What is {n} + 1?", thread="t") for n in range(10)]
+        results = await asyncio.gather(*asked, return_exceptions=True)
+        assert sum(isinstance(result, ThreadBusy) for result in results) == 9
+        page = await agent.threads.transcript(LOCAL, "t")
+        assert [m["role"] for m in page["messages"]].count("user") == 1
+
+
+async def test_a_turn_after_the_connections_were_cut_is_answered(
+    postgres_server: PostgresServer, postgres_url: URL, tmp_path: Path
+) -> None:
+    storage = {"url": postgres_url.set(drivername="postgresql").render_as_string()}
+    async with open_agent(tmp_path, storage=storage) as agent:
+        await agent.ask("What is 5 + 3?", thread="t")
+        postgres_server.cut_connections(postgres_url)
+        assert "16" in (await agent.ask("And doubled?", thread="t"))["answer"]
+
+
+async def test_titles_that_not_every_database_can_hold_are_refused(storage_url: str, tmp_path: Path) -> None:
+    async with open_agent(tmp_path, storage={"url": storage_url}) as agent:
+        await agent.threads.create(LOCAL, thread_id="t", title="Fine")
+        for odd in ("a\x00b", "half a pair \ud800"):
+            with pytest.raises(InvalidInput, match="title"):
+                await agent.threads.create(LOCAL, title=odd)
+            with pytest.raises(InvalidInput, match="title"):
+                await agent.threads.rename(LOCAL, "t", odd)
+            with pytest.raises(InvalidInput, match="q has"):
+                await agent.threads.list(LOCAL, q=odd)
+            with pytest.raises(InvalidInput, match="message"):
+                await agent.ask(odd, thread="t")
+        assert [each["title"] for each in await agent.threads.list(LOCAL)] == ["Fine"]

@@ -1,0 +1,5 @@
+"""A module for Waystation that greets people."""
+
+from waystation_greeter.greeter import Greeter, Tally
+
+__all__ = ["Greeter", "Tally"]

@@ -1,0 +1,180 @@
+"""Modules start in order, within their time, and stop in reverse; an optional one may be missing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from dishka import AsyncContainer, Provider, Scope, provide
+from structlog.testing import capture_logs
+
+from core import lifecycle
+from core.cli import make_app
+from core.container import build_container
+from core.errors import ConfigInvalid, Unavailable
+from core.health import Health, healthy
+from core.lifecycle import ModuleNotStarted, ModulesSettings, Phase, StartFailed
+from core.registry import Module
+from tests.kit.settings import ConfigFolder
+
+Work = Callable[[AsyncContainer], Awaitable[None]]
+
+
+async def check(_: AsyncContainer) -> Health:
+    return healthy()
+
+
+def module(
+    name: str,
+    *,
+    needs: tuple[str, ...] = (),
+    start: Work | None = None,
+    stop: Work | None = None,
+    seconds: float = 5.0,
+    required: bool = False,
+    provider: Callable[[], Provider] = lambda: Provider(scope=Scope.APP),
+) -> Module:
+    return Module(
+        name=name,
+        summary="",
+        version="0.1.0",
+        command=name,
+        cli=make_app(name, ""),
+        provider=provider,
+        check=check,
+        needs=needs,
+        start=start,
+        start_seconds=seconds,
+        stop=stop,
+        required=required,
+    )
+
+
+def noting(log: list[str], word: str) -> Work:
+    async def work(_: AsyncContainer) -> None:
+        log.append(word)
+
+    return work
+
+
+def failing(error: Exception) -> Work:
+    async def work(_: AsyncContainer) -> None:
+        raise error
+
+    return work
+
+
+async def hanging(_: AsyncContainer) -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.fixture
+async def container(tmp_path: Path) -> AsyncIterator[AsyncContainer]:
+    container = build_container([], ConfigFolder(tmp_path, ()).read()[0])
+    yield container
+    await container.close()
+
+
+async def test_modules_start_in_order_and_stop_in_reverse(container: AsyncContainer) -> None:
+    log: list[str] = []
+    found = [module(n, start=noting(log, f"+{n}"), stop=noting(log, f"-{n}")) for n in ("a", "b", "c")]
+    await lifecycle.start(found, container)
+    await lifecycle.stop(found, container)
+    assert log == ["+a", "+b", "+c", "-c", "-b", "-a"]
+
+
+async def test_a_stop_that_fails_keeps_no_other_from_stopping(container: AsyncContainer) -> None:
+    log: list[str] = []
+    found = [module("a", stop=noting(log, "-a")), module("b", stop=failing(RuntimeError("no")))]
+    with capture_logs() as lines:
+        await lifecycle.stop(found, container)
+    assert log == ["-a"]
+    assert [line["event"] for line in lines] == ["module_not_stopped"]
+
+
+async def test_a_start_has_a_deadline(container: AsyncContainer) -> None:
+    log: list[str] = []
+    found = [module("a", stop=noting(log, "-a")), module("b", start=hanging, seconds=0.05)]
+    with pytest.raises(StartFailed, match=r"not ready within 0\.05 s") as caught:
+        await lifecycle.start(found, container)
+    assert caught.value.name == "b"
+    assert log == ["-a"]
+
+
+async def test_a_required_module_that_fails_stops_the_start_with_its_reason(
+    container: AsyncContainer,
+) -> None:
+    found = [module("a", start=failing(Unavailable("the disk is full")), required=True)]
+    with pytest.raises(ModuleNotStarted, match="'a' did not start: the disk is full"):
+        await lifecycle.start(found, container)
+
+
+async def test_an_unforeseen_fault_is_told_without_its_text(container: AsyncContainer) -> None:
+    with capture_logs() as lines, pytest.raises(StartFailed, match="RuntimeError") as caught:
+        await lifecycle.start([module("a", start=failing(RuntimeError("secret")))], container)
+    assert "secret" not in caught.value.reason
+    assert "module_start_crashed" in [line["event"] for line in lines]
+
+
+async def test_a_wrong_configuration_stops_the_start_also_of_an_optional_module(
+    container: AsyncContainer,
+) -> None:
+    with pytest.raises(ConfigInvalid, match=r"models\.yaml:3"):
+        await lifecycle.start([module("a", start=failing(ConfigInvalid("models.yaml:3 no")))], container)
+
+
+def test_what_needs_a_disabled_module_does_not_run_either() -> None:
+    found = [module("a"), module("b", needs=("a",)), module("c", needs=("b",)), module("d")]
+    standings = lifecycle.standings(found, ModulesSettings(disabled=["a"]))
+    assert [m.name for m in lifecycle.running(standings)] == ["d"]
+    assert [s.phase for s in standings] == [Phase.DISABLED] * 3 + [Phase.RUNNING]
+    assert standings[2].reason == "it needs 'b', which does not run"
+
+
+def test_a_required_module_cannot_be_switched_off() -> None:
+    with pytest.raises(ConfigInvalid, match="no turn works without the module 'a'"):
+        lifecycle.standings([module("a", required=True)], ModulesSettings(disabled=["a"]))
+    with pytest.raises(ConfigInvalid, match="'b': it needs 'a'"):
+        lifecycle.standings(
+            [module("a"), module("b", needs=("a",), required=True)], ModulesSettings(disabled=["a"])
+        )
+
+
+def test_a_name_that_is_no_module_is_refused_with_the_nearest_one() -> None:
+    with pytest.raises(ConfigInvalid, match="did you mean 'rag'"):
+        lifecycle.standings([module("rag")], ModulesSettings(disabled=["rga"]))
+
+
+class First:
+    pass
+
+
+class Second:
+    pass
+
+
+async def test_services_close_in_reverse_order_even_when_one_fails_to_close(tmp_path: Path) -> None:
+    closed: list[str] = []
+
+    class Both(Provider):
+        scope = Scope.APP
+
+        @provide
+        async def first(self) -> AsyncIterator[First]:
+            yield First()
+            closed.append("first")
+
+        @provide
+        async def second(self, first: First) -> AsyncIterator[Second]:
+            yield Second()
+            closed.append("second")
+            raise RuntimeError("does not close")
+
+    container = build_container([], ConfigFolder(tmp_path, ()).read()[0], Both())
+    await container.get(Second)
+    with capture_logs() as lines:
+        await lifecycle.close(container)
+    assert closed == ["second", "first"]
+    assert [line["event"] for line in lines] == ["service_not_closed"]

@@ -1,0 +1,274 @@
+"""Remote sources go through their policy and the cache; local ones are simply read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from core.access import Principal
+from core.cache import Cache
+from core.cache.settings import CacheSettings
+from core.errors import WaystationError
+from core.resilience import Policies, ResilienceSettings
+from core.resilience.errors import BreakerOpen
+from nodes.rag.adapters.embeddings import EndpointEmbedder
+from nodes.rag.adapters.http import HttpRetriever
+from nodes.rag.asking import Asking
+from nodes.rag.errors import SourceRefused, SourceRejected, SourceTimedOut, SourceUnavailable
+from nodes.rag.fake import FakeRetriever, MemoryStore
+from nodes.rag.indexing import Indexer
+from nodes.rag.local import LocalRetriever
+from nodes.rag.manifest import ManifestFile
+from nodes.rag.served import Source
+from nodes.rag.settings import RagSettings
+from nodes.rag.sources import EmbedderEntry, HttpSource, LocalSource
+from tests.kit.rag_server import RagServer
+from tests.unit.nodes.rag.corpus import write
+
+ADA, BOSS = Principal("ada"), Principal("boss")
+QUESTION = "annual leave of an employee"
+QUICK = {"backoff_s": 0.01, "in_a_row": 3}
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[RagServer]:
+    with RagServer() as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: RagServer) -> RagServer:
+    running.forget()
+    return running
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+async def cache() -> AsyncIterator[Cache]:
+    async with Cache(CacheSettings()) as cache:
+        yield cache
+
+
+def policies(**source: Any) -> Policies:
+    return Policies(ResilienceSettings.model_validate({"source": {**QUICK, **source}}))
+
+
+def asking(cache: Cache | None = None, **source: Any) -> Asking:
+    return Asking(RagSettings(timeout_s=0.3), policies=policies(**source), cache=cache)
+
+
+def wiki(server: RagServer, http: httpx.AsyncClient, **more: Any) -> Source:
+    entry = HttpSource.model_validate({"url": server.url, **more})
+    return Source(entry, HttpRetriever("wiki", entry, http=http))
+
+
+async def ask(
+    asked: Asking, source: Source, text: str = QUESTION, who: Principal = ADA, limit: int = 4
+) -> list[str]:
+    found = await asked.passages("wiki", source, text, principal=who, limit=limit)
+    return [passage.document for passage in found]
+
+
+def routes(server: RagServer) -> list[str]:
+    return [request["route"] for request in server.requests()]
+
+
+async def test_a_source_that_hangs_costs_its_time_and_is_then_left_alone(
+    server: RagServer, http: httpx.AsyncClient
+) -> None:
+    server.behave(fault="hang")
+    asked, source = asking(), wiki(server, http, timeout=0.2)
+    for _ in range(3):
+        with pytest.raises(SourceTimedOut, match=r"no answer within 0\.2 s"):
+            await ask(asked, source)
+    with pytest.raises(BreakerOpen, match=r"the source 'wiki' failed too often .* tried again in"):
+        await ask(asked, source)
+    assert routes(server) == ["discover"] * 3
+    assert asked.breakers()["wiki"].state == "open"
+
+
+async def test_discovery_and_query_share_the_time_of_the_source(
+    server: RagServer, http: httpx.AsyncClient
+) -> None:
+    server.behave(fault="hang", only="query")
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(SourceTimedOut, match=r"no answer within 0\.5 s"):
+        await ask(asking(), wiki(server, http, timeout=0.5))
+    assert asyncio.get_running_loop().time() - began < 0.9
+    assert routes(server) == ["discover", "query"]
+
+
+async def test_a_failure_is_tried_again_and_a_refusal_is_not(
+    server: RagServer, http: httpx.AsyncClient
+) -> None:
+    asked, source = asking(), wiki(server, http)
+    server.behave(fault="status", status=503, percent=50)
+    assert await ask(asked, source) == ["leave.md"]
+    for status, error in ((403, SourceRefused), (404, SourceRejected), (422, SourceRejected)):
+        server.forget()
+        server.behave(fault="status", status=status)
+        for _ in range(4):
+            with pytest.raises(error):
+                await ask(asked, source)
+        assert len(server.requests()) == 4
+    assert asked.breakers()["wiki"].state == "closed"
+
+
+async def test_a_question_is_asked_once_per_user_and_limit(
+    server: RagServer, http: httpx.AsyncClient, cache: Cache
+) -> None:
+    asked, source = asking(cache), wiki(server, http)
+    for who in (ADA, ADA, BOSS, ADA):
+        assert await ask(asked, source, who=who) == ["leave.md"]
+    assert [(r["route"], r["as_user"]) for r in server.requests()] == [
+        ("discover", "ada"),
+        ("query", "ada"),
+        ("discover", "boss"),
+        ("query", "boss"),
+    ]
+    await ask(asked, source, limit=1)
+    await ask(asked, source, "train journeys")
+    assert routes(server)[4:] == ["query", "query"]
+
+
+async def test_what_a_user_may_search_is_asked_once(
+    server: RagServer, http: httpx.AsyncClient, cache: Cache
+) -> None:
+    asked, source = asking(cache), wiki(server, http)
+    for who, parts in ((ADA, ["handbook"]), (BOSS, ["handbook", "payroll"]), (ADA, ["handbook"])):
+        found = await asked.collections("wiki", source, principal=who)
+        assert [collection.id for collection in found] == parts
+    assert len(server.requests()) == 2
+
+
+async def test_a_changed_entry_and_other_groups_are_asked_anew(
+    server: RagServer, http: httpx.AsyncClient, cache: Cache
+) -> None:
+    asked = asking(cache)
+    await ask(asked, wiki(server, http))
+    await ask(asked, wiki(server, http, bearer_token="another"))
+    await ask(asked, wiki(server, http), who=Principal("ada", frozenset({"staff"})))
+    assert routes(server) == ["discover", "query"] * 3
+
+
+async def test_an_error_is_not_kept(server: RagServer, http: httpx.AsyncClient, cache: Cache) -> None:
+    asked, source = asking(cache, attempts=1), wiki(server, http)
+    server.behave(fault="status", status=500, only="query")
+    with pytest.raises(SourceUnavailable, match="HTTP 500"):
+        await ask(asked, source)
+    server.behave()
+    assert await ask(asked, source) == ["leave.md"]
+
+
+async def test_what_is_kept_answers_while_the_source_is_left_alone(
+    server: RagServer, http: httpx.AsyncClient, cache: Cache
+) -> None:
+    asked, source = asking(cache, attempts=1), wiki(server, http)
+    await ask(asked, source)
+    server.behave(fault="status", status=500)
+    for number in range(3):
+        with pytest.raises(SourceUnavailable):
+            await ask(asked, source, f"leave {number}")
+    with pytest.raises(BreakerOpen):
+        await ask(asked, source, "leave")
+    assert await ask(asked, source) == ["leave.md"]
+
+
+async def test_a_local_source_has_a_time_limit_and_no_breaker() -> None:
+    class Stuck(FakeRetriever):
+        async def search(self, query: str, **_: Any) -> Any:
+            await asyncio.Event().wait()
+
+    asked, source = asking(), Source(LocalSource(path=["x"]), Stuck("local", {}))
+    for _ in range(6):
+        with pytest.raises(SourceTimedOut, match=r"no answer within 0\.3 s"):
+            await ask(asked, source)
+    assert asked.breakers() == {}
+
+
+async def test_a_timeout_inside_a_local_source_is_its_own() -> None:
+    source = Source(LocalSource(path=["x"]), FakeRetriever("local", {}, problem=TimeoutError("a socket")))
+    with pytest.raises(TimeoutError, match="a socket"):
+        await ask(asking(), source)
+
+
+class Meaning:
+    """A local source with an embedder behind its policy, as the provider makes it."""
+
+    def __init__(self, server: RagServer, http: httpx.AsyncClient, folder: Path, rules: Policies) -> None:
+        entry = EmbedderEntry(url=f"{server.url}/v1", model="m")
+        store, root = MemoryStore(), write(folder / "docs", {"a.md": "# Leave\n\nThirty days of holiday.\n"})
+        self.root = root
+        self.indexer = Indexer(
+            "wiki",
+            [str(root)],
+            store=store,
+            manifest=ManifestFile(folder / "index", "wiki"),
+            chunk_tokens=200,
+            max_file_bytes=100_000,
+            embedder=EndpointEmbedder(entry, http=http, policy=rules.of("source", "wiki")),
+        )
+        retriever = LocalRetriever(
+            "wiki", store=store, min_score=0.3, embedder=EndpointEmbedder(entry, http=http)
+        )
+        local = LocalSource(path=[str(root)], embedder=entry)
+        self.source = Source(local, retriever, self.indexer, store)
+
+
+async def test_an_indexing_shows_at_once_although_answers_are_kept(
+    server: RagServer, http: httpx.AsyncClient, cache: Cache, tmp_path: Path
+) -> None:
+    rules = policies()
+    meaning = Meaning(server, http, tmp_path, rules)
+    asked = Asking(RagSettings(), policies=rules, cache=cache)
+    assert await ask(asked, meaning.source, "holiday leave") == []
+    await meaning.indexer.update()
+    assert await ask(asked, meaning.source, "holiday leave") == ["a.md"]
+    count = len(server.requests())
+    assert await ask(asked, meaning.source, "holiday leave") == ["a.md"]
+    assert len(server.requests()) == count
+    (meaning.root / "a.md").unlink()
+    await meaning.indexer.update()
+    assert await ask(asked, meaning.source, "holiday leave") == []
+
+
+async def test_an_embedder_that_fails_is_left_alone_by_searches_and_indexing(
+    server: RagServer, http: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    rules = policies(attempts=1)
+    meaning = Meaning(server, http, tmp_path, rules)
+    asked = Asking(RagSettings(), policies=rules)
+    server.behave(fault="status", status=503)
+    for _ in range(3):
+        with pytest.raises(SourceUnavailable):
+            await ask(asked, meaning.source)
+    with pytest.raises(BreakerOpen):
+        await ask(asked, meaning.source)
+    with pytest.raises(BreakerOpen):
+        await meaning.indexer.update()
+
+
+def test_a_secret_of_an_entry_is_known_as_one() -> None:
+    remote = HttpSource.model_validate({"url": "http://x", "bearer_token": "plain-words"})
+    local = LocalSource.model_validate(
+        {"path": "x", "embedder": {"url": "http://x", "model": "m", "api_key": "other-words"}}
+    )
+    bare = LocalSource(path=["x"])
+    assert [*remote.secrets(), *local.secrets(), *bare.secrets()] == ["plain-words", "other-words"]
+    assert Source(remote, FakeRetriever("a", {})).version != Source(local, FakeRetriever("a", {})).version
+
+
+async def test_the_errors_of_a_source_are_ours(server: RagServer, http: httpx.AsyncClient) -> None:
+    server.behave(fault="text")
+    with pytest.raises(WaystationError, match="not JSON"):
+        await asking().collections("wiki", wiki(server, http), principal=ADA)

@@ -1,0 +1,169 @@
+"""What health says of sources that fail and come back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from core.access import Principal
+from core.health import HealthState
+from core.resilience import Policies, ResilienceSettings
+from nodes.rag import RAGClient, RagSettings, Source
+from nodes.rag.adapters.embeddings import EndpointEmbedder
+from nodes.rag.adapters.http import HttpRetriever
+from nodes.rag.asking import Asking
+from nodes.rag.errors import IndexBroken
+from nodes.rag.fake import FakeRetriever, MemoryStore
+from nodes.rag.indexing import Indexer
+from nodes.rag.local import LocalRetriever
+from nodes.rag.manifest import ManifestFile
+from nodes.rag.sources import EmbedderEntry, HttpSource, LocalSource
+from tests.kit.rag_server import RagServer
+from tests.kit.task_queues import eventually
+from tests.unit.nodes.rag.corpus import write
+
+ADA = Principal("ada")
+QUICK = {"backoff_s": 0.01, "in_a_row": 2, "open_s": 0.2, "attempts": 1}
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[RagServer]:
+    with RagServer() as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: RagServer) -> RagServer:
+    running.forget()
+    return running
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        yield client
+
+
+class World:
+    """A client over `wiki`, a local source that always answers, and what else a test brings."""
+
+    def __init__(self, server: RagServer, http: httpx.AsyncClient, **more: Source) -> None:
+        self.policies = Policies(ResilienceSettings.model_validate({"source": QUICK}))
+        entry = HttpSource(url=server.url, timeout=0.3)
+        docs = Source(LocalSource(path=["x"]), FakeRetriever("docs", {"a.md": "Leave is paid."}))
+        sources = {"wiki": Source(entry, HttpRetriever("wiki", entry, http=http)), "docs": docs, **more}
+        settings = RagSettings()
+        asking = Asking(settings, policies=self.policies)
+        self.client = RAGClient(sources, settings, asking=asking, check_seconds=1)
+
+    async def fail(self, source: str = "wiki") -> None:
+        """Search until the breaker is open."""
+        for _ in range(2):
+            await self.client.query("annual leave", sources=[source], principal=ADA)
+        [target] = [t for t in self.policies.status() if t.name == source]
+        assert target.state == "open"
+
+    async def detail(self, source: str = "wiki") -> dict[str, Any]:
+        found: dict[str, Any] = (await self.client.check()).details["sources"][source]
+        return found
+
+    async def closed(self, source: str = "wiki") -> None:
+        """Returns when health, asked again and again, has it closed."""
+
+        async def holds() -> bool:
+            return bool((await self.detail(source))["breaker"] == "closed")
+
+        await eventually(holds)
+
+
+async def test_a_source_that_is_left_alone_is_named_with_since_when(
+    server: RagServer, http: httpx.AsyncClient
+) -> None:
+    world = World(server, http)
+    server.behave(fault="status", status=503)
+    await world.fail()
+    health = await world.client.check()
+    assert health.state is HealthState.DEGRADED
+    assert "source 'wiki' does not work: the service answered HTTP 503 (since " in health.reason
+    assert "source 'wiki' is left alone: 2 of 2 calls failed" in health.reason
+    wiki, docs = health.details["sources"]["wiki"], health.details["sources"]["docs"]
+    assert (wiki["state"], wiki["breaker"]) == ("degraded", "open")
+    assert datetime.fromisoformat(wiki["since"]) <= datetime.fromisoformat(wiki["breaker_since"])
+    assert health.since == datetime.fromisoformat(wiki["since"])
+    assert (docs["state"], docs["breaker"], docs["since"]) == ("healthy", "closed", None)
+
+
+async def test_a_source_that_is_back_is_used_again_although_nobody_searches(
+    server: RagServer, http: httpx.AsyncClient
+) -> None:
+    world = World(server, http)
+    server.behave(fault="hang")
+    await world.fail()
+    assert (await world.detail())["reason"] == "no answer within 1 s"
+    server.behave()
+    await world.closed()
+    assert (await world.client.check()).state is HealthState.HEALTHY
+
+
+async def test_a_query_that_hangs_behind_a_discovery_that_works_is_for_searches_to_try(
+    server: RagServer, http: httpx.AsyncClient
+) -> None:
+    world = World(server, http)
+    server.behave(fault="status", status=500, only="query")
+    for _ in range(5):
+        await world.client.query("annual leave", sources=["wiki"], principal=ADA)
+    health = await world.client.check()
+    assert (health.state, (await world.detail())["breaker"]) == (HealthState.DEGRADED, "open")
+    assert "does not work" not in health.reason
+    server.behave()
+
+    async def answered() -> bool:
+        assert (await world.detail())["breaker"] == "open"  # asking for its health alone does not close it
+        return bool((await world.client.query("annual leave", sources=["wiki"], principal=ADA)).passages)
+
+    await eventually(answered)
+    assert (await world.client.check()).state is HealthState.HEALTHY
+
+
+async def test_when_no_source_works_that_is_failed(server: RagServer, http: httpx.AsyncClient) -> None:
+    entry = HttpSource(url="http://127.0.0.1:9", timeout=0.3)
+    gone = RAGClient({"gone": Source(entry, HttpRetriever("gone", entry, http=http))}, RagSettings())
+    assert (await gone.check()).state is HealthState.FAILED
+    broken = Source(LocalSource(path=["x"]), Broken("x", {}))
+    assert (await RAGClient({"broken": broken}, RagSettings()).check()).state is HealthState.FAILED
+
+
+class Broken(FakeRetriever):
+    """Raises where it should report."""
+
+    async def check(self) -> Any:
+        raise IndexBroken("it cannot be read")
+
+
+async def test_an_embedder_that_is_back_is_used_again(
+    server: RagServer, http: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    root = write(tmp_path / "docs", {"a.md": "# Leave\n\nThirty days of holiday.\n"})
+    embedder = EmbedderEntry(url=f"{server.url}/v1", model="m")
+    store = MemoryStore()
+    ask = EndpointEmbedder(embedder, http=http)
+    manifest = ManifestFile(tmp_path / "index", "meaning")
+    indexer = Indexer(
+        "meaning", [str(root)], store=store, manifest=manifest, chunk_tokens=200, max_file_bytes=10_000
+    )
+    retriever = LocalRetriever("meaning", store=store, min_score=0.3, embedder=ask)
+    entry = LocalSource(path=[str(root)], embedder=embedder)
+    world = World(server, http, meaning=Source(entry, retriever, indexer, store))
+    server.behave(fault="status", status=500, only="embeddings")
+    await world.fail("meaning")
+    health = await world.client.check()
+    assert (health.state, health.details["sources"]["meaning"]["state"]) == (HealthState.DEGRADED, "healthy")
+    assert health.reason.startswith("source 'meaning' is left alone: 2 of 2 calls failed")
+    server.behave()
+    await world.closed("meaning")
+    assert (await world.client.check()).state is HealthState.HEALTHY
