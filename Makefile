@@ -35,7 +35,8 @@ bench: .venv/.dev
 	$(BIN)/python -m bench.turn
 	$(BIN)/python -m bench.platform
 
-# The locks carry hashes and no address: pip takes them from wherever it is set up to look.
+# The locks carry hashes and no address: pip takes them from wherever it is set up to look. They are whole, so
+# pip installs them as they stand (--no-deps): left to resolve `coverage[toml]`, it reaches past its pin.
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q \
 	    pyproject.toml --group build --group dev -o requirements-dev.lock
@@ -52,11 +53,11 @@ clean:
 
 .venv/.runtime: requirements.lock pyproject.toml | .venv/bin/python
 	@echo "Installing Waystation into .venv (once; about a minute) ..."
-	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --require-hashes --no-deps -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/.dev: requirements-dev.lock .venv/.runtime
 	@echo "Installing what the tests need ..."
-	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@$(PIP) install --require-hashes --no-deps -r requirements-dev.lock
 	@touch $@
