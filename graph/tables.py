@@ -13,6 +13,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from core.database import METADATA
@@ -33,7 +34,16 @@ threads = Table(
     Column("lease_until", Float),
     # True from the start of a turn to its clean end: the next turn repairs first.
     Column("dirty", Boolean, nullable=False, default=False),
+    # Grows each time the thread is taken: who holds an older number may not write any more.
+    Column("fence", Integer, nullable=False, default=0, server_default=text("0")),
+    # The questions to a person that wait for an answer, as their events told them.
+    Column("waiting", JSON(none_as_null=True)),
+    Column("tags", JSON, nullable=False, default=list, server_default=text("'[]'")),
+    # What was said before the working window begins.
+    Column("summary", Text, nullable=False, default="", server_default=text("''")),
+    Column("parent", String(64)),
     Index("threads_by_owner", "owner", "updated_at", "id"),
+    Index("threads_by_holder", "holder"),
 )
 
 transcript = Table(
@@ -48,4 +58,74 @@ transcript = Table(
     Column("run_id", String(64)),
     Column("created_at", Float, nullable=False),
     UniqueConstraint("thread_id", "message_id"),
+)
+
+# One execution on a thread, from the request to its end, over every attempt and pause.
+runs = Table(
+    "runs",
+    METADATA,
+    Column("id", String(64), primary_key=True),
+    Column("thread_id", String(64), nullable=False),
+    Column("owner", String(255), nullable=False),
+    # The caller's rights when the run was asked for: another process may go on with it.
+    Column("groups", JSON, nullable=False),
+    Column("levels", JSON, nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("status", String(16), nullable=False),
+    # Why it is in that status, where the status alone does not say: drained, orphaned, superseded ...
+    Column("reason", String(32), nullable=False, default=""),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("fence", Integer, nullable=False, default=0),
+    Column("holder", String(128)),
+    Column("request", JSON, nullable=False),
+    Column("message_id", String(64)),
+    Column("input_hash", String(64), nullable=False),
+    Column("idempotency_key", String(128)),
+    # What becomes of it when its process dies: resume or end.
+    Column("policy", String(8), nullable=False),
+    Column("stop_requested", String(16)),
+    # Event numbers up to here may have been told to somebody.
+    Column("seq_limit", Integer, nullable=False),
+    Column("webhook", Text),
+    Column("request_id", String(128), nullable=False, default=""),
+    Column("created_at", Float, nullable=False),
+    Column("started_at", Float),
+    Column("ended_at", Float),
+    Column("output", JSON(none_as_null=True)),
+    Column("error", JSON(none_as_null=True)),
+    Column("model", String(200), nullable=False, default=""),
+    Column("input_tokens", Integer, nullable=False, default=0),
+    Column("output_tokens", Integer, nullable=False, default=0),
+    Index("runs_by_thread", "thread_id", "created_at"),
+    Index("runs_by_status", "status", "created_at"),
+    Index("runs_by_owner", "owner", "created_at"),
+    UniqueConstraint("owner", "idempotency_key", name="runs_by_key"),
+)
+
+# What runs told. Neighbouring tokens of a run are one row: `first` to `seq`, cut at `cuts`.
+run_events = Table(
+    "run_events",
+    METADATA,
+    Column("run_id", String(64), primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("first", Integer, nullable=False),
+    Column("thread_id", String(64), nullable=False),
+    Column("type", String(16), nullable=False),
+    Column("data", Text, nullable=False),
+    Column("cuts", JSON(none_as_null=True)),
+    Column("created_at", Float, nullable=False),
+    Index("run_events_by_thread", "thread_id"),
+    Index("run_events_by_age", "created_at"),
+)
+
+# A tool call that was begun, and what it gave: it is never made a second time by itself.
+receipts = Table(
+    "receipts",
+    METADATA,
+    Column("thread_id", String(64), primary_key=True),
+    Column("call_id", String(128), primary_key=True),
+    Column("run_id", String(64), nullable=False),
+    Column("outcome", JSON(none_as_null=True)),
+    Column("started_at", Float, nullable=False),
+    Column("ended_at", Float),
 )
