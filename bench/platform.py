@@ -1,6 +1,6 @@
 """What the platform costs: a policy-wrapped call, an event, a cache hit, a span, a turn with telemetry on.
 
-    python -m bench.platform
+    python -m bench.platform      (or: python bench/platform.py)
 
 CPU time of the event loop's thread, in one run; spans are sent from another.
 Each part is given in microseconds and as a share of a turn through the Agent on
@@ -9,6 +9,12 @@ much of a difference is noise.
 """
 
 from __future__ import annotations
+
+import sys
+
+if __name__ == "__main__" and sys.path[0].endswith("bench"):
+    # Run as a file, its folder would hide Python's own `platform`, and nothing of ours would be found.
+    sys.path[0] = sys.path[0].removesuffix("bench") or "."
 
 import argparse
 import asyncio

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 Fingerprint = dict[str, str]
+Stamps = dict[str, tuple[int, ...]]
 
 _FOLLOWED = 8
 
@@ -95,10 +96,27 @@ def _digest(file: Path) -> str:
     return hashlib.sha256(content).hexdigest() if content.strip() else "empty"
 
 
-def lost(before: Fingerprint, now: Fingerprint) -> bool:
-    """True when a file that had text has none: an editor may be about to write it."""
+def lost(before: Fingerprint, now: Fingerprint) -> frozenset[str]:
+    """The files that had text and have none: an editor may be about to write them."""
     blank = {"", "empty"}
-    return any(mark not in blank and now.get(name, "") in blank for name, mark in before.items())
+    return frozenset(
+        name for name, mark in before.items() if mark not in blank and now.get(name, "") in blank
+    )
+
+
+def stamps(files: Iterable[Path]) -> Stamps:
+    """When each file was written, or its folder where it is not there: tells equal contents apart."""
+    return {str(file): _stamp(file) for file in files}
+
+
+def _stamp(file: Path) -> tuple[int, ...]:
+    for path in (file, file.parent):
+        try:
+            found = path.stat()
+        except OSError:
+            continue
+        return found.st_ino, found.st_size, found.st_mtime_ns
+    return ()
 
 
 def _existing(folders: Iterable[Path]) -> list[Path]:

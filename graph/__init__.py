@@ -1,6 +1,7 @@
 """The agent and its threads. `from graph import Agent`."""
 
 from graph.agent import Agent, Options
-from graph.runs import Run, TurnRequest
+from graph.handle import Handle
+from graph.runs import TurnRequest
 
-__all__ = ["Agent", "Options", "Run", "TurnRequest"]
+__all__ = ["Agent", "Handle", "Options", "TurnRequest"]

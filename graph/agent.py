@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 from dishka import AsyncContainer, Provider
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.types import Command
 from sqlalchemy.ext.asyncio import AsyncEngine
 from typing_extensions import TypedDict, Unpack
 
-from core.access import owns
+from core.access import Principal
 from core.context import Approval
+from core.correlation import current
 from core.editions import Editions
-from core.errors import InvalidInput
 from core.health import HealthBoard
 from core.identity.authenticator import local_principal
 from core.lifecycle import Standing, running
 from core.registry import Module
 from core.settings import Book, Context
-from core.settings.platform import AuthSettings, LimitSettings
-from graph.errors import Draining, MessageTooLong, NothingToResume, TooManyRuns
-from graph.lease import Leases, UserMessage
+from core.settings.platform import AuthSettings, LimitSettings, ThreadSettings
+from graph.admission import Admission
+from graph.errors import NothingToResume
+from graph.handle import Handle
+from graph.ledger import RunLedger
+from graph.ledger_rows import NewRun
 from graph.resume import answers_for
-from graph.runs import OnDisconnect, Run, TurnRequest
+from graph.run_service import Runs
+from graph.runs import OnBusy, OnDisconnect, Policy, TurnRequest
 from graph.services import Progress, Services, open_services
+from graph.supervisor import Supervisor
 from graph.threads import Threads, check_id, new_id
-from graph.turn import TurnDriver, human
 from graph.turns import ThreadGraph
 from nodes.config import ConfigLookup, Wishes
 from nodes.file_storage import FileManager
@@ -54,6 +56,8 @@ class Options(TypedDict, total=False):
     approval: Approval
     resume: Mapping[str, Any] | None
     on_disconnect: OnDisconnect
+    on_busy: OnBusy
+    idempotency_key: str | None
 
 
 _WHO = frozenset({"thread", "user", "groups", "levels"})
@@ -67,8 +71,8 @@ class Agent:
         services: Services,
         graph: CompiledStateGraph[Any, Any, Any, Any],
         threads: Threads,
-        leases: Leases,
-        driver: TurnDriver,
+        runs: Runs,
+        ledger: RunLedger,
         *,
         lookup: ConfigLookup,
         files: FileManager,
@@ -78,14 +82,13 @@ class Agent:
         self.graph = graph
         self.threads = threads
         self._services = services
-        self._leases = leases
-        self._driver = driver
+        self.runs = runs
+        self._ledger = ledger
         self._lookup = lookup
         self._files = files
         self.editions = editions
         self.engine = engine
-        self._runs: dict[str, Run] = {}
-        self._draining = False
+        self._admission = Admission(runs, editions)
 
     @classmethod
     @asynccontextmanager
@@ -118,17 +121,19 @@ class Agent:
                 services,
                 await get(ThreadGraph),
                 await get(Threads),
-                await get(Leases),
-                await get(TurnDriver),
+                await get(Runs),
+                await get(RunLedger),
                 lookup=await get(ConfigLookup),
                 files=await get(FileManager),
                 editions=await get(Editions),
                 engine=await get(AsyncEngine),
             )
-            try:
-                yield agent
-            finally:
-                await agent.drain(seconds=0)
+            watching = (await get(Supervisor)).watching() if worker else nullcontext()
+            async with watching:
+                try:
+                    yield agent
+                finally:
+                    await agent.drain(seconds=0)
 
     @property
     def container(self) -> AsyncContainer:
@@ -144,7 +149,7 @@ class Agent:
         """The modules that run."""
         return running(self._services.standings)
 
-    def runs(self, module: str) -> bool:
+    def has(self, module: str) -> bool:
         """True when the module is there, switched on, and has started."""
         return any(found.name == module for found in self.modules)
 
@@ -158,10 +163,10 @@ class Agent:
 
     @property
     def draining(self) -> bool:
-        return self._draining
+        return self._admission.draining
 
-    async def begin(self, request: TurnRequest) -> Run:
-        """Check the request whole, store its message, and start the turn in a task of its own.
+    async def begin(self, request: TurnRequest) -> Handle:
+        """Check the request whole, store its message, and begin the turn or let it wait for its thread.
 
         Raises:
             WaystationError: The request cannot be accepted; nothing was stored.
@@ -170,63 +175,59 @@ class Agent:
         with self.editions.hold():
             return await self._begin(request)
 
-    async def _begin(self, request: TurnRequest) -> Run:
-        self._admit(request)
+    async def _begin(self, request: TurnRequest) -> Handle:
+        self._admission.check(request)
         thread_id = check_id(request.thread_id) if request.thread_id else new_id("t")
         self._lookup.resolve(request.principal, _wishes(request))
-        files = [await self._files.info(request.principal, key) for key in request.files]
-        run = Run(new_id("r"), thread_id, request)
-        if request.resume:
-            return await self._resume(run, request.resume)
-        message = UserMessage(new_id("m"), request.message, request.files)
-        turn = await self._leases.take(thread_id, run.id, request.principal, message)
-        start = {
-            "messages": [human(message.text, message.id)],
-            "files": [file.as_ref() for file in files],
-        }
-        self._launch(run, self._driver.drive(run, turn, start))
-        return run
+        for key in request.files:
+            await self._files.info(request.principal, key)
+        new = NewRun(
+            id=new_id("r"),
+            thread_id=thread_id,
+            message_id=new_id("m"),
+            request=request,
+            policy=self._policy(request),
+            queue_limit=self.editions.now().book[LimitSettings].queued_runs,
+            request_id=current().request_id,
+        )
+        if request.resume is not None:
+            return await self._answer(new, request.resume)
+        return await self.runs.open(new)
 
-    async def _resume(self, run: Run, resume: Mapping[str, Any]) -> Run:
-        state = await self.threads.state(run.request.principal, run.thread_id)
-        answers = answers_for(resume, state["interrupts"])
-        turn = await self._leases.take(run.thread_id, run.id, run.request.principal, None)
-        if turn.status != "interrupted":
-            await self._leases.give_back(turn, status=turn.status, clean=not turn.dirty)
-            raise NothingToResume(f"thread '{run.thread_id}' does not wait for an answer")
-        self._launch(run, self._driver.drive(run, turn, Command(resume=answers)))
-        return run
+    async def resume(self, principal: Principal, run_id: str, answers: Mapping[str, Any] | None) -> Handle:
+        """Go on with an interrupted run: with answers to questions, or (None) where it was stopped.
 
-    def _admit(self, request: TurnRequest) -> None:
-        if self._draining:
-            raise Draining("the service is shutting down; try again in a moment")
-        if bool(request.resume) == bool(request.message.strip()):
-            raise InvalidInput(
-                "send a message, or resume with the answer to an interrupt (exactly one of them)"
-            )
-        if request.resume and not request.thread_id:
-            raise InvalidInput("resume needs the thread_id of the thread that waits")
-        limits = self.editions.now().book[LimitSettings]
-        try:
-            size = len(request.message.encode())
-        except UnicodeEncodeError:
-            raise InvalidInput("the message has a lone surrogate; send valid Unicode") from None
-        if "\x00" in request.message:
-            raise InvalidInput("the message has a NUL character; remove it")
-        if size > limits.message_bytes:
-            raise MessageTooLong(f"the message has {size} bytes; at most {limits.message_bytes} are accepted")
-        mine = sum(owns(request.principal, run.request.principal.id) for run in self._runs.values())
-        if mine >= limits.streams_per_user:
-            raise TooManyRuns(f"you have {mine} turns going, the limit; wait for one to end")
+        Raises:
+            RunNotFound: There is none, or it is somebody else's.
+            NothingToResume: It does not wait.
+            InvalidInput: The answers do not fit the questions.
+        """
+        with self.editions.hold():
+            self._admission.open_for(principal)
+            record = await self.runs.get(principal, run_id)
+            waiting = (await self.threads.state(principal, record.thread_id))["interrupts"]
+            if waiting and not answers:
+                raise NothingToResume(f"run '{run_id}' waits for answers; send them")
+            given = answers_for(answers, waiting) if answers else None
+            return await self.runs.reopen(principal, run_id, given, policy="resume")
 
-    def _launch(self, run: Run, turn: Any) -> None:
-        # In a context of its own: LangServe's callbacks must not follow the turn.
-        run.task = self.editions.task(turn, name=run.id)
-        self._runs[run.id] = run
-        run.task.add_done_callback(lambda _: self._runs.pop(run.id, None))
+    async def _answer(self, new: NewRun, resume: Mapping[str, Any]) -> Handle:
+        who, thread_id = new.request.principal, new.thread_id
+        answers = answers_for(resume, (await self.threads.state(who, thread_id))["interrupts"])
+        found = await self._ledger.interrupted_on(who, thread_id)
+        record = found or await self._ledger.adopt_waiting(new)
+        return await self.runs.reopen(who, record.id, answers)
+
+    def _policy(self, request: TurnRequest) -> Policy:
+        wish = self.book[ThreadSettings].orphans
+        if wish != "auto":
+            return wish
+        return "resume" if request.background or request.on_disconnect == "continue" else "end"
 
     async def stream(self, message: str = "", **options: Unpack[Options]) -> AsyncIterator[dict[str, Any]]:
-        """One turn as events; the last one is `done` or `error`. Leaving the loop early cancels the turn.
+        """One turn as events; the last one is `done` or `error`.
+
+        Leaving the loop early cancels the turn, unless `on_disconnect="continue"` was given.
 
         Raises:
             WaystationError: The request cannot be accepted.
@@ -259,15 +260,9 @@ class Agent:
         return TurnRequest(principal, message, thread_id=options.get("thread"), **rest)
 
     async def drain(self, *, seconds: float) -> None:
-        """Take no new turns; let the running ones end, and cancel them after `seconds`."""
-        self._draining = True
-        tasks = [run.task for run in self._runs.values() if run.task]
-        if tasks and seconds:
-            await asyncio.wait(tasks, timeout=seconds)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        """Take no new turns; let the running ones end, and stop them at a checkpoint after `seconds`."""
+        self._admission.draining = True
+        await self.runs.drain(seconds=seconds)
 
 
 def _wishes(request: TurnRequest) -> Wishes:

@@ -8,6 +8,7 @@ from dishka import AsyncContainer, Provider, Scope, provide
 
 from core.access import Principal
 from core.task_queue import TaskQueue
+from graph.receipts import StoredReceipts
 from graph.routing import AfterModel
 from nodes.config.node import LookupConfig
 from nodes.config.ports import ModelCatalogue, ServerCatalogue, SourceCatalogue
@@ -16,7 +17,7 @@ from nodes.llm import LLMCaller
 from nodes.llm.ports import Toolbox
 from nodes.mcp_tools import MCPToolManager
 from nodes.mcp_tools.node import ExecuteTools
-from nodes.mcp_tools.ports import FileLinks
+from nodes.mcp_tools.ports import FileLinks, Receipts
 from nodes.rag import RAGClient
 from nodes.rag.node import Retrieve
 from nodes.rag.ports import Later
@@ -74,6 +75,10 @@ class Tools(Provider):
     @provide(override=True)
     def links(self, files: FileManager) -> FileLinks:
         return StoredFileLinks(files)
+
+    @provide(override=True)
+    def receipts(self, container: AsyncContainer) -> Receipts:
+        return StoredReceipts(container)
 
     execute_tools = provide(ExecuteTools)
 

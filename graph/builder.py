@@ -12,6 +12,7 @@ from core.context import RunContext
 from graph.routing import AfterModel, after_tools
 from graph.state import Input, State
 from graph.traced import Traced
+from graph.window import Window, Windowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +27,16 @@ class Steps:
     extra: Mapping[str, tuple[tuple[str, Any], ...]] = field(default_factory=dict)
 
 
-def build_graph(steps: Steps) -> StateGraph[Any, Any, Any, Any]:
-    """The state graph, not yet compiled: the server gives it a checkpointer, Studio its own."""
+def build_graph(steps: Steps, window: Window | None = None) -> StateGraph[Any, Any, Any, Any]:
+    """The state graph, not yet compiled: the server gives it a checkpointer, Studio its own.
+
+    Args:
+        window: What the state keeps of a long thread; None keeps everything, as
+            Studio needs it, which has no transcript.
+    """
     graph = StateGraph(State, context_schema=RunContext, input_schema=Input)
     for name in ("lookup_config", "retrieve", "call_model", "execute_tools", "store_files"):
-        _add(graph, name, steps.nodes[name])
+        _add(graph, name, steps.nodes[name], window if name == "call_model" else None)
 
     graph.add_edge(START, "lookup_config")
     graph.add_edge(_behind(graph, "lookup_config", steps), "retrieve")
@@ -50,6 +56,6 @@ def _behind(graph: StateGraph[Any, Any, Any, Any], name: str, steps: Steps) -> s
     return name
 
 
-def _add(graph: StateGraph[Any, Any, Any, Any], name: str, node: Any) -> None:
+def _add(graph: StateGraph[Any, Any, Any, Any], name: str, node: Any, window: Window | None = None) -> None:
     reads = get_type_hints(type(node).__call__)["state"]
-    graph.add_node(name, Traced(name, node), input_schema=reads)
+    graph.add_node(name, Traced(name, Windowed(node, window) if window else node), input_schema=reads)

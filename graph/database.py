@@ -18,11 +18,22 @@ from core.errors import ConfigInvalid, Unavailable
 from core.events.tables import webhook_deliveries
 from core.identity.tables import api_keys
 from core.task_queue.tables import tasks
+from graph.history.tables import shared_files
 from graph.tables import receipts, run_events, runs, threads, transcript
 
-HEAD = "0003"
+HEAD = "0004"
 # Named, so that the metadata is whole wherever a database is opened.
-TABLES = (threads, transcript, runs, run_events, receipts, tasks, api_keys, webhook_deliveries)
+TABLES = (
+    threads,
+    transcript,
+    runs,
+    run_events,
+    receipts,
+    shared_files,
+    tasks,
+    api_keys,
+    webhook_deliveries,
+)
 _MIGRATION_LOCK = 0x5761797374
 _ASK_AGAIN_S = 0.02
 

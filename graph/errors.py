@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from core.errors import Conflict, InvalidInput, NotFound, TimedOut, TooLarge, Unavailable, WaystationError
+from collections.abc import Mapping
+from typing import Any
+
+from core.errors import (
+    Conflict,
+    InvalidInput,
+    NotFound,
+    TimedOut,
+    TooLarge,
+    Unavailable,
+    WaystationError,
+    known_errors,
+)
 
 
 class ThreadNotFound(NotFound):
@@ -23,8 +35,62 @@ class ThreadBusy(Conflict):
     retryable = True
 
 
+class ThreadWaiting(Conflict):
+    """The thread waits for a person's answer; a new message has to say that it takes its place."""
+
+    code = "thread_waiting"
+    title = "The thread waits for a person"
+
+
+class QueueFull(WaystationError):
+    """As many runs wait for the thread as the limit allows."""
+
+    code = "queue_full"
+    title = "Too many runs wait for the thread"
+    retryable = True
+
+
+class LeaseLost(Conflict):
+    """Another process has taken the thread over; nothing more is written here."""
+
+    code = "lease_lost"
+    title = "Another process has taken the thread over"
+    retryable = True
+
+
+class RunNotFound(NotFound):
+    """No such run, or somebody else's."""
+
+    code = "run_not_found"
+    title = "No such run"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"there is no run '{run_id}'")
+
+
+class RunEnded(Conflict):
+    """The run has ended; there is nothing to cancel."""
+
+    code = "run_ended"
+    title = "The run has ended"
+
+
+class RunAbandoned(WaystationError):
+    """The run's process died at each attempt; it is not tried again."""
+
+    code = "run_abandoned"
+    title = "The run was given up"
+
+
+class KeyReused(InvalidInput):
+    """The Idempotency-Key was sent before, with another request."""
+
+    code = "idempotency_key_reused"
+    title = "The Idempotency-Key belongs to another request"
+
+
 class NothingToResume(Conflict):
-    """The thread does not wait for a person."""
+    """Nothing waits for an answer, and nothing was stopped that could go on."""
 
     code = "nothing_to_resume"
     title = "Nothing to resume"
@@ -78,3 +144,17 @@ class RunCancelled(WaystationError):
 
     code = "run_cancelled"
     title = "The run was cancelled"
+
+
+def error_from(problem: Mapping[str, Any]) -> WaystationError:
+    """An error as it was stored with a run: of the class that has its code."""
+    kind = known_errors().get(str(problem.get("code")), WaystationError)
+    error = kind.__new__(kind)
+    # Past constructors of their own, which build the sentence that is here already.
+    WaystationError.__init__(error, str(problem.get("detail", "")))
+    return error
+
+
+def problem_of(error: WaystationError) -> dict[str, Any]:
+    """An error as its event and its run's row carry it."""
+    return {"code": error.code, "title": error.title, "detail": error.detail, "retryable": error.retryable}

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
+
+import orjson
 
 # Fields of each event beside seq, type and run_id.
 VOCABULARY: dict[str, frozenset[str]] = {
@@ -26,36 +29,135 @@ VOCABULARY: dict[str, frozenset[str]] = {
     ),
 }
 LAST = frozenset({"done", "error"})
+# Events of these types that follow each other are one text.
+TEXTS = frozenset({"token", "reasoning"})
+
+# What a log keeps in memory; the rest is read from the database.
+TAIL_BYTES = 256 * 1024
+_BESIDE_THE_TEXT = 160
+
+
+class Entry:
+    """A numbered event. It is encoded once, however many read it."""
+
+    __slots__ = ("_line", "event", "seq", "size")
+
+    def __init__(self, event: dict[str, Any]) -> None:
+        self.event = event
+        self.seq: int = event["seq"]
+        self._line: bytes | None = None
+        text = event["type"] in TEXTS
+        self.size = len(event["text"]) + _BESIDE_THE_TEXT if text else len(self.line)
+
+    @property
+    def line(self) -> bytes:
+        """The event as one line of JSON."""
+        if self._line is None:
+            self._line = orjson.dumps(self.event, default=str)
+        return self._line
 
 
 class EventLog:
-    """The events of one run, numbered from 1. Any number of readers, each from where it likes."""
+    """The events of one attempt of a run, numbered on from `floor`. Any number of readers.
 
-    def __init__(self, run_id: str) -> None:
+    A reader has a position and nothing more: what a log keeps does not grow with
+    those who read it, and what it does not keep any more stands in the database.
+
+    Args:
+        floor: The last number that earlier attempts may have told.
+        limit: Numbers above it are not told before `extend`: a crash must not
+            make a later attempt tell a number twice.
+    """
+
+    def __init__(self, run_id: str, *, floor: int = 0, limit: int = 1 << 62) -> None:
         self._run_id = run_id
-        self._events: list[dict[str, Any]] = []
+        self._entries: deque[Entry] = deque()
+        self._size = 0
         self._news = asyncio.Event()
+        self._last = floor
+        self._stored = floor
+        # Readers that have less than this read from the database.
+        self.floor = floor
+        self.limit = limit
+        self.abandoned = False
+
+    @property
+    def last(self) -> int:
+        return self._last
 
     @property
     def closed(self) -> bool:
-        return bool(self._events) and self._events[-1]["type"] in LAST
+        return bool(self._entries) and self._entries[-1].event["type"] in LAST
 
     def add(self, event: dict[str, Any]) -> None:
         """Number the event and wake the readers. After the last event nothing is added."""
-        if self.closed:
-            return
-        self._events.append({"seq": len(self._events) + 1, "run_id": self._run_id, **event})
+        if not self.closed and not self.abandoned:
+            self.publish(self.numbered(event))
+
+    def numbered(self, event: dict[str, Any]) -> Entry:
+        """The event as the next entry would be, for whoever stores it before it is told."""
+        return Entry({"seq": self._last + 1, "run_id": self._run_id, **event})
+
+    def publish(self, entry: Entry) -> None:
+        self._last = entry.seq
+        self._entries.append(entry)
+        self._size += entry.size
+        self._wake()
+
+    def abandon(self) -> None:
+        """Another process goes on with the run: readers find its events in the database."""
+        self.abandoned = True
+        self._wake()
+
+    def unstored(self) -> list[Entry]:
+        """What the database does not have yet."""
+        return [entry for entry in self._entries if entry.seq > self._stored]
+
+    def stored(self, seq: int) -> None:
+        """The database has everything up to this number; old entries may go."""
+        self._stored = max(self._stored, seq)
+        while self._size > TAIL_BYTES and len(self._entries) > 1 and self._entries[0].seq <= self._stored:
+            gone = self._entries.popleft()
+            self._size -= gone.size
+            self.floor = gone.seq
+
+    def extend(self, limit: int) -> None:
+        """Numbers up to `limit` are reserved in the database now."""
+        self.limit = max(self.limit, limit)
+        self._wake()
+
+    def keeps(self, after: int) -> bool:
+        """True when everything above number `after` is here."""
+        return after >= self.floor
+
+    async def read(self, after: int = 0) -> AsyncIterator[Entry]:
+        """What is here above number `after`, as it comes, to the last one.
+
+        Ends early when the run goes on elsewhere, or when the reader is so slow
+        that the next event is only in the database.
+        """
+        place = after
+        while not self.abandoned and self.keeps(place):
+            news = self._news
+            for entry in self._ahead(place):
+                place = entry.seq
+                yield entry
+                if not self.keeps(place):
+                    return
+            if self.closed and place >= self._last:
+                return
+            if news is self._news:
+                await news.wait()
+
+    def _ahead(self, place: int) -> Sequence[Entry]:
+        found = []
+        for entry in reversed(self._entries):
+            if entry.seq <= place:
+                break
+            if entry.seq <= self.limit:
+                found.append(entry)
+        return found[::-1]
+
+    def _wake(self) -> None:
         self._news.set()
         self._news = asyncio.Event()
-
-    async def read(self, after: int = 0) -> AsyncIterator[dict[str, Any]]:
-        """Every event with a number above `after`, as they come, to the last one."""
-        place = after
-        while True:
-            news = self._news
-            while place < len(self._events):
-                place += 1
-                yield self._events[place - 1]
-            if self.closed:
-                return
-            await news.wait()

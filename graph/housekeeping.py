@@ -20,7 +20,8 @@ from nodes.llm import LLMCaller, LLMRequest
 
 log = structlog.get_logger(__name__)
 
-DAY = 86_400.0
+HOUR = 3_600.0
+DAY = 24 * HOUR
 BATCH = 50
 TITLE_LETTERS = 80
 READ_LETTERS = 2000
@@ -72,11 +73,15 @@ async def title_thread(arguments: TitleThread, context: TaskContext) -> None:
 
 
 async def clean_threads(_: NoArguments, context: TaskContext) -> None:
-    """Delete threads that nobody used for `threads.keep_days`; those with a run stay."""
+    """Delete threads that nobody used for `threads.keep_days`, and finish deletions that were cut short."""
     settings = await context.container.get(ThreadSettings)
-    if not settings.keep_days:
-        return
     upkeep = await context.container.get(ThreadUpkeep)
+    if settings.keep_days:
+        await _delete_unused(settings, upkeep, context)
+    await upkeep.sweep(time.time() - HOUR)
+
+
+async def _delete_unused(settings: ThreadSettings, upkeep: ThreadUpkeep, context: TaskContext) -> None:
     since, gone, left = time.time() - settings.keep_days * DAY, 0, True
     while left:
         before = gone
@@ -90,6 +95,13 @@ async def clean_threads(_: NoArguments, context: TaskContext) -> None:
         await context.progress(gone, message="threads deleted")
 
 
+async def forget_runs(_: NoArguments, context: TaskContext) -> None:
+    """Forget what runs told that ended long ago; their replies and the transcript stay."""
+    settings = await context.container.get(ThreadSettings)
+    upkeep = await context.container.get(ThreadUpkeep)
+    await upkeep.forget_runs(time.time() - settings.keep_events_hours * HOUR)
+
+
 async def forget_tasks(_: NoArguments, context: TaskContext) -> None:
     """Forget background tasks that ended long ago."""
     settings = await context.container.get(ThreadSettings)
@@ -100,5 +112,6 @@ async def forget_tasks(_: NoArguments, context: TaskContext) -> None:
 TASKS: tuple[Task[Any], ...] = (
     Task("title_thread", TitleThread, title_thread, attempts=2, deadline_s=60),
     Task("clean_threads", NoArguments, clean_threads, deadline_s=3600, cron="37 * * * *"),
+    Task("forget_runs", NoArguments, forget_runs, deadline_s=3600, cron="22 * * * *"),
     Task("forget_tasks", NoArguments, forget_tasks, cron="7 * * * *"),
 )

@@ -1,24 +1,27 @@
-"""One run at a time on a thread: a lease in the database that its holder keeps alive."""
+"""One run at a time on a thread: a lease in the database, with a number that fences off earlier holders."""
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 
 import structlog
-from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy import RowMapping, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from core.access import Principal, owner_seen_by, owns
-from core.database import insert_new
+from core.access import Principal
+from core.database import is_sqlite
 from core.holder import alive, is_known_dead, new_holder
-from core.whole import whole
-from graph.errors import ThreadBusy, ThreadNotFound
-from graph.tables import threads, transcript
+from core.whole import finished, whole
+from graph.errors import LeaseLost, ThreadBusy, ThreadNotFound
+from graph.fence import Hold, fenced
+from graph.tables import threads
 
 log = structlog.get_logger()
 
@@ -26,106 +29,156 @@ LEASE_SECONDS = 15.0
 BEAT_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class UserMessage:
-    """The message that opens a turn, as the transcript keeps it."""
+class Standing(StrEnum):
+    """Whether a thread can be taken: ORPHANED means that its holder is gone."""
 
-    id: str
-    text: str
-    files: tuple[str, ...] = ()
+    FREE = "free"
+    HELD = "held"
+    ORPHANED = "orphaned"
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A turn that was let in: what the thread was like before it."""
+    """A thread that was taken for a run: its fencing number, and what it was like before."""
 
     thread_id: str
     run_id: str
+    fence: int
     dirty: bool
     status: str
-    message: UserMessage | None
+
+    @property
+    def hold(self) -> Hold:
+        return Hold(self.thread_id, self.run_id, self.fence)
+
+
+async def locked(db: AsyncConnection, thread_id: str) -> RowMapping | None:
+    """The thread's row, which nobody else changes until the transaction ends; None when there is none."""
+    if is_sqlite(db):
+        # Takes the write lock: a transaction that begins by reading may not write later.
+        await db.execute(update(threads).where(threads.c.id == thread_id).values(fence=threads.c.fence))
+    query = select(threads).where(threads.c.id == thread_id).with_for_update()
+    return (await db.execute(query)).mappings().first()
+
+
+def standing(row: RowMapping, holder: str) -> Standing:
+    """Whether the thread can be taken by `holder`."""
+    if row["run_id"] is None:
+        return Standing.FREE
+    if (row["lease_until"] or 0.0) < time.time():
+        return Standing.ORPHANED
+    gone = row["holder"] != holder and is_known_dead(str(row["holder"]))
+    return Standing.ORPHANED if gone else Standing.HELD
+
+
+async def take(db: AsyncConnection, row: RowMapping, run_id: str, holder: str) -> Turn:
+    """Take a thread whose row is locked and that is not held. It is dirty until its run ends well."""
+    now = time.time()
+    await db.execute(
+        update(threads)
+        .where(threads.c.id == row["id"])
+        .values(
+            run_id=run_id,
+            holder=holder,
+            lease_until=now + LEASE_SECONDS,
+            fence=row["fence"] + 1,
+            status="running",
+            dirty=True,
+            waiting=None,
+            updated_at=now,
+        )
+    )
+    return Turn(str(row["id"]), run_id, row["fence"] + 1, bool(row["dirty"]), str(row["status"]))
+
+
+async def let_go(db: AsyncConnection, turn: Turn, **values: object) -> None:
+    """Give a thread back, with what else becomes of its row.
+
+    Raises:
+        LeaseLost: Somebody has taken it over.
+    """
+    mine = (threads.c.id == turn.thread_id) & (threads.c.fence == turn.fence) & threads.c.run_id.is_not(None)
+    gone = update(threads).where(mine).values(run_id=None, holder=None, lease_until=None, **values)
+    if not (await db.execute(gone)).rowcount:
+        raise LeaseLost(f"thread '{turn.thread_id}' was taken over")
+
+
+async def assert_held(db: AsyncConnection, hold: Hold) -> None:
+    """Make sure, until the transaction ends, that the thread is still held under this number.
+
+    Raises:
+        LeaseLost: Somebody has taken it over.
+    """
+    mine = (threads.c.id == hold.thread_id) & (threads.c.fence == hold.fence)
+    kept = update(threads).where(mine).values(fence=threads.c.fence)
+    if not (await db.execute(kept)).rowcount:
+        raise LeaseLost(f"thread '{hold.thread_id}' was taken over")
 
 
 class Leases:
-    """Takes and gives back threads for this process."""
+    """Keeps the threads that this process has taken.
+
+    `lost` is called with the run id of each that somebody else has taken over.
+    """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._held: set[str] = set()
-        self._holder = new_holder()
+        # Run id -> whether the thread has been taken for it by now.
+        self._held: dict[str, bool] = {}
+        self.holder = new_holder()
+        self.lost: Callable[[str], None] = lambda _: None
 
-    async def take(
-        self, thread_id: str, run_id: str, principal: Principal, message: UserMessage | None
-    ) -> Turn:
-        """Take the thread for a run, making it where there is none, and store the user's message with it.
+    def keep(self, run_id: str) -> None:
+        """Prolong the lease of this run from now on. Call it before the thread is taken."""
+        self._held.setdefault(run_id, False)
 
-        When this returns, the message is on disk; but not on a dirty thread,
-        whose earlier messages come first: there the turn stores it (`tell`).
+    def taken(self, run_id: str) -> None:
+        """The thread was taken: from now on it can be lost."""
+        self._held[run_id] = True
+
+    def drop(self, run_id: str) -> None:
+        """Prolong it no more. Call it before the thread is given back."""
+        self._held.pop(run_id, None)
+
+    @asynccontextmanager
+    async def borrow(self, thread_id: str) -> AsyncIterator[Hold]:
+        """Hold the thread for upkeep: no run goes on meanwhile, and the block may write to it.
 
         Raises:
-            ThreadNotFound: It is somebody else's.
-            ThreadBusy: Another run holds it.
+            ThreadNotFound: There is none.
+            ThreadBusy: It has a run going.
         """
-        self._held.add(run_id)
-        taking = asyncio.create_task(self._take(thread_id, run_id, principal, message))
+        key = f"upkeep_{secrets.token_hex(12)}"
+        self.keep(key)
         try:
-            return await asyncio.shield(taking)
-        except asyncio.CancelledError:
-            # The caller went away meanwhile: what was taken for it is given back.
-            await asyncio.wait([taking])
-            if not taking.exception():
-                turn = taking.result()
-                await self.give_back(turn, status=turn.status, clean=False)
-            raise
+            turn, waiting = await finished(self._borrow(thread_id, key))
+            try:
+                with fenced(thread_id, turn.fence) as hold:
+                    yield hold
+            finally:
+                await self._return(turn, waiting)
         finally:
-            if taking.cancelled() or taking.exception():
-                self._held.discard(run_id)
+            self.drop(key)
 
-    async def _take(
-        self, thread_id: str, run_id: str, principal: Principal, message: UserMessage | None
-    ) -> Turn:
+    async def _borrow(self, thread_id: str, key: str) -> tuple[Turn, object]:
         async with self._engine.begin() as db:
-            await self._ensure(db, thread_id, principal, message)
-            row = await self._try(db, thread_id, run_id, principal) or await self._after_a_death(
-                db, thread_id, run_id, principal
-            )
-            turn = Turn(thread_id, run_id, bool(row["dirty"]), str(row["status"]), message)
-            await db.execute(
-                update(threads).where(threads.c.id == thread_id).values(dirty=True, status="running")
-            )
-            if message and not turn.dirty:
-                await _insert(db, turn)
-        return turn
+            row = await locked(db, thread_id)
+            if row is None:
+                raise ThreadNotFound(thread_id)
+            if standing(row, self.holder) is not Standing.FREE:
+                raise ThreadBusy(f"thread '{thread_id}' has a run going; wait for it to end")
+            return await take(db, row, key, self.holder), row["waiting"]
 
     @whole
-    async def tell(self, turn: Turn) -> None:
-        """Store the message of a turn on a dirty thread, after the repair."""
+    async def _return(self, turn: Turn, waiting: object) -> None:
         async with self._engine.begin() as db:
-            await _insert(db, turn)
-
-    @whole
-    async def give_back(self, turn: Turn, *, status: str, clean: bool) -> None:
-        """End the lease, if this run still has it."""
-        self._held.discard(turn.run_id)
-        async with self._engine.begin() as db:
-            await db.execute(
-                update(threads)
-                .where(threads.c.id == turn.thread_id, threads.c.run_id == turn.run_id)
-                .values(
-                    run_id=None,
-                    holder=None,
-                    lease_until=None,
-                    status=status,
-                    dirty=not clean,
-                    updated_at=time.time(),
-                )
-            )
+            await let_go(db, turn, status=turn.status, dirty=turn.dirty, waiting=waiting)
 
     @asynccontextmanager
     async def beating(self) -> AsyncIterator[None]:
         """Keeps this process's leases alive for as long as the block runs."""
         task = asyncio.create_task(self._beat())
-        with alive(self._holder):
+        with alive(self.holder):
             try:
                 yield
             finally:
@@ -136,66 +189,24 @@ class Leases:
         while True:
             await asyncio.sleep(BEAT_SECONDS)
             try:
-                await self._prolong()
+                await self.prolong()
             except SQLAlchemyError:
                 # A database that is locked or full for a moment; the lease outlives two missed beats.
                 log.exception("lease_not_prolonged")
 
     @whole
-    async def _prolong(self) -> None:
+    async def prolong(self) -> None:
+        """One beat: prolong what is held, and say what was lost."""
         if not self._held:
             return
+        taken = {run_id for run_id, is_taken in self._held.items() if is_taken}
+        mine = (threads.c.holder == self.holder) & threads.c.run_id.in_(list(self._held))
         async with self._engine.begin() as db:
-            await db.execute(
-                update(threads)
-                .where(threads.c.holder == self._holder, threads.c.run_id.in_(self._held))
-                .values(lease_until=time.time() + LEASE_SECONDS)
-            )
-
-    async def _ensure(
-        self, db: AsyncConnection, thread_id: str, principal: Principal, message: UserMessage | None
-    ) -> None:
-        if message is None:
-            return
-        row = new_thread(thread_id, principal, title_from(message.text))
-        await insert_new(db, threads, row)
-
-    async def _try(
-        self, db: AsyncConnection, thread_id: str, run_id: str, principal: Principal
-    ) -> RowMapping | None:
-        now = time.time()
-        free = threads.c.run_id.is_(None) | (threads.c.lease_until < now)
-        taken = await db.execute(
-            update(threads)
-            .where(threads.c.id == thread_id, threads.c.owner == owner_seen_by(principal), free)
-            .values(
-                run_id=run_id,
-                holder=self._holder,
-                lease_until=now + LEASE_SECONDS,
-                turns=threads.c.turns + 1,
-                updated_at=now,
-            )
-            .returning(threads.c.dirty, threads.c.status)
-        )
-        return taken.mappings().first()
-
-    async def _after_a_death(
-        self, db: AsyncConnection, thread_id: str, run_id: str, principal: Principal
-    ) -> RowMapping:
-        found = (await db.execute(select(threads).where(threads.c.id == thread_id))).mappings().first()
-        if found is None or not owns(principal, found["owner"]):
-            raise ThreadNotFound(thread_id)
-        holder = found["holder"]
-        if holder and holder != self._holder and is_known_dead(holder):
-            await db.execute(
-                update(threads)
-                .where(threads.c.id == thread_id, threads.c.holder == holder)
-                .values(run_id=None)
-            )
-            row = await self._try(db, thread_id, run_id, principal)
-            if row:
-                return row
-        raise ThreadBusy(f"thread '{thread_id}' has a run going; wait for it to end or cancel it")
+            beat = update(threads).where(mine).values(lease_until=time.time() + LEASE_SECONDS)
+            kept = {row[0] for row in await db.execute(beat.returning(threads.c.run_id))}
+        for run_id in taken - kept:
+            if run_id in self._held:  # it may have ended meanwhile
+                self.lost(run_id)
 
 
 def new_thread(thread_id: str, principal: Principal, title: str) -> dict[str, object]:
@@ -210,6 +221,7 @@ def new_thread(thread_id: str, principal: Principal, title: str) -> dict[str, ob
         "created_at": now,
         "updated_at": now,
         "dirty": False,
+        "tags": [],
     }
 
 
@@ -217,18 +229,3 @@ def title_from(text: str) -> str:
     """The first line of a message, cut to 80 characters."""
     line = next((part.strip() for part in text.splitlines() if part.strip()), "")
     return line if len(line) <= 80 else line[:79] + "…"
-
-
-async def _insert(db: AsyncConnection, turn: Turn) -> None:
-    if turn.message is None:
-        return
-    row = {
-        "thread_id": turn.thread_id,
-        "message_id": turn.message.id,
-        "role": "user",
-        "text": turn.message.text,
-        "extra": {"files": list(turn.message.files)} if turn.message.files else {},
-        "run_id": turn.run_id,
-        "created_at": time.time(),
-    }
-    await db.execute(insert(transcript).values(**row))

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 ROLES = {"human": "user", "ai": "assistant", "tool": "tool", "system": "system"}
+
+
+def time_of(seconds: float) -> str:
+    """Epoch seconds as people and machines are told a time: ISO 8601 in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
 def text_of(message: BaseMessage) -> str:

@@ -1,52 +1,99 @@
-"""Make a thread whole again before the next message, after a turn that had no clean end."""
+"""Make a thread whole again after a turn that had no clean end, before anything is added to it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langgraph.graph.state import CompiledStateGraph
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from graph.receipts import forget_receipts, outcomes_of
 from graph.transcript import Transcript
 from nodes.llm.window import answered
+from nodes.mcp_tools.events import artifacts_of, tool_message
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 
-# A dirty turn leaves at most its own message behind; a few more cover turns that died in a row.
+# A turn that was cut leaves at most its own message behind; a few more cover turns that died in a row.
 _LOOK_BACK = 20
 
 
-async def repair(graph: Graph, transcript: Transcript, thread_id: str) -> list[BaseMessage]:
-    """Bring checkpoint and transcript to agree, and answer open tool calls.
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A thread with every call answered.
 
-    Writes the "result unknown" answers into the thread as the tools' node
-    would, and the model's finished messages into the transcript.
-
-    Returns:
-        Acknowledged user messages that no checkpoint has: the caller puts
-        them before the new one.
+    Args:
+        messages: The working window.
+        lost: Acknowledged messages of the user that no checkpoint has, oldest first.
     """
-    config: Any = {"configurable": {"thread_id": thread_id}}
-    messages = await _settled(graph, config)
-    known = {message.id for message in messages}
-    told = await transcript.user_messages(thread_id, limit=_LOOK_BACK)
-    lost: list[BaseMessage] = [
-        HumanMessage(row["text"], id=row["id"]) for row in told if row["id"] not in known
-    ]
-    await transcript.append(thread_id, "", [m for m in messages if m.type != "human"])
-    return lost
+
+    messages: list[BaseMessage]
+    lost: list[BaseMessage]
 
 
-async def _settled(graph: Graph, config: Any) -> list[BaseMessage]:
-    """The thread's messages after its last checkpoint was closed, with every call answered."""
-    before = await graph.aget_state(config)
-    messages: list[BaseMessage] = before.values.get("messages", [])
-    if not messages:
-        return []
-    # Writes of a step that a crash cut off show in the state, and the next input would drop them.
-    # An update takes them in; as the last node it also ends whatever step was open.
-    _, results = answered(messages)
-    update = {"messages": results}
-    await graph.aupdate_state(config, update, as_node="store_files")
-    after: list[BaseMessage] = (await graph.aget_state(config)).values["messages"]
-    return after
+class Repair:
+    """Brings checkpoint and transcript of a thread to agree. The thread must be held."""
+
+    def __init__(self, graph: Graph, transcript: Transcript, engine: AsyncEngine) -> None:
+        self._graph = graph
+        self._transcript = transcript
+        self._engine = engine
+
+    async def settle(self, thread_id: str, run_id: str) -> Settled:
+        """Close the last checkpoint, answer open tool calls, and put what was said into the transcript.
+
+        A call is answered from its receipt where it was made, else with
+        "interrupted, result unknown".
+
+        Args:
+            run_id: The run that goes on; its own receipts are kept.
+        """
+        config: Any = {"configurable": {"thread_id": thread_id}}
+        messages = await self._closed(config, thread_id)
+        known = {message.id for message in messages}
+        told = await self._transcript.user_messages(thread_id, limit=_LOOK_BACK)
+        await self._transcript.append(thread_id, "", [m for m in messages if m.type != "human"])
+        await forget_receipts(self._engine, thread_id, but_of=run_id)
+        return Settled(messages, _lost(told, known))
+
+    async def _closed(self, config: Any, thread_id: str) -> list[BaseMessage]:
+        before = await self._graph.aget_state(config)
+        messages: list[BaseMessage] = before.values.get("messages", [])
+        if not messages:
+            return []
+        # Writes of a step that a crash cut off show in the state, and the next input would drop them.
+        # An update takes them in; as the last node it also ends whatever step was open.
+        update = await self._answers(thread_id, messages)
+        await self._graph.aupdate_state(config, update, as_node="store_files")
+        after: list[BaseMessage] = (await self._graph.aget_state(config)).values["messages"]
+        return after
+
+    async def _answers(self, thread_id: str, messages: list[BaseMessage]) -> dict[str, Any]:
+        _, missing = answered(messages)
+        made = await outcomes_of(self._engine, thread_id, [m.tool_call_id for m in missing])
+        results: list[BaseMessage] = []
+        artifacts: list[dict[str, Any]] = []
+        for message in missing:
+            outcome = made.get(message.tool_call_id)
+            results.append(tool_message(outcome, message.name or "") if outcome else message)
+            artifacts += artifacts_of(outcome) if outcome else []
+        return {"messages": results, "artifacts": artifacts} if artifacts else {"messages": results}
+
+
+def _lost(told: list[dict[str, Any]], known: set[str | None]) -> list[BaseMessage]:
+    """Messages behind the newest that the state has; older ones have only left the window."""
+    lost: list[BaseMessage] = []
+    for row in reversed(told):
+        if row["id"] in known:
+            break
+        lost.append(HumanMessage(row["text"], id=row["id"]))
+    return lost[::-1]
+
+
+def is_answered(messages: list[BaseMessage], message_id: str | None) -> bool:
+    """True when the turn that this message began has its final answer."""
+    start = next((i for i, m in enumerate(messages) if m.id == message_id), None)
+    last = messages[-1] if messages else None
+    return start is not None and isinstance(last, AIMessage) and not last.tool_calls

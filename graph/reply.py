@@ -21,7 +21,7 @@ def reply_of(run: Run, outcome: Outcome, *, status: str) -> dict[str, Any]:
         "run_id": run.id,
         "citations": cite(answer, outcome.documents),
         "files": outcome.files,
-        "tool_calls": [call_record(m) for m in outcome.messages if isinstance(m, ToolMessage)],
+        "tool_calls": _calls(outcome),
         "interrupts": outcome.interrupts,
         "usage": {
             "input_tokens": outcome.input_tokens,
@@ -31,8 +31,30 @@ def reply_of(run: Run, outcome: Outcome, *, status: str) -> dict[str, Any]:
     }
 
 
+def bare_reply(thread_id: str, run_id: str, *, status: str, answer: str = "") -> dict[str, Any]:
+    """The output of a run that was ended by somebody who does not execute it."""
+    return {
+        "answer": answer,
+        "status": status,
+        "thread_id": thread_id,
+        "run_id": run_id,
+        "citations": [],
+        "files": [],
+        "tool_calls": [],
+        "interrupts": [],
+        "usage": {"input_tokens": 0, "output_tokens": 0, "model": ""},
+    }
+
+
+def _calls(outcome: Outcome) -> list[dict[str, Any]]:
+    """Every call of the run once, also those of its attempts before a pause."""
+    made = [call_record(m) for m in outcome.messages if isinstance(m, ToolMessage)]
+    ids = {call["id"] for call in made}
+    return [*(call for call in outcome.earlier_calls if call["id"] not in ids), *made]
+
+
 def _answer(outcome: Outcome, *, status: str) -> str:
-    if status == "cancelled":
+    if outcome.streamed and status != "done":
         return "".join(outcome.streamed)
     last = next((m for m in reversed(outcome.messages) if isinstance(m, AIMessage)), None)
     return text_of(last) if last and not last.tool_calls else ""

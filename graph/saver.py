@@ -57,9 +57,10 @@ async def _on_sqlite(url: URL, serde: JsonPlusSerializer) -> AsyncIterator[Saver
 @asynccontextmanager
 async def _on_postgres(url: URL, serde: JsonPlusSerializer) -> AsyncIterator[Saver]:
     try:
-        from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver  # noqa: PLC0415
         from psycopg.rows import dict_row  # noqa: PLC0415
         from psycopg_pool import AsyncConnectionPool, PoolTimeout  # noqa: PLC0415
+
+        from graph.postgres_saver import FencedPostgresSaver  # noqa: PLC0415
     except ModuleNotFoundError:
         raise ConfigInvalid(POSTGRES_MISSING) from None
     pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
@@ -78,7 +79,7 @@ async def _on_postgres(url: URL, serde: JsonPlusSerializer) -> AsyncIterator[Sav
         await pool.close()
         raise Unavailable("the database of storage.url does not answer") from error
     async with pool:
-        saver = AsyncPostgresSaver(pool, serde=serde)
+        saver = FencedPostgresSaver(pool, serde=serde)
         try:
             await _set_up(pool, saver)
         except TimeoutError:

@@ -1,4 +1,4 @@
-"""LangGraph's SQLite saver, whose writes happen whole or not at all.
+"""LangGraph's SQLite saver, whose writes are those of the thread's holder and happen whole or not at all.
 
 The saver writes a statement and then commits, on the one connection that it has.
 A turn that is cancelled between the two would leave the transaction open, and
@@ -7,20 +7,36 @@ with it the database locked for every writer until the saver's next commit.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
+import aiosqlite
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
+from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from core.whole import finished
+from graph.errors import LeaseLost
+from graph.fence import hold_on
 
 T = TypeVar("T")
 
+_IS_HELD = "SELECT 1 FROM threads WHERE id = ? AND fence = ?"
+
 
 class WholeSqliteSaver(AsyncSqliteSaver):
-    """A cancelled caller waits until its write is committed; a write that fails is rolled back."""
+    """A cancelled caller waits until its write is committed; a write that fails is rolled back.
+
+    Raises:
+        LeaseLost: From every write of a task that does not hold the thread (see `graph.fence`).
+    """
+
+    def __init__(self, conn: aiosqlite.Connection, *, serde: SerializerProtocol | None = None) -> None:
+        super().__init__(conn, serde=serde)
+        # The saver's own lock is taken inside of a write; this one is around the whole transaction.
+        self._transaction = asyncio.Lock()
 
     async def aput(
         self,
@@ -29,23 +45,34 @@ class WholeSqliteSaver(AsyncSqliteSaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        return await self._whole(super().aput(config, checkpoint, metadata, new_versions))
+        return await self._held(config, super().aput(config, checkpoint, metadata, new_versions))
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        await self._whole(super().aput_writes(config, writes, task_id, task_path))
+        await self._held(config, super().aput_writes(config, writes, task_id, task_path))
 
     async def adelete_thread(self, thread_id: str) -> None:
-        await self._whole(super().adelete_thread(thread_id))
+        await finished(self._or_nothing(super().adelete_thread(thread_id)))
 
-    async def _whole(self, write: Coroutine[Any, Any, T]) -> T:
-        return await finished(self._or_nothing(write))
+    async def _held(self, config: RunnableConfig, write: Coroutine[Any, Any, T]) -> T:
+        return await finished(self._or_nothing(write, str(config["configurable"]["thread_id"])))
 
-    async def _or_nothing(self, write: Coroutine[Any, Any, T]) -> T:
-        try:
-            return await write
-        except BaseException:
-            async with self.lock:
+    async def _or_nothing(self, write: Coroutine[Any, Any, T], thread_id: str | None = None) -> T:
+        async with self._transaction:
+            try:
+                if thread_id is not None:
+                    await self._begin(thread_id)
+                return await write
+            except BaseException:
+                write.close()
                 await self.conn.rollback()
-            raise
+                raise
+
+    async def _begin(self, thread_id: str) -> None:
+        """Open the transaction of the write, in which nobody else can take the thread."""
+        hold = hold_on(thread_id)
+        await self.conn.execute("BEGIN IMMEDIATE")
+        async with self.conn.execute(_IS_HELD, (thread_id, hold.fence)) as found:
+            if await found.fetchone() is None:
+                raise LeaseLost(f"thread '{thread_id}' was taken over")

@@ -11,7 +11,7 @@ from langgraph.channels import DeltaChannel, UntrackedValue
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from typing_extensions import TypedDict
 
-SNAPSHOT_EVERY = 100
+SNAPSHOT_EVERY = 40
 
 
 def merge_messages(current: list[BaseMessage], writes: Sequence[Any]) -> list[BaseMessage]:
@@ -38,13 +38,26 @@ def _merge_one(merged: list[BaseMessage], places: dict[str | None, int], message
         places.update({kept.id: index for index, kept in enumerate(merged)})
         return
     if message.id is None:
-        digest = hashlib.sha256(f"{len(merged)}:{message.type}:{message.content}".encode()).hexdigest()
-        message = message.model_copy(update={"id": f"m_{digest[:24]}"})
+        message = message.model_copy(update={"id": _id_for(message, len(merged), places)})
     if message.id in places:
         merged[places[message.id]] = message
         return
     places[message.id] = len(merged)
     merged.append(message)
+
+
+def _id_for(message: BaseMessage, place: int, places: dict[str | None, int]) -> str:
+    """An id from place and text. Places come again once messages leave: one that is taken is passed over."""
+    while True:
+        digest = hashlib.sha256(f"{place}:{message.type}:{message.content}".encode()).hexdigest()
+        if f"m_{digest[:24]}" not in places:
+            return f"m_{digest[:24]}"
+        place += 1
+
+
+def newest(current: str, writes: Sequence[Any]) -> str:
+    """The last text that was written."""
+    return str(writes[-1]) if writes else current
 
 
 def merge_files(
@@ -78,3 +91,6 @@ class State(Input, total=False):
     config: Annotated[dict[str, Any], UntrackedValue(dict)]
     documents: Annotated[list[dict[str, Any]], UntrackedValue(list)]
     artifacts: Annotated[list[dict[str, Any]], collect_artifacts]
+    # Notes on the turns that have left `messages`. A DeltaChannel too: SQLite's saver would
+    # store any other channel again with each checkpoint, and this one changes once in several turns.
+    summary: Annotated[str, DeltaChannel(newest, snapshot_frequency=1)]

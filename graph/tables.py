@@ -83,6 +83,9 @@ runs = Table(
     Column("idempotency_key", String(128)),
     # What becomes of it when its process dies: resume or end.
     Column("policy", String(8), nullable=False),
+    # Its place among the runs that wait for the thread; the smallest is next.
+    Column("place", Float, nullable=False),
+    # cancel or supersede: the wish of somebody who is not its holder.
     Column("stop_requested", String(16)),
     # Event numbers up to here may have been told to somebody.
     Column("seq_limit", Integer, nullable=False),
@@ -122,10 +125,11 @@ run_events = Table(
 receipts = Table(
     "receipts",
     METADATA,
-    Column("thread_id", String(64), primary_key=True),
+    Column("run_id", String(64), primary_key=True),
     Column("call_id", String(128), primary_key=True),
-    Column("run_id", String(64), nullable=False),
+    Column("thread_id", String(64), nullable=False),
     Column("outcome", JSON(none_as_null=True)),
     Column("started_at", Float, nullable=False),
     Column("ended_at", Float),
+    Index("receipts_by_thread", "thread_id"),
 )

@@ -1,46 +1,47 @@
-"""A person's threads: list, look, rename, delete. Somebody else's do not exist."""
+"""A person's threads: list, look, change, fork, search, take out and bring in, delete.
+
+Somebody else's do not exist.
+"""
 
 from __future__ import annotations
 
-import re
-import secrets
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from langgraph.graph.state import CompiledStateGraph
-from sqlalchemy import delete, select, tuple_, update
+from sqlalchemy import String, cast, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal, owner_seen_by
 from core.database import insert_new
 from core.errors import InvalidInput
 from core.whole import whole
-from graph.errors import InvalidThreadId, ThreadBusy, ThreadNotFound
-from graph.lease import new_thread
-from graph.messages import as_view
+from graph.history.diff import difference
+from graph.history.erase import Eraser
+from graph.history.errors import CheckpointNotFound
+from graph.history.export import Exporter
+from graph.history.fork import Forks
+from graph.history.importing import Importer
+from graph.history.look import checkpoint_view, id_before, id_of, snapshot_at, state_view
+from graph.history.markdown import Markdown
+from graph.history.owning import owned_row
+from graph.history.restore import Restorer
+from graph.history.search import Search
+from graph.history.tags import checked_tags, tagged
+from graph.ids import check_id, new_id
+from graph.lease import Leases, new_thread
+from graph.messages import time_of
 from graph.tables import threads
 from graph.transcript import Transcript
 from nodes.file_storage import FileManager
 
-_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+__all__ = ["PAGE", "STATUSES", "Threads", "check_id", "new_id"]
+
+Listed = list[dict[str, Any]]
+
 STATUSES = ("idle", "running", "interrupted", "failed")
 PAGE = 200
-
-
-def check_id(value: str) -> str:
-    """The id itself.
-
-    Raises:
-        InvalidThreadId: It is not 1 to 64 of A-Z a-z 0-9 _ -.
-    """
-    if not _ID.fullmatch(value):
-        raise InvalidThreadId(f"'{value[:80]}' is not a valid id; use 1 to 64 of A-Z a-z 0-9 _ -")
-    return value
-
-
-def new_id(prefix: str) -> str:
-    """A fresh id that tells nothing: 16 random bytes behind a letter."""
-    return f"{prefix}_{secrets.token_hex(16)}"
+TITLE_LETTERS = 200
 
 
 class Threads:
@@ -52,11 +53,18 @@ class Threads:
         graph: CompiledStateGraph[Any, Any, Any, Any],
         transcript: Transcript,
         files: FileManager,
+        leases: Leases,
     ) -> None:
         self._engine = engine
         self._graph = graph
         self._transcript = transcript
-        self._files = files
+        restorer = Restorer(engine, graph, leases)
+        self._forks = Forks(engine, graph, restorer)
+        self._search = Search(engine)
+        self._exporter = Exporter(graph, transcript, files)
+        self._markdown = Markdown(transcript)
+        self.eraser = Eraser(engine, files)
+        self._importer = Importer(engine, transcript, files, restorer, self.eraser)
 
     async def list(
         self,
@@ -64,14 +72,16 @@ class Threads:
         *,
         status: str | None = None,
         q: str | None = None,
+        tag: str | None = None,
         limit: int = 50,
         after: str | None = None,
-    ) -> list[dict[str, Any]]:
+    ) -> Listed:
         """The principal's threads, the last used first.
 
         Args:
             status: One of idle, running, interrupted, failed.
             q: Only titles that contain this.
+            tag: Only threads that have it.
             limit: 1 to 200.
             after: Id of the last thread of the page before.
         """
@@ -82,6 +92,8 @@ class Threads:
             query = query.where(threads.c.status == status)
         if q:
             query = query.where(threads.c.title.icontains(_storable(q, "q"), autoescape=True))
+        if tag:
+            query = query.where(tagged(cast(threads.c.tags, String), tag))
         if after is not None:
             last = await self._row(principal, after)
             place = tuple_(threads.c.updated_at, threads.c.id)
@@ -96,7 +108,7 @@ class Threads:
     ) -> dict[str, Any]:
         """A new, empty thread; one that the principal has already is given back as it is."""
         key = check_id(thread_id) if thread_id else new_id("t")
-        row = new_thread(key, principal, _storable(title, "title")[:200])
+        row = {**new_thread(key, principal, _title(title)), "tags": []}
         async with self._engine.begin() as db:
             await insert_new(db, threads, row)
         return await self.get(principal, key)
@@ -104,36 +116,49 @@ class Threads:
     async def get(self, principal: Principal, thread_id: str) -> dict[str, Any]:
         return _view(await self._row(principal, thread_id))
 
-    @whole
     async def rename(self, principal: Principal, thread_id: str, title: str) -> dict[str, Any]:
-        await self._row(principal, thread_id)
-        shown = _storable(title, "title")[:200]
-        async with self._engine.begin() as db:
-            await db.execute(update(threads).where(threads.c.id == thread_id).values(title=shown))
-        return await self.get(principal, thread_id)
+        return await self.change(principal, thread_id, title=title)
 
     @whole
-    async def delete(self, principal: Principal, thread_id: str) -> None:
-        """Remove the thread with its checkpoints, its transcript and the files that tools made in it.
+    async def change(
+        self,
+        principal: Principal,
+        thread_id: str,
+        *,
+        title: str | None = None,
+        tags: Sequence[str] | None = None,
+    ) -> dict[str, Any]:
+        """Give the thread another title, or other tags instead of those that it has.
 
-        What the person uploaded stays theirs: it may go with other threads.
+        Args:
+            tags: At most 20, of 1 to 40 characters each.
 
         Raises:
-            ThreadBusy: A run is going on it.
+            InvalidInput: The title or a tag cannot be accepted.
         """
+        new: dict[str, Any] = {}
+        if title is not None:
+            new["title"] = _title(title)
+        if tags is not None:
+            new["tags"] = checked_tags(tags)
         await self._row(principal, thread_id)
-        async with self._engine.begin() as db:
-            gone = await db.execute(
-                delete(threads).where(threads.c.id == thread_id, threads.c.run_id.is_(None))
-            )
-        if not gone.rowcount:
-            raise ThreadBusy(f"thread '{thread_id}' has a run going; cancel it or wait, then delete")
-        await self._transcript.delete(thread_id)
-        if self._graph.checkpointer and not isinstance(self._graph.checkpointer, bool):
-            await self._graph.checkpointer.adelete_thread(thread_id)
-        while found := await self._files.list(principal, origin="tool", thread=thread_id):
-            for file in found:
-                await self._files.delete(principal, file.key)
+        if new:
+            mine = (threads.c.id == thread_id) & (threads.c.owner == principal.id)
+            async with self._engine.begin() as db:
+                await db.execute(update(threads).where(mine).values(**new))
+        return await self.get(principal, thread_id)
+
+    async def delete(self, principal: Principal, thread_id: str) -> None:
+        """Remove the thread with all that belongs to it: messages, checkpoints, runs, the files of its tools.
+
+        What the person uploaded stays theirs: it may go with other threads. A
+        file that a fork needs goes with the last thread that needs it.
+
+        Raises:
+            ThreadNotFound: There is none.
+            ThreadBusy: A run is going on it, or waits for its turn.
+        """
+        await self.eraser.delete(principal, thread_id)
 
     async def transcript(
         self, principal: Principal, thread_id: str, *, limit: int = 50, before: int | None = None
@@ -142,17 +167,16 @@ class Threads:
         await self._row(principal, thread_id)
         return await self._transcript.page(thread_id, limit=_page(limit), before=before)
 
-    async def state(self, principal: Principal, thread_id: str) -> dict[str, Any]:
-        """What the thread's newest checkpoint holds."""
+    async def state(
+        self, principal: Principal, thread_id: str, *, checkpoint_id: str | None = None
+    ) -> dict[str, Any]:
+        """What a checkpoint of the thread holds, by default the newest.
+
+        Raises:
+            CheckpointNotFound: The thread has no such checkpoint.
+        """
         await self._row(principal, thread_id)
-        snapshot = await self._graph.aget_state({"configurable": {"thread_id": thread_id}})
-        return {
-            "messages": [as_view(message) for message in snapshot.values.get("messages", [])],
-            "files": snapshot.values.get("files", []),
-            "next": list(snapshot.next),
-            "interrupts": [{"id": i.id, **i.value} for i in snapshot.interrupts],
-            "checkpoint_id": snapshot.config.get("configurable", {}).get("checkpoint_id"),
-        }
+        return state_view(await snapshot_at(self._graph, thread_id, checkpoint_id))
 
     async def history(
         self, principal: Principal, thread_id: str, *, limit: int = 10, before: str | None = None
@@ -166,18 +190,116 @@ class Threads:
         # Collected before anything else happens: a paused iterator blocks every thread on SQLite.
         found = [s async for s in self._graph.aget_state_history(config, before=older, limit=_page(limit))]
         return {
-            "checkpoints": [_checkpoint(snapshot) for snapshot in found],
-            "before": found[-1].config["configurable"]["checkpoint_id"] if len(found) == limit else None,
+            "checkpoints": [checkpoint_view(snapshot) for snapshot in found],
+            "before": id_of(found[-1]) if len(found) == limit else None,
         }
 
+    async def diff(
+        self,
+        principal: Principal,
+        thread_id: str,
+        *,
+        from_id: str | None = None,
+        to_id: str | None = None,
+        other: str | None = None,
+    ) -> dict[str, Any]:
+        """What differs between two checkpoints; by default between the newest and the one before it.
+
+        Args:
+            to_id: By default the newest.
+            from_id: By default the one before `to_id`.
+            other: Another thread, a fork say, to which `to_id` belongs; then
+                `from_id` is by default the newest of the first.
+
+        Raises:
+            CheckpointNotFound: There is none, or only one.
+        """
+        await self._row(principal, thread_id)
+        second = other or thread_id
+        if other:
+            await self._row(principal, other)
+        newer = await self._existing(second, to_id)
+        if from_id is None and other is None:
+            from_id = id_before(newer)
+            if from_id is None:
+                raise CheckpointNotFound(thread_id, None)
+        return difference(await self._existing(thread_id, from_id), newer)
+
+    async def _existing(self, thread_id: str, checkpoint_id: str | None) -> Any:
+        snapshot = await snapshot_at(self._graph, thread_id, checkpoint_id)
+        if id_of(snapshot) is None:
+            raise CheckpointNotFound(thread_id, None)
+        # By its id: the newest one read without would show what its unfinished step has written so far.
+        return await snapshot_at(self._graph, thread_id, id_of(snapshot))
+
+    async def fork(
+        self, principal: Principal, thread_id: str, *, checkpoint_id: str | None = None
+    ) -> dict[str, Any]:
+        """A new thread that goes on from a checkpoint of this one, by default from where it is now.
+
+        Raises:
+            CheckpointNotFound: The thread has no such checkpoint.
+        """
+        return await self.get(principal, await self._forks.at(principal, thread_id, checkpoint_id))
+
+    async def fork_before(self, principal: Principal, thread_id: str, message_id: str) -> dict[str, Any]:
+        """A new thread that ends just before a message of the user, to say something else instead.
+
+        Raises:
+            MessageNotFound: The thread has no such message of its user.
+        """
+        return await self.get(principal, await self._forks.before(principal, thread_id, message_id))
+
+    async def search(
+        self, principal: Principal, q: str, *, limit: int = 20, after: int | None = None
+    ) -> Listed:
+        """Messages of the principal's threads that have every word of `q`, the newest first.
+
+        Args:
+            q: Words; "in quotes" those that stand together, berth* for every ending.
+            after: `seq` of the last hit of the page before.
+        """
+        return await self._search.find(principal, _storable(q, "q"), limit=_page(limit), after=after)
+
+    async def export(
+        self, principal: Principal, thread_id: str, *, form: str = "jsonl"
+    ) -> AsyncIterator[bytes]:
+        """The thread as JSON Lines for `import_lines`, or as Markdown for people, piece by piece.
+
+        Raises:
+            ThreadNotFound: There is none.
+            InvalidInput: There is no such form.
+        """
+        row = await self._row(principal, thread_id)
+        if form == "jsonl":
+            return self._exporter.lines(principal, row)
+        if form == "markdown":
+            return self._markdown.pieces(_view(row))
+        raise InvalidInput(f"no format '{form[:40]}'; use jsonl or markdown")
+
+    async def import_lines(
+        self, principal: Principal, chunks: AsyncIterator[bytes], *, most_bytes: int | None = None
+    ) -> dict[str, Any]:
+        """A new thread of the principal from what `export` wrote; no thread that is there is touched.
+
+        Args:
+            chunks: The lines, cut anywhere.
+            most_bytes: More than that is refused.
+
+        Raises:
+            ExportInvalid: A line is not what it should be; nothing is kept.
+            TooLarge: There is too much of it, or one line or file is too long.
+        """
+        made = await self._importer.take_in(principal, chunks, most_bytes=most_bytes)
+        return await self.get(principal, made)
+
     async def _row(self, principal: Principal, thread_id: str) -> Any:
-        mine = threads.c.owner == owner_seen_by(principal)
-        query = select(threads).where(threads.c.id == check_id(thread_id), mine)
         async with self._engine.connect() as db:
-            row = (await db.execute(query)).mappings().first()
-        if row is None:
-            raise ThreadNotFound(thread_id)
-        return row
+            return await owned_row(db, principal, thread_id)
+
+
+def _title(text: str) -> str:
+    return _storable(text, "title")[:TITLE_LETTERS]
 
 
 def _storable(text: str, name: str) -> str:
@@ -207,20 +329,9 @@ def _view(row: Any) -> dict[str, Any]:
         "title": row["title"],
         "status": row["status"],
         "turns": row["turns"],
-        "created_at": _time(row["created_at"]),
-        "updated_at": _time(row["updated_at"]),
-    }
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat()
-
-
-def _checkpoint(snapshot: Any) -> dict[str, Any]:
-    return {
-        "checkpoint_id": snapshot.config["configurable"]["checkpoint_id"],
-        "created_at": snapshot.created_at,
-        "step": (snapshot.metadata or {}).get("step"),
-        "next": list(snapshot.next),
-        "messages": len(snapshot.values.get("messages", [])),
+        "tags": row["tags"] or [],
+        "parent": row["parent"],
+        "waiting": row["waiting"] or [],
+        "created_at": time_of(row["created_at"]),
+        "updated_at": time_of(row["updated_at"]),
     }

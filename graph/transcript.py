@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from langchain_core.messages import BaseMessage
-from sqlalchemy import delete, select
+from sqlalchemy import RowMapping, delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.database import insert_new
 from core.whole import whole
-from graph.messages import ROLES, extra_of, text_of
+from graph.messages import ROLES, extra_of, text_of, time_of
 from graph.tables import transcript
 
 
@@ -36,19 +35,7 @@ class Transcript:
         Args:
             extras: More to keep beside a message, by its id (citations, say).
         """
-        now = time.time()
-        rows = [
-            {
-                "thread_id": thread_id,
-                "message_id": message.id,
-                "role": ROLES.get(message.type, message.type),
-                "text": _storable(text_of(message)),
-                "extra": {**extra_of(message), **(extras or {}).get(str(message.id), {})},
-                "run_id": run_id,
-                "created_at": now,
-            }
-            for message in messages
-        ]
+        rows = rows_of(thread_id, run_id, messages, extras)
         if rows:
             async with self._engine.begin() as db:
                 for row in rows:
@@ -72,6 +59,17 @@ class Transcript:
             "before": shown[0]["seq"] if len(rows) > limit else None,
         }
 
+    async def onward(self, thread_id: str, *, after: int = 0, limit: int = 200) -> Sequence[RowMapping]:
+        """The next rows above number `after`, oldest first, as they are stored."""
+        query = (
+            select(transcript)
+            .where(transcript.c.thread_id == thread_id, transcript.c.seq > after)
+            .order_by(transcript.c.seq)
+            .limit(limit)
+        )
+        async with self._engine.connect() as db:
+            return (await db.execute(query)).mappings().all()
+
     async def user_messages(self, thread_id: str, *, limit: int) -> list[dict[str, Any]]:
         """The newest user messages, oldest first."""
         query = (
@@ -90,6 +88,28 @@ class Transcript:
             await db.execute(delete(transcript).where(transcript.c.thread_id == thread_id))
 
 
+def rows_of(
+    thread_id: str,
+    run_id: str,
+    messages: Sequence[BaseMessage],
+    extras: dict[str, dict[str, Any]] | None = None,
+) -> list[dict[str, Any]]:
+    """Messages as rows of the transcript, for whoever adds them in a transaction of its own."""
+    now = time.time()
+    return [
+        {
+            "thread_id": thread_id,
+            "message_id": message.id,
+            "role": ROLES.get(message.type, message.type),
+            "text": _storable(text_of(message)),
+            "extra": {**extra_of(message), **(extras or {}).get(str(message.id), {})},
+            "run_id": run_id,
+            "created_at": now,
+        }
+        for message in messages
+    ]
+
+
 def _storable(text: str) -> str:
     """What a model or tool said, without what not every database can hold: NUL and half surrogate pairs."""
     return text.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
@@ -102,6 +122,6 @@ def _view(row: Any) -> dict[str, Any]:
         "role": row["role"],
         "text": row["text"],
         "run_id": row["run_id"],
-        "created_at": datetime.fromtimestamp(row["created_at"], UTC).isoformat(),
+        "created_at": time_of(row["created_at"]),
         **row["extra"],
     }

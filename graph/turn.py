@@ -1,4 +1,4 @@
-"""Drive the graph through one turn and tell the run's log what happens."""
+"""Drive the graph through one attempt of a run and tell the run's log what happens."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import structlog
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
-from langgraph.errors import GraphRecursionError
+from langchain_core.messages import AIMessage, RemoveMessage, ToolMessage
+from langgraph.errors import GraphDrained, GraphRecursionError
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.types import Command
 
 from core.context import RunContext
 from core.correlation import correlated
@@ -19,51 +18,56 @@ from core.editions import Editions
 from core.errors import Internal, WaystationError
 from core.events import Event
 from core.notices import Sink, listening
-from core.observability import RUNNING, TURNS, extracted, track_duration, turn_span
+from core.observability import RUNNING, extracted, track_duration, turn_span
 from core.settings.platform import LimitSettings
 from graph.announcements import TurnFinished, TurnStarted
-from graph.errors import StepLimit, TurnTimedOut
-from graph.lease import Leases, Turn
-from graph.repair import repair
-from graph.reply import reply_of
-from graph.runs import Outcome, Run, TurnRequest
-from graph.transcript import Transcript
+from graph.ending import Endings
+from graph.errors import LeaseLost, StepLimit, TurnTimedOut
+from graph.fence import fenced
+from graph.opening import Opening
+from graph.runs import Outcome, Run, Stop, TurnRequest
 
 log = structlog.get_logger()
 
 # Super-steps beside the model and tool rounds: configuration, retrieval, files, a look-up after a pause.
 _OTHER_STEPS = 8
+_STATUS_OF_STOP: dict[Stop | None, str] = {"drain": "interrupted"}
 
 
 class TurnDriver:
     """Runs turns that were let in. One per process.
 
     Args:
+        opening: Finds out where the attempt begins.
+        endings: Writes how it ended.
         editions: The limits of now: how long a turn may take, and how many
             model calls it may make where its caller says nothing.
         publish: Told of turns that begin and end.
+        told: Called with each run that has told something.
         remarks: Tell what caches and policies did as notices of the run.
     """
 
     def __init__(
         self,
         graph: CompiledStateGraph[Any, Any, Any, Any],
-        leases: Leases,
-        transcript: Transcript,
+        opening: Opening,
+        endings: Endings,
         *,
         editions: Editions,
         publish: Callable[[Event], None] = lambda _: None,
+        told: Callable[[Run], None] = lambda _: None,
         remarks: bool = False,
     ) -> None:
         self._graph = graph
-        self._leases = leases
-        self._transcript = transcript
+        self._opening = opening
+        self._endings = endings
         self._editions = editions
         self._publish = publish
+        self._told = told
         self._remarks = remarks
 
-    async def drive(self, run: Run, turn: Turn, start: Command[Any] | dict[str, Any]) -> None:
-        """The whole turn; whatever happens, the log closes and the thread is free again."""
+    async def drive(self, run: Run) -> None:
+        """The whole attempt; whatever happens, the log closes and the thread is free again."""
         with (
             correlated(
                 request_id=run.request_id,
@@ -74,34 +78,24 @@ class TurnDriver:
             listening(self._remarks_of(run)),
             extracted({"traceparent": run.traceparent}),
             turn_span(model=run.request.model) as span,
+            fenced(run.thread_id, run.turn.fence, run_id=run.id),
         ):
             self._publish(TurnStarted(run.request.model))
             began = time.perf_counter()
-            outcome = await self._whole(run, turn, start)
+            outcome = await self._whole(run)
             if run.error:
                 span.error(run.error.code)
             span.set(input_tokens=outcome.input_tokens, output_tokens=outcome.output_tokens)
             self._publish(_finished(run, outcome, seconds=time.perf_counter() - began))
 
-    async def _whole(self, run: Run, turn: Turn, start: Command[Any] | dict[str, Any]) -> Outcome:
-        outcome, status = Outcome(), "failed"
-        seconds = self._limits.turn_seconds
+    async def _whole(self, run: Run) -> Outcome:
+        outcome, status = Outcome.after(run.record.output), "failed"
         RUNNING.inc()
         try:
             with track_duration("turn"):
-                async with asyncio.timeout(seconds):
-                    whole = await self._repaired(turn, start)
-                    run.log.add({"type": "run_started", "thread_id": run.thread_id, "attempt": 1})
-                    await self._go(run, whole, outcome)
-            status = "interrupted" if outcome.interrupts else "done"
-        except asyncio.CancelledError:
-            status = "cancelled"
-        except TimeoutError:
-            run.error = TurnTimedOut(
-                f"no answer within {seconds:g} s; ask for less or raise limits.turn_seconds"
-            )
-        except GraphRecursionError:
-            run.error = StepLimit("the turn went round too often; raise max_steps or ask for less")
+                status = await self._bounded(run, outcome)
+        except LeaseLost:
+            run.stopped = "lost"
         except WaystationError as error:
             run.error = error
         except Exception as error:
@@ -112,29 +106,50 @@ class TurnDriver:
         finally:
             RUNNING.dec()
             outcome.status = "failed" if run.error else status
-            await asyncio.shield(self._end(run, turn, outcome, status))
+            await asyncio.shield(self._endings.end(run, outcome))
         return outcome
+
+    async def _bounded(self, run: Run, outcome: Outcome) -> str:
+        """The attempt's status; failures are raised."""
+        seconds = self._limits.turn_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                run.begun = True
+                if run.stopped:
+                    raise asyncio.CancelledError
+                went_on = await self._attempt(run, outcome)
+        except (asyncio.CancelledError, GraphDrained):
+            return _STATUS_OF_STOP.get(run.stopped, "cancelled")
+        except TimeoutError:
+            raise TurnTimedOut(
+                f"no answer within {seconds:g} s; ask for less or raise limits.turn_seconds"
+            ) from None
+        except GraphRecursionError:
+            raise StepLimit("the turn went round too often; raise max_steps or ask for less") from None
+        return "interrupted" if outcome.interrupts or not went_on else "done"
+
+    async def _attempt(self, run: Run, outcome: Outcome) -> bool:
+        """False when nothing was left to do but to end the run."""
+        start = await self._opening.of(run, outcome)
+        if start is not None:
+            self._tell(run, {"type": "run_started", "thread_id": run.thread_id, "attempt": run.attempt})
+            await self._go(run, start.given, outcome)
+        return start is not None
 
     def _remarks_of(self, run: Run) -> Sink:
         if not self._remarks:
             return lambda code, text: None
-        return lambda code, text: run.log.add({"type": "notice", "code": code, "text": text})
+        return lambda code, text: self._tell(run, {"type": "notice", "code": code, "text": text})
+
+    def _tell(self, run: Run, event: dict[str, Any]) -> None:
+        run.log.add(event)
+        self._told(run)
 
     @property
     def _limits(self) -> LimitSettings:
         return self._editions.now().book[LimitSettings]
 
-    async def _repaired(
-        self, turn: Turn, start: Command[Any] | dict[str, Any]
-    ) -> Command[Any] | dict[str, Any]:
-        """The turn's input behind what an earlier turn left undone; its message is on disk after this."""
-        if not turn.dirty or isinstance(start, Command):
-            return start
-        lost = await repair(self._graph, self._transcript, turn.thread_id)
-        await self._leases.tell(turn)
-        return {**start, "messages": [*lost, *start["messages"]]}
-
-    async def _go(self, run: Run, start: Command[Any] | dict[str, Any], outcome: Outcome) -> None:
+    async def _go(self, run: Run, start: Any, outcome: Outcome) -> None:
         config: Any = {
             "configurable": {"thread_id": run.thread_id},
             "run_id": None,
@@ -146,41 +161,15 @@ class TurnDriver:
             context=context_for(run.request),
             stream_mode=["custom", "updates"],
             durability="async",
+            control=run.control,
         )
         async for mode, data in stream:
             if mode == "custom":
-                _hear(run, outcome, data)
+                hear(outcome, data)
+                self._tell(run, data)
             else:
-                _gather(run, outcome, data)
-
-    async def _end(self, run: Run, turn: Turn, outcome: Outcome, status: str) -> None:
-        reply = reply_of(run, outcome, status=status)
-        try:
-            await self._store(run, outcome, reply, status)
-            shown = {"done": "idle", "cancelled": "idle"}.get(status, status)
-            await self._leases.give_back(turn, status=shown, clean=status == "done")
-        except Exception as error:
-            # The reader must get a last event, also when the disk is full.
-            log.exception("turn_not_stored")
-            run.error = run.error or Internal("the answer could not be stored; the log has the details")
-            run.error.__cause__ = error
-        TURNS.labels(status if run.error is None else "failed").inc()
-        if run.error:
-            run.log.add({"type": "error", **problem_of(run.error)})
-            return
-        run.reply = reply
-        run.log.add({"type": "done", **reply})
-
-    async def _store(self, run: Run, outcome: Outcome, reply: dict[str, Any], status: str) -> None:
-        messages = list(outcome.messages)
-        extras: dict[str, dict[str, Any]] = {}
-        partial = "".join(outcome.streamed)
-        if status in {"cancelled", "failed"} and partial:
-            messages.append(AIMessage(partial, id=f"partial_{run.id}"))
-            extras[f"partial_{run.id}"] = {"partial": True}
-        elif messages and (reply["citations"] or reply["files"]):
-            extras[str(messages[-1].id)] = {"citations": reply["citations"], "files": reply["files"]}
-        await self._transcript.append(run.thread_id, run.id, messages, extras)
+                for event in gather(outcome, data):
+                    self._tell(run, event)
 
 
 def _finished(run: Run, outcome: Outcome, *, seconds: float) -> TurnFinished:
@@ -210,18 +199,8 @@ def context_for(request: TurnRequest) -> RunContext:
     )
 
 
-def human(text: str, message_id: str) -> HumanMessage:
-    """The user's message as the thread keeps it."""
-    return HumanMessage(text, id=message_id)
-
-
-def problem_of(error: WaystationError) -> dict[str, Any]:
-    """An error as its event carries it."""
-    return {"code": error.code, "title": error.title, "detail": error.detail, "retryable": error.retryable}
-
-
-def _hear(run: Run, outcome: Outcome, event: dict[str, Any]) -> None:
-    """A node said something while it worked."""
+def hear(outcome: Outcome, event: dict[str, Any]) -> None:
+    """A node said something while it worked: keep what the reply needs of it."""
     kind = event["type"]
     if kind == "token":
         outcome.streamed.append(event["text"])
@@ -231,20 +210,23 @@ def _hear(run: Run, outcome: Outcome, event: dict[str, Any]) -> None:
         outcome.input_tokens += event["input_tokens"]
         outcome.output_tokens += event["output_tokens"]
         outcome.model = event["model"]
-    run.log.add(event)
 
 
-def _gather(run: Run, outcome: Outcome, update: dict[str, Any]) -> None:
-    """A step ended: keep what the reply is made of."""
+def gather(outcome: Outcome, update: dict[str, Any]) -> list[dict[str, Any]]:
+    """A step ended: keep what the reply is made of. Gives the events that tell of it."""
+    told: list[dict[str, Any]] = []
     for node, writes in update.items():
         if node == "__interrupt__":
             for waiting in writes:
                 found = {"id": waiting.id, **waiting.value}
                 outcome.interrupts.append(found)
-                run.log.add({"type": "interrupt", **found})
+                told.append({"type": "interrupt", **found})
             continue
         for message in (writes or {}).get("messages", []):
+            if isinstance(message, RemoveMessage):
+                continue  # it left the window, and stays in the transcript
             outcome.messages.append(message)
             if isinstance(message, AIMessage):
                 outcome.streamed.clear()
         outcome.documents = (writes or {}).get("documents", outcome.documents)
+    return told

@@ -14,9 +14,19 @@ from core.editions import Editions
 from core.events import EventBus
 from core.settings import Book, Places
 from core.settings.platform import StorageSettings, TelemetrySettings
+from core.signals import Signals, opened_signals
 from graph.builder import Steps, build_graph
+from graph.ending import Endings
+from graph.event_store import EventStore
+from graph.event_writer import EventWriter
+from graph.follow import topic_of
 from graph.lease import Leases
+from graph.ledger import RunLedger
+from graph.opening import Opening
+from graph.repair import Repair
+from graph.run_service import Runs
 from graph.saver import opened_saver
+from graph.supervisor import Supervisor
 from graph.threads import Threads
 from graph.transcript import Transcript
 from graph.turn import TurnDriver
@@ -31,6 +41,10 @@ class Turns(Provider):
     scope = Scope.APP
 
     transcript = provide(Transcript)
+    events = provide(EventStore)
+    ledger = provide(RunLedger)
+    endings = provide(Endings)
+    supervisor = provide(Supervisor)
 
     @provide
     async def graph(self, steps: Steps, book: Book, places: Places) -> AsyncIterator[ThreadGraph]:
@@ -44,26 +58,65 @@ class Turns(Provider):
             yield leases
 
     @provide
+    async def signals(self, book: Book, places: Places) -> AsyncIterator[Signals]:
+        async with opened_signals(database_url(book[StorageSettings], places), places) as signals:
+            yield signals
+
+    @provide
+    async def writer(self, engine: AsyncEngine, signals: Signals) -> AsyncIterator[EventWriter]:
+        writer = EventWriter(engine, told=lambda run_id: signals.send(topic_of(run_id)))
+        async with writer.running():
+            yield writer
+
+    @provide
+    def opening(
+        self, graph: ThreadGraph, transcript: Transcript, engine: AsyncEngine, files: FileManager
+    ) -> Opening:
+        return Opening(graph, Repair(graph, transcript, engine), engine, files)
+
+    @provide
+    async def runs(  # noqa: PLR0917 - dishka gives them by type
+        self,
+        ledger: RunLedger,
+        leases: Leases,
+        driver: TurnDriver,
+        endings: Endings,
+        events: EventStore,
+        signals: Signals,
+        editions: Editions,
+    ) -> AsyncIterator[Runs]:
+        runs = Runs(ledger, leases, driver, endings, events, signals, editions)
+        async with runs.running():
+            yield runs
+
+    @provide
     def threads(
-        self, engine: AsyncEngine, graph: ThreadGraph, transcript: Transcript, files: FileManager
+        self,
+        engine: AsyncEngine,
+        graph: ThreadGraph,
+        transcript: Transcript,
+        files: FileManager,
+        leases: Leases,
     ) -> Threads:
-        return Threads(engine, graph, transcript, files)
+        return Threads(engine, graph, transcript, files, leases)
 
     @provide
     def driver(  # noqa: PLR0917 - dishka gives them by type
         self,
         graph: ThreadGraph,
-        leases: Leases,
-        transcript: Transcript,
+        opening: Opening,
+        endings: Endings,
+        writer: EventWriter,
         editions: Editions,
         bus: EventBus,
         book: Book,
     ) -> TurnDriver:
         return TurnDriver(
             graph,
-            leases,
-            transcript,
+            opening,
+            endings,
             editions=editions,
             publish=bus.publish,
+            told=writer.behind,
             remarks=book[TelemetrySettings].debug_events,
         )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
 from core.whole import whole
+from graph.history.erase import GOING
+from graph.history.owning import HIDDEN
 from graph.lease import title_from
-from graph.tables import threads, transcript
+from graph.tables import receipts, run_events, runs, threads, transcript
 from graph.threads import Threads
 
 Opening = tuple[str, str]
@@ -43,9 +45,11 @@ class ThreadUpkeep:
 
     async def unused(self, since: float, *, limit: int) -> list[tuple[Principal, str]]:
         """Threads without a run that were last used before `since` (epoch seconds), with their owners."""
+        busy = exists().where(runs.c.thread_id == threads.c.id, runs.c.status.in_(GOING))
+        shown = ~threads.c.owner.startswith(HIDDEN, autoescape=True)
         query = (
             select(threads.c.owner, threads.c.id)
-            .where(threads.c.updated_at < since, threads.c.run_id.is_(None))
+            .where(threads.c.updated_at < since, threads.c.run_id.is_(None), shown, ~busy)
             .order_by(threads.c.updated_at)
             .limit(limit)
         )
@@ -55,3 +59,21 @@ class ThreadUpkeep:
     async def delete(self, owner: Principal, thread_id: str) -> None:
         """Delete a thread with all that belongs to it. Raises what `Threads.delete` raises."""
         await self._threads.delete(owner, thread_id)
+
+    async def sweep(self, before: float) -> int:
+        """Finish deletions that something interrupted before then; tells how many there were."""
+        return await self._threads.eraser.sweep(before)
+
+    @whole
+    async def forget_runs(self, ended_before: float) -> None:
+        """Remove the events of runs that ended before then, and the receipts of their tool calls.
+
+        A run's row stays, with its output. Receipts of a thread whose last turn
+        had no clean end stay too: the next turn answers its open calls from them.
+        """
+        over = (runs.c.ended_at < ended_before) & runs.c.status.not_in((*GOING, "interrupted"))
+        ended = select(runs.c.id).where(over)
+        torn = exists().where(threads.c.id == receipts.c.thread_id, threads.c.dirty)
+        async with self._engine.begin() as db:
+            await db.execute(delete(run_events).where(run_events.c.run_id.in_(ended)))
+            await db.execute(delete(receipts).where(receipts.c.run_id.in_(ended), ~torn))

@@ -20,6 +20,8 @@ from core.settings.platform import ServerSettings
 from server.auth import PROBES, check_names, check_page, needs_no_login, scope_for
 from server.errors import problem_response
 
+POLICY_VIOLATION = 1008
+
 
 class Gate:
     """Lets requests in with their principal in `request.state.principal`.
@@ -32,6 +34,10 @@ class Gate:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            # None is ours, and no login is read from one: what a library or a module brings is closed.
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -18,7 +18,7 @@ class BreakerOpened(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerClosed(Event):
-    """A target answers again, or an operator reset its breaker."""
+    """A target answers again, an operator reset its breaker, or the configuration has it no more."""
 
     kind: str
     name: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import structlog
@@ -77,6 +77,20 @@ class Policies:
         target = self._targets.get(f"{kind}:{name}")
         if target is not None:
             target.breaker.hurry()
+
+    def retain(self, kind: Kind, names: Collection[str]) -> None:
+        """Forget the targets of a kind that are none of `names`: nobody can call them any more.
+
+        An open breaker would otherwise stay open for ever in health and metrics.
+        """
+        gone = [t for t in self._targets.values() if t.kind == kind and t.name not in names]
+        for target in gone:
+            del self._targets[target.key]
+            self._policies = {key: kept for key, kept in self._policies.items() if key[0] != target.key}
+            if target.forget():
+                self._publish(BreakerClosed(kind=target.kind, name=target.name))
+        if gone and self._file:
+            self._file.write(self.status())
 
     def close(self) -> None:
         """Take this process's states away from the folder."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from prometheus_client import Counter
@@ -56,6 +57,7 @@ class Target:
         self.kind = kind
         self.name = name
         self._told = changed
+        self._forgotten = False
         self._counters: dict[Outcome, Counter] = {}
         self._places = Bulkhead(at_once=settings.at_once, queue=settings.queue)
         self.breaker = Breaker(
@@ -145,6 +147,16 @@ class Target:
         """Count a try after a failed one."""
         RETRIES.labels(self.kind, self.name).inc()
 
+    def forget(self) -> bool:
+        """Leave the metrics, and say nothing more; True when its breaker was not closed.
+
+        A call that is still going ends as it would have.
+        """
+        self._forgotten = True
+        with suppress(KeyError):  # two services in one process may have had the same target
+            STATE.remove(self.kind, self.name)
+        return self.breaker.state != "closed"
+
     def _open(self) -> BreakerOpen:
         self.count("open")
         wait = self.breaker.retry_after()
@@ -155,5 +167,7 @@ class Target:
         )
 
     def _changed(self, before: State, now: State) -> None:
+        if self._forgotten:
+            return
         STATE.labels(self.kind, self.name).set(_GAUGE[now])
         self._told(self, before)

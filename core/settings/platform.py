@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
@@ -27,6 +27,12 @@ class ServerSettings(Strict):
     port: int = Field(8000, ge=0, le=65535, description="TCP port; 0 picks a free one.")
     workers: int = Field(1, ge=1, le=64, description="Server processes.")
     public_url: str = Field("", description="How others reach the service; empty: from host and port.")
+    drain_seconds: float = Field(
+        5, ge=0, le=600, description="How long running turns may go on after SIGTERM, seconds."
+    )
+    stream_stall_seconds: float = Field(
+        30, gt=0, le=3600, description="Drop a stream whose reader takes nothing for so long; it can come back."
+    )
     allow_remote: bool = Field(
         False,
         description="Listen on another address than loopback although nobody has to log in; "
@@ -87,6 +93,7 @@ class LimitSettings(Strict):
     steps: int = Field(25, ge=1, le=200, description="Model calls in one turn.")
     tool_calls: int = Field(50, ge=1, le=1000, description="Tool calls in one turn.")
     turn_seconds: float = Field(600, gt=0, description="Longest turn.")
+    queued_runs: int = Field(20, ge=0, le=1000, description="Runs that may wait for one thread.")
     streams_per_user: int = Field(20, ge=1, description="Turns that one user may have going at once.")
 
 
@@ -100,8 +107,28 @@ class ThreadSettings(Strict):
     keep_days: float = Field(
         0, ge=0, le=36_500, description="Delete threads that nobody used for so many days; 0 keeps them."
     )
+    keep_events_hours: float = Field(
+        24, gt=0, le=87_600, description="Keep what ended runs told for so many hours; streams replay from it."
+    )
+    orphans: Literal["auto", "resume", "end"] = Field(
+        "auto",
+        description="What becomes of a run whose process died or was stopped: go on with it or end it; "
+        "auto goes on with background runs and those with on_disconnect=continue.",
+    )
     keep_tasks_days: float = Field(
         30, gt=0, le=36_500, description="Forget background tasks that ended so many days ago."
+    )
+    window: Annotated[int, Field(ge=1, le=1000)] | Literal["all"] = Field(
+        20,
+        description="Newest turns that a thread's state keeps (up to a quarter more), or `all`; "
+        "the transcript keeps every message.",
+    )
+    summary: Literal["digest", "off"] = Field(
+        "digest",
+        description="Notes for the model on what it is no longer sent: questions and how their answers began.",
+    )
+    checkpoint_turns: int = Field(
+        50, ge=0, le=100_000, description="Newest turns whose checkpoints are kept; 0 keeps all."
     )
 
 

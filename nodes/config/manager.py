@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from core.errors import ConfigInvalid
 from core.health import Health, degraded, healthy
 from core.settings import Book, ConfigErrors, ConfigFile, ConfigProblem, Section, inspect_book, nearest
+from core.settings.editors import for_editors
 from core.settings.loader import MAIN_FILE
 from core.settings.problems import dotted
 from nodes.config.errors import UnknownPart
@@ -119,17 +120,17 @@ class ConfigManager:
         ]
 
     def schemas(self, part: str = "") -> dict[str, dict[str, Any]]:
-        """JSON Schema by section and kind of file, and of waystation.yaml as a whole.
+        """JSON Schema for editors by section and kind of file, and of waystation.yaml as a whole.
 
         Raises:
             UnknownPart: There is no such section or file.
         """
-        found = {name: p.model.model_json_schema() for name, p in self._parts().items()}
+        found = {name: for_editors(p.model.model_json_schema()) for name, p in self._parts().items()}
         fields: dict[str, Any] = {
             n: (s.model, Field(default_factory=s.model)) for n, s in self._sections.items()
         }
         whole = create_model("Waystation", __config__=ConfigDict(extra="forbid"), **fields)
-        found["waystation"] = whole.model_json_schema()
+        found["waystation"] = for_editors(whole.model_json_schema())
         return {part: _one(found, part)} if part else found
 
     def reread(self) -> tuple[Book, list[ConfigProblem]]:

@@ -18,8 +18,8 @@ import structlog
 from core.editions import Editions
 from core.errors import WaystationError
 from core.events import Event
-from core.health import Health, degraded, healthy
-from core.reload import Fingerprint, fingerprint, folders_of, lost, wake_ups
+from core.health import Health, HealthState, healthy
+from core.reload import Fingerprint, Stamps, fingerprint, folders_of, lost, stamps, wake_ups
 from core.settings import Book, ConfigErrors, ConfigProblem
 from nodes.config.events import ConfigRejected, ConfigReloaded
 from nodes.config.manager import ConfigManager
@@ -29,7 +29,8 @@ from nodes.config.settings import ReloadSettings
 
 # An editor may take a file away, or empty it, before it writes it anew.
 PATIENCE_SECONDS = 1.0
-_TRIES = 10
+# Files that do not come to rest for this long are left to the next wake-up.
+_GIVE_UP_SECONDS = 5.0
 _LISTED = 50
 
 log = structlog.get_logger(__name__)
@@ -56,6 +57,7 @@ class _Reading:
     book: Book
     problems: tuple[ConfigProblem, ...]
     marks: Fingerprint
+    stamps: Stamps
 
 
 class ConfigWatcher:
@@ -80,7 +82,9 @@ class ConfigWatcher:
         self._publish = publish
         self._live = is_live(editions.newest.book)
         self._looking = asyncio.Lock()
-        self._marks: Fingerprint = {}
+        # The first look compares with what the start has read: of that, only which files had text.
+        self._marks: Fingerprint = _read_at_start(editions.newest.book)
+        self._looked_before = False
         self._rejection: Rejection | None = None
         self._needs_restart: tuple[str, ...] = ()
 
@@ -121,7 +125,8 @@ class ConfigWatcher:
             f"the changed files are not valid, and edition {self._editions.newest.number} stays; "
             f"{count}: {problems[0]}"
         )
-        return degraded(reason, rejected=rejection.as_json(), **details)
+        details["rejected"] = rejection.as_json()
+        return Health(HealthState.DEGRADED, reason, rejection.since, details)
 
     async def look(self) -> None:
         """Read the files where they changed since the last look, and take them over or reject them."""
@@ -132,13 +137,11 @@ class ConfigWatcher:
         marks = await asyncio.to_thread(self._fingerprint)
         if marks == self._marks:
             return
-        if lost(self._marks, marks):
-            await asyncio.sleep(PATIENCE_SECONDS)
         reading = await self._read()
         if reading is None:
             return  # it is being written; the next wake-up comes with its end
-        beside_changed = bool(self._marks) and self._plugins(self._marks) != self._plugins(reading.marks)
-        self._marks = reading.marks
+        beside_changed = self._looked_before and self._plugins(self._marks) != self._plugins(reading.marks)
+        self._marks, self._looked_before = reading.marks, True
         if reading.problems:
             self._reject(reading.problems)
         else:
@@ -163,23 +166,37 @@ class ConfigWatcher:
     def _fingerprint(self) -> Fingerprint:
         return fingerprint(files_of(self._editions.newest.book))
 
+    def _stamps(self) -> Stamps:
+        return stamps(files_of(self._editions.newest.book))
+
     def _plugins(self, marks: Fingerprint) -> Fingerprint:
         folder = str(self._editions.newest.book.context.places.config_dir)
         return {name: mark for name, mark in marks.items() if not name.startswith(folder) and mark}
 
     async def _read(self) -> _Reading | None:
-        """A reading during which no file changed; None when there was none for a while."""
-        for _ in range(_TRIES):
+        """A reading during which no file changed, nor shortly before it lost its text; None without one."""
+        now = asyncio.get_running_loop().time
+        give_up = now() + _GIVE_UP_SECONDS
+        since, emptied = now(), Stamps()
+        while True:
             reading = await asyncio.to_thread(self._read_once)
             if reading is not None:
-                return reading
+                found = {name: reading.stamps.get(name, ()) for name in lost(self._marks, reading.marks)}
+                if found != emptied:
+                    since, emptied = now(), found
+                if not found or now() - since >= PATIENCE_SECONDS:
+                    return reading
+            if now() >= give_up:
+                return None
             await asyncio.sleep(self._settings.quiet_s)
-        return None
 
     def _read_once(self) -> _Reading | None:
-        before = self._fingerprint()
+        before = self._stamps(), self._fingerprint()
         book, problems = self._manager.reread()
-        return _Reading(book, tuple(problems), before) if self._fingerprint() == before else None
+        # The stamps, because a file may have been emptied and written as it was meanwhile.
+        if (self._stamps(), self._fingerprint()) != before:
+            return None
+        return _Reading(book, tuple(problems), marks=before[1], stamps=before[0])
 
     async def _take_over(self, found: Book, *, anyway: bool) -> None:
         running = self._editions.newest.book
@@ -221,6 +238,10 @@ class ConfigWatcher:
         told = tuple(map(str, problems))
         log.warning("config_rejected", edition=self._editions.newest.number, problems=told[:_LISTED])
         self._publish(ConfigRejected(problems=told))
+
+
+def _read_at_start(book: Book) -> Fingerprint:
+    return {str(found.path): "text" for found in book.documents.values() if found.path and found.data}
 
 
 def _problems(error: WaystationError) -> tuple[ConfigProblem, ...]:

@@ -159,7 +159,7 @@ class LLMCaller:
         ordered, _ = answered(request.messages)
         if model.entry and model.entry.strict_role_ordering:
             ordered = alternating(ordered)
-        system = render(self._system, request.documents, request.files)
+        system = render(self._system, request.documents, request.files, earlier=request.earlier)
         return [SystemMessage(content=system), *ordered] if system else ordered
 
     def _response(self, model: Model, assembly: Assembly) -> LLMResponse:

@@ -90,6 +90,7 @@ class Connections:
         connect: Callable[[Model], ChatModel],
         policies: Policies,
     ) -> None:
+        self._living = living
         self._connect = connect
         self._policies = policies
         self._kept: Kept[Model, Connection] = Kept(living, self._made, Connection.aclose)
@@ -108,6 +109,7 @@ class Connections:
 
     async def tidy(self) -> None:
         """Close what no living edition has an entry for."""
+        self._policies.retain("model", {name for models in self._living() for name in models})
         await self._kept.tidy()
 
     async def aclose(self) -> None:

@@ -51,6 +51,7 @@ class LLMRequest:
         files: Files of the thread, each with name, media_type and size.
         temperature: 0 to 2; None for the model's own.
         principal: Who asks; None for this process itself, which may use every model.
+        earlier: Notes on what was said before `messages`.
     """
 
     model: str = ""
@@ -60,6 +61,7 @@ class LLMRequest:
     files: Sequence[Mapping[str, Any]] = ()
     temperature: float | None = None
     principal: Principal | None = None
+    earlier: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ from typing_extensions import TypedDict
 
 from core.context import RunContext, context_of
 from nodes.llm.caller import LLMCaller
+from nodes.llm.digest import digest
 from nodes.llm.models import LLMChunk, LLMRequest, LLMResponse
 from nodes.llm.notices import notices
 from nodes.llm.ports import Toolbox
-from nodes.llm.window import answered, recent
+from nodes.llm.window import answered, parted
 
 
 class Reads(TypedDict, total=False):
@@ -23,6 +24,7 @@ class Reads(TypedDict, total=False):
     config: dict[str, Any]
     documents: list[dict[str, Any]]
     files: list[dict[str, Any]]
+    summary: str
 
 
 class Writes(TypedDict):
@@ -30,12 +32,12 @@ class Writes(TypedDict):
 
 
 class CallModel:
-    """Sends the recent messages, the passages and the user's tools to the model of the turn."""
+    """Sends the recent messages, notes on those before, passages and tools to the model of the turn."""
 
-    def __init__(self, llm: LLMCaller, toolbox: Toolbox, *, window: int = 40) -> None:
+    def __init__(self, llm: LLMCaller, toolbox: Toolbox, *, window: int = 40, notes: bool = True) -> None:
         self._llm = llm
         self._toolbox = toolbox
-        self._window = window
+        self._window, self._notes = window, notes
 
     async def __call__(self, state: Reads, runtime: Runtime[RunContext]) -> Writes:
         request, repairs = await self._request(state, context_of(runtime))
@@ -48,21 +50,22 @@ class CallModel:
 
     async def _request(self, state: Reads, context: RunContext) -> tuple[LLMRequest, list[BaseMessage]]:
         config = state.get("config") or {}
+        before, sent = parted(state["messages"], self._window)
         # Checked once more here: an unanswered call makes every endpoint refuse the whole thread.
-        messages, repairs = answered(recent(state["messages"], self._window))
+        messages, repairs = answered(sent)
         tools = await self._toolbox.schemas(
             context.principal, config.get("servers") or (), config.get("tools")
         )
-        request = LLMRequest(
+        return LLMRequest(
             model=config.get("model") or self._llm.default(),
             messages=messages,
+            earlier=digest(state.get("summary") or "", before) if self._notes else "",
             tools=tools,
             documents=state.get("documents") or (),
             files=state.get("files") or (),
             temperature=config.get("temperature"),
             principal=context.principal,
-        )
-        return request, list(repairs)
+        ), list(repairs)
 
     async def _streamed(self, request: LLMRequest, runtime: Runtime[RunContext]) -> LLMResponse:
         stream: AsyncIterator[LLMChunk | LLMResponse] = self._llm.stream(request)

@@ -10,6 +10,7 @@ from core.cache import Cache
 from core.editions import Editions
 from core.resilience import Policies
 from core.settings import Book
+from core.settings.platform import ThreadSettings
 from nodes.llm.caller import LLMCaller
 from nodes.llm.catalogue import Catalogue
 from nodes.llm.models import Model
@@ -61,4 +62,5 @@ class LLMProvider(Provider):
 
     @provide
     def call_model(self, llm: LLMCaller, toolbox: Toolbox, book: Book) -> CallModel:
-        return CallModel(llm, toolbox, window=book[LLMSettings].window_messages)
+        notes = book[ThreadSettings].summary == "digest"
+        return CallModel(llm, toolbox, window=book[LLMSettings].window_messages, notes=notes)

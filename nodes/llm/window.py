@@ -24,6 +24,12 @@ def recent(messages: Sequence[BaseMessage], limit: int) -> list[BaseMessage]:
     return list(messages)
 
 
+def parted(messages: Sequence[BaseMessage], limit: int) -> tuple[list[BaseMessage], list[BaseMessage]]:
+    """What is older than the recent messages, and those (see `recent`)."""
+    sent = recent(messages, limit)
+    return list(messages[: len(messages) - len(sent)]), sent
+
+
 def answered(messages: Sequence[BaseMessage]) -> tuple[list[BaseMessage], list[ToolMessage]]:
     """The messages with each tool call answered right after its message.
 

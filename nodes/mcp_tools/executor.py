@@ -18,6 +18,7 @@ from nodes.mcp_tools.happenings import ToolExecuted
 from nodes.mcp_tools.manager import Listed, MCPToolManager
 from nodes.mcp_tools.models import ExecutionContext, Progress, Status, ToolInfo, ToolOutcome
 from nodes.mcp_tools.ports import FileLinks
+from nodes.mcp_tools.receipts import UNKNOWN
 from nodes.mcp_tools.results import Reading, read_result
 
 
@@ -116,6 +117,10 @@ class ToolExecutor:
         attempt = _Attempt(context.call_id, target, _arguments(call))
         self._tell(attempt, "denied")
         return attempt.ended("denied", f"denied: {why}" if why else "denied by the user")
+
+    def unknown(self, call: Mapping[str, Any], context: ExecutionContext, target: Target) -> ToolOutcome:
+        """The outcome of a call that an earlier attempt began, and of which nobody knows the end."""
+        return _Attempt(context.call_id, target, _arguments(call)).ended("unknown", UNKNOWN)
 
     def _tell(self, attempt: _Attempt, status: str) -> None:
         target = attempt.target

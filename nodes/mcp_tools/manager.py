@@ -158,6 +158,7 @@ class MCPToolManager:
                 keeper.start()
 
     async def _tidy(self, _: Inventory) -> None:
+        self._policies.retain("server", {name for known in self._part.living() for name in known.servers})
         await self._sessions.tidy()
 
     async def tools(self, server: str) -> Sequence[ToolInfo]:

@@ -18,11 +18,15 @@ Status = Literal["ok", "error", "denied", "timeout", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class ToolInfo:
-    """A tool as its server lists it; `parameters` is a JSON schema."""
+    """A tool as its server lists it; `parameters` is a JSON schema.
+
+    `repeatable` says that the server calls it read-only or idempotent.
+    """
 
     name: str
     description: str = ""
     parameters: Mapping[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
+    repeatable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

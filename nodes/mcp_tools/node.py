@@ -13,6 +13,8 @@ from nodes.mcp_tools.approval import decide
 from nodes.mcp_tools.events import artifacts_of, call_event, progress_to, result_event, tool_message
 from nodes.mcp_tools.executor import ToolExecutor
 from nodes.mcp_tools.models import ExecutionContext
+from nodes.mcp_tools.once import CallsOnce
+from nodes.mcp_tools.ports import Receipts
 
 
 class Reads(TypedDict, total=False):
@@ -29,10 +31,11 @@ class Writes(TypedDict):
 
 
 class ExecuteTools:
-    """Ask where somebody must be asked, make the call, write its message and its files."""
+    """Ask where somebody must be asked, make the call once, write its message and its files."""
 
-    def __init__(self, executor: ToolExecutor) -> None:
+    def __init__(self, executor: ToolExecutor, receipts: Receipts) -> None:
         self._executor = executor
+        self._calls = CallsOnce(executor, receipts)
 
     async def __call__(self, state: Reads, runtime: Runtime[RunContext]) -> Writes:
         call, config = state["call"], state.get("config") or {}
@@ -46,7 +49,7 @@ class ExecuteTools:
         write(call_event(call_id, target.server, target.name, arguments))
         if decision.approved:
             progress = progress_to(write, call_id)
-            outcome = await self._executor.execute(call, context, progress=progress)
+            outcome = await self._calls.make(call, context, target, progress)
         else:
             outcome = self._executor.refuse(call, context, target, decision.reason)
         write(result_event(outcome))

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from core.access import Principal
-from nodes.mcp_tools.models import CallResult, Progress, ToolInfo
+from nodes.mcp_tools.models import CallResult, ExecutionContext, Progress, ToolInfo, ToolOutcome
+from nodes.mcp_tools.receipts import Receipt
 from nodes.mcp_tools.settings import ServerEntry
 
 
@@ -79,6 +80,22 @@ class ToolConnector(Protocol):
     def open(
         self, name: str, entry: ServerEntry, listener: Listener, *, max_result_bytes: int
     ) -> AbstractAsyncContextManager[ToolConnection]: ...
+
+
+class Receipts(Protocol):
+    """Remembers calls over crashes, so that none is made twice by itself."""
+
+    async def begin(self, context: ExecutionContext) -> Receipt:
+        """What is known of the call; where that is nothing, it is noted as begun before this returns.
+
+        Raises:
+            WaystationError: It could not be noted, and must not be made.
+        """
+        ...
+
+    async def end(self, context: ExecutionContext, outcome: ToolOutcome) -> None:
+        """Keep how the call ended."""
+        ...
 
 
 class FileLinks(Protocol):

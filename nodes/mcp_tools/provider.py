@@ -20,7 +20,8 @@ from nodes.mcp_tools.executor import ToolExecutor
 from nodes.mcp_tools.links import NoFileLinks
 from nodes.mcp_tools.manager import MCPToolManager
 from nodes.mcp_tools.plugins import Inventory, take_inventory
-from nodes.mcp_tools.ports import FileLinks, Listener, ToolConnection, ToolConnector
+from nodes.mcp_tools.ports import FileLinks, Listener, Receipts, ToolConnection, ToolConnector
+from nodes.mcp_tools.receipts import NoReceipts
 from nodes.mcp_tools.settings import McpSettings, ServerEntry
 
 
@@ -50,7 +51,7 @@ async def _inventory(book: Book, _: Inventory | None) -> Inventory:
 
 
 class McpProvider(Provider):
-    """Sessions with real servers. The composition root replaces `FileLinks` by the file storage's."""
+    """Sessions with real servers. The composition root replaces `FileLinks` and `Receipts`."""
 
     scope = Scope.APP
 
@@ -84,6 +85,10 @@ class McpProvider(Provider):
     @provide
     def links(self) -> FileLinks:
         return NoFileLinks()
+
+    @provide
+    def receipts(self) -> Receipts:
+        return NoReceipts()
 
     @provide
     def executor(self, manager: MCPToolManager, links: FileLinks, bus: EventBus) -> ToolExecutor:

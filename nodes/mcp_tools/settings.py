@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from core.settings import Strict, nearest
+from core.settings.editors import flat_or_under
 
 _SECRET_NAME = re.compile(r"auth|credential|key|pass|secret|token", re.IGNORECASE)
 _TRANSPORTS = {"streamable_http": "http", "streamable-http": "http"}
@@ -37,11 +38,21 @@ class OAuthConfig(Strict):
     callback_port: int | None = Field(None, ge=1, le=65535)
 
 
+def _as_written(schema: dict[str, Any]) -> None:
+    """Describe an entry for editors: a command may be a list, and `transport` has older names."""
+    known = schema["properties"]
+    known["command"]["anyOf"].append({"type": "array", "items": {"type": "string"}, "minItems": 1})
+    known["transport"]["anyOf"][0]["enum"] += _TRANSPORTS
+    known["type"] = {**known["transport"], "description": "The old name of `transport`."}
+
+
 class ServerEntry(Strict):
     """One MCP server, whatever shape it was written in.
 
     `timeout_s` and `max_result_bytes` are None where the section's defaults hold.
     """
+
+    model_config = ConfigDict(json_schema_extra=_as_written)
 
     enabled: bool = True
     description: str | None = None
@@ -132,7 +143,10 @@ def _with_transport(data: dict[str, Any]) -> dict[str, Any]:
 class McpFile(Strict):
     """mcp.json: `{"mcpServers": {name: entry}}`, or `{name: entry}` at the top."""
 
-    model_config = ConfigDict(populate_by_name=True)
+    model_config = ConfigDict(
+        populate_by_name=True,
+        json_schema_extra=flat_or_under("mcpServers", entry_keys=frozenset({"command", "url", "enabled"})),
+    )
 
     servers: dict[str, ServerEntry] = Field(default_factory=dict, alias="mcpServers")
 

@@ -84,6 +84,10 @@ class Asking:
 
         return await self._kept("discovery", [name, source.version], asked, principal, _COLLECTIONS)
 
+    def retain(self, names: set[str]) -> None:
+        """Forget what is known of all other sources: they are no longer configured."""
+        self._policies.retain("source", names)
+
     async def probe(self, name: str, source: Source, call: Callable[[], Awaitable[object]]) -> None:
         """Let `call` find out whether the source can be used again; its breaker learns from it.
 

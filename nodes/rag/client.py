@@ -58,7 +58,7 @@ class RAGClient:
         check_seconds: float = CHECK_SECONDS,
     ) -> None:
         self._part: Part[Mapping[str, Source]] = Part.of(sources)
-        self._part.on_change(adopted=self._adopt)
+        self._part.on_change(adopted=self._adopt, retired=self._retired)
         self._seen = self._part.now
         self._settings = settings
         self._asking = asking or Asking(settings)
@@ -170,6 +170,9 @@ class RAGClient:
         for name, source in sources.items():
             if source.indexer is not None and source.entry.enabled and source is not before.get(name):
                 self._indexing.begin(name, self._index(name, source.indexer))
+
+    async def _retired(self, _: Mapping[str, Source]) -> None:
+        self._asking.retain({name for known in self._part.living() for name in known})
 
     async def _index(self, name: str, indexer: Indexer) -> None:
         if await self._left_to_others(name):

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from core.settings import Strict
+from core.settings.editors import flat_or_under
 
 
 def _listed(value: Any) -> Any:
@@ -55,9 +56,9 @@ class LocalSource(_Common):
     """Files on this machine, in an index of ours."""
 
     type: Literal["local"] = "local"
-    path: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)] = Field(
-        description="Folders, files or globs, relative to the folder of this file."
-    )
+    path: Annotated[
+        list[str], BeforeValidator(_listed, json_schema_input_type=str | list[str]), Field(min_length=1)
+    ] = Field(description="Folders, files or globs, relative to the folder of this file.")
     chunk_tokens: int | None = Field(None, ge=20, le=4000)
     embedder: EmbedderEntry | None = None
     _base: Path = PrivateAttr(default_factory=Path.cwd)
@@ -138,16 +139,15 @@ SourceEntry = LocalSource | HttpSource | McpSource
 _ENTRY_KEYS = frozenset({"type", "path", "url", "command"})
 
 
-def _flattened(schema: dict[str, Any]) -> None:
-    """Describe the file as people write it: entries at the top level."""
-    entries = schema.pop("properties")["sources"]
-    schema["patternProperties"] = entries["patternProperties"]
+def _as_written(schema: dict[str, Any]) -> None:
+    """Describe the file for editors: entries at the top level or under `sources`."""
+    flat_or_under("sources", entry_keys=_ENTRY_KEYS)(schema)
 
 
 class SourcesFile(BaseModel):
     """`{"<source>": entry}`; the entries stand at the top level of the file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_flattened)
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_as_written)
 
     sources: dict[
         Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@-]{1,64}$")],

@@ -30,7 +30,7 @@ async def models(agent: OpenAgent, who: Caller) -> list[dict[str, Any]]:
 @router.get("/sources")
 async def sources(agent: OpenAgent, who: Caller) -> list[dict[str, Any]]:
     """Sources that you may search."""
-    if not agent.runs("rag"):
+    if not agent.has("rag"):
         return []
     rag = await agent.container.get(RAGClient)
     return [source.as_json() for source in await rag.discover(who)]
@@ -39,7 +39,7 @@ async def sources(agent: OpenAgent, who: Caller) -> list[dict[str, Any]]:
 @router.get("/servers")
 async def servers(agent: OpenAgent, who: Caller) -> list[dict[str, Any]]:
     """Tool servers that you may use, and how they do."""
-    if not agent.runs("mcp_tools"):
+    if not agent.has("mcp_tools"):
         return []
     mcp = await agent.container.get(MCPToolManager)
     status = mcp.status()
@@ -58,7 +58,7 @@ async def servers(agent: OpenAgent, who: Caller) -> list[dict[str, Any]]:
 @router.get("/tools")
 async def tools(agent: OpenAgent, who: Caller) -> list[dict[str, Any]]:
     """Tools that you may use, with the schema of their parameters; without those of servers that are down."""
-    if not agent.runs("mcp_tools"):
+    if not agent.has("mcp_tools"):
         return []
     mcp = await agent.container.get(MCPToolManager)
     found: list[dict[str, Any]] = []

@@ -7,6 +7,7 @@ import json
 import random
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ from typing import Any
 import pytest
 
 from core.access import Principal
+from core.errors import Unavailable
+from core.events import EventBus, record
 from core.health import HealthState
+from core.resilience import BreakerClosed, Kind, Policies, Policy
 from core.settings.platform import LimitSettings
 from graph import Agent
 from graph.errors import StepLimit
@@ -184,6 +188,45 @@ async def test_a_bad_edit_shows_in_the_health_until_it_is_repaired(tmp_path: Pat
         save(config / "mcp.json", "{}")
         await until(lambda: watcher.rejection is None)
         assert (await watcher.check()).state is HealthState.HEALTHY
+
+
+async def test_a_breaker_of_what_was_removed_does_not_stay_open(tmp_path: Path) -> None:
+    nowhere = "http://127.0.0.1:9"
+    files = {
+        "models.yaml": models(gone=f"{nowhere}/v1", kept=f"{nowhere}/v1"),
+        "sources.yaml": json.dumps({"gone": {"type": "http", "url": nowhere}}),
+        "mcp.json": json.dumps({"mcpServers": {"gone": {"url": f"{nowhere}/mcp"}}}),
+    }
+    write_config(tmp_path, sources=False, files=files)
+    targets: list[tuple[Kind, str]] = [
+        ("model", "gone"),
+        ("model", "kept"),
+        ("source", "gone"),
+        ("server", "gone"),
+    ]
+    async with open_agent(tmp_path, reload=QUICK) as agent:
+        policies, bus = await agent.container.get(Policies), await agent.container.get(EventBus)
+        for kind, name in targets:
+            await open_breaker(policies.of(kind, name, attempts=1))
+        with record(bus, BreakerClosed) as seen:
+            save(tmp_path / "config" / "models.yaml", models(kept=f"{nowhere}/v1"))
+            for name in ("sources.yaml", "mcp.json"):
+                save(tmp_path / "config" / name, "{}")
+            closed = await seen.wait_for(BreakerClosed, 3)
+        assert sorted((e.kind, e.name) for e in closed) == [
+            (k, "gone") for k in ("model", "server", "source")
+        ]
+        known = [(t.kind, t.name) for t in policies.status() if t.state != "closed"]
+        assert known == [("model", "kept")]
+
+
+async def open_breaker(policy: Policy) -> None:
+    async def down() -> None:
+        raise Unavailable("down")
+
+    for _ in range(policy.settings.in_a_row):
+        with suppress(Unavailable):
+            await policy.call(down)
 
 
 async def test_a_plugin_that_is_dropped_into_the_home_folder_is_a_server(tmp_path: Path) -> None:

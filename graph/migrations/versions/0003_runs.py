@@ -1,4 +1,4 @@
-"""Runs, their events and the receipts of their tool calls; threads get a fence, questions, tags, a summary."""
+"""Runs, their events and receipts; threads get a fence, open questions, tags and a parent."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -39,6 +39,7 @@ def _runs() -> None:
         sa.Column("input_hash", sa.String(64), nullable=False),
         sa.Column("idempotency_key", sa.String(128)),
         sa.Column("policy", sa.String(8), nullable=False),
+        sa.Column("place", sa.Float, nullable=False),
         sa.Column("stop_requested", sa.String(16)),
         sa.Column("seq_limit", sa.Integer, nullable=False),
         sa.Column("webhook", sa.Text),
@@ -77,10 +78,11 @@ def _events() -> None:
 def _receipts() -> None:
     op.create_table(
         "receipts",
-        sa.Column("thread_id", sa.String(64), primary_key=True),
+        sa.Column("run_id", sa.String(64), primary_key=True),
         sa.Column("call_id", sa.String(128), primary_key=True),
-        sa.Column("run_id", sa.String(64), nullable=False),
+        sa.Column("thread_id", sa.String(64), nullable=False),
         sa.Column("outcome", sa.JSON),
         sa.Column("started_at", sa.Float, nullable=False),
         sa.Column("ended_at", sa.Float),
     )
+    op.create_index("receipts_by_thread", "receipts", ["thread_id"])

@@ -135,7 +135,7 @@ class SessionConnection:
             cursor = page.nextCursor
             if not cursor:
                 break
-        return [ToolInfo(tool.name, (tool.description or "").strip(), tool.inputSchema) for tool in found]
+        return [_info(tool) for tool in found]
 
     async def call(
         self, tool: str, arguments: Mapping[str, Any], *, progress: Progress | None = None
@@ -254,3 +254,9 @@ async def _give_up(session: ClientSession, request_id: int) -> None:
         async with asyncio.timeout(1):
             note = types.ClientNotification(types.CancelledNotification(params=params))
             await session.send_notification(note)
+
+
+def _info(tool: types.Tool) -> ToolInfo:
+    hints = tool.annotations
+    repeatable = bool(hints and (hints.readOnlyHint or hints.idempotentHint))
+    return ToolInfo(tool.name, (tool.description or "").strip(), tool.inputSchema, repeatable)

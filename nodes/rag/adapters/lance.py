@@ -126,23 +126,27 @@ class LanceStore:
                 await table.optimize(cleanup_older_than=_KEEP_VERSIONS)
 
     async def check(self, *, expected: int) -> Health:
-        """Reads the row count once the index is open; before that only whether its folder is there."""
-        if self._table is None:
-            there = not expected or (self._folder.path / f"{self._name}.lance").is_dir()
-            return healthy(open=False) if there else failed(f"the index is not there: {_REPAIR}")
+        """Opens the index where there is one, and counts its rows."""
         try:
             async with self._trouble():
-                rows = await self._table.count_rows()
+                table = await self._existing() if self._table is not None or self._is_there() else None
+                rows = None if table is None else await table.count_rows()
         except IndexBroken as error:
             return failed(error.detail)
-        return healthy(open=True, chunks=rows)
+        if rows is None:
+            # Before the first indexing there is none, and the library need not be loaded to know that.
+            return failed(f"the index is not there: {_REPAIR}") if expected else healthy(chunks=0)
+        return healthy(chunks=rows)
 
     async def _existing(self) -> Any:
         """lancedb's AsyncTable, or None before anything was indexed."""
         connection = await self._folder.connection()
-        if self._table is None and (self._folder.path / f"{self._name}.lance").is_dir():
+        if self._table is None and self._is_there():
             self._table = await connection.open_table(self._name)
         return self._table
+
+    def _is_there(self) -> bool:
+        return (self._folder.path / f"{self._name}.lance").is_dir()
 
     async def _create(self, dimensions: int) -> Any:
         sdk, pa = _sdk(), _sdk().pa

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from core.reload import fingerprint, folders_of, lost, wake_ups
+from core.reload import fingerprint, folders_of, lost, stamps, wake_ups
 
 
 async def test_a_change_in_a_folder_wakes_and_so_does_the_clock(tmp_path: Path) -> None:
@@ -102,8 +102,22 @@ def test_a_file_that_was_emptied_or_taken_away_is_lost(tmp_path: Path, blank: st
     before = fingerprint([file])
     assert not lost(before, before)
     file.unlink() if blank is None else file.write_text(blank)
-    assert lost(before, fingerprint([file]))
+    assert lost(before, fingerprint([file])) == {str(file)}
     assert not lost(fingerprint([file]), before)
+
+
+def test_a_stamp_tells_two_writings_of_one_content_apart(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    missing = stamps([file])
+    assert stamps([file]) == missing
+    file.write_text("one")
+    os.utime(file, ns=(1, 1))
+    before = stamps([file])
+    assert before != missing
+    file.write_text("")
+    file.write_text("one")
+    assert stamps([file]) != before
+    assert stamps([tmp_path / "no" / "folder"]) == {str(tmp_path / "no" / "folder"): ()}
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from core.errors import NotFound
-from core.observability import metrics_text
+from core.observability import REGISTRY, metrics_text
 from core.resilience import BreakerClosed, BreakerOpen, BreakerOpened, ResilienceSettings
 from tests.unit.core.resilience.dependency import (
     OPEN_S,
@@ -211,6 +211,43 @@ async def test_an_operator_can_reset_it(service: Service, dependency: Dependency
     assert isinstance(service.events[-1], BreakerClosed)
     with pytest.raises(NotFound, match="no target 'other:y'; known: other:x"):
         await service.policies.reset("other", "y")
+
+
+async def test_a_target_that_is_no_longer_configured_is_forgotten(dependency: Dependency) -> None:
+    service = Service()
+    for name in ("forgotten", "kept"):
+        await fail(service.policy(name), 5)
+    before = service.policy("forgotten")
+    service.policies.of("server", "forgotten")
+    service.policies.retain("other", {"kept", "to come"})
+    assert [(target.kind, target.name) for target in service.policies.status()] == [
+        ("other", "kept"),
+        ("server", "forgotten"),
+    ]
+    (closed,) = [event for event in service.events if isinstance(event, BreakerClosed)]
+    assert closed.name == "forgotten"
+    assert gauge("forgotten") is None
+    assert gauge("kept") == 2
+    # Who still holds the policy is answered as before, and nobody is told.
+    with pytest.raises(BreakerOpen):
+        await before.call(dependency)
+    assert await service.policy("forgotten").call(dependency) == 1
+    assert gauge("forgotten") == 0
+
+
+async def test_a_call_that_outlives_its_target_tells_nobody(service: Service, dependency: Dependency) -> None:
+    policy = service.policy()
+    dependency.hold, dependency.error = True, Down
+    calls = [asyncio.create_task(policy.call(dependency)) for _ in range(5)]
+    await dependency.reached.wait()
+    service.policies.retain("other", ())
+    dependency.go.set()
+    assert all(isinstance(found, Down) for found in await asyncio.gather(*calls, return_exceptions=True))
+    assert (service.events, gauge("x")) == ([], None)
+
+
+def gauge(name: str) -> float | None:
+    return REGISTRY.get_sample_value("waystation_breaker_state", {"kind": "other", "name": name})
 
 
 async def test_changed_numbers_keep_the_breaker(service: Service, dependency: Dependency) -> None:

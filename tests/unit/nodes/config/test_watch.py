@@ -19,7 +19,7 @@ from nodes.config import ConfigManager
 from nodes.config.events import ConfigRejected, ConfigReloaded
 from nodes.config.reload import FILE_NAME, Snapshot
 from nodes.config.settings import ReloadSettings
-from nodes.config.watch import ConfigWatcher
+from nodes.config.watch import PATIENCE_SECONDS, ConfigWatcher
 from tests.kit.mcp_servers import until
 from tests.kit.settings import ConfigFolder
 from tests.unit.nodes.config.shapes import (
@@ -76,8 +76,18 @@ async def listed(read: Book, _: Listed | None) -> Listed:
 
 
 @asynccontextmanager
-async def opened(folder: ConfigFolder, *, watch: bool = True, every_s: float = 5) -> AsyncIterator[Watched]:
+async def opened(
+    folder: ConfigFolder, *, watch: bool = True, every_s: float = 5, read_before: str = ""
+) -> AsyncIterator[Watched]:
+    """
+    Args:
+        read_before: What the service found in models.yaml at its start, where that is something else.
+    """
+    path = folder.places.config_dir / "models.yaml"
+    now = path.read_text()
+    path.write_text(read_before or now)
     book, _ = folder.read()
+    path.write_text(now)
     manager = ConfigManager(book, book.sections, book.files)
     settings = ReloadSettings(watch=watch, quiet_s=0.02, every_s=every_s)
     told: list[Event] = []
@@ -213,6 +223,19 @@ async def test_a_file_that_is_gone_for_a_moment_is_waited_for(folder: ConfigFold
         assert [event.changed for event in watched.told if isinstance(event, ConfigReloaded)] == [
             ("models.gpt.model_name",)
         ]
+
+
+async def test_a_file_that_is_emptied_again_and_again_is_never_read_as_empty(folder: ConfigFolder) -> None:
+    path = folder.places.config_dir / "models.yaml"
+    path.write_text("")  # before the first look
+    async with opened(folder, read_before=MODELS_YAML) as watched:
+        for _ in range(8):  # longer than the patience with one emptying
+            path.write_text("")
+            await asyncio.sleep(PATIENCE_SECONDS / 4)
+            assert watched.models() == {"gpt": "gpt-9"}
+        path.write_text(MODELS_YAML.replace("gpt-9", "gpt-10"))
+        await watched.reaches(2)
+        assert watched.models() == {"gpt": "gpt-10"}
 
 
 async def test_a_file_that_stays_away_means_its_defaults(folder: ConfigFolder) -> None:

@@ -20,6 +20,7 @@ from nodes.mcp_tools.approval import read_answer
 from nodes.mcp_tools.executor import ToolExecutor
 from nodes.mcp_tools.fake import FakeLinks
 from nodes.mcp_tools.node import ExecuteTools
+from nodes.mcp_tools.receipts import NoReceipts
 from tests.kit.mcp_servers import managed, peer
 
 Graph = CompiledStateGraph[Any, RunContext, Any, Any]
@@ -48,7 +49,7 @@ async def graph(tmp_path: Path) -> AsyncIterator[Graph]:
     servers = {"peer": peer(), "careful": peer(require_approval=["*"])}
     async with managed(servers, tmp_path) as manager:
         builder = StateGraph(State, context_schema=RunContext)
-        builder.add_node("execute_tools", ExecuteTools(ToolExecutor(manager, FakeLinks())))
+        builder.add_node("execute_tools", ExecuteTools(ToolExecutor(manager, FakeLinks()), NoReceipts()))
         builder.add_conditional_edges(START, _spread, ["execute_tools"])
         builder.add_edge("execute_tools", END)
         yield builder.compile(checkpointer=InMemorySaver())

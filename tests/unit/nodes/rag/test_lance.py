@@ -99,6 +99,17 @@ async def test_a_damaged_index_is_an_error_that_says_what_to_do(folder: LanceFol
     with pytest.raises(IndexBroken, match="start again to rebuild it") as caught:
         await LanceStore(folder, "s").find(["kite"], limit=1)
     assert str(folder.path) not in caught.value.detail
+    nobody_has_used_it = await LanceStore(folder, "s").check(expected=1)
+    assert nobody_has_used_it.state is HealthState.FAILED
+    assert "cannot be read" in nobody_has_used_it.reason
+
+
+async def test_a_health_check_opens_an_index_that_nobody_has_used(folder: LanceFolder) -> None:
+    assert (await LanceStore(folder, "s").check(expected=0)).details == {"chunks": 0}
+    written = chunks("a", "kites fly")
+    await LanceStore(folder, "s").replace(["a"], written)
+    health = await LanceStore(folder, "s").check(expected=len(written))
+    assert (health.state, health.details) == (HealthState.HEALTHY, {"chunks": len(written)})
 
 
 async def test_an_index_that_was_deleted_under_us_is_not_well(folder: LanceFolder) -> None:

@@ -1,0 +1,35 @@
+"""Which relay a database has."""
+
+from __future__ import annotations
+
+from sqlalchemy.engine import URL
+
+from core.database import POSTGRES_MISSING
+from core.errors import ConfigInvalid
+from core.settings import Places
+from core.signals.port import Relay
+from core.signals.reach import NoRelay
+
+
+def relay_of(url: URL, places: Places) -> Relay:
+    """The way to the other processes of the database at `url`.
+
+    Raises:
+        ConfigInvalid: The driver of the database is not installed.
+    """
+    if url.get_backend_name() == "sqlite":
+        if _in_memory(url):
+            return NoRelay("a database in memory has no other processes")
+        from core.signals.datagrams import DatagramRelay  # noqa: PLC0415 - each database loads only its own
+
+        return DatagramRelay(places.home / "state")
+    try:
+        from core.signals.postgres import PostgresRelay  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError:
+        raise ConfigInvalid(POSTGRES_MISSING) from None
+    return PostgresRelay(url)
+
+
+def _in_memory(url: URL) -> bool:
+    name = url.database or ":memory:"
+    return name in (":memory:", "file::memory:") or url.query.get("mode") == "memory"

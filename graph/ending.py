@@ -1,0 +1,120 @@
+"""How an attempt of a run ends: answer, events, thread and run are written in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from langchain_core.messages import AIMessage, BaseMessage
+
+from core.errors import Internal
+from core.observability import TURNS
+from graph.errors import LeaseLost, problem_of
+from graph.event_writer import EventWriter
+from graph.events import Entry
+from graph.ledger import RunLedger
+from graph.ledger_rows import Ending
+from graph.reply import reply_of
+from graph.runs import Outcome, Run, message_of
+from graph.transcript import rows_of
+
+log = structlog.get_logger()
+
+_THREAD = {"done": "idle", "cancelled": "idle", "failed": "failed"}
+_REASONS = {"cancel": "asked", "supersede": "superseded", "drain": "drained"}
+
+
+class Endings:
+    """Writes endings. One per process.
+
+    `ended` is called after each, with whether another run waits for the thread.
+    """
+
+    def __init__(self, ledger: RunLedger, writer: EventWriter) -> None:
+        self._ledger = ledger
+        self._writer = writer
+        self.ended: Callable[[Run, bool], None] = lambda run, more: None
+
+    async def end(self, run: Run, outcome: Outcome) -> None:
+        """Write the ending and close the log; a run that somebody else has taken over is left alone."""
+        run.ending = True
+        more = False
+        try:
+            more = await self._end(run, outcome)
+        except LeaseLost:
+            run.stopped = "lost"
+            run.log.abandon()
+        except Exception as error:
+            # The reader must get a last event, also when the disk is full.
+            log.exception("turn_not_stored")
+            run.error = run.error or Internal("the answer could not be stored; the log has the details")
+            run.error.__cause__ = error
+            run.log.add({"type": "error", **problem_of(run.error)})
+        status = "lost" if run.stopped == "lost" else outcome.status
+        TURNS.labels("failed" if run.error else status).inc()
+        self.ended(run, more)
+
+    async def _end(self, run: Run, outcome: Outcome) -> bool:
+        rest = await self._writer.rest(run)
+        if run.stopped == "lost":
+            raise LeaseLost
+        status = outcome.status
+        reply = reply_of(run, outcome, status=status)
+        told = {"type": "error", **problem_of(run.error)} if run.error else {"type": "done", **reply}
+        last = run.log.numbered(told)
+        more = await self._ledger.close(run.turn, _ending(run, outcome, reply, [*rest, last]))
+        if run.error is None:
+            run.reply = reply
+        run.log.extend(last.seq)
+        run.log.publish(last)
+        return more
+
+
+def _ending(run: Run, outcome: Outcome, reply: dict[str, Any], events: list[Entry]) -> Ending:
+    status = outcome.status
+    again = status == "interrupted" and run.stopped == "drain" and run.record.policy == "resume"
+    return Ending(
+        status="queued" if again else status,
+        thread_status=_thread_status(status, outcome),
+        reason=_reason(run, outcome),
+        clean=status == "done",
+        again=again,
+        waiting=outcome.interrupts or None,
+        output=None if run.error else reply,
+        error=problem_of(run.error) if run.error else None,
+        model=outcome.model,
+        input_tokens=outcome.input_tokens,
+        output_tokens=outcome.output_tokens,
+        events=events,
+        messages=[] if again else _messages(run, outcome, reply, status),
+    )
+
+
+def _thread_status(status: str, outcome: Outcome) -> str:
+    if status == "interrupted":
+        return "interrupted" if outcome.interrupts else "idle"
+    return _THREAD[status]
+
+
+def _reason(run: Run, outcome: Outcome) -> str:
+    if run.error:
+        return run.error.code[:32]
+    if outcome.interrupts:
+        return "person"
+    if run.only_end and outcome.status == "interrupted":
+        return "orphaned"
+    return "" if outcome.status == "done" else _REASONS.get(run.stopped or "", "asked")
+
+
+def _messages(run: Run, outcome: Outcome, reply: dict[str, Any], status: str) -> list[dict[str, Any]]:
+    messages: list[BaseMessage] = [] if run.told or not run.record.message_id else [message_of(run)]
+    messages += outcome.messages
+    extras: dict[str, dict[str, Any]] = {}
+    partial = "".join(outcome.streamed)
+    if status != "done" and partial:
+        messages.append(AIMessage(partial, id=f"partial_{run.id}_{run.attempt}"))
+        extras[str(messages[-1].id)] = {"partial": True}
+    elif messages and (reply["citations"] or reply["files"]):
+        extras[str(messages[-1].id)] = {"citations": reply["citations"], "files": reply["files"]}
+    return rows_of(run.thread_id, run.id, messages, extras)

@@ -1,0 +1,138 @@
+"""Events of runs in the database: written behind the turn, read by whoever comes later or sits elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import delete, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from core.whole import whole
+from graph.events import TEXTS, Entry
+from graph.tables import run_events, runs
+
+# Neighbouring tokens become one row up to this many characters.
+JOINED_LETTERS = 8_000
+PAGE_ROWS = 200
+_ACTIVE = ("queued", "running")
+
+
+class EventStore:
+    """Reads and writes rows of `run_events`. Rights are the caller's business (see `Runs`)."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def read(self, run_id: str, after: int, *, limit: int = PAGE_ROWS) -> list[Entry]:
+        """The next events above number `after`, up to `limit` rows.
+
+        Tokens that were stored together come as one, with the number of the last
+        of them; what the reader has of its text already is cut off.
+        """
+        query = (
+            select(run_events)
+            .where(run_events.c.run_id == run_id, run_events.c.seq > after)
+            .order_by(run_events.c.seq)
+            .limit(limit)
+        )
+        async with self._engine.connect() as db:
+            return [_entry(row, after) for row in (await db.execute(query)).mappings()]
+
+    async def last(self, run_id: str) -> Entry | None:
+        """The newest event that is stored."""
+        query = (
+            select(run_events).where(run_events.c.run_id == run_id).order_by(run_events.c.seq.desc()).limit(1)
+        )
+        async with self._engine.connect() as db:
+            row = (await db.execute(query)).mappings().first()
+        return _entry(row, 0) if row else None
+
+    async def spoken(self, run_id: str) -> str:
+        """The text of an answer that was cut: tokens since the last thing that was no token."""
+        async with self._engine.connect() as db:
+            return await spoken(db, run_id)
+
+    @whole
+    async def prune(self, before: float, *, limit: int = 5_000) -> int:
+        """Delete events that were told before `before` (epoch seconds), but not of runs that go on."""
+        going = select(runs.c.id).where(runs.c.status.in_(_ACTIVE))
+        old = (
+            select(run_events.c.run_id, run_events.c.seq)
+            .where(run_events.c.created_at < before, run_events.c.run_id.not_in(going))
+            .limit(limit)
+        )
+        async with self._engine.begin() as db:
+            found = (await db.execute(old)).all()
+            for run_id in {row.run_id for row in found}:
+                seqs = [row.seq for row in found if row.run_id == run_id]
+                gone = (run_events.c.run_id == run_id) & run_events.c.seq.in_(seqs)
+                await db.execute(delete(run_events).where(gone))
+        return len(found)
+
+
+async def spoken(db: AsyncConnection, run_id: str) -> str:
+    """See `EventStore.spoken`."""
+    query = (
+        select(run_events.c.type, run_events.c.data)
+        .where(run_events.c.run_id == run_id)
+        .order_by(run_events.c.seq.desc())
+    )
+    parts: list[str] = []
+    for kind, data in await db.execute(query):
+        if kind != "token":
+            break
+        parts.append(orjson.loads(data)["text"])
+    return "".join(reversed(parts))
+
+
+async def store(db: AsyncConnection, thread_id: str, entries: Sequence[Entry]) -> None:
+    """Add events, neighbouring tokens as one row."""
+    rows = [_row(thread_id, group) for group in _groups(entries)]
+    if rows:
+        await db.execute(insert(run_events), rows)
+
+
+def _groups(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    group: list[Entry] = []
+    letters = 0
+    for entry in entries:
+        kind = entry.event["type"]
+        joins = group and kind in TEXTS and kind == group[-1].event["type"]
+        if group and not (joins and letters + entry.size < JOINED_LETTERS):
+            yield group
+            group, letters = [], 0
+        group.append(entry)
+        letters += entry.size
+    if group:
+        yield group
+
+
+def _row(thread_id: str, group: Sequence[Entry]) -> dict[str, Any]:
+    first, last = group[0], group[-1]
+    event, line, cuts = last.event, last.line, None
+    if len(group) > 1:
+        texts = [entry.event["text"] for entry in group]
+        line = orjson.dumps({**event, "text": "".join(texts)}, default=str)
+        cuts = [len(text) for text in texts]
+    return {
+        "run_id": event["run_id"],
+        "seq": last.seq,
+        "first": first.seq,
+        "thread_id": thread_id,
+        "type": event["type"],
+        # PostgreSQL holds no NUL in text; JSON can spell it, and orjson does so itself.
+        "data": line.decode(),
+        "cuts": cuts,
+        "created_at": time.time(),
+    }
+
+
+def _entry(row: Any, after: int) -> Entry:
+    event: dict[str, Any] = orjson.loads(row["data"])
+    if row["cuts"] and row["first"] <= after:
+        known = sum(row["cuts"][: after - row["first"] + 1])
+        event["text"] = event["text"][known:]
+    return Entry(event)

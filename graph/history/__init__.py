@@ -1,0 +1,1 @@
+"""What was said and done in threads: look back, fork, compare, search, take out, bring in, delete."""

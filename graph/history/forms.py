@@ -1,0 +1,135 @@
+"""The lines of an exported thread. The format belongs to no database and to no library.
+
+thread    first: format, version and what the thread is called
+file      what is known of a file; its content follows in `part` lines
+part      a piece of the content of the file before it, in base64
+message   one of the transcript, in their order
+window    a message of the state, which is what the next model call sees
+state     what else the state holds
+end       last: how many there were of each, so that a cut export is noticed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+
+FORMAT = "waystation-thread"
+VERSION = 1
+PART_BYTES = 384 * 1024
+LINE_BYTES = 8 * 1024 * 1024
+
+Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+Id = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00]+$")]
+Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+class Line(BaseModel):
+    """What every line has. An unknown field is an error: a newer release wrote it, and it means something."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ThreadLine(Line):
+    type: Literal["thread"]
+    format: Literal["waystation-thread"]
+    version: Literal[1]
+    id: Id
+    title: Annotated[Text, Field(max_length=200)]
+    tags: list[str] = Field(max_length=20)
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+
+
+class MessageLine(Line):
+    type: Literal["message"]
+    id: Id
+    role: Literal["user", "assistant", "tool", "system"]
+    text: Text
+    extra: dict[str, Any]
+    created_at: AwareDatetime
+
+
+class FileLine(Line):
+    type: Literal["file"]
+    key: Key
+    name: Text
+    media_type: str = Field(max_length=200)
+    size: int = Field(ge=0)
+    origin: Literal["user", "tool"]
+    tags: dict[str, str]
+    etag: str = Field(max_length=128)
+
+
+class PartLine(Line):
+    type: Literal["part"]
+    data: str
+
+
+class WindowLine(Line):
+    type: Literal["window"]
+    message: dict[str, Any]
+
+
+class StateLine(Line):
+    type: Literal["state"]
+    summary: Text
+    files: list[Key]
+    unfinished: bool
+
+
+class EndLine(Line):
+    type: Literal["end"]
+    messages: Count
+    files: Count
+    window: Count
+
+
+AnyLine = Annotated[
+    ThreadLine | MessageLine | FileLine | PartLine | WindowLine | StateLine | EndLine,
+    Field(discriminator="type"),
+]
+LINE: TypeAdapter[AnyLine] = TypeAdapter(AnyLine)
+
+_CLASSES: Mapping[str, type[BaseMessage]] = {
+    "human": HumanMessage,
+    "ai": AIMessage,
+    "tool": ToolMessage,
+    "system": SystemMessage,
+}
+_COMMON = ("content", "additional_kwargs", "response_metadata", "name", "id")
+_OWN: Mapping[str, tuple[str, ...]] = {
+    "ai": ("tool_calls", "invalid_tool_calls", "usage_metadata"),
+    "tool": ("tool_call_id", "status"),
+}
+
+
+def message_as_json(message: BaseMessage) -> dict[str, Any]:
+    """A message of the state: its type, and the fields that are not empty."""
+    found = message.model_dump(mode="json")
+    names = (*_COMMON, *_OWN.get(message.type, ()))
+    kept = {name: found[name] for name in names if found.get(name) not in (None, {}, [])}
+    return {"type": message.type, "content": "", **kept}
+
+
+def message_from_json(data: Mapping[str, Any]) -> BaseMessage:
+    """The opposite of `message_as_json`.
+
+    Raises:
+        ValueError: It is no such message.
+    """
+    kind = str(data.get("type"))
+    if kind not in _CLASSES:
+        raise ValueError(f"a message has the type human, ai, tool or system, not {kind[:40]!r}")
+    names = {"type", *_COMMON, *_OWN.get(kind, ())}
+    unknown = sorted(str(name) for name in data.keys() - names)
+    if unknown:
+        raise ValueError(f"a message of type {kind} has no field '{unknown[0][:40]}'")
+    message = _CLASSES[kind].model_validate({k: v for k, v in data.items() if k != "type"})
+    if not message.id or len(message.id) > 128:
+        raise ValueError("a message needs an id of 1 to 128 characters")
+    return message

@@ -1,0 +1,367 @@
+"""The ledger of runs: what was asked for, who does it, and how it ended. The database is the truth.
+
+Every change of a run that touches its thread happens in one transaction with
+the thread's row locked, so that two processes never disagree on who goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import RowMapping, delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.access import Principal, owner_seen_by, owns
+from core.database import insert_new
+from core.whole import whole
+from graph.errors import (
+    KeyReused,
+    NothingToResume,
+    QueueFull,
+    RunEnded,
+    RunNotFound,
+    ThreadBusy,
+    ThreadNotFound,
+    ThreadWaiting,
+)
+from graph.event_store import spoken, store
+from graph.lease import Standing, Turn, let_go, locked, new_thread, standing, take, title_from
+from graph.ledger_rows import (
+    LATER,
+    Ending,
+    NewRun,
+    Seat,
+    cancel_here,
+    end_here,
+    ended,
+    places,
+    row_of,
+    supersede,
+    tell,
+)
+from graph.run_lookup import RunLookup
+from graph.runs import ACTIVE, SEQ_BLOCK, Policy, RunRecord, record_of
+from graph.tables import receipts, runs, threads, transcript
+
+AT_MOST_ATTEMPTS = 3
+
+
+class _KeyTakenError(Exception):
+    """Another request with the same key was faster."""
+
+
+class RunLedger(RunLookup):
+    """Writes rows of `runs`, for the process that `leases` belongs to.
+
+    `supervised` says that somebody in this process goes on with orphaned runs:
+    where nobody does, a new message takes the place of one.
+    """
+
+    supervised = False
+
+    # -- how runs begin ---------------------------------------------------------------------------
+
+    @whole
+    async def open(self, new: NewRun) -> Seat:
+        """Store the run and its message, and take the thread for it when that is free.
+
+        When this returns, the message is on disk, whatever happens next.
+
+        Raises:
+            ThreadNotFound: The thread is somebody else's.
+            ThreadBusy, ThreadWaiting, QueueFull: It cannot be taken, and the caller does not wait.
+            KeyReused: The key belongs to another request.
+        """
+        if found := await self._repeated(new):
+            return found
+        self._leases.keep(new.id)
+        seat: Seat | None = None
+        try:
+            async with self._engine.begin() as db:
+                seat = await self._open(db, new)
+        except _KeyTakenError:
+            seat = await self._repeated(new)
+            assert seat is not None, "a key that is taken has its run"  # noqa: S101 - an invariant
+        finally:
+            self._settle(new.id, seat)
+        return seat
+
+    async def _open(self, db: AsyncConnection, new: NewRun) -> Seat:
+        await insert_new(
+            db, threads, new_thread(new.thread_id, new.request.principal, title_from(new.request.message))
+        )
+        row = await locked(db, new.thread_id)
+        if row is None or not owns(new.request.principal, row["owner"]):
+            raise ThreadNotFound(new.thread_id)
+        turn, place, nudge = await self._seat(db, row, new)
+        values = row_of(new, turn, self._leases.holder, place)
+        if not await insert_new(db, runs, values):
+            raise _KeyTakenError
+        if turn and not turn.dirty:
+            await tell(db, new.thread_id, new.id, new.message_id, new.request)
+        record = record_of({**values, **LATER})
+        return Seat(record, turn, nudge=nudge)
+
+    async def _seat(
+        self, db: AsyncConnection, row: RowMapping, new: NewRun
+    ) -> tuple[Turn | None, float, bool]:
+        """The taken thread, or none and the run's place in the line."""
+        how, queued = new.request.on_busy, await places(db, new.thread_id)
+        found = await self._found(db, row)
+        waits = found is Standing.FREE and row["status"] == "interrupted"
+        if waits and how == "reject":
+            raise ThreadWaiting(
+                f"thread '{new.thread_id}' waits for an answer; give it, or send on_busy=interrupt"
+                " to go on without it"
+            )
+        if found is Standing.HELD or (queued and how == "reject") or (how == "enqueue" and (queued or waits)):
+            return None, *(await self._line_up(db, row, new, queued))
+        if found is Standing.ORPHANED:
+            await self._bury(db, row)
+        if waits:
+            await supersede(db, new.thread_id)
+        return await take(db, row, new.id, self._leases.holder), 0.0, False
+
+    async def _found(self, db: AsyncConnection, row: RowMapping) -> Standing:
+        """An orphan that will be gone on with holds its thread as a living run does."""
+        found = standing(row, self._leases.holder)
+        if found is Standing.ORPHANED and self.supervised:
+            will = (runs.c.policy == "resume") & (runs.c.attempts < AT_MOST_ATTEMPTS)
+            query = select(runs.c.id).where(runs.c.id == row["run_id"], runs.c.status == "running", will)
+            return Standing.HELD if (await db.execute(query)).first() else found
+        return found
+
+    async def _line_up(
+        self, db: AsyncConnection, row: RowMapping, new: NewRun, queued: Sequence[float]
+    ) -> tuple[float, bool]:
+        how = new.request.on_busy
+        if how == "reject":
+            raise ThreadBusy(f"thread '{new.thread_id}' has a run going; wait for it to end or cancel it")
+        if len(queued) >= new.queue_limit:
+            raise QueueFull(
+                f"{len(queued)} runs wait for thread '{new.thread_id}', the limit; wait for one to end"
+            )
+        if how == "enqueue":
+            return max([time.time(), *queued]) + 1e-3, False
+        running = (runs.c.id == row["run_id"]) & (runs.c.status == "running")
+        await db.execute(
+            update(runs).where(running, runs.c.stop_requested.is_(None)).values(stop_requested="supersede")
+        )
+        return min([time.time(), *queued]) - 1e-3, True
+
+    async def _repeated(self, new: NewRun) -> Seat | None:
+        key, owner = new.request.idempotency_key, owner_seen_by(new.request.principal)
+        if not key:
+            return None
+        query = select(runs).where(runs.c.owner == owner, runs.c.idempotency_key == key)
+        async with self._engine.connect() as db:
+            row = (await db.execute(query)).mappings().first()
+        if row is None:
+            return None
+        if row["input_hash"] != new.request.digest():
+            raise KeyReused(f"the key '{key}' was sent before with another request; use a new key")
+        return Seat(record_of(row), repeated=True)
+
+    def _settle(self, run_id: str, seat: Seat | None) -> None:
+        """Leases are kept for the runs that go on here, and for no others."""
+        if seat and seat.turn and seat.record.id == run_id:
+            self._leases.taken(run_id)
+        else:
+            self._leases.drop(run_id)
+
+    # -- how they go on ---------------------------------------------------------------------------
+
+    async def next_of(self, thread_id: str, *, only: Collection[str] | None = None) -> Seat | None:
+        """The first run that waits for the thread, when it may begin now (and is one of `only`)."""
+        async with self._engine.connect() as db:
+            waiting = (runs.c.thread_id == thread_id) & (runs.c.status == "queued")
+            query = select(runs.c.id).where(waiting).order_by(runs.c.place).limit(1)
+            run_id = (await db.execute(query)).scalar()
+        if run_id is None or (only is not None and run_id not in only):
+            return None
+        return await self._go_on(thread_id, str(run_id))
+
+    async def orphan_of(self, thread_id: str) -> Seat | None:
+        """The run of a thread whose holder is gone, taken over."""
+        async with self._engine.connect() as db:
+            run_id = (await db.execute(select(threads.c.run_id).where(threads.c.id == thread_id))).scalar()
+        return await self._go_on(thread_id, str(run_id), orphan=True) if run_id else None
+
+    @whole
+    async def _go_on(self, thread_id: str, run_id: str, *, orphan: bool = False) -> Seat | None:
+        self._leases.keep(run_id)
+        seat: Seat | None = None
+        try:
+            async with self._engine.begin() as db:
+                row = await locked(db, thread_id)
+                if row is not None and self._may(row, run_id, orphan=orphan):
+                    seat = await self._resumed(db, row, run_id)
+        finally:
+            self._settle(run_id, seat)
+        return seat
+
+    def _may(self, row: RowMapping, run_id: str, *, orphan: bool) -> bool:
+        found = standing(row, self._leases.holder)
+        if orphan:
+            return found is Standing.ORPHANED and row["run_id"] == run_id
+        return found is Standing.FREE and row["status"] != "interrupted"
+
+    async def _resumed(self, db: AsyncConnection, row: RowMapping, run_id: str) -> Seat | None:
+        kept = (await db.execute(select(runs).where(runs.c.id == run_id))).mappings().first()
+        if kept is None or kept["status"] not in ACTIVE:
+            # A lease without a run: upkeep that died. The thread is as it was, only to be looked at.
+            if kept is None and row["run_id"] == run_id:
+                await db.execute(
+                    update(threads).where(threads.c.id == row["id"]).values(run_id=None, status="idle")
+                )
+            return None
+        turn = await take(db, row, run_id, self._leases.holder)
+        return Seat(await self._begin_attempt(db, run_id, turn), turn, floor=kept["seq_limit"])
+
+    async def _begin_attempt(self, db: AsyncConnection, run_id: str, turn: Turn, **values: Any) -> RunRecord:
+        begun = (
+            update(runs)
+            .where(runs.c.id == run_id)
+            .values(
+                status="running",
+                reason="",
+                attempts=runs.c.attempts + 1,
+                fence=turn.fence,
+                holder=self._leases.holder,
+                started_at=func.coalesce(runs.c.started_at, time.time()),
+                ended_at=None,
+                seq_limit=runs.c.seq_limit + SEQ_BLOCK,
+                **values,
+            )
+        )
+        return record_of((await db.execute(begun.returning(*runs.c))).mappings().one())
+
+    @whole
+    async def reopen(
+        self,
+        principal: Principal,
+        run_id: str,
+        answers: dict[str, Any] | None,
+        *,
+        policy: Policy | None = None,
+    ) -> Seat:
+        """Go on with a run that was interrupted: with answers to what waits, or where it was stopped.
+
+        Raises:
+            RunNotFound: There is none, or it is somebody else's.
+            NothingToResume: It is not interrupted, or the thread has gone on without it.
+            ThreadBusy: Another run is going.
+        """
+        record = await self.get(principal, run_id)
+        self._leases.keep(run_id)
+        seat: Seat | None = None
+        try:
+            async with self._engine.begin() as db:
+                seat = await self._reopen(db, record, answers, policy)
+        finally:
+            self._settle(run_id, seat)
+        return seat
+
+    async def _reopen(
+        self, db: AsyncConnection, record: RunRecord, answers: dict[str, Any] | None, policy: Policy | None
+    ) -> Seat:
+        row = await locked(db, record.thread_id)
+        if row is None:
+            raise RunNotFound(record.id)
+        if standing(row, self._leases.holder) is not Standing.FREE:
+            raise ThreadBusy(f"thread '{record.thread_id}' has a run going; wait for it to end")
+        newest = select(runs.c.id).where(runs.c.thread_id == record.thread_id, runs.c.attempts > 0)
+        newest = newest.order_by(runs.c.created_at.desc()).limit(1)
+        kept = (await db.execute(select(runs).where(runs.c.id == record.id))).mappings().one()
+        if kept["status"] != "interrupted" or (await db.execute(newest)).scalar() != record.id:
+            raise NothingToResume(f"run '{record.id}' does not wait to be gone on with")
+        turn = await take(db, row, record.id, self._leases.holder)
+        values: dict[str, Any] = {"request": {**kept["request"], "answers": answers}, "stop_requested": None}
+        if policy:
+            values["policy"] = policy
+        begun = await self._begin_attempt(db, record.id, turn, **values)
+        return Seat(begun, turn, floor=kept["seq_limit"])
+
+    @whole
+    async def adopt_waiting(self, new: NewRun) -> RunRecord:
+        """A run for a thread that waits for a person since before there were runs.
+
+        Raises:
+            NothingToResume: The thread does not wait.
+        """
+        async with self._engine.begin() as db:
+            row = await locked(db, new.thread_id)
+            if row is None or not owns(new.request.principal, row["owner"]):
+                raise ThreadNotFound(new.thread_id)
+            if row["status"] != "interrupted":
+                raise NothingToResume(f"thread '{new.thread_id}' does not wait for an answer")
+            values = {
+                **row_of(new, None, self._leases.holder, 0.0),
+                "status": "interrupted",
+                "reason": "person",
+                "attempts": 1,
+                "message_id": None,
+            }
+            await insert_new(db, runs, values)
+            return record_of({**values, **LATER})
+
+    # -- how they end -----------------------------------------------------------------------------
+
+    @whole
+    async def close(self, turn: Turn, ending: Ending) -> bool:
+        """End an attempt and give the thread back; True when another run waits for it.
+
+        Raises:
+            LeaseLost: Somebody has taken the thread over; nothing was written.
+        """
+        self._leases.drop(turn.run_id)
+        shown: dict[str, Any] = {
+            "status": ending.thread_status,
+            "dirty": not ending.clean,
+            "waiting": ending.waiting,
+            "updated_at": time.time(),
+        }
+        if not ending.again:
+            shown["turns"] = threads.c.turns + 1
+        async with self._engine.begin() as db:
+            await let_go(db, turn, **shown)
+            for message in ending.messages:
+                await insert_new(db, transcript, message)
+            await store(db, turn.thread_id, ending.events)
+            await db.execute(update(runs).where(runs.c.id == turn.run_id).values(ended(ending)))
+            if ending.clean:
+                await db.execute(delete(receipts).where(receipts.c.thread_id == turn.thread_id))
+            return bool(await places(db, turn.thread_id))
+
+    @whole
+    async def ask_to_stop(self, principal: Principal, run_id: str) -> RunRecord:
+        """Cancel a run: a running one is asked to, any other ends here.
+
+        Raises:
+            RunNotFound: There is none, or it is somebody else's.
+            RunEnded: It is over.
+        """
+        record = await self.get(principal, run_id)
+        async with self._engine.begin() as db:
+            row = await locked(db, record.thread_id)
+            kept = (await db.execute(select(runs).where(runs.c.id == run_id))).mappings().one()
+            if kept["status"] == "running":
+                wish = update(runs).where(runs.c.id == run_id).values(stop_requested="cancel")
+                await db.execute(wish)
+            elif kept["status"] == "queued" or (kept["status"] == "interrupted" and row):
+                await cancel_here(db, row, kept)
+            else:
+                raise RunEnded(f"run '{run_id}' has ended ({kept['status']})")
+        return await self.get(principal, run_id)
+
+    async def _bury(self, db: AsyncConnection, row: RowMapping) -> None:
+        """End the run of a holder that is gone, for the message that takes its place."""
+        kept = (await db.execute(select(runs).where(runs.c.id == row["run_id"]))).mappings().first()
+        if kept is not None and kept["status"] == "running":
+            record = record_of(kept)
+            if record.message_id:
+                await tell(db, record.thread_id, record.id, record.message_id, record.request)
+            text = await spoken(db, record.id)
+            await end_here(db, kept, status="interrupted", reason="orphaned", answer=text)

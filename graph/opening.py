@@ -1,0 +1,109 @@
+"""Where an attempt of a run begins: with its message, with a person's answers, or where it was cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.messages import BaseMessage
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Command
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core.whole import whole
+from graph.errors import RunAbandoned
+from graph.event_store import EventStore
+from graph.ledger import AT_MOST_ATTEMPTS
+from graph.ledger_rows import tell
+from graph.repair import Repair, Settled, is_answered
+from graph.runs import Outcome, Run, message_of
+from nodes.file_storage import FileManager
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What the graph is given; None goes on from the checkpoint."""
+
+    given: Any
+
+
+class Opening:
+    """Brings the thread of a run into the state from which the attempt can begin."""
+
+    def __init__(
+        self,
+        graph: CompiledStateGraph[Any, Any, Any, Any],
+        repair: Repair,
+        engine: AsyncEngine,
+        files: FileManager,
+    ) -> None:
+        self._graph = graph
+        self._repair = repair
+        self._engine = engine
+        self._events = EventStore(engine)
+        self._files = files
+
+    async def of(self, run: Run, outcome: Outcome) -> Start | None:
+        """What to give to the graph; None when nothing is left to do but to end the run.
+
+        Raises:
+            RunAbandoned: It was tried too often.
+        """
+        if run.attempt == 1 and not run.turn.dirty:
+            return Start(await self._input(run, [message_of(run)]))
+        if run.attempt > 1 and (answers := await self._open_answers(run)):
+            return Start(Command(resume=answers))
+        return await self._settled(run, outcome)
+
+    async def _input(self, run: Run, messages: list[BaseMessage]) -> dict[str, Any]:
+        if not run.request.files:
+            return {"messages": messages}
+        files = [await self._files.info(run.request.principal, key) for key in run.request.files]
+        return {"messages": messages, "files": [file.as_ref() for file in files]}
+
+    async def _open_answers(self, run: Run) -> dict[str, Any]:
+        """The run's answers to questions that still wait: none after a crash behind them."""
+        given = run.record.answers or {}
+        if not given:
+            return {}
+        snapshot = await self._graph.aget_state({"configurable": {"thread_id": run.thread_id}})
+        return {i.id: given[i.id] for i in snapshot.interrupts if i.id in given}
+
+    async def _settled(self, run: Run, outcome: Outcome) -> Start | None:
+        settled = await self._repair.settle(run.thread_id, run.id)
+        await self._tell(run)
+        if run.attempt > 1:
+            outcome.messages = _since(settled.messages, run.record.message_id)
+        if is_answered(settled.messages, run.record.message_id):
+            return await self._last_step(run)
+        if run.only_end:
+            outcome.streamed = [await self._events.spoken(run.id)]
+            if run.attempt > AT_MOST_ATTEMPTS:
+                raise RunAbandoned(f"its process died at each of {AT_MOST_ATTEMPTS} attempts")
+            return None
+        return Start(await self._input(run, _missing(run, settled)))
+
+    async def _last_step(self, run: Run) -> Start:
+        """The answer is there, and what comes behind it may not be."""
+        config: Any = {"configurable": {"thread_id": run.thread_id}}
+        await self._graph.aupdate_state(config, {"messages": []}, as_node="call_model")
+        return Start(None)
+
+    @whole
+    async def _tell(self, run: Run) -> None:
+        if run.record.message_id:
+            async with self._engine.begin() as db:
+                await tell(db, run.thread_id, run.id, run.record.message_id, run.request)
+        run.told = True
+
+
+def _missing(run: Run, settled: Settled) -> list[BaseMessage]:
+    """What the checkpoint lacks of what the user said, this run's message last."""
+    known = {message.id for message in [*settled.messages, *settled.lost]}
+    own = [] if run.record.message_id in known else [message_of(run)]
+    return [*settled.lost, *own]
+
+
+def _since(messages: list[BaseMessage], message_id: str | None) -> list[BaseMessage]:
+    start = next((i for i, message in enumerate(messages) if message.id == message_id), len(messages))
+    return messages[start + 1 :]

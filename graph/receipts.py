@@ -1,0 +1,90 @@
+"""Receipts of tool calls in the database, for the run that this task works for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+
+from dishka import AsyncContainer
+from sqlalchemy import delete, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core.database import insert_new
+from core.whole import whole
+from graph.fence import holding
+from graph.lease import assert_held
+from graph.tables import receipts
+from nodes.mcp_tools.models import ExecutionContext, ToolOutcome
+from nodes.mcp_tools.receipts import Receipt, outcome_as_json, outcome_from_json
+
+
+class StoredReceipts:
+    """Keeps a receipt per run and call. Where no thread is held (Studio), none are kept.
+
+    The engine is asked for with the first receipt: a process that keeps none
+    opens no database.
+    """
+
+    def __init__(self, container: AsyncContainer) -> None:
+        self._container = container
+
+    @whole
+    async def begin(self, context: ExecutionContext) -> Receipt:
+        """See `nodes.mcp_tools.ports.Receipts`. A holder that lost its thread is stopped here."""
+        hold = holding()
+        if hold is None or not hold.run_id:
+            return Receipt()
+        row = {
+            "run_id": hold.run_id,
+            "call_id": context.call_id,
+            "thread_id": hold.thread_id,
+            "started_at": time.time(),
+        }
+        async with (await self._engine()).begin() as db:
+            await assert_held(db, hold)
+            if await insert_new(db, receipts, row):
+                return Receipt()
+            mine = (receipts.c.run_id == hold.run_id) & (receipts.c.call_id == context.call_id)
+            kept = (await db.execute(select(receipts.c.outcome).where(mine))).scalar()
+        return Receipt(begun=True, outcome=outcome_from_json(kept) if kept else None)
+
+    @whole
+    async def end(self, context: ExecutionContext, outcome: ToolOutcome) -> None:
+        hold = holding()
+        if hold is None or not hold.run_id:
+            return
+        mine = (receipts.c.run_id == hold.run_id) & (receipts.c.call_id == context.call_id)
+        async with (await self._engine()).begin() as db:
+            await assert_held(db, hold)
+            await db.execute(
+                update(receipts).where(mine).values(outcome=outcome_as_json(outcome), ended_at=time.time())
+            )
+
+    async def _engine(self) -> AsyncEngine:
+        return await self._container.get(AsyncEngine)
+
+
+async def outcomes_of(
+    engine: AsyncEngine, thread_id: str, call_ids: Collection[str]
+) -> dict[str, ToolOutcome]:
+    """Outcomes that the calls of a thread's unfinished turn came to, by call id.
+
+    Receipts of a turn that ended well are gone, so an id that an older turn had
+    too finds nothing of it.
+    """
+    if not call_ids:
+        return {}
+    kept = (receipts.c.thread_id == thread_id) & receipts.c.call_id.in_(call_ids)
+    query = select(receipts.c.call_id, receipts.c.outcome).where(kept, receipts.c.outcome.is_not(None))
+    query = query.order_by(receipts.c.started_at)
+    async with engine.connect() as db:
+        return {row.call_id: outcome_from_json(row.outcome) for row in await db.execute(query)}
+
+
+@whole
+async def forget_receipts(engine: AsyncEngine, thread_id: str, *, but_of: str) -> None:
+    """Delete the receipts of a thread whose unfinished turns have been settled."""
+    async with engine.begin() as db:
+        await db.execute(
+            delete(receipts).where(receipts.c.thread_id == thread_id, receipts.c.run_id != but_of)
+        )

@@ -1,0 +1,97 @@
+"""Looking runs up: by id for their owner, and by what has to be done for whoever looks after them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core.access import Principal, owner_seen_by, owns
+from graph.errors import RunNotFound
+from graph.lease import Leases, Standing, standing
+from graph.runs import RunRecord, record_of
+from graph.tables import runs, threads
+
+
+class RunLookup:
+    """Reads rows of `runs`, for the process that `leases` belongs to."""
+
+    def __init__(self, engine: AsyncEngine, leases: Leases) -> None:
+        self._engine = engine
+        self._leases = leases
+
+    async def get(self, principal: Principal, run_id: str) -> RunRecord:
+        """The run.
+
+        Raises:
+            RunNotFound: There is none, or it is somebody else's.
+        """
+        record = await self.find(run_id)
+        if record is None or not owns(principal, record.request.principal.id):
+            raise RunNotFound(run_id[:80])
+        return record
+
+    async def find(self, run_id: str) -> RunRecord | None:
+        """The run, whoever it belongs to."""
+        async with self._engine.connect() as db:
+            row = (await db.execute(select(runs).where(runs.c.id == run_id))).mappings().first()
+        return record_of(row) if row else None
+
+    async def list(
+        self,
+        principal: Principal,
+        *,
+        thread_id: str | None = None,
+        status: str | None = None,
+        limit: int = 50,
+        after: str | None = None,
+    ) -> Sequence[RunRecord]:
+        """The principal's runs, the newest first; `after` is the last id of the page before."""
+        query = select(runs).where(runs.c.owner == owner_seen_by(principal))
+        if thread_id is not None:
+            query = query.where(runs.c.thread_id == thread_id)
+        if status is not None:
+            query = query.where(runs.c.status == status)
+        if after is not None:
+            last = await self.get(principal, after)
+            query = query.where(
+                (runs.c.created_at < last.created_at)
+                | ((runs.c.created_at == last.created_at) & (runs.c.id < last.id))
+            )
+        query = query.order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(limit)
+        async with self._engine.connect() as db:
+            return [record_of(row) for row in (await db.execute(query)).mappings()]
+
+    async def interrupted_on(self, principal: Principal, thread_id: str) -> RunRecord | None:
+        """The newest run of the thread that was interrupted."""
+        found = await self.list(principal, thread_id=thread_id, status="interrupted", limit=1)
+        return found[0] if found else None
+
+    async def stops(self) -> dict[str, str]:
+        """Runs of this process that somebody asked to stop: id -> how."""
+        mine = (runs.c.holder == self._leases.holder) & (runs.c.status == "running")
+        query = select(runs.c.id, runs.c.stop_requested).where(mine, runs.c.stop_requested.is_not(None))
+        async with self._engine.connect() as db:
+            return {run_id: how for run_id, how in await db.execute(query)}  # noqa: C416 - rows, not tuples
+
+    async def waiting_threads(self, limit: int) -> Sequence[str]:
+        """Threads that nobody holds and that a run waits for, the longest first."""
+        free = threads.c.run_id.is_(None) & (threads.c.status != "interrupted")
+        query = (
+            select(runs.c.thread_id)
+            .join(threads, threads.c.id == runs.c.thread_id)
+            .where(runs.c.status == "queued", free)
+            .group_by(runs.c.thread_id)
+            .order_by(func.min(runs.c.created_at))
+            .limit(limit)
+        )
+        async with self._engine.connect() as db:
+            return list((await db.execute(query)).scalars())
+
+    async def orphaned_threads(self) -> Sequence[str]:
+        """Threads that are held by somebody who is gone."""
+        query = select(threads).where(threads.c.run_id.is_not(None))
+        async with self._engine.connect() as db:
+            rows = (await db.execute(query)).mappings().all()
+        return [str(row["id"]) for row in rows if standing(row, self._leases.holder) is Standing.ORPHANED]

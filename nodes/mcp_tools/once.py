@@ -1,0 +1,35 @@
+"""Make a call once, whatever happens to the attempt that makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nodes.mcp_tools.executor import Target, ToolExecutor
+from nodes.mcp_tools.models import ExecutionContext, Progress, ToolOutcome
+from nodes.mcp_tools.ports import Receipts
+
+
+class CallsOnce:
+    """Notes each call before it is made and keeps its outcome after it."""
+
+    def __init__(self, executor: ToolExecutor, receipts: Receipts) -> None:
+        self._executor = executor
+        self._receipts = receipts
+
+    async def make(
+        self, call: Mapping[str, Any], context: ExecutionContext, target: Target, progress: Progress
+    ) -> ToolOutcome:
+        """The outcome of the call, of an earlier attempt where that one had made it.
+
+        A call that an earlier attempt began and did not finish is made again
+        only where its tool is repeatable; any other ends as unknown.
+        """
+        receipt = await self._receipts.begin(context)
+        if receipt.outcome:
+            return receipt.outcome
+        if receipt.begun and not (target.tool and target.tool.repeatable):
+            return self._executor.unknown(call, context, target)
+        outcome = await self._executor.execute(call, context, progress=progress)
+        await self._receipts.end(context, outcome)
+        return outcome
