@@ -22,6 +22,8 @@ from core.resilience import Policies
 from core.settings import Book, Context, read_book
 from core.settings.platform import ThreadSettings
 from core.task_queue import Task, TaskQueue, TaskSettings
+from graph.compaction import TASKS as COMPACTION
+from graph.compaction import Compaction
 from graph.housekeeping import TASKS, Titles
 from graph.storage import Storage
 from graph.upkeep import ThreadUpkeep
@@ -64,12 +66,13 @@ class Background(Provider):
 
     titles = provide(Titles)
     upkeep = provide(ThreadUpkeep)
+    compaction = provide(Compaction)
 
 
 def tasks_of(modules: Sequence[Module], book: Book) -> list[Task[Any]]:
     """Every task there is: of the modules, of threads, of webhooks."""
     own = [task for module in modules for task in module.tasks]
-    return [*own, *TASKS, *webhook_tasks(book[WebhookSettings])]
+    return [*own, *TASKS, *COMPACTION, *webhook_tasks(book[WebhookSettings])]
 
 
 @asynccontextmanager

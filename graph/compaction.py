@@ -110,8 +110,9 @@ class Compaction:
         self._graph = graph
         self._leases = leases
         self._turns = settings.checkpoint_turns
-        # Threads that nobody used since were looked at already.
+        # Threads that nobody used since were looked at already, all but those that were busy then.
         self._since = 0.0
+        self._busy: set[str] = set()
 
     async def run(self, *, quiet_s: float = QUIET_S) -> int:
         """Go through the threads that were used since the last time; how many checkpoints are gone.
@@ -122,6 +123,8 @@ class Compaction:
         if not self._turns:
             return 0
         until, gone, after = time.time() - quiet_s, 0, ""
+        for thread_id in sorted(self._busy):
+            gone += await self._one(thread_id)
         while found := await self._due(after, until):
             for thread_id in found:
                 gone += await self._one(thread_id)
@@ -153,11 +156,14 @@ class Compaction:
         return len(doomed)
 
     async def _one(self, thread_id: str) -> int:
+        self._busy.discard(thread_id)
         try:
             return await self.compact(thread_id)
-        except (ThreadBusy, ThreadNotFound):
-            # A busy one is looked at next time: the end of its run counts as a use.
-            return 0
+        except ThreadBusy:
+            self._busy.add(thread_id)
+        except ThreadNotFound:
+            log.info("thread_deleted_meanwhile")
+        return 0
 
     async def _due(self, after: str, until: float) -> list[str]:
         given = {

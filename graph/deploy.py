@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -158,12 +158,13 @@ _REMEDY = "this graph has none of that name: name it in graph/renames.py, or let
 def _expected(stored: CheckpointTuple) -> set[str]:
     """The steps that the graph which wrote the checkpoint would run next."""
     checkpoint = stored.checkpoint
-    values, versions = checkpoint["channel_values"], checkpoint["channel_versions"]
+    values: Mapping[str, Any] = checkpoint["channel_values"]
+    versions: Mapping[str, Any] = checkpoint["channel_versions"]
     names = {packet.node for packet in values.get(TASKS) or () if isinstance(packet, Send)}
     for channel in values:
         if channel.startswith(TRIGGER):
             name = channel.removeprefix(TRIGGER)
-            seen = checkpoint["versions_seen"].get(name, {}).get(channel)
+            seen: Any = checkpoint["versions_seen"].get(name, {}).get(channel)
             if seen is None or versions.get(channel, seen) > seen:
                 names.add(name)
     return names

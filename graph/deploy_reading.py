@@ -11,7 +11,15 @@ from typing import Any
 
 import aiosqlite
 import ormsgpack
-from langgraph.checkpoint.serde.jsonplus import EXT_DELTA_SNAPSHOT, JsonPlusSerializer
+from langgraph.checkpoint.serde.jsonplus import (
+    EXT_CONSTRUCTOR_KW_ARGS,
+    EXT_CONSTRUCTOR_POS_ARGS,
+    EXT_CONSTRUCTOR_SINGLE_ARG,
+    EXT_METHOD_SINGLE_ARG,
+    EXT_PYDANTIC_V1,
+    EXT_PYDANTIC_V2,
+    JsonPlusSerializer,
+)
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from sqlalchemy import URL, Column, MetaData, Table, case, func, inspect, or_, select
 from sqlalchemy.exc import OperationalError
@@ -24,6 +32,17 @@ from graph.database import revision
 
 # A run in one of these is not over; its thread is what a deploy would hit first.
 LIVE = ("running", "queued", "interrupted")
+# What begins with the module and the name of a class.
+_OBJECTS = frozenset(
+    {
+        EXT_CONSTRUCTOR_SINGLE_ARG,
+        EXT_CONSTRUCTOR_POS_ARGS,
+        EXT_CONSTRUCTOR_KW_ARGS,
+        EXT_METHOD_SINGLE_ARG,
+        EXT_PYDANTIC_V1,
+        EXT_PYDANTIC_V2,
+    }
+)
 _READ_ONLY = "-c default_transaction_read_only=on"
 
 
@@ -60,10 +79,9 @@ class Strict(JsonPlusSerializer):
         value = self._plain._unpack_ext_hook(code, data)
         # Unpacked a second time through this hook, so that what is inside is looked at too.
         inside = ormsgpack.unpackb(data, ext_hook=self._watched, option=ormsgpack.OPT_NON_STR_KEYS)
-        if code != EXT_DELTA_SNAPSHOT and isinstance(inside, (list, tuple)) and len(inside) > 1:
-            problem = _problem(str(inside[0]), str(inside[1]), value)
-            if problem:
-                self._told(problem)
+        problem = _problem(inside[0], inside[1], value) if code in _OBJECTS else ""
+        if problem:
+            self._told(problem)
         return value
 
 
@@ -92,10 +110,7 @@ async def reading(url: URL) -> AsyncIterator[tuple[AsyncEngine, Any]]:
 
 @asynccontextmanager
 async def _sqlite(url: URL) -> AsyncIterator[tuple[AsyncEngine, Any]]:
-    path = Path(str(url.database)).absolute()
-    if not path.is_file():
-        raise Unavailable(f"there is no database yet: {path.name} is not in its folder")
-    address = f"{path.as_uri()}?mode=ro"
+    address = _address(str(url.database))
 
     def connect() -> aiosqlite.Connection:
         return aiosqlite.connect(address, uri=True, timeout=BUSY_MS / 1000)
@@ -108,6 +123,13 @@ async def _sqlite(url: URL) -> AsyncIterator[tuple[AsyncEngine, Any]]:
             yield engine, saver
     finally:
         await engine.dispose()
+
+
+def _address(name: str) -> str:
+    path = Path(name).absolute()
+    if not path.is_file():
+        raise Unavailable(f"there is no database yet: {path.name} is not in its folder")
+    return f"{path.as_uri()}?mode=ro"
 
 
 @asynccontextmanager

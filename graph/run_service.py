@@ -75,6 +75,9 @@ class Runs:
         Raises:
             WaystationError: What `RunLedger.open` raises; nothing was stored.
         """
+        return await self._begun(self._open(new))
+
+    async def _open(self, new: NewRun) -> Handle:
         seat = await self._ledger.open(new)
         if seat.nudge:
             self._signals.send(STOPS)
@@ -92,7 +95,22 @@ class Runs:
         policy: Policy | None = None,
     ) -> Handle:
         """Go on with an interrupted run. Raises what `RunLedger.reopen` raises."""
-        return self._seated(await self._ledger.reopen(principal, run_id, answers, policy=policy))
+
+        async def reopened() -> Handle:
+            return self._seated(await self._ledger.reopen(principal, run_id, answers, policy=policy))
+
+        return await self._begun(reopened())
+
+    async def _begun(self, beginning: Coroutine[Any, Any, Handle]) -> Handle:
+        """The handle. A caller that goes away meanwhile leaves a run behind, and so leaves it."""
+        task = asyncio.create_task(beginning)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            if not task.exception():
+                task.result().leave()
+            raise
 
     async def get(self, principal: Principal, run_id: str) -> RunRecord:
         """The run. Raises RunNotFound."""

@@ -24,7 +24,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from core.access import Principal
-from graph.runs import Run
+from graph.handle import Handle
 from server.langserve import add_langserve, with_principal
 from server.requests import PRINCIPAL, check_body, turn_request
 from server.served import GetAgent, Served, once
@@ -149,7 +149,7 @@ class ChatRunnable(Served[ChatInput, AIMessage]):
 
     async def _begin(
         self, given: ChatInput, config: RunnableConfig | None
-    ) -> tuple[Run, list[tuple[str, str]]]:
+    ) -> tuple[Handle, list[tuple[str, str]]]:
         wishes = dict(ensure_config(config).get("configurable", {}))
         who = cast(Principal, wishes[PRINCIPAL])
         said: list[tuple[str, str]] = [(message.type, message.content) for message in given.messages]

@@ -17,7 +17,7 @@ from langserve import APIHandler, add_routes
 from langserve.server import EndpointName
 from pydantic import BaseModel, Field
 
-from graph.runs import Run
+from graph.handle import Handle
 from server.auth import Caller, principal
 from server.requests import (
     PRINCIPAL,
@@ -116,7 +116,7 @@ class AgentRunnable(Served[AgentInput, dict[str, Any]]):
         finally:
             run.leave()
 
-    async def _begin(self, given: AgentInput, config: RunnableConfig | None) -> Run:
+    async def _begin(self, given: AgentInput, config: RunnableConfig | None) -> Handle:
         wishes = ensure_config(config).get("configurable", {})
         return await self._agent().begin(turn_request(wishes[PRINCIPAL], given.model_dump(), wishes))
 

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from typing import Any
 
-import orjson
+import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from graph.runs import Run
+from graph.events import Entry
+from graph.handle import Handle
+
+log = structlog.get_logger(__name__)
 
 HEARTBEAT_SECONDS = 15.0
+STALL_SECONDS = 30.0
+# A server waits for its socket between two pieces: what it holds for a reader stays below 256 KiB.
+PIECE_BYTES = 64 * 1024
 END = b"event: end\n\n"
 BEAT = b": still here\n\n"
 
 
-def encode(event: dict[str, Any]) -> bytes:
+def encode(entry: Entry) -> bytes:
     """One event: its number is the id, the whole of it one line of JSON."""
-    return b"id: %d\nevent: data\ndata: %b\n\n" % (event["seq"], orjson.dumps(event, default=str))
+    return b"id: %d\nevent: data\ndata: %b\n\n" % (entry.seq, entry.line)
 
 
 class RunResponse(Response):
     """Streams a run until its last event; when the reader goes away, the run is left.
+
+    A reader that takes nothing for `stall` seconds is dropped and the run goes
+    on: it can come back with the number of the last event that it has.
 
     Args:
         after: Number of the last event that the reader has.
@@ -31,36 +41,66 @@ class RunResponse(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, run: Run, *, after: int = 0, heartbeat: float = HEARTBEAT_SECONDS) -> None:
-        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+    def __init__(
+        self,
+        run: Handle,
+        *,
+        after: int = 0,
+        heartbeat: float = HEARTBEAT_SECONDS,
+        stall: float = STALL_SECONDS,
+    ) -> None:
+        super().__init__(
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Run-ID": run.id}
+        )
         del self.headers["content-length"]
         self._run = run
         self._after = after
         self._heartbeat = heartbeat
+        self._stall = stall
+        self._line = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         writer = asyncio.ensure_future(self._write(send))
-        helpers = [asyncio.ensure_future(disconnected(receive)), asyncio.ensure_future(self._beat(send))]
+        gone = asyncio.ensure_future(disconnected(receive))
         try:
-            await asyncio.wait([writer, *helpers], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([writer, gone], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (writer, *helpers):
+            stalled = writer.done() and not writer.cancelled() and isinstance(writer.exception(), TimeoutError)
+            for task in (writer, gone):
                 task.cancel()
-            self._run.leave()
-            await asyncio.gather(writer, *helpers, return_exceptions=True)
-        if not writer.cancelled():
+            if stalled:
+                log.info("stream_reader_dropped", run_id=self._run.id)
+            else:
+                self._run.leave()
+            await asyncio.gather(writer, gone, return_exceptions=True)
+        if not writer.cancelled() and not stalled:
             writer.result()
 
     async def _write(self, send: Send) -> None:
-        async for event in self._run.events(self._after):
-            await send({"type": "http.response.body", "body": encode(event), "more_body": True})
-        await send({"type": "http.response.body", "body": END, "more_body": False})
+        beat = asyncio.ensure_future(self._beat(send))
+        try:
+            entries: Any = self._run.entries(self._after)
+            async with aclosing(entries):
+                async for entry in entries:
+                    await self._send(send, encode(entry))
+            await self._send(send, END, more=False)
+        finally:
+            beat.cancel()
+            await asyncio.gather(beat, return_exceptions=True)
 
     async def _beat(self, send: Send) -> None:
         while True:
             await asyncio.sleep(self._heartbeat)
-            await send({"type": "http.response.body", "body": BEAT, "more_body": True})
+            await self._send(send, BEAT)
+
+    async def _send(self, send: Send, data: bytes, *, more: bool = True) -> None:
+        async with self._line:  # no heartbeat between the pieces of an event
+            for start in range(0, len(data), PIECE_BYTES):
+                last = start + PIECE_BYTES >= len(data)
+                piece = data[start : start + PIECE_BYTES]
+                async with asyncio.timeout(self._stall):
+                    await send({"type": "http.response.body", "body": piece, "more_body": more or not last})
 
 
 async def disconnected(receive: Receive) -> None:

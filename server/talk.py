@@ -16,7 +16,8 @@ from core.cli import print_json
 from core.context import Approval
 from core.errors import InvalidInput
 from graph.agent import Agent
-from graph.runs import Run, TurnRequest
+from graph.handle import Handle
+from graph.runs import TurnRequest
 from nodes.file_storage import FileManager
 from server.sessions import opened
 
@@ -104,7 +105,7 @@ async def _chunks(path: Path) -> AsyncIterator[bytes]:
             yield chunk
 
 
-async def _shown(run: Run, *, as_json: bool) -> dict[str, Any]:
+async def _shown(run: Handle, *, as_json: bool) -> dict[str, Any]:
     """Follow the run to its end.
 
     Raises:

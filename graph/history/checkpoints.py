@@ -102,27 +102,25 @@ async def delete_orphans(db: AsyncConnection) -> None:
         )
 
 
-async def steps_with(
-    db: AsyncConnection, thread_id: str, message_id: str
-) -> list[tuple[str, str, str, bytes]]:
+async def steps_with(db: AsyncConnection, thread_id: str, message_id: str) -> list[tuple[str, str, bytes]]:
     """Steps that wrote something with this id to `messages`, the oldest first.
 
     Returns:
-        For each the checkpoint that it began at, the one before that ("" for
-        none), and what it wrote, as the saver's serializer reads it.
+        For each the checkpoint that it began at, and what it wrote, as the
+        saver's serializer reads it.
     """
     sqlite = is_sqlite(db)
     table, value = ("writes", "value") if sqlite else ("checkpoint_writes", "blob")
     has = "instr(w.value, :needle) > 0" if sqlite else "position(:needle in w.blob) > 0"
     query = text(
-        f"SELECT w.checkpoint_id, c.parent_checkpoint_id, w.type, w.{value} FROM {table} AS w"  # noqa: S608
+        f"SELECT w.checkpoint_id, w.type, w.{value} FROM {table} AS w"  # noqa: S608
         " JOIN checkpoints AS c ON c.thread_id = w.thread_id AND c.checkpoint_ns = w.checkpoint_ns"
         " AND c.checkpoint_id = w.checkpoint_id"
         f" WHERE w.thread_id = :thread AND w.checkpoint_ns = '' AND w.channel = 'messages' AND {has}"
         " ORDER BY w.checkpoint_id"
     )
     rows = await db.execute(query, {"thread": thread_id, "needle": message_id.encode()})
-    return [(str(row[0]), str(row[1] or ""), str(row[2]), bytes(row[3])) for row in rows]
+    return [(str(row[0]), str(row[1]), bytes(row[2])) for row in rows]
 
 
 def _insert(table: str, condition: str) -> str:

@@ -72,7 +72,7 @@ class Eraser:
     async def _hide(self, owner: str, thread_id: str) -> None:
         busy = exists().where(runs.c.thread_id == thread_id, runs.c.status.in_(GOING))
         mine = (threads.c.id == thread_id) & (threads.c.owner == owner)
-        emptied: dict[str, Any] = {"title": "", "tags": [], "summary": "", "waiting": None, "parent": None}
+        emptied: dict[str, Any] = {"title": "", "tags": [], "waiting": None, "parent": None}
         async with self._engine.begin() as db:
             gone = await db.execute(
                 update(threads)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.errors import Conflict, InvalidInput, NotFound
+from core.errors import InvalidInput, NotFound
 
 
 class CheckpointNotFound(NotFound):
@@ -24,13 +24,6 @@ class MessageNotFound(NotFound):
 
     def __init__(self, thread_id: str, message_id: str) -> None:
         super().__init__(f"thread '{thread_id}' has no message '{message_id[:80]}' of its user")
-
-
-class NotForkable(Conflict):
-    """No checkpoint is kept from which the fork could begin."""
-
-    code = "not_forkable"
-    title = "Nothing is kept to fork from"
 
 
 class ExportInvalid(InvalidInput):

@@ -45,7 +45,8 @@ class Exporter:
             yield line
         for message in window:
             yield _line({"type": "window", "message": message_as_json(message)})
-        state = {"summary": row["summary"], "files": [ref["key"] for ref in refs]}
+        summary = snapshot.values.get("summary") or ""
+        state = {"summary": summary, "files": [ref["key"] for ref in refs]}
         yield _line({"type": "state", **state, "unfinished": bool(row["dirty"])})
         yield _line({"type": "end", "messages": messages, "files": files, "window": len(window)})
 

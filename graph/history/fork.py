@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_core.messages import BaseMessage, HumanMessage
@@ -32,15 +33,24 @@ class Point:
     Args:
         snapshot: The checkpoint; None for the empty beginning of a thread.
         until: Transcript rows above this number stay behind; None takes all.
+        copied: False when nothing before the checkpoint is kept: a message that
+            is only on its way in there cannot be left out of a copy, so the
+            fork's state is made of the checkpoint's values.
     """
 
     snapshot: StateSnapshot | None
-    until: int | None
+    until: int | None = None
+    copied: bool = True
+
+    @property
+    def head(self) -> str | None:
+        """The checkpoint to copy."""
+        return id_of(self.snapshot) if self.snapshot and self.copied else None
 
     @property
     def open(self) -> bool:
         """True in the middle of a turn: the fork's first turn has to end it."""
-        return self.snapshot is not None and bool(self.snapshot.next)
+        return self.snapshot is not None and self.copied and bool(self.snapshot.next)
 
 
 class Forks:
@@ -62,9 +72,10 @@ class Forks:
         """
         async with self._engine.connect() as db:
             await owned_row(db, principal, thread_id)
-        snapshot = await self._settled(thread_id, await snapshot_at(self._graph, thread_id, checkpoint_id))
-        until = None if checkpoint_id is None else await self._last_known(thread_id, snapshot)
-        return await self._fork(principal, thread_id, Point(snapshot, until))
+        point = await self._point(thread_id, await snapshot_at(self._graph, thread_id, checkpoint_id))
+        if checkpoint_id is not None:
+            point = replace(point, until=await self._last_known(thread_id, point.snapshot))
+        return await self._made(principal, thread_id, point)
 
     async def before(self, principal: Principal, thread_id: str, message_id: str) -> str:
         """Fork from just before a message of the user, to say something else instead.
@@ -84,22 +95,31 @@ class Forks:
             place = (await db.execute(_place_of(thread_id, message_id))).scalar()
         if place is None:
             raise MessageNotFound(thread_id, message_id)
-        began, before = await self._input_of(thread_id, message_id)
-        if not began:
+        began = await self._input_of(thread_id, message_id)
+        if began is None:
             made = await self._fork(principal, thread_id, Point(None, place - 1))
             await self._restorer.from_transcript(made)
             return made
-        snapshot = await snapshot_at(self._graph, thread_id, before) if before else None
-        return await self._fork(principal, thread_id, Point(snapshot, place - 1))
+        point = await self._point(thread_id, await snapshot_at(self._graph, thread_id, began))
+        return await self._made(principal, thread_id, replace(point, until=place - 1))
 
-    async def _settled(self, thread_id: str, snapshot: StateSnapshot) -> StateSnapshot | None:
+    async def _point(self, thread_id: str, snapshot: StateSnapshot) -> Point:
         """The checkpoint itself, or the one before where it is only a message on its way in."""
         if id_of(snapshot) is None:
-            return None
+            return Point(None)
         if snapshot.next != (START,):
-            return snapshot
+            return Point(snapshot)
         before = id_before(snapshot)
-        return await snapshot_at(self._graph, thread_id, before) if before else None
+        if before:
+            with suppress(CheckpointNotFound):  # deleted meanwhile, as too old
+                return Point(await snapshot_at(self._graph, thread_id, before))
+        return Point(snapshot, copied=False) if snapshot.values.get("messages") else Point(None)
+
+    async def _made(self, principal: Principal, thread_id: str, point: Point) -> str:
+        made = await self._fork(principal, thread_id, point)
+        if point.snapshot and not point.copied:
+            await self._restorer.from_state(made, point.snapshot.values)
+        return made
 
     async def _last_known(self, thread_id: str, snapshot: StateSnapshot | None) -> int:
         """The last transcript row whose message the state has."""
@@ -112,15 +132,15 @@ class Forks:
         async with self._engine.connect() as db:
             return (await db.execute(query)).scalar() or 0
 
-    async def _input_of(self, thread_id: str, message_id: str) -> tuple[str, str]:
-        """The checkpoint at which the message came in and the one before; ("", "") where none is kept."""
+    async def _input_of(self, thread_id: str, message_id: str) -> str | None:
+        """The checkpoint at which the message came in; None where it is not kept."""
         async with self._engine.connect() as db:
             steps = await checkpoints.steps_with(db, thread_id, message_id)
         serde = self._restorer.saver.serde
-        for began, before, kind, blob in steps:
+        for began, kind, blob in steps:
             if _comes_in(serde.loads_typed((kind, blob)), message_id):
-                return began, before
-        return "", ""
+                return began
+        return None
 
     @whole
     async def _fork(self, principal: Principal, thread_id: str, point: Point) -> str:
@@ -134,9 +154,8 @@ class Forks:
         return made
 
     async def _copy(self, db: AsyncConnection, source: str, made: str, point: Point) -> None:
-        head = id_of(point.snapshot) if point.snapshot else None
-        if head and not await checkpoints.copy_line(db, source, made, head):
-            raise CheckpointNotFound(source, head)
+        if point.head and not await checkpoints.copy_line(db, source, made, point.head):
+            raise CheckpointNotFound(source, point.head)
         await _copy_transcript(db, source, made, point.until)
         await _set_dirty(db, made, point)
         for key in _tool_files(point.snapshot):
@@ -160,13 +179,12 @@ def _comes_in(written: Any, message_id: str) -> bool:
 
 
 def _row(made: str, principal: Principal, source: RowMapping, point: Point) -> dict[str, Any]:
-    waiting = interrupts_of(point.snapshot) if point.snapshot else []
+    waiting = interrupts_of(point.snapshot) if point.snapshot and point.open else []
     return {
         **new_thread(made, principal, source["title"]),
         "status": "interrupted" if waiting else "idle",
         "waiting": waiting or None,
         "tags": source["tags"],
-        "summary": source["summary"],
         "parent": source["id"],
     }
 

@@ -161,7 +161,9 @@ class Importer:
             for key in state.files
             if (info := coming.files.get(key)) is not None
         ]
-        stands = await self._restorer.write(coming.thread_id, coming.window, refs)
+        stands = await self._restorer.write(
+            coming.thread_id, coming.window, files=refs, summary=state.summary
+        )
         ids = {message.id for message in coming.window}
         made_up = [m for m in stands if isinstance(m, ToolMessage) and m.id not in ids]
         await self._transcript.append(coming.thread_id, "", made_up)
@@ -169,7 +171,7 @@ class Importer:
         await self._show(
             principal,
             coming.thread_id,
-            {**values, "summary": state.summary, "turns": coming.users, "dirty": state.unfinished or lost},
+            {**values, "turns": coming.users, "dirty": state.unfinished or lost},
         )
 
     @whole

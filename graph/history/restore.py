@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.base import BaseCheckpointSaver
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from core.whole import whole
 from graph.history.look import Graph
 from graph.lease import Leases
-from graph.tables import threads, transcript
+from graph.tables import transcript
 from nodes.llm.window import answered
 
 # Rows of the transcript that a state is made of, at most; older ones stay in the transcript.
@@ -37,7 +36,12 @@ class Restorer:
         return saver
 
     async def write(
-        self, thread_id: str, messages: Sequence[BaseMessage], files: Sequence[dict[str, Any]] = ()
+        self,
+        thread_id: str,
+        messages: Sequence[BaseMessage],
+        *,
+        files: Sequence[dict[str, Any]] = (),
+        summary: str = "",
     ) -> list[BaseMessage]:
         """Make this the state of the thread, every tool call in it answered.
 
@@ -51,11 +55,18 @@ class Restorer:
         if not whole_list and not files:
             return []
         config: Any = {"configurable": {"thread_id": thread_id}}
-        update: dict[str, Any] = {"messages": whole_list, "files": list(files)}
+        values: dict[str, Any] = {"messages": whole_list, "files": list(files)}
+        if summary:
+            values["summary"] = summary
         async with self._leases.borrow(thread_id):
             # As the last step of a turn, so that nothing is open behind it.
-            await self._graph.aupdate_state(config, update, as_node="store_files")
+            await self._graph.aupdate_state(config, values, as_node="store_files")
         return whole_list
+
+    async def from_state(self, thread_id: str, values: Mapping[str, Any]) -> None:
+        """Make the state from the values of another thread's."""
+        files, summary = values.get("files") or (), values.get("summary") or ""
+        await self.write(thread_id, values.get("messages") or (), files=files, summary=summary)
 
     async def from_transcript(self, thread_id: str) -> None:
         """Make the state from what the transcript has of the last turns."""
@@ -71,12 +82,6 @@ class Restorer:
         while messages and not isinstance(messages[0], HumanMessage):
             messages.pop(0)
         await self.write(thread_id, messages)
-        await self._clean(thread_id)
-
-    @whole
-    async def _clean(self, thread_id: str) -> None:
-        async with self._engine.begin() as db:
-            await db.execute(update(threads).where(threads.c.id == thread_id).values(dirty=False))
 
 
 def message_of(row: Any) -> BaseMessage | None:

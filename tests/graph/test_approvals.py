@@ -10,7 +10,7 @@ import pytest
 from core.access import Principal
 from core.errors import InvalidInput
 from graph import Agent
-from graph.errors import NothingToResume
+from graph.errors import NothingToResume, ThreadWaiting
 from tests.kit.agents import open_agent
 
 LOCAL = Principal("local")
@@ -67,10 +67,14 @@ async def test_a_caller_may_approve_or_refuse_beforehand(agent: Agent) -> None:
     assert [c["status"] for c in denied["tool_calls"]] == ["denied"]
 
 
-async def test_a_new_message_instead_of_an_answer_closes_the_question(agent: Agent) -> None:
-    await agent.ask("What is 5 plus 3?", thread="instead")
-    reply = await agent.ask("Who are you?", thread="instead")
+async def test_a_new_message_instead_of_an_answer_is_refused_unless_it_takes_its_place(agent: Agent) -> None:
+    asked = await agent.ask("What is 5 plus 3?", thread="instead")
+    with pytest.raises(ThreadWaiting, match="on_busy=interrupt"):
+        await agent.ask("Who are you?", thread="instead")
+    reply = await agent.ask("Who are you?", thread="instead", on_busy="interrupt")
     assert reply["status"] == "done"
+    record = await agent.runs.get(Principal("local"), asked["run_id"])
+    assert (record.status, record.reason) == ("cancelled", "superseded")
     with pytest.raises(NothingToResume):
         await agent.ask(thread="instead", resume={"approve": True})
 

@@ -11,6 +11,7 @@ import pytest
 from langchain_core.messages import AIMessage
 from langgraph.types import interrupt
 from sqlalchemy import text, update
+from sqlalchemy.engine import URL
 
 from core.access import Principal
 from core.context import RunContext
@@ -229,6 +230,69 @@ async def test_what_a_later_message_repaired_is_no_part_of_the_turn(agent: Agent
     assert (kept.expected.error or {})["code"] == "step_limit"
     assert [o.arguments for o in kept.outcomes] == [{"a": 0, "b": 0}]
     assert (await replay(kept)).same
+
+
+async def test_a_cancelled_run_is_recorded_with_what_had_come(agent: Agent, model: ModelServer) -> None:
+    model.script(say("one two three", hang_after=2))
+    run_id = ""
+    async for event in agent.stream("Count", thread="cancelled"):
+        run_id = event["run_id"]
+        if event["type"] == "token" and event["text"].strip() == "two":
+            break
+    assert (await agent.runs.wait(LOCAL, run_id, timeout=20)).status == "cancelled"
+    kept = await record(agent, LOCAL, run_id)
+    assert (kept.expected.status, kept.expected.answer.strip()) == ("cancelled", "one two")
+    assert (await replay(kept)).same
+
+
+async def test_what_a_turn_found_is_recorded_also_when_its_end_let_it_go(tmp_path: Path) -> None:
+    async with open_agent(tmp_path, threads={"window": 1}) as agent:
+        ids = [await ran(agent, f"What is {n} + 1?", thread="long") for n in range(4)]
+        kept = await record(agent, LOCAL, ids[-1])
+        nodes = (await agent.container.get(Steps)).nodes
+        replayed = await replay(kept, swap={"call_model": nodes["call_model"]}, principal=LOCAL)
+    asked = [message_of(m).text for m in kept.before.messages if m["type"] == "human"]
+    assert asked[-1] == "What is 2 + 1?"
+    assert "What is 0 + 1?" in kept.before.summary
+    assert replayed.same
+
+
+async def test_an_approved_call_is_replayed_without_asking_again(tmp_path: Path) -> None:
+    plugin = tmp_path / "home" / "plugins" / "sums"
+    plugin.mkdir(parents=True)
+    (plugin / "plugin.json").write_text(
+        '{"name": "sums", "version": "1", "description": "Adds numbers.", "server": "server.py",'
+        ' "require_approval": ["add"]}'
+    )
+    (plugin / "server.py").write_text(
+        "from mcp.server.fastmcp import FastMCP\n"
+        "app = FastMCP('sums')\n"
+        "@app.tool(description='Add two numbers: the sum of a plus b.')\n"
+        "def add(a: float, b: float) -> str:\n"
+        "    return f'{a + b:g}'\n"
+        "app.run()\n"
+    )
+    async with open_agent(tmp_path, mcp={"bundled": False}) as agent:
+        run_id = await ran(agent, "What is 5 plus 3?", thread="approval")
+        with pytest.raises(Conflict, match="is interrupted"):
+            await record(agent, LOCAL, run_id)
+        assert (await agent.ask(thread="approval", resume={"approve": True}))["run_id"] == run_id
+        kept = await record(agent, LOCAL, run_id)
+        state = {"call": {"id": "c", "name": "sums_add", "args": {"a": 1, "b": 1}}}
+        (waiting,) = (await run_node(agent, "execute_tools", state)).interrupts
+    assert waiting["kind"] == "approval"
+    assert [c["status"] for c in kept.expected.tool_calls] == ["ok"]
+    replayed = await replay(kept)
+    assert (replayed.same, replayed.interrupts) == (True, [])
+
+
+async def test_a_recording_from_postgresql_is_the_same(postgres_url: URL, tmp_path: Path) -> None:
+    storage = {"url": postgres_url.set(drivername="postgresql").render_as_string()}
+    async with open_agent(tmp_path, storage=storage) as agent:
+        await ran(agent, "What is 5 + 3?", thread="pg")
+        kept = await record(agent, LOCAL, await ran(agent, "And doubled?", thread="pg"))
+    assert [message_of(m).text for m in kept.before.messages if m["type"] == "human"] == ["What is 5 + 3?"]
+    assert (await replay(kept)).answer == "8 * 2 = 16"
 
 
 def test_a_recording_comes_back_from_its_file(tmp_path: Path) -> None:

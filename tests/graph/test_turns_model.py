@@ -158,7 +158,7 @@ async def test_a_second_message_while_a_run_is_going_is_refused(agent: Agent, mo
         await agent.ask("second", thread="busy")
     with pytest.raises(ThreadBusy):
         await agent.threads.delete(LOCAL, "busy")
-    run.cancel()
+    await run.cancel()
     assert (await run.result())["status"] == "cancelled"
     model.reset()
     assert (await agent.ask("third", thread="busy"))["status"] == "done"
@@ -175,7 +175,7 @@ async def test_a_turn_cancelled_between_tool_call_and_result_does_not_break_the_
     run = await agent.begin(TurnRequest(LOCAL, "first", thread_id="torn"))
     async for event in run.events():
         if event["type"] == "tool_call":
-            run.cancel()
+            await run.cancel()
     model.reset()
     model.script(say("whole again"))
     assert (await agent.ask("second", thread="torn"))["answer"] == "whole again"
@@ -214,7 +214,7 @@ async def test_more_turns_at_once_than_the_limit_are_refused(server: ModelServer
             await agent.begin(TurnRequest(LOCAL, "two"))
         assert caught.value.code == "too_many_runs"
         other = await agent.begin(TurnRequest(Principal("bob"), "three"))
-        other.cancel()
+        await other.cancel()
 
 
 async def test_a_turn_that_takes_too_long_ends_with_an_error(server: ModelServer, tmp_path: Any) -> None:
@@ -236,6 +236,6 @@ async def test_a_service_that_shuts_down_takes_no_new_turns_and_ends_the_running
         run = await agent.begin(TurnRequest(LOCAL, "wait", thread_id="t"))
         await asyncio.to_thread(server.wait_for_active, 1)
         await agent.drain(seconds=0)
-        assert (await run.result())["status"] == "cancelled"
+        assert (await run.result())["status"] == "interrupted"
         with pytest.raises(Unavailable, match="shutting down"):
             await agent.ask("more")

@@ -1,0 +1,55 @@
+"""Examples of what the caller may use."""
+
+from __future__ import annotations
+
+from server.examples.form import Example
+
+CATALOGUE = {
+    ("GET", "/models"): Example(
+        answer=[
+            {
+                "name": "offline",
+                "description": "Needs no network: calls tools and quotes passages.",
+                "default": True,
+            }
+        ]
+    ),
+    ("GET", "/sources"): Example(
+        answer=[
+            {
+                "name": "harbour",
+                "type": "local",
+                "display_name": "harbour",
+                "description": "How the harbour works.",
+                "compliance_level": "",
+                "collections": [],
+                "problem": "",
+            }
+        ]
+    ),
+    ("GET", "/servers"): Example(
+        answer=[
+            {
+                "name": "calculator",
+                "description": "Exact arithmetic: add, subtract, multiply, divide, power.",
+                "state": "up",
+                "tools": ["calculator_add", "calculator_evaluate"],
+                "require_approval": [],
+            }
+        ]
+    ),
+    ("GET", "/tools"): Example(
+        answer=[
+            {
+                "name": "calculator_add",
+                "description": "Add two numbers: a plus b, the sum.",
+                "parameters": {
+                    "type": "object",
+                    "properties": {"a": {"type": "number"}, "b": {"type": "number"}},
+                    "required": ["a", "b"],
+                },
+                "server": "calculator",
+            }
+        ]
+    ),
+}

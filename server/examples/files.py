@@ -1,0 +1,41 @@
+"""Examples of the routes under /files."""
+
+from __future__ import annotations
+
+from server.examples.form import Example
+
+KEY = "f_HnxWPzLr1nPngkxAE4wtoXGp"
+PATH = {"key": KEY}
+TEXT = "length,fee\n8,12\n"
+FILE = {
+    "key": KEY,
+    "filename": "fees.csv",
+    "size": 16,
+    "content_type": "text/csv",
+    "last_modified": "2026-11-25T13:51:24.256682+00:00",
+    "etag": "965427f42cfca288705184d45e936fbe1af65abf05dcdc6ae519fc8fab5ef202",
+    "tags": {"year": "2026"},
+    "file_type": "user",
+    "thread_id": None,
+}
+
+FILES = {
+    ("POST", "/files"): Example(
+        body={
+            "filename": "fees.csv",
+            "content_base64": "bGVuZ3RoLGZlZQo4LDEyCg==",
+            "content_type": "text/csv",
+            "tags": {"year": "2026"},
+        },
+        answer=FILE,
+    ),
+    ("GET", "/files"): Example(query={"file_type": "user", "limit": 100}, answer=[FILE]),
+    ("GET", "/files/{key}"): Example(path=PATH, answer=FILE),
+    ("GET", "/files/{key}/content"): Example(path=PATH, media="text/csv", answer=TEXT),
+    ("GET", "/files/link/{token}"): Example(
+        path={"token": "eyJrIjoiZl9IbnhXUHpMcjFuUG5na3hBRTR3dG9YR3AifQ.c2ln"},
+        media="text/csv",
+        answer=TEXT,
+    ),
+    ("DELETE", "/files/{key}"): Example(path=PATH, answer=None),
+}
