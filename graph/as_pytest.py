@@ -72,7 +72,7 @@ def _text(recording: Recording, stem: str, swap: dict[str, str], replayed: Repla
         constants="".join(f"{name} = {_literal(value)}\n" for name, value in constants.items()),
         status=_literal(found.status),
         error=_error(found.error),
-        swap=f", swap={_literal(swap)}" if swap else "",
+        swap=f", swap={json.dumps(swap)}" if swap else "",
     )
 
 

@@ -23,7 +23,7 @@ from server.langserve import agent_router
 from server.limits import Guard
 from server.module_routes import add_module_routes
 from server.openapi import describe
-from server.routes import catalogue, docs, files, health, tasks, threads
+from server.routes import catalogue, docs, files, health, runs, tasks, threads
 from server.turn_log import log_turns
 
 
@@ -94,6 +94,6 @@ def _add_routes(app: FastAPI) -> None:
 
     app.include_router(agent_router(agent))
     app.include_router(chat_router(agent))
-    for part in (threads, files, catalogue, health, tasks, docs):
+    for part in (threads, runs, files, catalogue, health, tasks, docs):
         app.include_router(part.router)
     docs.mount_assets(app)

@@ -30,7 +30,20 @@ app.add_typer(threads, name="threads")
 
 # Words that need none of the modules' own commands.
 OWN = frozenset(
-    {"serve", "ask", "threads", "check", "graph", "modules", "breakers", "keys", "runs", "tasks", "worker"}
+    {
+        "serve",
+        "ask",
+        "threads",
+        "check",
+        "graph",
+        "modules",
+        "breakers",
+        "keys",
+        "runs",
+        "storage",
+        "tasks",
+        "worker",
+    }
 )
 
 # Words that need none of the platform's either: they have to be quick.
@@ -279,11 +292,13 @@ def mount_platform() -> None:
     from core.resilience.cli import app as breakers
     from server.keys_cli import keys
     from server.runs_cli import runs
+    from server.storage_cli import storage
     from server.tasks_cli import tasks, worker_command
 
     app.add_typer(breakers, name="breakers")
     app.add_typer(keys, name="keys")
     app.add_typer(runs, name="runs")
+    app.add_typer(storage, name="storage")
     app.add_typer(tasks, name="tasks")
     app.command("worker")(worker_command)
 

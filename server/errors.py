@@ -137,6 +137,13 @@ STATUS: Mapping[str, int] = {
     # graph
     "thread_not_found": 404,
     "thread_busy": 409,
+    "thread_waiting": 409,
+    "queue_full": 429,
+    "lease_lost": 409,
+    "run_not_found": 404,
+    "run_ended": 409,
+    "run_abandoned": 500,
+    "idempotency_key_reused": 422,
     "nothing_to_resume": 409,
     "invalid_id": 422,
     "message_too_long": 413,
@@ -228,7 +235,7 @@ def problem_response(
     headers = {}
     if body["status"] == 401:
         headers["WWW-Authenticate"] = getattr(error, "challenge", "Bearer")
-    if body["status"] in (429, 503):
+    if body["status"] in (429, 503) or (body["status"] == 409 and error.retryable):
         wait = getattr(error, "retry_after", None)
         headers["Retry-After"] = str(max(1, math.ceil(wait)) if wait else 1)
     return Response(orjson.dumps(body), body["status"], headers, PROBLEM_JSON)

@@ -17,14 +17,18 @@ from langserve import APIHandler, add_routes
 from langserve.server import EndpointName
 from pydantic import BaseModel, Field
 
+from core.settings.platform import ServerSettings
 from graph.handle import Handle
 from server.auth import Caller, principal
 from server.requests import (
+    KEY,
     PRINCIPAL,
     AgentInput,
     check_agent_body,
     check_config,
+    idempotency_key,
     json_body,
+    last_event_id,
     turn_request,
     validated,
 )
@@ -118,13 +122,17 @@ class AgentRunnable(Served[AgentInput, dict[str, Any]]):
 
     async def _begin(self, given: AgentInput, config: RunnableConfig | None) -> Handle:
         wishes = ensure_config(config).get("configurable", {})
-        return await self._agent().begin(turn_request(wishes[PRINCIPAL], given.model_dump(), wishes))
+        request = turn_request(wishes[PRINCIPAL], given.model_dump(), wishes, key=wishes.get(KEY))
+        return await self._agent().begin(request)
 
 
 async def with_principal(config: dict[str, Any], request: Request) -> dict[str, Any]:
     """LangServe's per-request modifier: who asks comes from authentication, never from the body."""
     found = config.get("configurable") or {}
-    return {"configurable": {**found, PRINCIPAL: await principal(request)}}
+    # One key names one turn, and a batch has several.
+    single = request.url.path.endswith("/invoke")
+    key = idempotency_key(request.headers.get("idempotency-key")) if single else None
+    return {"configurable": {**found, PRINCIPAL: await principal(request), KEY: key}}
 
 
 def agent_router(agent: GetAgent) -> APIRouter:
@@ -139,7 +147,11 @@ def agent_router(agent: GetAgent) -> APIRouter:
         body = await json_body(request)
         given = validated(AgentInput, body["input"], "input").model_dump()
         wishes = check_config(body.get("config")).model_dump()
-        return RunResponse(await agent().begin(turn_request(who, given, wishes)))
+        key = idempotency_key(request.headers.get("idempotency-key"))
+        after = last_event_id(request.headers.get("last-event-id"))
+        handle = await agent().begin(turn_request(who, given, wishes, key=key))
+        stall = agent().book[ServerSettings].stream_stall_seconds
+        return RunResponse(handle, after=after, stall=stall)
 
     add_waiting_routes(router, "/agent", handler, checks)
     add_langserve(router, facade, "/agent", checks, playground_type="default")

@@ -1,4 +1,4 @@
-"""The description of the API: FastAPI's, with our error answers and logins in it."""
+"""The description of the API: FastAPI's, with our error answers, logins and examples in it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from server.errors import PROBLEM_JSON
+from server.examples import EXAMPLES, Example
+from server.examples.form import JSON
 
 PROBLEM = {
     "title": "Problem",
@@ -30,6 +32,14 @@ PROBLEM = {
             },
         },
     },
+    "example": {
+        "type": "urn:waystation:error:thread_not_found",
+        "title": "No such thread",
+        "status": 404,
+        "detail": "there is no thread 'harbour'",
+        "code": "thread_not_found",
+        "instance": "/threads/harbour",
+    },
 }
 
 
@@ -49,7 +59,7 @@ def own_version() -> str:
 
 
 def describe(app: FastAPI) -> None:
-    """Make `/openapi.json` tell the truth about errors: always problem+json."""
+    """Make `/openapi.json` tell the truth about errors (always problem+json), and show examples."""
     app.version = own_version()
 
     def openapi() -> dict[str, Any]:
@@ -59,9 +69,12 @@ def describe(app: FastAPI) -> None:
             components.setdefault("schemas", {})["Problem"] = PROBLEM
             components["securitySchemes"] = LOGINS
             schema["security"] = [{}, *({name: []} for name in LOGINS)]
-            for path in schema["paths"].values():
-                for operation in path.values():
+            for path, operations in schema["paths"].items():
+                for method, operation in operations.items():
                     _own_errors(operation)
+                    example = EXAMPLES.get((method.upper(), path))
+                    if example:
+                        _show(operation, example)
             app.openapi_schema = schema
         return app.openapi_schema
 
@@ -76,3 +89,26 @@ def _own_errors(operation: dict[str, Any]) -> None:
     if "422" in operation.get("responses", {}):
         operation["responses"]["422"] = answer
     operation.get("responses", {}).setdefault("default", answer)
+
+
+def _show(operation: dict[str, Any], example: Example) -> None:
+    """Put the example into the operation, where tools that draw the description look for it."""
+    for name in ("summary", "description"):
+        operation[name] = getattr(example, name) or operation.get(name)
+    given = {**example.path, **example.query}
+    for parameter in operation.get("parameters", ()):
+        if parameter["name"] in given:
+            parameter["example"] = given[parameter["name"]]
+    if example.body is not None:
+        body = operation.setdefault("requestBody", {"required": True, "content": {}})
+        body["content"].setdefault(JSON, {"schema": {"type": "object"}})["example"] = example.body
+    if example.answer is not None:
+        _show_answer(operation, example)
+
+
+def _show_answer(operation: dict[str, Any], example: Example) -> None:
+    answer = next(found for status, found in operation["responses"].items() if status.startswith("2"))
+    content = answer.get("content", {})
+    # What is streamed or served as it is stored appears to FastAPI as JSON, or as nothing.
+    schema = content.get(JSON, {"schema": {}}) if example.media == JSON else {"schema": {"type": "string"}}
+    answer["content"] = {example.media: {**schema, "example": example.answer}}

@@ -6,6 +6,7 @@ is worse than an error, so the body is checked whole before LangServe reads it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -20,6 +21,8 @@ from graph.runs import TurnRequest
 from server.errors import InvalidRequest
 
 PRINCIPAL = "principal"
+KEY = "idempotency_key"
+_KEY = re.compile(r"[!-~]{1,128}")
 # In `sources` and `tools`: all that the caller may use, as when they are not given.
 # A form cannot leave a list out, and an empty one means none.
 EVERY = "*"
@@ -83,6 +86,7 @@ class Configurable(BaseModel):
     max_steps: Annotated[int, Field(ge=1, le=200)] | None = None
     approval: Literal["ask", "auto", "deny"] | None = None
     on_disconnect: Literal["cancel", "continue"] | None = None
+    on_busy: Literal["reject", "enqueue", "interrupt"] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -94,7 +98,15 @@ class Configurable(BaseModel):
 ALLOWED = tuple(Configurable.model_fields)
 
 
-def turn_request(who: Principal, given: Mapping[str, Any], wishes: Mapping[str, Any]) -> TurnRequest:
+def turn_request(
+    who: Principal,
+    given: Mapping[str, Any],
+    wishes: Mapping[str, Any],
+    *,
+    key: str | None = None,
+    webhook: str | None = None,
+    background: bool = False,
+) -> TurnRequest:
     """The request of a checked input and configurable."""
     return TurnRequest(
         principal=who,
@@ -109,7 +121,35 @@ def turn_request(who: Principal, given: Mapping[str, Any], wishes: Mapping[str, 
         max_steps=wishes.get("max_steps"),
         approval=wishes.get("approval") or "ask",
         on_disconnect=wishes.get("on_disconnect") or "cancel",
+        on_busy=wishes.get("on_busy") or "reject",
+        idempotency_key=key,
+        webhook=webhook,
+        background=background,
     )
+
+
+def idempotency_key(given: str | None) -> str | None:
+    """The key of a request's header.
+
+    Raises:
+        InvalidRequest: It is not 1 to 128 visible ASCII characters.
+    """
+    if given is not None and not _KEY.fullmatch(given):
+        raise InvalidRequest("Idempotency-Key: use 1 to 128 visible ASCII characters without spaces")
+    return given
+
+
+def last_event_id(given: str | None, *, default: int = 0) -> int:
+    """The number of the last event that a reader has, from its header.
+
+    Raises:
+        InvalidRequest: It is no number of an event.
+    """
+    if not given:
+        return default
+    if not given.isascii() or not given.isdecimal() or len(given) > 15:
+        raise InvalidRequest(f"Last-Event-ID: '{given[:40]}' is no number of an event; send the last `id:`")
+    return int(given)
 
 
 def _names(wished: list[str] | None) -> tuple[str, ...] | None:
@@ -171,9 +211,18 @@ def check_config(config: Any) -> Configurable:
     unknown = sorted(str(key)[:80] for key in config if key not in _CLIENT_KEYS and key != "configurable")
     if unknown:
         raise InvalidRequest(f"config.{unknown[0]}: unknown key; known: configurable")
-    configurable = config.get("configurable") or {}
-    _known_only(configurable)
-    found: Configurable = validated(Configurable, configurable, "config", "configurable")
+    return check_configurable(config.get("configurable") or {}, "config")
+
+
+def check_configurable(given: Any, *where: str) -> Configurable:
+    """The validated `configurable`, which stands below `where`.
+
+    Raises:
+        RequestValidationError, InvalidRequest: Something in it is not allowed.
+    """
+    place = ".".join([*where, "configurable"])
+    _known_only(given, place)
+    found: Configurable = validated(Configurable, given, *where, "configurable")
     return found
 
 
@@ -188,7 +237,7 @@ def _misplaced(found: Mapping[str, Any], where: str) -> None:
         raise InvalidRequest(f"{wrong[0]}: stands at {where}; it belongs into {place}")
 
 
-def _known_only(configurable: Any) -> None:
+def _known_only(configurable: Any, place: str) -> None:
     unknown = (
         [str(key)[:80] for key in configurable if key not in ALLOWED]
         if isinstance(configurable, Mapping)
@@ -197,7 +246,7 @@ def _known_only(configurable: Any) -> None:
     if unknown:
         near = nearest(unknown[0], ALLOWED)
         hint = f"did you mean '{near}'?" if near else f"allowed: {', '.join(ALLOWED)}"
-        raise InvalidRequest(f"config.configurable.{unknown[0]}: not allowed; {hint}")
+        raise InvalidRequest(f"{place}.{unknown[0]}: not allowed; {hint}")
 
 
 def validated(model: type[BaseModel], value: Any, *where: str) -> Any:

@@ -27,8 +27,6 @@ from server.app import create_app
 from server.auth import check_bind
 from server.errors import AddressInUse, BindRefused
 
-# Long enough for a short answer to end, short enough for whoever waits for the stop.
-DRAIN_SECONDS = 5.0
 CLOSE_SECONDS = 2
 READY_SECONDS = 120.0
 
@@ -92,7 +90,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # While listeners are still open, so that readiness can say what happens.
-        await self._agent.drain(seconds=DRAIN_SECONDS)
+        await self._agent.drain(seconds=self._agent.book[ServerSettings].drain_seconds)
         await super().shutdown(sockets)
 
     @contextlib.contextmanager

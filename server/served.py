@@ -13,7 +13,7 @@ from pydantic import Field
 
 from core.context import Approval
 from graph.agent import Agent
-from graph.runs import OnDisconnect
+from graph.runs import OnBusy, OnDisconnect
 from server.requests import EVERY
 
 GetAgent = Callable[[], Agent]
@@ -58,6 +58,7 @@ def config_specs(*, approval: Approval) -> list[ConfigurableFieldSpec]:
         _spec("max_steps", int, "Model calls in this turn."),
         _spec("approval", Approval, "For tools that need a person's word: ask, auto or deny.", approval),
         _spec("on_disconnect", OnDisconnect, "What a dropped connection does to the turn.", "cancel"),
+        _spec("on_busy", OnBusy, "When the thread is busy or waits: reject, enqueue, interrupt.", "reject"),
     ]
 
 

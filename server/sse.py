@@ -66,7 +66,7 @@ class RunResponse(Response):
         try:
             await asyncio.wait([writer, gone], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            stalled = writer.done() and not writer.cancelled() and isinstance(writer.exception(), TimeoutError)
+            stalled = _stalled(writer)
             for task in (writer, gone):
                 task.cancel()
             if stalled:
@@ -101,6 +101,10 @@ class RunResponse(Response):
                 piece = data[start : start + PIECE_BYTES]
                 async with asyncio.timeout(self._stall):
                     await send({"type": "http.response.body", "body": piece, "more_body": more or not last})
+
+
+def _stalled(writer: asyncio.Future[None]) -> bool:
+    return writer.done() and not writer.cancelled() and isinstance(writer.exception(), TimeoutError)
 
 
 async def disconnected(receive: Receive) -> None:

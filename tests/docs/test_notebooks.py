@@ -13,7 +13,8 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parents[2]
-TOUR = ROOT / "notebooks" / "01-tour.ipynb"
+NOTEBOOKS = ROOT / "notebooks"
+TOUR = NOTEBOOKS / "01-tour.ipynb"
 
 
 class ThisPython(KernelSpecManager):
@@ -30,7 +31,17 @@ class ThisPython(KernelSpecManager):
 @pytest.fixture(scope="module")
 def tour() -> dict[str, str]:
     """What each code cell of the tour shows, by the first line of its source; run in its own folder."""
-    return run(TOUR, folder=TOUR.parent)
+    return run(TOUR, folder=NOTEBOOKS)
+
+
+@pytest.fixture(scope="module")
+def threads() -> dict[str, str]:
+    return run(NOTEBOOKS / "02-threads.ipynb", folder=NOTEBOOKS)
+
+
+@pytest.fixture(scope="module")
+def debug() -> dict[str, str]:
+    return run(NOTEBOOKS / "03-debug.ipynb", folder=NOTEBOOKS)
 
 
 def run(path: Path, *, folder: Path, code_cells: int | None = None) -> dict[str, str]:
@@ -99,17 +110,73 @@ def test_the_tour_looks_at_the_state_and_the_history(tour: dict[str, str]) -> No
 def test_the_tour_goes_back_and_runs_from_there(tour: dict[str, str]) -> None:
     past = cell(tour, "ended = ").splitlines()
     assert past[-1].split(maxsplit=1) == ["ai", "5 + 3 = 8"]
-    answer, asked = cell(tour, "from core.context").splitlines()
+    answer, branch, trunk = cell(tour, "branch = ").splitlines()
     assert answer == "7 * 6 = 42"
-    assert asked == "['What is 5 + 3?', 'What is 7 * 6?']"
-    assert cell(tour, "transcript = ").strip() == "['What is 5 + 3?', 'And what is 12 * 12?']"
+    assert branch == "['What is 5 + 3?', 'What is 7 * 6?']"
+    assert trunk == "['What is 5 + 3?', 'And what is 12 * 12?']"
 
 
 def test_the_tour_finds_the_checkout_from_the_root_too() -> None:
     run(TOUR, folder=ROOT, code_cells=1)
 
 
-@pytest.mark.parametrize("path", sorted(TOUR.parent.glob("*.ipynb")), ids=lambda path: path.name)
+def test_the_threads_notebook_pages_the_history_and_reads_a_checkpoint(threads: dict[str, str]) -> None:
+    paged = cell(threads, "checkpoints, before").splitlines()
+    pages = [line for line in paged if line.startswith("a page")]
+    assert len(pages) == 3
+    assert len([line for line in paged if line.endswith("next: -")]) == 3
+    assert paged[-1].split()[0] == "-1"
+    then = cell(threads, "ends = ").splitlines()
+    assert [line.split()[0] for line in then] == ["user", "assistant", "tool", "assistant"]
+    assert then[-1].endswith("5 + 3 = 8")
+
+
+def test_the_threads_notebook_goes_back_forks_and_compares(threads: dict[str, str]) -> None:
+    added = cell(threads, 'change = await agent.threads.diff(me, "sums", from_id=first').splitlines()
+    assert added[0].split(maxsplit=2) == ["+", "user", "And doubled?"]
+    assert added[-1] == "removed: []"
+    answer, here, there = cell(threads, "fork = ").splitlines()
+    assert answer == "8 * 3 = 24"
+    assert here == "['What is 5 + 3?', 'And doubled?', 'What is 12 * 12?']"
+    assert there == "['What is 5 + 3?', 'And tripled?']"
+    assert cell(threads, "page = ").strip() == "8 - 1 = 7"
+    compared = cell(threads, 'change = await agent.threads.diff(me, "sums", from_id=second')
+    assert "- assistant  8 * 2 = 16" in compared
+    assert "+ assistant  8 * 3 = 24" in compared
+
+
+def test_the_threads_notebook_searches_and_takes_a_thread_along(threads: dict[str, str]) -> None:
+    assert "And doubled?" in cell(threads, "for hit in")
+    text = cell(threads, "from IPython.display")
+    assert text.startswith("# What is 5 + 3?")
+    assert "8 * 2 = 16" in text
+    assert cell(threads, "copy = ").strip() == "What is 5 + 3? -> 144 * 2 = 288"
+
+
+def test_the_debug_notebook_runs_single_nodes_on_a_saved_state(debug: dict[str, str]) -> None:
+    assert cell(debug, "thread = ").splitlines()[-1].split(maxsplit=1) == ["human", "And doubled?"]
+    assert cell(debug, "from graph.alone").splitlines()[1] == "{'expression': '8 * 2'}"
+    assert cell(debug, "from langchain_core").strip() == "{'expression': '8 - 1'}"
+    assert cell(debug, "call = ").strip() == "7 ['tool_call', 'tool_result']"
+
+
+def test_the_debug_notebook_replays_a_run_and_swaps_a_node(debug: dict[str, str]) -> None:
+    recorded = cell(debug, "from graph.recorder").splitlines()
+    assert recorded[2].endswith("calculator_evaluate {'expression': '8 * 2'} -> 16")
+    assert cell(debug, "from graph.replay").splitlines()[-1] == "as recorded: True"
+    answer, difference = cell(debug, "work = ").splitlines()
+    assert answer == "That makes 16."
+    assert difference.startswith("step 5, call_model: text: recorded")
+    assert cell(debug, "class Curious").startswith("no recorded answer for calculator_evaluate")
+    assert cell(debug, "from graph.builder").strip() == "8 * 2 = 16 - as recorded: True"
+
+
+def test_the_debug_notebook_writes_a_test_that_passes(debug: dict[str, str]) -> None:
+    assert "def test_doubled" in cell(debug, "from graph.as_pytest")
+    assert cell(debug, "import os").startswith("1 passed")
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.name)
 def test_notebooks_are_kept_without_outputs(path: Path) -> None:
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     assert [
