@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pkgutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -73,7 +74,9 @@ class StartFailed(Exception):
 
 
 def standings(modules: Sequence[Module], settings: ModulesSettings) -> list[Standing]:
-    """Every module, with those switched off that the settings name, and those that need one of them.
+    """Every module; those that the settings switch off or whose code cannot be loaded do not run.
+
+    Nor do those that need one of them.
 
     Raises:
         ConfigInvalid: A name is unknown, or no turn works without the module.
@@ -87,7 +90,27 @@ def standings(modules: Sequence[Module], settings: ModulesSettings) -> list[Stan
     found = [Standing(module) for module in modules]
     for name in settings.disabled:
         found = without(found, name, Phase.DISABLED, "modules.disabled names it")
+    for module in running(found):
+        if reason := _not_loaded(module):
+            found = without(found, module.name, Phase.FAILED, reason)
     return found
+
+
+def _not_loaded(module: Module) -> str:
+    """Why what the module declares cannot be loaded; "" when it can."""
+    try:
+        module.provider()
+        if module.node:
+            pkgutil.resolve_name(module.node.step)
+        if module.routes:
+            module.routes()
+    except (ImportError, AttributeError) as error:
+        # Python adds the path of the file in brackets.
+        return f"it cannot be loaded: {str(error).split(' (')[0]}"
+    except Exception as error:  # the code is somebody else's, and the service can do without it
+        log.exception("module_not_loaded", module=module.name)
+        return f"it cannot be loaded ({type(error).__name__}); the log has the details"
+    return ""
 
 
 def without(found: Sequence[Standing], name: str, phase: Phase, reason: str) -> list[Standing]:
@@ -137,11 +160,16 @@ async def start(modules: Sequence[Module], container: AsyncContainer) -> None:
 
 async def _start_one(module: Module, container: AsyncContainer) -> str:
     """Why the module did not start; "" when it did."""
-    if module.start is None:
+    # The five steps of every turn open what they need by their modules' own start.
+    further = module.node if module.node and module.node.after else None
+    if module.start is None and further is None:
         return ""
     try:
         async with asyncio.timeout(module.start_seconds) as deadline:
-            await module.start(container)
+            if module.start is not None:
+                await module.start(container)
+            if further is not None:
+                await container.get(pkgutil.resolve_name(further.step))
     except ConfigInvalid:
         raise  # its lines name file and key: whoever wrote them has to see them as they are
     except WaystationError as error:

@@ -18,9 +18,10 @@ from core.resilience import Policies, ResilienceSettings, breakers_folder
 from core.resilience.settings import SECTION as RESILIENCE
 from core.settings import Book, Places
 from core.settings.platform import SECTIONS as BASE
+from core.settings.schedules import SECTION as SCHEDULES
 from core.task_queue.settings import SECTION as TASKS
 
-SECTIONS = (*BASE, lifecycle.SECTION, *EVENTS, RESILIENCE, CACHE, TASKS)
+SECTIONS = (*BASE, lifecycle.SECTION, *EVENTS, RESILIENCE, CACHE, TASKS, SCHEDULES)
 
 
 class PlatformProvider(Provider):

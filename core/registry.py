@@ -55,7 +55,8 @@ class Module:
         node: Its step of the graph.
         routes: Builds and returns its FastAPI router, served under `/<command>`.
         tasks: What it lets the task queue do.
-        start: What it does once at start; a module without one only opens when first used.
+        start: What it does once at start; a module without one only opens when first used. A step
+            beyond the five is made at start as well.
         start_seconds: How long that may take.
         stop: What it does before the services close.
         required: Without it no turn works: when it does not start, nothing does.

@@ -17,7 +17,6 @@ class Admission:
     def __init__(self, runs: Runs, editions: Editions) -> None:
         self._runs = runs
         self._editions = editions
-        self.draining = False
 
     def check(self, request: TurnRequest) -> None:
         """Raises what is wrong with the request."""
@@ -32,7 +31,7 @@ class Admission:
 
     def open_for(self, principal: Principal) -> None:
         """Raises when the service takes no turns, or no more of this caller's."""
-        if self.draining:
+        if self._runs.draining:
             raise Draining("the service is shutting down; try again in a moment")
         mine = sum(owns(principal, run.request.principal.id) for run in self._runs.live.values())
         if mine >= self._limits.streams_per_user:

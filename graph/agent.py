@@ -13,28 +13,21 @@ from typing_extensions import TypedDict, Unpack
 
 from core.access import Principal
 from core.context import Approval
-from core.correlation import current
 from core.editions import Editions
 from core.health import HealthBoard
 from core.identity.authenticator import local_principal
 from core.lifecycle import Standing, running
 from core.registry import Module
 from core.settings import Book, Context
-from core.settings.platform import AuthSettings, LimitSettings, ThreadSettings
-from graph.admission import Admission
-from graph.errors import NothingToResume
+from core.settings.platform import AuthSettings
 from graph.handle import Handle
-from graph.ledger import RunLedger
-from graph.ledger_rows import NewRun
-from graph.resume import answers_for
+from graph.reception import Reception
 from graph.run_service import Runs
-from graph.runs import OnBusy, OnDisconnect, Policy, TurnRequest
+from graph.runs import OnBusy, OnDisconnect, TurnRequest
 from graph.services import Progress, Services, open_services
 from graph.supervisor import Supervisor
-from graph.threads import Threads, check_id, new_id
+from graph.threads import Threads
 from graph.turns import ThreadGraph
-from nodes.config import ConfigLookup, Wishes
-from nodes.file_storage import FileManager
 
 
 class Options(TypedDict, total=False):
@@ -72,10 +65,8 @@ class Agent:
         graph: CompiledStateGraph[Any, Any, Any, Any],
         threads: Threads,
         runs: Runs,
-        ledger: RunLedger,
+        reception: Reception,
         *,
-        lookup: ConfigLookup,
-        files: FileManager,
         editions: Editions,
         engine: AsyncEngine,
     ) -> None:
@@ -83,12 +74,9 @@ class Agent:
         self.threads = threads
         self._services = services
         self.runs = runs
-        self._ledger = ledger
-        self._lookup = lookup
-        self._files = files
+        self._reception = reception
         self.editions = editions
         self.engine = engine
-        self._admission = Admission(runs, editions)
 
     @classmethod
     @asynccontextmanager
@@ -122,9 +110,7 @@ class Agent:
                 await get(ThreadGraph),
                 await get(Threads),
                 await get(Runs),
-                await get(RunLedger),
-                lookup=await get(ConfigLookup),
-                files=await get(FileManager),
+                await get(Reception),
                 editions=await get(Editions),
                 engine=await get(AsyncEngine),
             )
@@ -163,66 +149,15 @@ class Agent:
 
     @property
     def draining(self) -> bool:
-        return self._admission.draining
+        return self.runs.draining
 
     async def begin(self, request: TurnRequest) -> Handle:
-        """Check the request whole, store its message, and begin the turn or let it wait for its thread.
-
-        Raises:
-            WaystationError: The request cannot be accepted; nothing was stored.
-        """
-        # What is checked here and what the turn runs with is one edition of the configuration.
-        with self.editions.hold():
-            return await self._begin(request)
-
-    async def _begin(self, request: TurnRequest) -> Handle:
-        self._admission.check(request)
-        thread_id = check_id(request.thread_id) if request.thread_id else new_id("t")
-        self._lookup.resolve(request.principal, _wishes(request))
-        for key in request.files:
-            await self._files.info(request.principal, key)
-        new = NewRun(
-            id=new_id("r"),
-            thread_id=thread_id,
-            message_id=new_id("m"),
-            request=request,
-            policy=self._policy(request),
-            queue_limit=self.editions.now().book[LimitSettings].queued_runs,
-            request_id=current().request_id,
-        )
-        if request.resume is not None:
-            return await self._answer(new, request.resume)
-        return await self.runs.open(new)
+        """See `Reception.begin`."""
+        return await self._reception.begin(request)
 
     async def resume(self, principal: Principal, run_id: str, answers: Mapping[str, Any] | None) -> Handle:
-        """Go on with an interrupted run: with answers to questions, or (None) where it was stopped.
-
-        Raises:
-            RunNotFound: There is none, or it is somebody else's.
-            NothingToResume: It does not wait.
-            InvalidInput: The answers do not fit the questions.
-        """
-        with self.editions.hold():
-            self._admission.open_for(principal)
-            record = await self.runs.get(principal, run_id)
-            waiting = (await self.threads.state(principal, record.thread_id))["interrupts"]
-            if waiting and not answers:
-                raise NothingToResume(f"run '{run_id}' waits for answers; send them")
-            given = answers_for(answers, waiting) if answers else None
-            return await self.runs.reopen(principal, run_id, given, policy="resume")
-
-    async def _answer(self, new: NewRun, resume: Mapping[str, Any]) -> Handle:
-        who, thread_id = new.request.principal, new.thread_id
-        answers = answers_for(resume, (await self.threads.state(who, thread_id))["interrupts"])
-        found = await self._ledger.interrupted_on(who, thread_id)
-        record = found or await self._ledger.adopt_waiting(new)
-        return await self.runs.reopen(who, record.id, answers)
-
-    def _policy(self, request: TurnRequest) -> Policy:
-        wish = self.book[ThreadSettings].orphans
-        if wish != "auto":
-            return wish
-        return "resume" if request.background or request.on_disconnect == "continue" else "end"
+        """See `Reception.resume`."""
+        return await self._reception.resume(principal, run_id, answers)
 
     async def stream(self, message: str = "", **options: Unpack[Options]) -> AsyncIterator[dict[str, Any]]:
         """One turn as events; the last one is `done` or `error`.
@@ -261,16 +196,4 @@ class Agent:
 
     async def drain(self, *, seconds: float) -> None:
         """Take no new turns; let the running ones end, and stop them at a checkpoint after `seconds`."""
-        self._admission.draining = True
         await self.runs.drain(seconds=seconds)
-
-
-def _wishes(request: TurnRequest) -> Wishes:
-    return Wishes(
-        model=request.model,
-        sources=request.sources,
-        tools=request.tools,
-        temperature=request.temperature,
-        max_steps=request.max_steps,
-        approval=request.approval,
-    )

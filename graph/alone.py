@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
-from langgraph.types import Send
+from langgraph.types import Interrupt, Send
 
 from core.context import RunContext
 from core.errors import InvalidInput
@@ -67,9 +67,20 @@ async def run_node(
         if mode == "custom":
             events.append(data)
             continue
-        interrupts += [{"id": waiting.id, **waiting.value} for waiting in data.get("__interrupt__", ())]
+        interrupts += questions(data.get("__interrupt__", ()))
         writes.update(data.get(name) or {})
     return NodeRun(writes, events, interrupts)
+
+
+def questions(interrupts: Iterable[Interrupt]) -> list[dict[str, Any]]:
+    """What a node waits for, as its event tells it; a value that is no object stands under `value`."""
+    return [
+        {
+            "id": waiting.id,
+            **(waiting.value if isinstance(waiting.value, Mapping) else {"value": waiting.value}),
+        }
+        for waiting in interrupts
+    ]
 
 
 def _find(steps: Steps, name: str) -> Any:

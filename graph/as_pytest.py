@@ -94,4 +94,4 @@ def _literal(value: Any) -> str:
 
 
 def _plain(text: str) -> bool:
-    return text.isprintable() or all(letter.isprintable() or letter == "\n" for letter in text)
+    return all(letter.isprintable() or letter == "\n" for letter in text)

@@ -21,10 +21,12 @@ from core.registry import Module, discover, files_of, sections_of
 from core.resilience import Policies
 from core.settings import Book, Context, read_book
 from core.settings.platform import ThreadSettings
+from core.settings.schedules import ScheduleSettings
 from core.task_queue import Task, TaskQueue, TaskSettings
 from graph.compaction import TASKS as COMPACTION
 from graph.compaction import Compaction
 from graph.housekeeping import TASKS, Titles
+from graph.schedules import scheduled_tasks
 from graph.storage import Storage
 from graph.upkeep import ThreadUpkeep
 
@@ -70,9 +72,10 @@ class Background(Provider):
 
 
 def tasks_of(modules: Sequence[Module], book: Book) -> list[Task[Any]]:
-    """Every task there is: of the modules, of threads, of webhooks."""
+    """Every task there is: of the modules, of threads, of webhooks, and runs by the clock."""
     own = [task for module in modules for task in module.tasks]
-    return [*own, *TASKS, *COMPACTION, *webhook_tasks(book[WebhookSettings])]
+    scheduled = scheduled_tasks(book[ScheduleSettings])
+    return [*own, *TASKS, *COMPACTION, *webhook_tasks(book[WebhookSettings]), *scheduled]
 
 
 @asynccontextmanager
@@ -99,10 +102,10 @@ async def begin(container: AsyncContainer, book: Book) -> None:
     await container.get(TaskQueue)
     if book[ThreadSettings].titles == "model":
         (await container.get(Titles)).subscribe_to(await container.get(EventBus))
-    if book[WebhookSettings].hooks:
+    if book[WebhookSettings].tells:
         webhooks = await container.get(Webhooks)
-        if webhooks.subscribe():
-            await webhooks.resume()
+        webhooks.subscribe()
+        await webhooks.resume()
 
 
 def checks(container: AsyncContainer, book: Book) -> dict[str, Check]:
@@ -124,7 +127,7 @@ def checks(container: AsyncContainer, book: Book) -> dict[str, Check]:
         return breaker_health(await container.get(Policies))
 
     found: dict[str, Check] = {"events": events, "tasks": tasks, "cache": cache, "breakers": breakers}
-    return {**found, "webhooks": webhooks} if book[WebhookSettings].hooks else found
+    return {**found, "webhooks": webhooks} if book[WebhookSettings].tells else found
 
 
 def breaker_health(policies: Policies) -> Health:

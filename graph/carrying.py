@@ -122,6 +122,18 @@ class Carrying(BaseCheckpointSaver[str]):
             if not name.startswith(_MACHINERY) and not isinstance(values[name], _DeltaSnapshot)
         )
 
+    def unknown_deltas(self, checkpoint: Checkpoint) -> frozenset[str]:
+        """Channels that the graph does not know and whose values stand in the checkpoints before this one.
+
+        Whoever deletes those would delete the values: such a thread is not to be compacted.
+        """
+        whole = self.unknown(checkpoint)
+        return frozenset(
+            name
+            for name in checkpoint["channel_versions"].keys() - (self._known or frozenset()) - self.forgotten
+            if not name.startswith(_MACHINERY) and name not in whole
+        )
+
     def _remember(self, config: RunnableConfig, checkpoint_id: str, names: frozenset[str]) -> None:
         key = _place(config)
         self._unknown[key] = checkpoint_id, names

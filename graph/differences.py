@@ -37,9 +37,12 @@ class Difference:
         if self.recorded is None or self.replayed is None or self.recorded.node != self.replayed.node:
             return f"step {self.step}: recorded {_named(self.recorded)}, replayed {_named(self.replayed)}"
         ours, theirs = self.recorded.did, self.replayed.did
-        key = next(k for k in [*ours, *theirs] if ours.get(k) != theirs.get(k))
-        told = f"recorded {_short(ours.get(key))}, replayed {_short(theirs.get(key))}"
-        return f"step {self.step}, {self.recorded.node}: {key}: {told}"
+        told = [
+            f"{key}: recorded {_short(ours.get(key))}, replayed {_short(theirs.get(key))}"
+            for key in {**ours, **theirs}
+            if ours.get(key) != theirs.get(key)
+        ]
+        return f"step {self.step}, {self.recorded.node}: {'; '.join(told)}"
 
     def as_json(self) -> dict[str, Any]:
         def shown(step: Step | None) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from core.access import Principal
 from core.database import is_sqlite
 from core.holder import alive, is_known_dead, new_holder
-from core.whole import finished, whole
+from core.whole import whole
 from graph.errors import LeaseLost, ThreadBusy, ThreadNotFound
 from graph.fence import Hold, fenced
 from graph.tables import threads
@@ -27,6 +27,7 @@ log = structlog.get_logger()
 
 LEASE_SECONDS = 15.0
 BEAT_SECONDS = 5.0
+_UPKEEP = "upkeep_"
 
 
 class Standing(StrEnum):
@@ -65,29 +66,26 @@ def standing(row: RowMapping, holder: str) -> Standing:
     """Whether the thread can be taken by `holder`."""
     if row["run_id"] is None:
         return Standing.FREE
-    if (row["lease_until"] or 0.0) < time.time():
-        return Standing.ORPHANED
     gone = row["holder"] != holder and is_known_dead(str(row["holder"]))
-    return Standing.ORPHANED if gone else Standing.HELD
+    if not gone and (row["lease_until"] or 0.0) >= time.time():
+        return Standing.HELD
+    # Upkeep that died leaves no run behind, and the thread shows what it showed.
+    return Standing.FREE if row["run_id"].startswith(_UPKEEP) else Standing.ORPHANED
 
 
 async def take(db: AsyncConnection, row: RowMapping, run_id: str, holder: str) -> Turn:
     """Take a thread whose row is locked and that is not held. It is dirty until its run ends well."""
     now = time.time()
-    await db.execute(
-        update(threads)
-        .where(threads.c.id == row["id"])
-        .values(
-            run_id=run_id,
-            holder=holder,
-            lease_until=now + LEASE_SECONDS,
-            fence=row["fence"] + 1,
-            status="running",
-            dirty=True,
-            waiting=None,
-            updated_at=now,
-        )
-    )
+    values: dict[str, object] = {
+        "run_id": run_id,
+        "holder": holder,
+        "lease_until": now + LEASE_SECONDS,
+        "fence": row["fence"] + 1,
+        "dirty": True,
+    }
+    if not run_id.startswith(_UPKEEP):
+        values |= {"status": "running", "waiting": None, "updated_at": now}
+    await db.execute(update(threads).where(threads.c.id == row["id"]).values(values))
     return Turn(str(row["id"]), run_id, row["fence"] + 1, bool(row["dirty"]), str(row["status"]))
 
 
@@ -148,31 +146,41 @@ class Leases:
             ThreadNotFound: There is none.
             ThreadBusy: It has a run going.
         """
-        key = f"upkeep_{secrets.token_hex(12)}"
+        key = f"{_UPKEEP}{secrets.token_hex(12)}"
         self.keep(key)
         try:
-            turn, waiting = await finished(self._borrow(thread_id, key))
+            turn = await self._borrowed(thread_id, key)
             try:
                 with fenced(thread_id, turn.fence) as hold:
                     yield hold
             finally:
-                await self._return(turn, waiting)
+                await self._return(turn)
         finally:
             self.drop(key)
 
-    async def _borrow(self, thread_id: str, key: str) -> tuple[Turn, object]:
+    async def _borrowed(self, thread_id: str, key: str) -> Turn:
+        task = asyncio.create_task(self._borrow(thread_id, key))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            if not task.exception():
+                await self._return(task.result())
+            raise
+
+    async def _borrow(self, thread_id: str, key: str) -> Turn:
         async with self._engine.begin() as db:
             row = await locked(db, thread_id)
             if row is None:
                 raise ThreadNotFound(thread_id)
             if standing(row, self.holder) is not Standing.FREE:
                 raise ThreadBusy(f"thread '{thread_id}' has a run going; wait for it to end")
-            return await take(db, row, key, self.holder), row["waiting"]
+            return await take(db, row, key, self.holder)
 
     @whole
-    async def _return(self, turn: Turn, waiting: object) -> None:
+    async def _return(self, turn: Turn) -> None:
         async with self._engine.begin() as db:
-            await let_go(db, turn, status=turn.status, dirty=turn.dirty, waiting=waiting)
+            await let_go(db, turn, dirty=turn.dirty)
 
     @asynccontextmanager
     async def beating(self) -> AsyncIterator[None]:

@@ -33,6 +33,7 @@ from graph.ledger_rows import (
     Ending,
     NewRun,
     Seat,
+    announce,
     cancel_here,
     end_here,
     ended,
@@ -205,17 +206,15 @@ class RunLedger(RunLookup):
     def _may(self, row: RowMapping, run_id: str, *, orphan: bool) -> bool:
         found = standing(row, self._leases.holder)
         if orphan:
-            return found is Standing.ORPHANED and row["run_id"] == run_id
+            return found is not Standing.HELD and row["run_id"] == run_id
         return found is Standing.FREE and row["status"] != "interrupted"
 
     async def _resumed(self, db: AsyncConnection, row: RowMapping, run_id: str) -> Seat | None:
         kept = (await db.execute(select(runs).where(runs.c.id == run_id))).mappings().first()
         if kept is None or kept["status"] not in ACTIVE:
             # A lease without a run: upkeep that died. The thread is as it was, only to be looked at.
-            if kept is None and row["run_id"] == run_id:
-                await db.execute(
-                    update(threads).where(threads.c.id == row["id"]).values(run_id=None, status="idle")
-                )
+            if row["run_id"] == run_id:
+                await db.execute(update(threads).where(threads.c.id == row["id"]).values(run_id=None))
             return None
         turn = await take(db, row, run_id, self._leases.holder)
         return Seat(await self._begin_attempt(db, run_id, turn), turn, floor=kept["seq_limit"])
@@ -330,7 +329,11 @@ class RunLedger(RunLookup):
             for message in ending.messages:
                 await insert_new(db, transcript, message)
             await store(db, turn.thread_id, ending.events)
-            await db.execute(update(runs).where(runs.c.id == turn.run_id).values(ended(ending)))
+            over = update(runs).where(runs.c.id == turn.run_id).values(ended(ending))
+            run = (await db.execute(over.returning(runs))).mappings().one()
+            if not ending.again:
+                shown = {"output": ending.output, "error": ending.error}
+                await announce(db, run, status=ending.status, reason=ending.reason, **shown)
             if ending.clean:
                 await db.execute(delete(receipts).where(receipts.c.thread_id == turn.thread_id))
             return bool(await places(db, turn.thread_id))

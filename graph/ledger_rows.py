@@ -5,18 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 from sqlalchemy import RowMapping, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.database import insert_new
+from core.events.deliveries import delivery_row
+from core.events.tables import webhook_deliveries
 from graph.event_store import store
 from graph.events import Entry
 from graph.lease import Turn
 from graph.reply import bare_reply
 from graph.runs import SEQ_BLOCK, Policy, RunRecord, TurnRequest
 from graph.tables import runs, threads, transcript
+
+RUN_ENDED = "run.ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +116,22 @@ async def cancel_here(db: AsyncConnection, row: RowMapping | None, kept: RowMapp
     await end_here(db, kept, status="cancelled", reason="asked")
 
 
+async def announce(
+    db: AsyncConnection, row: RowMapping, *, status: str, reason: str, output: Any = None, error: Any = None
+) -> None:
+    """Keep what the run's webhook is told of its end, for the task queue to deliver."""
+    if not row["webhook"]:
+        return
+    at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    shown = {"run_id": row["id"], "thread_id": row["thread_id"], "status": status, "reason": reason}
+    body = {"type": RUN_ENDED, "timestamp": at, "data": {**shown, "output": output, "error": error}}
+    url = row["webhook"] if "://" in row["webhook"] else None
+    hook = "run" if url else row["webhook"]
+    await insert_new(
+        db, webhook_deliveries, delivery_row(hook, RUN_ENDED, orjson.dumps(body, default=str), url=url)
+    )
+
+
 async def end_here(
     db: AsyncConnection, kept: RowMapping, *, status: str, reason: str, answer: str = ""
 ) -> None:
@@ -119,6 +141,7 @@ async def end_here(
     await store(db, kept["thread_id"], [Entry({"seq": seq, "type": "done", **output})])
     values = {"status": status, "reason": reason, "ended_at": time.time(), "output": output, "seq_limit": seq}
     await db.execute(update(runs).where(runs.c.id == kept["id"]).values(values))
+    await announce(db, kept, status=status, reason=reason, output=output)
 
 
 def ended(ending: Ending) -> dict[str, Any]:

@@ -93,11 +93,10 @@ async def _config(agent: Agent, principal: Principal, wished: Wished, turn: Stor
         config |= lookup.resolve(principal, Wishes.of(RunContext(**wished.model_dump()))).as_state()
     except WaystationError:  # what the run used is no longer there, or no longer theirs
         limits = agent.editions.now().book[LimitSettings]
-        chosen = {"temperature": wished.temperature, "approval": wished.approval}
+        chosen = {"temperature": wished.temperature, "approval": wished.approval, "tools": wished.tools}
         config |= {**chosen, "max_steps": wished.max_steps or limits.steps}
     for event in turn.told("config")[-1:]:
         config |= {"model": event["model"], "sources": list(event["sources"])}
-        config["tools"] = None if wished.tools is None else list(event["tools"])
     return config
 
 

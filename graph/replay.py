@@ -16,6 +16,7 @@ from core.context import RunContext
 from core.editions import Editions
 from core.errors import WaystationError
 from core.settings.platform import LimitSettings
+from graph.alone import questions
 from graph.builder import Steps, build_graph
 from graph.differences import (
     Difference,
@@ -175,7 +176,7 @@ def _gather(gathered: _Gathered, update: dict[str, Any]) -> None:
     for node, writes in update.items():
         if node == "__interrupt__":
             gathered.status = "interrupted"
-            gathered.interrupts += [{"id": waiting.id, **waiting.value} for waiting in writes]
+            gathered.interrupts += questions(writes)
             continue
         said = (writes or {}).get("messages", [])
         gathered.messages += said

@@ -90,8 +90,8 @@ class RunLookup:
             return list((await db.execute(query)).scalars())
 
     async def orphaned_threads(self) -> Sequence[str]:
-        """Threads that are held by somebody who is gone."""
+        """Threads that are held by somebody who is gone: a run, or upkeep."""
         query = select(threads).where(threads.c.run_id.is_not(None))
         async with self._engine.connect() as db:
             rows = (await db.execute(query)).mappings().all()
-        return [str(row["id"]) for row in rows if standing(row, self._leases.holder) is Standing.ORPHANED]
+        return [str(row["id"]) for row in rows if standing(row, self._leases.holder) is not Standing.HELD]

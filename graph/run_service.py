@@ -39,7 +39,8 @@ DRAIN_PATIENCE_SECONDS = 1.0
 class Runs:
     """One per process; use with `running`. Rights: whatever takes a principal asks for its own runs only.
 
-    `ended` is called with each run that has ended here.
+    Args:
+        ended: Told of each run that has ended here.
     """
 
     def __init__(  # noqa: PLR0917 - the container gives them by type
@@ -51,6 +52,8 @@ class Runs:
         events: EventStore,
         signals: Signals,
         editions: Editions,
+        *,
+        ended: Callable[[RunRecord], Coroutine[Any, Any, None]],
     ) -> None:
         self._ledger = ledger
         self._driver = driver
@@ -58,7 +61,7 @@ class Runs:
         self._editions = editions
         self.live: dict[str, Run] = {}
         self.draining = False
-        self.ended: Callable[[Run], None] = lambda _: None
+        self._ended = ended
         # Queued runs that somebody in this process waits for, with their threads.
         self._awaited: dict[str, str] = {}
         self._failures: dict[str, WaystationError] = {}
@@ -161,6 +164,8 @@ class Runs:
         record = await self._ledger.ask_to_stop(principal, run_id)
         if record.active:
             self._signals.send(STOPS)
+        else:
+            await self._ended(record)
         self._signals.send(topic_of(run_id))
         return record
 
@@ -283,7 +288,8 @@ class Runs:
             self._failures[run.id] = run.error
             # Long enough for who waits for it here; the rest reads what is stored.
             asyncio.get_running_loop().call_later(60, self._failures.pop, run.id, None)
-        self.ended(run)
+        if run.request.webhook:
+            self._chore(self._ended(run.record))
         if more:
             self._chore(self._next(run.thread_id))
 

@@ -149,7 +149,8 @@ def _iso(seconds: float | None) -> str | None:
 def record_of(row: Mapping[str, Any] | RowMapping) -> RunRecord:
     """A row as a record."""
     rights = (frozenset(row[name]) for name in ("groups", "levels", "scopes"))
-    request = TurnRequest.of(Principal(row["owner"], *rights), row["request"])
+    kept = {**row["request"], "webhook": row["webhook"], "idempotency_key": row["idempotency_key"]}
+    request = TurnRequest.of(Principal(row["owner"], *rights), kept)
     plain = {name: row[name] for name in RunRecord.__dataclass_fields__ if name not in ("request", "answers")}
     return RunRecord(request=request, answers=row["request"].get("answers"), **plain)
 
@@ -210,6 +211,12 @@ class Run:
         # The turn runs in a context of its own; what it belongs to is taken along here.
         self.request_id = record.request_id
         self.traceparent = traceparent()
+
+    def begin(self) -> None:
+        """The task runs. Raises CancelledError when somebody has stopped it before."""
+        self.begun = True
+        if self.stopped:
+            raise asyncio.CancelledError
 
     def stop(self, how: Stop, *, patience_s: float = 0.0) -> None:
         """End the attempt: at its next checkpoint, or at once when it has not come there in `patience_s`."""

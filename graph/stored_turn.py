@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ ENDED = ("done", "failed", "cancelled")
 _CLOCKS_SECONDS = 5.0
 # 100 ns from the beginning of the calendar of UUIDs, in 1582, to that of Unix.
 _UUID_EPOCH = 0x01B21DD213814000
-_LOOKED_THROUGH = 20
+_PAGE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,34 +131,43 @@ async def _told(engine: AsyncEngine, run_id: str) -> list[dict[str, Any]]:
 
 async def _checkpoints(agent: Agent, row: RowMapping) -> tuple[dict[str, Any], dict[str, Any]]:
     """The values of the turn's first and last checkpoints; or of a later one that still has its messages."""
-    config: Any = {"configurable": {"thread_id": row["thread_id"]}}
-    ended = row["ended_at"]
-    older: Any = (
-        {"configurable": {**config["configurable"], "checkpoint_id": _first_id_after(ended)}}
-        if ended
-        else None
-    )
-    history = agent.graph.aget_state_history(config, before=older, limit=_LOOKED_THROUGH)
-    # Collected before anything else happens: a paused iterator blocks every thread on SQLite.
-    found = [snapshot async for snapshot in history]
     message_id = row["message_id"]
-    having = [snapshot.values for snapshot in found if _has(snapshot.values, message_id)]
+    having = [values async for values in _between(agent, row) if _has(values, message_id)]
     if not having:
-        newest = await agent.graph.aget_state(config)
+        newest = await agent.graph.aget_state({"configurable": {"thread_id": row["thread_id"]}})
         having = [newest.values] if _has(newest.values, message_id) else []
     if not having:
-        raise NotFound(f"the checkpoints of run '{row['id']}' are no longer kept; it cannot be recorded")
+        raise NotFound(
+            f"no checkpoint that is kept has the message of run '{row['id']}'; it cannot be recorded"
+        )
     of_turn = [values for values in having if _last_question(values["messages"]) == message_id]
     return (of_turn[-1], of_turn[0]) if of_turn else (having[0], having[0])
+
+
+async def _between(agent: Agent, row: RowMapping) -> AsyncIterator[dict[str, Any]]:
+    """The values of the thread's checkpoints from the end of the run back to its beginning."""
+    thread: dict[str, Any] = {"thread_id": row["thread_id"]}
+    before = _id_at(row["ended_at"] + _CLOCKS_SECONDS)
+    begun = _id_at(row["created_at"] - _CLOCKS_SECONDS)
+    while before > begun:
+        older: Any = {"configurable": {**thread, "checkpoint_id": before}}
+        history = agent.graph.aget_state_history({"configurable": thread}, before=older, limit=_PAGE)
+        # Collected before anything else happens: a paused iterator blocks every thread on SQLite.
+        page = [snapshot async for snapshot in history]
+        for snapshot in page:
+            yield snapshot.values
+        if len(page) < _PAGE:
+            return
+        before = str(page[-1].config["configurable"]["checkpoint_id"])
 
 
 def _has(values: Mapping[str, Any], message_id: str) -> bool:
     return any(isinstance(m, HumanMessage) and m.id == message_id for m in values.get("messages", []))
 
 
-def _first_id_after(seconds: float) -> str:
-    """A checkpoint id (a UUID of version 6: they sort by time) that is later than all made by then."""
-    ticks = int((seconds + _CLOCKS_SECONDS) * 10_000_000) + _UUID_EPOCH
+def _id_at(seconds: float) -> str:
+    """The least id that a checkpoint of that time may have: UUIDs of version 6 sort by their time."""
+    ticks = int(seconds * 10_000_000) + _UUID_EPOCH
     return str(uuid.UUID(int=(ticks >> 12) << 80 | 6 << 76 | (ticks & 0xFFF) << 64 | 0b10 << 62))
 
 

@@ -114,9 +114,7 @@ class TurnDriver:
         seconds = self._limits.turn_seconds
         try:
             async with asyncio.timeout(seconds):
-                run.begun = True
-                if run.stopped:
-                    raise asyncio.CancelledError
+                run.begin()
                 went_on = await self._attempt(run, outcome)
         except (asyncio.CancelledError, GraphDrained):
             return _STATUS_OF_STOP.get(run.stopped, "cancelled")

@@ -5,7 +5,7 @@
 from collections.abc import AsyncIterator
 from typing import Any, NewType
 
-from dishka import Provider, Scope, provide
+from dishka import AsyncContainer, Provider, Scope, provide
 from langgraph.graph.state import CompiledStateGraph
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -23,8 +23,10 @@ from graph.follow import topic_of
 from graph.lease import Leases
 from graph.ledger import RunLedger
 from graph.opening import Opening
+from graph.reception import Reception
 from graph.repair import Repair
 from graph.run_service import Runs
+from graph.run_webhooks import RunWebhooks
 from graph.saver import opened_saver
 from graph.supervisor import Supervisor
 from graph.threads import Threads
@@ -45,6 +47,7 @@ class Turns(Provider):
     ledger = provide(RunLedger)
     endings = provide(Endings)
     supervisor = provide(Supervisor)
+    reception = provide(Reception)
 
     @provide
     async def graph(self, steps: Steps, book: Book, places: Places) -> AsyncIterator[ThreadGraph]:
@@ -84,10 +87,15 @@ class Turns(Provider):
         events: EventStore,
         signals: Signals,
         editions: Editions,
+        container: AsyncContainer,
     ) -> AsyncIterator[Runs]:
-        runs = Runs(ledger, leases, driver, endings, events, signals, editions)
+        ended = RunWebhooks(container).deliver
+        runs = Runs(ledger, leases, driver, endings, events, signals, editions, ended=ended)
         async with runs.running():
-            yield runs
+            try:
+                yield runs
+            finally:
+                await runs.drain(seconds=0)
 
     @provide
     def threads(

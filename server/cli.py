@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from core.cli import JsonFlag, command, fail, make_app, print_fields, print_json, print_table
+from core.cli import JsonFlag, command, fail, make_app, print_json, print_table
 from core.errors import ConfigInvalid, InvalidInput, WaystationError
+from server.threads_cli import UserOption, threads
 
 if TYPE_CHECKING:
     from core.health import Health
     from core.lifecycle import Standing
 
 app = make_app("waystation", "Turns of an agent graph on checkpointed threads: the service and its tools.")
-threads = make_app("threads", "Sessions: list, show, history, delete.")
 app.add_typer(threads, name="threads")
 
 # Words that need none of the modules' own commands.
@@ -49,7 +49,6 @@ OWN = frozenset(
 # Words that need none of the platform's either: they have to be quick.
 QUICK = frozenset({"serve", "ask", "threads", "check", "graph", "modules"})
 
-UserOption = Annotated[str, typer.Option("--user", help="Whose; by default the user of the settings.")]
 GroupOption = Annotated[
     list[str] | None, typer.Option("--group", help="A group of that user; may be repeated.")
 ]
@@ -115,84 +114,6 @@ async def ask_command(
     )
     _quiet()
     await talk(question, as_json=as_json)
-
-
-@threads.command("list")
-@command
-async def list_command(
-    *,
-    status: Annotated[str | None, typer.Option(help="idle, running, interrupted or failed.")] = None,
-    query: Annotated[str | None, typer.Option("--query", "-q", help="Only titles that contain this.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=200)] = 50,
-    user: UserOption = "",
-    as_json: JsonFlag = False,
-) -> None:
-    """Sessions, the last used first."""
-    from server.sessions import opened
-
-    async with opened(user) as (agent, who):
-        found = await agent.threads.list(who, status=status, q=query, limit=limit)
-    if as_json:
-        print_json(found)
-        return
-    columns = ("id", "title", "status", "turns", "updated_at")
-    print_table(columns, [[item[name] for name in columns] for item in found], empty="no threads")
-
-
-@threads.command("show")
-@command
-async def show_command(
-    thread_id: str,
-    *,
-    limit: Annotated[int, typer.Option(min=1, max=200, help="Messages, from the newest.")] = 50,
-    user: UserOption = "",
-    as_json: JsonFlag = False,
-) -> None:
-    """What was said in a session."""
-    from server.sessions import opened
-
-    async with opened(user) as (agent, who):
-        thread = await agent.threads.get(who, thread_id)
-        page = await agent.threads.transcript(who, thread_id, limit=limit)
-    if as_json:
-        print_json({**thread, **page})
-        return
-    print_fields(thread)
-    for message in page["messages"]:
-        print(f"\n{message['role']}: {message['text']}")
-
-
-@threads.command("history")
-@command
-async def history_command(
-    thread_id: str,
-    *,
-    limit: Annotated[int, typer.Option(min=1, max=200)] = 10,
-    user: UserOption = "",
-    as_json: JsonFlag = False,
-) -> None:
-    """The checkpoints of a session, newest first."""
-    from server.sessions import opened
-
-    async with opened(user) as (agent, who):
-        page = await agent.threads.history(who, thread_id, limit=limit)
-    if as_json:
-        print_json(page)
-        return
-    columns = ("checkpoint_id", "created_at", "step", "next", "messages")
-    rows = [[item.get(name) for name in columns] for item in page["checkpoints"]]
-    print_table(columns, rows, empty="no checkpoints")
-
-
-@threads.command("delete")
-@command
-async def delete_command(thread_id: str, *, user: UserOption = "", as_json: JsonFlag = False) -> None:
-    """Remove a session with its checkpoints, its transcript and its files."""
-    from server.sessions import opened
-
-    async with opened(user) as (agent, who):
-        await agent.threads.delete(who, thread_id)
-    print_json({"deleted": thread_id}) if as_json else print(f"deleted {thread_id}")
 
 
 @app.command("check")

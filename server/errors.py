@@ -134,6 +134,7 @@ STATUS: Mapping[str, int] = {
     "task_ended": 409,
     "webhook_unavailable": 503,
     "webhook_refused": 502,
+    "webhook_not_allowed": 422,
     # graph
     "thread_not_found": 404,
     "thread_busy": 409,
@@ -152,6 +153,10 @@ STATUS: Mapping[str, int] = {
     "step_limit": 422,
     "turn_timed_out": 504,
     "run_cancelled": 409,
+    # graph.history
+    "checkpoint_not_found": 404,
+    "message_not_found": 404,
+    "export_invalid": 422,
     # nodes.config
     "unknown_model": 422,
     "unknown_source": 422,

@@ -24,9 +24,25 @@ class Delivery:
 
     id: str
     hook: str
+    url: str | None
     event: str
     body: bytes
     attempt: int
+
+
+def delivery_row(hook: str, event: str, body: bytes, *, url: str | None = None) -> dict[str, object]:
+    """A delivery that waits, as a row for whoever keeps it in a transaction of its own."""
+    return {
+        "id": f"msg_{secrets.token_urlsafe(18)}",
+        "hook": hook,
+        "url": url,
+        "event": event,
+        "body": body.decode(),
+        "status": WAITING,
+        "attempts": 0,
+        "last_error": "",
+        "created_at": time.time(),
+    }
 
 
 class Deliveries:
@@ -38,20 +54,10 @@ class Deliveries:
     @whole
     async def add(self, hook: str, event: str, body: bytes) -> str:
         """Keep what is to be sent; gives the delivery's id, which the receiver sees."""
-        delivery_id = f"msg_{secrets.token_urlsafe(18)}"
-        row = {
-            "id": delivery_id,
-            "hook": hook,
-            "event": event,
-            "body": body.decode(),
-            "status": WAITING,
-            "attempts": 0,
-            "last_error": "",
-            "created_at": time.time(),
-        }
+        row = delivery_row(hook, event, body)
         async with self._engine.begin() as db:
             await insert_new(db, table, row)
-        return delivery_id
+        return str(row["id"])
 
     @whole
     async def begin(self, delivery_id: str) -> Delivery | None:
@@ -62,7 +68,7 @@ class Deliveries:
             row = (await db.execute(select(table).where(waiting))).one_or_none()
         if row is None:
             return None
-        return Delivery(row.id, row.hook, row.event, row.body.encode(), row.attempts)
+        return Delivery(row.id, row.hook, row.url, row.event, row.body.encode(), row.attempts)
 
     async def note(self, delivery_id: str, error: str) -> None:
         """Why an attempt failed; another one follows."""

@@ -26,6 +26,15 @@ class EventSettings(Strict):
     audit_files: int = Field(10, ge=1, le=1000, description="Audit files that are kept, the current one too.")
 
 
+def signing_secret(value: SecretStr) -> SecretStr:
+    """The secret itself; raises ValueError when it is no webhook secret."""
+    if not 24 <= len(signing_key(value)) <= 64:
+        raise ValueError(
+            "is not 24 to 64 bytes in base64 after 'whsec_'; make one with: openssl rand -base64 32"
+        )
+    return value
+
+
 class Hook(Strict):
     """One receiver of events."""
 
@@ -38,11 +47,7 @@ class Hook(Strict):
     @field_validator("secret")
     @classmethod
     def _is_a_key(cls, value: SecretStr) -> SecretStr:
-        if not 24 <= len(signing_key(value)) <= 64:
-            raise ValueError(
-                "is not 24 to 64 bytes in base64 after 'whsec_'; make one with: openssl rand -base64 32"
-            )
-        return value
+        return signing_secret(value)
 
     @property
     def host(self) -> str:
@@ -53,6 +58,11 @@ class WebhookSettings(Strict):
     """Events for other services, signed."""
 
     hooks: list[Hook] = Field(default_factory=list, description="The receivers.")
+    run_secret: SecretStr | None = Field(
+        None,
+        description="Signs what runs tell the URL that their caller named; as a hook's secret. "
+        "Empty: runs tell hooks of this list only.",
+    )
     allowed_hosts: list[str] = Field(
         default_factory=list, description="Hosts that may receive; *.example.com allows every name below."
     )
@@ -64,16 +74,27 @@ class WebhookSettings(Strict):
     backoff_seconds: float = Field(5, gt=0, le=3600, description="Wait before the second attempt, seconds.")
     keep_days: float = Field(30, gt=0, description="How long ended deliveries are kept, in days.")
 
+    @property
+    def tells(self) -> bool:
+        """Whether anybody can be told of anything."""
+        return bool(self.hooks) or self.run_secret is not None
+
+    @field_validator("run_secret")
+    @classmethod
+    def _signs(cls, value: SecretStr | None) -> SecretStr | None:
+        return value if value is None else signing_secret(value)
+
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         names = [hook.name for hook in self.hooks]
         for hook in self.hooks:
             if names.count(hook.name) > 1:
                 raise ValueError(f"two hooks are called '{hook.name}'; rename one")
-            self._may_receive(hook)
+            self.may_receive(hook)
         return self
 
-    def _may_receive(self, hook: Hook) -> None:
+    def may_receive(self, hook: Hook) -> None:
+        """Raises ValueError when the hook's URL is not one that may be told."""
         schemes = ("https", "http") if self.allow_private_addresses else ("https",)
         parts = urlsplit(hook.url)
         if parts.scheme not in schemes or not hook.host:

@@ -11,6 +11,8 @@ webhook_deliveries = Table(
     METADATA,
     Column("id", String(64), primary_key=True),
     Column("hook", String(64), nullable=False),
+    # Set where a run's caller named the receiver, and not the settings.
+    Column("url", Text),
     Column("event", String(64), nullable=False),
     Column("body", Text, nullable=False),
     Column("status", String(16), nullable=False),

@@ -23,6 +23,7 @@ from core.events.event import Event, known_events
 from core.events.sender import Sender
 from core.events.settings import ALL_EVENTS, Hook, WebhookSettings
 from core.events.subscription import Subscription
+from core.events.targets import WebhookNotAllowed, target_of
 from core.health import Health, degraded, healthy
 from core.observability import REGISTRY
 from core.settings import nearest
@@ -176,6 +177,11 @@ class Webhooks:
         await self._queue.add(TASK, arguments, key=delivery_id, owner=self._queue.system)
 
     def _hook(self, delivery: Delivery) -> Hook:
+        if delivery.url:
+            try:
+                return target_of(self._settings, delivery.url)
+            except WebhookNotAllowed as error:
+                raise WebhookRefused(error.detail) from None
         try:
             return self._hooks[delivery.hook]
         except KeyError:

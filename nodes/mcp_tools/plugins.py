@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -134,12 +135,11 @@ def manifests(book: Book) -> Iterable[Path]:
 
 
 def missing_commands(book: Book) -> Iterator[Finding]:
-    """Servers and plugins whose command is not installed here, and plugins that are broken."""
+    """Servers and plugins that cannot be started here, and plugins that are broken."""
     for name, entry in book[McpFile].servers.items():
-        if _not_installed(entry):
-            key = ("mcpServers", name, "command")
-            message = f"the command '{entry.command}' is not on the PATH"
-            yield key, message, 'install it, or set "enabled": false'
+        key, message = _not_runnable(entry)
+        if key:
+            yield ("mcpServers", name, key), message, 'put it there, or set "enabled": false'
     if McpSettings not in book.values:
         return
     for plugin in find_plugins(book[McpSettings], book.context):
@@ -149,13 +149,30 @@ def missing_commands(book: Book) -> Iterator[Finding]:
                 f"the plugin is broken: {plugin.problem}",
                 "put it right, or remove it",
             )
-        elif _not_installed(plugin.entry):
-            message = f"the plugin's command '{plugin.entry.command}' is not on the PATH"
-            yield ("plugins", plugin.name), message, "install it, or add the plugin to mcp.disabled"
+            continue
+        key, message = _not_runnable(plugin.entry)
+        if key:
+            remedy = "put it there, or add the plugin to mcp.disabled"
+            yield ("plugins", plugin.name), f"the plugin cannot be started: {message}", remedy
 
 
-def _not_installed(entry: ServerEntry) -> bool:
-    return bool(entry.enabled and entry.command and not shutil.which(entry.command))
+def _not_runnable(entry: ServerEntry) -> tuple[str, str]:
+    """The key that keeps the server from being started here, and why; empty where nothing does.
+
+    It is looked for as the server will be: a path from its folder, a name on its own PATH.
+    """
+    if not entry.enabled or not entry.command:
+        return "", ""
+    if entry.cwd is not None and not entry.cwd.is_dir():
+        return "cwd", "the folder is not there"
+    if os.sep in entry.command:
+        path = Path(entry.cwd or Path.cwd(), entry.command)
+        found = shutil.which(path) is not None
+        return ("", "") if found else ("command", f"'{entry.command}' is no file that can be run")
+    own = (entry.env or {}).get("PATH")
+    if shutil.which(entry.command, path=own.get_secret_value() if own else None):
+        return "", ""
+    return "command", f"the command '{entry.command}' is not on the PATH"
 
 
 def find_plugins(settings: McpSettings, context: Context) -> Iterable[Plugin]:

@@ -13,9 +13,17 @@ from server.examples.files import FILES
 from server.examples.form import EVENT_STREAM, Example
 from server.examples.langserve import LANGSERVE
 from server.examples.operators import OPERATORS
+from server.examples.runs import RUNS
 from server.examples.threads import THREADS
 
 __all__ = ["EVENT_STREAM", "EXAMPLES", "Example"]
 
-EXAMPLES: Mapping[tuple[str, str], Example] = {**LANGSERVE, **THREADS, **FILES, **CATALOGUE, **OPERATORS}
+EXAMPLES: Mapping[tuple[str, str], Example] = {
+    **LANGSERVE,
+    **THREADS,
+    **RUNS,
+    **FILES,
+    **CATALOGUE,
+    **OPERATORS,
+}
 """By method and path, as the route table has them: ("POST", "/threads")."""

@@ -10,8 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from server.auth import Caller
 from server.requests import ID_PATTERN
 from server.routes.common import OpenAgent, problems
+from server.routes.transfer import router as transfer
 
 router = APIRouter(prefix="/threads", tags=["threads"], responses=problems(404, 422))
+
+CheckpointId = Annotated[str, Field(pattern=ID_PATTERN)]
 
 
 class NewThread(BaseModel):
@@ -24,11 +27,24 @@ class NewThread(BaseModel):
 
 
 class ThreadChange(BaseModel):
-    """What can be changed of a thread."""
+    """What can be changed of a thread; what is left out stays."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    title: str = Field(max_length=200)
+    title: str | None = Field(None, max_length=200)
+    tags: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=50)] | None = Field(
+        None, description="Instead of those that it has: at most 20, of 1 to 40 characters each."
+    )
+
+
+class ForkPoint(BaseModel):
+    """Where the fork begins."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    checkpoint_id: CheckpointId | None = Field(
+        None, description="From /threads/{id}/history; by default where the thread is now."
+    )
 
 
 @router.get("")
@@ -38,11 +54,12 @@ async def list_threads(
     who: Caller,
     status: Annotated[str | None, Query(description="idle, running, interrupted or failed")] = None,
     q: Annotated[str | None, Query(max_length=200, description="Only titles that contain this.")] = None,
+    tag: Annotated[str | None, Query(max_length=100, description="Only threads with this tag.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     after: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
 ) -> list[dict[str, Any]]:
-    """Your threads, the last used first."""
-    return await agent.threads.list(who, status=status, q=q, limit=limit, after=after)
+    """Your threads, the last used first. `waiting` lists the questions to you that a thread waits with."""
+    return await agent.threads.list(who, status=status, q=q, tag=tag, limit=limit, after=after)
 
 
 @router.post("", status_code=201)
@@ -52,23 +69,36 @@ async def create_thread(agent: OpenAgent, who: Caller, new: NewThread | None = N
     return await agent.threads.create(who, thread_id=wanted.thread_id, title=wanted.title)
 
 
+# Before the routes with an id: "search" may be one.
+@router.get("/search")
+async def search_threads(
+    agent: OpenAgent,
+    who: Caller,
+    q: Annotated[str, Query(min_length=1, max_length=200, description='Words, "words together", word*.')],
+    limit: Annotated[int, Query(ge=1, le=200)] = 20,
+    after: Annotated[int | None, Query(ge=0, le=2**62, description="`seq` of the last hit.")] = None,
+) -> list[dict[str, Any]]:
+    """Messages in your threads that have every word, the newest first; `marks` are places in `snippet`."""
+    return await agent.threads.search(who, q, limit=limit, after=after)
+
+
 @router.get("/{thread_id}")
 async def show_thread(thread_id: str, agent: OpenAgent, who: Caller) -> dict[str, Any]:
-    """Title, status and times of a thread."""
+    """Title, tags, status and times of a thread, and what it waits for."""
     return await agent.threads.get(who, thread_id)
 
 
 @router.patch("/{thread_id}")
-async def rename_thread(
+async def change_thread(
     thread_id: str, change: ThreadChange, agent: OpenAgent, who: Caller
 ) -> dict[str, Any]:
-    """Give the thread another title."""
-    return await agent.threads.rename(who, thread_id, change.title)
+    """Give the thread another title, or other tags."""
+    return await agent.threads.change(who, thread_id, title=change.title, tags=change.tags)
 
 
 @router.delete("/{thread_id}", status_code=204, responses=problems(409))
 async def delete_thread(thread_id: str, agent: OpenAgent, who: Caller) -> Response:
-    """Remove the thread with its checkpoints, its transcript and its files."""
+    """Remove the thread with all that belongs to it: messages, checkpoints, runs, files that tools made."""
     await agent.threads.delete(who, thread_id)
     return Response(status_code=204)
 
@@ -86,9 +116,16 @@ async def transcript(
 
 
 @router.get("/{thread_id}/state")
-async def state(thread_id: str, agent: OpenAgent, who: Caller) -> dict[str, Any]:
-    """The newest checkpoint: messages of the window, what comes next, what waits for a person."""
-    return await agent.threads.state(who, thread_id)
+async def state(
+    thread_id: str,
+    agent: OpenAgent,
+    who: Caller,
+    checkpoint_id: Annotated[
+        str | None, Query(pattern=ID_PATTERN, description="By default the newest.")
+    ] = None,
+) -> dict[str, Any]:
+    """A checkpoint: messages of the window, what comes next, what waits for a person."""
+    return await agent.threads.state(who, thread_id, checkpoint_id=checkpoint_id)
 
 
 @router.get("/{thread_id}/history")
@@ -101,3 +138,35 @@ async def history(
 ) -> dict[str, Any]:
     """Checkpoints, newest first; `before` leads to the next page."""
     return await agent.threads.history(who, thread_id, limit=limit, before=before)
+
+
+@router.get("/{thread_id}/diff")
+async def diff(  # noqa: PLR0917 - FastAPI gives them by name
+    thread_id: str,
+    agent: OpenAgent,
+    who: Caller,
+    from_id: Annotated[
+        str | None, Query(alias="from", pattern=ID_PATTERN, description="By default the one before `to`.")
+    ] = None,
+    to_id: Annotated[
+        str | None, Query(alias="to", pattern=ID_PATTERN, description="By default the newest.")
+    ] = None,
+    other: Annotated[
+        str | None,
+        Query(pattern=ID_PATTERN, description="Another thread that `to` belongs to, such as a fork."),
+    ] = None,
+) -> dict[str, Any]:
+    """What differs between two checkpoints: messages, files, other channels, what comes next, questions."""
+    return await agent.threads.diff(who, thread_id, from_id=from_id, to_id=to_id, other=other)
+
+
+@router.post("/{thread_id}/fork", status_code=201)
+async def fork(
+    thread_id: str, agent: OpenAgent, who: Caller, point: ForkPoint | None = None
+) -> dict[str, Any]:
+    """A new thread that goes on from a checkpoint of this one, which stays as it is."""
+    wanted = point or ForkPoint()
+    return await agent.threads.fork(who, thread_id, checkpoint_id=wanted.checkpoint_id)
+
+
+router.include_router(transfer)

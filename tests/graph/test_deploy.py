@@ -25,6 +25,7 @@ from sqlalchemy.engine import URL, make_url
 from typer.testing import CliRunner
 from typing_extensions import TypedDict
 
+from core.access import Principal
 from core.registry import discover
 from graph import Agent
 from graph import deploy as looking
@@ -32,6 +33,7 @@ from graph.deploy import Verdict, check, present_graph
 from graph.deploy_reading import Standing, reading, standings
 from graph.renaming import Renaming
 from graph.state import State, merge_messages
+from nodes.file_storage import FileManager
 from server.deploy_cli import deploy
 from tests.kit.agents import open_agent
 
@@ -68,9 +70,11 @@ def release(names: Mapping[str, str] | None = None, *, state: Any = State, gone:
 
 
 async def make_threads(folder: Path, **settings: Any) -> None:
-    """One thread that is done, and one that waits for a person."""
+    """One thread that is done and has a file, and one that waits for a person."""
     async with open_agent(folder, files={"mcp.json": CALCULATOR}, **settings) as agent:
-        await agent.ask("Who are you?", thread="done")
+        files = await agent.container.get(FileManager)
+        kept = await files.put(Principal("local"), "fees.csv", b"length,fee\n8,12\n")
+        await agent.ask("Who are you?", thread="done", files=[kept.key])
         reply = await agent.ask("What is 5 + 3?", thread="waits")
         assert reply["status"] == "interrupted"
 

@@ -78,7 +78,7 @@ async def test_a_recording_has_what_went_in_what_was_answered_and_what_came_out(
     assert (kept.run.id, kept.run.thread_id, kept.question) == (run_id, "whole", "Add them")
     assert (kept.wished.sources, kept.wished.tools, kept.wished.temperature) == ([], ["calculator"], 0.5)
     assert (kept.config["servers"], kept.config["temperature"]) == (["calculator"], 0.5)
-    assert "calculator_add" in kept.offered
+    assert kept.config["tools"] is None  # every tool of that server
     assert [len(getattr(message_of(a.message), "tool_calls", [])) for a in kept.answers] == [2, 0]
     assert all(answer.usage["input_tokens"] > 0 for answer in kept.answers)
     assert sorted((o.name, o.arguments["a"]) for o in kept.outcomes) == [
@@ -122,13 +122,14 @@ async def test_passages_are_looked_up_again_and_marked_so(offline: Agent) -> Non
 
 async def test_a_passage_that_is_gone_is_named_and_left_empty(tmp_path: Path) -> None:
     async with open_agent(tmp_path) as agent:
-        run_id = await ran(agent, "For how long is a berth reserved at most?")
+        run_id = await ran(agent, "For how long is a berth reserved at most?", sources=("harbour",))
     (tmp_path / "config" / "sources.yaml").unlink()
     async with open_agent(tmp_path) as agent:
         kept = await record(agent, LOCAL, run_id)
     assert kept.retrieval.missing == [1]
     assert kept.retrieval.documents[0]["text"] == ""
     assert kept.retrieval.documents[0]["document"] == "handbook.md"
+    assert (kept.config["sources"], kept.config["approval"]) == (["harbour"], "ask")
     assert (await replay(kept)).same
 
 
@@ -197,7 +198,7 @@ async def test_a_run_without_its_checkpoints_cannot_be_recorded(agent: Agent, mo
     async with agent.engine.begin() as db:
         for table in ("checkpoints", "writes"):
             await db.execute(text(f"DELETE FROM {table} WHERE thread_id = 'gone'"))  # noqa: S608 - two words of ours
-    with pytest.raises(NotFound, match="no longer kept"):
+    with pytest.raises(NotFound, match="no checkpoint that is kept has the message"):
         await record(agent, LOCAL, run_id)
 
 
@@ -249,12 +250,18 @@ async def test_what_a_turn_found_is_recorded_also_when_its_end_let_it_go(tmp_pat
     async with open_agent(tmp_path, threads={"window": 1}) as agent:
         ids = [await ran(agent, f"What is {n} + 1?", thread="long") for n in range(4)]
         kept = await record(agent, LOCAL, ids[-1])
+        first = await record(agent, LOCAL, ids[0])
         nodes = (await agent.container.get(Steps)).nodes
         replayed = await replay(kept, swap={"call_model": nodes["call_model"]}, principal=LOCAL)
     asked = [message_of(m).text for m in kept.before.messages if m["type"] == "human"]
     assert asked[-1] == "What is 2 + 1?"
     assert "What is 0 + 1?" in kept.before.summary
     assert replayed.same
+    assert (first.question, first.before.messages, first.expected.answer) == (
+        "What is 0 + 1?",
+        [],
+        "0 + 1 = 1",
+    )
 
 
 async def test_an_approved_call_is_replayed_without_asking_again(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langgraph.runtime import Runtime
+from langgraph.types import interrupt
 from typing_extensions import TypedDict
 
 from core.context import RunContext
@@ -222,6 +223,15 @@ async def test_an_error_of_ours_in_a_swapped_node_fails_the_turn() -> None:
 
     replayed = await replay(a_sum(), swap={"execute_tools": away})
     assert (replayed.status, replayed.error) == ("failed", {"code": "unavailable", "detail": "nobody there"})
+
+
+async def test_a_swapped_node_may_wait_for_a_person() -> None:
+    async def asks_first(state: Any, runtime: Runtime[RunContext]) -> dict[str, Any]:
+        return {"messages": [says(interrupt("Shall I?"))]}
+
+    replayed = await replay(a_sum(), swap={"call_model": asks_first})
+    assert replayed.status == "interrupted"
+    assert [question["value"] for question in replayed.interrupts] == ["Shall I?"]
 
 
 async def test_any_other_fault_of_a_swapped_node_comes_through_for_the_debugger() -> None:

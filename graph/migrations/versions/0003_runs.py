@@ -15,6 +15,8 @@ def upgrade() -> None:
         threads.add_column(sa.Column("summary", sa.Text, nullable=False, server_default=sa.text("''")))
         threads.add_column(sa.Column("parent", sa.String(64)))
     op.create_index("threads_by_holder", "threads", ["holder"])
+    with op.batch_alter_table("webhook_deliveries") as deliveries:
+        deliveries.add_column(sa.Column("url", sa.Text))
     _runs()
     _events()
     _receipts()

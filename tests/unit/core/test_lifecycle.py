@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dishka import AsyncContainer, Provider, Scope, provide
@@ -16,7 +17,7 @@ from core.container import build_container
 from core.errors import ConfigInvalid, Unavailable
 from core.health import Health, healthy
 from core.lifecycle import ModuleNotStarted, ModulesSettings, Phase, StartFailed
-from core.registry import Module
+from core.registry import Module, NodeSpec
 from tests.kit.settings import ConfigFolder
 
 Work = Callable[[AsyncContainer], Awaitable[None]]
@@ -35,6 +36,8 @@ def module(
     seconds: float = 5.0,
     required: bool = False,
     provider: Callable[[], Provider] = lambda: Provider(scope=Scope.APP),
+    node: NodeSpec | None = None,
+    routes: Callable[[], object] | None = None,
 ) -> Module:
     return Module(
         name=name,
@@ -49,6 +52,8 @@ def module(
         start_seconds=seconds,
         stop=stop,
         required=required,
+        node=node,
+        routes=routes,
     )
 
 
@@ -145,6 +150,66 @@ def test_a_required_module_cannot_be_switched_off() -> None:
 def test_a_name_that_is_no_module_is_refused_with_the_nearest_one() -> None:
     with pytest.raises(ConfigInvalid, match="did you mean 'rag'"):
         lifecycle.standings([module("rag")], ModulesSettings(disabled=["rga"]))
+
+
+class Step:
+    """A step of the graph that needs something which does not open."""
+
+    def __init__(self, opened: str) -> None:
+        self.opened = opened
+
+
+STEP = NodeSpec("step", f"{__name__}:Step", after="retrieve")
+
+
+async def test_a_step_whose_services_do_not_open_is_a_module_that_did_not_start(tmp_path: Path) -> None:
+    class Hangs(Provider):
+        scope = Scope.APP
+        step = provide(Step)
+
+        @provide
+        async def opened(self) -> str:
+            await asyncio.Event().wait()
+            return ""
+
+    class Fails(Provider):
+        scope = Scope.APP
+        step = provide(Step)
+
+        @provide
+        def opened(self) -> str:
+            raise Unavailable("no licence")
+
+    for services, reason in ((Hangs, r"it was not ready within 0\.05 s"), (Fails, "no licence")):
+        found = [module("a", node=STEP, seconds=0.05, provider=services)]
+        container = build_container(found, ConfigFolder(tmp_path, ()).read()[0])
+        with pytest.raises(StartFailed, match=reason):
+            await lifecycle.start(found, container)
+        await lifecycle.close(container)
+
+
+def broken() -> Provider:
+    raise RuntimeError("somebody else's fault")
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ({"provider": broken}, "it cannot be loaded (RuntimeError); the log has the details"),
+        ({"routes": broken}, "it cannot be loaded (RuntimeError); the log has the details"),
+        ({"node": NodeSpec("s", f"{__name__}:Gone")}, f"'{__name__}' has no attribute 'Gone'"),
+        ({"node": NodeSpec("s", "no_such_package.node:Step")}, "No module named 'no_such_package'"),
+    ],
+)
+def test_what_cannot_be_loaded_does_not_run_and_says_why(code: dict[str, Any], reason: str) -> None:
+    found = [module("a", **code), module("b"), module("c", needs=("a",))]
+    with capture_logs():
+        left = lifecycle.standings(found, ModulesSettings())
+        with pytest.raises(ConfigInvalid, match="no turn works without the module 'a': it cannot be loaded"):
+            lifecycle.standings([module("a", required=True, **code)], ModulesSettings())
+    assert [standing.phase for standing in left] == [Phase.FAILED, Phase.RUNNING, Phase.FAILED]
+    assert reason in left[0].reason
+    assert left[2].reason == "it needs 'a', which does not run"
 
 
 class First:

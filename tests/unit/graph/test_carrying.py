@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Annotated, Any
 
 import pytest
+from langgraph.channels import DeltaChannel
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
@@ -178,6 +179,27 @@ async def test_a_value_that_this_process_has_not_read_before_is_kept_too(tmp_pat
         await graph.ainvoke({"said": []}, CONFIG)
     async with saver(url) as old:
         assert set((await turns(Old, old).aget_state(CONFIG)).values) == {"said", *WRITES}
+
+
+class Delta(TypedDict, total=False):
+    said: Annotated[list[str], add]
+    notes: Annotated[list[str], DeltaChannel(lambda old, new: [*old, *(n for one in new for n in one)])]
+
+
+async def test_a_delta_channel_stays_in_the_checkpoints_before(database: URL) -> None:
+    async with saver(database) as old:
+        graph = turns(Delta, old, writes={"notes": ["a note"]})
+        await graph.ainvoke({"said": []}, CONFIG)
+        await graph.ainvoke({"said": []}, CONFIG)
+    async with saver(database) as new:
+        await turns(New, new).ainvoke({"said": []}, CONFIG)
+        newest = await new.aget_tuple(CONFIG)
+        assert new.unknown(newest.checkpoint) == frozenset()
+        assert new.unknown_deltas(newest.checkpoint) == {"notes"}
+    async with saver(database) as old:
+        graph = turns(Delta, old)
+        assert (await graph.aget_state(CONFIG)).values["notes"] == ["a note", "a note"]
+        assert old.unknown_deltas((await old.aget_tuple(CONFIG)).checkpoint) == frozenset()
 
 
 # ---- renamed steps

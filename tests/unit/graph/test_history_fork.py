@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from langgraph.types import Command
@@ -11,9 +12,10 @@ from sqlalchemy.engine import URL
 
 from graph.errors import ThreadNotFound
 from graph.history.errors import CheckpointNotFound, MessageNotFound
+from graph.tables import transcript
 from tests.unit.graph.history_kit import ADA, BOB, World, opened_world
 
-YES = Command(resume=True)
+YES: Command[Any] = Command(resume=True)
 
 
 @pytest.fixture
@@ -149,8 +151,6 @@ async def test_where_older_checkpoints_are_gone_the_state_is_made_again(world: W
 
 async def test_a_crashed_message_is_not_lost_in_the_fork(world: World) -> None:
     await world.say("t", "one")
-    from graph.tables import transcript  # noqa: PLC0415
-
     lost = {"thread_id": "t", "message_id": "m_lost", "role": "user", "text": "lost", "extra": {}}
     async with world.engine.begin() as db:
         await db.execute(transcript.insert().values({**lost, "created_at": 1.0}))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 
-from graph.state import collect_artifacts, merge_files, merge_messages
+from graph.state import collect_artifacts, merge_files, merge_messages, newest
 
 ids = st.sampled_from(["a", "b", "c", None])
 messages = st.builds(lambda text, key: HumanMessage(text, id=key), st.text(max_size=5), ids)
@@ -41,6 +41,18 @@ def test_a_message_with_a_known_id_replaces_the_old_one_in_its_place() -> None:
 
 def test_removing_a_message_that_is_not_there_changes_nothing() -> None:
     assert ids_and_texts(merge_messages([HumanMessage("x", id="a")], [RemoveMessage(id="z")])) == [("a", "x")]
+
+
+def test_equal_messages_without_ids_stay_two_when_earlier_ones_have_left() -> None:
+    first = merge_messages([], [HumanMessage("0", id="0"), HumanMessage("hello")])
+    again = merge_messages(first, [RemoveMessage(id="0"), HumanMessage("hello")])
+    assert [message.content for message in again] == ["hello", "hello"]
+    assert len({message.id for message in again}) == 2
+
+
+def test_of_several_summaries_the_last_one_stays() -> None:
+    assert newest("a", []) == "a"
+    assert newest(newest("", ["a"]), ["b", "c"]) == newest("", ["a", "b", "c"]) == "c"
 
 
 def test_plain_dictionaries_from_studio_become_messages() -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +34,13 @@ async def doubt(state, runtime):
 
 @pytest.fixture(scope="module")
 def used(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """A folder with a configuration and a home in which two turns ran, and the ids of their runs."""
+    """A folder with a configuration and a home in which three turns ran, and the ids of their runs."""
     folder = tmp_path_factory.mktemp("used")
     context = Context(Places(write_config(folder), folder / "home"), {}, {})
 
     async def talk() -> list[str]:
         async with Agent.open(context) as agent:
-            questions = ("What is 5 + 3?", "For how long is a berth reserved at most?")
+            questions = ("What is 5 + 3?", "For how long is a berth reserved at most?", "What is 1 + 1?")
             return [(await agent.ask(question, thread="cli"))["run_id"] for question in questions]
 
     return folder, asyncio.run(talk())
@@ -73,7 +76,7 @@ def told(*words: str, code: int = 0) -> Any:
 
 def test_runs_are_listed_and_shown(ids: list[str]) -> None:
     listed = told("list", "--thread", "cli", "--status", "done")
-    assert [run["run_id"] for run in listed] == ids[::-1]
+    assert [run["run_id"] for run in listed][-2:] == ids[1::-1]
     assert told("list", "--after", ids[1])[0]["run_id"] == ids[0]
     assert told("list", "--status", "failed") == []
     assert ids[0] in call("list").stdout
@@ -96,6 +99,13 @@ def test_the_events_of_a_run_are_told_again(ids: list[str]) -> None:
 
 def test_a_run_that_is_over_cannot_be_cancelled(ids: list[str]) -> None:
     assert "run_ended" in call("cancel", ids[0], code=1).stderr
+
+
+def test_a_run_that_waits_is_cancelled(ids: list[str]) -> None:
+    with closing(sqlite3.connect(Path(os.environ["WAYSTATION_HOME"]) / "waystation.db")) as db, db:
+        db.execute("UPDATE runs SET status = 'queued' WHERE id = ?", [ids[2]])
+    assert call("cancel", ids[2]).stdout == f"run {ids[2]} is cancelled\n"
+    assert told("show", ids[2])["status"] == "cancelled"
 
 
 def test_somebody_elses_run_is_not_found(ids: list[str]) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
-from nodes.llm.window import INTERRUPTED, alternating, answered, recent, taken_ids
+from nodes.llm.window import INTERRUPTED, alternating, answered, parted, recent, taken_ids
 
 
 def calling(*ids: str) -> AIMessage:
@@ -35,6 +35,12 @@ def test_a_turn_that_is_longer_than_the_window_is_kept_whole() -> None:
     messages = [HumanMessage("0"), HumanMessage("1"), calling("a"), result("a"), calling("b"), result("b")]
     assert recent(messages, 2) == messages[1:]
     assert recent([AIMessage("x")], 1) == [AIMessage("x")]
+
+
+def test_what_is_not_sent_is_all_that_stands_before() -> None:
+    messages = [HumanMessage("1"), AIMessage("x"), HumanMessage("2"), AIMessage("y")]
+    assert parted(messages, 3) == (messages[:2], messages[2:])
+    assert parted(messages, 9) == ([], messages)
 
 
 def test_a_result_that_stands_late_is_moved_and_a_stray_one_dropped() -> None:

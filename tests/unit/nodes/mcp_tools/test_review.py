@@ -34,9 +34,44 @@ def test_commands_of_servers_and_plugins_must_be_installed(tmp_path: Path) -> No
     )
     found = {key: message for key, message, _ in missing_commands(read)}
     assert found[("mcpServers", "a", "command")] == "the command 'no-such-thing' is not on the PATH"
-    assert found[("plugins", "hats")] == "the plugin's command 'no-such-hatter' is not on the PATH"
+    assert found[("plugins", "hats")] == (
+        "the plugin cannot be started: the command 'no-such-hatter' is not on the PATH"
+    )
     assert found[("plugins", "coats")].startswith("the plugin is broken: plugin.json:1: is not valid JSON")
     assert len(found) == 3
+
+
+def test_a_command_is_looked_for_as_its_server_will_be(tmp_path: Path) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    script = tools / "run.sh"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    (tools / "notes.txt").write_text("")
+    good = {
+        "beside its folder": {"command": "./run.sh", "cwd": "tools"},
+        "whole": {"command": str(script)},
+        "on its own path": {"command": "run.sh", "env": {"PATH": str(tools)}},
+        "ours": {"command": "python", "args": ["-V"]},
+        "far away": {"url": "https://tools.example.com/mcp"},
+    }
+    bad = {
+        "gone": {"command": "./stop.sh", "cwd": "tools"},
+        "no program": {"command": "./notes.txt", "cwd": "tools"},
+        "a folder": {"command": str(tools)},
+        "not on its path": {"command": "sh", "env": {"PATH": str(tools)}},
+        "no folder": {"command": "sh", "cwd": "gone"},
+    }
+    found = {
+        key[1]: (key[2], message) for key, message, _ in missing_commands(book(tmp_path, {**good, **bad}))
+    }
+    assert found == {
+        "gone": ("command", "'./stop.sh' is no file that can be run"),
+        "no program": ("command", "'./notes.txt' is no file that can be run"),
+        "a folder": ("command", f"'{tools}' is no file that can be run"),
+        "not on its path": ("command", "the command 'sh' is not on the PATH"),
+        "no folder": ("cwd", "the folder is not there"),
+    }
 
 
 def test_an_entry_that_changes_no_plugin_is_told_with_its_line(tmp_path: Path) -> None:

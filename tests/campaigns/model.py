@@ -1,0 +1,111 @@
+"""A model whose answer follows from the question alone: `python -m tests.campaigns.model`.
+
+    c3.17 one     one call of the tool, then an answer
+    c3.17 two     two calls in one message, then an answer
+    c3.17 ask     a call that somebody has to approve, then an answer
+    c3.17 say 40  an answer of so many words
+    c3.17 ...     an answer
+
+Like the model server of the test kit, whose stream it speaks, it refuses
+requests with unanswered tool calls, and counts them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from tests.kit.model_server_app import Board, Routes, last_user_text
+from tests.kit.process import ServerProcess
+
+WORD_SECONDS = 0.004
+CALLS = {"one": ("notes_write",), "two": ("notes_write", "notes_write"), "ask": ("asked_write",)}
+
+
+class Rules(Board):
+    """Answers by rule instead of by script."""
+
+    def __init__(self) -> None:
+        super().__init__("", "rules-1")
+        self.delay = WORD_SECONDS
+        self.refused: list[dict[str, Any]] = []
+        self.counted = 0
+
+    def take(self, body: dict[str, Any]) -> dict[str, Any]:
+        self.counted += 1
+        self.requests.clear()
+        self.headers.clear()
+        name, _, kind = last_user_text(body).partition(" ")
+        made = body["messages"][-1].get("role") == "tool"
+        if kind in CALLS and not made:
+            return {"tool_calls": _calls(name, CALLS[kind]), "text": "let me see " if kind == "two" else ""}
+        if kind.startswith("say "):
+            return {"text": " ".join(f"{name}-{number}" for number in range(int(kind[4:])))}
+        return {"text": f"the answer to {name} is this"}
+
+
+def _calls(name: str, tools: tuple[str, ...]) -> list[dict[str, str]]:
+    return [
+        {"name": tool, "arguments": json.dumps({"key": f"{name}/{number}"})}
+        for number, tool in enumerate(tools, start=1)
+    ]
+
+
+class RuleRoutes(Routes):
+    board: Rules
+
+    async def chat(self, request: Request) -> Response:
+        response = await super().chat(request)
+        if response.status_code >= 400:
+            self.board.refused.append(await request.json())
+        return response
+
+    async def counts(self, _: Request) -> Response:
+        return JSONResponse({"requests": self.board.counted, "refused": self.board.refused[:5]})
+
+
+class RuleServer(ServerProcess):
+    """The model in a process of its own; `url` ends with `/v1`."""
+
+    def __init__(self) -> None:
+        super().__init__("tests.campaigns.model", path="/v1")
+
+    def refused(self) -> list[dict[str, Any]]:
+        """Requests that no provider would have taken."""
+        found: list[dict[str, Any]] = self.ask("GET", "/control/counts")["refused"]
+        return found
+
+    def requests(self) -> int:
+        """How many there were."""
+        found: int = self.ask("GET", "/control/counts")["requests"]
+        return found
+
+
+async def serve() -> None:
+    routes = RuleRoutes(Rules())
+    app = Starlette(
+        routes=[
+            Route("/v1/chat/completions", routes.chat, methods=["POST"]),
+            Route("/v1/models", routes.models),
+            Route("/control/counts", routes.counts),
+            Route("/control/configure", routes.configure, methods=["POST"]),
+        ]
+    )
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(2048)
+    config = uvicorn.Config(app, log_level="critical", access_log=False, timeout_graceful_shutdown=1)
+    print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
+    await uvicorn.Server(config).serve(sockets=[listener])
+
+
+if __name__ == "__main__":
+    asyncio.run(serve())

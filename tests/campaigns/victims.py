@@ -1,0 +1,188 @@
+"""A service that is there to be killed and started again, for campaigns."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from sqlalchemy.engine import URL
+
+from tests.campaigns import traps
+from tests.kit.postgres import PostgresServer
+from tests.kit.service import ROOT, environment, free_port
+
+PATIENCE_SECONDS = 60.0
+TOOL = Path(__file__).with_name("notes_tool.py")
+
+
+@contextmanager
+def nursery() -> Iterator[subprocess.Popen[str]]:
+    """The process that services are forked from."""
+    command = [sys.executable, "-m", "tests.campaigns.nursery"]
+    process = subprocess.Popen(command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "ready\n", "the nursery did not start"
+        yield process
+    finally:
+        process.stdin.close()
+        process.wait(timeout=PATIENCE_SECONDS)
+        process.stdout.close()
+
+
+@dataclass
+class Site:
+    """Where a service lives: its folder, its database, and what its tools note."""
+
+    folder: Path
+    model_url: str
+    storage: str = ""
+    settings: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.home = self.folder / "home"
+        self.config = self.folder / "config"
+        self.armed = self.folder / "armed"
+        self.notes = self.folder / "notes"
+        self.pids = self.folder / "pids"
+        self.log = self.folder / "service.log"
+        self.config.mkdir(parents=True, exist_ok=True)
+        for file in (self.notes, self.pids):
+            file.touch()
+        command = [sys.executable, "-P", str(TOOL), str(self.notes), str(self.pids), str(self.armed)]
+        asked = {"command": command, "require_approval": ["*"]}
+        servers = {"mcpServers": {"notes": {"command": command}, "asked": asked}}
+        (self.config / "mcp.json").write_text(json.dumps(servers))
+
+    @property
+    def database(self) -> URL | str:
+        return self.storage or f"sqlite:///{self.home / 'waystation.db'}"
+
+    def env(self) -> dict[str, str]:
+        given = {
+            "OPENAI_BASE_URL": self.model_url,
+            "OPENAI_API_KEY": "test",
+            "WAYSTATION_MCP__BUNDLED": "false",
+            "WAYSTATION_MODULES__DISABLED": '["rag"]',
+            "WAYSTATION_TELEMETRY__LOG_LEVEL": "warning",
+            "WAYSTATION_LIMITS__STREAMS_PER_USER": "500",
+            "WAYSTATION_LIMITS__QUEUED_RUNS": "50",
+            "WAYSTATION_SERVER__DRAIN_SECONDS": "0.2",
+            **({"WAYSTATION_STORAGE__URL": self.storage} if self.storage else {}),
+            **self.settings,
+        }
+        return environment(self.home, config_dir=self.config, env=given)
+
+    def noted(self) -> list[str]:
+        """What the tool has written, in order."""
+        return self.notes.read_text().split()
+
+    def tool_pids(self) -> list[int]:
+        """Of every tool process there ever was."""
+        return [int(pid) for pid in self.pids.read_text().split()]
+
+
+class Victim:
+    """Starts, arms and kills a service; `url` stays the same over restarts."""
+
+    def __init__(self, nursery: subprocess.Popen[str], site: Site) -> None:
+        self._nursery = nursery
+        self.site = site
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.pid = 0
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self.launch()
+        # The listener is there before the service is: the request waits in its backlog.
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline and self.alive:
+            with suppress(httpx.TransportError):
+                answer = httpx.get(f"{self.url}/health/live", timeout=PATIENCE_SECONDS, trust_env=False)
+                if answer.status_code == 200:
+                    return
+            time.sleep(0.005)
+        raise AssertionError(f"the service did not start:\n{self.site.log.read_text()[-4000:]}")
+
+    def launch(self) -> None:
+        """Start it and do not wait."""
+        assert not self.alive, "it is running"
+        wanted: dict[str, Any] = {
+            "port": self.port,
+            "env": self.site.env(),
+            "armed": str(self.site.armed),
+            "log": str(self.site.log),
+        }
+        assert self._nursery.stdin is not None
+        assert self._nursery.stdout is not None
+        print(json.dumps(wanted), file=self._nursery.stdin, flush=True)
+        self.pid = int(self._nursery.stdout.readline())
+
+    @property
+    def alive(self) -> bool:
+        return bool(self.pid) and runs(self.pid)
+
+    def arm(self, place: str, *, after: int = 0) -> None:
+        """See `traps.arm`."""
+        traps.arm(self.site.armed, place, after=after)
+
+    def disarm(self) -> None:
+        self.site.armed.unlink(missing_ok=True)
+
+    def kill(self) -> None:
+        """kill -9; returns when it is gone."""
+        self.signal(signal.SIGKILL)
+        self.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.pid:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def wait(self, seconds: float = PATIENCE_SECONDS) -> bool:
+        """True when it is gone within so many seconds."""
+        return gone([self.pid], seconds)
+
+
+def runs(pid: int) -> bool:
+    """True while the process lives; one that is dead but not yet reaped does not count."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def gone(pids: list[int], seconds: float) -> bool:
+    """True when none of the processes is there any more within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while any(runs(pid) for pid in pids):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.002)
+    return True
+
+
+@contextmanager
+def storage_of(kind: str) -> Iterator[str]:
+    """`storage.url` for a database of this kind (sqlite, postgres); "" is the one in the home."""
+    if kind == "sqlite":
+        yield ""
+        return
+    with PostgresServer() as server:
+        yield plain(server.create_database())
+
+
+def plain(url: URL) -> str:
+    """A database's URL as a person writes it."""
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)

@@ -1,0 +1,102 @@
+"""Runs as rows on a real database, and the processes that hold them, without a graph."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import RowMapping, Table, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core.access import Principal
+from graph.event_store import EventStore
+from graph.lease import Leases
+from graph.ledger import RunLedger
+from graph.ledger_rows import Ending, NewRun, Seat
+from graph.runs import Policy, Run, TurnRequest
+from graph.tables import runs, threads, transcript
+
+ADA, BOB = Principal("ada", groups=frozenset({"staff"})), Principal("bob")
+QUESTION = {"id": "i1", "kind": "approval", "call": {"server": "sums", "tool": "add"}}
+
+
+def new_run(
+    text: str = "hello",
+    *,
+    thread: str = "t",
+    who: Principal = ADA,
+    policy: Policy = "end",
+    queue_limit: int = 20,
+    **wishes: Any,
+) -> NewRun:
+    """A run of ada's as the agent asks the ledger for it."""
+    return NewRun(
+        id=f"r_{secrets.token_hex(6)}",
+        thread_id=thread,
+        message_id=f"m_{secrets.token_hex(6)}",
+        request=TurnRequest(who, text, thread_id=thread, **wishes),
+        policy=policy,
+        queue_limit=queue_limit,
+    )
+
+
+def going(seat: Seat) -> Run:
+    """The attempt that a seat allows."""
+    assert seat.turn is not None, "the thread was not taken"
+    return Run(seat.record, seat.turn, floor=seat.floor)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """One process at the database. Seen from another desk it is dead, unless inside of `core.holder.alive`."""
+
+    engine: AsyncEngine
+    leases: Leases
+    ledger: RunLedger
+    events: EventStore
+
+    @classmethod
+    def at(cls, engine: AsyncEngine) -> Desk:
+        leases = Leases(engine)
+        return cls(engine, leases, RunLedger(engine, leases), EventStore(engine))
+
+    async def begun(self, text: str = "hello", **wishes: Any) -> Run:
+        """A run that got its thread."""
+        return going(await self.ledger.open(new_run(text, **wishes)))
+
+    async def end(self, run: Run, status: str = "done", **more: Any) -> bool:
+        """End an attempt; True when another run waits for its thread."""
+        shown = {"thread_status": "idle", "clean": status == "done", **more}
+        return await self.ledger.close(run.turn, Ending(status, **shown))
+
+    async def pause(self, run: Run) -> None:
+        """End an attempt with a question to a person."""
+        await self.end(
+            run, "interrupted", thread_status="interrupted", reason="person", waiting=[dict(QUESTION)]
+        )
+
+    async def thread(self, thread_id: str = "t") -> RowMapping:
+        async with self.engine.connect() as db:
+            query = select(threads).where(threads.c.id == thread_id)
+            return (await db.execute(query)).mappings().one()
+
+    async def run(self, run_id: str) -> RowMapping:
+        async with self.engine.connect() as db:
+            return (await db.execute(select(runs).where(runs.c.id == run_id))).mappings().one()
+
+    async def count(self, table: Table) -> int:
+        async with self.engine.connect() as db:
+            return len((await db.execute(select(table))).all())
+
+    async def said(self, thread_id: str = "t") -> list[tuple[str, str]]:
+        """Role and text of every message of the transcript."""
+        query = select(transcript.c.role, transcript.c.text).where(transcript.c.thread_id == thread_id)
+        async with self.engine.connect() as db:
+            return [(row.role, row.text) for row in await db.execute(query.order_by(transcript.c.seq))]
+
+    async def expire(self, thread_id: str = "t", *, holder: str = "elsewhere:1:x") -> None:
+        """The holder of the thread has not been heard of for too long."""
+        async with self.engine.begin() as db:
+            gone = update(threads).where(threads.c.id == thread_id)
+            await db.execute(gone.values(holder=holder, lease_until=1.0))
