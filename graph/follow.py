@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 
 from core.signals import Ear, Signals
 from graph.event_store import EventStore
-from graph.events import Entry
+from graph.events import LAST, Entry
 from graph.run_lookup import RunLookup
 from graph.runs import Run
 
@@ -35,6 +37,10 @@ class Follower:
         self._signals = signals
         # The service stops: nobody waits here any more for what other processes tell.
         self.closing = False
+        # The service is about to stop: a reader that has heard of a run's end, for now, is let go.
+        self.draining = False
+        self._readers = 0
+        self._left = asyncio.Event()
 
     async def read(self, run_id: str, after: int = 0) -> AsyncIterator[Entry]:
         """Every event above number `after`, as they come, until the run has no more to tell.
@@ -42,6 +48,23 @@ class Follower:
         A run that waits for a person has told all for now; a reader that comes
         back with its last number gets what follows the answer.
         """
+        self._readers += 1
+        try:
+            async for entry in self._read(run_id, after):
+                yield entry
+        finally:
+            self._readers -= 1
+            self._left.set()
+
+    async def left(self, *, seconds: float) -> None:
+        """Returns when nobody reads any more, or after `seconds`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._readers:
+                    self._left.clear()
+                    await self._left.wait()
+
+    async def _read(self, run_id: str, after: int) -> AsyncIterator[Entry]:
         place = after
         with self._signals.listen(topic_of(run_id)) as ear:
             while True:
@@ -57,6 +80,8 @@ class Follower:
                 async for entry in self._stored(run_id, place):
                     place = entry.seq
                     yield entry
+                    if self.draining and entry.event["type"] in LAST:
+                        return
                 if place == moved and not await self._goes_on(run_id, place, live, ear):
                     return
                 if place == moved and live is not None and not live.log.abandoned:

@@ -43,7 +43,7 @@ from graph.ledger_rows import (
     tell,
 )
 from graph.run_lookup import RunLookup
-from graph.runs import ACTIVE, SEQ_BLOCK, Policy, RunRecord, record_of
+from graph.runs import ACTIVE, SEQ_BLOCK, Policy, RunRecord, TurnRequest, record_of
 from graph.tables import receipts, runs, threads, transcript
 
 AT_MOST_ATTEMPTS = 3
@@ -96,13 +96,16 @@ class RunLedger(RunLookup):
         row = await locked(db, new.thread_id)
         if row is None or not owns(new.request.principal, row["owner"]):
             raise ThreadNotFound(new.thread_id)
+        if await self._with_key(db, new.request):
+            # Since `open` looked: before it is found that this run has the thread.
+            raise _KeyTakenError
         turn, place, nudge = await self._seat(db, row, new)
         values = row_of(new, turn, self._leases.holder, place)
         if not await insert_new(db, runs, values):
             raise _KeyTakenError
         if turn and not turn.dirty:
             await tell(db, new.thread_id, new.id, new.message_id, new.request)
-        record = record_of({**values, **LATER})
+        record = record_of({**LATER, **values})
         return Seat(record, turn, nudge=nudge)
 
     async def _seat(
@@ -129,9 +132,11 @@ class RunLedger(RunLookup):
         """An orphan that will be gone on with holds its thread as a living run does."""
         found = standing(row, self._leases.holder)
         if found is Standing.ORPHANED and self.supervised:
-            will = (runs.c.policy == "resume") & (runs.c.attempts < AT_MOST_ATTEMPTS)
-            query = select(runs.c.id).where(runs.c.id == row["run_id"], runs.c.status == "running", will)
-            return Standing.HELD if (await db.execute(query)).first() else found
+            query = select(runs).where(runs.c.id == row["run_id"], runs.c.status == "running")
+            kept = (await db.execute(query)).mappings().first()
+            record = record_of(kept) if kept else None
+            if record and record.policy == "resume" and record.tries < AT_MOST_ATTEMPTS:
+                return Standing.HELD
         return found
 
     async def _line_up(
@@ -153,17 +158,24 @@ class RunLedger(RunLookup):
         return min([time.time(), *queued]) - 1e-3, True
 
     async def _repeated(self, new: NewRun) -> Seat | None:
-        key, owner = new.request.idempotency_key, owner_seen_by(new.request.principal)
+        key = new.request.idempotency_key
         if not key:
             return None
-        query = select(runs).where(runs.c.owner == owner, runs.c.idempotency_key == key)
         async with self._engine.connect() as db:
-            row = (await db.execute(query)).mappings().first()
+            row = await self._with_key(db, new.request)
         if row is None:
             return None
         if row["input_hash"] != new.request.digest():
             raise KeyReused(f"the key '{key}' was sent before with another request; use a new key")
         return Seat(record_of(row), repeated=True)
+
+    async def _with_key(self, db: AsyncConnection, request: TurnRequest) -> RowMapping | None:
+        """The run that came of an earlier request with the key."""
+        if not request.idempotency_key:
+            return None
+        mine = runs.c.owner == owner_seen_by(request.principal)
+        query = select(runs).where(mine, runs.c.idempotency_key == request.idempotency_key)
+        return (await db.execute(query)).mappings().first()
 
     def _settle(self, run_id: str, seat: Seat | None) -> None:
         """Leases are kept for the runs that go on here, and for no others."""
@@ -207,7 +219,7 @@ class RunLedger(RunLookup):
         found = standing(row, self._leases.holder)
         if orphan:
             return found is not Standing.HELD and row["run_id"] == run_id
-        return found is Standing.FREE and row["status"] != "interrupted"
+        return found is Standing.FREE
 
     async def _resumed(self, db: AsyncConnection, row: RowMapping, run_id: str) -> Seat | None:
         kept = (await db.execute(select(runs).where(runs.c.id == run_id))).mappings().first()
@@ -216,8 +228,19 @@ class RunLedger(RunLookup):
             if row["run_id"] == run_id:
                 await db.execute(update(threads).where(threads.c.id == row["id"]).values(run_id=None))
             return None
+        if row["status"] == "interrupted":
+            # It may go before the answer only when its caller said so, before there was a question.
+            if kept["request"].get("on_busy") != "interrupt":
+                return None
+            await supersede(db, str(row["id"]))
         turn = await take(db, row, run_id, self._leases.holder)
-        return Seat(await self._begin_attempt(db, run_id, turn), turn, floor=kept["seq_limit"])
+        values: dict[str, Any] = {}
+        if kept["status"] == "queued":
+            values["request"] = {**kept["request"], "earlier": kept["attempts"]}
+        record = await self._begin_attempt(db, run_id, turn, **values)
+        if record.attempts == 1 and record.message_id and not turn.dirty:
+            await tell(db, record.thread_id, run_id, record.message_id, record.request)
+        return Seat(record, turn, floor=kept["seq_limit"])
 
     async def _begin_attempt(self, db: AsyncConnection, run_id: str, turn: Turn, **values: Any) -> RunRecord:
         begun = (
@@ -272,12 +295,13 @@ class RunLedger(RunLookup):
         if standing(row, self._leases.holder) is not Standing.FREE:
             raise ThreadBusy(f"thread '{record.thread_id}' has a run going; wait for it to end")
         newest = select(runs.c.id).where(runs.c.thread_id == record.thread_id, runs.c.attempts > 0)
-        newest = newest.order_by(runs.c.created_at.desc()).limit(1)
+        newest = newest.order_by(runs.c.fence.desc(), runs.c.created_at.desc()).limit(1)
         kept = (await db.execute(select(runs).where(runs.c.id == record.id))).mappings().one()
         if kept["status"] != "interrupted" or (await db.execute(newest)).scalar() != record.id:
             raise NothingToResume(f"run '{record.id}' does not wait to be gone on with")
         turn = await take(db, row, record.id, self._leases.holder)
-        values: dict[str, Any] = {"request": {**kept["request"], "answers": answers}, "stop_requested": None}
+        request = {**kept["request"], "answers": answers, "earlier": kept["attempts"]}
+        values: dict[str, Any] = {"request": request, "stop_requested": None}
         if policy:
             values["policy"] = policy
         begun = await self._begin_attempt(db, record.id, turn, **values)
@@ -301,10 +325,11 @@ class RunLedger(RunLookup):
                 "status": "interrupted",
                 "reason": "person",
                 "attempts": 1,
+                "fence": row["fence"],
                 "message_id": None,
             }
             await insert_new(db, runs, values)
-            return record_of({**values, **LATER})
+            return record_of({**LATER, **values})
 
     # -- how they end -----------------------------------------------------------------------------
 
@@ -340,7 +365,7 @@ class RunLedger(RunLookup):
 
     @whole
     async def ask_to_stop(self, principal: Principal, run_id: str) -> RunRecord:
-        """Cancel a run: a running one is asked to, any other ends here.
+        """Cancel a run: one that somebody executes is asked to end, any other ends here.
 
         Raises:
             RunNotFound: There is none, or it is somebody else's.
@@ -350,7 +375,13 @@ class RunLedger(RunLookup):
         async with self._engine.begin() as db:
             row = await locked(db, record.thread_id)
             kept = (await db.execute(select(runs).where(runs.c.id == run_id))).mappings().one()
-            if kept["status"] == "running":
+            if kept["status"] == "running" and row and self._is_orphan(row, run_id):
+                await self._bury(db, row, status="cancelled", reason="asked")
+                gone = update(threads).where(threads.c.id == row["id"])
+                await db.execute(
+                    gone.values(run_id=None, holder=None, lease_until=None, status="idle", fence=row["fence"] + 1)
+                )
+            elif kept["status"] == "running":
                 wish = update(runs).where(runs.c.id == run_id).values(stop_requested="cancel")
                 await db.execute(wish)
             elif kept["status"] == "queued" or (kept["status"] == "interrupted" and row):
@@ -359,12 +390,17 @@ class RunLedger(RunLookup):
                 raise RunEnded(f"run '{run_id}' has ended ({kept['status']})")
         return await self.get(principal, run_id)
 
-    async def _bury(self, db: AsyncConnection, row: RowMapping) -> None:
-        """End the run of a holder that is gone, for the message that takes its place."""
+    def _is_orphan(self, row: RowMapping, run_id: str) -> bool:
+        return row["run_id"] == run_id and standing(row, self._leases.holder) is Standing.ORPHANED
+
+    async def _bury(
+        self, db: AsyncConnection, row: RowMapping, *, status: str = "interrupted", reason: str = "orphaned"
+    ) -> None:
+        """End the run of a holder that is gone."""
         kept = (await db.execute(select(runs).where(runs.c.id == row["run_id"]))).mappings().first()
         if kept is not None and kept["status"] == "running":
             record = record_of(kept)
             if record.message_id:
                 await tell(db, record.thread_id, record.id, record.message_id, record.request)
             text = await spoken(db, record.id)
-            await end_here(db, kept, status="interrupted", reason="orphaned", answer=text)
+            await end_here(db, kept, status=status, reason=reason, answer=text)

@@ -78,7 +78,7 @@ class Opening:
             return await self._last_step(run)
         if run.only_end:
             outcome.streamed = [await self._events.spoken(run.id)]
-            if run.attempt > AT_MOST_ATTEMPTS:
+            if run.record.tries > AT_MOST_ATTEMPTS:
                 raise RunAbandoned(f"its process died at each of {AT_MOST_ATTEMPTS} attempts")
             return None
         return Start(await self._input(run, _missing(run, settled)))

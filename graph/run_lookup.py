@@ -64,9 +64,13 @@ class RunLookup:
             return [record_of(row) for row in (await db.execute(query)).mappings()]
 
     async def interrupted_on(self, principal: Principal, thread_id: str) -> RunRecord | None:
-        """The newest run of the thread that was interrupted."""
-        found = await self.list(principal, thread_id=thread_id, status="interrupted", limit=1)
-        return found[0] if found else None
+        """The run of the thread that was interrupted last."""
+        mine = (runs.c.owner == owner_seen_by(principal)) & (runs.c.thread_id == thread_id)
+        query = select(runs).where(mine, runs.c.status == "interrupted")
+        query = query.order_by(runs.c.fence.desc(), runs.c.created_at.desc()).limit(1)
+        async with self._engine.connect() as db:
+            row = (await db.execute(query)).mappings().first()
+        return record_of(row) if row else None
 
     async def stops(self) -> dict[str, str]:
         """Runs of this process that somebody asked to stop: id -> how."""
@@ -76,8 +80,9 @@ class RunLookup:
             return {run_id: how for run_id, how in await db.execute(query)}  # noqa: C416 - rows, not tuples
 
     async def waiting_threads(self, limit: int) -> Sequence[str]:
-        """Threads that nobody holds and that a run waits for, the longest first."""
-        free = threads.c.run_id.is_(None) & (threads.c.status != "interrupted")
+        """Threads that nobody holds and that a run waits for which may begin, the longest first."""
+        instead = runs.c.request["on_busy"].as_string() == "interrupt"
+        free = threads.c.run_id.is_(None) & ((threads.c.status != "interrupted") | instead)
         query = (
             select(runs.c.thread_id)
             .join(threads, threads.c.id == runs.c.thread_id)

@@ -242,12 +242,14 @@ class Runs:
             return False
         record = seat.record
         log.info("orphan_adopted", run_id=record.id, policy=record.policy, attempt=record.attempts)
-        self._seated(seat, only_end=record.policy == "end" or record.attempts > AT_MOST_ATTEMPTS)
+        self._seated(seat, only_end=record.policy == "end" or record.tries > AT_MOST_ATTEMPTS)
         return True
 
     async def drain(self, *, seconds: float) -> None:
         """Begin nothing new; let what runs end, and stop it at a checkpoint after `seconds`."""
-        self.draining = True
+        self.draining = self._follower.draining = True
+        clock = asyncio.get_running_loop().time
+        until = clock() + seconds + 2 * DRAIN_PATIENCE_SECONDS
         tasks = [run.task for run in self.live.values() if run.task]
         if tasks and seconds:
             await asyncio.wait(tasks, timeout=seconds)
@@ -255,7 +257,9 @@ class Runs:
             run.stop("drain", patience_s=DRAIN_PATIENCE_SECONDS if seconds else 0)
         if tasks:
             await asyncio.wait(tasks)
-        # Readers of runs that go on elsewhere, or later: they come back with their last number.
+        if seconds:  # readers of runs that drain in other processes
+            await self._follower.left(seconds=until - clock())
+        # What is read now goes on elsewhere, or later: its readers come back with their last number.
         self._follower.closing = True
         self._signals.wake_all()
 

@@ -116,6 +116,13 @@ class RunRecord:
     input_tokens: int
     output_tokens: int
     input_hash: str
+    # Attempts that came to an end in order: paused for a person, or stopped for a shutdown.
+    earlier: int = 0
+
+    @property
+    def tries(self) -> int:
+        """Attempts since the last that did not die."""
+        return self.attempts - self.earlier
 
     @property
     def active(self) -> bool:
@@ -142,6 +149,9 @@ class RunRecord:
         }
 
 
+_IN_REQUEST = frozenset({"request", "answers", "earlier"})
+
+
 def _iso(seconds: float | None) -> str | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
 
@@ -151,8 +161,9 @@ def record_of(row: Mapping[str, Any] | RowMapping) -> RunRecord:
     rights = (frozenset(row[name]) for name in ("groups", "levels", "scopes"))
     kept = {**row["request"], "webhook": row["webhook"], "idempotency_key": row["idempotency_key"]}
     request = TurnRequest.of(Principal(row["owner"], *rights), kept)
-    plain = {name: row[name] for name in RunRecord.__dataclass_fields__ if name not in ("request", "answers")}
-    return RunRecord(request=request, answers=row["request"].get("answers"), **plain)
+    plain = {name: row[name] for name in RunRecord.__dataclass_fields__ if name not in _IN_REQUEST}
+    kept = row["request"]
+    return RunRecord(request=request, answers=kept.get("answers"), earlier=kept.get("earlier", 0), **plain)
 
 
 @dataclass(slots=True)
@@ -222,7 +233,8 @@ class Run:
         """End the attempt: at its next checkpoint, or at once when it has not come there in `patience_s`."""
         if self.ending or self.stopped in ("cancel", "lost"):
             return
-        self.stopped = how
+        if how != "drain" or self.stopped is None:
+            self.stopped = how
         if how == "lost":
             self.log.abandon()
         if patience_s <= 0:

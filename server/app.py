@@ -24,6 +24,7 @@ from server.limits import Guard
 from server.module_routes import add_module_routes
 from server.openapi import describe
 from server.routes import catalogue, docs, files, health, runs, tasks, threads
+from server.stopping import draining_first
 from server.turn_log import log_turns
 
 
@@ -53,7 +54,8 @@ def create_app(
         async with opening as opened:
             add_module_routes(app, running(opened.standings))
             async with _identified(app, opened):
-                yield
+                with draining_first(opened):
+                    yield
 
     app = FastAPI(
         title="Waystation",

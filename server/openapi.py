@@ -101,7 +101,7 @@ def _show(operation: dict[str, Any], example: Example) -> None:
             parameter["example"] = given[parameter["name"]]
     if example.body is not None:
         body = operation.setdefault("requestBody", {"required": True, "content": {}})
-        body["content"].setdefault(JSON, {"schema": {"type": "object"}})["example"] = example.body
+        body["content"].setdefault(example.sends, {"schema": {}})["example"] = example.body
     if example.answer is not None:
         _show_answer(operation, example)
 

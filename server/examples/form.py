@@ -16,8 +16,8 @@ class Example:
 
     Args:
         answer: The body; None where there is none (204).
-        body: What is sent, as JSON; None where nothing is.
-        media: The media type of the answer.
+        body: What is sent; None where nothing is.
+        sends, media: The media types of what is sent, and of the answer.
         path: Values for the placeholders of the path.
         query: Query parameters that the example goes with.
         summary, description: In place of the route's own, for routes that others describe.
@@ -25,6 +25,7 @@ class Example:
 
     answer: Any
     body: Any = None
+    sends: str = JSON
     media: str = JSON
     path: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, Any] = field(default_factory=dict)

@@ -100,7 +100,7 @@ class Checkpoints:
             self.trap.at("after the tool-call checkpoint")
         self.last.discard(thread)
 
-    def writes(self, _: Any, config: Any, writes: Any, *__: Any) -> Awaitable[None] | None:
+    def writes(self, _: Any, config: Any, writes: Any, *__: Any, **___: Any) -> Awaitable[None] | None:
         messages = [m for name, value in writes if name == "messages" for m in value]
         if any(isinstance(message, AIMessage) and message.tool_calls for message in messages):
             self.calling.add(config["configurable"]["thread_id"])

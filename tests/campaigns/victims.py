@@ -43,11 +43,18 @@ def nursery() -> Iterator[subprocess.Popen[str]]:
 
 @dataclass
 class Site:
-    """Where a service lives: its folder, its database, and what its tools note."""
+    """Where a service lives: its folder, its database, and what its tools note.
+
+    Args:
+        storage: Its `storage.url`; "" is a database in its home.
+        asks: There is a tool server too that somebody has to approve.
+        settings: More of its environment.
+    """
 
     folder: Path
     model_url: str
     storage: str = ""
+    asks: bool = False
     settings: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -61,9 +68,10 @@ class Site:
         for file in (self.notes, self.pids):
             file.touch()
         command = [sys.executable, "-P", str(TOOL), str(self.notes), str(self.pids), str(self.armed)]
-        asked = {"command": command, "require_approval": ["*"]}
-        servers = {"mcpServers": {"notes": {"command": command}, "asked": asked}}
-        (self.config / "mcp.json").write_text(json.dumps(servers))
+        servers: dict[str, Any] = {"notes": {"command": command}}
+        if self.asks:
+            servers["asked"] = {"command": command, "require_approval": ["*"]}
+        (self.config / "mcp.json").write_text(json.dumps({"mcpServers": servers}))
 
     @property
     def database(self) -> URL | str:

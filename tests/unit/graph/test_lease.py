@@ -137,9 +137,7 @@ async def test_a_process_that_holds_nothing_beats_without_the_database(desk: Des
     assert seen == []
 
 
-async def test_a_beat_that_fails_is_followed_by_the_next(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_beat_that_fails_is_followed_by_the_next(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("graph.lease.BEAT_SECONDS", 0.01)
     await desk.begun("one")
     first = (await desk.thread())["lease_until"]
