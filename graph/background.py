@@ -4,6 +4,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from dishka import AsyncContainer, Provider, Scope, provide
@@ -22,6 +23,7 @@ from core.resilience import Policies
 from core.settings import Book, Context, read_book
 from core.settings.platform import ThreadSettings
 from core.settings.schedules import ScheduleSettings
+from core.signals import Signals
 from core.task_queue import Task, TaskQueue, TaskSettings
 from graph.compaction import TASKS as COMPACTION
 from graph.compaction import Compaction
@@ -126,7 +128,11 @@ def checks(container: AsyncContainer, book: Book) -> dict[str, Check]:
     async def breakers() -> Health:
         return breaker_health(await container.get(Policies))
 
+    async def signals() -> Health:
+        return await (await container.get(Signals)).check()
+
     found: dict[str, Check] = {"events": events, "tasks": tasks, "cache": cache, "breakers": breakers}
+    found["signals"] = signals
     return {**found, "webhooks": webhooks} if book[WebhookSettings].tells else found
 
 
@@ -134,12 +140,11 @@ def breaker_health(policies: Policies) -> Health:
     """Degraded while a target is not called, or only tried."""
     status = policies.status()
     details = {"targets": [target.as_json() for target in status]}
-    bad = [
-        f"{t.kind} '{t.name}' is {t.state} since {t.since:%H:%M:%S} UTC"
-        for t in status
-        if t.state != "closed"
-    ]
-    return degraded("; ".join(bad), **details) if bad else healthy(**details)
+    bad = [target for target in status if target.state != "closed"]
+    if not bad:
+        return healthy(**details)
+    reason = "; ".join(f"{t.kind} '{t.name}' is {t.state} since {t.since:%H:%M:%S} UTC" for t in bad)
+    return replace(degraded(reason, **details), since=min(target.since for target in bad))
 
 
 async def end(container: AsyncContainer) -> None:

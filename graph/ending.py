@@ -79,6 +79,7 @@ def _ending(run: Run, outcome: Outcome, reply: dict[str, Any], events: list[Entr
         thread_status=_thread_status(status, outcome),
         reason=_reason(run, outcome),
         clean=status == "done",
+        has_calls=bool(reply["tool_calls"]),
         again=again,
         waiting=outcome.interrupts or None,
         output=None if run.error else reply,

@@ -11,7 +11,7 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.whole import whole
-from graph.events import TEXTS, Entry
+from graph.events import TEXTS, Entry, line_of
 from graph.tables import run_events, runs
 
 # Neighbouring tokens become one row up to this many characters.
@@ -115,7 +115,7 @@ def _row(thread_id: str, group: Sequence[Entry]) -> dict[str, Any]:
     event, line, cuts = last.event, last.line, None
     if len(group) > 1:
         texts = [entry.event["text"] for entry in group]
-        line = orjson.dumps({**event, "text": "".join(texts)}, default=str)
+        line = line_of({**event, "text": "".join(texts)})
         cuts = [len(text) for text in texts]
     return {
         "run_id": event["run_id"],

@@ -74,7 +74,7 @@ class EventWriter:
             except SQLAlchemyError:
                 log.exception("events_not_stored")
                 for run in found.values():
-                    if not run.log.closed:
+                    if not run.ending:
                         self.behind(run)
                 await asyncio.sleep(AGAIN_SECONDS)
 
@@ -82,7 +82,7 @@ class EventWriter:
     async def _write(self, found: list[Run]) -> None:
         async with self._writing:
             for run in found:
-                if not run.log.closed:
+                if not run.ending:  # from then on its ending writes what is left
                     await self._write_one(run)
 
     async def _write_one(self, run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -37,6 +38,15 @@ TAIL_BYTES = 256 * 1024
 _BESIDE_THE_TEXT = 160
 
 
+def line_of(event: dict[str, Any]) -> bytes:
+    """The event as one line of JSON, whatever a model or a tool has put into it."""
+    try:
+        return orjson.dumps(event, default=str)
+    except TypeError:
+        # Half a pair of surrogates, or a number of more than 64 bits: rare, and slower.
+        return json.dumps(event, default=str, ensure_ascii=False).encode("utf-8", "replace")
+
+
 class Entry:
     """A numbered event. It is encoded once, however many read it."""
 
@@ -53,7 +63,7 @@ class Entry:
     def line(self) -> bytes:
         """The event as one line of JSON."""
         if self._line is None:
-            self._line = orjson.dumps(self.event, default=str)
+            self._line = line_of(self.event)
         return self._line
 
 

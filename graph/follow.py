@@ -69,6 +69,8 @@ class Follower:
         with self._signals.listen(topic_of(run_id)) as ear:
             while True:
                 live = self._live.get(run_id)
+                if live is not None and live.log.abandoned:
+                    live = None  # another process has it, and what was told here is not the whole
                 if live is not None and live.log.keeps(place):
                     async for entry in live.log.read(place):
                         place = entry.seq
@@ -76,7 +78,8 @@ class Follower:
                     if live.log.closed and place >= live.log.last:
                         return
                     continue
-                moved = place
+                # Up to here everything is stored: looked at before the database is read.
+                floor, moved = live.log.floor if live else 0, place
                 async for entry in self._stored(run_id, place):
                     place = entry.seq
                     yield entry
@@ -84,9 +87,9 @@ class Follower:
                         return
                 if place == moved and not await self._goes_on(run_id, place, live, ear):
                     return
-                if place == moved and live is not None and not live.log.abandoned:
+                if place == moved:
                     # An earlier attempt told less than it had reserved: the present one begins above that.
-                    place = max(place, live.log.floor)
+                    place = max(place, floor)
 
     async def _stored(self, run_id: str, after: int) -> AsyncIterator[Entry]:
         while rows := await self._events.read(run_id, after):
@@ -96,7 +99,7 @@ class Follower:
 
     async def _goes_on(self, run_id: str, place: int, live: Run | None, ear: Ear) -> bool:
         """False when there is nothing to wait for; waits for news of a run that goes on elsewhere."""
-        if live is not None and not live.log.abandoned:
+        if live is not None:
             return True
         record = await self._lookup.find(run_id)
         if record is None:

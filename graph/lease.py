@@ -55,10 +55,10 @@ class Turn:
 
 async def locked(db: AsyncConnection, thread_id: str) -> RowMapping | None:
     """The thread's row, which nobody else changes until the transaction ends; None when there is none."""
-    if is_sqlite(db):
-        # Takes the write lock: a transaction that begins by reading may not write later.
-        await db.execute(update(threads).where(threads.c.id == thread_id).values(fence=threads.c.fence))
-    query = select(threads).where(threads.c.id == thread_id).with_for_update()
+    mine = threads.c.id == thread_id
+    # SQLite has one lock, which a write takes: a transaction that begins by reading may not write later.
+    by_writing = update(threads).where(mine).values(fence=threads.c.fence).returning(threads)
+    query = by_writing if is_sqlite(db) else select(threads).where(mine).with_for_update()
     return (await db.execute(query)).mappings().first()
 
 
@@ -129,6 +129,10 @@ class Leases:
     def keep(self, run_id: str) -> None:
         """Prolong the lease of this run from now on. Call it before the thread is taken."""
         self._held.setdefault(run_id, False)
+
+    def holds(self, run_id: str) -> bool:
+        """Whether a run that goes on in this process holds its thread."""
+        return self._held.get(run_id, False)
 
     def taken(self, run_id: str) -> None:
         """The thread was taken: from now on it can be lost."""

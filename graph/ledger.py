@@ -359,7 +359,7 @@ class RunLedger(RunLookup):
             if not ending.again:
                 shown = {"output": ending.output, "error": ending.error}
                 await announce(db, run, status=ending.status, reason=ending.reason, **shown)
-            if ending.clean:
+            if ending.clean and ending.has_calls:
                 await db.execute(delete(receipts).where(receipts.c.thread_id == turn.thread_id))
             return bool(await places(db, turn.thread_id))
 
@@ -379,7 +379,9 @@ class RunLedger(RunLookup):
                 await self._bury(db, row, status="cancelled", reason="asked")
                 gone = update(threads).where(threads.c.id == row["id"])
                 await db.execute(
-                    gone.values(run_id=None, holder=None, lease_until=None, status="idle", fence=row["fence"] + 1)
+                    gone.values(
+                        run_id=None, holder=None, lease_until=None, status="idle", fence=row["fence"] + 1
+                    )
                 )
             elif kept["status"] == "running":
                 wish = update(runs).where(runs.c.id == run_id).values(stop_requested="cancel")

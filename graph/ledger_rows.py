@@ -64,6 +64,7 @@ class Ending:
         waiting: Questions to a person that wait now.
         events: What the database does not have yet, the last event among them.
         messages: Rows for the transcript.
+        has_calls: Tools were called: there are receipts, which a clean end needs no more.
         again: The run is not over: it waits to be gone on with, by whoever can.
     """
 
@@ -71,6 +72,7 @@ class Ending:
     thread_status: str
     reason: str = ""
     clean: bool = False
+    has_calls: bool = False
     again: bool = False
     waiting: list[dict[str, Any]] | None = None
     output: dict[str, Any] | None = None

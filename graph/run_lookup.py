@@ -99,4 +99,10 @@ class RunLookup:
         query = select(threads).where(threads.c.run_id.is_not(None))
         async with self._engine.connect() as db:
             rows = (await db.execute(query)).mappings().all()
-        return [str(row["id"]) for row in rows if standing(row, self._leases.holder) is not Standing.HELD]
+        return [
+            str(row["id"])
+            for row in rows
+            # A process that was stopped for longer than a lease goes on with what it holds.
+            if not self._leases.holds(row["run_id"])
+            and standing(row, self._leases.holder) is not Standing.HELD
+        ]

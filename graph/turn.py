@@ -158,7 +158,8 @@ class TurnDriver:
             config,
             context=context_for(run.request),
             stream_mode=["custom", "updates"],
-            durability="async",
+            # A step begins when the one before it is on disk: a call that a crash would forget would be made again.
+            durability="sync",
             control=run.control,
         )
         async for mode, data in stream:

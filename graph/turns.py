@@ -13,7 +13,7 @@ from core.database import database_url
 from core.editions import Editions
 from core.events import EventBus
 from core.settings import Book, Places
-from core.settings.platform import StorageSettings, TelemetrySettings
+from core.settings.platform import StorageSettings, TelemetrySettings, ThreadSettings
 from core.signals import Signals, opened_signals
 from graph.builder import Steps, build_graph
 from graph.ending import Endings
@@ -32,6 +32,7 @@ from graph.supervisor import Supervisor
 from graph.threads import Threads
 from graph.transcript import Transcript
 from graph.turn import TurnDriver
+from graph.window import Window
 from nodes.file_storage import FileManager
 
 ThreadGraph = NewType("ThreadGraph", CompiledStateGraph[Any, Any, Any, Any])
@@ -52,7 +53,8 @@ class Turns(Provider):
     @provide
     async def graph(self, steps: Steps, book: Book, places: Places) -> AsyncIterator[ThreadGraph]:
         async with opened_saver(database_url(book[StorageSettings], places)) as saver:
-            yield ThreadGraph(build_graph(steps).compile(checkpointer=saver, name="waystation"))
+            graph = build_graph(steps, Window.of(book[ThreadSettings]))
+            yield ThreadGraph(graph.compile(checkpointer=saver, name="waystation"))
 
     @provide
     async def leases(self, engine: AsyncEngine) -> AsyncIterator[Leases]:

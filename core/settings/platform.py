@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 
 from core.settings.auth import AuthSettings
 from core.settings.declare import Section, Strict
@@ -20,6 +20,11 @@ __all__ = [
 ]
 
 
+def _off(value: object) -> object:
+    """YAML reads a bare `off` as false."""
+    return "off" if value is False else value
+
+
 class ServerSettings(Strict):
     """Where the service listens."""
 
@@ -31,7 +36,10 @@ class ServerSettings(Strict):
         5, ge=0, le=600, description="How long running turns may go on after SIGTERM, seconds."
     )
     stream_stall_seconds: float = Field(
-        30, gt=0, le=3600, description="Drop a stream whose reader takes nothing for so long; it can come back."
+        30,
+        gt=0,
+        le=3600,
+        description="Drop a stream whose reader takes nothing for so long; it can come back.",
     )
     allow_remote: bool = Field(
         False,
@@ -108,7 +116,10 @@ class ThreadSettings(Strict):
         0, ge=0, le=36_500, description="Delete threads that nobody used for so many days; 0 keeps them."
     )
     keep_events_hours: float = Field(
-        24, gt=0, le=87_600, description="Keep what ended runs told for so many hours; streams replay from it."
+        24,
+        gt=0,
+        le=87_600,
+        description="Keep what ended runs told for so many hours; streams replay from it.",
     )
     orphans: Literal["auto", "resume", "end"] = Field(
         "auto",
@@ -123,9 +134,9 @@ class ThreadSettings(Strict):
         description="Newest turns that a thread's state keeps (up to a quarter more), or `all`; "
         "the transcript keeps every message.",
     )
-    summary: Literal["digest", "off"] = Field(
+    summary: Annotated[Literal["digest", "off"], BeforeValidator(_off)] = Field(
         "digest",
-        description="Notes for the model on what it is no longer sent: questions and how their answers began.",
+        description="Notes for the model on what it is not sent any more: questions, and how answers began.",
     )
     checkpoint_turns: int = Field(
         50, ge=0, le=100_000, description="Newest turns whose checkpoints are kept; 0 keeps all."

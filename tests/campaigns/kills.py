@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tests.campaigns import checks
@@ -76,11 +76,11 @@ class Campaign:
         """Stop the service as a person would, and look at every thread once more."""
         if self.victim.alive:
             for thread in dict.fromkeys(sent.thread for sent in self.journal.sent):
-                self.found += await self.threads.check(thread)
+                self._note(await self.threads.check(thread))
             self.victim.signal(signal.SIGTERM)
             if not await asyncio.to_thread(self.victim.wait):
                 self.found.append("SIGTERM does not end the service")
-        self.found += checks.tools_gone(self.site, set())
+        self._note(checks.tools_gone(self.site, set()))
         for client in self.clients:
             await client.aclose()
 
@@ -122,6 +122,10 @@ class Campaign:
             await asyncio.to_thread(self.victim.kill)
             self._count(RANDOM)
 
+    def _note(self, wrong: Iterable[str]) -> None:
+        """Keep what is wrong, once: what a kill has spoilt stays so."""
+        self.found += [each for each in dict.fromkeys(wrong) if each not in self.found]
+
     def _count(self, place: str) -> None:
         self.kills[place] += 1
         self.cut[place] += len(self.journal.open())
@@ -129,17 +133,17 @@ class Campaign:
     async def _look(self) -> None:
         engine = checks.reader(self.site)
         try:
-            self.found += await checks.settled(engine)
+            self._note(await checks.settled(engine))
             touched = await self._next_messages()
-            self.found += await checks.settled(engine)
+            self._note(await checks.settled(engine))
             for thread in touched:
-                self.found += await self.threads.check(thread)
-            self.found += self.threads.noted(self.site) + self.threads.receipts(engine, self.site)
-            self.found += checks.runs_per_key(engine) + checks.background_ended(engine, self.journal)
+                self._note(await self.threads.check(thread))
+            self._note(self.threads.noted(self.site) + self.threads.receipts(engine, self.site))
+            self._note(checks.runs_per_key(engine) + checks.background_ended(engine, self.journal))
         finally:
             engine.dispose()
-        self.found += await asyncio.to_thread(checks.tools_gone, self.site, self._living_tools())
-        self.found += [f"the model refused {body}" for body in self.model.refused()]
+        self._note(await asyncio.to_thread(checks.tools_gone, self.site, self._living_tools()))
+        self._note([f"the model refused {body}" for body in self.model.refused()])
         for sent in self.journal.open():
             sent.state = "answered" if sent.must_stand else "unknown"
         for client in self.clients:
@@ -152,13 +156,13 @@ class Campaign:
             mine = [sent for sent in cut if sent.client == client.number]
             for sent in mine:
                 if sent.key:
-                    self.found += await client.send_again(sent)
+                    self._note(await client.send_again(sent))
         engine = checks.reader(self.site)
-        self.found += await checks.settled(engine)
+        self._note(await checks.settled(engine))
         engine.dispose()
         hit = {sent.client for sent in cut}
         results = await asyncio.gather(*(c.probe() for c in self.clients if c.number in hit))
-        self.found += [wrong for result in results for wrong in result]
+        self._note([wrong for result in results for wrong in result])
         return list(dict.fromkeys(sent.thread for sent in cut))
 
     def _living_tools(self) -> set[int]:

@@ -4,6 +4,7 @@
     c3.17 two     two calls in one message, then an answer
     c3.17 ask     a call that somebody has to approve, then an answer
     c3.17 say 40  an answer of so many words
+    c3.17 pour 40 an answer of so many pieces of 8 KiB, as fast as it goes
     c3.17 ...     an answer
 
 Like the model server of the test kit, whose stream it speaks, it refuses
@@ -27,6 +28,7 @@ from tests.kit.model_server_app import Board, Routes, last_user_text
 from tests.kit.process import ServerProcess
 
 WORD_SECONDS = 0.004
+PIECE_LETTERS = 8191
 CALLS = {"one": ("notes_write",), "two": ("notes_write", "notes_write"), "ask": ("asked_write",)}
 
 
@@ -49,6 +51,9 @@ class Rules(Board):
             return {"tool_calls": _calls(name, CALLS[kind]), "text": "let me see " if kind == "two" else ""}
         if kind.startswith("say "):
             return {"text": " ".join(f"{name}-{number}" for number in range(int(kind[4:])))}
+        if kind.startswith("pour "):
+            # Few long pieces: what is poured out goes through the buffers of a reader that takes nothing.
+            return {"text": " ".join(f"{number:0{PIECE_LETTERS}}" for number in range(int(kind[5:])))}
         return {"text": f"the answer to {name} is this"}
 
 

@@ -8,7 +8,7 @@ import json
 import sqlite3
 import sys
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
@@ -27,16 +27,17 @@ from typing_extensions import TypedDict
 
 from core.access import Principal
 from core.registry import discover
-from graph import Agent
 from graph import deploy as looking
 from graph.deploy import Verdict, check, present_graph
 from graph.deploy_reading import Standing, reading, standings
+from graph.fingerprint import fingerprint
 from graph.renaming import Renaming
 from graph.state import State, merge_messages
 from nodes.file_storage import FileManager
 from server.deploy_cli import deploy
 from tests.kit.agents import open_agent
 
+WRITTEN = sorted((Path(__file__).parents[1] / "fixtures").glob("threads-*.sql"))
 STEPS = ("lookup_config", "retrieve", "call_model", "execute_tools", "store_files")
 CALCULATOR = '{"calculator": {"require_approval": ["*"]}}'
 
@@ -134,11 +135,11 @@ async def test_a_channel_that_is_gone_is_kept(home: Path) -> None:
 @contextmanager
 def a_class_of_another_release() -> Any:
     module = ModuleType("a_release_ago")
-    kind = enum.Enum("Colour", {"RED": "red"}, module="a_release_ago")
-    module.Colour = kind  # type: ignore[attr-defined]
+    Colour = enum.Enum("Colour", {"RED": "red"}, module="a_release_ago")  # noqa: N806 - a class
+    module.Colour = Colour  # type: ignore[attr-defined]
     sys.modules["a_release_ago"] = module
     try:
-        yield kind
+        yield Colour
     finally:
         del sys.modules["a_release_ago"]
 
@@ -161,8 +162,8 @@ async def add_thread(folder: Path, name: str, writes: dict[str, Any]) -> None:
 
 async def test_a_class_that_no_longer_comes_back_breaks_a_thread(tmp_path: Path) -> None:
     await make_threads(tmp_path)
-    with a_class_of_another_release() as kind:
-        await add_thread(tmp_path, "coloured", {"files": [{"key": "k", "colour": kind["RED"]}]})
+    with a_class_of_another_release() as colour:
+        await add_thread(tmp_path, "coloured", {"files": [{"key": "k", "colour": colour["RED"]}]})
     found = await verdicts(url_of(tmp_path), present_graph(discover()))
     assert found["coloured"].breaks == ("a_release_ago.Colour is not there any more",)
     assert found["done"].breaks == ()
@@ -170,8 +171,8 @@ async def test_a_class_that_no_longer_comes_back_breaks_a_thread(tmp_path: Path)
 
 async def test_in_a_channel_that_is_only_kept_a_lost_class_breaks_nothing(tmp_path: Path) -> None:
     await make_threads(tmp_path)
-    with a_class_of_another_release() as kind:
-        await add_thread(tmp_path, "coloured", {"artifacts": [{"id": "a", "colour": kind["RED"]}]})
+    with a_class_of_another_release() as colour:
+        await add_thread(tmp_path, "coloured", {"artifacts": [{"id": "a", "colour": colour["RED"]}]})
     found = await verdicts(url_of(tmp_path), release(state=Narrow))
     assert (found["coloured"].breaks, found["coloured"].kept) == ((), ("artifacts",))
 
@@ -282,6 +283,19 @@ def test_a_database_of_an_older_release_is_read_and_stays_at_its_revision(
     assert "migrates it" in run().stderr
 
 
+@pytest.mark.parametrize("dump", WRITTEN, ids=lambda dump: dump.name)
+def test_threads_of_releases_before_go_on_under_this_one(
+    run: Any, dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "waystation.db")) as db:
+        db.executescript(dump.read_text(encoding="utf-8"))
+    monkeypatch.setenv("WAYSTATION_HOME", str(tmp_path))
+    result = run("--json", "--all")
+    report = json.loads(result.stdout)
+    assert (result.exit_code, report["breaks"]) == (0, 0)
+    assert report["checked"] == len(report["threads"]) > 0
+
+
 def test_without_a_database_there_is_nothing_to_check(
     run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -297,4 +311,4 @@ async def test_a_service_that_runs_is_not_in_the_way(run: Any, tmp_path: Path) -
         await agent.ask("Who are you?", thread="live")
         found = await verdicts(url_of(tmp_path), agent.graph.copy(update={"checkpointer": None}))
         assert found["live"].breaks == ()
-        assert isinstance(agent, Agent)
+        assert fingerprint(agent.graph) == fingerprint(present_graph(discover()))

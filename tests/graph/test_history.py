@@ -1,4 +1,4 @@
-"""Forks, imports and deletions with whole turns, on each database; the model refuses unanswered tool calls."""
+"""Forks, imports and deletions with whole turns, on each database; the model refuses unanswered calls."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def add(a: float, b: float) -> str:
 @app.tool(description='Draw.')
 def draw(name: str) -> str:
     content = base64.b64encode(b'drawn').decode()
-    return json.dumps({'results': 'drawn', 'artifacts': [{'name': name, 'b64': content, 'mime': 'text/plain'}]})
+    made = {'name': name, 'b64': content, 'mime': 'text/plain'}
+    return json.dumps({'results': 'drawn', 'artifacts': [made]})
 
 app.run()
 """

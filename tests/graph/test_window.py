@@ -12,6 +12,9 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, Remove
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
+from core.platform import SECTIONS
+from core.settings import Context, Places, read_book
+from core.settings.platform import ThreadSettings
 from graph import Agent
 from graph.sizes import measure
 from graph.state import merge_messages
@@ -200,3 +203,13 @@ def test_what_stays_is_the_end_of_the_thread_from_a_question_on(said: list[str],
     else:
         assert len(asked) <= Window(turns).most
     assert not any(isinstance(message, RemoveMessage) for message in kept)
+
+
+@pytest.mark.parametrize(("written", "meant"), [("off", "off"), ("'off'", "off"), ("digest", "digest")])
+def test_the_notes_are_switched_off_as_people_write_it_in_yaml(
+    tmp_path: Path, written: str, meant: str
+) -> None:
+    (tmp_path / "waystation.yaml").write_text(f"threads:\n  summary: {written}\n  window: all\n")
+    settings = read_book(SECTIONS, (), Context(Places(tmp_path, tmp_path), {}, {}))[ThreadSettings]
+    assert settings.summary == meant
+    assert Window.of(settings) is None

@@ -1,7 +1,7 @@
 """Threads with a history on a real database, without a model: the same state, its steps scripted.
 
 A message "calc" makes the model call a tool; "ask" makes it call one that asks a
-person first; "both" does both; everything else is answered at once.
+person first; "both" does both, "asks" asks twice; everything else is answered at once.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ SECRET = "a secret of more than thirty-two characters"
 
 def call_model(state: State) -> Command[Any]:
     last = state["messages"][-1]
-    calls = {"calc": ["calc"], "ask": ["ask"], "both": ["calc", "ask"]}.get(str(last.content), [])
+    calls = {"calc": ["calc"], "ask": ["ask"], "both": ["calc", "ask"], "asks": ["ask", "ask"]}.get(
+        str(last.content), []
+    )
     if isinstance(last, HumanMessage) and calls:
         made = [
             {"id": f"c_{secrets.token_hex(4)}", "name": name, "args": {"a": 1}, "type": "tool_call"}

@@ -77,7 +77,7 @@ def turns(schema: Any, saver: Any, *, writes: Mapping[str, Any] | None = None) -
     def step(state: Any) -> dict[str, Any]:
         return {"said": [f"turn {len(state.get('said', [])) + 1}"], **(writes or {})}
 
-    graph = StateGraph(schema).add_node("step", step)
+    graph: Any = StateGraph(schema).add_node("step", step)
     graph.add_edge(START, "step").add_edge("step", END)
     compiled = graph.compile(checkpointer=saver)
     saver.serve(compiled)
@@ -125,17 +125,17 @@ async def test_a_fork_of_an_older_checkpoint_has_the_values_of_that_one(database
 async def test_a_class_that_is_gone_is_carried_as_it_was_written(tmp_path: Path) -> None:
     url = URL.create("sqlite", database=str(tmp_path / "checkpoints.db"))
     module = ModuleType("a_release_ago")
-    kind = enum.Enum("Colour", {"RED": "red"}, module="a_release_ago")
-    module.Colour = kind  # type: ignore[attr-defined]
+    Colour = enum.Enum("Colour", {"RED": "red"}, module="a_release_ago")  # noqa: N806 - a class
+    module.Colour = Colour  # type: ignore[attr-defined]
     sys.modules["a_release_ago"] = module
     try:
         async with saver(url) as old:
-            await turns(Old, old, writes={"shape": kind["RED"]}).ainvoke({"said": []}, CONFIG)
+            await turns(Old, old, writes={"shape": Colour["RED"]}).ainvoke({"said": []}, CONFIG)
         async with saver(url) as new:  # which does not allow the class
             await turns(New, new).ainvoke({"said": []}, CONFIG)
         async with saver(url) as old:
             old.serde = JsonPlusSerializer(allowed_msgpack_modules=[("a_release_ago", "Colour")])
-            assert (await turns(Old, old).aget_state(CONFIG)).values["shape"] is kind["RED"]
+            assert (await turns(Old, old).aget_state(CONFIG)).values["shape"] is Colour["RED"]
     finally:
         del sys.modules["a_release_ago"]
 
@@ -221,7 +221,7 @@ def asking(saver: Any, names: tuple[str, str, str], *, ran: list[str] | None = N
     def finish(state: Any) -> dict[str, Any]:
         return {"said": ["ended"]}
 
-    graph = StateGraph(New)
+    graph: Any = StateGraph(New)
     graph.add_node(start, begin)
     graph.add_node(ask, one, input_schema=Word)
     graph.add_node(end, finish)
@@ -321,7 +321,8 @@ async def test_the_plain_resume_of_langgraph_works_across_a_rename(tmp_path: Pat
             first = interrupt("first?")
             return {"said": [first, interrupt("second?")]}
 
-        graph = StateGraph(New).add_node(name, step)
+        graph: Any = StateGraph(New)
+        graph.add_node(name, step)
         graph.add_edge(START, name).add_edge(name, END)
         compiled = graph.compile(checkpointer=found)
         found.serve(compiled)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -15,11 +16,14 @@ from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL, make_url
 
 import graph
-from core.database import METADATA, database_url
+from core.access import Principal
+from core.database import METADATA, create_engine, database_url
 from core.errors import ConfigInvalid, Unavailable
 from core.settings import Places
 from core.settings.platform import StorageSettings
 from graph.database import HEAD, open_database, revision
+from graph.history.search import Search
+from graph.tables import threads, transcript
 from tests.kit.service import free_port
 
 
@@ -37,6 +41,29 @@ async def test_the_migrations_make_exactly_the_tables_that_the_code_uses(databas
     engine = await open_database(database)
     async with engine.connect() as db:
         assert await db.run_sync(differences) == []
+    await engine.dispose()
+
+
+async def test_messages_of_an_older_release_are_found_after_the_migration(database: URL) -> None:
+    engine = create_engine(database)
+
+    def before_the_index(connection: Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(Path(graph.__file__).parent / "migrations"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+
+    row = {"thread_id": "t", "message_id": "m", "role": "user", "text": "Ein Liegeplatz", "extra": {}}
+    thread = {"id": "t", "owner": "ada", "title": "", "created_at": 1.0, "updated_at": 1.0, "tags": []}
+    async with engine.begin() as db:
+        await db.run_sync(before_the_index)
+        await db.execute(threads.insert().values(thread))
+        await db.execute(transcript.insert().values({**row, "created_at": 1.0}))
+    await engine.dispose()
+    engine = await open_database(database)
+    assert [
+        hit["message_id"] for hit in await Search(engine).find(Principal("ada"), "liegeplatz", limit=5)
+    ] == ["m"]
     await engine.dispose()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,9 +11,12 @@ from langgraph.types import Command
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
+from core.settings.platform import ThreadSettings
+from graph.compaction import Compaction
 from graph.errors import ThreadNotFound
 from graph.history.errors import CheckpointNotFound, MessageNotFound
 from graph.tables import transcript
+from graph.turns import ThreadGraph
 from tests.unit.graph.history_kit import ADA, BOB, World, opened_world
 
 YES: Command[Any] = Command(resume=True)
@@ -108,6 +112,34 @@ async def test_a_question_that_was_answered_waits_again_in_a_fork_from_then(worl
     assert world.calls == ["calc", "ask", "ask"]
 
 
+async def test_of_two_questions_the_one_that_is_open_waits(world: World) -> None:
+    await world.say("t", "asks")
+    first, second = (question["id"] for question in (await world.threads.state(ADA, "t"))["interrupts"])
+    await world.say("t", Command(resume={first: True}))
+    made = await world.threads.fork(ADA, "t")
+    assert [question["id"] for question in made["waiting"]] == [second]
+    await world.say(made["id"], Command(resume={second: True}))
+    assert world.calls == ["ask", "ask"]
+    then = (await world.threads.state(ADA, "t"))["checkpoint_id"]
+    await world.say("t", Command(resume={second: True}))
+    again = await world.threads.fork(ADA, "t", checkpoint_id=then)
+    assert {question["id"] for question in again["waiting"]} == {first, second}
+
+
+async def test_forks_of_a_thread_that_is_deleted_at_once_are_whole_or_not_there(world: World) -> None:
+    for n in range(3):
+        await world.say("t", f"m{n}")
+    forking = [world.threads.fork(ADA, "t") for _ in range(6)]
+    found = await asyncio.gather(*forking, world.threads.delete(ADA, "t"), return_exceptions=True)
+    made = [fork["id"] for fork in found if isinstance(fork, dict)]
+    refused = [fork for fork in found if isinstance(fork, BaseException)]
+    assert all(isinstance(error, (ThreadNotFound, CheckpointNotFound)) for error in refused), refused
+    assert await world.rows_of("t") == {}
+    for thread in made:
+        assert len(await world.texts(thread)) == 6
+        await world.say(thread, "on")
+
+
 async def test_a_message_can_be_said_differently(world: World) -> None:
     await world.say("t", "one")
     second = await world.say("t", "two")
@@ -147,6 +179,25 @@ async def test_where_older_checkpoints_are_gone_the_state_is_made_again(world: W
     assert await world.texts(made) == before
     await world.say(made, "drei")
     assert (await world.texts(made))[-2:] == ["drei", "re: drei"]
+
+
+async def test_after_compaction_what_is_kept_can_be_forked_and_edited(world: World) -> None:
+    said = ("one", "calc", "three", "four")
+    ids = [await world.say("t", text) for text in said]
+    states = {said[0]: [], "calc": (await world.texts("t"))[:2]}
+    states |= {"three": (await world.texts("t"))[:6], "four": (await world.texts("t"))[:8]}
+    settings = ThreadSettings(checkpoint_turns=2)
+    compaction = Compaction(world.engine, ThreadGraph(world.graph), world.leases, settings)
+    assert await compaction.compact("t") > 0
+    for text_said, message_id in zip(said, ids, strict=True):
+        made = (await world.threads.fork_before(ADA, "t", message_id))["id"]
+        assert await world.texts(made) == states[text_said], text_said
+        await world.say(made, "instead")
+        assert await world.texts(made) == [*states[text_said], "instead", "re: instead"]
+    for checkpoint in await world.checkpoints("t"):
+        made = (await world.threads.fork(ADA, "t", checkpoint_id=checkpoint["checkpoint_id"]))["id"]
+        assert len(await world.texts(made)) == checkpoint["messages"]
+        await world.say(made, "next")
 
 
 async def test_a_crashed_message_is_not_lost_in_the_fork(world: World) -> None:

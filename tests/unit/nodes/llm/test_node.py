@@ -27,6 +27,7 @@ class State(TypedDict, total=False):
     config: dict[str, Any]
     documents: list[dict[str, Any]]
     files: list[dict[str, Any]]
+    summary: str
 
 
 class Shelf:
@@ -48,11 +49,16 @@ class Shelf:
 
 
 async def turn(
-    caller: LLMCaller, messages: list[BaseMessage], shelf: Shelf | None = None, **state: Any
+    caller: LLMCaller,
+    messages: list[BaseMessage],
+    shelf: Shelf | None = None,
+    *,
+    step: CallModel | None = None,
+    **state: Any,
 ) -> tuple[list[dict[str, Any]], list[BaseMessage]]:
     """The events and the messages of one step."""
     builder = StateGraph(State, context_schema=RunContext)
-    builder.add_node("call_model", CallModel(caller, shelf or Shelf()))
+    builder.add_node("call_model", step or CallModel(caller, shelf or Shelf()))
     builder.add_edge(START, "call_model")
     builder.add_edge("call_model", END)
     events: list[dict[str, Any]] = []
@@ -142,3 +148,21 @@ async def test_a_cut_answer_and_a_fallback_are_told(server: ModelServer) -> None
 async def test_a_typed_error_leaves_the_step() -> None:
     with pytest.raises(ModelUnavailable, match="gone"):
         await turn(caller_of(ScriptedModel(ModelUnavailable("gone"))), [HumanMessage("hi")])
+
+
+@pytest.mark.parametrize("notes", [True, False])
+async def test_what_is_not_sent_is_told_in_notes_without_a_gap(*, notes: bool) -> None:
+    scripted = ScriptedModel("Yes.")
+    caller = LLMCaller(Catalogue({"m": Model("m")}), lambda _: scripted)
+    said = [message for n in range(3) for message in (HumanMessage(f"Q{n}?"), AIMessage(f"A{n}."))]
+    step = CallModel(caller, Shelf(), window=3, notes=notes)
+    await turn(caller, [*said, HumanMessage("Now?")], step=step, summary="Asked: Before?\nAnswered: Long.")
+    sent = scripted.seen[-1]
+    if not notes:
+        assert [message.content for message in sent] == ["Q2?", "A2.", "Now?"]
+        return
+    assert [message.content for message in sent[1:]] == ["Q2?", "A2.", "Now?"]
+    notes_sent = ["Before?", "Long.", "Q0?", "A0.", "Q1?", "A1."]
+    assert [line.partition(": ")[2] for line in str(sent[0].content).splitlines() if ": " in line][
+        -6:
+    ] == notes_sent
