@@ -85,13 +85,18 @@ class Carrying(BaseCheckpointSaver[str]):
     ) -> RunnableConfig:
         if self._known is None:
             return await super().aput(config, checkpoint, metadata, new_versions)
-        kept = await self._kept(config)
-        values = {**kept, **checkpoint["channel_values"]}
+        kept = await self._kept(config, checkpoint["channel_versions"])
+        # As they stand on disk, also where a checkpoint is written again with values that were read.
+        values = {**checkpoint["channel_values"], **kept}
         whole = cast("Checkpoint", {**checkpoint, "channel_values": values})
-        marked = cast("CheckpointMetadata", {**metadata, FINGERPRINT: self._fingerprint})
-        written = await super().aput(config, whole, marked, new_versions)
+        written = await super().aput(config, whole, self._marked(metadata), new_versions)
         self._remember(config, checkpoint["id"], frozenset(kept))
         return written
+
+    def _marked(self, metadata: CheckpointMetadata) -> CheckpointMetadata:
+        """With the graph's fingerprint; a checkpoint of another graph that is written again keeps its own."""
+        written_before = metadata.get("source") in {"input", "loop"} and FINGERPRINT in metadata
+        return metadata if written_before else cast("Any", {**metadata, FINGERPRINT: self._fingerprint})
 
     async def answers_now(self, config: RunnableConfig, answers: Mapping[str, T]) -> dict[str, T]:
         """Answers by the ids that people saw -> by those that LangGraph expects; the same, mostly.
@@ -141,7 +146,7 @@ class Carrying(BaseCheckpointSaver[str]):
         if len(self._unknown) > REMEMBERED:
             self._unknown.popitem(last=False)
 
-    async def _kept(self, config: RunnableConfig) -> dict[str, Any]:
+    async def _kept(self, config: RunnableConfig, versions: ChannelVersions) -> dict[str, Any]:
         """Values of the checkpoint before that the graph does not know, as they stand on disk."""
         parent = config["configurable"].get("checkpoint_id")
         if not parent:
@@ -155,8 +160,9 @@ class Carrying(BaseCheckpointSaver[str]):
         found = await super(Carrying, twin).aget_tuple(config)
         if found is None:
             return {}
-        values = found.checkpoint["channel_values"]
-        return {name: values[name] for name in self.unknown(found.checkpoint)}
+        values, before = found.checkpoint["channel_values"], found.checkpoint["channel_versions"]
+        unmoved = {name for name, version in before.items() if versions.get(name) == version}
+        return {name: values[name] for name in self.unknown(found.checkpoint) & unmoved}
 
 
 def _seal(code: int, data: bytes) -> Any:

@@ -146,7 +146,8 @@ class Compaction:
             first = line.first_kept(self._turns)
             if first is None:
                 return 0
-            await self._make_whole(thread_id, first)
+            if not await self._make_whole(thread_id, first):
+                return 0
             doomed = line.outside(first)
             for start in range(0, len(doomed), CHECKPOINTS):
                 # The newest first: one that is still there after a crash still has its ancestors.
@@ -182,21 +183,28 @@ class Compaction:
             rows = (await db.execute(query, {"thread": thread_id})).all()
         return Line([(str(key), parent, source) for key, parent, source in rows])
 
-    async def _make_whole(self, thread_id: str, checkpoint_id: str) -> None:
-        """Store the checkpoint again, with the values of its delta channels in it."""
+    async def _make_whole(self, thread_id: str, checkpoint_id: str) -> bool:
+        """Store the checkpoint again, with the values of its delta channels in it; False when it cannot be.
+
+        Values of channels that only another graph knows stand in the checkpoints
+        before it, and this graph cannot read them: such a thread stays as it is.
+        """
         saver: Any = self._graph.checkpointer
         config: Any = {
             "configurable": {"thread_id": thread_id, "checkpoint_ns": "", "checkpoint_id": checkpoint_id}
         }
         found: CheckpointTuple = await saver.aget_tuple(config)
+        if saver.unknown_deltas(found.checkpoint):
+            return False
         values = await self._replayed(saver, found)
         if not values:
-            return
+            return True
         checkpoint = found.checkpoint.copy()
         checkpoint["channel_values"] = {**checkpoint["channel_values"], **values}
         versions = {name: checkpoint["channel_versions"][name] for name in values}
         parent: Any = found.parent_config or {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
         await saver.aput(parent, checkpoint, found.metadata, versions)
+        return True
 
     async def _replayed(self, saver: BaseCheckpointSaver[Any], found: CheckpointTuple) -> Mapping[str, Any]:
         """What the ancestors make of the delta channels that are not stored in the checkpoint itself."""

@@ -50,6 +50,7 @@ class Endings:
             log.exception("turn_not_stored")
             run.error = run.error or Internal("the answer could not be stored; the log has the details")
             run.error.__cause__ = error
+            run.log.extend(run.log.last + 1)
             run.log.add({"type": "error", **problem_of(run.error)})
         status = "lost" if run.stopped == "lost" else outcome.status
         TURNS.labels("failed" if run.error else status).inc()

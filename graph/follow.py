@@ -68,9 +68,7 @@ class Follower:
         place = after
         with self._signals.listen(topic_of(run_id)) as ear:
             while True:
-                live = self._live.get(run_id)
-                if live is not None and live.log.abandoned:
-                    live = None  # another process has it, and what was told here is not the whole
+                live = self._at_hand(run_id)
                 if live is not None and live.log.keeps(place):
                     async for entry in live.log.read(place):
                         place = entry.seq
@@ -87,9 +85,13 @@ class Follower:
                         return
                 if place == moved and not await self._goes_on(run_id, place, live, ear):
                     return
-                if place == moved:
-                    # An earlier attempt told less than it had reserved: the present one begins above that.
-                    place = max(place, floor)
+                # An earlier attempt told less than it had reserved: the present one begins above that.
+                place = max(place, floor)
+
+    def _at_hand(self, run_id: str) -> Run | None:
+        """The run, when it goes on here. Of one that another process has by now this one has not all."""
+        live = self._live.get(run_id)
+        return None if live is None or live.log.abandoned else live
 
     async def _stored(self, run_id: str, after: int) -> AsyncIterator[Entry]:
         while rows := await self._events.read(run_id, after):

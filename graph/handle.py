@@ -52,6 +52,8 @@ class Handle:
         """
         record = await self._runs.settled(self.id)
         self._ended = not record.active
+        if record.active and (failure := self._runs.failure_of(self.id)):
+            raise failure
         if record.active:
             raise Draining(f"the service stops; run '{self.id}' goes on when it is back")
         if record.error:

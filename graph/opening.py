@@ -67,7 +67,11 @@ class Opening:
         if not given:
             return {}
         snapshot = await self._graph.aget_state({"configurable": {"thread_id": run.thread_id}})
-        return {i.id: given[i.id] for i in snapshot.interrupts if i.id in given}
+        answers = {i.id: given[i.id] for i in snapshot.interrupts if i.id in given}
+        saver: Any = self._graph.checkpointer
+        config: Any = {"configurable": {"thread_id": run.thread_id, "checkpoint_ns": ""}}
+        found: dict[str, Any] = await saver.answers_now(config, answers)
+        return found
 
     async def _settled(self, run: Run, outcome: Outcome) -> Start | None:
         settled = await self._repair.settle(run.thread_id, run.id)

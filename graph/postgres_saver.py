@@ -13,6 +13,7 @@ from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow, dict_row
 
+from graph.carrying import Carrying
 from graph.errors import LeaseLost
 from graph.fence import Hold, hold_on
 
@@ -67,3 +68,7 @@ class FencedPostgresSaver(AsyncPostgresSaver):
             if await cursor.fetchone() is None:
                 raise LeaseLost(f"thread '{hold.thread_id}' was taken over")
             yield cursor
+
+
+class ThreadPostgresSaver(Carrying, FencedPostgresSaver):
+    """The saver of a service: it also keeps what the present graph does not know (see `graph.carrying`)."""

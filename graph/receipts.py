@@ -60,6 +60,17 @@ class StoredReceipts:
                 update(receipts).where(mine).values(outcome=outcome_as_json(outcome), ended_at=time.time())
             )
 
+    @whole
+    async def forget(self, context: ExecutionContext) -> None:
+        """See `nodes.mcp_tools.ports.Receipts`. An outcome that is known is kept."""
+        hold = holding()
+        if hold is None or not hold.run_id:
+            return
+        mine = (receipts.c.run_id == hold.run_id) & (receipts.c.call_id == context.call_id)
+        async with (await self._engine()).begin() as db:
+            await assert_held(db, hold)
+            await db.execute(delete(receipts).where(mine, receipts.c.ended_at.is_(None)))
+
     async def _engine(self) -> AsyncEngine:
         return await self._container.get(AsyncEngine)
 

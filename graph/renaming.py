@@ -65,7 +65,7 @@ class Renaming:
         )
 
     def _writes(self, found: CheckpointTuple) -> list[PendingWrite]:
-        """What a task wrote under its new id stands instead of the same (a question, its answers) from before."""
+        """A question or its answers under a task's new id stand instead of those under its old one."""
         moved = {before: after for (_, before), (_, after) in self._tasks(found)}
         given = found.pending_writes or []
         newer = {(task, channel) for task, channel, _ in given if channel in WRITES_IDX_MAP}

@@ -7,11 +7,12 @@ from typing import Any
 
 from core.errors import InvalidInput
 from graph.errors import NothingToResume
+from nodes.mcp_tools import asking
 from nodes.mcp_tools.approval import standard_answer
 
 Answer = dict[str, Any]
 
-ACTIONS = ("accept", "decline", "cancel")
+ACTIONS = asking.ACTIONS
 
 
 def answers_for(resume: Mapping[str, Any], waiting: Sequence[Mapping[str, Any]]) -> dict[str, Answer]:
@@ -23,6 +24,7 @@ def answers_for(resume: Mapping[str, Any], waiting: Sequence[Mapping[str, Any]])
             approval `{approve, reason?}`, elicitation `{action, content?}`,
             budget `{approve, limit?, reason?}`,
             credential `{credential}` or `{decline: true}`, any object for a kind that is not ours.
+            What an elicitation is accepted with must fit the schema of its question.
         waiting: The thread's interrupts, each with its `id` and `kind`.
 
     Raises:
@@ -42,7 +44,22 @@ def answers_for(resume: Mapping[str, Any], waiting: Sequence[Mapping[str, Any]])
             f"no interrupt '{str(unknown[0])[:80]}' waits; waiting: {', '.join(kinds)}; "
             f"answer by id: {_example(kinds)}"
         )
-    return {key: _answer(key, kinds[key], value) for key, value in resume.items()}
+    given = {key: _answer(key, kinds[key], value) for key, value in resume.items()}
+    asked = {str(interrupt["id"]): interrupt for interrupt in waiting}
+    return {
+        key: _fitting(key, answer, asked[key]) if kinds[key] == asking.KIND else answer
+        for key, answer in given.items()
+    }
+
+
+def _fitting(key: str, answer: Answer, question: Mapping[str, Any]) -> Answer:
+    """The answer to a server's question, and to which one: it shall answer no other."""
+    schema = question.get("schema")
+    if answer["action"] == "accept" and isinstance(schema, Mapping):
+        problem = asking.content_problem(answer.get("content") or {}, schema)
+        if problem:
+            raise InvalidInput(f"interrupt '{key}': the content does not fit what was asked for: {problem}")
+    return {**answer, **({"asked": question["asked"]} if "asked" in question else {})}
 
 
 def _example(kinds: Mapping[str, str]) -> str:
@@ -77,6 +94,8 @@ def _approval(key: str, value: Mapping[str, Any]) -> Answer:
 
 
 def _elicitation(key: str, value: Mapping[str, Any]) -> Answer:
+    standard = None if "action" in value else asking.standard_answer(value)
+    value = standard or value
     _only(key, value, "elicitation", "action", "content")
     if value.get("action") not in ACTIONS:
         raise InvalidInput(f"interrupt '{key}': action must be one of {', '.join(ACTIONS)}")

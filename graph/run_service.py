@@ -196,12 +196,16 @@ class Runs:
                 record = await self._ledger.find(run_id)
                 if record is None:
                     raise RunNotFound(run_id)
-                if not record.active or self._follower.closing:
+                if not record.active or self._follower.closing or self._is_stuck(run_id):
                     return record
                 left = None if until is None else until - asyncio.get_running_loop().time()
                 if left is not None and left <= 0:
                     return record
                 await ear.heard(left)
+
+    def _is_stuck(self, run_id: str) -> bool:
+        """True when its end could not be stored, and nobody has taken it up since."""
+        return run_id in self._failures and run_id not in self.live
 
     async def _here(self, run_id: str, until: float | None) -> None:
         """Wait for the end of an attempt that goes on here."""

@@ -7,18 +7,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from sqlalchemy.engine import URL
 
 from core.database import BUSY_MS, POOL, POSTGRES_MISSING, RollingBack
 from core.errors import ConfigInvalid, Unavailable
+from graph.carrying import Carrying
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
     from psycopg_pool import AsyncConnectionPool
 
-Saver = BaseCheckpointSaver[Any]
+Saver = Carrying
 
 _SETUP_LOCK = 0x57617973746F
 _ASK_AGAIN_SECONDS = 0.05
@@ -45,11 +45,11 @@ async def opened_saver(url: URL) -> AsyncIterator[Saver]:
 async def _on_sqlite(url: URL, serde: JsonPlusSerializer) -> AsyncIterator[Saver]:
     import aiosqlite  # noqa: PLC0415 - each database loads only its own driver
 
-    from graph.sqlite_saver import WholeSqliteSaver  # noqa: PLC0415
+    from graph.sqlite_saver import ThreadSqliteSaver  # noqa: PLC0415
 
     opening = aiosqlite.connect(str(url.database), timeout=BUSY_MS / 1000, factory=RollingBack)
     async with opening as connection:
-        saver = WholeSqliteSaver(connection, serde=serde)
+        saver = ThreadSqliteSaver(connection, serde=serde)
         await saver.setup()
         yield saver
 
@@ -60,7 +60,7 @@ async def _on_postgres(url: URL, serde: JsonPlusSerializer) -> AsyncIterator[Sav
         from psycopg.rows import dict_row  # noqa: PLC0415
         from psycopg_pool import AsyncConnectionPool, PoolTimeout  # noqa: PLC0415
 
-        from graph.postgres_saver import FencedPostgresSaver  # noqa: PLC0415
+        from graph.postgres_saver import ThreadPostgresSaver  # noqa: PLC0415
     except ModuleNotFoundError:
         raise ConfigInvalid(POSTGRES_MISSING) from None
     pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
@@ -79,7 +79,7 @@ async def _on_postgres(url: URL, serde: JsonPlusSerializer) -> AsyncIterator[Sav
         await pool.close()
         raise Unavailable("the database of storage.url does not answer") from error
     async with pool:
-        saver = FencedPostgresSaver(pool, serde=serde)
+        saver = ThreadPostgresSaver(pool, serde=serde)
         try:
             await _set_up(pool, saver)
         except TimeoutError:

@@ -18,6 +18,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from core.whole import finished
+from graph.carrying import Carrying
 from graph.errors import LeaseLost
 from graph.fence import hold_on
 
@@ -72,7 +73,14 @@ class WholeSqliteSaver(AsyncSqliteSaver):
     async def _begin(self, thread_id: str) -> None:
         """Open the transaction of the write, in which nobody else can take the thread."""
         hold = hold_on(thread_id)
-        await self.conn.execute("BEGIN IMMEDIATE")
+        # Readers of this connection hold this lock. With one of them half way SQLite would not wait for
+        # another writer but say at once that the database is locked.
+        async with self.lock:
+            await self.conn.execute("BEGIN IMMEDIATE")
         async with self.conn.execute(_IS_HELD, (thread_id, hold.fence)) as found:
             if await found.fetchone() is None:
                 raise LeaseLost(f"thread '{thread_id}' was taken over")
+
+
+class ThreadSqliteSaver(Carrying, WholeSqliteSaver):
+    """The saver of a service: it also keeps what the present graph does not know (see `graph.carrying`)."""

@@ -39,8 +39,6 @@ threads = Table(
     # The questions to a person that wait for an answer, as their events told them.
     Column("waiting", JSON(none_as_null=True)),
     Column("tags", JSON, nullable=False, default=list, server_default=text("'[]'")),
-    # What was said before the working window begins.
-    Column("summary", Text, nullable=False, default="", server_default=text("''")),
     Column("parent", String(64)),
     Index("threads_by_owner", "owner", "updated_at", "id"),
     Index("threads_by_holder", "holder"),

@@ -54,7 +54,9 @@ class Turns(Provider):
     async def graph(self, steps: Steps, book: Book, places: Places) -> AsyncIterator[ThreadGraph]:
         async with opened_saver(database_url(book[StorageSettings], places)) as saver:
             graph = build_graph(steps, Window.of(book[ThreadSettings]))
-            yield ThreadGraph(graph.compile(checkpointer=saver, name="waystation"))
+            compiled = graph.compile(checkpointer=saver, name="waystation")
+            saver.serve(compiled)
+            yield ThreadGraph(compiled)
 
     @provide
     async def leases(self, engine: AsyncEngine) -> AsyncIterator[Leases]:

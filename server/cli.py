@@ -35,6 +35,7 @@ OWN = frozenset(
         "ask",
         "threads",
         "check",
+        "deploy",
         "graph",
         "modules",
         "breakers",
@@ -211,12 +212,14 @@ def mount_all() -> None:
 def mount_platform() -> None:
     """The commands of the platform."""
     from core.resilience.cli import app as breakers
+    from server.deploy_cli import deploy
     from server.keys_cli import keys
     from server.runs_cli import runs
     from server.storage_cli import storage
     from server.tasks_cli import tasks, worker_command
 
     app.add_typer(breakers, name="breakers")
+    app.add_typer(deploy, name="deploy")
     app.add_typer(keys, name="keys")
     app.add_typer(runs, name="runs")
     app.add_typer(storage, name="storage")

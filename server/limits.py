@@ -18,6 +18,8 @@ from graph.agent import Agent
 from server.errors import BadJson, BodyTooLarge, TooDeep, WrongMediaType, problem_response
 
 UPLOAD_PATH = "/files"
+# Whole threads, a line each message; read as they come.
+IMPORT_PATH = "/threads/import"
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BRACKETS = re.compile(rb"[\[\]{}]")
@@ -58,6 +60,9 @@ async def _body(path: str, headers: Headers, receive: Receive, limits: LimitSett
     if path == UPLOAD_PATH and kind == "multipart/form-data":
         _announced(headers, limits.upload_bytes + limits.body_bytes)
         return counted(receive, limits.upload_bytes + limits.body_bytes, limits.upload_bytes)
+    if path == IMPORT_PATH and kind == "application/x-ndjson":
+        _announced(headers, limits.upload_bytes)
+        return counted(receive, limits.upload_bytes, limits.upload_bytes)
     _announced(headers, limits.body_bytes)
     body = await read_body(receive, limits.body_bytes)
     if body:

@@ -49,15 +49,14 @@ class RunResponse(Response):
         heartbeat: float = HEARTBEAT_SECONDS,
         stall: float = STALL_SECONDS,
     ) -> None:
-        super().__init__(
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Run-ID": run.id}
-        )
+        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Run-ID": run.id})
         del self.headers["content-length"]
         self._run = run
         self._after = after
         self._heartbeat = heartbeat
         self._stall = stall
         self._line = asyncio.Lock()
+        self._stalled = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -66,19 +65,20 @@ class RunResponse(Response):
         try:
             await asyncio.wait([writer, gone], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            stalled = _stalled(writer)
             for task in (writer, gone):
                 task.cancel()
-            if stalled:
+            if self._stalled:
                 log.info("stream_reader_dropped", run_id=self._run.id)
             else:
                 self._run.leave()
             await asyncio.gather(writer, gone, return_exceptions=True)
-        if not writer.cancelled() and not stalled:
+        if not writer.cancelled() and not self._stalled:
             writer.result()
 
     async def _write(self, send: Send) -> None:
-        beat = asyncio.ensure_future(self._beat(send))
+        me, beat = asyncio.current_task(), asyncio.ensure_future(self._beat(send))
+        # A heartbeat that nobody takes ends the stream too.
+        beat.add_done_callback(lambda _: None if beat.cancelled() or me is None else me.cancel())
         try:
             entries: Any = self._run.entries(self._after)
             async with aclosing(entries):
@@ -99,12 +99,13 @@ class RunResponse(Response):
             for start in range(0, len(data), PIECE_BYTES):
                 last = start + PIECE_BYTES >= len(data)
                 piece = data[start : start + PIECE_BYTES]
-                async with asyncio.timeout(self._stall):
-                    await send({"type": "http.response.body", "body": piece, "more_body": more or not last})
-
-
-def _stalled(writer: asyncio.Future[None]) -> bool:
-    return writer.done() and not writer.cancelled() and isinstance(writer.exception(), TimeoutError)
+                message = {"type": "http.response.body", "body": piece, "more_body": more or not last}
+                try:
+                    async with asyncio.timeout(self._stall):
+                        await send(message)
+                except TimeoutError:
+                    self._stalled = True
+                    raise
 
 
 async def disconnected(receive: Receive) -> None:

@@ -61,7 +61,7 @@ async def waiting_command(*, limit: Limit = 50, user: UserOption = "", as_json: 
         print_json(found)
         return
     rows = [
-        [item["id"], item["title"], question["kind"], question["id"], asked([question])]
+        [item["id"], item["title"], question.get("kind"), question.get("id"), asked([question])]
         for item in found
         for question in item["waiting"]
     ]

@@ -15,7 +15,15 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    model_validator,
+)
 
 FORMAT = "waystation-thread"
 VERSION = 1
@@ -26,6 +34,7 @@ Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 Id = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00]+$")]
 Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
+OWN_NAMES = frozenset({"seq", "id", "role", "text", "run_id", "created_at"})
 
 
 class Line(BaseModel):
@@ -45,12 +54,53 @@ class ThreadLine(Line):
     updated_at: AwareDatetime
 
 
+class Call(BaseModel):
+    """A tool call of an answer."""
+
+    id: str | None = None
+    name: str
+    arguments: dict[str, Any] = {}
+
+
+class Extra(BaseModel):
+    """What may stand beside a text. Further names are kept as they are, except those of the message."""
+
+    model_config = ConfigDict(extra="allow")
+
+    tool_calls: list[Call] = []
+    tool_call_id: str | None = None
+    name: str | None = None
+    tool: str | None = None
+    status: str = "ok"
+    citations: list[dict[str, Any]] = []
+    files: list[str | dict[str, Any]] = []
+    partial: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _beside(cls, data: Any) -> Any:
+        taken = sorted(OWN_NAMES & data.keys()) if isinstance(data, Mapping) else []
+        if taken:
+            raise ValueError(f"'{taken[0]}' is a field of the message itself")
+        return data
+
+
+def checked_extra(value: dict[str, Any]) -> dict[str, Any]:
+    """The value itself, when everything that reads a message can read it.
+
+    Raises:
+        ValueError: It is not so.
+    """
+    Extra.model_validate(value)
+    return value
+
+
 class MessageLine(Line):
     type: Literal["message"]
     id: Id
     role: Literal["user", "assistant", "tool", "system"]
     text: Text
-    extra: dict[str, Any]
+    extra: Annotated[dict[str, Any], AfterValidator(checked_extra)]
     created_at: AwareDatetime
 
 
@@ -132,4 +182,12 @@ def message_from_json(data: Mapping[str, Any]) -> BaseMessage:
     message = _CLASSES[kind].model_validate({k: v for k, v in data.items() if k != "type"})
     if not message.id or len(message.id) > 128:
         raise ValueError("a message needs an id of 1 to 128 characters")
+    _check_content(message.content)
+    checked_extra(message.additional_kwargs.get("waystation") or {})
     return message
+
+
+def _check_content(content: Any) -> None:
+    for part in content if isinstance(content, list) else []:
+        if isinstance(part, dict) and not isinstance(part.get("text", ""), str):
+            raise ValueError("content: the text of a part is no text")  # noqa: TRY004 - one kind of refusal

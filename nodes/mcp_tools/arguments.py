@@ -28,15 +28,22 @@ def problem_with(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> str
             f"the arguments are not a JSON object: {_short(arguments[MALFORMED])}. "
             f"Call the tool again with a JSON object. {_expected(schema)}"
         )
+    place, why = mismatch(arguments, schema)
+    if not why:
+        return ""
+    return f"{f'argument {place!r}: ' if place else ''}{why}. {_expected(schema)}"
+
+
+def mismatch(given: Mapping[str, Any], schema: Mapping[str, Any]) -> tuple[str, str]:
+    """Where and why `given` does not fit a JSON schema of somebody else's; both empty when it fits."""
     try:
         validator = validator_for(schema)(schema, registry=_NO_REMOTE)
-        error: ValidationError | None = best_match(validator.iter_errors(dict(arguments)))
+        error: ValidationError | None = best_match(validator.iter_errors(dict(given)))
     except Exception:  # noqa: BLE001  # a foreign schema may break the validator in any way: its server shall judge
-        return ""
+        return "", ""
     if error is None:
-        return ""
-    place = ".".join(str(part) for part in error.absolute_path)
-    return f"{f'argument {place!r}: ' if place else ''}{_short(error.message)}. {_expected(schema)}"
+        return "", ""
+    return ".".join(str(part) for part in error.absolute_path), _short(error.message)
 
 
 def _expected(schema: Mapping[str, Any]) -> str:

@@ -6,7 +6,9 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
+
+from langgraph.errors import GraphInterrupt
 
 from core.access import may_use
 from core.errors import TimedOut, WaystationError
@@ -16,7 +18,7 @@ from nodes.mcp_tools.arguments import cleaned, foreign_address, problem_with, wi
 from nodes.mcp_tools.errors import ServerGone, UnknownTool
 from nodes.mcp_tools.happenings import ToolExecuted
 from nodes.mcp_tools.manager import Listed, MCPToolManager
-from nodes.mcp_tools.models import ExecutionContext, Progress, Status, ToolInfo, ToolOutcome
+from nodes.mcp_tools.models import Ask, ExecutionContext, Progress, Status, ToolInfo, ToolOutcome
 from nodes.mcp_tools.ports import FileLinks
 from nodes.mcp_tools.receipts import UNKNOWN
 from nodes.mcp_tools.results import Reading, read_result
@@ -58,6 +60,13 @@ class _Attempt:
         return round((time.perf_counter() - self.started) * 1000)
 
 
+class _Talk(NamedTuple):
+    """How a server speaks up while a call goes on."""
+
+    progress: Progress | None
+    ask: Ask | None
+
+
 class ToolExecutor:
     """Finds the tool behind a function name, checks the call, makes it and reads the answer.
 
@@ -95,14 +104,22 @@ class ToolExecutor:
         context: ExecutionContext,
         *,
         progress: Progress | None = None,
+        ask: Ask | None = None,
     ) -> ToolOutcome:
-        """Make the call `{"id", "name", "args"}`; rights are checked here again."""
+        """Make the call `{"id", "name", "args"}`; rights are checked here again.
+
+        Args:
+            ask: As of `MCPToolManager.call`. What it raises comes out of here.
+        """
         target = await self.find(str(call.get("name") or ""), context)
         attempt = _Attempt(str(call.get("id") or context.call_id), target, _arguments(call))
         status = "error"
         try:
-            outcome = await self._outcome(attempt, context, progress)
+            outcome = await self._outcome(attempt, context, _Talk(progress, ask))
             status = outcome.status
+        except GraphInterrupt:
+            status = "asked"
+            raise
         except asyncio.CancelledError:
             status = "cancelled"
             raise
@@ -129,22 +146,13 @@ class ToolExecutor:
         duration_ms = attempt.duration_ms()
         self._publish(ToolExecuted(server=target.server, tool=tool, status=status, duration_ms=duration_ms))
 
-    async def _outcome(
-        self, attempt: _Attempt, context: ExecutionContext, progress: Progress | None
-    ) -> ToolOutcome:
+    async def _outcome(self, attempt: _Attempt, context: ExecutionContext, talk: _Talk) -> ToolOutcome:
         target = attempt.target
         try:
             if target.tool is None:
                 known = ", ".join([listed.full for listed in self._known(context)]) or "none"
                 raise UnknownTool(f"there is no tool '{target.name[:100]}'; tools: {known}")
-            with (
-                tool_span(target.name, server=target.server, call_id=attempt.call_id) as span,
-                track_duration("tool_call"),
-            ):
-                outcome = await self._run(attempt, target.tool, context, progress)
-                if outcome.status == "error":
-                    span.error("tool_error")
-                return outcome
+            ended = await self._measured(attempt, target.tool, context, talk)
         except TimedOut as error:
             return attempt.ended("timeout", error.detail)
         except ServerGone as error:
@@ -153,9 +161,29 @@ class ToolExecutor:
             return attempt.ended("unknown", f"{error.detail}; whether the tool did its work is unknown")
         except WaystationError as error:
             return attempt.ended("error", error.detail)
+        if isinstance(ended, GraphInterrupt):
+            raise ended
+        return ended
+
+    async def _measured(
+        self, attempt: _Attempt, tool: ToolInfo, context: ExecutionContext, talk: _Talk
+    ) -> ToolOutcome | GraphInterrupt:
+        """A question for a person is no error of the tool, so it is no exception in here."""
+        target = attempt.target
+        with (
+            tool_span(target.name, server=target.server, call_id=attempt.call_id) as span,
+            track_duration("tool_call"),
+        ):
+            try:
+                outcome = await self._run(attempt, tool, context, talk)
+            except GraphInterrupt as asked:
+                return asked
+            if outcome.status == "error":
+                span.error("tool_error")
+            return outcome
 
     async def _run(
-        self, attempt: _Attempt, tool: ToolInfo, context: ExecutionContext, progress: Progress | None
+        self, attempt: _Attempt, tool: ToolInfo, context: ExecutionContext, talk: _Talk
     ) -> ToolOutcome:
         target, schema = attempt.target, tool.parameters
         given = with_user(cleaned(attempt.arguments), schema, context.principal.id)
@@ -169,7 +197,9 @@ class ToolExecutor:
                 "error", f"not called: '{address}' is no file of this thread; files: {names}"
             )
         given = await with_links(given, context, self._links)
-        answer = await self._manager.call(target.server, target.name, given, progress=progress)
+        answer = await self._manager.call(
+            target.server, target.name, given, progress=talk.progress, ask=talk.ask
+        )
         limit = self._manager.limits(target.server).result_bytes
         reading = read_result(answer, call_id=attempt.call_id, tool=target.name, max_bytes=limit)
         return attempt.ended("error" if answer.is_error else "ok", reading.text, reading)

@@ -10,11 +10,15 @@ from typing import Any
 
 from core.access import Principal
 from nodes.mcp_tools.errors import ServerGone
-from nodes.mcp_tools.models import CallResult, Content, Progress, ToolInfo
+from nodes.mcp_tools.models import Answer, Ask, CallResult, Content, Progress, Question, ToolInfo
 from nodes.mcp_tools.ports import Listener
 from nodes.mcp_tools.settings import ServerEntry
 
+Elicit = Callable[[str, Mapping[str, Any]], Awaitable[Answer]]
+"""What a fake tool asks a person with: a message and a schema."""
+
 Work = Callable[[Mapping[str, Any], Progress], Awaitable[CallResult | str]]
+AskingWork = Callable[[Mapping[str, Any], Elicit], Awaitable[CallResult | str]]
 
 
 @dataclass
@@ -25,6 +29,7 @@ class FakeServer:
     """
 
     tools: dict[str, tuple[ToolInfo, Work]] = field(default_factory=dict)
+    asking: dict[str, AskingWork] = field(default_factory=dict)
     starts: int = 0
     broken: str = ""
     _listeners: list[Listener] = field(default_factory=list)
@@ -35,6 +40,11 @@ class FakeServer:
         self.tools[info.name] = (info, work)
         for listener in self._listeners:
             listener.changed()
+
+    def add_asking(self, info: ToolInfo, work: AskingWork) -> None:
+        """Offer a tool that asks a person in the middle of a call."""
+        self.asking[info.name] = work
+        self.add(info, _only_asking)
 
     def break_down(self, reason: str = "it was told to") -> None:
         """End every open session; calls that are going end as gone."""
@@ -79,15 +89,24 @@ class FakeConnection:
         return [info for info, _ in self._server.tools.values()]
 
     async def call(
-        self, tool: str, arguments: Mapping[str, Any], *, progress: Progress | None = None
+        self,
+        tool: str,
+        arguments: Mapping[str, Any],
+        *,
+        progress: Progress | None = None,
+        ask: Ask | None = None,
     ) -> CallResult:
         self._check()
         if tool not in self._server.tools:
             return CallResult((Content("text", f"Unknown tool: {tool}"),), is_error=True)
-        work = asyncio.ensure_future(self._server.tools[tool][1](arguments, progress or _ignore))
+        desk = _Desk(ask)
+        if tool in self._server.asking:
+            work = asyncio.ensure_future(self._server.asking[tool](arguments, desk.elicit))
+        else:
+            work = asyncio.ensure_future(self._server.tools[tool][1](arguments, progress or _ignore))
         gone = asyncio.ensure_future(self._gone.wait())
         try:
-            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await desk.serve(work, gone)
             if not work.done():
                 raise ServerGone("the server went away before it answered")
             answer = work.result()
@@ -102,6 +121,40 @@ class FakeConnection:
     def _check(self) -> None:
         if self._gone.is_set():
             raise ServerGone("the connection was closed", sent=False)
+
+
+class _Desk:
+    """Where a call's questions are answered, in its caller's task."""
+
+    def __init__(self, ask: Ask | None) -> None:
+        self._ask = ask
+        self._questions = 0
+        self._asked = asyncio.Event()
+        self._waiting: list[tuple[Question, asyncio.Future[Answer]]] = []
+
+    async def elicit(self, message: str, schema: Mapping[str, Any]) -> Answer:
+        reply: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((Question(message, schema, self._questions), reply))
+        self._questions += 1
+        self._asked.set()
+        return await reply
+
+    async def serve(self, *ends: asyncio.Future[Any]) -> None:
+        """Answer questions until one of the ends is reached."""
+        while not any(end.done() for end in ends):
+            asked = asyncio.ensure_future(self._asked.wait())
+            try:
+                await asyncio.wait({asked, *ends}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                asked.cancel()
+            self._asked.clear()
+            while self._waiting:
+                question, reply = self._waiting.pop(0)
+                reply.set_result(await self._ask(question) if self._ask else Answer("decline"))
+
+
+async def _only_asking(_: Mapping[str, Any], __: Progress) -> str:
+    raise AssertionError("a tool that asks is called with the means to ask")
 
 
 def _ignore(progress: float, total: float | None, message: str) -> None:

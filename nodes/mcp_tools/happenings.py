@@ -13,7 +13,8 @@ class ToolExecuted(Event):
 
     Args:
         server, tool: Bare names; "" where the model made the name up.
-        status: As in `tool_result`, or "cancelled": the caller left, and what the tool did is unknown.
+        status: As in `tool_result`, or "cancelled": the caller left, and what the tool did is unknown;
+            or "asked": it ended with a question for a person, and is made again with the answer.
     """
 
     server: str

@@ -13,7 +13,7 @@ import structlog
 
 from core.errors import InvalidInput
 from nodes.mcp_tools.errors import CallTimedOut, ServerDown, ServerGone
-from nodes.mcp_tools.models import CallResult, Limits, Progress, ServerState, ServerStatus, ToolInfo
+from nodes.mcp_tools.models import Ask, CallResult, Limits, Progress, ServerState, ServerStatus, ToolInfo
 from nodes.mcp_tools.ports import Listener, Observer, ToolConnection, ToolConnector
 from nodes.mcp_tools.reasons import reason_of
 from nodes.mcp_tools.settings import ServerEntry
@@ -140,7 +140,12 @@ class ServerKeeper:
         return self._connection
 
     async def call(
-        self, tool: str, arguments: Mapping[str, Any], *, progress: Progress | None = None
+        self,
+        tool: str,
+        arguments: Mapping[str, Any],
+        *,
+        progress: Progress | None = None,
+        ask: Ask | None = None,
     ) -> CallResult:
         """Call a tool once the server is up, within the time limit.
 
@@ -155,7 +160,7 @@ class ServerKeeper:
         try:
             async with clock:
                 self._clocks.add(clock)
-                return await connection.call(tool, arguments, progress=progress)
+                return await connection.call(tool, arguments, progress=progress, ask=ask)
         except TimeoutError as error:
             if connection is not self._connection:
                 raise ServerGone(f"the tool server '{self.name}' went away: {self._last_error}") from error

@@ -23,7 +23,7 @@ from nodes.mcp_tools.catalogue import function_schema
 from nodes.mcp_tools.errors import ServerDown, ServerGone, UnknownServer
 from nodes.mcp_tools.keeper import ServerKeeper
 from nodes.mcp_tools.last_known import LastKnown
-from nodes.mcp_tools.models import CallResult, Limits, Progress, ServerState, ServerStatus, ToolInfo
+from nodes.mcp_tools.models import Ask, CallResult, Limits, Progress, ServerState, ServerStatus, ToolInfo
 from nodes.mcp_tools.naming import full_name
 from nodes.mcp_tools.plugins import Inventory
 from nodes.mcp_tools.ports import Observer, ToolConnector
@@ -232,8 +232,13 @@ class MCPToolManager:
         arguments: Mapping[str, Any],
         *,
         progress: Progress | None = None,
+        ask: Ask | None = None,
     ) -> CallResult:
         """Call a tool by its bare name. It is called twice only where nothing was sent the first time.
+
+        Args:
+            ask: Answers the server's questions in the middle of the call; without it they are declined.
+                What it raises ends the call, and comes out of here.
 
         Raises:
             UnknownServer: There is no such server, or it is switched off.
@@ -249,7 +254,9 @@ class MCPToolManager:
         # The keeper bounds a start and a call by themselves; a policy only knows of both together.
         longest = keeper.limits.start_s + keeper.limits.call_s
         return await self._policy(server, keeper.entry).call(
-            lambda: keeper.call(tool, arguments, progress=progress), timeout_s=longest, retry=_not_sent
+            lambda: keeper.call(tool, arguments, progress=progress, ask=ask),
+            timeout_s=longest,
+            retry=_not_sent,
         )
 
     async def restart(self, server: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -14,6 +14,38 @@ Progress = Callable[[float, float | None, str], None]
 """Called with progress, total (None when unknown) and a message."""
 
 Status = Literal["ok", "error", "denied", "timeout", "unknown"]
+
+Action = Literal["accept", "decline", "cancel"]
+"""What a person makes of a server's question: fill it in, say no, or look away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a server wants to know of a person in the middle of a call (an elicitation).
+
+    Args:
+        schema: A JSON schema of a flat object: the form to be filled in.
+        number: How many questions this attempt of the call asked before it.
+    """
+
+    message: str
+    schema: Mapping[str, Any]
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A person's answer; `content` goes with `accept` only."""
+
+    action: Action
+    content: Mapping[str, Any] | None = None
+
+
+Ask = Callable[[Question], Awaitable[Answer]]
+"""Answers a server's question at once: the session's other calls wait meanwhile.
+
+What it raises ends the call, and comes out of it.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 
 from core.context import RunContext, context_of
 from nodes.mcp_tools.approval import decide
+from nodes.mcp_tools.asking import Asker
 from nodes.mcp_tools.events import artifacts_of, call_event, progress_to, result_event, tool_message
 from nodes.mcp_tools.executor import ToolExecutor
 from nodes.mcp_tools.models import ExecutionContext
@@ -41,15 +42,16 @@ class ExecuteTools:
         call, config = state["call"], state.get("config") or {}
         context = _context(state, runtime)
         target = await self._executor.find(str(call.get("name") or ""), context)
+        mode = config.get("approval") or context_of(runtime).approval
         # Everything above runs again after an interrupt, so nothing is told before the decision.
-        decision = decide(call, target, config.get("approval") or context_of(runtime).approval)
+        decision = decide(call, target, mode)
         arguments = call.get("args") or {}
         call_id = context.call_id
         write = runtime.stream_writer
         write(call_event(call_id, target.server, target.name, arguments))
         if decision.approved:
-            progress = progress_to(write, call_id)
-            outcome = await self._calls.make(call, context, target, progress)
+            progress, ask = progress_to(write, call_id), Asker(call, target, mode)
+            outcome = await self._calls.make(call, context, target, progress, ask)
         else:
             outcome = self._executor.refuse(call, context, target, decision.reason)
         write(result_event(outcome))

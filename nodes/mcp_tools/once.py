@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from langgraph.errors import GraphInterrupt
+
 from nodes.mcp_tools.executor import Target, ToolExecutor
-from nodes.mcp_tools.models import ExecutionContext, Progress, ToolOutcome
+from nodes.mcp_tools.models import Ask, ExecutionContext, Progress, ToolOutcome
 from nodes.mcp_tools.ports import Receipts
 
 
@@ -18,18 +20,28 @@ class CallsOnce:
         self._receipts = receipts
 
     async def make(
-        self, call: Mapping[str, Any], context: ExecutionContext, target: Target, progress: Progress
+        self,
+        call: Mapping[str, Any],
+        context: ExecutionContext,
+        target: Target,
+        progress: Progress,
+        ask: Ask | None = None,
     ) -> ToolOutcome:
         """The outcome of the call, of an earlier attempt where that one had made it.
 
         A call that an earlier attempt began and did not finish is made again
-        only where its tool is repeatable; any other ends as unknown.
+        only where its tool is repeatable; any other ends as unknown. One that ends
+        with a question for a person is forgotten: with the answer it is made again.
         """
         receipt = await self._receipts.begin(context)
         if receipt.outcome:
             return receipt.outcome
         if receipt.begun and not (target.tool and target.tool.repeatable):
             return self._executor.unknown(call, context, target)
-        outcome = await self._executor.execute(call, context, progress=progress)
+        try:
+            outcome = await self._executor.execute(call, context, progress=progress, ask=ask)
+        except GraphInterrupt:
+            await self._receipts.forget(context)
+            raise
         await self._receipts.end(context, outcome)
         return outcome

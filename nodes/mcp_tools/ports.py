@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from core.access import Principal
-from nodes.mcp_tools.models import CallResult, ExecutionContext, Progress, ToolInfo, ToolOutcome
+from nodes.mcp_tools.models import Ask, CallResult, ExecutionContext, Progress, ToolInfo, ToolOutcome
 from nodes.mcp_tools.receipts import Receipt
 from nodes.mcp_tools.settings import ServerEntry
 
@@ -56,11 +56,21 @@ class ToolConnection(Protocol):
         ...
 
     async def call(
-        self, tool: str, arguments: Mapping[str, Any], *, progress: Progress | None = None
+        self,
+        tool: str,
+        arguments: Mapping[str, Any],
+        *,
+        progress: Progress | None = None,
+        ask: Ask | None = None,
     ) -> CallResult:
         """Call a tool and wait for its answer; cancelling tells the server to stop.
 
         The trace of the caller's task goes with the call.
+
+        Args:
+            ask: Answers questions that the server asks in the middle of the call, in the caller's
+                task; without it they are declined. A question that cannot be told to belong to
+                this call is never put to it. What it raises ends the call, as cancelling does.
 
         Raises:
             ServerGone: The connection ended before the answer came.
@@ -95,6 +105,10 @@ class Receipts(Protocol):
 
     async def end(self, context: ExecutionContext, outcome: ToolOutcome) -> None:
         """Keep how the call ended."""
+        ...
+
+    async def forget(self, context: ExecutionContext) -> None:
+        """Take back `begin`: the call was ended before it did anything, and may be made again."""
         ...
 
 

@@ -34,6 +34,9 @@ class NoReceipts:
     async def end(self, context: ExecutionContext, outcome: ToolOutcome) -> None:
         return None
 
+    async def forget(self, context: ExecutionContext) -> None:
+        return None
+
 
 def outcome_as_json(outcome: ToolOutcome) -> dict[str, Any]:
     """An outcome as a receipt keeps it, artifacts in base64."""

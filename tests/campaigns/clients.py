@@ -54,7 +54,9 @@ class Client:
         sent = self._new("invoke", "hi")
         answer = await self._invoke(sent, on_busy="enqueue" if self.shared else "reject")
         if answer.status_code != 200:
-            return [f"thread {sent.thread} refuses the next message: {answer.status_code} {answer.text[:200]}"]
+            return [
+                f"thread {sent.thread} refuses the next message: {answer.status_code} {answer.text[:200]}"
+            ]
         output = answer.json()["output"]
         if output["status"] != "done" or sent.id not in output["answer"]:
             return [f"thread {sent.thread} answers the next message with {output}"]

@@ -183,7 +183,7 @@ def schedule(kills: int, chance: random.Random) -> list[str]:
 
 async def campaign(places: Sequence[str], kind: str, seed: int, clients: int = CLIENTS) -> int:
     """Run the rounds and print what came of them; how much is wrong."""
-    started = time.monotonic()
+    started, faults = time.monotonic(), 0
     with (
         tempfile.TemporaryDirectory() as folder,
         RuleServer() as model,
@@ -195,6 +195,9 @@ async def campaign(places: Sequence[str], kind: str, seed: int, clients: int = C
             wrong = await run.round(place)
             took = (time.monotonic() - started) / number
             print(f"{number:>4}  {place:<45} {'; '.join(wrong) or 'ok'}  ({took:.1f} s each)", flush=True)
+            for fault in run.site.faults()[faults:]:
+                print(f"      {fault}", flush=True)
+            faults = len(run.site.faults())
         await run.close()
         counts = run.journal.counted()
         print(run.table())
@@ -203,8 +206,8 @@ async def campaign(places: Sequence[str], kind: str, seed: int, clients: int = C
             f" acknowledged, {len(run.site.noted())} tool calls, {model.requests()} model requests,"
             f" {time.monotonic() - started:.0f} s: {len(run.found)} things wrong"
         )
-        for wrong in run.found:
-            print(f"  {wrong}")
+        for each in run.found:
+            print(f"  {each}")
         return len(run.found)
 
 

@@ -4,7 +4,8 @@
     c3.17 two     two calls in one message, then an answer
     c3.17 ask     a call that somebody has to approve, then an answer
     c3.17 say 40  an answer of so many words
-    c3.17 pour 40 an answer of so many pieces of 8 KiB, as fast as it goes
+    c3.17 pour 40 an answer of so many pieces of 64 KiB, as fast as it goes
+    c3.17 hold    two words, and no more before `release`
     c3.17 ...     an answer
 
 Like the model server of the test kit, whose stream it speaks, it refuses
@@ -28,7 +29,7 @@ from tests.kit.model_server_app import Board, Routes, last_user_text
 from tests.kit.process import ServerProcess
 
 WORD_SECONDS = 0.004
-PIECE_LETTERS = 8191
+PIECE_LETTERS = 65_535
 CALLS = {"one": ("notes_write",), "two": ("notes_write", "notes_write"), "ask": ("asked_write",)}
 
 
@@ -40,6 +41,8 @@ class Rules(Board):
         self.delay = WORD_SECONDS
         self.refused: list[dict[str, Any]] = []
         self.counted = 0
+        # Names whose answer is held back no more.
+        self.free: set[str] = set()
 
     def take(self, body: dict[str, Any]) -> dict[str, Any]:
         self.counted += 1
@@ -49,6 +52,9 @@ class Rules(Board):
         made = body["messages"][-1].get("role") == "tool"
         if kind in CALLS and not made:
             return {"tool_calls": _calls(name, CALLS[kind]), "text": "let me see " if kind == "two" else ""}
+        if kind == "hold" and name not in self.free:
+            self.released.clear()
+            return {"text": f"{name} waits for you", "hang_after": 2}
         if kind.startswith("say "):
             return {"text": " ".join(f"{name}-{number}" for number in range(int(kind[4:])))}
         if kind.startswith("pour "):
@@ -73,6 +79,11 @@ class RuleRoutes(Routes):
             self.board.refused.append(await request.json())
         return response
 
+    async def release_names(self, request: Request) -> Response:
+        self.board.free.update(await request.json())
+        self.board.released.set()
+        return JSONResponse({})
+
     async def counts(self, _: Request) -> Response:
         return JSONResponse({"requests": self.board.counted, "refused": self.board.refused[:5]})
 
@@ -88,6 +99,10 @@ class RuleServer(ServerProcess):
         found: list[dict[str, Any]] = self.ask("GET", "/control/counts")["refused"]
         return found
 
+    def free(self, names: list[str]) -> None:
+        """Hold the answers to these messages back no more; all that are held back now go on."""
+        self.ask("POST", "/control/free", names)
+
     def requests(self) -> int:
         """How many there were."""
         found: int = self.ask("GET", "/control/counts")["requests"]
@@ -101,6 +116,7 @@ async def serve() -> None:
             Route("/v1/chat/completions", routes.chat, methods=["POST"]),
             Route("/v1/models", routes.models),
             Route("/control/counts", routes.counts),
+            Route("/control/free", routes.release_names, methods=["POST"]),
             Route("/control/configure", routes.configure, methods=["POST"]),
         ]
     )

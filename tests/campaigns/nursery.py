@@ -18,6 +18,7 @@ import threading
 from pathlib import Path
 from typing import Any, NoReturn
 
+import graph.run_service
 import nodes.llm.adapters.openai  # noqa: F401 - the first turn imports it
 import server.app  # noqa: F401
 from core.settings import Context, Places
@@ -26,12 +27,16 @@ from server.serve import loop_factory, serve
 from tests.campaigns.trapped import set_traps
 from tests.campaigns.traps import Trap
 
+INTERRUPT_SECONDS = 0.3
+
 
 def run_service(wanted: dict[str, Any]) -> None:
     """As `waystation serve` does, with traps set."""
     os.environ.clear()
     os.environ.update(wanted["env"])
     set_traps(Trap(Path(wanted["armed"])))
+    # A held answer never comes to a checkpoint: do not wait 20 s for it when it is to be interrupted.
+    graph.run_service.PATIENCE_SECONDS = INTERRUPT_SECONDS
     context = Context.current(server={"port": wanted["port"]})
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(serve(context))
@@ -48,7 +53,7 @@ def become_service(wanted: dict[str, Any]) -> NoReturn:
         run_service(wanted)
         code = 0
     except BaseException:
-        import traceback  # noqa: PLC0415 - the service has failed
+        import traceback
 
         traceback.print_exc()
         raise
@@ -72,7 +77,7 @@ async def warm_up() -> None:
     with tempfile.TemporaryDirectory() as folder:
         places = Places(Path(folder) / "config", Path(folder) / "home")
         places.config_dir.mkdir()
-        small = {"mcp": {"bundled": False}, "modules": {"disabled": ["rag"]}}
+        small: dict[str, dict[str, Any]] = {"mcp": {"bundled": False}, "modules": {"disabled": ["rag"]}}
         async with Agent.open(Context(places, {}, small), worker=True) as agent:
             await agent.ask("What is 5 + 3?")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -13,7 +14,9 @@ Event = dict[str, Any]
 ENDS = ("done", "error")
 
 
-async def events(http: httpx.AsyncClient, run_id: str, after: int, *, by_header: bool) -> AsyncIterator[Event]:
+async def events(
+    http: httpx.AsyncClient, run_id: str, after: int, *, by_header: bool
+) -> AsyncGenerator[Event, None]:
     """The run's events above number `after`, for which it asks in one of the two ways."""
     asked: dict[str, Any] = (
         {"headers": {"Last-Event-ID": str(after)}} if by_header else {"params": {"after": after}}
@@ -25,12 +28,11 @@ async def events(http: httpx.AsyncClient, run_id: str, after: int, *, by_header:
                 yield event
 
 
-async def data_of(answer: httpx.Response) -> AsyncIterator[Event]:
+async def data_of(answer: httpx.Response) -> AsyncGenerator[Event, None]:
     """The events of an open stream."""
-    async with aclosing(answer.aiter_lines()) as lines:  # type: ignore[type-var]  # it is a generator
-        async for line in lines:
-            if line.startswith("data: "):
-                yield json.loads(line[6:])
+    async for line in answer.aiter_lines():
+        if line.startswith("data: "):
+            yield json.loads(line[6:])
 
 
 async def whole(http: httpx.AsyncClient, run_id: str) -> list[Event]:
@@ -46,10 +48,10 @@ async def in_pieces(
     Returns:
         The events, and how often the stream was cut.
     """
-    got, cuts = list(known), 0
-    for turn, size in enumerate(sizes):
+    got = list(known)
+    for cuts, size in enumerate(sizes):
         after = got[-1]["seq"] if got else 0
-        piece = events(https[turn % len(https)], run_id, after, by_header=turn % 2 == 0)
+        piece = events(https[cuts % len(https)], run_id, after, by_header=cuts % 2 == 0)
         async with aclosing(piece):
             taken = 0
             async for event in piece:
@@ -59,7 +61,6 @@ async def in_pieces(
                     break
         if got and got[-1]["type"] in ENDS:
             return got, cuts
-        cuts += 1
     raise AssertionError("there were fewer pieces than events")
 
 
@@ -79,7 +80,7 @@ def differences(got: Sequence[Event], wanted: Sequence[Event], who: str) -> list
     """What a reader got otherwise than the one whose stream was never cut."""
     wrong = []
     numbers = [event["seq"] for event in got]
-    if any(later <= earlier for earlier, later in zip(numbers, numbers[1:], strict=False)):
+    if any(later <= earlier for earlier, later in itertools.pairwise(numbers)):
         wrong.append(f"{who}: the numbers do not grow: {numbers}")
     mine, theirs = joined(got), joined(wanted)
     if mine != theirs:

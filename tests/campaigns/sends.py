@@ -106,7 +106,9 @@ class Sends:
             wrong.append(f"{thread}: taken {sorted(taken)}, stored {stored}")
         if window != stored:
             wrong.append(f"{thread}: the state has {window}, the transcript {stored}")
-        wrong += [f"{thread}: message {name} stands twice" for name in doubled(m["id"] for m in page["messages"])]
+        wrong += [
+            f"{thread}: message {name} stands twice" for name in doubled(m["id"] for m in page["messages"])
+        ]
         wrong += [
             f"{thread}: run {run.id} is {run.status}"
             for run in await agent.runs.list(LOCAL, thread_id=thread)

@@ -18,7 +18,7 @@ from graph.sqlite_saver import WholeSqliteSaver
 from nodes.file_storage.node import StoreFiles
 from tests.campaigns.traps import AT_REPAIR, LATE, Trap, around
 
-LATE_SECONDS = 1.0
+LATE_SECONDS = 0.4
 
 
 def set_traps(trap: Trap) -> None:

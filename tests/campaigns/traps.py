@@ -77,7 +77,11 @@ def arm(path: Path, place: str, *, after: int = 0) -> None:
 
 
 def around(
-    owner: type, name: str, *, before: Callable[..., Any] | None = None, after: Callable[..., Any] | None = None
+    owner: type,
+    name: str,
+    *,
+    before: Callable[..., Any] | None = None,
+    after: Callable[..., Any] | None = None,
 ) -> None:
     """Call `before` and `after` with the arguments of an asynchronous method whenever it runs."""
     inner: Callable[..., Awaitable[Any]] = getattr(owner, name)

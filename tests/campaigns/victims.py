@@ -22,6 +22,7 @@ from tests.kit.postgres import PostgresServer
 from tests.kit.service import ROOT, environment, free_port
 
 PATIENCE_SECONDS = 60.0
+TOLD_LETTERS = 1_500
 TOOL = Path(__file__).with_name("notes_tool.py")
 
 
@@ -91,6 +92,16 @@ class Site:
             **self.settings,
         }
         return environment(self.home, config_dir=self.config, env=given)
+
+    def faults(self) -> list[str]:
+        """What the service logged as its own faults, with the end of each traceback."""
+        found = []
+        for line in self.log.read_text().splitlines():
+            with suppress(json.JSONDecodeError):
+                entry = json.loads(line)
+                if isinstance(entry, dict) and entry.get("level") in ("error", "critical"):
+                    found.append(f"{entry['event']}: {entry.get('exception', '')[-TOLD_LETTERS:]}")
+        return found
 
     def noted(self) -> list[str]:
         """What the tool has written, in order."""

@@ -10,7 +10,7 @@ import pytest
 
 from nodes.mcp_tools.adapters.session import SessionConnector
 from nodes.mcp_tools.errors import ServerGone
-from nodes.mcp_tools.fake import FakeConnector, FakeServer
+from nodes.mcp_tools.fake import Elicit, FakeConnector, FakeServer
 from nodes.mcp_tools.models import CallResult, Content, Progress, ToolInfo
 from nodes.mcp_tools.ports import Listener
 from nodes.mcp_tools.settings import ServerEntry
@@ -32,12 +32,21 @@ async def _progress(arguments: Mapping[str, Any], progress: Progress) -> str:
     return "finished"
 
 
+async def _book(arguments: Mapping[str, Any], elicit: Elicit) -> str:
+    nights = {"type": "object", "properties": {"nights": {"type": "integer"}}, "required": ["nights"]}
+    answer = await elicit(f"How many nights in {arguments['place']}?", nights)
+    if answer.action != "accept" or answer.content is None:
+        return f"not booked: {answer.action}"
+    return f"{arguments['place']}: {answer.content['nights']} nights"
+
+
 def fake_server() -> FakeServer:
     server = FakeServer()
     text = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
     server.add(ToolInfo("echo", "Say it again.", text), _echo)
     server.add(ToolInfo("fail", "Always fails."), _fail)
     server.add(ToolInfo("progress", "Report each step."), _progress)
+    server.add_asking(ToolInfo("book", "Asks for a number of nights."), _book)
     return server
 
 

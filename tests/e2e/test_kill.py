@@ -1,67 +1,77 @@
-"""kill -9 in mid-turn: the question is still there, the thread answers, nothing stands twice."""
+"""kill -9 at every named point of a turn: nothing is lost, nothing stands twice, every thread answers.
+
+A sample of `python -m tests.campaigns.kills`, which says what is looked at after each kill.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
+from sqlalchemy.engine import URL
 
-from tests.kit.model_server import ModelServer, Script, call, hang, say
-from tests.kit.service import Service
+from tests.campaigns.kills import RANDOM, Campaign
+from tests.campaigns.model import RuleServer
+from tests.campaigns.traps import AT_REPAIR, LATE, NAMED
+from tests.campaigns.victims import Site, nursery, plain
+
+CLIENTS = 3
+ON_POSTGRES = ("in the model stream", "after the tool's write")
 
 
 @pytest.fixture(scope="module")
-def model() -> Iterator[ModelServer]:
-    with ModelServer() as server:
+def parent() -> Iterator[subprocess.Popen[str]]:
+    with nursery() as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[RuleServer]:
+    with RuleServer() as server:
         yield server
 
 
-def body(message: str) -> dict[str, Any]:
-    return {"input": {"message": message}, "config": {"configurable": {"thread_id": "t1"}}}
-
-
-def invoke(url: str, message: str) -> dict[str, Any]:
-    answer = httpx.post(f"{url}/agent/invoke", json=body(message), timeout=60)
-    reply: dict[str, Any] = answer.raise_for_status().json()["output"]
-    return reply
-
-
-@pytest.mark.parametrize(
-    "scripts",
-    [
-        pytest.param([hang()], id="while the model thinks"),
-        pytest.param([say("one two three", hang_after=2)], id="while the model speaks"),
-        pytest.param([call("calculator_add", {"a": 1, "b": 2}), hang()], id="after a tool"),
-    ],
-)
-def test_a_killed_service_answers_the_next_message_and_lost_none(
-    model: ModelServer, tmp_path: Path, scripts: list[Script]
-) -> None:
-    model.reset()
-    env = {"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "test"}
-    service = Service(tmp_path / "home", env=env)
-    service.start()
+@asynccontextmanager
+async def opened(
+    parent: subprocess.Popen[str], folder: Path, model: RuleServer, storage: str = ""
+) -> AsyncIterator[Campaign]:
+    campaign = Campaign(parent, Site(folder, model.url, storage), model, seed=1, clients=CLIENTS)
     try:
-        invoke(service.url, "first")
-        model.reset()
-        model.script(*scripts)
-        with httpx.stream("POST", f"{service.url}/agent/stream", json=body("second"), timeout=60) as answer:
-            lines = answer.iter_lines()  # kept: a dropped reader would cancel the turn
-            assert "run_started" in next(line for line in lines if line.startswith("data:"))
-            model.wait_for_requests(len(scripts))
-            service.kill()
-        model.reset()
-        service.start()
-        reply = invoke(service.url, "third")
-        assert reply["status"] == "done"
-        page = httpx.get(f"{service.url}/threads/t1/transcript").raise_for_status().json()
-        assert [m["text"] for m in page["messages"] if m["role"] == "user"] == ["first", "second", "third"]
-        state = httpx.get(f"{service.url}/threads/t1/state").raise_for_status().json()
-        assert [m["text"] for m in state["messages"] if m["role"] == "user"] == ["first", "second", "third"]
-        sent = [m["content"] for m in model.requests()[-1]["messages"] if m["role"] == "user"]
-        assert sent == ["first", "second", "third"]
+        yield campaign
     finally:
-        service.kill()
+        if campaign.victim.alive:
+            campaign.victim.kill()
+
+
+@pytest.fixture(scope="module")
+async def campaign(
+    parent: subprocess.Popen[str], model: RuleServer, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Campaign]:
+    """One service for all points: what a kill breaks, the tests behind it see too."""
+    async with opened(parent, tmp_path_factory.mktemp("kills"), model) as campaign:
+        yield campaign
+
+
+@pytest.mark.parametrize("place", [*NAMED, AT_REPAIR, LATE, RANDOM])
+async def test_a_service_killed_there_has_lost_and_doubled_nothing(campaign: Campaign, place: str) -> None:
+    assert await campaign.round(place) == []
+    assert campaign.kills[place], f"nobody came to it: {campaign.table()}"
+
+
+async def test_a_service_that_was_killed_often_still_stops_when_it_is_told_to(campaign: Campaign) -> None:
+    await campaign.round(RANDOM)
+    await campaign.close()
+    assert campaign.found == []
+
+
+async def test_on_postgresql_too(
+    parent: subprocess.Popen[str], model: RuleServer, tmp_path: Path, postgres_url: URL
+) -> None:
+    async with opened(parent, tmp_path, model, plain(postgres_url)) as campaign:
+        for place in ON_POSTGRES:
+            assert await campaign.round(place) == [], place
+        await campaign.close()
+        assert campaign.found == []

@@ -7,7 +7,7 @@ import hashlib
 import json
 import sqlite3
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -17,9 +17,11 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from langchain_core.messages import AnyMessage
+from langgraph._internal._constants import TASKS
 from langgraph.channels import DeltaChannel
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import END, START, StateGraph
+from langgraph.types import Send
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL, make_url
 from typer.testing import CliRunner
@@ -28,6 +30,7 @@ from typing_extensions import TypedDict
 from core.access import Principal
 from core.registry import discover
 from graph import deploy as looking
+from graph.carrying import Carrying
 from graph.deploy import Verdict, check, present_graph
 from graph.deploy_reading import Standing, reading, standings
 from graph.fingerprint import fingerprint
@@ -59,7 +62,7 @@ def release(names: Mapping[str, str] | None = None, *, state: Any = State, gone:
     def step(_: Any) -> dict[str, Any]:
         return {}
 
-    graph = StateGraph(state)
+    graph: Any = StateGraph(state)
     for name, named in found.items():
         graph.add_node(named, step, input_schema=Call if name == "execute_tools" else state)
     line = [found[name] for name in STEPS if name in found and name != "execute_tools"]
@@ -144,20 +147,50 @@ def a_class_of_another_release() -> Any:
         del sys.modules["a_release_ago"]
 
 
-async def add_thread(folder: Path, name: str, writes: dict[str, Any]) -> None:
-    """A thread whose newest checkpoint holds `writes`."""
+async def add_thread(
+    folder: Path,
+    name: str,
+    writes: dict[str, Any],
+    *,
+    after: str = "store_files",
+    pending: Sequence[tuple[str, Any]] = (),
+) -> None:
+    """A thread whose newest checkpoint holds `writes`, with the `pending` ones of a step that is done."""
     path = folder / "home" / "waystation.db"
     graph = present_graph(discover())
     async with AsyncSqliteSaver.from_conn_string(str(path)) as saver:
         config: Any = {"configurable": {"thread_id": name, "checkpoint_ns": ""}}
         written = graph.copy(update={"checkpointer": saver})
-        await written.aupdate_state(config, writes, as_node="store_files")
+        config = await written.aupdate_state(config, writes, as_node=after)
+        if pending:
+            await saver.aput_writes(config, pending, "6dd0ad37-3f2c-0b39-7b5c-5f9ec7a05a4f")
+    status = "idle" if after == "store_files" else "interrupted"
     with sqlite3.connect(path) as db:
         # The row of a thread that is there, under another id: whatever columns this revision has.
         db.execute("CREATE TEMP TABLE one AS SELECT * FROM threads WHERE id = 'done'")
-        db.execute("UPDATE one SET id = ?", [name])
+        db.execute("UPDATE one SET id = ?, status = ?", [name, status])
         db.execute("INSERT INTO threads SELECT * FROM one")
     db.close()
+
+
+async def test_a_thread_that_stands_before_a_step_needs_it_and_what_leads_to_it(tmp_path: Path) -> None:
+    await make_threads(tmp_path)
+    await add_thread(tmp_path, "before", {}, after="lookup_config")
+    assert (await verdicts(url_of(tmp_path), present_graph(discover())))["before"].next == ("retrieve",)
+    (why,) = (await verdicts(url_of(tmp_path), release(gone="retrieve")))["before"].breaks
+    assert why.startswith("the step 'retrieve' comes next, and this graph has none of that name")
+    found = await verdicts(url_of(tmp_path), release({"retrieve": "search"}), {"retrieve": "search"})
+    assert (found["before"].breaks, found["before"].mapped) == ((), ("retrieve",))
+
+
+async def test_what_finished_steps_have_written_must_have_somewhere_to_go(tmp_path: Path) -> None:
+    await make_threads(tmp_path)
+    pending: Any = [("notes", "x"), ("branch:to:review", None), (TASKS, Send("translate", {})), ("files", [])]
+    await add_thread(tmp_path, "halfway", {}, after="lookup_config", pending=pending)
+    notes, review, translate = (await verdicts(url_of(tmp_path), release()))["halfway"].breaks
+    assert notes == "what a finished step wrote to 'notes' would be dropped: no such channel in this graph"
+    assert review.startswith("a finished step leads to 'review', and this graph has none of that name")
+    assert translate.startswith("a finished step called 'translate', and this graph has none of that name")
 
 
 async def test_a_class_that_no_longer_comes_back_breaks_a_thread(tmp_path: Path) -> None:
@@ -251,6 +284,19 @@ def test_the_command_fails_where_a_thread_would_break_and_says_why(
     assert "would break: 1" in result.stdout
 
 
+def test_the_command_lists_what_is_kept_and_what_is_renamed(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        looking, "present_graph", lambda _: release({"execute_tools": "run_tools"}, state=Narrow)
+    )
+    monkeypatch.setattr(Carrying, "renaming", Renaming({"execute_tools": "run_tools"}))
+    result = run()
+    assert result.exit_code == 0, result.stdout
+    assert "kept: files" in result.stdout
+    assert "renamed: execute_tools" in result.stdout
+
+
 def test_live_and_waiting_threads_are_looked_at_whatever_the_limit(run: Any) -> None:
     report = json.loads(run("--json", "--limit", "0").stdout)
     assert [one["thread_id"] for one in report["threads"]] == ["waits"]
@@ -281,6 +327,23 @@ def test_a_database_of_an_older_release_is_read_and_stays_at_its_revision(
     assert report["note"].startswith("the database is at revision 0001; this release migrates it to")
     assert digest(tmp_path) == before
     assert "migrates it" in run().stderr
+
+
+def test_a_database_of_a_newer_release_is_read_as_far_as_it_is_known(
+    run: Any, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "waystation.db"
+    with (
+        closing(sqlite3.connect(home / "home" / "waystation.db")) as here,
+        closing(sqlite3.connect(copy)) as there,
+    ):
+        here.backup(there)
+        there.execute("UPDATE alembic_version SET version_num = '9999'")
+        there.commit()
+    monkeypatch.setenv("WAYSTATION_HOME", str(tmp_path))
+    report = json.loads(run("--json").stdout)
+    assert "newer than this release's" in report["note"]
+    assert report["checked"] == 2
 
 
 @pytest.mark.parametrize("dump", WRITTEN, ids=lambda dump: dump.name)

@@ -28,6 +28,7 @@ LOCAL = Principal("local")
 ROOT = Path(__file__).parents[2]
 FIXTURES = ROOT / "tests" / "fixtures"
 WRITTEN = sorted(path.name for path in FIXTURES.glob("threads-*.sql"))
+THIS_RELEASE = "this release"
 MIGRATIONS = Path(graph.__file__).parent / "migrations"
 ASKED = {
     "finished": ["How long is a berth reserved?", "What do 14 nights cost? ⚓", "And for two boats?"],
@@ -42,14 +43,20 @@ def model() -> Iterator[ModelServer]:
         yield server
 
 
-@pytest.fixture(params=[*WRITTEN, "this release"])
+@pytest.fixture(scope="module")
+def dump_of_now(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the script makes of this release, for the next one."""
+    dump = tmp_path_factory.mktemp("dump") / "threads.sql"
+    script = [sys.executable, str(FIXTURES / "make_threads.py"), str(dump)]
+    subprocess.run(script, cwd=ROOT, check=True, timeout=180)
+    return dump
+
+
+@pytest.fixture(params=[*WRITTEN, THIS_RELEASE])
 async def agent(request: pytest.FixtureRequest, model: ModelServer, tmp_path: Path) -> AsyncIterator[Agent]:
     """An agent of this release on threads that another one wrote, or that the same script wrote just now."""
-    dump = FIXTURES / request.param
-    if request.param == "this release":
-        dump = tmp_path / "now.sql"
-        script = [sys.executable, str(FIXTURES / "make_threads.py"), str(dump)]
-        subprocess.run(script, cwd=ROOT, check=True, timeout=120)
+    new = request.param == THIS_RELEASE
+    dump = request.getfixturevalue("dump_of_now") if new else FIXTURES / request.param
     home = tmp_path / "home"
     install_tools(home)
     restore(dump, home / "waystation.db")

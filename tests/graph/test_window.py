@@ -106,8 +106,19 @@ async def test_leaving_the_window_costs_no_checkpoint(tmp_path: Path) -> None:
     assert len(set(counts[1:])) == 1
 
 
-async def test_bytes_written_per_turn_do_not_grow_with_the_thread(tmp_path: Path) -> None:
-    async with opened(tmp_path, KB, window=8) as agent:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    if request.param == "sqlite":
+        return {"url": f"sqlite:///{tmp_path / 'threads.db'}"}
+    url = request.getfixturevalue("postgres_url")
+    return {"url": url.set(drivername="postgresql").render_as_string()}
+
+
+async def test_bytes_written_per_turn_do_not_grow_with_the_thread(
+    tmp_path: Path, storage: dict[str, str]
+) -> None:
+    fakes = Fakes(model=ScriptedModel(KB))
+    async with open_agent(tmp_path, providers=[fakes], storage=storage, threads={"window": 8}) as agent:
         engine = await agent.container.get(AsyncEngine)
         written = []
         for number in range(60):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
@@ -22,6 +22,20 @@ async def agent(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Agent
 async def base(agent: Agent) -> AsyncIterator[str]:
     async with served(agent) as base:
         yield base
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def storage(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    """The section `storage` of a service: every test that asks for it runs on both databases."""
+    if request.param == "sqlite":
+        yield {"url": f"sqlite:///{tmp_path_factory.mktemp('database') / 'waystation.db'}"}
+        return
+    server = request.getfixturevalue("postgres_server")
+    url = server.create_database()
+    yield {"url": url.set(drivername="postgresql").render_as_string()}
+    server.drop_database(url)
 
 
 @pytest.fixture

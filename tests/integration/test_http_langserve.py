@@ -150,6 +150,7 @@ async def test_the_config_schema_is_the_allow_list(http: httpx.AsyncClient) -> N
         "max_steps",
         "approval",
         "on_disconnect",
+        "on_busy",
     ]
 
 

@@ -7,6 +7,11 @@ import sys
 from typing import Literal, cast
 
 from mcp.server.fastmcp import Context, FastMCP
+from pydantic import BaseModel
+
+
+class Stay(BaseModel):
+    nights: int
 
 
 def main(port: int, transport: Literal["streamable-http", "sse"]) -> None:
@@ -42,7 +47,26 @@ def main(port: int, transport: Literal["streamable-http", "sse"]) -> None:
             await ctx.report_progress(step, steps, f"step {step}")
         return "finished"
 
+    add_asking(server)
     server.run(transport=transport)
+
+
+def add_asking(server: FastMCP) -> None:
+    """Tools that ask a person in the middle of a call."""
+
+    @server.tool()
+    async def book(place: str, ctx: Context) -> str:  # type: ignore[type-arg]  # FastMCP fills it in
+        """Ask for a number of nights."""
+        asked = await ctx.elicit(f"How many nights in {place}?", Stay)
+        if asked.action != "accept":
+            return f"not booked: {asked.action}"
+        return f"{place}: {asked.data.nights} nights"
+
+    @server.tool()
+    async def book_apart(place: str, ctx: Context) -> str:  # type: ignore[type-arg]  # FastMCP fills it in
+        """As `book`, with a question that does not say which call it belongs to."""
+        asked = await ctx.session.elicit_form(f"How many nights in {place}?", Stay.model_json_schema())
+        return f"{place}: {(asked.content or {}).get('nights')} nights" if asked.content else asked.action
 
 
 if __name__ == "__main__":

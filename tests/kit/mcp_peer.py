@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import itertools
 import json
 import os
+import queue
 import subprocess
 import sys
 import threading
@@ -26,6 +28,9 @@ _PIXEL = base64.b64encode(b"\x89PNG not really").decode()
 _writing = threading.Lock()
 _cancelled: list[int] = []
 _frozen = threading.Event()
+_abilities: dict[str, Any] = {}
+_numbers = itertools.count()
+_questions: dict[int, queue.SimpleQueue[dict[str, Any]]] = {}
 
 
 def send(message: dict[str, Any]) -> None:
@@ -87,6 +92,45 @@ def version_2(_: Arguments, _token: Any) -> dict[str, Any]:
     return text(json.dumps(answer))
 
 
+def elicit(message: str, requested: dict[str, Any]) -> dict[str, Any]:
+    """Ask the person behind the client, and wait for the answer: a result, or an error."""
+    number = next(_numbers)
+    waiting = _questions[number] = queue.SimpleQueue()
+    params = {"message": message, "requestedSchema": requested}
+    send({"id": f"q{number}", "method": "elicitation/create", "params": params})
+    return waiting.get()
+
+
+def form(**kinds: str) -> dict[str, Any]:
+    properties = {name: {"type": kind} for name, kind in kinds.items()}
+    return {"type": "object", "properties": properties, "required": list(kinds)}
+
+
+def note(arguments: Arguments, what: str) -> None:
+    """Write to the file `log` of the arguments, if any: a test reads how often a tool got how far."""
+    if arguments.get("log"):
+        with _writing, Path(arguments["log"]).open("a") as log:
+            log.write(what + "\n")
+
+
+def book(arguments: Arguments, _token: Any) -> dict[str, Any]:
+    """Asks for a number of nights and, where `confirm` is set, whether it is meant."""
+    place = arguments["place"]
+    note(arguments, f"began {place}")
+    answer = elicit(f"How many nights in {place}?", form(nights="integer"))
+    if "error" in answer:
+        return text(f"failed: {answer['error']['message']}", isError=True)
+    if answer["result"]["action"] != "accept":
+        return text(f"not booked: {answer['result']['action']}")
+    nights = answer["result"]["content"]["nights"]
+    if arguments.get("confirm"):
+        sure = elicit(f"Really {nights} nights?", form(sure="boolean"))
+        if "error" in sure or not (sure["result"].get("content") or {}).get("sure"):
+            return text("not booked: not confirmed")
+    note(arguments, f"booked {place}")
+    return text(f"{place}: {nights} nights")
+
+
 def flood(arguments: Arguments, _token: Any) -> dict[str, Any]:
     line = "x" * 999 + "\n"
     for _ in range(arguments["bytes"] // 1000):
@@ -126,6 +170,8 @@ TOOLS: dict[str, tuple[Tool, dict[str, str]]] = {
     "structured": (lambda _a, _: {"content": [], "structuredContent": {"answer": 42}}, {}),
     "fail": (lambda _a, _: text("that went wrong", isError=True), {}),
     "crash": (lambda _a, _: os._exit(3), {}),
+    "abilities": (lambda _a, _: text(json.dumps(_abilities)), {}),
+    "book": (book, {"place": "string"}),
     "flood": (flood, {"bytes": "integer"}),
     "big": (lambda a, _: text("y" * a["bytes"]), {"bytes": "integer"}),
     "hang": (hang, {}),
@@ -169,11 +215,21 @@ def run_tool(request: dict[str, Any]) -> None:
 
 def handle(request: dict[str, Any], mode: str) -> None:
     method, params = request.get("method"), request.get("params") or {}
-    if method == "notifications/cancelled":
+    if method is None:
+        _questions[int(request["id"][1:])].put(request)
+    elif method == "notifications/cancelled":
         _cancelled.append(params["requestId"])
     elif method == "tools/call":
         threading.Thread(target=run_tool, args=(request,), daemon=True).start()
-    elif "id" in request and not _frozen.is_set() and mode != "mute":
+    else:
+        if method == "initialize":
+            _abilities.update(params.get("capabilities") or {})
+        answer_to(request, mode)
+
+
+def answer_to(request: dict[str, Any], mode: str) -> None:
+    method, params = request.get("method"), request.get("params") or {}
+    if "id" in request and not _frozen.is_set() and mode != "mute":
         answers: dict[str | None, dict[str, Any]] = {
             "initialize": {
                 "protocolVersion": params.get("protocolVersion"),

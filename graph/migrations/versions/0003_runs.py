@@ -12,7 +12,6 @@ def upgrade() -> None:
         threads.add_column(sa.Column("fence", sa.Integer, nullable=False, server_default=sa.text("0")))
         threads.add_column(sa.Column("waiting", sa.JSON))
         threads.add_column(sa.Column("tags", sa.JSON, nullable=False, server_default=sa.text("'[]'")))
-        threads.add_column(sa.Column("summary", sa.Text, nullable=False, server_default=sa.text("''")))
         threads.add_column(sa.Column("parent", sa.String(64)))
     op.create_index("threads_by_holder", "threads", ["holder"])
     with op.batch_alter_table("webhook_deliveries") as deliveries:

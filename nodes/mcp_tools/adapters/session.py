@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,25 @@ import httpx
 import orjson
 from langchain_mcp_adapters.sessions import (
     Connection,
+    McpHttpClientFactory,
     SSEConnection,
     StreamableHttpConnection,
     create_session,
 )
 from mcp import ClientSession, McpError, types
+from mcp.shared.context import RequestContext
 from mcp.shared.session import ProgressFnT
+from mcp.shared.version import SUPPORTED_PROTOCOL_VERSIONS
 
 from core.observability import inject
 from nodes.mcp_tools.adapters.contents import call_result
 from nodes.mcp_tools.adapters.environment import child_environment
 from nodes.mcp_tools.adapters.http import http_client
+from nodes.mcp_tools.adapters.lingering import Lingering
+from nodes.mcp_tools.adapters.questions import Call, Questions
 from nodes.mcp_tools.adapters.stdio import OVERSIZE, Command, Ears, stdio_streams
 from nodes.mcp_tools.errors import ResultTooLarge, ServerGone, ToolRefused
-from nodes.mcp_tools.models import CallResult, Progress, ToolInfo
+from nodes.mcp_tools.models import Ask, CallResult, Progress, ToolInfo
 from nodes.mcp_tools.naming import file_stem
 from nodes.mcp_tools.ports import Listener
 from nodes.mcp_tools.settings import ServerEntry
@@ -36,6 +41,10 @@ LINE_FACTOR = 16  # a message may carry files beside its text
 _UPDATE = "MCP_UPDATE:"
 _MAX_PAGES = 100
 _SESSION_ENDED = 32600  # what the SDK answers when an http server has forgotten the session
+_ABILITIES = types.ClientCapabilities(
+    elicitation=types.ElicitationCapability(form=types.FormElicitationCapability())
+)
+_CLIENT = types.Implementation(name="waystation", version="0.1.0")
 
 
 class SessionConnector:
@@ -52,18 +61,21 @@ class SessionConnector:
     async def open(
         self, name: str, entry: ServerEntry, listener: Listener, *, max_result_bytes: int
     ) -> AsyncIterator[SessionConnection]:
-        connection = SessionConnection(listener)
-        if entry.transport == "stdio":
-            async with (
-                stdio_streams(self._command(name, entry, max_result_bytes), connection.ears) as streams,
-                ClientSession(streams[0], streams[1], **connection.callbacks) as session,
-            ):
-                await connection.begin(session, streams[2])
-                yield connection
-        else:
-            async with create_session(_remote(entry, connection.callbacks)) as session:
-                await connection.begin(session, None)
-                yield connection
+        async with AsyncExitStack() as stack:
+            connection = SessionConnection(listener)
+            if entry.transport == "stdio":
+                command = self._command(name, entry, max_result_bytes)
+                read, write, pid = await stack.enter_async_context(stdio_streams(command, connection.ears))
+                opened = ClientSession(read, write, **connection.callbacks)
+                session = await stack.enter_async_context(opened)
+            else:
+                pid = None
+                client = connection.questions.origins.client
+                remote = _remote(entry, connection.callbacks, client)
+                session = await stack.enter_async_context(create_session(remote))
+            stack.push_async_callback(connection.aclose)
+            await connection.begin(session, pid)
+            yield connection
 
     def _command(self, name: str, entry: ServerEntry, max_result_bytes: int) -> Command:
         own = {key: value.get_secret_value() for key, value in (entry.env or {}).items()}
@@ -76,7 +88,9 @@ class SessionConnector:
         )
 
 
-def _remote(entry: ServerEntry, callbacks: dict[str, Any]) -> Connection:
+def _remote(
+    entry: ServerEntry, callbacks: dict[str, Any], client: McpHttpClientFactory = http_client
+) -> Connection:
     headers = {key: value.get_secret_value() for key, value in (entry.headers or {}).items()}
     if entry.auth_token is not None:
         token = entry.auth_token.get_secret_value()
@@ -92,7 +106,7 @@ def _remote(entry: ServerEntry, callbacks: dict[str, Any]) -> Connection:
             headers=headers,
             sse_read_timeout=quiet,
             session_kwargs=callbacks,
-            httpx_client_factory=http_client,
+            httpx_client_factory=client,
         )
     return StreamableHttpConnection(
         transport="streamable_http",
@@ -100,7 +114,7 @@ def _remote(entry: ServerEntry, callbacks: dict[str, Any]) -> Connection:
         headers=headers,
         sse_read_timeout=quiet,
         session_kwargs=callbacks,
-        httpx_client_factory=http_client,
+        httpx_client_factory=client,
     )
 
 
@@ -113,17 +127,22 @@ class SessionConnection:
         self.callbacks: dict[str, Any] = {
             "message_handler": self._on_message,
             "logging_callback": self._on_log,
-            "client_info": types.Implementation(name="waystation", version="0.1.0"),
+            "elicitation_callback": self._on_question,
         }
+        self.questions = Questions()
         self._listener = listener
         self._session: ClientSession | None = None
-        self._watching: dict[object, Progress | None] = {}
-        self._notes: set[asyncio.Task[None]] = set()
+        self._watching: dict[Call, Progress | None] = {}
+        self._lingering = Lingering()
 
     async def begin(self, session: ClientSession, pid: int | None) -> None:
         self.pid = pid
-        await session.initialize()
+        await _initialize(session)
         self._session = session
+
+    async def aclose(self) -> None:
+        """Leave nothing behind; before the session ends."""
+        await self._lingering.aclose()
 
     async def tools(self) -> Sequence[ToolInfo]:
         found: list[types.Tool] = []
@@ -138,17 +157,58 @@ class SessionConnection:
         return [_info(tool) for tool in found]
 
     async def call(
-        self, tool: str, arguments: Mapping[str, Any], *, progress: Progress | None = None
+        self,
+        tool: str,
+        arguments: Mapping[str, Any],
+        *,
+        progress: Progress | None = None,
+        ask: Ask | None = None,
     ) -> CallResult:
         # Not session.call_tool(): it validates the result against a schema that nobody here relies on.
         params = types.CallToolRequestParams(name=tool, arguments=dict(arguments), _meta=_trace())
-        key = object()
-        self._watching[key] = progress
+        request = types.CallToolRequest(params=params)
+        call = Call(tool, ask)
         try:
-            request = types.CallToolRequest(params=params)
-            return call_result(await self._ask(request, types.CallToolResult, progress))
+            result = await self._attempt(request, progress, call)
+        except ToolRefused as refused:
+            if not self.questions.asked_in_vain(call, refused.detail):
+                raise
+        else:
+            if not (result.is_error and self.questions.asked_in_vain(call, _said(result))):
+                return result
+        return await self._attempt(request, progress, Call(tool, ask))
+
+    async def _attempt(
+        self, request: types.CallToolRequest, progress: Progress | None, call: Call
+    ) -> CallResult:
+        async with self.questions.place(call):
+            self._watching[call] = progress
+            try:
+                return call_result(await self._asked(request, progress, call))
+            finally:
+                del self._watching[call]
+
+    async def _asked(self, request: types.CallToolRequest, progress: Progress | None, call: Call) -> Any:
+        """The answer to a call, and on the way its own questions."""
+        told = False
+
+        async def stop() -> None:
+            nonlocal told
+            told = True
+            self.questions.end(call)
+            await self._give_up(call.request_id)
+
+        sending = asyncio.create_task(self._send(request, types.CallToolResult, progress, call))
+        sending.add_done_callback(lambda _: self.questions.end(call))
+        try:
+            await call.until(sending, stop)
         finally:
-            del self._watching[key]
+            if not sending.done():
+                if not told:
+                    self._lingering.background(self._give_up(call.request_id))
+                self._lingering.keep(sending)
+        with self._explaining():
+            return sending.result()
 
     async def alive(self) -> bool:
         try:
@@ -159,19 +219,33 @@ class SessionConnection:
             return False
         return True
 
-    async def _ask(self, request: Any, kind: type[Any], progress: Progress | None = None) -> Any:
+    async def _ask(self, request: Any, kind: type[Any]) -> Any:
+        with self._explaining():
+            return await self._send(request, kind)
+
+    async def _send(
+        self, request: Any, kind: type[Any], progress: Progress | None = None, call: Call | None = None
+    ) -> Any:
         session = self._session
         if session is None:
             raise ServerGone("the session is not open", sent=False)
         # The SDK does not tell the server of a cancelled request; the id it will use is this counter.
         request_id = getattr(session, "_request_id", None)
-        watch = _as_callback(progress) if progress else None
+        if call is not None:
+            self.questions.begin(call, request_id)
+        watch = _as_callback(progress, call) if progress else None
         try:
             return await session.send_request(types.ClientRequest(request), kind, progress_callback=watch)
         except asyncio.CancelledError:
-            if request_id is not None:
-                self._in_background(_give_up(session, request_id))
+            if call is None:
+                self._lingering.background(self._give_up(request_id))
             raise
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """The SDK's errors in our words."""
+        try:
+            yield
         except McpError as error:
             raise self._explained(error) from error
         except (anyio.ClosedResourceError, anyio.BrokenResourceError) as error:
@@ -195,10 +269,21 @@ class SessionConnection:
             return ResultTooLarge(f"the result has {message} bytes, more than is read from this server")
         return ToolRefused(message[:2000])
 
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._notes.add(task)
-        task.add_done_callback(self._notes.discard)
+    async def _give_up(self, request_id: int | None) -> None:
+        """Tell the server that nobody waits any more; not worth more than a second."""
+        session = self._session
+        if session is None or request_id is None:
+            return
+        params = types.CancelledNotificationParams(requestId=request_id, reason="the caller gave up")
+        with suppress(TimeoutError, anyio.ClosedResourceError, anyio.BrokenResourceError):
+            async with asyncio.timeout(1):
+                note = types.ClientNotification(types.CancelledNotification(params=params))
+                await session.send_notification(note)
+
+    async def _on_question(
+        self, context: RequestContext[ClientSession, Any], params: types.ElicitRequestParams
+    ) -> types.ElicitResult | types.ErrorData:
+        return await self.questions.on_question(context.request_id, params)
 
     async def _on_message(self, message: object) -> None:
         if isinstance(message, types.ServerNotification):
@@ -225,6 +310,18 @@ class SessionConnection:
                 watch(_number(update.get("progress")) or 0.0, _number(update.get("total")), _text(update))
 
 
+async def _initialize(session: ClientSession) -> None:
+    """The SDK's own would claim that a person can be sent to addresses too, which nobody here does."""
+    params = types.InitializeRequestParams(
+        protocolVersion=types.LATEST_PROTOCOL_VERSION, capabilities=_ABILITIES, clientInfo=_CLIENT
+    )
+    request = types.ClientRequest(types.InitializeRequest(params=params))
+    version = (await session.send_request(request, types.InitializeResult)).protocolVersion
+    if version not in SUPPORTED_PROTOCOL_VERSIONS:
+        raise ServerGone(f"it speaks the protocol's version '{str(version)[:40]}', which is not known here")
+    await session.send_notification(types.ClientNotification(types.InitializedNotification()))
+
+
 def _trace() -> types.RequestParams.Meta | None:
     """The caller's `traceparent`, where the protocol has it: in `_meta` (SEP-414)."""
     found: dict[str, str] = {}
@@ -240,20 +337,16 @@ def _text(update: Mapping[str, Any]) -> str:
     return str(update.get("message") or update.get("status_message") or update.get("type") or "")
 
 
-def _as_callback(watch: Progress) -> ProgressFnT:
+def _as_callback(watch: Progress, call: Call | None) -> ProgressFnT:
     async def report(progress: float, total: float | None, message: str | None) -> None:
-        watch(progress, total, message or "")
+        if call is None or call.live:  # nobody listens to a call that was given up
+            watch(progress, total, message or "")
 
     return report
 
 
-async def _give_up(session: ClientSession, request_id: int) -> None:
-    """Tell the server that nobody waits any more; not worth more than a second."""
-    params = types.CancelledNotificationParams(requestId=request_id, reason="the caller gave up")
-    with suppress(TimeoutError, anyio.ClosedResourceError, anyio.BrokenResourceError):
-        async with asyncio.timeout(1):
-            note = types.ClientNotification(types.CancelledNotification(params=params))
-            await session.send_notification(note)
+def _said(result: CallResult) -> str:
+    return "\n".join(part.text for part in result.content)
 
 
 def _info(tool: types.Tool) -> ToolInfo:

@@ -49,7 +49,7 @@ def going(seat: Seat) -> Run:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """One process at the database. Seen from another desk it is dead, unless inside of `core.holder.alive`."""
+    """One process at the database. Other desks see a dead one, unless it is inside of `core.holder.alive`."""
 
     engine: AsyncEngine
     leases: Leases

@@ -163,6 +163,20 @@ async def test_every_checkpoint_has_the_fingerprint_of_its_graph(database: URL) 
     assert newest.metadata[FINGERPRINT] == fingerprint(new) != fingerprint(old)
 
 
+async def test_a_checkpoint_that_is_written_again_stays_that_of_its_graph(database: URL) -> None:
+    """As compaction does, which stores an old one again with more in it."""
+    async with saver(database) as found:
+        for word in ("first", "second"):
+            old = turns(Old, found, writes={"short": word})
+            await old.ainvoke({"said": []}, CONFIG)
+        new = turns(New, found)
+        stored = await found.aget_tuple(CONFIG)
+        await found.aput(stored.parent_config, stored.checkpoint, stored.metadata, {})
+        again = await found.aget_tuple(CONFIG)
+    assert again.metadata[FINGERPRINT] == fingerprint(old) != fingerprint(new)
+    assert again.checkpoint["channel_values"]["short"] == "second"
+
+
 async def test_a_value_that_this_process_has_not_read_before_is_kept_too(tmp_path: Path) -> None:
     """The memory of what is unknown is bounded; what fell out of it is read again."""
     url = URL.create("sqlite", database=str(tmp_path / "checkpoints.db"))

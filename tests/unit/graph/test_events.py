@@ -66,7 +66,7 @@ async def test_a_number_is_not_told_before_it_is_reserved() -> None:
 
     async def read() -> None:
         async for entry in log.read():
-            told.append(entry.seq)
+            told.append(entry.seq)  # noqa: PERF401 - as they come
 
     reading = asyncio.create_task(read())
     for _ in range(5):

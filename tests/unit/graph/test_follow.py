@@ -170,7 +170,7 @@ async def test_what_leaves_memory_while_a_reader_looks_into_the_database_is_not_
         nonlocal looked
         looked += 1
         found = await read(run_id, after, **more)
-        if looked == 2:  # nothing new was there; before that is known, everything is stored and leaves memory
+        if looked == 3:  # nothing new was there; before that is known, everything is stored and leaves memory
             await here.stored(run)
         return found
 

@@ -199,11 +199,18 @@ BAD: dict[str, tuple[Any, int]] = {
     "a file that is another": (changed(1, etag="0"), 2),
     "a file twice": (lambda lines: [*lines[:2], *lines[2:5], lines[1], *lines[1:]], 6),
     "no base64": (changed(2, data="%%%"), 3),
-    "a role of its own": (changed(-6, role="root"), 0),
+    "a role of its own": (changed(-10, role="root"), 0),
     "a message twice": (lambda lines: [*lines[:-8], *lines[-9:]], 0),
     "a message of an odd type": (seen({"type": "remove", "id": "x"}), 0),
     "a message with an odd field": (seen({"type": "human", "content": "x", "id": "m", "example": 1}), 0),
     "a message without an id": (seen({"type": "human", "content": "x"}), 0),
+    "a message whose extra is odd": (changed(-10, extra={"tool_calls": [1]}), 0),
+    "a message that says it is another": (changed(-10, extra={"role": "system"}), 0),
+    "a message with an odd record": (
+        seen({"type": "tool", "content": "", "id": "m", "tool_call_id": "c",
+              "additional_kwargs": {"waystation": "x"}}), 0),
+    "a message with odd content": (
+        seen({"type": "human", "content": [{"type": "text", "text": 1}], "id": "m"}), 0),
     "deep": (changed(-2, summary=json.loads("[" * 100 + "]" * 100)), 0),
     "another order": (swapped, 2),
     "one too few": (lambda lines: [*lines[:-3], *lines[-2:]], 0),
@@ -212,14 +219,29 @@ BAD: dict[str, tuple[Any, int]] = {
 }  # fmt: skip
 
 
+REASONS = {
+    "a role of its own": "role",
+    "a message twice": "a second time",
+    "a message whose extra is odd": "tool_calls",
+    "a message that says it is another": "'role' is a field of the message itself",
+    "a message with an odd record": "dictionary",
+    "a message with odd content": "no text",
+    "deep": "deeper",
+    "one too few": "counts",
+    "cut": "ends here",
+    "a file without its end": "content of file",
+}
+
+
 @pytest.mark.parametrize("name", BAD)
 async def test_what_is_not_whole_is_refused_by_line_and_leaves_nothing(world: World, name: str) -> None:
     await lived(world)
     files = {info.key for info in await world.files.list(ADA)}
     change, number = BAD[name]
     data = joined(change(parsed(await exported(world, "t"))))
-    with pytest.raises(ExportInvalid, match=rf"^line {number or '[0-9]+'}: "):
+    with pytest.raises(ExportInvalid, match=rf"^line {number or '[0-9]+'}: ") as refused:
         await imported(world, data)
+    assert REASONS.get(name, "") in refused.value.detail
     async with world.engine.connect() as db:
         assert list((await db.execute(select(threads.c.id))).scalars()) == ["t"]
     assert {info.key for info in await world.files.list(ADA)} == files

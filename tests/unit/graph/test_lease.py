@@ -211,10 +211,12 @@ async def test_a_borrower_that_is_cancelled_at_any_step_gives_the_thread_back(de
 
 async def test_a_borrower_that_was_believed_dead_is_told_so_at_the_end(desk: Desk) -> None:
     await desk.end(await desk.begun("one"))
+    borrowed = desk.leases.borrow("t")
+    await borrowed.__aenter__()
+    await desk.expire()
+    await Desk.at(desk.engine).begun("two")
     with pytest.raises(LeaseLost):
-        async with desk.leases.borrow("t"):
-            await desk.expire()
-            await Desk.at(desk.engine).begun("two")
+        await borrowed.__aexit__(None, None, None)
 
 
 @pytest.mark.parametrize("supervised", [True, False])

@@ -86,9 +86,9 @@ async def test_runs_that_were_told_to_wait_begin_in_their_order(desk: Desk) -> N
         assert (seat.turn, seat.record.status, seat.record.attempts) == (None, "queued", 0)
     run, order = first, []
     while await desk.end(run):
-        seat = await desk.ledger.next_of("t")
-        assert seat is not None
-        run = going(seat)
+        found = await desk.ledger.next_of("t")
+        assert found is not None
+        run = going(found)
         order.append(run.request.message)
         assert await desk.ledger.next_of("t") is None, "one at a time"
     assert order == ["two", "three", "four"]

@@ -12,17 +12,27 @@ from langgraph.checkpoint.base import CheckpointTuple, empty_checkpoint
 from sqlalchemy.engine import URL
 
 from core.errors import ConfigInvalid, Unavailable
+from graph.database import opened_database
+from graph.fence import fenced
 from graph.saver import Saver, opened_saver
 from tests.kit.postgres import PostgresServer
 from tests.kit.service import free_port
+from tests.unit.graph.run_kit import Desk
 
 PLACE: RunnableConfig = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
 
 
+async def take_thread(url: URL) -> None:
+    """The thread is there, and taken for the first time."""
+    async with opened_database(url) as engine:
+        await Desk.at(engine).begun()
+
+
 async def put(saver: Saver) -> str:
-    """Store a checkpoint; its id."""
+    """Store a checkpoint as the thread's holder; its id."""
     checkpoint: Any = empty_checkpoint()
-    await saver.aput(PLACE, checkpoint, {"source": "loop", "step": 1}, {})
+    with fenced("t", 1):
+        await saver.aput(PLACE, checkpoint, {"source": "loop", "step": 1}, {})
     return str(checkpoint["id"])
 
 
@@ -33,6 +43,7 @@ async def newest(saver: Saver) -> str:
 
 
 async def test_a_checkpoint_is_there_after_the_saver_was_opened_again(database: URL) -> None:
+    await take_thread(database)
     async with opened_saver(database) as saver:
         stored = await put(saver)
     async with opened_saver(database) as saver:
@@ -40,6 +51,8 @@ async def test_a_checkpoint_is_there_after_the_saver_was_opened_again(database: 
 
 
 async def test_several_that_open_an_empty_postgresql_at_once_all_get_it(postgres_url: URL) -> None:
+    await take_thread(postgres_url)
+
     async def open_and_use() -> None:
         async with opened_saver(postgres_url) as saver:
             await put(saver)
@@ -50,6 +63,7 @@ async def test_several_that_open_an_empty_postgresql_at_once_all_get_it(postgres
 async def test_connections_that_were_cut_are_made_again(
     postgres_server: PostgresServer, postgres_url: URL
 ) -> None:
+    await take_thread(postgres_url)
     async with opened_saver(postgres_url) as saver:
         stored = await put(saver)
         postgres_server.cut_connections(postgres_url)
@@ -59,6 +73,7 @@ async def test_connections_that_were_cut_are_made_again(
 async def test_a_postgresql_that_was_killed_is_used_again_when_it_is_back(
     postgres_server: PostgresServer, postgres_url: URL
 ) -> None:
+    await take_thread(postgres_url)
     async with opened_saver(postgres_url) as saver:
         stored = await put(saver)
         await asyncio.to_thread(postgres_server.kill)
@@ -98,6 +113,7 @@ async def test_a_missing_driver_is_told_with_the_extra_that_brings_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # What an installation without the extra looks like to an import.
+    monkeypatch.delitem(sys.modules, "graph.postgres_saver", raising=False)
     monkeypatch.setitem(sys.modules, "langgraph.checkpoint.postgres.aio", None)
     with pytest.raises(ConfigInvalid, match=r"waystation\[postgres\]"):
         async with opened_saver(URL.create("postgresql+psycopg", host="127.0.0.1")):

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import AsyncIterator
+from typing import Any, Literal
 
 import pytest
-from starlette.types import Message
+from starlette.types import Message, Scope
 
 from core.access import Principal
-from graph.runs import Run, TurnRequest
-from server.sse import RunResponse, disconnected, encode
+from graph.events import Entry, EventLog
+from graph.handle import Handle
+from graph.runs import RunRecord, TurnRequest
+from server.sse import PIECE_BYTES, RunResponse, disconnected, encode
+
+SCOPE: Scope = {"type": "http"}
+PATIENCE_S = 5.0
 
 
 class Wire:
-    """An ASGI connection whose client stays until it is told to go."""
+    """An ASGI connection whose client stays until it is told to go, and reads unless it is frozen."""
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
+        self.status = 0
+        self.complete = False
         self.headers: dict[bytes, bytes] = {}
         self.gone = asyncio.Event()
-        self.news = asyncio.Event()
+        self.reads = asyncio.Event()
+        self.reads.set()
+        self._news = asyncio.Event()
 
     async def receive(self) -> Message:
         await self.gone.wait()
@@ -27,78 +39,225 @@ class Wire:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.headers = dict(message["headers"])
-        else:
-            self.sent.append(message["body"])
-        self.news.set()
+            self.status, self.headers = message["status"], dict(message["headers"])
+            return
+        assert not self.complete, "nothing follows the end"
+        await self.reads.wait()
+        self.sent.append(message["body"])
+        self.complete = not message["more_body"]
+        self._news.set()
+        # As a socket does, which gives others their turn.
+        await asyncio.sleep(0)
 
-    async def until(self, piece: bytes) -> None:
-        async with asyncio.timeout(5):
-            while not any(piece in part for part in self.sent):
-                self.news.clear()
-                await self.news.wait()
+    async def until(self, piece: bytes, *, times: int = 1) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while self.text.count(piece) < times:
+                self._news.clear()
+                await self._news.wait()
+
+    @property
+    def text(self) -> bytes:
+        return b"".join(self.sent)
+
+
+class OneRun:
+    """A run service with one run, whose log the test fills."""
+
+    def __init__(self, on_disconnect: Literal["cancel", "continue"] = "cancel") -> None:
+        self.log = EventLog("r1")
+        self.abandoned = asyncio.Event()
+        request = TurnRequest(Principal("ada"), "hi", on_disconnect=on_disconnect)
+        values: dict[str, Any] = dict.fromkeys(RunRecord.__dataclass_fields__)
+        self.record = RunRecord(**{**values, "id": "r1", "thread_id": "t1", "request": request})
+
+    def follow(self, run_id: str, after: int) -> AsyncIterator[Entry]:
+        return self.log.read(after)
+
+    def abandon(self, record: RunRecord) -> None:
+        self.abandoned.set()
+
+    def handle(self, *, mine: bool = True) -> Handle:
+        runs: Any = self
+        return Handle(runs, self.record, mine=mine)
+
+    def say(self, *texts: str) -> None:
+        for text in texts:
+            self.log.add({"type": "token", "text": text})
+
+    def end(self) -> None:
+        self.log.add({"type": "done"})
 
 
 @pytest.fixture
-def run() -> Run:
-    return Run("r1", "t1", TurnRequest(Principal("ada"), "hi"))
+def run() -> OneRun:
+    return OneRun()
 
 
-async def test_every_event_is_one_line_of_json_under_its_number(run: Run) -> None:
+def serve(run: OneRun, wire: Wire, **options: Any) -> asyncio.Future[None]:
+    mine = options.pop("mine", True)
+    return asyncio.ensure_future(
+        RunResponse(run.handle(mine=mine), **options)(SCOPE, wire.receive, wire.send)
+    )
+
+
+async def over(serving: asyncio.Future[None]) -> None:
+    await asyncio.wait_for(serving, PATIENCE_S)
+
+
+async def test_every_event_is_one_line_of_json_under_its_number(run: OneRun) -> None:
     wire = Wire()
-    run.log.add({"type": "token", "text": "one\ntwo"})
-    run.log.add({"type": "done"})
-    await RunResponse(run)({"type": "http"}, wire.receive, wire.send)
+    run.say("one\ntwo")
+    run.end()
+    await over(serve(run, wire))
     assert wire.sent == [
         b'id: 1\nevent: data\ndata: {"seq":1,"run_id":"r1","type":"token","text":"one\\ntwo"}\n\n',
         b'id: 2\nevent: data\ndata: {"seq":2,"run_id":"r1","type":"done"}\n\n',
         b"event: end\n\n",
     ]
+    assert (wire.status, wire.complete) == (200, True)
+    assert not run.abandoned.is_set()
+
+
+async def test_proxies_are_told_not_to_hold_it_back_and_clients_which_run_it_is(run: OneRun) -> None:
+    wire = Wire()
+    run.end()
+    await over(serve(run, wire))
     assert wire.headers[b"x-accel-buffering"] == b"no"
+    assert wire.headers[b"cache-control"] == b"no-store"
+    assert wire.headers[b"x-run-id"] == b"r1"
     assert wire.headers[b"content-type"].startswith(b"text/event-stream")
     assert b"content-length" not in wire.headers
 
 
-async def test_a_reader_may_begin_behind_what_it_has(run: Run) -> None:
+async def test_a_reader_may_begin_behind_what_it_has(run: OneRun) -> None:
     wire = Wire()
-    run.log.add({"type": "token", "text": "a"})
-    run.log.add({"type": "done"})
-    await RunResponse(run, after=1)({"type": "http"}, wire.receive, wire.send)
+    run.say("a")
+    run.end()
+    await over(serve(run, wire, after=1))
     assert wire.sent[0].startswith(b"id: 2\n")
 
 
-async def test_a_silent_run_is_kept_open_with_comments(run: Run) -> None:
+async def test_a_silent_run_is_kept_open_with_comments(run: OneRun) -> None:
     wire = Wire()
-    serving = asyncio.ensure_future(
-        RunResponse(run, heartbeat=0.01)({"type": "http"}, wire.receive, wire.send)
-    )
-    await wire.until(b": still here")
-    run.log.add({"type": "done"})
-    await asyncio.wait_for(serving, 5)
+    serving = serve(run, wire, heartbeat=0.001)
+    await wire.until(b": still here\n\n", times=3)
+    run.end()
+    await over(serving)
 
 
-async def test_when_the_reader_goes_away_the_run_is_cancelled(run: Run) -> None:
+async def test_a_heartbeat_never_stands_within_an_event_nor_behind_the_end(run: OneRun) -> None:
     wire = Wire()
-    run.task = asyncio.create_task(asyncio.sleep(3600))
-    serving = asyncio.ensure_future(RunResponse(run)({"type": "http"}, wire.receive, wire.send))
+    serving = serve(run, wire, heartbeat=0)
+    for n in range(20):
+        run.say(f"{n}" * PIECE_BYTES * 2)
+        await wire.until(b": still here\n\n", times=3 * n + 1)
+    run.end()
+    await over(serving)
+    blocks = wire.text.decode().split("\n\n")[:-1]
+    beats = [block for block in blocks if block == ": still here"]
+    events = [block for block in blocks if block.startswith("id: ")]
+    assert len(beats) + len(events) + 1 == len(blocks)
+    assert blocks[-1] == "event: end"
+    assert [int(re.findall(r"^id: (\d+)", event)[0]) for event in events] == list(range(1, 22))
+
+
+async def test_a_large_event_leaves_in_pieces(run: OneRun) -> None:
+    wire = Wire()
+    run.say("x" * (3 * PIECE_BYTES + 10))
+    run.end()
+    await over(serve(run, wire))
+    assert max(len(piece) for piece in wire.sent) <= PIECE_BYTES
+    assert wire.text.startswith(encode(next(iter(run.log._entries))))
+
+
+@pytest.mark.parametrize("on_disconnect", ["cancel", "continue"])
+async def test_when_the_reader_goes_away_the_run_ends_or_not_as_its_caller_chose(
+    on_disconnect: Literal["cancel", "continue"],
+) -> None:
+    run, wire = OneRun(on_disconnect), Wire()
+    run.say("a")
+    serving = serve(run, wire)
+    await wire.until(b"id: 1\n")
     wire.gone.set()
-    await asyncio.wait_for(serving, 5)
+    await over(serving)
+    assert run.abandoned.is_set() == (on_disconnect == "cancel")
+
+
+async def test_one_who_only_looks_on_ends_nothing_by_going(run: OneRun) -> None:
+    wire = Wire()
+    wire.gone.set()
+    await over(serve(run, wire, mine=False))
+    assert not run.abandoned.is_set()
+
+
+async def test_a_reader_that_has_the_last_event_ends_nothing_by_going(run: OneRun) -> None:
+    wire = Wire()
+    serving = serve(run, wire)
+    run.end()
+    await over(serving)
+    wire.gone.set()
+    assert not run.abandoned.is_set()
+
+
+async def test_a_frozen_reader_is_dropped_and_its_run_goes_on_for_the_others(run: OneRun) -> None:
+    frozen, lively = Wire(), Wire()
+    frozen.reads.clear()
+    stuck, reading = serve(run, frozen, stall=0.05), serve(run, lively, mine=False)
+    run.say("a")
+    await over(stuck)
+    assert not run.abandoned.is_set()
+    assert not frozen.complete, "it is cut, so that the reader knows that there is more"
+    run.say("b")
+    run.end()
+    await over(reading)
+    assert lively.text.count(b"id: ") == 3
+
+    back = Wire()
+    await over(serve(run, back, mine=False, after=0))
+    assert back.text == lively.text
+
+
+async def test_a_frozen_reader_of_a_silent_run_is_dropped_by_its_heartbeat(run: OneRun) -> None:
+    wire = Wire()
+    wire.reads.clear()
+    await over(serve(run, wire, stall=0.02, heartbeat=0.01))
+    assert not run.abandoned.is_set()
+    assert wire.sent == []
+
+
+async def test_a_slow_reader_that_takes_something_now_and_then_is_not_dropped(run: OneRun) -> None:
+    wire = Wire()
+    serving = serve(run, wire, stall=PATIENCE_S)
+    for n in range(5):
+        wire.reads.clear()
+        run.say("x")
+        await asyncio.sleep(0)
+        wire.reads.set()
+        await wire.until(b"id: %d\n" % (n + 1))
+    run.end()
+    await over(serving)
+    assert wire.complete
+
+
+async def test_a_stream_that_is_cancelled_leaves_its_run(run: OneRun) -> None:
+    wire = Wire()
+    serving = serve(run, wire)
+    run.say("a")
+    await wire.until(b"id: 1\n")
+    serving.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(run.task, 5)
+        await over(serving)
+    assert run.abandoned.is_set()
 
 
-async def test_a_fault_while_sending_is_not_hidden(run: Run) -> None:
+async def test_a_fault_while_sending_is_not_hidden(run: OneRun) -> None:
     async def broken(message: Message) -> None:
         if message["type"] == "http.response.body":
             raise OSError("the line is cut")
 
-    run.log.add({"type": "done"})
+    run.end()
     with pytest.raises(OSError, match="cut"):
-        await RunResponse(run)({"type": "http"}, Wire().receive, broken)
-
-
-async def test_what_json_does_not_know_becomes_text() -> None:
-    assert b'"at":"/x"' in encode({"seq": 1, "at": type("P", (), {"__str__": lambda _: "/x"})()})
+        await RunResponse(run.handle())(SCOPE, Wire().receive, broken)
 
 
 async def test_late_parts_of_a_body_are_no_disconnect() -> None:
