@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, func, select, update
+from sqlalchemy import RowMapping, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.access import Principal, owner_seen_by, owns
@@ -20,31 +20,24 @@ from graph.errors import (
     KeyReused,
     NothingToResume,
     QueueFull,
-    RunEnded,
     RunNotFound,
     ThreadBusy,
     ThreadNotFound,
     ThreadWaiting,
 )
-from graph.event_store import spoken, store
-from graph.lease import Standing, Turn, let_go, locked, new_thread, standing, take, title_from
+from graph.lease import Standing, Turn, locked, new_thread, standing, take, title_from
+from graph.ledger_ends import LedgerEnds
 from graph.ledger_rows import (
     LATER,
-    Ending,
     NewRun,
     Seat,
-    announce,
-    cancel_here,
-    end_here,
-    ended,
     places,
     row_of,
     supersede,
     tell,
 )
-from graph.run_lookup import RunLookup
 from graph.runs import ACTIVE, SEQ_BLOCK, Policy, RunRecord, TurnRequest, record_of
-from graph.tables import receipts, runs, threads, transcript
+from graph.tables import runs, threads
 
 AT_MOST_ATTEMPTS = 3
 
@@ -53,7 +46,7 @@ class _KeyTakenError(Exception):
     """Another request with the same key was faster."""
 
 
-class RunLedger(RunLookup):
+class RunLedger(LedgerEnds):
     """Writes rows of `runs`, for the process that `leases` belongs to.
 
     `supervised` says that somebody in this process goes on with orphaned runs:
@@ -123,7 +116,7 @@ class RunLedger(RunLookup):
         if found is Standing.HELD or (queued and how == "reject") or (how == "enqueue" and (queued or waits)):
             return None, *(await self._line_up(db, row, new, queued))
         if found is Standing.ORPHANED:
-            await self._bury(db, row)
+            await self.bury(db, row)
         if waits:
             await supersede(db, new.thread_id)
         return await take(db, row, new.id, self._leases.holder), 0.0, False
@@ -330,79 +323,3 @@ class RunLedger(RunLookup):
             }
             await insert_new(db, runs, values)
             return record_of({**LATER, **values})
-
-    # -- how they end -----------------------------------------------------------------------------
-
-    @whole
-    async def close(self, turn: Turn, ending: Ending) -> bool:
-        """End an attempt and give the thread back; True when another run waits for it.
-
-        Raises:
-            LeaseLost: Somebody has taken the thread over; nothing was written.
-        """
-        self._leases.drop(turn.run_id)
-        shown: dict[str, Any] = {
-            "status": ending.thread_status,
-            "dirty": not ending.clean,
-            "waiting": ending.waiting,
-            "updated_at": time.time(),
-        }
-        if not ending.again:
-            shown["turns"] = threads.c.turns + 1
-        async with self._engine.begin() as db:
-            await let_go(db, turn, **shown)
-            for message in ending.messages:
-                await insert_new(db, transcript, message)
-            await store(db, turn.thread_id, ending.events)
-            over = update(runs).where(runs.c.id == turn.run_id).values(ended(ending))
-            run = (await db.execute(over.returning(runs))).mappings().one()
-            if not ending.again:
-                shown = {"output": ending.output, "error": ending.error}
-                await announce(db, run, status=ending.status, reason=ending.reason, **shown)
-            if ending.clean and ending.has_calls:
-                await db.execute(delete(receipts).where(receipts.c.thread_id == turn.thread_id))
-            return bool(await places(db, turn.thread_id))
-
-    @whole
-    async def ask_to_stop(self, principal: Principal, run_id: str) -> RunRecord:
-        """Cancel a run: one that somebody executes is asked to end, any other ends here.
-
-        Raises:
-            RunNotFound: There is none, or it is somebody else's.
-            RunEnded: It is over.
-        """
-        record = await self.get(principal, run_id)
-        async with self._engine.begin() as db:
-            row = await locked(db, record.thread_id)
-            kept = (await db.execute(select(runs).where(runs.c.id == run_id))).mappings().one()
-            if kept["status"] == "running" and row and self._is_orphan(row, run_id):
-                await self._bury(db, row, status="cancelled", reason="asked")
-                gone = update(threads).where(threads.c.id == row["id"])
-                await db.execute(
-                    gone.values(
-                        run_id=None, holder=None, lease_until=None, status="idle", fence=row["fence"] + 1
-                    )
-                )
-            elif kept["status"] == "running":
-                wish = update(runs).where(runs.c.id == run_id).values(stop_requested="cancel")
-                await db.execute(wish)
-            elif kept["status"] == "queued" or (kept["status"] == "interrupted" and row):
-                await cancel_here(db, row, kept)
-            else:
-                raise RunEnded(f"run '{run_id}' has ended ({kept['status']})")
-        return await self.get(principal, run_id)
-
-    def _is_orphan(self, row: RowMapping, run_id: str) -> bool:
-        return row["run_id"] == run_id and standing(row, self._leases.holder) is Standing.ORPHANED
-
-    async def _bury(
-        self, db: AsyncConnection, row: RowMapping, *, status: str = "interrupted", reason: str = "orphaned"
-    ) -> None:
-        """End the run of a holder that is gone."""
-        kept = (await db.execute(select(runs).where(runs.c.id == row["run_id"]))).mappings().first()
-        if kept is not None and kept["status"] == "running":
-            record = record_of(kept)
-            if record.message_id:
-                await tell(db, record.thread_id, record.id, record.message_id, record.request)
-            text = await spoken(db, record.id)
-            await end_here(db, kept, status=status, reason=reason, answer=text)

@@ -166,6 +166,7 @@ class Runs:
             self._signals.send(STOPS)
         else:
             await self._ended(record)
+            self._signals.send(QUEUE)  # it may have been what its thread waited for
         self._signals.send(topic_of(run_id))
         return record
 

@@ -158,7 +158,7 @@ class TurnDriver:
             config,
             context=context_for(run.request),
             stream_mode=["custom", "updates"],
-            # A step begins when the one before it is on disk: a call that a crash would forget would be made again.
+            # A step begins when the one before it is on disk: a forgotten call would be made again.
             durability="sync",
             control=run.control,
         )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
+
+from langgraph.errors import GraphInterrupt
 
 from core.access import Principal, usable
 from core.cache import Cache
@@ -253,11 +255,14 @@ class MCPToolManager:
         keeper = self._keeper(server)
         # The keeper bounds a start and a call by themselves; a policy only knows of both together.
         longest = keeper.limits.start_s + keeper.limits.call_s
-        return await self._policy(server, keeper.entry).call(
-            lambda: keeper.call(tool, arguments, progress=progress, ask=ask),
+        found = await self._policy(server, keeper.entry).call(
+            lambda: _or_question(keeper.call(tool, arguments, progress=progress, ask=ask)),
             timeout_s=longest,
             retry=_not_sent,
         )
+        if isinstance(found, GraphInterrupt):
+            raise found
+        return found
 
     async def restart(self, server: str) -> None:
         """Close the server's session and open a new one.
@@ -294,6 +299,14 @@ class MCPToolManager:
             known = ", ".join(self._keepers) or "none"
             state = "is switched off" if server in self.inventory.servers else "is not known"
             raise UnknownServer(f"the tool server '{server}' {state}; servers: {known}") from None
+
+
+async def _or_question(call: Awaitable[CallResult]) -> CallResult | GraphInterrupt:
+    """A server that asks is well, and has answered as far as its breaker is concerned."""
+    try:
+        return await call
+    except GraphInterrupt as question:
+        return question
 
 
 def _not_sent(error: Unavailable) -> bool:

@@ -137,8 +137,9 @@ class Service:
         allowed = [thread.said, thread.said[:-1]] if thread.behind else [thread.said]
         assert window in [part[-len(window) :] if window else [] for part in allowed], (window, thread)
         if not thread.behind:
-            assert not unanswered(thread.name, messages)
-            assert not unanswered(thread.name, state["messages"])
+            for place, found in (("transcript", messages), ("state", state["messages"])):
+                wrong = unanswered(thread.name, found)
+                assert not wrong, f"{place}: {wrong} in {found}"
 
     def check_tools(self, threads: list[Expected]) -> None:
         """Calls were made once, where somebody allowed them."""

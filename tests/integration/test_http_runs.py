@@ -14,6 +14,7 @@ from graph.agent import Agent
 from tests.kit.agents import open_agent
 from tests.kit.http import assert_problem, data_of, sse, turn
 from tests.kit.model_server import ModelServer, hang, refuse, say
+from tests.kit.runs import begin, ended, until_active
 
 
 @pytest.fixture(scope="module")
@@ -40,30 +41,6 @@ async def agent(
 @pytest.fixture(autouse=True)
 def _reset(model: ModelServer) -> None:
     model.reset()
-
-
-async def begin(http: httpx.AsyncClient, thread: str, message: str = "hi", **more: Any) -> str:
-    """A background run that was accepted; its id."""
-    headers = more.pop("headers", None)
-    body = {"input": {"message": message}, **more}
-    answer = await http.post(f"/threads/{thread}/runs", json=body, headers=headers)
-    assert answer.status_code == 202, answer.text
-    assert answer.json().keys() == {"run_id", "thread_id", "status"}
-    assert answer.json()["thread_id"] == thread
-    return str(answer.json()["run_id"])
-
-
-async def ended(http: httpx.AsyncClient, run_id: str) -> dict[str, Any]:
-    """The run, when it has ended or waits for a person."""
-    answer = await http.get(f"/runs/{run_id}/wait", params={"timeout": 30})
-    assert answer.status_code == 200, answer.text
-    run: dict[str, Any] = answer.json()
-    assert run["status"] not in ("queued", "running"), run
-    return run
-
-
-async def until_active(model: ModelServer, count: int) -> None:
-    await asyncio.to_thread(model.wait_for_active, count)
 
 
 async def test_a_background_run_is_stored_when_it_is_accepted_and_ends_by_itself(

@@ -131,6 +131,23 @@ def book(arguments: Arguments, _token: Any) -> dict[str, Any]:
     return text(f"{place}: {nights} nights")
 
 
+def ask_late(arguments: Arguments, _token: Any) -> dict[str, Any]:
+    """Asks when a file is there, also when its call has been cancelled meanwhile."""
+    note(arguments, "waits")
+    wait_for_file(arguments, None)
+    note(arguments, json.dumps(elicit("Late?", form(nights="integer"))))
+    return text("asked")
+
+
+def visit(_: Arguments, _token: Any) -> dict[str, Any]:
+    """Asks the person to go to an address."""
+    number = next(_numbers)
+    waiting = _questions[number] = queue.SimpleQueue()
+    params = {"mode": "url", "message": "Go there", "url": "https://example.test/", "elicitationId": "e1"}
+    send({"id": f"q{number}", "method": "elicitation/create", "params": params})
+    return text(json.dumps(waiting.get()))
+
+
 def flood(arguments: Arguments, _token: Any) -> dict[str, Any]:
     line = "x" * 999 + "\n"
     for _ in range(arguments["bytes"] // 1000):
@@ -171,6 +188,8 @@ TOOLS: dict[str, tuple[Tool, dict[str, str]]] = {
     "fail": (lambda _a, _: text("that went wrong", isError=True), {}),
     "crash": (lambda _a, _: os._exit(3), {}),
     "abilities": (lambda _a, _: text(json.dumps(_abilities)), {}),
+    "ask_late": (ask_late, {"path": "string"}),
+    "visit": (visit, {}),
     "book": (book, {"place": "string"}),
     "flood": (flood, {"bytes": "integer"}),
     "big": (lambda a, _: text("y" * a["bytes"]), {"bytes": "integer"}),
