@@ -29,7 +29,13 @@ docs: .venv/.dev
 	$(BIN)/python -m docs.generate
 
 campaign: .venv/.dev
-	$(BIN)/python -m tests.campaigns.kills
+	$(BIN)/python -m tests.campaigns.kills --database sqlite
+	$(BIN)/python -m tests.campaigns.kills --database postgres
+	$(BIN)/python -m tests.campaigns.sends --database sqlite
+	$(BIN)/python -m tests.campaigns.sends --database postgres
+	$(BIN)/python -m tests.campaigns.streams --database sqlite
+	$(BIN)/python -m tests.campaigns.streams --database postgres
+	$(BIN)/python -m tests.campaigns.machine --database sqlite
 
 bench: .venv/.dev
 	$(BIN)/python -m bench.turn

@@ -5,18 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from core.database import insert_new
 from core.whole import whole
 from graph.errors import RunAbandoned
 from graph.event_store import EventStore
 from graph.ledger import AT_MOST_ATTEMPTS
 from graph.ledger_rows import tell
+from graph.messages import text_of
 from graph.repair import Repair, Settled, is_answered
 from graph.runs import Outcome, Run, message_of
+from graph.tables import runs, transcript
+from graph.transcript import partial_row
 from nodes.file_storage import FileManager
 
 
@@ -75,13 +80,15 @@ class Opening:
 
     async def _settled(self, run: Run, outcome: Outcome) -> Start | None:
         settled = await self._repair.settle(run.thread_id, run.id)
+        await self._keep_words(run, settled)
         await self._tell(run)
         if run.attempt > 1:
             outcome.messages = _since(settled.messages, run.record.message_id)
         if is_answered(settled.messages, run.record.message_id):
             return await self._last_step(run)
         if run.only_end:
-            outcome.streamed = [await self._events.spoken(run.id)]
+            spoken = await self._events.spoken(run.id)
+            outcome.streamed = [_unkept(spoken, settled.messages, run.record.message_id)]
             if run.record.tries > AT_MOST_ATTEMPTS:
                 raise RunAbandoned(f"its process died at each of {AT_MOST_ATTEMPTS} attempts")
             return None
@@ -92,6 +99,21 @@ class Opening:
         config: Any = {"configurable": {"thread_id": run.thread_id}}
         await self._graph.aupdate_state(config, {"messages": []}, as_node="call_model")
         return Start(None)
+
+    @whole
+    async def _keep_words(self, run: Run, settled: Settled) -> None:
+        """What the run before had said when its process died and this one took its place."""
+        others = (runs.c.thread_id == run.thread_id) & (runs.c.id != run.id) & (runs.c.attempts > 0)
+        query = select(runs).where(others).order_by(runs.c.fence.desc()).limit(1)
+        async with self._engine.begin() as db:
+            row = (await db.execute(query)).mappings().first()
+            if row is None or row["status"] not in ("interrupted", "cancelled") or not row["output"]:
+                return
+            text = _unkept(str(row["output"].get("answer", "")), settled.messages, row["message_id"])
+            if text:
+                await insert_new(
+                    db, transcript, partial_row(row["thread_id"], row["id"], row["attempts"], text)
+                )
 
     @whole
     async def _tell(self, run: Run) -> None:
@@ -106,6 +128,12 @@ def _missing(run: Run, settled: Settled) -> list[BaseMessage]:
     known = {message.id for message in [*settled.messages, *settled.lost]}
     own = [] if run.record.message_id in known else [message_of(run)]
     return [*settled.lost, *own]
+
+
+def _unkept(text: str, messages: list[BaseMessage], message_id: str | None) -> str:
+    """What was heard of an answer to this message, unless the answer itself is there."""
+    answers = [m for m in _since(messages, message_id) if isinstance(m, AIMessage)]
+    return "" if any(text_of(answer).startswith(text) for answer in answers) else text
 
 
 def _since(messages: list[BaseMessage], message_id: str | None) -> list[BaseMessage]:

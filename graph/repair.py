@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langgraph.graph import END
 from langgraph.graph.state import CompiledStateGraph
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -63,15 +64,18 @@ class Repair:
         messages: list[BaseMessage] = before.values.get("messages", [])
         if not messages:
             return []
-        # Writes of a step that a crash cut off show in the state, and the next input would drop them.
-        # An update takes them in; as the last node it also ends whatever step was open.
-        update = await self._answers(thread_id, messages)
-        await self._graph.aupdate_state(config, update, as_node="store_files")
+        # What the finished part of a cut step wrote shows in the state, and the next input would drop it, as
+        # would any other update. This one takes it in, and ends whatever was open.
+        await self._graph.aupdate_state(config, None, as_node=END)
+        if update := await self._answers(thread_id, messages):
+            await self._graph.aupdate_state(config, update, as_node="store_files")
         after: list[BaseMessage] = (await self._graph.aget_state(config)).values["messages"]
         return after
 
     async def _answers(self, thread_id: str, messages: list[BaseMessage]) -> dict[str, Any]:
         _, missing = answered(messages)
+        if not missing:
+            return {}
         made = await outcomes_of(self._engine, thread_id, [m.tool_call_id for m in missing])
         results: list[BaseMessage] = []
         artifacts: list[dict[str, Any]] = []

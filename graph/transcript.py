@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from sqlalchemy import RowMapping, delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -108,6 +108,13 @@ def rows_of(
         }
         for message in messages
     ]
+
+
+def partial_row(thread_id: str, run_id: str, attempt: int, text: str) -> dict[str, Any]:
+    """An answer that was cut, as a row of the transcript."""
+    message = AIMessage(text, id=f"partial_{run_id}_{attempt}")
+    (row,) = rows_of(thread_id, run_id, [message], {str(message.id): {"partial": True}})
+    return row
 
 
 def _storable(text: str) -> str:

@@ -71,8 +71,7 @@ class Asker:
         while self._heard < AT_MOST:
             said = interrupt(self._shown(question, asked), response_schema=_response(question.schema))
             self._heard += 1
-            # Answers come in their order. One that was given to another question answers none here.
-            if not isinstance(said, Mapping) or said.get("asked", asked) == asked:
+            if _is_for(said, asked):
                 return _read(said, question.schema)
         return Answer("decline")
 
@@ -126,6 +125,19 @@ def standard_answer(answer: object) -> dict[str, Any] | None:
     edited = decision.get("edited_action") or decision.get("args")
     content = edited.get("args") if isinstance(edited, Mapping) else None
     return {"action": action, **({"content": content} if action == "accept" and content is not None else {})}
+
+
+def _is_for(said: object, asked: str) -> bool:
+    """Whether something that was said can be the answer to this question.
+
+    LangGraph hands answers out in their order alone. A tool may ask something
+    else than before; and an answer that is sent twice, or again after a crash,
+    is given to the question that follows.
+    """
+    if not isinstance(said, Mapping):
+        return True
+    is_approval = "approve" in said and "action" not in said
+    return not is_approval and said.get("asked", asked) == asked
 
 
 def _read(said: object, schema: Mapping[str, Any]) -> Answer:

@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.campaigns import checks
@@ -189,8 +190,10 @@ async def campaign(places: Sequence[str], kind: str, seed: int, clients: int = C
         RuleServer() as model,
         storage_of(kind) as storage,
         nursery() as parent,
+        ExitStack() as stack,
     ):
         run = Campaign(parent, Site(Path(folder), model.url, storage), model, seed=seed, clients=clients)
+        stack.callback(run.victim.kill)
         for number, place in enumerate(places, start=1):
             wrong = await run.round(place)
             took = (time.monotonic() - started) / number

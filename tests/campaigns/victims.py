@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +21,7 @@ from sqlalchemy.engine import URL
 
 from tests.campaigns import traps
 from tests.kit.postgres import PostgresServer
-from tests.kit.service import ROOT, environment, free_port
+from tests.kit.service import ROOT, environment
 
 PATIENCE_SECONDS = 60.0
 TOLD_LETTERS = 1_500
@@ -118,7 +120,7 @@ class Victim:
     def __init__(self, nursery: subprocess.Popen[str], site: Site) -> None:
         self._nursery = nursery
         self.site = site
-        self.port = free_port()
+        self.port = own_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.pid = 0
 
@@ -151,7 +153,8 @@ class Victim:
 
     @property
     def alive(self) -> bool:
-        return bool(self.pid) and runs(self.pid)
+        # Reaped by the nursery, not only dead: a thread that goes last may still hold the port.
+        return bool(self.pid) and Path(f"/proc/{self.pid}").exists()
 
     def arm(self, place: str, *, after: int = 0) -> None:
         """See `traps.arm`."""
@@ -172,7 +175,16 @@ class Victim:
 
     def wait(self, seconds: float = PATIENCE_SECONDS) -> bool:
         """True when it is gone within so many seconds."""
-        return gone([self.pid], seconds)
+        return _until(lambda: not self.alive, seconds)
+
+
+def own_port() -> int:
+    """A TCP port that no test takes while a victim is dead: beside those of the kit, below the system's."""
+    while True:
+        port = 30_000 + secrets.randbelow(2_700)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def runs(pid: int) -> bool:
@@ -184,11 +196,15 @@ def runs(pid: int) -> bool:
 
 def gone(pids: list[int], seconds: float) -> bool:
     """True when none of the processes is there any more within so many seconds."""
+    return _until(lambda: not any(runs(pid) for pid in pids), seconds)
+
+
+def _until(condition: Callable[[], bool], seconds: float) -> bool:
     deadline = time.monotonic() + seconds
-    while any(runs(pid) for pid in pids):
+    while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.002)
+        time.sleep(0.002)  # other processes: there is no event to wait for
     return True
 
 

@@ -75,8 +75,8 @@ async def test_waiting_returns_when_the_run_ends_and_at_its_deadline_otherwise(
     model.release()
     assert (await waiting)["status"] == "done"
     assert time.monotonic() - began < 15, "it waits for a notification and not for its deadline"
-    for timeout in ("-1", "601", "soon"):
-        assert_problem(await http.get(f"/runs/{run_id}/wait", params={"timeout": timeout}), 422)
+    for wrong in ("-1", "601", "soon"):
+        assert_problem(await http.get(f"/runs/{run_id}/wait", params={"timeout": wrong}), 422)
 
 
 async def test_a_running_run_is_cancelled_and_what_it_said_is_kept(
@@ -254,13 +254,12 @@ async def test_a_request_that_cannot_be_accepted_says_what_to_change_and_leaves_
 async def test_wrong_headers_are_refused(http: httpx.AsyncClient) -> None:
     body = {"input": {"message": "hi"}}
     for key in ("", "two words", "ä", "x" * 129):
-        answer = await http.post(
-            "/threads/refused/runs", json=body, headers={"Idempotency-Key": key.encode()}
-        )
+        headers = {b"Idempotency-Key": key.encode()}
+        answer = await http.post("/threads/refused/runs", json=body, headers=headers)
         assert "Idempotency-Key" in assert_problem(answer, 422, "invalid_request")["detail"]
     run_id = await begin(http, "headers")
-    for last in ("-1", "one", "1" * 16, "²".encode()):
-        answer = await http.get(f"/runs/{run_id}/events", headers={"Last-Event-ID": last})
+    for last in ("-1", "one", "1" * 16, "²"):
+        answer = await http.get(f"/runs/{run_id}/events", headers={b"Last-Event-ID": last.encode()})
         assert "Last-Event-ID" in assert_problem(answer, 422, "invalid_request")["detail"]
     for after in ("-1", "x"):
         assert_problem(await http.get(f"/runs/{run_id}/events", params={"after": after}), 422)

@@ -164,6 +164,7 @@ async def opened_world(url: URL, files: FileManager | None = None) -> AsyncItera
         leases = Leases(engine)
         async with leases.beating():
             graph = build(calls).compile(checkpointer=saver)
+            saver.serve(graph)
             files = files or FileManager(
                 MemoryStore(),
                 signer=LinkSigner(SECRET),

@@ -14,7 +14,7 @@ FORM = {
     "properties": {"nights": {"type": "integer", "minimum": 1}, "breakfast": {"type": "boolean"}},
     "required": ["nights"],
 }
-WAITING = [
+WAITING: list[dict[str, Any]] = [
     {"id": "e", "kind": "elicitation", "schema": FORM, "asked": "f00d"},
     {"id": "a", "kind": "approval"},
 ]

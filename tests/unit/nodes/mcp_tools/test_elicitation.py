@@ -81,7 +81,10 @@ class Desk:
     async def answer(self, *answers: Any) -> list[str]:
         """Answer what waits, in its order; gives the kinds of the events that followed."""
         waiting = await self.waiting()
-        return await self._go(Command(resume={w.id: a for w, a in zip(waiting, answers, strict=False)}))
+        return await self.resume({w.id: a for w, a in zip(waiting, answers, strict=False)})
+
+    async def resume(self, answers: dict[str, Any]) -> list[str]:
+        return await self._go(Command(resume=answers))
 
     async def waiting(self) -> list[Interrupt]:
         return list((await self._graph.aget_state(THREAD)).interrupts)
@@ -221,7 +224,7 @@ async def test_two_calls_that_ask_at_once_wait_together_and_get_their_own_answer
 async def test_two_questions_may_be_answered_in_any_order(desk: Desk, first: int) -> None:
     await desk.run(("peer_book", {"place": "Rome"}), ("peer_book", {"place": "Bern"}))
     waiting = await desk.waiting()
-    await desk._go(Command(resume={waiting[first].id: ACCEPT}))
+    await desk.resume({waiting[first].id: ACCEPT})
     (rest,) = await desk.waiting()
     assert rest.value["text"] == waiting[1 - first].value["text"]
     await desk.answer({"action": "decline"})
@@ -238,6 +241,20 @@ async def test_an_answer_to_one_question_never_answers_another(desk: Desk) -> No
     assert again.value == question.value
     await desk.answer({**ACCEPT, "asked": again.value["asked"]})
     assert await desk.texts() == ["Rome: 3 nights"]
+
+
+async def test_an_answer_that_is_sent_twice_does_not_answer_what_follows(desk: Desk) -> None:
+    await desk.run(("careful_book", {"place": "Oslo", "confirm": True}))
+    for answer in ({"approve": True}, ACCEPT):
+        (question,) = await desk.waiting()
+        given = {**answer, "asked": question.value["asked"]} if "action" in answer else answer
+        for _ in range(2):  # LangGraph gives the second one to the next question
+            await desk.resume({question.id: given})
+    (waiting,) = await desk.waiting()
+    assert waiting.value["text"] == "Really 3 nights?"
+    assert await desk.texts() == []
+    await desk.answer({"action": "accept", "content": {"sure": True}})
+    assert await desk.texts() == ["Oslo: 3 nights"]
 
 
 @pytest.mark.parametrize(("approval", "waits"), [("ask", 1), ("auto", 1), ("deny", 0)])

@@ -1,0 +1,261 @@
+"""Runs of processes that died: gone on with or ended by those that live, as their policy says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
+
+from core.access import Principal
+from core.database import DRIVERS
+from core.errors import Internal
+from graph import Agent
+from graph.database import opened_database
+from graph.event_store import store
+from graph.receipts import StoredReceipts
+from graph.runs import Policy, Run, RunRecord, TurnRequest
+from graph.supervisor import Supervisor
+from nodes.mcp_tools.receipts import UNKNOWN
+from tests.kit.agents import context_at
+from tests.kit.counted_tools import CountedTools
+from tests.kit.model_server import ModelServer, call, hang
+from tests.unit.graph.run_kit import Desk, new_run
+
+LOCAL = Principal("local")
+WAIT_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[ModelServer]:
+    with ModelServer() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'shared.db'}"
+    found = request.getfixturevalue("postgres_url")
+    return str(found.set(drivername="postgresql").render_as_string())
+
+
+class House:
+    """Processes on one database and one home."""
+
+    def __init__(self, folder: Path, model: ModelServer, url: str) -> None:
+        self._folder = folder
+        self.url = make_url(url)
+        self.url = self.url.set(drivername=DRIVERS[self.url.get_backend_name()])
+        environ = {"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "test"}
+        self._context: dict[str, Any] = {
+            "environ": environ,
+            "storage": {"url": url},
+            "mcp": {"bundled": False},
+        }
+
+    @asynccontextmanager
+    async def process(self, *, supervises: bool = True) -> AsyncIterator[Agent]:
+        context = context_at(self._folder, **self._context)
+        async with Agent.open(context, worker=supervises) as agent:
+            yield agent
+
+    async def orphan(self, text: str, *, policy: Policy, deaths: int = 1, said: str = "") -> RunRecord:
+        """A run that was acknowledged and whose process died before anything else was stored."""
+        async with opened_database(self.url) as engine:
+            desk = Desk.at(engine)
+            run = await desk.begun(text, who=LOCAL, policy=policy)
+            for _ in range(deaths - 1):
+                await desk.expire()
+                found = await Desk.at(engine).ledger.orphan_of("t")
+                assert found is not None
+                assert found.turn is not None
+                run = Run(found.record, found.turn, floor=found.floor)
+            if said:
+                run.log.add({"type": "token", "text": said})
+                async with engine.begin() as db:
+                    await store(db, "t", run.log.unstored())
+            return run.record
+
+
+@pytest.fixture
+def house(tmp_path: Path, model: ModelServer, url: str) -> House:
+    model.reset()
+    return House(tmp_path, model, url)
+
+
+async def said(agent: Agent) -> list[tuple[str, str]]:
+    page = await agent.threads.transcript(LOCAL, "t")
+    return [(message["role"], message["text"]) for message in page["messages"]]
+
+
+async def test_an_orphan_that_shall_go_on_is_answered_by_the_next_process(house: House) -> None:
+    run = await house.orphan("hello?", policy="resume")
+    async with house.process() as agent:
+        found = await agent.runs.wait(LOCAL, run.id, timeout=WAIT_S)
+        assert (found.status, found.attempts) == ("done", 2)
+        assert await said(agent) == [("user", "hello?"), ("assistant", "Scripted reply.")]
+        events = [event async for event in agent.runs.events(LOCAL, run.id)]
+        assert events[0]["type"] == "run_started"
+        assert events[0]["attempt"] == 2
+        assert (await agent.ask("and?", thread="t"))["status"] == "done"
+
+
+async def test_an_orphan_that_shall_end_keeps_what_it_said_and_frees_its_thread(house: House) -> None:
+    run = await house.orphan("hello?", policy="end", said="half an answer")
+    async with house.process() as agent:
+        found = await agent.runs.wait(LOCAL, run.id, timeout=WAIT_S)
+        assert (found.status, found.reason) == ("interrupted", "orphaned")
+        assert found.output is not None
+        assert found.output["answer"] == "half an answer"
+        assert await said(agent) == [("user", "hello?"), ("assistant", "half an answer")]
+        events = [event async for event in agent.runs.events(LOCAL, run.id)]
+        assert (events[-1]["type"], events[-1]["status"]) == ("done", "interrupted")
+        assert (await agent.ask("and?", thread="t"))["status"] == "done"
+
+
+async def test_an_ended_orphan_is_gone_on_with_when_somebody_says_so(house: House) -> None:
+    run = await house.orphan("hello?", policy="end")
+    async with house.process() as agent:
+        await agent.runs.wait(LOCAL, run.id, timeout=WAIT_S)
+        reply = await (await agent.resume(LOCAL, run.id, None)).result()
+        assert (reply["status"], reply["run_id"]) == ("done", run.id)
+        assert [role for role, _ in await said(agent)] == ["user", "assistant"]
+
+
+@pytest.mark.parametrize("policy", ["end", "resume"])
+async def test_a_message_is_quicker_than_whoever_looks_after_orphans(house: House, policy: Policy) -> None:
+    run = await house.orphan("hello?", policy=policy, said="half an answer")
+    async with house.process(supervises=False) as agent:
+        assert (await agent.ask("and?", thread="t"))["status"] == "done"
+        found = await agent.runs.get(LOCAL, run.id)
+        assert (found.status, found.reason) == ("interrupted", "orphaned")
+        assert await said(agent) == [
+            ("user", "hello?"),
+            ("assistant", "half an answer"),
+            ("user", "and?"),
+            ("assistant", "Scripted reply."),
+        ]
+
+
+async def test_a_run_that_kills_its_process_each_time_is_given_up(house: House) -> None:
+    run = await house.orphan("hello?", policy="resume", deaths=3)
+    async with house.process() as agent:
+        found = await agent.runs.wait(LOCAL, run.id, timeout=WAIT_S)
+        assert (found.status, found.attempts) == ("failed", 4)
+        assert found.error is not None
+        assert found.error["code"] == "run_abandoned"
+        events = [event async for event in agent.runs.events(LOCAL, run.id)]
+        assert (events[-1]["type"], events[-1]["code"]) == ("error", "run_abandoned")
+        assert (await agent.ask("and?", thread="t"))["status"] == "done"
+
+
+async def test_runs_that_nobody_waits_for_any_more_begin_all_the_same(house: House) -> None:
+    async with opened_database(house.url) as engine:
+        desk = Desk.at(engine)
+        first = await desk.begun("one", who=LOCAL)
+        seats = [
+            await desk.ledger.open(new_run(text, who=LOCAL, on_busy="enqueue", background=True))
+            for text in ("two", "three")
+        ]
+        await desk.end(first)
+    async with house.process() as agent:
+        for seat in seats:
+            found = await agent.runs.wait(LOCAL, seat.record.id, timeout=WAIT_S)
+            assert found.status == "done"
+        assert [text for role, text in await said(agent) if role == "user"] == ["one", "two", "three"]
+
+
+async def test_a_process_that_stops_leaves_background_runs_to_the_next(
+    house: House, model: ModelServer
+) -> None:
+    model.script(hang(), hang())
+    async with house.process() as agent:
+        background = await agent.begin(TurnRequest(LOCAL, "one", thread_id="t", background=True))
+        waited = await agent.begin(TurnRequest(LOCAL, "two", thread_id="u"))
+        await asyncio.to_thread(model.wait_for_active, 2)
+    async with house.process() as agent:
+        found = await agent.runs.wait(LOCAL, background.id, timeout=WAIT_S)
+        assert (found.status, found.attempts) == ("done", 2)
+        ended = await agent.runs.get(LOCAL, waited.id)
+        assert (ended.status, ended.reason) == ("interrupted", "drained")
+        assert (await agent.ask("and?", thread="u"))["status"] == "done"
+
+
+async def test_a_process_that_drains_takes_nothing_up(house: House) -> None:
+    run = await house.orphan("hello?", policy="resume")
+    async with house.process(supervises=False) as agent:
+        await agent.drain(seconds=0)
+        supervisor = await agent.container.get(Supervisor)
+        await supervisor.sweep()
+        assert not await agent.runs.adopt("t")
+        assert not await agent.runs.go_on_with("t")
+        assert (await agent.runs.get(LOCAL, run.id)).status == "running"
+
+
+async def test_a_tool_whose_process_died_behind_it_is_not_called_a_second_time(
+    house: House, model: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = CountedTools(tmp_path / "home")
+    model.script(call("counted_book", {"boat": "Ada"}))
+    reached = asyncio.Event()
+
+    async def die(*_: object) -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(StoredReceipts, "end", die)
+    async with house.process(supervises=False) as dying, house.process() as living:
+        request = TurnRequest(LOCAL, "book", thread_id="t", background=True)
+        run = await dying.begin(request)
+        async with asyncio.timeout(WAIT_S):
+            await reached.wait()
+        desk = Desk.at(living.engine)
+        await desk.expire()
+        await living.runs.adopt("t")
+        found = await living.runs.wait(LOCAL, run.id, timeout=WAIT_S)
+        assert (found.status, found.attempts) == ("done", 2)
+        assert found.output is not None
+        assert [made["status"] for made in found.output["tool_calls"]] == ["unknown"]
+        # Whoever was believed dead goes on after all, and changes nothing.
+        for old in list(dying.runs.live.values()):
+            old.stop("lost")
+            assert old.task is not None
+            await asyncio.wait([old.task], timeout=WAIT_S)
+        assert (await living.runs.get(LOCAL, run.id)).status == "done"
+    assert tools.made == ["book Ada"]
+    answers = [m["content"] for m in model.requests()[-1]["messages"] if m["role"] == "tool"]
+    assert answers == [UNKNOWN]
+
+
+async def test_an_answer_that_cannot_be_stored_is_an_error_and_the_thread_recovers(
+    house: House, model: ModelServer
+) -> None:
+    async with house.process(supervises=False) as agent:
+        full = True
+
+        def fail(*args: object) -> None:
+            if full and str(args[2]).startswith("INSERT INTO transcript") and "assistant" in str(args[3]):
+                raise OperationalError("INSERT", {}, RuntimeError("the disk is full"))
+
+        event.listen(agent.engine.sync_engine, "before_cursor_execute", fail)
+        run = await agent.begin(TurnRequest(LOCAL, "hello?", thread_id="t"))
+        reading = asyncio.create_task(_types(agent, run.id))
+        async with asyncio.timeout(WAIT_S):
+            with pytest.raises(Internal, match="could not be stored"):
+                await run.result()
+            assert (await reading)[-1] == "error"
+        full = False
+        await Desk.at(agent.engine).expire()
+        assert (await agent.ask("and?", thread="t"))["status"] == "done"
+        assert [text for role, text in await said(agent) if role == "user"] == ["hello?", "and?"]
+
+
+async def _types(agent: Agent, run_id: str) -> list[str]:
+    return [event["type"] async for event in agent.runs.events(LOCAL, run_id)]
