@@ -36,11 +36,13 @@ class Point:
         copied: False when nothing before the checkpoint is kept: a message that
             is only on its way in there cannot be left out of a copy, so the
             fork's state is made of the checkpoint's values.
+        is_now: Nobody named a checkpoint: it is where the thread stands.
     """
 
     snapshot: StateSnapshot | None
     until: int | None = None
     copied: bool = True
+    is_now: bool = False
 
     @property
     def head(self) -> str | None:
@@ -73,7 +75,9 @@ class Forks:
         async with self._engine.connect() as db:
             await owned_row(db, principal, thread_id)
         point = await self._point(thread_id, await snapshot_at(self._graph, thread_id, checkpoint_id))
-        if checkpoint_id is not None:
+        if checkpoint_id is None:
+            point = replace(point, is_now=True)
+        else:
             point = replace(point, until=await self._last_known(thread_id, point.snapshot))
         return await self._made(principal, thread_id, point)
 
@@ -179,7 +183,9 @@ def _comes_in(written: Any, message_id: str) -> bool:
 
 
 def _row(made: str, principal: Principal, source: RowMapping, point: Point) -> dict[str, Any]:
-    waiting = interrupts_of(point.snapshot) if point.snapshot and point.open else []
+    # A question that was cancelled stands in the checkpoint until the next turn settles it.
+    asks = point.open and (source["status"] == "interrupted" or not point.is_now)
+    waiting = interrupts_of(point.snapshot) if point.snapshot and asks else []
     return {
         **new_thread(made, principal, source["title"]),
         "status": "interrupted" if waiting else "idle",

@@ -175,7 +175,10 @@ class Victim:
 
     def wait(self, seconds: float = PATIENCE_SECONDS) -> bool:
         """True when it is gone within so many seconds."""
-        return _until(lambda: not self.alive, seconds)
+        if not _until(lambda: not self.alive, seconds):
+            return False
+        self.pid = 0
+        return True
 
 
 def own_port() -> int:

@@ -132,6 +132,17 @@ async def test_a_question_is_answered_otherwise_in_a_fork(agent: Agent, model: M
     assert (await agent.threads.get(LOCAL, fork["id"]))["status"] == "idle"
 
 
+async def test_a_cancelled_question_is_not_asked_again_in_a_fork(agent: Agent, model: ModelServer) -> None:
+    model.script(call("sums_add", {"a": 1, "b": 2}))
+    asked = await agent.ask("add", thread="withdrawn")
+    assert asked["status"] == "interrupted"
+    await agent.runs.cancel(LOCAL, asked["run_id"])
+    fork = await agent.threads.fork(LOCAL, "withdrawn")
+    assert (fork["status"], fork["waiting"]) == ("idle", [])
+    model.script(say("on"))
+    assert (await agent.ask("go on", thread=fork["id"]))["answer"] == "on"
+
+
 async def test_a_message_is_said_differently(agent: Agent, model: ModelServer) -> None:
     await asked_and_answered(agent, model)
     page = await agent.threads.transcript(LOCAL, "t")

@@ -4,18 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
-import pytest
-from fastapi import FastAPI
 
-from core.access import Principal
-from graph.agent import Agent
-from server import errors
-from server.auth import principal
-from server.routes import threads
 from tests.kit.http import assert_problem, turn
 
 
@@ -134,31 +126,17 @@ async def test_a_thread_is_downloaded_for_people_and_for_machines(http: httpx.As
     assert_problem(await http.post("/threads/nobody/export"), 404, "thread_not_found")
 
 
-@pytest.fixture
-async def bare(agent: Agent) -> AsyncIterator[httpx.AsyncClient]:
-    """The routes alone: what stands before them is tested elsewhere."""
-    app = FastAPI()
-    app.state.agent = agent
-    errors.install(app)
-    app.include_router(threads.router)
-    app.dependency_overrides[principal] = lambda: Principal("ada")
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bare") as client:
-        yield client
-
-
-async def test_what_went_out_comes_in_as_a_new_thread(
-    http: httpx.AsyncClient, bare: httpx.AsyncClient
-) -> None:
+async def test_what_went_out_comes_in_as_a_new_thread(http: httpx.AsyncClient) -> None:
     await say(http, "h8", "What is 5 + 3?")
     lines = (await http.post("/threads/h8/export")).content
     ndjson = {"content-type": "application/x-ndjson"}
-    made = await bare.post("/threads/import", content=lines, headers=ndjson)
+    made = await http.post("/threads/import", content=lines, headers=ndjson)
     assert made.status_code == 201
     assert made.json()["id"] != "h8"
     assert "16" in (await say(http, made.json()["id"], "And doubled?"))["answer"]
     cut = b"\n".join(lines.splitlines()[:-1])
-    assert_problem(await bare.post("/threads/import", content=cut, headers=ndjson), 422, "export_invalid")
-    assert_problem(await bare.post("/threads/import", content=lines), 415, "unsupported_media_type")
+    assert_problem(await http.post("/threads/import", content=cut, headers=ndjson), 422, "export_invalid")
+    assert_problem(await http.post("/threads/import", content=lines), 415, "unsupported_media_type")
 
 
 async def test_nothing_of_a_deleted_thread_answers(http: httpx.AsyncClient) -> None:
