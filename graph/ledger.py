@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, func, select, update
+from sqlalchemy import RowMapping, Select, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.access import Principal, owner_seen_by, owns
@@ -174,20 +174,23 @@ class RunLedger(LedgerEnds):
         """Leases are kept for the runs that go on here, and for no others."""
         if seat and seat.turn and seat.record.id == run_id:
             self._leases.taken(run_id)
-        else:
+        elif not self._leases.holds(run_id):  # another request may have begun it here
             self._leases.drop(run_id)
 
     # -- how they go on ---------------------------------------------------------------------------
 
     async def next_of(self, thread_id: str, *, only: Collection[str] | None = None) -> Seat | None:
         """The first run that waits for the thread, when it may begin now (and is one of `only`)."""
-        async with self._engine.connect() as db:
-            waiting = (runs.c.thread_id == thread_id) & (runs.c.status == "queued")
-            query = select(runs.c.id).where(waiting).order_by(runs.c.place).limit(1)
-            run_id = (await db.execute(query)).scalar()
-        if run_id is None or (only is not None and run_id not in only):
-            return None
-        return await self._go_on(thread_id, str(run_id))
+        before = None
+        while True:
+            async with self._engine.connect() as db:
+                run_id = (await db.execute(_first(thread_id))).scalar()
+            # Looked for again: another may have got the first place meanwhile.
+            if run_id is None or run_id == before or (only is not None and run_id not in only):
+                return None
+            if seat := await self._go_on(thread_id, str(run_id)):
+                return seat
+            before = run_id
 
     async def orphan_of(self, thread_id: str) -> Seat | None:
         """The run of a thread whose holder is gone, taken over."""
@@ -202,17 +205,17 @@ class RunLedger(LedgerEnds):
         try:
             async with self._engine.begin() as db:
                 row = await locked(db, thread_id)
-                if row is not None and self._may(row, run_id, orphan=orphan):
+                if row is not None and await self._may(db, row, run_id, orphan=orphan):
                     seat = await self._resumed(db, row, run_id)
         finally:
             self._settle(run_id, seat)
         return seat
 
-    def _may(self, row: RowMapping, run_id: str, *, orphan: bool) -> bool:
+    async def _may(self, db: AsyncConnection, row: RowMapping, run_id: str, *, orphan: bool) -> bool:
         found = standing(row, self._leases.holder)
         if orphan:
             return found is not Standing.HELD and row["run_id"] == run_id
-        return found is Standing.FREE
+        return found is Standing.FREE and (await db.execute(_first(row["id"]))).scalar() == run_id
 
     async def _resumed(self, db: AsyncConnection, row: RowMapping, run_id: str) -> Seat | None:
         kept = (await db.execute(select(runs).where(runs.c.id == run_id))).mappings().first()
@@ -323,3 +326,9 @@ class RunLedger(LedgerEnds):
             }
             await insert_new(db, runs, values)
             return record_of({**LATER, **values})
+
+
+def _first(thread_id: str) -> Select[tuple[str]]:
+    """The run that is next of those that wait for the thread."""
+    waiting = (runs.c.thread_id == thread_id) & (runs.c.status == "queued")
+    return select(runs.c.id).where(waiting).order_by(runs.c.place).limit(1)

@@ -23,8 +23,6 @@ class Lingering:
         def done(_: object) -> None:
             timer.cancel()
             self._tasks.discard(task)
-            if not task.cancelled():
-                task.exception()  # whatever it was, its caller has left
 
         task.add_done_callback(done)
 

@@ -199,7 +199,13 @@ class SessionConnection:
             await self._give_up(call.request_id)
 
         sending = asyncio.create_task(self._send(request, types.CallToolResult, progress, call))
-        sending.add_done_callback(lambda _: self.questions.end(call))
+
+        def over(task: asyncio.Task[Any]) -> None:
+            self.questions.end(call)
+            if not task.cancelled():
+                task.exception()  # it may fail in the moment in which its caller leaves
+
+        sending.add_done_callback(over)
         try:
             await call.until(sending, stop)
         finally:
