@@ -27,6 +27,10 @@ class Admission:
             )
         if request.resume and not request.thread_id:
             raise InvalidInput("resume needs the thread_id of the thread that waits")
+        if request.resume and request.idempotency_key:
+            raise InvalidInput(
+                "an Idempotency-Key goes with a message; an answer that comes twice is refused at the second"
+            )
         self._check_text(request.message)
 
     def open_for(self, principal: Principal) -> None:

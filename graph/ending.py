@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import BaseMessage
 
 from core.errors import Internal
 from core.observability import TURNS
@@ -17,7 +17,7 @@ from graph.ledger import RunLedger
 from graph.ledger_rows import Ending
 from graph.reply import reply_of
 from graph.runs import Outcome, Run, message_of
-from graph.transcript import rows_of
+from graph.transcript import partial_row, rows_of
 
 log = structlog.get_logger()
 
@@ -112,11 +112,11 @@ def _reason(run: Run, outcome: Outcome) -> str:
 def _messages(run: Run, outcome: Outcome, reply: dict[str, Any], status: str) -> list[dict[str, Any]]:
     messages: list[BaseMessage] = [] if run.told or not run.record.message_id else [message_of(run)]
     messages += outcome.messages
-    extras: dict[str, dict[str, Any]] = {}
     partial = "".join(outcome.streamed)
     if status != "done" and partial:
-        messages.append(AIMessage(partial, id=f"partial_{run.id}_{run.attempt}"))
-        extras[str(messages[-1].id)] = {"partial": True}
-    elif messages and (reply["citations"] or reply["files"]):
+        rows = rows_of(run.thread_id, run.id, messages)
+        return [*rows, partial_row(run.thread_id, run.id, run.attempt, partial)]
+    extras: dict[str, dict[str, Any]] = {}
+    if messages and (reply["citations"] or reply["files"]):
         extras[str(messages[-1].id)] = {"citations": reply["citations"], "files": reply["files"]}
     return rows_of(run.thread_id, run.id, messages, extras)

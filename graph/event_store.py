@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.whole import whole
@@ -17,6 +17,8 @@ from graph.tables import run_events, runs
 # Neighbouring tokens become one row up to this many characters.
 JOINED_LETTERS = 8_000
 PAGE_ROWS = 200
+# What a reader that is slower than its run has in memory, unless a single event is larger.
+PAGE_LETTERS = 64 * 1024
 _ACTIVE = ("queued", "running")
 
 
@@ -27,19 +29,17 @@ class EventStore:
         self._engine = engine
 
     async def read(self, run_id: str, after: int, *, limit: int = PAGE_ROWS) -> list[Entry]:
-        """The next events above number `after`, up to `limit` rows.
+        """The next events above number `after`: up to `limit` rows, and no more than a slow reader may hold.
 
         Tokens that were stored together come as one, with the number of the last
         of them; what the reader has of its text already is cut off.
         """
-        query = (
-            select(run_events)
-            .where(run_events.c.run_id == run_id, run_events.c.seq > after)
-            .order_by(run_events.c.seq)
-            .limit(limit)
-        )
+        newer = (run_events.c.run_id == run_id) & (run_events.c.seq > after)
+        sizes = select(run_events.c.seq, func.length(run_events.c.data)).where(newer)
         async with self._engine.connect() as db:
-            return [_entry(row, after) for row in (await db.execute(query)).mappings()]
+            last = _page_end((await db.execute(sizes.order_by(run_events.c.seq).limit(limit))).all())
+            page = select(run_events).where(newer, run_events.c.seq <= last).order_by(run_events.c.seq)
+            return [_entry(row, after) for row in (await db.execute(page)).mappings()] if last else []
 
     async def last(self, run_id: str) -> Entry | None:
         """The newest event that is stored."""
@@ -108,6 +108,17 @@ def _groups(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
         letters += entry.size
     if group:
         yield group
+
+
+def _page_end(sizes: Sequence[Any]) -> int:
+    """The last number of a page that begins with the first row; 0 when there is none."""
+    last, letters = 0, 0
+    for seq, length in sizes:
+        letters += length
+        if last and letters > PAGE_LETTERS:
+            break
+        last = seq
+    return last
 
 
 def _row(thread_id: str, group: Sequence[Entry]) -> dict[str, Any]:

@@ -328,7 +328,7 @@ class RunLedger(LedgerEnds):
             return record_of({**LATER, **values})
 
 
-def _first(thread_id: str) -> Select[tuple[str]]:
+def _first(thread_id: str) -> Select[Any]:
     """The run that is next of those that wait for the thread."""
     waiting = (runs.c.thread_id == thread_id) & (runs.c.status == "queued")
     return select(runs.c.id).where(waiting).order_by(runs.c.place).limit(1)

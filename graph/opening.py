@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
+from langgraph.checkpoint.serde.types import INTERRUPT, RESUME
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command
 from sqlalchemy import select
@@ -56,8 +58,8 @@ class Opening:
         """
         if run.attempt == 1 and not run.turn.dirty:
             return Start(await self._input(run, [message_of(run)]))
-        if run.attempt > 1 and (answers := await self._open_answers(run)):
-            return Start(Command(resume=answers))
+        if run.attempt > 1 and (start := await self._answered(run)):
+            return start
         return await self._settled(run, outcome)
 
     async def _input(self, run: Run, messages: list[BaseMessage]) -> dict[str, Any]:
@@ -66,17 +68,24 @@ class Opening:
         files = [await self._files.info(run.request.principal, key) for key in run.request.files]
         return {"messages": messages, "files": [file.as_ref() for file in files]}
 
-    async def _open_answers(self, run: Run) -> dict[str, Any]:
-        """The run's answers to questions that still wait: none after a crash behind them."""
+    async def _answered(self, run: Run) -> Start | None:
+        """A person's answers to questions that still wait; None after a crash behind them."""
         given = run.record.answers or {}
         if not given:
-            return {}
-        snapshot = await self._graph.aget_state({"configurable": {"thread_id": run.thread_id}})
-        answers = {i.id: given[i.id] for i in snapshot.interrupts if i.id in given}
-        saver: Any = self._graph.checkpointer
+            return None
         config: Any = {"configurable": {"thread_id": run.thread_id, "checkpoint_ns": ""}}
-        found: dict[str, Any] = await saver.answers_now(config, answers)
-        return found
+        snapshot = await self._graph.aget_state(config)
+        answers = {i.id: given[i.id] for i in snapshot.interrupts if i.id in given}
+        if not answers:
+            return None
+        saver: Any = self._graph.checkpointer
+        if run.record.tries > 1:
+            # An earlier attempt has given them; once more, and they would answer the next question.
+            kept = _answered_ids((await saver.aget_tuple(config)).pending_writes or ())
+            answers = {key: answer for key, answer in answers.items() if key not in kept}
+        if not answers:
+            return Start(None)
+        return Start(Command(resume=await saver.answers_now(config, answers)))
 
     async def _settled(self, run: Run, outcome: Outcome) -> Start | None:
         settled = await self._repair.settle(run.thread_id, run.id)
@@ -139,3 +148,9 @@ def _unkept(text: str, messages: list[BaseMessage], message_id: str | None) -> s
 def _since(messages: list[BaseMessage], message_id: str | None) -> list[BaseMessage]:
     start = next((i for i, message in enumerate(messages) if message.id == message_id), len(messages))
     return messages[start + 1 :]
+
+
+def _answered_ids(writes: Sequence[tuple[str, str, Any]]) -> set[str]:
+    """Questions of steps that have been given an answer: LangGraph stores it before the step goes on."""
+    steps = {step for step, channel, _ in writes if channel == RESUME}
+    return {i.id for step, channel, asked in writes if channel == INTERRUPT and step in steps for i in asked}

@@ -15,7 +15,7 @@ from core.editions import Editions
 from core.errors import WaystationError
 from core.signals import Signals
 from graph.ending import Endings
-from graph.errors import RunEnded, RunNotFound
+from graph.errors import RunEnded, RunNotFound, ThreadBusy
 from graph.event_store import EventStore
 from graph.events import Entry
 from graph.follow import Follower, topic_of
@@ -81,13 +81,29 @@ class Runs:
         return await self._begun(self._open(new))
 
     async def _open(self, new: NewRun) -> Handle:
-        seat = await self._ledger.open(new)
+        seat = await self._seat_for(new)
         if seat.nudge:
             self._signals.send(STOPS)
         if seat.turn is None and not seat.repeated:
             self._awaited[seat.record.id] = seat.record.thread_id
             self._signals.send(QUEUE)
         return self._seated(seat)
+
+    async def _seat_for(self, new: NewRun) -> Seat:
+        try:
+            return await self._ledger.open(new)
+        except ThreadBusy:
+            if self._ledger.supervised or not await self._finish_left_over(new.thread_id):
+                raise
+            return await self._ledger.open(new)
+
+    async def _finish_left_over(self, thread_id: str) -> bool:
+        """Execute runs that wait for a free thread; where no service looks after them, nobody else would."""
+        found = False
+        while (seat := await self._ledger.next_of(thread_id)) is not None:
+            found = True
+            await self.settled(self._seated(seat).id)
+        return found
 
     async def reopen(
         self,
@@ -318,7 +334,9 @@ class Runs:
 
     async def _cancel_quietly(self, record: RunRecord) -> None:
         try:
-            await self.cancel(record.request.principal, record.id)
+            now = await self._ledger.get(record.request.principal, record.id)
+            if now.active:  # a question to a person stays, although nobody reads any more
+                await self.cancel(record.request.principal, record.id)
         except (RunEnded, RunNotFound):
             return
 

@@ -190,6 +190,8 @@ def _row(made: str, principal: Principal, source: RowMapping, point: Point) -> d
         **new_thread(made, principal, source["title"]),
         "status": "interrupted" if waiting else "idle",
         "waiting": waiting or None,
+        # What a cut turn has left behind is copied with it, and has to be mended there too.
+        "dirty": point.is_now and source["dirty"],
         "tags": source["tags"],
         "parent": source["id"],
     }
@@ -209,9 +211,8 @@ async def _set_dirty(db: AsyncConnection, made: str, point: Point) -> None:
     told = select(transcript.c.message_id).where(transcript.c.thread_id == made, transcript.c.role == "user")
     said = list((await db.execute(told.order_by(transcript.c.seq))).scalars())
     lost = bool(said) and said[-1] not in _ids(point.snapshot)
-    await db.execute(
-        update(threads).where(threads.c.id == made).values(turns=len(said), dirty=point.open or lost)
-    )
+    dirty = True if point.open or lost else threads.c.dirty
+    await db.execute(update(threads).where(threads.c.id == made).values(turns=len(said), dirty=dirty))
 
 
 def _ids(snapshot: StateSnapshot | None) -> list[str]:
