@@ -69,8 +69,11 @@ def background_ended(engine: Engine, journal: Journal) -> list[str]:
 
 def tools_gone(site: Site, living: set[int]) -> list[str]:
     """Tool servers of services that are dead."""
-    old = [pid for pid in site.tool_pids() if pid not in living]
-    return [] if gone(old, TOOLS_GONE_SECONDS) else ["a tool server outlived its service"]
+    # A number may belong to somebody else by now: a tool server of this site names it in its command.
+    old = [pid for pid in site.tool_pids() if pid not in living and site.is_tool(pid)]
+    if gone(old, TOOLS_GONE_SECONDS):
+        return []
+    return [f"the tool server {pid} outlived its service" for pid in old if site.is_tool(pid)]
 
 
 class Threads:

@@ -48,8 +48,26 @@ def machine_on(storage: str) -> Iterator[type[Threads]]:
         yield Here
 
 
+# Runs that Hypothesis plans together: it varies those that it has had, and ends some of them early.
+BATCH = 25
+
+
 def run_machine(machine: type[Threads], *, runs: int, steps: int, number: int) -> None:
-    """Raises AssertionError with the first thing that is wrong, and what led to it."""
+    """At least so many runs, and as many steps as they have when each is whole.
+
+    Raises:
+        AssertionError: With the first thing that is wrong, and what led to it.
+    """
+    while machine.counts["run"] < runs or steps_of(machine) < runs * (steps - 1):
+        _run_batch(machine, runs=min(runs, BATCH), steps=steps, number=number)
+        number += 1
+
+
+def steps_of(machine: type[Threads]) -> int:
+    return machine.counts.total() - machine.counts["run"]
+
+
+def _run_batch(machine: type[Threads], *, runs: int, steps: int, number: int) -> None:
     chosen = settings(
         max_examples=runs,
         stateful_step_count=steps,
@@ -66,9 +84,9 @@ def run_machine(machine: type[Threads], *, runs: int, steps: int, number: int) -
 
 def report(machine: type[Threads], kind: str, seconds: float) -> None:
     """Print what was done."""
-    runs = machine.counts.pop("run", 0)
-    steps = ", ".join(f"{name} {count}" for name, count in machine.counts.most_common())
-    print(f"{kind}: {runs} runs, {machine.counts.total()} steps in {seconds:.0f} s: {steps}")
+    counted = [(name, count) for name, count in machine.counts.most_common() if name != "run"]
+    told = ", ".join(f"{name} {count}" for name, count in counted)
+    print(f"{kind}: {machine.counts['run']} runs, {steps_of(machine)} steps in {seconds:.0f} s: {told}")
     for fault in machine.service.victim.site.faults():
         print(fault)
 

@@ -109,6 +109,12 @@ class Site:
         """What the tool has written, in order."""
         return self.notes.read_text().split()
 
+    def is_tool(self, pid: int) -> bool:
+        """True while the process is a tool server of this site."""
+        with suppress(OSError):
+            return str(self.notes) in Path(f"/proc/{pid}/cmdline").read_text()
+        return False
+
     def tool_pids(self) -> list[int]:
         """Of every tool process there ever was."""
         return [int(pid) for pid in self.pids.read_text().split()]
