@@ -27,8 +27,6 @@ class Expected:
     stopped: str = ""
     # The last message may be missing in the state until the next turn brings it in.
     behind: bool = False
-    # A question was cancelled, and the newest checkpoint still has it: a fork would ask it again.
-    unasked: bool = False
     # Arguments of calls that a person allowed, and those that nobody did.
     allowed: set[str] = field(default_factory=set)
     denied: set[str] = field(default_factory=set)
@@ -48,7 +46,7 @@ class Expected:
         """A turn begins with this message."""
         self.said.append(message)
         self.stopped = ""
-        self.behind = self.unasked = False
+        self.behind = False
 
     def goes_on(self) -> None:
         """The thread has become free: who waits has its turn, one after the other."""

@@ -40,8 +40,8 @@ def told(step: Callable[..., None]) -> Callable[..., None]:
     return outer
 
 
-def may_fork(thread: Expected) -> bool:
-    return thread.free and not thread.unasked
+def is_free(thread: Expected) -> bool:
+    return thread.free
 
 
 class Threads(RuleBasedStateMachine):
@@ -209,7 +209,7 @@ class Threads(RuleBasedStateMachine):
         answer = self.service.http.post(f"/runs/{run_id}/cancel")
         assert answer.status_code == 202, answer.text
         self._never_made(thread)
-        thread.behind, thread.unasked = True, bool(thread.asking)
+        thread.behind = True
         thread.goes_on()
         self.service.quiet(thread)
         assert self.service.run(run_id)["status"] == "cancelled"
@@ -256,11 +256,11 @@ class Threads(RuleBasedStateMachine):
         assert self.service.run(run_id)["status"] == "done"
         self._done("resume", thread)
 
-    @precondition(lambda self: self._any(may_fork) and len(self.threads) < MOST_THREADS)
+    @precondition(lambda self: self._any(is_free) and len(self.threads) < MOST_THREADS)
     @rule(number=st.integers(0, 9))
     @told
     def fork(self, number: int) -> None:
-        thread = self._pick(number, may_fork)
+        thread = self._pick(number, is_free)
         assert thread
         answer = self.service.http.post(f"/threads/{thread.name}/fork")
         assert answer.status_code == 201, answer.text

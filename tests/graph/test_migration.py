@@ -177,7 +177,7 @@ async def test_a_database_of_an_earlier_revision_keeps_its_rows(url: URL, old: s
         assert await db.run_sync(revision) == HEAD
         row = (await db.execute(text("SELECT * FROM threads"))).mappings().one()
         assert (row["id"], row["owner"], row["turns"], bool(row["dirty"])) == ("t", "ada", 3, True)
-        assert (row["fence"], row["summary"], row["waiting"]) == (0, "", None)
+        assert (row["fence"], row["waiting"], row["parent"]) == (0, None, None)
         assert (await db.execute(text("SELECT text FROM transcript"))).scalar_one() == "How long? ⚓"
         assert await db.run_sync(lambda sync: inspect(sync).has_table("runs"))
 
