@@ -87,6 +87,7 @@ class Agent:
         providers: Sequence[Provider] = (),
         progress: Progress | None = None,
         worker: bool = False,
+        idle: bool = False,
         **overrides: Mapping[str, Any],
     ) -> AsyncIterator[Agent]:
         """Open the agent on the same configuration as the service.
@@ -96,13 +97,14 @@ class Agent:
             providers: Override what the modules provide.
             progress: Told of indexing, as (files done, files in all, name).
             worker: Run background tasks here too; without it they wait for a process that does.
+            idle: Start no tool server and no index: for looking at threads and runs.
             overrides: Settings by section: `limits={"steps": 5}`.
 
         Raises:
             ConfigErrors: The configuration is not valid.
         """
         context = context or Context.current(None, **overrides)
-        opened = open_services(context, providers, progress=progress, worker=worker)
+        opened = open_services(context, providers, progress=progress, worker=worker, idle=idle)
         async with opened as services:
             get = services.container.get
             agent = cls(

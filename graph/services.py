@@ -44,6 +44,7 @@ async def open_services(
     *,
     progress: Progress | None = None,
     worker: bool = False,
+    idle: bool = False,
 ) -> AsyncIterator[Services]:
     """Find the modules, read the configuration, build and start everything; close it in reverse order.
 
@@ -53,6 +54,7 @@ async def open_services(
         providers: Override what the modules provide (tests, notebooks).
         progress: Told how far a long start has come.
         worker: Run background tasks here too.
+        idle: Start nothing, no tool server and no index: for whoever looks at what is stored.
 
     Raises:
         ConfigErrors: With every problem in the configuration.
@@ -69,7 +71,8 @@ async def open_services(
         container = _container(running, book, providers, worker=worker)
         try:
             (await container.get(StartProgress)).tell = progress
-            await lifecycle.start(running, container)
+            if not idle:
+                await lifecycle.start(running, container)
         except StartFailed as error:
             await lifecycle.close(container)
             standings = lifecycle.without(standings, error.name, Phase.FAILED, error.reason)
@@ -80,11 +83,13 @@ async def open_services(
             break
     telemetry = start_telemetry(book[TelemetrySettings])
     try:
-        await background.begin(container, book)
+        if not idle:
+            await background.begin(container, book)
         yield Services(standings, book, container, _board(standings, container, book))
     finally:
-        await background.end(container)
-        await lifecycle.stop(running, container)
+        if not idle:
+            await background.end(container)
+            await lifecycle.stop(running, container)
         await lifecycle.close(container)
         await asyncio.to_thread(telemetry.stop)
 

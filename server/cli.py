@@ -146,7 +146,7 @@ async def graph_command(
 
     if form == "png" and sys.stdout.isatty():
         raise InvalidInput("a PNG is no text for a terminal; write it to a file: --format png > graph.png")
-    async with opened() as (agent, _):
+    async with opened(idle=True) as (agent, _):
         graph = agent.graph.get_graph()
     if form == "mermaid":
         print(graph.draw_mermaid())

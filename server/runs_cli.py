@@ -42,7 +42,7 @@ async def list_command(
     """Runs, the newest first."""
     from server.sessions import opened
 
-    async with opened(user) as (agent, who):
+    async with opened(user, idle=True) as (agent, who):
         records = await agent.runs.list(who, thread_id=thread, status=status, limit=limit, after=after)
     found = [record.as_json() for record in records]
     if as_json:
@@ -58,7 +58,7 @@ async def show_command(run_id: str, *, user: UserOption = "", as_json: JsonFlag 
     """One run: its status, its times, and what came of it."""
     from server.sessions import opened
 
-    async with opened(user) as (agent, who):
+    async with opened(user, idle=True) as (agent, who):
         run = (await agent.runs.get(who, run_id)).as_json()
     if as_json:
         print_json(run)
@@ -86,7 +86,7 @@ async def events_command(
     from server.sessions import opened
 
     found: list[dict[str, Any]] = []
-    async with opened(user) as (agent, who):
+    async with opened(user, idle=True) as (agent, who):
         async for event in agent.runs.events(who, run_id, after=after):
             if as_json:
                 found.append(event)
@@ -102,7 +102,7 @@ async def cancel_command(run_id: str, *, user: UserOption = "", as_json: JsonFla
     """End a run, wherever it goes."""
     from server.sessions import opened
 
-    async with opened(user) as (agent, who):
+    async with opened(user, idle=True) as (agent, who):
         record = await agent.runs.cancel(who, run_id)
     # A run that goes on in another process ends there, in a moment.
     told = f"run {run_id} is asked to stop" if record.active else f"run {run_id} is {record.status}"

@@ -17,12 +17,15 @@ from server.progress import indexing
 
 
 @asynccontextmanager
-async def opened(user: str = "", groups: Sequence[str] = ()) -> AsyncIterator[tuple[Agent, Principal]]:
+async def opened(
+    user: str = "", groups: Sequence[str] = (), *, idle: bool = False
+) -> AsyncIterator[tuple[Agent, Principal]]:
     """The agent on this process's configuration, and who the command acts for: with every scope.
 
     Args:
         user: By default the user of the settings.
         groups: By default those of the settings, where the user is theirs.
+        idle: For commands that look at what is stored and run no turn.
 
     Raises:
         WaystationError: It cannot be opened.
@@ -31,5 +34,5 @@ async def opened(user: str = "", groups: Sequence[str] = ()) -> AsyncIterator[tu
         raise InvalidInput(f"'{user[:80]}' cannot be a user; use 1 to 128 of A-Z a-z 0-9 _ . @ : | + -")
     configure_logging(level=os.environ.get("WAYSTATION_TELEMETRY__LOG_LEVEL", "error"), as_json=False)
     with indexing() as progress:
-        async with Agent.open(progress=progress) as agent:
+        async with Agent.open(progress=progress, idle=idle) as agent:
             yield agent, local_principal(agent.book[AuthSettings], user, groups or None)

@@ -38,7 +38,7 @@ async def list_command(
     """Sessions, the last used first."""
     from server.sessions import opened
 
-    async with opened(user) as (agent, who):
+    async with opened(user, idle=True) as (agent, who):
         found = await agent.threads.list(who, status=status, q=query, tag=tag, limit=limit)
     if as_json:
         print_json(found)
@@ -55,7 +55,7 @@ async def waiting_command(*, limit: Limit = 50, user: UserOption = "", as_json: 
     from server.sessions import opened
     from server.talk import asked
 
-    async with opened(user) as (agent, who):
+    async with opened(user, idle=True) as (agent, who):
         found = await agent.threads.list(who, status="interrupted", limit=limit)
     if as_json:
         print_json(found)
@@ -80,7 +80,7 @@ async def show_command(
     """What was said in a session."""
     from server.sessions import opened
 
-    async with opened(user) as (agent, who):
+    async with opened(user, idle=True) as (agent, who):
         thread = await agent.threads.get(who, thread_id)
         page = await agent.threads.transcript(who, thread_id, limit=limit)
     if as_json:
@@ -99,7 +99,7 @@ async def history_command(
     """The checkpoints of a session, newest first."""
     from server.sessions import opened
 
-    async with opened(user) as (agent, who):
+    async with opened(user, idle=True) as (agent, who):
         page = await agent.threads.history(who, thread_id, limit=limit)
     if as_json:
         print_json(page)
@@ -121,7 +121,7 @@ async def state_command(
     """What a checkpoint of a session holds."""
     from server.sessions import opened
 
-    async with opened(user) as (agent, who):
+    async with opened(user, idle=True) as (agent, who):
         found = await agent.threads.state(who, thread_id, checkpoint_id=checkpoint)
     if as_json:
         print_json(found)
@@ -150,7 +150,7 @@ async def diff_command(
     """What differs between two checkpoints."""
     from server.sessions import opened
 
-    async with opened(user) as (agent, who):
+    async with opened(user, idle=True) as (agent, who):
         found = await agent.threads.diff(who, thread_id, from_id=from_id, to_id=to_id, other=other)
     if as_json:
         print_json(found)
@@ -178,7 +178,7 @@ async def fork_command(
 
     if checkpoint and before:
         raise InvalidInput("give --checkpoint or --before, not both")
-    async with opened(user) as (agent, who):
+    async with opened(user, idle=True) as (agent, who):
         made = (
             await agent.threads.fork_before(who, thread_id, before)
             if before
@@ -200,7 +200,7 @@ async def search_command(
     """Messages that have every word, the newest first."""
     from server.sessions import opened
 
-    async with opened(user) as (agent, who):
+    async with opened(user, idle=True) as (agent, who):
         found = await agent.threads.search(who, text, limit=limit, after=after)
     if as_json:
         print_json(found)
@@ -222,7 +222,7 @@ async def tag_command(
     """Tag a session, or take tags away; without either, show its tags."""
     from server.sessions import opened
 
-    async with opened(user) as (agent, who):
+    async with opened(user, idle=True) as (agent, who):
         thread = await agent.threads.get(who, thread_id)
         gone = {tag.strip() for tag in remove or ()}
         wanted = [tag for tag in [*thread["tags"], *(tags or ())] if tag.strip() not in gone]
@@ -239,7 +239,7 @@ async def rename_command(
     """Give a session another title."""
     from server.sessions import opened
 
-    async with opened(user) as (agent, who):
+    async with opened(user, idle=True) as (agent, who):
         thread = await agent.threads.change(who, thread_id, title=title)
     print_json(thread) if as_json else print(thread["title"])
 
@@ -264,7 +264,7 @@ async def export_command(
 
     if as_json and output is None:
         raise InvalidInput("--json tells what was written to a file; give --output as well")
-    async with opened(user) as (agent, who):
+    async with opened(user, idle=True) as (agent, who):
         pieces = await agent.threads.export(who, thread_id, form=form)
         size = await _write(pieces, sys.stdout.buffer) if output is None else await _save(pieces, output)
     if output is not None:
@@ -284,7 +284,7 @@ async def import_command(
     from core.settings.platform import LimitSettings
     from server.sessions import opened
 
-    async with opened(user) as (agent, who):
+    async with opened(user, idle=True) as (agent, who):
         most = agent.book[LimitSettings].upload_bytes
         made = await agent.threads.import_lines(who, _read(file), most_bytes=most)
     print_json(made) if as_json else print(made["id"])
@@ -296,7 +296,7 @@ async def delete_command(thread_id: str, *, user: UserOption = "", as_json: Json
     """Remove a session with all that belongs to it: messages, checkpoints, runs, files that tools made."""
     from server.sessions import opened
 
-    async with opened(user) as (agent, who):
+    async with opened(user, idle=True) as (agent, who):
         await agent.threads.delete(who, thread_id)
     print_json({"deleted": thread_id}) if as_json else print(f"deleted {thread_id}")
 

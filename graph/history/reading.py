@@ -121,13 +121,16 @@ async def _split(chunks: AsyncIterator[bytes], most_bytes: int | None) -> AsyncI
         size += len(chunk)
         if most_bytes is not None and size > most_bytes:
             raise TooLarge(f"the export is over {most_bytes} bytes")
-        rest += chunk
-        *whole, last = rest.split(b"\n")
-        rest = bytearray(last)
+        # Only what is new is looked through: a long line comes in many pieces.
+        *whole, last = chunk.split(b"\n")
+        if whole:
+            whole[0] = bytes(rest) + whole[0]
+            rest = bytearray()
+        rest += last
         if len(rest) > LINE_BYTES:
             raise TooLarge(f"a line is over {LINE_BYTES} bytes")
         for line in whole:
             if line.strip():
-                yield bytes(line)
+                yield line
     if rest.strip():
         yield bytes(rest)

@@ -15,7 +15,9 @@ from core.errors import InvalidInput, NotFound
 from graph import Agent
 from graph.errors import MessageTooLong, ThreadNotFound
 from nodes.file_storage import FileManager
-from tests.kit.agents import HANDBOOK, open_agent
+from nodes.mcp_tools import MCPToolManager
+from nodes.mcp_tools.models import ServerState
+from tests.kit.agents import HANDBOOK, context_at, open_agent
 from tests.kit.events import check_stream, kinds
 
 LOCAL = Principal("local")
@@ -149,3 +151,11 @@ async def test_a_thread_is_still_there_when_the_agent_opens_again(tmp_path: Path
             "And doubled?",
         ]
         assert (await agent.threads.get(LOCAL, "t1"))["status"] == "idle"
+
+
+async def test_who_only_looks_starts_no_tool_server_and_a_turn_starts_them_still(tmp_path: Path) -> None:
+    async with Agent.open(context_at(tmp_path), idle=True) as agent:
+        manager = await agent.container.get(MCPToolManager)
+        assert await agent.threads.list(Principal("local")) == []
+        assert {status.state for status in manager.status().values()} == {ServerState.IDLE}
+        assert (await agent.ask("What is 5 + 3?"))["answer"] == "5 + 3 = 8"
