@@ -14,11 +14,9 @@ from fastapi import FastAPI
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
 
-from core.settings.platform import ThreadSettings
 from graph.builder import Steps, build_graph
 from graph.services import open_services
 from graph.studio_auth import opened_logins
-from graph.window import Window
 
 _opened: dict[str, CompiledStateGraph[Any, Any, Any, Any]] = {}
 
@@ -27,8 +25,8 @@ _opened: dict[str, CompiledStateGraph[Any, Any, Any, Any]] = {}
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     """Hold the services open for as long as the process serves."""
     async with open_services() as services, opened_logins(services.book):
-        steps, window = await services.container.get(Steps), Window.of(services.book[ThreadSettings])
-        _opened["graph"] = build_graph(steps, window).compile(name="waystation")
+        # Without a window: there is no transcript here, so the state keeps the whole conversation.
+        _opened["graph"] = build_graph(await services.container.get(Steps)).compile(name="waystation")
         try:
             yield
         finally:
