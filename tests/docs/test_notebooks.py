@@ -59,7 +59,8 @@ def run(path: Path, *, folder: Path, code_cells: int | None = None) -> dict[str,
 
 def shown(cell: Any) -> str:
     """The text of a cell's outputs."""
-    return "\n".join(o.get("text") or str(o.get("data", {}).get("text/markdown", "")) for o in cell.outputs)
+    # A slow cell prints in several pieces, each with its own line ends.
+    return "".join(o.get("text") or str(o.get("data", {}).get("text/markdown", "")) for o in cell.outputs)
 
 
 def cell(shown_by_cell: dict[str, str], beginning: str) -> str:
