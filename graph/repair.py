@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langgraph.graph import END
 from langgraph.graph.state import CompiledStateGraph
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -19,6 +19,8 @@ Graph = CompiledStateGraph[Any, Any, Any, Any]
 
 # A turn that was cut leaves at most its own message behind; a few more cover turns that died in a row.
 _LOOK_BACK = 20
+# A turn's calls and their answers, with room: limits.steps and limits.tool_calls bound them.
+_LAST_TURN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Repair:
         known = {message.id for message in messages}
         told = await self._transcript.user_messages(thread_id, limit=_LOOK_BACK)
         await self._transcript.append(thread_id, "", [m for m in messages if m.type != "human"])
+        await self._answer_told(thread_id)
         await forget_receipts(self._engine, thread_id, but_of=run_id)
         return Settled(messages, _lost(told, known))
 
@@ -72,6 +75,12 @@ class Repair:
         after: list[BaseMessage] = (await self._graph.aget_state(config)).values["messages"]
         return after
 
+    async def _answer_told(self, thread_id: str) -> None:
+        """Answer calls that only the transcript has: their turn was stopped before they were checkpointed."""
+        page = await self._transcript.page(thread_id, limit=_LAST_TURN, before=None)
+        update = await self._answers(thread_id, _with_calls(page["messages"]))
+        await self._transcript.append(thread_id, "", update.get("messages", []))
+
     async def _answers(self, thread_id: str, messages: list[BaseMessage]) -> dict[str, Any]:
         _, missing = answered(messages)
         if not missing:
@@ -84,6 +93,18 @@ class Repair:
             results.append(tool_message(outcome, message.name or "") if outcome else message)
             artifacts += artifacts_of(outcome) if outcome else []
         return {"messages": results, "artifacts": artifacts} if artifacts else {"messages": results}
+
+
+def _with_calls(rows: list[dict[str, Any]]) -> list[BaseMessage]:
+    """What the transcript knows of calls and of their answers, as messages without their texts."""
+    found: list[BaseMessage] = []
+    for row in rows:
+        if calls := row.get("tool_calls"):
+            known = [{"id": c["id"], "name": c["name"], "args": c["arguments"]} for c in calls]
+            found.append(AIMessage("", id=row["id"], tool_calls=known))
+        elif row.get("tool_call_id"):
+            found.append(ToolMessage("", id=row["id"], tool_call_id=row["tool_call_id"]))
+    return found
 
 
 def _lost(told: list[dict[str, Any]], known: set[str | None]) -> list[BaseMessage]:

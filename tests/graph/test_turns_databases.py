@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessage
 from sqlalchemy.engine import URL
 
 from core.access import Principal
 from core.errors import InvalidInput
+from graph import Agent, TurnRequest
 from graph.errors import ThreadBusy
 from tests.kit.agents import open_agent
+from tests.kit.model_server import ModelServer, calls, say
 from tests.kit.postgres import PostgresServer
 
 LOCAL = Principal("local")
@@ -79,3 +84,54 @@ async def test_titles_that_not_every_database_can_hold_are_refused(storage_url: 
             with pytest.raises(InvalidInput, match="message"):
                 await agent.ask(odd, thread="t")
         assert [each["title"] for each in await agent.threads.list(LOCAL)] == ["Fine"]
+
+
+async def test_calls_of_a_turn_that_was_stopped_before_their_checkpoint_was_stored_are_answered(
+    storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ModelServer() as model:
+        async with open_agent(tmp_path, model_url=model.url, storage={"url": storage_url}) as agent:
+            await agent.ask("warm up", thread="t")
+            model.reset()
+            model.script(calls(*[("calculator_add", {"a": n, "b": 1}) for n in range(2)]))
+            with monkeypatch.context() as patched:
+                stuck = _hold_back_calls(agent, patched)
+                run = await agent.begin(TurnRequest(LOCAL, "add", thread_id="t"))
+                await asyncio.wait_for(stuck.wait(), 20)
+                await run.cancel()
+                assert (await run.result())["status"] == "cancelled"
+            model.script(say("whole again"))
+            assert (await agent.ask("next", thread="t"))["answer"] == "whole again"
+            messages = (await agent.threads.transcript(LOCAL, "t"))["messages"]
+    told = [(m["role"], m["text"] or len(m["tool_calls"])) for m in messages[-5:]]
+    assert told == [
+        ("assistant", 2),
+        ("tool", "interrupted, result unknown"),
+        ("tool", "interrupted, result unknown"),
+        ("user", "next"),
+        ("assistant", "whole again"),
+    ]
+
+
+def _hold_back_calls(agent: Agent, patched: pytest.MonkeyPatch) -> asyncio.Event:
+    """From a message with tool calls on nothing is stored; set when the step that made it is to be."""
+    saver: Any = agent.graph.checkpointer
+    put, put_writes = saver.aput, saver.aput_writes
+    held: list[str] = []
+    stuck = asyncio.Event()
+
+    async def slow_put(*args: Any) -> Any:
+        if not held:
+            return await put(*args)
+        stuck.set()
+        return await asyncio.Event().wait()
+
+    async def slow_writes(config: Any, writes: Sequence[tuple[str, Any]], *args: Any) -> None:
+        said = [m for _, value in writes for m in (value if isinstance(value, list) else [])]
+        held.extend("calls" for m in said if isinstance(m, AIMessage) and m.tool_calls)
+        if not held:
+            await put_writes(config, writes, *args)
+
+    patched.setattr(saver, "aput", slow_put)
+    patched.setattr(saver, "aput_writes", slow_writes)
+    return stuck
