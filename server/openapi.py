@@ -8,9 +8,12 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from server.errors import PROBLEM_JSON
+from core.errors import Internal
+from core.identity.errors import NotAuthenticated
+from server.errors import InvalidRequest
 from server.examples import EXAMPLES, Example
 from server.examples.form import JSON
+from server.routes.common import described
 
 PROBLEM = {
     "title": "Problem",
@@ -31,14 +34,6 @@ PROBLEM = {
                 "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
             },
         },
-    },
-    "example": {
-        "type": "urn:waystation:error:thread_not_found",
-        "title": "No such thread",
-        "status": 404,
-        "detail": "there is no thread 'harbour'",
-        "code": "thread_not_found",
-        "instance": "/threads/harbour",
     },
 }
 
@@ -82,13 +77,10 @@ def describe(app: FastAPI) -> None:
 
 
 def _own_errors(operation: dict[str, Any]) -> None:
-    answer = {
-        "description": "Problem",
-        "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }
-    if "422" in operation.get("responses", {}):
-        operation["responses"]["422"] = answer
-    operation.get("responses", {}).setdefault("default", answer)
+    answers = operation.get("responses", {})
+    if JSON in answers.get("422", {}).get("content", {}):  # FastAPI's own form of it, which is never sent
+        answers["422"] = described(InvalidRequest)
+    answers.setdefault("default", described(NotAuthenticated, Internal))
 
 
 def _show(operation: dict[str, Any], example: Example) -> None:

@@ -15,15 +15,19 @@ from starlette.responses import StreamingResponse
 
 from core.access import Principal
 from nodes.file_storage import FileInfo, FileManager
-from nodes.file_storage.delivery import download_headers, parse_range
+from nodes.file_storage.delivery import RangeNotSatisfiable, download_headers, parse_range
+from nodes.file_storage.errors import FileNotFound, FileTooLarge, InvalidFile, LinkExpired, LinkInvalid
 from server.auth import Caller
-from server.errors import InvalidRequest
+from server.errors import InvalidRequest, WrongMediaType
 from server.requests import json_body, validated
 from server.routes.common import OpenAgent, problems
 
 CHUNK_BYTES = 1 << 18
 
-router = APIRouter(prefix="/files", tags=["files"], responses=problems(404, 422))
+router = APIRouter(prefix="/files", tags=["files"], responses=problems(FileNotFound, InvalidRequest))
+
+_CANNOT_LINK = (LinkInvalid, LinkExpired, RangeNotSatisfiable)
+_CANNOT_UPLOAD = (FileTooLarge, InvalidRequest, InvalidFile, WrongMediaType)
 
 
 class JsonUpload(BaseModel):
@@ -72,7 +76,7 @@ def described(info: FileInfo) -> dict[str, Any]:
     }
 
 
-@router.post("", status_code=201, openapi_extra=UPLOAD_BODY, responses=problems(413, 415))
+@router.post("", status_code=201, openapi_extra=UPLOAD_BODY, responses=problems(*_CANNOT_UPLOAD))
 async def upload(request: Request, agent: OpenAgent, who: Caller) -> dict[str, Any]:
     """Store a file; its `key` goes into `input.files` of a turn."""
     files = await agent.container.get(FileManager)
@@ -129,7 +133,7 @@ async def list_files(
     return [described(info) for info in found]
 
 
-@router.get("/link/{token}", response_class=Response, responses=problems(403, 416))
+@router.get("/link/{token}", response_class=Response, responses=problems(*_CANNOT_LINK))
 async def linked(token: str, request: Request, agent: OpenAgent) -> Response:
     """The content behind a signed link. Needs no login; the link expires."""
     files = await agent.container.get(FileManager)
@@ -143,7 +147,7 @@ async def show_file(key: str, agent: OpenAgent, who: Caller) -> dict[str, Any]:
     return described(await (await agent.container.get(FileManager)).info(who, key))
 
 
-@router.get("/{key}/content", response_class=Response, responses=problems(416))
+@router.get("/{key}/content", response_class=Response, responses=problems(RangeNotSatisfiable))
 async def content(key: str, request: Request, agent: OpenAgent, who: Caller) -> Response:
     """The content, or with a Range header a part of it."""
     files = await agent.container.get(FileManager)

@@ -8,6 +8,19 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.settings.platform import ServerSettings
+from graph.errors import (
+    Draining,
+    KeyReused,
+    MessageTooLong,
+    NothingToResume,
+    QueueFull,
+    RunEnded,
+    RunNotFound,
+    ThreadBusy,
+    ThreadNotFound,
+    ThreadWaiting,
+    TooManyRuns,
+)
 from graph.runs import TurnRequest
 from server.auth import Caller
 from server.errors import InvalidRequest
@@ -22,7 +35,19 @@ from server.requests import (
 from server.routes.common import OpenAgent, problems
 from server.sse import RunResponse
 
-router = APIRouter(tags=["runs"], responses=problems(404, 422))
+router = APIRouter(tags=["runs"], responses=problems(RunNotFound, InvalidRequest))
+
+_CANNOT_BEGIN = (
+    ThreadNotFound,
+    ThreadBusy,
+    ThreadWaiting,
+    MessageTooLong,
+    InvalidRequest,
+    KeyReused,
+    QueueFull,
+    TooManyRuns,
+    Draining,
+)
 
 LONGEST_WAIT = 600.0
 RunId = Annotated[str, Field(pattern=ID_PATTERN)]
@@ -50,7 +75,7 @@ class NewRunBody(BaseModel):
     )
 
 
-@router.post("/threads/{thread_id}/runs", status_code=202, responses=problems(409, 413, 429, 503))
+@router.post("/threads/{thread_id}/runs", status_code=202, responses=problems(*_CANNOT_BEGIN))
 async def create_run(
     thread_id: RunId, body: NewRunBody, agent: OpenAgent, who: Caller, key: Key = None
 ) -> dict[str, Any]:
@@ -74,7 +99,7 @@ def _request(who: Caller, thread_id: str, body: NewRunBody, key: str | None) -> 
     )
 
 
-@router.get("/threads/{thread_id}/runs")
+@router.get("/threads/{thread_id}/runs", responses=problems(ThreadNotFound))
 async def list_thread_runs(  # noqa: PLR0917 - FastAPI gives them by name
     thread_id: RunId,
     agent: OpenAgent,
@@ -136,7 +161,7 @@ async def wait_for_run(
     return (await agent.runs.wait(who, run_id, timeout=timeout)).as_json()
 
 
-@router.post("/runs/{run_id}/cancel", status_code=202, responses=problems(409))
+@router.post("/runs/{run_id}/cancel", status_code=202, responses=problems(RunEnded))
 async def cancel_run(run_id: RunId, agent: OpenAgent, who: Caller) -> dict[str, Any]:
     """End the run, in whatever process it goes on. What it had said so far is kept."""
     return _accepted(await agent.runs.cancel(who, run_id))
@@ -153,7 +178,7 @@ class ResumeBody(BaseModel):
     )
 
 
-@router.post("/runs/{run_id}/resume", status_code=202, responses=problems(409))
+@router.post("/runs/{run_id}/resume", status_code=202, responses=problems(NothingToResume, ThreadBusy))
 async def resume_run(
     run_id: RunId, agent: OpenAgent, who: Caller, body: ResumeBody | None = None
 ) -> dict[str, Any]:

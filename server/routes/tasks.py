@@ -6,10 +6,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from core.access import ScopeMissing
 from core.task_queue import TaskQueue, TaskStatus
+from core.task_queue.errors import TaskEnded, TaskNotFound
+from server.errors import InvalidRequest
 from server.routes.common import OpenAgent, problems
 
-router = APIRouter(prefix="/tasks", tags=["operators"], responses=problems(403, 404, 422))
+router = APIRouter(
+    prefix="/tasks", tags=["operators"], responses=problems(ScopeMissing, TaskNotFound, InvalidRequest)
+)
 
 
 @router.get("")
@@ -31,7 +36,7 @@ async def show_task(task_id: str, agent: OpenAgent) -> dict[str, Any]:
     return (await (await agent.container.get(TaskQueue)).get(task_id)).as_json()
 
 
-@router.post("/{task_id}/cancel", responses=problems(409))
+@router.post("/{task_id}/cancel", responses=problems(TaskEnded))
 async def cancel_task(task_id: str, agent: OpenAgent) -> dict[str, Any]:
     """End a queued task; stop a running one, wherever it runs, within seconds."""
     return (await (await agent.container.get(TaskQueue)).cancel(task_id)).as_json()

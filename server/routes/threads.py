@@ -7,13 +7,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from graph.errors import ThreadBusy, ThreadNotFound
+from graph.history.errors import CheckpointNotFound
 from server.auth import Caller
+from server.errors import InvalidRequest
 from server.requests import ID_PATTERN
 from server.routes.common import OpenAgent, problems
 from server.routes.transfer import router as transfer
 
-router = APIRouter(prefix="/threads", tags=["threads"], responses=problems(404, 422))
+router = APIRouter(prefix="/threads", tags=["threads"], responses=problems(ThreadNotFound, InvalidRequest))
 
+_AT_CHECKPOINT = (ThreadNotFound, CheckpointNotFound)
 CheckpointId = Annotated[str, Field(pattern=ID_PATTERN)]
 
 
@@ -96,7 +100,7 @@ async def change_thread(
     return await agent.threads.change(who, thread_id, title=change.title, tags=change.tags)
 
 
-@router.delete("/{thread_id}", status_code=204, responses=problems(409))
+@router.delete("/{thread_id}", status_code=204, responses=problems(ThreadBusy))
 async def delete_thread(thread_id: str, agent: OpenAgent, who: Caller) -> Response:
     """Remove the thread with all that belongs to it: messages, checkpoints, runs, files that tools made."""
     await agent.threads.delete(who, thread_id)
@@ -115,7 +119,7 @@ async def transcript(
     return await agent.threads.transcript(who, thread_id, limit=limit, before=before)
 
 
-@router.get("/{thread_id}/state")
+@router.get("/{thread_id}/state", responses=problems(*_AT_CHECKPOINT))
 async def state(
     thread_id: str,
     agent: OpenAgent,
@@ -140,7 +144,7 @@ async def history(
     return await agent.threads.history(who, thread_id, limit=limit, before=before)
 
 
-@router.get("/{thread_id}/diff")
+@router.get("/{thread_id}/diff", responses=problems(*_AT_CHECKPOINT))
 async def diff(  # noqa: PLR0917 - FastAPI gives them by name
     thread_id: str,
     agent: OpenAgent,
@@ -160,7 +164,7 @@ async def diff(  # noqa: PLR0917 - FastAPI gives them by name
     return await agent.threads.diff(who, thread_id, from_id=from_id, to_id=to_id, other=other)
 
 
-@router.post("/{thread_id}/fork", status_code=201)
+@router.post("/{thread_id}/fork", status_code=201, responses=problems(*_AT_CHECKPOINT))
 async def fork(
     thread_id: str, agent: OpenAgent, who: Caller, point: ForkPoint | None = None
 ) -> dict[str, Any]:

@@ -12,8 +12,10 @@ from starlette.responses import StreamingResponse
 
 from core.errors import WaystationError
 from core.settings.platform import LimitSettings
+from graph.errors import Draining, MessageTooLong, ThreadNotFound, TooManyRuns
+from graph.history.errors import ExportInvalid, MessageNotFound
 from server.auth import Caller
-from server.errors import InvalidRequest, WrongMediaType
+from server.errors import BodyTooLarge, InvalidRequest, WrongMediaType
 from server.requests import check_configurable, turn_request
 from server.routes.common import OpenAgent, problems
 
@@ -23,6 +25,9 @@ router = APIRouter()
 NDJSON = "application/x-ndjson"
 MARKDOWN = "text/markdown"
 _KINDS = {"jsonl": (NDJSON, "jsonl"), "markdown": (f"{MARKDOWN}; charset=utf-8", "md")}
+
+_CANNOT_IMPORT = (InvalidRequest, ExportInvalid, BodyTooLarge, WrongMediaType)
+_CANNOT_EDIT = (ThreadNotFound, MessageNotFound, MessageTooLong, TooManyRuns, Draining)
 
 IMPORT_BODY: dict[str, Any] = {
     "requestBody": {
@@ -55,7 +60,7 @@ class Edit(BaseModel):
     configurable: dict[str, Any] = Field(default={}, description="As in /agent/invoke, without thread_id.")
 
 
-@router.post("/import", status_code=201, openapi_extra=IMPORT_BODY, responses=problems(413, 415))
+@router.post("/import", status_code=201, openapi_extra=IMPORT_BODY, responses=problems(*_CANNOT_IMPORT))
 async def import_thread(request: Request, agent: OpenAgent, who: Caller) -> dict[str, Any]:
     """A new thread of yours from an export; no thread that is there is touched."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -85,7 +90,7 @@ async def export_thread(
     return StreamingResponse(pieces, media_type=kind, headers=headers)
 
 
-@router.post("/{thread_id}/edit", status_code=202, responses=problems(413, 429, 503))
+@router.post("/{thread_id}/edit", status_code=202, responses=problems(*_CANNOT_EDIT))
 async def edit_message(thread_id: str, edit: Edit, agent: OpenAgent, who: Caller) -> dict[str, Any]:
     """Say something else instead of an earlier message: a fork up to there, and a run in it.
 

@@ -16,6 +16,7 @@ from graph import Agent
 from nodes.file_storage import FileManager
 from nodes.rag.tasks import INDEX, IndexSource
 from server.app import create_app
+from server.errors import PROBLEM_JSON, STATUS
 from server.examples import EVENT_STREAM, EXAMPLES, Example
 from server.examples.langserve import A_SCHEMA
 from server.examples.runs import QUESTION_ID
@@ -54,6 +55,19 @@ def test_every_route_is_described_with_examples(route: tuple[str, str]) -> None:
     if set(answers) != {"204"}:
         shown = [body for answer in answers.values() for body in answer.get("content", {}).values()]
         assert any("example" in body for body in shown), "no example of an answer"
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=" ".join)
+def test_every_error_is_described_as_it_is_answered(route: tuple[str, str]) -> None:
+    errors = {s: a for s, a in operation(route)["responses"].items() if s[0] not in "23"}
+    if route == ("GET", "/health/ready"):
+        del errors["503"]  # the health itself
+    assert errors
+    for status, answer in errors.items():
+        for example in answer["content"][PROBLEM_JSON]["examples"].values():
+            body = example["value"]
+            assert body["status"] == STATUS[body["code"]]
+            assert status in {"default", str(body["status"])}
 
 
 def test_no_example_is_of_a_route_that_is_gone() -> None:
