@@ -21,11 +21,12 @@ from core.database import is_sqlite
 from core.whole import whole
 from graph.errors import ThreadBusy, ThreadNotFound
 from graph.history import checkpoints
-from graph.history.owning import HIDDEN, hidden
+from graph.history.owning import COMING, HIDDEN, hidden
 from graph.history.tables import shared_files
 from graph.ids import check_id
 from graph.tables import receipts, run_events, runs, threads, transcript
 from nodes.file_storage import FileManager, FileNotFound
+from nodes.file_storage.models import Origin
 
 # Everything that has a `thread_id`, beside LangGraph's tables.
 BELONGING: Sequence[Table] = (transcript, run_events, receipts, runs, shared_files)
@@ -90,13 +91,19 @@ class Eraser:
             raise ThreadNotFound(thread_id)
 
     async def finish(self, principal: Principal, thread_id: str) -> None:
-        """Remove everything of a hidden thread of the principal."""
-        while found := await self._files.list(principal, origin="tool", thread=thread_id, limit=1000):
+        """Remove everything of a hidden thread of the principal; of one that never came to be, all files."""
+        origin: Origin | None = None if await self._was_coming(thread_id) else "tool"
+        while found := await self._files.list(principal, origin=origin, thread=thread_id, limit=1000):
             for file in found:
                 # Somebody may delete the file, or this thread, at the same time.
                 with suppress(FileNotFound):
                     await self._let_go(principal, file.key, thread_id)
         await self._remove(principal, thread_id)
+
+    async def _was_coming(self, thread_id: str) -> bool:
+        query = select(threads.c.status).where(threads.c.id == thread_id)
+        async with self._engine.connect() as db:
+            return (await db.execute(query)).scalar() == COMING
 
     async def _let_go(self, principal: Principal, key: str, thread_id: str) -> None:
         """Delete a file, or hand it to a thread that was forked from this one or the other way round."""

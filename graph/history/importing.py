@@ -26,7 +26,7 @@ from graph.history.forms import (
     WindowLine,
     message_from_json,
 )
-from graph.history.owning import hidden
+from graph.history.owning import COMING, hidden
 from graph.history.reading import Lines, content_of, problem_in
 from graph.history.restore import Restorer
 from graph.history.tags import checked_tags
@@ -97,7 +97,7 @@ class Importer:
             }
             await self._settle(principal, coming, state, values)
         except BaseException:
-            await finished(self._forget(principal, coming))
+            await finished(self._eraser.finish(principal, coming.thread_id))
             raise
         return coming.thread_id
 
@@ -176,7 +176,7 @@ class Importer:
 
     @whole
     async def _hide(self, principal: Principal, thread_id: str) -> None:
-        row = {**new_thread(thread_id, principal, ""), "tags": [], "owner": hidden(principal.id)}
+        row = {**new_thread(thread_id, principal, ""), "status": COMING, "owner": hidden(principal.id)}
         async with self._engine.begin() as db:
             await db.execute(insert(threads).values(**row))
 
@@ -187,12 +187,6 @@ class Importer:
         async with self._engine.begin() as db:
             if not (await db.execute(update(threads).where(mine).values(**shown))).rowcount:
                 raise Conflict("the import took so long that it was cleaned up; send it again")
-
-    async def _forget(self, principal: Principal, coming: Coming) -> None:
-        for info in coming.files.values():
-            if info.origin == "user":
-                await self._files.delete(principal, info.key)
-        await self._eraser.finish(principal, coming.thread_id)
 
 
 async def insert_new_message(db: Any, row: dict[str, Any]) -> bool:

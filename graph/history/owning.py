@@ -12,6 +12,8 @@ from graph.tables import threads
 
 # No user has a slash in the id: a thread under such an owner exists for nobody, and its id stays taken.
 HIDDEN = "hidden/"
+# The status of a hidden thread that has never been shown: nobody knows the files that came with it.
+COMING = "coming"
 
 
 def hidden(owner: str) -> str:
