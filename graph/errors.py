@@ -139,13 +139,6 @@ class TurnTimedOut(TimedOut):
     title = "The turn took too long"
 
 
-class RunCancelled(WaystationError):
-    """The run was cancelled before it had an answer."""
-
-    code = "run_cancelled"
-    title = "The run was cancelled"
-
-
 def error_from(problem: Mapping[str, Any]) -> WaystationError:
     """An error as it was stored with a run: of the class that has its code."""
     kind = known_errors().get(str(problem.get("code")), WaystationError)

@@ -116,9 +116,6 @@ class Threads:
     async def get(self, principal: Principal, thread_id: str) -> dict[str, Any]:
         return _view(await self._row(principal, thread_id))
 
-    async def rename(self, principal: Principal, thread_id: str, title: str) -> dict[str, Any]:
-        return await self.change(principal, thread_id, title=title)
-
     @whole
     async def change(
         self,

@@ -152,7 +152,6 @@ STATUS: Mapping[str, int] = {
     "draining": 503,
     "step_limit": 422,
     "turn_timed_out": 504,
-    "run_cancelled": 409,
     # graph.history
     "checkpoint_not_found": 404,
     "message_not_found": 404,

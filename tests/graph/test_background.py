@@ -76,7 +76,7 @@ async def test_the_model_that_answered_gives_a_new_thread_its_title(tmp_path: Pa
             assert (await task_of(agent, "title_thread")).status == "done"
             thread = await agent.threads.get(LOCAL, "t1")
             assert thread["title"] == "Fees for boats"
-            await agent.threads.rename(LOCAL, "t1", "Mine")
+            await agent.threads.change(LOCAL, "t1", title="Mine")
             await agent.ask("And two berths?", thread="t1")
             queue = await agent.container.get(TaskQueue)
             assert len(await queue.list(name="title_thread")) == 1

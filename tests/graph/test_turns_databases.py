@@ -78,7 +78,7 @@ async def test_titles_that_not_every_database_can_hold_are_refused(storage_url: 
             with pytest.raises(InvalidInput, match="title"):
                 await agent.threads.create(LOCAL, title=odd)
             with pytest.raises(InvalidInput, match="title"):
-                await agent.threads.rename(LOCAL, "t", odd)
+                await agent.threads.change(LOCAL, "t", title=odd)
             with pytest.raises(InvalidInput, match="q has"):
                 await agent.threads.list(LOCAL, q=odd)
             with pytest.raises(InvalidInput, match="message"):
