@@ -114,8 +114,9 @@ class Client:
         answer = await self.http.post("/agent/invoke", json=body_of(sent, on_busy))
         self._noted(sent, answer)
         if answer.status_code == 200:
-            sent.acknowledge(answer.json()["output"]["run_id"])
-            sent.state = "answered"
+            output = answer.json()["output"]
+            sent.acknowledge(output["run_id"])
+            sent.end(output["status"])
         return answer
 
     async def _stream(self, sent: Sent, *, on_busy: str) -> httpx.Response:
@@ -130,7 +131,7 @@ class Client:
                 event = json.loads(line[6:])
                 sent.acknowledge(event["run_id"])
                 if event["type"] in ("done", "error"):
-                    sent.state = "answered"
+                    sent.end(event.get("status", "failed"))
         return answer
 
     async def _background(self, sent: Sent) -> httpx.Response:

@@ -34,6 +34,11 @@ class Sent:
             self.state = "acknowledged"
         self.run_id = run_id or self.run_id
 
+    def end(self, status: str) -> None:
+        """Its run has told its end. A shutdown that interrupts it leaves a thread to be looked at."""
+        if status != "interrupted":
+            self.state = "answered"
+
 
 @dataclass
 class Journal:
