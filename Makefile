@@ -36,6 +36,7 @@ campaign: .venv/.dev
 	$(BIN)/python -m tests.campaigns.streams --database sqlite
 	$(BIN)/python -m tests.campaigns.streams --database postgres
 	$(BIN)/python -m tests.campaigns.machine --database sqlite
+	$(BIN)/python -m tests.campaigns.machine --database postgres
 
 bench: .venv/.dev
 	$(BIN)/python -m bench.turn
