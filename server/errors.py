@@ -23,6 +23,7 @@ from core.errors import (
 )
 
 PROBLEM_JSON = "application/problem+json"
+UNKNOWN_FIELD = "there is no such field; /docs shows those that there are"
 
 
 class BadJson(InvalidInput):
@@ -251,7 +252,9 @@ def findings(raw: Sequence[Any]) -> list[dict[str, str]]:
     for item in raw[:20]:
         if isinstance(item, Mapping):
             where = ".".join(str(part) for part in item.get("loc", ()) if part != "body")
-            found.append({"field": where, "message": str(item.get("msg", "is not valid"))})
+            unknown = item.get("type") == "extra_forbidden"
+            message = UNKNOWN_FIELD if unknown else str(item.get("msg", "is not valid"))
+            found.append({"field": where, "message": message})
         else:
             found.append({"field": "", "message": str(item)})
     return found

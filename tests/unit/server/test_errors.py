@@ -83,6 +83,10 @@ def test_an_internal_error_asks_nobody_to_wait() -> None:
         ),
         (["Invalid JSON body"], "Invalid JSON body"),
         ([], "the request is not valid"),
+        (
+            [{"loc": ("body", "mesage"), "type": "extra_forbidden", "msg": "Extra"}],
+            "mesage: there is no such field; /docs shows those that there are",
+        ),
         ([{"loc": ("a",), "msg": "x"}, {"loc": ("b",), "msg": "y"}], "a: x (and 1 more)"),
     ],
 )
