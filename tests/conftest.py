@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 from collections.abc import Iterator
@@ -27,6 +28,12 @@ def _guarded_connect(self: socket.socket, address: Any) -> None:
     if isinstance(address, tuple) and not str(address[0]).startswith(_LOOPBACK):
         raise RuntimeError(f"a test tried to reach {address[0]}; only loopback is allowed")
     _connect(self, address)
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported stays: the collector need not look at it again during the tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
