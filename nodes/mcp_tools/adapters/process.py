@@ -7,10 +7,12 @@ import os
 import signal
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
+
+from nodes.mcp_tools.adapters.watch import WATCH
 
 GRACE_SECONDS = 1.5
 
@@ -19,7 +21,7 @@ GRACE_SECONDS = 1.5
 async def child_process(
     argv: Sequence[str], *, env: Mapping[str, str], cwd: Path | None
 ) -> AsyncIterator[Process]:
-    """Run a command in a process group of its own; leaving ends the whole group.
+    """Run a command in a process group of its own; leaving ends the whole group, and so does our death.
 
     Raises:
         OSError: The command cannot be started.
@@ -27,11 +29,13 @@ async def child_process(
     process = await asyncio.create_subprocess_exec(
         *argv, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=dict(env), cwd=cwd, start_new_session=True
     )
+    watched = ExitStack()
     try:
+        watched.enter_context(WATCH.over(process.pid))
         yield process
     finally:
         # The shield keeps anyio's cancellation out; a second task.cancel() still kills at once.
-        with anyio.CancelScope(shield=True):
+        with watched, anyio.CancelScope(shield=True):
             await _end(process)
 
 
