@@ -28,7 +28,7 @@ from tests.campaigns import checks
 from tests.campaigns.clients import Client, all_of
 from tests.campaigns.journal import Journal
 from tests.campaigns.model import RuleServer
-from tests.campaigns.traps import AT_REPAIR, LATE, NAMED
+from tests.campaigns.traps import AT_REPAIR, IN_A_TURN, LATE, NAMED
 from tests.campaigns.victims import Site, Victim, nursery, storage_of
 
 RANDOM = "at a random moment"
@@ -64,7 +64,7 @@ class Campaign:
         before = len(self.found)
         if not self.victim.alive:
             await self._start()
-        first = RANDOM if place == AT_REPAIR else place
+        first = self.chance.choice(IN_A_TURN) if place == AT_REPAIR else place
         reached = await self._talk_until_dead(first)
         self._count(reached)
         if place == AT_REPAIR:

@@ -34,7 +34,14 @@ NAMED = (
     "ending stored, before the reply",
     "during a drain",
 )
-# Reached only while a thread is made whole after an earlier death.
+# A death there leaves a turn to be settled.
+IN_A_TURN = (
+    "in the model stream",
+    "after the tool-call checkpoint",
+    "in tool 1 of 2",
+    "tool done, not stored",
+)
+# Reached only while a thread is made whole after such a death.
 AT_REPAIR = "while a thread is settled"
 # A trap that kills nobody: from it on, checkpoints are as late as they ever get.
 LATE = "a tool at work before its call is stored"
