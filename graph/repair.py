@@ -100,7 +100,9 @@ def _with_calls(rows: list[dict[str, Any]]) -> list[BaseMessage]:
     found: list[BaseMessage] = []
     for row in rows:
         if calls := row.get("tool_calls"):
-            known = [{"id": c["id"], "name": c["name"], "args": c["arguments"]} for c in calls]
+            # Imported ones may lack an id, and then nobody can answer them.
+            answerable = [c for c in calls if c.get("id")]
+            known = [{"id": c["id"], "name": c["name"], "args": c.get("arguments") or {}} for c in answerable]
             found.append(AIMessage("", id=row["id"], tool_calls=known))
         elif row.get("tool_call_id"):
             found.append(ToolMessage("", id=row["id"], tool_call_id=row["tool_call_id"]))

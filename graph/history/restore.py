@@ -91,7 +91,12 @@ def message_of(row: Any) -> BaseMessage | None:
         return HumanMessage(row["text"], id=row["message_id"])
     if row["role"] == "assistant" and not extra.get("partial"):
         calls = [
-            {"id": call["id"], "name": call["name"], "args": call.get("arguments") or {}, "type": "tool_call"}
+            {
+                "id": call.get("id"),
+                "name": call["name"],
+                "args": call.get("arguments") or {},
+                "type": "tool_call",
+            }
             for call in extra.get("tool_calls") or ()
         ]
         return AIMessage(row["text"], id=row["message_id"], tool_calls=calls)

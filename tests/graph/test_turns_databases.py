@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import json
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,29 @@ async def test_calls_of_a_turn_that_was_stopped_before_their_checkpoint_was_stor
         ("user", "next"),
         ("assistant", "whole again"),
     ]
+
+
+async def test_an_imported_thread_whose_calls_lack_what_may_be_left_out_takes_the_next_message(
+    storage_url: str, tmp_path: Path
+) -> None:
+    async with open_agent(tmp_path, storage={"url": storage_url}) as agent:
+        await agent.ask("What is 5 + 3?", thread="t")
+        pieces = await agent.threads.export(LOCAL, "t", form="jsonl")
+        lines = [json.loads(line) for line in b"".join([piece async for piece in pieces]).splitlines()]
+        for line in lines:
+            if line["type"] == "message" and "tool_calls" in line["extra"]:
+                line["extra"]["tool_calls"] = [{"name": "x"}, {"id": "c", "name": "x"}]
+            if line["type"] == "state":
+                line["unfinished"] = True
+
+        async def sent() -> AsyncIterator[bytes]:
+            for line in lines:
+                yield json.dumps(line).encode() + b"\n"
+
+        made = (await agent.threads.import_lines(LOCAL, sent()))["id"]
+        assert (await agent.ask("What is 2 + 2?", thread=made))["answer"] == "2 + 2 = 4"
+        messages = (await agent.threads.transcript(LOCAL, made))["messages"]
+        assert [m["tool_call_id"] for m in messages if m.get("status") == "unknown"] == ["c"]
 
 
 def _hold_back_calls(agent: Agent, patched: pytest.MonkeyPatch) -> asyncio.Event:
