@@ -186,6 +186,8 @@ STATUS: Mapping[str, int] = {
     "index_broken": 503,
     # nodes.mcp_tools
     "unknown_server": 404,
+    "plugin_not_found": 404,
+    "plugin_too_large": 422,
     "unknown_tool_of_server": 404,
     "tool_server_down": 503,
     "tool_server_gone": 503,

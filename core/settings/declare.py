@@ -48,7 +48,7 @@ class ConfigFile:
         kind: What the file lists, in the plural: "models", "servers", "sources".
         names: Names under which it may stand; the first that exists is read.
         model: Validates the whole parsed file. Its validators find
-            `base` (the file's folder) in the validation context.
+            `base` (the file's folder), `environ` and `document` in the validation context.
         review: Given the whole `Book`, what only this machine can tell of a
             valid file, a command that is not installed, say: (key path,
             message, remedy) each. Asked by `config validate`; a start does not
@@ -60,6 +60,8 @@ class ConfigFile:
         beside: Given the whole `Book`, further files that decide what there is
             of the kind, such as the manifests of plugins, also in folders that
             are not there yet; a reload looks at them too.
+        own_variables: True when the model replaces variables itself, each part
+            of the file by itself; it finds `environ` in the validation context.
     """
 
     kind: str
@@ -69,3 +71,4 @@ class ConfigFile:
     listing: Callable[[Any], Listing] | None = None
     live: bool = False
     beside: Callable[[Any], Iterable[Path]] | None = None
+    own_variables: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,11 @@ from core.settings.problems import ConfigErrors, ConfigProblem, KeyPath, printab
 from core.settings.tree import MAX_DEPTH, Fault, checked, read_tree
 
 MAX_BYTES = 1_048_576
+_YAML = (".yaml", ".yml")
+# Editors write comments and a last comma into JSON. A text without end is taken to the end, so that no
+# part of a file is looked at twice.
+_COMMENT = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
+_LAST_COMMA = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|(?<!,),(?=\s*[}\]])', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +67,16 @@ def has(data: Any, part: str | int) -> bool:
 
 
 def read_document(path: Path) -> Document:
-    """Parse a .json, .yaml or .yml file whose top level is a mapping; an empty file is an empty one.
+    """Parse a .yaml, .yml or JSON file whose top level is a mapping; an empty file is an empty one.
+
+    JSON may have comments and a comma behind the last entry.
 
     Raises:
         ConfigErrors: It cannot be read, is not UTF-8, has a syntax error or another top level.
     """
     try:
         text = _text(path)
-        data, lines = _json(text) if path.suffix.lower() == ".json" else read_tree(text)
+        data, lines = read_tree(text) if path.suffix.lower() in _YAML else _json(text)
         return Document(path.name, path, _mapping(data), lines)
     except Fault as fault:
         raise ConfigErrors([ConfigProblem(path.name, fault.message, line=fault.line)]) from fault
@@ -98,6 +106,7 @@ def _text(path: Path) -> str:
 
 
 def _json(text: str) -> tuple[Any, dict[KeyPath, int]]:
+    text = _LAST_COMMA.sub(_blank, _COMMENT.sub(_blank, text))
     if not text.strip():
         return {}, {}
     try:
@@ -113,6 +122,12 @@ def _json(text: str) -> tuple[Any, dict[KeyPath, int]]:
     except ValueError as error:
         raise Fault("has a number that is too long to read") from error
     return data, _lines_of(text)
+
+
+def _blank(match: re.Match[str]) -> str:
+    """Blanks in place of what is no JSON, lines kept, so that an error still names the right place."""
+    found = match[0]
+    return found if found.startswith('"') else re.sub(r"[^\n]", " ", found)
 
 
 def _lines_of(text: str, *, strict: bool = False) -> dict[KeyPath, int]:

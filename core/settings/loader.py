@@ -47,13 +47,13 @@ def load_file(
     path = _existing(context.places.config_dir, declared.names)
     if path is None:
         empty = Document(declared.names[0], context.places.config_dir / declared.names[0], {})
-        value, problems = _validate(declared.model, empty, context.environ)
+        value, problems = _validate(declared, empty, context.environ)
         return value, problems, None
     try:
         document = read_document(path)
     except ConfigErrors as error:
         return None, list(error.problems), None
-    value, problems = _validate(declared.model, document, context.environ)
+    value, problems = _validate(declared, document, context.environ)
     return value, problems, document
 
 
@@ -63,13 +63,14 @@ def _existing(folder: Path, names: Sequence[str]) -> Path | None:
 
 
 def _validate(
-    model: type[BaseModel], document: Document, environ: Mapping[str, str]
+    declared: ConfigFile, document: Document, environ: Mapping[str, str]
 ) -> tuple[BaseModel | None, list[ConfigProblem]]:
-    data, missing = interpolate(document.data, environ)
+    model = declared.model
+    data, missing = (document.data, []) if declared.own_variables else interpolate(document.data, environ)
     unset = _unset(document, missing, environ)
     base = document.path.parent if document.path else None
     try:
-        value = model.model_validate(data, context={"base": base})
+        value = model.model_validate(data, context={"base": base, "environ": environ, "document": document})
     except ValidationError as error:
         return None, _once(unset, explain(error, Subject(model, data, document)))
     return (None if unset else value), unset

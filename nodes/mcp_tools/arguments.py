@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jsonschema import ValidationError  # type: ignore[import-untyped]  # ships no types
@@ -21,17 +21,19 @@ FILE_PARAMETERS = ("filename", "file_names")
 _NO_REMOTE: Registry[Any] = Registry()  # a `$ref` to elsewhere is never fetched
 
 
-def problem_with(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+def problem_with(
+    arguments: Mapping[str, Any], schema: Mapping[str, Any], *, hidden: Sequence[str] = FILLED_IN
+) -> str:
     """What is wrong with the arguments, in words for the model; empty when nothing is."""
     if MALFORMED in arguments:
         return (
             f"the arguments are not a JSON object: {_short(arguments[MALFORMED])}. "
-            f"Call the tool again with a JSON object. {_expected(schema)}"
+            f"Call the tool again with a JSON object. {_expected(schema, hidden)}"
         )
     place, why = mismatch(arguments, schema)
     if not why:
         return ""
-    return f"{f'argument {place!r}: ' if place else ''}{why}. {_expected(schema)}"
+    return f"{f'argument {place!r}: ' if place else ''}{why}. {_expected(schema, hidden)}"
 
 
 def mismatch(given: Mapping[str, Any], schema: Mapping[str, Any]) -> tuple[str, str]:
@@ -46,12 +48,12 @@ def mismatch(given: Mapping[str, Any], schema: Mapping[str, Any]) -> tuple[str, 
     return ".".join(str(part) for part in error.absolute_path), _short(error.message)
 
 
-def _expected(schema: Mapping[str, Any]) -> str:
+def _expected(schema: Mapping[str, Any], hidden: Sequence[str]) -> str:
     required = set(schema.get("required") or ())
     shown = [
         f"{name} ({_type(part)}{'' if name in required else ', optional'})"
         for name, part in (schema.get("properties") or {}).items()
-        if name not in FILLED_IN
+        if name not in hidden
     ]
     return f"Parameters: {', '.join(shown)}." if shown else "The tool takes no parameters."
 
@@ -91,10 +93,16 @@ def cleaned(value: Any) -> Any:
     return value
 
 
-def with_user(arguments: Mapping[str, Any], schema: Mapping[str, Any], user: str) -> dict[str, Any]:
+def with_user(
+    arguments: Mapping[str, Any],
+    schema: Mapping[str, Any],
+    user: str,
+    *,
+    hidden: Sequence[str] = FILLED_IN,
+) -> dict[str, Any]:
     """The user's name where the tool asks for it, whatever the model wrote there."""
-    asked = [name for name in FILLED_IN if name in (schema.get("properties") or {})]
-    kept = {key: value for key, value in arguments.items() if key not in FILLED_IN}
+    asked = [name for name in hidden if name in (schema.get("properties") or {})]
+    kept = {key: value for key, value in arguments.items() if key not in hidden}
     return {**kept, **dict.fromkeys(asked, user)}
 
 

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nodes.mcp_tools.models import ToolInfo
+from nodes.mcp_tools.settings import ServerEntry
 
-FILLED_IN = ("_atlas_user", "username")
+FILLED_IN = ("_atlas_user",)
+"""Parameters that get the user's name at every server: no tool has this one by chance."""
+ON_REQUEST = ("_atlas_user", "username")
+"""Those of a server that asks for it: elsewhere `username` may be anybody's name."""
 
 
-def function_schema(name: str, tool: ToolInfo) -> dict[str, Any]:
-    """The tool as an OpenAI function."""
+def filled_in(entry: ServerEntry) -> tuple[str, ...]:
+    """The parameters that we fill in with the user's name, whatever the model wrote."""
+    return ON_REQUEST if entry.fill_username else FILLED_IN
+
+
+def function_schema(name: str, tool: ToolInfo, *, hidden: Sequence[str] = FILLED_IN) -> dict[str, Any]:
+    """The tool as an OpenAI function, without the parameters `hidden`."""
     return {
         "type": "function",
         "function": {
             "name": name,
             "description": tool.description,
-            "parameters": _visible(tool.parameters),
+            "parameters": _visible(tool.parameters, hidden),
         },
     }
 
 
-def _visible(schema: Mapping[str, Any]) -> dict[str, Any]:
+def _visible(schema: Mapping[str, Any], hidden: Sequence[str]) -> dict[str, Any]:
     shown = {key: value for key, value in schema.items() if key not in ("$schema", "title")}
     properties = schema.get("properties") or {}
     shown["type"] = "object"
-    shown["properties"] = {k: v for k, v in properties.items() if k not in FILLED_IN}
+    shown["properties"] = {k: v for k, v in properties.items() if k not in hidden}
     if "required" in schema:
-        shown["required"] = [k for k in schema["required"] if k not in FILLED_IN]
+        shown["required"] = [k for k in schema["required"] if k not in hidden]
     return shown

@@ -3,8 +3,10 @@
 # No `from __future__ import annotations`: typer reads the annotations at run time.
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
@@ -14,9 +16,13 @@ from dishka import AsyncContainer
 from core.cli import JsonFlag, command, make_app, print_fields, print_json, print_table
 from core.container import open_module
 from core.errors import InvalidInput, WaystationError
+from core.settings import Places
+from nodes.mcp_tools.allowing import Allowed, PluginNotFound
+from nodes.mcp_tools.checking import FileCheck, check_file
 from nodes.mcp_tools.errors import ServerDown, UnknownTool
 from nodes.mcp_tools.manager import MCPToolManager
 from nodes.mcp_tools.models import ServerState
+from nodes.mcp_tools.report import remarks_of
 from nodes.mcp_tools.results import read_result
 
 _EXAMPLE = '{"a": 5, "b": 3}'
@@ -48,7 +54,7 @@ async def list_servers(as_json: JsonFlag = False) -> None:
     """Start every enabled server and say how it is doing."""
     async with _manager() as manager:
         await asyncio.gather(*(_reach(manager, name) for name in manager.status()))
-        status = manager.status()
+        status, remarks = manager.status(), remarks_of(manager.inventory)
         rows = []
         for name, entry in manager.entries().items():
             known = status.get(name)
@@ -59,8 +65,22 @@ async def list_servers(as_json: JsonFlag = False) -> None:
                     "description": entry.short_description or entry.description or "",
                     "groups": entry.groups,
                     **(known.as_json() if known else {"state": "off", "tools": 0, "last_error": ""}),
+                    "remarks": remarks.get(name, []),
                 }
             )
+        rows += [
+            {
+                "name": name,
+                "enabled": False,
+                "description": "",
+                "groups": [],
+                "state": "left out",
+                "tools": 0,
+                "last_error": reason,
+                "remarks": remarks.get(name, []),
+            }
+            for name, reason in manager.inventory.unusable.items()
+        ]
     if as_json:
         print_json(rows)
         return
@@ -138,6 +158,7 @@ async def plugins(as_json: JsonFlag = False) -> None:
             "origin": plugin.origin,
             "description": plugin.entry.description or "",
             "problem": plugin.problem,
+            "waiting": plugin.waiting,
         }
         for plugin in found
     ]
@@ -146,6 +167,72 @@ async def plugins(as_json: JsonFlag = False) -> None:
         return
     columns = ("name", "version", "origin", "description", "problem")
     print_table(columns, [[row[c] for c in columns] for row in rows], empty="no plugin was found")
+
+
+@app.command("allow")
+@command
+async def allow(
+    plugin: Annotated[str, typer.Argument(help="The plugin's name.")], as_json: JsonFlag = False
+) -> None:
+    """Let a plugin run as its folder is now, where people log in; a running service takes it up by itself."""
+    async with _manager() as manager:
+        found = {found.name: found for found in manager.inventory.plugins}
+    wanted = found.get(plugin)
+    if wanted is None or wanted.folder is None:
+        raise PluginNotFound(f"there is no plugin '{plugin}'; plugins: {', '.join(found) or 'none'}")
+    if wanted.problem and not wanted.waiting:
+        raise InvalidInput(f"the plugin '{plugin}' cannot be used: {wanted.problem}")
+    digest = Allowed(Places.from_environ()).allow(plugin, wanted.folder)
+    report = {"plugin": plugin, "allowed": True, "digest": digest}
+    if as_json:
+        print_json(report)
+    else:
+        print(f"The plugin '{plugin}' may run until its folder changes.")
+
+
+@app.command("revoke")
+@command
+async def revoke(
+    plugin: Annotated[str, typer.Argument(help="The plugin's name.")], as_json: JsonFlag = False
+) -> None:
+    """Take the word back that let a plugin run."""
+    Allowed(Places.from_environ()).revoke(plugin)
+    if as_json:
+        print_json({"plugin": plugin, "allowed": False})
+    else:
+        print(f"The plugin '{plugin}' waits again where people log in.")
+
+
+@app.command("check")
+@command
+async def check(
+    file: Annotated[Path, typer.Argument(help="A file with MCP servers, of Waystation or another program.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Say what would be taken over from a file of servers; nothing is started. Exit 1: nothing is usable."""
+    found = check_file(file, os.environ)
+    if as_json:
+        print_json(found.as_json())
+    else:
+        _tell_check(found)
+    if not found.usable:
+        raise typer.Exit(1)
+
+
+def _tell_check(found: FileCheck) -> None:
+    print(f"Read as {found.program}.")
+    columns = ("server", "state", "transport", "runs", "env, headers")
+    rows = [(s.name, s.state, s.transport, s.runs, ", ".join([*s.env, *s.headers])) for s in found.servers]
+    print_table(columns, rows)
+    for server in found.servers:
+        if server.reason:
+            print(f"{server.name}: {server.state}: {server.reason}")
+        for key, message in server.mistakes.items():
+            print(f"{server.name}: {key} {message}")
+        for key, message in server.ignored.items():
+            print(f"{server.name}: {key}: {message}")
+    if found.beside:
+        print(f"Beside the servers, without a meaning here: {', '.join(found.beside)}")
 
 
 @app.command("restart")

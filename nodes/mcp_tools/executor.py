@@ -15,6 +15,7 @@ from core.errors import TimedOut, WaystationError
 from core.events import Event
 from core.observability import tool_span, track_duration
 from nodes.mcp_tools.arguments import cleaned, foreign_address, problem_with, with_links, with_user
+from nodes.mcp_tools.catalogue import filled_in
 from nodes.mcp_tools.errors import ServerGone, UnknownTool
 from nodes.mcp_tools.happenings import ToolExecuted
 from nodes.mcp_tools.manager import Listed, MCPToolManager
@@ -186,8 +187,9 @@ class ToolExecutor:
         self, attempt: _Attempt, tool: ToolInfo, context: ExecutionContext, talk: _Talk
     ) -> ToolOutcome:
         target, schema = attempt.target, tool.parameters
-        given = with_user(cleaned(attempt.arguments), schema, context.principal.id)
-        problem = problem_with(given, schema)
+        hidden = filled_in(self._manager.entries()[target.server])
+        given = with_user(cleaned(attempt.arguments), schema, context.principal.id, hidden=hidden)
+        problem = problem_with(given, schema, hidden=hidden)
         if problem:
             return attempt.ended("error", f"not called: {problem}")
         address = foreign_address(given)

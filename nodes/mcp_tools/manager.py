@@ -21,7 +21,7 @@ from core.health import Health
 from core.kept import Kept
 from core.resilience import Policies, Policy, ResilienceSettings
 from nodes.mcp_tools import happenings
-from nodes.mcp_tools.catalogue import function_schema
+from nodes.mcp_tools.catalogue import filled_in, function_schema
 from nodes.mcp_tools.errors import ServerDown, ServerGone, UnknownServer
 from nodes.mcp_tools.keeper import ServerKeeper
 from nodes.mcp_tools.last_known import LastKnown
@@ -218,11 +218,12 @@ class MCPToolManager:
         """Made once per list of tools: each turn asks for it several times."""
         known = self._listings.get(keeper)
         if known is None or known.tools is not keeper.tools or known.inventory is not self.inventory:
-            tools = keeper.tools
-            names = [self.full_name(keeper.name, tool.name) for tool in tools]
+            tools, entry = keeper.tools, keeper.entry
+            offered = [tool for tool in tools if entry.offers(tool.name)]
+            names = [self.full_name(keeper.name, tool.name) for tool in offered]
             listed = tuple(
-                Listed(name, keeper.name, tool, function_schema(name, tool))
-                for name, tool in zip(names, tools, strict=True)
+                Listed(name, keeper.name, tool, function_schema(name, tool, hidden=filled_in(entry)))
+                for name, tool in zip(names, offered, strict=True)
             )
             known = self._listings[keeper] = _Listing(self.inventory, tools, listed)
         return known.listed
@@ -283,7 +284,7 @@ class MCPToolManager:
     async def check(self) -> Health:
         """Degraded while an enabled server is not well or a plugin is broken; turns work without tools."""
         breakers = {t.name: t for t in self._policies.status() if t.kind == "server"}
-        return health_of(self.status(), breakers, self.inventory.plugins)
+        return health_of(self.status(), breakers, self.inventory)
 
     async def aclose(self) -> None:
         """Close every session and end every process."""
@@ -297,7 +298,9 @@ class MCPToolManager:
             return self._keepers[server]
         except KeyError:
             known = ", ".join(self._keepers) or "none"
+            left_out = self.inventory.unusable.get(server)
             state = "is switched off" if server in self.inventory.servers else "is not known"
+            state = f"is left out ({left_out})" if left_out else state
             raise UnknownServer(f"the tool server '{server}' {state}; servers: {known}") from None
 
 

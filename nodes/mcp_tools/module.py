@@ -45,6 +45,7 @@ MODULE = Module(
             listing=take_inventory,
             live=True,
             beside=manifests,
+            own_variables=True,
         ),
     ),
     start=start,

@@ -5,28 +5,23 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationInfo, model_validator
 
-from core.settings import (
-    Book,
-    ConfigErrors,
-    ConfigFile,
-    ConfigProblem,
-    Context,
-    Finding,
-    Places,
-    load_file,
-    nearest,
-)
-from core.settings.problems import printable
+from core.settings import Book, ConfigFile, Context, Finding, Places, load_file, nearest
+from nodes.mcp_tools.allowing import Allowed, Gate, code_of
+from nodes.mcp_tools.dialects import Remark
 from nodes.mcp_tools.settings import McpFile, McpSettings, ServerEntry
 
 MANIFEST = "plugin.json"
+WATCHED_FILES = (
+    200  # of a plugin, for changes that take an operator's word back; the rest at the next reading
+)
 BUNDLED = Path(__file__).resolve().parents[2] / "tools"  # beside the packages, in a checkout and in a wheel
 
 
@@ -61,21 +56,33 @@ class PluginManifest(ServerEntry):
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """A plugin folder that was found; `problem` says why it cannot be used."""
+    """A plugin folder that was found; `problem` says why it cannot be used.
+
+    `waiting` is True where the only thing that it lacks is an operator's word.
+    """
 
     name: str
     origin: str
     version: str = ""
     entry: ServerEntry = field(default_factory=ServerEntry)
+    folder: Path | None = None
     problem: str = ""
+    waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """Every server there is, and the plugins that some of them came from."""
+    """Every server there is, and the plugins that some of them came from.
+
+    Args:
+        unusable: Servers that are left out, each with the reason.
+        remarks: What was passed over in mcp.json, by server.
+    """
 
     servers: Mapping[str, ServerEntry]
     plugins: tuple[Plugin, ...] = ()
+    unusable: Mapping[str, str] = field(default_factory=dict)
+    remarks: Mapping[str, tuple[Remark, ...]] = field(default_factory=dict)
 
     def entries(self) -> Mapping[str, ServerEntry]:
         return self.servers
@@ -86,25 +93,22 @@ class Inventory:
 
 
 def take_inventory(book: Book) -> Inventory:
-    """Plugins, with what mcp.json says on top.
-
-    Raises:
-        ConfigErrors: An entry of mcp.json has neither command nor url, and no plugin has its name.
-    """
-    settings, problems = book[McpSettings], []
-    plugins = tuple(find_plugins(settings, book.context))
+    """Plugins, with what mcp.json says on top. A server that cannot be used costs itself alone."""
+    settings, file = book[McpSettings], book[McpFile]
+    plugins = tuple(find_plugins(settings, book))
     servers = {plugin.name: plugin.entry for plugin in plugins if not plugin.problem}
-    for name, entry in book[McpFile].servers.items():
+    unusable = dict(file.unusable)
+    for name, entry in file.servers.items():
         if entry.enabled and not entry.complete and name not in servers:
-            problems.append(_nowhere(name, servers, book))
+            unusable[name] = _nowhere(name, plugins)
         else:
             servers[name] = _laid_over(name, entry, servers)
-    if problems:
-        raise ConfigErrors(problems)
+    for name in unusable:
+        servers.pop(name, None)  # what it says of a plugin was not understood
     for name in settings.disabled:
         if name in servers:
             servers[name] = servers[name].model_copy(update={"enabled": False})
-    return Inventory(servers, plugins)
+    return Inventory(servers, plugins, unusable, file.remarks)
 
 
 def _laid_over(name: str, entry: ServerEntry, plugins: Mapping[str, ServerEntry]) -> ServerEntry:
@@ -117,43 +121,63 @@ def _laid_over(name: str, entry: ServerEntry, plugins: Mapping[str, ServerEntry]
     return below.model_copy(update=changes)
 
 
-def _nowhere(name: str, plugins: Mapping[str, ServerEntry], book: Book) -> ConfigProblem:
-    near = nearest(name, list(plugins))
-    remedy = f"did you mean '{near}'?" if near else f"plugins: {', '.join(plugins) or 'none'}"
-    document = book.documents.get("servers")
-    line = document.line(("mcpServers", name)) if document else None
-    message = "has neither command nor url, and no plugin has this name"
-    return ConfigProblem("mcp.json", message, f"mcpServers.{printable(name)}", line, None, remedy)
+def _nowhere(name: str, plugins: Sequence[Plugin]) -> str:
+    same = next((plugin.problem for plugin in plugins if plugin.name == name and plugin.problem), "")
+    if same:
+        return f"has neither command nor url, and the plugin of this name cannot be used: {same}"
+    names = [plugin.name for plugin in plugins]
+    near = nearest(name, names)
+    remedy = f"did you mean '{near}'?" if near else f"plugins: {', '.join(names) or 'none'}"
+    return f"has neither command nor url, and no plugin has this name; {remedy}"
 
 
 def manifests(book: Book) -> Iterable[Path]:
-    """Where manifests stand, and where they would."""
-    for _, root in _roots(book[McpSettings], book.context.places):
+    """Where manifests stand, and where they would; what allows plugins, and what was allowed."""
+    gate = Gate.of(book)
+    if gate.closed:
+        yield Allowed(book.context.places).path
+    for origin, root in _roots(book[McpSettings], book.context.places):
         yield root / MANIFEST
         if root.is_dir():
-            yield from sorted(folder / MANIFEST for folder in root.iterdir() if folder.is_dir())
+            folders = sorted(folder for folder in root.iterdir() if folder.is_dir())
+            yield from (folder / MANIFEST for folder in folders)
+            if gate.closed and origin != "bundled":
+                for folder in folders:
+                    yield from islice(sorted(code_of(folder)), WATCHED_FILES)
 
 
 def missing_commands(book: Book) -> Iterator[Finding]:
-    """Servers and plugins that cannot be started here, and plugins that are broken."""
-    for name, entry in book[McpFile].servers.items():
+    """Servers and plugins that cannot be used or started here, and what of mcp.json was not understood."""
+    yield from _of_servers(book[McpFile])
+    if McpSettings in book.values:
+        for name, reason in take_inventory(book).unusable.items():
+            yield book[McpFile].place(name), f"the server is left out: {reason}", ""
+        for plugin in find_plugins(book[McpSettings], book):
+            yield from _of_plugin(plugin)
+
+
+def _of_servers(file: McpFile) -> Iterator[Finding]:
+    for name, entry in file.servers.items():
         key, message = _not_runnable(entry)
         if key:
-            yield ("mcpServers", name, key), message, 'put it there, or set "enabled": false'
-    if McpSettings not in book.values:
+            yield file.place(name, key), message, 'put it there, or set "enabled": false'
+    for name, remarks in file.remarks.items():
+        for remark in remarks:
+            if remark.mistake:
+                yield file.place(name, remark.key), remark.message, "take it out, or put it right"
+
+
+def _of_plugin(plugin: Plugin) -> Iterator[Finding]:
+    if plugin.waiting:
+        return  # as it should: nothing of the configuration is wrong
+    if plugin.problem:
+        remedy = "put it right, or remove it"
+        yield ("plugins", plugin.name), f"the plugin is broken: {plugin.problem}", remedy
         return
-    for plugin in find_plugins(book[McpSettings], book.context):
-        if plugin.problem:
-            yield (
-                ("plugins", plugin.name),
-                f"the plugin is broken: {plugin.problem}",
-                "put it right, or remove it",
-            )
-            continue
-        key, message = _not_runnable(plugin.entry)
-        if key:
-            remedy = "put it there, or add the plugin to mcp.disabled"
-            yield ("plugins", plugin.name), f"the plugin cannot be started: {message}", remedy
+    key, message = _not_runnable(plugin.entry)
+    if key:
+        remedy = "put it there, or add the plugin to mcp.disabled"
+        yield ("plugins", plugin.name), f"the plugin cannot be started: {message}", remedy
 
 
 def _not_runnable(entry: ServerEntry) -> tuple[str, str]:
@@ -175,16 +199,25 @@ def _not_runnable(entry: ServerEntry) -> tuple[str, str]:
     return "command", f"the command '{entry.command}' is not on the PATH"
 
 
-def find_plugins(settings: McpSettings, context: Context) -> Iterable[Plugin]:
+def find_plugins(settings: McpSettings, book: Book) -> Iterable[Plugin]:
     """Every folder with a manifest: bundled ones, those in the home folder, then further folders."""
     seen: set[str] = set()
-    for origin, root in _roots(settings, context.places):
+    gate = Gate.of(book)
+    for origin, root in _roots(settings, book.context.places):
         for folder in _folders(root):
-            plugin = read_plugin(folder, origin, context)
+            plugin = read_plugin(folder, origin, book.context)
             if plugin.name in seen:
                 plugin = replace(plugin, problem=f"another plugin is called '{plugin.name}' already")
+            elif not plugin.problem and not _named_itself(origin, root, folder):
+                why = gate.holds(plugin.name, folder)
+                plugin = replace(plugin, problem=why, waiting=bool(why))
             seen.add(plugin.name)
             yield plugin
+
+
+def _named_itself(origin: str, root: Path, folder: Path) -> bool:
+    """What ships with us, and a plugin whose own folder the settings name, an operator has chosen already."""
+    return origin == "bundled" or (origin == "settings" and folder == root)
 
 
 def _roots(settings: McpSettings, places: Places) -> Iterable[tuple[str, Path]]:
@@ -206,8 +239,9 @@ def read_plugin(folder: Path, origin: str, context: Context) -> Plugin:
     beside = replace(context, places=Places(folder, context.places.home))
     value, problems, _ = load_file(ConfigFile("plugin", (MANIFEST,), PluginManifest), beside)
     if problems or not isinstance(value, PluginManifest):
-        return Plugin(folder.name, origin, problem="; ".join(map(str, problems)))
+        return Plugin(folder.name, origin, folder=folder, problem="; ".join(map(str, problems)))
     name = value.name or folder.name
     if not value.complete:
-        return Plugin(name, origin, value.version, problem=f"{MANIFEST}: give one of server, command and url")
-    return Plugin(name, origin, value.version, value.entry())
+        why = f"{MANIFEST}: give one of server, command and url"
+        return Plugin(name, origin, value.version, folder=folder, problem=why)
+    return Plugin(name, origin, value.version, value.entry(), folder)

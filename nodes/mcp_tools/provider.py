@@ -4,10 +4,11 @@
 
 import asyncio
 import importlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import structlog
 from dishka import Provider, Scope, provide
 
 from core.cache import Cache
@@ -16,6 +17,7 @@ from core.events import EventBus
 from core.observability import never_log
 from core.resilience import Policies
 from core.settings import Book, Places
+from nodes.mcp_tools.dialects import Remark
 from nodes.mcp_tools.executor import ToolExecutor
 from nodes.mcp_tools.links import NoFileLinks
 from nodes.mcp_tools.manager import MCPToolManager
@@ -23,6 +25,8 @@ from nodes.mcp_tools.plugins import Inventory, take_inventory
 from nodes.mcp_tools.ports import FileLinks, Listener, Receipts, ToolConnection, ToolConnector
 from nodes.mcp_tools.receipts import NoReceipts
 from nodes.mcp_tools.settings import McpSettings, ServerEntry
+
+log = structlog.get_logger(__name__)
 
 
 class LateConnector:
@@ -44,10 +48,25 @@ class LateConnector:
 async def _inventory(book: Book, _: Inventory | None) -> Inventory:
     # Reads the folders of plugins: off the loop, where turns are running.
     inventory = await asyncio.to_thread(take_inventory, book)
+    for name, remark in _mistakes(inventory):
+        log.warning("tool_server_key_passed_over", server=name, key=remark.key, why=remark.message)
+    for name, reason in inventory.unusable.items():
+        log.warning("tool_server_left_out", server=name, why=reason)
+    for plugin in inventory.plugins:
+        if plugin.waiting:
+            log.warning("plugin_waits", plugin=plugin.name, why=plugin.problem)
     for entry in inventory.servers.values():
         for secret in entry.secrets():
             never_log(secret)
     return inventory
+
+
+def _mistakes(inventory: Inventory) -> Iterator[tuple[str, Remark]]:
+    """Remarks about what somebody may have meant otherwise."""
+    for name, remarks in inventory.remarks.items():
+        for remark in remarks:
+            if remark.mistake:
+                yield name, remark
 
 
 class McpProvider(Provider):

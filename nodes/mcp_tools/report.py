@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from core.health import Health, HealthState
 from core.resilience import TargetStatus
 from nodes.mcp_tools.models import ServerState, ServerStatus
-from nodes.mcp_tools.plugins import Plugin
+from nodes.mcp_tools.plugins import Inventory
 
 _AWAY = (ServerState.DOWN, ServerState.RESTARTING)
 
 
 def health_of(
-    servers: Mapping[str, ServerStatus], breakers: Mapping[str, TargetStatus], plugins: Iterable[Plugin]
+    servers: Mapping[str, ServerStatus], breakers: Mapping[str, TargetStatus], inventory: Inventory
 ) -> Health:
-    """Degraded while a server is away or left alone, or a plugin is broken; since the first of these.
+    """Degraded while a server is away, left alone or left out, or a plugin is broken; since the first.
+
+    A plugin that waits to be allowed is told, and degrades nothing: it is as it should be.
 
     Args:
         breakers: By server; a server that was never called has none.
     """
-    broken = {plugin.name: plugin.problem for plugin in plugins if plugin.problem}
+    broken = {p.name: p.problem for p in inventory.plugins if p.problem and not p.waiting}
     details = {
         "servers": {name: {**s.as_json(), **_breaker(breakers.get(name))} for name, s in servers.items()},
         "broken_plugins": broken,
+        "waiting_plugins": {p.name: p.problem for p in inventory.plugins if p.waiting},
+        "left_out": dict(inventory.unusable),
+        "remarks": remarks_of(inventory),
     }
     troubles = sorted(_troubles(servers, breakers), key=lambda found: found[1])
     reasons = [f"{what} (since {since:%H:%M:%S} UTC)" for what, since in troubles]
+    reasons += [f"server '{name}' is left out: {why}" for name, why in inventory.unusable.items()]
     reasons += [f"plugin '{name}' is broken: {problem}" for name, problem in broken.items()]
     state = HealthState.DEGRADED if reasons else HealthState.HEALTHY
     return Health(state, "; ".join(reasons), troubles[0][1] if troubles else None, details)
+
+
+def remarks_of(inventory: Inventory) -> dict[str, list[str]]:
+    """What was passed over in mcp.json, as sentences by server."""
+    return {
+        name: [f"{remark.key}: {remark.message}" for remark in remarks]
+        for name, remarks in inventory.remarks.items()
+    }
 
 
 def _breaker(target: TargetStatus | None) -> dict[str, str]:

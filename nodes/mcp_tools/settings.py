@@ -8,10 +8,23 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from core.settings import Strict, nearest
+from core.settings import Document, Strict
 from core.settings.editors import flat_or_under
+from core.settings.explain import Subject, explain
+from core.settings.problems import printable
+from nodes.mcp_tools.dialects import Reading, Remark, ServerReading, read_servers
 
 _SECRET_NAME = re.compile(r"auth|credential|key|pass|secret|token", re.IGNORECASE)
 _TRANSPORTS = {"streamable_http": "http", "streamable-http": "http"}
@@ -73,7 +86,11 @@ class ServerEntry(Strict):
     oauth_config: OAuthConfig | None = None
     compliance_level: str | None = None
     require_approval: list[str] = Field(default_factory=list)
+    include_tools: list[str] | None = None
+    exclude_tools: list[str] = Field(default_factory=list)
+    fill_username: bool = False
     timeout_s: float | None = Field(None, gt=0, le=3600)
+    init_timeout_s: float | None = Field(None, gt=0, le=3600)
     max_result_bytes: int | None = Field(None, ge=1024)
     restart: Literal["on-failure", "never"] = "on-failure"
 
@@ -111,6 +128,10 @@ class ServerEntry(Strict):
             if _SECRET_NAME.search(name):
                 yield value.get_secret_value()
 
+    def offers(self, tool: str) -> bool:
+        """False for a tool that the entry keeps back."""
+        return (self.include_tools is None or tool in self.include_tools) and tool not in self.exclude_tools
+
     def needs_approval(self, tool: str) -> bool:
         return "*" in self.require_approval or tool in self.require_approval
 
@@ -141,7 +162,11 @@ def _with_transport(data: dict[str, Any]) -> dict[str, Any]:
 
 
 class McpFile(Strict):
-    """mcp.json: `{"mcpServers": {name: entry}}`, or `{name: entry}` at the top."""
+    """mcp.json in any known dialect: `{"mcpServers": {name: entry}}`, or `{name: entry}` at the top.
+
+    One server never costs the others: `servers` has those that can be used,
+    `unusable` says of each other one why, and `remarks` what was passed over.
+    """
 
     model_config = ConfigDict(
         populate_by_name=True,
@@ -149,23 +174,66 @@ class McpFile(Strict):
     )
 
     servers: dict[str, ServerEntry] = Field(default_factory=dict, alias="mcpServers")
+    _reading: Reading | None = PrivateAttr(None)
+    _unusable: dict[str, str] = PrivateAttr(default_factory=dict)
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _one_shape(cls, data: Any) -> Any:
+    def _server_by_server(
+        cls, data: Any, read: ModelWrapValidatorHandler[Self], info: ValidationInfo
+    ) -> Self:
+        if isinstance(data, cls):
+            return data
         if not isinstance(data, Mapping):
             raise ValueError('must be an object: {"mcpServers": {name: entry}} or {name: entry}')  # noqa: TRY004  # pydantic reports ValueError only
-        if not data or "mcpServers" in data or "servers" in data:
-            return data
-        for key in data:
-            if nearest(str(key), ["mcpServers"]):
-                raise ValueError(f"unknown key '{key}'; did you mean 'mcpServers'?")
-        return {"mcpServers": data}
+        context = info.context or {}
+        reading = read_servers(data, environ=context.get("environ") or {}, folder=context.get("base"))
+        entries: dict[str, ServerEntry] = {}
+        unusable: dict[str, str] = {}
+        for server in reading.servers:
+            found = server.reason or validated(server, reading, context)
+            if isinstance(found, str):
+                unusable[server.name] = found
+            else:
+                entries[server.name] = found
+        file = read({"mcpServers": entries})
+        file._reading, file._unusable = reading, unusable
+        return file
 
-    @field_validator("servers")
-    @classmethod
-    def _usable_names(cls, servers: dict[str, ServerEntry]) -> dict[str, ServerEntry]:
-        for name in servers:
-            if not name.strip() or len(name) > 64 or not name.isprintable():
-                raise ValueError(f"the server name {name[:80]!r} must have 1 to 64 printable characters")
-        return servers
+    @property
+    def unusable(self) -> Mapping[str, str]:
+        """Servers that are left out, each with the reason."""
+        return self._unusable
+
+    @property
+    def remarks(self) -> Mapping[str, tuple[Remark, ...]]:
+        """What was passed over or read in some way, by server."""
+        servers = self._reading.servers if self._reading else ()
+        return {server.name: server.remarks for server in servers if server.remarks}
+
+    @property
+    def reading(self) -> Reading | None:
+        """How the file was understood; None where none was read."""
+        return self._reading
+
+    def place(self, server: str, *keys: str) -> tuple[str, ...]:
+        """The key path of a server as it stands in the file."""
+        return (*(self._reading.shape.path if self._reading else ("mcpServers",)), server, *keys)
+
+
+def validated(server: ServerReading, reading: Reading, context: Mapping[str, Any]) -> ServerEntry | str:
+    """The entry, or why it cannot be used."""
+    try:
+        return ServerEntry.model_validate(dict(server.data), context=dict(context))
+    except ValidationError as error:
+        ground = context.get("document") or Document("mcp.json", None, {})
+        subject = Subject(ServerEntry, dict(server.data), ground, (*reading.shape.path, server.name))
+        problems = explain(error, subject)
+        return "; ".join(_below_server(problem.key, str(problem), server.name) for problem in problems)
+
+
+def _below_server(key: str, sentence: str, server: str) -> str:
+    """From the key below the server on: file and line are told where they are known."""
+    _, _, told = sentence.partition(f"{key}: ")
+    below = key.partition(f"{printable(server)}.")[2]
+    return f"{below}: {told}" if below else told

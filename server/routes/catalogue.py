@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from core.access import usable
+from core.access import has_scope, usable
 from nodes.llm import LLMCaller
 from nodes.mcp_tools import MCPToolManager
 from nodes.rag import RAGClient
@@ -38,12 +38,12 @@ async def sources(agent: OpenAgent, who: Caller) -> list[dict[str, Any]]:
 
 @router.get("/servers")
 async def servers(agent: OpenAgent, who: Caller) -> list[dict[str, Any]]:
-    """Tool servers that you may use, and how they do."""
+    """Tool servers that you may use, and how they do; for operators also those that are left out, and why."""
     if not agent.has("mcp_tools"):
         return []
     mcp = await agent.container.get(MCPToolManager)
     status = mcp.status()
-    return [
+    listed: list[dict[str, Any]] = [
         {
             "name": name,
             "description": entry.description or entry.short_description or "",
@@ -53,6 +53,16 @@ async def servers(agent: OpenAgent, who: Caller) -> list[dict[str, Any]]:
         }
         for name, entry in usable(who, mcp.entries()).items()
     ]
+    if has_scope(who, "operate"):
+        left_out = {
+            **mcp.inventory.unusable,
+            **{p.name: p.problem for p in mcp.inventory.plugins if p.problem},
+        }
+        listed += [
+            {"name": name, "description": "", "state": "left out", "tools": [], "reason": reason}
+            for name, reason in left_out.items()
+        ]
+    return listed
 
 
 @router.get("/tools")

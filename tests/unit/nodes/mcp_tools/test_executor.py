@@ -27,6 +27,8 @@ async def manager(tmp_path: Path) -> AsyncIterator[MCPToolManager]:
     servers = {
         "peer": peer(max_result_bytes=2048),
         "closed": peer(groups=["admins"]),
+        "asking": peer(fill_username=True),
+        "limited": peer(include_tools=["echo", "pid"], exclude_tools=["pid"]),
         "staff": peer(groups=["staff"], require_approval=["echo"]),
     }
     async with managed(servers, tmp_path, call_timeout_s=20) as manager:
@@ -76,11 +78,12 @@ async def test_a_tool_outside_of_the_turns_choice_does_not_exist(executor: ToolE
 
 async def test_schemas_show_only_usable_servers_and_hide_what_we_fill_in(manager: MCPToolManager) -> None:
     principal = CONTEXT.principal
-    schemas = await manager.schemas(principal, ["peer", "closed", "staff"])
+    schemas = await manager.schemas(principal, ["peer", "closed", "staff", "asking"])
     functions = {schema["function"]["name"]: schema["function"] for schema in schemas}
     assert not [name for name in functions if name.startswith("closed_")]
-    assert functions["peer_whoami"]["parameters"]["properties"] == {}
-    assert functions["peer_whoami"]["parameters"]["required"] == []
+    assert list(functions["peer_whoami"]["parameters"]["properties"]) == ["username"]
+    assert functions["asking_whoami"]["parameters"]["properties"] == {}
+    assert functions["asking_whoami"]["parameters"]["required"] == []
     chosen = await manager.schemas(principal, ["peer"], ["peer_echo"])
     assert [schema["function"]["name"] for schema in chosen] == ["peer_echo"]
     assert chosen[0]["type"] == "function"
@@ -110,9 +113,21 @@ async def test_lone_surrogates_do_not_break_the_session(executor: ToolExecutor) 
 
 
 async def test_the_user_is_filled_in_whatever_the_model_wrote(executor: ToolExecutor) -> None:
-    outcome = await run(executor, "peer_whoami", username="root")
+    outcome = await run(executor, "asking_whoami", username="root")
     assert json.loads(outcome.text) == {"_atlas_user": "ada", "username": "ada"}
     assert dict(outcome.arguments) == {"username": "root"}
+
+
+async def test_t4_5_a_username_is_the_models_where_nobody_asked_for_ours(executor: ToolExecutor) -> None:
+    outcome = await run(executor, "peer_whoami", username="octocat", _atlas_user="root")
+    assert json.loads(outcome.text) == {"_atlas_user": "ada", "username": "octocat"}
+
+
+async def test_a_tool_that_the_entry_keeps_back_does_not_exist(executor: ToolExecutor) -> None:
+    assert (await run(executor, "limited_echo", text="x")).status == "ok"
+    for name in ("limited_pid", "limited_whoami"):
+        outcome = await run(executor, name)
+        assert outcome.text.startswith(f"there is no tool '{name}'")
 
 
 async def test_a_file_of_the_thread_becomes_an_address(executor: ToolExecutor) -> None:

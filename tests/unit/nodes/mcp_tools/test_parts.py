@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from nodes.mcp_tools.adapters.bounded_log import BoundedLog
 from nodes.mcp_tools.adapters.lines import LineCutter, Oversize
 from nodes.mcp_tools.arguments import problem_with, with_user
+from nodes.mcp_tools.catalogue import filled_in, function_schema
 from nodes.mcp_tools.events import progress_to
-from nodes.mcp_tools.models import CallResult, Content
+from nodes.mcp_tools.models import CallResult, Content, ToolInfo
 from nodes.mcp_tools.naming import file_stem, full_name
 from nodes.mcp_tools.reasons import reason_of
 from nodes.mcp_tools.results import read_result
@@ -165,7 +166,31 @@ def test_a_tool_without_parameters_says_so() -> None:
 
 def test_what_we_fill_in_is_never_taken_from_the_model() -> None:
     schema = {"properties": {"username": {"type": "string"}}}
-    assert with_user({"_atlas_user": "root", "x": 1}, schema, "ada") == {"x": 1, "username": "ada"}
+    asked = filled_in(ServerEntry(command="x", fill_username=True))
+    assert with_user({"_atlas_user": "root", "x": 1}, schema, "ada", hidden=asked) == {
+        "x": 1,
+        "username": "ada",
+    }
+
+
+def test_t4_5_a_foreign_parameter_of_that_name_is_the_models() -> None:
+    schema = {"properties": {"username": {"type": "string"}, "_atlas_user": {}}, "required": ["username"]}
+    tool = ToolInfo("get_user", "", schema)
+    plain, asking = ServerEntry(command="x"), ServerEntry(command="x", fill_username=True)
+    given = {"username": "octocat", "_atlas_user": "root"}
+    assert with_user(given, schema, "ada", hidden=filled_in(plain)) == {
+        "username": "octocat",
+        "_atlas_user": "ada",
+    }
+    assert with_user(given, schema, "ada", hidden=filled_in(asking)) == {
+        "username": "ada",
+        "_atlas_user": "ada",
+    }
+    shown = function_schema("f", tool, hidden=filled_in(plain))["function"]["parameters"]
+    assert (list(shown["properties"]), shown["required"]) == (["username"], ["username"])
+    hidden = function_schema("f", tool, hidden=filled_in(asking))["function"]["parameters"]
+    assert (hidden["properties"], hidden["required"]) == ({}, [])
+    assert "username (string)" in problem_with({"x": 1}, {**schema, "additionalProperties": False})
 
 
 def test_a_burst_of_progress_becomes_few_events() -> None:

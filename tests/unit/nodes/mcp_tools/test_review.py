@@ -6,9 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import pytest
-
-from core.settings import Book, ConfigErrors, Context, Places, read_book
+from core.settings import Book, Context, Places, read_book
 from nodes.mcp_tools.module import MODULE
 from nodes.mcp_tools.plugins import manifests, missing_commands, take_inventory
 
@@ -76,10 +74,12 @@ def test_a_command_is_looked_for_as_its_server_will_be(tmp_path: Path) -> None:
 
 def test_an_entry_that_changes_no_plugin_is_told_with_its_line(tmp_path: Path) -> None:
     plugin(tmp_path, "hats", '{"command": "sh"}')
-    with pytest.raises(
-        ConfigErrors, match=r"mcp.json:3: mcpServers.hat: has neither .*did you mean 'hats'\?"
-    ):
-        take_inventory(book(tmp_path, {"hat": {"timeout_s": 5}}))
+    read = book(tmp_path, {"hat": {"timeout_s": 5}})
+    ((place, message, _),) = missing_commands(read)
+    assert place == ("mcpServers", "hat")
+    assert read.documents["servers"].line(place) == 3
+    assert "has neither command nor url" in message
+    assert "did you mean 'hats'?" in message
     found = take_inventory(book(tmp_path, {"hats": {"timeout_s": 5}, "gone": {"enabled": False}}))
     assert (found.entries()["hats"].timeout_s, found.entries()["gone"].enabled, found.default()) == (
         5,

@@ -9,17 +9,15 @@ from typing import Any
 
 import pytest
 
-from core.errors import ConfigInvalid
-from core.settings import ConfigFile, Section
+from nodes.mcp_tools.module import MODULE
 from nodes.mcp_tools.plugins import Inventory, take_inventory
-from nodes.mcp_tools.settings import McpFile, McpSettings, ServerEntry
+from nodes.mcp_tools.settings import McpFile, ServerEntry
 from tests.kit.settings import ConfigFolder
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> ConfigFolder:
-    files = [ConfigFile("servers", ("mcp.json",), McpFile)]
-    return ConfigFolder(tmp_path, [Section("mcp", McpSettings)], files)
+    return ConfigFolder(tmp_path, MODULE.sections, MODULE.files)
 
 
 def plugin(root: Path, folder: str, **manifest: Any) -> Path:
@@ -91,26 +89,53 @@ def test_python_means_our_own_interpreter_and_cwd_is_beside_the_file(folder: Con
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ('{"a": {"comand": "x"}}', "did you mean 'command'?"),
-        ('{"mcpServers": {"a": {"comand": "x"}}}', "did you mean 'command'?"),
         ('{"mcpServer": {}}', "did you mean 'mcpServers'?"),
-        ('{"a": {"command": []}}', "command must be a string, or a list of strings"),
-        ('{"a": {"command": "x", "transport": "http"}}', "transport http takes a url"),
-        ('{"a": {"url": "http://x", "transport": "stdio"}}', "transport stdio takes a command"),
-        ('{"a": {"url": "http://x", "type": "sse", "transport": "http"}}', "type is the old name"),
-        ('{"a": {"url": "ftp://x"}}', "must match pattern"),
-        ('{"a": {"url": "http://x", "transport": "pigeon"}}', "must be 'stdio', 'http' or 'sse'"),
-        ('{" ": {"url": "http://x"}}', "must have 1 to 64 printable characters"),
+        ('{"mcpServers": 5}', "mcpServers must be an object"),
         ('["a"]', "mcp.json"),
-        ('{"a": "npx"}', "a:"),
+        ("{", "is not valid JSON"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_place(folder: ConfigFolder, text: str, complaint: str) -> None:
+def test_a_file_that_holds_no_servers_is_an_error(folder: ConfigFolder, text: str, complaint: str) -> None:
     folder.write("mcp.json", text)
     problems = folder.problems()
     assert problems
     assert problems[0].startswith("mcp.json")
     assert complaint in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("entry", "complaint"),
+    [
+        ('{"command": []}', "command must be a string, or a list of strings"),
+        ('{"command": "x", "transport": "http"}', "transport http takes a url"),
+        ('{"url": "http://x", "transport": "stdio"}', "transport stdio takes a command"),
+        ('{"url": "http://x", "type": "sse", "transport": "http"}', "says both type and transport"),
+        ('{"url": "ftp://x"}', "url: must match pattern"),
+        ('{"url": "http://x", "transport": "pigeon"}', "must be stdio, http or sse, not 'pigeon'"),
+        ('{"command": "x", "timeout_s": "soon"}', "timeout_s: must be a number"),
+        ('{"command": "x", "env": 5}', "env: must be a mapping"),
+        ('{"command": "x", "env": {"A": {"b": 1}}}', "env.A must be text"),
+        ('{"comand": "x"}', "has neither command nor url, and no plugin has this name"),
+        ('"npx"', "must be an object"),
+        ("null", "must be an object"),
+    ],
+)
+def test_a_server_that_cannot_be_used_is_left_out_with_its_reason(
+    folder: ConfigFolder, entry: str, complaint: str
+) -> None:
+    folder.write("mcp.json", f'{{"mcpServers": {{"bad": {entry}, "good": {{"command": "x"}}}}}}')
+    found = inventory(folder, bundled=False)
+    assert list(found.servers) == ["good"]
+    assert complaint in found.unusable["bad"]
+
+
+def test_a_name_that_cannot_be_shown_is_left_out(folder: ConfigFolder) -> None:
+    folder.write("mcp.json", '{" ": {"url": "http://x"}, "good": {"command": "x"}}')
+    found = inventory(folder, bundled=False)
+    assert (list(found.servers), found.unusable) == (
+        ["good"],
+        {" ": "its name must have 1 to 64 printable characters"},
+    )
 
 
 def test_no_file_means_no_server(folder: ConfigFolder) -> None:
@@ -196,11 +221,11 @@ def test_mcp_json_replaces_a_plugin_of_the_same_name(folder: ConfigFolder) -> No
     assert not found.servers["off"].enabled
 
 
-def test_an_entry_that_leads_nowhere_is_an_error_with_a_suggestion(folder: ConfigFolder) -> None:
+def test_an_entry_that_leads_nowhere_is_left_out_with_a_suggestion(folder: ConfigFolder) -> None:
     folder.write("mcp.json", '{"calculatr": {"groups": ["x"]}}')
-    book, _ = folder.read()
-    with pytest.raises(ConfigInvalid, match="did you mean 'calculator'"):
-        take_inventory(book)
+    found = inventory(folder)
+    assert "calculator" in found.servers
+    assert "did you mean 'calculator'" in found.unusable["calculatr"]
 
 
 def test_an_entry_without_limits_takes_the_sections() -> None:
