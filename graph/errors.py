@@ -110,6 +110,13 @@ class MessageTooLong(TooLarge):
     title = "The message is too long"
 
 
+class ThreadTotalReached(WaystationError):
+    """This user has as many threads as the limit allows."""
+
+    code = "thread_total_reached"
+    title = "Too many threads"
+
+
 class TooManyRuns(WaystationError):
     """This user has as many turns going as the limit allows."""
 

@@ -83,9 +83,9 @@ class RunLedger(LedgerEnds):
         return seat
 
     async def _open(self, db: AsyncConnection, new: NewRun) -> Seat:
-        await insert_new(
-            db, threads, new_thread(new.thread_id, new.request.principal, title_from(new.request.message))
-        )
+        fresh = new_thread(new.thread_id, new.request.principal, title_from(new.request.message))
+        if await insert_new(db, threads, fresh) and self._totals:
+            await self._totals.hold(db, new.request.principal.id)
         row = await locked(db, new.thread_id)
         if row is None or not owns(new.request.principal, row["owner"]):
             raise ThreadNotFound(new.thread_id)

@@ -12,14 +12,16 @@ from graph.errors import RunNotFound
 from graph.lease import Leases, Standing, standing
 from graph.runs import RunRecord, record_of
 from graph.tables import runs, threads
+from graph.totals import ThreadTotals
 
 
 class RunLookup:
     """Reads rows of `runs`, for the process that `leases` belongs to."""
 
-    def __init__(self, engine: AsyncEngine, leases: Leases) -> None:
+    def __init__(self, engine: AsyncEngine, leases: Leases, totals: ThreadTotals | None = None) -> None:
         self._engine = engine
         self._leases = leases
+        self._totals = totals
 
     async def get(self, principal: Principal, run_id: str) -> RunRecord:
         """The run.

@@ -32,6 +32,7 @@ from graph.ids import check_id, new_id
 from graph.lease import Leases, new_thread
 from graph.messages import time_of
 from graph.tables import threads
+from graph.totals import ThreadTotals
 from graph.transcript import Transcript
 from nodes.file_storage import FileManager
 
@@ -54,17 +55,20 @@ class Threads:
         transcript: Transcript,
         files: FileManager,
         leases: Leases,
+        *,
+        totals: ThreadTotals | None = None,
     ) -> None:
         self._engine = engine
+        self._totals = totals
         self._graph = graph
         self._transcript = transcript
         restorer = Restorer(engine, graph, leases)
-        self._forks = Forks(engine, graph, restorer)
+        self._forks = Forks(engine, graph, restorer, totals)
         self._search = Search(engine)
         self._exporter = Exporter(graph, transcript, files)
         self._markdown = Markdown(transcript)
         self.eraser = Eraser(engine, files)
-        self._importer = Importer(engine, transcript, files, restorer, self.eraser)
+        self._importer = Importer(engine, transcript, files, restorer, self.eraser, totals=totals)
 
     async def list(
         self,
@@ -110,7 +114,8 @@ class Threads:
         key = check_id(thread_id) if thread_id else new_id("t")
         row = {**new_thread(key, principal, _title(title)), "tags": []}
         async with self._engine.begin() as db:
-            await insert_new(db, threads, row)
+            if await insert_new(db, threads, row) and self._totals:
+                await self._totals.hold(db, principal.id)
         return await self.get(principal, key)
 
     async def get(self, principal: Principal, thread_id: str) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from graph.run_webhooks import RunWebhooks
 from graph.saver import opened_saver
 from graph.supervisor import Supervisor
 from graph.threads import Threads
+from graph.totals import ThreadTotals
 from graph.transcript import Transcript
 from graph.turn import TurnDriver
 from graph.window import Window
@@ -45,10 +46,14 @@ class Turns(Provider):
 
     transcript = provide(Transcript)
     events = provide(EventStore)
-    ledger = provide(RunLedger)
+    totals = provide(ThreadTotals)
     endings = provide(Endings)
     supervisor = provide(Supervisor)
     reception = provide(Reception)
+
+    @provide
+    def ledger(self, engine: AsyncEngine, leases: Leases, totals: ThreadTotals) -> RunLedger:
+        return RunLedger(engine, leases, totals)
 
     @provide
     async def graph(self, steps: Steps, book: Book, places: Places) -> AsyncIterator[ThreadGraph]:
@@ -102,15 +107,16 @@ class Turns(Provider):
                 await runs.drain(seconds=0)
 
     @provide
-    def threads(
+    def threads(  # noqa: PLR0917 - dishka gives them by type
         self,
         engine: AsyncEngine,
         graph: ThreadGraph,
         transcript: Transcript,
         files: FileManager,
         leases: Leases,
+        totals: ThreadTotals,
     ) -> Threads:
-        return Threads(engine, graph, transcript, files, leases)
+        return Threads(engine, graph, transcript, files, leases, totals=totals)
 
     @provide
     def driver(  # noqa: PLR0917 - dishka gives them by type

@@ -150,6 +150,7 @@ STATUS: Mapping[str, int] = {
     "invalid_id": 422,
     "message_too_long": 413,
     "too_many_runs": 429,
+    "thread_total_reached": 403,
     "draining": 503,
     "step_limit": 422,
     "turn_timed_out": 504,
@@ -166,6 +167,7 @@ STATUS: Mapping[str, int] = {
     # nodes.file_storage
     "file_not_found": 404,
     "file_too_large": 413,
+    "file_total_reached": 413,
     "invalid_file": 422,
     "link_invalid": 403,
     "link_expired": 403,

@@ -102,6 +102,9 @@ class LimitSettings(Strict):
     tool_calls: int = Field(50, ge=1, le=1000, description="Tool calls in one turn.")
     turn_seconds: float = Field(600, gt=0, description="Longest turn.")
     queued_runs: int = Field(20, ge=0, le=1000, description="Runs that may wait for one thread.")
+    threads_per_user: int = Field(
+        10_000, ge=0, description="Threads that one user may have; 0 for any number."
+    )
     streams_per_user: int = Field(20, ge=1, description="Turns that one user may have going at once.")
 
 

@@ -24,6 +24,7 @@ from graph.history.tables import shared_files
 from graph.ids import new_id
 from graph.lease import new_thread
 from graph.tables import threads, transcript
+from graph.totals import ThreadTotals
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,11 @@ class Point:
 class Forks:
     """Forks threads of the database at `engine`, whose states `graph` reads."""
 
-    def __init__(self, engine: AsyncEngine, graph: Graph, restorer: Restorer) -> None:
+    def __init__(
+        self, engine: AsyncEngine, graph: Graph, restorer: Restorer, totals: ThreadTotals | None = None
+    ) -> None:
         self._engine = engine
+        self._totals = totals
         self._graph = graph
         self._restorer = restorer
 
@@ -154,6 +158,8 @@ class Forks:
             await db.execute(update(threads).where(threads.c.id == thread_id).values(fence=threads.c.fence))
             source = await owned_row(db, principal, thread_id)
             await db.execute(insert(threads).values(**_row(made, principal, source, point)))
+            if self._totals:
+                await self._totals.hold(db, principal.id)
             await self._copy(db, thread_id, made, point)
         return made
 

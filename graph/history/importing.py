@@ -33,6 +33,7 @@ from graph.history.tags import checked_tags
 from graph.ids import new_id
 from graph.lease import new_thread
 from graph.tables import threads, transcript
+from graph.totals import ThreadTotals
 from graph.transcript import Transcript
 from nodes.file_storage import FileInfo, FileManager
 
@@ -64,8 +65,11 @@ class Importer:
         files: FileManager,
         restorer: Restorer,
         eraser: Eraser,
+        *,
+        totals: ThreadTotals | None = None,
     ) -> None:
         self._engine = engine
+        self._totals = totals
         self._transcript = transcript
         self._files = files
         self._restorer = restorer
@@ -179,6 +183,8 @@ class Importer:
         row = {**new_thread(thread_id, principal, ""), "status": COMING, "owner": hidden(principal.id)}
         async with self._engine.begin() as db:
             await db.execute(insert(threads).values(**row))
+            if self._totals:  # behind the write: see Forks
+                await self._totals.hold(db, principal.id, more=1)
 
     @whole
     async def _show(self, principal: Principal, thread_id: str, values: dict[str, Any]) -> None:

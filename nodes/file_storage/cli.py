@@ -18,6 +18,7 @@ from core.access import Principal
 from core.cli import JsonFlag, command, make_app, print_fields, print_json, print_table
 from core.container import open_module
 from core.settings import Book
+from core.settings.auth import AuthSettings
 from nodes.file_storage.errors import InvalidFile
 from nodes.file_storage.manager import FileManager
 from nodes.file_storage.models import CHUNK_BYTES, FileInfo
@@ -28,18 +29,17 @@ app = make_app("files", "Files in storage: uploads of people and artifacts of to
 # Where `waystation serve` listens unless told otherwise.
 SERVICE_URL = "http://127.0.0.1:8000"
 
-UserOption = Annotated[str, typer.Option("--user", help="Whose file it is.")]
+UserOption = Annotated[str, typer.Option("--user", help="Whose file it is; default: auth.user.")]
 KeyArgument = Annotated[str, typer.Argument(help="The file's key, as `list` shows it.")]
 
 
 @asynccontextmanager
-async def _files() -> AsyncIterator[tuple[FileManager, FileStorageSettings]]:
+async def _files() -> AsyncIterator[tuple[FileManager, Book]]:
     from nodes.file_storage.module import MODULE  # noqa: PLC0415  # module imports this file
 
     container = open_module(MODULE)
     try:
-        book = await container.get(Book)
-        yield await container.get(FileManager), book[FileStorageSettings]
+        yield await container.get(FileManager), await container.get(Book)
     finally:
         await container.close()
 
@@ -49,7 +49,7 @@ async def _files() -> AsyncIterator[tuple[FileManager, FileStorageSettings]]:
 async def upload(
     name: Annotated[str, typer.Argument(help="What the file shall be called.")],
     path: Annotated[Path, typer.Argument(help="The file to read.")],
-    user: UserOption = "local",
+    user: UserOption = "",
     media_type: Annotated[str, typer.Option(help="Such as text/csv; default: by the name's ending.")] = "",
     as_json: JsonFlag = False,
 ) -> None:
@@ -57,8 +57,8 @@ async def upload(
     with closing(_opened(path)) as handle, _progress() as progress:
         size = os.fstat(handle.fileno()).st_size
         chunks = _read(handle, progress, f"upload {name}", size)
-        async with _files() as (files, _):
-            info = await files.put(Principal(user), name, chunks, media_type=media_type or None)
+        async with _files() as (files, book):
+            info = await files.put(_owner(user, book), name, chunks, media_type=media_type or None)
     _show(info, as_json=as_json)
 
 
@@ -71,9 +71,18 @@ async def list_files(
     after: Annotated[str, typer.Option(help="Go on behind this key.")] = "",
     as_json: JsonFlag = False,
 ) -> None:
-    """List the files of a user, the latest change first."""
-    async with _files() as (files, _):
-        found = await files.list(Principal(user), thread=thread or None, limit=limit, after=after or None)
+    """List the files of a user, the latest change first.
+
+    Where nobody logs in, everybody is one user: the files of auth.user are those of whoever is named.
+    """
+    async with _files() as (files, book):
+        wanted = {"thread": thread or None, "limit": limit, "after": after or None}
+        found = await files.list(Principal(user), **wanted)
+        only = book[AuthSettings].user
+        if not found and not book[AuthSettings].logins and user != only:
+            found = await files.list(Principal(only), **wanted)
+            if found:
+                print(f"'{user}' has none; nobody logs in here, so these are of '{only}'", file=sys.stderr)
     if as_json:
         print_json([info.as_json() for info in found])
         return
@@ -85,7 +94,7 @@ async def list_files(
 @command
 async def download(
     key: KeyArgument,
-    user: UserOption = "local",
+    user: UserOption = "",
     output: Annotated[
         str, typer.Option("--output", "-o", help="Where to write it, - for stdout; default: its name, here.")
     ] = "",
@@ -93,9 +102,10 @@ async def download(
     as_json: JsonFlag = False,
 ) -> None:
     """Write a stored file to disk or to stdout."""
-    async with _files() as (files, _):
-        info = await files.info(Principal(user), key)
-        chunks = files.open(Principal(user), key)
+    async with _files() as (files, book):
+        owner = _owner(user, book)
+        info = await files.info(owner, key)
+        chunks = files.open(owner, key)
         if output == "-":
             async for chunk in chunks:
                 sys.stdout.buffer.write(chunk)
@@ -111,10 +121,10 @@ async def download(
 
 @app.command()
 @command
-async def delete(key: KeyArgument, user: UserOption = "local", as_json: JsonFlag = False) -> None:
+async def delete(key: KeyArgument, user: UserOption = "", as_json: JsonFlag = False) -> None:
     """Delete a file for good."""
-    async with _files() as (files, _):
-        await files.delete(Principal(user), key)
+    async with _files() as (files, book):
+        await files.delete(_owner(user, book), key)
     if as_json:
         print_json({"key": key, "deleted": True})
     else:
@@ -125,7 +135,7 @@ async def delete(key: KeyArgument, user: UserOption = "local", as_json: JsonFlag
 @command
 async def url(
     key: KeyArgument,
-    user: UserOption = "local",
+    user: UserOption = "",
     seconds: Annotated[int, typer.Option(help="How long it works; default: the setting.")] = 0,
     as_json: JsonFlag = False,
 ) -> None:
@@ -134,9 +144,10 @@ async def url(
     It leads to file_storage.link_base_url; where that is empty, to the
     service at its default address, which must be running.
     """
-    async with _files() as (files, settings):
+    async with _files() as (files, book):
+        settings = book[FileStorageSettings]
         base = settings.link_base_url or SERVICE_URL
-        link = await files.link(Principal(user), key, seconds=seconds or None, base_url=base)
+        link = await files.link(_owner(user, book), key, seconds=seconds or None, base_url=base)
         lifetime = seconds or settings.link_seconds
     if as_json:
         print_json({"key": key, "url": link, "seconds": lifetime})
@@ -150,13 +161,35 @@ async def stats(
     user: Annotated[str, typer.Option("--user", help="Of this user alone.")] = "", as_json: JsonFlag = False
 ) -> None:
     """Count files and bytes."""
-    async with _files() as (files, settings):
+    async with _files() as (files, book):
+        settings = book[FileStorageSettings]
         usage = await files.stats(Principal(user) if user else None)
     found = {"backend": settings.backend, **usage.as_json(), "max_bytes": settings.max_bytes}
     if as_json:
         print_json(found)
     else:
         print_fields(found)
+
+
+@app.command()
+@command
+async def reconcile(
+    hours: Annotated[float, typer.Option(min=0, help="Only what was begun longer ago.")] = 24,
+    remove: Annotated[bool, typer.Option("--remove", help="Delete it; without it, only count.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Find what uploads left behind whose process was killed; the service does so once a day."""
+    async with _files() as (files, _):
+        left = await files.reconcile(older_s=hours * 3600, remove=remove)
+    if as_json:
+        print_json({**left.as_json(), "removed": remove})
+    else:
+        word = "removed" if remove else "found; --remove deletes them"
+        print(f"{left.pieces} pieces of {left.bytes} bytes {word}")
+
+
+def _owner(user: str, book: Book) -> Principal:
+    return Principal(user or book[AuthSettings].user)
 
 
 def _opened(path: Path) -> IO[bytes]:

@@ -19,6 +19,13 @@ class FileTooLarge(TooLarge):
     title = "The file is too large"
 
 
+class StorageFull(TooLarge):
+    """The user has as many files, or as many bytes in them, as the settings allow."""
+
+    code = "file_total_reached"
+    title = "No room for more files"
+
+
 class InvalidFile(InvalidInput):
     """A key, tag or source file that cannot be accepted."""
 

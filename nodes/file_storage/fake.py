@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from nodes.file_storage.errors import FileNotFound
-from nodes.file_storage.models import CHUNK_BYTES, FileInfo, OldFile, Room, Usage
+from nodes.file_storage.models import CHUNK_BYTES, FileInfo, Leftovers, OldFile, Room, Usage
 
 
 class MemoryStore:
@@ -69,6 +69,9 @@ class MemoryStore:
     async def usage(self, owner: str | None) -> Usage:
         found = [kept.info for kept, _ in self._files.values() if owner in (None, kept.info.owner)]
         return Usage(len(found), sum(i.size for i in found), len({i.owner for i in found}))
+
+    async def reconcile(self, until: datetime, *, remove: bool) -> Leftovers:
+        return Leftovers()
 
     async def room(self) -> Room:
         return Room()

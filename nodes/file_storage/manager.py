@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from core.access import Principal, owner_seen_by
 from core.errors import InvalidInput
@@ -14,7 +14,7 @@ from core.observability import Span, file_span, track_duration
 from nodes.file_storage.errors import FileNotFound, FileTooLarge, InvalidFile
 from nodes.file_storage.events import FileDeleted, FileUploaded
 from nodes.file_storage.links import LinkSigner
-from nodes.file_storage.models import CHUNK_BYTES, FileInfo, Origin, Usage
+from nodes.file_storage.models import CHUNK_BYTES, FileInfo, Leftovers, Origin, Usage
 from nodes.file_storage.naming import (
     checked_key,
     checked_tags,
@@ -27,8 +27,11 @@ from nodes.file_storage.ports import FileStore, LinkHost
 from nodes.file_storage.probe import PROBE_OWNER, Probe
 from nodes.file_storage.retention import Swept, sweep
 from nodes.file_storage.settings import WEEK_SECONDS, FileStorageSettings
+from nodes.file_storage.totals import Totals
 
 LIST_MOST = 1000
+# An upload that was begun so long ago is not going on any more.
+STALE_SECONDS = 24 * 3600
 
 
 class FileManager:
@@ -55,6 +58,7 @@ class FileManager:
         self._settings = settings
         self._publish = publish
         self._probe = Probe(store, settings)
+        self._totals = Totals(store, settings)
 
     async def put(
         self,
@@ -78,6 +82,7 @@ class FileManager:
 
         Raises:
             FileTooLarge: More than file_storage.max_bytes; nothing is kept of it.
+            StorageFull: More than file_storage.user_files or user_bytes; nothing is kept of it.
             InvalidFile: The key, thread or tags cannot be accepted.
         """
         kept = clean_name(name)
@@ -95,9 +100,11 @@ class FileManager:
         )
         chunks = _pieces(data) if isinstance(data, bytes) else data
         with self._operation("put") as span:
-            async with aclosing(self._limited(kept, chunks)) as limited:
+            room = await self._totals.room(principal.id)
+            async with aclosing(self._limited(kept, chunks, room)) as limited:
                 info = await self._store.put(draft, limited)
             span.set(file_size=info.size)
+        self._totals.added(info)
         self._publish(
             FileUploaded(key=info.key, name=info.name, size=info.size, origin=origin, owner=info.owner)
         )
@@ -179,6 +186,7 @@ class FileManager:
         owner = owner_seen_by(principal)
         with self._operation("delete"):
             await self._store.delete(owner, _existing(key))
+        self._totals.forget(owner)
         self._publish(FileDeleted(key=key, owner=owner))
 
     async def link(
@@ -233,11 +241,22 @@ class FileManager:
         """
 
         def gone(info: FileInfo) -> None:
+            self._totals.forget(info.owner)
             if info.owner != PROBE_OWNER:
                 self._publish(FileDeleted(key=info.key, owner=info.owner))
 
         with self._operation("sweep"):
             await sweep(self._store, self._settings.keep_days, gone=gone, swept=swept)
+
+    async def reconcile(self, *, older_s: float = STALE_SECONDS, remove: bool = True) -> Leftovers:
+        """Find, and with `remove` delete, what killed uploads left behind; for operators, not for users.
+
+        Args:
+            older_s: Only what was written longer ago than this, in seconds: an upload may be going on.
+        """
+        until = datetime.now(UTC) - timedelta(seconds=older_s)
+        with self._operation("reconcile"):
+            return await self._store.reconcile(until, remove=remove)
 
     async def check(self) -> Health:
         """Write, read and delete a small file, and look at the free disk and at the bucket's breaker."""
@@ -248,10 +267,14 @@ class FileManager:
         with track_duration(f"file_{name}"), file_span(name, backend=self._settings.backend) as span:
             yield span
 
-    async def _limited(self, name: str, chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
+    async def _limited(
+        self, name: str, chunks: AsyncIterable[bytes], room: int | None
+    ) -> AsyncGenerator[bytes, None]:
         size, most = 0, self._settings.max_bytes
         async for chunk in chunks:
             size += len(chunk)
+            if room is not None and size > room:
+                raise self._totals.full(self._settings.user_bytes - room + size)
             if size > most:
                 raise FileTooLarge(f"'{name}' is larger than {most} bytes, the limit file_storage.max_bytes")
             yield chunk

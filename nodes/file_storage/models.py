@@ -112,6 +112,17 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Leftovers:
+    """What killed uploads left behind: how many pieces, and how many bytes (0 where a store does not say)."""
+
+    pieces: int = 0
+    bytes: int = 0
+
+    def as_json(self) -> dict[str, int]:
+        return {"pieces": self.pieces, "bytes": self.bytes}
+
+
+@dataclass(frozen=True, slots=True)
 class Room:
     """What is left to write to; None where nobody can say (a bucket)."""
 

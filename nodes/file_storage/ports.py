@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from core.resilience import TargetStatus
-from nodes.file_storage.models import FileInfo, OldFile, Room, Usage
+from nodes.file_storage.models import FileInfo, Leftovers, OldFile, Room, Usage
 
 
 class FileStore(Protocol):
@@ -71,6 +71,13 @@ class FileStore(Protocol):
 
     async def usage(self, owner: str | None) -> Usage:
         """What is stored by `owner`, or by everyone."""
+        ...
+
+    async def reconcile(self, until: datetime, *, remove: bool) -> Leftovers:
+        """Find what uploads left behind that were killed before `until`, and with `remove` delete it.
+
+        A file that can be read is never touched.
+        """
         ...
 
     async def room(self) -> Room: ...

@@ -53,6 +53,10 @@ class FileStorageSettings(Strict):
 
     backend: Literal["local", "s3"] = Field("local", description="A folder in WAYSTATION_HOME, or a bucket.")
     max_bytes: int = Field(262_144_000, ge=1, le=5 * GIB, description="Largest file, in bytes.")
+    user_files: int = Field(10_000, ge=0, description="Files that one user may have; 0 for any number.")
+    user_bytes: int = Field(
+        50 * GIB, ge=0, description="Bytes that the files of one user may have together; 0 for any number."
+    )
     link_seconds: int = Field(600, ge=1, le=WEEK_SECONDS, description="How long a download link works.")
     link_base_url: str = Field(
         "",

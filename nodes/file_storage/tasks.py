@@ -15,13 +15,14 @@ class NoArguments(BaseModel):
 
 
 async def clean_files(_: NoArguments, context: TaskContext) -> None:
-    """Delete files that file_storage.keep_uploads_days and keep_artifacts_days call old."""
+    """Delete files that the settings call old, and what is left of killed uploads."""
     files = await context.container.get(FileManager)
 
     async def swept(deleted: int) -> None:
         await context.progress(deleted, message="files deleted")
 
     await files.sweep(swept=swept)
+    await files.reconcile()
 
 
 TASKS: tuple[Task[Any], ...] = (

@@ -133,6 +133,7 @@ async def list_files(
     return [described(info) for info in found]
 
 
+@router.head("/link/{token}", include_in_schema=False)
 @router.get("/link/{token}", response_class=Response, responses=problems(*_CANNOT_LINK))
 async def linked(token: str, request: Request, agent: OpenAgent) -> Response:
     """The content behind a signed link. Needs no login; the link expires."""
@@ -141,12 +142,14 @@ async def linked(token: str, request: Request, agent: OpenAgent) -> Response:
     return _content(request, files, Principal(info.owner), info)
 
 
+@router.head("/{key}", include_in_schema=False)
 @router.get("/{key}")
 async def show_file(key: str, agent: OpenAgent, who: Caller) -> dict[str, Any]:
     """Name, size, type and tags of a file."""
     return described(await (await agent.container.get(FileManager)).info(who, key))
 
 
+@router.head("/{key}/content", include_in_schema=False)
 @router.get("/{key}/content", response_class=Response, responses=problems(RangeNotSatisfiable))
 async def content(key: str, request: Request, agent: OpenAgent, who: Caller) -> Response:
     """The content, or with a Range header a part of it."""
@@ -165,6 +168,8 @@ def _content(request: Request, files: FileManager, owner: Principal, info: FileI
     headers = {**download_headers(info), "accept-ranges": "bytes"}
     if request.headers.get("if-none-match") == headers["etag"]:
         return Response(status_code=304, headers={"etag": headers["etag"]})
+    if request.method == "HEAD":  # a Range has a meaning with GET only (RFC 9110, 14.2)
+        return Response(headers={**headers, "content-length": str(info.size)})
     part = parse_range(_range_of(request, headers["etag"]), info.size)
     if part is None:
         headers["content-length"] = str(info.size)

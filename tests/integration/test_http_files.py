@@ -158,3 +158,27 @@ async def test_a_file_goes_with_a_turn_and_the_tools_artifact_downloads(http: ht
     assert made
     content = await http.get(f"/files/{made[0]['key']}/content")
     assert b"south" in content.content
+
+
+async def test_cl3_head_tells_what_get_would(http: httpx.AsyncClient) -> None:
+    stored = (await http.post("/files", files={"file": ("a.txt", b"x" * 1000, "text/plain")})).json()
+    path = f"/files/{stored['key']}/content"
+    got, head = await http.get(path), await http.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    same = ("content-length", "content-type", "etag", "content-disposition", "accept-ranges")
+    assert {name: head.headers[name] for name in same} == {name: got.headers[name] for name in same}
+    assert head.headers["content-length"] == "1000"
+    assert (await http.head(path, headers={"range": "bytes=5000-"})).status_code == 200
+    assert (await http.head(path, headers={"if-none-match": head.headers["etag"]})).status_code == 304
+    assert (await http.head(f"/files/{stored['key']}")).status_code == 200
+    assert (await http.head("/files/f_nobody/content")).status_code == 404
+
+
+async def test_cl3_head_of_a_signed_link(http: httpx.AsyncClient, agent: Agent) -> None:
+    stored = (await http.post("/files", files={"file": ("a.txt", b"x" * 10)})).json()
+    files = await agent.container.get(FileManager)
+    for base in (str(http.base_url).rstrip("/"), None):  # of the service, and of the one for tools
+        link = await files.link(Principal("ada"), stored["key"], base_url=base)
+        head = await http.head(link)
+        assert (head.status_code, head.headers["content-length"], head.content) == (200, "10", b"")
+        assert (await http.head(link[:-3] + "abc")).status_code == 403

@@ -92,9 +92,11 @@ def link_app(store: FileStore, signer: LinkSigner) -> Starlette:
         except WaystationError as error:
             return JSONResponse({"code": error.code, "detail": error.detail}, _status(error))
         headers = {**download_headers(info), "content-length": str(info.size)}
+        if request.method == "HEAD":
+            return Response(headers=headers)
         return StreamingResponse(store.open(owner, key), headers=headers)
 
-    return Starlette(routes=[Route("/files/link/{token}", download, methods=["GET"])])
+    return Starlette(routes=[Route("/files/link/{token}", download, methods=["GET", "HEAD"])])
 
 
 def _status(error: WaystationError) -> int:

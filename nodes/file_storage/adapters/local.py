@@ -12,7 +12,6 @@ import os
 import secrets
 import shutil
 import threading
-import time
 from asyncio import to_thread
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
@@ -24,13 +23,11 @@ from typing import IO, Any
 import structlog
 
 from nodes.file_storage.adapters.intake import Intake
+from nodes.file_storage.adapters.leftovers import INCOMING, RECORD, reconciled, sweep_incoming
 from nodes.file_storage.errors import FileNotFound, StorageUnavailable
-from nodes.file_storage.models import CHUNK_BYTES, FileInfo, OldFile, Room, Usage, info_from_json
+from nodes.file_storage.models import CHUNK_BYTES, FileInfo, Leftovers, OldFile, Room, Usage, info_from_json
 from nodes.file_storage.naming import owner_folder
 
-RECORD = "meta.json"
-INCOMING = ".incoming"
-STALE_SECONDS = 24 * 3600
 SCAN_BATCH = 64
 TRIES = 3
 
@@ -141,6 +138,10 @@ class LocalStore:
         with _disk():
             return await to_thread(self._usage, owner)
 
+    async def reconcile(self, until: datetime, *, remove: bool) -> Leftovers:
+        with _disk():
+            return await to_thread(reconciled, self._root, until, remove=remove)
+
     async def room(self) -> Room:
         with _disk():
             return await to_thread(self._room)
@@ -159,7 +160,7 @@ class LocalStore:
         incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not self._swept:
             self._swept = True
-            _sweep(incoming)
+            sweep_incoming(self._root)
         path = incoming / secrets.token_hex(16)
         return path, Intake(path.open("xb"))
 
@@ -332,12 +333,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _sweep(incoming: Path) -> None:
-    """Remove what uploads left behind that were killed long ago."""
-    oldest = time.time() - STALE_SECONDS
-    for path in incoming.iterdir():
-        with suppress(FileNotFoundError):
-            if path.stat().st_mtime < oldest:
-                path.unlink()

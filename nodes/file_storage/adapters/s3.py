@@ -21,7 +21,7 @@ from nodes.file_storage.adapters.s3_errors import code_of
 from nodes.file_storage.adapters.s3_metadata import info_from_head, is_ours, metadata_of
 from nodes.file_storage.delivery import disposition
 from nodes.file_storage.errors import FileNotFound, StorageUnavailable
-from nodes.file_storage.models import FileInfo, OldFile, Room, Usage
+from nodes.file_storage.models import FileInfo, Leftovers, OldFile, Room, Usage
 from nodes.file_storage.naming import is_key, owner_folder
 from nodes.file_storage.settings import S3Settings
 
@@ -147,6 +147,16 @@ class S3StorageClient:
             owners.update(str(o["Key"]).removeprefix(self._top).split("/")[0] for o in page)
         return Usage(files, size, len(owners))
 
+    async def reconcile(self, until: datetime, *, remove: bool) -> Leftovers:
+        """Uploads in parts that were begun and never ended: invisible, and paid for."""
+        pieces = 0
+        async for upload in self._unended():
+            if upload["Initiated"] < until:
+                pieces += 1
+                if remove:
+                    await self._bucket.call(self._abort, str(upload["Key"]), str(upload["UploadId"]))
+        return Leftovers(pieces)
+
     async def room(self) -> Room:
         return Room()
 
@@ -212,6 +222,25 @@ class S3StorageClient:
                 raise
             return False
         return True
+
+    async def _unended(self) -> AsyncIterator[Mapping[str, Any]]:
+        more: dict[str, Any] = {}
+        while True:
+            page = await self._bucket.call(
+                self._client.list_multipart_uploads, Bucket=self._bucket.name, Prefix=self._top, **more
+            )
+            for upload in page.get("Uploads", []):
+                yield upload
+            if not page.get("IsTruncated"):
+                return
+            more = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+    def _abort(self, name: str, upload: str) -> None:
+        try:
+            self._client.abort_multipart_upload(Bucket=self._bucket.name, Key=name, UploadId=upload)
+        except ClientError as error:
+            if code_of(error) != "NoSuchUpload":  # it has ended meanwhile
+                raise
 
     async def _pages(self, prefix: str) -> AsyncIterator[list[Mapping[str, Any]]]:
         """The objects below `prefix`, as many at a time as the bucket gives."""

@@ -65,7 +65,7 @@ def test_people_read_tables_and_lines(csv: Path) -> None:
     key = shown.split()[1]
     assert "text/csv" in shown
     assert "in.csv" in call("list", "local").stdout
-    assert call("list", "nobody").stdout == "(no files)\n"
+    assert call("list", "local", "--thread", "none").stdout == "(no files)\n"
     assert call("download", key).stdout == "in.csv (8 bytes)\n"
     assert Path("in.csv").read_bytes() == csv.read_bytes()
     assert "backend:" in call("stats").stdout
@@ -174,3 +174,30 @@ def test_wrong_settings_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_wrong_usage_is_2() -> None:
     assert call("download").exit_code == 2
     assert call("list", "ada", "--limit", "0").exit_code == 2
+
+
+def test_cl2_where_nobody_logs_in_everybody_is_one_user(csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = ok("upload", "test.txt", str(csv))["key"]
+    result = call("list", "user@example.com", "--json")
+    assert [info["key"] for info in json.loads(result.stdout)] == [key]
+    assert result.stderr == "'user@example.com' has none; nobody logs in here, so these are of 'local'\n"
+    own = ok("upload", "own.txt", str(csv), "--user", "user@example.com")["key"]
+    assert [info["key"] for info in ok("list", "user@example.com")] == [own]
+    monkeypatch.setenv("WAYSTATION_AUTH__MODE", "keys")
+    assert ok("list", "somebody@example.com") == []
+
+
+def test_the_user_of_the_settings_is_the_default_owner(csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAYSTATION_AUTH__USER", "ada")
+    assert ok("upload", "test.txt", str(csv))["owner"] == "ada"
+
+
+def test_leftovers_are_counted_and_removed_on_the_command_line(tmp_path: Path) -> None:
+    incoming = tmp_path / "home" / "files" / ".incoming"
+    incoming.mkdir(parents=True)
+    (incoming / "half").write_bytes(b"12345")
+    assert ok("reconcile") == {"pieces": 0, "bytes": 0, "removed": False}
+    found = ok("reconcile", "--hours", "0")
+    assert found == {"pieces": 1, "bytes": 5, "removed": False}
+    assert ok("reconcile", "--hours", "0", "--remove") == {**found, "removed": True}
+    assert "0 pieces of 0 bytes found" in call("reconcile", "--hours", "0").stdout

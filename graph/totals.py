@@ -1,0 +1,38 @@
+"""How many threads one user may have; every place that makes one asks here, in its transaction."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.editions import Editions
+from core.settings.platform import LimitSettings
+from graph.errors import ThreadTotalReached
+from graph.tables import threads
+
+
+class ThreadTotals:
+    """Holds new threads to `limits.threads_per_user`; a thread that is there costs nothing."""
+
+    def __init__(self, editions: Editions) -> None:
+        self._editions = editions
+
+    async def hold(self, db: AsyncConnection, owner: str, *, more: int = 0) -> None:
+        """Raise where the owner has too many.
+
+        Args:
+            more: Threads that are about to come, beside those that stand in the database.
+
+        Raises:
+            ThreadTotalReached: The owner would have more than the setting allows.
+        """
+        most = self._editions.now().book[LimitSettings].threads_per_user
+        if not most:
+            return
+        count = select(func.count()).select_from(threads).where(threads.c.owner == owner)
+        found = (await db.execute(count)).scalar_one() + more
+        if found > most:
+            raise ThreadTotalReached(
+                f"you would have {found} threads; at most {most} are allowed "
+                "(limits.threads_per_user): delete some, or go on with one that you have"
+            )
