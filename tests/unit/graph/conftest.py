@@ -10,7 +10,7 @@ from sqlalchemy.engine import URL, make_url
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> URL:
-    """A new, empty database."""
+    """A new database, as far as it needs one: migrated already on PostgreSQL."""
     if request.param == "sqlite":
         return make_url(f"sqlite+aiosqlite:///{tmp_path / 'w.db'}")
     url: URL = request.getfixturevalue("postgres_url")
