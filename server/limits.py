@@ -5,8 +5,8 @@ Pure ASGI, so that a body is counted while it arrives and a stream is not touche
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
+from itertools import accumulate
 
 import orjson
 from starlette.datastructures import Headers
@@ -21,8 +21,10 @@ UPLOAD_PATH = "/files"
 # Whole threads, a line each message; read as they come.
 IMPORT_PATH = "/threads/import"
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_BRACKETS = re.compile(rb"[\[\]{}]")
+_OPENING, _CLOSING = b"[{", b"]}"
+# Each bracket as one signed byte: a step down, a step up.
+_STEPS = bytes.maketrans(_OPENING + _CLOSING, b"\x01\x01\xff\xff")
+_NO_BRACKETS = bytes(set(range(256)) - set(_OPENING + _CLOSING))
 
 
 class Guard:
@@ -159,13 +161,10 @@ def check_json(body: bytes, *, depth: int) -> None:
 
 
 def nesting(body: bytes, *, stop: int) -> int:
-    """How deep brackets nest outside of strings; counting ends just past `stop`."""
-    if body.count(b"[") + body.count(b"{") <= stop:
+    """How deep brackets nest outside of strings; 0 also where too few are there to pass `stop`."""
+    if sum(body.count(bracket) for bracket in _OPENING) <= stop:
         return 0
-    deep = deepest = 0
-    for bracket in _BRACKETS.finditer(_STRINGS.sub(b"", body)):
-        deep += 1 if bracket.group() in b"[{" else -1
-        deepest = max(deepest, deep)
-        if deepest > stop:
-            return deepest
-    return deepest
+    # Whole passes of the bytes' own methods: each looks at a byte once, whatever the body's shape.
+    outside = b"".join(body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
+    steps = memoryview(outside.translate(_STEPS, _NO_BRACKETS)).cast("b")
+    return max(accumulate(steps), default=0)
