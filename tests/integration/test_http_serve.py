@@ -67,3 +67,33 @@ def test_an_address_of_a_network_is_refused_without_a_login(host: str) -> None:
     said = serve("--host", host, "--port", str(free_port()))
     assert said.returncode == 1
     assert said.stderr.startswith("bind_refused: ")
+
+
+def test_g5_a_new_home_and_all_that_a_turn_leaves_in_it_is_for_its_owner_alone(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    before = os.umask(0o022)
+    try:
+        with Service(home, config_dir=write_config(tmp_path)) as service:
+            httpx.post(f"{service.url}/agent/invoke", json=turn(), timeout=60).raise_for_status()
+            files = {"file": ("note.txt", b"private")}
+            httpx.post(f"{service.url}/files", files=files, timeout=60).raise_for_status()
+            found = [home, *home.rglob("*")]
+            # Also while it runs: SQLite's files beside the database are there now.
+            open_to_others = [
+                path for path in found if path.lstat().st_mode & 0o077 and not path.is_symlink()
+            ]
+    finally:
+        os.umask(before)
+    assert {"waystation.db", "waystation.db-wal", "files", "index", "logs"} <= {path.name for path in found}
+    assert open_to_others == []
+
+
+def test_g5_an_old_home_that_others_can_read_is_warned_of_at_start(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    home.chmod(0o755)
+    with Service(home, config_dir=write_config(tmp_path)) as service:
+        said = service.log.read_text()
+        health = httpx.get(f"{service.url}/health", timeout=20).json()
+    assert f"chmod -R go= {home}" in said
+    assert "chmod -R go=" in str(health)
