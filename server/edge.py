@@ -1,4 +1,4 @@
-"""The outermost layer: a request id in and out, one log line a request, and no exception past it."""
+"""The outermost layer: a request id and browsers' rules on every answer, a log line, no exception past it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ from core.observability import extracted
 from server.errors import problem_response
 
 HEADER = "X-Request-ID"
+# No page shows ours in a frame, where a person would click on what they do not see.
+_FOR_BROWSERS = (
+    ("X-Frame-Options", "DENY"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "same-origin"),
+)
 _ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 log = structlog.get_logger()
 
@@ -48,7 +54,12 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[HEADER] = found
+                headers = MutableHeaders(scope=message)
+                headers[HEADER] = found
+                for name, value in _FOR_BROWSERS:
+                    headers.setdefault(name, value)
+                # Beside what the answer itself may say: of two policies both hold.
+                headers.append("Content-Security-Policy", "frame-ancestors 'none'")
             await send(message)
 
         try:
