@@ -16,7 +16,15 @@ from core.settings import Book
 from core.settings.platform import ServerSettings
 
 _METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
-_READABLE = ("Content-Disposition", "Content-Range", "ETag", "Retry-After", "X-Request-ID", "X-Run-ID")
+_READABLE = (
+    "Content-Disposition",
+    "Content-Range",
+    "ETag",
+    "Link",
+    "Retry-After",
+    "X-Request-ID",
+    "X-Run-ID",
+)
 
 
 class Cors:
