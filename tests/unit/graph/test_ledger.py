@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy.engine import URL
 
+from core.errors import InvalidInput
 from core.holder import alive
 from graph.database import opened_database
 from graph.errors import (
