@@ -8,13 +8,14 @@ import time
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.correlation import correlated
 from core.errors import Internal
 from core.identity.authenticator import folded
 from core.observability import extracted
-from server.errors import problem_response
+from server.errors import CLIENT_WENT_AWAY, problem_response
 
 HEADER = "X-Request-ID"
 # No page shows ours in a frame, where a person would click on what they do not see.
@@ -64,6 +65,8 @@ class Edge:
 
         try:
             await self._app(scope, receive, noting)
+        except ClientDisconnect:
+            status = status or CLIENT_WENT_AWAY
         except Exception:
             log.exception("request_crashed", method=scope["method"], path=scope["path"])
             if not status:

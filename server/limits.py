@@ -10,6 +10,7 @@ from itertools import accumulate
 
 import orjson
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import WaystationError
@@ -43,6 +44,8 @@ class Guard:
             return
         try:
             receive = await self._checked(scope, receive)
+        except ClientDisconnect:
+            return  # half a body is none, and nobody waits for an answer
         except WaystationError as error:
             await problem_response(error, instance=scope["path"])(scope, receive, send)
             return
@@ -98,13 +101,14 @@ async def read_body(receive: Receive, limit: int) -> bytes:
 
     Raises:
         BodyTooLarge: More than `limit` bytes came.
+        ClientDisconnect: The client went away before its end.
     """
     parts: list[bytes] = []
     size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return b""
+            raise ClientDisconnect
         part = message.get("body", b"")
         size += len(part)
         if size > limit:

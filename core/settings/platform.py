@@ -54,6 +54,33 @@ class ServerSettings(Strict):
         le=3600,
         description="Drop a stream whose reader takes nothing for so long; it can come back.",
     )
+    header_bytes: int = Field(
+        65_536, ge=4096, le=1_048_576, description="Largest head of a request: its first line and headers."
+    )
+    header_seconds: float = Field(
+        20,
+        gt=0,
+        le=3600,
+        description="Close a connection after so long without a request, or within its headers.",
+    )
+    keep_alive_seconds: int = Field(
+        75,
+        ge=1,
+        le=3600,
+        description="Close a connection so long after an answer; more than a balancer in front waits itself.",
+    )
+    body_seconds: float = Field(
+        20, gt=0, le=3600, description="How long a body may take before `body_rate` counts, seconds."
+    )
+    body_rate: int = Field(
+        4096, ge=1, le=1_000_000_000, description="Slowest that a body may come after that, bytes a second."
+    )
+    waiting_connections: int = Field(
+        500,
+        ge=1,
+        le=1_000_000,
+        description="Connections without a request in one process; for one more, the longest idle is closed.",
+    )
     allow_remote: bool = Field(
         False,
         description="Listen on another address than loopback although nobody has to log in; "
