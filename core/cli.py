@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from core.errors import WaystationError
+from core.home import private_files
 from core.observability import configure_logging, reset_logging
 
 P = ParamSpec("P")
@@ -48,7 +49,7 @@ def command(run: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
     @wraps(run)
     def outer(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            with _logs_apart():
+            with _logs_apart(), private_files():
                 return asyncio.run(run(*args, **kwargs))
         except WaystationError as error:
             fail(error)

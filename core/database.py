@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from core.errors import ConfigInvalid
+from core.home import make_home, make_private
 from core.settings import Places
 from core.settings.platform import StorageSettings
 
@@ -71,7 +72,9 @@ def create_engine(url: URL) -> AsyncEngine:
         ConfigInvalid: The driver of the database is not installed.
     """
     if url.get_backend_name() == "sqlite":
-        Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
+        file = Path(url.database or "")
+        make_home(file.parent)
+        make_private(file)
         engine = create_async_engine(url, connect_args={"factory": RollingBack})
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         return engine

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal, owner_seen_by, owns
+from core.cursor import is_cursor, place_of
+from core.errors import InvalidInput
 from graph.errors import RunNotFound
 from graph.lease import Leases, Standing, standing
-from graph.runs import RunRecord, record_of
+from graph.runs import CURSOR, RunRecord, record_of
 from graph.tables import runs, threads
 from graph.totals import ThreadTotals
 
@@ -49,21 +51,33 @@ class RunLookup:
         limit: int = 50,
         after: str | None = None,
     ) -> Sequence[RunRecord]:
-        """The principal's runs, the newest first; `after` is the last id of the page before."""
+        """The principal's runs, the newest first.
+
+        Args:
+            after: `cursor` of the last run of the page before, or its id while it is there.
+        """
         query = select(runs).where(runs.c.owner == owner_seen_by(principal))
         if thread_id is not None:
             query = query.where(runs.c.thread_id == thread_id)
         if status is not None:
             query = query.where(runs.c.status == status)
         if after is not None:
-            last = await self.get(principal, after)
-            query = query.where(
-                (runs.c.created_at < last.created_at)
-                | ((runs.c.created_at == last.created_at) & (runs.c.id < last.id))
-            )
+            place = tuple_(runs.c.created_at, runs.c.id)
+            query = query.where(place < await self._place(principal, after))
         query = query.order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(limit)
         async with self._engine.connect() as db:
             return [record_of(row) for row in (await db.execute(query)).mappings()]
+
+    async def _place(self, principal: Principal, after: str) -> tuple[float, str]:
+        if is_cursor(after):
+            return place_of(CURSOR, after)
+        try:
+            last = await self.get(principal, after)
+        except RunNotFound:
+            raise InvalidInput(
+                f"after: there is no run '{after[:80]}' to go on after; send the `cursor` of the last row"
+            ) from None
+        return last.created_at, last.id
 
     async def interrupted_on(self, principal: Principal, thread_id: str) -> RunRecord | None:
         """The run of the thread that was interrupted last."""

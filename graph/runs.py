@@ -16,6 +16,7 @@ from sqlalchemy import RowMapping
 
 from core.access import Principal
 from core.context import Approval
+from core.cursor import cursor
 from core.errors import WaystationError
 from core.observability import traceparent
 from graph.events import EventLog
@@ -88,6 +89,7 @@ class TurnRequest:
         return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
+CURSOR = "run"
 _BESIDE = frozenset({"principal", "resume", "idempotency_key", "webhook"})
 
 
@@ -147,6 +149,10 @@ class RunRecord:
             "output": self.output,
             "error": self.error,
         }
+
+    def as_row(self) -> dict[str, Any]:
+        """The run in a list, with its place there."""
+        return {**self.as_json(), "cursor": cursor(CURSOR, self.created_at, self.id)}
 
 
 _IN_REQUEST = frozenset({"request", "answers", "earlier"})

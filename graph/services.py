@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
+import structlog
 from dishka import AsyncContainer, Provider
 
 from core import lifecycle
 from core.container import build_container
-from core.health import Health, HealthBoard, failed
+from core.health import Check, Health, HealthBoard, failed
+from core.home import home_health, is_open, make_home
 from core.lifecycle import ModulesSettings, Phase, Standing, StartFailed, StartProgress
 from core.observability import quiet_logging, start_telemetry
 from core.registry import Module, discover, files_of, sections_of
@@ -24,6 +28,7 @@ from graph.nodes import node_provider
 from graph.storage import Storage
 from graph.turns import Turns
 
+log = structlog.get_logger(__name__)
 Progress = Callable[[int, int, str], None]
 
 
@@ -64,7 +69,7 @@ async def open_services(
     quiet_logging()
     modules = discover()
     book = read_book(sections_of(modules), files_of(modules), context or Context.current())
-    book.context.places.home.mkdir(parents=True, exist_ok=True)
+    _at_home(book.context.places.home)
     standings = lifecycle.standings(modules, book[ModulesSettings])
     while True:
         running = lifecycle.running(standings)
@@ -94,6 +99,12 @@ async def open_services(
         await asyncio.to_thread(telemetry.stop)
 
 
+def _at_home(home: Path) -> None:
+    make_home(home)
+    if is_open(home):
+        log.warning("home_open_to_others", home=str(home), remedy=f"chmod -R go= {shlex.quote(str(home))}")
+
+
 def _container(
     modules: Sequence[Module], book: Book, providers: Sequence[Provider], *, worker: bool
 ) -> AsyncContainer:
@@ -106,9 +117,16 @@ def _board(standings: Sequence[Standing], container: AsyncContainer, book: Book)
     found = [standing for standing in standings if standing.phase is not Phase.DISABLED]
     checks = {s.module.name: _check(s, container) for s in found}
     return HealthBoard(
-        {**checks, **background.checks(container, book)},
+        {**checks, **background.checks(container, book), "home": _home_check(book.context.places.home)},
         required=frozenset(s.module.name for s in found if s.module.required),
     )
+
+
+def _home_check(home: Path) -> Check:
+    async def check() -> Health:
+        return await asyncio.to_thread(home_health, home)
+
+    return check
 
 
 def _check(standing: Standing, container: AsyncContainer) -> Callable[[], Awaitable[Health]]:

@@ -13,9 +13,11 @@ from sqlalchemy import String, cast, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal, owner_seen_by
+from core.cursor import cursor, is_cursor, place_of
 from core.database import insert_new
 from core.errors import InvalidInput
 from core.whole import whole
+from graph.errors import InvalidThreadId, ThreadNotFound
 from graph.history.diff import difference
 from graph.history.erase import Eraser
 from graph.history.errors import CheckpointNotFound
@@ -42,6 +44,7 @@ Listed = list[dict[str, Any]]
 
 STATUSES = ("idle", "running", "interrupted", "failed")
 PAGE = 200
+CURSOR = "thread"
 TITLE_LETTERS = 200
 
 
@@ -87,7 +90,8 @@ class Threads:
             q: Only titles that contain this.
             tag: Only threads that have it.
             limit: 1 to 200.
-            after: Id of the last thread of the page before.
+            after: `cursor` of the last thread of the page before: a place, which holds when that thread is
+                used or deleted meanwhile. Its id will do where it has stayed as it was.
         """
         query = select(threads).where(threads.c.owner == owner_seen_by(principal))
         if status is not None:
@@ -99,12 +103,23 @@ class Threads:
         if tag:
             query = query.where(tagged(cast(threads.c.tags, String), tag))
         if after is not None:
-            last = await self._row(principal, after)
             place = tuple_(threads.c.updated_at, threads.c.id)
-            query = query.where(place < (last["updated_at"], last["id"]))
+            query = query.where(place < await self._place(principal, after))
         query = query.order_by(threads.c.updated_at.desc(), threads.c.id.desc()).limit(_page(limit))
         async with self._engine.connect() as db:
-            return [_view(row) for row in (await db.execute(query)).mappings()]
+            rows = (await db.execute(query)).mappings().all()
+        return [{**_view(row), "cursor": cursor(CURSOR, row["updated_at"], row["id"])} for row in rows]
+
+    async def _place(self, principal: Principal, after: str) -> tuple[float, str]:
+        if is_cursor(after):
+            return place_of(CURSOR, after)
+        try:
+            last = await self._row(principal, after)
+        except (ThreadNotFound, InvalidThreadId):
+            raise InvalidInput(
+                f"after: there is no thread '{after[:80]}' to go on after; send the `cursor` of the last row"
+            ) from None
+        return last["updated_at"], last["id"]
 
     @whole
     async def create(

@@ -17,6 +17,7 @@ from core.settings.auth import AuthSettings
 from graph.agent import Agent
 from server import errors
 from server.chat import chat_router
+from server.cors import Cors
 from server.edge import Edge
 from server.gate import Gate
 from server.langserve import agent_router
@@ -70,6 +71,7 @@ def create_app(
         add_module_routes(app, running(agent.standings))
     app.add_middleware(Guard)
     app.add_middleware(Gate)
+    app.add_middleware(Cors)
     app.add_middleware(Edge)
     describe(app)
     return app

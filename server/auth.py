@@ -33,6 +33,9 @@ _LINK = re.compile(r"/files/link/[^/]+")
 # What is not here takes `use`: a route that nobody thought of is not open, and not an operator's.
 _SCOPES: Mapping[str, Scope] = {"/health": "operate", "/metrics": "operate", "/tasks": "operate"}
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+# In Sec-Fetch-Site. Ports do not count there: two programs on one machine are the same site.
+_ELSEWHERE = frozenset({"cross-site", "same-site"})
+_PORTS = {"http": 80, "https": 443}
 
 
 def needs_no_login(path: str) -> bool:
@@ -88,50 +91,58 @@ def check_bind(server: ServerSettings, auth: AuthSettings) -> None:
     )
 
 
-def check_names(host: str, origin: str | None, server: ServerSettings) -> None:
+def check_host(host: str, server: ServerSettings) -> None:
     """Refuse a request that was made under a foreign name; for mode none.
 
-    Args:
-        host: The Host header.
-        origin: The Origin header, where a browser sent one.
-
     Raises:
-        HostRefused: One of them is not ours.
+        HostRefused: The Host header is not ours.
     """
     if not _ours(_hostname(f"//{host}"), server):
         raise HostRefused(f"the Host header names '{host[:100]}'; call the service by its own address")
-    if origin and not _same_site(origin, host, server):
-        raise _foreign(origin)
 
 
-def check_page(method: str, headers: Mapping[str, str], server: ServerSettings) -> None:
-    """Refuse what a page of another site makes a browser send; for every mode with a login.
+def check_page(method: str, headers: Mapping[str, str], server: ServerSettings, *, logins: bool) -> None:
+    """Refuse what a page of another origin makes a browser send.
 
-    Also with a token: a proxy may have added it to what came with its cookie.
+    Loopback is no exception: whoever runs on another port is another program,
+    perhaps of another user. Also with a token: a proxy may have added it to what
+    came with its cookie. Programs send neither of the two headers.
 
     Args:
         headers: By lower-case name.
+        logins: Whether anybody has to log in. Without, the answer to whom we may show something
+            is only where it comes from, so such a page may not fetch anything either.
 
     Raises:
         HostRefused: The page is not ours.
     """
-    origin = headers.get("origin", "")
-    if origin and not _is_own_page(origin, headers.get("host", ""), server):
-        raise _foreign(origin)
-    if method not in _SAFE and headers.get("sec-fetch-site", "").lower() == "cross-site":
-        raise _foreign("another site")
+    origin = headers.get("origin", "").lower()
+    if origin:
+        if not _is_own_page(origin, headers.get("host", ""), server, logins=logins):
+            raise _foreign(origin)
+    elif headers.get("sec-fetch-site", "").lower() in _ELSEWHERE:
+        # Following a link is no fetch: a person went to us.
+        fetched = headers.get("sec-fetch-mode", "navigate").lower() != "navigate"
+        if method not in _SAFE or (fetched and not logins):
+            raise _foreign("another site")
 
 
-def _is_own_page(origin: str, host: str, server: ServerSettings) -> bool:
-    if not server.public_url:
-        return _netloc(origin) == host.lower()
-    own = server.public_url.lower().split("://")[0]
-    return origin.lower() == f"{own}://{_netloc(server.public_url)}"
+def _is_own_page(origin: str, host: str, server: ServerSettings, *, logins: bool) -> bool:
+    if origin in server.cors_origins:
+        return True
+    page = _origin(origin)
+    if page is None:
+        return False
+    if server.public_url and page == _origin(server.public_url):
+        return True
+    # A proxy passes on what Host it likes: behind one, the public address alone is ours.
+    return not (server.public_url and logins) and page == _origin(f"{page[0]}://{host}")
 
 
 def _foreign(origin: str) -> HostRefused:
     return HostRefused(
-        f"a page of '{origin[:100]}' may not call this service; its own address is server.public_url"
+        f"a page of '{origin[:100]}' may not call this service; its own address is server.public_url, "
+        "and other origins that may stand in server.cors_origins"
     )
 
 
@@ -142,19 +153,14 @@ def _ours(name: str, server: ServerSettings) -> bool:
     return server.allow_remote and not server.public_url
 
 
-def _same_site(origin: str, host: str, server: ServerSettings) -> bool:
-    if _netloc(origin) == host.lower():
-        return True
-    return is_loopback(_hostname(origin)) or (
-        bool(server.public_url) and _hostname(origin) == _hostname(server.public_url)
-    )
-
-
-def _netloc(url: str) -> str:
+def _origin(url: str) -> tuple[str, str, int | None] | None:
+    """Scheme, host and port; None where that is not what it says."""
     try:
-        return urlsplit(url).netloc.lower()
+        parts = urlsplit(url.lower())
+        port = parts.port or _PORTS.get(parts.scheme)
     except ValueError:
-        return ""
+        return None
+    return (parts.scheme, parts.hostname, port) if parts.hostname else None
 
 
 def _hostname(url: str) -> str:

@@ -62,6 +62,7 @@ def serve_command(
     workers: Annotated[int | None, typer.Option(min=1, max=64, help="Server processes.")] = None,
 ) -> None:
     """Start the service."""
+    from core.home import private_files
     from core.settings import Context
     from core.settings.platform import ServerSettings
 
@@ -74,9 +75,14 @@ def serve_command(
     context = Context.current(server={k: v for k, v in given.items() if v is not None})
     if read_settings(context)[ServerSettings].workers > 1:
         gc.enable()
-        serve_many(context)
+        with private_files():
+            serve_many(context)
         return
-    with indexing() as progress, asyncio.Runner(loop_factory=loop_factory()) as runner:
+    with (
+        private_files(),
+        indexing() as progress,
+        asyncio.Runner(loop_factory=loop_factory()) as runner,
+    ):
         runner.run(serve(context, progress=progress))
 
 

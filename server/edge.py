@@ -1,4 +1,4 @@
-"""The outermost layer: a request id in and out, one log line a request, and no exception past it."""
+"""The outermost layer: a request id and browsers' rules on every answer, a log line, no exception past it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,22 @@ import time
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.correlation import correlated
 from core.errors import Internal
 from core.identity.authenticator import folded
 from core.observability import extracted
-from server.errors import problem_response
+from server.errors import CLIENT_WENT_AWAY, problem_response
 
 HEADER = "X-Request-ID"
+# No page shows ours in a frame, where a person would click on what they do not see.
+_FOR_BROWSERS = (
+    ("X-Frame-Options", "DENY"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "same-origin"),
+)
 _ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 log = structlog.get_logger()
 
@@ -48,11 +55,18 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[HEADER] = found
+                headers = MutableHeaders(scope=message)
+                headers[HEADER] = found
+                for name, value in _FOR_BROWSERS:
+                    headers.setdefault(name, value)
+                # Beside what the answer itself may say: of two policies both hold.
+                headers.append("Content-Security-Policy", "frame-ancestors 'none'")
             await send(message)
 
         try:
             await self._app(scope, receive, noting)
+        except ClientDisconnect:
+            status = status or CLIENT_WENT_AWAY
         except Exception:
             log.exception("request_crashed", method=scope["method"], path=scope["path"])
             if not status:

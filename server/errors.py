@@ -22,6 +22,8 @@ from core.errors import (
     WaystationError,
 )
 
+# For our log alone: whoever would read it has gone.
+CLIENT_WENT_AWAY = 499
 PROBLEM_JSON = "application/problem+json"
 UNKNOWN_FIELD = "there is no such field; /docs shows those that there are"
 
@@ -45,6 +47,27 @@ class BodyTooLarge(TooLarge):
 
     code = "body_too_large"
     title = "The request body is too large"
+
+
+class BadHttp(InvalidInput):
+    """What came is no HTTP request."""
+
+    code = "bad_http"
+    title = "This is no HTTP request"
+
+
+class HeadTooLarge(TooLarge):
+    """The request line and headers are over their limit, or have no end."""
+
+    code = "headers_too_large"
+    title = "The request's headers are too large"
+
+
+class RequestTooSlow(InvalidInput):
+    """Headers or body of the request did not come in time."""
+
+    code = "request_too_slow"
+    title = "The request came too slowly"
 
 
 class WrongMediaType(InvalidInput):
@@ -116,7 +139,10 @@ STATUS: Mapping[str, int] = {
     # server
     "bad_json": 400,
     "json_too_deep": 400,
+    "bad_http": 400,
     "body_too_large": 413,
+    "headers_too_large": 431,
+    "request_too_slow": 408,
     "unsupported_media_type": 415,
     "invalid_request": 422,
     "no_such_route": 404,

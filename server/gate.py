@@ -17,7 +17,7 @@ from core.identity.authenticator import Authenticator, folded
 from core.settings import Book
 from core.settings.auth import AuthSettings
 from core.settings.platform import ServerSettings
-from server.auth import PROBES, check_names, check_page, needs_no_login, scope_for
+from server.auth import PROBES, check_host, check_page, needs_no_login, scope_for
 from server.errors import problem_response
 
 POLICY_VIOLATION = 1008
@@ -71,9 +71,9 @@ async def _admitted(scope: Scope) -> Principal | None:
 
 def _check_names(scope: Scope, headers: Mapping[str, str]) -> None:
     book: Book = scope["app"].state.agent.book
-    path = scope["path"]
-    if not book[AuthSettings].logins:
-        if path not in PROBES:
-            check_names(headers.get("host", ""), headers.get("origin"), book[ServerSettings])
-    elif not needs_no_login(path):
-        check_page(scope["method"], headers, book[ServerSettings])
+    path, server, logins = scope["path"], book[ServerSettings], book[AuthSettings].logins
+    if not logins and path not in PROBES:
+        check_host(headers.get("host", ""), server)
+    # A link shows a file to whoever has it, also within somebody's page.
+    if not needs_no_login(path):
+        check_page(scope["method"], headers, server, logins=bool(logins))

@@ -5,24 +5,27 @@ Pure ASGI, so that a body is counted while it arrives and a stream is not touche
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
+from itertools import accumulate
 
 import orjson
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import WaystationError
 from core.settings.platform import LimitSettings
 from graph.agent import Agent
-from server.errors import BadJson, BodyTooLarge, TooDeep, WrongMediaType, problem_response
+from server.errors import BadJson, BodyTooLarge, InvalidRequest, TooDeep, WrongMediaType, problem_response
 
 UPLOAD_PATH = "/files"
 # Whole threads, a line each message; read as they come.
 IMPORT_PATH = "/threads/import"
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_BRACKETS = re.compile(rb"[\[\]{}]")
+_OPENING, _CLOSING = b"[{", b"]}"
+# Each bracket as one signed byte: a step down, a step up.
+_STEPS = bytes.maketrans(_OPENING + _CLOSING, b"\x01\x01\xff\xff")
+_NO_BRACKETS = bytes(set(range(256)) - set(_OPENING + _CLOSING))
 
 
 class Guard:
@@ -41,6 +44,8 @@ class Guard:
             return
         try:
             receive = await self._checked(scope, receive)
+        except ClientDisconnect:
+            return  # half a body is none, and nobody waits for an answer
         except WaystationError as error:
             await problem_response(error, instance=scope["path"])(scope, receive, send)
             return
@@ -48,6 +53,9 @@ class Guard:
 
     async def _checked(self, scope: Scope, receive: Receive) -> Receive:
         agent: Agent = scope["app"].state.agent
+        if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
+            # No id, name or word has one, and PostgreSQL's text cannot hold it.
+            raise InvalidRequest("the address has a NUL character; remove it")
         if scope["method"] not in _WITH_BODY:
             return receive
         return await _body(
@@ -93,13 +101,14 @@ async def read_body(receive: Receive, limit: int) -> bytes:
 
     Raises:
         BodyTooLarge: More than `limit` bytes came.
+        ClientDisconnect: The client went away before its end.
     """
     parts: list[bytes] = []
     size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return b""
+            raise ClientDisconnect
         part = message.get("body", b"")
         size += len(part)
         if size > limit:
@@ -159,13 +168,10 @@ def check_json(body: bytes, *, depth: int) -> None:
 
 
 def nesting(body: bytes, *, stop: int) -> int:
-    """How deep brackets nest outside of strings; counting ends just past `stop`."""
-    if body.count(b"[") + body.count(b"{") <= stop:
+    """How deep brackets nest outside of strings; 0 also where too few are there to pass `stop`."""
+    if sum(body.count(bracket) for bracket in _OPENING) <= stop:
         return 0
-    deep = deepest = 0
-    for bracket in _BRACKETS.finditer(_STRINGS.sub(b"", body)):
-        deep += 1 if bracket.group() in b"[{" else -1
-        deepest = max(deepest, deep)
-        if deepest > stop:
-            return deepest
-    return deepest
+    # Whole passes of the bytes' own methods: each looks at a byte once, whatever the body's shape.
+    outside = b"".join(body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
+    steps = memoryview(outside.translate(_STEPS, _NO_BRACKETS)).cast("b")
+    return max(accumulate(steps), default=0)

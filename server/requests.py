@@ -174,10 +174,14 @@ async def json_body(request: Request) -> dict[str, Any]:
 
 
 async def check_body(request: Request, model: type[BaseModel]) -> None:
-    """Refuse a body of LangServe's shape whose inputs are not `model` or whose config is not allowed."""
+    """Refuse a body of LangServe's shape whose inputs are not `model` or whose config is not allowed.
+
+    LangServe reads the same object after us: what is null in it is taken out, as if it had not been given.
+    """
     if request.method != "POST":
         return
     body = await json_body(request)
+    _drop_nulls(body)
     _misplaced(body, "the top level")
     batch = request.url.path.endswith("/batch")
     inputs = _inputs(body) if batch else [body.get("input")]
@@ -188,6 +192,17 @@ async def check_body(request: Request, model: type[BaseModel]) -> None:
         if value is None:
             raise InvalidRequest("input: is missing")
         validated(model, value, "input")
+
+
+def _drop_nulls(body: dict[str, Any]) -> None:
+    for key in [key for key, value in body.items() if value is None]:
+        del body[key]
+    configs = body.get("config")
+    if isinstance(configs, list):
+        body["config"] = [{} if config is None else config for config in configs]
+    for config in configs if isinstance(configs, list) else [configs]:
+        if isinstance(config, dict) and config.get("configurable", ()) is None:
+            del config["configurable"]
 
 
 def _inputs(body: Mapping[str, Any]) -> list[Any]:

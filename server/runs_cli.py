@@ -35,7 +35,9 @@ async def list_command(
         str | None, typer.Option(help="queued, running, interrupted, done, failed or cancelled.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=200)] = 50,
-    after: Annotated[str | None, typer.Option(help="Id of the last run of the page before.")] = None,
+    after: Annotated[
+        str | None, typer.Option(help="`cursor` or id of the last run of the page before.")
+    ] = None,
     user: UserOption = "",
     as_json: JsonFlag = False,
 ) -> None:
@@ -44,7 +46,7 @@ async def list_command(
 
     async with opened(user, idle=True) as (agent, who):
         records = await agent.runs.list(who, thread_id=thread, status=status, limit=limit, after=after)
-    found = [record.as_json() for record in records]
+    found = [record.as_row() for record in records]
     if as_json:
         print_json(found)
         return

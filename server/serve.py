@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import httpx
 import uvicorn
@@ -25,6 +26,7 @@ from graph.agent import Agent
 from graph.services import Progress
 from server.app import create_app
 from server.auth import check_bind
+from server.connections import Bounds, Connection, Waiting
 from server.errors import AddressInUse, BindRefused
 
 CLOSE_SECONDS = 2
@@ -110,10 +112,16 @@ class Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
 
-def uvicorn_config(app: FastAPI | str, *, workers: int = 1) -> uvicorn.Config:
-    """What uvicorn is told: our logs instead of its own, and a bounded stop."""
+def uvicorn_config(
+    app: FastAPI | str, *, workers: int = 1, settings: ServerSettings | None = None
+) -> uvicorn.Config:
+    """What uvicorn is told: our logs instead of its own, bounds on connections, and a bounded stop."""
+    settings = settings or ServerSettings()
+    bounds = Bounds.of(settings)
     return uvicorn.Config(
         app,
+        http=partial(Connection, bounds=bounds, waiting=Waiting(bounds.waiting)),  # type: ignore[arg-type]  # makes one
+        timeout_keep_alive=settings.keep_alive_seconds,
         factory=isinstance(app, str),
         workers=workers,
         log_config=None,
@@ -143,7 +151,7 @@ async def serve(context: Context, *, progress: Progress | None = None) -> None:
         base = base_url(settings, listener)
         async with Agent.open(context, progress=progress, worker=True) as agent:
             server = Server(
-                uvicorn_config(create_app(agent)),
+                uvicorn_config(create_app(agent), settings=settings),
                 ready=lambda: _say_ready(base),
                 agent=agent,
             )
@@ -157,7 +165,7 @@ def serve_many(context: Context) -> None:
     _log(book)
     os.environ.update(_as_environment(settings))
     with bind(settings, book[AuthSettings]) as listener:
-        config = uvicorn_config("server.serve:app_from_environ", workers=settings.workers)
+        config = uvicorn_config("server.serve:app_from_environ", workers=settings.workers, settings=settings)
         base = base_url(settings, listener)
         threading.Thread(target=_greet_when_ready, args=(base,), daemon=True).start()
         Multiprocess(config, [listener]).run()

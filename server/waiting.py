@@ -10,9 +10,8 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from langserve import APIHandler
 
+from server.errors import CLIENT_WENT_AWAY
 from server.sse import disconnected
-
-CLIENT_WENT_AWAY = 499
 
 
 def add_waiting_routes(router: APIRouter, path: str, handler: APIHandler, checks: list[Any]) -> None:

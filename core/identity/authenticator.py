@@ -110,8 +110,7 @@ def folded(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     of ours lets pass: a proxy that adds its header to the client's instead of
     replacing it must not let the client choose.
     """
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     for name, value in raw:
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        found[key] = f"{found[key]}{TWICE}{text}" if key in found else text
-    return found
+        found.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+    return {name: TWICE.join(values) for name, values in found.items()}

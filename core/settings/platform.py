@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from core.settings.auth import AuthSettings
 from core.settings.declare import Section, Strict
@@ -25,6 +26,13 @@ def _off(value: object) -> object:
     return "off" if value is False else value
 
 
+def _origin(value: str) -> str:
+    """As browsers write it: scheme, host and port in lower case."""
+    if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?", value.lower()):
+        raise ValueError("is no origin; write scheme, host and port, such as https://chat.example.com")
+    return value.lower()
+
+
 class ServerSettings(Strict):
     """Where the service listens."""
 
@@ -32,6 +40,11 @@ class ServerSettings(Strict):
     port: int = Field(8000, ge=0, le=65535, description="TCP port; 0 picks a free one.")
     workers: int = Field(1, ge=1, le=64, description="Server processes.")
     public_url: str = Field("", description="How others reach the service; empty: from host and port.")
+    cors_origins: list[Annotated[str, AfterValidator(_origin)]] = Field(
+        default_factory=list,
+        max_length=50,
+        description="Origins whose pages may call the service from a browser, such as https://chat.example.com.",
+    )
     drain_seconds: float = Field(
         5, ge=0, le=600, description="How long running turns may go on after SIGTERM, seconds."
     )
@@ -40,6 +53,33 @@ class ServerSettings(Strict):
         gt=0,
         le=3600,
         description="Drop a stream whose reader takes nothing for so long; it can come back.",
+    )
+    header_bytes: int = Field(
+        65_536, ge=4096, le=1_048_576, description="Largest head of a request: its first line and headers."
+    )
+    header_seconds: float = Field(
+        20,
+        gt=0,
+        le=3600,
+        description="Close a connection after so long without a request, or within its headers.",
+    )
+    keep_alive_seconds: int = Field(
+        75,
+        ge=1,
+        le=3600,
+        description="Close a connection so long after an answer; more than a balancer in front waits itself.",
+    )
+    body_seconds: float = Field(
+        20, gt=0, le=3600, description="How long a body may take before `body_rate` counts, seconds."
+    )
+    body_rate: int = Field(
+        4096, ge=1, le=1_000_000_000, description="Slowest that a body may come after that, bytes a second."
+    )
+    waiting_connections: int = Field(
+        500,
+        ge=1,
+        le=1_000_000,
+        description="Connections without a request in one process; for one more, the longest idle is closed.",
     )
     allow_remote: bool = Field(
         False,

@@ -17,7 +17,7 @@ _SECRET_ENDING = re.compile(
 # Everything below these keys is a secret until the contrary is known: people put tokens there.
 _SECRET_FOLDERS = {"env", "headers", "extra_headers"}
 _USER_INFO = re.compile(r"(://)[^/@\s]*@")
-_QUERY = re.compile(r"(://[^?\s]*\?)\S*")
+_WORD = re.compile(r"\S+")
 _ASSIGNED = re.compile(r"((?:key|token|secret|password|bearer)[=:\s]\s*)[^\s*]\S*", re.IGNORECASE)
 _SHOWN = 60
 HIDDEN = "***"
@@ -81,9 +81,14 @@ def masked(path: Sequence[str | int], value: object) -> str:
 
 def redacted(text: str) -> str:
     """`text` without what follows `token=` and its like, and addresses without login and query."""
-    for pattern, rest in ((_USER_INFO, "@"), (_QUERY, ""), (_ASSIGNED, "")):
-        text = pattern.sub(rf"\1{HIDDEN}{rest}", text)
-    return text
+    text = _WORD.sub(_without_query, _USER_INFO.sub(rf"\1{HIDDEN}@", text))
+    return _ASSIGNED.sub(rf"\1{HIDDEN}", text)
+
+
+def _without_query(word: re.Match[str]) -> str:
+    scheme, mark, rest = word.group().partition("://")
+    place, asked, _ = rest.partition("?")
+    return f"{scheme}{mark}{place}?{HIDDEN}" if asked else word.group()
 
 
 def printable(name: object, *, length: int = _SHOWN) -> str:

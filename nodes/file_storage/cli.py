@@ -68,7 +68,7 @@ async def list_files(
     user: Annotated[str, typer.Argument(help="Whose files.")],
     thread: Annotated[str, typer.Option(help="Only files of this thread.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most this many.")] = 100,
-    after: Annotated[str, typer.Option(help="Go on behind this key.")] = "",
+    after: Annotated[str, typer.Option(help="Go on behind this key or cursor.")] = "",
     as_json: JsonFlag = False,
 ) -> None:
     """List the files of a user, the latest change first.

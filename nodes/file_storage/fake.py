@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from nodes.file_storage.errors import FileNotFound
 from nodes.file_storage.models import CHUNK_BYTES, FileInfo, Leftovers, OldFile, Room, Usage
+from nodes.file_storage.order import Spot, behind, newest_first
 
 
 class MemoryStore:
@@ -34,12 +35,13 @@ class MemoryStore:
         for at in range(0, len(content), CHUNK_BYTES):
             yield content[at : at + CHUNK_BYTES]
 
-    async def scan(self, owner: str, *, after: str | None = None) -> AsyncIterator[FileInfo]:
-        found = [kept.info for kept, _ in reversed(self._files.values()) if kept.info.owner == owner]
-        if after is not None:
-            found = found[found.index(self._get(owner, after)[0]) + 1 :]
-        for info in found:
-            yield info
+    async def scan(self, owner: str, *, after: Spot | str | None = None) -> AsyncIterator[FileInfo]:
+        mine = [kept for kept, _ in self._files.values() if kept.info.owner == owner]
+        spots = newest_first(
+            (round(kept.changed.timestamp() * 1_000_000) * 1000, kept.info.key) for kept in mine
+        )
+        for changed, key in behind(spots, after):
+            yield replace(self._get(owner, key)[0], changed=changed)
 
     async def annotate(self, owner: str, key: str, *, thread: str | None) -> FileInfo:
         info, content = self._get(owner, key)

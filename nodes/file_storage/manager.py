@@ -23,6 +23,7 @@ from nodes.file_storage.naming import (
     media_type_of,
     new_key,
 )
+from nodes.file_storage.order import Spot, spot_of
 from nodes.file_storage.ports import FileStore, LinkHost
 from nodes.file_storage.probe import PROBE_OWNER, Probe
 from nodes.file_storage.retention import Swept, sweep
@@ -152,21 +153,25 @@ class FileManager:
 
         Args:
             limit: At most this many, 1 to 1000.
-            after: The last key of the page before this one.
+            after: `cursor_of` the last file of the page before this one: it holds when that file changes or
+                goes meanwhile. Its key will do where it has stayed as it was.
 
         Raises:
-            FileNotFound: `after` is no file of the principal.
+            InvalidInput: `after` is no cursor, and no file of the principal.
         """
         if not 1 <= limit <= LIST_MOST:
             raise InvalidInput(f"limit must be 1 to {LIST_MOST} (got {limit})")
         found: list[FileInfo] = []
-        scan = self._store.scan(owner_seen_by(principal), after=None if after is None else _existing(after))
+        scan = self._store.scan(owner_seen_by(principal), after=_spot(after))
         with self._operation("list") as span:
-            async for info in scan:
-                if origin in (None, info.origin) and thread in (None, info.thread):
-                    found.append(info)
-                    if len(found) == limit:
-                        break
+            try:
+                async for info in scan:
+                    if origin in (None, info.origin) and thread in (None, info.thread):
+                        found.append(info)
+                        if len(found) == limit:
+                            break
+            except FileNotFound as error:
+                raise InvalidInput(f"after: {error.detail}, or send the `cursor` of the last row") from None
             span.set(files=len(found))
         return found
 
@@ -283,6 +288,10 @@ class FileManager:
 async def _pieces(data: bytes) -> AsyncIterator[bytes]:
     for at in range(0, len(data), CHUNK_BYTES):
         yield data[at : at + CHUNK_BYTES]
+
+
+def _spot(after: str | None) -> Spot | str | None:
+    return None if after is None else spot_of(after) or after
 
 
 def _existing(key: str) -> str:

@@ -25,6 +25,7 @@ class FileInfo:
         origin: Who made it: "user" (an upload) or "tool" (an artifact).
         thread: The thread that used it last, or None.
         owner: Id of the user it belongs to.
+        changed: When it was stored or annotated last, in nanoseconds; only lists know it.
     """
 
     key: str
@@ -37,6 +38,7 @@ class FileInfo:
     thread: str | None
     tags: Mapping[str, str]
     owner: str
+    changed: int = field(default=0, compare=False)
 
     def as_ref(self) -> dict[str, Any]:
         """The entry of the graph's `files` channel."""

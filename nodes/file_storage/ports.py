@@ -8,6 +8,7 @@ from typing import Protocol
 
 from core.resilience import TargetStatus
 from nodes.file_storage.models import FileInfo, Leftovers, OldFile, Room, Usage
+from nodes.file_storage.order import Spot
 
 
 class FileStore(Protocol):
@@ -37,14 +38,14 @@ class FileStore(Protocol):
         """The bytes from `start` up to and without `end`, in chunks; the range is cut to the file."""
         ...
 
-    def scan(self, owner: str, *, after: str | None = None) -> AsyncIterator[FileInfo]:
-        """The owner's files, the latest change first.
+    def scan(self, owner: str, *, after: Spot | str | None = None) -> AsyncIterator[FileInfo]:
+        """The owner's files, the latest change first, each with the time of it in `changed`.
 
         Args:
-            after: Begin behind this key.
+            after: Begin behind this spot of the order, or behind this key.
 
         Raises:
-            FileNotFound: There is no file `after`.
+            FileNotFound: There is no file with the key `after`.
         """
         ...
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from jsonschema import ValidationError  # type: ignore[import-untyped]  # ships no types
 from jsonschema.exceptions import best_match  # type: ignore[import-untyped]  # ships no types
-from jsonschema.validators import validator_for  # type: ignore[import-untyped]  # ships no types
 from referencing import Registry
 
 from nodes.mcp_tools.catalogue import FILLED_IN
 from nodes.mcp_tools.models import ExecutionContext
+from nodes.mcp_tools.patterns import bounded_validator, without_name_patterns
 from nodes.mcp_tools.ports import FileLinks
 
 MALFORMED = "__malformed__"  # under this key the llm module hands on text that is no JSON object
@@ -39,7 +39,7 @@ def problem_with(
 def mismatch(given: Mapping[str, Any], schema: Mapping[str, Any]) -> tuple[str, str]:
     """Where and why `given` does not fit a JSON schema of somebody else's; both empty when it fits."""
     try:
-        validator = validator_for(schema)(schema, registry=_NO_REMOTE)
+        validator = bounded_validator(schema)(without_name_patterns(schema), registry=_NO_REMOTE)
         error: ValidationError | None = best_match(validator.iter_errors(dict(given)))
     except Exception:  # noqa: BLE001  # a foreign schema may break the validator in any way: its server shall judge
         return "", ""

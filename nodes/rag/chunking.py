@@ -19,7 +19,7 @@ MARKDOWN = frozenset({".md", ".markdown"})
 if TYPE_CHECKING:
     from langchain_text_splitters import RecursiveCharacterTextSplitter
 
-_HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.+?)[ \t]*#*[ \t]*$")
+_HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.+)$")
 _FENCE = re.compile(r"^ {0,3}(```|~~~)")
 _UNDERLINE = re.compile(r"^(=+|-+|~+|\*+)\s*$")
 # From the largest unit to the smallest: paragraph, line, sentence, clause, word.
@@ -125,7 +125,7 @@ def _markdown_headings(text: str) -> Iterator[tuple[int, int, str]]:
             continue
         heading = None if fence else _HEADING.match(line)
         if heading:
-            yield start, len(heading.group(1)), _plain(heading.group(2))
+            yield start, len(heading.group(1)), _plain(_unclosed(heading.group(2)))
 
 
 def _rst_headings(text: str) -> Iterator[tuple[int, int, str]]:
@@ -149,4 +149,9 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 
 def _plain(heading: str) -> str:
     """A heading without its Markdown: `code`, **bold** and [links](...)."""
-    return re.sub(r"[`*]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)).strip()
+    return re.sub(r"[`*]", "", re.sub(r"\[([^\[\]]*)\]\([^()]*\)", r"\1", heading)).strip()
+
+
+def _unclosed(heading: str) -> str:
+    """A heading without the signs that may close it."""
+    return heading.rstrip().rstrip("#").rstrip() or heading

@@ -15,7 +15,8 @@ _WORD = re.compile(r"[^\W_]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 # Scripts that write without spaces are cut into pairs of characters.
 _UNSPACED = re.compile(r"[぀-ヿ㐀-鿿豈-﫿가-힯฀-๿]+")
-_ARITHMETIC = re.compile(r"\d[\d.,\s]*(?:[-+*/×÷^%]\s*\(?\s*\d[\d.,\s]*\)?)+")
+# A number and what is reckoned with it, if anything is: so each is looked at once.
+_ARITHMETIC = re.compile(r"\d[\d.,\s]*+((?:[-+*/×÷^%]\s*+\(?\s*+\d[\d.,\s]*+\)?)++)?")
 
 STOP_WORDS = frozenset(  # a paragraph reads better than a list of two hundred strings
     """
@@ -50,7 +51,7 @@ def query_terms(query: str) -> list[str]:
 
     Numbers count only beside a word: "17 23" asks for nothing that a text could answer.
     """
-    without_sums = _ARITHMETIC.sub(" ", query)
+    without_sums = _ARITHMETIC.sub(lambda found: " " if found[1] else found[0], query)
     distinct = dict.fromkeys(t for t in terms(without_sums) if len(t) > 1)
     if all(term.isdigit() for term in distinct):
         return []

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request, Response
 
+from core.cursor import LONGEST
 from core.errors import WaystationError
 from graph.agent import Agent
 from server.errors import PROBLEM_JSON, status_of
@@ -15,6 +17,20 @@ def open_agent(request: Request) -> Agent:
     """The one agent of this process; a FastAPI dependency."""
     agent: Agent = request.app.state.agent
     return agent
+
+
+After = Annotated[
+    str | None,
+    Query(max_length=LONGEST, description="`cursor` of the last row of the page before; its id will do too."),
+]
+
+
+def link_next(request: Request, response: Response, rows: Sequence[Mapping[str, Any]], limit: int) -> None:
+    """Where a page is full, name the next one in the header Link (RFC 8288)."""
+    if len(rows) == limit:
+        # Relative to what was asked, whatever a proxy in front has made of the path.
+        query = request.url.include_query_params(after=rows[-1]["cursor"]).query
+        response.headers["Link"] = f'<?{query}>; rel="next"'
 
 
 OpenAgent = Annotated[Agent, Depends(open_agent)]

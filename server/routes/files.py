@@ -17,10 +17,11 @@ from core.access import Principal
 from nodes.file_storage import FileInfo, FileManager
 from nodes.file_storage.delivery import RangeNotSatisfiable, download_headers, parse_range
 from nodes.file_storage.errors import FileNotFound, FileTooLarge, InvalidFile, LinkExpired, LinkInvalid
+from nodes.file_storage.order import cursor_of
 from server.auth import Caller
 from server.errors import InvalidRequest, WrongMediaType
 from server.requests import json_body, validated
-from server.routes.common import OpenAgent, problems
+from server.routes.common import After, OpenAgent, link_next, problems
 
 CHUNK_BYTES = 1 << 18
 
@@ -120,17 +121,21 @@ async def _from_json(given: JsonUpload, files: FileManager, who: Principal) -> F
 @router.get("")
 async def list_files(
     *,
+    request: Request,
+    response: Response,
     agent: OpenAgent,
     who: Caller,
     file_type: Annotated[Literal["user", "tool"] | None, Query(description="Who made it.")] = None,
     thread_id: Annotated[str | None, Query(max_length=64)] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    after: Annotated[str | None, Query(max_length=64, description="Last key of the page before.")] = None,
+    after: After = None,
 ) -> list[dict[str, Any]]:
     """Your files, the latest change first."""
     files = await agent.container.get(FileManager)
     found = await files.list(who, origin=file_type, thread=thread_id, limit=limit, after=after)
-    return [described(info) for info in found]
+    rows = [{**described(info), "cursor": cursor_of(info)} for info in found]
+    link_next(request, response, rows, limit)
+    return rows
 
 
 @router.head("/link/{token}", include_in_schema=False)

@@ -32,7 +32,7 @@ from server.requests import (
     last_event_id,
     turn_request,
 )
-from server.routes.common import OpenAgent, problems
+from server.routes.common import After, OpenAgent, link_next, problems
 from server.sse import RunResponse
 
 router = APIRouter(tags=["runs"], responses=problems(RunNotFound, InvalidRequest))
@@ -100,31 +100,41 @@ def _request(who: Caller, thread_id: str, body: NewRunBody, key: str | None) -> 
 
 
 @router.get("/threads/{thread_id}/runs", responses=problems(ThreadNotFound))
-async def list_thread_runs(  # noqa: PLR0917 - FastAPI gives them by name
+async def list_thread_runs(
+    *,
     thread_id: RunId,
+    request: Request,
+    response: Response,
     agent: OpenAgent,
     who: Caller,
     status: Annotated[str | None, Query(description="One status of runs.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    after: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
+    after: After = None,
 ) -> list[dict[str, Any]]:
     """The runs of a thread, the newest first."""
     await agent.threads.get(who, thread_id)
     found = await agent.runs.list(who, thread_id=thread_id, status=status, limit=limit, after=after)
-    return [record.as_json() for record in found]
+    rows = [record.as_row() for record in found]
+    link_next(request, response, rows, limit)
+    return rows
 
 
 @router.get("/runs")
 async def list_runs(
+    *,
+    request: Request,
+    response: Response,
     agent: OpenAgent,
     who: Caller,
     status: Annotated[str | None, Query(description="One status of runs.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    after: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
+    after: After = None,
 ) -> list[dict[str, Any]]:
-    """Your runs on all threads, the newest first; for the next page pass the last id as `after`."""
+    """Your runs on all threads, the newest first; for the next page pass the last `cursor` as `after`."""
     found = await agent.runs.list(who, status=status, limit=limit, after=after)
-    return [record.as_json() for record in found]
+    rows = [record.as_row() for record in found]
+    link_next(request, response, rows, limit)
+    return rows
 
 
 @router.get("/runs/{run_id}")

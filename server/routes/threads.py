@@ -1,10 +1,10 @@
-"""Sessions of the caller. A list is a JSON list; for the next page pass the last id as `after`."""
+"""Sessions of the caller. A list is a JSON list; for the next page pass the last `cursor` as `after`."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from graph.errors import ThreadBusy, ThreadNotFound
@@ -12,7 +12,7 @@ from graph.history.errors import CheckpointNotFound
 from server.auth import Caller
 from server.errors import InvalidRequest
 from server.requests import ID_PATTERN
-from server.routes.common import OpenAgent, problems
+from server.routes.common import After, OpenAgent, link_next, problems
 from server.routes.transfer import router as transfer
 
 router = APIRouter(prefix="/threads", tags=["threads"], responses=problems(ThreadNotFound, InvalidRequest))
@@ -54,16 +54,20 @@ class ForkPoint(BaseModel):
 @router.get("")
 async def list_threads(
     *,
+    request: Request,
+    response: Response,
     agent: OpenAgent,
     who: Caller,
     status: Annotated[str | None, Query(description="idle, running, interrupted or failed")] = None,
     q: Annotated[str | None, Query(max_length=200, description="Only titles that contain this.")] = None,
     tag: Annotated[str | None, Query(max_length=100, description="Only threads with this tag.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    after: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
+    after: After = None,
 ) -> list[dict[str, Any]]:
     """Your threads, the last used first. `waiting` lists the questions to you that a thread waits with."""
-    return await agent.threads.list(who, status=status, q=q, tag=tag, limit=limit, after=after)
+    found = await agent.threads.list(who, status=status, q=q, tag=tag, limit=limit, after=after)
+    link_next(request, response, found, limit)
+    return found
 
 
 @router.post("", status_code=201)

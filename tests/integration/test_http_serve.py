@@ -67,3 +67,69 @@ def test_an_address_of_a_network_is_refused_without_a_login(host: str) -> None:
     said = serve("--host", host, "--port", str(free_port()))
     assert said.returncode == 1
     assert said.stderr.startswith("bind_refused: ")
+
+
+def test_g5_a_new_home_and_all_that_a_turn_leaves_in_it_is_for_its_owner_alone(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    before = os.umask(0o022)
+    try:
+        with Service(home, config_dir=write_config(tmp_path)) as service:
+            httpx.post(f"{service.url}/agent/invoke", json=turn(), timeout=60).raise_for_status()
+            files = {"file": ("note.txt", b"private")}
+            httpx.post(f"{service.url}/files", files=files, timeout=60).raise_for_status()
+            found = [home, *home.rglob("*")]
+            # Also while it runs: SQLite's files beside the database are there now.
+            open_to_others = [
+                path for path in found if path.lstat().st_mode & 0o077 and not path.is_symlink()
+            ]
+    finally:
+        os.umask(before)
+    assert {"waystation.db", "waystation.db-wal", "files", "index", "logs"} <= {path.name for path in found}
+    assert open_to_others == []
+
+
+def test_g5_an_old_home_that_others_can_read_is_warned_of_at_start(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    home.chmod(0o755)
+    with Service(home, config_dir=write_config(tmp_path)) as service:
+        said = service.log.read_text()
+        health = httpx.get(f"{service.url}/health", timeout=20).json()
+    assert f"chmod -R go= {home}" in said
+    assert "chmod -R go=" in str(health)
+
+
+def test_g1_3_open_connections_of_every_kind_end_with_the_service_and_leave_no_traceback(
+    tmp_path: Path,
+) -> None:
+    upload = (
+        b"POST /files HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9000000\r\n"
+        b"content-type: multipart/form-data; boundary=x\r\n\r\n"
+        b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nbegun'
+    )
+    body = (
+        b"POST %b HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        b"content-length: 99\r\n\r\n{"
+    )
+    begun = [
+        b"",
+        b"GET / HTTP/1.1\r\nhost: lo",
+        b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        *(body % path for path in (b"/threads", b"/agent/invoke", b"/agent/stream", b"/none")),
+        upload,
+        upload.replace(b"/files", b"/threads/import").replace(
+            b"multipart/form-data; boundary=x", b"application/x-ndjson"
+        ),
+    ]
+    with Service(tmp_path / "home", config_dir=write_config(tmp_path)) as service:
+        opened = [socket.create_connection(("127.0.0.1", service.port)) for _ in begun * 5]
+        for connection, said in zip(opened, begun * 5, strict=True):
+            connection.sendall(said)
+        assert httpx.get(f"{service.url}/health/live", timeout=20).status_code == 200
+        code = service.stop()
+    for connection in opened:
+        connection.close()
+    said = service.log.read_text()
+    assert code == 0
+    assert "Traceback" not in said
+    assert "request_crashed" not in said

@@ -25,7 +25,11 @@ async def served(agent: Agent) -> AsyncIterator[str]:
     configure_logging(level="error")
     ready = asyncio.Event()
     with bind(ServerSettings(port=0), AuthSettings()) as listener:
-        server = Server(uvicorn_config(create_app(agent)), ready=ready.set, agent=agent)
+        server = Server(
+            uvicorn_config(create_app(agent), settings=agent.book[ServerSettings]),
+            ready=ready.set,
+            agent=agent,
+        )
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         async with asyncio.timeout(30):
             await ready.wait()

@@ -122,12 +122,14 @@ def _evenness(sample: Sequence[str], mark: str) -> tuple[bool, int]:
 
 
 def _unique(names: Sequence[str]) -> tuple[str, ...]:
-    found: list[str] = []
+    found: dict[str, None] = {}
+    counts: dict[str, int] = {}
     for position, name in enumerate(names, 1):
-        own = name or f"column {position}"
+        own = given = name or f"column {position}"
         while own in found:
-            own += "_2"
-        found.append(own)
+            counts[given] = counts.get(given, 1) + 1
+            own = f"{given}_{counts[given]}"
+        found[own] = None
     return tuple(found)
 
 

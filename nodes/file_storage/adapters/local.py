@@ -13,7 +13,7 @@ import secrets
 import shutil
 import threading
 from asyncio import to_thread
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -27,6 +27,7 @@ from nodes.file_storage.adapters.leftovers import INCOMING, RECORD, reconciled, 
 from nodes.file_storage.errors import FileNotFound, StorageUnavailable
 from nodes.file_storage.models import CHUNK_BYTES, FileInfo, Leftovers, OldFile, Room, Usage, info_from_json
 from nodes.file_storage.naming import owner_folder
+from nodes.file_storage.order import Spot, behind, newest_first
 
 SCAN_BATCH = 64
 TRIES = 3
@@ -94,16 +95,12 @@ class LocalStore:
         finally:
             handle.close()
 
-    async def scan(self, owner: str, *, after: str | None = None) -> AsyncIterator[FileInfo]:
+    async def scan(self, owner: str, *, after: Spot | str | None = None) -> AsyncIterator[FileInfo]:
         with _disk():
-            keys = await to_thread(self._newest_first, owner)
-        if after is not None:
-            if after not in keys:
-                raise FileNotFound(f"no file '{after}' to go on after; list from the start again")
-            keys = keys[keys.index(after) + 1 :]
-        for at in range(0, len(keys), SCAN_BATCH):
+            spots = behind(await to_thread(self._newest_first, owner), after)
+        for at in range(0, len(spots), SCAN_BATCH):
             with _disk():
-                batch = await to_thread(self._records_of, owner, keys[at : at + SCAN_BATCH])
+                batch = await to_thread(self._records_of, owner, spots[at : at + SCAN_BATCH])
             for info in batch:
                 yield info
 
@@ -197,18 +194,18 @@ class LocalStore:
                 return handle
         raise StorageUnavailable(f"the content of file '{key}' is missing")
 
-    def _newest_first(self, owner: str) -> list[str]:
-        found: list[tuple[int, str]] = []
+    def _newest_first(self, owner: str) -> list[Spot]:
+        found: list[Spot] = []
         for folder in _folders(self._root / owner_folder(owner)):
             with suppress(FileNotFoundError):  # deleted meanwhile, or never finished
-                found.append((-(folder / RECORD).stat().st_mtime_ns, folder.name))
-        return [key for _, key in sorted(found)]
+                found.append(((folder / RECORD).stat().st_mtime_ns, folder.name))
+        return newest_first(found)
 
-    def _records_of(self, owner: str, keys: list[str]) -> list[FileInfo]:
+    def _records_of(self, owner: str, spots: Sequence[Spot]) -> list[FileInfo]:
         found = []
-        for key in keys:
+        for changed, key in spots:
             try:
-                found.append(self._record(owner, key)[0])
+                found.append(replace(self._record(owner, key)[0], changed=changed))
             except FileNotFound:
                 continue
             except StorageUnavailable:  # one damaged record must not hide the others

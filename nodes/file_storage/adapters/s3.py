@@ -23,6 +23,7 @@ from nodes.file_storage.delivery import disposition
 from nodes.file_storage.errors import FileNotFound, StorageUnavailable
 from nodes.file_storage.models import FileInfo, Leftovers, OldFile, Room, Usage
 from nodes.file_storage.naming import is_key, owner_folder
+from nodes.file_storage.order import Spot, behind, newest_first
 from nodes.file_storage.settings import S3Settings
 
 MEMORY_BYTES = 8 * 1024 * 1024
@@ -86,19 +87,15 @@ class S3StorageClient:
             async for chunk in chunks:
                 yield chunk
 
-    async def scan(self, owner: str, *, after: str | None = None) -> AsyncIterator[FileInfo]:
+    async def scan(self, owner: str, *, after: Spot | str | None = None) -> AsyncIterator[FileInfo]:
         pages = self._pages(f"{self._folder(owner)}/")
-        objects = [item async for page in pages for item in page]
-        objects.sort(key=lambda o: (-o["LastModified"].timestamp(), o["Key"]))
-        keys = [str(o["Key"]).rsplit("/", 1)[1] for o in objects]
-        if after is not None:
-            if after not in keys:
-                raise FileNotFound(f"no file '{after}' to go on after; list from the start again")
-            keys = keys[keys.index(after) + 1 :]
-        for at in range(0, len(keys), HEADS):
-            for info in await asyncio.gather(*(self._if_there(owner, key) for key in keys[at : at + HEADS])):
+        spots = behind(newest_first([_spot(item) async for page in pages for item in page]), after)
+        for at in range(0, len(spots), HEADS):
+            batch = spots[at : at + HEADS]
+            found = await asyncio.gather(*(self._if_there(owner, key) for _, key in batch))
+            for (changed, _), info in zip(batch, found, strict=True):
                 if info is not None:
-                    yield info
+                    yield replace(info, changed=changed)
 
     async def annotate(self, owner: str, key: str, *, thread: str | None) -> FileInfo:
         for _ in range(TRIES):
@@ -279,3 +276,8 @@ class S3StorageClient:
             if code_of(error) in ("InvalidRange", "416"):  # it begins behind the end
                 return None
             raise
+
+
+def _spot(listed: Mapping[str, Any]) -> Spot:
+    microseconds = round(listed["LastModified"].timestamp() * 1_000_000)
+    return microseconds * 1000, str(listed["Key"]).rsplit("/", 1)[1]

@@ -12,8 +12,8 @@ from nodes.llm.offline.times import Found, clocks_in, dates_in, zones_in
 from nodes.llm.offline.vocabulary import STOP
 from nodes.llm.offline.words import meaning, name_parts, words
 
-_QUOTED = re.compile(r"\"([^\"\n]+)\"|“([^”\n]+)”|(?<!\w)'([^'\n]+)'(?!\w)|`([^`\n]+)`")
-_FILE = re.compile(r"(?<![\w/])[\w-][\w .-]*?\.[A-Za-z]{2,5}(?!\w)")
+_QUOTED = re.compile(r"\"([^\"\n]+)\"|“([^“”\n]+)”|(?<!\w)'([^'\n]+)'(?!\w)|`([^`\n]+)`")
+_FILE = re.compile(r"(?<![\w/])[\w-][\w .-]{0,120}?\.[A-Za-z]{2,5}(?!\w)")
 _NUMBERS = re.compile(rf"(?<![\w.])-?(?:{NUMBER})(?![\w]|\.\d)")
 _STATISTICS = (
     "total|sum|average|mean|median|maximum|minimum|max|min|highest|lowest|largest|smallest|count|number"

@@ -22,7 +22,7 @@ FITS = 1.25
 to "how do I …" one that says "To …"."""
 
 _FENCE = re.compile(r"^\s*(?:```|~~~)")
-_HEADING = re.compile(r"^\s{0,3}#{1,6}\s+(.*?)\s*#*\s*$")
+_HEADING = re.compile(r"^\s{0,3}#{1,6}\s+(.*)")
 _TABLE = re.compile(r"^\s*\||\S {3,}\S")  # also columns held apart by spaces
 _MARKER = re.compile(r"^\s*(?:[-*+]|\d+[.)])\s+")
 _SKIPPED = re.compile(r"^\s*(?:<[^>]*>|\[!|---+|===+|!\[)")
@@ -96,7 +96,7 @@ def _blocks(text: str) -> list[tuple[str, str]]:
             continue
         title = _HEADING.match(line)
         if fenced or title or not line.strip() or _TABLE.match(line) or _SKIPPED.match(line):
-            heading = title.group(1) if title and not fenced else heading
+            heading = title.group(1).rstrip().rstrip("#").rstrip() if title and not fenced else heading
             fresh = True
             continue
         marked = _MARKER.match(line)

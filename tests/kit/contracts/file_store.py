@@ -142,6 +142,17 @@ class FileStoreContract:
         assert await keys(store, ADA, after=everything[9]) == everything[10:]
         assert await keys(store, ADA, after=everything[-1]) == []
 
+    async def test_st4_a_place_in_the_list_holds_when_its_file_moves_or_goes(self, store: FileStore) -> None:
+        for n in range(5):
+            await store.put(draft(f"k{n}"), chunks(b"x"))
+        listed = [info async for info in store.scan(ADA)]
+        spots = [(info.changed, info.key) for info in listed]
+        rest = [info.key for info in listed[3:]]
+        assert await keys(store, ADA, after=spots[2]) == rest
+        await store.delete(ADA, listed[2].key)
+        assert await keys(store, ADA, after=spots[2]) == rest
+        assert await keys(store, ADA, after=spots[-1]) == []
+
     async def test_going_on_after_an_unknown_key_is_refused(self, store: FileStore) -> None:
         await store.put(draft("k1"), chunks(b"x"))
         with pytest.raises(FileNotFound):

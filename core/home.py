@@ -1,0 +1,57 @@
+"""The folder of a service's data, for its owner alone: chats, files, keys and logs of people stand in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from core.health import Health, degraded, healthy
+
+_OTHERS = 0o007
+_FOR_US_ALONE = 0o077
+
+
+def make_home(home: Path) -> None:
+    """Make the folder where it is not there yet; what is there keeps its rights."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def make_private(file: Path) -> None:
+    """Make an empty file that only its owner reads, where none is there: a database, say.
+
+    What SQLite puts beside one later has the same rights.
+    """
+    with suppress(OSError):  # whoever opens it next says what is wrong
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    """What this process makes meanwhile is for its owner alone, whoever makes it.
+
+    For commands, whose process is theirs: in somebody's notebook the folder's
+    own rights have to do.
+    """
+    before = os.umask(_FOR_US_ALONE)
+    os.umask(before | _FOR_US_ALONE)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def is_open(home: Path) -> bool:
+    """True where other users of this machine get into the folder."""
+    return home.exists() and bool(home.stat().st_mode & _OTHERS)
+
+
+def home_health(home: Path) -> Health:
+    """Degraded where others may read everything, with the command that ends it."""
+    if not is_open(home):
+        return healthy()
+    return degraded(
+        "other users of this machine can read the chats and files in WAYSTATION_HOME; close it with: "
+        'chmod -R go= "${WAYSTATION_HOME:-.waystation}"'
+    )

@@ -1,0 +1,87 @@
+"""No regular expression of ours looks at the same letters again and again, whatever a stranger writes.
+
+Each one of the source is found and tried on text made from its own parts; one
+that grows faster than its text fails here by its name. A new one is tried
+without being listed. Two lists are by hand: `BOUNDED`, for those whose text is
+short before they see it, and `MADE`, for those that are put together while
+running and cannot be tried from outside.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.growth.shapes import FACTOR, MOST_RATIO, growth, pumped
+from tests.growth.source import Used, every_regex
+
+# Four times each is the next: what explodes is seen before it takes for ever.
+SIZES = (64, 256, 1024)
+# By module: the most letters that any of its patterns sees, and what holds them to it.
+BOUNDED = {
+    "nodes.llm.offline.arguments": (500, "nodes.llm.offline.matching.LONGEST_REQUEST"),
+    "nodes.llm.offline.arithmetic": (500, "nodes.llm.offline.arithmetic._LONGEST"),
+    "nodes.llm.offline.times": (500, "nodes.llm.offline.matching.LONGEST_REQUEST"),
+}
+# Put together of what stands in the source and of escaped text: nothing in them repeats.
+MADE = {
+    "core.identity.names:_parts": "a separator of ours",
+    "core.observability.redaction:add": "secrets, each escaped",
+    "nodes.llm.offline.arguments:_after": "leads that stand in the module",
+    "nodes.llm.offline.arguments:kind": "words that stand in the module",
+    "nodes.llm.offline.arguments:match": "operators of the module, and names of files, escaped",
+    "nodes.llm.offline.arithmetic:line": "phrases of the module, on 500 letters",
+    "nodes.llm.offline.results:corrected": "one argument, escaped",
+    "nodes.llm.offline.times:dates_in": "dates of the module, on 500 letters",
+}
+EVERY = sorted(every_regex(), key=lambda used: used.place)
+
+
+@pytest.mark.parametrize(
+    "used", [used for used in EVERY if used.pattern is not None], ids=lambda used: used.place
+)
+def test_a_pattern_takes_no_more_than_its_text(used: Used) -> None:
+    assert used.pattern is not None
+    most, _ = BOUNDED.get(used.module, (FACTOR * SIZES[-1], ""))
+    for size in SIZES:
+        if size * FACTOR > most:
+            break
+        for (name, small), (_, large) in zip(
+            pumped(used.pattern, size), pumped(used.pattern, FACTOR * size), strict=True
+        ):
+            found = growth(used.run, small, large)
+            assert found <= MOST_RATIO, f"{used.place}: {found:.0f} times the work for {FACTOR} times {name}"
+
+
+def test_what_is_put_together_while_running_is_known() -> None:
+    made = {used.place for used in EVERY if used.pattern is None}
+    assert made == set(MADE), "list it in MADE with what it is put together of"
+
+
+def test_the_bounds_that_are_relied_on_are_there() -> None:
+    for most, place in BOUNDED.values():
+        module, _, name = place.rpartition(".")
+        assert getattr(__import__(module, fromlist=[name]), name) <= most
+
+
+@pytest.mark.parametrize(
+    ("pattern", "way"),
+    [
+        (r"\s+$", "search"),
+        (r'"(?:[^"\\]|\\.)*"', "finditer"),
+        (r"^#+\s+(.*?)\s*#*\s*$", "match"),
+        (r"\[([^\]]*)\]\([^)]*\)", "sub"),
+        (r"\d[\d.,]*(?:[-+]\d[\d.,]*)+", "finditer"),
+    ],
+)
+def test_a_careless_pattern_would_be_found(pattern: str, way: str) -> None:
+    careless = re.compile(pattern)
+    used = Used("here", "careless", careless, frozenset({way}))
+    assert any(
+        growth(used.run, small, large) > MOST_RATIO
+        for size in SIZES
+        for (_, small), (_, large) in zip(
+            pumped(careless, size), pumped(careless, FACTOR * size), strict=True
+        )
+    )
