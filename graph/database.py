@@ -10,14 +10,16 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.database import BUSY_MS, create_engine, is_sqlite
-from core.errors import ConfigInvalid, Unavailable
+from core.errors import ConfigInvalid
 from core.events.tables import webhook_deliveries
 from core.identity.tables import api_keys
+from core.outage import DatabaseUnavailable
+from core.patience import CONNECT_S, UNHURRIED_S, patient
 from core.task_queue.tables import tasks
+from core.unopened import unopened
 from graph.history.tables import shared_files
 from graph.tables import receipts, run_events, runs, threads, transcript
 
@@ -43,22 +45,32 @@ async def open_database(url: URL) -> AsyncEngine:
 
     Raises:
         ConfigInvalid: The database was written by a newer release, or its driver is not installed.
-        Unavailable: The database does not answer.
+        DatabaseUnavailable: It cannot be opened; the sentence is for whoever runs the service.
     """
     engine = create_engine(url)
     try:
-        if is_sqlite(engine):
-            await _write_ahead(engine)
+        await _made_ready(engine)
+    except BaseException as error:
+        await engine.dispose()
+        told = unopened(url, error)
+        if told is None:
+            raise
+        raise told from error
+    return engine
+
+
+async def _made_ready(engine: AsyncEngine) -> None:
+    if is_sqlite(engine):
+        await _write_ahead(engine)
+    else:
+        # A server that does not answer is told at once; a migration may take its time.
+        with patient(CONNECT_S):
+            async with engine.connect():
+                pass
+    with patient(UNHURRIED_S):
         async with engine.begin() as connection:
             await _take_turns(connection)
             await connection.run_sync(_migrate)
-    except OperationalError as error:
-        await engine.dispose()
-        raise Unavailable(f"the database cannot be opened: {_first_line(error)}") from error
-    except BaseException:
-        await engine.dispose()
-        raise
-    return engine
 
 
 @asynccontextmanager
@@ -78,8 +90,8 @@ async def _write_ahead(engine: AsyncEngine) -> None:
         try:
             async with engine.connect() as connection:
                 await connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-        except OperationalError:
-            if time.monotonic() > until:
+        except DatabaseUnavailable as error:
+            if "locked" not in error.reason or time.monotonic() > until:
                 raise
             await asyncio.sleep(_ASK_AGAIN_S)
         else:
@@ -118,8 +130,3 @@ def revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-
-
-def _first_line(error: OperationalError) -> str:
-    """Without the statement and the address, which may hold a password."""
-    return type(error.orig).__name__ if error.orig is not None else "no answer"

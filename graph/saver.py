@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from sqlalchemy.engine import URL
 
-from core.database import BUSY_MS, POOL, POSTGRES_MISSING, RollingBack
-from core.errors import ConfigInvalid, Unavailable
+from core.database import BUSY_MS, POOL, POOL_WAIT_S, POSTGRES_MISSING, RollingBack
+from core.errors import ConfigInvalid
+from core.outage import DatabaseUnavailable
+from core.patience import CONNECT_S, UNHURRIED_S, patient
+from core.unopened import unopened
 from graph.carrying import Carrying
 
 if TYPE_CHECKING:
@@ -23,7 +26,8 @@ Saver = Carrying
 _SETUP_LOCK = 0x57617973746F
 _ASK_AGAIN_SECONDS = 0.05
 SETUP_SECONDS = 60.0
-CONNECT_SECONDS = 10.0
+# The pool tries again ever more seldom, up to this; behind it each request tries at once.
+RECONNECT_SECONDS = 3.0
 
 
 @asynccontextmanager
@@ -32,7 +36,7 @@ async def opened_saver(url: URL) -> AsyncIterator[Saver]:
 
     Raises:
         ConfigInvalid: The driver of the database is not installed.
-        Unavailable: The database does not answer.
+        DatabaseUnavailable: It cannot be opened.
     """
     # Only classes that LangGraph and LangChain ship are read back from a checkpoint.
     serde = JsonPlusSerializer(allowed_msgpack_modules=None)
@@ -60,30 +64,36 @@ async def _on_postgres(url: URL, serde: JsonPlusSerializer) -> AsyncIterator[Sav
         from psycopg.rows import dict_row  # noqa: PLC0415
         from psycopg_pool import AsyncConnectionPool, PoolTimeout  # noqa: PLC0415
 
+        from core.postgres import PatientConnection, options_for  # noqa: PLC0415
         from graph.postgres_saver import ThreadPostgresSaver  # noqa: PLC0415
     except ModuleNotFoundError:
         raise ConfigInvalid(POSTGRES_MISSING) from None
     pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
         url.set(drivername="postgresql").render_as_string(hide_password=False),
-        kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row},
+        connection_class=PatientConnection,
+        kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row, **options_for(url)},
         min_size=1,
         max_size=POOL,
-        timeout=CONNECT_SECONDS,
+        timeout=POOL_WAIT_S,
+        reconnect_timeout=RECONNECT_SECONDS,
         # Each connection is looked at before it is used: a saver on a broken one would never recover.
-        check=AsyncConnectionPool.check_connection,
+        check=PatientConnection.check,
         open=False,
     )
     try:
-        await pool.open(wait=True, timeout=CONNECT_SECONDS)
+        await pool.open(wait=True, timeout=CONNECT_S)
     except PoolTimeout as error:
         await pool.close()
-        raise Unavailable("the database of storage.url does not answer") from error
+        raise unopened(url, error) or error from error
     async with pool:
         saver = ThreadPostgresSaver(pool, serde=serde)
         try:
-            await _set_up(pool, saver)
+            with patient(UNHURRIED_S):
+                await _set_up(pool, saver)
         except TimeoutError:
-            raise Unavailable("another process has been preparing the database for a minute") from None
+            raise DatabaseUnavailable(
+                "is being made ready", detail="another process has been preparing the database for a minute"
+            ) from None
         yield saver
 
 

@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from dishka import AsyncContainer, Provider
 
 from core import lifecycle
 from core.container import build_container
+from core.database_health import DATABASE
+from core.errors import StorageUnavailable
 from core.health import Health, HealthBoard, failed
 from core.lifecycle import ModulesSettings, Phase, Standing, StartFailed, StartProgress
 from core.observability import quiet_logging, start_telemetry
@@ -64,7 +67,7 @@ async def open_services(
     quiet_logging()
     modules = discover()
     book = read_book(sections_of(modules), files_of(modules), context or Context.current())
-    book.context.places.home.mkdir(parents=True, exist_ok=True)
+    _make_home(book.context.places.home)
     standings = lifecycle.standings(modules, book[ModulesSettings])
     while True:
         running = lifecycle.running(standings)
@@ -94,6 +97,15 @@ async def open_services(
         await asyncio.to_thread(telemetry.stop)
 
 
+def _make_home(home: Path) -> None:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageUnavailable(
+            f"the home '{home.name}' cannot be made ({error.strerror}); mend that, or set WAYSTATION_HOME"
+        ) from error
+
+
 def _container(
     modules: Sequence[Module], book: Book, providers: Sequence[Provider], *, worker: bool
 ) -> AsyncContainer:
@@ -107,7 +119,7 @@ def _board(standings: Sequence[Standing], container: AsyncContainer, book: Book)
     checks = {s.module.name: _check(s, container) for s in found}
     return HealthBoard(
         {**checks, **background.checks(container, book)},
-        required=frozenset(s.module.name for s in found if s.module.required),
+        required=frozenset({DATABASE, *(s.module.name for s in found if s.module.required)}),
     )
 
 

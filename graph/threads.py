@@ -13,7 +13,7 @@ from sqlalchemy import String, cast, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal, owner_seen_by
-from core.database import insert_new
+from core.database import insert_new, now_of
 from core.errors import InvalidInput
 from core.whole import whole
 from graph.history.diff import difference
@@ -108,7 +108,7 @@ class Threads:
     ) -> dict[str, Any]:
         """A new, empty thread; one that the principal has already is given back as it is."""
         key = check_id(thread_id) if thread_id else new_id("t")
-        row = {**new_thread(key, principal, _title(title)), "tags": []}
+        row = {**new_thread(key, principal, _title(title), now=now_of(self._engine)), "tags": []}
         async with self._engine.begin() as db:
             await insert_new(db, threads, row)
         return await self.get(principal, key)

@@ -14,6 +14,7 @@ from core.correlation import correlated
 from core.errors import Internal
 from core.identity.authenticator import folded
 from core.observability import extracted
+from core.outage import storage_outage, tell_failure
 from server.errors import problem_response
 
 HEADER = "X-Request-ID"
@@ -53,10 +54,10 @@ class Edge:
 
         try:
             await self._app(scope, receive, noting)
-        except Exception:
-            log.exception("request_crashed", method=scope["method"], path=scope["path"])
+        except Exception as fault:  # noqa: BLE001 - the edge: nothing gets past it
+            tell_failure(log, "request_crashed", fault, method=scope["method"], path=scope["path"])
             if not status:
-                error = Internal(
+                error = storage_outage(fault) or Internal(
                     "an unforeseen fault of ours; the log has the details under this request's id"
                 )
                 await problem_response(error, instance=scope["path"])(scope, receive, noting)

@@ -18,6 +18,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -102,6 +103,32 @@ class PostgresServer:
         SIGQUIT and not SIGKILL: that would leave its children and their shared memory behind.
         """
         self._end(signal.SIGQUIT)
+
+    def freeze(self) -> None:
+        """Stop it in its tracks: its sockets stay open and take what is sent, and nobody answers."""
+        # Children too: a server process that goes on would go on answering.
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on where it was frozen."""
+        self._signal_all(signal.SIGCONT)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Frozen for the length of the block."""
+        self.freeze()
+        try:
+            yield
+        finally:
+            self.thaw()
+
+    def _signal_all(self, sign: signal.Signals) -> None:
+        assert self._process, "PostgreSQL is not running"
+        # Its own children each lead a group of their own.
+        os.kill(self._process.pid, sign)
+        for child in _children(self._process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(child, sign)
 
     def create_database(self) -> URL:
         """A new, empty database."""
@@ -200,6 +227,11 @@ def _programs(folder: Path) -> Path:
             shutil.copytree(part, folder / part.relative_to(site))
         install = folder / install.relative_to(site)
     return install / "bin"
+
+
+def _children(pid: int) -> list[int]:
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    return [int(word) for word in listed.stdout.split()]
 
 
 def _searchable(folder: Path) -> bool:
