@@ -161,6 +161,8 @@ def _on_postgres(url: URL) -> AsyncEngine:
 
 
 def _as_outage(context: ExceptionContext) -> DatabaseUnavailable | None:
+    if context.is_pre_ping:
+        return None  # no answer yet: a new connection is tried instead
     away = outage(context.original_exception)
     if away is not None and away.reason == STANDBY:
         # After a failover the kept connections lead to what is no primary any more.

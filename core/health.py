@@ -13,6 +13,8 @@ from typing import Any
 from core.errors import StorageUnavailable
 
 CACHE_SECONDS = 5.0
+# Traffic comes back soon after what every turn needs is back.
+RETRY_SECONDS = 1.0
 DEADLINE_SECONDS = 4.0
 # A check that has never answered counts as starting for so long: a busy machine takes its time.
 STARTING_SECONDS = 60.0
@@ -98,12 +100,17 @@ class HealthBoard:
             patience: Seconds that one check may take this time, for whoever can wait until all have started.
         """
         async with self._lock:
-            if time.monotonic() - self._taken > self._fresh:
+            if time.monotonic() - self._taken > (self._fresh if self._well() else RETRY_SECONDS):
                 deadline = self._deadline if patience is None else patience
                 found = await asyncio.gather(*(self._one(name, deadline) for name in self._checks))
                 self._last = dict(zip(self._checks, found, strict=True))
                 self._taken = time.monotonic()
             return dict(self._last)
+
+    def _well(self) -> bool:
+        return all(
+            self._last[name].state is not HealthState.FAILED for name in self._required & set(self._last)
+        )
 
     async def overall(self) -> HealthState:
         """The state of the service as a whole."""

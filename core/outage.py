@@ -59,6 +59,7 @@ _POSTGRES = {
 _SILENT = "does not answer"
 _DISK = {
     errno.ENOSPC: "the disk is full",
+    errno.EFBIG: "a file has reached its limit of size",
     errno.EDQUOT: "the disk quota is used up",
     errno.EROFS: "the disk is read-only",
     errno.EACCES: "a folder of the service may not be written by its user",

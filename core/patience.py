@@ -10,7 +10,7 @@ from contextvars import ContextVar
 ANSWER_S = 4.0
 # What a connection may take to show that it is alive: a new one can then be made in time.
 PING_S = 1.0
-CONNECT_S = 3.0
+CONNECT_S = 2.5
 # For work that nobody waits for: migrations, retention, compaction.
 UNHURRIED_S = 600.0
 

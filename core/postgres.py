@@ -7,6 +7,7 @@ take minutes, and the driver waits for ever. So each wait of the driver ends whe
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Generator
 from time import monotonic
 from typing import Any, Self
@@ -18,7 +19,7 @@ from core.patience import CONNECT_S, PING_S, patience, patient
 
 # For connections that lie idle in the pool when the line is cut.
 OPTIONS: dict[str, Any] = {
-    "connect_timeout": round(CONNECT_S),
+    "connect_timeout": math.ceil(CONNECT_S),
     "keepalives_idle": 30,
     "keepalives_interval": 5,
     "keepalives_count": 3,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
@@ -61,6 +62,7 @@ async def open_database(url: URL) -> AsyncEngine:
 
 async def _made_ready(engine: AsyncEngine) -> None:
     if is_sqlite(engine):
+        await asyncio.to_thread(_look_at, str(engine.url.database))
         await _write_ahead(engine)
     else:
         # A server that does not answer is told at once; a migration may take its time.
@@ -83,9 +85,15 @@ async def opened_database(url: URL) -> AsyncIterator[AsyncEngine]:
         await engine.dispose()
 
 
+def _look_at(path: str) -> None:
+    """Raises sqlite3.Error where there can be no database: here, and not in a thread of the driver's own."""
+    with closing(sqlite3.connect(path, timeout=BUSY_MS / 1000)) as file:
+        file.execute("PRAGMA schema_version")
+
+
 async def _write_ahead(engine: AsyncEngine) -> None:
     """Switch the file to WAL, where it stays. Of several that do so at once, SQLite refuses some at once."""
-    until = time.monotonic() + BUSY_MS / 1000
+    until = time.monotonic() + BUSY_MS / 2000
     while True:
         try:
             async with engine.connect() as connection:

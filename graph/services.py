@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from dishka import AsyncContainer, Provider
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core import lifecycle
 from core.container import build_container
@@ -75,6 +76,8 @@ async def open_services(
         try:
             (await container.get(StartProgress)).tell = progress
             if not idle:
+                # Before servers start and documents are indexed for nothing.
+                await container.get(AsyncEngine)
                 await lifecycle.start(running, container)
         except StartFailed as error:
             await lifecycle.close(container)
@@ -84,17 +87,15 @@ async def open_services(
             raise
         else:
             break
-    telemetry = start_telemetry(book[TelemetrySettings])
-    try:
+    async with AsyncExitStack() as stack:
+        telemetry = start_telemetry(book[TelemetrySettings])
+        stack.push_async_callback(asyncio.to_thread, telemetry.stop)
+        stack.push_async_callback(lifecycle.close, container)
         if not idle:
+            stack.push_async_callback(lifecycle.stop, running, container)
             await background.begin(container, book)
+            stack.push_async_callback(background.end, container)
         yield Services(standings, book, container, _board(standings, container, book))
-    finally:
-        if not idle:
-            await background.end(container)
-            await lifecycle.stop(running, container)
-        await lifecycle.close(container)
-        await asyncio.to_thread(telemetry.stop)
 
 
 def _make_home(home: Path) -> None:
