@@ -147,6 +147,10 @@ class PostgresServer:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [url.database]
         )
 
+    def cut_everybody(self) -> None:
+        """Break every connection of whatever database but this one."""
+        self.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+
     def execute(self, statement: str | sql.Composed, values: Sequence[Any] = ()) -> None:
         """Run a statement as the superuser, in the database `postgres`."""
         dsn = self.url().set(drivername="postgresql").render_as_string()
