@@ -30,7 +30,9 @@ _REFUSALS = (
 
 def unopened(url: URL, error: BaseException) -> WaystationError | None:
     """The sentence for an error at the opening of the database; None when it is our own fault."""
-    if isinstance(error, DatabaseUnavailable) and error.__cause__ is not None:
+    if isinstance(error, DatabaseUnavailable):
+        if error.__cause__ is None:
+            return error
         error = error.__cause__
     raw = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     if option := _OPTION.search(str(raw)):

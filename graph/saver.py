@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -41,7 +41,14 @@ async def opened_saver(url: URL) -> AsyncIterator[Saver]:
     # Only classes that LangGraph and LangChain ship are read back from a checkpoint.
     serde = JsonPlusSerializer(allowed_msgpack_modules=None)
     opened = _on_sqlite if url.get_backend_name() == "sqlite" else _on_postgres
-    async with opened(url, serde) as saver:
+    async with AsyncExitStack() as stack:
+        try:
+            saver = await stack.enter_async_context(opened(url, serde))
+        except Exception as error:
+            told = unopened(url, error)
+            if told is None:
+                raise
+            raise told from error
         yield saver
 
 
@@ -62,7 +69,7 @@ async def _on_sqlite(url: URL, serde: JsonPlusSerializer) -> AsyncIterator[Saver
 async def _on_postgres(url: URL, serde: JsonPlusSerializer) -> AsyncIterator[Saver]:
     try:
         from psycopg.rows import dict_row  # noqa: PLC0415
-        from psycopg_pool import AsyncConnectionPool, PoolTimeout  # noqa: PLC0415
+        from psycopg_pool import AsyncConnectionPool  # noqa: PLC0415
 
         from core.postgres import PatientConnection, options_for  # noqa: PLC0415
         from graph.postgres_saver import ThreadPostgresSaver  # noqa: PLC0415
@@ -80,12 +87,8 @@ async def _on_postgres(url: URL, serde: JsonPlusSerializer) -> AsyncIterator[Sav
         check=PatientConnection.check,
         open=False,
     )
-    try:
-        await pool.open(wait=True, timeout=CONNECT_S)
-    except PoolTimeout as error:
-        await pool.close()
-        raise unopened(url, error) or error from error
     async with pool:
+        await pool.wait(timeout=CONNECT_S)
         saver = ThreadPostgresSaver(pool, serde=serde)
         try:
             with patient(UNHURRIED_S):

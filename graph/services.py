@@ -75,9 +75,9 @@ async def open_services(
         container = _container(running, book, providers, worker=worker)
         try:
             (await container.get(StartProgress)).tell = progress
+            # First of all: without it servers would start and documents be indexed for nothing.
+            await container.get(AsyncEngine)
             if not idle:
-                # Before servers start and documents are indexed for nothing.
-                await container.get(AsyncEngine)
                 await lifecycle.start(running, container)
         except StartFailed as error:
             await lifecycle.close(container)
