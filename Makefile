@@ -31,6 +31,8 @@ docs: .venv/.dev
 campaign: .venv/.dev
 	$(BIN)/python -m tests.campaigns.kills --database sqlite
 	$(BIN)/python -m tests.campaigns.kills --database postgres
+	$(BIN)/python -m tests.campaigns.outages --database sqlite
+	$(BIN)/python -m tests.campaigns.outages --database postgres
 	$(BIN)/python -m tests.campaigns.sends --database sqlite
 	$(BIN)/python -m tests.campaigns.sends --database postgres
 	$(BIN)/python -m tests.campaigns.streams --database sqlite

@@ -23,6 +23,7 @@ from rich.text import Text
 from core.errors import WaystationError
 from core.home import private_files
 from core.observability import configure_logging, reset_logging
+from core.outage import storage_outage
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -55,6 +56,10 @@ def command(run: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
             fail(error)
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
+        except Exception as error:
+            if (away := storage_outage(error)) is None:
+                raise
+            fail(away)
 
     return outer
 

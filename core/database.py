@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import MetaData, Table, event
+from sqlalchemy import ColumnElement, Engine, Float, MetaData, Table, event, literal, literal_column, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from core.errors import ConfigInvalid
 from core.home import make_home, make_private
+from core.outage import STANDBY, DatabaseUnavailable, outage, outages_told
+from core.patience import PING_S, is_given, patient
 from core.settings import Places
 from core.settings.platform import StorageSettings
 
 METADATA = MetaData()
 
-BUSY_MS = 15_000
+# A writer waits this long for another; somebody gets an answer within five seconds.
+BUSY_MS = 4_000
 POOL = 10
-CONNECT_S = 10
+# How long a request waits for others to give a connection back.
+POOL_WAIT_S = 3.0
+# Between two looks at the database's clock this machine counts the seconds.
+CLOCK_S = 10.0
+_CLOCK_SQL = "date_part('epoch', clock_timestamp())"
+_CLOCK: ColumnElement[float] = literal_column(_CLOCK_SQL, Float)
 POSTGRES_MISSING = "storage.url: PostgreSQL needs the extra 'postgres': pip install 'waystation[postgres]'"
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
 
@@ -37,7 +47,7 @@ def database_url(settings: StorageSettings, places: Places) -> URL:
         return URL.create(DRIVERS["sqlite"], database=str(places.home / "waystation.db"))
     try:
         given = make_url(settings.url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
         raise ConfigInvalid("storage.url: is no URL; use sqlite:///PATH or postgresql://…") from None
     name = given.get_backend_name()
     if name == "postgres":
@@ -48,6 +58,9 @@ def database_url(settings: StorageSettings, places: Places) -> URL:
         )
     if name == "sqlite" and not given.database:
         raise ConfigInvalid("storage.url: names no file; use sqlite:///PATH")
+    if "@" in (given.host or ""):
+        # What stands before it is a part of the password: not to be shown.
+        raise ConfigInvalid("storage.url: has two @; write one that belongs to the password as %40")
     return given.set(drivername=DRIVERS[name])
 
 
@@ -65,29 +78,114 @@ class RollingBack(sqlite3.Connection):
         super().close()
 
 
+class _Connection(AsyncConnection):
+    async def start(self, is_ctxmanager: bool = False) -> AsyncConnection:
+        # A kept connection is asked for a sign of life first, in less time than it takes to make a new one.
+        with outages_told(), nullcontext() if is_given() else patient(PING_S):
+            return await super().start(is_ctxmanager)
+
+
+class StoreEngine(AsyncEngine):
+    """An engine whose errors say DatabaseUnavailable when the database is away (see `core.outage`).
+
+    It also knows the database's clock, by which several machines agree on what is over.
+    """
+
+    _connection_cls = _Connection
+
+    def __init__(self, sync_engine: Engine) -> None:
+        super().__init__(sync_engine)
+        self._read: tuple[float, float] | None = None
+
+    def now(self) -> float:
+        """Epoch seconds by the database's clock; by this machine's for SQLite, which is on one machine."""
+        if self._read is None:
+            return time.time()
+        told, at = self._read
+        return told + time.monotonic() - at
+
+    def set_clock(self, told: float) -> None:
+        """The database has just said what time it is."""
+        self._read = told, time.monotonic()
+
+    async def read_clock(self) -> None:
+        """Ask the database what time it is, unless it said so a moment ago."""
+        if is_sqlite(self) or (self._read and time.monotonic() - self._read[1] < CLOCK_S):
+            return
+        async with self.connect() as db:
+            self.set_clock(float((await db.execute(select(_CLOCK))).scalar_one()))
+
+
 def create_engine(url: URL) -> AsyncEngine:
     """An engine on the database. Close it with `dispose()`.
 
     Raises:
         ConfigInvalid: The driver of the database is not installed.
+        DatabaseUnavailable: There can be no file where the URL says.
     """
-    if url.get_backend_name() == "sqlite":
-        file = Path(url.database or "")
-        make_home(file.parent)
-        make_private(file)
-        engine = create_async_engine(url, connect_args={"factory": RollingBack})
-        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-        return engine
+    engine = _on_sqlite(url) if url.get_backend_name() == "sqlite" else _on_postgres(url)
+    event.listen(engine.sync_engine, "handle_error", _as_outage)
+    store = StoreEngine(engine.sync_engine)
+    if not is_sqlite(store):
+
+        def read_clock(connection: Any, _record: object) -> None:
+            store.set_clock(_clock_by(connection))
+
+        event.listen(engine.sync_engine, "connect", read_clock)
+    return store
+
+
+def _on_sqlite(url: URL) -> AsyncEngine:
+    file = Path(url.database or "")
     try:
+        make_home(file.parent)
+    except OSError as error:
+        raise DatabaseUnavailable(f"cannot be made: {error.strerror}") from error
+    make_private(file)
+    engine = create_async_engine(url, pool_timeout=POOL_WAIT_S, connect_args={"factory": RollingBack})
+    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _on_postgres(url: URL) -> AsyncEngine:
+    try:
+        # Loaded only where it is the database.
+        from core.postgres import PatientConnection, options_for  # noqa: PLC0415
+
         return create_async_engine(
-            url, pool_pre_ping=True, pool_size=POOL, connect_args={"connect_timeout": CONNECT_S}
+            url,
+            pool_pre_ping=True,
+            pool_size=POOL,
+            pool_timeout=POOL_WAIT_S,
+            connect_args={**options_for(url), "async_creator_fn": PatientConnection.connect},
         )
     except ModuleNotFoundError:
         raise ConfigInvalid(POSTGRES_MISSING) from None
 
 
+def _as_outage(context: ExceptionContext) -> DatabaseUnavailable | None:
+    if context.is_pre_ping:
+        return None  # no answer yet: a new connection is tried instead
+    away = outage(context.original_exception)
+    if away is not None and away.reason == STANDBY:
+        # After a failover the kept connections lead to what is no primary any more.
+        context.is_disconnect = True
+    return away
+
+
 def is_sqlite(bind: AsyncEngine | AsyncConnection) -> bool:
     return bind.dialect.name == "sqlite"
+
+
+def now_of(bind: AsyncEngine | AsyncConnection) -> float:
+    """Epoch seconds for what is stored and compared: several machines share a database, not a clock."""
+    engine = bind.engine if isinstance(bind, AsyncConnection) else bind
+    return engine.now() if isinstance(engine, StoreEngine) else time.time()
+
+
+def clock_in(db: AsyncConnection) -> ColumnElement[float]:
+    """The present time inside of a statement, for leases: by the database's clock, as it stands then."""
+    return literal(time.time()) if is_sqlite(db) else _CLOCK
 
 
 async def insert_new(db: AsyncConnection, table: Table, row: Mapping[str, Any]) -> bool:
@@ -96,6 +194,15 @@ async def insert_new(db: AsyncConnection, table: Table, row: Mapping[str, Any]) 
     statement = dialect.insert(table).values(**row).on_conflict_do_nothing()
     # Not `rowcount`, which PostgreSQL's driver does not tell here.
     return (await db.execute(statement.returning(*table.primary_key.columns))).first() is not None
+
+
+def _clock_by(connection: Any) -> float:
+    cursor = connection.cursor()
+    cursor.execute(f"SELECT {_CLOCK_SQL}")
+    told = float(cursor.fetchone()[0])
+    cursor.close()
+    connection.rollback()
+    return told
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -8,6 +8,7 @@ WaystationError
 ├── NotAllowed              the caller is known and may not do this
 ├── Conflict                the object is busy or already in another state
 ├── Unavailable             a dependency does not answer; trying later may help
+│   ├── StorageUnavailable  the database, the disk or the bucket is away, full or read-only
 │   └── TimedOut            a dependency did not answer in time
 └── Internal                our own fault; the details stay in the log
 """
@@ -86,6 +87,21 @@ class Unavailable(WaystationError):
     title = "A dependency is unavailable"
     retryable = True
     counts_as_failure = True
+
+
+class StorageUnavailable(Unavailable):
+    """The database, the disk or the bucket cannot be used now; what was acknowledged before is kept.
+
+    Args:
+        retry_after: Seconds after which it makes sense to ask again, where that is known.
+    """
+
+    code = "storage_unavailable"
+    title = "Storage is unavailable"
+
+    def __init__(self, detail: str = "", *, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
 
 
 class TimedOut(Unavailable):

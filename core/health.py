@@ -10,8 +10,14 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from core.errors import StorageUnavailable
+
 CACHE_SECONDS = 5.0
+# Traffic comes back soon after what every turn needs is back.
+RETRY_SECONDS = 1.0
 DEADLINE_SECONDS = 4.0
+# A check that has never answered counts as starting for so long: a busy machine takes its time.
+STARTING_SECONDS = 60.0
 
 
 class HealthState(StrEnum):
@@ -83,15 +89,28 @@ class HealthBoard:
         self._last: dict[str, Health] = {}
         self._taken = float("-inf")
         self._lock = asyncio.Lock()
+        self._made = time.monotonic()
+        self._answered: set[str] = set()
+        self._asked: dict[str, asyncio.Task[Health]] = {}
 
-    async def report(self) -> dict[str, Health]:
-        """Health of each module, at most five seconds old."""
+    async def report(self, *, patience: float | None = None) -> dict[str, Health]:
+        """Health of each module, at most five seconds old.
+
+        Args:
+            patience: Seconds that one check may take this time, for whoever can wait until all have started.
+        """
         async with self._lock:
-            if time.monotonic() - self._taken > self._fresh:
-                found = await asyncio.gather(*(self._one(name) for name in self._checks))
+            if time.monotonic() - self._taken > (self._fresh if self._well() else RETRY_SECONDS):
+                deadline = self._deadline if patience is None else patience
+                found = await asyncio.gather(*(self._one(name, deadline) for name in self._checks))
                 self._last = dict(zip(self._checks, found, strict=True))
                 self._taken = time.monotonic()
             return dict(self._last)
+
+    def _well(self) -> bool:
+        return all(
+            self._last[name].state is not HealthState.FAILED for name in self._required & set(self._last)
+        )
 
     async def overall(self) -> HealthState:
         """The state of the service as a whole."""
@@ -102,21 +121,41 @@ class HealthBoard:
         report = await self.report()
         return all(report[name].state is not HealthState.FAILED for name in self._required)
 
-    async def _one(self, name: str) -> Health:
-        try:
-            async with asyncio.timeout(self._deadline) as deadline:
-                now = await self._checks[name]()
-        except Exception as error:  # noqa: BLE001 - an unforeseen fault in a check is itself a finding
-            if deadline.expired():
-                now = failed(f"no answer within {self._deadline:g} s")
-            else:
-                now = failed(f"the check failed: {type(error).__name__}")
+    async def _one(self, name: str, deadline: float) -> Health:
+        now = await self._answer(name, deadline)
         if now.since is not None:
             return now
         before = self._last.get(name)
         if before is not None and before.state is now.state:
             return replace(now, since=before.since)
         return replace(now, since=datetime.now(UTC))
+
+    async def _answer(self, name: str, deadline: float) -> Health:
+        task = self._asked.pop(name, None) or asyncio.create_task(_told(self._checks[name]))
+        try:
+            # Not `timeout`: a check that does not let itself be cancelled must not delay the answer.
+            await asyncio.wait({task}, timeout=deadline)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        if task.done():
+            self._answered.add(name)
+            return task.result()
+        starts = name not in self._answered and time.monotonic() - self._made < STARTING_SECONDS
+        if starts and name not in self._required:
+            self._asked[name] = task  # the next look waits for the same answer
+            return degraded(f"starting: no answer within {deadline:g} s yet")
+        task.cancel()
+        return failed(f"no answer within {deadline:g} s")
+
+
+async def _told(check: Check) -> Health:
+    try:
+        return await check()
+    except StorageUnavailable as error:
+        return failed(error.detail)
+    except Exception as error:  # noqa: BLE001 - an unforeseen fault in a check is itself a finding
+        return failed(f"the check failed: {type(error).__name__}")
 
 
 def overall(report: Mapping[str, Health], required: frozenset[str]) -> HealthState:

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core import lifecycle
 from core.cache import Cache
 from core.container import build_container
+from core.database_health import DATABASE, database_health
 from core.events import EventBus
 from core.events.settings import WebhookSettings
 from core.events.tasks import webhook_tasks
@@ -131,8 +132,11 @@ def checks(container: AsyncContainer, book: Book) -> dict[str, Check]:
     async def signals() -> Health:
         return await (await container.get(Signals)).check()
 
-    found: dict[str, Check] = {"events": events, "tasks": tasks, "cache": cache, "breakers": breakers}
-    found["signals"] = signals
+    async def database() -> Health:
+        return await database_health(await container.get(AsyncEngine))
+
+    found: dict[str, Check] = {DATABASE: database, "events": events, "tasks": tasks, "cache": cache}
+    found |= {"breakers": breakers, "signals": signals}
     return {**found, "webhooks": webhooks} if book[WebhookSettings].tells else found
 
 

@@ -8,7 +8,6 @@ nothing older is needed.
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from pydantic import BaseModel
 from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from core.database import is_sqlite
+from core.database import is_sqlite, now_of
 from core.settings.platform import ThreadSettings
 from core.task_queue import Task, TaskContext
 from core.whole import whole
@@ -122,7 +121,7 @@ class Compaction:
         """
         if not self._turns:
             return 0
-        until, gone, after = time.time() - quiet_s, 0, ""
+        until, gone, after = now_of(self._engine) - quiet_s, 0, ""
         for thread_id in sorted(self._busy):
             gone += await self._one(thread_id)
         while found := await self._due(after, until):

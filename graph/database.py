@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.database import BUSY_MS, create_engine, is_sqlite
-from core.errors import ConfigInvalid, Unavailable
+from core.errors import ConfigInvalid
 from core.events.tables import webhook_deliveries
 from core.identity.tables import api_keys
+from core.outage import DatabaseUnavailable
+from core.patience import CONNECT_S, UNHURRIED_S, patient
 from core.task_queue.tables import tasks
+from core.unopened import unopened
 from graph.history.tables import shared_files
 from graph.tables import receipts, run_events, runs, threads, transcript
 
@@ -43,22 +46,33 @@ async def open_database(url: URL) -> AsyncEngine:
 
     Raises:
         ConfigInvalid: The database was written by a newer release, or its driver is not installed.
-        Unavailable: The database does not answer.
+        DatabaseUnavailable: It cannot be opened; the sentence is for whoever runs the service.
     """
     engine = create_engine(url)
     try:
-        if is_sqlite(engine):
-            await _write_ahead(engine)
+        await _made_ready(engine)
+    except BaseException as error:
+        await engine.dispose()
+        told = unopened(url, error)
+        if told is None:
+            raise
+        raise told from error
+    return engine
+
+
+async def _made_ready(engine: AsyncEngine) -> None:
+    if is_sqlite(engine):
+        await asyncio.to_thread(_look_at, str(engine.url.database))
+        await _write_ahead(engine)
+    else:
+        # A server that does not answer is told at once; a migration may take its time.
+        with patient(CONNECT_S):
+            async with engine.connect():
+                pass
+    with patient(UNHURRIED_S):
         async with engine.begin() as connection:
             await _take_turns(connection)
             await connection.run_sync(_migrate)
-    except OperationalError as error:
-        await engine.dispose()
-        raise Unavailable(f"the database cannot be opened: {_first_line(error)}") from error
-    except BaseException:
-        await engine.dispose()
-        raise
-    return engine
 
 
 @asynccontextmanager
@@ -71,15 +85,21 @@ async def opened_database(url: URL) -> AsyncIterator[AsyncEngine]:
         await engine.dispose()
 
 
+def _look_at(path: str) -> None:
+    """Raises sqlite3.Error where there can be no database: here, and not in a thread of the driver's own."""
+    with closing(sqlite3.connect(path, timeout=BUSY_MS / 1000)) as file:
+        file.execute("PRAGMA schema_version")
+
+
 async def _write_ahead(engine: AsyncEngine) -> None:
     """Switch the file to WAL, where it stays. Of several that do so at once, SQLite refuses some at once."""
-    until = time.monotonic() + BUSY_MS / 1000
+    until = time.monotonic() + BUSY_MS / 2000
     while True:
         try:
             async with engine.connect() as connection:
                 await connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-        except OperationalError:
-            if time.monotonic() > until:
+        except DatabaseUnavailable as error:
+            if "locked" not in error.reason or time.monotonic() > until:
                 raise
             await asyncio.sleep(_ASK_AGAIN_S)
         else:
@@ -118,8 +138,3 @@ def revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-
-
-def _first_line(error: OperationalError) -> str:
-    """Without the statement and the address, which may hold a password."""
-    return type(error.orig).__name__ if error.orig is not None else "no answer"

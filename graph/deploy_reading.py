@@ -22,11 +22,12 @@ from langgraph.checkpoint.serde.jsonplus import (
 )
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from sqlalchemy import URL, Column, MetaData, Table, case, func, inspect, or_, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from core.database import BUSY_MS, CONNECT_S, POSTGRES_MISSING
+from core.database import BUSY_MS, POSTGRES_MISSING
 from core.errors import ConfigInvalid, Unavailable
+from core.unopened import unopened
 from graph.carrying import Carrying
 from graph.database import revision
 
@@ -138,6 +139,8 @@ async def _postgres(url: URL) -> AsyncIterator[tuple[AsyncEngine, Any]]:
         import psycopg  # noqa: PLC0415 - each database loads only its own driver
         from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver  # noqa: PLC0415
         from psycopg.rows import dict_row  # noqa: PLC0415
+
+        from core.postgres import PatientConnection, options_for  # noqa: PLC0415
     except ModuleNotFoundError:
         raise ConfigInvalid(POSTGRES_MISSING) from None
 
@@ -145,14 +148,13 @@ async def _postgres(url: URL) -> AsyncIterator[tuple[AsyncEngine, Any]]:
         """Sets nothing up."""
 
     plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    engine = create_async_engine(url, connect_args={"connect_timeout": CONNECT_S, "options": _READ_ONLY})
+    options = {**options_for(url), "options": _READ_ONLY}
+    engine = create_async_engine(url, connect_args={**options, "async_creator_fn": PatientConnection.connect})
     try:
-        connection = await psycopg.AsyncConnection.connect(
-            plain, autocommit=True, row_factory=dict_row, connect_timeout=CONNECT_S, options=_READ_ONLY
-        )
-    except psycopg.OperationalError as error:
+        connection = await PatientConnection.connect(plain, autocommit=True, row_factory=dict_row, **options)
+    except psycopg.Error as error:
         await engine.dispose()
-        raise Unavailable("the database of storage.url does not answer") from error
+        raise unopened(url, error) or error from error
     try:
         async with connection:
             yield engine, ReadingPostgres(connection)
@@ -169,8 +171,8 @@ async def revision_of(engine: AsyncEngine) -> str | None:
     try:
         async with engine.connect() as db:
             return await db.run_sync(revision)
-    except OperationalError as error:
-        raise Unavailable(f"the database cannot be read: {type(error.orig).__name__}") from error
+    except DBAPIError as error:
+        raise unopened(engine.url, error) or error from error
 
 
 async def tables_of(engine: AsyncEngine) -> set[str]:

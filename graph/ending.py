@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import structlog
 from langchain_core.messages import BaseMessage
 
+from core.endurance import FIRST_PAUSE_S, LONGEST_PAUSE_S
 from core.errors import Internal
 from core.observability import TURNS
+from core.outage import DatabaseUnavailable, storage_outage, tell_failure
 from graph.errors import LeaseLost, problem_of
 from graph.event_writer import EventWriter
 from graph.events import Entry
@@ -22,7 +27,7 @@ from graph.transcript import partial_row, rows_of
 log = structlog.get_logger()
 
 _THREAD = {"done": "idle", "cancelled": "idle", "failed": "failed"}
-_REASONS = {"cancel": "asked", "supersede": "superseded", "drain": "drained"}
+_REASONS = {"cancel": "asked", "supersede": "superseded", "drain": "drained", "outage": "outage"}
 
 
 class Endings:
@@ -34,6 +39,8 @@ class Endings:
     def __init__(self, ledger: RunLedger, writer: EventWriter) -> None:
         self._ledger = ledger
         self._writer = writer
+        # Set when the service stops: what is not stored then, another process settles.
+        self.closing = asyncio.Event()
         self.ended: Callable[[Run, bool], None] = lambda run, more: None
 
     async def end(self, run: Run, outcome: Outcome) -> None:
@@ -41,20 +48,53 @@ class Endings:
         run.ending = True
         more = False
         try:
-            more = await self._end(run, outcome)
+            more = await self._stored(run, outcome)
         except LeaseLost:
             run.stopped = "lost"
             run.log.abandon()
-        except Exception as error:
-            # The reader must get a last event, also when the disk is full.
-            log.exception("turn_not_stored")
-            run.error = run.error or Internal("the answer could not be stored; the log has the details")
-            run.error.__cause__ = error
+        except Exception as error:  # noqa: BLE001 - whatever it is, the reader must get a last event
+            tell_failure(log, "turn_not_stored", error)
+            run.error = run.error or storage_outage(error) or _not_stored(error)
             run.log.extend(run.log.last + 1)
             run.log.add({"type": "error", **problem_of(run.error)})
         status = "lost" if run.stopped == "lost" else outcome.status
         TURNS.labels("failed" if run.error else status).inc()
         self.ended(run, more)
+
+    async def _stored(self, run: Run, outcome: Outcome) -> bool:
+        """Write the ending, however long the database is away: the thread is free when it is back."""
+        pause, tried = FIRST_PAUSE_S, False
+        while True:
+            began = time.monotonic()
+            try:
+                more = await self._end(run, outcome)
+            except DatabaseUnavailable as error:
+                if self.closing.is_set():
+                    raise
+                if not tried:
+                    self._tell_delay(run, error, time.monotonic() - began)
+            except LeaseLost:
+                if not tried:
+                    raise
+                # Perhaps it was written before, and only the answer lost: then another run may wait.
+                run.over_it()
+                run.stopped = "lost"
+                run.log.abandon()
+                return True
+            else:
+                run.over_it()
+                return more
+            tried = True
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.closing.wait(), pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    def _tell_delay(self, run: Run, error: DatabaseUnavailable, took: float) -> None:
+        log.warning("ending_waits_for_database", reason=error.reason)
+        if run.away is None:
+            run.meets(error, took)
+        text = f"the database {error.reason}; the end of the turn is stored when it is back"
+        run.log.add({"type": "notice", "code": error.code, "text": text})
 
     async def _end(self, run: Run, outcome: Outcome) -> bool:
         rest = await self._writer.rest(run)
@@ -72,9 +112,16 @@ class Endings:
         return more
 
 
+def _not_stored(error: Exception) -> Internal:
+    fault = Internal("the answer could not be stored; the log has the details")
+    fault.__cause__ = error
+    return fault
+
+
 def _ending(run: Run, outcome: Outcome, reply: dict[str, Any], events: list[Entry]) -> Ending:
     status = outcome.status
-    again = status == "interrupted" and run.stopped == "drain" and run.record.policy == "resume"
+    stopped = run.stopped in ("drain", "outage")
+    again = status == "interrupted" and stopped and run.record.policy == "resume"
     return Ending(
         status="queued" if again else status,
         thread_status=_thread_status(status, outcome),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import orjson
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from core.database import now_of
 from core.whole import whole
 from graph.events import TEXTS, Entry, line_of
 from graph.tables import run_events, runs
@@ -90,7 +90,7 @@ async def spoken(db: AsyncConnection, run_id: str) -> str:
 
 async def store(db: AsyncConnection, thread_id: str, entries: Sequence[Entry]) -> None:
     """Add events, neighbouring tokens as one row."""
-    rows = [_row(thread_id, group) for group in _groups(entries)]
+    rows = [_row(thread_id, group, now=now_of(db)) for group in _groups(entries)]
     if rows:
         await db.execute(insert(run_events), rows)
 
@@ -121,7 +121,7 @@ def _page_end(sizes: Sequence[Any]) -> int:
     return last
 
 
-def _row(thread_id: str, group: Sequence[Entry]) -> dict[str, Any]:
+def _row(thread_id: str, group: Sequence[Entry], *, now: float) -> dict[str, Any]:
     first, last = group[0], group[-1]
     event, line, cuts = last.event, last.line, None
     if len(group) > 1:
@@ -137,7 +137,7 @@ def _row(thread_id: str, group: Sequence[Entry]) -> dict[str, Any]:
         # PostgreSQL holds no NUL in text; JSON can spell it, and orjson does so itself.
         "data": line.decode(),
         "cuts": cuts,
-        "created_at": time.time(),
+        "created_at": now,
     }
 
 

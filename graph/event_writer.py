@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 
 import structlog
 from sqlalchemy import update
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from core.outage import DATABASE_ERRORS, tell_failure
 from core.whole import whole
 from graph.errors import LeaseLost
 from graph.event_store import store
@@ -71,8 +71,8 @@ class EventWriter:
             found, self._behind = self._behind, {}
             try:
                 await self._write([found[run_id] for run_id in sorted(found)])
-            except SQLAlchemyError:
-                log.exception("events_not_stored")
+            except DATABASE_ERRORS as error:
+                tell_failure(log, "events_not_stored", error)
                 for run in found.values():
                     if not run.ending:
                         self.behind(run)

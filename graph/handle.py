@@ -49,8 +49,9 @@ class Handle:
 
         Raises:
             WaystationError: The run failed, or the service stops before it has ended.
+            DatabaseUnavailable: The run waits for the database, for longer than a caller should.
         """
-        record = await self._runs.settled(self.id)
+        record = await self._runs.settled(self.id, hurried=True)
         self._ended = not record.active
         if record.active and (failure := self._runs.failure_of(self.id)):
             raise failure

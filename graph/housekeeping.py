@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import structlog
 from langchain_core.messages import HumanMessage
 from pydantic import BaseModel, Field
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from core.database import now_of
 from core.errors import WaystationError
 from core.events import EventBus
 from core.settings.platform import ThreadSettings
@@ -72,17 +73,22 @@ async def title_thread(arguments: TitleThread, context: TaskContext) -> None:
         await upkeep.suggest(arguments.thread_id, title, instead_of=title_from(first))
 
 
+async def _now(context: TaskContext) -> float:
+    """By the clock of what is looked through: a machine whose own is wrong must not delete for it."""
+    return now_of(await context.container.get(AsyncEngine))
+
+
 async def clean_threads(_: NoArguments, context: TaskContext) -> None:
     """Delete threads that nobody used for `threads.keep_days`, and finish deletions that were cut short."""
     settings = await context.container.get(ThreadSettings)
     upkeep = await context.container.get(ThreadUpkeep)
     if settings.keep_days:
         await _delete_unused(settings, upkeep, context)
-    await upkeep.sweep(time.time() - HOUR)
+    await upkeep.sweep(await _now(context) - HOUR)
 
 
 async def _delete_unused(settings: ThreadSettings, upkeep: ThreadUpkeep, context: TaskContext) -> None:
-    since, gone, left = time.time() - settings.keep_days * DAY, 0, True
+    since, gone, left = await _now(context) - settings.keep_days * DAY, 0, True
     while left:
         before = gone
         for owner, thread_id in await upkeep.unused(since, limit=BATCH):
@@ -99,14 +105,14 @@ async def forget_runs(_: NoArguments, context: TaskContext) -> None:
     """Forget what runs told that ended long ago; their replies and the transcript stay."""
     settings = await context.container.get(ThreadSettings)
     upkeep = await context.container.get(ThreadUpkeep)
-    await upkeep.forget_runs(time.time() - settings.keep_events_hours * HOUR)
+    await upkeep.forget_runs(await _now(context) - settings.keep_events_hours * HOUR)
 
 
 async def forget_tasks(_: NoArguments, context: TaskContext) -> None:
     """Forget background tasks that ended long ago."""
     settings = await context.container.get(ThreadSettings)
     queue = await context.container.get(TaskQueue)
-    await queue.prune(time.time() - settings.keep_tasks_days * DAY)
+    await queue.prune(await _now(context) - settings.keep_tasks_days * DAY)
 
 
 TASKS: tuple[Task[Any], ...] = (

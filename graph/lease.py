@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
 import structlog
 from sqlalchemy import RowMapping, select, update
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.access import Principal
-from core.database import is_sqlite
+from core.database import clock_in, is_sqlite
 from core.holder import alive, is_known_dead, new_holder
+from core.outage import DATABASE_ERRORS, DatabaseUnavailable, tell_failure
 from core.whole import whole
 from graph.errors import LeaseLost, ThreadBusy, ThreadNotFound
 from graph.fence import Hold, fenced
@@ -54,20 +53,24 @@ class Turn:
 
 
 async def locked(db: AsyncConnection, thread_id: str) -> RowMapping | None:
-    """The thread's row, which nobody else changes until the transaction ends; None when there is none."""
-    mine = threads.c.id == thread_id
+    """The thread's row, which nobody else changes until the transaction ends, and `now`; or None."""
+    mine, now = threads.c.id == thread_id, clock_in(db).label("now")
     # SQLite has one lock, which a write takes: a transaction that begins by reading may not write later.
-    by_writing = update(threads).where(mine).values(fence=threads.c.fence).returning(threads)
-    query = by_writing if is_sqlite(db) else select(threads).where(mine).with_for_update()
+    by_writing = update(threads).where(mine).values(fence=threads.c.fence).returning(threads, now)
+    query = by_writing if is_sqlite(db) else select(threads, now).where(mine).with_for_update()
     return (await db.execute(query)).mappings().first()
 
 
-def standing(row: RowMapping, holder: str) -> Standing:
-    """Whether the thread can be taken by `holder`."""
+def standing(row: RowMapping, leases: Leases) -> Standing:
+    """Whether the thread can be taken by the process of `leases`; the row comes with `now` (see `locked`)."""
     if row["run_id"] is None:
         return Standing.FREE
-    gone = row["holder"] != holder and is_known_dead(str(row["holder"]))
-    if not gone and (row["lease_until"] or 0.0) >= time.time():
+    if row["holder"] == leases.holder:
+        # Its beginning was stored, and told as failed: the answer was lost with the database.
+        gone = not leases.keeps(row["run_id"])
+    else:
+        gone = is_known_dead(str(row["holder"]))
+    if not gone and (row["lease_until"] or 0.0) >= row["now"]:
         return Standing.HELD
     # Upkeep that died leaves no run behind, and the thread shows what it showed.
     return Standing.FREE if row["run_id"].startswith(_UPKEEP) else Standing.ORPHANED
@@ -75,7 +78,7 @@ def standing(row: RowMapping, holder: str) -> Standing:
 
 async def take(db: AsyncConnection, row: RowMapping, run_id: str, holder: str) -> Turn:
     """Take a thread whose row is locked and that is not held. It is dirty until its run ends well."""
-    now = time.time()
+    now = row["now"]
     values: dict[str, object] = {
         "run_id": run_id,
         "holder": holder,
@@ -123,6 +126,7 @@ class Leases:
         self._engine = engine
         # Run id -> whether the thread has been taken for it by now.
         self._held: dict[str, bool] = {}
+        self._ending: set[str] = set()
         self.holder = new_holder()
         self.lost: Callable[[str], None] = lambda _: None
 
@@ -133,6 +137,23 @@ class Leases:
     def holds(self, run_id: str) -> bool:
         """Whether a run that goes on in this process holds its thread."""
         return self._held.get(run_id, False)
+
+    def keeps(self, run_id: str) -> bool:
+        """Whether somebody in this process begins, executes or ends the run."""
+        return run_id in self._held or run_id in self._ending
+
+    @contextmanager
+    def ending(self, run_id: str) -> Iterator[None]:
+        """The block gives the thread back. Where the database is away meanwhile, it is held on."""
+        self.drop(run_id)
+        self._ending.add(run_id)
+        try:
+            yield
+        except DatabaseUnavailable:
+            self._held[run_id] = True
+            raise
+        finally:
+            self._ending.discard(run_id)
 
     def taken(self, run_id: str) -> None:
         """The thread was taken: from now on it can be lost."""
@@ -177,7 +198,7 @@ class Leases:
             row = await locked(db, thread_id)
             if row is None:
                 raise ThreadNotFound(thread_id)
-            if standing(row, self.holder) is not Standing.FREE:
+            if standing(row, self) is not Standing.FREE:
                 raise ThreadBusy(f"thread '{thread_id}' has a run going; wait for it to end")
             return await take(db, row, key, self.holder)
 
@@ -202,9 +223,9 @@ class Leases:
             await asyncio.sleep(BEAT_SECONDS)
             try:
                 await self.prolong()
-            except SQLAlchemyError:
+            except DATABASE_ERRORS as error:
                 # A database that is locked or full for a moment; the lease outlives two missed beats.
-                log.exception("lease_not_prolonged")
+                tell_failure(log, "lease_not_prolonged", error)
 
     @whole
     async def prolong(self) -> None:
@@ -214,16 +235,15 @@ class Leases:
         taken = {run_id for run_id, is_taken in self._held.items() if is_taken}
         mine = (threads.c.holder == self.holder) & threads.c.run_id.in_(list(self._held))
         async with self._engine.begin() as db:
-            beat = update(threads).where(mine).values(lease_until=time.time() + LEASE_SECONDS)
+            beat = update(threads).where(mine).values(lease_until=clock_in(db) + LEASE_SECONDS)
             kept = {row[0] for row in await db.execute(beat.returning(threads.c.run_id))}
         for run_id in taken - kept:
             if run_id in self._held:  # it may have ended meanwhile
                 self.lost(run_id)
 
 
-def new_thread(thread_id: str, principal: Principal, title: str) -> dict[str, object]:
+def new_thread(thread_id: str, principal: Principal, title: str, *, now: float) -> dict[str, object]:
     """A row for a thread that has had no turn."""
-    now = time.time()
     return {
         "id": thread_id,
         "owner": principal.id,

@@ -6,7 +6,6 @@ the thread's row locked, so that two processes never disagree on who goes on.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from sqlalchemy import RowMapping, Select, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.access import Principal, owner_seen_by, owns
-from core.database import insert_new
+from core.database import insert_new, now_of
 from core.whole import whole
 from graph.errors import (
     KeyReused,
@@ -83,7 +82,8 @@ class RunLedger(LedgerEnds):
         return seat
 
     async def _open(self, db: AsyncConnection, new: NewRun) -> Seat:
-        fresh = new_thread(new.thread_id, new.request.principal, title_from(new.request.message))
+        title = title_from(new.request.message)
+        fresh = new_thread(new.thread_id, new.request.principal, title, now=now_of(db))
         if await insert_new(db, threads, fresh) and self._totals:
             await self._totals.hold(db, new.request.principal.id)
         row = await locked(db, new.thread_id)
@@ -93,7 +93,7 @@ class RunLedger(LedgerEnds):
             # Since `open` looked: before it is found that this run has the thread.
             raise _KeyTakenError
         turn, place, nudge = await self._seat(db, row, new)
-        values = row_of(new, turn, self._leases.holder, place)
+        values = row_of(new, turn, self._leases.holder, place, now=now_of(db))
         if not await insert_new(db, runs, values):
             raise _KeyTakenError
         if turn and not turn.dirty:
@@ -123,7 +123,7 @@ class RunLedger(LedgerEnds):
 
     async def _found(self, db: AsyncConnection, row: RowMapping) -> Standing:
         """An orphan that will be gone on with holds its thread as a living run does."""
-        found = standing(row, self._leases.holder)
+        found = standing(row, self._leases)
         if found is Standing.ORPHANED and self.supervised:
             query = select(runs).where(runs.c.id == row["run_id"], runs.c.status == "running")
             kept = (await db.execute(query)).mappings().first()
@@ -143,12 +143,12 @@ class RunLedger(LedgerEnds):
                 f"{len(queued)} runs wait for thread '{new.thread_id}', the limit; wait for one to end"
             )
         if how == "enqueue":
-            return max([time.time(), *queued]) + 1e-3, False
+            return max([row["now"], *queued]) + 1e-3, False
         running = (runs.c.id == row["run_id"]) & (runs.c.status == "running")
         await db.execute(
             update(runs).where(running, runs.c.stop_requested.is_(None)).values(stop_requested="supersede")
         )
-        return min([time.time(), *queued]) - 1e-3, True
+        return min([row["now"], *queued]) - 1e-3, True
 
     async def _repeated(self, new: NewRun) -> Seat | None:
         key = new.request.idempotency_key
@@ -212,7 +212,7 @@ class RunLedger(LedgerEnds):
         return seat
 
     async def _may(self, db: AsyncConnection, row: RowMapping, run_id: str, *, orphan: bool) -> bool:
-        found = standing(row, self._leases.holder)
+        found = standing(row, self._leases)
         if orphan:
             return found is not Standing.HELD and row["run_id"] == run_id
         return found is Standing.FREE and (await db.execute(_first(row["id"]))).scalar() == run_id
@@ -248,7 +248,7 @@ class RunLedger(LedgerEnds):
                 attempts=runs.c.attempts + 1,
                 fence=turn.fence,
                 holder=self._leases.holder,
-                started_at=func.coalesce(runs.c.started_at, time.time()),
+                started_at=func.coalesce(runs.c.started_at, now_of(db)),
                 ended_at=None,
                 seq_limit=runs.c.seq_limit + SEQ_BLOCK,
                 **values,
@@ -288,7 +288,7 @@ class RunLedger(LedgerEnds):
         row = await locked(db, record.thread_id)
         if row is None:
             raise RunNotFound(record.id)
-        if standing(row, self._leases.holder) is not Standing.FREE:
+        if standing(row, self._leases) is not Standing.FREE:
             raise ThreadBusy(f"thread '{record.thread_id}' has a run going; wait for it to end")
         newest = select(runs.c.id).where(runs.c.thread_id == record.thread_id, runs.c.attempts > 0)
         newest = newest.order_by(runs.c.fence.desc(), runs.c.created_at.desc()).limit(1)
@@ -317,7 +317,7 @@ class RunLedger(LedgerEnds):
             if row["status"] != "interrupted":
                 raise NothingToResume(f"thread '{new.thread_id}' does not wait for an answer")
             values = {
-                **row_of(new, None, self._leases.holder, 0.0),
+                **row_of(new, None, self._leases.holder, 0.0, now=now_of(db)),
                 "status": "interrupted",
                 "reason": "person",
                 "attempts": 1,

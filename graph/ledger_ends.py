@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from sqlalchemy import RowMapping, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.access import Principal
-from core.database import insert_new
+from core.database import insert_new, now_of
 from core.whole import whole
 from graph.errors import RunEnded
 from graph.event_store import spoken, store
@@ -30,25 +29,20 @@ class LedgerEnds(RunLookup):
         Raises:
             LeaseLost: Somebody has taken the thread over; nothing was written.
         """
-        self._leases.drop(turn.run_id)
-        shown: dict[str, Any] = {
-            "status": ending.thread_status,
-            "dirty": not ending.clean,
-            "waiting": ending.waiting,
-            "updated_at": time.time(),
-        }
-        if not ending.again:
-            shown["turns"] = threads.c.turns + 1
+        with self._leases.ending(turn.run_id):
+            return await self._close(turn, ending)
+
+    async def _close(self, turn: Turn, ending: Ending) -> bool:
         async with self._engine.begin() as db:
-            await let_go(db, turn, **shown)
+            await let_go(db, turn, **_shown(ending, now=now_of(db)))
             for message in ending.messages:
                 await insert_new(db, transcript, message)
             await store(db, turn.thread_id, ending.events)
-            over = update(runs).where(runs.c.id == turn.run_id).values(ended(ending))
+            over = update(runs).where(runs.c.id == turn.run_id).values(ended(ending, now=now_of(db)))
             run = (await db.execute(over.returning(runs))).mappings().one()
             if not ending.again:
-                shown = {"output": ending.output, "error": ending.error}
-                await announce(db, run, status=ending.status, reason=ending.reason, **shown)
+                told = {"output": ending.output, "error": ending.error}
+                await announce(db, run, status=ending.status, reason=ending.reason, **told)
             if ending.clean and ending.has_calls:
                 await db.execute(delete(receipts).where(receipts.c.thread_id == turn.thread_id))
             return bool(await places(db, turn.thread_id))
@@ -83,7 +77,7 @@ class LedgerEnds(RunLookup):
         return await self.get(principal, run_id)
 
     def _is_orphan(self, row: RowMapping, run_id: str) -> bool:
-        return row["run_id"] == run_id and standing(row, self._leases.holder) is Standing.ORPHANED
+        return row["run_id"] == run_id and standing(row, self._leases) is Standing.ORPHANED
 
     async def bury(
         self, db: AsyncConnection, row: RowMapping, *, status: str = "interrupted", reason: str = "orphaned"
@@ -96,3 +90,14 @@ class LedgerEnds(RunLookup):
                 await tell(db, record.thread_id, record.id, record.message_id, record.request)
             text = await spoken(db, record.id)
             await end_here(db, kept, status=status, reason=reason, answer=text)
+
+
+def _shown(ending: Ending, *, now: float) -> dict[str, Any]:
+    """What becomes of the thread's row."""
+    shown: dict[str, Any] = {
+        "status": ending.thread_status,
+        "dirty": not ending.clean,
+        "waiting": ending.waiting,
+        "updated_at": now,
+    }
+    return shown if ending.again else {**shown, "turns": threads.c.turns + 1}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ import orjson
 from sqlalchemy import RowMapping, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.database import insert_new
+from core.database import insert_new, now_of
 from core.events.deliveries import delivery_row
 from core.events.tables import webhook_deliveries
 from graph.event_store import store
@@ -95,7 +94,7 @@ async def tell(
         "text": request.message,
         "extra": {"files": list(request.files)} if request.files else {},
         "run_id": run_id,
-        "created_at": time.time(),
+        "created_at": now_of(db),
     }
     await insert_new(db, transcript, row)
 
@@ -107,7 +106,7 @@ async def places(db: AsyncConnection, thread_id: str) -> Sequence[float]:
 
 async def supersede(db: AsyncConnection, thread_id: str) -> None:
     waiting = (runs.c.thread_id == thread_id) & (runs.c.status == "interrupted") & (runs.c.reason == "person")
-    values = {"status": "cancelled", "reason": "superseded", "ended_at": time.time()}
+    values = {"status": "cancelled", "reason": "superseded", "ended_at": now_of(db)}
     await db.execute(update(runs).where(waiting).values(values))
 
 
@@ -130,7 +129,9 @@ async def announce(
     url = row["webhook"] if "://" in row["webhook"] else None
     hook = "run" if url else row["webhook"]
     await insert_new(
-        db, webhook_deliveries, delivery_row(hook, RUN_ENDED, orjson.dumps(body, default=str), url=url)
+        db,
+        webhook_deliveries,
+        delivery_row(hook, RUN_ENDED, orjson.dumps(body, default=str), now=now_of(db), url=url),
     )
 
 
@@ -141,17 +142,17 @@ async def end_here(
     output = bare_reply(kept["thread_id"], kept["id"], status=status, answer=answer)
     seq = kept["seq_limit"] + 1
     await store(db, kept["thread_id"], [Entry({"seq": seq, "type": "done", **output})])
-    values = {"status": status, "reason": reason, "ended_at": time.time(), "output": output, "seq_limit": seq}
+    values = {"status": status, "reason": reason, "ended_at": now_of(db), "output": output, "seq_limit": seq}
     await db.execute(update(runs).where(runs.c.id == kept["id"]).values(values))
     await announce(db, kept, status=status, reason=reason, output=output)
 
 
-def ended(ending: Ending) -> dict[str, Any]:
+def ended(ending: Ending, *, now: float) -> dict[str, Any]:
     over = not ending.again
     values: dict[str, Any] = {
         "status": ending.status,
         "reason": ending.reason,
-        "ended_at": time.time() if over else None,
+        "ended_at": now if over else None,
         "output": ending.output,
         "error": ending.error,
         "model": ending.model,
@@ -169,8 +170,8 @@ def ended(ending: Ending) -> dict[str, Any]:
 LATER = {"started_at": None, "ended_at": None, "output": None, "error": None}
 
 
-def row_of(new: NewRun, turn: Turn | None, holder: str, place: float) -> dict[str, Any]:
-    request, now = new.request, time.time()
+def row_of(new: NewRun, turn: Turn | None, holder: str, place: float, *, now: float) -> dict[str, Any]:
+    request = new.request
     rights = {name: sorted(getattr(request.principal, name)) for name in ("groups", "levels", "scopes")}
     return {
         **rights,

@@ -14,6 +14,7 @@ from psycopg import AsyncCursor
 from psycopg.rows import DictRow, dict_row
 
 from graph.carrying import Carrying
+from graph.enduring_saver import Enduring
 from graph.errors import LeaseLost
 from graph.fence import Hold, hold_on
 
@@ -70,5 +71,5 @@ class FencedPostgresSaver(AsyncPostgresSaver):
             yield cursor
 
 
-class ThreadPostgresSaver(Carrying, FencedPostgresSaver):
+class ThreadPostgresSaver(Enduring, Carrying, FencedPostgresSaver):
     """The saver of a service: it also keeps what the present graph does not know (see `graph.carrying`)."""

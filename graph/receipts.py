@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from dishka import AsyncContainer
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from core.database import insert_new
+from core.database import insert_new, now_of
+from core.endurance import endured
 from core.whole import whole
-from graph.fence import holding
+from graph.fence import Hold, holding
 from graph.lease import assert_held
 from graph.tables import receipts
 from nodes.mcp_tools.models import ExecutionContext, ToolOutcome
@@ -28,7 +29,6 @@ class StoredReceipts:
     def __init__(self, container: AsyncContainer) -> None:
         self._container = container
 
-    @whole
     async def begin(self, context: ExecutionContext) -> Receipt:
         """See `nodes.mcp_tools.ports.Receipts`. A holder that lost its thread is stopped here."""
         hold = holding()
@@ -38,38 +38,47 @@ class StoredReceipts:
             "run_id": hold.run_id,
             "call_id": context.call_id,
             "thread_id": hold.thread_id,
-            "started_at": time.time(),
+            "started_at": now_of(await self._engine()),
         }
+        return await endured(self._begin, hold, row)
+
+    @whole
+    async def _begin(self, hold: Hold, row: Mapping[str, Any]) -> Receipt:
         async with (await self._engine()).begin() as db:
             await assert_held(db, hold)
             if await insert_new(db, receipts, row):
                 return Receipt()
-            mine = (receipts.c.run_id == hold.run_id) & (receipts.c.call_id == context.call_id)
-            kept = (await db.execute(select(receipts.c.outcome).where(mine))).scalar()
-        return Receipt(begun=True, outcome=outcome_from_json(kept) if kept else None)
+            mine = (receipts.c.run_id == row["run_id"]) & (receipts.c.call_id == row["call_id"])
+            columns = select(receipts.c.outcome, receipts.c.started_at).where(mine)
+            kept = (await db.execute(columns)).one()
+        if kept.outcome is None and kept.started_at == row["started_at"]:
+            # This very beginning: its answer was lost with the database, and the call has not been made.
+            return Receipt()
+        return Receipt(begun=True, outcome=outcome_from_json(kept.outcome) if kept.outcome else None)
 
-    @whole
     async def end(self, context: ExecutionContext, outcome: ToolOutcome) -> None:
-        hold = holding()
-        if hold is None or not hold.run_id:
+        """See `nodes.mcp_tools.ports.Receipts`. What a tool did outlives a database that is away."""
+        if holding() is None:
             return
-        mine = (receipts.c.run_id == hold.run_id) & (receipts.c.call_id == context.call_id)
-        async with (await self._engine()).begin() as db:
-            await assert_held(db, hold)
-            await db.execute(
-                update(receipts).where(mine).values(outcome=outcome_as_json(outcome), ended_at=time.time())
-            )
+        values = {"outcome": outcome_as_json(outcome), "ended_at": now_of(await self._engine())}
+        await self._change(context, lambda mine: update(receipts).where(mine).values(values))
 
-    @whole
     async def forget(self, context: ExecutionContext) -> None:
         """See `nodes.mcp_tools.ports.Receipts`. An outcome that is known is kept."""
+        await self._change(context, lambda mine: delete(receipts).where(mine, receipts.c.ended_at.is_(None)))
+
+    async def _change(self, context: ExecutionContext, change: Callable[[Any], Any]) -> None:
         hold = holding()
         if hold is None or not hold.run_id:
             return
         mine = (receipts.c.run_id == hold.run_id) & (receipts.c.call_id == context.call_id)
+        await endured(self._write, hold, change(mine))
+
+    @whole
+    async def _write(self, hold: Hold, statement: Any) -> None:
         async with (await self._engine()).begin() as db:
             await assert_held(db, hold)
-            await db.execute(delete(receipts).where(mine, receipts.c.ended_at.is_(None)))
+            await db.execute(statement)
 
     async def _engine(self) -> AsyncEngine:
         return await self._container.get(AsyncEngine)

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal, owner_seen_by, owns
 from core.cursor import is_cursor, place_of
+from core.database import StoreEngine, clock_in
 from core.errors import InvalidInput
 from graph.errors import RunNotFound
 from graph.lease import Leases, Standing, standing
@@ -110,15 +111,19 @@ class RunLookup:
         async with self._engine.connect() as db:
             return list((await db.execute(query)).scalars())
 
+    async def read_clock(self) -> None:
+        """Look at the database's clock, by which runs of other machines are judged."""
+        if isinstance(self._engine, StoreEngine):
+            await self._engine.read_clock()
+
     async def orphaned_threads(self) -> Sequence[str]:
         """Threads that are held by somebody who is gone: a run, or upkeep."""
-        query = select(threads).where(threads.c.run_id.is_not(None))
         async with self._engine.connect() as db:
+            query = select(threads, clock_in(db).label("now")).where(threads.c.run_id.is_not(None))
             rows = (await db.execute(query)).mappings().all()
         return [
             str(row["id"])
             for row in rows
             # A process that was stopped for longer than a lease goes on with what it holds.
-            if not self._leases.holds(row["run_id"])
-            and standing(row, self._leases.holder) is not Standing.HELD
+            if not self._leases.keeps(row["run_id"]) and standing(row, self._leases) is not Standing.HELD
         ]

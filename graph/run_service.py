@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from core.access import Principal
 from core.editions import Editions
 from core.errors import WaystationError
+from core.outage import DATABASE_ERRORS, tell_failure
 from core.signals import Signals
 from graph.ending import Endings
 from graph.errors import RunEnded, RunNotFound, ThreadBusy
@@ -69,6 +69,7 @@ class Runs:
         self._follower = Follower(self.live, events, ledger, signals)
         leases.lost = self._lost
         endings.ended = self._on_end
+        self._endings = endings
 
     # -- for callers ------------------------------------------------------------------------------
 
@@ -204,12 +205,16 @@ class Runs:
         else:
             self._chore(self._cancel_quietly(record))
 
-    async def settled(self, run_id: str, *, timeout: float | None = None) -> RunRecord:
-        """The run when it is not active any more, or at the timeout, or when the service stops."""
+    async def settled(self, run_id: str, *, timeout: float | None = None, hurried: bool = False) -> RunRecord:
+        """The run when it is not active any more, or at the timeout, or when the service stops.
+
+        Raises:
+            DatabaseUnavailable: It is away, and the caller is `hurried`: the run may go on when it is back.
+        """
         until = None if timeout is None else asyncio.get_running_loop().time() + timeout
         with self._signals.listen(topic_of(run_id)) as ear:
             while True:
-                await self._here(run_id, until)
+                await self._here(run_id, until, hurried=hurried)
                 record = await self._ledger.find(run_id)
                 if record is None:
                     raise RunNotFound(run_id)
@@ -224,12 +229,22 @@ class Runs:
         """True when its end could not be stored, and nobody has taken it up since."""
         return run_id in self._failures and run_id not in self.live
 
-    async def _here(self, run_id: str, until: float | None) -> None:
+    async def _here(self, run_id: str, until: float | None, *, hurried: bool) -> None:
         """Wait for the end of an attempt that goes on here."""
         live = self.live.get(run_id)
-        if live is not None and live.task is not None:
-            left = None if until is None else max(until - asyncio.get_running_loop().time(), 0)
+        if live is None or live.task is None:
+            return
+        left = None if until is None else max(until - asyncio.get_running_loop().time(), 0)
+        if not hurried:
             await asyncio.wait([live.task], timeout=left)
+            return
+        held_up = asyncio.create_task(live.held_up.wait())
+        try:
+            await asyncio.wait([live.task, held_up], timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            held_up.cancel()
+        if live.away is not None:
+            raise live.away
 
     # -- for whoever looks after runs ---------------------------------------------------------------
 
@@ -276,6 +291,7 @@ class Runs:
             await asyncio.wait(tasks, timeout=seconds)
         for run in list(self.live.values()):
             run.stop("drain", patience_s=DRAIN_PATIENCE_SECONDS if seconds else 0)
+        self._endings.closing.set()
         if tasks:
             await asyncio.wait(tasks)
         if seconds:  # readers of runs that drain in other processes
@@ -368,6 +384,6 @@ class Runs:
     async def _try(self, work: Coroutine[Any, Any, Any]) -> None:
         try:
             await work
-        except SQLAlchemyError:
+        except DATABASE_ERRORS as error:
             # A database that is away for a moment; the next signal or beat looks again.
-            log.exception("runs_not_looked_after")
+            tell_failure(log, "runs_not_looked_after", error)

@@ -26,11 +26,13 @@ OnDisconnect = Literal["cancel", "continue"]
 OnBusy = Literal["reject", "enqueue", "interrupt"]
 Policy = Literal["resume", "end"]
 # How a running run is stopped: at once, at its next checkpoint for the message behind it or for a
-# shutdown, or because another process has it now.
-Stop = Literal["cancel", "supersede", "drain", "lost"]
+# shutdown, because another process has it now, or because the database has been away for too long.
+Stop = Literal["cancel", "supersede", "drain", "lost", "outage"]
 
 STATUSES = ("queued", "running", "interrupted", "done", "failed", "cancelled")
 ACTIVE = ("queued", "running")
+# How long a caller that sees no events waits for a database that is away: it hears within five seconds.
+WAITED_SECONDS = 4.5
 # Event numbers that are reserved at a time, see `EventLog.limit`.
 SEQ_BLOCK = 1_000
 
@@ -225,6 +227,10 @@ class Run:
         self._is_cut = False
         self.error: WaystationError | None = None
         self.reply: dict[str, Any] | None = None
+        # The database that the attempt waits for, for longer than a caller on a connection would.
+        self.away: WaystationError | None = None
+        self.held_up = asyncio.Event()
+        self._alarm: asyncio.TimerHandle | None = None
         # The turn runs in a context of its own; what it belongs to is taken along here.
         self.request_id = record.request_id
         self.traceparent = traceparent()
@@ -248,6 +254,23 @@ class Run:
             return
         self.control.request_drain(how)
         asyncio.get_running_loop().call_later(patience_s, self._cut)
+
+    def meets(self, error: WaystationError, took: float) -> None:
+        """The database is away. Callers that wait for the reply alone are told when it stays so."""
+
+        def tell() -> None:
+            self.away = error
+            self.held_up.set()
+
+        self.over_it()
+        self._alarm = asyncio.get_running_loop().call_later(max(WAITED_SECONDS - took, 0.0), tell)
+
+    def over_it(self) -> None:
+        """The database is back."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm, self.away = None, None
+        self.held_up.clear()
 
     def _cut(self) -> None:
         # A task that is cancelled before its first step would never end its run.

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from sqlalchemy.engine import URL
 
-from core.database import BUSY_MS, POOL, POSTGRES_MISSING, RollingBack
-from core.errors import ConfigInvalid, Unavailable
+from core.database import BUSY_MS, POOL, POOL_WAIT_S, POSTGRES_MISSING, RollingBack
+from core.errors import ConfigInvalid
+from core.outage import DatabaseUnavailable
+from core.patience import CONNECT_S, UNHURRIED_S, patient
+from core.unopened import unopened
 from graph.carrying import Carrying
 
 if TYPE_CHECKING:
@@ -23,7 +26,8 @@ Saver = Carrying
 _SETUP_LOCK = 0x57617973746F
 _ASK_AGAIN_SECONDS = 0.05
 SETUP_SECONDS = 60.0
-CONNECT_SECONDS = 10.0
+# The pool tries again ever more seldom, up to this; behind it each request tries at once.
+RECONNECT_SECONDS = 3.0
 
 
 @asynccontextmanager
@@ -32,12 +36,19 @@ async def opened_saver(url: URL) -> AsyncIterator[Saver]:
 
     Raises:
         ConfigInvalid: The driver of the database is not installed.
-        Unavailable: The database does not answer.
+        DatabaseUnavailable: It cannot be opened.
     """
     # Only classes that LangGraph and LangChain ship are read back from a checkpoint.
     serde = JsonPlusSerializer(allowed_msgpack_modules=None)
     opened = _on_sqlite if url.get_backend_name() == "sqlite" else _on_postgres
-    async with opened(url, serde) as saver:
+    async with AsyncExitStack() as stack:
+        try:
+            saver = await stack.enter_async_context(opened(url, serde))
+        except Exception as error:
+            told = unopened(url, error)
+            if told is None:
+                raise
+            raise told from error
         yield saver
 
 
@@ -58,32 +69,34 @@ async def _on_sqlite(url: URL, serde: JsonPlusSerializer) -> AsyncIterator[Saver
 async def _on_postgres(url: URL, serde: JsonPlusSerializer) -> AsyncIterator[Saver]:
     try:
         from psycopg.rows import dict_row  # noqa: PLC0415
-        from psycopg_pool import AsyncConnectionPool, PoolTimeout  # noqa: PLC0415
+        from psycopg_pool import AsyncConnectionPool  # noqa: PLC0415
 
+        from core.postgres import PatientConnection, options_for  # noqa: PLC0415
         from graph.postgres_saver import ThreadPostgresSaver  # noqa: PLC0415
     except ModuleNotFoundError:
         raise ConfigInvalid(POSTGRES_MISSING) from None
     pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
         url.set(drivername="postgresql").render_as_string(hide_password=False),
-        kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row},
+        connection_class=PatientConnection,
+        kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row, **options_for(url)},
         min_size=1,
         max_size=POOL,
-        timeout=CONNECT_SECONDS,
+        timeout=POOL_WAIT_S,
+        reconnect_timeout=RECONNECT_SECONDS,
         # Each connection is looked at before it is used: a saver on a broken one would never recover.
-        check=AsyncConnectionPool.check_connection,
+        check=PatientConnection.check,
         open=False,
     )
-    try:
-        await pool.open(wait=True, timeout=CONNECT_SECONDS)
-    except PoolTimeout as error:
-        await pool.close()
-        raise Unavailable("the database of storage.url does not answer") from error
     async with pool:
+        await pool.wait(timeout=CONNECT_S)
         saver = ThreadPostgresSaver(pool, serde=serde)
         try:
-            await _set_up(pool, saver)
+            with patient(UNHURRIED_S):
+                await _set_up(pool, saver)
         except TimeoutError:
-            raise Unavailable("another process has been preparing the database for a minute") from None
+            raise DatabaseUnavailable(
+                "is being made ready", detail="another process has been preparing the database for a minute"
+            ) from None
         yield saver
 
 

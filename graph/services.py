@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 from dishka import AsyncContainer, Provider
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core import lifecycle
 from core.container import build_container
+from core.database_health import DATABASE
+from core.errors import StorageUnavailable
 from core.health import Check, Health, HealthBoard, failed
 from core.home import home_health, is_open, make_home
 from core.lifecycle import ModulesSettings, Phase, Standing, StartFailed, StartProgress
@@ -76,6 +79,8 @@ async def open_services(
         container = _container(running, book, providers, worker=worker)
         try:
             (await container.get(StartProgress)).tell = progress
+            # First of all: without it servers would start and documents be indexed for nothing.
+            await container.get(AsyncEngine)
             if not idle:
                 await lifecycle.start(running, container)
         except StartFailed as error:
@@ -86,21 +91,24 @@ async def open_services(
             raise
         else:
             break
-    telemetry = start_telemetry(book[TelemetrySettings])
-    try:
+    async with AsyncExitStack() as stack:
+        telemetry = start_telemetry(book[TelemetrySettings])
+        stack.push_async_callback(asyncio.to_thread, telemetry.stop)
+        stack.push_async_callback(lifecycle.close, container)
         if not idle:
+            stack.push_async_callback(lifecycle.stop, running, container)
             await background.begin(container, book)
+            stack.push_async_callback(background.end, container)
         yield Services(standings, book, container, _board(standings, container, book))
-    finally:
-        if not idle:
-            await background.end(container)
-            await lifecycle.stop(running, container)
-        await lifecycle.close(container)
-        await asyncio.to_thread(telemetry.stop)
 
 
 def _at_home(home: Path) -> None:
-    make_home(home)
+    try:
+        make_home(home)
+    except OSError as error:
+        raise StorageUnavailable(
+            f"the home '{home.name}' cannot be made ({error.strerror}); mend that, or set WAYSTATION_HOME"
+        ) from error
     if is_open(home):
         log.warning("home_open_to_others", home=str(home), remedy=f"chmod -R go= {shlex.quote(str(home))}")
 
@@ -118,7 +126,7 @@ def _board(standings: Sequence[Standing], container: AsyncContainer, book: Book)
     checks = {s.module.name: _check(s, container) for s in found}
     return HealthBoard(
         {**checks, **background.checks(container, book), "home": _home_check(book.context.places.home)},
-        required=frozenset(s.module.name for s in found if s.module.required),
+        required=frozenset({DATABASE, *(s.module.name for s in found if s.module.required)}),
     )
 
 

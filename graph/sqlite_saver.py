@@ -8,7 +8,9 @@ with it the database locked for every writer until the saver's next commit.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import aiosqlite
@@ -17,8 +19,11 @@ from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMet
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
+from core.database import BUSY_MS
+from core.outage import DatabaseUnavailable
 from core.whole import finished
 from graph.carrying import Carrying
+from graph.enduring_saver import Enduring
 from graph.errors import LeaseLost
 from graph.fence import hold_on
 
@@ -60,15 +65,34 @@ class WholeSqliteSaver(AsyncSqliteSaver):
         return await finished(self._or_nothing(write, str(config["configurable"]["thread_id"])))
 
     async def _or_nothing(self, write: Coroutine[Any, Any, T], thread_id: str | None = None) -> T:
-        async with self._transaction:
-            try:
-                if thread_id is not None:
-                    await self._begin(thread_id)
-                return await write
-            except BaseException:
-                write.close()
+        try:
+            await self._my_turn()
+        except BaseException:
+            write.close()
+            raise
+        try:
+            if thread_id is not None:
+                await self._begin(thread_id)
+            return await write
+        except BaseException:
+            write.close()
+            # What went wrong first is what counts.
+            with suppress(sqlite3.Error):
                 await self.conn.rollback()
-                raise
+            raise
+        finally:
+            self._transaction.release()
+
+    async def _my_turn(self) -> None:
+        """Wait for the write before this one, but not for a whole line that the database holds up."""
+        if not self._transaction.locked():
+            await self._transaction.acquire()
+            return
+        try:
+            async with asyncio.timeout(BUSY_MS / 1000):
+                await self._transaction.acquire()
+        except TimeoutError:
+            raise DatabaseUnavailable("is held up by other writers") from None
 
     async def _begin(self, thread_id: str) -> None:
         """Open the transaction of the write, in which nobody else can take the thread."""
@@ -82,5 +106,5 @@ class WholeSqliteSaver(AsyncSqliteSaver):
                 raise LeaseLost(f"thread '{thread_id}' was taken over")
 
 
-class ThreadSqliteSaver(Carrying, WholeSqliteSaver):
+class ThreadSqliteSaver(Enduring, Carrying, WholeSqliteSaver):
     """The saver of a service: it also keeps what the present graph does not know (see `graph.carrying`)."""

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import WaystationError
+from core.outage import DATABASE_ERRORS, tell_failure
 from core.signals import Signals
 from graph.ledger import RunLedger
 from graph.run_service import QUEUE, Runs
@@ -43,6 +43,7 @@ class Supervisor:
 
     async def sweep(self) -> None:
         """Adopt what is orphaned, begin what waits for a free thread."""
+        await self._ledger.read_clock()
         await self._each(await self._ledger.orphaned_threads(), self._runs.adopt)
         await self._each(await self._ledger.waiting_threads(AT_ONCE), self._runs.go_on_with)
 
@@ -60,7 +61,7 @@ class Supervisor:
             while True:
                 try:
                     await self.sweep()
-                except SQLAlchemyError:
+                except DATABASE_ERRORS as error:
                     # A database that is away for a moment: the next round looks again.
-                    log.exception("sweep_failed")
+                    tell_failure(log, "sweep_failed", error)
                 await ear.heard(SWEEP_SECONDS)

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal, owner_seen_by
 from core.cursor import cursor, is_cursor, place_of
-from core.database import insert_new
+from core.database import insert_new, now_of
 from core.errors import InvalidInput
 from core.whole import whole
 from graph.errors import InvalidThreadId, ThreadNotFound
@@ -127,7 +127,7 @@ class Threads:
     ) -> dict[str, Any]:
         """A new, empty thread; one that the principal has already is given back as it is."""
         key = check_id(thread_id) if thread_id else new_id("t")
-        row = {**new_thread(key, principal, _title(title)), "tags": []}
+        row = {**new_thread(key, principal, _title(title), now=now_of(self._engine)), "tags": []}
         async with self._engine.begin() as db:
             if await insert_new(db, threads, row) and self._totals:
                 await self._totals.hold(db, principal.id)

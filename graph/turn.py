@@ -15,10 +15,12 @@ from langgraph.graph.state import CompiledStateGraph
 from core.context import RunContext
 from core.correlation import correlated
 from core.editions import Editions
+from core.endurance import Endurance, endured, enduring
 from core.errors import Internal, WaystationError
 from core.events import Event
 from core.notices import Sink, listening
 from core.observability import RUNNING, extracted, track_duration, turn_span
+from core.outage import DatabaseUnavailable, storage_outage
 from core.settings.platform import LimitSettings
 from graph.announcements import TurnFinished, TurnStarted
 from graph.ending import Endings
@@ -31,6 +33,9 @@ log = structlog.get_logger()
 
 # Super-steps beside the model and tool rounds: configuration, retrieval, files, a look-up after a pause.
 _OTHER_STEPS = 8
+# How long an attempt waits for a database that is away before it gives the run back: longer than most
+# restarts take, and short enough that a turn does not sit there for a disk that stays full.
+OUTAGE_SECONDS = 60.0
 _STATUS_OF_STOP: dict[Stop | None, str] = {"drain": "interrupted"}
 
 
@@ -79,6 +84,7 @@ class TurnDriver:
             extracted({"traceparent": run.traceparent}),
             turn_span(model=run.request.model) as span,
             fenced(run.thread_id, run.turn.fence, run_id=run.id),
+            enduring(self._endurance(run)),
         ):
             self._publish(TurnStarted(run.request.model))
             began = time.perf_counter()
@@ -96,13 +102,21 @@ class TurnDriver:
                 status = await self._bounded(run, outcome)
         except LeaseLost:
             run.stopped = "lost"
+        except DatabaseUnavailable as error:
+            # Longer than a turn waits: one that may be gone on with is, when the database is back.
+            if run.record.policy == "resume" and run.stopped is None:
+                run.stopped, status = "outage", "interrupted"
+            else:
+                run.error = error
         except WaystationError as error:
             run.error = error
         except Exception as error:
             # The edge of a turn: a fault of ours ends this turn and not the service.
-            log.exception("turn_failed")
-            run.error = Internal("the turn failed by a fault of ours; the log has the details")
-            run.error.__cause__ = error
+            run.error = storage_outage(error)
+            if run.error is None:
+                log.exception("turn_failed")
+                run.error = Internal("the turn failed by a fault of ours; the log has the details")
+                run.error.__cause__ = error
         finally:
             RUNNING.dec()
             outcome.status = "failed" if run.error else status
@@ -128,7 +142,7 @@ class TurnDriver:
 
     async def _attempt(self, run: Run, outcome: Outcome) -> bool:
         """False when nothing was left to do but to end the run."""
-        start = await self._opening.of(run, outcome)
+        start = await endured(self._opening.of, run, outcome)
         if start is not None:
             self._tell(run, {"type": "run_started", "thread_id": run.thread_id, "attempt": run.attempt})
             await self._go(run, start.given, outcome)
@@ -138,6 +152,15 @@ class TurnDriver:
         if not self._remarks:
             return lambda code, text: None
         return lambda code, text: self._tell(run, {"type": "notice", "code": code, "text": text})
+
+    def _endurance(self, run: Run) -> Endurance:
+        def away(error: DatabaseUnavailable, took: float) -> None:
+            log.warning("turn_waits_for_database", reason=error.reason)
+            run.meets(error, took)
+            text = f"the database {error.reason}; the turn goes on when it is back"
+            self._tell(run, {"type": "notice", "code": error.code, "text": text})
+
+        return Endurance(OUTAGE_SECONDS, away=away, back=run.over_it)
 
     def _tell(self, run: Run, event: dict[str, Any]) -> None:
         run.log.add(event)

@@ -19,6 +19,7 @@ import typer
 
 from core.cli import JsonFlag, command, fail, make_app, print_json, print_table
 from core.errors import ConfigInvalid, InvalidInput, WaystationError
+from core.outage import storage_outage
 from server.threads_cli import UserOption, threads
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ OWN = frozenset(
     }
 )
 
+# How long `check` waits for what starts.
+START_PATIENCE_S = 30.0
 # Words that need none of the platform's either: they have to be quick.
 QUICK = frozenset({"serve", "ask", "threads", "check", "graph", "modules"})
 
@@ -130,7 +133,8 @@ async def check_command(*, as_json: JsonFlag = False) -> None:
     from server.sessions import opened
 
     async with opened() as (agent, _):
-        report = await agent.health.report()
+        # A machine that starts everything for the first time is not ill: what starts is waited for.
+        report = await agent.health.report(patience=START_PATIENCE_S)
         ready = await agent.health.ready()
     if as_json:
         print_json({"ready": ready, "modules": {name: found.as_json() for name, found in report.items()}})
@@ -258,13 +262,15 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - the edge of the process: people get a line, not a stack
         if os.environ.get("WAYSTATION_TELEMETRY__LOG_LEVEL") == "debug":
             traceback.print_exc()
-        line = str(error).partition("\n")[0]
-        print(
-            f"internal: {type(error).__name__}: {line}; "
-            "set WAYSTATION_TELEMETRY__LOG_LEVEL=debug to see where",
-            file=sys.stderr,
-        )
+        print(_last_words(error), file=sys.stderr)
         sys.exit(1)
+
+
+def _last_words(error: Exception) -> str:
+    if away := storage_outage(error):
+        return f"{away.code}: {away.detail}"
+    line = str(error).partition("\n")[0]
+    return f"internal: {type(error).__name__}: {line}; set WAYSTATION_TELEMETRY__LOG_LEVEL=debug to see where"
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from core.correlation import correlated
 from core.errors import Internal
 from core.identity.authenticator import folded
 from core.observability import extracted
+from core.outage import storage_outage, tell_failure
 from server.errors import CLIENT_WENT_AWAY, problem_response
 
 HEADER = "X-Request-ID"
@@ -67,10 +68,10 @@ class Edge:
             await self._app(scope, receive, noting)
         except ClientDisconnect:
             status = status or CLIENT_WENT_AWAY
-        except Exception:
-            log.exception("request_crashed", method=scope["method"], path=scope["path"])
+        except Exception as fault:  # noqa: BLE001 - the edge: nothing gets past it
+            tell_failure(log, "request_crashed", fault, method=scope["method"], path=scope["path"])
             if not status:
-                error = Internal(
+                error = storage_outage(fault) or Internal(
                     "an unforeseen fault of ours; the log has the details under this request's id"
                 )
                 await problem_response(error, instance=scope["path"])(scope, receive, noting)

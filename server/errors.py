@@ -129,6 +129,7 @@ STATUS: Mapping[str, int] = {
     "not_allowed": 403,
     "conflict": 409,
     "unavailable": 503,
+    "storage_unavailable": 503,
     "timed_out": 504,
     "internal": 500,
     # core.access, core.identity
@@ -198,7 +199,6 @@ STATUS: Mapping[str, int] = {
     "link_invalid": 403,
     "link_expired": 403,
     "range_not_satisfiable": 416,
-    "storage_unavailable": 503,
     "storage_refused": 503,
     "storage_busy": 503,
     "storage_timed_out": 504,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import secrets
-import time
 from dataclasses import dataclass
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from core.database import insert_new
+from core.database import insert_new, now_of
 from core.events.tables import webhook_deliveries as table
 from core.whole import whole
 
@@ -30,7 +29,9 @@ class Delivery:
     attempt: int
 
 
-def delivery_row(hook: str, event: str, body: bytes, *, url: str | None = None) -> dict[str, object]:
+def delivery_row(
+    hook: str, event: str, body: bytes, *, now: float, url: str | None = None
+) -> dict[str, object]:
     """A delivery that waits, as a row for whoever keeps it in a transaction of its own."""
     return {
         "id": f"msg_{secrets.token_urlsafe(18)}",
@@ -41,7 +42,7 @@ def delivery_row(hook: str, event: str, body: bytes, *, url: str | None = None) 
         "status": WAITING,
         "attempts": 0,
         "last_error": "",
-        "created_at": time.time(),
+        "created_at": now,
     }
 
 
@@ -51,10 +52,14 @@ class Deliveries:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
+    def now(self) -> float:
+        """Epoch seconds, by the clock that all processes of the database share."""
+        return now_of(self._engine)
+
     @whole
     async def add(self, hook: str, event: str, body: bytes) -> str:
         """Keep what is to be sent; gives the delivery's id, which the receiver sees."""
-        row = delivery_row(hook, event, body)
+        row = delivery_row(hook, event, body, now=self.now())
         async with self._engine.begin() as db:
             await insert_new(db, table, row)
         return str(row["id"])
@@ -76,7 +81,7 @@ class Deliveries:
 
     async def end(self, delivery_id: str, status: str, error: str = "") -> None:
         """DONE, or FAILED with the reason."""
-        await self._set(delivery_id, status=status, last_error=error, ended_at=time.time())
+        await self._set(delivery_id, status=status, last_error=error, ended_at=self.now())
 
     async def waiting_since(self, at: float) -> list[str]:
         """Ids of those made after `at` (epoch seconds) that have not ended, oldest first."""

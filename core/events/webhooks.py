@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -119,7 +118,7 @@ class Webhooks:
 
     async def resume(self) -> int:
         """Queue what a crash left without a task, of the last day; says how many deliveries wait."""
-        waiting = await self._deliveries.waiting_since(time.time() - _DAY)
+        waiting = await self._deliveries.waiting_since(self._deliveries.now() - _DAY)
         for delivery_id in waiting:
             await self._enqueue(delivery_id)
         return len(waiting)
@@ -154,11 +153,11 @@ class Webhooks:
 
     async def forget(self) -> int:
         """Delete the deliveries that are older than `keep_days`; says how many."""
-        return await self._deliveries.forget(time.time() - self._settings.keep_days * _DAY)
+        return await self._deliveries.forget(self._deliveries.now() - self._settings.keep_days * _DAY)
 
     async def check(self) -> Health:
         """Degraded when a delivery was given up in the last 15 minutes."""
-        failed = await self._deliveries.failed_since(time.time() - _FAILURES_SHOW_SECONDS)
+        failed = await self._deliveries.failed_since(self._deliveries.now() - _FAILURES_SHOW_SECONDS)
         if not failed:
             return healthy(hooks=len(self._hooks))
         reason = "; ".join(f"webhook '{hook}': {n} deliveries given up lately" for hook, n in failed.items())

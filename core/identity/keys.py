@@ -20,15 +20,16 @@ from typing import Any
 
 import structlog
 from sqlalchemy import insert, or_, select, update
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
+from core.database import now_of
 from core.errors import InvalidInput
 from core.identity.authenticator import Credentials
-from core.identity.errors import IdentityUnavailable, KeyNotFound, NotAuthenticated
+from core.identity.errors import KeyNotFound, NotAuthenticated
 from core.identity.names import SCOPES, is_user, is_word
 from core.identity.tables import api_keys
+from core.outage import DATABASE_ERRORS
 from core.whole import whole
 
 PREFIX = "wsk_"
@@ -60,9 +61,13 @@ class KeyRecord:
     @property
     def state(self) -> str:
         """valid, expired or revoked."""
+        return self.state_at(time.time())
+
+    def state_at(self, now: float) -> str:
+        """As `state`, at this time."""
         if self.revoked_at is not None:
             return "revoked"
-        return "expired" if self.expires_at is not None and self.expires_at <= time.time() else "valid"
+        return "expired" if self.expires_at is not None and self.expires_at <= now else "valid"
 
     @property
     def principal(self) -> Principal:
@@ -108,7 +113,7 @@ class KeyStore:
             groups=tuple(dict.fromkeys(groups)),
             levels=tuple(dict.fromkeys(levels)),
             scopes=tuple(dict.fromkeys(scopes)),
-            created_at=time.time(),
+            created_at=now_of(self._engine),
             expires_at=expires_at,
         )
         _check(record)
@@ -136,7 +141,7 @@ class KeyStore:
             await db.execute(
                 update(api_keys)
                 .where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
-                .values(revoked_at=time.time())
+                .values(revoked_at=now_of(db))
             )
             row = (await db.execute(select(api_keys).where(api_keys.c.id == key_id))).mappings().first()
         self._read.pop(key_id, None)
@@ -153,7 +158,7 @@ class KeyStore:
         found = await self._found(parts[1]) if parts else None
         record, digest = found or (None, _NO_DIGEST)
         fits = hmac.compare_digest(_digest(parts[2] if parts else ""), digest)
-        if record is None or not fits or record.state != "valid":
+        if record is None or not fits or record.state_at(now_of(self._engine)) != "valid":
             raise NotAuthenticated("this key is unknown, expired or revoked; ask for a new one", given=True)
         self._note_use(record)
         return record.principal
@@ -168,13 +173,8 @@ class KeyStore:
         if record is not None and time.monotonic() - at < self._cache_s:
             return record, digest
         asked = time.monotonic()
-        try:
-            async with self._engine.connect() as db:
-                rows = await db.execute(select(api_keys).where(api_keys.c.id == key_id))
-                row = rows.mappings().first()
-        except SQLAlchemyError as error:
-            log.warning("keys_not_read", reason=type(error).__name__)
-            raise IdentityUnavailable("keys cannot be checked: the database does not answer") from error
+        async with self._engine.connect() as db:
+            row = (await db.execute(select(api_keys).where(api_keys.c.id == key_id))).mappings().first()
         if row is None:
             return None  # not kept: anybody can make up ids
         found = _record(row), str(row["digest"])
@@ -185,7 +185,7 @@ class KeyStore:
 
     def _note_use(self, record: KeyRecord) -> None:
         """Beside the request: it does not wait for a database that is being written to."""
-        now = time.time()
+        now = now_of(self._engine)
         if now - max(self._noted.get(record.id, 0.0), record.last_used_at or 0.0) < USED_EVERY_SECONDS:
             return
         self._noted[record.id] = now
@@ -202,7 +202,7 @@ class KeyStore:
                 await db.execute(
                     update(api_keys).where(api_keys.c.id == key_id, stale).values(last_used_at=now)
                 )
-        except SQLAlchemyError as error:
+        except DATABASE_ERRORS as error:
             log.warning("key_use_not_noted", key=key_id, reason=type(error).__name__)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TextIO
+from contextlib import suppress
+from typing import TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -16,11 +17,31 @@ from core.observability.tracing import trace_id
 _LIBRARY_LEVEL = logging.WARNING
 
 
+class _Unfailing:
+    """Stderr that loses a line rather than the work it tells of, where the disk behind it is full."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
 class _Stderr(logging.StreamHandler[TextIO]):
     """Writes to what stderr is now, which is not always what it was when logging was configured."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
+        """A line that cannot be written is lost; what else fails in here is told as ever."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
 
     @property
     def stream(self) -> TextIO:
@@ -49,7 +70,7 @@ def quiet_logging() -> None:
             _renderer(as_json=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=_to_stderr(),
         cache_logger_on_first_use=False,
     )
 
@@ -78,10 +99,14 @@ def configure_logging(*, level: str = "info", as_json: bool = True) -> None:
     structlog.configure(
         processors=[*start, *finish],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=_to_stderr(),
         cache_logger_on_first_use=False,
     )
     _route_libraries([*start, structlog.stdlib.add_logger_name], finish, number)
+
+
+def _to_stderr() -> structlog.WriteLoggerFactory:
+    return structlog.WriteLoggerFactory(file=cast("TextIO", _Unfailing(sys.stderr)))
 
 
 def reset_logging() -> None:

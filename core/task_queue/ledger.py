@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import RowMapping, case, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.access import Principal
-from core.database import insert_new
+from core.database import StoreEngine, insert_new, now_of
 from core.task_queue.record import OPEN, TaskRecord, TaskStatus
 from core.task_queue.tables import tasks
 from core.whole import whole
@@ -51,12 +51,12 @@ class Ledger:
     """Reads and writes tasks; every change of state is one conditional statement.
 
     Args:
-        clock: Epoch seconds.
+        clock: Epoch seconds; the database's by default, which all workers share.
     """
 
-    def __init__(self, engine: AsyncEngine, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, engine: AsyncEngine, *, clock: Callable[[], float] | None = None) -> None:
         self._engine = engine
-        self.now = clock
+        self.now = clock or partial(now_of, engine)
 
     @whole
     async def add(self, record: TaskRecord) -> bool:
@@ -148,9 +148,10 @@ class Ledger:
         """Queue its next attempt, or end it where somebody asked to cancel it."""
         return await self._requeue(held, due_at=self.now() + delay_s, error=error)
 
-    async def give_back(self, held: Held) -> bool:
-        """Queue it again as if this attempt had not been: the process stops, the task is not to blame."""
-        return await self._requeue(held, attempts=tasks.c.attempts - 1)
+    async def give_back(self, held: Held, *, delay_s: float = 0.0, error: str = "") -> bool:
+        """Queue it again as if this attempt had not been: the task is not to blame that it did not end."""
+        due = {"due_at": self.now() + delay_s, "error": error} if delay_s else {}
+        return await self._requeue(held, attempts=tasks.c.attempts - 1, **due)
 
     async def cancel(self, task_id: str) -> TaskRecord | None:
         """End a queued one; of a running one its holder will see the wish. The record after that."""
@@ -168,6 +169,8 @@ class Ledger:
 
     async def abandoned(self, is_dead: Callable[[str], bool]) -> Sequence[Held]:
         """Running tasks whose lease has ended or whose holder is dead."""
+        if isinstance(self._engine, StoreEngine):
+            await self._engine.read_clock()
         query = select(tasks).where(tasks.c.status == _RUNNING)
         async with self._engine.connect() as db:
             rows = (await db.execute(query)).mappings().all()

@@ -14,11 +14,12 @@ from typing import Any
 import structlog
 from dishka import AsyncContainer
 from prometheus_client import Counter, Gauge
-from sqlalchemy.exc import SQLAlchemyError
 
 from core.correlation import correlated
+from core.endurance import Endurance
 from core.errors import InvalidInput, NotAllowed, NotFound, WaystationError
 from core.observability import REGISTRY, span
+from core.outage import DATABASE_ERRORS, DatabaseUnavailable, storage_outage, tell_failure
 from core.task_queue.ledger import Held, Ledger
 from core.task_queue.record import TaskStatus
 from core.task_queue.task import LONGEST_BACKOFF_S, Task, TaskContext
@@ -35,6 +36,8 @@ RUNNING = Gauge("waystation_tasks_running", "Background tasks that this process 
 
 PROGRESS_S = 0.5
 STUBBORN_S = 5.0
+# Share of a lease after which it is not trusted any more.
+_SURE = 0.7
 _HOPELESS = (InvalidInput, NotFound, NotAllowed)
 LOST = "worker_lost: the process that ran it ended"
 
@@ -53,6 +56,7 @@ class _Failure:
     text: str
     hopeless: bool = False
     wait_s: float = 0.0
+    outage: bool = False
 
 
 @dataclass(slots=True)
@@ -201,9 +205,9 @@ class Runner:
                     recorded.set(outcome=outcome)
                 log.info("task_attempt", outcome=outcome, attempt=record.attempts)
                 ATTEMPTS.labels(record.name, outcome).inc()
-        except SQLAlchemyError:
+        except DATABASE_ERRORS as error:
             # Its lease ends, and then it is tried again.
-            log.exception("task_end_not_written", task=record.name, id=record.id)
+            tell_failure(log, "task_end_not_written", error, task=record.name, id=record.id)
         finally:
             RUNNING.dec()
             del self._runs[record.id]
@@ -213,6 +217,11 @@ class Runner:
         """Run it once and write down how that ended."""
         task = self._tasks[run.held.record.name]
         end = await self._work(run, task) if run.stop is _Stop.NOT else run.stop
+        # Work that is done is not done again because the database is away for a moment: as long as the
+        # claim holds, nobody else begins it.
+        return await Endurance(self._lease_s * _SURE).through(lambda: self._written(run, task, end))
+
+    async def _written(self, run: _Run, task: Task[Any], end: _Failure | _Stop | None) -> str:
         if isinstance(end, _Stop):
             return await self._stopped(run, end)
         if isinstance(end, _Failure):
@@ -242,6 +251,12 @@ class Runner:
 
     async def _failed(self, run: _Run, task: Task[Any], failure: _Failure) -> str:
         attempt = run.held.record.attempts
+        if failure.outage:
+            # The task is not to blame: the attempt does not count.
+            if not await self._ledger.give_back(run.held, delay_s=failure.wait_s, error=failure.text):
+                return "lost"
+            self._ring(run.held.record.id, attempt - 1, self._ledger.now() + failure.wait_s)
+            return "retry"
         if attempt >= task.attempts or failure.hopeless:
             changed = await self._ledger.finish(run.held, TaskStatus.FAILED, error=failure.text)
             return "failed" if changed else "lost"
@@ -272,8 +287,8 @@ class Runner:
         mine = {run.held.record.id: run for run in self._runs.values()}
         try:
             seen = await self._ledger.beat(self._holder, list(mine), lease_s=self._lease_s)
-        except SQLAlchemyError as error:
-            log.warning("task_leases_not_prolonged", reason=type(error).__name__)
+        except DATABASE_ERRORS as error:
+            tell_failure(log, "task_leases_not_prolonged", error)
             return
         for task_id, run in mine.items():
             asked = seen.get(task_id)
@@ -288,7 +303,7 @@ class Runner:
 
     def _mistrust(self) -> None:
         """Stop what may lose its lease before the next look: another worker could begin it then."""
-        oldest = time.monotonic() - self._lease_s * 0.7
+        oldest = time.monotonic() - self._lease_s * _SURE
         for run in self._runs.values():
             if run.sure_at < oldest:
                 self._stop(run, _Stop.LOST)
@@ -303,7 +318,7 @@ class Runner:
         if run.untold is not None:
             told, run.untold, run.told_at = run.untold, None, time.monotonic()
             # Progress is for onlookers: a task does not fail for it.
-            with suppress(SQLAlchemyError):
+            with suppress(*DATABASE_ERRORS):
                 await self._ledger.progress(run.held, *told)
 
 
@@ -315,6 +330,9 @@ def _failure(error: Exception) -> _Failure:
     """What the ledger says of it: our own errors are for people; of others only the type is safe to show."""
     wait = getattr(error, "retry_after", None)
     wait_s = min(float(wait), LONGEST_BACKOFF_S) if isinstance(wait, int | float) else 0.0
+    away = storage_outage(error)
+    if isinstance(away, DatabaseUnavailable):
+        return _Failure(f"{away.code}: {away.detail}", wait_s=away.retry_after or 0.0, outage=True)
     if isinstance(error, WaystationError):
         return _Failure(f"{error.code}: {error.detail}", isinstance(error, _HOPELESS), wait_s)
     log.error("task_raised", exc_info=error)

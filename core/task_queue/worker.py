@@ -9,9 +9,9 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from core.holder import is_known_dead
+from core.outage import DATABASE_ERRORS, tell_failure
 from core.task_queue.ledger import Ledger
 from core.task_queue.runner import Runner
 from core.task_queue.schedule import Schedule
@@ -77,8 +77,8 @@ class Sweeper:
                 if not woken:
                     await self._look_around()
                 await self._runner.pull()
-            except SQLAlchemyError as error:
-                log.warning("task_sweep_failed", reason=type(error).__name__)
+            except DATABASE_ERRORS as error:
+                tell_failure(log, "task_sweep_failed", error)
             woken = True
             try:
                 await asyncio.wait_for(self._wake.wait(), self._poll_s)

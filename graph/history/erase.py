@@ -8,7 +8,6 @@ again or sweeps finishes the work.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -17,7 +16,7 @@ from sqlalchemy import Table, delete, exists, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal, owner_seen_by
-from core.database import is_sqlite
+from core.database import is_sqlite, now_of
 from core.whole import whole
 from graph.errors import ThreadBusy, ThreadNotFound
 from graph.history import checkpoints
@@ -78,7 +77,7 @@ class Eraser:
             gone = await db.execute(
                 update(threads)
                 .where(mine, threads.c.run_id.is_(None), ~busy)
-                .values(owner=hidden(owner), updated_at=time.time(), **emptied)
+                .values(owner=hidden(owner), updated_at=now_of(db), **emptied)
             )
             if gone.rowcount:
                 return

@@ -13,7 +13,7 @@ from sqlalchemy import RowMapping, func, insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.access import Principal
-from core.database import insert_new
+from core.database import insert_new, now_of
 from core.whole import whole
 from graph.history import checkpoints
 from graph.history.errors import CheckpointNotFound, MessageNotFound
@@ -157,7 +157,7 @@ class Forks:
             # The first statement writes: on SQLite a transaction that began by reading may be refused later.
             await db.execute(update(threads).where(threads.c.id == thread_id).values(fence=threads.c.fence))
             source = await owned_row(db, principal, thread_id)
-            await db.execute(insert(threads).values(**_row(made, principal, source, point)))
+            await db.execute(insert(threads).values(**_row(made, principal, source, point, now=now_of(db))))
             if self._totals:
                 await self._totals.hold(db, principal.id)
             await self._copy(db, thread_id, made, point)
@@ -188,12 +188,12 @@ def _comes_in(written: Any, message_id: str) -> bool:
     return any(m.id == message_id for m in known) and all(isinstance(m, HumanMessage) for m in known)
 
 
-def _row(made: str, principal: Principal, source: RowMapping, point: Point) -> dict[str, Any]:
+def _row(made: str, principal: Principal, source: RowMapping, point: Point, *, now: float) -> dict[str, Any]:
     # A question that was cancelled stands in the checkpoint until the next turn settles it.
     asks = point.open and (source["status"] == "interrupted" or not point.is_now)
     waiting = interrupts_of(point.snapshot) if point.snapshot and asks else []
     return {
-        **new_thread(made, principal, source["title"]),
+        **new_thread(made, principal, source["title"], now=now),
         "status": "interrupted" if waiting else "idle",
         "waiting": waiting or None,
         # What a cut turn has left behind is copied with it, and has to be mended there too.

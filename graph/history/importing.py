@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +11,7 @@ from sqlalchemy import insert, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
-from core.database import insert_new
+from core.database import insert_new, now_of
 from core.errors import Conflict, InvalidInput, TooLarge
 from core.whole import finished, whole
 from graph.history.erase import Eraser
@@ -97,7 +96,7 @@ class Importer:
             values = {
                 "title": head.title,
                 "tags": tags,
-                "created_at": min(head.created_at.timestamp(), time.time()),
+                "created_at": min(head.created_at.timestamp(), now_of(self._engine)),
             }
             await self._settle(principal, coming, state, values)
         except BaseException:
@@ -180,7 +179,11 @@ class Importer:
 
     @whole
     async def _hide(self, principal: Principal, thread_id: str) -> None:
-        row = {**new_thread(thread_id, principal, ""), "status": COMING, "owner": hidden(principal.id)}
+        row = {
+            **new_thread(thread_id, principal, "", now=now_of(self._engine)),
+            "status": COMING,
+            "owner": hidden(principal.id),
+        }
         async with self._engine.begin() as db:
             await db.execute(insert(threads).values(**row))
             if self._totals:  # behind the write: see Forks
@@ -189,7 +192,7 @@ class Importer:
     @whole
     async def _show(self, principal: Principal, thread_id: str, values: dict[str, Any]) -> None:
         mine = (threads.c.id == thread_id) & (threads.c.owner == hidden(principal.id))
-        shown = {"owner": principal.id, "status": "idle", "updated_at": time.time(), **values}
+        shown = {"owner": principal.id, "status": "idle", "updated_at": now_of(self._engine), **values}
         async with self._engine.begin() as db:
             if not (await db.execute(update(threads).where(mine).values(**shown))).rowcount:
                 raise Conflict("the import took so long that it was cleaned up; send it again")

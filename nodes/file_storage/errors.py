@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from core.errors import InvalidInput, NotAllowed, NotFound, TimedOut, TooLarge, Unavailable
+from core.errors import InvalidInput, NotAllowed, NotFound, StorageUnavailable, TimedOut, TooLarge
+
+__all__ = [
+    "FileNotFound",
+    "FileTooLarge",
+    "InvalidFile",
+    "LinkExpired",
+    "LinkInvalid",
+    "StorageBusy",
+    "StorageRefused",
+    "StorageTimedOut",
+    "StorageUnavailable",
+]
 
 
 class FileNotFound(NotFound):
@@ -45,21 +57,6 @@ class LinkExpired(LinkInvalid):
 
     code = "link_expired"
     title = "The link has expired"
-
-
-class StorageUnavailable(Unavailable):
-    """The folder or the bucket cannot be used now.
-
-    Args:
-        retry_after: Seconds after which the bucket wants to be asked again, where it said so.
-    """
-
-    code = "storage_unavailable"
-    title = "File storage is unavailable"
-
-    def __init__(self, detail: str = "", *, retry_after: float | None = None) -> None:
-        super().__init__(detail)
-        self.retry_after = retry_after
 
 
 class StorageRefused(StorageUnavailable):

@@ -9,14 +9,17 @@
     c3.17 ...     an answer
 
 Like the model server of the test kit, whose stream it speaks, it refuses
-requests with unanswered tool calls, and counts them.
+requests with unanswered tool calls, and counts them. With `--strict` it refuses
+what the narrowest endpoints do: see `strictly`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
+import sys
 from typing import Any
 
 import uvicorn
@@ -25,19 +28,22 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.kit.model_server_app import Board, Routes, last_user_text
+from tests.kit.model_server_app import Board, Routes, last_user_text, problem
 from tests.kit.process import ServerProcess
 
 WORD_SECONDS = 0.004
 PIECE_LETTERS = 65_535
+MOST_TOOLS = 128
+CALL_ID = re.compile(r"[A-Za-z0-9]{9}")
 CALLS = {"one": ("notes_write",), "two": ("notes_write", "notes_write"), "ask": ("asked_write",)}
 
 
 class Rules(Board):
     """Answers by rule instead of by script."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, strict: bool = False) -> None:
         super().__init__("", "rules-1")
+        self.strict = strict
         self.delay = WORD_SECONDS
         self.refused: list[dict[str, Any]] = []
         self.counted = 0
@@ -51,7 +57,9 @@ class Rules(Board):
         name, _, kind = last_user_text(body).partition(" ")
         made = body["messages"][-1].get("role") == "tool"
         if kind in CALLS and not made:
-            return {"tool_calls": _calls(name, CALLS[kind]), "text": "let me see " if kind == "two" else ""}
+            ids = [f"{self.counted:08}{place}" for place in range(len(CALLS[kind]))]
+            said = "let me see " if kind == "two" else ""
+            return {"tool_calls": _calls(name, CALLS[kind]), "ids": ids, "text": said}
         if kind == "hold" and name not in self.free:
             self.released.clear()
             return {"text": f"{name} waits for you", "hang_after": 2}
@@ -70,11 +78,27 @@ def _calls(name: str, tools: tuple[str, ...]) -> list[dict[str, str]]:
     ]
 
 
+def strictly(body: dict[str, Any]) -> str:
+    """What a strict endpoint has against a request; "" when it takes it."""
+    for place, message in enumerate(body["messages"]):
+        role, calls = message["role"], message.get("tool_calls") or ()
+        if role in ("system", "developer") and place:
+            return f"a {role} message at place {place}"
+        if role == "assistant" and not message.get("content") and not calls:
+            return f"an assistant message without content at place {place}"
+        ids = [call["id"] for call in calls] + ([message["tool_call_id"]] if role == "tool" else [])
+        for found in ids:
+            if not CALL_ID.fullmatch(found):
+                return f"the tool-call id '{found}'"
+    return "too many tools" if len(body.get("tools") or ()) > MOST_TOOLS else ""
+
+
 class RuleRoutes(Routes):
     board: Rules
 
     async def chat(self, request: Request) -> Response:
-        response = await super().chat(request)
+        wrong = strictly(await request.json()) if self.board.strict else ""
+        response = problem(400, wrong, "strict") if wrong else await super().chat(request)
         if response.status_code >= 400:
             self.board.refused.append(await request.json())
         return response
@@ -91,8 +115,8 @@ class RuleRoutes(Routes):
 class RuleServer(ServerProcess):
     """The model in a process of its own; `url` ends with `/v1`."""
 
-    def __init__(self) -> None:
-        super().__init__("tests.campaigns.model", path="/v1")
+    def __init__(self, *, strict: bool = False) -> None:
+        super().__init__("tests.campaigns.model", *(["--strict"] if strict else []), path="/v1")
 
     def refused(self) -> list[dict[str, Any]]:
         """Requests that no provider would have taken."""
@@ -110,7 +134,7 @@ class RuleServer(ServerProcess):
 
 
 async def serve() -> None:
-    routes = RuleRoutes(Rules())
+    routes = RuleRoutes(Rules(strict="--strict" in sys.argv))
     app = Starlette(
         routes=[
             Route("/v1/chat/completions", routes.chat, methods=["POST"]),

@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -109,6 +110,32 @@ class PostgresServer:
         """
         self._end(signal.SIGQUIT)
 
+    def freeze(self) -> None:
+        """Stop it in its tracks: its sockets stay open and take what is sent, and nobody answers."""
+        # Children too: a server process that goes on would go on answering.
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on where it was frozen."""
+        self._signal_all(signal.SIGCONT)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Frozen for the length of the block."""
+        self.freeze()
+        try:
+            yield
+        finally:
+            self.thaw()
+
+    def _signal_all(self, sign: signal.Signals) -> None:
+        assert self._process, "PostgreSQL is not running"
+        # Its own children each lead a group of their own.
+        os.kill(self._process.pid, sign)
+        for child in _children(self._process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(child, sign)
+
     def create_database(self, *, empty: bool = False) -> URL:
         """A new database at the newest revision; with `empty`, one without any table."""
         return self._copy_of("template0" if empty else self._template())
@@ -141,6 +168,10 @@ class PostgresServer:
         self.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [url.database]
         )
+
+    def cut_everybody(self) -> None:
+        """Break every connection of whatever database but this one."""
+        self.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
 
     def execute(self, statement: str | sql.Composed, values: Sequence[Any] = ()) -> None:
         """Run a statement as the superuser, in the database `postgres`."""
@@ -227,6 +258,10 @@ def _programs(folder: Path) -> Path:
             shutil.copytree(part, folder / part.relative_to(site))
         install = folder / install.relative_to(site)
     return install / "bin"
+
+
+def _children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _searchable(folder: Path) -> bool:

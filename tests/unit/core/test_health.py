@@ -5,7 +5,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
+
 from core.health import Health, HealthBoard, HealthState, degraded, failed, healthy, overall
+from core.outage import DatabaseUnavailable
 
 
 class Probe:
@@ -97,3 +100,57 @@ async def test_a_check_that_knows_since_when_is_believed() -> None:
     since = datetime(2026, 1, 2, tzinfo=UTC)
     health = board(store=Probe(replace(degraded("Redis does not answer"), since=since)), fresh=-1)
     assert (await health.report())["store"].since == since
+
+
+async def test_st8_a_check_that_has_never_answered_is_starting_and_not_failed() -> None:
+    ready = asyncio.Event()
+
+    async def slow() -> Health:
+        await ready.wait()
+        return healthy()
+
+    health = HealthBoard({"rag": slow}, required=frozenset(), fresh=0, deadline=0.02)
+    found = (await health.report())["rag"]
+    assert (found.state, found.reason) == (HealthState.DEGRADED, "starting: no answer within 0.02 s yet")
+    ready.set()
+    assert (await health.report())["rag"].state is HealthState.HEALTHY
+    ready.clear()
+    assert (await health.report())["rag"].state is HealthState.FAILED
+
+
+async def test_st8_whoever_can_wait_gets_the_answer_of_what_starts() -> None:
+    async def slow() -> Health:
+        await asyncio.sleep(0)
+        return healthy()
+
+    health = HealthBoard({"rag": slow}, required=frozenset(), deadline=0)
+    assert (await health.report(patience=30))["rag"].state is HealthState.HEALTHY
+
+
+async def test_st8_what_every_turn_needs_is_failed_until_it_answers() -> None:
+    async def hang() -> Health:
+        await asyncio.Event().wait()
+        return healthy()
+
+    health = HealthBoard({"llm": hang}, required=frozenset({"llm"}), deadline=0.02)
+    assert not await health.ready()
+
+
+async def test_g2_1_a_failure_of_what_every_turn_needs_is_looked_at_again_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("core.health.RETRY_SECONDS", 0.0)
+    probe = Probe(failed("away"))
+    health = board(database=probe, fresh=3600)
+    assert not await health.ready()
+    probe.answer = healthy()
+    assert await health.ready()
+    assert await health.ready()
+    assert probe.asked == 2
+
+
+async def test_an_outage_in_a_check_is_told_by_its_sentence() -> None:
+    async def away() -> Health:
+        raise DatabaseUnavailable("is locked by another program")
+
+    assert "is locked" in (await board(tasks=away).report())["tasks"].reason

@@ -30,7 +30,7 @@ async def engine(database: URL) -> AsyncIterator[AsyncEngine]:
 async def say(engine: AsyncEngine, owner: Principal, thread: str, *messages: BaseMessage) -> None:
     async with engine.begin() as db:
         await db.execute(
-            threads.insert().values({**new_thread(thread, owner, f"About {thread}"), "tags": []})
+            threads.insert().values({**new_thread(thread, owner, f"About {thread}", now=1.0), "tags": []})
         )
     await Transcript(engine).append(thread, "r", messages)
 

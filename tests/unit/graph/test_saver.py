@@ -81,10 +81,7 @@ async def test_a_postgresql_that_was_killed_is_used_again_when_it_is_back(
         assert await newest(saver) == stored
 
 
-async def test_a_postgresql_that_is_not_there_is_an_error_in_bounded_time(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("graph.saver.CONNECT_SECONDS", 0.2)
+async def test_a_postgresql_that_is_not_there_is_an_error_in_bounded_time() -> None:
     nowhere = URL.create("postgresql+psycopg", "ada", "hunter2", "127.0.0.1", free_port(), "w")
     async with asyncio.timeout(20):
         with pytest.raises(Unavailable, match=r"storage\.url") as caught:

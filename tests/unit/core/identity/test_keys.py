@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text
 from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
+from core.database import create_engine
 from core.errors import InvalidInput
 from core.identity.authenticator import Credentials
-from core.identity.errors import IdentityUnavailable, KeyNotFound, NotAuthenticated
+from core.identity.errors import KeyNotFound, NotAuthenticated
 from core.identity.keys import KeyStore
 from core.identity.tables import api_keys
+from core.outage import DatabaseUnavailable
 from graph.database import opened_database
 
 
@@ -160,8 +162,9 @@ async def test_a_known_key_is_not_read_at_each_request(engine: AsyncEngine) -> N
 
 
 async def test_a_database_that_does_not_answer_is_said_so(tmp_path: Path) -> None:
-    engine = create_async_engine(URL.create("sqlite+aiosqlite", database=str(tmp_path / "empty.db")))
-    with pytest.raises(IdentityUnavailable, match="database"):
+    (tmp_path / "broken.db").write_text("no database at all, and long enough to be looked at" * 20)
+    engine = create_engine(URL.create("sqlite+aiosqlite", database=str(tmp_path / "broken.db")))
+    with pytest.raises(DatabaseUnavailable, match="is damaged"):
         await KeyStore(engine).principal(bearer(f"wsk_{'0' * 16}_{'a' * 43}"))
     await engine.dispose()
 
