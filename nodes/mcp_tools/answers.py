@@ -34,7 +34,10 @@ Answer = dict[str, Any]
 
 
 class Unreadable(Exception):
-    """An answer cannot be taken. The text says what is wrong with it, where, and how it should be."""
+    """An answer cannot be taken. The text says what is wrong with it, where, and how it should be.
+
+    It is empty where the answer was for another question, and nothing is wrong with it.
+    """
 
 
 def read(question: Mapping[str, Any], answer: object) -> Answer:
@@ -64,7 +67,7 @@ def read_again(question: Mapping[str, Any], answer: object) -> Answer:
     """
     if isinstance(answer, Mapping) and "asked" in answer:
         if answer["asked"] != question.get("asked", answer["asked"]):
-            raise Unreadable("the answer was given to another question")
+            raise Unreadable
         answer = {key: value for key, value in answer.items() if key != "asked"}
     return read(question, answer)
 
@@ -82,24 +85,24 @@ def unstorable(value: object, depth: int = 0) -> str:
     """Why a value cannot be kept as JSON on every database; empty when it can."""
     if depth > _DEPTH:
         return f"an answer nests deeper than {_DEPTH} levels"
-    if isinstance(value, Mapping):
-        inside = (unstorable(part, depth + 1) for pair in value.items() for part in pair)
-        return next((problem for problem in inside if problem), "")
-    if isinstance(value, list | tuple):
-        return next((problem for problem in (unstorable(part, depth + 1) for part in value) if problem), "")
+    if isinstance(value, Mapping | list | tuple):
+        parts = [part for pair in value.items() for part in pair] if isinstance(value, Mapping) else value
+        return next((found for part in parts if (found := unstorable(part, depth + 1))), "")
     if isinstance(value, str):
         return _text_problem(value)
     if isinstance(value, float) and not math.isfinite(value):
         return f"{value} is no number of JSON"
     if isinstance(value, int) and not -_BIGGEST <= value < _BIGGEST:
-        return f"{str(value)[:40]} is larger than 64 bits; send it as text"
+        return f"a whole number has {value.bit_length()} bits, more than 64; send it as text"
     return ""
 
 
 def _text_problem(text: str) -> str:
     if "\x00" in text:
         return "a text has a NUL character; remove it"
-    if any("\ud800" <= char <= "\udfff" for char in text):
+    try:
+        text.encode()
+    except UnicodeEncodeError:
         return "a text has a lone surrogate; send valid Unicode"
     return ""
 
@@ -146,7 +149,9 @@ def _edited(question: Mapping[str, Any], short: Answer) -> None:
     _allowed(question, "edit")
     arguments = short["arguments"]
     if not isinstance(arguments, Mapping):
-        raise Unreadable("arguments (edited_action.args) must be an object: the call's arguments as they shall be")
+        raise Unreadable(
+            "arguments (edited_action.args) must be an object: the call's arguments as they shall be"
+        )
     schema = _review(question).get("args_schema")
     problem = _mismatch(arguments, schema) if isinstance(schema, Mapping) else ""
     if problem:
@@ -184,14 +189,18 @@ def _edited_args(question: Mapping[str, Any], decision: Mapping[str, Any]) -> An
     if not isinstance(action, Mapping) or "args" not in action:
         raise Unreadable('an edit is {"type": "edit", "edited_action": {"name": "…", "args": {…}}}')
     _only(action, "name", "action", "args", what=place)
-    name = action.get("name", action.get("action"))
-    names = {_name(question), (question.get("call") or {}).get("tool")} - {"", None}
-    if name is not None and names and name not in names:
+    if question.get("kind") == APPROVAL:
+        _same_tool(question, action.get("name", action.get("action")), place)
+    return action["args"]
+
+
+def _same_tool(question: Mapping[str, Any], name: object, place: str) -> None:
+    names = [_name(question), (question.get("call") or {}).get("tool", "")]
+    if name is not None and any(names) and name not in names:
         raise Unreadable(
             f"{place}.name: {_shown(name)} is another tool than '{_name(question)}'; only the arguments of "
             "a call can be edited, so keep its name or reject it"
         )
-    return action["args"]
 
 
 def _elicitation(question: Mapping[str, Any], answer: object) -> Answer:
@@ -202,9 +211,9 @@ def _elicitation(question: Mapping[str, Any], answer: object) -> Answer:
     if short.get("action") not in ACTIONS:
         raise Unreadable(f"action must be one of {', '.join(ACTIONS)}; an answer is {FORMS[ELICITATION]}")
     if short["action"] != "accept":
-        if short.pop("content", None):
+        if short.get("content") is not None:
             raise Unreadable("content goes with the action accept only; leave it out")
-        return short
+        return {"action": short["action"]}
     content = short.get("content", {})
     if not isinstance(content, Mapping):
         raise Unreadable(f"content must be an object; an answer is {FORMS[ELICITATION]}")
