@@ -279,6 +279,20 @@ async def test_st2_chat_streams_what_is_asked(house: House, model: ModelServer) 
         assert (await http.get(f"/runs/{data['run_id']}")).json()["status"] == "done"
 
 
+async def test_the_stream_of_an_answer_tells_what_follows_it(house: House, model: ModelServer) -> None:
+    model.script(call("counted_add", {"a": 5, "b": 3}), say("All done."))
+    async with house.service() as http:
+        run_id = (await asked(http, "t"))["run_id"]
+        events = data_of((await by_stream(http, "t", run_id, APPROVE)).text)
+        everything = await events_of(http, run_id)
+    assert [event["type"] for event in events if event["type"] in ("run_started", "done")] == [
+        "run_started",
+        "done",
+    ]
+    assert (events[0]["attempt"], events[-1]["status"]) == (2, "done")
+    assert [event["attempt"] for event in everything if event["type"] == "run_started"] == [1, 2]
+
+
 @pytest.mark.parametrize(
     "body",
     [
