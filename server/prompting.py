@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,6 +14,11 @@ from server.questions import Questions, line_of
 
 _APPROVALS = {"y": "approve", "n": "reject", "e": "edit", "r": "respond"}
 _FORMS = {"y": "accept", "n": "decline", "c": "cancel"}
+
+
+def at_a_terminal() -> bool:
+    """Whether there is a person who can be asked."""
+    return sys.stdin.isatty()
 
 
 def parsed(text: str, what: str) -> Any:

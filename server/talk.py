@@ -20,7 +20,7 @@ from graph.handle import Handle
 from graph.resume import is_answer
 from graph.runs import TurnRequest
 from nodes.file_storage import FileManager
-from server.prompting import parsed, prompted
+from server.prompting import at_a_terminal, parsed, prompted
 from server.questions import arguments_of, line_of, sample_answer, short, tool_of
 from server.sessions import opened
 
@@ -90,7 +90,7 @@ async def go_on(run_id: str, answer: Any, *, user: str, as_json: bool) -> None:
 async def _to_its_end(agent: Agent, who: Principal, run: Handle, *, as_json: bool) -> dict[str, Any]:
     """Follow the run, and ask the person at the terminal whenever it waits for one."""
     reply = await _shown(run, as_json=as_json)
-    while reply["interrupts"] and not as_json and sys.stdin.isatty():
+    while reply["interrupts"] and not as_json and at_a_terminal():
         run = await _answered(agent, who, reply)
         reply = await _shown(run, as_json=False)
     return reply

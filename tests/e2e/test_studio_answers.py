@@ -54,6 +54,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         env = {
             "WAYSTATION_CONFIG_DIR": str(config),
             "WAYSTATION_MCP__BUNDLED": "false",
+            "WAYSTATION_MCP__START_TIMEOUT_S": "60",
             "OPENAI_BASE_URL": model.url,
             "OPENAI_API_KEY": "test",
         }
