@@ -7,6 +7,7 @@ from core.editions import Editions
 from core.errors import InvalidInput
 from core.settings.platform import LimitSettings
 from graph.errors import Draining, MessageTooLong, TooManyRuns
+from graph.resume import is_answer
 from graph.run_service import Runs
 from graph.runs import TurnRequest
 
@@ -21,13 +22,14 @@ class Admission:
     def check(self, request: TurnRequest) -> None:
         """Raises what is wrong with the request."""
         self.open_for(request.principal)
-        if bool(request.resume) == bool(request.message.strip()):
+        answers = is_answer(request.resume)
+        if answers == bool(request.message.strip()):
             raise InvalidInput(
                 "send a message, or resume with the answer to an interrupt (exactly one of them)"
             )
-        if request.resume and not request.thread_id:
+        if answers and not request.thread_id:
             raise InvalidInput("resume needs the thread_id of the thread that waits")
-        if request.resume and request.idempotency_key:
+        if answers and request.idempotency_key:
             raise InvalidInput(
                 "an Idempotency-Key goes with a message; an answer that comes twice is refused at the second"
             )

@@ -47,7 +47,7 @@ class Options(TypedDict, total=False):
     temperature: float | None
     max_steps: int | None
     approval: Approval
-    resume: Mapping[str, Any] | None
+    resume: Any
     on_disconnect: OnDisconnect
     on_busy: OnBusy
     idempotency_key: str | None
@@ -157,7 +157,7 @@ class Agent:
         """See `Reception.begin`."""
         return await self._reception.begin(request)
 
-    async def resume(self, principal: Principal, run_id: str, answers: Mapping[str, Any] | None) -> Handle:
+    async def resume(self, principal: Principal, run_id: str, answers: object) -> Handle:
         """See `Reception.resume`."""
         return await self._reception.resume(principal, run_id, answers)
 

@@ -89,6 +89,13 @@ class KeyReused(InvalidInput):
     title = "The Idempotency-Key belongs to another request"
 
 
+class AlreadyAnswered(Conflict):
+    """The question has had its answer: each is taken once."""
+
+    code = "already_answered"
+    title = "That question has been answered"
+
+
 class NothingToResume(Conflict):
     """Nothing waits for an answer, and nothing was stopped that could go on."""
 

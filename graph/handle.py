@@ -19,11 +19,13 @@ class Handle:
 
     Args:
         mine: This caller began it; a repeated request only looks on.
+        since: Where this caller's part of it begins: who answers a question has heard what led to it.
     """
 
-    def __init__(self, runs: Runs, record: RunRecord, *, mine: bool) -> None:
+    def __init__(self, runs: Runs, record: RunRecord, *, mine: bool, since: int = 0) -> None:
         self._runs = runs
         self._mine = mine
+        self._since = since
         self._ended = False
         self.record = record
         self.id = record.id
@@ -34,8 +36,8 @@ class Handle:
         return self.record.request
 
     async def entries(self, after: int = 0) -> AsyncIterator[Entry]:
-        """The run's events above number `after`, numbered and ready to be sent."""
-        async for entry in self._runs.follow(self.id, after):
+        """The run's events above number `after`, or from this caller's part on, ready to be sent."""
+        async for entry in self._runs.follow(self.id, after or self._since):
             self._ended = entry.event["type"] in ("done", "error")
             yield entry
 

@@ -16,6 +16,7 @@ from core.access import Principal, owner_seen_by, owns
 from core.database import insert_new, now_of
 from core.whole import whole
 from graph.errors import (
+    AlreadyAnswered,
     KeyReused,
     NothingToResume,
     QueueFull,
@@ -270,6 +271,7 @@ class RunLedger(LedgerEnds):
         Raises:
             RunNotFound: There is none, or it is somebody else's.
             NothingToResume: It is not interrupted, or the thread has gone on without it.
+            AlreadyAnswered: Somebody else has answered one of the questions meanwhile.
             ThreadBusy: Another run is going.
         """
         record = await self.get(principal, run_id)
@@ -295,8 +297,12 @@ class RunLedger(LedgerEnds):
         kept = (await db.execute(select(runs).where(runs.c.id == record.id))).mappings().one()
         if kept["status"] != "interrupted" or (await db.execute(newest)).scalar() != record.id:
             raise NothingToResume(f"run '{record.id}' does not wait to be gone on with")
+        given, before = list(answers or ()), kept["request"].get("answered", [])
+        if again := [key for key in given if key in before]:
+            raise AlreadyAnswered(f"interrupt '{again[0]}' has had its answer; look what waits now")
         turn = await take(db, row, record.id, self._leases.holder)
-        request = {**kept["request"], "answers": answers, "earlier": kept["attempts"]}
+        told = {"answers": answers, "answered": [*before, *given], "earlier": kept["attempts"]}
+        request = {**kept["request"], **told}
         values: dict[str, Any] = {"request": request, "stop_requested": None}
         if policy:
             values["policy"] = policy

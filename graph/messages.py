@@ -50,4 +50,5 @@ def call_record(message: ToolMessage) -> dict[str, Any]:
         "arguments": record.get("arguments", {}),
         "status": record.get("status", "ok"),
         "duration_ms": record.get("duration_ms", 0),
+        **({"decision": record["decision"]} if "decision" in record else {}),
     }

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from core.access import Principal
 from core.correlation import current
 from core.editions import Editions
@@ -16,7 +13,7 @@ from graph.errors import NothingToResume
 from graph.handle import Handle
 from graph.ledger import RunLedger
 from graph.ledger_rows import NewRun
-from graph.resume import answers_for
+from graph.resume import answers_for, is_answer
 from graph.run_service import Runs
 from graph.runs import Policy, TurnRequest
 from graph.threads import Threads, check_id, new_id
@@ -71,31 +68,35 @@ class Reception:
             queue_limit=self._editions.now().book[LimitSettings].queued_runs,
             request_id=current().request_id,
         )
-        if request.resume is not None:
+        if is_answer(request.resume):
             return await self._answer(new, request.resume)
         return await self._runs.open(new)
 
-    async def resume(self, principal: Principal, run_id: str, answers: Mapping[str, Any] | None) -> Handle:
+    async def resume(self, principal: Principal, run_id: str, answers: object) -> Handle:
         """Go on with an interrupted run: with answers to questions, or (None) where it was stopped.
 
         Raises:
             RunNotFound: There is none, or it is somebody else's.
             NothingToResume: It does not wait.
+            AlreadyAnswered: A question has had its answer.
             InvalidInput: The answers do not fit the questions.
         """
         with self._editions.hold():
             self._admission.open_for(principal)
             record = await self._runs.get(principal, run_id)
             waiting = (await self._threads.state(principal, record.thread_id))["interrupts"]
-            if waiting and not answers:
+            if waiting and not is_answer(answers):
                 raise NothingToResume(f"run '{run_id}' waits for answers; send them")
-            given = answers_for(answers, waiting) if answers else None
+            given = None
+            if is_answer(answers):
+                given = answers_for(answers, waiting, answered=record.answered)
             return await self._runs.reopen(principal, run_id, given, policy="resume")
 
-    async def _answer(self, new: NewRun, resume: Mapping[str, Any]) -> Handle:
+    async def _answer(self, new: NewRun, resume: object) -> Handle:
         who, thread_id = new.request.principal, new.thread_id
-        answers = answers_for(resume, (await self._threads.state(who, thread_id))["interrupts"])
         found = await self._ledger.interrupted_on(who, thread_id)
+        waiting = (await self._threads.state(who, thread_id))["interrupts"]
+        answers = answers_for(resume, waiting, answered=found.answered if found else ())
         record = found or await self._ledger.adopt_waiting(new)
         return await self._runs.reopen(who, record.id, answers)
 

@@ -1,165 +1,206 @@
-"""Match a person's answers to the interrupts that wait for them."""
+"""Match a person's answers to the interrupts that wait for them. Every way to answer ends here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from core.errors import InvalidInput
-from graph.errors import NothingToResume
-from nodes.mcp_tools import asking
-from nodes.mcp_tools.approval import standard_answer
+from graph.errors import AlreadyAnswered, NothingToResume
+from nodes.mcp_tools import answers
+from nodes.mcp_tools.answers import Unreadable
 
 Answer = dict[str, Any]
 
-ACTIONS = asking.ACTIONS
+# One answer counts for all of these that wait: it says yes or no, and nothing of a single call.
+_FOR_ALL = frozenset({"approval", "budget"})
+# Keys of an answer itself. What has none of them is an answer per interrupt id.
+_OWN = frozenset(
+    (
+        *("approve", "arguments", "reason", "respond", "decisions", "type"),
+        *("action", "content", "limit", "credential", "decline"),
+    )
+)
 
 
-def answers_for(resume: Mapping[str, Any], waiting: Sequence[Mapping[str, Any]]) -> dict[str, Answer]:
-    """The answers by the ids of their interrupts; those without one keep waiting.
+def is_answer(resume: object) -> bool:
+    """Whether anything is said at all: forms send an empty object for a field that was left alone."""
+    return resume is not None and resume not in ({}, [], "")
+
+
+def answers_for(
+    resume: object, waiting: Sequence[Mapping[str, Any]], *, answered: Collection[str] = ()
+) -> dict[str, Answer]:
+    """The answers by the ids of their interrupts, in their short form; those without one keep waiting.
 
     Args:
-        resume: `{"approve": bool, "reason"?: str}` for all that wait, or an answer per interrupt id for
-            any of them. What an answer says depends on the interrupt's kind:
-            approval `{approve, reason?}`, elicitation `{action, content?}`,
-            budget `{approve, limit?, reason?}`,
-            credential `{credential}` or `{decline: true}`, any object for a kind that is not ours.
-            What an elicitation is accepted with must fit the schema of its question.
-        waiting: The thread's interrupts, each with its `id` and `kind`.
+        resume: An answer for the one that waits, `{"approve": bool, "reason"?: str}` or a boolean for all
+            that wait, `{"decisions": [...]}` with one for each that waits, in their order, or an object of
+            answers by interrupt id for any of them. Which answers a kind takes:
+            see `nodes.mcp_tools.answers` for approvals and elicitations; budget
+            `{approve, limit?, reason?}`, credential `{credential}` or `{decline: true}`, any object for a
+            kind that is not ours.
+        waiting: The thread's interrupts, each with its `id`, its `kind`, and what was asked.
+        answered: Ids of interrupts of this run that have had their answer.
 
     Raises:
         NothingToResume: Nothing waits.
-        InvalidInput: An id is unknown, no answer is given, or an answer has the wrong form.
+        AlreadyAnswered: An interrupt has had its answer.
+        InvalidInput: An id is unknown, or an answer is missing or has the wrong form. Nothing counts then.
     """
     if not waiting:
         raise NothingToResume("the thread does not wait for an answer")
-    kinds = {str(interrupt["id"]): str(interrupt.get("kind", "approval")) for interrupt in waiting}
-    if "approve" in resume and "approve" not in kinds:
-        return {key: _for_all(key, kind, resume) for key, kind in kinds.items()}
-    if not resume:
-        raise InvalidInput(f"no answer is given; answer by id: {_example(kinds)}")
-    unknown = [key for key in resume if key not in kinds]
-    if unknown:
-        raise InvalidInput(
-            f"no interrupt '{str(unknown[0])[:80]}' waits; waiting: {', '.join(kinds)}; "
-            f"answer by id: {_example(kinds)}"
-        )
-    given = {key: _answer(key, kinds[key], value) for key, value in resume.items()}
     asked = {str(interrupt["id"]): interrupt for interrupt in waiting}
-    return {
-        key: _fitting(key, answer, asked[key]) if kinds[key] == asking.KIND else answer
-        for key, answer in given.items()
-    }
+    given = _by_id(resume, asked, answered)
+    return {key: _read(key, asked[key], answer) for key, answer in given.items()}
 
 
-def _fitting(key: str, answer: Answer, question: Mapping[str, Any]) -> Answer:
-    """The answer to a server's question, and to which one: it shall answer no other."""
-    schema = question.get("schema")
-    if answer["action"] == "accept" and isinstance(schema, Mapping):
-        problem = asking.content_problem(answer.get("content") or {}, schema)
-        if problem:
-            raise InvalidInput(f"interrupt '{key}': the content does not fit what was asked for: {problem}")
-    return {**answer, **({"asked": question["asked"]} if "asked" in question else {})}
+def _by_id(
+    resume: object, asked: Mapping[str, Mapping[str, Any]], answered: Collection[str]
+) -> dict[str, object]:
+    if not is_answer(resume):
+        raise InvalidInput(f"no answer is given; answer by id: {_example(asked)}")
+    if isinstance(resume, Mapping) and not (_OWN & resume.keys()) - asked.keys():
+        _known(resume, asked, answered)
+        return dict(resume)
+    if not isinstance(resume, Mapping | list | bool):
+        raise InvalidInput(f"an answer is a JSON object such as {_example(asked)}")
+    if isinstance(resume, bool) or ("approve" in resume and len(asked) > 1):
+        return {key: _for_all(key, question, resume) for key, question in asked.items()}
+    if isinstance(resume, list) or "decisions" in resume:
+        return _in_order(resume, asked)
+    return {_only_one(asked): resume}
 
 
-def _example(kinds: Mapping[str, str]) -> str:
-    key, kind = next(iter(kinds.items()))
-    return f'{{"{key}": {FORMS.get(kind, "{…}")}}}'
+def _known(
+    resume: Mapping[str, Any], asked: Mapping[str, Mapping[str, Any]], answered: Collection[str]
+) -> None:
+    unknown = [str(key) for key in resume if key not in asked]
+    if not unknown:
+        return
+    waiting = f"waiting: {', '.join(asked)}; answer by id: {_example(asked)}"
+    if again := [key for key in unknown if key in answered]:
+        raise AlreadyAnswered(f"interrupt '{again[0]}' has had its answer; {waiting}")
+    raise InvalidInput(f"no interrupt '{unknown[0][:80]}' waits; {waiting}")
 
 
-def _for_all(key: str, kind: str, resume: Mapping[str, Any]) -> Answer:
-    if kind not in {"approval", "budget"}:
+def _for_all(key: str, question: Mapping[str, Any], resume: Any) -> object:
+    kind = _kind(question)
+    if kind not in _FOR_ALL:
         raise InvalidInput(
             f"interrupt '{key}' is of kind {kind}, for which approve is no answer; "
-            f"answer by id: {_example({key: kind})}"
+            f"answer by id: {_example({key: question})}"
         )
-    return _answer(key, kind, resume)
-
-
-def _answer(key: str, kind: str, value: Any) -> Answer:
-    if not isinstance(value, Mapping):
-        raise InvalidInput(f"interrupt '{key}': an answer is {FORMS.get(kind, 'a JSON object')}")
-    read = _READERS.get(kind)
-    return dict(value) if read is None else read(key, value)
-
-
-def _approval(key: str, value: Mapping[str, Any]) -> Answer:
-    standard = None if "approve" in value else standard_answer(value)
-    if standard is not None:
-        return standard
-    _only(key, value, "approval", "approve", "reason")
-    _typed(key, value, "approve", bool, "approval")
-    _typed(key, value, "reason", str, "approval", optional=True)
-    return dict(value)
-
-
-def _elicitation(key: str, value: Mapping[str, Any]) -> Answer:
-    standard = None if "action" in value else asking.standard_answer(value)
-    value = standard or value
-    _only(key, value, "elicitation", "action", "content")
-    if value.get("action") not in ACTIONS:
-        raise InvalidInput(f"interrupt '{key}': action must be one of {', '.join(ACTIONS)}")
-    _typed(key, value, "content", dict, "elicitation", optional=True)
-    if "content" in value and value["action"] != "accept":
-        raise InvalidInput(f"interrupt '{key}': content goes with the action accept only; leave it out")
-    return dict(value)
-
-
-def _budget(key: str, value: Mapping[str, Any]) -> Answer:
-    _only(key, value, "budget", "approve", "limit", "reason")
-    _typed(key, value, "approve", bool, "budget")
-    _typed(key, value, "reason", str, "budget", optional=True)
-    _typed(key, value, "limit", (int, float), "budget", optional=True)
-    if not 0 < value.get("limit", 1) < float("inf"):
-        raise InvalidInput(f"interrupt '{key}': limit must be a number above 0")
-    return dict(value)
-
-
-def _credential(key: str, value: Mapping[str, Any]) -> Answer:
-    _only(key, value, "credential", "credential", "decline")
-    if ("credential" in value) == ("decline" in value):
-        raise InvalidInput(f"interrupt '{key}': give one of credential and decline: {FORMS['credential']}")
-    if "decline" in value and value["decline"] is not True:
-        raise InvalidInput(f"interrupt '{key}': decline must be true; to agree, name a credential instead")
-    _typed(key, value, "credential", str, "credential", optional=True)
-    if value.get("credential") == "":
+    if isinstance(resume, bool):
+        return {"approve": resume}
+    if alone := sorted({"arguments", "limit"} & resume.keys()):
         raise InvalidInput(
-            f"interrupt '{key}': credential must be the name of a stored credential, not empty"
+            f"'{alone[0]}' is for one call; several wait, so answer by id: {_example({key: question})}"
         )
+    return resume
+
+
+def _in_order(resume: Mapping[str, Any] | list[Any], asked: Mapping[str, Any]) -> dict[str, object]:
+    """One decision per action. Which comes first is what the reply and the thread's state say."""
+    decisions = resume
+    if isinstance(resume, Mapping):
+        if beside := sorted(str(key) for key in resume if key != "decisions"):
+            raise InvalidInput(
+                f"beside 'decisions' stands '{beside[0][:80]}'; put each answer into the list, or by id"
+            )
+        decisions = resume["decisions"]
+    if not isinstance(decisions, list):
+        raise InvalidInput('decisions must be a list, such as {"decisions": [{"type": "approve"}]}')
+    if len(decisions) != len(asked):
+        raise InvalidInput(
+            f"there are {len(decisions)} decisions for {len(asked)} actions that wait; give one for each, in "
+            f"the order {', '.join(asked)}, or answer some by id: {_example(asked)}"
+        )
+    return dict(zip(asked, decisions, strict=True))
+
+
+def _only_one(asked: Mapping[str, Mapping[str, Any]]) -> str:
+    if len(asked) > 1:
+        raise InvalidInput(
+            f"{len(asked)} interrupts wait, and this answers one; answer by id: {_example(asked)}"
+        )
+    return next(iter(asked))
+
+
+def _read(key: str, question: Mapping[str, Any], answer: object) -> Answer:
+    kind = _kind(question)
+    try:
+        if kind in (answers.APPROVAL, answers.ELICITATION):
+            return answers.addressed(question, answers.read({**question, "kind": kind}, answer))
+        return _other(kind, answer)
+    except Unreadable as problem:
+        raise InvalidInput(f"interrupt '{key}': {problem}") from None
+
+
+def _other(kind: str, answer: object) -> Answer:
+    if problem := answers.unstorable(answer):
+        raise Unreadable(problem)
+    if isinstance(answer, bool) and kind == "budget":
+        answer = {"approve": answer}
+    if not isinstance(answer, Mapping):
+        raise Unreadable(f"an answer is {_FORMS.get(kind, 'a JSON object')}")
+    read = _READERS.get(kind)
+    return dict(answer) if read is None else read(answer)
+
+
+def _budget(value: Mapping[str, Any]) -> Answer:
+    _only(value, "budget", "approve", "limit", "reason")
+    _typed(value, "approve", bool, "budget")
+    _typed(value, "reason", str, "budget", optional=True)
+    _typed(value, "limit", (int, float), "budget", optional=True)
+    if not 0 < value.get("limit", 1) < float("inf"):
+        raise Unreadable("limit must be a number above 0")
     return dict(value)
 
 
-FORMS = {
-    "approval": '{"approve": true or false, "reason": "…"}',
-    "elicitation": '{"action": "accept", "decline" or "cancel", "content": {…}}',
+def _credential(value: Mapping[str, Any]) -> Answer:
+    _only(value, "credential", "credential", "decline")
+    if ("credential" in value) == ("decline" in value):
+        raise Unreadable(f"give one of credential and decline: {_FORMS['credential']}")
+    if "decline" in value and value["decline"] is not True:
+        raise Unreadable("decline must be true; to agree, name a credential instead")
+    _typed(value, "credential", str, "credential", optional=True)
+    if value.get("credential") == "":
+        raise Unreadable("credential must be the name of a stored credential, not empty")
+    return dict(value)
+
+
+_FORMS = {
+    **answers.FORMS,
     "budget": '{"approve": true or false, "limit": 1.5}',
     "credential": '{"credential": "name of a stored credential"} or {"decline": true}',
 }
-
-_READERS: dict[str, Callable[[str, Mapping[str, Any]], Answer]] = {
-    "approval": _approval,
-    "elicitation": _elicitation,
-    "budget": _budget,
-    "credential": _credential,
-}
+_READERS: dict[str, Callable[[Mapping[str, Any]], Answer]] = {"budget": _budget, "credential": _credential}
 _WORDS = {bool: "true or false", str: "text", dict: "an object", (int, float): "a number"}
 
 
-def _only(key: str, value: Mapping[str, Any], kind: str, *known: str) -> None:
+def _kind(question: Mapping[str, Any]) -> str:
+    return str(question.get("kind", answers.APPROVAL))
+
+
+def _example(asked: Mapping[str, Mapping[str, Any]]) -> str:
+    key, question = next(iter(asked.items()))
+    return f'{{"{key}": {_FORMS.get(_kind(question), "{…}")}}}'
+
+
+def _only(value: Mapping[str, Any], kind: str, *known: str) -> None:
     unknown = sorted(str(name) for name in value if name not in known)
     if unknown:
-        raise InvalidInput(
-            f"interrupt '{key}': an answer has no key '{unknown[0][:80]}'; known: {', '.join(known)}; "
-            f"an answer is {FORMS[kind]}"
+        raise Unreadable(
+            f"an answer has no key '{unknown[0][:80]}'; known: {', '.join(known)}; "
+            f"an answer is {_FORMS[kind]}"
         )
 
 
-def _typed(
-    key: str, value: Mapping[str, Any], name: str, wanted: Any, kind: str, *, optional: bool = False
-) -> None:
+def _typed(value: Mapping[str, Any], name: str, wanted: Any, kind: str, *, optional: bool = False) -> None:
     if name not in value and optional:
         return
     found = value.get(name)
     # In Python a bool is a number too.
     if name not in value or not isinstance(found, wanted) or (wanted is not bool and isinstance(found, bool)):
-        raise InvalidInput(f"interrupt '{key}': {name} must be {_WORDS[wanted]}; an answer is {FORMS[kind]}")
+        raise Unreadable(f"{name} must be {_WORDS[wanted]}; an answer is {_FORMS[kind]}")

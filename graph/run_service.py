@@ -117,7 +117,9 @@ class Runs:
         """Go on with an interrupted run. Raises what `RunLedger.reopen` raises."""
 
         async def reopened() -> Handle:
-            return self._seated(await self._ledger.reopen(principal, run_id, answers, policy=policy))
+            seat = await self._ledger.reopen(principal, run_id, answers, policy=policy)
+            self._seated(seat)
+            return Handle(self, seat.record, mine=True, since=seat.floor)
 
         return await self._begun(reopened())
 

@@ -44,8 +44,7 @@ class TurnRequest:
     Args:
         principal: The authenticated caller.
         files: Keys of uploaded files that go with the message.
-        resume: Answers to interrupts: `{"approve": bool, "reason"?: str}` for
-            all that wait, or one such object per interrupt id.
+        resume: Answers to interrupts, as `graph.resume.answers_for` reads them.
         thread_id: None starts a new thread.
         sources, tools: None means all that the caller may use.
         on_busy: What a message does that finds a run going, or a question open:
@@ -58,7 +57,7 @@ class TurnRequest:
     principal: Principal
     message: str = ""
     files: tuple[str, ...] = ()
-    resume: Mapping[str, Any] | None = None
+    resume: Any = None
     thread_id: str | None = None
     model: str = ""
     sources: tuple[str, ...] | None = None
@@ -122,6 +121,8 @@ class RunRecord:
     input_hash: str
     # Attempts that came to an end in order: paused for a person, or stopped for a shutdown.
     earlier: int = 0
+    # Ids of questions that have had their answer.
+    answered: tuple[str, ...] = ()
 
     @property
     def tries(self) -> int:
@@ -157,7 +158,7 @@ class RunRecord:
         return {**self.as_json(), "cursor": cursor(CURSOR, self.created_at, self.id)}
 
 
-_IN_REQUEST = frozenset({"request", "answers", "earlier"})
+_IN_REQUEST = frozenset({"request", "answers", "earlier", "answered"})
 
 
 def _iso(seconds: float | None) -> str | None:
@@ -171,7 +172,14 @@ def record_of(row: Mapping[str, Any] | RowMapping) -> RunRecord:
     request = TurnRequest.of(Principal(row["owner"], *rights), kept)
     plain = {name: row[name] for name in RunRecord.__dataclass_fields__ if name not in _IN_REQUEST}
     kept = row["request"]
-    return RunRecord(request=request, answers=kept.get("answers"), earlier=kept.get("earlier", 0), **plain)
+    answered = tuple(kept.get("answered", ()))
+    return RunRecord(
+        request=request,
+        answers=kept.get("answers"),
+        earlier=kept.get("earlier", 0),
+        answered=answered,
+        **plain,
+    )
 
 
 @dataclass(slots=True)
@@ -184,6 +192,8 @@ class Outcome:
     interrupts: list[dict[str, Any]] = field(default_factory=list)
     streamed: list[str] = field(default_factory=list)
     earlier_calls: list[dict[str, Any]] = field(default_factory=list)
+    # Ids of the calls of the last answer, in the model's order.
+    calls: list[str] = field(default_factory=list)
     input_tokens: int = 0
     output_tokens: int = 0
     model: str = ""
@@ -198,10 +208,21 @@ class Outcome:
         return cls(
             files=list(output.get("files", ())),
             earlier_calls=list(output.get("tool_calls", ())),
+            calls=[str((asked.get("call") or {}).get("id")) for asked in output.get("interrupts", ())],
             input_tokens=usage.get("input_tokens", 0),
             output_tokens=usage.get("output_tokens", 0),
             model=usage.get("model", ""),
         )
+
+
+def questions_in_order(outcome: Outcome) -> list[dict[str, Any]]:
+    """What waits, in the order of the calls: they pause in any, and answers may count on that one."""
+
+    def place(asked: dict[str, Any]) -> int:
+        call_id = str((asked.get("call") or {}).get("id"))
+        return outcome.calls.index(call_id) if call_id in outcome.calls else len(outcome.calls)
+
+    return sorted(outcome.interrupts, key=place)
 
 
 class Run:

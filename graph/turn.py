@@ -27,7 +27,7 @@ from graph.ending import Endings
 from graph.errors import LeaseLost, StepLimit, TurnTimedOut
 from graph.fence import fenced
 from graph.opening import Opening
-from graph.runs import Outcome, Run, Stop, TurnRequest
+from graph.runs import Outcome, Run, Stop, TurnRequest, questions_in_order
 
 log = structlog.get_logger()
 
@@ -190,8 +190,10 @@ class TurnDriver:
                 hear(outcome, data)
                 self._tell(run, data)
             else:
-                for event in gather(outcome, data):
-                    self._tell(run, event)
+                gather(outcome, data)
+        outcome.interrupts = questions_in_order(outcome)
+        for asked in outcome.interrupts:
+            self._tell(run, {"type": "interrupt", **asked})
 
 
 def _finished(run: Run, outcome: Outcome, *, seconds: float) -> TurnFinished:
@@ -234,15 +236,11 @@ def hear(outcome: Outcome, event: dict[str, Any]) -> None:
         outcome.model = event["model"]
 
 
-def gather(outcome: Outcome, update: dict[str, Any]) -> list[dict[str, Any]]:
-    """A step ended: keep what the reply is made of. Gives the events that tell of it."""
-    told: list[dict[str, Any]] = []
+def gather(outcome: Outcome, update: dict[str, Any]) -> None:
+    """A step ended: keep what the reply is made of."""
     for node, writes in update.items():
         if node == "__interrupt__":
-            for waiting in writes:
-                found = {"id": waiting.id, **waiting.value}
-                outcome.interrupts.append(found)
-                told.append({"type": "interrupt", **found})
+            outcome.interrupts += [{"id": waiting.id, **waiting.value} for waiting in writes]
             continue
         for message in (writes or {}).get("messages", []):
             if isinstance(message, RemoveMessage):
@@ -250,5 +248,5 @@ def gather(outcome: Outcome, update: dict[str, Any]) -> list[dict[str, Any]]:
             outcome.messages.append(message)
             if isinstance(message, AIMessage):
                 outcome.streamed.clear()
+                outcome.calls = [str(call["id"]) for call in message.tool_calls]
         outcome.documents = (writes or {}).get("documents", outcome.documents)
-    return told

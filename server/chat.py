@@ -4,6 +4,10 @@ The playground sends no thread but the whole conversation, each time. The thread
 of a conversation is found again by its text: after each turn the messages so
 far, with the answer, are remembered with their thread. A conversation that was
 edited, or that nobody remembers any more, begins a new thread.
+
+A turn that waits for a person says in its text what waits and how to answer. The
+answer is `resume`, as under /agent, or on a page that has nothing but messages
+the same JSON as the next message.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import orjson
 from fastapi import APIRouter, Depends, Request
@@ -19,14 +23,25 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from langserve import APIHandler, CustomUserType
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, RootModel, model_validator
-from pydantic.json_schema import JsonSchemaValue
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    RootModel,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue, SkipJsonSchema
 from pydantic_core import CoreSchema
 
 from core.access import Principal
+from core.errors import WaystationError
 from graph.handle import Handle
+from graph.resume import is_answer
 from server.langserve import add_langserve, with_principal
-from server.requests import PRINCIPAL, check_body, turn_request
+from server.questions import told_in_chat
+from server.requests import PRINCIPAL, check_body, json_answer, turn_request
 from server.served import GetAgent, Served, once
 from server.waiting import add_waiting_routes
 
@@ -43,15 +58,24 @@ class ChatMessage(BaseModel):
 
 
 class ChatInput(CustomUserType):
-    """The conversation so far; the last message is the question."""
+    """The conversation so far; the last message is the question. With `resume` it may be left out."""
 
-    model_config = ConfigDict(extra="forbid")
+    # The playground knows a chat by a schema that has messages, and shows nothing else.
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"required": ["messages"]})
 
-    messages: list[ChatMessage] = Field(min_length=1, max_length=2000)
+    messages: list[ChatMessage] = Field(
+        default_factory=list, max_length=2000, json_schema_extra={"minItems": 1}
+    )
+    resume: SkipJsonSchema[Annotated[Any, AfterValidator(json_answer)]] = None
 
     @model_validator(mode="after")
-    def _ends_with_a_question(self) -> ChatInput:
-        if self.messages[-1].type != "human" or not self.messages[-1].content.strip():
+    def _asks_or_answers(self) -> ChatInput:
+        last = self.messages[-1] if self.messages else None
+        asks = last is not None and last.type == "human"
+        if is_answer(self.resume):
+            if asks:
+                raise ValueError("resume is an answer; leave out the message behind it")
+        elif last is None or not asks or not last.content.strip():
             raise ValueError("the last message must be a human one with text")
         return self
 
@@ -121,8 +145,9 @@ class ChatRunnable(Served[ChatInput, AIMessage]):
             reply = await run.result()
         finally:
             run.leave()
-        self._known.keep(run.request.principal, [*said, ("ai", reply["answer"])], run.thread_id)
-        return AIMessage(reply["answer"], id=run.id)
+        text = "\n\n".join(part for part in (reply["answer"], waiting_text(reply)) if part)
+        self._known.keep(run.request.principal, [*said, ("ai", text)], run.thread_id)
+        return AIMessage(text, id=run.id, response_metadata=waiting_data(reply))
 
     async def astream(
         self,
@@ -138,7 +163,8 @@ class ChatRunnable(Served[ChatInput, AIMessage]):
                 text = spoken(event, shown)
                 if text:
                     shown += text
-                    yield AIMessageChunk(content=text, id=run.id)
+                    data = waiting_data(event) if event["type"] == "done" else {}
+                    yield AIMessageChunk(content=text, id=run.id, response_metadata=data)
             self._known.keep(run.request.principal, [*said, ("ai", shown)], run.thread_id)
 
         try:
@@ -153,9 +179,31 @@ class ChatRunnable(Served[ChatInput, AIMessage]):
         wishes = dict(ensure_config(config).get("configurable", {}))
         who = cast(Principal, wishes[PRINCIPAL])
         said: list[tuple[str, str]] = [(message.type, message.content) for message in given.messages]
-        thread = wishes.get("thread_id") or self._known.take(who, said[:-1])
-        request = turn_request(who, {"message": said[-1][1]}, {**wishes, "thread_id": thread})
-        return await self._agent().begin(request), said
+        before = said if is_answer(given.resume) else said[:-1]
+        remembered = None if wishes.get("thread_id") else self._known.take(who, before)
+        thread = wishes.get("thread_id") or remembered
+        try:
+            asked = await self._asked(who, given, thread, wishes.get("on_busy"))
+            request = turn_request(who, asked, {**wishes, "thread_id": thread})
+            return await self._agent().begin(request), said
+        except WaystationError:
+            if remembered:  # nothing has happened on it: the next try finds it where it was
+                self._known.keep(who, before, remembered)
+            raise
+
+    async def _asked(
+        self, who: Principal, given: ChatInput, thread: str | None, on_busy: str | None
+    ) -> dict[str, Any]:
+        """The answer to what waits, or what is said."""
+        if is_answer(given.resume):
+            return {"resume": given.resume}
+        message = given.messages[-1].content
+        answer = _json_of(message) if thread and on_busy in (None, "reject") else None
+        if thread and answer is not None:
+            found = await self._agent().threads.get(who, thread)
+            if found["status"] == "interrupted":
+                return {"resume": answer}
+        return {"message": message}
 
 
 def spoken(event: Mapping[str, Any], shown: str) -> str:
@@ -164,9 +212,34 @@ def spoken(event: Mapping[str, Any], shown: str) -> str:
         return str(event["text"])
     if event["type"] == "error":
         return f"{chr(10) * 2 if shown else ''}{event['title']}: {event['detail']}"
-    if event["type"] == "done" and not shown:
-        return str(event["answer"])
+    if event["type"] == "done":
+        parts = ["" if shown else str(event["answer"]), waiting_text(event)]
+        text = "\n\n".join(part for part in parts if part)
+        return f"\n\n{text}" if shown and text else text
     return ""
+
+
+def waiting_text(reply: Mapping[str, Any]) -> str:
+    """What waits for a person, in words; empty where nothing does."""
+    return told_in_chat(reply["interrupts"], reply["thread_id"]) if reply.get("interrupts") else ""
+
+
+def waiting_data(reply: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for programs, without keys `text`: LangChain's JavaScript swallows an object that has one."""
+    if not reply.get("interrupts"):
+        return {}
+    asked = [{key: value for key, value in each.items() if key != "text"} for each in reply["interrupts"]]
+    return {**{key: reply[key] for key in ("status", "thread_id", "run_id")}, "interrupts": asked}
+
+
+def _json_of(message: str) -> Any:
+    """What the message is as JSON, where it may be an answer: an object or a list."""
+    if not message.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        return orjson.loads(message)
+    except orjson.JSONDecodeError:
+        return None
 
 
 async def check_chat_body(request: Request) -> None:

@@ -93,7 +93,7 @@ def serve_command(
 @command
 async def ask_command(
     text: Annotated[
-        str, typer.Argument(help="The message; empty with --approve or --deny answers a pause.")
+        str, typer.Argument(help="The message; without one, --approve, --deny or --answer answers a pause.")
     ] = "",
     *,
     thread: Annotated[str | None, typer.Option(help="Session to continue.")] = None,
@@ -104,8 +104,17 @@ async def ask_command(
     user: UserOption = "",
     group: GroupOption = None,
     approve: Annotated[
-        bool | None, typer.Option("--approve/--deny", help="For tools that ask first.")
+        bool | None,
+        typer.Option(
+            "--approve/--deny",
+            help="Answer what waits. With a message: what tools that ask first shall get beforehand, as far "
+            "as mcp.callers_may_lower_approval lets callers approve.",
+        ),
     ] = None,
+    reason: Annotated[str, typer.Option(help="Why, with --deny; the model reads it.")] = "",
+    answer: Annotated[
+        str, typer.Option(help="The answer to what waits as JSON, as `resume` takes it over HTTP.")
+    ] = "",
     as_json: JsonFlag = False,
 ) -> None:
     """One turn in this process, streamed."""
@@ -121,6 +130,8 @@ async def ask_command(
         user=user,
         groups=tuple(group or ()),
         approve=approve,
+        reason=reason,
+        answer=answer,
     )
     _quiet()
     await talk(question, as_json=as_json)

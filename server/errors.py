@@ -173,6 +173,7 @@ STATUS: Mapping[str, int] = {
     "run_ended": 409,
     "run_abandoned": 500,
     "idempotency_key_reused": 422,
+    "already_answered": 409,
     "nothing_to_resume": 409,
     "invalid_id": 422,
     "message_too_long": 413,

@@ -13,10 +13,19 @@ from typing import Annotated, Any, Literal
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from langserve import CustomUserType
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from core.access import Principal
 from core.settings import nearest
+from graph.resume import is_answer
 from graph.runs import TurnRequest
 from server.errors import InvalidRequest
 
@@ -51,6 +60,13 @@ _CLIENT_KEYS = frozenset(
 )
 
 
+def json_answer(value: Any) -> Any:
+    """A person's answer as JSON, an object or a shorter form; it is read where the questions are."""
+    if value is not None and not isinstance(value, dict | list | bool):
+        raise ValueError('must be an object such as {"approve": true}')
+    return value
+
+
 class AgentInput(CustomUserType):
     """A turn: exactly one of `message` and `resume`."""
 
@@ -58,17 +74,20 @@ class AgentInput(CustomUserType):
 
     message: str = Field("", description="What the user says.")
     files: list[str] = Field(default=[], max_length=100, description="Keys of uploaded files.")
-    resume: dict[str, Any] = Field(
+    # In schemas an object, which is what forms can show: the playground goes blank on a union.
+    resume: Annotated[Any, AfterValidator(json_answer), WithJsonSchema({"type": "object"})] = Field(
         default={},
-        description='Answers to interrupts: {"approve": true} for all, or one such object per interrupt id.',
+        description='Answers to interrupts: {"approve": true} for all, {"decisions": […]} with one for each, '
+        "or one answer per interrupt id.",
     )
 
     @model_validator(mode="after")
     def _one_of_two(self) -> AgentInput:
-        if bool(self.message.strip()) == bool(self.resume):
-            what = "both are given" if self.resume else "both are empty"
+        answers = is_answer(self.resume)
+        if bool(self.message.strip()) == answers:
+            what = "both are given" if answers else "both are empty"
             raise ValueError(f"give exactly one of message and resume; {what}")
-        if self.resume and self.files:
+        if answers and self.files:
             raise ValueError("files go with a message, not with resume")
         return self
 
@@ -112,7 +131,7 @@ def turn_request(
         principal=who,
         message=given.get("message", ""),
         files=tuple(given.get("files", ())),
-        resume=given.get("resume") or None,
+        resume=given["resume"] if is_answer(given.get("resume")) else None,
         thread_id=wishes.get("thread_id") or None,
         model=wishes.get("model") or "",
         sources=_names(wishes.get("sources")),

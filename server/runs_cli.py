@@ -1,8 +1,9 @@
-"""`waystation runs`: what ran, what it told, end it, record it, and replay it without model and tools."""
+"""`waystation runs`: what ran, what it told; go on, end, record, and replay without model and tools."""
 
 # ruff: noqa: PLC0415 - slow imports stay inside the commands, as in server.cli
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from graph.recording import Recording
     from graph.replay import Replayed
 
-runs = make_app("runs", "Runs: list, show, events, cancel; record a run and replay it.")
+runs = make_app("runs", "Runs: list, show, events, resume, cancel; record a run and replay it.")
 
 UserOption = Annotated[str, typer.Option("--user", help="Whose; by default the user of the settings.")]
 _SHOWN = 100
@@ -96,6 +97,30 @@ async def events_command(
                 print(_line(event), flush=True)
     if as_json:
         print_json(found)
+
+
+@runs.command("resume")
+@command
+async def resume_command(
+    run_id: str,
+    *,
+    approve: Annotated[
+        bool | None, typer.Option("--approve/--deny", help="Yes or no to all that waits.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why, with --deny; the model reads it.")] = "",
+    answer: Annotated[
+        str, typer.Option(help="The answer to what waits as JSON, as `resume` takes it over HTTP.")
+    ] = "",
+    user: UserOption = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """Go on with a run in this process: with the answer to what waits, or where it was stopped."""
+    from core.observability import configure_logging
+    from server.talk import answer_of, go_on
+
+    given = answer_of(approve=approve, reason=reason, answer=answer)
+    configure_logging(level=os.environ.get("WAYSTATION_TELEMETRY__LOG_LEVEL", "error"), as_json=False)
+    await go_on(run_id, given, user=user, as_json=as_json)
 
 
 @runs.command("cancel")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import anyio
-import typer
+import orjson
 
 from core.access import Principal
 from core.cli import print_json
@@ -17,12 +17,14 @@ from core.context import Approval
 from core.errors import InvalidInput
 from graph.agent import Agent
 from graph.handle import Handle
+from graph.resume import is_answer
 from graph.runs import TurnRequest
 from nodes.file_storage import FileManager
+from server.prompting import at_a_terminal, parsed, prompted
+from server.questions import arguments_of, line_of, sample_answer, short, tool_of
 from server.sessions import opened
 
 CHUNK_BYTES = 1 << 18
-SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +40,19 @@ class Question:
     user: str = ""
     groups: tuple[str, ...] = ()
     approve: bool | None = None
+    reason: str = ""
+    answer: str = ""
 
     @property
     def approval(self) -> Approval:
         return {None: "ask", True: "auto", False: "deny"}[self.approve]  # type: ignore[return-value]  # the three words
 
-    def request(
-        self, who: Principal, files: tuple[str, ...], resume: Mapping[str, Any] | None
-    ) -> TurnRequest:
+    def request(self, who: Principal, files: tuple[str, ...], resume: Any) -> TurnRequest:
+        answers = is_answer(resume)
         return TurnRequest(
             principal=who,
-            message="" if resume else self.text,
-            files=() if resume else files,
+            message="" if answers else self.text,
+            files=() if answers else files,
             resume=resume,
             thread_id=self.thread,
             model=self.model,
@@ -68,28 +71,69 @@ async def talk(question: Question, *, as_json: bool) -> None:
     async with opened(question.user, question.groups) as (agent, who):
         keys = tuple([await _upload(agent, who, path) for path in question.files])
         run = await agent.begin(question.request(who, keys, _answer_to_pause(question)))
-        reply = await _shown(run, as_json=as_json)
-        while reply["interrupts"] and not as_json and sys.stdin.isatty():
-            resume = {"approve": typer.confirm(asked(reply["interrupts"]))}
-            again = Question(
-                question.text, reply["thread_id"], question.model, question.sources, question.tools
-            )
-            run = await agent.begin(again.request(who, (), resume))
-            reply = await _shown(run, as_json=False)
-    if as_json:
-        print_json(reply)
-        return
-    after(reply)
+        reply = await _to_its_end(agent, who, run, as_json=as_json)
+    print_json(reply) if as_json else after(reply)
 
 
-def _answer_to_pause(question: Question) -> dict[str, Any] | None:
-    if question.text.strip() or question.approve is None:
+async def go_on(run_id: str, answer: Any, *, user: str, as_json: bool) -> None:
+    """Go on with a run, with the answer to what it waits for or (None) where it was stopped, and show it.
+
+    Raises:
+        WaystationError: It was refused, or it failed.
+    """
+    async with opened(user) as (agent, who):
+        run = await agent.resume(who, run_id, answer)
+        reply = await _to_its_end(agent, who, run, as_json=as_json)
+    print_json(reply) if as_json else after(reply)
+
+
+async def _to_its_end(agent: Agent, who: Principal, run: Handle, *, as_json: bool) -> dict[str, Any]:
+    """Follow the run, and ask the person at the terminal whenever it waits for one."""
+    reply = await _shown(run, as_json=as_json)
+    while reply["interrupts"] and not as_json and at_a_terminal():
+        run = await _answered(agent, who, reply)
+        reply = await _shown(run, as_json=False)
+    return reply
+
+
+async def _answered(agent: Agent, who: Principal, reply: Mapping[str, Any]) -> Handle:
+    while True:
+        answers = prompted(reply["interrupts"])
+        try:
+            return await agent.begin(TurnRequest(who, resume=answers, thread_id=reply["thread_id"]))
+        except InvalidInput as refused:
+            print(f"not taken: {refused.detail}", file=sys.stderr)
+
+
+def answer_of(*, approve: bool | None, reason: str, answer: str) -> Any:
+    """The answer that the flags of a command give; None where they give none.
+
+    Raises:
+        InvalidInput: They contradict each other.
+    """
+    if answer:
+        if approve is not None or reason:
+            raise InvalidInput("--answer says it all; leave out --approve, --deny and --reason")
+        return parsed(answer, "--answer")
+    if approve is None:
+        if reason:
+            raise InvalidInput("--reason goes with --deny")
         return None
-    if question.thread is None:
+    return {"approve": approve, **({"reason": reason} if reason else {})}
+
+
+def _answer_to_pause(question: Question) -> Any:
+    if question.text.strip():
+        if question.answer or question.reason:
+            raise InvalidInput("--answer and --reason answer a pause; leave out the message")
+        return None
+    answer = answer_of(approve=question.approve, reason=question.reason, answer=question.answer)
+    if is_answer(answer) and question.thread is None:
         raise InvalidInput(
-            "--approve and --deny without a message answer a pause; name its session with --thread"
+            "--approve and --deny, or --answer, without a message answer a pause; "
+            "name its session with --thread"
         )
-    return {"approve": question.approve}
+    return answer
 
 
 async def _upload(agent: Agent, who: Principal, path: Path) -> str:
@@ -149,8 +193,8 @@ class Screen:
 
 
 LINES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
-    "tool_call": lambda e: f"  → {_tool(e)}({_arguments(e['arguments'])})",
-    "tool_result": lambda e: f"  ← {e['status']}: {_short(e['text'])}",
+    "tool_call": lambda e: f"  → {tool_of(e)}({arguments_of(e['arguments'])}){_decided(e)}",
+    "tool_result": lambda e: f"  ← {e['status']}: {short(e['text'])}",
     "tool_progress": lambda e: f"  … {e.get('message') or e.get('progress')}",
     "file": lambda e: f"  + file {e['name']} ({e['size']} bytes, key {e['key']})",
     "notice": lambda e: f"  ! {e['text']}",
@@ -158,36 +202,23 @@ LINES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 }
 
 
-def _tool(event: Mapping[str, Any]) -> str:
-    return f"{event['server']}.{event['tool']}" if event.get("server") else str(event["tool"])
-
-
-def _arguments(arguments: Any) -> str:
-    if isinstance(arguments, Mapping):
-        return _short(", ".join(f"{name}={value!r}" for name, value in arguments.items()))
-    return _short(str(arguments))
-
-
-def _short(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= SHOWN else flat[: SHOWN - 1] + "…"
-
-
-def asked(interrupts: list[dict[str, Any]]) -> str:
-    found = [item["call"] for item in interrupts if "call" in item]
-    calls = [f"{_tool(call)}({_arguments(call['arguments'])})" for call in found]
-    return f"Allow {', '.join(calls) or 'this'}?"
+def _decided(event: Mapping[str, Any]) -> str:
+    decision = event.get("decision")
+    return f"  ({decision['type']} by {decision['by']})" if decision else ""
 
 
 def after(reply: Mapping[str, Any]) -> None:
     """What a person wants to see behind the answer: where it comes from, what waits, which thread."""
     for place, item in enumerate(reply["citations"]):
         where = f"{item['title'] or item['document']} ({item['source']})"
-        print(f"{'' if place else chr(10)}[{item['n']}] {where}: “{_short(item['quote'])}”")
+        print(f"{'' if place else chr(10)}[{item['n']}] {where}: “{short(item['quote'])}”")
+    for question in reply["interrupts"]:
+        print(f"\nwaiting for a person: {line_of(question)}", file=sys.stderr)
     if reply["interrupts"]:
-        print(f"\nwaiting for a person: {asked(reply['interrupts'])}", file=sys.stderr)
+        sample = orjson.dumps(sample_answer(reply["interrupts"])).decode()
         print(
-            f"answer with: waystation ask --thread {reply['thread_id']} --approve (or --deny)",
+            f"answer with: waystation ask --thread {reply['thread_id']} --approve (or --deny), "
+            f"or with --answer '{sample}'",
             file=sys.stderr,
         )
     print(f"\nthread {reply['thread_id']}", file=sys.stderr)

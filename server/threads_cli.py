@@ -52,8 +52,8 @@ async def list_command(
 @command
 async def waiting_command(*, limit: Limit = 50, user: UserOption = "", as_json: JsonFlag = False) -> None:
     """Sessions that wait for a person, and what they ask."""
+    from server.questions import line_of
     from server.sessions import opened
-    from server.talk import asked
 
     async with opened(user, idle=True) as (agent, who):
         found = await agent.threads.list(who, status="interrupted", limit=limit)
@@ -61,7 +61,7 @@ async def waiting_command(*, limit: Limit = 50, user: UserOption = "", as_json: 
         print_json(found)
         return
     rows = [
-        [item["id"], item["title"], question.get("kind"), question.get("id"), asked([question])]
+        [item["id"], item["title"], question.get("kind"), question.get("id"), line_of(question)]
         for item in found
         for question in item["waiting"]
     ]

@@ -1,55 +1,133 @@
-"""Whether a call may run: the run's mode, or a person's word.
+"""Whether a call may run, and as what: the run's mode, or a person's word.
 
 The question carries our own keys and LangChain's shape for a human in the loop
 (`action_requests`, `review_configs`), so that Studio and other clients of that
-shape can show it. An answer may come in our form or in the standard one.
+shape can show it. `answers` reads what comes back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from langgraph.types import interrupt
 
+from nodes.mcp_tools.answers import APPROVAL, DECISIONS, Unreadable, read_again
+from nodes.mcp_tools.arguments import MALFORMED
+from nodes.mcp_tools.catalogue import function_schema
 from nodes.mcp_tools.executor import Target
 
-# Of the standard's decisions those that a tool call of ours knows: its arguments are not for editing,
-# since the model's message, the receipt and the transcript would then tell of another call than was made.
-DECISIONS = ("approve", "reject")
-# Decisions of the standard shape, and of the one before it.
-_YES = frozenset({"approve", "accept"})
-_NO = frozenset({"reject", "ignore", "response"})
+AT_MOST = 20  # answers to one question that cannot be taken; then the call is refused
+_SCHEMA_BYTES = 32_768
+FIRM = "whoever runs this service wants a person asked, so approval: auto does not count here"
+
+Check = Callable[[Mapping[str, Any]], str]
+"""Why a call cannot be made with these arguments; empty when it can."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`reason` is what the person said, or why nobody was asked."""
+    """What becomes of a call.
 
-    approved: bool
-    reason: str = ""
+    Args:
+        kind: `respond`: the person's text is the result, and nothing runs.
+        text: What the person said, or why nobody was asked.
+        arguments: With `edit`: what the call runs with.
+        asked: Whether a person decided.
+    """
+
+    kind: Literal["approve", "edit", "reject", "respond"] = "approve"
+    text: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    asked: bool = False
+
+    @property
+    def approved(self) -> bool:
+        return self.kind in ("approve", "edit")
+
+    def applied(self, call: Mapping[str, Any]) -> dict[str, Any]:
+        """The call as it runs."""
+        return {**call, "args": dict(self.arguments)} if self.kind == "edit" else dict(call)
+
+    def record(self, call: Mapping[str, Any], by: str) -> dict[str, Any] | None:
+        """Who decided what, for everybody who reads the thread later; None where nobody was asked."""
+        if not self.asked:
+            return None
+        told: dict[str, Any] = {"type": self.kind, "by": by}
+        if self.kind == "edit":
+            return {**told, "before": dict(call.get("args") or {}), "after": dict(self.arguments)}
+        return {**told, "reason": self.text} if self.text and self.kind == "reject" else told
 
 
-def decide(call: Mapping[str, Any], target: Target, mode: str) -> Decision:
+def decide(
+    call: Mapping[str, Any], target: Target, mode: str, check: Check = lambda arguments: ""
+) -> Decision:
     """Approve, refuse, or pause the run until a person decides.
 
     Args:
-        mode: "ask", "auto" (approve all) or "deny" (refuse all that would need a word).
+        mode: "ask", "auto" (approve what the operator leaves to callers) or "deny" (refuse all that
+            would need a word).
+        check: Judges edited arguments.
     """
-    if target.tool is None or not target.approval or mode == "auto":
-        return Decision(True)
+    arguments = call.get("args") or {}
+    # A call whose arguments are no object cannot be made: its model hears so, and nobody needs to be asked.
+    if target.tool is None or not target.approval or MALFORMED in arguments:
+        return Decision()
+    if mode == "auto" and not target.firm:
+        return Decision()
     if mode == "deny":
-        return Decision(False, "this run refuses tools that need approval")
-    return read_answer(interrupt(_question(call, target)))
+        return Decision("reject", "this run refuses tools that need approval")
+    return _asked(_question(call, target, mode), arguments, check)
 
 
-def _question(call: Mapping[str, Any], target: Target) -> dict[str, Any]:
+def _asked(question: dict[str, Any], arguments: Mapping[str, Any], check: Check) -> Decision:
+    problem = ""
+    for _ in range(AT_MOST):
+        said = interrupt(with_problem(question, problem), response_schema=_response(question))
+        try:
+            return _decision(read_again(question, said), arguments, check)
+        except Unreadable as unreadable:
+            problem = str(unreadable)
+    return Decision("reject", f"no answer could be taken: {problem}")
+
+
+def with_problem(question: dict[str, Any], problem: str) -> dict[str, Any]:
+    """The question, once more where an answer could not be taken: it says why, also in its text."""
+    if not problem:
+        return question
+    text = f"The answer was not taken: {problem.rstrip('.')}. {question['text']}"
+    requests = [{**action, "description": text} for action in question["action_requests"]]
+    return {**question, "text": text, "problem": problem, "action_requests": requests}
+
+
+def _decision(answer: Mapping[str, Any], before: Mapping[str, Any], check: Check) -> Decision:
+    if "respond" in answer:
+        return Decision("respond", answer["respond"], asked=True)
+    if not answer["approve"]:
+        return Decision("reject", answer.get("reason", ""), asked=True)
+    edited = answer.get("arguments")
+    # Clients of the standard form send an edit too when nothing was changed.
+    if edited is None or edited == before:
+        return Decision(asked=True)
+    if problem := check(edited):
+        raise Unreadable(f"the edited call cannot be made: {problem}")
+    return Decision("edit", arguments=edited, asked=True)
+
+
+def _question(call: Mapping[str, Any], target: Target, mode: str) -> dict[str, Any]:
     arguments = call.get("args") or {}
     text = f"May {target.server} run '{target.name}'?"
+    if mode == "auto":
+        text = f"{text} ({FIRM})"
     name = str(call.get("name") or target.name)
+    review: dict[str, Any] = {"action_name": name, "allowed_decisions": list(DECISIONS)}
+    if schema := _schema(name, target):
+        review["args_schema"] = schema
     return {
-        "kind": "approval",
+        "kind": APPROVAL,
         "call": {
             "id": call.get("id"),
             "server": target.server,
@@ -57,41 +135,41 @@ def _question(call: Mapping[str, Any], target: Target) -> dict[str, Any]:
             "arguments": arguments,
         },
         "text": text,
+        "asked": _fingerprint(target, arguments),
         "action_requests": [{"name": name, "args": arguments, "description": text}],
-        "review_configs": [{"action_name": name, "allowed_decisions": list(DECISIONS)}],
+        "review_configs": [review],
     }
 
 
-def read_answer(answer: object) -> Decision:
-    """`true`, `{"approve": true, "reason": "..."}` or the standard's answer; everything else refuses."""
-    if isinstance(answer, bool):
-        return Decision(answer)
-    ours = standard_answer(answer) or answer
-    if not isinstance(ours, Mapping):
-        return Decision(False, "the answer was not understood")
-    reason = ours.get("reason")
-    return Decision(ours.get("approve") is True, str(reason) if reason else "")
+def _schema(name: str, target: Target) -> dict[str, Any]:
+    """What edited arguments must fit, as models see it; empty where it is too large to be stored with it."""
+    shown = function_schema(name, target.tool)["function"]["parameters"] if target.tool else {}
+    return shown if len(json.dumps(shown, default=str)) <= _SCHEMA_BYTES else {}
 
 
-def standard_answer(answer: object) -> dict[str, Any] | None:
-    """An answer of the standard shape in our form; None where it has no such shape.
+def _fingerprint(target: Target, arguments: Any) -> str:
+    """The same for the same call: an answer to one must not let another one run."""
+    told = json.dumps([target.server, target.name, arguments], sort_keys=True, default=str)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
-    Known are `{"decisions": [{"type": "approve"}]}`, its decision by itself,
-    and the older `[{"type": "accept", "args": null}]`.
-    """
-    decision = answer.get("decisions") if isinstance(answer, Mapping) and "decisions" in answer else answer
-    if isinstance(decision, list):
-        if len(decision) != 1:
-            return None
-        decision = decision[0]
-    if not isinstance(decision, Mapping) or not isinstance(decision.get("type"), str):
-        return None
-    if decision["type"] in _YES:
-        return {"approve": True}
-    if decision["type"] in _NO:
-        said = decision.get("message") or decision.get("args")
-        return {"approve": False, **({"reason": said} if isinstance(said, str) and said else {})}
+
+def _response(question: Mapping[str, Any]) -> dict[str, Any]:
+    """What an answer looks like, for clients that make a form of it: the decisions of the standard form."""
+    review = question["review_configs"][0]
+    action = {
+        "type": "object",
+        "properties": {
+            "name": {"const": review["action_name"]},
+            "args": review.get("args_schema", {"type": "object"}),
+        },
+        "required": ["name", "args"],
+    }
     return {
-        "approve": False,
-        "reason": f"'{decision['type'][:80]}' is no answer here; approve or reject the call as it is",
+        "type": "object",
+        "properties": {
+            "type": {"type": "string", "enum": review["allowed_decisions"]},
+            "edited_action": action,
+            "message": {"type": "string"},
+        },
+        "required": ["type"],
     }

@@ -14,25 +14,15 @@ from typing import Any
 import orjson
 from langgraph.types import interrupt
 
-from nodes.mcp_tools.approval import DECISIONS
-from nodes.mcp_tools.arguments import cleaned, mismatch
+from nodes.mcp_tools.answers import ACTIONS, ELICITATION, Unreadable, read_again
+from nodes.mcp_tools.approval import with_problem
+from nodes.mcp_tools.arguments import cleaned
 from nodes.mcp_tools.executor import Target
 from nodes.mcp_tools.models import Answer, Question
 
-KIND = "elicitation"
-ACTIONS = ("accept", "decline", "cancel")
 AT_MOST = 20  # answers to one call; a tool that asks and asks is told no
 _SCHEMA_BYTES = 32_768
 _TEXT_CHARS = 4000
-# The standard's shape for a human in the loop: to fill in the form is to edit the action's arguments.
-_STANDARD = {
-    "approve": "accept",
-    "accept": "accept",
-    "edit": "accept",
-    "reject": "decline",
-    "response": "decline",
-    "ignore": "cancel",
-}
 
 
 class Asker:
@@ -68,11 +58,16 @@ class Asker:
         return answer
 
     def _next(self, question: Question, asked: str) -> Answer:
+        shown, problem = self._shown(question, asked), ""
         while self._heard < AT_MOST:
-            said = interrupt(self._shown(question, asked), response_schema=_response(question.schema))
+            said = interrupt(with_problem(shown, problem), response_schema=_response(question.schema))
             self._heard += 1
-            if _is_for(said, asked):
-                return _read(said, question.schema)
+            try:
+                return _answer(read_again(shown, said))
+            except Unreadable as unreadable:
+                # LangGraph hands answers out in their order alone: one may be for another question, or
+                # have come twice. Nobody is answered for; the person is asked once more, and told why.
+                problem = str(unreadable)
         return Answer("decline")
 
     def _shown(self, question: Question, asked: str) -> dict[str, Any]:
@@ -81,11 +76,11 @@ class Asker:
         name = str(call.get("name") or target.name)
         review = {
             "action_name": name,
-            "allowed_decisions": ["edit", DECISIONS[-1]],
+            "allowed_decisions": ["edit", "reject"],
             "args_schema": question.schema,
         }
         return {
-            "kind": KIND,
+            "kind": ELICITATION,
             "call": {
                 "id": call.get("id"),
                 "server": target.server,
@@ -100,58 +95,8 @@ class Asker:
         }
 
 
-def content_problem(content: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
-    """Why the content does not fit the form, in words for a person; empty when it fits."""
-    for name, value in content.items():
-        flat = value is None or isinstance(value, str | int | float)
-        if not flat and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
-            return f"'{str(name)[:80]}' must be text, a number, true or false, or a list of texts"
-    place, why = mismatch(content, schema)
-    return f"'{place}': {why}" if place else why
-
-
-def standard_answer(answer: object) -> dict[str, Any] | None:
-    """An answer of the standard shape in our form; None where it has no such shape.
-
-    Known are `{"decisions": [{"type": "edit", "edited_action": {"args": {...}}}]}`, its
-    decision by itself, and the older `[{"type": "edit", "args": {"args": {...}}}]`.
-    """
-    decision = answer.get("decisions") if isinstance(answer, Mapping) and "decisions" in answer else answer
-    if isinstance(decision, list):
-        decision = decision[0] if len(decision) == 1 else None
-    if not isinstance(decision, Mapping) or decision.get("type") not in _STANDARD:
-        return None
-    action = _STANDARD[decision["type"]]
-    edited = decision.get("edited_action") or decision.get("args")
-    content = edited.get("args") if isinstance(edited, Mapping) else None
-    return {"action": action, **({"content": content} if action == "accept" and content is not None else {})}
-
-
-def _is_for(said: object, asked: str) -> bool:
-    """Whether something that was said can be the answer to this question.
-
-    LangGraph hands answers out in their order alone. A tool may ask something
-    else than before; and an answer that is sent twice, or again after a crash,
-    is given to the question that follows.
-    """
-    if not isinstance(said, Mapping):
-        return True
-    is_approval = "approve" in said and "action" not in said
-    return not is_approval and said.get("asked", asked) == asked
-
-
-def _read(said: object, schema: Mapping[str, Any]) -> Answer:
-    """What is not understood, or does not fit the form, is no consent."""
-    given = standard_answer(said) or said
-    action = given.get("action") if isinstance(given, Mapping) else None
-    if not isinstance(given, Mapping) or action not in ACTIONS or action == "decline":
-        return Answer("decline")
-    if action == "cancel":
-        return Answer("cancel")
-    content = given.get("content") or {}
-    if not isinstance(content, Mapping) or content_problem(content, schema):
-        return Answer("decline")
-    return Answer("accept", cleaned(content))
+def _answer(said: Mapping[str, Any]) -> Answer:
+    return Answer(said["action"], cleaned(said.get("content") or {}) if said["action"] == "accept" else None)
 
 
 def _response(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextvars
+import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,11 +15,22 @@ from nodes.mcp_tools.models import Progress, ToolOutcome
 
 Writer = Callable[[Any], None]
 PROGRESS_SECONDS = 0.1  # a server may report thousands of steps; nobody reads more than ten a second
+_SHOWN = 2000
 
 
-def call_event(outcome_id: str, server: str, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def call_event(
+    outcome_id: str,
+    server: str,
+    tool: str,
+    arguments: Mapping[str, Any],
+    decision: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     shown = {"id": outcome_id, "server": server, "tool": tool, "arguments": dict(arguments)}
-    return {"type": "tool_call", **shown}
+    return {"type": "tool_call", **shown, **_decided(decision)}
+
+
+def _decided(decision: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {"decision": dict(decision)} if decision else {}
 
 
 def result_event(outcome: ToolOutcome) -> dict[str, Any]:
@@ -60,15 +72,25 @@ def tool_message(outcome: ToolOutcome, name: str) -> ToolMessage:
         "duration_ms": outcome.duration_ms,
         "arguments": dict(outcome.arguments),
         "files": [artifact.name for artifact in outcome.artifacts],
+        **_decided(outcome.decision),
     }
     return ToolMessage(
-        content=outcome.text,
+        content=_for_the_model(outcome),
         tool_call_id=outcome.call_id,
         name=name,
         id=f"tool-{outcome.call_id}",
-        status="success" if outcome.status == "ok" else "error",
+        status="success" if outcome.status in ("ok", "answered") else "error",
         additional_kwargs={"waystation": record},
     )
+
+
+def _for_the_model(outcome: ToolOutcome) -> str:
+    """The result. A model that is not told of an edit takes its own arguments for those that ran."""
+    if not outcome.decision or outcome.decision.get("type") != "edit":
+        return outcome.text
+    ran = json.dumps(outcome.arguments, ensure_ascii=False, default=str)
+    shown = ran if len(ran) <= _SHOWN else f"{ran[: _SHOWN - 1]}…"
+    return f"A person changed this call on purpose. It was made with {shown}.\n\n{outcome.text}"
 
 
 def artifacts_of(outcome: ToolOutcome) -> list[dict[str, Any]]:

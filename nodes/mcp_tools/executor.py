@@ -17,7 +17,7 @@ from core.observability import tool_span, track_duration
 from nodes.mcp_tools.arguments import cleaned, foreign_address, problem_with, with_links, with_user
 from nodes.mcp_tools.catalogue import filled_in
 from nodes.mcp_tools.errors import ServerGone, UnknownTool
-from nodes.mcp_tools.happenings import ToolExecuted
+from nodes.mcp_tools.happenings import ToolExecuted, ToolReviewed
 from nodes.mcp_tools.manager import Listed, MCPToolManager
 from nodes.mcp_tools.models import Ask, ExecutionContext, Progress, Status, ToolInfo, ToolOutcome
 from nodes.mcp_tools.ports import FileLinks
@@ -27,12 +27,18 @@ from nodes.mcp_tools.results import Reading, read_result
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The tool behind a function name. `tool` is None where nothing the caller may use has the name."""
+    """The tool behind a function name. `tool` is None where nothing the caller may use has the name.
+
+    Args:
+        approval: The operator wants a person asked.
+        firm: No caller can lower that.
+    """
 
     server: str
     name: str
     tool: ToolInfo | None
     approval: bool = False
+    firm: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +103,8 @@ class ToolExecutor:
         if found is None:
             return Target("", name, None)
         approval = self._manager.entries()[found.server].needs_approval(found.tool.name)
-        return Target(found.server, found.tool.name, found.tool, approval)
+        firm = not self._manager.callers_may_lower_approval
+        return Target(found.server, found.tool.name, found.tool, approval, firm)
 
     async def execute(
         self,
@@ -135,6 +142,28 @@ class ToolExecutor:
         attempt = _Attempt(context.call_id, target, _arguments(call))
         self._tell(attempt, "denied")
         return attempt.ended("denied", f"denied: {why}" if why else "denied by the user")
+
+    def respond(
+        self, call: Mapping[str, Any], context: ExecutionContext, target: Target, text: str
+    ) -> ToolOutcome:
+        """The outcome of a call that a person answered in the tool's place."""
+        attempt = _Attempt(context.call_id, target, _arguments(call))
+        self._tell(attempt, "answered")
+        return attempt.ended("answered", text)
+
+    def problem(self, arguments: Mapping[str, Any], context: ExecutionContext, target: Target) -> str:
+        """Why the tool cannot be called with these arguments; empty when it can."""
+        return self._judged(arguments, target, target.tool, context)[1] if target.tool else ""
+
+    def reviewed(
+        self, target: Target, decision: str, before: Mapping[str, Any], after: Mapping[str, Any]
+    ) -> None:
+        """Tell that a person decided on a call, and which parameters they changed."""
+        found = target.tool.parameters.get("properties") if target.tool else None
+        known = found if isinstance(found, Mapping) else {}
+        changed = tuple(str(name) for name in known if before.get(name) != after.get(name))
+        told = ToolReviewed(server=target.server, tool=target.name, decision=decision, changed=changed)
+        self._publish(told)
 
     def unknown(self, call: Mapping[str, Any], context: ExecutionContext, target: Target) -> ToolOutcome:
         """The outcome of a call that an earlier attempt began, and of which nobody knows the end."""
@@ -186,18 +215,10 @@ class ToolExecutor:
     async def _run(
         self, attempt: _Attempt, tool: ToolInfo, context: ExecutionContext, talk: _Talk
     ) -> ToolOutcome:
-        target, schema = attempt.target, tool.parameters
-        hidden = filled_in(self._manager.entries()[target.server])
-        given = with_user(cleaned(attempt.arguments), schema, context.principal.id, hidden=hidden)
-        problem = problem_with(given, schema, hidden=hidden)
+        target = attempt.target
+        given, problem = self._judged(attempt.arguments, target, tool, context)
         if problem:
             return attempt.ended("error", f"not called: {problem}")
-        address = foreign_address(given)
-        if address:
-            names = ", ".join(context.files) or "none"
-            return attempt.ended(
-                "error", f"not called: '{address}' is no file of this thread; files: {names}"
-            )
         given = await with_links(given, context, self._links)
         answer = await self._manager.call(
             target.server, target.name, given, progress=talk.progress, ask=talk.ask
@@ -205,6 +226,19 @@ class ToolExecutor:
         limit = self._manager.limits(target.server).result_bytes
         reading = read_result(answer, call_id=attempt.call_id, tool=target.name, max_bytes=limit)
         return attempt.ended("error" if answer.is_error else "ok", reading.text, reading)
+
+    def _judged(
+        self, arguments: Mapping[str, Any], target: Target, tool: ToolInfo, context: ExecutionContext
+    ) -> tuple[dict[str, Any], str]:
+        """What the server would get, without links yet, and why it cannot; empty where it can."""
+        hidden = filled_in(self._manager.entries()[target.server])
+        given = with_user(cleaned(arguments), tool.parameters, context.principal.id, hidden=hidden)
+        if problem := problem_with(given, tool.parameters, hidden=hidden):
+            return given, problem
+        if address := foreign_address(given):
+            names = ", ".join(context.files) or "none"
+            return given, f"'{address}' is no file of this thread; files: {names}"
+        return given, ""
 
     def _named(self, name: str, context: ExecutionContext) -> Listed | None:
         return next((listed for listed in self._known(context) if listed.full == name), None)

@@ -24,6 +24,21 @@ class ToolExecuted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToolReviewed(Event):
+    """A person decided on a call; who it was stands in `by`, and what they wrote in the thread's transcript.
+
+    Args:
+        decision: approve, edit, reject or respond.
+        changed: Names of the tool's parameters that an edit changed.
+    """
+
+    server: str
+    tool: str
+    decision: str
+    changed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerUp(Event):
     """A session with a tool server is open: at the start, or again after it was down."""
 

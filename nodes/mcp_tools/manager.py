@@ -99,6 +99,10 @@ class MCPToolManager:
         await self.aclose()
 
     @property
+    def callers_may_lower_approval(self) -> bool:
+        return self._settings.callers_may_lower_approval
+
+    @property
     def inventory(self) -> Inventory:
         return self._part.now
 

@@ -13,7 +13,8 @@ from core.access import Principal
 Progress = Callable[[float, float | None, str], None]
 """Called with progress, total (None when unknown) and a message."""
 
-Status = Literal["ok", "error", "denied", "timeout", "unknown"]
+Status = Literal["ok", "error", "denied", "timeout", "unknown", "answered"]
+"""`answered`: a person wrote the result, and nothing ran."""
 
 Action = Literal["accept", "decline", "cancel"]
 """What a person makes of a server's question: fill it in, say no, or look away."""
@@ -154,7 +155,12 @@ class ExecutionContext:
 
 @dataclass(frozen=True, slots=True)
 class ToolOutcome:
-    """How a call ended. `arguments` are as the model wrote them; `server` and `tool` are bare names."""
+    """How a call ended. `server` and `tool` are bare names.
+
+    Args:
+        arguments: As the model wrote them, or as a person edited them.
+        decision: What a person decided before it: `{"type", "by"}`, of an edit also `before` and `after`.
+    """
 
     call_id: str
     server: str
@@ -165,3 +171,4 @@ class ToolOutcome:
     duration_ms: int = 0
     artifacts: tuple[Artifact, ...] = ()
     display: Mapping[str, Any] | None = None
+    decision: Mapping[str, Any] | None = None

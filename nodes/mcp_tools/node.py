@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.messages import ToolMessage
@@ -44,16 +45,18 @@ class ExecuteTools:
         target = await self._executor.find(str(call.get("name") or ""), context)
         mode = config.get("approval") or context_of(runtime).approval
         # Everything above runs again after an interrupt, so nothing is told before the decision.
-        decision = decide(call, target, mode)
-        arguments = call.get("args") or {}
-        call_id = context.call_id
-        write = runtime.stream_writer
-        write(call_event(call_id, target.server, target.name, arguments))
+        decision = decide(call, target, mode, lambda edited: self._executor.problem(edited, context, target))
+        made, decided = decision.applied(call), decision.record(call, context.principal.id)
+        write, arguments = runtime.stream_writer, made.get("args") or {}
+        write(call_event(context.call_id, target.server, target.name, arguments, decided))
         if decision.approved:
-            progress, ask = progress_to(write, call_id), Asker(call, target, mode)
-            outcome = await self._calls.make(call, context, target, progress, ask)
+            progress, ask = progress_to(write, context.call_id), Asker(made, target, mode)
+            outcome = await self._calls.make(made, context, target, progress, ask, decision=decided)
         else:
-            outcome = self._executor.refuse(call, context, target, decision.reason)
+            unmade = self._executor.respond if decision.kind == "respond" else self._executor.refuse
+            outcome = replace(unmade(call, context, target, decision.text), decision=decided)
+        if decided:
+            self._executor.reviewed(target, decision.kind, call.get("args") or {}, arguments)
         write(result_event(outcome))
         message = tool_message(outcome, str(call.get("name") or ""))
         return {"messages": [message], "artifacts": artifacts_of(outcome)}

@@ -54,6 +54,8 @@ def outcome_as_json(outcome: ToolOutcome) -> dict[str, Any]:
         "duration_ms": outcome.duration_ms,
         "display": dict(outcome.display) if outcome.display else None,
         "artifacts": artifacts,
+        # Left out where nobody decided: a process of the release before could not read it.
+        **({"decision": dict(outcome.decision)} if outcome.decision else {}),
     }
 
 

@@ -41,6 +41,10 @@ class McpSettings(Strict):
     bundled: bool = Field(True, description="Offer the servers that ship in tools/.")
     plugins: list[Path] = Field(default_factory=list, description="More folders of plugins.")
     disabled: list[str] = Field(default_factory=list, description="Servers that are switched off.")
+    callers_may_lower_approval: bool = Field(
+        False,
+        description="Let a caller's `approval: auto` run tools of require_approval without a person's word.",
+    )
 
 
 class OAuthConfig(Strict):

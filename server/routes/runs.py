@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from core.settings.platform import ServerSettings
 from graph.errors import (
+    AlreadyAnswered,
     Draining,
     KeyReused,
     MessageTooLong,
@@ -29,6 +30,7 @@ from server.requests import (
     AgentInput,
     check_configurable,
     idempotency_key,
+    json_answer,
     last_event_id,
     turn_request,
 )
@@ -182,13 +184,18 @@ class ResumeBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    resume: dict[str, Any] | None = Field(
+    resume: Annotated[Any, AfterValidator(json_answer), WithJsonSchema({"type": "object"})] = Field(
         None,
-        description='{"approve": true} for all that waits, or one answer per interrupt id, in any order.',
+        description='{"approve": true} for all that waits, {"decisions": […]} with one for each in their '
+        "order, or one answer per interrupt id, in any order.",
     )
 
 
-@router.post("/runs/{run_id}/resume", status_code=202, responses=problems(NothingToResume, ThreadBusy))
+@router.post(
+    "/runs/{run_id}/resume",
+    status_code=202,
+    responses=problems(NothingToResume, AlreadyAnswered, ThreadBusy),
+)
 async def resume_run(
     run_id: RunId, agent: OpenAgent, who: Caller, body: ResumeBody | None = None
 ) -> dict[str, Any]:

@@ -34,7 +34,9 @@ WHO = asks("Who are you?")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("sdk")
     config = write_config(folder, files={"mcp.json": APPROVAL})
-    with studio(folder, env={"WAYSTATION_CONFIG_DIR": str(config)}) as client:
+    # Most tests here want the tool to run; those about approval ask.
+    lowered = {"WAYSTATION_MCP__CALLERS_MAY_LOWER_APPROVAL": "true"}
+    with studio(folder, env={"WAYSTATION_CONFIG_DIR": str(config), **lowered}) as client:
         yield str(client.base_url)
 
 
@@ -183,7 +185,8 @@ async def test_a_question_has_the_standard_shape(sdk: LangGraphClient, thread: s
     assert request["args"] == value["call"]["arguments"]
     assert request["description"]
     (review,) = value["review_configs"]
-    assert (review["action_name"], review["allowed_decisions"]) == (request["name"], ["approve", "reject"])
+    assert review["action_name"] == request["name"]
+    assert review["allowed_decisions"] == ["approve", "edit", "reject", "respond"]
     state: Any = await sdk.threads.get_state(thread)
     assert state["next"] == ["execute_tools"]
     assert state["interrupts"][0]["id"] == question["id"]

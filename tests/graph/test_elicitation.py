@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.access import Principal
 from core.errors import InvalidInput
 from graph import Agent
+from graph.errors import AlreadyAnswered
 from graph.tables import receipts
 from tests.kit.agents import open_agent
 from tests.kit.mcp_servers import PEER
@@ -134,7 +135,7 @@ async def test_a_tool_may_ask_again_and_each_question_is_a_new_one(
         half = await (await agent.resume(LOCAL, reply["run_id"], {first["id"]: answer})).result()
         (second,) = half["interrupts"]
         assert second["text"] == "Really 3 nights?"
-        with pytest.raises(InvalidInput, match="no interrupt"):  # the same answer, sent twice
+        with pytest.raises(AlreadyAnswered, match="has had its answer"):  # the same answer, sent twice
             await agent.resume(LOCAL, reply["run_id"], {first["id"]: answer})
         sure = {second["id"]: {"action": "accept", "content": {"sure": True}}}
         ended = await (await agent.resume(LOCAL, reply["run_id"], sure)).result()

@@ -78,7 +78,7 @@ async def test_two_questions_are_answered_one_at_a_time_in_any_order(
         assert left == {order[1]: asked[order[1]]}
         assert len(house.tools.made) == 1
         again = await http.post(f"/runs/{run_id}/resume", json={"resume": {asked[order[0]]: YES}})
-        assert "waiting: " in assert_problem(again, 422, "invalid_input")["detail"]
+        assert "waiting: " in assert_problem(again, 409, "already_answered")["detail"]
 
         await resumed(http, run_id, {asked[order[1]]: NO})
         run = await ended(http, run_id)

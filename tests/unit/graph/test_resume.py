@@ -83,9 +83,9 @@ def test_an_approval_may_be_answered_in_the_standard_form(
         ({"approve": "yes"}, "interrupt 'i1': approve must be true or false; an answer is"),
         ({"approve": True, "because": "x"}, "interrupt 'i1': an answer has no key 'because'; known: approve"),
         ({"approve": True, "reason": 3}, "interrupt 'i1': reason must be text"),
-        ({"i1": True, "i2": True}, "interrupt 'i1': an answer is"),
+        ({"i1": "yes", "i2": True}, "interrupt 'i1': an answer is"),
         ({"i1": {}}, "interrupt 'i1': approve must be"),
-        ({"i1": {"decisions": []}}, "interrupt 'i1': an answer has no key 'decisions'"),
+        ({"i1": {"decisions": []}}, "interrupt 'i1': there are 0 decisions for one action"),
     ],
 )
 def test_an_answer_of_the_wrong_form_is_refused(resume: dict[str, Any], says: str) -> None:

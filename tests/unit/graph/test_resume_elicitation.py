@@ -50,8 +50,11 @@ def test_an_answer_says_which_question_it_answers(given: dict[str, Any], read: d
         ({"action": "accept", "content": {"nights": {"from": 1}}}, "'nights' must be text, a number"),
         ({"action": "accept", "content": {"nights": [1]}}, "'nights' must be text, a number"),
         ({"decisions": [{"type": "approve"}]}, "'nights' is a required property"),
-        ({"decisions": [{"type": "dance"}]}, "an answer has no key 'decisions'; known: action, content"),
-        ({"decisions": []}, "an answer has no key 'decisions'"),
+        (
+            {"decisions": [{"type": "dance"}]},
+            "type: 'dance' is no decision here; use one of approve, edit, reject",
+        ),
+        ({"decisions": []}, "there are 0 decisions for one action"),
         ({"action": "accept", "asked": "f00d"}, "an answer has no key 'asked'"),
     ],
 )

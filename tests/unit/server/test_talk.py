@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from core.access import Principal
-from server.talk import Question, Screen, asked
+from server.talk import Question, Screen
 
 
 def shown(*events: dict[str, Any]) -> tuple[str, str]:
@@ -58,14 +58,6 @@ def test_long_results_are_shortened() -> None:
 def test_arguments_that_are_no_object_are_shown_as_they_are() -> None:
     _, aside = shown({"type": "tool_call", "server": "", "tool": "add", "arguments": "{broken"})
     assert aside == "  → add({broken)\n"
-
-
-def test_a_pause_names_what_it_waits_for() -> None:
-    assert (
-        asked([{"call": {"server": "s", "tool": "rm", "arguments": {"path": "a"}}}])
-        == "Allow s.rm(path='a')?"
-    )
-    assert asked([{"kind": "budget"}]) == "Allow this?"
 
 
 @pytest.mark.parametrize(("approve", "word"), [(None, "ask"), (True, "auto"), (False, "deny")])

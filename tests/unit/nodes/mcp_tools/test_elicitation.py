@@ -148,17 +148,36 @@ async def test_a_question_pauses_the_run_and_its_answer_makes_the_call_again(
     [
         ({"action": "decline"}, "not booked: decline"),
         ({"action": "cancel"}, "not booked: cancel"),
-        ({"action": "accept", "content": {"nights": "many"}}, "not booked: decline"),
-        ({"action": "accept", "content": {"nights": {"from": 1}}}, "not booked: decline"),
-        ({"action": "accept"}, "not booked: decline"),
-        ({"action": "perhaps"}, "not booked: decline"),
-        ("yes", "not booked: decline"),
     ],
 )
 async def test_what_is_no_consent_to_the_form_books_nothing(desk: Desk, answer: Any, says: str) -> None:
     await desk.run(("peer_book", {"place": "Rome"}))
     await desk.answer(answer)
     assert await desk.texts() == [says]
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ({"action": "accept", "content": {"nights": "many"}}, "'nights': 'many' is not of type 'integer'"),
+        ({"action": "accept", "content": {"nights": {"from": 1}}}, "'nights' must be text, a number"),
+        ({"action": "accept"}, "'nights' is a required property"),
+        ({"action": "perhaps"}, "action must be one of accept, decline, cancel"),
+        ({"decisions": [{"type": "approve"}]}, "'nights' is a required property"),
+        ({"type": "respond", "message": "3"}, "'respond' is no decision here"),
+        ("yes", "an answer is"),
+    ],
+)
+async def test_what_does_not_fit_the_form_is_asked_again_with_the_reason(
+    desk: Desk, answer: Any, says: str
+) -> None:
+    await desk.run(("peer_book", {"place": "Rome"}))
+    await desk.answer(answer)
+    (again,) = await desk.waiting()
+    assert says in again.value["problem"]
+    assert again.value["text"].endswith("How many nights in Rome?")
+    await desk.answer(ACCEPT)
+    assert await desk.texts() == ["Rome: 3 nights"]
 
 
 @pytest.mark.parametrize(
@@ -171,7 +190,6 @@ async def test_what_is_no_consent_to_the_form_books_nothing(desk: Desk, answer: 
         ([{"type": "edit", "args": {"action": "x", "args": {"nights": 3}}}], "Rome: 3 nights"),
         ({"decisions": [{"type": "reject", "message": "no"}]}, "not booked: decline"),
         ({"type": "ignore", "args": None}, "not booked: cancel"),
-        ({"decisions": [{"type": "approve"}]}, "not booked: decline"),
     ],
 )
 async def test_an_answer_may_come_in_the_standard_form(desk: Desk, answer: Any, says: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +17,6 @@ from langgraph.types import Command, Send
 from typing_extensions import TypedDict
 
 from core.context import RunContext
-from nodes.mcp_tools.approval import read_answer
 from nodes.mcp_tools.executor import ToolExecutor
 from nodes.mcp_tools.fake import FakeLinks
 from nodes.mcp_tools.node import ExecuteTools
@@ -151,13 +151,56 @@ async def test_a_refused_call_does_not_run_and_says_why(graph: Graph) -> None:
     assert message.additional_kwargs["waystation"]["status"] == "denied"
 
 
-@pytest.mark.parametrize(("mode", "status"), [("auto", "ok"), ("deny", "denied")])
-async def test_a_run_may_answer_for_the_person(graph: Graph, mode: str, status: str) -> None:
-    events = await events_of(graph, turn(("careful_echo", {"text": "x"}), approval=mode))
-    assert events[-1]["status"] == status
+async def test_st2_an_edited_call_runs_as_edited_and_the_model_hears_of_it(graph: Graph) -> None:
+    await events_of(graph, turn(("careful_echo", {"text": "x"})))
+    edit = {"type": "edit", "edited_action": {"name": "careful_echo", "args": {"text": "y"}}}
+    events = await events_of(graph, Command(resume={"decisions": [edit]}))
+    decision = {"type": "edit", "by": "local", "before": {"text": "x"}, "after": {"text": "y"}}
+    assert (events[0]["arguments"], events[0]["decision"]) == ({"text": "y"}, decision)
+    assert (events[1]["status"], events[1]["text"]) == ("ok", "y")
+    (message,) = await messages_of(graph)
+    assert message.content == ('A person changed this call on purpose. It was made with {"text": "y"}.\n\ny')
+    record = message.additional_kwargs["waystation"]
+    assert (record["arguments"], record["decision"]) == ({"text": "y"}, decision)
 
 
-def test_an_answer_that_is_not_understood_refuses() -> None:
-    assert not read_answer("yes").approved
-    assert not read_answer({"approve": "yes"}).approved
-    assert read_answer(False).reason == ""
+async def test_st2_a_person_may_answer_in_the_tools_place(graph: Graph) -> None:
+    await events_of(graph, turn(("careful_crash", {})))
+    events = await events_of(graph, Command(resume={"type": "respond", "message": "It is 8."}))
+    assert (events[-1]["status"], events[-1]["text"]) == ("answered", "It is 8.")
+    (message,) = await messages_of(graph)
+    assert (message.content, message.status) == ("It is 8.", "success")
+    assert message.additional_kwargs["waystation"]["decision"] == {"type": "respond", "by": "local"}
+
+
+async def test_an_edit_that_does_not_fit_the_tool_leaves_the_question_open(graph: Graph) -> None:
+    await events_of(graph, turn(("careful_read", {"filename": "a.csv"})))
+    for wrong, says in (
+        ({"filename": 3}, "3 is not of type 'string'"),
+        ({"filename": "https://example.test/a"}, "no file of this thread"),
+        ({}, "'filename' is a required property"),
+    ):
+        assert await events_of(graph, Command(resume={"approve": True, "arguments": wrong})) == []
+        (pause,) = (await graph.aget_state(THREAD)).interrupts
+        assert says in pause.value["problem"]
+    events = await events_of(graph, Command(resume={"approve": False}))
+    assert events[-1]["status"] == "denied"
+
+
+async def test_an_edit_cannot_say_whose_call_it_is(graph: Graph) -> None:
+    await events_of(graph, turn(("careful_whoami", {})))
+    (pause,) = (await graph.aget_state(THREAD)).interrupts
+    assert pause.value["review_configs"][0]["args_schema"]["properties"] == {}
+    edit = {"approve": True, "arguments": {"_atlas_user": "boss", "username": "boss"}}
+    events = await events_of(graph, Command(resume=edit))
+    assert json.loads(events[-1]["text"]) == {"_atlas_user": "local", "username": "local"}
+
+
+async def test_g6_a_run_may_refuse_for_the_person_and_not_approve(graph: Graph) -> None:
+    assert await events_of(graph, turn(("careful_echo", {"text": "x"}), approval="auto")) == []
+    (pause,) = (await graph.aget_state(THREAD)).interrupts
+    assert pause.value["kind"] == "approval"
+    other: RunnableConfig = {"configurable": {"thread_id": "t2"}}
+    denied = turn(("careful_echo", {"text": "x"}), approval="deny")
+    events = [e async for e in graph.astream(denied, other, stream_mode="custom", context=RunContext())]
+    assert events[-1]["status"] == "denied"
