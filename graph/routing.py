@@ -26,20 +26,22 @@ class AfterModel:
         self._editions = editions
 
     def __call__(self, state: State) -> list[Send] | Literal["store_files"]:
-        turn = this_turn(state["messages"])
+        turn = this_turn(state.get("messages", []))
         answers = [message for message in turn if isinstance(message, AIMessage)]
         calls = answers[-1].tool_calls if answers else []
         if not calls:
             return "store_files"
         limits = self._editions.now().book[LimitSettings]
-        steps = state["config"].get("max_steps") or limits.steps
+        # Empty where somebody writes in the model's place, between turns or in the middle of one.
+        config = state.get("config") or {}
+        steps = config.get("max_steps") or limits.steps
         if len(answers) >= steps:
             raise StepLimit(
                 f"the model still asks for tools after {steps} steps; raise max_steps or ask for less"
             )
         if sum(len(answer.tool_calls) for answer in answers) > limits.tool_calls:
             raise StepLimit(f"the model asked for more than {limits.tool_calls} tool calls in one turn")
-        shared = {"config": state["config"], "files": state.get("files", [])}
+        shared = {"config": config, "files": state.get("files", [])}
         return [Send("execute_tools", {"call": call, **shared}) for call in calls]
 
 

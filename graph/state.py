@@ -6,12 +6,32 @@ import hashlib
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from langchain_core.messages import AnyMessage, BaseMessage, RemoveMessage, convert_to_messages
+from langchain_core.messages import (
+    AIMessage,
+    AnyMessage,
+    BaseMessage,
+    HumanMessage,
+    RemoveMessage,
+    SystemMessage,
+    ToolMessage,
+    convert_to_messages,
+)
 from langgraph.channels import DeltaChannel, UntrackedValue
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from typing_extensions import TypedDict
 
+from core.errors import InvalidInput
+
 SNAPSHOT_EVERY = 40
+
+_SHOWN = 200
+_KINDS: dict[str, type[BaseMessage]] = {
+    "human": HumanMessage,
+    "ai": AIMessage,
+    "tool": ToolMessage,
+    "system": SystemMessage,
+    "remove": RemoveMessage,
+}
 
 
 def merge_messages(current: list[BaseMessage], writes: Sequence[Any]) -> list[BaseMessage]:
@@ -20,10 +40,11 @@ def merge_messages(current: list[BaseMessage], writes: Sequence[Any]) -> list[Ba
     Deterministic and indifferent to how writes are batched, as DeltaChannel
     asks: a message that comes without an id gets one from its place and text.
     """
-    merged = list(current)
+    # A server that only reads a thread has its messages as JSON, in what is written and in what is there.
+    merged = as_messages(current)
     places = {message.id: index for index, message in enumerate(merged)}
     for write in writes:
-        for message in convert_to_messages(write if isinstance(write, list) else [write]):
+        for message in as_messages(write):
             _merge_one(merged, places, message)
     return merged
 
@@ -53,6 +74,32 @@ def _id_for(message: BaseMessage, place: int, places: dict[str | None, int]) -> 
         if f"m_{digest[:24]}" not in places:
             return f"m_{digest[:24]}"
         place += 1
+
+
+def as_messages(written: Any) -> list[BaseMessage]:
+    """What stands in `messages`, or is written there, as messages.
+
+    Raises:
+        InvalidInput: Something of it is none.
+    """
+    found = written if isinstance(written, list) else [written]
+    return [one if isinstance(one, BaseMessage) else _message(one) for one in found]
+
+
+def _message(form: Any) -> BaseMessage:
+    """A message from one of the forms that clients send; one that was written out whole comes back whole."""
+    kind = _KINDS.get(str(form.get("type"))) if isinstance(form, dict) and "role" not in form else None
+    try:
+        return kind.model_validate(form) if kind else convert_to_messages([form])[0]
+    except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError):
+        pass
+    try:
+        return convert_to_messages([form])[0]
+    except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError):
+        raise InvalidInput(
+            f"this is no message: {str(form)[:_SHOWN]}; write it as"
+            ' {"type": "human", "content": "..."}, or with type "ai" or "tool"'
+        ) from None
 
 
 def newest(current: str, writes: Sequence[Any]) -> str:
