@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
+from langchain_core.runnables import RunnableLambda
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from core.context import RunContext
 from graph.needs import TURN_ONLY, Asked, Lookup, Supplied, SuppliedCall
-from graph.routing import AfterModel, after_tools
-from graph.state import Input, State
+from graph.routing import AfterModel, after_files, after_tools
+from graph.state import Input, State, checked_input
 from graph.swapping import reader
 from graph.traced import Traced
 from graph.window import Window, Windowed
@@ -47,20 +48,31 @@ def build_graph(steps: Steps, window: Window | None = None) -> StateGraph[Any, A
         window: What the state keeps of a long thread; None keeps everything, as
             Studio needs it, which has no transcript.
     """
-    graph = StateGraph(State, context_schema=RunContext, input_schema=Input)
+    graph = _Gated(State, context_schema=RunContext, input_schema=Input)
     last = _Wiring(graph, steps, window).wired()
     graph.add_edge(START, "lookup_config")
     graph.add_edge(last["lookup_config"], "retrieve")
     graph.add_edge(last["retrieve"], "call_model")
-    graph.add_conditional_edges(last["call_model"], steps.after_model, ["execute_tools", "store_files"])
+    ways = ["execute_tools", "store_files", "lookup_config"]
+    graph.add_conditional_edges(last["call_model"], steps.after_model, ways)
     graph.add_conditional_edges(last["execute_tools"], after_tools, ["call_model", "lookup_config"])
-    graph.add_edge(last["store_files"], END)
+    graph.add_conditional_edges(last["store_files"], after_files, [END, "lookup_config"])
     return graph
 
 
 def last_step(graph: CompiledStateGraph[Any, Any, Any, Any]) -> str:
     """The step behind which a turn is over: what is written in its place leaves nothing open."""
-    return next(start for start, end in sorted(graph.builder.edges) if end == END)
+    ends = {name: ways for name, branches in graph.builder.branches.items() for ways in branches.values()}
+    return next(name for name, ways in ends.items() if END in (ways.ends or {}).values())
+
+
+class _Gated(StateGraph[Any, Any, Any, Any]):
+    """A state graph that looks at what comes in before anything of it is stored."""
+
+    def compile(self, *args: Any, **kwargs: Any) -> CompiledStateGraph[Any, Any, Any, Any]:
+        compiled = super().compile(*args, **kwargs)
+        compiled.nodes[START].bound = RunnableLambda(checked_input)
+        return compiled
 
 
 class _Wiring:

@@ -61,10 +61,33 @@ def _merge_one(merged: list[BaseMessage], places: dict[str | None, int], message
     if message.id is None:
         message = message.model_copy(update={"id": _id_for(message, len(merged), places)})
     if message.id in places:
-        merged[places[message.id]] = message
+        _replace(merged, places, message)
         return
     places[message.id] = len(merged)
     merged.append(message)
+
+
+def _replace(merged: list[BaseMessage], places: dict[str | None, int], message: BaseMessage) -> None:
+    """Put an edited message in its place. What was an answer to something else is none any more."""
+    place = places[message.id]
+    before, merged[place] = merged[place], message
+    stale = _stale(before, message, merged[place + 1 :])
+    if stale:
+        merged[:] = [kept for kept in merged if kept.id not in stale]
+        places.clear()
+        places.update({kept.id: index for index, kept in enumerate(merged)})
+
+
+def _stale(before: BaseMessage, now: BaseMessage, behind: Sequence[BaseMessage]) -> set[str | None]:
+    """All behind the question of the last turn when it has changed; results of calls that have changed."""
+    if isinstance(now, HumanMessage):
+        last = not any(isinstance(later, HumanMessage) for later in behind)
+        return {later.id for later in behind} if last and now.content != before.content else set()
+    if not isinstance(before, AIMessage) or not isinstance(now, AIMessage):
+        return set()
+    same = [call for call in now.tool_calls if call in before.tool_calls]
+    gone = {call["id"] for call in before.tool_calls} - {call["id"] for call in same}
+    return {m.id for m in behind if isinstance(m, ToolMessage) and m.tool_call_id in gone}
 
 
 def _id_for(message: BaseMessage, place: int, places: dict[str | None, int]) -> str:
@@ -110,19 +133,52 @@ def newest(current: str, writes: Sequence[Any]) -> str:
 def merge_files(
     current: list[dict[str, Any]] | None, new: list[dict[str, Any]] | None
 ) -> list[dict[str, Any]]:
-    """Files of the thread by key; a later entry for a key replaces the earlier."""
-    by_key = {file["key"]: file for file in [*(current or []), *(new or [])]}
+    """Files of the thread by key; a later entry for a key replaces the earlier.
+
+    Raises:
+        InvalidInput: A new entry is none.
+    """
+    by_key = {file["key"]: file for file in [*(current or []), *_entries("files", new, "key", "name")]}
     return list(by_key.values())
 
 
 def collect_artifacts(
     current: list[dict[str, Any]] | None, new: list[dict[str, Any]] | None
 ) -> list[dict[str, Any]]:
-    """Append by id; None empties the list."""
+    """Append by id; None empties the list.
+
+    Raises:
+        InvalidInput: A new entry is none.
+    """
     if new is None:
         return []
-    by_id = {artifact["id"]: artifact for artifact in [*(current or []), *new]}
+    entries = _entries("artifacts", new, "id", "name", "b64")
+    by_id = {artifact["id"]: artifact for artifact in [*(current or []), *entries]}
     return list(by_id.values())
+
+
+def _entries(channel: str, given: Any, *fields: str) -> list[dict[str, Any]]:
+    found = [] if given is None else given
+    if not isinstance(found, list) or not all(_has(entry, fields) for entry in found):
+        raise InvalidInput(f"`{channel}` is a list of objects, each with {' and '.join(fields)} as text")
+    return found
+
+
+def _has(entry: Any, fields: Sequence[str]) -> bool:
+    return isinstance(entry, dict) and all(isinstance(entry.get(field), str) for field in fields)
+
+
+def checked_input(given: Any) -> dict[str, Any]:
+    """The input of a turn as it is stored: what is none is refused before anything of it is kept.
+
+    Raises:
+        InvalidInput: It is no object, or a part of it is not what it should be.
+    """
+    known = Input.__annotations__.keys()
+    if not isinstance(given, dict) or given.keys() - known:
+        raise InvalidInput("the input is an object with `messages`, and `files` where there are any")
+    messages = as_messages(given.get("messages", []))
+    return {"messages": messages, "files": merge_files([], given.get("files"))}
 
 
 class Input(TypedDict, total=False):

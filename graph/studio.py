@@ -10,10 +10,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
 
+from core.errors import InvalidInput, WaystationError
 from graph.builder import Steps, build_graph
 from graph.services import open_services
 from graph.studio_auth import opened_logins
@@ -34,6 +36,12 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
 
 
 app = FastAPI(lifespan=lifespan)
+
+
+@app.exception_handler(WaystationError)
+async def refused(request: Request, error: WaystationError) -> JSONResponse:
+    """Our own sentence where an edit of a state is refused, in the form of the server's other refusals."""
+    return JSONResponse({"detail": error.detail}, 422 if isinstance(error, InvalidInput) else 400)
 
 
 async def waystation(config: RunnableConfig) -> CompiledStateGraph[Any, Any, Any, Any]:
