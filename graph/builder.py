@@ -62,8 +62,10 @@ def build_graph(steps: Steps, window: Window | None = None) -> StateGraph[Any, A
 
 def last_step(graph: CompiledStateGraph[Any, Any, Any, Any]) -> str:
     """The step behind which a turn is over: what is written in its place leaves nothing open."""
-    ends = {name: ways for name, branches in graph.builder.branches.items() for ways in branches.values()}
-    return next(name for name, ways in ends.items() if END in (ways.ends or {}).values())
+    ways = {(start, end) for start, end in graph.builder.edges if end == END}
+    for start, branches in graph.builder.branches.items():
+        ways |= {(start, end) for way in branches.values() for end in (way.ends or {}).values() if end == END}
+    return min(ways)[0]
 
 
 class _Gated(StateGraph[Any, Any, Any, Any]):

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.channels import UntrackedValue
 from langgraph.config import get_config
 from langgraph.pregel._read import ChannelRead
@@ -22,6 +22,7 @@ from langgraph.types import Command
 
 from core.context import RunContext
 from core.errors import InvalidInput
+from graph.routing import this_turn
 from graph.state import State
 
 
@@ -92,14 +93,17 @@ class SuppliedCall:
 
 
 class Asked:
-    """The step that calls the model: it refuses where nobody has said anything."""
+    """The step that calls the model: it refuses where nobody has said anything that is not answered yet."""
 
     def __init__(self, node: Any) -> None:
         self._node = node
 
     async def __call__(self, state: Mapping[str, Any], runtime: Runtime[RunContext]) -> Any:
-        if not any(isinstance(message, HumanMessage) for message in state.get("messages", ())):
+        messages = state.get("messages") or []
+        if not any(isinstance(message, HumanMessage) for message in messages):
             raise InvalidInput("there is no message of a user to answer; send one in `messages`")
+        if any(isinstance(m, AIMessage) and not m.tool_calls for m in this_turn(messages)):
+            raise InvalidInput("the user's last message has its answer; send another one in `messages`")
         return await self._node(state, runtime)
 
 

@@ -20,6 +20,7 @@ from core.errors import WaystationError
 from core.observability import traceparent
 from graph.events import EventLog
 from graph.lease import Turn
+from graph.messages import calls_of, in_order
 
 OnDisconnect = Literal["cancel", "continue"]
 OnBusy = Literal["reject", "enqueue", "interrupt"]
@@ -168,7 +169,10 @@ def record_of(row: Mapping[str, Any] | RowMapping) -> RunRecord:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a run has gathered so far; becomes its reply."""
+    """What a run has gathered so far; becomes its reply.
+
+    `asked` are the calls that the model had made before this attempt, in their order.
+    """
 
     messages: list[Any] = field(default_factory=list)
     documents: list[dict[str, Any]] = field(default_factory=list)
@@ -176,6 +180,7 @@ class Outcome:
     interrupts: list[dict[str, Any]] = field(default_factory=list)
     streamed: list[str] = field(default_factory=list)
     earlier_calls: list[dict[str, Any]] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
     input_tokens: int = 0
     output_tokens: int = 0
     model: str = ""
@@ -194,6 +199,18 @@ class Outcome:
             output_tokens=usage.get("output_tokens", 0),
             model=usage.get("model", ""),
         )
+
+    def put_in_order(self) -> None:
+        """Results and questions in the order of their calls, whichever came first."""
+        self.asked += [call for call in calls_of(self.messages) if call not in self.asked]
+        self.messages = in_order(self.messages, self.asked)
+        places = {call: place for place, call in enumerate(self.asked)}
+        self.interrupts.sort(key=lambda asks: places.get(_call_of(asks), len(places)))
+
+
+def _call_of(interrupt: Mapping[str, Any]) -> str:
+    call = interrupt.get("call")
+    return str(call.get("id")) if isinstance(call, Mapping) else ""
 
 
 class Run:

@@ -17,12 +17,17 @@ from langchain_core.messages import (
     convert_to_messages,
 )
 from langgraph.channels import DeltaChannel, UntrackedValue
+from langgraph.checkpoint.base import PendingWrite
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
+from langgraph.types import Overwrite
 from typing_extensions import TypedDict
 
 from core.errors import InvalidInput
 
 SNAPSHOT_EVERY = 40
+
+OVERWRITE = "__overwrite__"
+"""The key under which a client's JSON takes the place of all messages."""
 
 _SHOWN = 200
 _KINDS: dict[str, type[BaseMessage]] = {
@@ -126,8 +131,10 @@ def _message(form: Any) -> BaseMessage:
 
 
 def newest(current: str, writes: Sequence[Any]) -> str:
-    """The last text that was written."""
-    return str(writes[-1]) if writes else current
+    """The last text that was written; None empties it."""
+    if not writes:
+        return current
+    return "" if writes[-1] is None else str(writes[-1])
 
 
 def merge_files(
@@ -138,7 +145,7 @@ def merge_files(
     Raises:
         InvalidInput: A new entry is none.
     """
-    by_key = {file["key"]: file for file in [*(current or []), *_entries("files", new, "key", "name")]}
+    by_key = {file["key"]: file for file in [*(current or []), *_entries("files", new, "key")]}
     return list(by_key.values())
 
 
@@ -152,8 +159,7 @@ def collect_artifacts(
     """
     if new is None:
         return []
-    entries = _entries("artifacts", new, "id", "name", "b64")
-    by_id = {artifact["id"]: artifact for artifact in [*(current or []), *entries]}
+    by_id = {artifact["id"]: artifact for artifact in [*(current or []), *_entries("artifacts", new, "id")]}
     return list(by_id.values())
 
 
@@ -177,14 +183,35 @@ def checked_input(given: Any) -> dict[str, Any]:
     known = Input.__annotations__.keys()
     if not isinstance(given, dict) or given.keys() - known:
         raise InvalidInput("the input is an object with `messages`, and `files` where there are any")
-    messages = as_messages(given.get("messages", []))
-    return {"messages": messages, "files": merge_files([], given.get("files"))}
+    messages = _overwriting(given.get("messages", []))
+    if not isinstance(messages, Overwrite):
+        messages = as_messages(messages)
+    return {"messages": messages, "files": _entries("files", given.get("files"), "key", "name")}
+
+
+class Messages(DeltaChannel[list[AnyMessage]]):
+    """Holds messages only, also where somebody overwrites them as a whole, which no reducer sees."""
+
+    __slots__ = ()
+
+    def update(self, values: Sequence[Any]) -> bool:
+        return super().update([_overwriting(value) for value in values])
+
+    def replay_writes(self, writes: Sequence[PendingWrite]) -> None:
+        super().replay_writes([(task, name, _overwriting(value)) for task, name, value in writes])
+
+
+def _overwriting(write: Any) -> Any:
+    """The write; one that takes the place of all is read as messages."""
+    if isinstance(write, dict) and set(write) == {OVERWRITE}:
+        write = Overwrite(write[OVERWRITE])
+    return Overwrite(as_messages(write.value or [])) if isinstance(write, Overwrite) else write
 
 
 class Input(TypedDict, total=False):
     """What starts a turn."""
 
-    messages: Annotated[list[AnyMessage], DeltaChannel(merge_messages, snapshot_frequency=SNAPSHOT_EVERY)]
+    messages: Annotated[list[AnyMessage], Messages(merge_messages, snapshot_frequency=SNAPSHOT_EVERY)]
     files: Annotated[list[dict[str, Any]], merge_files]
 
 
