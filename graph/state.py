@@ -205,7 +205,7 @@ def _overwriting(write: Any) -> Any:
     """The write; one that takes the place of all is read as messages."""
     if isinstance(write, dict) and set(write) == {OVERWRITE}:
         write = Overwrite(write[OVERWRITE])
-    return Overwrite(as_messages(write.value or [])) if isinstance(write, Overwrite) else write
+    return Overwrite(merge_messages([], [write.value or []])) if isinstance(write, Overwrite) else write
 
 
 class Input(TypedDict, total=False):
