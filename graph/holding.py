@@ -87,7 +87,7 @@ async def _take_out(
     """Delete what the state had and has no more. What has only left the window stays, as in any turn."""
     ids = {message.id for message in new}
     mine = transcript.c.thread_id == thread_id
-    places = dict((await db.execute(_seqs(thread_id, [*old, *new]))).tuples().all())
+    places = {row.message_id: row.seq for row in await db.execute(_seqs(thread_id, [*old, *new]))}
     first_kept = next((place for place, message in enumerate(old) if message.id in ids), 0)
     gone = [str(message.id) for message in old[first_kept:] if message.id not in ids]
     await db.execute(delete(transcript).where(mine, transcript.c.message_id.in_(gone)))

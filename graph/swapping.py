@@ -77,6 +77,8 @@ def _says_what_it_reads(node: Any) -> bool:
     if inspect.isroutine(node):
         return False
     try:
-        return isinstance(get_type_hints(type(node).__call__).get("state"), type)
+        reads = get_type_hints(type(node).__call__).get("state")
     except (NameError, TypeError):  # annotations that only their own module, or nobody, can read
         return False
+    # `Any` and `dict` are classes too, and name nothing.
+    return isinstance(reads, type) and bool(getattr(reads, "__annotations__", None))

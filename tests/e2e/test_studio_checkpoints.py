@@ -8,6 +8,7 @@ and a copy of it can be read.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -267,18 +268,20 @@ def test_an_answer_is_streamed_and_stored_under_one_id(opened: Opened) -> None:
     thread = opened.thread()
     body = {"assistant_id": "waystation", "input": asks(SUM), "context": FORM}
     streamed: dict[str, str] = {}
+    pieces = 0
     with opened.client.stream(
         "POST", f"/threads/{thread}/runs/stream", json={**body, "stream_mode": ["messages-tuple"]}
     ) as answer:
         for chunk in messages_of(answer.read().decode()):
             if chunk["type"] in {"ai", "AIMessageChunk"}:
+                pieces += 1
                 streamed[chunk["id"]] = streamed.get(chunk["id"], "") + str(chunk["content"])
     stored = opened.state(thread)["values"]["messages"]
     assert streamed == {m["id"]: m["content"] for m in stored if m["type"] == "ai"}
+    assert pieces > len(streamed)
 
 
 def messages_of(text: str) -> list[Any]:
-    import json
 
     blocks = [block.splitlines() for block in text.replace("\r\n", "\n").split("\n\n") if block]
     data = [
