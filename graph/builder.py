@@ -12,7 +12,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 from core.context import RunContext
 from graph.needs import TURN_ONLY, Asked, Lookup, Supplied, SuppliedCall
-from graph.routing import AfterModel, after_files, after_tools
+from graph.routing import AfterModel, after_files
 from graph.state import Input, State, checked_input
 from graph.swapping import reader
 from graph.traced import Traced
@@ -55,7 +55,8 @@ def build_graph(steps: Steps, window: Window | None = None) -> StateGraph[Any, A
     graph.add_edge(last["retrieve"], "call_model")
     ways = ["execute_tools", "store_files", "lookup_config"]
     graph.add_conditional_edges(last["call_model"], steps.after_model, ways)
-    graph.add_conditional_edges(last["execute_tools"], after_tools, ["call_model", "lookup_config"])
+    # Always to the model: calls of one answer may end in different attempts, and have to agree on the way.
+    graph.add_edge(last["execute_tools"], "call_model")
     graph.add_conditional_edges(last["store_files"], after_files, [END, "lookup_config"])
     return graph
 

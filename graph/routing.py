@@ -45,11 +45,6 @@ class AfterModel:
         return [Send("execute_tools", {"call": call, **shared}) for call in calls]
 
 
-def after_tools(state: State) -> Literal["call_model", "lookup_config"]:
-    """Back to the model; after a pause first to the configuration, since rights may have changed."""
-    return "call_model" if state.get("config") else "lookup_config"
-
-
 def after_files(state: State) -> Literal["lookup_config", "__end__"]:
     """The turn is over; one whose question was edited just now begins again."""
     return "lookup_config" if _reopened(state) else "__end__"

