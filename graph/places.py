@@ -68,7 +68,7 @@ def steps_of(
     specs = [module.node for module in running if module.node]
     nodes: dict[str, Any] = {name: kind() for name, kind in ABSENT.items()}
     nodes |= {spec.name: node_of(spec) for spec in specs if not spec.after}
-    there = {*nodes, *(spec.name for spec in specs)}
+    there = {*FIVE, *(spec.name for spec in specs)}
     befores = {module.node.name: module.node.after for module in declared if module.node}
     extra: Further = {}
     for spec in specs:

@@ -29,8 +29,6 @@ from graph.runs import Outcome, Run, Stop, TurnRequest
 
 log = structlog.get_logger()
 
-# Super-steps beside the model and tool rounds: configuration, retrieval, files, a look-up after a pause.
-_OTHER_STEPS = 8
 _STATUS_OF_STOP: dict[Stop | None, str] = {"drain": "interrupted"}
 
 
@@ -151,7 +149,8 @@ class TurnDriver:
         config: Any = {
             "configurable": {"thread_id": run.thread_id},
             "run_id": None,
-            "recursion_limit": 2 * (run.request.max_steps or self._limits.steps) + _OTHER_STEPS,
+            # Only a backstop, with room for steps of further modules in every round and beside them.
+            "recursion_limit": len(self._graph.nodes) * (1 + (run.request.max_steps or self._limits.steps)),
         }
         stream: AsyncIterator[Any] = self._graph.astream(
             start,
