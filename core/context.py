@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from langgraph.runtime import Runtime
 
 from core.access import Principal
+from core.errors import InvalidInput
 
 Approval = Literal["ask", "auto", "deny"]
 
@@ -41,6 +43,39 @@ class RunContext:
     @property
     def principal(self) -> Principal:
         return Principal(self.user, frozenset(self.groups), frozenset(self.levels))
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+_FORMS: tuple[tuple[str, tuple[str, ...], Callable[[Any], bool]], ...] = (
+    ("text", ("user", "model", "approval"), _is_text),
+    ("a list of names", ("groups", "levels"), _is_names),
+    ("a list of names, or null", ("sources", "tools"), lambda value: value is None or _is_names(value)),
+    ("a number, or null", ("temperature", "max_steps"), lambda value: value is None or _is_number(value)),
+)
+
+
+def checked(context: RunContext) -> RunContext:
+    """The context, when each field is of its kind: a form or a notebook may have put anything there.
+
+    Raises:
+        InvalidInput: One is not.
+    """
+    for words, names, fits in _FORMS:
+        for name in names:
+            if not fits(value := getattr(context, name)):
+                raise InvalidInput(f"{name} must be {words}, not {str(value)[:80]!r}")
+    return context
 
 
 def context_of(runtime: Runtime[RunContext]) -> RunContext:

@@ -18,8 +18,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 
-class WaystationError(Exception):
+class WaystationError(RuntimeError):
     """Base of every error that carries a code for users.
+
+    A RuntimeError, since LangGraph's development server, and with it Studio, shows the
+    text of Python's own kinds of errors only and hides that of any other.
 
     Args:
         detail: One or two sentences for the person who has to act. It names

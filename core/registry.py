@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import typer
 from dishka import AsyncContainer, Provider
@@ -33,12 +33,13 @@ class NodeSpec:
         name: The step's name in the graph.
         step: Where its class stands, `package.module:Class`; a command that
             needs no graph does not import it. A provider provides it.
-        after: For a step beyond the five of every turn: the one that it follows.
+        after: For a step beyond the five of every turn: the step that it follows, one of the five or
+            a further one. Behind `call_model` and `execute_tools` it runs each time that they have.
     """
 
     name: str
     step: str
-    after: Literal["", "lookup_config", "retrieve", "store_files"] = ""
+    after: str = ""
 
 
 @dataclass(frozen=True, slots=True)

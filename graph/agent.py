@@ -21,6 +21,7 @@ from core.registry import Module
 from core.settings import Book, Context
 from core.settings.platform import AuthSettings
 from graph.handle import Handle
+from graph.holding import Holding
 from graph.reception import Reception
 from graph.run_service import Runs
 from graph.runs import OnBusy, OnDisconnect, TurnRequest
@@ -187,6 +188,32 @@ class Agent:
             return await run.result()
         finally:
             run.leave()
+
+    @asynccontextmanager
+    async def holding(
+        self,
+        thread: str,
+        *,
+        user: str | None = None,
+        groups: Sequence[str] | None = None,
+        levels: Sequence[str] | None = None,
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Hold a thread for the block, to drive `agent.graph` on it oneself; gives the config that names it.
+
+        `async with agent.holding("t1") as config: await agent.graph.ainvoke(None, config)`.
+        No run begins on it meanwhile. At the end, transcript and lists agree with its state.
+
+        Args:
+            thread: Its id; a new one is made.
+
+        Raises:
+            ThreadNotFound: It is somebody else's.
+            ThreadBusy: It has a run going.
+        """
+        principal = local_principal(self.book[AuthSettings], user or "", groups, levels)
+        holding = await self.container.get(Holding)
+        async with holding.of(principal, thread) as config:
+            yield config
 
     def _request(self, message: str, **options: Unpack[Options]) -> TurnRequest:
         user, groups, levels = options.get("user") or "", options.get("groups"), options.get("levels")

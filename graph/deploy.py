@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -13,12 +12,12 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Interrupt, Send
 
-from core.registry import Module
-from graph.absent import ABSENT
-from graph.builder import Steps, build_graph
+from core.registry import Module, NodeSpec
+from graph.builder import build_graph
 from graph.carrying import SEALED, Carrying
 from graph.deploy_reading import LIVE, Standing, Strict
 from graph.fingerprint import FINGERPRINT, fingerprint
+from graph.places import class_of, steps_of
 from graph.renaming import TRIGGER
 from graph.routing import AfterModel
 
@@ -57,16 +56,16 @@ class Verdict:
 
 def present_graph(modules: Sequence[Module]) -> Compiled:
     """The graph that these modules make, to be looked at and not to be run: no module is started."""
-    nodes = {name: kind() for name, kind in ABSENT.items()}
-    extra: dict[str, tuple[tuple[str, Any], ...]] = {}
-    for spec in (module.node for module in modules if module.node):
-        kind = pkgutil.resolve_name(spec.step)
-        node = kind.__new__(kind)
-        if spec.after:
-            extra[spec.after] = (*extra.get(spec.after, ()), (spec.name, node))
-        else:
-            nodes[spec.name] = node
-    return build_graph(Steps(nodes, AfterModel.__new__(AfterModel), extra)).compile(name="waystation")
+    return build_graph(steps_of(modules, modules, _bare, _made(AfterModel))).compile(name="waystation")
+
+
+def _bare(spec: NodeSpec) -> Any:
+    return _made(class_of(spec))
+
+
+def _made(kind: Any) -> Any:
+    """An object of the class that has none of the services it would need to run."""
+    return kind.__new__(kind)
 
 
 async def check(graph: Compiled, saver: Any, threads: Sequence[Standing]) -> AsyncIterator[Verdict]:

@@ -100,6 +100,7 @@ class Endings:
         rest = await self._writer.rest(run)
         if run.stopped == "lost":
             raise LeaseLost
+        outcome.put_in_order()
         status = outcome.status
         reply = reply_of(run, outcome, status=status)
         told = {"type": "error", **problem_of(run.error)} if run.error else {"type": "done", **reply}

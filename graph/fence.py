@@ -41,7 +41,10 @@ def hold_on(thread_id: str) -> Hold:
     """
     hold = _hold.get()
     if hold is None or hold.thread_id != thread_id:
-        raise LeaseLost(f"thread '{thread_id}' is not held by whoever wants to write to it")
+        raise LeaseLost(
+            f"thread '{thread_id}' is not held by whoever wants to write to it; in Python"
+            f" `async with agent.holding('{thread_id}') as config:` holds it for the block"
+        )
     return hold
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -164,8 +164,11 @@ class Leases:
         self._held.pop(run_id, None)
 
     @asynccontextmanager
-    async def borrow(self, thread_id: str) -> AsyncIterator[Hold]:
+    async def borrow(self, thread_id: str, left: Mapping[str, object] | None = None) -> AsyncIterator[Hold]:
         """Hold the thread for upkeep: no run goes on meanwhile, and the block may write to it.
+
+        Args:
+            left: What the block leaves for the thread's row, written when the thread is given back.
 
         Raises:
             ThreadNotFound: There is none.
@@ -179,7 +182,7 @@ class Leases:
                 with fenced(thread_id, turn.fence) as hold:
                     yield hold
             finally:
-                await self._return(turn)
+                await self._return(turn, left or {})
         finally:
             self.drop(key)
 
@@ -190,7 +193,7 @@ class Leases:
         except asyncio.CancelledError:
             await asyncio.wait([task])
             if not task.exception():
-                await self._return(task.result())
+                await self._return(task.result(), {})
             raise
 
     async def _borrow(self, thread_id: str, key: str) -> Turn:
@@ -203,9 +206,9 @@ class Leases:
             return await take(db, row, key, self.holder)
 
     @whole
-    async def _return(self, turn: Turn) -> None:
+    async def _return(self, turn: Turn, left: Mapping[str, object]) -> None:
         async with self._engine.begin() as db:
-            await let_go(db, turn, dirty=turn.dirty)
+            await let_go(db, turn, **{"dirty": turn.dirty, **left})
 
     @asynccontextmanager
     async def beating(self) -> AsyncIterator[None]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
@@ -38,6 +40,23 @@ def as_view(message: BaseMessage) -> dict[str, Any]:
     """One message as JSON."""
     role = ROLES.get(message.type, message.type)
     return {"id": message.id, "role": role, "text": text_of(message), **extra_of(message)}
+
+
+def calls_of(messages: Iterable[BaseMessage]) -> list[str]:
+    """Ids of the tool calls in these messages, in the order in which the model made them."""
+    return [str(call["id"]) for m in messages if isinstance(m, AIMessage) for call in m.tool_calls]
+
+
+def in_order(messages: Iterable[BaseMessage], asked: Sequence[str]) -> list[BaseMessage]:
+    """The messages with results in the order of their calls: they came in that of their ends."""
+    places = {call_id: place for place, call_id in enumerate(asked)}
+    found: list[BaseMessage] = []
+    for is_result, group in groupby(messages, key=lambda message: isinstance(message, ToolMessage)):
+        results: Any = list(group)
+        found += (
+            sorted(results, key=lambda m: places.get(m.tool_call_id, len(places))) if is_result else results
+        )
+    return found
 
 
 def call_record(message: ToolMessage) -> dict[str, Any]:

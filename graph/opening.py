@@ -19,8 +19,9 @@ from graph.errors import RunAbandoned
 from graph.event_store import EventStore
 from graph.ledger import AT_MOST_ATTEMPTS
 from graph.ledger_rows import tell
-from graph.messages import text_of
+from graph.messages import calls_of, text_of
 from graph.repair import Repair, Settled, is_answered
+from graph.routing import this_turn
 from graph.runs import Outcome, Run, message_of
 from graph.tables import runs, transcript
 from graph.transcript import partial_row
@@ -58,7 +59,7 @@ class Opening:
         """
         if run.attempt == 1 and not run.turn.dirty:
             return Start(await self._input(run, [message_of(run)]))
-        if run.attempt > 1 and (start := await self._answered(run)):
+        if run.attempt > 1 and (start := await self._answered(run, outcome)):
             return start
         return await self._settled(run, outcome)
 
@@ -68,13 +69,14 @@ class Opening:
         files = [await self._files.info(run.request.principal, key) for key in run.request.files]
         return {"messages": messages, "files": [file.as_ref() for file in files]}
 
-    async def _answered(self, run: Run) -> Start | None:
+    async def _answered(self, run: Run, outcome: Outcome) -> Start | None:
         """A person's answers to questions that still wait; None after a crash behind them."""
         given = run.record.answers or {}
         if not given:
             return None
         config: Any = {"configurable": {"thread_id": run.thread_id, "checkpoint_ns": ""}}
         snapshot = await self._graph.aget_state(config)
+        outcome.asked = calls_of(this_turn(snapshot.values.get("messages", [])))
         answers = {i.id: given[i.id] for i in snapshot.interrupts if i.id in given}
         if not answers:
             return None

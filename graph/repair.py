@@ -10,6 +10,7 @@ from langgraph.graph import END
 from langgraph.graph.state import CompiledStateGraph
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from graph.builder import last_step
 from graph.receipts import forget_receipts, outcomes_of
 from graph.transcript import Transcript
 from nodes.llm.window import answered
@@ -71,7 +72,7 @@ class Repair:
         # would any other update. This one takes it in, and ends whatever was open.
         await self._graph.aupdate_state(config, None, as_node=END)
         if update := await self._answers(thread_id, messages):
-            await self._graph.aupdate_state(config, update, as_node="store_files")
+            await self._graph.aupdate_state(config, update, as_node=last_step(self._graph))
         after: list[BaseMessage] = (await self._graph.aget_state(config)).values["messages"]
         return after
 

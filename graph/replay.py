@@ -17,7 +17,7 @@ from core.editions import Editions
 from core.errors import WaystationError
 from core.settings.platform import LimitSettings
 from graph.alone import questions
-from graph.builder import Steps, build_graph
+from graph.builder import Steps, build_graph, last_step
 from graph.differences import (
     Difference,
     Step,
@@ -27,7 +27,7 @@ from graph.differences import (
     steps_of_recording,
     steps_of_update,
 )
-from graph.messages import call_record, text_of
+from graph.messages import call_record, calls_of, in_order, text_of
 from graph.recorded_nodes import NoRecordedAnswer, RecordedEnd, recorded_nodes
 from graph.recording import Recording, message_of
 from graph.routing import AfterModel
@@ -128,7 +128,7 @@ async def _as_before(graph: CompiledStateGraph[Any, Any, Any, Any], recording: R
         values: dict[str, Any] = {"messages": [message_of(m) for m in before.messages], "files": before.files}
         if before.summary:
             values["summary"] = before.summary
-        await graph.aupdate_state(_THREAD, values, as_node="store_files")
+        await graph.aupdate_state(_THREAD, values, as_node=last_step(graph))
 
 
 def _context(recording: Recording, principal: Principal | None) -> RunContext:
@@ -187,6 +187,7 @@ def _gather(gathered: _Gathered, update: dict[str, Any]) -> None:
 
 def _replayed(recording: Recording, gathered: _Gathered) -> Replayed:
     steps = ordered(gathered.steps)
+    gathered.messages = in_order(gathered.messages, calls_of(gathered.messages))
     results = [message for message in gathered.messages if isinstance(message, ToolMessage)]
     return Replayed(
         answer=gathered.answer(),

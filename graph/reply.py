@@ -47,10 +47,11 @@ def bare_reply(thread_id: str, run_id: str, *, status: str, answer: str = "") ->
 
 
 def _calls(outcome: Outcome) -> list[dict[str, Any]]:
-    """Every call of the run once, also those of its attempts before a pause."""
+    """Every call of the run once, also those of its attempts before a pause, in the model's order."""
     made = [call_record(m) for m in outcome.messages if isinstance(m, ToolMessage)]
-    ids = {call["id"] for call in made}
-    return [*(call for call in outcome.earlier_calls if call["id"] not in ids), *made]
+    found = {call["id"]: call for call in [*outcome.earlier_calls, *made]}
+    places = {call_id: place for place, call_id in enumerate(outcome.asked)}
+    return sorted(found.values(), key=lambda call: places.get(call["id"], -1))
 
 
 def _answer(outcome: Outcome, *, status: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langgraph.types import Send
 
 from core.editions import Editions
@@ -25,27 +25,35 @@ class AfterModel:
     def __init__(self, editions: Editions) -> None:
         self._editions = editions
 
-    def __call__(self, state: State) -> list[Send] | Literal["store_files"]:
-        turn = this_turn(state["messages"])
+    def __call__(self, state: State) -> list[Send] | Literal["store_files", "lookup_config"]:
+        turn = this_turn(state.get("messages", []))
         answers = [message for message in turn if isinstance(message, AIMessage)]
         calls = answers[-1].tool_calls if answers else []
         if not calls:
-            return "store_files"
+            return "lookup_config" if _reopened(state) else "store_files"
         limits = self._editions.now().book[LimitSettings]
-        steps = state["config"].get("max_steps") or limits.steps
+        # Empty where somebody writes in the model's place, between turns or in the middle of one.
+        config = state.get("config") or {}
+        steps = config.get("max_steps") or limits.steps
         if len(answers) >= steps:
             raise StepLimit(
                 f"the model still asks for tools after {steps} steps; raise max_steps or ask for less"
             )
         if sum(len(answer.tool_calls) for answer in answers) > limits.tool_calls:
             raise StepLimit(f"the model asked for more than {limits.tool_calls} tool calls in one turn")
-        shared = {"config": state["config"], "files": state.get("files", [])}
+        shared = {"config": config, "files": state.get("files", [])}
         return [Send("execute_tools", {"call": call, **shared}) for call in calls]
 
 
-def after_tools(state: State) -> Literal["call_model", "lookup_config"]:
-    """Back to the model; after a pause first to the configuration, since rights may have changed."""
-    return "call_model" if state.get("config") else "lookup_config"
+def after_files(state: State) -> Literal["lookup_config", "__end__"]:
+    """The turn is over; one whose question was edited just now begins again."""
+    return "lookup_config" if _reopened(state) else "__end__"
+
+
+def _reopened(state: State) -> bool:
+    """Whether somebody has changed the question from outside: nothing answers it, and no turn is going."""
+    messages = state.get("messages", [])
+    return not state.get("config") and bool(messages) and isinstance(messages[-1], HumanMessage)
 
 
 def this_turn(messages: Sequence[BaseMessage]) -> list[BaseMessage]:

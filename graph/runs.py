@@ -21,6 +21,7 @@ from core.errors import WaystationError
 from core.observability import traceparent
 from graph.events import EventLog
 from graph.lease import Turn
+from graph.messages import calls_of, in_order
 
 OnDisconnect = Literal["cancel", "continue"]
 OnBusy = Literal["reject", "enqueue", "interrupt"]
@@ -184,7 +185,10 @@ def record_of(row: Mapping[str, Any] | RowMapping) -> RunRecord:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a run has gathered so far; becomes its reply."""
+    """What a run has gathered so far; becomes its reply.
+
+    `asked` are the calls that the model had made before this attempt, in their order.
+    """
 
     messages: list[Any] = field(default_factory=list)
     documents: list[dict[str, Any]] = field(default_factory=list)
@@ -192,8 +196,8 @@ class Outcome:
     interrupts: list[dict[str, Any]] = field(default_factory=list)
     streamed: list[str] = field(default_factory=list)
     earlier_calls: list[dict[str, Any]] = field(default_factory=list)
-    # Ids of the calls of the last answer, in the model's order.
-    calls: list[str] = field(default_factory=list)
+    # Ids of the turn's calls, in the model's order.
+    asked: list[str] = field(default_factory=list)
     input_tokens: int = 0
     output_tokens: int = 0
     model: str = ""
@@ -214,15 +218,17 @@ class Outcome:
             model=usage.get("model", ""),
         )
 
+    def put_in_order(self) -> None:
+        """Results and questions in the order of their calls, whichever came first."""
+        self.asked += [call for call in calls_of(self.messages) if call not in self.asked]
+        self.messages = in_order(self.messages, self.asked)
+        places = {call: place for place, call in enumerate(self.asked)}
+        self.interrupts.sort(key=lambda asks: places.get(_call_of(asks), len(places)))
 
-def questions_in_order(outcome: Outcome) -> list[dict[str, Any]]:
-    """What waits, in the order of the calls: they pause in any, and answers may count on that one."""
 
-    def place(asked: dict[str, Any]) -> int:
-        call_id = str((asked.get("call") or {}).get("id"))
-        return outcome.calls.index(call_id) if call_id in outcome.calls else len(outcome.calls)
-
-    return sorted(outcome.interrupts, key=place)
+def _call_of(interrupt: Mapping[str, Any]) -> str:
+    call = interrupt.get("call")
+    return str(call.get("id")) if isinstance(call, Mapping) else ""
 
 
 class Run:

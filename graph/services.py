@@ -28,6 +28,7 @@ from graph import background
 from graph.background import Background
 from graph.bridges import bridges
 from graph.nodes import node_provider
+from graph.places import check_places
 from graph.storage import Storage
 from graph.turns import Turns
 
@@ -71,12 +72,14 @@ async def open_services(
     """
     quiet_logging()
     modules = discover()
+    check_places(modules)
     book = read_book(sections_of(modules), files_of(modules), context or Context.current())
     _at_home(book.context.places.home)
     standings = lifecycle.standings(modules, book[ModulesSettings])
     while True:
         running = lifecycle.running(standings)
-        container = _container(running, book, providers, worker=worker)
+        steps = node_provider(running, modules)
+        container = _container(running, book, [steps, *providers], worker=worker)
         try:
             (await container.get(StartProgress)).tell = progress
             # First of all: without it servers would start and documents be indexed for nothing.
@@ -117,7 +120,7 @@ def _container(
     modules: Sequence[Module], book: Book, providers: Sequence[Provider], *, worker: bool
 ) -> AsyncContainer:
     joined = bridges((module.name for module in modules), worker=worker)
-    own = (Storage(), Turns(), Background(modules, worker=worker), node_provider(modules))
+    own = (Storage(), Turns(), Background(modules, worker=worker))
     return build_container(modules, book, *own, *joined, *providers)
 
 

@@ -6,12 +6,37 @@ import hashlib
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from langchain_core.messages import AnyMessage, BaseMessage, RemoveMessage, convert_to_messages
+from langchain_core.messages import (
+    AIMessage,
+    AnyMessage,
+    BaseMessage,
+    HumanMessage,
+    RemoveMessage,
+    SystemMessage,
+    ToolMessage,
+    convert_to_messages,
+)
 from langgraph.channels import DeltaChannel, UntrackedValue
+from langgraph.checkpoint.base import PendingWrite
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
+from langgraph.types import Overwrite
 from typing_extensions import TypedDict
 
+from core.errors import InvalidInput
+
 SNAPSHOT_EVERY = 40
+
+OVERWRITE = "__overwrite__"
+"""The key under which a client's JSON takes the place of all messages."""
+
+_SHOWN = 200
+_KINDS: dict[str, type[BaseMessage]] = {
+    "human": HumanMessage,
+    "ai": AIMessage,
+    "tool": ToolMessage,
+    "system": SystemMessage,
+    "remove": RemoveMessage,
+}
 
 
 def merge_messages(current: list[BaseMessage], writes: Sequence[Any]) -> list[BaseMessage]:
@@ -20,10 +45,11 @@ def merge_messages(current: list[BaseMessage], writes: Sequence[Any]) -> list[Ba
     Deterministic and indifferent to how writes are batched, as DeltaChannel
     asks: a message that comes without an id gets one from its place and text.
     """
-    merged = list(current)
+    # A server that only reads a thread has its messages as JSON, in what is written and in what is there.
+    merged = as_messages(current)
     places = {message.id: index for index, message in enumerate(merged)}
     for write in writes:
-        for message in convert_to_messages(write if isinstance(write, list) else [write]):
+        for message in as_messages(write):
             _merge_one(merged, places, message)
     return merged
 
@@ -40,10 +66,33 @@ def _merge_one(merged: list[BaseMessage], places: dict[str | None, int], message
     if message.id is None:
         message = message.model_copy(update={"id": _id_for(message, len(merged), places)})
     if message.id in places:
-        merged[places[message.id]] = message
+        _replace(merged, places, message)
         return
     places[message.id] = len(merged)
     merged.append(message)
+
+
+def _replace(merged: list[BaseMessage], places: dict[str | None, int], message: BaseMessage) -> None:
+    """Put an edited message in its place. What was an answer to something else is none any more."""
+    place = places[message.id]
+    before, merged[place] = merged[place], message
+    stale = _stale(before, message, merged[place + 1 :])
+    if stale:
+        merged[:] = [kept for kept in merged if kept.id not in stale]
+        places.clear()
+        places.update({kept.id: index for index, kept in enumerate(merged)})
+
+
+def _stale(before: BaseMessage, now: BaseMessage, behind: Sequence[BaseMessage]) -> set[str | None]:
+    """All behind the question of the last turn when it has changed; results of calls that have changed."""
+    if isinstance(now, HumanMessage):
+        last = not any(isinstance(later, HumanMessage) for later in behind)
+        return {later.id for later in behind} if last and now.content != before.content else set()
+    if not isinstance(before, AIMessage) or not isinstance(now, AIMessage):
+        return set()
+    same = [call for call in now.tool_calls if call in before.tool_calls]
+    gone = {call["id"] for call in before.tool_calls} - {call["id"] for call in same}
+    return {m.id for m in behind if isinstance(m, ToolMessage) and m.tool_call_id in gone}
 
 
 def _id_for(message: BaseMessage, place: int, places: dict[str | None, int]) -> str:
@@ -55,33 +104,114 @@ def _id_for(message: BaseMessage, place: int, places: dict[str | None, int]) -> 
         place += 1
 
 
+def as_messages(written: Any) -> list[BaseMessage]:
+    """What stands in `messages`, or is written there, as messages.
+
+    Raises:
+        InvalidInput: Something of it is none.
+    """
+    found = written if isinstance(written, list) else [written]
+    return [one if isinstance(one, BaseMessage) else _message(one) for one in found]
+
+
+def _message(form: Any) -> BaseMessage:
+    """A message from one of the forms that clients send; one that was written out whole comes back whole."""
+    kind = _KINDS.get(str(form.get("type"))) if isinstance(form, dict) and "role" not in form else None
+    try:
+        return kind.model_validate(form) if kind else convert_to_messages([form])[0]
+    except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError):
+        pass
+    try:
+        return convert_to_messages([form])[0]
+    except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError):
+        raise InvalidInput(
+            f"this is no message: {str(form)[:_SHOWN]}; write it as"
+            ' {"type": "human", "content": "..."}, or with type "ai" or "tool"'
+        ) from None
+
+
 def newest(current: str, writes: Sequence[Any]) -> str:
-    """The last text that was written."""
-    return str(writes[-1]) if writes else current
+    """The last text that was written; None empties it."""
+    if not writes:
+        return current
+    return "" if writes[-1] is None else str(writes[-1])
 
 
 def merge_files(
     current: list[dict[str, Any]] | None, new: list[dict[str, Any]] | None
 ) -> list[dict[str, Any]]:
-    """Files of the thread by key; a later entry for a key replaces the earlier."""
-    by_key = {file["key"]: file for file in [*(current or []), *(new or [])]}
+    """Files of the thread by key; a later entry for a key replaces the earlier.
+
+    Raises:
+        InvalidInput: A new entry is none.
+    """
+    by_key = {file["key"]: file for file in [*(current or []), *_entries("files", new, "key")]}
     return list(by_key.values())
 
 
 def collect_artifacts(
     current: list[dict[str, Any]] | None, new: list[dict[str, Any]] | None
 ) -> list[dict[str, Any]]:
-    """Append by id; None empties the list."""
+    """Append by id; None empties the list.
+
+    Raises:
+        InvalidInput: A new entry is none.
+    """
     if new is None:
         return []
-    by_id = {artifact["id"]: artifact for artifact in [*(current or []), *new]}
+    by_id = {artifact["id"]: artifact for artifact in [*(current or []), *_entries("artifacts", new, "id")]}
     return list(by_id.values())
+
+
+def _entries(channel: str, given: Any, *fields: str) -> list[dict[str, Any]]:
+    found = [] if given is None else given
+    if not isinstance(found, list) or not all(_has(entry, fields) for entry in found):
+        raise InvalidInput(f"`{channel}` is a list of objects, each with {' and '.join(fields)} as text")
+    return found
+
+
+def _has(entry: Any, fields: Sequence[str]) -> bool:
+    return isinstance(entry, dict) and all(isinstance(entry.get(field), str) for field in fields)
+
+
+def checked_input(given: Any) -> dict[str, Any]:
+    """The input of a turn as it is stored: what is none is refused before anything of it is kept.
+
+    Raises:
+        InvalidInput: It is no object, or a part of it is not what it should be.
+    """
+    known = Input.__annotations__.keys()
+    if not isinstance(given, dict) or given.keys() - known:
+        raise InvalidInput("the input is an object with `messages`, and `files` where there are any")
+    messages = _overwriting(given.get("messages", []))
+    if not isinstance(messages, Overwrite):
+        messages = as_messages(messages)
+    return {"messages": messages, "files": _entries("files", given.get("files"), "key", "name")}
+
+
+class Messages(DeltaChannel[list[AnyMessage]]):
+    """Holds messages only, also where somebody overwrites them as a whole, which no reducer sees."""
+
+    __slots__ = ()
+
+    def update(self, values: Sequence[Any]) -> bool:
+        return super().update([_overwriting(value) for value in values])
+
+    def replay_writes(self, writes: Sequence[PendingWrite]) -> None:
+        super().replay_writes([(task, name, _overwriting(value)) for task, name, value in writes])
+
+
+def _overwriting(write: Any) -> Any:
+    """The write; one that takes the place of all is read as messages."""
+    if isinstance(write, dict) and set(write) == {OVERWRITE}:
+        write = Overwrite(write[OVERWRITE])
+    return Overwrite(merge_messages([], [write.value or []])) if isinstance(write, Overwrite) else write
 
 
 class Input(TypedDict, total=False):
     """What starts a turn."""
 
-    messages: Annotated[list[AnyMessage], DeltaChannel(merge_messages, snapshot_frequency=SNAPSHOT_EVERY)]
+    messages: Annotated[list[AnyMessage], Messages(merge_messages, snapshot_frequency=SNAPSHOT_EVERY)]
     files: Annotated[list[dict[str, Any]], merge_files]
 
 

@@ -55,6 +55,11 @@ def node_of(given: Swap) -> Any:
             raise InvalidInput(f"{error}; name an object that is ready instead of its class") from error
     if not callable(node):
         raise InvalidInput(f"'{given}' cannot be called; a node is called with (state, runtime)")
+    return reader(node)
+
+
+def reader(node: Any) -> Any:
+    """The node; one that does not say what it reads reads everything."""
     return node if _says_what_it_reads(node) else AnyNode(node)
 
 
@@ -72,6 +77,8 @@ def _says_what_it_reads(node: Any) -> bool:
     if inspect.isroutine(node):
         return False
     try:
-        return isinstance(get_type_hints(type(node).__call__).get("state"), type)
+        reads = get_type_hints(type(node).__call__).get("state")
     except (NameError, TypeError):  # annotations that only their own module, or nobody, can read
         return False
+    # `Any` and `dict` are classes too, and name nothing.
+    return isinstance(reads, type) and bool(getattr(reads, "__annotations__", None))

@@ -27,12 +27,10 @@ from graph.ending import Endings
 from graph.errors import LeaseLost, StepLimit, TurnTimedOut
 from graph.fence import fenced
 from graph.opening import Opening
-from graph.runs import Outcome, Run, Stop, TurnRequest, questions_in_order
+from graph.runs import Outcome, Run, Stop, TurnRequest
 
 log = structlog.get_logger()
 
-# Super-steps beside the model and tool rounds: configuration, retrieval, files, a look-up after a pause.
-_OTHER_STEPS = 8
 # How long an attempt waits for a database that is away before it gives the run back: longer than most
 # restarts take, and short enough that a turn does not sit there for a disk that stays full.
 OUTAGE_SECONDS = 60.0
@@ -174,7 +172,8 @@ class TurnDriver:
         config: Any = {
             "configurable": {"thread_id": run.thread_id},
             "run_id": None,
-            "recursion_limit": 2 * (run.request.max_steps or self._limits.steps) + _OTHER_STEPS,
+            # Only a backstop, with room for steps of further modules in every round and beside them.
+            "recursion_limit": len(self._graph.nodes) * (1 + (run.request.max_steps or self._limits.steps)),
         }
         stream: AsyncIterator[Any] = self._graph.astream(
             start,
@@ -191,7 +190,7 @@ class TurnDriver:
                 self._tell(run, data)
             else:
                 gather(outcome, data)
-        outcome.interrupts = questions_in_order(outcome)
+        outcome.put_in_order()
         for asked in outcome.interrupts:
             self._tell(run, {"type": "interrupt", **asked})
 
@@ -248,5 +247,4 @@ def gather(outcome: Outcome, update: dict[str, Any]) -> None:
             outcome.messages.append(message)
             if isinstance(message, AIMessage):
                 outcome.streamed.clear()
-                outcome.calls = [str(call["id"]) for call in message.tool_calls]
         outcome.documents = (writes or {}).get("documents", outcome.documents)

@@ -20,6 +20,7 @@ from graph.ending import Endings
 from graph.event_store import EventStore
 from graph.event_writer import EventWriter
 from graph.follow import topic_of
+from graph.holding import Holding
 from graph.lease import Leases
 from graph.ledger import RunLedger
 from graph.opening import Opening
@@ -117,6 +118,10 @@ class Turns(Provider):
         totals: ThreadTotals,
     ) -> Threads:
         return Threads(engine, graph, transcript, files, leases, totals=totals)
+
+    @provide
+    def holding(self, engine: AsyncEngine, graph: ThreadGraph, leases: Leases) -> Holding:
+        return Holding(engine, graph, leases)
 
     @provide
     def driver(  # noqa: PLR0917 - dishka gives them by type

@@ -63,7 +63,7 @@ class Windowed:
 
     async def __call__(self, state: Any, runtime: Runtime[RunContext]) -> Any:
         writes = await self._node(state, runtime)
-        return trimmed(self._window, state, writes) if _ends_the_turn(writes["messages"]) else writes
+        return trimmed(self._window, state, writes) if _ends_the_turn(writes) else writes
 
 
 def trimmed(window: Window, state: Mapping[str, Any], writes: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,8 +84,9 @@ def trimmed(window: Window, state: Mapping[str, Any], writes: Mapping[str, Any])
     return {**writes, "messages": [*removals, *new], **summary}
 
 
-def _ends_the_turn(messages: Sequence[BaseMessage]) -> bool:
-    last = messages[-1] if messages else None
+def _ends_the_turn(writes: Any) -> bool:
+    messages = writes.get("messages") if isinstance(writes, Mapping) else None
+    last = messages[-1] if isinstance(messages, list) and messages else None
     return isinstance(last, AIMessage) and not last.tool_calls
 
 

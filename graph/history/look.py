@@ -48,7 +48,10 @@ def _id_in(config: Mapping[str, Any] | None) -> str | None:
 
 def interrupts_of(snapshot: StateSnapshot) -> list[dict[str, Any]]:
     """The questions that wait for a person there, as their events told them."""
-    return [{"id": interrupt.id, **interrupt.value} for interrupt in snapshot.interrupts]
+    return [
+        {"id": asked.id, **(asked.value if isinstance(asked.value, Mapping) else {"value": asked.value})}
+        for asked in snapshot.interrupts
+    ]
 
 
 def state_view(snapshot: StateSnapshot) -> dict[str, Any]:

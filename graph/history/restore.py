@@ -10,6 +10,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from graph.builder import last_step
 from graph.history.look import Graph
 from graph.lease import Leases
 from graph.tables import transcript
@@ -60,7 +61,7 @@ class Restorer:
             values["summary"] = summary
         async with self._leases.borrow(thread_id):
             # As the last step of a turn, so that nothing is open behind it.
-            await self._graph.aupdate_state(config, values, as_node="store_files")
+            await self._graph.aupdate_state(config, values, as_node=last_step(self._graph))
         return whole_list
 
     async def from_state(self, thread_id: str, values: Mapping[str, Any]) -> None:

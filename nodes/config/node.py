@@ -7,7 +7,7 @@ from typing import Any
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
-from core.context import RunContext, context_of
+from core.context import RunContext, checked, context_of
 from nodes.config.lookup import ConfigLookup
 from nodes.config.models import Wishes
 
@@ -29,7 +29,7 @@ class LookupConfig:
         self._lookup = lookup
 
     async def __call__(self, state: Reads, runtime: Runtime[RunContext]) -> Writes:
-        context = context_of(runtime)
+        context = checked(context_of(runtime))
         config = self._lookup.resolve(context.principal, Wishes.of(context))
         runtime.stream_writer(
             {

@@ -55,7 +55,11 @@ class StoreFiles:
                 ref, event = await keep(principal, thing, thread)
             except WaystationError as error:
                 outage = error if isinstance(error, Unavailable) else outage
-                event = {"type": "notice", "code": error.code, "text": f"'{thing['name']}': {error.detail}"}
+                event = {
+                    "type": "notice",
+                    "code": error.code,
+                    "text": f"'{thing.get('name')}': {error.detail}",
+                }
             else:
                 refs.append(ref)
             if event:
@@ -65,11 +69,11 @@ class StoreFiles:
 
     async def _store(self, principal: Principal, artifact: dict[str, Any], thread: str | None) -> Kept:
         try:
-            content = b64decode(artifact["b64"], validate=True)
-        except ValueError:
+            content = b64decode(artifact.get("b64") or "", validate=True)
+        except (TypeError, ValueError):
             raise InvalidFile("the content is not base64") from None
         key = derived_key(thread, artifact["id"]) if thread else None
-        name, kind = artifact["name"], artifact.get("media_type")
+        name, kind = str(artifact.get("name") or "unnamed"), artifact.get("media_type")
         put = self._files.put
         info = await put(principal, name, content, media_type=kind, origin="tool", thread=thread, key=key)
         ref = info.as_ref()

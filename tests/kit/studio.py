@@ -22,11 +22,12 @@ START_SECONDS = 90.0
 
 
 @contextmanager
-def studio(folder: Path, *, env: Mapping[str, str] | None = None) -> Iterator[httpx.Client]:
+def studio(folder: Path, *, env: Mapping[str, str] | None = None, jobs: int = 1) -> Iterator[httpx.Client]:
     """A client of the development server; its WAYSTATION_HOME is `folder`/home.
 
     Args:
         env: More environment, such as WAYSTATION_AUTH__MODE.
+        jobs: How many runs it makes at once.
     """
     port = free_port()
     environ = {
@@ -45,6 +46,7 @@ def studio(folder: Path, *, env: Mapping[str, str] | None = None) -> Iterator[ht
         str(ROOT / "langgraph.json"),
     ]
     options = ["--no-browser", "--no-reload", "--allow-blocking", "--port", str(port)]
+    options += ["--n-jobs-per-worker", str(jobs)]
     log = folder / "studio.log"
     with log.open("wb") as sink:
         process = subprocess.Popen(

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
+from langgraph.graph import END
 from langgraph.types import Send
 
 from core.editions import Editions
 from core.settings.platform import LimitSettings
 from graph.errors import StepLimit
-from graph.routing import AfterModel, after_tools, this_turn
+from graph.routing import AfterModel, after_files, this_turn
 from graph.state import State
 
 after_model = AfterModel(Editions.fixed(LimitSettings(steps=3, tool_calls=4)))
@@ -60,9 +61,19 @@ def test_more_tool_calls_than_the_limit_end_the_turn() -> None:
         after_model(state(asks("a", "b", "c", "d", "e")))
 
 
-def test_after_a_pause_the_configuration_is_looked_up_again() -> None:
-    assert after_tools({"messages": []}) == "lookup_config"
-    assert after_tools({"messages": [], "config": {"model": "offline"}}) == "call_model"
+def test_a_question_that_was_changed_from_outside_begins_a_turn_again() -> None:
+    asked: State = {"messages": [HumanMessage("new")]}
+    assert after_model(asked) == "lookup_config"
+    assert after_files(asked) == "lookup_config"
+    assert after_files({"messages": [*asked["messages"], AIMessage("8")]}) == END
+    assert after_files({**asked, "config": {"model": "offline"}}) == END
+    assert after_files({"messages": []}) == END
+
+
+def test_somebody_who_writes_in_the_models_place_needs_no_configuration() -> None:
+    (send,) = after_model({"messages": [HumanMessage("new"), asks("a")]})
+    assert isinstance(send, Send)
+    assert send.arg["config"] == {}
 
 
 def test_a_turn_is_what_follows_the_last_human_message() -> None:

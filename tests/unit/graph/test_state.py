@@ -33,10 +33,9 @@ def test_the_same_writes_give_the_same_ids(batch: list[list[BaseMessage]]) -> No
 
 
 def test_a_message_with_a_known_id_replaces_the_old_one_in_its_place() -> None:
-    merged = merge_messages(
-        [], [[HumanMessage("one", id="a"), AIMessage("two", id="b")], HumanMessage("1", id="a")]
-    )
-    assert ids_and_texts(merged) == [("a", "1"), ("b", "two")]
+    said = [HumanMessage("one", id="a"), AIMessage("two", id="b"), HumanMessage("three", id="c")]
+    merged = merge_messages([], [said, HumanMessage("1", id="a"), AIMessage("2", id="b")])
+    assert ids_and_texts(merged) == [("a", "1"), ("b", "2"), ("c", "three")]
 
 
 def test_removing_a_message_that_is_not_there_changes_nothing() -> None:
