@@ -18,10 +18,11 @@ from core.errors import ConfigInvalid, Unavailable
 from core.events.tables import webhook_deliveries
 from core.identity.tables import api_keys
 from core.task_queue.tables import tasks
+from graph.history.refold import refold
 from graph.history.tables import shared_files
 from graph.tables import receipts, run_events, runs, threads, transcript
 
-HEAD = "0004"
+HEAD = "0005"
 # Named, so that the metadata is whole wherever a database is opened.
 TABLES = (
     threads,
@@ -52,6 +53,7 @@ async def open_database(url: URL) -> AsyncEngine:
         async with engine.begin() as connection:
             await _take_turns(connection)
             await connection.run_sync(_migrate)
+        await refold(engine)
     except OperationalError as error:
         await engine.dispose()
         raise Unavailable(f"the database cannot be opened: {_first_line(error)}") from error

@@ -21,7 +21,7 @@ from core.holder import alive, is_known_dead, new_holder
 from core.whole import whole
 from graph.errors import LeaseLost, ThreadBusy, ThreadNotFound
 from graph.fence import Hold, fenced
-from graph.tables import threads
+from graph.tables import named, threads
 
 log = structlog.get_logger()
 
@@ -227,13 +227,12 @@ def new_thread(thread_id: str, principal: Principal, title: str) -> dict[str, ob
     return {
         "id": thread_id,
         "owner": principal.id,
-        "title": title,
+        **named(title=title, tags=[]),
         "status": "idle",
         "turns": 0,
         "created_at": now,
         "updated_at": now,
         "dirty": False,
-        "tags": [],
     }
 
 
