@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -31,6 +32,8 @@ from nodes.rag.settings import RagSettings
 from nodes.rag.sources import SourceEntry
 
 WARM_AFTER_SECONDS = 1.5
+# Files left out that a line of the log names.
+_TOLD = 5
 
 _log = structlog.get_logger(__name__)
 
@@ -177,8 +180,7 @@ class RAGClient:
     async def _index(self, name: str, indexer: Indexer) -> None:
         if await self._left_to_others(name):
             return
-        report = await _indexed(name, indexer)
-        _log.info("source_indexed", source=name, files=report.files, changed=report.changed)
+        await _indexed(name, indexer)
 
     async def _left_to_others(self, name: str) -> bool:
         try:
@@ -234,7 +236,7 @@ class RAGClient:
                 code, reason = "internal", f"an internal fault ({type(error).__name__})"
             else:
                 span.set(passages=len(found))
-                return found
+                return found or await asyncio.to_thread(_why_nothing, source)
             span.error(code)
         _log.warning("source_failed", source=name, code=code, reason=reason)
         return reason
@@ -247,6 +249,16 @@ class RAGClient:
             description=source.entry.description,
             compliance_level=source.entry.compliance_level,
         )
+        if source.indexer is not None:
+            stats = await asyncio.to_thread(source.indexer.stats)
+            info = replace(
+                info,
+                documents=stats.files,
+                chunks=stats.chunks,
+                skipped=stats.skipped,
+                reasons=stats.reasons,
+                problem=stats.problem,
+            )
         try:
             found = await self._asking.collections(name, source, principal=principal)
         except WaystationError as error:
@@ -280,10 +292,32 @@ def _entries(sources: Mapping[str, Source]) -> dict[str, SourceEntry]:
 
 async def _indexed(name: str, indexer: Indexer, progress: Progress | None = None) -> IngestReport:
     try:
-        return await indexer.update(progress=progress)
+        report = await indexer.update(progress=progress)
     except WaystationError as error:
         _log.warning("source_not_indexed", source=name, code=error.code, reason=error.detail)
         return IngestReport(name, problems=(error.detail,))
+    _tell(await asyncio.to_thread(indexer.stats), report)
+    return report
+
+
+def _tell(stats: SourceStats, report: IngestReport) -> None:
+    """One line per source in the log: what can be found in it, and what is left out."""
+    told: dict[str, Any] = {"files": stats.files, "chunks": stats.chunks, "skipped": stats.skipped}
+    if stats.reasons:
+        told["left_out"] = dict(list(stats.reasons.items())[:_TOLD])
+    problems = [*report.problems, *([stats.problem] if stats.problem else [])]
+    if problems:
+        _log.warning("source_incomplete", source=stats.source, reason="; ".join(problems), **told)
+    else:
+        _log.info("source_indexed", source=stats.source, changed=report.changed, **told)
+
+
+def _why_nothing(source: Source) -> list[Passage] | str:
+    """No passages, or why a source that has nothing to be found has none."""
+    if source.indexer is None:
+        return []
+    stats = source.indexer.stats()
+    return stats.problem or ([] if stats.indexed else "it is not indexed yet")
 
 
 def _absolute(path: Path) -> str:

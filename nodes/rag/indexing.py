@@ -116,6 +116,7 @@ class Indexer:
             size_bytes=sum(record.size for record in manifest.files.values() if not record.problem),
             reasons=dict(list({**manifest.skipped, **manifest.unread}.items())[:MOST_UNREAD]),
             problem=self._problem(manifest),
+            indexed=self._manifest.there(),
         )
 
     def languages(self) -> tuple[str, ...]:
@@ -125,12 +126,12 @@ class Indexer:
         return tuple(dict.fromkeys([*self._manifest.read().languages, DEFAULT]))
 
     def _problem(self, manifest: Manifest) -> str:
-        """Why nothing of the source can be found; "" where something can."""
-        if manifest.chunks:
+        """Why nothing of the source can be found; "" where something can, or where nobody has looked yet."""
+        if manifest.chunks or not self._manifest.there():
             return ""
         why = {**manifest.skipped, **manifest.unread}
         if not why:
-            return NOTHING if manifest.files or self._manifest.there() else "it is not indexed yet"
+            return NOTHING
         named = ", ".join(f"'{name}' ({reason})" for name, reason in list(why.items())[:_NAMED])
         count = len(manifest.skipped) + manifest.passed_over
         more = f", and {count - _NAMED} more" if count > _NAMED else ""

@@ -124,6 +124,13 @@ for _language, _words in SMALL.items():
         _BY_WORD[_word] = (*_BY_WORD.get(_word, ()), _language)
 
 LANGUAGES = tuple(sorted({*SMALL, *_SCRIPTS.values()}))
+# ISO 639-1, as people write it into a configuration.
+CODES = dict(
+    pair.split("=")
+    for pair in "ar=arabic hy=armenian ca=catalan cs=czech da=danish nl=dutch en=english fi=finnish fr=french "
+    "de=german el=greek hi=hindi hu=hungarian id=indonesian it=italian no=norwegian pl=polish pt=portuguese "
+    "ro=romanian ru=russian es=spanish sv=swedish ta=tamil tr=turkish".split()  # noqa: SIM905 - reads as a line
+)
 _MAKING = threading.Lock()
 
 

@@ -10,7 +10,7 @@ from nodes.rag.languages import DEFAULT
 from nodes.rag.models import Chunk, Collection, Found, Passage
 from nodes.rag.ports import ChunkStore, Embedder
 from nodes.rag.records import is_record
-from nodes.rag.terms import query_terms
+from nodes.rag.terms import asked, terms_of
 
 CANDIDATES = 50
 # What a passage of a changelog or a decision counts, compared with one of a guide.
@@ -24,7 +24,7 @@ class LocalRetriever:
 
     BM25 says what is best, not whether it is any good: the best passage for
     "What is the capital of Peru?" still has a score. So the best one must reach
-    `min_score`, or none is shown. Words of the question that the index does not
+    `min_score` or hold every word of the question, or none is shown. Words of the question that the index does not
     hold count for nothing, neither for a passage nor against it.
 
     Args:
@@ -51,24 +51,26 @@ class LocalRetriever:
         self, query: str, *, limit: int, as_user: str, within: Sequence[Collection] | None = None
     ) -> Sequence[Passage]:
         """At most `limit` passages, best first. The whole source is one right, and has no parts."""
-        wanted = query_terms(query, self._languages())
-        if not wanted:
+        words = asked(query, self._languages())
+        if not words:
             return []
-        ranked = await self._by_words(wanted, most=max(CANDIDATES, limit))
+        ranked = await self._by_words(words, most=max(CANDIDATES, limit))
         if self._embedder:
             [vector] = await self._embedder.embed([query])
             near = await self._store.near(vector, limit=max(CANDIDATES, limit))
             ranked = merge(ranked, [f for f in near if f.score >= self._min_score])
         return [self._passage(f) for f in spread(distinct(ranked))[:limit]]
 
-    async def _by_words(self, wanted: Sequence[str], *, most: int) -> list[Found]:
+    async def _by_words(self, words: Sequence[tuple[str, ...]], *, most: int) -> list[Found]:
+        wanted = terms_of(words)
         found = await self._store.find(wanted, limit=most)
         if not found:
             return []
         ranked = guides_first(found, wanted)
         chunks = await self._store.size()
         scored = [Found(f.chunk, confidence(f.score, chunks)) for f in ranked]
-        return scored if scored[0].score >= self._min_score else []
+        good = scored[0].score >= self._min_score or holds_all(scored[0].chunk, words)
+        return scored if good else []
 
     async def collections(self, *, as_user: str) -> Sequence[Collection]:
         return ()
@@ -97,6 +99,12 @@ def confidence(score: float, chunks: int) -> float:
     """
     rarest = math.log(1 + (max(chunks, 1) - 0.5) / 1.5)
     return score / (score + rarest)
+
+
+def holds_all(chunk: Chunk, words: Sequence[tuple[str, ...]]) -> bool:
+    """True for a chunk with every word of the question: common words alone give a low score."""
+    held = set(chunk.terms.split())
+    return all(held.intersection(forms) for forms in words)
 
 
 def guides_first(found: Sequence[Found], wanted: Sequence[str]) -> list[Found]:

@@ -116,6 +116,7 @@ class SourceStats:
         skipped: Files of the source that are not among them.
         reasons: Why they are not, by their names (the first of very many).
         problem: Why nothing of the source can be found; "" where something can.
+        indexed: False before the first indexing.
     """
 
     source: str
@@ -126,6 +127,7 @@ class SourceStats:
     size_bytes: int = 0
     reasons: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
+    indexed: bool = True
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

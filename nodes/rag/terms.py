@@ -18,6 +18,9 @@ MAX_QUERY_TERMS = 64
 # A number of so many digits may be that of something, and is asked for alone.
 ID_DIGITS = 4
 
+# A longer message is more than a sum.
+_SUM_LETTERS = 200
+_SUMS = frozenset(stem(word, DEFAULT) for word in "add calculate compute divide minus multiply plus subtract".split())  # noqa: SIM905 - a line reads better than a list
 _OPERATORS = frozenset("+-*/×÷^%")
 _FORMULA = re.compile(r"[\d.,()+*/×÷^%=?-]+")
 _DIFFERENCE = re.compile(r"\(?[1-9]\d{0,2}[-/][1-9]\d{0,2}\)?[=?]*")
@@ -37,21 +40,29 @@ def terms(text: str, language: str = DEFAULT) -> list[str]:
 
 def query_terms(query: str, languages: Sequence[str] = (DEFAULT,)) -> list[str]:
     """The distinct terms of a question to texts in `languages`; none for small talk and plain arithmetic."""
+    return terms_of(asked(query, languages))
+
+
+def terms_of(words: Iterable[tuple[str, ...]]) -> list[str]:
+    """What the index is asked for; of a long message a part."""
+    return _bounded(list(dict.fromkeys(form for word in words for form in word)))
+
+
+def asked(query: str, languages: Sequence[str] = (DEFAULT,)) -> list[tuple[str, ...]]:
+    """The words of a question, each with the terms that may stand for it."""
     spoken = language_of(query)
     asked_in = tuple(dict.fromkeys([*languages, spoken] if spoken else languages))
     small_in = (spoken,) if spoken else asked_in
-    found: dict[str, None] = {}
+    found: dict[tuple[str, ...], None] = {}
     for token in tokens(query):
         plain = token.text if token.whole else fold(token.text)
         if token.whole:
-            found[plain] = None
+            found[plain,] = None
         elif len(plain) > 1 and not small(plain, small_in):
-            found.update(dict.fromkeys(_forms(token.text, plain, asked_in)))
-    if _calculates(query):
-        return _bounded([term for term in found if any(map(str.isalpha, term))])
-    if all(_little_number(term) for term in found):
-        return []
-    return _bounded(list(found))
+            found[tuple(_forms(token.text, plain, asked_in))] = None
+    if _calculates(query) or _told_to_calculate(query):
+        found = {word: None for word in found if word[0] not in _SUMS and any(map(str.isalpha, word[0]))}
+    return [] if all(_little_number(word[0]) for word in found) else list(found)
 
 
 def _forms(word: str, plain: str, languages: Iterable[str]) -> list[str]:
@@ -77,6 +88,13 @@ def _calculates(query: str) -> bool:
         if _DIFFERENCE.fullmatch(part):
             return True
     return False
+
+
+def _told_to_calculate(query: str) -> bool:
+    """True for a sum in words: multiply 1234 by 567."""
+    words = fold(query[:_SUM_LETTERS]).replace("?", " ").split()
+    numbers = sum(1 for word in words if word.strip(".,!").replace(".", "").replace(",", "").isdecimal())
+    return numbers > 1 and any(stem(word, DEFAULT) in _SUMS for word in words)
 
 
 def _bounded(found: list[str]) -> list[str]:

@@ -80,12 +80,12 @@ def _name(core: str, given: str) -> Iterator[Token]:
 
 def _signed(core: str, given: str) -> bool:
     """C++ and C# are names with their signs."""
-    return len(core) <= 2 and core.isalpha() and given.endswith((core + "#", core + "++"))
+    return len(core) <= 2 and core.isalpha() and given.rstrip(".,:").endswith((core + "#", core + "++"))
 
 
 def _wholes(core: str, given: str, parts: list[str]) -> Iterator[Token]:
     if _signed(core, given):
-        yield Token(fold(given.lstrip(_EDGES)), whole=True)
+        yield Token(fold(given.strip(".,:-_/@&")), whole=True)
         return
     whole = fold(core)
     if not unspaced(whole) and not any(unspaced(part) for part in parts):
