@@ -19,5 +19,5 @@ def row_sentence(names: Sequence[str], values: Sequence[str]) -> str:
 
 
 def is_row(line: str) -> bool:
-    """True for a line as `row_sentence` writes it, of more than one cell: whatever it holds, it is one sentence."""
+    """True for a line as `row_sentence` writes one of several cells: that is one sentence."""
     return _ROW.match(line) is not None

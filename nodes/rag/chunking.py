@@ -54,9 +54,9 @@ class _Naming:
         self._called = terms(said, language)
 
     def chunk(self, start: int, piece: str, columns: str) -> Chunk | None:
-        """None for a piece that answers nothing: no words, or a heading alone, which is the title of the next."""
+        """None for a piece that answers nothing: without words, or a heading alone, the title of the next."""
         said = terms(piece, self._language)
-        if not said or heading_of(piece) and "\n" not in piece:
+        if not said or ("\n" not in piece and heading_of(piece)):
             return None
         title = f"{self._title} › {columns}" if columns else self._title
         named = terms(columns, self._language) if columns else []

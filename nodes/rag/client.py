@@ -30,6 +30,7 @@ from nodes.rag.ports import Later
 from nodes.rag.served import Source
 from nodes.rag.settings import RagSettings
 from nodes.rag.sources import SourceEntry
+from nodes.rag.watching import Watching
 
 WARM_AFTER_SECONDS = 1.5
 # Files left out that a line of the log names.
@@ -70,12 +71,14 @@ class RAGClient:
         self._health = SourceHealth(self._asking, seconds=check_seconds)
         self._indexing = Background()
         self._warming: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     async def aclose(self) -> None:
         """Stop indexing in the background; what was indexed stays."""
-        if self._warming is not None:
-            self._warming.cancel()
-            await asyncio.gather(self._warming, return_exceptions=True)
+        running = [task for task in (self._warming, self._watching) if task is not None]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
         await self._indexing.aclose()
 
     @property
@@ -158,9 +161,8 @@ class RAGClient:
         Costs a look at each file's size and time when nothing changed.
         """
         reports = []
-        for name, source in self._sources.items():
-            if source.indexer is not None and source.entry.enabled:
-                reports.append(await _indexed(name, source.indexer, progress))
+        for name, indexer in self._local().items():
+            reports.append(await _indexed(name, indexer, progress))
         return reports
 
     async def refresh(self, progress: Progress | None = None) -> list[IngestReport]:
@@ -196,6 +198,22 @@ class RAGClient:
     async def _warm_later(self) -> None:
         await asyncio.sleep(WARM_AFTER_SECONDS)
         await self.warm()
+
+    def watch_soon(self) -> None:
+        """Take over files that change, unless `rag.refresh` is off; the start comes first."""
+        if self._settings.refresh:
+            self._watching = asyncio.create_task(self._watch(), name="sources watcher")
+
+    async def _watch(self) -> None:
+        await asyncio.sleep(WARM_AFTER_SECONDS)
+        await Watching(self._local, _indexed).run()
+
+    def _local(self) -> Mapping[str, Indexer]:
+        return {
+            name: source.indexer
+            for name, source in self._sources.items()
+            if source.indexer is not None and source.entry.enabled
+        }
 
     async def warm(self) -> None:
         """Open the local indexes, which takes seconds, so that no search has to."""

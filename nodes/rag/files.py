@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nodes.rag.reading import NotText, passed_over, read_text, unread_reason
 
-__all__ = ["Listing", "NotText", "SourceFile", "list_files", "read_text", "root_name"]
+__all__ = ["Listing", "NotText", "SourceFile", "fixed_part", "list_files", "read_text", "root_name"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +70,14 @@ def root_name(root: str) -> str:
 
 def _exists(root: str) -> bool:
     if glob.has_magic(root):
-        return _fixed_part(root).is_dir()
+        return fixed_part(root).is_dir()
     return Path(root).exists()
 
 
 def _walk(root: str) -> Iterator[tuple[str, Path, str]]:
     """(relative name, path, why it is passed over or "") of each file, sorted."""
     if glob.has_magic(root):
-        base = _fixed_part(root)
+        base = fixed_part(root)
         for name in sorted(glob.glob(root, recursive=True)):
             path = Path(name)
             if path.is_file() and _inside(path, base):
@@ -91,7 +91,12 @@ def _walk(root: str) -> Iterator[tuple[str, Path, str]]:
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         for name in sorted(names):
             found = Path(folder, name)
-            if not name.startswith(".") and not name.endswith("~") and found.is_file() and _inside(found, path):
+            if (
+                not name.startswith(".")
+                and not name.endswith("~")
+                and found.is_file()
+                and _inside(found, path)
+            ):
                 relative = found.relative_to(path).as_posix()
                 yield relative, found.resolve(), passed_over(name)
 
@@ -101,7 +106,8 @@ def _inside(path: Path, base: Path) -> bool:
     return path.resolve().is_relative_to(base.resolve())
 
 
-def _fixed_part(pattern: str) -> Path:
+def fixed_part(pattern: str) -> Path:
+    """The folders of a glob that are named outright."""
     parts = Path(pattern).parts
     fixed = [part for i, part in enumerate(parts) if not any(map(glob.has_magic, parts[: i + 1]))]
     return Path(*fixed)

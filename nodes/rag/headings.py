@@ -47,7 +47,8 @@ def heading_of(line: str) -> tuple[int, str] | None:
     bare = line.lstrip(" ")
     marks = bare[:7]
     level = len(marks) - len(marks.lstrip("#"))
-    if len(line) - len(bare) > 3 or not 1 <= level <= 6 or len(bare) > MOST_LETTERS or bare[level : level + 1] not in " \t":
+    fits = len(line) - len(bare) <= 3 and 1 <= level <= 6 and len(bare) <= MOST_LETTERS
+    if not fits or bare[level : level + 1] not in {" ", "\t"}:
         return None
     name = bare[level:].strip(" \t").rstrip("#").rstrip(" \t")
     return (level, name) if name else None

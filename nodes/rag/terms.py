@@ -20,7 +20,8 @@ ID_DIGITS = 4
 
 # A longer message is more than a sum.
 _SUM_LETTERS = 200
-_SUMS = frozenset(stem(word, DEFAULT) for word in "add calculate compute divide minus multiply plus subtract".split())  # noqa: SIM905 - a line reads better than a list
+_SUM_WORDS = ("add", "calculate", "compute", "divide", "minus", "multiply", "plus", "subtract")
+_SUMS = frozenset(stem(word, DEFAULT) for word in _SUM_WORDS)
 _OPERATORS = frozenset("+-*/×÷^%")
 _FORMULA = re.compile(r"[\d.,()+*/×÷^%=?-]+")
 _DIFFERENCE = re.compile(r"\(?[1-9]\d{0,2}[-/][1-9]\d{0,2}\)?[=?]*")

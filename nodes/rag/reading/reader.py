@@ -29,7 +29,7 @@ class Text:
 
 
 def read_document(path: Path, *, max_bytes: int) -> Text:
-    """The text of a file as it is indexed and quoted: of a page what it says, of a table its rows as sentences.
+    """The text of a file as it is indexed and quoted: of a page its words, of a table its rows.
 
     Raises:
         NotText: It is too large, binary, of a kind that is not read, or cannot be read.

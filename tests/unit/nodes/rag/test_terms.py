@@ -140,9 +140,10 @@ IDS = [
 
 @pytest.mark.parametrize("name", IDS)
 def test_rd1_numbers_and_names_are_kept(name: str) -> None:
-    kept = terms(f"See the entry ({name}), please.")
-    wanted = query_terms(f"Where is invoice {name}?")
-    assert set(wanted) - {"invoic"} and set(wanted) - {"invoic"} <= set(kept)
+    kept = set(terms(f"See the entry ({name}), please."))
+    wanted = set(query_terms(f"Where is invoice {name}?")) - {"invoic"}
+    assert wanted
+    assert wanted <= kept
 
 
 @pytest.mark.parametrize("name", IDS)
@@ -182,7 +183,24 @@ def test_rd2_every_script_gives_terms(language: str) -> None:
         assert set(query_terms(word)) & kept, word
 
 
-SHAPES = ["7", "7-", "7 ", "1.", "a1", "A", "aA", "é", "e\u0301", "中", "1,", "1 + ", "(1", "ก้", "a@", "1,234"]
+SHAPES = [
+    "7",
+    "7-",
+    "7 ",
+    "1.",
+    "a1",
+    "A",
+    "aA",
+    "é",
+    "e\u0301",
+    "中",
+    "1,",
+    "1 + ",
+    "(1",
+    "ก้",
+    "a@",
+    "1,234",
+]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
