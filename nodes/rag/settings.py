@@ -18,9 +18,8 @@ class RagSettings(Strict):
         0.35,
         ge=0,
         le=1,
-        description="The score, 0 to 1, that the best passage of a local source must reach for any to be shown; "
-        "0.5 is what one word tells that stands in a single chunk. A passage with every word of the question "
-        "is shown whatever its score.",
+        description="Score, 0 to 1, that the best passage of a local source must reach for any to be shown; "
+        "0.5 is what a word tells that a single chunk holds. One with every word of the question always is.",
     )
     timeout_s: float = Field(
         20, gt=0, le=600, description="How long a turn waits for a local source; a remote one has its own."

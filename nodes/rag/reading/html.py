@@ -13,8 +13,8 @@ _PART = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9-]*)([^<>]*)>|<[!?][^<>]*>|[^<]+|<"
 _SILENT = frozenset({"script", "style", "template", "noscript", "svg", "head", "nav", "iframe"})
 _BLOCKS = frozenset(
     str.split(
-        "address article aside blockquote body br dd div dl dt fieldset figure figcaption footer form h1 h2 h3 "
-        "h4 h5 h6 header hr li main ol option p pre section table tr ul caption tbody thead"
+        "address article aside blockquote body br dd div dl dt fieldset figure figcaption footer form h1 h2 "
+        "h3 h4 h5 h6 header hr li main ol option p pre section table tr ul caption tbody thead"
     )
 )
 _HEADING = re.compile(r"h[1-6]")
