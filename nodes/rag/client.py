@@ -206,7 +206,7 @@ class RAGClient:
 
     async def _watch(self) -> None:
         await asyncio.sleep(WARM_AFTER_SECONDS)
-        await Watching(self._local, _indexed).run()
+        await Watching(self._local, _taken_over).run()
 
     def _local(self) -> Mapping[str, Indexer]:
         return {
@@ -316,6 +316,13 @@ async def _indexed(name: str, indexer: Indexer, progress: Progress | None = None
         return IngestReport(name, problems=(error.detail,))
     _tell(await asyncio.to_thread(indexer.stats), report)
     return report
+
+
+async def _taken_over(name: str, indexer: Indexer) -> None:
+    """Index what changed on disk; a file that was only looked at once more is not worth a line."""
+    report = await indexer.update()
+    if report.changed or report.removed:
+        _tell(await asyncio.to_thread(indexer.stats), report)
 
 
 def _tell(stats: SourceStats, report: IngestReport) -> None:

@@ -80,7 +80,8 @@ class SourceHealth:
         troubles = sorted((t for one in found for t in one.troubles()), key=lambda trouble: trouble[1])
         if not troubles:
             return healthy(**details)
-        none_answers = all(answer.state is not HealthState.HEALTHY for answer in answers)
+        # A source in which nothing can be read answers, and truly: that it has nothing.
+        none_answers = not any(a.state is HealthState.HEALTHY or "readable" in a.details for a in answers)
         state = HealthState.FAILED if none_answers else HealthState.DEGRADED
         reason = "; ".join(f"{what} (since {since:%H:%M:%S} UTC)" for what, since in troubles)
         return Health(state, reason, troubles[0][1], details)
@@ -120,7 +121,7 @@ async def _answer(source: Source) -> Health:
         told = {"documents": stats.files, "skipped": stats.skipped, "reasons": _first(stats.reasons)}
         details = {**answer.details, **told}
         if answer.state is HealthState.HEALTHY and stats.problem:
-            return degraded(stats.problem, **details)
+            return degraded(stats.problem, **details, readable=False)
         return dataclass_replace(answer, details=details)
     return await source.retriever.check()
 
