@@ -15,7 +15,7 @@ _FOLLOWED = 8
 
 
 async def wake_ups(
-    folders: Callable[[], Iterable[Path]], *, quiet_s: float, every_s: float
+    folders: Callable[[], Iterable[Path]], *, quiet_s: float, every_s: float, recursive: bool = False
 ) -> AsyncGenerator[None, None]:
     """Yields when something happened in one of `folders` and then was quiet, and every `every_s`.
 
@@ -26,6 +26,7 @@ async def wake_ups(
         folders: Asked again after each wake-up; those that do not exist are left out.
         quiet_s: Seconds without a change that end a burst of them.
         every_s: Seconds.
+        recursive: Changes in the folders below count too.
     """
     from watchfiles import awatch  # noqa: PLC0415 - a native library that a command never needs
 
@@ -42,7 +43,7 @@ async def wake_ups(
             debounce=max(1600, round(quiet_s * 4000)),
             rust_timeout=round(every_s * 1000),
             yield_on_timeout=True,
-            recursive=False,
+            recursive=recursive,
             ignore_permission_denied=True,
         )
         try:

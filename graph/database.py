@@ -21,10 +21,11 @@ from core.outage import DatabaseUnavailable
 from core.patience import CONNECT_S, UNHURRIED_S, patient
 from core.task_queue.tables import tasks
 from core.unopened import unopened
+from graph.history.refold import refold
 from graph.history.tables import shared_files
 from graph.tables import receipts, run_events, runs, threads, transcript
 
-HEAD = "0004"
+HEAD = "0005"
 # Named, so that the metadata is whole wherever a database is opened.
 TABLES = (
     threads,
@@ -73,6 +74,7 @@ async def _made_ready(engine: AsyncEngine) -> None:
         async with engine.begin() as connection:
             await _take_turns(connection)
             await connection.run_sync(_migrate)
+        await refold(engine)
 
 
 @asynccontextmanager

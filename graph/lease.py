@@ -20,7 +20,7 @@ from core.outage import DATABASE_ERRORS, DatabaseUnavailable, tell_failure
 from core.whole import whole
 from graph.errors import LeaseLost, ThreadBusy, ThreadNotFound
 from graph.fence import Hold, fenced
-from graph.tables import threads
+from graph.tables import named, threads
 
 log = structlog.get_logger()
 
@@ -250,13 +250,12 @@ def new_thread(thread_id: str, principal: Principal, title: str, *, now: float) 
     return {
         "id": thread_id,
         "owner": principal.id,
-        "title": title,
+        **named(title=title, tags=[]),
         "status": "idle",
         "turns": 0,
         "created_at": now,
         "updated_at": now,
         "dirty": False,
-        "tags": [],
     }
 
 

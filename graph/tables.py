@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     Boolean,
@@ -17,6 +20,9 @@ from sqlalchemy import (
 )
 
 from core.database import METADATA
+from graph.history.words import folded_tags, folded_title
+
+_UNFOLDED = text("words IS NULL")
 
 threads = Table(
     "threads",
@@ -40,6 +46,9 @@ threads = Table(
     Column("waiting", JSON(none_as_null=True)),
     Column("tags", JSON, nullable=False, default=list, server_default=text("'[]'")),
     Column("parent", String(64)),
+    # Title and tags as they are compared, see `named`.
+    Column("title_folded", Text),
+    Column("tags_folded", Text),
     Index("threads_by_owner", "owner", "updated_at", "id"),
     Index("threads_by_holder", "holder"),
 )
@@ -55,8 +64,22 @@ transcript = Table(
     Column("extra", JSON, nullable=False, default=dict),
     Column("run_id", String(64)),
     Column("created_at", Float, nullable=False),
+    # What full-text search indexes; None where an older release wrote the row.
+    Column("words", Text),
     UniqueConstraint("thread_id", "message_id"),
+    Index("transcript_unfolded", "seq", sqlite_where=_UNFOLDED, postgresql_where=_UNFOLDED),
 )
+
+
+def named(*, title: str | None = None, tags: Sequence[str] | None = None) -> dict[str, Any]:
+    """Another title and other tags as values of a row of `threads`; None leaves one as it is."""
+    values: dict[str, Any] = {}
+    if title is not None:
+        values |= {"title": title, "title_folded": folded_title(title)}
+    if tags is not None:
+        values |= {"tags": list(tags), "tags_folded": folded_tags(tags)}
+    return values
+
 
 # One execution on a thread, from the request to its end, over every attempt and pause.
 runs = Table(

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from langgraph.graph.state import CompiledStateGraph
-from sqlalchemy import String, cast, select, tuple_, update
+from sqlalchemy import select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal, owner_seen_by
@@ -30,10 +30,11 @@ from graph.history.owning import owned_row
 from graph.history.restore import Restorer
 from graph.history.search import Search
 from graph.history.tags import checked_tags, tagged
+from graph.history.words import folded_title
 from graph.ids import check_id, new_id
 from graph.lease import Leases, new_thread
 from graph.messages import time_of
-from graph.tables import threads
+from graph.tables import named, threads
 from graph.totals import ThreadTotals
 from graph.transcript import Transcript
 from nodes.file_storage import FileManager
@@ -99,9 +100,11 @@ class Threads:
                 raise InvalidInput(f"no status '{status}'; one of {', '.join(STATUSES)}")
             query = query.where(threads.c.status == status)
         if q:
-            query = query.where(threads.c.title.icontains(_storable(q, "q"), autoescape=True))
+            query = query.where(
+                threads.c.title_folded.contains(folded_title(_storable(q, "q")), autoescape=True)
+            )
         if tag:
-            query = query.where(tagged(cast(threads.c.tags, String), tag))
+            query = query.where(tagged(tag))
         if after is not None:
             place = tuple_(threads.c.updated_at, threads.c.id)
             query = query.where(place < await self._place(principal, after))
@@ -153,11 +156,9 @@ class Threads:
         Raises:
             InvalidInput: The title or a tag cannot be accepted.
         """
-        new: dict[str, Any] = {}
-        if title is not None:
-            new["title"] = _title(title)
-        if tags is not None:
-            new["tags"] = checked_tags(tags)
+        new = named(
+            title=None if title is None else _title(title), tags=None if tags is None else checked_tags(tags)
+        )
         await self._row(principal, thread_id)
         if new:
             mine = (threads.c.id == thread_id) & (threads.c.owner == principal.id)

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.database import insert_new
 from core.whole import whole
+from graph.history.words import indexed
 from graph.messages import ROLES, extra_of, text_of, time_of
 from graph.tables import transcript
 
@@ -96,17 +97,19 @@ def rows_of(
 ) -> list[dict[str, Any]]:
     """Messages as rows of the transcript, for whoever adds them in a transaction of its own."""
     now = time.time()
+    texts = [_storable(text_of(message)) for message in messages]
     return [
         {
             "thread_id": thread_id,
             "message_id": message.id,
             "role": ROLES.get(message.type, message.type),
-            "text": _storable(text_of(message)),
+            "text": said,
+            "words": indexed(said),
             "extra": {**extra_of(message), **(extras or {}).get(str(message.id), {})},
             "run_id": run_id,
             "created_at": now,
         }
-        for message in messages
+        for message, said in zip(messages, texts, strict=True)
     ]
 
 

@@ -10,7 +10,7 @@ from core.whole import whole
 from graph.history.erase import GOING
 from graph.history.owning import HIDDEN
 from graph.lease import title_from
-from graph.tables import receipts, run_events, runs, threads, transcript
+from graph.tables import named, receipts, run_events, runs, threads, transcript
 from graph.threads import Threads
 
 Opening = tuple[str, str]
@@ -41,7 +41,7 @@ class ThreadUpkeep:
         """Give the thread a title, unless its owner gave it another than `instead_of` meanwhile."""
         unchanged = (threads.c.id == thread_id) & (threads.c.title == instead_of)
         async with self._engine.begin() as db:
-            await db.execute(update(threads).where(unchanged).values(title=title))
+            await db.execute(update(threads).where(unchanged).values(**named(title=title)))
 
     async def unused(self, since: float, *, limit: int) -> list[tuple[Principal, str]]:
         """Threads without a run that were last used before `since` (epoch seconds), with their owners."""

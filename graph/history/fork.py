@@ -23,7 +23,7 @@ from graph.history.restore import Restorer
 from graph.history.tables import shared_files
 from graph.ids import new_id
 from graph.lease import new_thread
-from graph.tables import threads, transcript
+from graph.tables import named, threads, transcript
 from graph.totals import ThreadTotals
 
 
@@ -198,7 +198,7 @@ def _row(made: str, principal: Principal, source: RowMapping, point: Point, *, n
         "waiting": waiting or None,
         # What a cut turn has left behind is copied with it, and has to be mended there too.
         "dirty": point.is_now and source["dirty"],
-        "tags": source["tags"],
+        **named(tags=source["tags"] or []),
         "parent": source["id"],
     }
 

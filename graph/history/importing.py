@@ -29,9 +29,10 @@ from graph.history.owning import COMING, hidden
 from graph.history.reading import Lines, content_of, problem_in
 from graph.history.restore import Restorer
 from graph.history.tags import checked_tags
+from graph.history.words import indexed
 from graph.ids import new_id
 from graph.lease import new_thread
-from graph.tables import threads, transcript
+from graph.tables import named, threads, transcript
 from graph.totals import ThreadTotals
 from graph.transcript import Transcript
 from nodes.file_storage import FileInfo, FileManager
@@ -94,8 +95,7 @@ class Importer:
         try:
             state = await self._read(principal, lines, coming)
             values = {
-                "title": head.title,
-                "tags": tags,
+                **named(title=head.title, tags=tags),
                 "created_at": min(head.created_at.timestamp(), now_of(self._engine)),
             }
             await self._settle(principal, coming, state, values)
@@ -219,6 +219,7 @@ def _row(line: MessageLine, coming: Coming) -> dict[str, Any]:
         "message_id": line.id,
         "role": line.role,
         "text": line.text,
+        "words": indexed(line.text),
         "extra": with_new_keys(line.extra, coming.files),
         "run_id": None,
         "created_at": line.created_at.timestamp(),

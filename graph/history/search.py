@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,14 +10,17 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     and_,
+    cast,
     column,
     func,
     inspect,
+    literal,
     literal_column,
     select,
     table,
     text,
 )
+from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.access import Principal, owner_seen_by
@@ -25,12 +29,9 @@ from graph.history.words import INDEXED_LETTERS, Term, snippet, terms
 from graph.messages import time_of
 from graph.tables import threads, transcript
 
-# The expression of the index of migration 0004, to the letter.
-VECTOR = (
-    "to_tsvector('simple', regexp_replace(regexp_replace(normalize(left(transcript.text, 100000), NFD), "
-    "'[\u0300-\u036f]+', '', 'g'), '[!-/:-@\\[-`{-~\u00a0-\u00bf\u2000-\u206f\u3000-\u303f]+', ' ', 'g'))"
-)
-_WORDS = table("transcript_words", column("rowid"))
+# The expression of the index of migration 0005, to the letter.
+VECTOR = "array_to_tsvector(string_to_array(transcript.words, ' '))"
+_INDEX = table("transcript_words", column("rowid"))
 
 
 class Search:
@@ -58,7 +59,8 @@ class Search:
         async with self._engine.connect() as db:
             statement = self._page(await self._matching(db, wanted), owner_seen_by(principal), after)
             rows = (await db.execute(statement.limit(limit))).mappings().all()
-        return [_hit(row, wanted) for row in rows]
+        # Finding the places in long messages takes a while, which other turns need not wait for.
+        return await asyncio.to_thread(lambda: [_hit(row, wanted) for row in rows])
 
     def _page(self, found: Select[Any], owner: str, after: int | None) -> Select[Any]:
         mine = found.where(threads.c.owner == owner)
@@ -73,9 +75,9 @@ class Search:
         if self._indexed is None:
             self._indexed = await db.run_sync(lambda sync: inspect(sync).has_table("transcript_words"))
         if not self._indexed:
-            return hits.where(and_(*(transcript.c.text.icontains(w) for t in wanted for w in t.words)))
+            return hits.where(and_(*map(_standing, wanted)))
         matching = text("transcript_words MATCH :words").bindparams(words=_sqlite(wanted))
-        return hits.join(_WORDS, _WORDS.c.rowid == transcript.c.seq).where(matching)
+        return hits.join(_INDEX, _INDEX.c.rowid == transcript.c.seq).where(matching)
 
 
 _COLUMNS = select(
@@ -95,16 +97,20 @@ def _sqlite(wanted: Sequence[Term]) -> str:
 
 
 def _postgres(wanted: Sequence[Term]) -> ColumnElement[bool]:
-    query: Any = None
-    for term in wanted:
-        one: Any = (
-            func.to_tsquery("simple", " <-> ".join([*term.words[:-1], f"{term.words[-1]}:*"]))
-            if term.prefix
-            else func.phraseto_tsquery("simple", " ".join(term.words))
-        )
-        query = one if query is None else query.op("&&")(one)
-    found: ColumnElement[bool] = literal_column(VECTOR).op("@@", is_comparison=True)(query)
-    return found
+    """The index finds rows with all words; whether those of a term stand together is read in the row."""
+    lexemes = [f"'{word}'" for term in wanted for word in term.words[: -1 if term.prefix else None]]
+    lexemes += [f"'{term.words[-1]}':*" for term in wanted if term.prefix]
+    # Letters and digits only: nothing to escape within the quotes.
+    query = cast(" & ".join(lexemes), TSQUERY)
+    held: ColumnElement[bool] = literal_column(VECTOR).op("@@", is_comparison=True)(query)
+    return and_(held, *(_standing(term) for term in wanted if len(term.words) > 1))
+
+
+def _standing(term: Term) -> ColumnElement[bool]:
+    """True for a message in which the words of the term stand one behind the other."""
+    said = " ".join(term.words)
+    text_of = literal(" ") + transcript.c.words + literal(" ")
+    return text_of.contains(f" {said}" if term.prefix else f" {said} ")
 
 
 def _hit(row: Any, wanted: Sequence[Term]) -> dict[str, Any]:

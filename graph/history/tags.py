@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement
 
 from core.errors import InvalidInput
+from graph.history.words import folded_tags
+from graph.tables import threads
 
 MOST_TAGS = 20
 TAG_LETTERS = 40
@@ -30,7 +31,6 @@ def checked_tags(tags: Sequence[str]) -> list[str]:
     return found
 
 
-def tagged(column: ColumnElement[str], tag: str) -> ColumnElement[bool]:
-    """True for rows whose list of tags, as JSON text, has this one."""
-    # As the driver writes it: a tag's own quotes are escaped, so that no part of another one matches.
-    return column.contains(json.dumps(tag.strip()), autoescape=True)
+def tagged(tag: str) -> ColumnElement[bool]:
+    """True for threads that have this tag."""
+    return threads.c.tags_folded.contains(folded_tags([tag]), autoescape=True)

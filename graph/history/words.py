@@ -1,24 +1,26 @@
-"""Words of a search, and where they stand in a text; the same on every database.
+"""What a search asks for, and where it stands in a text; the same on every database.
 
-A word is a run of letters and digits; case and accents do not count. What a
-person types is never a query language: "two words" in quotes stand together,
-a * at the end of a word stands for any ending, and everything else is words.
+What a person types is never a query language: "two words" in quotes stand
+together, a * at the end of a word stands for any ending, and everything else is
+words, compared as `core.words` compares them.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from core.words import Place, fold, places, sought, unspaced, words
+
 MOST_TERMS = 16
+MOST_WORDS = 64
 SNIPPET_LETTERS = 200
-# What PostgreSQL indexes of a message: a tsvector has a limit of 1 MiB, and an insert would fail past it.
+# What is indexed of a message. PostgreSQL takes at most 1 MiB of words, and an insert would fail past it.
 INDEXED_LETTERS = 100_000
+INDEXED_BYTES = 1_000_000
 
 _TERM = re.compile(r'"([^"]*)"|(\S+)')
-_WORD = re.compile(r"[^\W_]+(?:[\u0300-\u036f]+[^\W_]*)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,28 +38,39 @@ class Term:
         return found[-1].startswith(last) if self.prefix else found[-1] == last
 
 
-def fold(word: str) -> str:
-    """The word without case and accents."""
-    bare = "".join(c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c))
-    return bare.lower()
-
-
 def terms(query: str) -> list[Term]:
     """What to look for; empty when the query has no letter and no digit."""
     found = []
     for quoted, plain in _TERM.findall(query):
         text = quoted or plain
-        words = tuple(fold(word) for word in _WORD.findall(text))
-        if words:
-            found.append(Term(words, prefix=text.endswith("*")))
+        wanted, goes_on = sought(text)
+        if wanted:
+            cut = len(wanted) > MOST_WORDS
+            found.append(Term(tuple(wanted[:MOST_WORDS]), prefix=(goes_on or text.endswith("*")) and not cut))
     return found[:MOST_TERMS]
 
 
-def snippet(text: str, wanted: Sequence[Term]) -> tuple[str, list[list[int]]]:
-    """A part of `text` around the first hit, and [start, end] of each hit within it.
+def indexed(text: str) -> str:
+    """The words of a message as the index holds them, one space between."""
+    found = " ".join(words(text[:INDEXED_LETTERS]))
+    if len(found) * 4 <= INDEXED_BYTES:
+        return found
+    whole = found.encode()[:INDEXED_BYTES].decode(errors="ignore")
+    return whole if len(whole) == len(found) else whole.rpartition(" ")[0]
 
-    Without a hit (the index knows a word that is written otherwise) the text's beginning.
-    """
+
+def folded_title(title: str) -> str:
+    """A title as it is compared with a part of one."""
+    return fold(" ".join(title.split()))
+
+
+def folded_tags(tags: Sequence[str]) -> str:
+    """Tags as they are compared, a line each."""
+    return "\n".join(["", *(folded_title(tag) for tag in tags), ""])
+
+
+def snippet(text: str, wanted: Sequence[Term]) -> tuple[str, list[list[int]]]:
+    """A part of `text` around the first hit, and [start, end] of each hit within it."""
     hits = list(_hits(text, wanted))
     start = max(0, hits[0][0] - SNIPPET_LETTERS // 3) if hits else 0
     end = start + SNIPPET_LETTERS
@@ -72,11 +85,23 @@ _BLANKS = str.maketrans("\n\r\t", "   ")
 
 
 def _hits(text: str, wanted: Sequence[Term]) -> Iterator[tuple[int, int]]:
-    places = [(m.start(), m.end(), fold(m.group())) for m in _WORD.finditer(text[:INDEXED_LETTERS])]
-    words = [word for _, _, word in places]
-    for at, (start, _, _) in enumerate(places):
-        for term in wanted:
-            until = at + len(term.words)
-            if until <= len(words) and term.matches(words[at:until]):
-                yield start, places[until - 1][1]
-                break
+    stand = places(text[:INDEXED_LETTERS])
+    found = [word for word, _, _ in stand]
+    until = 0
+    for at, (word, start, _) in enumerate(stand):
+        ends = [
+            _end(stand[at + len(term.words) - 1], term)
+            for term in wanted
+            if word.startswith(term.words[0]) and term.matches(found[at : at + len(term.words)])
+        ]
+        # Pairs of characters overlap: a hit is shown once.
+        if ends and start >= until:
+            until = max(ends)
+            yield start, until
+
+
+def _end(last: Place, term: Term) -> int:
+    """Where a hit ends: of a pair that was found by its first character, only that one is meant."""
+    _, start, end = last
+    alone = term.prefix and len(term.words[-1]) == 1 and unspaced(term.words[-1])
+    return start + 1 if alone else end

@@ -3,155 +3,85 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
+from nodes.rag.headings import Section, heading_of, sections, slug
+from nodes.rag.languages import DEFAULT
 from nodes.rag.models import Chunk
+from nodes.rag.reading import Kind
+from nodes.rag.splitting import pieces
 from nodes.rag.terms import terms
 
+__all__ = ["CHARS_PER_TOKEN", "Section", "chunk_document", "sections", "slug"]
+
 CHARS_PER_TOKEN = 4
-MARKDOWN = frozenset({".md", ".markdown"})
-
-if TYPE_CHECKING:
-    from langchain_text_splitters import RecursiveCharacterTextSplitter
-
-_HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.+)$")
-_FENCE = re.compile(r"^ {0,3}(```|~~~)")
-_UNDERLINE = re.compile(r"^(=+|-+|~+|\*+)\s*$")
-# From the largest unit to the smallest: paragraph, line, sentence, clause, word.
-_SEPARATORS = ["\n\n", "\n", ". ", "? ", "! ", "; ", ", ", " ", ""]
+_MOST_COLUMNS = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A stretch of a document under one heading; `path` are the headings above it, outermost first."""
-
-    start: int
-    end: int
-    path: tuple[str, ...]
-
-
-def chunk_document(document: str, text: str, *, chunk_tokens: int) -> list[Chunk]:
+def chunk_document(
+    document: str, text: str, *, chunk_tokens: int, language: str = DEFAULT, kind: Kind | None = None
+) -> list[Chunk]:
     """The chunks of `text`, in order.
 
     Args:
         document: Its name; relative, with forward slashes.
         chunk_tokens: Size of a chunk at most, in tokens of about four characters.
+        language: Whose stems its words have.
+        kind: How its headings are written; None for what its name says.
     """
-    splitter = _splitter(chunk_tokens * CHARS_PER_TOKEN)
-    chunks: list[Chunk] = []
-    for section in sections(document, text):
-        for start, piece in _pieces(splitter, text, section):
-            chunks.append(_chunk(document, section.path, start, piece))
-    return chunks
-
-
-@lru_cache(maxsize=8)
-def _splitter(size: int) -> RecursiveCharacterTextSplitter:
-    # Searching needs no splitter, and its import costs a third of a second.
-    from langchain_text_splitters import RecursiveCharacterTextSplitter  # noqa: PLC0415
-
-    return RecursiveCharacterTextSplitter(
-        _SEPARATORS, chunk_size=size, chunk_overlap=0, keep_separator="end", add_start_index=True
-    )
-
-
-def _pieces(
-    splitter: RecursiveCharacterTextSplitter, text: str, section: Section
-) -> Iterator[tuple[int, str]]:
-    body = text[section.start : section.end]
-    for part in splitter.create_documents([body]):
-        piece, offset = part.page_content, int(part.metadata["start_index"])
-        # A heading alone answers nothing; its words are in the title of what follows.
-        if offset >= 0 and terms(piece) and not _HEADING.fullmatch(piece):
-            yield section.start + offset, piece
-
-
-def _chunk(document: str, path: tuple[str, ...], start: int, piece: str) -> Chunk:
-    title = " › ".join(path) or PurePosixPath(document).name
-    anchor = f"#{slug(path[-1])}" if len(path) > 1 else ""
-    return Chunk(
-        id=hashlib.sha256(f"{document}\0{start}\0{piece}".encode()).hexdigest()[:32],
-        document=document,
-        title=title,
-        text=piece,
-        terms=" ".join(terms(f"{title}\n{piece}")),
-        start=start,
-        end=start + len(piece),
-        uri=document + anchor,
-    )
-
-
-def slug(heading: str) -> str:
-    """The anchor that common Markdown viewers give a heading."""
-    kept = re.sub(r"[^\w\- ]", "", heading.strip().lower())
-    return kept.replace(" ", "-")
-
-
-def sections(document: str, text: str) -> list[Section]:
-    """Where each heading's text begins and ends. A text without headings is one section."""
-    suffix = PurePosixPath(document).suffix.lower()
-    if suffix in MARKDOWN:
-        marks = list(_markdown_headings(text))
-    elif suffix == ".rst":
-        marks = list(_rst_headings(text))
-    else:
-        marks = []
-    return _between(marks, len(text))
-
-
-def _between(marks: list[tuple[int, int, str]], end: int) -> list[Section]:
-    found: list[Section] = []
-    if not marks or marks[0][0] > 0:
-        found.append(Section(0, marks[0][0] if marks else end, ()))
-    path: list[tuple[int, str]] = []
-    for index, (start, level, name) in enumerate(marks):
-        path = [*(p for p in path if p[0] < level), (level, name)]
-        stop = marks[index + 1][0] if index + 1 < len(marks) else end
-        found.append(Section(start, stop, tuple(name for _, name in path)))
+    size = chunk_tokens * CHARS_PER_TOKEN
+    found: list[Chunk] = []
+    for section in sections(document, text, kind):
+        naming = _Naming(document, section.path, language)
+        for start, end, columns in _pieces(text, section, size):
+            chunk = naming.chunk(start, text[start:end], columns)
+            if chunk is not None:
+                found.append(chunk)
     return found
 
 
-def _markdown_headings(text: str) -> Iterator[tuple[int, int, str]]:
-    fence = ""
-    for start, line in _lines(text):
-        mark = _FENCE.match(line)
-        if mark:
-            fence = "" if fence == mark.group(1) else fence or mark.group(1)
-            continue
-        heading = None if fence else _HEADING.match(line)
-        if heading:
-            yield start, len(heading.group(1)), _plain(_unclosed(heading.group(2)))
+class _Naming:
+    """Makes the chunks of one section."""
+
+    def __init__(self, document: str, path: tuple[str, ...], language: str) -> None:
+        self._document = document
+        self._language = language
+        self._title = " › ".join(path) or PurePosixPath(document).name
+        self._uri = document + (f"#{slug(path[-1])}" if len(path) > 1 else "")
+        # What a text is called says what it is about: that counts twice, and the name of its file once.
+        said = f"{PurePosixPath(document).stem}\n{self._title}\n{self._title}"
+        self._called = terms(said, language)
+
+    def chunk(self, start: int, piece: str, columns: str) -> Chunk | None:
+        """None for a piece that answers nothing: without words, or a heading alone, the title of the next."""
+        said = terms(piece, self._language)
+        if not said or ("\n" not in piece and heading_of(piece)):
+            return None
+        title = f"{self._title} › {columns}" if columns else self._title
+        named = terms(columns, self._language) if columns else []
+        return Chunk(
+            id=hashlib.sha256(f"{self._document}\0{start}\0{piece}".encode()).hexdigest()[:32],
+            document=self._document,
+            title=title,
+            text=piece,
+            terms=" ".join([*self._called, *named, *said]),
+            start=start,
+            end=start + len(piece),
+            uri=self._uri,
+        )
 
 
-def _rst_headings(text: str) -> Iterator[tuple[int, int, str]]:
-    levels: list[str] = []
-    before: tuple[int, str] = (0, "")
-    for start, line in _lines(text):
-        name = before[1].strip()
-        if _UNDERLINE.match(line) and name and len(line.rstrip()) >= len(name) and not _UNDERLINE.match(name):
-            if line[0] not in levels:
-                levels.append(line[0])
-            yield before[0], levels.index(line[0]) + 1, name
-        before = (start, line)
-
-
-def _lines(text: str) -> Iterator[tuple[int, str]]:
-    start = 0
-    for line in text.split("\n"):
-        yield start, line
-        start += len(line) + 1
-
-
-def _plain(heading: str) -> str:
-    """A heading without its Markdown: `code`, **bold** and [links](...)."""
-    return re.sub(r"[`*]", "", re.sub(r"\[([^\[\]]*)\]\([^()]*\)", r"\1", heading)).strip()
-
-
-def _unclosed(heading: str) -> str:
-    """A heading without the signs that may close it."""
-    return heading.rstrip().rstrip("#").rstrip() or heading
+def _pieces(text: str, section: Section, size: int) -> Iterator[tuple[int, int, str]]:
+    """(start, end, columns): of a piece that begins amid a table of Markdown, the table's head too."""
+    head, within = "", False
+    for start, end in pieces(text, section.start, section.end, size=size):
+        columns, first = "", True
+        for line in text[start:end].split("\n"):
+            row = line.lstrip().startswith("|")
+            if row and within and first:
+                columns = " ".join(head.split())[:_MOST_COLUMNS].strip("| ")
+            elif row and not within:
+                head = line
+            within, first = row, False
+        yield start, end, columns

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from core.rows import is_row
 from nodes.rag.terms import terms
 
 MAX_QUOTE_CHARS = 600
@@ -43,14 +44,25 @@ def cited_numbers(text: str) -> list[int]:
 
 
 def sentences(text: str) -> list[str]:
-    """Verbatim sentences, list items and lines of `text`, without the space around them."""
-    found, start = [], 0
+    """Verbatim sentences, list items, rows and lines of `text`, without the space around them."""
+    found: list[str] = []
+    prose: list[str] = []
+    for line in text.split("\n"):
+        if not is_row(line):
+            prose.append(line)
+            continue
+        found += [*_prose("\n".join(prose)), line.strip()]
+        prose = []
+    return [*found, *_prose("\n".join(prose))]
+
+
+def _prose(text: str) -> Iterator[str]:
+    start = 0
     for end in [*(m.end() for m in _END.finditer(text)), len(text)]:
         piece = text[start:end].strip()
         start = end
         if piece:
-            found.append(piece)
-    return found
+            yield piece
 
 
 def best_sentence(text: str, claim: str) -> str:
@@ -60,9 +72,19 @@ def best_sentence(text: str, claim: str) -> str:
         return ""
     # A heading names a subject and states nothing: quote it only where there is no more.
     said = [s for s in candidates if not s.startswith("#")] or candidates
-    wanted = set(terms(claim))
-    best = max(said, key=lambda s: _likeness(s, wanted, claim))
-    return best if len(best) <= MAX_QUOTE_CHARS else best[:MAX_QUOTE_CHARS].rstrip()
+    wanted, claimed = set(terms(claim)), " ".join(claim.split())
+    best = max(said, key=lambda s: _likeness(s, wanted, claimed))
+    return best if len(best) <= MAX_QUOTE_CHARS else _part(best, wanted)
+
+
+def _part(sentence: str, wanted: set[str]) -> str:
+    """Of what is too long to quote, the stretch with most of what is wanted: a wide row's cells, say."""
+    step = MAX_QUOTE_CHARS // 4
+    starts = range(0, len(sentence) - MAX_QUOTE_CHARS + step, step)
+    at = max(starts, key=lambda i: len(wanted & set(terms(sentence[i : i + MAX_QUOTE_CHARS]))))
+    if at:  # not amid a word
+        at = sentence.find(" ", at, at + step) + 1 or at
+    return sentence[at : at + MAX_QUOTE_CHARS].strip()
 
 
 def _claims(answer: str) -> list[str]:
@@ -76,12 +98,12 @@ def _claims(answer: str) -> list[str]:
     return found
 
 
-def _likeness(sentence: str, wanted: set[str], claim: str) -> tuple[bool, float]:
+def _likeness(sentence: str, wanted: set[str], claimed: str) -> tuple[bool, float]:
     here = set(terms(sentence))
     shared = len(here & wanted)
     # The share of both sides, so that neither a long sentence nor a one-word line wins by its size.
     both = 2 * shared / (len(here) + len(wanted)) if here or wanted else 0.0
-    return " ".join(sentence.split()) in " ".join(claim.split()), both
+    return " ".join(sentence.split()) in claimed, both
 
 
 def _citation(n: int, document: Mapping[str, Any], claim: str) -> dict[str, Any]:

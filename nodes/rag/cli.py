@@ -1,6 +1,6 @@
 """`waystation rag`: see, search and index sources."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Annotated
 
@@ -17,6 +17,9 @@ from nodes.rag.errors import SourceUnavailable
 from nodes.rag.models import IngestReport, Progress
 
 app = make_app("rag", "Search sources and keep their index.")
+
+# Files left out that are named.
+_SHOWN = 20
 
 Groups = Annotated[
     list[str] | None, typer.Option("--group", "-g", help="A group of the user; may be repeated.")
@@ -103,6 +106,10 @@ async def stats(as_json: JsonFlag = False) -> None:
     print_table(
         ["SOURCE", "TYPE", "FILES", "CHUNKS", "SKIPPED", "BYTES"], rows, empty="no sources configured"
     )
+    for item in found:
+        if item.problem:
+            print(f"{item.source}: {item.problem}")
+        _print_left_out(item.reasons, item.skipped, f"{item.source}: ")
 
 
 @asynccontextmanager
@@ -141,8 +148,17 @@ def _print_report(report: IngestReport) -> None:
         print(f"skipped {name}: {reason}")
     if report.ignored:
         print(f"passed over {report.ignored} files of other kinds")
+        _print_left_out(report.unread, report.ignored, "")
     for problem in report.problems:
         print(f"problem: {problem}")
+
+
+def _print_left_out(reasons: Mapping[str, str], count: int, before: str) -> None:
+    shown = list(reasons.items())[:_SHOWN]
+    for name, reason in shown:
+        print(f"{before}skipped {name}: {reason}")
+    if count > len(shown):
+        print(f"{before}and {count - len(shown)} more")
 
 
 def _principal(user: str, groups: list[str] | None) -> Principal:

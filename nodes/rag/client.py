@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -29,8 +30,11 @@ from nodes.rag.ports import Later
 from nodes.rag.served import Source
 from nodes.rag.settings import RagSettings
 from nodes.rag.sources import SourceEntry
+from nodes.rag.watching import Watching
 
 WARM_AFTER_SECONDS = 1.5
+# Files left out that a line of the log names.
+_TOLD = 5
 
 _log = structlog.get_logger(__name__)
 
@@ -67,12 +71,14 @@ class RAGClient:
         self._health = SourceHealth(self._asking, seconds=check_seconds)
         self._indexing = Background()
         self._warming: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     async def aclose(self) -> None:
         """Stop indexing in the background; what was indexed stays."""
-        if self._warming is not None:
-            self._warming.cancel()
-            await asyncio.gather(self._warming, return_exceptions=True)
+        running = [task for task in (self._warming, self._watching) if task is not None]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
         await self._indexing.aclose()
 
     @property
@@ -155,9 +161,8 @@ class RAGClient:
         Costs a look at each file's size and time when nothing changed.
         """
         reports = []
-        for name, source in self._sources.items():
-            if source.indexer is not None and source.entry.enabled:
-                reports.append(await _indexed(name, source.indexer, progress))
+        for name, indexer in self._local().items():
+            reports.append(await _indexed(name, indexer, progress))
         return reports
 
     async def refresh(self, progress: Progress | None = None) -> list[IngestReport]:
@@ -177,8 +182,7 @@ class RAGClient:
     async def _index(self, name: str, indexer: Indexer) -> None:
         if await self._left_to_others(name):
             return
-        report = await _indexed(name, indexer)
-        _log.info("source_indexed", source=name, files=report.files, changed=report.changed)
+        await _indexed(name, indexer)
 
     async def _left_to_others(self, name: str) -> bool:
         try:
@@ -194,6 +198,22 @@ class RAGClient:
     async def _warm_later(self) -> None:
         await asyncio.sleep(WARM_AFTER_SECONDS)
         await self.warm()
+
+    def watch_soon(self) -> None:
+        """Take over files that change, unless `rag.refresh` is off; the start comes first."""
+        if self._settings.refresh:
+            self._watching = asyncio.create_task(self._watch(), name="sources watcher")
+
+    async def _watch(self) -> None:
+        await asyncio.sleep(WARM_AFTER_SECONDS)
+        await Watching(self._local, _taken_over).run()
+
+    def _local(self) -> Mapping[str, Indexer]:
+        return {
+            name: source.indexer
+            for name, source in self._sources.items()
+            if source.indexer is not None and source.entry.enabled
+        }
 
     async def warm(self) -> None:
         """Open the local indexes, which takes seconds, so that no search has to."""
@@ -234,7 +254,7 @@ class RAGClient:
                 code, reason = "internal", f"an internal fault ({type(error).__name__})"
             else:
                 span.set(passages=len(found))
-                return found
+                return found or await asyncio.to_thread(_why_nothing, source)
             span.error(code)
         _log.warning("source_failed", source=name, code=code, reason=reason)
         return reason
@@ -247,6 +267,16 @@ class RAGClient:
             description=source.entry.description,
             compliance_level=source.entry.compliance_level,
         )
+        if source.indexer is not None:
+            stats = await asyncio.to_thread(source.indexer.stats)
+            info = replace(
+                info,
+                documents=stats.files,
+                chunks=stats.chunks,
+                skipped=stats.skipped,
+                reasons=stats.reasons,
+                problem=stats.problem,
+            )
         try:
             found = await self._asking.collections(name, source, principal=principal)
         except WaystationError as error:
@@ -280,10 +310,39 @@ def _entries(sources: Mapping[str, Source]) -> dict[str, SourceEntry]:
 
 async def _indexed(name: str, indexer: Indexer, progress: Progress | None = None) -> IngestReport:
     try:
-        return await indexer.update(progress=progress)
+        report = await indexer.update(progress=progress)
     except WaystationError as error:
         _log.warning("source_not_indexed", source=name, code=error.code, reason=error.detail)
         return IngestReport(name, problems=(error.detail,))
+    _tell(await asyncio.to_thread(indexer.stats), report)
+    return report
+
+
+async def _taken_over(name: str, indexer: Indexer) -> None:
+    """Index what changed on disk; a file that was only looked at once more is not worth a line."""
+    report = await indexer.update()
+    if report.changed or report.removed:
+        _tell(await asyncio.to_thread(indexer.stats), report)
+
+
+def _tell(stats: SourceStats, report: IngestReport) -> None:
+    """One line per source in the log: what can be found in it, and what is left out."""
+    told: dict[str, Any] = {"files": stats.files, "chunks": stats.chunks, "skipped": stats.skipped}
+    if stats.reasons:
+        told["left_out"] = dict(list(stats.reasons.items())[:_TOLD])
+    problems = [*report.problems, *([stats.problem] if stats.problem else [])]
+    if problems:
+        _log.warning("source_incomplete", source=stats.source, reason="; ".join(problems), **told)
+    else:
+        _log.info("source_indexed", source=stats.source, changed=report.changed, **told)
+
+
+def _why_nothing(source: Source) -> list[Passage] | str:
+    """No passages, or why a source that has nothing to be found has none."""
+    if source.indexer is None:
+        return []
+    stats = source.indexer.stats()
+    return stats.problem or ([] if stats.indexed else "it is not indexed yet")
 
 
 def _absolute(path: Path) -> str:

@@ -40,6 +40,9 @@ class MemoryStore:
         ]
         return _best([f for f in found if f.score > 0], limit)
 
+    async def size(self) -> int:
+        return len(self._all())
+
     async def near(self, vector: Sequence[float], *, limit: int) -> list[Found]:
         found = [Found(c, _cosine(vector, self.vectors[c.id])) for c in self._all() if c.id in self.vectors]
         return _best(found, limit)

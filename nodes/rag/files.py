@@ -1,14 +1,16 @@
-"""Which files belong to a source, what they are called, and their text."""
+"""Which files belong to a source, and what they are called."""
 
 from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-SUFFIXES = frozenset({".md", ".markdown", ".txt", ".rst", ".csv"})
+from nodes.rag.reading import NotText, passed_over, read_text, unread_reason
+
+__all__ = ["Listing", "NotText", "SourceFile", "fixed_part", "list_files", "read_text", "root_name"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,59 +26,41 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What is on disk now: files by document name, roots that are not there, files passed over."""
+    """What is on disk now: files by document name, roots that are not there, files passed over and why."""
 
     files: dict[str, SourceFile]
     missing: tuple[str, ...]
-    ignored: int
+    unread: dict[str, str]
 
-
-class NotText(Exception):
-    """A file that is no text of ours; its message says why. Never leaves this module's users."""
+    @property
+    def ignored(self) -> int:
+        return len(self.unread)
 
 
 def list_files(roots: Iterable[str]) -> Listing:
     """Every text file under `roots`, with a name that is unique and says nothing of this machine."""
     files: dict[str, SourceFile] = {}
+    unread: dict[str, str] = {}
     seen: set[Path] = set()
     missing: list[str] = []
-    ignored = 0
     for root in roots:
         if not _exists(root):
             missing.append(root)
             continue
-        for relative, path, wanted in _walk(root):
+        for relative, path, reason in _walk(root):
             if path in seen:
                 continue
             seen.add(path)
-            if not wanted:
-                ignored += 1
+            if reason:
+                unread[_unique(relative, Path(root), unread)] = reason
                 continue
             name = _unique(relative, Path(root), files)
-            stat = path.stat()
+            try:
+                stat = path.stat()
+            except OSError:
+                continue  # an editor's draft, gone since the folder was read
             files[name] = SourceFile(name, path, root, stat.st_size, stat.st_mtime_ns)
-    return Listing(files, tuple(missing), ignored)
-
-
-def read_text(path: Path, *, max_bytes: int) -> str:
-    """The file's text with `\\n` line ends.
-
-    Raises:
-        NotText: It is too large, binary, not UTF-8, or cannot be read.
-    """
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise NotText(f"it cannot be read: {error.strerror}") from error
-    if len(raw) > max_bytes:
-        raise NotText(f"it is larger than {max_bytes} bytes")
-    if b"\0" in raw:
-        raise NotText("it is a binary file")
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise NotText("it is not UTF-8 text") from error
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return Listing(files, tuple(missing), unread)
 
 
 def root_name(root: str) -> str:
@@ -86,30 +70,35 @@ def root_name(root: str) -> str:
 
 def _exists(root: str) -> bool:
     if glob.has_magic(root):
-        return _fixed_part(root).is_dir()
+        return fixed_part(root).is_dir()
     return Path(root).exists()
 
 
-def _walk(root: str) -> Iterator[tuple[str, Path, bool]]:
-    """(relative name, path, whether it is wanted) of each file, sorted."""
+def _walk(root: str) -> Iterator[tuple[str, Path, str]]:
+    """(relative name, path, why it is passed over or "") of each file, sorted."""
     if glob.has_magic(root):
-        base = _fixed_part(root)
+        base = fixed_part(root)
         for name in sorted(glob.glob(root, recursive=True)):
             path = Path(name)
             if path.is_file() and _inside(path, base):
-                yield path.relative_to(base).as_posix(), path.resolve(), True
+                yield path.relative_to(base).as_posix(), path.resolve(), unread_reason(name)
         return
     path = Path(root)
     if path.is_file():
-        yield path.name, path.resolve(), True
+        yield path.name, path.resolve(), unread_reason(path.name)
         return
     for folder, folders, names in os.walk(path):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         for name in sorted(names):
             found = Path(folder, name)
-            if not name.startswith(".") and found.is_file() and _inside(found, path):
+            if (
+                not name.startswith(".")
+                and not name.endswith("~")
+                and found.is_file()
+                and _inside(found, path)
+            ):
                 relative = found.relative_to(path).as_posix()
-                yield relative, found.resolve(), found.suffix.lower() in SUFFIXES
+                yield relative, found.resolve(), passed_over(name)
 
 
 def _inside(path: Path, base: Path) -> bool:
@@ -117,13 +106,14 @@ def _inside(path: Path, base: Path) -> bool:
     return path.resolve().is_relative_to(base.resolve())
 
 
-def _fixed_part(pattern: str) -> Path:
+def fixed_part(pattern: str) -> Path:
+    """The folders of a glob that are named outright."""
     parts = Path(pattern).parts
     fixed = [part for i, part in enumerate(parts) if not any(map(glob.has_magic, parts[: i + 1]))]
     return Path(*fixed)
 
 
-def _unique(relative: str, root: Path, taken: dict[str, SourceFile]) -> str:
+def _unique(relative: str, root: Path, taken: Container[str]) -> str:
     if relative not in taken:
         return relative
     base = root if root.is_dir() else root.parent

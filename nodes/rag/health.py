@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import replace as dataclass_replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +18,8 @@ from nodes.rag.served import Source
 
 CHECK_SECONDS = 3.5
 _PROBE = "health"
+# Files left out that a report names.
+_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,8 @@ class SourceHealth:
         troubles = sorted((t for one in found for t in one.troubles()), key=lambda trouble: trouble[1])
         if not troubles:
             return healthy(**details)
-        none_answers = all(answer.state is not HealthState.HEALTHY for answer in answers)
+        # A source in which nothing can be read answers, and truly: that it has nothing.
+        none_answers = not any(a.state is HealthState.HEALTHY or "readable" in a.details for a in answers)
         state = HealthState.FAILED if none_answers else HealthState.DEGRADED
         reason = "; ".join(f"{what} (since {since:%H:%M:%S} UTC)" for what, since in troubles)
         return Health(state, reason, troubles[0][1], details)
@@ -113,8 +117,17 @@ class SourceHealth:
 async def _answer(source: Source) -> Health:
     if source.store and source.indexer:
         stats = await asyncio.to_thread(source.indexer.stats)
-        return await source.store.check(expected=stats.chunks)
+        answer = await source.store.check(expected=stats.chunks)
+        told = {"documents": stats.files, "skipped": stats.skipped, "reasons": _first(stats.reasons)}
+        details = {**answer.details, **told}
+        if answer.state is HealthState.HEALTHY and stats.problem:
+            return degraded(stats.problem, **details, readable=False)
+        return dataclass_replace(answer, details=details)
     return await source.retriever.check()
+
+
+def _first(reasons: Mapping[str, str]) -> dict[str, str]:
+    return dict(list(reasons.items())[:_SHOWN])
 
 
 async def _probe(source: Source) -> None:

@@ -10,17 +10,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nodes.rag.chunking import chunk_document
-from nodes.rag.files import Listing, NotText, SourceFile, list_files, read_text, root_name
-from nodes.rag.manifest import Manifest, ManifestFile, Record
+from nodes.rag.files import Listing, SourceFile, list_files, root_name
+from nodes.rag.languages import DEFAULT, language_of
+from nodes.rag.manifest import MOST_UNREAD, Manifest, ManifestFile, Record
 from nodes.rag.models import Chunk, IngestReport, Progress, SourceStats
 from nodes.rag.ports import ChunkStore, Embedder
+from nodes.rag.reading import NotText, read_document
 
 BATCH_CHUNKS = 256
 BATCH_FILES = 64
 # A file that changed this shortly before it was read may change again within the same time stamp.
 _RACY_NS = 2_000_000_000
 # Raise it when chunking changes, so that everything is indexed anew.
-_FORMAT = "2"
+_FORMAT = "3"
+# Files that a sentence names.
+_NAMED = 3
+NOTHING = "there is no document in it"
 
 
 @dataclass(slots=True)
@@ -50,6 +55,7 @@ class Indexer:
     Args:
         roots: Absolute folders, files or globs.
         embedder: For vectors beside the words; None for words alone.
+        language: Of all its texts; "" where each one's own is found out.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class Indexer:
         chunk_tokens: int,
         max_file_bytes: int,
         embedder: Embedder | None = None,
+        language: str = "",
     ) -> None:
         self._source = source
         self._roots = tuple(roots)
@@ -70,7 +77,8 @@ class Indexer:
         self._chunk_tokens = chunk_tokens
         self._max_bytes = max_file_bytes
         self._embedder = embedder
-        self._recipe = f"{_FORMAT}/{chunk_tokens}/{max_file_bytes}"
+        self._language = language
+        self._recipe = f"{_FORMAT}/{chunk_tokens}/{max_file_bytes}/{language}"
 
     async def update(self, *, add: str | None = None, progress: Progress | None = None) -> IngestReport:
         """Index what is new or changed, drop what is gone. Safe to interrupt at any point.
@@ -87,9 +95,27 @@ class Indexer:
             if add is not None and add not in (*self._roots, *before.added):
                 before = replace(before, added=(*before.added, add))
             listing = await asyncio.to_thread(list_files, (*self._roots, *before.added))
+            unread = dict(list(listing.unread.items())[:MOST_UNREAD])
+            before = replace(before, unread=unread, passed_over=len(listing.unread))
             plan = await asyncio.to_thread(self._plan, before, listing)
             after = await self._carry_out(plan, before, progress)
             return self._report(plan, after, listing)
+
+    def roots(self) -> tuple[str, ...]:
+        """Every folder, file or glob that the source consists of now."""
+        return (*self._roots, *self._manifest.read().added)
+
+    async def stale(self) -> bool:
+        """True when `update` would find something to do. Costs a look at each file's size and time."""
+        return await asyncio.to_thread(self._stale)
+
+    def _stale(self) -> bool:
+        before = self._manifest.read()
+        listing = list_files((*self._roots, *before.added))
+        plan = self._plan(before, listing)
+        # Kept and yet not the same: it was seen so soon after its change that it has to be read each time.
+        same = plan.kept == before.files and len(listing.unread) == before.passed_over
+        return not (same and self._manifest.there()) or bool(plan.changed)
 
     def generation(self) -> str:
         """Another text after each indexing that changed something, whichever process did it."""
@@ -97,10 +123,35 @@ class Indexer:
 
     def stats(self) -> SourceStats:
         manifest = self._manifest.read()
-        size = sum(record.size for record in manifest.files.values() if not record.problem)
         return SourceStats(
-            self._source, "local", manifest.documents, manifest.chunks, len(manifest.skipped), size
+            self._source,
+            "local",
+            files=manifest.documents,
+            chunks=manifest.chunks,
+            skipped=len(manifest.skipped) + manifest.passed_over,
+            size_bytes=sum(record.size for record in manifest.files.values() if not record.problem),
+            reasons=dict(list({**manifest.skipped, **manifest.unread}.items())[:MOST_UNREAD]),
+            problem=self._problem(manifest),
+            indexed=self._manifest.there(),
         )
+
+    def languages(self) -> tuple[str, ...]:
+        """The languages in whose stems its words stand in the index."""
+        if self._language:
+            return (self._language,)
+        return tuple(dict.fromkeys([*self._manifest.read().languages, DEFAULT]))
+
+    def _problem(self, manifest: Manifest) -> str:
+        """Why nothing of the source can be found; "" where something can, or nobody has looked yet."""
+        if manifest.chunks or not self._manifest.there():
+            return ""
+        why = {**manifest.skipped, **manifest.unread}
+        if not why:
+            return NOTHING
+        named = ", ".join(f"'{name}' ({reason})" for name, reason in list(why.items())[:_NAMED])
+        count = len(manifest.skipped) + manifest.passed_over
+        more = f", and {count - _NAMED} more" if count > _NAMED else ""
+        return f"nothing in it can be read: {named}{more}"
 
     def _plan(self, before: Manifest, listing: Listing) -> _Plan:
         plan = _Plan({}, [], [])
@@ -111,7 +162,8 @@ class Indexer:
                 continue
             digest = _digest(file.path)
             if record and record.recipe == self._recipe and record.digest == digest:
-                plan.kept[name] = _record(file, digest, self._recipe, record.chunks, record.problem)
+                touched = _record(file, digest, self._recipe, record.chunks, record.problem)
+                plan.kept[name] = replace(touched, language=record.language)
             else:
                 plan.changed.append((file, digest))
         for name, record in before.files.items():
@@ -160,17 +212,22 @@ class Indexer:
                 vectors = await self._embedder.embed([f"{c.title}\n{c.text}" for c in batch.chunks])
             await self._store.replace(list(batch.records), batch.chunks, vectors)
         after = replace(manifest, files=manifest.files | batch.records)
-        if after != self._manifest.read():
+        if after != self._manifest.read() or not self._manifest.there():
             self._manifest.write(after)
         return after
 
     def _read(self, file: SourceFile, digest: str) -> tuple[Record, list[Chunk]]:
         try:
-            text = read_text(file.path, max_bytes=self._max_bytes)
+            read = read_document(file.path, max_bytes=self._max_bytes)
         except NotText as reason:
             return _record(file, digest, self._recipe, 0, str(reason)), []
-        chunks = chunk_document(file.document, text, chunk_tokens=self._chunk_tokens)
-        return _record(file, digest, self._recipe, len(chunks), ""), chunks
+        language = self._language or language_of(read.text) or DEFAULT
+        chunks = chunk_document(
+            file.document, read.text, chunk_tokens=self._chunk_tokens, language=language, kind=read.kind
+        )
+        problem = "" if chunks else "it has no words"
+        record = _record(file, digest, self._recipe, len(chunks), problem)
+        return replace(record, language=language), chunks
 
     def _report(self, plan: _Plan, after: Manifest, listing: Listing) -> IngestReport:
         return IngestReport(
@@ -181,6 +238,7 @@ class Indexer:
             chunks=after.chunks,
             skipped=after.skipped,
             ignored=listing.ignored,
+            unread=after.unread,
             problems=tuple(
                 f"'{root_name(root)}' is not there" for root in listing.missing if root in self._roots
             ),

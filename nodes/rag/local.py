@@ -3,49 +3,75 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from core.health import Health
+from nodes.rag.languages import DEFAULT
 from nodes.rag.models import Chunk, Collection, Found, Passage
 from nodes.rag.ports import ChunkStore, Embedder
-from nodes.rag.terms import query_terms
+from nodes.rag.records import is_record
+from nodes.rag.terms import asked, terms_of
 
 CANDIDATES = 50
-ENOUGH_WEIGHT = 1.6
+# What a passage of a changelog or a decision counts, compared with one of a guide.
+RECORDS_COUNT = 0.5
 # The constant of reciprocal rank fusion (Cormack, Clarke, Büttcher 2009).
 _RRF = 60
 
 
 class LocalRetriever:
-    """Ranks what the store finds by how much of the query it holds.
+    """Gives what the store finds in the store's own order (BM25), a passage of each document first.
 
-    BM25 alone says what is best, not whether it is any good: the best passage
-    for "What is 5 + 3?" still has a score. So a passage must hold `min_score`
-    of the query's weight, where rare words weigh more.
+    BM25 says what is best, not whether it is any good: the best passage for
+    "What is the capital of Peru?" still has a score. So the best one must reach
+    `min_score` or hold every word of the question, or none is shown. Words of
+    the question that the index does not hold count for nothing, neither for a
+    passage nor against it.
+
+    Args:
+        min_score: 0 to 1; see `confidence`.
+        languages: In which languages the source's texts are, asked at each search.
     """
 
     def __init__(
-        self, source: str, *, store: ChunkStore, min_score: float, embedder: Embedder | None = None
+        self,
+        source: str,
+        *,
+        store: ChunkStore,
+        min_score: float,
+        embedder: Embedder | None = None,
+        languages: Callable[[], Sequence[str]] = lambda: (DEFAULT,),
     ) -> None:
         self._source = source
         self._store = store
         self._min_score = min_score
         self._embedder = embedder
+        self._languages = languages
 
     async def search(
         self, query: str, *, limit: int, as_user: str, within: Sequence[Collection] | None = None
     ) -> Sequence[Passage]:
         """At most `limit` passages, best first. The whole source is one right, and has no parts."""
-        wanted = query_terms(query)
-        if not wanted:
+        words = asked(query, self._languages())
+        if not words:
             return []
-        found = await self._store.find(wanted, limit=max(CANDIDATES, limit))
-        ranked = rank(found, wanted, min_score=self._min_score)
+        ranked = await self._by_words(words, most=max(CANDIDATES, limit))
         if self._embedder:
             [vector] = await self._embedder.embed([query])
             near = await self._store.near(vector, limit=max(CANDIDATES, limit))
             ranked = merge(ranked, [f for f in near if f.score >= self._min_score])
-        return [self._passage(f) for f in distinct(ranked)[:limit]]
+        return [self._passage(f) for f in spread(distinct(ranked))[:limit]]
+
+    async def _by_words(self, words: Sequence[tuple[str, ...]], *, most: int) -> list[Found]:
+        wanted = terms_of(words)
+        found = await self._store.find(wanted, limit=most)
+        if not found:
+            return []
+        ranked = guides_first(found, wanted)
+        chunks = await self._store.size()
+        scored = [Found(f.chunk, confidence(f.score, chunks)) for f in ranked]
+        good = scored[0].score >= self._min_score or holds_all(scored[0].chunk, words)
+        return scored if good else []
 
     async def collections(self, *, as_user: str) -> Sequence[Collection]:
         return ()
@@ -67,36 +93,41 @@ class LocalRetriever:
         )
 
 
-def rank(found: Sequence[Found], wanted: Sequence[str], *, min_score: float) -> list[Found]:
-    """Those that hold at least `min_score` of the weight of `wanted`, or two of its rare terms, best first.
+def confidence(score: float, chunks: int) -> float:
+    """A BM25 score as 0 to 1: one half is what a word is worth that a single chunk of the index holds.
 
-    A long message speaks of much that no single passage holds, hence the
-    second way in. The score is the share, 0 to 1, by three quarters; BM25
-    relative to the best gives the rest.
+    So a number means about the same in a small index and in a large one.
     """
-    if not found:
-        return []
-    held = [set(f.chunk.terms.split()) for f in found]
-    weights = _weights(held, wanted)
-    total, top = sum(weights.values()), max(f.score for f in found) or 1.0
-    scored = []
-    for item, words in zip(found, held, strict=True):
-        weight = sum(weight for term, weight in weights.items() if term in words)
-        share = weight / total
-        if share >= min_score or weight >= ENOUGH_WEIGHT:
-            scored.append(Found(item.chunk, share * (0.75 + 0.25 * item.score / top)))
-    return sorted(scored, key=lambda f: -f.score)
+    rarest = math.log(1 + (max(chunks, 1) - 0.5) / 1.5)
+    return score / (score + rarest)
 
 
-def _weights(held: Sequence[set[str]], wanted: Sequence[str]) -> dict[str, float]:
-    """1 for a term that few candidates hold (or none), down to 0.1 for one that all hold."""
-    count = len(held)
-    weights = {}
-    for term in wanted:
-        having = sum(1 for words in held if term in words)
-        rarity = math.log((count + 1) / (having + 0.5)) / math.log((count + 1) / 1.5) if count > 1 else 1.0
-        weights[term] = min(1.0, max(0.1, rarity))
-    return weights
+def holds_all(chunk: Chunk, words: Sequence[tuple[str, ...]]) -> bool:
+    """True for a chunk with every word of the question: common words alone give a low score."""
+    held = set(chunk.terms.split())
+    return all(held.intersection(forms) for forms in words)
+
+
+def guides_first(found: Sequence[Found], wanted: Sequence[str]) -> list[Found]:
+    """Best first; what records the past stands behind what says how things are, unless it is asked for.
+
+    The store's order of equal scores changes with the limit, so the document decides between these.
+    """
+    scored = [
+        Found(f.chunk, f.score * (RECORDS_COUNT if is_record(f.chunk.document, wanted) else 1)) for f in found
+    ]
+    return sorted(scored, key=lambda f: (-f.score, f.chunk.document, f.chunk.start))
+
+
+def spread(found: Sequence[Found]) -> list[Found]:
+    """The best passage of each document, then the second ones: one long page does not take all places."""
+    turns: dict[str, int] = {}
+    placed: list[tuple[int, int, Found]] = []
+    for rank, item in enumerate(found):
+        turn = turns.get(item.chunk.document, 0)
+        turns[item.chunk.document] = turn + 1
+        placed.append((turn, rank, item))
+    return [item for _, _, item in sorted(placed, key=lambda one: one[:2])]
 
 
 def merge(*rankings: Sequence[Found]) -> list[Found]:

@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
@@ -24,6 +25,7 @@ import orjson
 from nodes.rag.errors import IndexBusy
 
 LOCK_SECONDS = 30.0
+MOST_UNREAD = 200
 _POLL_SECONDS = 0.05
 _VERSION = 1
 
@@ -40,14 +42,22 @@ class Record:
     recipe: str
     chunks: int = 0
     problem: str = ""
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The files of an index by document name, and the paths that `ingest` added by hand."""
+    """The files of an index by document name, and the paths that `ingest` added by hand.
+
+    Args:
+        unread: Files of other kinds and why they are passed over, at most `MOST_UNREAD`.
+        passed_over: How many of these there are.
+    """
 
     files: dict[str, Record] = field(default_factory=dict)
     added: tuple[str, ...] = ()
+    unread: dict[str, str] = field(default_factory=dict)
+    passed_over: int = 0
 
     @property
     def chunks(self) -> int:
@@ -61,6 +71,12 @@ class Manifest:
     def skipped(self) -> dict[str, str]:
         return {name: record.problem for name, record in self.files.items() if record.problem}
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages of the documents, the most frequent first."""
+        told = Counter(record.language for record in self.files.values() if record.language)
+        return tuple(language for language, _ in told.most_common())
+
 
 class ManifestFile:
     """Reads and writes the manifest of one index.
@@ -73,17 +89,33 @@ class ManifestFile:
     def __init__(self, folder: Path, name: str) -> None:
         self._path = folder / f"{name}.manifest.json"
         self._lock = folder / f"{name}.lock"
+        self._known: tuple[str, Manifest] = ("", Manifest())
 
     def read(self) -> Manifest:
         """The manifest; an empty one where there is none that can be read, so that all is indexed anew."""
+        generation = self.generation()
+        # Every search asks for the languages: a file of thousands of records is read once per change.
+        if generation and self._known[0] == generation:
+            return self._known[1]
+        found = self._read()
+        self._known = (generation, found)
+        return found
+
+    def _read(self) -> Manifest:
         try:
             data: Any = orjson.loads(self._path.read_bytes())
             if data["version"] != _VERSION:
                 return Manifest()
             files = {name: Record(**record) for name, record in data["files"].items()}
-            return Manifest(files, tuple(data["added"]))
+            return Manifest(
+                files, tuple(data["added"]), dict(data.get("unread", {})), int(data.get("passed_over", 0))
+            )
         except (OSError, ValueError, KeyError, TypeError):
             return Manifest()
+
+    def there(self) -> bool:
+        """True once something was indexed, be it nothing."""
+        return self._path.exists()
 
     def generation(self) -> str:
         """Another text after each `write`, whichever process made it; "" before the first."""
@@ -95,7 +127,12 @@ class ManifestFile:
 
     def write(self, manifest: Manifest) -> None:
         """Replace the manifest in one step."""
-        body = {"version": _VERSION, "added": list(manifest.added)}
+        body = {
+            "version": _VERSION,
+            "added": list(manifest.added),
+            "unread": manifest.unread,
+            "passed_over": manifest.passed_over,
+        }
         files = {name: asdict(record) for name, record in manifest.files.items()}
         self._path.parent.mkdir(parents=True, exist_ok=True)
         draft = self._path.with_suffix(f".{os.getpid()}.draft")

@@ -46,7 +46,13 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """A source that a user may search. `problem` says why its discovery did not answer."""
+    """A source that a user may search.
+
+    Args:
+        documents, chunks: What its index holds; None for a remote source.
+        skipped: Files that are not in the index, and `reasons` why, by name (the first of very many).
+        problem: Why its discovery did not answer, or why nothing in it can be found.
+    """
 
     name: str
     type: str
@@ -55,6 +61,10 @@ class SourceInfo:
     compliance_level: str = ""
     collections: tuple[Collection, ...] = ()
     problem: str = ""
+    documents: int | None = None
+    chunks: int | None = None
+    skipped: int = 0
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -77,8 +87,9 @@ class IngestReport:
         changed: Documents that were indexed, anew or again.
         removed: Documents that were dropped because their file is gone.
         chunks: Chunks in the index afterwards.
-        skipped: Why a file is not in the index, by its name.
-        ignored: Files of other kinds that were passed over in a folder.
+        skipped: Why a file of a kind that is read is not in the index, by its name.
+        ignored: Files of other kinds that were passed over.
+        unread: Why they were, by their names (the first of very many).
         problems: What kept a part of the source from being read.
     """
 
@@ -89,6 +100,7 @@ class IngestReport:
     chunks: int = 0
     skipped: Mapping[str, str] = field(default_factory=dict)
     ignored: int = 0
+    unread: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
@@ -97,7 +109,15 @@ class IngestReport:
 
 @dataclass(frozen=True, slots=True)
 class SourceStats:
-    """What the index holds of one source; zeros for a remote one."""
+    """What the index holds of one source; zeros for a remote one.
+
+    Args:
+        files: Documents that can be found.
+        skipped: Files of the source that are not among them.
+        reasons: Why they are not, by their names (the first of very many).
+        problem: Why nothing of the source can be found; "" where something can.
+        indexed: False before the first indexing.
+    """
 
     source: str
     type: str
@@ -105,6 +125,9 @@ class SourceStats:
     chunks: int = 0
     skipped: int = 0
     size_bytes: int = 0
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    problem: str = ""
+    indexed: bool = True
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -28,10 +28,11 @@ async def check(container: AsyncContainer) -> Health:
 
 
 async def start(container: AsyncContainer) -> None:
-    """Index what has changed, then open the indexes in the background: that takes seconds."""
+    """Index what has changed; then, in the background, open the indexes, which takes seconds, and watch."""
     client, progress = await container.get(RAGClient), await container.get(StartProgress)
     await client.prepare(progress.tell)
     client.warm_soon()
+    client.watch_soon()
 
 
 MODULE = Module(

@@ -51,6 +51,10 @@ class ChunkStore(Protocol):
         """Chunks that hold any of `terms`, by BM25, best first."""
         ...
 
+    async def size(self) -> int:
+        """How many chunks there are."""
+        ...
+
     async def near(self, vector: Sequence[float], *, limit: int) -> list[Found]:
         """Chunks by cosine similarity, best first; none where there are no vectors."""
         ...

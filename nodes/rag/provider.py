@@ -110,9 +110,16 @@ class _Workshop:
             chunk_tokens=entry.chunk_tokens or self.settings.chunk_tokens,
             max_file_bytes=self.settings.max_file_bytes,
             embedder=self._embedder(name, entry.embedder, indexing=True),
+            language=entry.language,
         )
         embedder = self._embedder(name, entry.embedder)
-        retriever = LocalRetriever(name, store=store, min_score=self.settings.min_score, embedder=embedder)
+        retriever = LocalRetriever(
+            name,
+            store=store,
+            min_score=self.settings.min_score,
+            embedder=embedder,
+            languages=indexer.languages,
+        )
         return Source(entry, retriever, indexer, store)
 
     def _embedder(

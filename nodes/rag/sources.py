@@ -20,6 +20,7 @@ from pydantic import (
 
 from core.settings import Strict
 from core.settings.editors import flat_or_under
+from nodes.rag.languages import CODES, LANGUAGES
 
 
 def _listed(value: Any) -> Any:
@@ -61,6 +62,9 @@ class LocalSource(_Common):
     ] = Field(description="Folders, files or globs, relative to the folder of this file.")
     chunk_tokens: int | None = Field(None, ge=20, le=4000)
     embedder: EmbedderEntry | None = None
+    language: str = Field(
+        "", description="Language of all its texts, as `german` or `de`; empty: that of each is found out."
+    )
     _base: Path = PrivateAttr(default_factory=Path.cwd)
 
     @model_validator(mode="after")
@@ -69,6 +73,14 @@ class LocalSource(_Common):
         if base is not None:
             self._base = Path(base)
         return self
+
+    @field_validator("language")
+    @classmethod
+    def _known_language(cls, value: str) -> str:
+        name = CODES.get(value.lower(), value.lower())
+        if name not in ("", *LANGUAGES):
+            raise ValueError(f"'{value}' is no language that is known here; one of {', '.join(LANGUAGES)}")
+        return name
 
     @property
     def patterns(self) -> list[str]:

@@ -1,88 +1,104 @@
-"""Words that carry meaning: what the index stores, what a query asks for, what a quote shares.
+"""Terms: what the index stores of a text, and what a question looks for.
 
-Both sides go through the same few steps here, so that a match never depends on
-how a particular index cuts text.
+A word stands for its stem in the language of the text, names and numbers for
+themselves, whole and by their parts. Both sides go through the same
+steps, so that a match never depends on how a particular index cuts text.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
+from collections.abc import Iterable, Sequence
+
+from core.words import fold
+from nodes.rag.languages import DEFAULT, language_of, small, stem
+from nodes.rag.tokens import tokens
 
 MAX_QUERY_TERMS = 64
+# A number of so many digits may be that of something, and is asked for alone.
+ID_DIGITS = 4
 
-_WORD = re.compile(r"[^\W_]+")
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-# Scripts that write without spaces are cut into pairs of characters.
-_UNSPACED = re.compile(r"[぀-ヿ㐀-鿿豈-﫿가-힯฀-๿]+")
-# A number and what is reckoned with it, if anything is: so each is looked at once.
-_ARITHMETIC = re.compile(r"\d[\d.,\s]*+((?:[-+*/×÷^%]\s*+\(?\s*+\d[\d.,\s]*+\)?)++)?")
-
-STOP_WORDS = frozenset(  # a paragraph reads better than a list of two hundred strings
-    """
-    a about above after again all also am an and any are as ask at be because been before being below
-    between both but by came can cannot could did do does doing done down each either else ever every few
-    find for from further get give go got had has have having he hello help her here hers hey hi him his
-    how i if in into is it its itself just know let like look make many may maybe me might mine more most
-    much must my no nor not now of off ok okay on once one only or other our ours out over own please
-    put say see shall she should show so some such tell than thank thanks that the their theirs them then
-    there these they thing think this those through to today together too under until up upon us very want
-    was way we well were what whatever when where whether which while who whom whose why will with within
-    without would yes yet you your yours
-    s t d ll m re ve isn aren wasn weren don doesn didn won wouldn couldn shouldn hasn haven hadn
-    """.split()  # noqa: SIM905
-)
+# A longer message is more than a sum.
+_SUM_LETTERS = 200
+_SUM_WORDS = ("add", "calculate", "compute", "divide", "minus", "multiply", "plus", "subtract")
+_SUMS = frozenset(stem(word, DEFAULT) for word in _SUM_WORDS)
+_OPERATORS = frozenset("+-*/×÷^%")
+_FORMULA = re.compile(r"[\d.,()+*/×÷^%=?-]+")
+_DIFFERENCE = re.compile(r"\(?[1-9]\d{0,2}[-/][1-9]\d{0,2}\)?[=?]*")
 
 
-def terms(text: str) -> list[str]:
-    """The meaningful words of `text`, folded and shortened to their stem, in order."""
-    folded = unicodedata.normalize("NFKC", _CAMEL.sub(" ", text)).casefold()
+def terms(text: str, language: str = DEFAULT) -> list[str]:
+    """What the index stores of a text in `language`, in order."""
     found: list[str] = []
-    for word in _WORD.findall(folded):
-        if _UNSPACED.search(word):
-            found.extend(_pairs(word))
-        elif word not in STOP_WORDS and (len(word) > 1 or word.isdigit()):
-            found.append(stem(word))
+    spoken = (language,)
+    for token in tokens(text):
+        if token.whole:
+            found.append(token.text)
+        elif len(token.text) > 1 and not small(plain := fold(token.text), spoken):
+            found += _forms(token.text, plain, spoken)
     return found
 
 
-def query_terms(query: str) -> list[str]:
-    """The distinct terms of a query; none for small talk and plain arithmetic.
-
-    Numbers count only beside a word: "17 23" asks for nothing that a text could answer.
-    """
-    without_sums = _ARITHMETIC.sub(lambda found: " " if found[1] else found[0], query)
-    distinct = dict.fromkeys(t for t in terms(without_sums) if len(t) > 1)
-    if all(term.isdigit() for term in distinct):
-        return []
-    return list(distinct)[:MAX_QUERY_TERMS]
+def query_terms(query: str, languages: Sequence[str] = (DEFAULT,)) -> list[str]:
+    """The distinct terms of a question to texts in `languages`; none for small talk and plain arithmetic."""
+    return terms_of(asked(query, languages))
 
 
-def stem(word: str) -> str:
-    """A light English stem: plural, -ing and -ed go; short words and other languages stay."""
-    if len(word) <= 3 or not word.isascii() or not word.isalpha():
-        return word
-    if word.endswith("ies") and len(word) > 4:
-        return word[:-3] + "y"
-    if word.endswith(("sses", "xes", "ches", "shes")):
-        return word[:-2]
-    if word.endswith("s") and not word.endswith(("ss", "us", "is")):
-        return stem(word[:-1])
-    for ending in ("ing", "ed"):
-        base = word.removesuffix(ending)
-        if base != word and len(base) >= 3 and re.search("[aeiouy]", base):
-            return _undoubled(base)
-    return word[:-1] if word.endswith("e") and len(word) > 4 else word
+def terms_of(words: Iterable[tuple[str, ...]]) -> list[str]:
+    """What the index is asked for; of a long message a part."""
+    return _bounded(list(dict.fromkeys(form for word in words for form in word)))
 
 
-def _undoubled(base: str) -> str:
-    """`stopp` is `stop`, `indexe` is `index`; `add`, `call` and `pass` keep their double letter."""
-    if len(base) > 3 and base[-1] == base[-2] and base[-1] not in "lsz":
-        return base[:-1]
-    return base[:-1] if base.endswith("e") and len(base) > 4 else base
+def asked(query: str, languages: Sequence[str] = (DEFAULT,)) -> list[tuple[str, ...]]:
+    """The words of a question, each with the terms that may stand for it."""
+    spoken = language_of(query)
+    asked_in = tuple(dict.fromkeys([*languages, spoken] if spoken else languages))
+    small_in = (spoken,) if spoken else asked_in
+    found: dict[tuple[str, ...], None] = {}
+    for token in tokens(query):
+        plain = token.text if token.whole else fold(token.text)
+        if token.whole:
+            found[plain,] = None
+        elif len(plain) > 1 and not small(plain, small_in):
+            found[tuple(_forms(token.text, plain, asked_in))] = None
+    if _calculates(query) or _told_to_calculate(query):
+        found = {word: None for word in found if word[0] not in _SUMS and any(map(str.isalpha, word[0]))}
+    return [] if all(_little_number(word[0]) for word in found) else list(found)
 
 
-def _pairs(word: str) -> list[str]:
-    if len(word) < 2:
-        return [word]
-    return [word[i : i + 2] for i in range(len(word) - 1)]
+def _forms(word: str, plain: str, languages: Iterable[str]) -> list[str]:
+    """The stems of a word as it is written, and as people type it who leave accents out."""
+    if word == plain:
+        return list(dict.fromkeys(stem(word, language) for language in languages))
+    return list(dict.fromkeys(stem(form, language) for language in languages for form in (word, plain)))
+
+
+def _little_number(term: str) -> bool:
+    """A number that, alone, asks for nothing that a text could answer."""
+    return term.isdecimal() and len(term) < ID_DIGITS
+
+
+def _calculates(query: str) -> bool:
+    """True for a question with a sum in it: 5 + 3, 2*7, 100/4. Dates, ids and addresses are none."""
+    parts = query.split()
+    for before, part, after in zip(["", *parts], parts, [*parts[1:], ""], strict=False):
+        if part in _OPERATORS and before[-1:].strip(")").isdecimal() and after[:1].strip("(").isdecimal():
+            return True
+        if _FORMULA.fullmatch(part) and any(c in "+*×÷^" for c in part[1:]) and part[0] != "+":
+            return True
+        if _DIFFERENCE.fullmatch(part):
+            return True
+    return False
+
+
+def _told_to_calculate(query: str) -> bool:
+    """True for a sum in words: multiply 1234 by 567."""
+    words = fold(query[:_SUM_LETTERS]).replace("?", " ").split()
+    numbers = sum(1 for word in words if word.strip(".,!").replace(".", "").replace(",", "").isdecimal())
+    return numbers > 1 and any(stem(word, DEFAULT) in _SUMS for word in words)
+
+
+def _bounded(found: list[str]) -> list[str]:
+    """Of a long message its beginning and its end, where people put what they want to know."""
+    half = MAX_QUERY_TERMS // 2
+    return found if len(found) <= MAX_QUERY_TERMS else found[:half] + found[-half:]

@@ -24,6 +24,10 @@ CATALOGUE = {
                 "compliance_level": "",
                 "collections": [],
                 "problem": "",
+                "documents": 12,
+                "chunks": 84,
+                "skipped": 1,
+                "reasons": {"plan.pdf": "PDF files are not read"},
             }
         ]
     ),

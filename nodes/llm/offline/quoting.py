@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.rows import is_row
 from nodes.llm.offline.vocabulary import FILLERS, STOP
 from nodes.llm.offline.words import meaning, stem, words
 from nodes.llm.prompt import Passage
@@ -17,6 +18,8 @@ COVERED = 0.4
 CLOSE = 0.72
 """A further sentence is quoted when it scores at least this part of the best."""
 MOST = 3
+ROW_LETTERS = 2000
+"""A row of a table is quoted whole, also where it is longer than a sentence: its cells belong together."""
 FITS = 1.25
 """Better answers: to "what is …" a sentence that begins with it, to "how many …" one with a number,
 to "how do I …" one that says "To …"."""
@@ -82,7 +85,8 @@ def sentences(text: str, *, longest: int = 400) -> list[tuple[str, str]]:
     for block_heading, block in _blocks(text):
         heading = block_heading
         said = _split(block, longest)
-        found += [(heading, one) for one in said if len(one.split()) >= 2 and len(one) <= longest]
+        most = ROW_LETTERS if is_row(block) else longest
+        found += [(heading, one) for one in said if len(one.split()) >= 2 and len(one) <= most]
     return found
 
 
@@ -114,6 +118,8 @@ def _begins_fenced(text: str) -> bool:
 
 
 def _split(block: str, longest: int) -> list[str]:
+    if is_row(block):
+        return [block]
     parts: list[str] = []
     start = 0
     for end in _END.finditer(block):

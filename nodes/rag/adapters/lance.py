@@ -104,6 +104,12 @@ class LanceStore:
             rows = await query.select([*_COLUMNS, "_score"]).limit(limit).to_list()
         return [Found(_chunk(row), float(row["_score"])) for row in rows]
 
+    async def size(self) -> int:
+        """How many chunks there are."""
+        async with self._trouble():
+            table = await self._existing()
+            return 0 if table is None else int(await table.count_rows())
+
     async def near(self, vector: Sequence[float], *, limit: int) -> list[Found]:
         """Chunks by cosine similarity."""
         async with self._trouble():

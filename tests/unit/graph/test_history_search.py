@@ -17,6 +17,7 @@ from graph.history.search import VECTOR, Search
 from graph.lease import new_thread
 from graph.tables import threads
 from graph.transcript import Transcript
+from tests.kit.languages import SENTENCES
 
 ADA, BOB = Principal("ada"), Principal("bob")
 
@@ -132,3 +133,48 @@ async def test_without_fts5_every_message_is_read(tmp_path: Path) -> None:
             await db.execute(text("DROP TABLE transcript_words"))
         await say(engine, ADA, "t", HumanMessage("How long may a Berth be reserved?", id="m1"))
         assert await found(engine, "berth reserv*") == ["m1"]
+
+
+async def test_rd5_a_word_in_a_sentence_of_any_script_is_found_on_each_database(engine: AsyncEngine) -> None:
+    said = [HumanMessage(sentence, id=name) for name, (sentence, _) in SENTENCES.items()]
+    await say(engine, ADA, "t", *said)
+    assert len(said) >= 25
+    lost = [
+        (name, word)
+        for name, (_, words) in SENTENCES.items()
+        for word in words
+        if name not in await found(engine, word)
+    ]
+    assert lost == []
+
+
+async def test_rd5_a_hit_marks_the_word_in_any_script(engine: AsyncEngine) -> None:
+    await say(engine, ADA, "t", *(HumanMessage(s, id=name) for name, (s, _) in SENTENCES.items()))
+    for query, name, marked in [
+        ("ガイドライン", "japanese", "ガイドライン"),
+        ("分", "chinese", "分"),
+        ("русский", "russian", "Русский"),
+        ("החוזה", "hebrew", "הַחוֹזֶה"),
+        ('"da nang"', "vietnamese", "Đà Nẵng"),
+    ]:
+        hits = await Search(engine).find(ADA, query, limit=50)
+        (hit,) = [one for one in hits if one["message_id"] == name]
+        assert [hit["snippet"][a:b] for a, b in hit["marks"]] == [marked]
+
+
+async def test_rd5_both_databases_find_the_same(tmp_path: Path, postgres_url: URL) -> None:
+    queries = [word for _, words in SENTENCES.values() for word in words]
+    queries += ["дог*", "署", '"в София"', "con*", "a", '"签署了 分析"', '"を検索 する"', "2*", "म*"]
+    answers = []
+    for database in (make_url(f"sqlite+aiosqlite:///{tmp_path / 'w.db'}"), postgres_url):
+        async with opened_database(database) as engine:
+            await say(engine, ADA, "t", *(HumanMessage(s, id=name) for name, (s, _) in SENTENCES.items()))
+            answers.append([await found(engine, query) for query in queries])
+    assert answers[0] == answers[1]
+
+
+async def test_a_letter_that_takes_room_does_not_stop_an_insert(engine: AsyncEngine) -> None:
+    # One character that is eighteen when folded, and pairs of four bytes each.
+    long = "".join(f"a{n}\ufdfa " for n in range(20_000)), "".join(map(chr, range(0x20000, 0x2A000))) * 3
+    await say(engine, ADA, "t", *(HumanMessage(text, id=f"m{n}") for n, text in enumerate(long)))
+    assert await found(engine, "\U00020001\U00020002") == ["m1"]

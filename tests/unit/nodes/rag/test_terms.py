@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from nodes.rag.terms import query_terms, stem, terms
+from nodes.rag.languages import stem
+from nodes.rag.terms import query_terms, terms
+from tests.kit.languages import SENTENCES
 
 
 @pytest.mark.parametrize(
@@ -16,6 +20,10 @@ from nodes.rag.terms import query_terms, stem, terms
         "",
         "...",
         "1200 + 345 = ?",
+        "2*7?",
+        "100/4",
+        "Multiply 1234 by 567.",
+        "add 1200 and 345",
     ],
 )
 def test_small_talk_and_sums_ask_for_nothing(query: str) -> None:
@@ -43,16 +51,43 @@ def test_a_number_counts_beside_a_word() -> None:
     ],
 )
 def test_forms_of_a_word_share_a_stem(one: str, other: str) -> None:
-    assert stem(one) == stem(other)
+    assert stem(one, "english") == stem(other, "english")
 
 
-@pytest.mark.parametrize("word", ["status", "class", "this", "bed", "ring", "größe", "x9s"])
+@pytest.mark.parametrize("word", ["status", "class", "bed", "ring", "x9s"])
 def test_words_that_only_look_inflected_stay(word: str) -> None:
-    assert stem(word) == word
+    assert stem(word, "english") == word
 
 
-def test_identifiers_are_cut_into_their_words() -> None:
-    assert terms("toolCalls tool_calls tool-calls") == ["tool", "call"] * 3
+@pytest.mark.parametrize(
+    ("language", "one", "other"),
+    [
+        ("german", "Häuser", "Haus"),
+        ("german", "Straßenbahnen", "Straßenbahn"),
+        ("french", "continuellement", "continuel"),
+        ("spanish", "organización", "organizaciones"),
+        ("russian", "договоры", "договор"),
+        ("swedish", "avtalen", "avtal"),
+        ("turkish", "evler", "ev"),
+        ("english", "rotation", "rotations"),
+    ],
+)
+def test_rd8_forms_of_a_word_are_one_in_its_language(language: str, one: str, other: str) -> None:
+    assert set(terms(one, language)) & set(query_terms(other, (language,)))
+
+
+@pytest.mark.parametrize("typed", ["organizacion", "straßenbahn", "STRASSENBAHN", "hauser", "договор"])
+def test_accents_may_be_left_out(typed: str) -> None:
+    text = {"o": "La organización", "s": "Die Straßenbahnen", "h": "Die Häuser", "д": "Договоры и условия"}
+    said = text[typed[0].lower()]
+    language = {"o": "spanish", "s": "german", "h": "german", "д": "russian"}[typed[0].lower()]
+    assert set(query_terms(typed, (language,))) & set(terms(said, language))
+
+
+def test_identifiers_are_there_whole_and_by_their_words() -> None:
+    for text in ("toolCalls", "tool_calls", "tool-calls", "tool.calls", "ToolCalls"):
+        assert {"toolcalls", "tool", "call"} <= set(terms(text))
+        assert set(query_terms("tool_calls")) & {"toolcalls", "tool_calls"}
 
 
 def test_accents_and_widths_do_not_matter_for_case() -> None:
@@ -66,3 +101,123 @@ def test_scripts_without_spaces_are_found_by_parts_of_a_sentence() -> None:
 
 def test_a_long_query_asks_for_a_bounded_number_of_terms() -> None:
     assert len(query_terms(" ".join(f"word{i}x" for i in range(1000)))) == 64
+
+
+IDS = [
+    "2024-0815",
+    "74-1138/2",
+    "2024-08-15",
+    "15.08.2024",
+    "978-3-16-148410-0",
+    "+49 30 1234567",
+    "030/1234567",
+    "(030) 123-4567",
+    "10.0.0.0/8",
+    "fe80::1",
+    "192.168.1.10:8080",
+    "D-7359",
+    "INV-20015",
+    "inv_20015",
+    "4711",
+    "RAGClient",
+    "max_file_bytes",
+    "nodes.rag.terms",
+    "docs/runs.md",
+    "kebab-case-name",
+    "v1.2.3-rc1",
+    "ada@example.com",
+    "1,234.50",
+    "DE89 3704 0044 0532 0130 00",
+    "550e8400-e29b-41d4-a716-446655440000",
+    "SHA-256",
+    "R&D",
+    "C++",
+    "ISO9001:2015",
+    "Ω-7359",
+    "契約-4711",
+]
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_rd1_numbers_and_names_are_kept(name: str) -> None:
+    kept = set(terms(f"See the entry ({name}), please."))
+    wanted = set(query_terms(f"Where is invoice {name}?")) - {"invoic"}
+    assert wanted
+    assert wanted <= kept
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_rd7_a_lone_id_is_a_question(name: str) -> None:
+    assert set(query_terms(name)) & set(terms(f"Item {name}."))
+
+
+def test_rd1_the_numbers_of_the_case() -> None:
+    assert {"2024-0815", "0815"} <= set(query_terms("Where is invoice 2024-0815?"))
+    assert "74-1138/2" in query_terms("74-1138/2")
+
+
+@pytest.mark.parametrize(
+    ("asked", "written"),
+    [
+        ("9783161484100", "ISBN 978-3-16-148410-0"),
+        ("+49301234567", "+49 30 1234567"),
+        ("INV20015", "INV-20015"),
+        ("inv 20015", "INV20015"),
+        ("rag client", "RAGClient"),
+        ("ragClient", "rag_client"),
+        ("1234.50", "1,234.50"),
+        ("1234.50", "1.234,50"),
+        ("2024", "٢٠٢٤"),
+        ("20015", "INV-20015"),
+    ],
+)
+def test_rd1_a_name_is_found_however_it_is_written(asked: str, written: str) -> None:
+    assert set(query_terms(asked)) & set(terms(written))
+
+
+@pytest.mark.parametrize("language", SENTENCES)
+def test_rd2_every_script_gives_terms(language: str) -> None:
+    sentence, words = SENTENCES[language]
+    kept = set(terms(sentence))
+    for word in words:
+        assert set(query_terms(word)) & kept, word
+
+
+SHAPES = [
+    "7",
+    "7-",
+    "7 ",
+    "1.",
+    "a1",
+    "A",
+    "aA",
+    "é",
+    "e\u0301",
+    "中",
+    "1,",
+    "1 + ",
+    "(1",
+    "ก้",
+    "a@",
+    "1,234",
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_g1_2_a_pasted_log_takes_time_by_its_length(shape: str) -> None:
+    def seconds(count: int) -> float:
+        text, best = shape * (count // len(shape)), 9.0
+        for _ in range(3):
+            began = time.thread_time()
+            query_terms(text), terms(text)
+            best = min(best, time.thread_time() - began)
+        return best
+
+    seconds(1000)
+    # Eight times as long where time grows with the text, sixty-four times where it grows with its square.
+    assert seconds(40_000) < 30 * max(seconds(5_000), 0.0005)
+
+
+def test_what_is_asked_at_the_end_of_a_long_message_counts() -> None:
+    log = " ".join(f"line{n}x" for n in range(5000))
+    assert "rotat" in query_terms(f"{log} How do I rotate it?")

@@ -1,0 +1,122 @@
+"""Nothing is left out in silence: what a source holds, what it does not, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from langchain_core.messages import HumanMessage
+from langgraph.runtime import Runtime
+
+from core.access import Principal
+from core.context import RunContext
+from core.health import HealthState
+from nodes.rag import RAGClient, RagSettings
+from nodes.rag.node import Reads, Retrieve
+from tests.unit.nodes.rag.corpus import write
+from tests.unit.nodes.rag.test_tasks import local
+
+ADA = Principal("ada")
+
+
+async def client(folder: Path, *, large: bool = False) -> RAGClient:
+    root = folder / "docs"
+    root.mkdir(exist_ok=True)
+    made = RAGClient({"docs": local(folder, "docs")}, RagSettings())
+    if large:
+        (root / "large.txt").write_text("x" * 100_001)
+    await made.prepare()
+    return made
+
+
+async def test_rd3_a_source_that_is_one_pdf_says_so_everywhere(tmp_path: Path) -> None:
+    write(tmp_path / "docs", {"report.pdf": "%PDF-1.7"})
+    with structlog.testing.capture_logs() as logs:
+        rag = await client(tmp_path)
+    why = "nothing in it can be read: 'report.pdf' (PDF files are not read)"
+    (told,) = [line for line in logs if line["event"] == "source_incomplete"]
+    assert (told["reason"], told["left_out"]) == (why, {"report.pdf": "PDF files are not read"})
+    health = await rag.check()
+    assert (health.state, why in health.reason) == (HealthState.DEGRADED, True)
+    (info,) = await rag.discover(ADA)
+    assert (info.documents, info.chunks, info.skipped, info.problem) == (0, 0, 1, why)
+    (stats,) = await rag.stats()
+    assert (stats.files, stats.reasons) == (0, {"report.pdf": "PDF files are not read"})
+    found = await rag.query("What does the report say?", sources=["docs"], principal=ADA)
+    assert found.failed == (("docs", why),)
+
+
+async def test_rd3_what_is_left_out_of_a_source_that_works_is_named(tmp_path: Path) -> None:
+    names = ["a.docx", "b.xlsx", "c.png", "d.xyz"]
+    write(tmp_path / "docs", {**dict.fromkeys(names, "x"), "kites.md": "Kites fly on Mondays."})
+    (tmp_path / "docs" / "raw.txt").write_bytes(b"\0\1\2")
+    rag = await client(tmp_path, large=True)
+    health = await rag.check()
+    details = health.details["sources"]["docs"]["details"]
+    assert (health.state, details["documents"], details["skipped"]) == (HealthState.HEALTHY, 1, 6)
+    assert details["reasons"] == {
+        "large.txt": "it is larger than 100000 bytes",
+        "raw.txt": "it is a binary file",
+        "a.docx": "Word files are not read",
+        "b.xlsx": "Excel files are not read",
+        "c.png": "images are not read",
+        "d.xyz": "files that end in '.xyz' are not read",
+    }
+    (info,) = await rag.discover(ADA)
+    assert (info.documents, info.chunks, info.skipped) == (1, 1, 6)
+    assert info.as_json()["reasons"] == details["reasons"]
+    found = await rag.query("zebra", sources=["docs"], principal=ADA)
+    assert found.failed == ()
+
+
+async def test_rd3_an_empty_folder_and_one_that_is_not_there_are_told(tmp_path: Path) -> None:
+    rag = await client(tmp_path)
+    assert "there is no document in it" in (await rag.check()).reason
+    (tmp_path / "docs").rmdir()
+    rag = RAGClient({"docs": local(tmp_path, "docs")}, RagSettings())
+    (report,) = await rag.prepare()
+    assert report.problems == ("'docs' is not there",)
+
+
+async def test_rd3_a_source_that_is_not_indexed_yet_says_so_to_a_turn(tmp_path: Path) -> None:
+    write(tmp_path / "docs", {"kites.md": "Kites fly."})
+    rag = RAGClient({"docs": local(tmp_path, "docs")}, RagSettings())
+    found = await rag.query("kites", sources=["docs"], principal=ADA)
+    assert found.failed == (("docs", "it is not indexed yet"),)
+
+
+async def test_rd3_many_files_are_counted_and_the_first_named(tmp_path: Path) -> None:
+    write(tmp_path / "docs", {f"p{n:03}.png": "x" for n in range(250)})
+    rag = await client(tmp_path)
+    (stats,) = await rag.stats()
+    assert (stats.skipped, len(stats.reasons)) == (250, 200)
+    assert stats.problem.endswith("and 247 more")
+
+
+async def notices(*files: dict[str, Any]) -> list[dict[str, Any]]:
+    told: list[Any] = []
+    runtime = Runtime(context=RunContext(user="ada"), stream_writer=told.append)
+    state: Reads = {"messages": [HumanMessage("What is in it?")], "config": {}, "files": files}
+    await Retrieve(RAGClient({}, RagSettings()))(state, runtime)
+    return told
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type", "why"),
+    [
+        ("report.pdf", "application/pdf", "PDF files are not read"),
+        ("plan.docx", "application/vnd.openxmlformats", "Word files are not read"),
+        ("photo.jpg", "image/jpeg", "images are not read"),
+        ("blob", "application/octet-stream", "files of type application/octet-stream are not read"),
+    ],
+)
+async def test_rd3_a_file_that_the_model_cannot_see_is_told(name: str, media_type: str, why: str) -> None:
+    (told,) = await notices({"name": name, "media_type": media_type})
+    assert (told["type"], told["code"]) == ("notice", "file_not_read")
+    assert f"of '{name}' and not what is in it: {why}." in told["text"]
+
+
+async def test_rd3_a_text_file_is_no_notice() -> None:
+    assert await notices({"name": "a.csv", "media_type": "text/csv"}, {"name": "b.md"}) == []

@@ -1,0 +1,162 @@
+"""Files that change while the service runs are found without a command."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from core.access import Principal
+from nodes.rag import RAGClient, RagSettings, Source
+from nodes.rag import client as client_module
+from nodes.rag.adapters.lance import LanceFolder, LanceStore
+from nodes.rag.indexing import Indexer
+from nodes.rag.local import LocalRetriever
+from nodes.rag.manifest import ManifestFile
+from nodes.rag.sources import LocalSource
+from nodes.rag.watching import Watching, watched
+
+ADA = Principal("ada")
+PATIENCE_S = 20.0
+
+
+class Desk:
+    """A client that watches one source in a real index."""
+
+    def __init__(self, folder: Path, *paths: str) -> None:
+        self.root = folder / "docs"
+        self.root.mkdir()
+        self.lance = LanceFolder(folder / "index")
+        store = LanceStore(self.lance, "docs")
+        roots = [str(self.root / path) for path in paths]
+        manifest = ManifestFile(folder / "index", "docs")
+        self.indexer = Indexer(
+            "docs", roots, store=store, manifest=manifest, chunk_tokens=200, max_file_bytes=100_000
+        )
+        retriever = LocalRetriever("docs", store=store, min_score=0.35, languages=self.indexer.languages)
+        source = Source(LocalSource(path=roots), retriever, self.indexer, store)
+        self.client = RAGClient({"docs": source}, RagSettings())
+
+    async def found(self, text: str) -> set[str]:
+        answer = await self.client.query(text, sources=["docs"], principal=ADA)
+        return {passage.document for passage in answer.passages}
+
+    async def until(self, text: str, documents: set[str]) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while await self.found(text) != documents:  # noqa: ASYNC110 - another task changes it
+                await asyncio.sleep(0.05)
+
+
+@pytest.fixture(params=["events", "looking"])
+async def desk(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Desk]:
+    monkeypatch.setattr(client_module, "WARM_AFTER_SECONDS", 0.0)
+    if request.param == "events":
+        # Only the file system's word, so that a look by the clock cannot stand in for it.
+        monkeypatch.setattr("nodes.rag.watching.LOOK_SECONDS", 60.0)
+    else:
+        monkeypatch.setattr("nodes.rag.watching.LOOK_SECONDS", 0.2)
+        monkeypatch.setattr(Watching, "_listen", _deaf)
+    made = Desk(tmp_path, "")
+    (made.root / "a.md").write_text("Kites fly on Mondays.")
+    await made.client.prepare()
+    made.client.watch_soon()
+    yield made
+    await made.client.aclose()
+    made.lance.close()
+
+
+async def _deaf(self: Watching, *, deep: bool) -> None:
+    """A drive that tells nobody what changes."""
+
+
+def _change(root: Path) -> None:
+    (root / "a.md").write_text("Boats sink on Tuesdays.")
+
+
+def _replace(root: Path) -> None:
+    draft = root / ".a.md.draft"
+    draft.write_text("Boats sink on Tuesdays.")
+    draft.replace(root / "a.md")
+
+
+@pytest.mark.parametrize("change", [_change, _replace])
+async def test_rd4_a_changed_file_is_found_by_what_it_says_now(
+    desk: Desk, change: Callable[[Path], None]
+) -> None:
+    assert await desk.found("kites") == {"a.md"}
+    change(desk.root)
+    await desk.until("boats", {"a.md"})
+    assert await desk.found("kites") == set()
+
+
+async def test_rd4_files_that_come_go_and_are_renamed_are_taken_over(desk: Desk) -> None:
+    (desk.root / "deep" / "er").mkdir(parents=True)
+    (desk.root / "deep" / "er" / "b.md").write_text("Zebras graze.")
+    await desk.until("zebras", {"deep/er/b.md"})
+    (desk.root / "deep").rename(desk.root / "moved")
+    await desk.until("zebras", {"moved/er/b.md"})
+    shutil.rmtree(desk.root / "moved")
+    await desk.until("zebras", set())
+    (desk.root / "a.md").rename(desk.root / "c.md")
+    await desk.until("kites", {"c.md"})
+
+
+async def test_rd4_where_rag_refresh_is_off_nothing_is_watched(tmp_path: Path) -> None:
+    rag = RAGClient({}, RagSettings(refresh=False))
+    rag.watch_soon()
+    assert rag._watching is None
+
+
+async def test_a_look_costs_nothing_where_nothing_changed(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, "*.md")
+    assert await desk.indexer.stale()
+    await desk.client.prepare()
+    assert not await desk.indexer.stale()
+    (desk.root / "a.md").write_text("Kites.")
+    # Long ago: a file that has just changed is read once more.
+    os.utime(desk.root / "a.md", (10**9, 10**9))
+    assert await desk.indexer.stale()
+    await desk.client.prepare()
+    assert not await desk.indexer.stale()
+    (desk.root / "b.txt").write_text("not of the source")
+    assert not await desk.indexer.stale()
+    (desk.root / "a.md").unlink()
+    assert await desk.indexer.stale()
+    desk.lance.close()
+
+
+async def test_one_bad_look_is_not_the_last(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, "")
+    looked = asyncio.Event()
+    calls: list[str] = []
+
+    async def index(name: str, _: Indexer) -> None:
+        calls.append(name)
+        if len(calls) > 1:
+            looked.set()
+        raise RuntimeError("a fault of ours")
+
+    watching = Watching(lambda: {"docs": desk.indexer}, index)
+    (desk.root / "a.md").write_text("Kites.")
+    task = asyncio.create_task(watching.run())
+    await asyncio.sleep(0)
+    watching._news.set()
+    async with asyncio.timeout(PATIENCE_S):
+        await looked.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    desk.lance.close()
+
+
+def test_what_is_watched_is_no_more_than_needed(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    assert watched(str(tmp_path / "docs")) == (tmp_path / "docs", True)
+    assert watched(str(tmp_path / "docs" / "a.md")) == (tmp_path / "docs", False)
+    assert watched(str(tmp_path / "docs" / "*.md")) == (tmp_path / "docs", False)
+    assert watched(str(tmp_path / "docs" / "**" / "*.md")) == (tmp_path / "docs", True)
