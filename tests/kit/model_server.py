@@ -23,7 +23,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from tests.kit.model_server_raw import raw
 from tests.kit.process import ServerProcess
+
+__all__ = ["ModelServer", "Script", "call", "calls", "hang", "raw", "refuse", "say"]
 
 Script = dict[str, Any]
 

@@ -18,6 +18,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from tests.kit.model_server_raw import unpacked
+
 Body = dict[str, Any]
 
 
@@ -219,10 +221,10 @@ def words(text: str) -> list[str]:
     return re.findall(r"\S+\s*|\s+", text)
 
 
-async def stream(chat: Chat, board: Board) -> AsyncIterator[bytes]:
+async def stream(lines: AsyncIterator[bytes], board: Board) -> AsyncIterator[bytes]:
     await board.count(1)
     try:
-        async for line in chat.lines():
+        async for line in lines:
             yield line
     finally:
         await board.count(-1)
@@ -259,10 +261,12 @@ class Routes:
         script = await self.faulty() or board.take(body)
         if script.get("status"):
             return refusal(script)
+        if "raw" in script:
+            return raw_reply(board, script)
         reply = Chat(board, script, body)
         if not body.get("stream"):
             return JSONResponse(reply.whole())
-        return CuttableStream(stream(reply, board), media_type="text/event-stream")
+        return CuttableStream(stream(reply.lines(), board), media_type="text/event-stream")
 
     async def faulty(self) -> Body:
         """What the fault of now makes of a request: silence, then a failure; a failure; a broken answer."""
@@ -325,6 +329,12 @@ class Routes:
             except TimeoutError:
                 return JSONResponse({"met": False})
         return JSONResponse({"met": True})
+
+
+def raw_reply(board: Board, script: Body) -> Response:
+    lines = unpacked(script, lambda event: b"data: " + orjson.dumps(event) + b"\n\n", board.released.wait)
+    headers = {"content-type": script["content_type"], **script["headers"]}
+    return CuttableStream(stream(lines, board), status_code=script["raw_status"], headers=headers)
 
 
 def refusal(script: Body) -> Response:
