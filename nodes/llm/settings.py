@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from core.settings import Strict
+from core.settings import Strict, nearest
+from nodes.llm.profiles import PROFILES
 
 DEFAULT_PROMPT = (
     "You are the assistant of Waystation. Answer the user's question in their language, briefly and exactly. "
@@ -16,6 +17,19 @@ DEFAULT_PROMPT = (
     "passage, such as [1], behind each sentence that rests on it. Say so when you do not know."
 )
 _ENDPOINT = re.compile(r"/(?:chat/completions|messages)/?$")
+
+
+def known_profile(name: str) -> str:
+    """The name, if there is such a profile or none is named.
+
+    Raises:
+        ValueError: There is none; says the nearest, or all.
+    """
+    if name and name not in PROFILES:
+        near = nearest(name, PROFILES)
+        hint = f"did you mean '{near}'?" if near else f"known: {', '.join(PROFILES)}"
+        raise ValueError(f"there is no profile '{name[:64]}'; {hint}")
+    return name
 
 
 class LLMSettings(Strict):
@@ -29,6 +43,10 @@ class LLMSettings(Strict):
         "",
         description="Model name for OPENAI_API_KEY / OPENAI_BASE_URL; empty: OPENAI_MODEL, then a default.",
     )
+    openai_profile: str = Field(
+        "",
+        description="Profile of the endpoint of OPENAI_BASE_URL; empty: OPENAI_PROFILE, then by its address.",
+    )
     system_prompt: str = Field(DEFAULT_PROMPT, description="What stands before every conversation.")
     window_messages: int = Field(
         40, ge=1, le=2000, description="Recent messages sent; tool calls keep their results."
@@ -38,12 +56,20 @@ class LLMSettings(Strict):
     )
     offline: bool = Field(True, description="Offer the offline model, which needs no network.")
 
+    @field_validator("openai_profile")
+    @classmethod
+    def _known_profile(cls, value: str) -> str:
+        return known_profile(value)
+
 
 class ModelEntry(Strict):
     """One model of models.yaml."""
 
     model_name: str = Field(min_length=1, description="The name its endpoint knows.")
     model_url: str = Field(description="Base URL; an ending /chat/completions or /messages is dropped.")
+    profile: str = Field(
+        "", description="What kind of endpoint it is, such as ollama; empty: as its address looks."
+    )
     api_key: SecretStr = SecretStr("")
     description: str | None = None
     model_card: str | None = None
@@ -80,6 +106,11 @@ class ModelEntry(Strict):
         if not value.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://")
         return _ENDPOINT.sub("", value.strip()).rstrip("/")
+
+    @field_validator("profile")
+    @classmethod
+    def _known_profile(cls, value: str) -> str:
+        return known_profile(value)
 
     @field_validator("extra_headers", mode="before")
     @classmethod
