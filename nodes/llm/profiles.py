@@ -1,113 +1,194 @@
-"""What known OpenAI-compatible endpoints want and do, as data: the client reads it and knows no vendor."""
+"""The endpoints that we know, as a table. Where each line was read stands in decision 0024."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from typing import Literal
 from urllib.parse import urlsplit
 
-NINE = re.compile(r"[A-Za-z0-9]{9}")
-"""The form of a tool-call id that every endpoint known to us takes."""
+from nodes.llm.profile import NINE, REASONING_FIELDS, SCHEMA_MENDS, Profile
 
+__all__ = ["DEFAULT", "NINE", "PROFILES", "REASONING_FIELDS", "SCHEMA_MENDS", "Profile", "profile_for"]
 
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """One kind of endpoint. The values that stand here are those of an endpoint that nobody knows.
+DEFAULT = Profile("default", "any other endpoint")
 
-    Args:
-        name: What `profile:` in models.yaml says.
-        title: What people call it.
-        hosts: Endings of host names that it is guessed from.
-        ports: Ports that it is guessed from, where no host name says more.
-        paths: Pieces of a path that it is guessed from.
-        call_ids: Form of the tool-call ids that it takes: any, or `nine` letters and digits.
-        call_id_limit: Longest id that it takes.
-        answer_fields: Fields of its answer that it may want back unchanged.
-        answer_fields_back: With which answers those go back: `never`, those `with_calls`, or `always`.
-        call_fields: Fields of a tool call that go back unchanged, always.
-        strict_roles: User and assistant must take turns.
-        bare_calls: `content` of an answer that has tool calls and no text: null, "" or left out.
-        system_role: The role of our instructions.
-        max_tokens_key: How it calls the limit of an answer.
-        stream_usage: Whether usage in a stream must be asked for by `stream_options`; `always` there
-            unasked, or `refused`: it does not know `stream_options`.
-        max_tools: Most tools that it takes; None for no limit known.
-        tool_name: What a tool's name must match as a whole.
-        schema_mends: What must be mended in a tool's schema before it is sent, see SCHEMA_MENDS.
-        ends_by: What ends a stream: `done` for `[DONE]`, `finish` where a finish reason is enough,
-            `close` where the end of the body after content must do.
-        first_byte_s: Patience for the first sign of life, in seconds; a model may have to be loaded first.
-        think_tags: Reasoning may stand in the text, between <think> and </think>.
-        omit: Parameters of a request that it refuses.
-        no_temperature: Models that refuse a temperature: the beginnings of their names.
-        key_header: A header that holds the key beside `Authorization`.
-    """
+# Models that always reason, and refuse a temperature other than 1.
+_REASONS = r"o\d|gpt-5(?!-chat|\.[1-4](?!\d))|gpt-5\.[1-3]-chat|gpt-5\.1-codex|gpt-5\.[24]-pro"
 
-    name: str
-    title: str
-    hosts: tuple[str, ...] = ()
-    ports: tuple[int, ...] = ()
-    paths: tuple[str, ...] = ()
-    call_ids: Literal["any", "nine"] = "any"
-    call_id_limit: int = 64
-    answer_fields: tuple[str, ...] = (
-        "reasoning_content",
-        "reasoning",
-        "reasoning_details",
-        "thinking_blocks",
-    )
-    answer_fields_back: Literal["never", "with_calls", "always"] = "with_calls"
-    call_fields: tuple[str, ...] = ("extra_content",)
-    strict_roles: bool = False
-    bare_calls: Literal["null", "empty", "absent"] = "null"
-    system_role: Literal["system", "developer"] = "system"
-    max_tokens_key: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    stream_usage: Literal["ask", "always", "refused"] = "ask"
-    max_tools: int | None = 128
-    tool_name: str = r"[A-Za-z0-9_-]{1,64}"
-    schema_mends: frozenset[str] = frozenset({"array_items", "top_combinator", "top_object"})
-    ends_by: Literal["done", "finish", "close"] = "finish"
-    first_byte_s: float = 120.0
-    think_tags: bool = True
-    omit: tuple[str, ...] = ()
-    no_temperature: tuple[str, ...] = ()
-    key_header: str = ""
+_OPENAI = Profile(
+    "openai",
+    "OpenAI",
+    hosts=("api.openai.com",),
+    call_id_limit=40,
+    answer_fields=(),
+    answer_fields_back="never",
+    call_fields=(),
+    max_tokens_key="max_completion_tokens",
+    ends_by="done",
+    first_byte_s=300.0,
+    think_tags=False,
+    no_temperature=_REASONS,
+)
 
+_AZURE = Profile(
+    "azure",
+    "Azure OpenAI",
+    hosts=("openai.azure.com", "services.ai.azure.com", "cognitiveservices.azure.com"),
+    paths=("/openai/deployments/",),
+    call_id_limit=40,
+    answer_fields=(),
+    answer_fields_back="never",
+    call_fields=(),
+    max_tokens_key="max_completion_tokens",
+    ends_by="done",
+    first_byte_s=300.0,
+    think_tags=False,
+    no_temperature=_REASONS,
+    key_header="api-key",
+)
 
-SCHEMA_MENDS = {
-    "array_items": "an array without `items` gets `items: {}`",
-    "top_object": "a schema whose top is no object becomes one",
-    "top_combinator": "anyOf, oneOf, allOf, not and enum at the top are folded into `properties`",
-    "typed_items": "`items: {}` gets a type",
-    "no_meta": "$schema, $id, $comment, examples and default are left out",
-    "no_refs": "$ref is replaced by what it names",
-    "no_unions": "a list of types becomes its first type that is not null",
-    "no_additional": "additionalProperties is left out",
-    "string_enums": "values of an enum become text",
-    "no_formats": "formats other than those of dates are left out",
-}
-"""The mends that a profile may name, and what each does."""
+_VLLM = Profile(
+    "vllm",
+    "vLLM",
+    ports=(8000,),
+    answer_fields=("reasoning", "reasoning_content"),
+    # Many chat templates refuse two users in a row.
+    strict_roles=True,
+    max_tools=None,
+    ends_by="done",
+    first_byte_s=300.0,
+)
 
-DEFAULT = Profile("default", "any endpoint that speaks chat completions")
+_LLAMACPP = Profile(
+    "llamacpp",
+    "llama.cpp",
+    ports=(8080,),
+    answer_fields=("reasoning_content",),
+    strict_roles=True,
+    max_tools=None,
+    # Its grammars are made from schemas, and know nothing to make from these.
+    schema_mends=frozenset({"top_object", "top_combinator", "array_items", "no_formats"}),
+    ends_by="done",
+    first_byte_s=300.0,
+)
+
+_OLLAMA = Profile(
+    "ollama",
+    "Ollama",
+    hosts=("ollama.com",),
+    ports=(11434,),
+    answer_fields=("reasoning",),
+    max_tools=None,
+    schema_mends=frozenset({"top_object", "top_combinator", "array_items", "no_refs"}),
+    ends_by="done",
+    first_byte_s=300.0,
+)
+
+_LMSTUDIO = Profile(
+    "lmstudio",
+    "LM Studio",
+    ports=(1234,),
+    answer_fields=("reasoning_content", "reasoning"),
+    strict_roles=True,
+    bare_calls="empty",
+    max_tools=None,
+    ends_by="done",
+    first_byte_s=300.0,
+)
+
+_MISTRAL = Profile(
+    "mistral",
+    "Mistral",
+    hosts=("mistral.ai",),
+    call_ids="nine",
+    call_id_limit=9,
+    # It refuses every field that it does not know.
+    answer_fields=(),
+    answer_fields_back="never",
+    call_fields=(),
+    strict_roles=True,
+    bare_calls="empty",
+    stream_usage="always",
+    ends_by="done",
+    think_tags=False,
+    omit=("user",),
+)
+
+_DEEPSEEK = Profile(
+    "deepseek",
+    "DeepSeek",
+    hosts=("api.deepseek.com",),
+    answer_fields=("reasoning_content",),
+    # Its final answer after tools counts as well, and the field must be there even when it is empty.
+    answer_fields_back="always",
+    padded_field="reasoning_content",
+    call_fields=(),
+    ends_by="done",
+    # A request may queue for ten minutes, with comments as signs of life.
+    first_byte_s=300.0,
+    think_tags=False,
+)
+
+_GEMINI = Profile(
+    "gemini",
+    "Gemini",
+    hosts=("generativelanguage.googleapis.com", "aiplatform.googleapis.com"),
+    paths=("/endpoints/openapi",),
+    answer_fields=("extra_content",),
+    answer_fields_back="always",
+    call_fields=("extra_content",),
+    tool_name=r"[A-Za-z_][A-Za-z0-9_-]{0,63}",
+    schema_mends=frozenset(SCHEMA_MENDS),
+    ends_by="done",
+    think_tags=False,
+)
+
+_GROQ = Profile(
+    "groq",
+    "Groq",
+    hosts=("api.groq.com",),
+    # It refuses `reasoning_content`, and `reasoning` for models that do not reason.
+    answer_fields=(),
+    answer_fields_back="never",
+    call_fields=(),
+    ends_by="done",
+)
+
+_OPENROUTER = Profile(
+    "openrouter",
+    "OpenRouter",
+    hosts=("openrouter.ai",),
+    answer_fields=("reasoning_details", "reasoning", "reasoning_content"),
+    call_fields=("extra_content",),
+    stream_usage="ask",
+    ends_by="done",
+    first_byte_s=300.0,
+)
+
+_LITELLM = Profile(
+    "litellm",
+    "LiteLLM",
+    ports=(4000,),
+    answer_fields=("reasoning_content", "thinking_blocks", "provider_specific_fields"),
+    ends_by="done",
+    first_byte_s=300.0,
+    no_temperature=_REASONS,
+)
 
 PROFILES: dict[str, Profile] = {
     profile.name: profile
     for profile in (
         DEFAULT,
-        Profile(
-            "openai",
-            "OpenAI",
-            hosts=("api.openai.com",),
-            call_id_limit=40,
-            answer_fields=(),
-            answer_fields_back="never",
-            call_fields=(),
-            max_tokens_key="max_completion_tokens",
-            ends_by="done",
-            think_tags=False,
-            no_temperature=("o1", "o3", "o4", "gpt-5"),
-        ),
+        _OPENAI,
+        _AZURE,
+        _VLLM,
+        _LLAMACPP,
+        _OLLAMA,
+        _LMSTUDIO,
+        _MISTRAL,
+        _DEEPSEEK,
+        _GEMINI,
+        _GROQ,
+        _OPENROUTER,
+        _LITELLM,
     )
 }
 

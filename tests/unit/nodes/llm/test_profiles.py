@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from core.settings import Book, ConfigErrors, Context, Places, read_book
 from nodes.llm import Catalogue
 from nodes.llm.catalogue import OPENAI
 from nodes.llm.module import MODULE
-from nodes.llm.profiles import DEFAULT, PROFILES, profile_for
+from nodes.llm.profiles import DEFAULT, PROFILES, SCHEMA_MENDS, profile_for
 from nodes.llm.settings import LLMSettings, ModelEntry
 
 
@@ -38,6 +39,47 @@ def test_a_host_that_only_ends_like_a_known_one_is_not_taken_for_it() -> None:
     assert profile_for("", "https://api.openai.com/v1").name == "openai"
     assert profile_for("", "https://API.OPENAI.COM:443/v1").name == "openai"
     assert profile_for("", "https://notapi.openai.com.example.org/v1") is DEFAULT
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://me.openai.azure.com/openai/v1", "azure"),
+        ("https://gateway.example.org/openai/deployments/gpt/", "azure"),
+        ("http://127.0.0.1:8000/v1", "vllm"),
+        ("http://localhost:8080/v1", "llamacpp"),
+        ("http://localhost:11434/v1", "ollama"),
+        ("http://192.168.0.9:1234/v1", "lmstudio"),
+        ("https://api.mistral.ai/v1", "mistral"),
+        ("https://api.deepseek.com", "deepseek"),
+        ("https://generativelanguage.googleapis.com/v1beta/openai", "gemini"),
+        ("https://aiplatform.googleapis.com/v1/projects/p/locations/global/endpoints/openapi", "gemini"),
+        ("https://api.groq.com/openai/v1", "groq"),
+        ("https://openrouter.ai/api/v1", "openrouter"),
+        ("http://litellm.internal:4000", "litellm"),
+    ],
+)
+def test_a_known_endpoint_is_guessed_from_its_address(url: str, name: str) -> None:
+    assert profile_for("", url).name == name
+
+
+def test_every_profile_keeps_to_the_values_that_the_client_knows() -> None:
+    for profile in PROFILES.values():
+        assert profile.schema_mends <= SCHEMA_MENDS.keys()
+        assert profile.answer_fields_back in {"never", "with_calls", "always"}
+        assert re.fullmatch(profile.tool_name, "clock_now")
+        assert profile.call_id_limit is None or profile.call_id_limit >= 9
+        assert bool(profile.answer_fields) == (profile.answer_fields_back != "never")
+
+
+@pytest.mark.parametrize(
+    ("model", "refused"),
+    [("o3-mini", True), ("gpt-5", True), ("openai/gpt-5.5", True), ("gpt-5.1-chat-latest", True)]
+    + [("gpt-4.1-mini", False), ("gpt-5-chat-latest", False), ("gpt-5.2", False), ("gpt-oss-120b", False)],
+)
+def test_models_that_always_reason_are_sent_no_temperature(model: str, *, refused: bool) -> None:
+    assert PROFILES["openai"].refuses_temperature(model) is refused
+    assert not DEFAULT.refuses_temperature(model)
 
 
 def test_a_profile_that_does_not_exist_is_an_error_with_the_nearest_name(tmp_path: Path) -> None:
