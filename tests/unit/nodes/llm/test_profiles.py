@@ -74,8 +74,16 @@ def test_every_profile_keeps_to_the_values_that_the_client_knows() -> None:
 
 @pytest.mark.parametrize(
     ("model", "refused"),
-    [("o3-mini", True), ("gpt-5", True), ("openai/gpt-5.5", True), ("gpt-5.1-chat-latest", True)]
-    + [("gpt-4.1-mini", False), ("gpt-5-chat-latest", False), ("gpt-5.2", False), ("gpt-oss-120b", False)],
+    [
+        ("o3-mini", True),
+        ("gpt-5", True),
+        ("openai/gpt-5.5", True),
+        ("gpt-5.1-chat-latest", True),
+        ("gpt-4.1-mini", False),
+        ("gpt-5-chat-latest", False),
+        ("gpt-5.2", False),
+        ("gpt-oss-120b", False),
+    ],
 )
 def test_models_that_always_reason_are_sent_no_temperature(model: str, *, refused: bool) -> None:
     assert PROFILES["openai"].refuses_temperature(model) is refused
