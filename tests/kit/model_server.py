@@ -37,7 +37,7 @@ def say(text: str, **more: Any) -> Script:
     """Stream `text` word by word.
 
     `more` may hold `reasoning`, `usage` {prompt_tokens, completion_tokens},
-    `finish_reason` (None: leave it out), `cut_after` N, `error_after` N or
+    `finish_reason` (None: leave it out), `done` (False: no `[DONE]`), `cut_after` N, `error_after` N or
     `hang_after` N (after N text deltas: drop the connection, send an error
     object, or stay silent until released).
     """

@@ -188,7 +188,8 @@ class Chat:
         if self.wire.closing:
             yield event(self.wire.closing)
         yield from self._counted()
-        yield b"data: [DONE]\n\n"
+        if self.script.get("done", True):
+            yield b"data: [DONE]\n\n"
 
     def _counted(self) -> Iterator[bytes]:
         asked = bool((self.body.get("stream_options") or {}).get("include_usage"))
