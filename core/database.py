@@ -7,17 +7,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import MetaData, Table, event
+from sqlalchemy import Dialect, MetaData, Table, Text, TypeDecorator, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from core.errors import ConfigInvalid
+from core.foreign import as_json, clean_text, from_json
 from core.settings import Places
 from core.settings.platform import StorageSettings
 
 METADATA = MetaData()
+
+# One value that a store cannot hold must break neither a transaction nor a list: see core.foreign.
+_JSON: dict[str, Any] = {"json_serializer": as_json, "json_deserializer": from_json}
 
 BUSY_MS = 15_000
 POOL = 10
@@ -50,6 +54,16 @@ def database_url(settings: StorageSettings, places: Places) -> URL:
     return given.set(drivername=DRIVERS[name])
 
 
+class ForeignText(TypeDecorator[str]):
+    """A column of text that comes from outside: what no database holds is replaced on the way in."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else clean_text(value)
+
+
 class RollingBack(sqlite3.Connection):
     """Gives its locks back when it is closed.
 
@@ -72,12 +86,12 @@ def create_engine(url: URL) -> AsyncEngine:
     """
     if url.get_backend_name() == "sqlite":
         Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
-        engine = create_async_engine(url, connect_args={"factory": RollingBack})
+        engine = create_async_engine(url, connect_args={"factory": RollingBack}, **_JSON)
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         return engine
     try:
         return create_async_engine(
-            url, pool_pre_ping=True, pool_size=POOL, connect_args={"connect_timeout": CONNECT_S}
+            url, pool_pre_ping=True, pool_size=POOL, connect_args={"connect_timeout": CONNECT_S}, **_JSON
         )
     except ModuleNotFoundError:
         raise ConfigInvalid(POSTGRES_MISSING) from None

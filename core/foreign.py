@@ -13,6 +13,7 @@ All are linear in what they are given, and none recurses.
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 from collections.abc import Mapping
@@ -29,6 +30,10 @@ _CUT = "…"
 _PATH_LETTERS = 120
 # Longer ones cannot be spelt in decimal: Python refuses, since that takes time in the square of their length.
 _SPELT_BITS = 8_000
+
+
+_QUESTION_MARK = "waystation.question_mark"
+codecs.register_error(_QUESTION_MARK, lambda error: ("?", error.end))
 
 
 class _Place:
@@ -53,13 +58,16 @@ class _Place:
 
 
 def clean_text(text: str) -> str:
-    """`text` that every store holds: halves of surrogate pairs are joined, or replaced like NUL by U+FFFD."""
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    """`text` that every store holds: without NUL, and without halves of surrogate pairs."""
+    text = _whole(text)
     return text.replace("\x00", "\ufffd") if "\x00" in text else text
+
+
+def _whole(text: str) -> str:
+    """Halves of pairs are joined where they stand side by side, and else replaced by a question mark."""
+    if _encodes(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", _QUESTION_MARK)
 
 
 def fault_in(
@@ -129,8 +137,9 @@ def _spelt(number: float) -> str:
 def storable(value: Any, *, depth: int = MAX_DEPTH, weight: int | None = MAX_WEIGHT) -> Any:
     """`value` as JSON that every store holds; the value itself where nothing is wrong with it.
 
-    Numbers that are not finite or have more than 64 bits become text, and so do
-    keys and values that JSON does not have. Text is cleaned. What nests deeper
+    Integers of more than 64 bits are rounded to a float, as most readers of JSON
+    do. Numbers that are not finite become text, and so do keys and values that
+    JSON does not have. Halves of surrogate pairs are replaced. What nests deeper
     than `depth`, or comes behind `weight`, is cut and says so.
     """
     if not fault_in(value, depth=depth, weight=weight):
@@ -159,9 +168,7 @@ def storable(value: Any, *, depth: int = MAX_DEPTH, weight: int | None = MAX_WEI
 def _opened(item: Any) -> tuple[Any, list[tuple[Any, Any]]]:
     """An empty object or list for what `item` holds, and the places of that."""
     if isinstance(item, Mapping):
-        pairs = [
-            (clean_text(key if isinstance(key, str) else _text(key)), inner) for key, inner in item.items()
-        ]
+        pairs = [(_whole(key) if isinstance(key, str) else _text(key), inner) for key, inner in item.items()]
         return dict.fromkeys(key for key, _ in pairs), pairs
     return [None] * len(item), list(enumerate(item))
 
@@ -170,12 +177,19 @@ def _plain(item: Any) -> Any:
     if item is None or isinstance(item, bool):
         return item
     if isinstance(item, str):
-        return clean_text(item)
+        return _whole(item)
     if isinstance(item, int):
-        return item if _SMALLEST <= item < _BEYOND else _text(item)
+        return item if _SMALLEST <= item < _BEYOND else _rounded(item)
     if isinstance(item, float):
         return item if math.isfinite(item) else _spelt(item)
     return _text(item)
+
+
+def _rounded(number: int) -> float | str:
+    try:
+        return float(number)
+    except OverflowError:
+        return _text(number)
 
 
 def _shortened(plain: Any, left: float) -> str:
@@ -207,6 +221,22 @@ def _said(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg} at character {error.pos}"
     return "it nests too deep" if isinstance(error, RecursionError) else "it cannot be read"
+
+
+def as_bytes(value: Any) -> bytes:
+    """JSON of any value, for whoever reads it next: what cannot be written is replaced as `storable` does."""
+    try:
+        return orjson.dumps(value, default=_text)
+    except TypeError:
+        return orjson.dumps(storable(value, weight=None))
+
+
+def from_json(line: str | bytes) -> Any:
+    """What a column holds, also where it was written before this gate stood: it can be handed on."""
+    try:
+        return orjson.loads(line)
+    except ValueError:
+        return storable(json.loads(line), weight=None)
 
 
 def as_json(value: Any) -> str:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
 from sqlalchemy import RowMapping, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.database import insert_new
 from core.events.deliveries import delivery_row
 from core.events.tables import webhook_deliveries
+from core.foreign import as_bytes
 from graph.event_store import store
 from graph.events import Entry
 from graph.lease import Turn
@@ -129,9 +129,7 @@ async def announce(
     body = {"type": RUN_ENDED, "timestamp": at, "data": {**shown, "output": output, "error": error}}
     url = row["webhook"] if "://" in row["webhook"] else None
     hook = "run" if url else row["webhook"]
-    await insert_new(
-        db, webhook_deliveries, delivery_row(hook, RUN_ENDED, orjson.dumps(body, default=str), url=url)
-    )
+    await insert_new(db, webhook_deliveries, delivery_row(hook, RUN_ENDED, as_bytes(body), url=url))
 
 
 async def end_here(

@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL
 from core.database import BUSY_MS, POOL, POSTGRES_MISSING, RollingBack
 from core.errors import ConfigInvalid, Unavailable
 from graph.carrying import Carrying
+from graph.serializer import ForeignSerializer
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
@@ -35,7 +36,7 @@ async def opened_saver(url: URL) -> AsyncIterator[Saver]:
         Unavailable: The database does not answer.
     """
     # Only classes that LangGraph and LangChain ship are read back from a checkpoint.
-    serde = JsonPlusSerializer(allowed_msgpack_modules=None)
+    serde = ForeignSerializer(allowed_msgpack_modules=None)
     opened = _on_sqlite if url.get_backend_name() == "sqlite" else _on_postgres
     async with opened(url, serde) as saver:
         yield saver

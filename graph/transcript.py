@@ -11,6 +11,7 @@ from sqlalchemy import RowMapping, delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.database import insert_new
+from core.foreign import clean_text
 from core.whole import whole
 from graph.messages import ROLES, extra_of, text_of, time_of
 from graph.tables import transcript
@@ -101,7 +102,7 @@ def rows_of(
             "thread_id": thread_id,
             "message_id": message.id,
             "role": ROLES.get(message.type, message.type),
-            "text": _storable(text_of(message)),
+            "text": clean_text(text_of(message)),
             "extra": {**extra_of(message), **(extras or {}).get(str(message.id), {})},
             "run_id": run_id,
             "created_at": now,
@@ -115,11 +116,6 @@ def partial_row(thread_id: str, run_id: str, attempt: int, text: str) -> dict[st
     message = AIMessage(text, id=f"partial_{run_id}_{attempt}")
     (row,) = rows_of(thread_id, run_id, [message], {str(message.id): {"partial": True}})
     return row
-
-
-def _storable(text: str) -> str:
-    """What a model or tool said, without what not every database can hold: NUL and half surrogate pairs."""
-    return text.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
 
 
 def _view(row: Any) -> dict[str, Any]:
