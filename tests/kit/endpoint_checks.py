@@ -261,11 +261,23 @@ def field_comes_back(name: str) -> Check:
         given = {call["id"]: answer.get(name) for answer in asked.given for call in answer["calls"]}
         for _, message in asked.answers():
             for call in message.get("tool_calls") or []:
-                if given.get(call["id"]) and message.get(name) != given[call["id"]]:
+                if given.get(call["id"]) and joined(message.get(name)) != given[call["id"]]:
                     return Problem(f"Expected `{name}` of the previous answer, but found none")
         return None
 
     return check
+
+
+def joined(parts: Any) -> list[Body]:
+    """Parts as they were before they were streamed: neighbours with the same index are one text."""
+    found: list[Body] = []
+    for part in parts or []:
+        last = found[-1] if found else {}
+        if "text" in part and "text" in last and part.get("index") == last.get("index"):
+            found[-1] = last | {"text": last["text"] + part["text"]}
+        else:
+            found.append(part)
+    return found
 
 
 def signatures_come_back(asked: Asked) -> Problem | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import string
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Body = dict[str, Any]
@@ -70,7 +70,7 @@ class Wire:
         closing: A chunk that comes before the last.
         role: In the first delta only, or in `each`.
         reasoning: The field of a delta that reasoning stands in; "" where it stands in `content` as parts.
-        details: Also sends `reasoning_details`, whole, before the first text.
+        details: Also sends `reasoning_details`, beside each piece of reasoning and once more behind them.
         blocks: Also sends `thinking_blocks`, whole, before the first text.
         calls: Tool calls in `pieces`; in pieces with an empty `name` again and again (`named_pieces`);
             `whole`, each with its index; `zeros`, whole and all with index 0; `unindexed`, whole without.
@@ -80,6 +80,7 @@ class Wire:
         usage: In a chunk of its own when `asked`; unasked with the `finish`; in `each` chunk, growing;
             in `x_groq` of the last chunk and, when asked, in a chunk of its own; in a chunk of its own with
             an empty `choice`, unasked.
+        marks: Keys that each chunk has beside those of all.
     """
 
     ids: Callable[[int], str] = plain_id
@@ -95,6 +96,7 @@ class Wire:
     finish_with_calls: str = "tool_calls"
     finish_apart: bool = True
     usage: Literal["asked", "finish", "each", "x_groq", "choice"] = "asked"
+    marks: Mapping[str, Any] = field(default_factory=dict)
 
 
 _SAFE = {name: {"filtered": False, "severity": "safe"} for name in ("hate", "sexual", "violence")}
@@ -119,8 +121,15 @@ WIRES: dict[str, Wire] = {
         },
     ),
     "vllm": Wire(ids=vllm_id, reasoning="reasoning"),
-    "llamacpp": Wire(ids=bare_id),
-    "ollama": Wire(ids=short_id, role="each", reasoning="reasoning", calls="zeros", finish_with_calls="stop"),
+    "llamacpp": Wire(ids=bare_id, marks={"timings": {"cache_n": 0}}),
+    "ollama": Wire(
+        ids=short_id,
+        role="each",
+        reasoning="reasoning",
+        calls="zeros",
+        finish_with_calls="stop",
+        marks={"system_fingerprint": "fp_ollama"},
+    ),
     "lmstudio": Wire(ids=nine_digits, calls="named_pieces"),
     "mistral": Wire(ids=nine_id, reasoning="", calls="whole", finish_apart=False, usage="finish"),
     "deepseek": Wire(ids=deepseek_id, comments=("keep-alive", "keep-alive"), usage="finish"),

@@ -54,6 +54,7 @@ class Chat:
             "created": 1,
             "model": self.body.get("model", self.board.model),
             "choices": choices,
+            **self.wire.marks,
         }
         if delta and self.wire.role == "each":
             delta.setdefault("role", "assistant")
@@ -150,12 +151,14 @@ class Chat:
     def _reasoning(self) -> Iterator[Body]:
         reasoning = self.script.get("reasoning") or ""
         for word in words(reasoning):
-            if self.wire.reasoning:
+            if self.wire.details:
+                yield {self.wire.reasoning: word, "content": "", "reasoning_details": self._details(word)[:1]}
+            elif self.wire.reasoning:
                 yield {self.wire.reasoning: word}
             else:
                 yield {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": word}]}]}
         if reasoning and self.wire.details:
-            yield {"content": "", "reasoning_details": self._details(reasoning)}
+            yield {"content": "", "reasoning_details": self._details(reasoning)[1:]}
         if reasoning and self.wire.blocks:
             yield {"content": "", "thinking_blocks": self._blocks(reasoning)}
 
