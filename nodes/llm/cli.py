@@ -121,6 +121,31 @@ async def ping(
         raise typer.Exit(1)
 
 
+@app.command("probe")
+@command
+async def probe(
+    model: ModelName,
+    timeout: Annotated[
+        float, typer.Option(min=1, max=600, help="Longest wait for one answer, in seconds.")
+    ] = 120,
+    as_json: JsonFlag = False,
+) -> None:
+    """Ask MODEL's endpoint some short questions: which profile fits, and what would not work.
+
+    Exit 1 where it cannot be used.
+    """
+    from nodes.llm.probe_report import probed, shown  # noqa: PLC0415 - its client takes a while to import
+
+    async with caller() as llm:
+        report = await probed(llm, model, seconds=timeout)
+    if as_json:
+        print_json(report)
+    else:
+        shown(report)
+    if not report["usable"]:
+        raise typer.Exit(1)
+
+
 def tool_schemas(wanted: str) -> list[Mapping[str, Any]]:
     """Schemas of example tools by name, or those of a JSON file."""
     if wanted.endswith(".json"):
