@@ -125,11 +125,12 @@ def _joined(known: str, name: str, offered: Collection[str]) -> str:
     """A name that may come whole, in pieces, once more, or longer each time."""
     if not known or not name:
         return known or name
-    if known in offered and known + name not in offered:
-        return name if name in offered and name.startswith(known) else known
-    if name == known and known + name not in offered:
-        return known
-    return name if name in offered and name.startswith(known) else known + name
+    both = known + name
+    if both in offered or (name != known and any(one.startswith(both) for one in offered)):
+        return both
+    if name in offered and name.startswith(known):
+        return name
+    return known if known in offered or name == known else both
 
 
 def arguments(raw: str) -> dict[str, Any]:

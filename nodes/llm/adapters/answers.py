@@ -161,11 +161,12 @@ def _values(data: bytes) -> list[Any]:
     try:
         return [parsed(data)]
     except NoAnswer:
-        lines = [line for line in data.splitlines() if line.strip()]
-        if len(lines) < 2:
-            raise
         # A body of bare lines may still end as a stream does.
-        return [parsed(line) for line in lines if line.strip() != b"[DONE]"]
+        lines = [line.strip().removeprefix(b"data:").strip() for line in data.splitlines()]
+        found = [line for line in lines if line[:1] in (b"{", b"[") and line != b"[DONE]"]
+        if len(lines) < 2 or not found:
+            raise
+        return [parsed(line) for line in found]
 
 
 def _error_in(item: Mapping[str, Any], name: str) -> Any:
