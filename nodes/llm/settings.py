@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -147,6 +148,8 @@ class ModelEntry(Strict):
     def _base_url(cls, value: str) -> str:
         if not value.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://")
+        if not urlsplit(value).hostname:  # raises ValueError too, for brackets without an address
+            raise ValueError("names no host")
         path, mark, query = value.strip().partition("?")
         return _ENDPOINT.sub("", path).rstrip("/") + mark + query
 

@@ -142,12 +142,12 @@ class ChatEndpoint:
             raise ModelRefused(
                 f"the proxy of the environment is of the kind '{error}'; use one of http, or set NO_PROXY"
             ) from None
+        except ValueError as error:
+            raise ModelRefused(
+                f"model_url, api_key or a header of the model '{self._name}' cannot be sent as it is; mend it"
+            ) from error
         except aiohttp.ClientPayloadError as error:
             raise ModelUnavailable(f"the answer of the model '{self._name}' broke off") from error
-        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
-            raise ModelRefused(
-                f"the address of the model '{self._name}' is no URL; mend model_url"
-            ) from error
         except (aiohttp.ClientError, OSError) as error:
             raise ModelUnavailable(f"the endpoint of the model '{self._name}' cannot be reached") from error
 

@@ -112,12 +112,11 @@ class Refusal:
     def tool(self, tools: Sequence[Mapping[str, Any]]) -> str:
         """The name of the tool that the endpoint does not accept; "" where it names none."""
         names = [str(tool.get("function", {}).get("name", "")) for tool in tools]
-        place = _PLACE.search(f"{self.param} {self.message}")
+        # The last place is the innermost: a list of tools may hold a list of functions.
+        places = [int(place) for place in _PLACE.findall(f"{self.param} {self.message}")][-1:]
         words = set(re.findall(r"[A-Za-z0-9_-]+", self.message))
         said = max((name for name in names if name in words), key=len, default="")
-        if said or not place or int(place.group(1)) >= len(names):
-            return said
-        return names[int(place.group(1))]
+        return said or next((names[place] for place in places if place < len(names)), "")
 
 
 class Refusals:
