@@ -33,7 +33,13 @@ _SPELT_BITS = 8_000
 
 
 _QUESTION_MARK = "waystation.question_mark"
-codecs.register_error(_QUESTION_MARK, lambda error: ("?", error.end))
+
+
+def _replaced(error: UnicodeError) -> tuple[str, int]:
+    return "?", error.end if isinstance(error, UnicodeDecodeError) else 0
+
+
+codecs.register_error(_QUESTION_MARK, _replaced)
 
 
 class _Place:

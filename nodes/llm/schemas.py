@@ -90,12 +90,12 @@ class _Mender:
         properties = dict(schema["properties"]) if isinstance(schema.get("properties"), dict) else {}
         required = list(_strings(schema.get("required")))
         for key in _COMBINED:
-            branches = [
-                self._resolved(branch) for branch in schema.get(key) or () if isinstance(branch, dict)
-            ]
+            found = [branch for branch in _listed(schema.get(key)) if isinstance(branch, dict)]
+            branches = [self._resolved(branch) for branch in found]
             for branch in branches:
                 named = branch.get("properties")
-                properties = {**(named if isinstance(named, dict) else {}), **properties}
+                for name, part in (named if isinstance(named, dict) else {}).items():
+                    properties.setdefault(name, part)
             asked = [set(_strings(branch.get("required"))) for branch in branches]
             if asked:
                 every = set.union(*asked) if key == "allOf" else set.intersection(*asked)
