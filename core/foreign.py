@@ -36,7 +36,9 @@ _QUESTION_MARK = "waystation.question_mark"
 
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:
-    return "?", error.end if isinstance(error, UnicodeDecodeError) else 0
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return "?", error.end
 
 
 codecs.register_error(_QUESTION_MARK, _replaced)
