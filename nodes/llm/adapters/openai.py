@@ -111,7 +111,9 @@ class OpenAIModel:
         temperature: float | None = None,
         user: str = "",
     ) -> AsyncIterator[AIMessageChunk]:
-        options = {"tools": self._schemas.mended(tools), "temperature": temperature, "user": user or None}
+        options: dict[str, Any] = {"temperature": temperature, "user": user or None}
+        if tools:
+            options["tools"] = self._schemas.mended(tools)
         begun = False
         try:
             client = await self._chat()

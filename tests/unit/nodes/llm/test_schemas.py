@@ -136,7 +136,7 @@ def test_no_schema_breaks_the_mending(odd: Any) -> None:
 
 def test_tools_are_mended_once_and_few_lists_of_them_are_kept() -> None:
     schemas = ToolSchemas(TOP)
-    tools = [
+    tools: list[dict[str, Any]] = [
         {"type": "function", "function": {"name": "a", "parameters": {"maximum": 2**70}}},
         {"type": "other"},
     ]
