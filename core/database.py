@@ -9,13 +9,27 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Float, MetaData, Table, event, literal, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    Dialect,
+    Engine,
+    Float,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    event,
+    literal,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from core.errors import ConfigInvalid
+from core.foreign import as_json, clean_text, from_json
 from core.home import make_home, make_private
 from core.outage import STANDBY, DatabaseUnavailable, outage, outages_told
 from core.patience import PING_S, is_given, patient
@@ -23,6 +37,9 @@ from core.settings import Places
 from core.settings.platform import StorageSettings
 
 METADATA = MetaData()
+
+# One value that a store cannot hold must break neither a transaction nor a list: see core.foreign.
+_JSON: dict[str, Any] = {"json_serializer": as_json, "json_deserializer": from_json}
 
 # A writer waits this long for another; somebody gets an answer within five seconds.
 BUSY_MS = 4_000
@@ -62,6 +79,16 @@ def database_url(settings: StorageSettings, places: Places) -> URL:
         # What stands before it is a part of the password: not to be shown.
         raise ConfigInvalid("storage.url: has two @; write one that belongs to the password as %40")
     return given.set(drivername=DRIVERS[name])
+
+
+class ForeignText(TypeDecorator[str]):
+    """A column of text that comes from outside: what no database holds is replaced on the way in."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else clean_text(value)
 
 
 class RollingBack(sqlite3.Connection):
@@ -142,7 +169,9 @@ def _on_sqlite(url: URL) -> AsyncEngine:
     except OSError as error:
         raise DatabaseUnavailable(f"cannot be made: {error.strerror}") from error
     make_private(file)
-    engine = create_async_engine(url, pool_timeout=POOL_WAIT_S, connect_args={"factory": RollingBack})
+    engine = create_async_engine(
+        url, pool_timeout=POOL_WAIT_S, connect_args={"factory": RollingBack}, **_JSON
+    )
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     return engine
 
@@ -158,6 +187,7 @@ def _on_postgres(url: URL) -> AsyncEngine:
             pool_size=POOL,
             pool_timeout=POOL_WAIT_S,
             connect_args={**options_for(url), "async_creator_fn": PatientConnection.connect},
+            **_JSON,
         )
     except ModuleNotFoundError:
         raise ConfigInvalid(POSTGRES_MISSING) from None

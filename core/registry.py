@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -60,6 +61,7 @@ class Module:
             beyond the five is made at start as well.
         start_seconds: How long that may take.
         stop: What it does before the services close.
+        bench: Opens the tools that it brings, a `core.tool_bench.ToolBench`, for another's command line.
         required: Without it no turn works: when it does not start, nothing does.
     """
 
@@ -79,6 +81,7 @@ class Module:
     start: Callable[[AsyncContainer], Awaitable[None]] | None = None
     start_seconds: float = 60.0
     stop: Callable[[AsyncContainer], Awaitable[None]] | None = None
+    bench: Callable[[], AbstractAsyncContextManager[Any]] | None = None
     required: bool = True
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.access import Principal, owns
 from core.editions import Editions
 from core.errors import InvalidInput
+from core.foreign import fault_in
 from core.settings.platform import LimitSettings
 from graph.errors import Draining, MessageTooLong, TooManyRuns
 from graph.resume import is_answer
@@ -33,6 +34,8 @@ class Admission:
             raise InvalidInput(
                 "an Idempotency-Key goes with a message; an answer that comes twice is refused at the second"
             )
+        if fault := fault_in(dict(request.resume or {}), "resume"):
+            raise InvalidInput(f"{fault}; send JSON that can be kept")
         self._check_text(request.message)
 
     def open_for(self, principal: Principal) -> None:

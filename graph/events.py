@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-import orjson
+from core.foreign import as_bytes
 
 # Fields of each event beside seq, type and run_id.
 VOCABULARY: dict[str, frozenset[str]] = {
@@ -40,11 +39,7 @@ _BESIDE_THE_TEXT = 160
 
 def line_of(event: dict[str, Any]) -> bytes:
     """The event as one line of JSON, whatever a model or a tool has put into it."""
-    try:
-        return orjson.dumps(event, default=str)
-    except TypeError:
-        # Half a pair of surrogates, or a number of more than 64 bits: rare, and slower.
-        return json.dumps(event, default=str, ensure_ascii=False).encode("utf-8", "replace")
+    return as_bytes(event)
 
 
 class Entry:

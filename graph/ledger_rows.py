@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
 from sqlalchemy import RowMapping, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.database import insert_new, now_of
 from core.events.deliveries import delivery_row
 from core.events.tables import webhook_deliveries
+from core.foreign import as_bytes
 from graph.event_store import store
 from graph.events import Entry
 from graph.lease import Turn
@@ -131,7 +131,7 @@ async def announce(
     await insert_new(
         db,
         webhook_deliveries,
-        delivery_row(hook, RUN_ENDED, orjson.dumps(body, default=str), now=now_of(db), url=url),
+        delivery_row(hook, RUN_ENDED, as_bytes(body), now=now_of(db), url=url),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage
 from langgraph.checkpoint.serde.types import INTERRUPT, RESUME
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command
@@ -26,6 +26,7 @@ from graph.runs import Outcome, Run, message_of
 from graph.tables import runs, transcript
 from graph.transcript import partial_row
 from nodes.file_storage import FileManager
+from nodes.llm.errors import ModelContextFull
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,17 @@ class Opening:
             if run.record.tries > AT_MOST_ATTEMPTS:
                 raise RunAbandoned(f"its process died at each of {AT_MOST_ATTEMPTS} attempts")
             return None
-        return Start(await self._input(run, _missing(run, settled)))
+        unsendable = await self._unsendable(run)
+        gone = removals(settled.messages, unsendable)
+        missing = [m for m in _missing(run, settled) if m.id not in unsendable]
+        return Start(await self._input(run, [*gone, *missing]))
+
+    async def _unsendable(self, run: Run) -> set[str]:
+        """Messages that were too long for their model all by themselves, and would make each next prompt so."""
+        mine = (runs.c.thread_id == run.thread_id) & (runs.c.id != run.id)
+        query = select(runs.c.message_id).where(mine, runs.c.reason == ModelContextFull.code)
+        async with self._engine.connect() as db:
+            return {str(message_id) for message_id in (await db.execute(query)).scalars() if message_id}
 
     async def _last_step(self, run: Run) -> Start:
         """The answer is there, and what comes behind it may not be."""
@@ -132,6 +143,17 @@ class Opening:
             async with self._engine.begin() as db:
                 await tell(db, run.thread_id, run.id, run.record.message_id, run.request)
         run.told = True
+
+
+def removals(messages: Sequence[BaseMessage], unsendable: set[str]) -> list[BaseMessage]:
+    """Take the turns of these messages out of the state; they stay in the transcript."""
+    gone, inside = list[BaseMessage](), False
+    for message in messages:
+        if isinstance(message, HumanMessage):
+            inside = message.id in unsendable
+        if inside and message.id:
+            gone.append(RemoveMessage(id=message.id))
+    return gone
 
 
 def _missing(run: Run, settled: Settled) -> list[BaseMessage]:

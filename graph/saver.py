@@ -16,6 +16,7 @@ from core.outage import DatabaseUnavailable
 from core.patience import CONNECT_S, UNHURRIED_S, patient
 from core.unopened import unopened
 from graph.carrying import Carrying
+from graph.serializer import ForeignSerializer
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
@@ -39,7 +40,7 @@ async def opened_saver(url: URL) -> AsyncIterator[Saver]:
         DatabaseUnavailable: It cannot be opened.
     """
     # Only classes that LangGraph and LangChain ship are read back from a checkpoint.
-    serde = JsonPlusSerializer(allowed_msgpack_modules=None)
+    serde = ForeignSerializer(allowed_msgpack_modules=None)
     opened = _on_sqlite if url.get_backend_name() == "sqlite" else _on_postgres
     async with AsyncExitStack() as stack:
         try:

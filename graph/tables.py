@@ -19,7 +19,7 @@ from sqlalchemy import (
     text,
 )
 
-from core.database import METADATA
+from core.database import METADATA, ForeignText
 from graph.history.words import folded_tags, folded_title
 
 _UNFOLDED = text("words IS NULL")
@@ -29,7 +29,7 @@ threads = Table(
     METADATA,
     Column("id", String(64), primary_key=True),
     Column("owner", String(255), nullable=False),
-    Column("title", Text, nullable=False, default=""),
+    Column("title", ForeignText, nullable=False, default=""),
     Column("status", String(16), nullable=False, default="idle"),
     Column("turns", Integer, nullable=False, default=0),
     Column("created_at", Float, nullable=False),
@@ -60,7 +60,7 @@ transcript = Table(
     Column("thread_id", String(64), nullable=False),
     Column("message_id", String(128), nullable=False),
     Column("role", String(16), nullable=False),
-    Column("text", Text, nullable=False),
+    Column("text", ForeignText, nullable=False),
     Column("extra", JSON, nullable=False, default=dict),
     Column("run_id", String(64)),
     Column("created_at", Float, nullable=False),
@@ -135,7 +135,7 @@ run_events = Table(
     Column("first", Integer, nullable=False),
     Column("thread_id", String(64), nullable=False),
     Column("type", String(16), nullable=False),
-    Column("data", Text, nullable=False),
+    Column("data", ForeignText, nullable=False),
     Column("cuts", JSON(none_as_null=True)),
     Column("created_at", Float, nullable=False),
     Index("run_events_by_thread", "thread_id"),

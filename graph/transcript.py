@@ -120,11 +120,6 @@ def partial_row(thread_id: str, run_id: str, attempt: int, text: str) -> dict[st
     return row
 
 
-def _storable(text: str) -> str:
-    """What a model or tool said, without what not every database can hold: NUL and half surrogate pairs."""
-    return text.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
-
-
 def _view(row: Any) -> dict[str, Any]:
     return {
         "seq": row["seq"],

@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import orjson
-
 from core.events.bus import EventBus
 from core.events.event import Event
 from core.events.subscription import Subscription
+from core.foreign import as_bytes
 
 FILE = "audit.jsonl"
 LOCK = "audit.lock"
@@ -103,4 +102,4 @@ def _line(event: Event) -> bytes:
         **ids,
         "details": event.details(),
     }
-    return orjson.dumps(entry, default=str, option=orjson.OPT_APPEND_NEWLINE)
+    return as_bytes(entry) + b"\n"

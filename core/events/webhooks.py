@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Protocol, Self
 
-import orjson
 from prometheus_client import Counter
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -23,6 +22,7 @@ from core.events.sender import Sender
 from core.events.settings import ALL_EVENTS, Hook, WebhookSettings
 from core.events.subscription import Subscription
 from core.events.targets import WebhookNotAllowed, target_of
+from core.foreign import as_bytes
 from core.health import Health, degraded, healthy
 from core.observability import REGISTRY
 from core.settings import nearest
@@ -206,4 +206,4 @@ def _kinds(hook: Hook) -> tuple[type[Event], ...]:
 
 def _body(event: Event) -> bytes:
     at = datetime.fromtimestamp(event.at, UTC).isoformat().replace("+00:00", "Z")
-    return orjson.dumps({"type": event.what, "timestamp": at, "data": event.as_json()}, default=str)
+    return as_bytes({"type": event.what, "timestamp": at, "data": event.as_json()})

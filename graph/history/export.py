@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any
 
-import orjson
 from langchain_core.messages import BaseMessage
 
 from core.access import Principal
+from core.foreign import as_bytes
 from graph.history.forms import FORMAT, PART_BYTES, VERSION, message_as_json
 from graph.history.look import Graph, snapshot_at
 from graph.messages import time_of
@@ -114,17 +114,4 @@ def _part(data: bytes) -> bytes:
 
 
 def _line(value: Mapping[str, Any]) -> bytes:
-    try:
-        return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
-    except TypeError:  # numbers beyond 64 bits and halves of surrogate pairs, which a model may have said
-        return orjson.dumps(_plain(value), option=orjson.OPT_APPEND_NEWLINE)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {_plain(str(key)): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    return float(value) if isinstance(value, int) and not -(2**63) <= value < 2**64 else value
+    return as_bytes(value) + b"\n"

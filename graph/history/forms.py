@@ -25,6 +25,8 @@ from pydantic import (
     model_validator,
 )
 
+from core.foreign import fault_in
+
 FORMAT = "waystation-thread"
 VERSION = 1
 PART_BYTES = 384 * 1024
@@ -91,6 +93,8 @@ def checked_extra(value: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: It is not so.
     """
+    if fault := fault_in(value, "extra", weight=None):
+        raise ValueError(fault)
     Extra.model_validate(value)
     return value
 
@@ -175,6 +179,8 @@ def message_from_json(data: Mapping[str, Any]) -> BaseMessage:
     kind = str(data.get("type"))
     if kind not in _CLASSES:
         raise ValueError(f"a message has the type human, ai, tool or system, not {kind[:40]!r}")
+    if fault := fault_in(dict(data), "message", weight=None):
+        raise ValueError(fault)
     names = {"type", *_COMMON, *_OWN.get(kind, ())}
     unknown = sorted(str(name) for name in data.keys() - names)
     if unknown:

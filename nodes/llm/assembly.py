@@ -1,46 +1,54 @@
-"""Chunks of a stream become one message; no tool call gets lost on the way."""
+"""Pieces of a stream become one message; no tool call gets lost on the way, and what is odd is mended."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
 from typing import Any
 from uuid import uuid4
 
-from langchain_core.messages import AIMessage, AIMessageChunk, ToolCall
+from langchain_core.messages import AIMessage, ToolCall
 from langchain_core.messages.ai import UsageMetadata
-from langchain_core.messages.tool import ToolCallChunk
 
+from core.foreign import clean_text, storable
+from nodes.llm.finish import finish_of
 from nodes.llm.models import MALFORMED, LLMChunk
+from nodes.llm.pieces import ENDPOINT, FIELDS, REASONING, Chunk
+from nodes.llm.profile import Profile
+from nodes.llm.thinking import ThinkSplit
+from nodes.llm.toolcalls import Call, Calls, arguments, as_name, looks_unique, new_id
 
-# Shorter ids are counters: an answer outside the window may have used the same one.
-_RANDOM_ID = 16
-_NOT_A_NAME = re.compile(r"[^A-Za-z0-9_-]")
-
-
-@dataclass(slots=True)
-class _Call:
-    index: int | None
-    id: str = ""
-    name: str = ""
-    args: list[str] = field(default_factory=list)
+_CUT_CALL = "(nothing: the answer reached its limit before the arguments)"
 
 
 class Assembly:
-    """Collects the chunks of one answer.
+    """Collects the pieces of one answer.
 
     Args:
         taken: Ids of earlier tool calls. Some endpoints count from zero in every
             answer, and two calls with one id cannot be told apart.
+        offered: Names of the tools that the model may call.
+        profile: What kind of endpoint answers: it says what is kept for it; None keeps nothing.
+        of: Which endpoint and model that is: sealed fields mean nothing to another.
+        think_tags: Reasoning may stand in the text, between tags.
     """
 
-    def __init__(self, taken: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        taken: Iterable[str] = (),
+        *,
+        offered: Collection[str] = (),
+        profile: Profile | None = None,
+        of: str = "",
+        think_tags: bool = False,
+    ) -> None:
         self._taken = set(taken)
+        self._profile = profile
+        self._of = of
         self._text: list[str] = []
-        self._reasoning: list[str] = []
-        self._calls: list[_Call] = []
+        self._half = {"text": "", "reasoning": ""}
+        self._split = ThinkSplit() if think_tags else None
+        self._calls = Calls(offered)
+        self._fields: dict[str, list[Any]] = {}
         self.usage: UsageMetadata | None = None
         self.finish = ""
         self.served = ""
@@ -49,64 +57,118 @@ class Assembly:
     def text(self) -> str:
         return "".join(self._text)
 
-    def add(self, chunk: AIMessageChunk) -> LLMChunk | None:
+    def add(self, chunk: Chunk) -> LLMChunk | None:
         """Take in a chunk; what a reader sees of it, or None."""
-        text = chunk.content if isinstance(chunk.content, str) else str(chunk.text)
-        reasoning = str(chunk.additional_kwargs.get("reasoning_content") or "")
-        if text:
-            self._text.append(text)
-        if reasoning:
-            self._reasoning.append(reasoning)
-        for part in chunk.tool_call_chunks:
-            self._part(part)
+        text = chunk.content if isinstance(chunk.content, str) else str(getattr(chunk, "text", ""))
+        more = chunk.additional_kwargs
+        reasoning = str(more.get(REASONING) or "") if more else ""
+        if more and (fields := more.get(FIELDS)):
+            for name, value in fields.items():
+                self._fields.setdefault(name, []).append(value)
+        if chunk.tool_call_chunks:
+            self._calls.add(list(chunk.tool_call_chunks))
         if chunk.usage_metadata:
             self.usage = chunk.usage_metadata
-        self.finish = str(chunk.response_metadata.get("finish_reason") or self.finish)
-        self.served = str(chunk.response_metadata.get("model_name") or self.served)
-        return LLMChunk(text, reasoning) if text or reasoning else None
+        if chunk.response_metadata:
+            self.finish = finish_of(chunk.response_metadata.get("finish_reason")) or self.finish
+            self.served = clean_text(str(chunk.response_metadata.get("model_name") or self.served)[:200])
+        if not text and not reasoning:
+            return None
+        return self._seen(self._whole("text", text), self._whole("reasoning", reasoning))
+
+    def end(self) -> LLMChunk | None:
+        """Nothing more comes: what was held back until it was clear what it is."""
+        if self._split is None:
+            return None
+        split, self._split = self._split, None
+        return self._shown(*split.end())
 
     def message(self) -> AIMessage:
         """The whole answer, with an id of its own and a unique id on every tool call."""
+        self.end()
+        ids: dict[str, str] = {}
+        calls: dict[str, Any] = {}
+        found = [self._finished(call, ids, calls) for call in self._calls.found if call.said]
+        back = {"of": self._of, "fields": self._kept(calls=bool(found)), "ids": ids, "calls": calls}
+        kept = {key: value for key, value in back.items() if value}
         return AIMessage(
             content=self.text,
-            tool_calls=[self._finished(call) for call in self._calls],
+            tool_calls=found,
             id=f"ai-{uuid4().hex}",
             usage_metadata=self.usage,
             response_metadata={"finish_reason": self.finish} if self.finish else {},
+            additional_kwargs={ENDPOINT: storable(kept)} if len(kept) > 1 else {},
         )
 
-    def _part(self, part: ToolCallChunk) -> None:
-        call = self._open(part)
-        call.id = call.id or part.get("id") or ""
-        call.name = call.name or part.get("name") or ""
-        call.args.append(part.get("args") or "")
+    def _whole(self, kind: str, text: str) -> str:
+        """The text in whole characters: half of a pair waits for the other half, in the next chunk."""
+        if not text:
+            return ""
+        text = self._half[kind] + text
+        half = "\ud800" <= text[-1] <= "\udbff"
+        self._half[kind] = text[-1] if half else ""
+        return clean_text(text[:-1] if half else text)
 
-    def _open(self, part: ToolCallChunk) -> _Call:
-        """The call that the part goes on with, or a new one."""
-        index = part.get("index")
-        same = [c for c in self._calls if c.index == index] if index is not None else self._calls[-1:]
-        known = same[-1] if same else None
-        # A few endpoints send whole calls, all with index 0: another id means another call.
-        other = bool(part.get("id") and part.get("name")) and known is not None and known.id != part.get("id")
-        if known is None or other:
-            known = _Call(index if isinstance(index, int) else None)
-            self._calls.append(known)
-        return known
+    def _seen(self, text: str, reasoning: str) -> LLMChunk | None:
+        if self._split is not None and text:
+            text, thought = self._split.feed(text)
+            reasoning += thought
+        return self._shown(text, reasoning)
 
-    def _finished(self, call: _Call) -> ToolCall:
-        keep = len(call.id) >= _RANDOM_ID and call.id not in self._taken
-        call_id = call.id if keep else f"call-{uuid4().hex}"
-        self._taken.add(call_id)
-        name = _NOT_A_NAME.sub("_", call.name)[:64] or "unknown"
-        return ToolCall(name=name, args=_arguments("".join(call.args)), id=call_id, type="tool_call")
+    def _shown(self, text: str, reasoning: str) -> LLMChunk | None:
+        if text:
+            self._text.append(text)
+        return LLMChunk(text, reasoning) if text or reasoning else None
+
+    def _kept(self, *, calls: bool) -> dict[str, Any]:
+        """The fields that the endpoint may want back with this answer."""
+        back = self._profile.answer_fields_back if self._profile else "never"
+        if back == "never" or (back == "with_calls" and not calls):
+            return {}
+        return {name: merged(values) for name, values in self._fields.items()}
+
+    def _finished(self, call: Call, ids: dict[str, str], calls: dict[str, Any]) -> ToolCall:
+        keep = looks_unique(call.id) and call.id not in self._taken
+        call_id = call.id if keep else new_id()
+        if not keep and call.id and call.id not in self._taken:
+            ids[call_id] = call.id
+        self._taken |= {call_id, call.id}
+        if call.fields:
+            calls[call_id] = call.fields
+        raw = "".join(call.args)
+        cut = self.finish == "length" and not raw.strip()
+        args = {MALFORMED: _CUT_CALL} if cut else arguments(raw)
+        return ToolCall(name=as_name(call.name), args=args, id=call_id, type="tool_call")
 
 
-def _arguments(raw: str) -> dict[str, Any]:
-    """The arguments; what is no JSON object stands whole under MALFORMED, so that it is answered."""
-    if not raw.strip():
-        return {}
-    try:
-        found = json.loads(raw)
-    except (ValueError, RecursionError):
-        return {MALFORMED: raw}
-    return found if isinstance(found, dict) else {MALFORMED: raw}
+def merged(values: list[Any]) -> Any:
+    """A field that came in pieces, whole: text is joined, lists go on, of anything else the last counts."""
+    if all(isinstance(value, str) for value in values):
+        return "".join(values)
+    if not all(isinstance(value, list) for value in values):
+        return values[-1]
+    runs: list[list[Any]] = []
+    for item in (item for value in values for item in value):
+        if runs and _goes_on(runs[-1][0], item):
+            runs[-1].append(item)
+        else:
+            runs.append([item])
+    return [_joined(run) for run in runs]
+
+
+def _goes_on(known: Any, item: Any) -> bool:
+    """Whether a part of a list is more of the one before: details of reasoning come token by token."""
+    if not isinstance(known, dict) or not isinstance(item, dict) or "index" not in item:
+        return False
+    return all(known.get(key) == item.get(key) for key in ("index", "type"))
+
+
+def _joined(run: list[Any]) -> Any:
+    if len(run) == 1:
+        return run[0]
+    whole = {key: value for item in run for key, value in item.items() if value is not None}
+    for key in ("text", "summary", "data"):
+        texts = [item[key] for item in run if isinstance(item.get(key), str)]
+        if texts:
+            whole[key] = "".join(texts)
+    return whole

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, cast
 
-from langchain_core.messages import AIMessageChunk, BaseMessage, SystemMessage
+from langchain_core.messages import BaseMessage, SystemMessage
 
 from core.editions import Part
 from core.errors import Unavailable
@@ -17,13 +17,17 @@ from core.resilience import Policies, ResilienceSettings
 from nodes.llm.assembly import Assembly
 from nodes.llm.catalogue import OPENAI, Catalogue
 from nodes.llm.connections import Connections
-from nodes.llm.errors import ModelStreamCut
+from nodes.llm.errors import ModelContextFull, ModelStreamCut
 from nodes.llm.health import ModelHealth
 from nodes.llm.models import OFFLINE, LLMChunk, LLMRequest, LLMResponse, Model, Usage
+from nodes.llm.offering import offered, remarks_on
+from nodes.llm.overflow import shorter
+from nodes.llm.pieces import Chunk
 from nodes.llm.ports import ChatModel
 from nodes.llm.prompt import render
 from nodes.llm.settings import ModelEntry
-from nodes.llm.window import alternating, answered, taken_ids
+from nodes.llm.streams import has_content
+from nodes.llm.window import alternating, answered, spoken, taken_ids
 
 
 class LLMCaller:
@@ -34,6 +38,7 @@ class LLMCaller:
         connect: Makes the client of a model; called once per entry, at first use.
         system_prompt: What stands before every conversation.
         policies: How the models are called; with the default numbers when left out.
+        first_token_s: Longest silence before the first token, where a model's entry says nothing of it.
     """
 
     def __init__(
@@ -43,11 +48,12 @@ class LLMCaller:
         *,
         system_prompt: str = "",
         policies: Policies | None = None,
+        first_token_s: float | None = None,
     ) -> None:
         self._part = Part.of(catalogue)
         policies = policies or Policies(ResilienceSettings())
         self._connections = Connections(
-            lambda: [known.entries() for known in self._part.living()], connect, policies
+            lambda: [known.entries() for known in self._part.living()], connect, policies, first=first_token_s
         )
         self._health = ModelHealth(self._connections, policies)
         self._part.on_change(retired=self._tidy)
@@ -120,24 +126,45 @@ class LLMCaller:
         return [first, *(model for model in others if model is not None and model is not first)]
 
     async def _one(self, model: Model, request: LLMRequest) -> AsyncIterator[LLMChunk | LLMResponse]:
-        assembly = Assembly(taken_ids(request.messages))
+        """The answer of one model; a conversation that is too long for it is sent in a shorter form."""
+        forms = shorter(request)
+        sent: LLMRequest | None = request
+        while sent is not None:
+            try:
+                async with aclosing(cast(Any, self._asked(model, sent, request))) as items:
+                    async for item in items:
+                        yield item
+            except ModelContextFull as error:
+                sent = next(forms, None)
+                if sent is None:
+                    raise _too_long(model, request) from error
+            else:
+                return
+
+    async def _asked(
+        self, model: Model, request: LLMRequest, wanted: LLMRequest
+    ) -> AsyncIterator[LLMChunk | LLMResponse]:
+        assembly = _assembly(model, request)
         provider, asked = (OPENAI, model.entry.model_name) if model.entry else (OFFLINE, OFFLINE)
         with track_duration("llm_call"), model_span(asked, provider=provider, stream=True) as span:
             began = time.perf_counter()
             try:
                 async with aclosing(cast(Any, self._chunks(model, request))) as chunks:
                     async for chunk in chunks:
-                        if began:
+                        seen = assembly.add(chunk)
+                        if began and has_content(chunk):
                             span.set(first_chunk_s=time.perf_counter() - began)
                             began = 0.0
-                        seen = assembly.add(chunk)
                         if seen is not None:
                             yield seen
             except Unavailable as error:
                 if assembly.text:
                     raise ModelStreamCut(error.detail, text=assembly.text) from error
                 raise
-            response = self._response(model, assembly)
+            rest = assembly.end()
+            if rest is not None:
+                yield rest
+            response = self._response(model, assembly, remarks_on(model, wanted, request))
             span.set(
                 response_model=assembly.served,
                 input_tokens=response.usage.input_tokens,
@@ -145,24 +172,24 @@ class LLMCaller:
             )
         yield response
 
-    def _chunks(self, model: Model, request: LLMRequest) -> AsyncIterator[AIMessageChunk]:
+    def _chunks(self, model: Model, request: LLMRequest) -> AsyncIterator[Chunk]:
         entry = model.entry
         user = request.principal.id if request.principal and entry and entry.pass_user_as_customer_id else ""
         return self._connections.of(model).stream(
             self._messages(model, request),
-            tools=list(request.tools) if model.supports_tools else [],
+            tools=offered(model, request),
             temperature=request.temperature,
             user=user,
         )
 
     def _messages(self, model: Model, request: LLMRequest) -> list[BaseMessage]:
-        ordered, _ = answered(request.messages)
-        if model.entry and model.entry.strict_role_ordering:
+        ordered = spoken(answered(request.messages)[0])
+        if model.entry and (model.entry.strict_role_ordering or model.entry.kind.strict_roles):
             ordered = alternating(ordered)
         system = render(self._system, request.documents, request.files, earlier=request.earlier)
         return [SystemMessage(content=system), *ordered] if system else ordered
 
-    def _response(self, model: Model, assembly: Assembly) -> LLMResponse:
+    def _response(self, model: Model, assembly: Assembly, remarks: Sequence[tuple[str, str]]) -> LLMResponse:
         counted = assembly.usage or {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
         usage = Usage(
             counted["input_tokens"],
@@ -172,7 +199,25 @@ class LLMCaller:
         )
         TOKENS.labels("input").inc(usage.input_tokens)
         TOKENS.labels("output").inc(usage.output_tokens)
-        return LLMResponse(assembly.message(), usage, assembly.finish)
+        return LLMResponse(assembly.message(), usage, assembly.finish, remarks)
+
+
+def _assembly(model: Model, request: LLMRequest) -> Assembly:
+    taken = taken_ids(request.messages) | set(request.taken)
+    names = [str(tool.get("function", {}).get("name", "")) for tool in offered(model, request)]
+    entry = model.entry
+    if entry is None:
+        return Assembly(taken, offered=names)
+    tags = entry.kind.think_tags if entry.think_tags is None else entry.think_tags
+    return Assembly(taken, offered=names, profile=entry.kind, of=entry.of, think_tags=tags)
+
+
+def _too_long(model: Model, request: LLMRequest) -> ModelContextFull:
+    alone = "message is" if any(m.type == "human" for m in request.messages) else "request is"
+    return ModelContextFull(
+        f"the {alone} longer than the model '{model.name}' accepts, also without the turns before it; "
+        "send a shorter one, or attach long text as a file"
+    )
 
 
 def _cost(entry: ModelEntry | None, read: int, written: int) -> float | None:

@@ -12,7 +12,7 @@ from core.errors import ConfigInvalid
 from core.settings import Book, ConfigErrors, ConfigProblem, nearest
 from nodes.llm.errors import ModelNotFound
 from nodes.llm.models import OFFLINE, Model
-from nodes.llm.settings import LLMSettings, ModelEntry, ModelsFile
+from nodes.llm.settings import LLMSettings, ModelEntry, ModelsFile, known_profile
 
 OPENAI = "openai"
 OPENAI_URL = "https://api.openai.com/v1"
@@ -102,10 +102,16 @@ def environment_entry(settings: LLMSettings, environ: Mapping[str, str]) -> Mode
     if not key and not url:
         return None
     named = settings.openai_model or environ.get("OPENAI_MODEL", "")
+    profile = settings.openai_profile or environ.get("OPENAI_PROFILE", "")
+    try:
+        known_profile(profile)
+    except ValueError as error:
+        raise ConfigInvalid(f"OPENAI_PROFILE: {error}") from error
     try:
         return ModelEntry(
             model_name=named or (ASK_ENDPOINT if url else OPENAI_DEFAULT_MODEL),
             model_url=url or OPENAI_URL,
+            profile=profile,
             api_key=SecretStr(key),
             description="The endpoint of OPENAI_BASE_URL" if url else "OpenAI, by OPENAI_API_KEY",
             max_tokens=None,

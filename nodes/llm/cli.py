@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -14,14 +15,18 @@ from langchain_core.messages import HumanMessage
 
 from core.cli import JsonFlag, command, make_app, print_fields, print_json, print_table
 from core.container import open_module
-from core.errors import InvalidInput
+from core.errors import InvalidInput, NotFound
+from core.tool_bench import ToolBench, open_bench
 from nodes.llm.caller import LLMCaller
 from nodes.llm.examples import EXAMPLE_TOOLS
-from nodes.llm.models import LLMRequest, LLMResponse, Model
+from nodes.llm.models import LLMChunk, LLMRequest, LLMResponse, Model, Usage
+from nodes.llm.tool_loop import Allow, Made, calls_of, talk_with_tools
 
 app = make_app("llm", "Call language models.")
 
 ModelName = Annotated[str, typer.Argument(help="Display name, such as 'offline'; see `models`.")]
+_SHOWN = 200
+
 Text = Annotated[str, typer.Argument(help="What to say to it.")]
 
 
@@ -46,17 +51,31 @@ async def call(model: ModelName, text: Text, as_json: JsonFlag = False) -> None:
 
 @app.command("call-with-tools")
 @command
-async def call_with_tools(
+async def call_with_tools(  # noqa: PLR0917  # typer reads the arguments, nobody calls it by position
     model: ModelName,
     text: Text,
     tools: Annotated[
-        str, typer.Option(help="Names of example tools (add,now), or a JSON file of schemas.")
+        str,
+        typer.Option(
+            help="Tool servers or their tools (calculator,clock_now), whose tools are called; or examples "
+            "(add,now) or a JSON file of schemas, which are only shown."
+        ),
     ] = "add,now",
+    approve: Annotated[
+        bool | None, typer.Option("--approve/--deny", help="For tools that ask first; else you are asked.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, max=100, help="Most answers of the model.")] = 25,
     as_json: JsonFlag = False,
 ) -> None:
-    """Offer tools to MODEL and print which calls it wants to make; nothing is executed."""
-    schemas = tool_schemas(tools)
-    await _say(LLMRequest(model=model, messages=[HumanMessage(content=text)], tools=schemas), as_json=as_json)
+    """Let MODEL answer TEXT with tools, and make the calls that it wants."""
+    request = LLMRequest(model=model, messages=[HumanMessage(content=text)])
+    names = [name.strip() for name in tools.split(",") if name.strip()]
+    if tools.endswith(".json") or all(name in EXAMPLE_TOOLS for name in names):
+        await _say(replace(request, tools=tool_schemas(tools)), as_json=as_json)
+        return
+    async with caller() as llm, open_bench() as bench:
+        request = replace(request, tools=await _offered(bench, names))
+        await _work(talk_with_tools(llm, bench, request, _word(approve), rounds=rounds), as_json=as_json)
 
 
 @app.command("models")
@@ -102,17 +121,59 @@ async def ping(
         raise typer.Exit(1)
 
 
+@app.command("probe")
+@command
+async def probe(
+    model: ModelName,
+    timeout: Annotated[
+        float, typer.Option(min=1, max=600, help="Longest wait for one answer, in seconds.")
+    ] = 120,
+    as_json: JsonFlag = False,
+) -> None:
+    """Ask MODEL's endpoint some short questions: which profile fits, and what would not work.
+
+    Exit 1 where it cannot be used.
+    """
+    from nodes.llm.probe_report import probed, shown  # noqa: PLC0415 - its client takes a while to import
+
+    async with caller() as llm:
+        report = await probed(llm, model, seconds=timeout)
+    if as_json:
+        print_json(report)
+    else:
+        shown(report)
+    if not report["usable"]:
+        raise typer.Exit(1)
+
+
 def tool_schemas(wanted: str) -> list[Mapping[str, Any]]:
     """Schemas of example tools by name, or those of a JSON file."""
     if wanted.endswith(".json"):
         return _read_schemas(Path(wanted))
-    names = [name.strip() for name in wanted.split(",") if name.strip()]
-    for name in names:
-        if name not in EXAMPLE_TOOLS:
-            raise InvalidInput(
-                f"no example tool '{name}'; known: {', '.join(EXAMPLE_TOOLS)}, or a .json file"
-            )
-    return [EXAMPLE_TOOLS[name] for name in names]
+    return [EXAMPLE_TOOLS[name.strip()] for name in wanted.split(",") if name.strip()]
+
+
+async def _offered(bench: ToolBench, names: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+    try:
+        return await bench.schemas(names)
+    except NotFound as error:
+        raise InvalidInput(
+            f"{error.detail}; examples that are only shown: {', '.join(EXAMPLE_TOOLS)}"
+        ) from error
+
+
+def _word(approve: bool | None) -> Allow:
+    """A person's word for tools that ask first: given beforehand, or asked for where somebody sits there."""
+
+    def allow(call: Mapping[str, Any]) -> str:
+        if approve is not None:
+            return "" if approve else "this call of the command refuses tools that need approval"
+        shown = f"{call['name']}({json.dumps(call['args'], ensure_ascii=False)})"
+        if not sys.stdin.isatty():
+            return "it needs approval, and nobody was there to ask; say --approve"
+        return "" if typer.confirm(f"May it run {shown}?", err=True) else "the user said no"
+
+    return allow
 
 
 def _read_schemas(path: Path) -> list[Mapping[str, Any]]:
@@ -141,6 +202,46 @@ async def _say(request: LLMRequest, *, as_json: bool) -> None:
             elif not as_json:
                 sys.stdout.write(item.text)
                 sys.stdout.flush()
+
+
+async def _work(items: AsyncIterator[LLMChunk | Made | LLMResponse], *, as_json: bool) -> None:
+    """Follow a talk with tools to its end: text on stdout, the calls on stderr."""
+    made: list[Made] = []
+    answers: list[LLMResponse] = []
+    async with aclosing(cast(Any, items)):
+        async for item in items:
+            if isinstance(item, Made):
+                made.append(item)
+                if not as_json:
+                    _tell(item)
+            elif isinstance(item, LLMResponse):
+                answers.append(item)
+                if item.text and not as_json:
+                    print()
+            elif not as_json:
+                sys.stdout.write(item.text)
+                sys.stdout.flush()
+    if as_json:
+        usage = _summed([answer.usage for answer in answers])
+        print_json({"text": answers[-1].text, "tool_calls": calls_of(made), "usage": usage})
+
+
+def _tell(made: Made) -> None:
+    said = " ".join(made.answer.text.split())
+    shown = said if len(said) <= _SHOWN else f"{said[:_SHOWN]} ..."
+    arguments = json.dumps(made.call["args"], ensure_ascii=False)
+    print(f"{made.call['name']}({arguments}) {made.answer.status}: {shown}", file=sys.stderr)
+
+
+def _summed(usages: Sequence[Usage]) -> dict[str, Any]:
+    costs = [usage.cost for usage in usages if usage.cost is not None]
+    total = Usage(
+        sum(usage.input_tokens for usage in usages),
+        sum(usage.output_tokens for usage in usages),
+        usages[-1].model,
+        sum(costs) if costs else None,
+    )
+    return total.as_json()
 
 
 def _finish(response: LLMResponse, *, as_json: bool) -> None:

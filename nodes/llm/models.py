@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +52,8 @@ class LLMRequest:
         temperature: 0 to 2; None for the model's own.
         principal: Who asks; None for this process itself, which may use every model.
         earlier: Notes on what was said before `messages`.
+        notes: Whether those go on where more has to be left out.
+        taken: Ids of tool calls that stand elsewhere in the thread.
     """
 
     model: str = ""
@@ -62,6 +64,8 @@ class LLMRequest:
     temperature: float | None = None
     principal: Principal | None = None
     earlier: str = ""
+    notes: bool = False
+    taken: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +96,17 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class LLMResponse:
-    """The whole answer. `finish` is the endpoint's reason to stop: stop, tool_calls, length, ..."""
+    """The whole answer.
+
+    Args:
+        finish: The endpoint's reason to stop: stop, tool_calls, length, ...
+        remarks: (code, text) of what a person should know about how the request was made.
+    """
 
     message: AIMessage
     usage: Usage
     finish: str = "stop"
+    remarks: Sequence[tuple[str, str]] = ()
 
     @property
     def text(self) -> str:

@@ -34,7 +34,9 @@ MODULE = Module(
     provider=LLMProvider,
     check=check,
     node=NodeSpec("call_model", "nodes.llm.node:CallModel"),
-    sections=(Section("llm", LLMSettings, live=("default_model", "offline", "openai_model")),),
+    sections=(
+        Section("llm", LLMSettings, live=("default_model", "offline", "openai_model", "openai_profile")),
+    ),
     files=(
         ConfigFile("models", ("models.yaml", "llmconfig.yml"), ModelsFile, listing=Catalogue.of, live=True),
     ),

@@ -16,7 +16,7 @@ from nodes.llm.digest import digest
 from nodes.llm.models import LLMChunk, LLMRequest, LLMResponse
 from nodes.llm.notices import notices
 from nodes.llm.ports import Toolbox
-from nodes.llm.window import answered, parted
+from nodes.llm.window import answered, parted, taken_ids
 
 
 class Reads(TypedDict, total=False):
@@ -60,6 +60,8 @@ class CallModel:
             model=config.get("model") or self._llm.default(),
             messages=messages,
             earlier=digest(state.get("summary") or "", before) if self._notes else "",
+            notes=self._notes,
+            taken=taken_ids(before),
             tools=tools,
             documents=state.get("documents") or (),
             files=state.get("files") or (),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from nodes.llm.finish import KNOWN
 from nodes.llm.models import OFFLINE, LLMRequest, LLMResponse
 
 HOW_TO_CONFIGURE = (
@@ -23,7 +24,12 @@ def notices(request: LLMRequest, response: LLMResponse, *, first: bool) -> Itera
         yield "offline_model", OFFLINE_NOTICE
     if used != request.model:
         yield "fallback_model", f"'{request.model}' was unavailable; '{used}' answered."
+    yield from response.remarks
+    if not response.tool_calls and not response.text.strip():
+        yield "empty_answer", "The model ended its answer without a word."
     if response.finish == "length":
         yield "answer_cut", "The answer reached the model's limit (max_tokens) and is cut."
     if response.finish == "content_filter":
         yield "content_filter", "The model's endpoint withheld a part of the answer."
+    if response.finish and response.finish not in KNOWN:
+        yield "finish_reason", f"The model's endpoint ended the answer for the reason '{response.finish}'."

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.messages import BaseMessage
 
 from core.access import Principal
+from nodes.llm.pieces import Chunk
 
 
 class ChatModel(Protocol):
@@ -20,8 +21,8 @@ class ChatModel(Protocol):
         tools: Sequence[Mapping[str, Any]] = (),
         temperature: float | None = None,
         user: str = "",
-    ) -> AsyncIterator[AIMessageChunk]:
-        """The answer as it comes; the last chunk says why it ended."""
+    ) -> AsyncIterator[Chunk]:
+        """The answer as it comes; the last chunk says why it ended. Empty chunks are signs of life."""
         ...
 
     async def ping(self) -> list[str]:

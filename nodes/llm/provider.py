@@ -25,9 +25,13 @@ def connect(model: Model, settings: LLMSettings, cache: Cache | None = None) -> 
         from nodes.llm.adapters.offline import OfflineModel  # noqa: PLC0415 - only when it is used
 
         return OfflineModel(max_quote=settings.max_quote)
-    from nodes.llm.adapters.openai import OpenAIModel  # noqa: PLC0415 - the SDK takes a second to import
+    if (model.entry.client or settings.client) == "langchain":
+        from nodes.llm.adapters.openai import OpenAIModel  # noqa: PLC0415 - it takes a second to import
 
-    return OpenAIModel(model.name, model.entry, cache=cache)
+        return OpenAIModel(model.name, model.entry, cache=cache)
+    from nodes.llm.adapters.chat import ChatEndpoint  # noqa: PLC0415 - only when it is used
+
+    return ChatEndpoint(model.name, model.entry, cache=cache)
 
 
 async def _catalogue(book: Book, _: Catalogue | None) -> Catalogue:
@@ -50,6 +54,7 @@ class LLMProvider(Provider):
                 lambda model: connect(model, settings, cache),
                 system_prompt=settings.system_prompt,
                 policies=policies,
+                first_token_s=settings.first_token_timeout_s,
             )
             try:
                 yield caller

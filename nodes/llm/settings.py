@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from core.settings import Strict
+from core.settings import Strict, nearest
+from nodes.llm.profiles import PROFILES, Profile, profile_for
 
 DEFAULT_PROMPT = (
     "You are the assistant of Waystation. Answer the user's question in their language, briefly and exactly. "
@@ -16,6 +20,26 @@ DEFAULT_PROMPT = (
     "passage, such as [1], behind each sentence that rests on it. Say so when you do not know."
 )
 _ENDPOINT = re.compile(r"/(?:chat/completions|messages)/?$")
+
+_kind = lru_cache(maxsize=256)(profile_for)
+
+
+@lru_cache(maxsize=256)
+def _mark(url: str, model_name: str) -> str:
+    return hashlib.sha256(f"{url} {model_name}".encode("utf-8", "replace")).hexdigest()[:12]
+
+
+def known_profile(name: str) -> str:
+    """The name, if there is such a profile or none is named.
+
+    Raises:
+        ValueError: There is none; says the nearest, or all.
+    """
+    if name and name not in PROFILES:
+        near = nearest(name, PROFILES)
+        hint = f"did you mean '{near}'?" if near else f"known: {', '.join(PROFILES)}"
+        raise ValueError(f"there is no profile '{name[:64]}'; {hint}")
+    return name
 
 
 class LLMSettings(Strict):
@@ -29,6 +53,10 @@ class LLMSettings(Strict):
         "",
         description="Model name for OPENAI_API_KEY / OPENAI_BASE_URL; empty: OPENAI_MODEL, then a default.",
     )
+    openai_profile: str = Field(
+        "",
+        description="Profile of the endpoint of OPENAI_BASE_URL; empty: OPENAI_PROFILE, then by its address.",
+    )
     system_prompt: str = Field(DEFAULT_PROMPT, description="What stands before every conversation.")
     window_messages: int = Field(
         40, ge=1, le=2000, description="Recent messages sent; tool calls keep their results."
@@ -37,6 +65,21 @@ class LLMSettings(Strict):
         400, ge=80, le=4000, description="Longest sentence, in characters, that the offline model quotes."
     )
     offline: bool = Field(True, description="Offer the offline model, which needs no network.")
+    client: Literal["lean", "langchain"] = Field(
+        "lean",
+        description="How endpoints are talked to: by a client of our own, or through langchain-openai.",
+    )
+    first_token_timeout_s: float | None = Field(
+        None,
+        gt=0,
+        description="Longest silence before the first token, in seconds, where a model's entry says nothing "
+        "of it, such as the endpoint of OPENAI_BASE_URL; empty: as the profile says.",
+    )
+
+    @field_validator("openai_profile")
+    @classmethod
+    def _known_profile(cls, value: str) -> str:
+        return known_profile(value)
 
 
 class ModelEntry(Strict):
@@ -44,6 +87,9 @@ class ModelEntry(Strict):
 
     model_name: str = Field(min_length=1, description="The name its endpoint knows.")
     model_url: str = Field(description="Base URL; an ending /chat/completions or /messages is dropped.")
+    profile: str = Field(
+        "", description="What kind of endpoint it is, such as ollama; empty: as its address looks."
+    )
     api_key: SecretStr = SecretStr("")
     description: str | None = None
     model_card: str | None = None
@@ -64,7 +110,20 @@ class ModelEntry(Strict):
     timeout_s: float = Field(
         120, gt=0, description="Longest answer, in seconds; left out, as resilience.model says."
     )
-    first_token_timeout_s: float = Field(30, gt=0, description="Longest silence, in seconds.")
+    first_token_timeout_s: float | None = Field(
+        None,
+        gt=0,
+        description="Longest silence before the first token, in seconds; left out, as the profile says.",
+    )
+    silence_timeout_s: float = Field(30, gt=0, description="Longest silence after it, in seconds.")
+    client: Literal["lean", "langchain"] | None = Field(
+        None, description="How its endpoint is talked to; left out, as llm.client says."
+    )
+    think_tags: bool | None = Field(
+        None,
+        description="Whether reasoning may stand in the text, as <think>…</think> at its very start; left "
+        "out, as the profile says.",
+    )
     retries: int = Field(
         2,
         ge=0,
@@ -74,12 +133,30 @@ class ModelEntry(Strict):
     input_price: float | None = Field(None, ge=0, description="Per million tokens.")
     output_price: float | None = Field(None, ge=0, description="Per million tokens.")
 
+    @property
+    def kind(self) -> Profile:
+        """What its endpoint wants and does."""
+        return _kind(self.profile, self.model_url)
+
+    @property
+    def of(self) -> str:
+        """Which endpoint and model it is, as a mark that tells nothing else."""
+        return _mark(self.model_url, self.model_name)
+
     @field_validator("model_url")
     @classmethod
     def _base_url(cls, value: str) -> str:
         if not value.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://")
-        return _ENDPOINT.sub("", value.strip()).rstrip("/")
+        if not urlsplit(value).hostname:  # raises ValueError too, for brackets without an address
+            raise ValueError("names no host")
+        path, mark, query = value.strip().partition("?")
+        return _ENDPOINT.sub("", path).rstrip("/") + mark + query
+
+    @field_validator("profile")
+    @classmethod
+    def _known_profile(cls, value: str) -> str:
+        return known_profile(value)
 
     @field_validator("extra_headers", mode="before")
     @classmethod

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, ToolCall, ToolMessage
 
+from nodes.llm.pieces import ENDPOINT
+
 INTERRUPTED = "interrupted, result unknown"
 
 
@@ -86,6 +88,23 @@ def alternating(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
     return ordered
 
 
+def spoken(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+    """The messages without those that say nothing: a strict endpoint would refuse them for ever."""
+    last = messages[-1] if messages else None
+    return [message for message in messages if message is last or not _is_empty(message)]
+
+
+def _is_empty(message: BaseMessage) -> bool:
+    if isinstance(message, AIMessage):
+        return not message.tool_calls and not message.text.strip()
+    plain = isinstance(message, HumanMessage) and isinstance(message.content, str)
+    return plain and not message.text.strip()
+
+
 def taken_ids(messages: Sequence[BaseMessage | AnyMessage]) -> set[str]:
-    """Ids of the tool calls in `messages`."""
-    return {c["id"] for m in messages if isinstance(m, AIMessage) for c in m.tool_calls if c["id"]}
+    """Ids of the tool calls in `messages`, and what their endpoint calls them."""
+    answers = [message for message in messages if isinstance(message, AIMessage) and message.tool_calls]
+    ids = {call["id"] for answer in answers for call in answer.tool_calls if call["id"]}
+    return ids.union(
+        *(answer.additional_kwargs.get(ENDPOINT, {}).get("ids", {}).values() for answer in answers)
+    )

@@ -7,6 +7,7 @@ from dishka import AsyncContainer
 from core.health import Health
 from core.registry import Module, NodeSpec
 from core.settings import ConfigFile, Section
+from nodes.mcp_tools.bench import open_bench
 from nodes.mcp_tools.cli import app
 from nodes.mcp_tools.manager import MCPToolManager
 from nodes.mcp_tools.plugins import manifests, missing_commands, take_inventory
@@ -49,5 +50,6 @@ MODULE = Module(
         ),
     ),
     start=start,
+    bench=open_bench,
     required=False,
 )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import HumanMessage, ToolMessage
 
 from nodes.llm import ChatModel
+from nodes.llm.adapters.chat import ChatEndpoint
 from nodes.llm.adapters.offline import OfflineModel
 from nodes.llm.adapters.openai import OpenAIModel
-from nodes.llm.errors import ModelUnavailable
+from nodes.llm.assembly import Assembly
+from nodes.llm.errors import ModelContextFull, ModelRefused, ModelUnavailable
 from nodes.llm.fake import ScriptedModel
 from nodes.llm.settings import ModelEntry
-from tests.kit.contracts.chat_model import ChatModelContract, answer
-from tests.kit.model_server import ModelServer, call, say
+from tests.kit.contracts.chat_model import ADD, ChatModelContract, answer
+from tests.kit.model_server import ModelServer, call, refuse, say
 
 
 class TestFake(ChatModelContract):
@@ -27,16 +29,21 @@ class TestOffline(ChatModelContract):
         return OfflineModel()
 
 
+CLIENTS = (ChatEndpoint, OpenAIModel)
+
+
 class TestEndpoint(ChatModelContract):
-    @pytest.fixture
-    def chat(self, model_server: ModelServer) -> ChatModel:
+    @pytest.fixture(params=CLIENTS)
+    def chat(self, request: pytest.FixtureRequest, model_server: ModelServer) -> ChatModel:
         model_server.script(call("add", {"a": 5, "b": 3}), say("It is 8."))
-        return OpenAIModel("main", ModelEntry(model_name="m", model_url=model_server.url))
+        made: ChatModel = request.param("main", ModelEntry(model_name="m", model_url=model_server.url))
+        return made
 
 
 async def test_an_unreachable_endpoint_is_unavailable() -> None:
+    entry = ModelEntry(model_name="m", model_url="http://127.0.0.1:9/v1")
     gone: list[ChatModel] = [
-        OpenAIModel("main", ModelEntry(model_name="m", model_url="http://127.0.0.1:9/v1")),
+        *(client("main", entry) for client in CLIENTS),
         ScriptedModel(ModelUnavailable("gone")),
     ]
     for chat in gone:
@@ -45,3 +52,32 @@ async def test_an_unreachable_endpoint_is_unavailable() -> None:
         with pytest.raises(ModelUnavailable):
             await answer(chat, [HumanMessage("x")])
         await chat.aclose()
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_what_an_endpoint_wants_back_goes_back_through_either_client(
+    client: type[ChatEndpoint | OpenAIModel], model_server: ModelServer
+) -> None:
+    entry = ModelEntry(model_name="m", model_url=model_server.url)
+    chat = client("main", entry)
+    model_server.script(
+        call("add", {"a": 5, "b": 3}, reasoning="five and three", ids=["call_0"]),
+        say("8", reasoning="done"),
+        refuse(400, code="context_length_exceeded"),
+        refuse(400, code="odd"),
+    )
+    kept = Assembly(profile=entry.kind, of=entry.of)
+    _, first = await answer(chat, [HumanMessage("x")], into=kept, tools=[ADD])
+    message = first.message()
+    result = ToolMessage("8", tool_call_id=message.tool_calls[0]["id"] or "")
+    _, second = await answer(chat, [HumanMessage("x"), message, result], tools=[ADD])
+    assert second.message().additional_kwargs == {}
+    asked, answered = model_server.requests()[-1]["messages"][1:]
+    assert asked["reasoning_content"] == "five and three"
+    assert asked["content"] is None
+    assert asked["tool_calls"][0]["id"] == answered["tool_call_id"] == "call_0"
+    with pytest.raises(ModelContextFull):
+        await answer(chat, [HumanMessage("x")])
+    with pytest.raises(ModelRefused, match="odd"):
+        await answer(chat, [HumanMessage("x")])
+    await chat.aclose()

@@ -12,6 +12,8 @@
 A request takes the first queued script whose `match` is empty or stands in its
 last user message; with nothing queued it gets the default reply. Like OpenAI,
 it answers 400 to assistant tool calls that are not all answered right after.
+`ModelServer(rules="mistral")` refuses what Mistral refuses and answers as it
+does; `server.at("mistral")` is a base URL of the same server that does so.
 `server.misbehave(fail=0.6)` makes it a bad dependency until `server.behave()`.
 The server side is in `model_server_app`.
 """
@@ -23,7 +25,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from tests.kit.model_server_raw import raw
 from tests.kit.process import ServerProcess
+
+__all__ = ["ModelServer", "Script", "call", "calls", "hang", "raw", "refuse", "say"]
 
 Script = dict[str, Any]
 
@@ -32,7 +37,7 @@ def say(text: str, **more: Any) -> Script:
     """Stream `text` word by word.
 
     `more` may hold `reasoning`, `usage` {prompt_tokens, completion_tokens},
-    `finish_reason` (None: leave it out), `cut_after` N, `error_after` N or
+    `finish_reason` (None: leave it out), `done` (False: no `[DONE]`), `cut_after` N, `error_after` N or
     `hang_after` N (after N text deltas: drop the connection, send an error
     object, or stay silent until released).
     """
@@ -69,9 +74,15 @@ def hang() -> Script:
 class ModelServer(ServerProcess):
     """Starts the server process, and talks to its control routes; `url` ends with `/v1`."""
 
-    def __init__(self, *, default: str = "Scripted reply.", model: str = "scripted-1") -> None:
-        words = ("--default", default, "--model", model)
+    def __init__(
+        self, *, default: str = "Scripted reply.", model: str = "scripted-1", rules: str = ""
+    ) -> None:
+        words = ("--default", default, "--model", model, "--rules", rules)
         super().__init__("tests.kit.model_server_app", *words, path="/v1")
+
+    def at(self, rules: str, path: str = "v1") -> str:
+        """A base URL where the rules of that endpoint hold, see `endpoint_rules`."""
+        return f"{self.url.removesuffix('/v1')}/{rules}/{path}"
 
     def script(self, *replies: Script, match: str = "") -> None:
         """Queue replies; with `match`, only for requests whose last user message contains it."""
@@ -123,7 +134,11 @@ class ModelServer(ServerProcess):
         self._post("/control/misbehave", {})
 
     def configure(self, **values: Any) -> None:
-        """Change `default` (reply text), `model`, `models_status` or `delay` (seconds between deltas)."""
+        """Change `default` (reply text), `model`, `models_status`, `delay`, `rules` or `context`.
+
+        `delay` is in seconds between deltas; `context` the most characters of messages that an endpoint
+        with rules takes.
+        """
         self._post("/control/configure", values)
 
     def _wait(self, what: str, count: int, seconds: float) -> None:

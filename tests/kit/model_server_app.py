@@ -6,17 +6,20 @@ import argparse
 import asyncio
 import json
 import random
-import re
 import socket
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-import orjson
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+
+from tests.kit.endpoint_checks import Asked, calls_are_answered
+from tests.kit.endpoint_rules import RULES, Rules
+from tests.kit.model_server_chat import Chat, event
+from tests.kit.model_server_raw import unpacked
 
 Body = dict[str, Any]
 
@@ -24,7 +27,7 @@ Body = dict[str, Any]
 class Board:
     """What the control routes change and the chat route reads."""
 
-    def __init__(self, default: str, model: str) -> None:
+    def __init__(self, default: str, model: str, rules: str = "") -> None:
         self.default = default
         self.model = model
         self.models_status = 200
@@ -34,6 +37,9 @@ class Board:
         self.headers: list[dict[str, str]] = []
         self.active = 0
         self.served = 0
+        self.rules = rules
+        self.context = 0
+        self.given: dict[str, list[Body]] = {}
         self.released = asyncio.Event()
         self.changed = asyncio.Condition()
         self.misbehave({})
@@ -50,7 +56,8 @@ class Board:
         self.scripts.clear()
         self.requests.clear()
         self.headers.clear()
-        self.models_status, self.delay = 200, 0.0
+        self.given.clear()
+        self.models_status, self.delay, self.context = 200, 0.0, 0
         self.misbehave({})
 
     def misbehave(self, fault: Body) -> None:
@@ -85,144 +92,15 @@ def last_user_text(body: Body) -> str:
     return ""
 
 
-def unanswered(messages: list[Body]) -> list[str]:
-    """Ids of tool calls that are not answered right after their message."""
-    missing: list[str] = []
-    for index, message in enumerate(messages):
-        wanted = [call["id"] for call in message.get("tool_calls") or []]
-        following = []
-        for later in messages[index + 1 :]:
-            if later.get("role") != "tool":
-                break
-            following.append(later.get("tool_call_id"))
-        missing += [name for name in wanted if name not in following]
-    return missing
-
-
-def unasked(messages: list[Body]) -> bool:
-    """True when a tool message does not follow a tool call."""
-    open_ids: set[str] = set()
-    for message in messages:
-        if message.get("role") == "tool":
-            if message.get("tool_call_id") not in open_ids:
-                return True
-            continue
-        open_ids = {call["id"] for call in message.get("tool_calls") or []}
-    return False
-
-
 def problem(status: int, message: str, code: str, headers: Mapping[str, str] | None = None) -> Response:
     error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
     return JSONResponse({"error": error}, status_code=status, headers=dict(headers or {}))
 
 
-class Chat:
-    """One reply, as the chunks of OpenAI's stream."""
-
-    def __init__(self, board: Board, script: Body, body: Body) -> None:
-        self.board = board
-        self.script = script
-        self.body = body
-        board.served += 1
-        self.id = f"chatcmpl-{board.served}"
-
-    def line(self, delta: Body | None, finish: str | None = None, usage: Body | None = None) -> bytes:
-        choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": finish}]
-        chunk: Body = {
-            "id": self.id,
-            "object": "chat.completion.chunk",
-            "created": 1,
-            "model": self.body.get("model", self.board.model),
-            "choices": choices,
-        }
-        if usage is not None:
-            chunk["usage"] = usage
-        return b"data: " + orjson.dumps(chunk) + b"\n\n"
-
-    async def lines(self) -> AsyncIterator[bytes]:
-        yield self.line({"role": "assistant", "content": ""})
-        if self.script.get("reasoning"):
-            for word in words(self.script["reasoning"]):
-                yield self.line({"reasoning_content": word})
-        async for line in self.text_lines():
-            yield line
-        for delta in self.call_deltas():
-            yield self.line(delta)
-        calls = bool(self.script.get("tool_calls"))
-        finish = self.script.get("finish_reason", "tool_calls" if calls else "stop")
-        if finish is not None:
-            yield self.line({}, finish)
-        if (self.body.get("stream_options") or {}).get("include_usage"):
-            yield self.line(None, usage=self.usage())
-        yield b"data: [DONE]\n\n"
-
-    async def text_lines(self) -> AsyncIterator[bytes]:
-        spoken = words(self.script.get("text") or "")
-        for index in range(len(spoken) + 1):
-            if index == self.script.get("hang_after"):
-                await self.board.released.wait()
-            if index == self.script.get("cut_after"):
-                raise ConnectionAbortedError
-            if index == self.script.get("error_after"):
-                error = {"message": "scripted failure", "type": "server_error", "code": "server_error"}
-                yield b"data: " + orjson.dumps({"error": error}) + b"\n\n"
-                raise ConnectionAbortedError
-            if index < len(spoken):
-                if self.board.delay:
-                    await asyncio.sleep(self.board.delay)
-                yield self.line({"content": spoken[index]})
-
-    def call_deltas(self) -> list[Body]:
-        ids = self.script.get("ids") or []
-        found: list[Body] = []
-        for index, wanted in enumerate(self.script.get("tool_calls") or []):
-            call_id = ids[index] if index < len(ids) else f"call_{self.board.served}_{index}"
-            head = {"index": index, "type": "function", "function": {"name": wanted["name"], "arguments": ""}}
-            found.append({"tool_calls": [head | ({"id": call_id} if call_id else {})]})
-            args = wanted["arguments"]
-            for start in range(0, len(args), 7):
-                part = {"index": index, "function": {"arguments": args[start : start + 7]}}
-                found.append({"tool_calls": [part]})
-        return found
-
-    def usage(self) -> Body:
-        given = self.script.get("usage")
-        spoken = len(words(self.script.get("text") or "")) + 3 * len(self.script.get("tool_calls") or [])
-        counted = {
-            "prompt_tokens": len(json.dumps(self.body.get("messages", []))) // 4,
-            "completion_tokens": spoken,
-        }
-        usage = dict(given or counted)
-        return usage | {"total_tokens": usage["prompt_tokens"] + usage["completion_tokens"]}
-
-    def whole(self) -> Body:
-        """The reply to a request that does not stream."""
-        calls = [
-            {"id": f"call_{self.board.served}_{i}", "type": "function", "function": dict(c)}
-            for i, c in enumerate(self.script.get("tool_calls") or [])
-        ]
-        message: Body = {"role": "assistant", "content": self.script.get("text") or None}
-        if calls:
-            message["tool_calls"] = calls
-        choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop"}
-        return {
-            "id": self.id,
-            "object": "chat.completion",
-            "created": 1,
-            "model": self.body.get("model", self.board.model),
-            "choices": [choice],
-            "usage": self.usage(),
-        }
-
-
-def words(text: str) -> list[str]:
-    return re.findall(r"\S+\s*|\s+", text)
-
-
-async def stream(chat: Chat, board: Board) -> AsyncIterator[bytes]:
+async def stream(lines: AsyncIterator[bytes], board: Board) -> AsyncIterator[bytes]:
     await board.count(1)
     try:
-        async for line in chat.lines():
+        async for line in lines:
             yield line
     finally:
         await board.count(-1)
@@ -250,19 +128,21 @@ class Routes:
         board.requests.append(body)
         board.headers.append(dict(request.headers))
         await board.tell()
-        messages = body.get("messages", [])
-        if missing := unanswered(messages):
-            text = f"tool_call_ids did not have response messages: {missing}"
-            return problem(400, text, "unanswered_tool_call")
-        if unasked(messages):
-            return problem(400, "a tool message must follow the calls it answers", "unasked_tool_message")
+        rules = RULES.get(request.path_params.get("rules") or board.rules)
+        given = board.given.setdefault(rules.name if rules else "", [])
+        asked = Asked(body, request.headers, given, board.context)
+        if refused := refused_by(rules, asked):
+            return refused
         script = await self.faulty() or board.take(body)
         if script.get("status"):
             return refusal(script)
-        reply = Chat(board, script, body)
+        if "raw" in script:
+            return raw_reply(board, script)
+        reply = Chat(board, script, body, rules.wire if rules else None)
+        given.append(reply.answer())
         if not body.get("stream"):
             return JSONResponse(reply.whole())
-        return CuttableStream(stream(reply, board), media_type="text/event-stream")
+        return CuttableStream(stream(reply.lines(), board), media_type="text/event-stream")
 
     async def faulty(self) -> Body:
         """What the fault of now makes of a request: silence, then a failure; a failure; a broken answer."""
@@ -300,7 +180,7 @@ class Routes:
 
     async def configure(self, request: Request) -> Response:
         for name, value in (await request.json()).items():
-            if name not in {"default", "model", "models_status", "delay"}:
+            if name not in {"default", "model", "models_status", "delay", "rules", "context"}:
                 return problem(422, f"no such setting: {name}", "unknown_setting")
             setattr(self.board, name, value)
         return JSONResponse({})
@@ -327,6 +207,21 @@ class Routes:
         return JSONResponse({"met": True})
 
 
+def refused_by(rules: Rules | None, asked: Asked) -> Response | None:
+    """What an endpoint with these rules, or with OpenAI's rule for tool calls alone, says against it."""
+    if rules is not None:
+        refused = rules.refusal(asked)
+        return JSONResponse(refused[1], status_code=refused[0]) if refused else None
+    found = calls_are_answered(asked)
+    return problem(400, found.text, found.code or "") if found else None
+
+
+def raw_reply(board: Board, script: Body) -> Response:
+    lines = unpacked(script, event, board.released.wait)
+    headers = {"content-type": script["content_type"], **script["headers"]}
+    return CuttableStream(stream(lines, board), status_code=script["raw_status"], headers=headers)
+
+
 def refusal(script: Body) -> Response:
     after = script.get("retry_after")
     headers = {} if after is None else {"retry-after": str(after)}
@@ -341,6 +236,8 @@ def build(board: Board) -> Starlette:
         routes=[
             Route("/v1/chat/completions", routes.chat, methods=["POST"]),
             Route("/v1/models", routes.models),
+            Route("/{rules}/{rest:path}/chat/completions", routes.chat, methods=["POST"]),
+            Route("/{rules}/{rest:path}/models", routes.models),
             Route("/control/script", routes.add_script, methods=["POST"]),
             Route("/control/requests", routes.seen),
             Route("/control/release", routes.release, methods=["POST"]),
@@ -352,13 +249,11 @@ def build(board: Board) -> Starlette:
     )
 
 
-async def serve(default: str, model: str) -> None:
+async def serve(board: Board) -> None:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen(2048)  # before the port is told, or an early client is refused
-    config = uvicorn.Config(
-        build(Board(default, model)), log_level="critical", access_log=False, timeout_graceful_shutdown=1
-    )
+    config = uvicorn.Config(build(board), log_level="critical", access_log=False, timeout_graceful_shutdown=1)
     print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
     await uvicorn.Server(config).serve(sockets=[listener])
 
@@ -367,8 +262,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--default", default="Scripted reply.")
     parser.add_argument("--model", default="scripted-1")
+    parser.add_argument("--rules", default="")
     given = parser.parse_args()
-    asyncio.run(serve(given.default, given.model))
+    asyncio.run(serve(Board(given.default, given.model, given.rules)))
 
 
 if __name__ == "__main__":

@@ -2,55 +2,62 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from functools import cache
 from typing import Any, cast
 
 import openai
+import orjson
+from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_openai import ChatOpenAI
-from pydantic import SecretStr
+from pydantic import PrivateAttr, SecretStr
 
 from core.cache import Cache
 from core.errors import WaystationError
 from core.observability import never_log
 from core.observability.redaction import names_secret
-from nodes.llm.catalogue import ASK_ENDPOINT, OPENAI_URL
-from nodes.llm.errors import (
-    ModelContextFull,
-    ModelRateLimited,
-    ModelRefused,
-    ModelStreamCut,
-    ModelTimedOut,
-    ModelUnavailable,
-)
+from nodes.llm.adapters.answers import fields_in, kept_fields, reasoning_in
+from nodes.llm.adapters.bodies import Bodies, encoded
+from nodes.llm.adapters.http import CONNECT_SECONDS, tls
+from nodes.llm.adapters.refusals import Refusal, Refusals
+from nodes.llm.adapters.served import ServedName
+from nodes.llm.errors import ModelStreamCut, ModelTimedOut, ModelUnavailable
+from nodes.llm.pieces import FIELDS, REASONING
+from nodes.llm.profile import Profile
+from nodes.llm.schemas import ToolSchemas
 from nodes.llm.settings import ModelEntry
-
-CONNECT_SECONDS = 10.0
-_SAFE_CODE = re.compile(r"^[a-z0-9_.-]{1,60}$")
-_FULL = re.compile(r"context.length|context window|maximum context|too many tokens", re.IGNORECASE)
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """One TLS context for every client: making one costs 20 ms."""
-    return ssl.create_default_context()
 
 
 @cache
 def _unused_sync_client() -> openai.DefaultHttpxClient:
     """ChatOpenAI makes a synchronous client of its own unless it is given one; we never call it."""
-    return openai.DefaultHttpxClient(verify=_tls())
+    return openai.DefaultHttpxClient(verify=tls())
 
 
-class ReasoningChatOpenAI(ChatOpenAI):
-    """ChatOpenAI that keeps `reasoning_content`, which several compatible endpoints send."""
+class ProfiledChatOpenAI(ChatOpenAI):
+    """ChatOpenAI that sends what a profile says, and keeps what it says to keep."""
+
+    _bodies: Bodies = PrivateAttr()
+    _profile: Profile = PrivateAttr()
+
+    @classmethod
+    def over(cls, bodies: Bodies, profile: Profile, **options: Any) -> ProfiledChatOpenAI:
+        made = cls(**options)
+        made._bodies, made._profile = bodies, profile
+        return made
+
+    def _get_request_payload(
+        self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        chosen = {key: kwargs[key] for key in ("tools", "temperature", "user") if kwargs.get(key) is not None}
+        messages = self._convert_input(input_).to_messages()
+        body = self._bodies.made(messages, model=self.model_name, **chosen)
+        # Encoded here once: what cannot be is mended, and is no fault of the endpoint's.
+        payload: dict[str, Any] = orjson.loads(encoded(body))
+        return payload
 
     def _convert_chunk_to_generation_chunk(
         self,
@@ -58,12 +65,14 @@ class ReasoningChatOpenAI(ChatOpenAI):
         default_chunk_class: type[Any],
         base_generation_info: dict[str, Any] | None,
     ) -> ChatGenerationChunk | None:
+        choices = chunk.get("choices") or [{}]
+        delta = choices[0]["delta"] = choices[0].get("delta") or {}
         found = super()._convert_chunk_to_generation_chunk(chunk, default_chunk_class, base_generation_info)
-        choices = chunk.get("choices") or []
-        delta = (choices[0].get("delta") if choices else None) or {}
-        reasoning = delta.get("reasoning_content") or delta.get("reasoning")
-        if found is not None and isinstance(reasoning, str) and reasoning:
-            found.message.additional_kwargs["reasoning_content"] = reasoning
+        if found is not None:
+            if reasoning := reasoning_in(delta):
+                found.message.additional_kwargs[REASONING] = reasoning
+            if fields := fields_in(delta, kept_fields(self._profile)):
+                found.message.additional_kwargs[FIELDS] = fields
         return found
 
 
@@ -79,7 +88,6 @@ class OpenAIModel:
     def __init__(self, name: str, entry: ModelEntry, *, cache: Cache | None = None) -> None:
         self._name = name
         self._entry = entry
-        self._cache = cache
         self._key = entry.api_key.get_secret_value() or "none"
         self._headers = {key: value.get_secret_value() for key, value in entry.extra_headers.items()}
         for secret in [self._key, *(v for k, v in self._headers.items() if names_secret(k))]:
@@ -87,8 +95,12 @@ class OpenAIModel:
         # Whoever reads the stream bounds its silence and its length.
         self._timeout = openai.Timeout(None, connect=CONNECT_SECONDS)
         self._http = openai.DefaultAsyncHttpxClient(
-            verify=_tls(), timeout=self._timeout, base_url=entry.model_url
+            verify=tls(), timeout=self._timeout, base_url=entry.model_url
         )
+        self._served = ServedName(entry, self.ping, cache)
+        self._refusals = Refusals(name, entry.model_name)
+        self._bodies = Bodies(entry)
+        self._schemas = ToolSchemas(entry.kind.schema_mends)
         self._client: ChatOpenAI | None = None
 
     async def stream(
@@ -99,11 +111,9 @@ class OpenAIModel:
         temperature: float | None = None,
         user: str = "",
     ) -> AsyncIterator[AIMessageChunk]:
-        options: dict[str, Any] = {"tools": [dict(tool) for tool in tools]} if tools else {}
-        if temperature is not None:
-            options["temperature"] = temperature
-        if user:
-            options["user"] = user
+        options: dict[str, Any] = {"temperature": temperature, "user": user or None}
+        if tools:
+            options["tools"] = self._schemas.mended(tools)
         begun = False
         try:
             client = await self._chat()
@@ -113,8 +123,8 @@ class OpenAIModel:
                     yield chunk
         except openai.APIError as error:
             if isinstance(error, openai.NotFoundError):
-                await self._forget()
-            raise self._mapped(error, begun=begun) from error
+                await self._served.forget()
+            raise self._mapped(error, begun=begun, tools=tools) from error
         except ValueError as error:
             raise self._broken(error) from error
 
@@ -131,44 +141,18 @@ class OpenAIModel:
         await self._http.aclose()
 
     async def _chat(self) -> ChatOpenAI:
-        name = await self._model_name()
+        name = await self._served.get()
         if self._client is None or self._client.model_name != name:
             self._client = self._made(name)
         return self._client
 
-    async def _model_name(self) -> str:
-        if self._entry.model_name != ASK_ENDPOINT:
-            return self._entry.model_name
-        if self._cache is None:
-            return (await self._served())[0]
-        # The endpoint and what it knows us by: everyone who asks with these gets the same list.
-        known_by = json.dumps([self._key, self._headers]).encode()
-        key = [self._entry.model_url, hashlib.sha256(known_by).hexdigest()]
-        return (await self._cache.get("models", key, self._served, who=None, as_type=list[str]))[0]
-
-    async def _served(self) -> list[str]:
-        names = await self.ping()
-        if not names:
-            raise ModelRefused("the endpoint of OPENAI_BASE_URL names no model; set OPENAI_MODEL")
-        return names
-
-    async def _forget(self) -> None:
-        """The endpoint serves something else than it said: ask again at the next call."""
-        if self._cache is not None and self._entry.model_name == ASK_ENDPOINT:
-            await self._cache.clear("models")
-
     def _made(self, model_name: str) -> ChatOpenAI:
-        entry = self._entry
-        ours = entry.model_url == OPENAI_URL
-        # Compatible endpoints know `max_tokens`; OpenAI itself wants the newer name.
-        body = {"max_tokens": entry.max_tokens} if entry.max_tokens and not ours else None
-        return ReasoningChatOpenAI(
+        return ProfiledChatOpenAI.over(
+            self._bodies,
+            self._entry.kind,
             model=model_name,
-            base_url=entry.model_url,
+            base_url=self._entry.model_url,
             api_key=SecretStr(self._key),
-            temperature=entry.temperature,
-            max_completion_tokens=entry.max_tokens if ours else None,
-            extra_body=body,
             default_headers=self._headers or None,
             http_client=_unused_sync_client(),
             http_async_client=self._http,
@@ -189,53 +173,24 @@ class OpenAIModel:
             max_retries=0,
         )
 
-    def _mapped(self, error: openai.APIError, *, begun: bool) -> WaystationError:
+    def _mapped(
+        self, error: openai.APIError, *, begun: bool, tools: Sequence[Mapping[str, Any]] = ()
+    ) -> WaystationError:
         """Our error; the endpoint's own text stays out, it may hold parts of keys and prompts."""
         if isinstance(error, openai.APIStatusError):
-            return self._status(error)
+            response = error.response
+            refusal = Refusal.of(error.body, status=response.status_code, headers=response.headers)
+            return self._refusals.error(refusal, tools)
         if isinstance(error, openai.APITimeoutError):
             return ModelTimedOut(f"the endpoint of the model '{self._name}' did not answer in time")
         if begun:
             return ModelStreamCut(f"the answer of the model '{self._name}' broke off")
         if isinstance(error, openai.APIConnectionError):
             return ModelUnavailable(f"the endpoint of the model '{self._name}' cannot be reached")
-        return ModelUnavailable(f"the endpoint of the model '{self._name}' reported an error")
-
-    def _status(self, error: openai.APIStatusError) -> WaystationError:
-        status, name = error.status_code, self._name
-        if status == 429:
-            after = _retry_after(error.response.headers)
-            hint = f"; it asks to wait {after:g} s" if after is not None else ""
-            return ModelRateLimited(
-                f"the endpoint of the model '{name}' limits requests (429){hint}", retry_after=after
-            )
-        if status >= 500 or status in (408, 409):
-            return ModelUnavailable(f"the endpoint of the model '{name}' failed ({status})")
-        if status in (401, 403):
-            return ModelRefused(
-                f"the endpoint of the model '{name}' refused our key ({status}); check its api_key"
-            )
-        if status == 404:
-            return ModelRefused(
-                f"the endpoint of the model '{name}' knows no model '{self._entry.model_name}', "
-                "or its address is wrong (404)"
-            )
-        if _FULL.search(f"{error.code} {error}"):
-            return ModelContextFull(f"the conversation is longer than the model '{name}' accepts ({status})")
-        code = str(error.code or "")
-        reason = f": {code}" if _SAFE_CODE.match(code) else ""
-        return ModelRefused(f"the endpoint of the model '{name}' refused the request ({status}){reason}")
+        return self._refusals.error(Refusal.of(error.body, status=0), tools)
 
     def _broken(self, error: ValueError) -> WaystationError:
         """ChatOpenAI reports an error object in the stream, and what is no JSON, as ValueError."""
         return ModelUnavailable(
             f"the endpoint of the model '{self._name}' sent what is no answer ({type(error).__name__})"
         )
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds of Retry-After; a date in it is left alone."""
-    try:
-        return max(float(headers.get("retry-after", "")), 0.0)
-    except ValueError:
-        return None

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from langchain_core.messages import (
     AIMessage,
-    AIMessageChunk,
     BaseMessage,
     HumanMessage,
     SystemMessage,
@@ -17,6 +16,7 @@ from langchain_core.messages import (
 
 from nodes.llm import ChatModel
 from nodes.llm.assembly import Assembly
+from nodes.llm.pieces import Chunk
 
 NUMBERS = {"a": {"type": "number"}, "b": {"type": "number"}}
 ADD = {
@@ -59,10 +59,10 @@ class ChatModelContract:
 
 
 async def answer(
-    chat: ChatModel, messages: list[BaseMessage], **options: Any
-) -> tuple[list[AIMessageChunk], Assembly]:
+    chat: ChatModel, messages: list[BaseMessage], *, into: Assembly | None = None, **options: Any
+) -> tuple[list[Chunk], Assembly]:
     """A whole stream: its chunks, and what they add up to."""
-    assembly, chunks = Assembly(), []
+    assembly, chunks = into or Assembly(), list[Chunk]()
     async for chunk in chat.stream(messages, **options):
         chunks.append(chunk)
         assembly.add(chunk)

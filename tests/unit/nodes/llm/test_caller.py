@@ -218,7 +218,9 @@ async def test_a_refusal_is_not_tried_again_and_leaks_nothing(
     assert len(server.requests()) == 1
 
 
-@pytest.mark.parametrize("script", [{"cut_after": 2}, {"error_after": 2}, {"finish_reason": None}])
+@pytest.mark.parametrize(
+    "script", [{"cut_after": 2}, {"error_after": 2}, {"finish_reason": None, "done": False}]
+)
 async def test_a_stream_that_breaks_says_so_and_keeps_its_text(
     server: ModelServer, make_caller: MakeCaller, script: dict[str, Any]
 ) -> None:

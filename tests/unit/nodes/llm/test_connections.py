@@ -111,7 +111,9 @@ async def test_more_callers_than_places_get_the_fallback_or_hear_it(
     await asyncio.gather(first, second)
 
 
-@pytest.mark.parametrize("broken", [{"cut_after": 1}, {"error_after": 1}, {"finish_reason": None}])
+@pytest.mark.parametrize(
+    "broken", [{"cut_after": 1}, {"error_after": 1}, {"finish_reason": None, "done": False}]
+)
 async def test_a_model_that_always_breaks_off_is_found_out(
     server: ModelServer, make_caller: MakeCaller, broken: dict[str, Any]
 ) -> None:
@@ -127,7 +129,7 @@ async def test_a_model_that_always_breaks_off_is_found_out(
 async def test_an_empty_answer_without_an_end_is_tried_again(
     server: ModelServer, make_caller: MakeCaller
 ) -> None:
-    server.script(say("", finish_reason=None), say("whole"))
+    server.script(say("", finish_reason=None, done=False), say("whole"))
     assert (await make_caller(model(server.url)).call(ask())).text == "whole"
 
 

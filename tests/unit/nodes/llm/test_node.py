@@ -166,3 +166,30 @@ async def test_what_is_not_sent_is_told_in_notes_without_a_gap(*, notes: bool) -
     assert [line.partition(": ")[2] for line in str(sent[0].content).splitlines() if ": " in line][
         -6:
     ] == notes_sent
+
+
+async def test_m3_1_an_empty_answer_and_an_odd_end_are_told(server: ModelServer) -> None:
+    server.script(say(""), say("x", finish_reason="because"))
+    caller = LLMCaller(Catalogue({"main": model(server.url)}), lambda m: connect(m, LLMSettings()))
+    first, messages = await turn(caller, [HumanMessage("hi")])
+    second, _ = await turn(caller, [*messages, HumanMessage(" "), HumanMessage("more")])
+    await caller.aclose()
+    assert [e["code"] for e in first if e["type"] == "notice"] == ["empty_answer"]
+    assert [(e["code"], "'because'" in e["text"]) for e in second if e["type"] == "notice"] == [
+        ("finish_reason", True)
+    ]
+    assert [m["content"] for m in server.requests()[1]["messages"]] == ["hi", "more"]
+
+
+async def test_the_client_of_a_model_is_chosen_by_its_entry_or_for_all() -> None:
+    url = "http://127.0.0.1:9/v1"
+    kinds = [
+        type(connect(model(url, client=own), LLMSettings(client=all_of_them))).__name__
+        for own, all_of_them in (
+            (None, "lean"),
+            (None, "langchain"),
+            ("langchain", "lean"),
+            ("lean", "langchain"),
+        )
+    ]
+    assert kinds == ["ChatEndpoint", "OpenAIModel", "OpenAIModel", "ChatEndpoint"]

@@ -1,0 +1,62 @@
+"""Tools that one module brings, for the command line of another: modules do not know each other."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from core.errors import Unavailable
+from core.registry import Module, discover
+
+
+@dataclass(frozen=True, slots=True)
+class ToolAnswer:
+    """How a call ended: `status` is that of a turn's tool results."""
+
+    server: str
+    tool: str
+    status: str
+    text: str
+
+
+class ToolBench(Protocol):
+    """Real tools, outside of a turn. Nobody is asked here: whoever calls has asked before."""
+
+    def servers(self) -> Sequence[str]:
+        """Names of the servers that can be named."""
+        ...
+
+    async def schemas(self, wanted: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+        """Function schemas of what is named: a server for all of its tools, or a tool by its full name.
+
+        Only the servers of these are started.
+
+        Raises:
+            WaystationError: There is no such server or tool, or its server does not come up.
+        """
+        ...
+
+    async def needs_approval(self, name: str) -> bool:
+        """Whether the tool asks a person before it runs."""
+        ...
+
+    async def call(self, call: Mapping[str, Any], *, refused: str = "") -> ToolAnswer:
+        """Make the call `{"id", "name", "args"}`; with `refused`, say only why it was not allowed."""
+        ...
+
+
+@asynccontextmanager
+async def open_bench(modules: Sequence[Module] | None = None) -> AsyncIterator[ToolBench]:
+    """The bench of the module that has one, on that module's configuration alone.
+
+    Raises:
+        Unavailable: No module here brings tools.
+    """
+    for module in discover() if modules is None else modules:
+        if module.bench is not None:
+            async with module.bench() as bench:
+                yield bench
+            return
+    raise Unavailable("no module here brings tools; see `waystation modules`")

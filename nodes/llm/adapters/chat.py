@@ -1,0 +1,238 @@
+"""Any endpoint that speaks chat completions, by a client of our own: no SDK's objects for each token."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, cast
+
+import aiohttp
+from langchain_core.messages import BaseMessage
+
+from core.cache import Cache
+from core.notices import notice
+from core.observability import never_log
+from core.observability.redaction import names_secret
+from nodes.llm.adapters.answers import EndpointError, NoAnswer, parsed
+from nodes.llm.adapters.bodies import Bodies, encoded
+from nodes.llm.adapters.http import Http, UnusableProxy
+from nodes.llm.adapters.reading import Reading
+from nodes.llm.adapters.refusals import Refusal, Refusals
+from nodes.llm.adapters.served import ServedName
+from nodes.llm.adapters.sse import EventTooLong
+from nodes.llm.errors import ModelRefused, ModelStreamCut, ModelTimedOut, ModelUnavailable
+from nodes.llm.pieces import ALIVE, Piece
+from nodes.llm.schemas import ToolSchemas
+from nodes.llm.settings import ModelEntry
+
+_ERROR_BYTES = 64 * 1024
+_LIST_BYTES = 4 * 1024 * 1024
+_ALIVE_SECONDS = 1.0
+_REST_SECONDS = 0.05
+
+
+class ChatEndpoint:
+    """A model behind an endpoint that speaks OpenAI's chat completions.
+
+    Args:
+        name: Its name in the catalogue, for errors.
+        entry: Its settings.
+        cache: Keeps which models the endpoint serves, where the entry leaves the choice to it.
+    """
+
+    def __init__(self, name: str, entry: ModelEntry, *, cache: Cache | None = None) -> None:
+        self._name = name
+        self._entry = entry
+        self._profile = entry.kind
+        self._http = Http(entry.model_url, _headers(entry))
+        self._served = ServedName(entry, self.ping, cache)
+        self._schemas = ToolSchemas(self._profile.schema_mends)
+        self._refusals = Refusals(name, entry.model_name)
+        self._bodies = Bodies(entry)
+
+    async def stream(
+        self,
+        messages: Sequence[BaseMessage],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        temperature: float | None = None,
+        user: str = "",
+    ) -> AsyncIterator[Piece]:
+        offered = self._schemas.encoded(tools) if tools else None
+        while True:
+            model = await self._served.get()
+            body = self._bodies.made(messages, model=model, tools=offered, temperature=temperature, user=user)
+            try:
+                async with aclosing(cast(Any, self._answer(body, tools))) as pieces:
+                    async for piece in pieces:
+                        yield piece
+            except _Adjusted:
+                continue  # before anything came, and at most once for each optional parameter
+            return
+
+    async def ping(self) -> list[str]:
+        async with self._asked("GET", "/models") as response:
+            if response.status in (404, 405, 501):
+                return []  # it answers; listing models is not part of every endpoint
+            if response.status != 200:
+                raise self._refusals.error(await self._refusal(response))
+            try:
+                return _names(parsed(await _read(response, _LIST_BYTES)))
+            except NoAnswer as error:
+                raise ModelUnavailable(self._odd(error, response)) from None
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def _answer(
+        self, body: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]
+    ) -> AsyncIterator[Piece]:
+        begun = False
+        try:
+            async with self._asked("POST", "/chat/completions", encoded(body)) as response:
+                if not 200 <= response.status < 300:
+                    await self._refused(await self._refusal(response), body, tools)
+                async for piece in self._pieces(response):
+                    begun = begun or piece is not ALIVE
+                    yield piece
+        except EndpointError as error:
+            refusal = Refusal.of(error.body, status=0)
+            if begun:
+                raise ModelStreamCut(f"the answer of the model '{self._name}' broke off") from error
+            await self._refused(refusal, body, tools)
+        except ModelUnavailable as error:
+            if not begun or isinstance(error, ModelStreamCut):
+                raise
+            raise ModelStreamCut(error.detail) from error
+
+    async def _pieces(self, response: aiohttp.ClientResponse) -> AsyncIterator[Piece]:
+        reading, clock = Reading(self._profile), asyncio.get_running_loop().time
+        alive = clock()
+        yield ALIVE  # the headers are there
+        try:
+            async for chunk in response.content.iter_any():
+                told = False
+                for piece in reading.feed(chunk):
+                    told = True
+                    yield piece
+                if reading.done:
+                    break
+                if not told and clock() - alive > _ALIVE_SECONDS:
+                    alive = clock()
+                    yield ALIVE
+            for piece in reading.end():
+                yield piece
+        except (NoAnswer, EventTooLong) as error:
+            raise ModelUnavailable(self._odd(error, response)) from None
+        if reading.done:
+            await _read_rest(response)
+
+    @asynccontextmanager
+    async def _asked(
+        self, method: str, path: str, body: bytes | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer of the endpoint; what goes wrong on the way is an error of ours."""
+        try:
+            async with self._http.asked(method, path, body) as response:
+                yield response
+        except (TimeoutError, aiohttp.ServerTimeoutError) as error:
+            raise ModelTimedOut(f"the endpoint of the model '{self._name}' did not answer in time") from error
+        except UnusableProxy as error:
+            raise ModelRefused(
+                f"the proxy of the environment is of the kind '{error}'; use one of http, or set NO_PROXY"
+            ) from None
+        except ValueError as error:
+            raise ModelRefused(
+                f"model_url, api_key or a header of the model '{self._name}' cannot be sent as it is; mend it"
+            ) from error
+        except aiohttp.ClientPayloadError as error:
+            raise ModelUnavailable(f"the answer of the model '{self._name}' broke off") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise ModelUnavailable(f"the endpoint of the model '{self._name}' cannot be reached") from error
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> Refusal:
+        text = await _read(response, _ERROR_BYTES)
+        try:
+            body = parsed(text)
+        except NoAnswer:
+            body = text.decode("utf-8", "replace")
+        return Refusal.of(body, status=response.status, headers=response.headers)
+
+    async def _refused(
+        self, refusal: Refusal, body: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Raise the error for a refusal, or `_Adjusted` where the request can do without what was refused.
+
+        Raises:
+            WaystationError: See `Refusals`.
+        """
+        limit = next((key for key in ("max_tokens", "max_completion_tokens") if key in body), "")
+        if limit and refusal.answer_too_long:
+            self._bodies.leave_out(limit)
+            self._told(limit)
+            raise _Adjusted
+        if name := refusal.not_taken(body):
+            self._bodies.do_without(name)
+            self._told(name)
+            raise _Adjusted
+        if refusal.status == 404:
+            await self._served.forget()
+        raise self._refusals.error(refusal, tools)
+
+    def _told(self, name: str) -> None:
+        notice("parameter_left_out", f"The endpoint of '{self._name}' does not take '{name}' as it was.")
+
+    def _odd(self, error: Exception, response: aiohttp.ClientResponse) -> str:
+        kind = response.content_type[:60]
+        return f"the endpoint of the model '{self._name}' sent {error} ({kind}); is its address right?"
+
+
+class _Adjusted(Exception):
+    """The request was changed to what the endpoint takes."""
+
+
+def _headers(entry: ModelEntry) -> dict[str, str]:
+    """What each request carries. Secrets among it never reach a log."""
+    key = entry.api_key.get_secret_value().strip()
+    given = {name: value.get_secret_value().strip() for name, value in entry.extra_headers.items()}
+    for secret in [key, *(value for name, value in given.items() if names_secret(name))]:
+        if secret:
+            never_log(secret)
+    headers = {"Content-Type": "application/json", "Accept": "text/event-stream, application/json"}
+    # Compressed streams come in blocks: what a model says now would be read later.
+    headers |= {"Accept-Encoding": "identity", "User-Agent": "waystation"}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+        if entry.kind.key_header:
+            headers[entry.kind.key_header] = key
+    named = {name.lower() for name in given}
+    return {name: value for name, value in headers.items() if name.lower() not in named} | given
+
+
+def _names(page: Any) -> list[str]:
+    """Names out of a list of models, in the shapes that are in use."""
+    found = (page.get("data") or page.get("models")) if isinstance(page, dict) else page
+    items = [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+    names = [item.get("id") or item.get("name") for item in items]
+    return [name for name in names if isinstance(name, str) and name]
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The body, or as much of it as is of use."""
+    parts, size = list[bytes](), 0
+    async for part in response.content.iter_any():
+        parts.append(part)
+        size += len(part)
+        if size > limit:
+            break
+    return b"".join(parts)[:limit]
+
+
+async def _read_rest(response: aiohttp.ClientResponse) -> None:
+    """The end of a body that has said all: a connection that was read to its end can be used again."""
+    try:
+        async with asyncio.timeout(_REST_SECONDS):
+            await response.content.read(_ERROR_BYTES)
+    except (TimeoutError, aiohttp.ClientError):
+        return
