@@ -21,6 +21,8 @@ from nodes.mcp_tools.results import read_result
 
 _EXAMPLE = '{"a": 5, "b": 3}'
 
+_OFF: dict[str, Any] = {"state": "off", "tools": 0, "last_error": "", "left_out": []}
+
 app = make_app("mcp", "Tool servers: list them, list and call their tools.")
 
 
@@ -58,7 +60,11 @@ async def list_servers(as_json: JsonFlag = False) -> None:
                     "enabled": entry.enabled,
                     "description": entry.short_description or entry.description or "",
                     "groups": entry.groups,
-                    **(known.as_json() if known else {"state": "off", "tools": 0, "last_error": ""}),
+                    **(
+                        known.as_json()
+                        if known
+                        else {"state": "off", "tools": 0, "last_error": "", "left_out": []}
+                    ),
                 }
             )
     if as_json:
@@ -66,6 +72,9 @@ async def list_servers(as_json: JsonFlag = False) -> None:
         return
     columns = ("name", "state", "tools", "description", "last_error")
     print_table(columns, [[row[c] for c in columns] for row in rows], empty="no server is configured")
+    for row in rows:
+        for what in row["left_out"]:
+            print(f"server '{row['name']}': {what}")
 
 
 @app.command("list-tools")

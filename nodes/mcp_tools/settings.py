@@ -20,7 +20,16 @@ _TRANSPORTS = {"streamable_http": "http", "streamable-http": "http"}
 class McpSettings(Strict):
     """Tool servers as a whole; mcp.json lists them one by one."""
 
-    start_timeout_s: float = Field(10, gt=0, le=300, description="Longest start of a server, seconds.")
+    start_timeout_s: float = Field(
+        10, gt=0, le=300, description="Longest start of a server, seconds; and longest wait of a turn for it."
+    )
+    first_start_timeout_s: float | None = Field(
+        None,
+        gt=0,
+        le=900,
+        description="Longest start of a server that was not up yet, seconds: it may be fetched first. "
+        "Empty: start_timeout_s where that is set, else 60.",
+    )
     call_timeout_s: float | None = Field(
         None, gt=0, le=3600, description="Longest tool call, seconds; empty: that of resilience.server."
     )
@@ -28,6 +37,13 @@ class McpSettings(Strict):
     bundled: bool = Field(True, description="Offer the servers that ship in tools/.")
     plugins: list[Path] = Field(default_factory=list, description="More folders of plugins.")
     disabled: list[str] = Field(default_factory=list, description="Servers that are switched off.")
+
+    @property
+    def first_start_s(self) -> float:
+        """What `first_start_timeout_s` comes to."""
+        if self.first_start_timeout_s is not None:
+            return self.first_start_timeout_s
+        return self.start_timeout_s if "start_timeout_s" in self.model_fields_set else 60.0
 
 
 class OAuthConfig(Strict):
@@ -74,6 +90,9 @@ class ServerEntry(Strict):
     compliance_level: str | None = None
     require_approval: list[str] = Field(default_factory=list)
     timeout_s: float | None = Field(None, gt=0, le=3600)
+    init_timeout_s: float | None = Field(
+        None, gt=0, le=900, description="Longest start of this server, each time, seconds."
+    )
     max_result_bytes: int | None = Field(None, ge=1024)
     restart: Literal["on-failure", "never"] = "on-failure"
 

@@ -1,50 +1,52 @@
-"""Sessions with real MCP servers: our stdio transport, and langchain-mcp-adapters for http and sse."""
+"""Sessions with real MCP servers: what is asked of them, and how they answer."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx
 import orjson
-from langchain_mcp_adapters.sessions import (
-    Connection,
-    McpHttpClientFactory,
-    SSEConnection,
-    StreamableHttpConnection,
-    create_session,
-)
 from mcp import ClientSession, McpError, types
 from mcp.shared.context import RequestContext
 from mcp.shared.session import ProgressFnT
 from mcp.shared.version import SUPPORTED_PROTOCOL_VERSIONS
+from pydantic import RootModel
 
+from core.foreign import clean_text
 from core.observability import inject
 from nodes.mcp_tools.adapters.contents import call_result
 from nodes.mcp_tools.adapters.environment import child_environment
-from nodes.mcp_tools.adapters.http import http_client
+from nodes.mcp_tools.adapters.hearing import Hearing
 from nodes.mcp_tools.adapters.lingering import Lingering
+from nodes.mcp_tools.adapters.notes import line, number
+from nodes.mcp_tools.adapters.pages import listed
 from nodes.mcp_tools.adapters.questions import Call, Questions
-from nodes.mcp_tools.adapters.stdio import OVERSIZE, Command, Ears, stdio_streams
-from nodes.mcp_tools.errors import ResultTooLarge, ServerGone, ToolRefused
-from nodes.mcp_tools.models import Ask, CallResult, Progress, ToolInfo
+from nodes.mcp_tools.adapters.remote import open_remote, speaks_sse
+from nodes.mcp_tools.adapters.stdio import Command, Ears, stdio_streams
+from nodes.mcp_tools.errors import AnswerUnreadable, ServerFailed, ServerGone, StatusRefused, ToolRefused
+from nodes.mcp_tools.models import Ask, CallResult, Progress, ToolList
 from nodes.mcp_tools.naming import file_stem
 from nodes.mcp_tools.ports import Listener
+from nodes.mcp_tools.reasons import CLOSED
 from nodes.mcp_tools.settings import ServerEntry
 
 LINE_FACTOR = 16  # a message may carry files beside its text
 _UPDATE = "MCP_UPDATE:"
-_MAX_PAGES = 100
-_SESSION_ENDED = 32600  # what the SDK answers when an http server has forgotten the session
+# Refusals of one request that say nothing of the session.
+_PASSING = frozenset({413, 422, 429})
 _ABILITIES = types.ClientCapabilities(
     elicitation=types.ElicitationCapability(form=types.FormElicitationCapability())
 )
 _CLIENT = types.Implementation(name="waystation", version="0.1.0")
+
+
+class _Taken(RootModel[Any]):
+    """An answer as the SDK sees it; its contents are with `Hearing`."""
 
 
 class SessionConnector:
@@ -61,61 +63,65 @@ class SessionConnector:
     async def open(
         self, name: str, entry: ServerEntry, listener: Listener, *, max_result_bytes: int
     ) -> AsyncIterator[SessionConnection]:
+        limit = LINE_FACTOR * max_result_bytes
         async with AsyncExitStack() as stack:
-            connection = SessionConnection(listener)
             if entry.transport == "stdio":
-                command = self._command(name, entry, max_result_bytes)
-                read, write, pid = await stack.enter_async_context(stdio_streams(command, connection.ears))
-                opened = ClientSession(read, write, **connection.callbacks)
-                session = await stack.enter_async_context(opened)
+                yield await _local(stack, self._command(name, entry, limit), listener)
             else:
-                pid = None
-                client = connection.questions.origins.client
-                remote = _remote(entry, connection.callbacks, client)
-                session = await stack.enter_async_context(create_session(remote))
-            stack.push_async_callback(connection.aclose)
-            await connection.begin(session, pid)
-            yield connection
+                yield await _remote(stack, entry, listener, limit)
 
-    def _command(self, name: str, entry: ServerEntry, max_result_bytes: int) -> Command:
+    def _command(self, name: str, entry: ServerEntry, limit: int) -> Command:
         own = {key: value.get_secret_value() for key, value in (entry.env or {}).items()}
         return Command(
             argv=[entry.command or "", *entry.args],
             env=child_environment(os.environ, own),
             cwd=entry.cwd,
             log=self._logs / f"mcp-{file_stem(name)}.log",
-            line_limit=LINE_FACTOR * max_result_bytes,
+            line_limit=limit,
         )
 
 
-def _remote(
-    entry: ServerEntry, callbacks: dict[str, Any], client: McpHttpClientFactory = http_client
-) -> Connection:
-    headers = {key: value.get_secret_value() for key, value in (entry.headers or {}).items()}
-    if entry.auth_token is not None:
-        token = entry.auth_token.get_secret_value()
-        if entry.auth_type == "api_key":
-            headers[entry.auth_header] = token
-        else:
-            headers["Authorization"] = f"Bearer {token}"
-    quiet = 24 * 3600.0  # a session may be silent for long; calls have a time limit of their own
-    if entry.transport == "sse":
-        return SSEConnection(
-            transport="sse",
-            url=entry.url or "",
-            headers=headers,
-            sse_read_timeout=quiet,
-            session_kwargs=callbacks,
-            httpx_client_factory=client,
-        )
-    return StreamableHttpConnection(
-        transport="streamable_http",
-        url=entry.url or "",
-        headers=headers,
-        sse_read_timeout=quiet,
-        session_kwargs=callbacks,
-        httpx_client_factory=client,
-    )
+async def _local(stack: AsyncExitStack, command: Command, listener: Listener) -> SessionConnection:
+    connection = SessionConnection(listener)
+    streams = stdio_streams(command, connection.ears, connection.hearing)
+    read, write, pid = await stack.enter_async_context(streams)
+    session = await stack.enter_async_context(ClientSession(read, write, **connection.callbacks))
+    stack.push_async_callback(connection.aclose)
+    await connection.begin(session, pid)
+    return connection
+
+
+async def _remote(
+    stack: AsyncExitStack, entry: ServerEntry, listener: Listener, limit: int
+) -> SessionConnection:
+    """Where streamable HTTP is refused, the protocol has a client try the older SSE."""
+    try:
+        return await _reached(stack, entry, listener, limit)
+    except Exception as error:
+        if entry.transport != "http" or not speaks_sse(error):
+            raise
+        older = entry.model_copy(update={"transport": "sse"})
+        try:
+            return await _reached(stack, older, listener, limit)
+        except Exception:  # noqa: BLE001  # whatever it is: what was meant is what was refused before
+            raise error from None
+
+
+async def _reached(
+    stack: AsyncExitStack, entry: ServerEntry, listener: Listener, limit: int
+) -> SessionConnection:
+    def lost(reason: str) -> None:
+        if connection.open:  # before that it is an error of the opening, which may be tried in another way
+            listener.lost(reason)
+
+    connection = SessionConnection(Listener(listener.changed, lost))
+    async with AsyncExitStack() as own:
+        remote = open_remote(entry, connection.callbacks, connection.hearing, lost, limit)
+        session = await own.enter_async_context(remote)
+        own.push_async_callback(connection.aclose)
+        await connection.begin(session, None)
+        stack.push_async_exit(own.pop_all())
+    return connection
 
 
 class SessionConnection:
@@ -130,31 +136,39 @@ class SessionConnection:
             "elicitation_callback": self._on_question,
         }
         self.questions = Questions()
+        self.hearing = Hearing(decline=self._decline, asked=self.questions.origins.note)
+        self.open = False
         self._listener = listener
         self._session: ClientSession | None = None
         self._watching: dict[Call, Progress | None] = {}
         self._lingering = Lingering()
 
     async def begin(self, session: ClientSession, pid: int | None) -> None:
+        """Agree with the server on the protocol.
+
+        Raises:
+            ServerGone: Its version is not known here, or it did not answer.
+        """
         self.pid = pid
-        await _initialize(session)
         self._session = session
+        # The SDK's own would claim that a person can be sent to addresses too, which nobody here does.
+        params = types.InitializeRequestParams(
+            protocolVersion=types.LATEST_PROTOCOL_VERSION, capabilities=_ABILITIES, clientInfo=_CLIENT
+        )
+        _check_version(await self._ask(types.InitializeRequest(params=params), opening=True))
+        await session.send_notification(types.ClientNotification(types.InitializedNotification()))
+        self.open = True
 
     async def aclose(self) -> None:
         """Leave nothing behind; before the session ends."""
         await self._lingering.aclose()
 
-    async def tools(self) -> Sequence[ToolInfo]:
-        found: list[types.Tool] = []
-        cursor: str | None = None
-        for _ in range(_MAX_PAGES):
-            request = types.ListToolsRequest(params=types.PaginatedRequestParams(cursor=cursor))
-            page = await self._ask(request, types.ListToolsResult)
-            found += page.tools
-            cursor = page.nextCursor
-            if not cursor:
-                break
-        return [_info(tool) for tool in found]
+    async def tools(self) -> ToolList:
+        async def page(cursor: str | None) -> Any:
+            params = types.PaginatedRequestParams(cursor=cursor)
+            return await self._ask(types.ListToolsRequest(params=params))
+
+        return await listed(page)
 
     async def call(
         self,
@@ -198,7 +212,7 @@ class SessionConnection:
             self.questions.end(call)
             await self._give_up(call.request_id)
 
-        sending = asyncio.create_task(self._send(request, types.CallToolResult, progress, call))
+        sending = asyncio.create_task(self._send(request, progress, call))
 
         def over(task: asyncio.Task[Any]) -> None:
             self.questions.end(call)
@@ -218,62 +232,81 @@ class SessionConnection:
 
     async def alive(self) -> bool:
         try:
-            await self._ask(types.PingRequest(), types.EmptyResult)
-        except ToolRefused:
-            return True  # an answer all the same
+            await self._ask(types.PingRequest())
+        except StatusRefused as refused:
+            return refused.status in _PASSING
+        except ServerFailed as failed:
+            return not failed.sent
         except ServerGone:
             return False
+        except (ToolRefused, AnswerUnreadable):
+            return True  # an answer all the same
         return True
 
-    async def _ask(self, request: Any, kind: type[Any]) -> Any:
+    async def _ask(self, request: Any, *, opening: bool = False) -> Any:
+        # A task of its own: what fails while it waits is told by cancelling just that.
+        asking = asyncio.create_task(self._send(request, opening=opening))
+        try:
+            await asyncio.wait({asking})
+        finally:
+            if not asking.done():
+                asking.cancel()
+                await asyncio.wait({asking})
         with self._explaining():
-            return await self._send(request, kind)
+            return asking.result()
 
     async def _send(
-        self, request: Any, kind: type[Any], progress: Progress | None = None, call: Call | None = None
+        self,
+        request: Any,
+        progress: Progress | None = None,
+        call: Call | None = None,
+        *,
+        opening: bool = False,
     ) -> Any:
+        """Runs in a task that nothing else runs in."""
         session = self._session
         if session is None:
             raise ServerGone("the session is not open", sent=False)
         # The SDK does not tell the server of a cancelled request; the id it will use is this counter.
-        request_id = getattr(session, "_request_id", None)
+        request_id: int = session._request_id
         if call is not None:
             self.questions.begin(call, request_id)
         watch = _as_callback(progress, call) if progress else None
-        try:
-            return await session.send_request(types.ClientRequest(request), kind, progress_callback=watch)
-        except asyncio.CancelledError:
-            if call is None:
-                self._lingering.background(self._give_up(request_id))
-            raise
+        with self.hearing.expecting(request_id, opening=opening) as slot:
+            try:
+                wrapped = types.ClientRequest(request)
+                await session.send_request(wrapped, _Taken, progress_callback=watch)
+            except asyncio.CancelledError:
+                if not slot.known:
+                    if call is None and not opening:
+                        self._lingering.background(self._give_up(request_id))
+                    raise
+            return slot.result()
 
     @contextmanager
     def _explaining(self) -> Iterator[None]:
-        """The SDK's errors in our words."""
+        """The SDK's errors in our words. What a server answers is not among them: see `Hearing`."""
         try:
             yield
+        except ServerGone as gone:
+            if gone.over:
+                self._listener.lost(gone.detail)
+            raise
         except McpError as error:
-            raise self._explained(error) from error
+            self._listener.lost(CLOSED)
+            raise ServerGone("the server went away before it answered") from error
         except (anyio.ClosedResourceError, anyio.BrokenResourceError) as error:
-            self._listener.lost("the connection was closed")
-            raise ServerGone("the connection was closed", sent=False) from error
-        except (httpx.HTTPError, OSError) as error:
+            self._listener.lost(CLOSED)
+            raise ServerGone(CLOSED, sent=False) from error
+        except OSError as error:
             self._listener.lost(f"the connection failed ({type(error).__name__})")
             raise ServerGone(f"the connection failed ({type(error).__name__})") from error
-        except ValueError as error:  # an answer outside the protocol
-            raise ToolRefused("the server's answer does not follow the protocol") from error
 
-    def _explained(self, error: McpError) -> Exception:
-        code, message = error.error.code, error.error.message
-        if code == types.CONNECTION_CLOSED:
-            self._listener.lost("the connection was closed")
-            return ServerGone("the server went away before it answered")
-        if code == _SESSION_ENDED:
-            self._listener.lost("the server has ended the session")
-            return ServerGone("the server has ended the session", sent=False)
-        if code == OVERSIZE:
-            return ResultTooLarge(f"the result has {message} bytes, more than is read from this server")
-        return ToolRefused(message[:2000])
+    def _decline(self, number: str | int) -> None:
+        session = self._session
+        if session is not None:
+            unknown = types.ErrorData(code=types.METHOD_NOT_FOUND, message="Method not found")
+            self._lingering.background(_quietly(session._send_response(number, unknown)))
 
     async def _give_up(self, request_id: int | None) -> None:
         """Tell the server that nobody waits any more; not worth more than a second."""
@@ -281,10 +314,8 @@ class SessionConnection:
         if session is None or request_id is None:
             return
         params = types.CancelledNotificationParams(requestId=request_id, reason="the caller gave up")
-        with suppress(TimeoutError, anyio.ClosedResourceError, anyio.BrokenResourceError):
-            async with asyncio.timeout(1):
-                note = types.ClientNotification(types.CancelledNotification(params=params))
-                await session.send_notification(note)
+        note = types.ClientNotification(types.CancelledNotification(params=params))
+        await _quietly(session.send_notification(note))
 
     async def _on_question(
         self, context: RequestContext[ClientSession, Any], params: types.ElicitRequestParams
@@ -292,40 +323,38 @@ class SessionConnection:
         return await self.questions.on_question(context.request_id, params)
 
     async def _on_message(self, message: object) -> None:
-        if isinstance(message, types.ServerNotification):
-            if isinstance(message.root, types.ToolListChangedNotification):
-                self._listener.changed()
-        elif isinstance(message, httpx.HTTPError):
-            self._listener.lost(f"the connection failed ({type(message).__name__})")
+        note = message.root if isinstance(message, types.ServerNotification) else None
+        if isinstance(note, types.ToolListChangedNotification):
+            self._listener.changed()
 
     async def _on_log(self, params: types.LoggingMessageNotificationParams) -> None:
         if isinstance(params.data, str):
             self._said(params.data)
-        elif isinstance(params.data, dict):
-            self._said(str(params.data.get("msg", "")))
 
-    def _said(self, line: str) -> None:
+    def _said(self, text: str) -> None:
         """A line that announces progress goes to the call that runs; to none where it could be several."""
-        _, marker, rest = line.partition(_UPDATE)
+        _, marker, rest = text.partition(_UPDATE)
         if not marker or len(self._watching) != 1:
             return
         watch: Callable[[float, float | None, str], None] | None = next(iter(self._watching.values()))
         with suppress(orjson.JSONDecodeError):
             update = orjson.loads(rest)
             if watch is not None and isinstance(update, dict):
-                watch(_number(update.get("progress")) or 0.0, _number(update.get("total")), _text(update))
+                watch(number(update.get("progress")) or 0.0, number(update.get("total")), _text(update))
 
 
-async def _initialize(session: ClientSession) -> None:
-    """The SDK's own would claim that a person can be sent to addresses too, which nobody here does."""
-    params = types.InitializeRequestParams(
-        protocolVersion=types.LATEST_PROTOCOL_VERSION, capabilities=_ABILITIES, clientInfo=_CLIENT
-    )
-    request = types.ClientRequest(types.InitializeRequest(params=params))
-    version = (await session.send_request(request, types.InitializeResult)).protocolVersion
+async def _quietly(note: Any) -> None:
+    with suppress(TimeoutError, anyio.ClosedResourceError, anyio.BrokenResourceError):
+        async with asyncio.timeout(1):
+            await note
+
+
+def _check_version(opened: object) -> None:
+    version = opened.get("protocolVersion") if isinstance(opened, Mapping) else None
     if version not in SUPPORTED_PROTOCOL_VERSIONS:
-        raise ServerGone(f"it speaks the protocol's version '{str(version)[:40]}', which is not known here")
-    await session.send_notification(types.ClientNotification(types.InitializedNotification()))
+        shown = f"'{clean_text(version[:40])}'" if isinstance(version, str) else "no text"
+        known = ", ".join(SUPPORTED_PROTOCOL_VERSIONS)
+        raise ServerGone(f"its protocolVersion is {shown}; known here are {known}", sent=False)
 
 
 def _trace() -> types.RequestParams.Meta | None:
@@ -335,12 +364,9 @@ def _trace() -> types.RequestParams.Meta | None:
     return types.RequestParams.Meta.model_validate(found) if found else None
 
 
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
-
-
 def _text(update: Mapping[str, Any]) -> str:
-    return str(update.get("message") or update.get("status_message") or update.get("type") or "")
+    found = (line(update.get(key)) for key in ("message", "status_message", "type"))
+    return next((text for text in found if text), "")
 
 
 def _as_callback(watch: Progress, call: Call | None) -> ProgressFnT:
@@ -353,9 +379,3 @@ def _as_callback(watch: Progress, call: Call | None) -> ProgressFnT:
 
 def _said(result: CallResult) -> str:
     return "\n".join(part.text for part in result.content)
-
-
-def _info(tool: types.Tool) -> ToolInfo:
-    hints = tool.annotations
-    repeatable = bool(hints and (hints.readOnlyHint or hints.idempotentHint))
-    return ToolInfo(tool.name, (tool.description or "").strip(), tool.inputSchema, repeatable)
