@@ -93,6 +93,11 @@ class Hearing:
         """Whether at most one request waits."""
         return len(self._slots) <= 1
 
+    @property
+    def idle(self) -> bool:
+        """Whether no request waits."""
+        return not self._slots
+
     @contextmanager
     def expecting(self, request_id: int, *, opening: bool = False) -> Iterator[Slot]:
         """Within the block the answer is kept. A failure cancels the current task and is in `error`.
@@ -165,7 +170,7 @@ class Hearing:
         if not isinstance(number, str | int) or isinstance(number, bool):
             return None  # there is no way to answer it
         if method not in _UNDERSTOOD:
-            log.info("mcp request unknown", method=method[:80])
+            log.debug("mcp request unknown", method=method[:80])
             self._decline(number)
             return None
         if method == "elicitation/create" and asked is not None:

@@ -7,7 +7,7 @@ the request that waits is told here, and the SDK hears that its message was take
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ import orjson
 
 from core.observability.tracing import TRACEPARENT
 from nodes.mcp_tools.adapters.hearing import Hearing
+from nodes.mcp_tools.adapters.lingering import Lingering
 from nodes.mcp_tools.adapters.sse import EVENT_STREAM, Heard, as_events
 from nodes.mcp_tools.adapters.statuses import no_mcp, refusal
 from nodes.mcp_tools.errors import AnswerUnreadable, ArgumentsTooLarge, NotMcp, ResultTooLarge, ServerGone
@@ -24,6 +25,7 @@ GOODBYE_SECONDS = 2.0
 MOST_SENT = 4 * 1024 * 1024
 """Bytes: what servers of the known SDKs accept of one request."""
 
+_ENDED = "the server has ended the session (HTTP status 404)"
 _MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 307, 308})  # 303 asks for another request, without the message
 _MOST_SAID = 65_536
@@ -55,6 +57,11 @@ class McpClient(httpx.AsyncClient):
         self._lost = lost
         self._limit = limit
         self._in_body = in_body
+        self._sending = Lingering()
+
+    async def __aexit__(self, *exc: Any) -> None:
+        await self._sending.aclose()
+        await super().__aexit__(*exc)
 
     async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
         """See httpx. What the server does wrong with a message is told to whoever waits for its answer."""
@@ -93,12 +100,19 @@ class McpClient(httpx.AsyncClient):
             why = f"the call has {len(body)} bytes; servers take at most {MOST_SENT}, so it was not sent"
             self._hearing.fail(sent.number, ArgumentsTooLarge(why))
             return _taken(request)
+        if self._in_body or sent.number is None:
+            return await self._delivered(request, sent.number)
+        # The SDK's SSE sends one message after the other: a server that takes its time holds up nobody.
+        self._sending.background(_unread(self._delivered(request, sent.number)))
+        return _taken(request)
+
+    async def _delivered(self, request: httpx.Request, number: int | None) -> httpx.Response:
         try:
             response = await self._followed(request, {"stream": True, "follow_redirects": False})
         except httpx.HTTPError as error:
-            self._gone(sent.number, error)
+            self._gone(number, error)
             return _taken(request)
-        return await self._answer(request, response, sent.number)
+        return await self._answer(request, response, number)
 
     async def _followed(self, request: httpx.Request, options: dict[str, Any]) -> httpx.Response:
         """Redirects within the server's own origin are followed, with the method and the message."""
@@ -142,7 +156,7 @@ class McpClient(httpx.AsyncClient):
         if response.status_code == httpx.codes.NOT_FOUND and _SESSION in request.headers:
             await response.aclose()
             # So says the protocol of a session that the server has forgotten: the message was not looked at.
-            self._fail(number, ServerGone("the server has ended the session", sent=False, over=True))
+            self._fail(number, ServerGone(_ENDED, sent=False, over=True))
             return
         said = ""
         with suppress(httpx.HTTPError, ValueError):
@@ -189,6 +203,10 @@ class McpClient(httpx.AsyncClient):
             self._hearing.fail(number, error)
         elif error.over:
             self._lost(error.detail)
+
+
+async def _unread(delivered: Awaitable[httpx.Response]) -> None:
+    await delivered
 
 
 def _why(error: httpx.HTTPError) -> str:

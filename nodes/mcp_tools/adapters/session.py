@@ -184,6 +184,10 @@ class SessionConnection:
         call = Call(tool, ask)
         try:
             result = await self._attempt(request, progress, call)
+        except ServerGone as gone:
+            if gone.over and not self.hearing.idle:
+                await self._check_over(gone)
+            raise
         except ToolRefused as refused:
             if not self.questions.asked_in_vain(call, refused.detail):
                 raise
@@ -191,6 +195,13 @@ class SessionConnection:
             if not (result.is_error and self.questions.asked_in_vain(call, _said(result))):
                 return result
         return await self._attempt(request, progress, Call(tool, ask))
+
+    async def _check_over(self, gone: ServerGone) -> None:
+        """Other calls are going: is it the session that has ended, or did something refuse this one?"""
+        if await self.alive():
+            why = "the server answered this call with HTTP status 404, and others go on"
+            raise StatusRefused(why, status=404) from gone
+        self._listener.lost(gone.detail)
 
     async def _attempt(
         self, request: types.CallToolRequest, progress: Progress | None, call: Call
@@ -289,7 +300,7 @@ class SessionConnection:
         try:
             yield
         except ServerGone as gone:
-            if gone.over:
+            if gone.over and self.hearing.idle:
                 self._listener.lost(gone.detail)
             raise
         except McpError as error:
