@@ -97,8 +97,8 @@ class StatusRefused(ToolRefused):
     code = "tool_http_refused"
     title = "The tool server refused the request"
 
-    def __init__(self, detail: str = "", *, status: int = 0) -> None:
-        super().__init__(detail)
+    def __init__(self, detail: str = "", *, status: int = 0, rpc_code: int | None = None) -> None:
+        super().__init__(detail, rpc_code=rpc_code)
         self.status = status
 
 

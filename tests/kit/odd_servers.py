@@ -43,7 +43,8 @@ class Request:
     @property
     def message(self) -> Message:
         """The JSON-RPC message; empty where there is none."""
-        return json.loads(self.body) if self.body else {}  # type: ignore[no-any-return]  # a test's own client
+        found: Message = json.loads(self.body) if self.body else {}
+        return found
 
     @property
     def tool(self) -> str:
@@ -128,9 +129,9 @@ async def _write(writer: asyncio.StreamWriter, response: Response) -> None:
         await writer.drain()
 
 
-def as_json(message: Message, status: int = 200, **headers: str) -> Response:
-    body = json.dumps(message).encode()
-    return Response(status, {"content-type": "application/json", **headers}, (body,))
+def as_json(message: Message, status: int = 200, *, session: str = "") -> Response:
+    headers = {"content-type": "application/json"} | ({"mcp-session-id": session} if session else {})
+    return Response(status, headers, (json.dumps(message).encode(),))
 
 
 def as_stream(*messages: Message) -> Response:
@@ -148,7 +149,7 @@ def usual(script: Message, *, session: str = "s1") -> Callable[[Request], Respon
         if "id" not in message or "method" not in message:
             return Response(202)
         answer = {"jsonrpc": "2.0", "id": message["id"], **answer_to(script, message)}
-        return as_json(answer, **({"mcp-session-id": session} if session else {}))
+        return as_json(answer, session=session)
 
     return handler
 

@@ -44,12 +44,8 @@ class Slot:
         """End the wait; the first error stays."""
         if self.error is None:
             self.error = error
-            self.wake()
-
-    def wake(self) -> None:
-        """End the wait: all is known that will be."""
-        if self._task is not None:
-            self._task.cancel()
+            if self._task is not None:
+                self._task.cancel()
 
     @property
     def known(self) -> bool:
@@ -67,7 +63,7 @@ class Slot:
             raise self.error
         answer = self.answer or {}
         if answer.get("error") is not None and not isinstance(answer.get("result"), dict):
-            raise _refusal(answer["error"])
+            raise refused_by(answer["error"])
         if "result" not in answer:
             raise AnswerUnreadable("the server's answer has neither a result nor an error")
         return answer["result"]
@@ -121,12 +117,6 @@ class Hearing:
         slot = self._slots.get(request_id) if request_id is not None else None
         if slot is not None and slot.answer is None:
             slot.fail(error)
-
-    def settle(self, request_id: int) -> None:
-        """End the wait of a request whose answer has been heard, and of which the SDK learns nothing."""
-        slot = self._slots.get(request_id)
-        if slot is not None:
-            slot.wake()
 
     def hear(self, text: bytes | str, asked: int | None = None) -> list[Message]:
         """What the SDK shall read of a text that should hold JSON-RPC.
@@ -234,7 +224,8 @@ def _opened(answer: Message | None) -> dict[str, Any]:
     return {"protocolVersion": shown, "capabilities": {}, "serverInfo": about}
 
 
-def _refusal(error: object) -> ToolRefused:
+def refused_by(error: object) -> ToolRefused:
+    """The error of a JSON-RPC answer, whatever form it has."""
     said = error if isinstance(error, dict) else {"message": error}
     message, code = said.get("message"), said.get("code")
     text = message if isinstance(message, str) else "" if message is None else json.dumps(message)

@@ -15,11 +15,18 @@ import httpx
 import orjson
 
 from core.observability.tracing import TRACEPARENT
-from nodes.mcp_tools.adapters.hearing import Hearing
+from nodes.mcp_tools.adapters.hearing import Hearing, refused_by
 from nodes.mcp_tools.adapters.lingering import Lingering
 from nodes.mcp_tools.adapters.sse import EVENT_STREAM, Heard, as_events
 from nodes.mcp_tools.adapters.statuses import no_mcp, refusal
-from nodes.mcp_tools.errors import AnswerUnreadable, ArgumentsTooLarge, NotMcp, ResultTooLarge, ServerGone
+from nodes.mcp_tools.errors import (
+    AnswerUnreadable,
+    ArgumentsTooLarge,
+    NotMcp,
+    ResultTooLarge,
+    ServerGone,
+    StatusRefused,
+)
 
 GOODBYE_SECONDS = 2.0
 MOST_SENT = 4 * 1024 * 1024
@@ -160,22 +167,21 @@ class McpClient(httpx.AsyncClient):
             return
         said = ""
         with suppress(httpx.HTTPError, ValueError):
-            body = await _bounded(response, _MOST_SAID)
-            said = _message_in(body)
-            if self._own_error(body, number):
+            found = orjson.loads(await _bounded(response, _MOST_SAID))
+            said = _message_in(found)
+            if (
+                number is not None
+                and isinstance(found, dict)
+                and found.get("id") == number
+                and "error" in found
+            ):
+                own = refused_by(found["error"])  # the server itself speaks, and of this very request
+                status = response.status_code
+                self._hearing.fail(number, StatusRefused(own.detail, status=status, rpc_code=own.rpc_code))
                 return
         location = response.headers.get("location", "")
         error = refusal(response.status_code, location=location, url=str(request.url), said=said)
         self._hearing.fail(number, error)
-
-    def _own_error(self, body: bytes, number: int | None) -> bool:
-        """Whether the body answers this very request, as JSON-RPC has it: the status adds nothing then."""
-        found = orjson.loads(body)
-        if number is None or not isinstance(found, dict) or found.get("id") != number or "error" not in found:
-            return False
-        self._hearing.hear(body, number)
-        self._hearing.settle(number)
-        return True
 
     def _heard(self, response: httpx.Response, request: httpx.Request, number: int | None) -> httpx.Response:
         stream = Heard(response, self._hearing, number, self._limit)
@@ -271,9 +277,8 @@ async def _bounded(response: httpx.Response, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _message_in(body: bytes) -> str:
-    """What a body of an error says, where it is JSON of one of the usual forms."""
-    found = orjson.loads(body)
+def _message_in(found: object) -> str:
+    """What the JSON of an error says, where it has one of the usual forms."""
     error = found.get("error", found) if isinstance(found, dict) else None
     said = error.get("message") or error.get("detail") if isinstance(error, dict) else error
     return said if isinstance(said, str) else ""

@@ -17,9 +17,9 @@ from nodes.mcp_tools.errors import ServerDown
 from nodes.mcp_tools.executor import ToolExecutor
 from nodes.mcp_tools.fake import FakeLinks
 from nodes.mcp_tools.manager import MCPToolManager
-from nodes.mcp_tools.models import ExecutionContext, ServerState, ToolOutcome
+from nodes.mcp_tools.models import ExecutionContext, ToolOutcome
 from nodes.mcp_tools.settings import ServerEntry
-from tests.kit.mcp_servers import managed, text_of, until
+from tests.kit.mcp_servers import managed, text_of
 from tests.kit.odd_servers import (
     GOOD,
     OddHttp,
@@ -36,7 +36,8 @@ from tests.kit.odd_servers import (
 
 CONTEXT = ExecutionContext(Principal("ada"), call_id="c1")
 TOOLS = [GOOD, *({"name": name, "inputSchema": {"type": "object"}} for name in ("bad", "slow"))]
-SCRIPT = {"tools": TOOLS, "calls": {"good": text("fine"), "slow": text("slow")}}
+CALLS = {"good": text("fine"), "slow": text("slow")}
+SCRIPT: dict[str, Any] = {"tools": TOOLS, "calls": CALLS}
 BANDS = [-32000, -32001, -32098, 32600, -32600, -32601, -32602, -32603, -32042, 0, 404]
 
 
@@ -50,7 +51,7 @@ async def test_t1_1_an_error_of_any_number_is_that_calls_and_keeps_its_words(
     tmp_path: Path, code: int
 ) -> None:
     refused = {"error": {"code": code, "message": "quota exceeded"}}
-    script = {**SCRIPT, "calls": {**SCRIPT["calls"], "bad": refused}}
+    script = {**SCRIPT, "calls": {**CALLS, "bad": refused}}
     async with managed({"far": odd(tmp_path / "s", script)}, tmp_path) as manager:
         for _ in range(6):
             outcome = await run(manager)
@@ -61,7 +62,7 @@ async def test_t1_1_an_error_of_any_number_is_that_calls_and_keeps_its_words(
 
 async def test_t1_1_over_http_such_an_error_leaves_other_calls_alone(tmp_path: Path) -> None:
     refused = {"error": {"code": -32000, "message": "quota exceeded"}}
-    script = {**SCRIPT, "calls": {**SCRIPT["calls"], "bad": refused}}
+    script = {**SCRIPT, "calls": {**CALLS, "bad": refused}}
     async with held(usual(script), tmp_path) as (manager, release):
         slow = asyncio.create_task(run(manager, "slow"))
         assert (await run(manager)).text == "quota exceeded"
@@ -129,6 +130,20 @@ async def test_t1_2_a_refusal_that_is_json_rpc_is_the_servers_own_error(tmp_path
         assert (outcome.status, outcome.text) == ("error", "no such date")
 
 
+async def test_t1_2_a_server_that_refuses_pings_keeps_its_session(tmp_path: Path) -> None:
+    def handler(request: Request) -> Response:
+        message = request.message
+        if request.tool == "bad" or message.get("method") == "ping":
+            error = {"code": -32601, "message": "unknown method"}
+            return as_json({"jsonrpc": "2.0", "id": message["id"], "error": error}, 400)
+        return usual(SCRIPT)(request)
+
+    async with held(handler, tmp_path) as (manager, _):
+        assert (await run(manager)).text == "unknown method"
+        assert (await run(manager, "good")).text == "fine"
+        assert manager.status()["far"].restarts == 0
+
+
 @pytest.mark.parametrize("transport", ["http", "sse"])
 async def test_t1_2_arguments_over_4_mib_are_not_sent(tmp_path: Path, transport: str) -> None:
     handler = usual(SCRIPT) if transport == "http" else UsualSse(SCRIPT)
@@ -180,10 +195,9 @@ async def test_t1_2_a_session_that_is_forgotten_with_another_status_is_opened_ag
         async with managed({"far": entry}, tmp_path) as manager:
             await manager.tools("far")
             living = False
-            assert "HTTP status 400" in (await run(manager, "good")).text
-            await until(lambda: manager.status()["far"].restarts == 1)
-            await until(lambda: manager.status()["far"].state is ServerState.UP)
             assert (await run(manager, "good")).text == "fine"
+            assert manager.status()["far"].restarts == 1
+            assert server.calls("good") == 2
 
 
 async def test_t1_2_a_note_that_is_refused_ends_nothing(tmp_path: Path) -> None:
