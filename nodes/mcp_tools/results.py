@@ -20,6 +20,7 @@ V2_KEYS = frozenset({"results", "meta_data", "artifacts", "display"})
 ARTIFACT_FACTOR = 16  # files beside a text of the allowed size may have this much more
 _DISPLAY_WEIGHT = 16_384
 _MOST_FILES = 100
+_WORTH_CUTTING = 64
 _JSON_STARTS = frozenset('{["-0123456789tfn')
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\]+")
 
@@ -44,14 +45,15 @@ def read_result(result: CallResult, *, call_id: str, tool: str, max_bytes: int) 
     if v2 is None:
         parts = [part for content in result.content if (part := desk.take(content))]
         if result.structured is not None and not _told(result):
-            parts.append(_as_text(result.structured))
+            parts.append(_without_files(_as_text(result.structured), result))
         text, notes, display = "\n".join(parts), [], None
     else:
         text, display = _declared(v2, desk)
         text = "\n".join([text, *beside])
         others = [content for content in result.content if content.kind != "text"]
         notes = [note for content in others if (note := desk.take(content))]
-    body = "\n".join([cut(clean_text(text), max_bytes), *map(clean_text, notes), *desk.notes()])
+    shown = [cut(clean_text(text), max_bytes), *map(clean_text, notes), *desk.notes()]
+    body = "\n".join(part for part in shown if part)
     return Reading(body, tuple(desk.artifacts), display)
 
 
@@ -95,13 +97,21 @@ def _told(result: CallResult) -> bool:
     value = result.structured
     if not texts:
         return False
-    wrapped = isinstance(value, Mapping) and set(value) == {"result"}
-    for meant in [value, value["result"]] if wrapped else [value]:
+    wrapped = list(value.values()) if isinstance(value, Mapping) and len(value) == 1 else []
+    for meant in [value, *wrapped]:
         if len(texts) == 1 and _same(texts[0], meant):
             return True
         if isinstance(meant, list) and len(meant) == len(texts) and all(map(_same, texts, meant)):
             return True
     return False
+
+
+def _without_files(text: str, result: CallResult) -> str:
+    """Some servers give the bytes of a file once more in their structured content."""
+    for content in result.content:
+        if len(content.b64) >= _WORTH_CUTTING:
+            text = text.replace(content.b64, "[the file]")
+    return text
 
 
 def _same(text: str, value: object) -> bool:

@@ -28,6 +28,8 @@ def call_result(answer: object) -> CallResult:
     if rest:
         parts = (*parts, _as_json(rest))
     structured = answer.get("structuredContent")
+    if structured == {"content": answer.get("content")}:
+        structured = None  # it says nothing that the parts do not
     return CallResult(parts, structured, is_error=_says_yes(answer.get("isError")))
 
 

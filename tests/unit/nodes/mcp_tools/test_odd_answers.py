@@ -157,6 +157,7 @@ async def test_t3_1_what_was_done_is_never_told_as_not_done(tmp_path: Path) -> N
         (["7"], {"result": 7}, "7"),
         (["seven"], {"result": "seven"}, "seven"),
         (["1", "2"], {"result": [1, 2]}, "1\n2"),
+        (["a file"], {"content": "a file"}, "a file"),
         (["one"], {"result": "two"}, 'one\n{"result":"two"}'),
         (["hello"], None, "hello"),
         (["{broken"], {"a": 10**30}, f'{{broken\n{{"a":"{10**30}"}}'),
@@ -167,6 +168,14 @@ def test_t3_2_structured_content_is_kept_unless_the_text_says_it(
 ) -> None:
     content = [{"type": "text", "text": part} for part in parts]
     assert read({"content": content, "structuredContent": structured}).text == shown
+
+
+def test_t3_2_bytes_that_come_twice_are_one_file() -> None:
+    image = {"type": "image", "data": PNG}
+    same = read({"content": [image], "structuredContent": {"content": [image]}})
+    assert same.text == "Files made: t-1.png"
+    other = read({"content": [image], "structuredContent": {"image": PNG, "width": 1}})
+    assert other.text == '{"image":"[the file]","width":1}\nFiles made: t-1.png'
 
 
 @pytest.mark.parametrize(
