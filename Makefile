@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
+FOREIGN := tests/foreign/environments
+
 .PHONY: run demo test studio docs campaign bench lock clean
 
 run: .venv/.runtime
@@ -12,7 +14,7 @@ run: .venv/.runtime
 demo: .venv/.runtime
 	@$(BIN)/python -m server.demo
 
-test: .venv/.dev
+test: .venv/.dev .venv/.foreign
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -54,6 +56,15 @@ lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q \
 	    pyproject.toml --group build -c requirements-dev.lock -o requirements.lock
 
+	uv pip compile --python-version 3.11 --universal --generate-hashes --no-header -q \
+	    $(FOREIGN)/time.in -o $(FOREIGN)/time.txt
+	uv pip compile --python-version 3.11 --universal --generate-hashes --no-header -q \
+	    $(FOREIGN)/git.in -o $(FOREIGN)/git.txt
+	uv pip compile --python-version 3.11 --universal --generate-hashes --no-header -q \
+	    $(FOREIGN)/fastmcp.in -o $(FOREIGN)/fastmcp.txt
+	uv pip compile --python-version 3.11 --universal --generate-hashes --no-header -q \
+	    $(FOREIGN)/mcp2.in -o $(FOREIGN)/mcp2.txt
+
 clean:
 	rm -rf .venv .waystation .mypy_cache .ruff_cache .coverage*
 
@@ -71,4 +82,17 @@ clean:
 .venv/.dev: requirements-dev.lock .venv/.runtime
 	@echo "Installing what the tests need ..."
 	@$(PIP) install --require-hashes --no-deps -r requirements-dev.lock
+	@touch $@
+
+# Tool servers of other people, each in an environment of its own; tests/foreign says what is missing where.
+.venv/.foreign: $(wildcard $(FOREIGN)/*.txt) $(FOREIGN)/package.json $(FOREIGN)/npm-shrinkwrap.json | .venv/.dev
+	@echo "Installing the tool servers that the tests run against ..."
+	@for name in time git fastmcp mcp2; do \
+	    $(BIN)/python -m venv --clear --without-pip .venv/foreign/$$name && \
+	    $(PIP) --python .venv/foreign/$$name install --require-hashes --no-deps -r $(FOREIGN)/$$name.txt || exit 1; \
+	done
+	@if command -v node >/dev/null && command -v npm >/dev/null; then \
+	    mkdir -p .venv/foreign/node && cp $(FOREIGN)/package.json $(FOREIGN)/npm-shrinkwrap.json .venv/foreign/node && \
+	    (cd .venv/foreign/node && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error); \
+	else echo "Node.js is missing: the tests of servers that need it are skipped"; fi
 	@touch $@

@@ -60,7 +60,7 @@ def _expected(schema: Mapping[str, Any], hidden: Sequence[str]) -> str:
 
 def _type(part: Any) -> str:
     kind = part.get("type", "any") if isinstance(part, Mapping) else "any"
-    return " or ".join(kind) if isinstance(kind, list) else str(kind)
+    return " or ".join(map(str, kind)) if isinstance(kind, list) else str(kind)
 
 
 def _short(value: object, limit: int = 300) -> str:

@@ -27,6 +27,8 @@ from nodes.mcp_tools.results import read_result
 
 _EXAMPLE = '{"a": 5, "b": 3}'
 
+_OFF: dict[str, Any] = {"state": "off", "tools": 0, "last_error": "", "left_out": []}
+
 app = make_app("mcp", "Tool servers: list them, list and call their tools.")
 
 
@@ -64,7 +66,11 @@ async def list_servers(as_json: JsonFlag = False) -> None:
                     "enabled": entry.enabled,
                     "description": entry.short_description or entry.description or "",
                     "groups": entry.groups,
-                    **(known.as_json() if known else {"state": "off", "tools": 0, "last_error": ""}),
+                    **(
+                        known.as_json()
+                        if known
+                        else {"state": "off", "tools": 0, "last_error": "", "left_out": []}
+                    ),
                     "remarks": remarks.get(name, []),
                 }
             )
@@ -77,6 +83,7 @@ async def list_servers(as_json: JsonFlag = False) -> None:
                 "state": "left out",
                 "tools": 0,
                 "last_error": reason,
+                "left_out": [],
                 "remarks": remarks.get(name, []),
             }
             for name, reason in manager.inventory.unusable.items()
@@ -86,6 +93,9 @@ async def list_servers(as_json: JsonFlag = False) -> None:
         return
     columns = ("name", "state", "tools", "description", "last_error")
     print_table(columns, [[row[c] for c in columns] for row in rows], empty="no server is configured")
+    for row in rows:
+        for what in row["left_out"]:
+            print(f"server '{row['name']}': {what}")
 
 
 @app.command("list-tools")

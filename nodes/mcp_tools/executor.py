@@ -16,13 +16,15 @@ from core.events import Event
 from core.observability import tool_span, track_duration
 from nodes.mcp_tools.arguments import cleaned, foreign_address, problem_with, with_links, with_user
 from nodes.mcp_tools.catalogue import filled_in
-from nodes.mcp_tools.errors import ServerGone, UnknownTool
+from nodes.mcp_tools.errors import AnswerUnreadable, ResultTooLarge, ServerGone, UnknownTool
 from nodes.mcp_tools.happenings import ToolExecuted, ToolReviewed
 from nodes.mcp_tools.manager import Listed, MCPToolManager
 from nodes.mcp_tools.models import Ask, ExecutionContext, Progress, Status, ToolInfo, ToolOutcome
 from nodes.mcp_tools.ports import FileLinks
 from nodes.mcp_tools.receipts import UNKNOWN
 from nodes.mcp_tools.results import Reading, read_result
+
+_UNSURE = "whether the tool did its work is unknown, so do not repeat the call unless that does no harm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,14 +185,8 @@ class ToolExecutor:
                 known = ", ".join([listed.full for listed in self._known(context)]) or "none"
                 raise UnknownTool(f"there is no tool '{target.name[:100]}'; tools: {known}")
             ended = await self._measured(attempt, target.tool, context, talk)
-        except TimedOut as error:
-            return attempt.ended("timeout", error.detail)
-        except ServerGone as error:
-            if not error.sent:
-                return attempt.ended("error", error.detail)
-            return attempt.ended("unknown", f"{error.detail}; whether the tool did its work is unknown")
         except WaystationError as error:
-            return attempt.ended("error", error.detail)
+            return attempt.ended(*_failure(error))
         if isinstance(ended, GraphInterrupt):
             raise ended
         return ended
@@ -253,6 +249,17 @@ class ToolExecutor:
         ]
         wanted = None if context.tools is None else frozenset(context.tools)
         return [found for found in self._manager.known(names) if wanted is None or found.full in wanted]
+
+
+def _failure(error: WaystationError) -> tuple[Status, str]:
+    """How a call ended that has no answer to read: what may have been done is never told as not done."""
+    if isinstance(error, TimedOut):
+        return "timeout", error.detail
+    if isinstance(error, ResultTooLarge):
+        return "unknown", f"the tool has answered, so it may have done its work, but {error.detail}"
+    if isinstance(error, AnswerUnreadable) or (isinstance(error, ServerGone) and error.sent):
+        return "unknown", f"{error.detail}; {_UNSURE}"
+    return "error", error.detail
 
 
 def _arguments(call: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from core.access import Principal
 from nodes.mcp_tools.errors import ServerGone
-from nodes.mcp_tools.models import Answer, Ask, CallResult, Content, Progress, Question, ToolInfo
+from nodes.mcp_tools.models import Answer, Ask, CallResult, Content, Progress, Question, ToolInfo, ToolList
 from nodes.mcp_tools.ports import Listener
 from nodes.mcp_tools.settings import ServerEntry
 
@@ -32,6 +32,7 @@ class FakeServer:
     asking: dict[str, AskingWork] = field(default_factory=dict)
     starts: int = 0
     broken: str = ""
+    left_out: tuple[str, ...] = ()
     _listeners: list[Listener] = field(default_factory=list)
     _gone: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -84,9 +85,9 @@ class FakeConnection:
         self._server = server
         self._gone = server._gone
 
-    async def tools(self) -> Sequence[ToolInfo]:
+    async def tools(self) -> ToolList:
         self._check()
-        return [info for info, _ in self._server.tools.values()]
+        return ToolList(tuple(info for info, _ in self._server.tools.values()), self._server.left_out)
 
     async def call(
         self,

@@ -12,10 +12,19 @@ from typing import Any, Literal
 import structlog
 
 from core.errors import InvalidInput
-from nodes.mcp_tools.errors import CallTimedOut, ServerDown, ServerGone
-from nodes.mcp_tools.models import Ask, CallResult, Limits, Progress, ServerState, ServerStatus, ToolInfo
+from nodes.mcp_tools.errors import CallTimedOut, ServerDown, ServerGone, StatusRefused
+from nodes.mcp_tools.models import (
+    Ask,
+    CallResult,
+    Limits,
+    Progress,
+    ServerState,
+    ServerStatus,
+    ToolInfo,
+    ToolList,
+)
 from nodes.mcp_tools.ports import Listener, Observer, ToolConnection, ToolConnector
-from nodes.mcp_tools.reasons import reason_of
+from nodes.mcp_tools.reasons import CLOSED, not_started, reason_of
 from nodes.mcp_tools.settings import ServerEntry
 
 log = structlog.get_logger(__name__)
@@ -46,6 +55,7 @@ class ServerKeeper:
         self._since = datetime.now(UTC)
         self._told_down = False
         self._tools: tuple[ToolInfo, ...] | None = None
+        self._left_out: tuple[str, ...] = ()
         self._looked_at = float("-inf")
         self._restarts = 0
         self._last_error = ""
@@ -56,6 +66,8 @@ class ServerKeeper:
         self._checks: set[asyncio.Task[None]] = set()
         self._owner: asyncio.Task[None] | None = None
         self._entered_at = float("inf")
+        self._begun_at = float("-inf")
+        self._was_up = False
         self._closed = False
 
     @property
@@ -84,12 +96,14 @@ class ServerKeeper:
             restarts=self._restarts,
             last_error=self._last_error,
             pid=pid,
+            left_out=self._left_out,
         )
 
     def start(self) -> None:
         """Begin in the background; again does nothing."""
         if self._owner is None and not self._closed:
             self._state, self._since = ServerState.STARTING, datetime.now(UTC)
+            self._begun_at = asyncio.get_running_loop().time()
             self._owner = _own_task(self._own(), f"mcp {self.name}")
 
     def recall(self, tools: Sequence[ToolInfo]) -> None:
@@ -115,29 +129,42 @@ class ServerKeeper:
     async def listing(self) -> list[ToolInfo]:
         """Its tools: as they are known, while it is asked again; else once it is up.
 
+        A server that takes long to start is waited for once: not by every turn that comes meanwhile.
+
         Raises:
-            ServerDown: It is down.
+            ServerDown: It is down, or still starting.
         """
         if self._tools is None:
-            await self.ready()
+            self.start()
+            spent = asyncio.get_running_loop().time() - self._begun_at
+            await self.ready(self.limits.wait_s - spent)
         else:
             self.look_again()
         return list(self.tools)
 
-    async def ready(self) -> ToolConnection:
-        """Wait until the server is up, at most for a start's time.
+    async def ready(self, wait_s: float | None = None) -> ToolConnection:
+        """Wait until the server is up.
+
+        Args:
+            wait_s: Longest wait, in seconds; by default for as long as a start may take.
 
         Raises:
             ServerDown: It is down, or did not come up in time.
         """
         self.start()
+        longest = self._start_s if wait_s is None else min(wait_s, self._start_s)
         with suppress(TimeoutError):
-            async with asyncio.timeout(self.limits.start_s):
+            async with asyncio.timeout(longest):
                 await self._settled.wait()
         if self._connection is None:
-            reason = self._last_error or f"it did not start within {self.limits.start_s:g} s"
+            reason = self._last_error or not_started(longest)
             raise ServerDown(f"the tool server '{self.name}' is down: {reason}")
         return self._connection
+
+    @property
+    def _start_s(self) -> float:
+        """What a start may take now: a server that was never up may have to be fetched first."""
+        return self.limits.start_s if self._was_up else self.limits.first_s
 
     async def call(
         self,
@@ -166,6 +193,10 @@ class ServerKeeper:
                 raise ServerGone(f"the tool server '{self.name}' went away: {self._last_error}") from error
             self._suspect(connection)
             raise CallTimedOut(f"'{tool}' did not answer within {self.limits.call_s:g} s") from error
+        except (ServerGone, StatusRefused):
+            if connection is self._connection:  # one call failed; whether more did, a ping tells
+                self._suspect(connection)
+            raise
         finally:
             self._clocks.discard(clock)
 
@@ -191,7 +222,9 @@ class ServerKeeper:
         self._unsettle(ServerState.IDLE)
 
     def _suspect(self, connection: ToolConnection) -> None:
-        """After a call that timed out: a server that does not even answer a ping is replaced."""
+        """After a call that failed: a server that does not even answer a ping is replaced."""
+        if self._checks:
+            return
         task = _own_task(self._check_alive(connection), f"mcp {self.name} ping")
         self._checks.add(task)
         task.add_done_callback(self._checks.discard)
@@ -240,6 +273,8 @@ class ServerKeeper:
         except Exception as error:  # noqa: BLE001  # whatever ends a session, its owner lives on and reports it
             if not word[1]:
                 word = ("lost", self._reason(error, inbox))
+        if word[1] == CLOSED:  # the end of a process is noticed a little later than that of its pipes
+            word = (word[0], _said_last(inbox) or CLOSED)
         if word[0] == "lost":
             log.warning("mcp server lost", server=self.name, reason=word[1])
         return word
@@ -249,7 +284,8 @@ class ServerKeeper:
             changed=lambda: inbox.put_nowait(("changed", "")),
             lost=lambda reason: self._lost(reason, inbox),
         )
-        async with asyncio.timeout(self.limits.start_s):
+        self._begun_at = asyncio.get_running_loop().time()
+        async with asyncio.timeout(self._start_s):
             opened = self._connector.open(
                 self.name, self.entry, listener, max_result_bytes=self.limits.result_bytes
             )
@@ -257,17 +293,17 @@ class ServerKeeper:
             self._listed(await connection.tools())
         return connection
 
-    def _listed(self, tools: Sequence[ToolInfo]) -> None:
-        self._tools = tuple(tools)
+    def _listed(self, found: ToolList) -> None:
+        if found.left_out and found.left_out != self._left_out:
+            log.warning("mcp tools left out", server=self.name, left_out=found.left_out)
+        self._tools, self._left_out = found.tools, found.left_out
         self._observer.listed(self._tools)
 
     def _reason(self, error: Exception, inbox: asyncio.Queue[Word]) -> str:
         """What the connection said last is better than the exception that followed from it."""
-        said = ""
-        while not inbox.empty():
-            said = inbox.get_nowait()[1] or said
+        said = _said_last(inbox)
         if isinstance(error, TimeoutError) or not said:
-            return reason_of(error, self.entry, self.limits.start_s)
+            return reason_of(error, self.entry, self._start_s)
         return said
 
     async def _attend(self, connection: ToolConnection, inbox: asyncio.Queue[Word]) -> Word:
@@ -292,6 +328,7 @@ class ServerKeeper:
     def _enter(self, connection: ToolConnection) -> None:
         self._entered_at = asyncio.get_running_loop().time()
         self._connection = connection
+        self._was_up = True
         self._state, self._since = ServerState.UP, datetime.now(UTC)
         self._settled.set()
         self._told_down = False
@@ -332,6 +369,15 @@ class ServerKeeper:
                     continue
             return True
         return False
+
+
+def _said_last(inbox: asyncio.Queue[Word]) -> str:
+    """The last word that says more than that a connection is closed."""
+    said = ""
+    while not inbox.empty():
+        found = inbox.get_nowait()[1]
+        said = said if not found or (said and found == CLOSED) else found
+    return said
 
 
 def _own_task(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:

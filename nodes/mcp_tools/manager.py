@@ -22,7 +22,7 @@ from core.kept import Kept
 from core.resilience import Policies, Policy, ResilienceSettings
 from nodes.mcp_tools import happenings
 from nodes.mcp_tools.catalogue import filled_in, function_schema
-from nodes.mcp_tools.errors import ServerDown, ServerGone, UnknownServer
+from nodes.mcp_tools.errors import ServerDown, ServerFailed, ServerGone, UnknownServer
 from nodes.mcp_tools.keeper import ServerKeeper
 from nodes.mcp_tools.last_known import LastKnown
 from nodes.mcp_tools.models import Ask, CallResult, Limits, Progress, ServerState, ServerStatus, ToolInfo
@@ -130,10 +130,14 @@ class MCPToolManager:
             self._publish(happenings.ServerDown(server=name, reason=reason, by=nobody))
 
         observer = Observer(up, down, lambda tools: self._last_known.keep(name, entry, tools))
+        own, usual = entry.init_timeout_s, self._settings
+        start_s = own or usual.start_timeout_s
         limits = Limits(
-            start_s=self._settings.start_timeout_s,
+            start_s=start_s,
             call_s=self._policy(name, entry).settings.timeout_s,
-            result_bytes=entry.max_result_bytes or self._settings.max_result_bytes,
+            result_bytes=entry.max_result_bytes or usual.max_result_bytes,
+            first_s=own or max(usual.first_start_s, start_s),
+            wait_s=min(usual.start_timeout_s, start_s),
         )
         return ServerKeeper(name, entry, self._connector, limits, observer)
 
@@ -254,12 +258,15 @@ class MCPToolManager:
             ServerDown: The server is not up.
             CallTimedOut: No answer within the server's time limit.
             ServerGone: The server went away during the call.
+            ServerFailed: An HTTP status says that this one call failed.
             ToolRefused: The server refused the request.
+            AnswerUnreadable: The answer is none.
+            ArgumentsTooLarge: Nothing was sent.
             ResultTooLarge: The result is too large to be read.
         """
         keeper = self._keeper(server)
         # The keeper bounds a start and a call by themselves; a policy only knows of both together.
-        longest = keeper.limits.start_s + keeper.limits.call_s
+        longest = max(keeper.limits.first_s, keeper.limits.start_s) + keeper.limits.call_s
         found = await self._policy(server, keeper.entry).call(
             lambda: _or_question(keeper.call(tool, arguments, progress=progress, ask=ask)),
             timeout_s=longest,
@@ -317,4 +324,4 @@ async def _or_question(call: Awaitable[CallResult]) -> CallResult | GraphInterru
 
 
 def _not_sent(error: Unavailable) -> bool:
-    return isinstance(error, ServerGone) and not error.sent
+    return isinstance(error, ServerGone) and not isinstance(error, ServerFailed) and not error.sent

@@ -63,6 +63,14 @@ class ToolInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolList:
+    """The tools of a server that can be called, and a sentence on each thing that was left out."""
+
+    tools: tuple[ToolInfo, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
     """One part of a tool's answer; binary parts carry base64."""
 
@@ -79,17 +87,24 @@ class CallResult:
     """What a server answered, before anybody made sense of it."""
 
     content: tuple[Content, ...] = ()
-    structured: Mapping[str, Any] | None = None
+    structured: Any = None
     is_error: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds for a start and for a call; bytes for a result's text."""
+    """Seconds for a start and for a call; bytes for a result's text.
+
+    Args:
+        first_s: For a start of a server that has not been up yet: it may have to be fetched first.
+        wait_s: How long a turn that only wants to know the tools waits for a start.
+    """
 
     start_s: float
     call_s: float
     result_bytes: int
+    first_s: float
+    wait_s: float
 
 
 class ServerState(StrEnum):
@@ -112,6 +127,7 @@ class ServerStatus:
     restarts: int = 0
     last_error: str = ""
     pid: int | None = None
+    left_out: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -121,6 +137,7 @@ class ServerStatus:
             "tools": self.tools,
             "restarts": self.restarts,
             "last_error": self.last_error,
+            "left_out": list(self.left_out),
         }
 
 

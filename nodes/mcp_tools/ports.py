@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from core.access import Principal
-from nodes.mcp_tools.models import Ask, CallResult, ExecutionContext, Progress, ToolInfo, ToolOutcome
+from nodes.mcp_tools.models import (
+    Ask,
+    CallResult,
+    ExecutionContext,
+    Progress,
+    ToolInfo,
+    ToolList,
+    ToolOutcome,
+)
 from nodes.mcp_tools.receipts import Receipt
 from nodes.mcp_tools.settings import ServerEntry
 
@@ -47,11 +55,12 @@ class ToolConnection(Protocol):
     @property
     def pid(self) -> int | None: ...
 
-    async def tools(self) -> Sequence[ToolInfo]:
-        """Every tool of the server now.
+    async def tools(self) -> ToolList:
+        """Every tool of the server now that can be called, and what was left out of its list.
 
         Raises:
             ServerGone: The connection has ended.
+            ToolRefused: The server does not list its tools.
         """
         ...
 
@@ -74,8 +83,11 @@ class ToolConnection(Protocol):
 
         Raises:
             ServerGone: The connection ended before the answer came.
+            ServerFailed: An HTTP status says that this one call failed.
             ToolRefused: The server refused the request itself.
+            AnswerUnreadable: The answer is none. One with odd parts is read part by part.
             ResultTooLarge: The answer is over the size that is read at all.
+            ArgumentsTooLarge: Nothing was sent, since no server would take that much.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from core.health import Health, HealthState
@@ -10,6 +10,7 @@ from core.resilience import TargetStatus
 from nodes.mcp_tools.models import ServerState, ServerStatus
 from nodes.mcp_tools.plugins import Inventory
 
+_NAMED = 3  # of what was left out; the details name more
 _AWAY = (ServerState.DOWN, ServerState.RESTARTING)
 
 
@@ -36,6 +37,8 @@ def health_of(
     reasons += [f"server '{name}' is left out: {why}" for name, why in inventory.unusable.items()]
     reasons += [f"plugin '{name}' is broken: {problem}" for name, problem in broken.items()]
     state = HealthState.DEGRADED if reasons else HealthState.HEALTHY
+    # Not a fault of the service: what is left works, and nobody here can mend somebody else's tool.
+    reasons += [f"server '{name}': {_first(s.left_out)}" for name, s in servers.items() if s.left_out]
     return Health(state, "; ".join(reasons), troubles[0][1] if troubles else None, details)
 
 
@@ -45,6 +48,11 @@ def remarks_of(inventory: Inventory) -> dict[str, list[str]]:
         name: [f"{remark.key}: {remark.message}" for remark in remarks]
         for name, remarks in inventory.remarks.items()
     }
+
+
+def _first(left_out: Sequence[str]) -> str:
+    more = len(left_out) - _NAMED
+    return "; ".join(left_out[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _breaker(target: TargetStatus | None) -> dict[str, str]:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import base64
-import binascii
+import json
 import mimetypes
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import orjson
-
+from core.foreign import clean_text, fault_in, storable
+from nodes.mcp_tools.binary import decoded
 from nodes.mcp_tools.models import Artifact, CallResult, Content
 
 V2_KEYS = frozenset({"results", "meta_data", "artifacts", "display"})
 ARTIFACT_FACTOR = 16  # files beside a text of the allowed size may have this much more
+_DISPLAY_WEIGHT = 16_384
+_MOST_FILES = 100
+_WORTH_CUTTING = 64
+_JSON_STARTS = frozenset('{["-0123456789tfn')
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\]+")
 
 
@@ -32,47 +35,105 @@ class Reading:
 
 
 def read_result(result: CallResult, *, call_id: str, tool: str, max_bytes: int) -> Reading:
-    """Plain MCP content, or the JSON of result v2.
+    """Plain MCP content, or the JSON of result v2. What is understood as neither stays in the text.
 
     Args:
         max_bytes: Longest text in UTF-8 bytes; the rest is cut, and the text says so.
     """
     desk = _Desk(call_id, tool, max_bytes * ARTIFACT_FACTOR)
-    v2 = _version_2(result)
-    if v2 is not None:
-        text = _as_text(v2["results"])
-        for item in v2.get("artifacts") or ():
-            desk.take_declared(item)
-    else:
+    v2, beside = _version_2(result)
+    if v2 is None:
         parts = [part for content in result.content if (part := desk.take(content))]
-        text = "\n".join(parts)
-        if not text and not desk.artifacts and result.structured is not None:
-            text = _as_text(result.structured)
-    others = [content for content in result.content if content.kind != "text"] if v2 is not None else []
-    notes = [note for content in others if (note := desk.take(content))]
-    body = "\n".join([cut(_clean(text), max_bytes), *notes, *desk.notes()])
-    display = v2.get("display") if v2 else None
-    return Reading(body, tuple(desk.artifacts), display if isinstance(display, Mapping) else None)
+        if result.structured is not None and not _told(result):
+            parts.append(_without_files(_as_text(result.structured), result))
+        text, notes, display = "\n".join(parts), [], None
+    else:
+        text, display = _declared(v2, desk)
+        text = "\n".join([text, *beside])
+        others = [content for content in result.content if content.kind != "text"]
+        notes = [note for content in others if (note := desk.take(content))]
+    shown = [cut(clean_text(text), max_bytes), *map(clean_text, notes), *desk.notes()]
+    body = "\n".join(part for part in shown if part)
+    return Reading(body, tuple(desk.artifacts), display)
 
 
-def _version_2(result: CallResult) -> Mapping[str, Any] | None:
+def _declared(v2: Mapping[str, Any], desk: _Desk) -> tuple[str, Mapping[str, Any] | None]:
+    """The text of result v2, and how to show it; what is in neither form is kept in the text."""
+    parts = [_as_text(v2["results"])]
+    artifacts = v2.get("artifacts")
+    odd = [] if isinstance(artifacts, list) or not artifacts else [artifacts]
+    odd += [item for item in artifacts if not desk.take_declared(item)] if isinstance(artifacts, list) else []
+    if odd:
+        parts.append(f"artifacts: {_as_text(odd)}")
+    if v2.get("meta_data"):
+        parts.append(f"meta_data: {_as_text(v2['meta_data'])}")
+    display = v2.get("display")
+    if isinstance(display, Mapping) and not fault_in(display, weight=_DISPLAY_WEIGHT):
+        return "\n".join(parts), display
+    if display:
+        parts.append(f"display: {_as_text(display)}")
+    return "\n".join(parts), None
+
+
+def _version_2(result: CallResult) -> tuple[Mapping[str, Any] | None, list[str]]:
+    """Result v2 where the answer is one, and what the answer says beside it."""
     texts = [content.text for content in result.content if content.kind == "text"]
-    candidates: list[Any] = [result.structured]
-    if len(texts) == 1 and texts[0].lstrip().startswith("{"):
-        with suppress(orjson.JSONDecodeError):  # a text that only looks like JSON
-            candidates.append(orjson.loads(texts[0]))
-    for found in candidates:
-        if isinstance(found, Mapping) and "results" in found and V2_KEYS.issuperset(found):
-            return found
-    return None
+    if _is_v2(result.structured):
+        others = [t for t in texts if t.strip() not in ("", "{}") and not _same(t, result.structured)]
+        return result.structured, others
+    found = _json(texts[0]) if len(texts) == 1 and texts[0].lstrip().startswith("{") else None
+    if not _is_v2(found):
+        return None, []
+    return found, [] if result.structured is None or _told(result) else [_as_text(result.structured)]
+
+
+def _is_v2(found: object) -> bool:
+    return isinstance(found, Mapping) and "results" in found and V2_KEYS.issuperset(found)
+
+
+def _told(result: CallResult) -> bool:
+    """Whether the text already says what the structured content does, as servers of the SDKs have it."""
+    texts = [content.text for content in result.content if content.kind == "text"]
+    value = result.structured
+    if not texts:
+        return False
+    wrapped = list(value.values()) if isinstance(value, Mapping) and len(value) == 1 else []
+    for meant in [value, *wrapped]:
+        if len(texts) == 1 and _same(texts[0], meant):
+            return True
+        if isinstance(meant, list) and len(meant) == len(texts) and all(map(_same, texts, meant)):
+            return True
+    return False
+
+
+def _without_files(text: str, result: CallResult) -> str:
+    """Some servers give the bytes of a file once more in their structured content."""
+    for content in result.content:
+        if len(content.b64) >= _WORTH_CUTTING:
+            text = text.replace(content.b64, "[the file]")
+    return text
+
+
+def _same(text: str, value: object) -> bool:
+    if isinstance(value, str) and text == value:
+        return True
+    return text.strip()[:1] in _JSON_STARTS and _json(text) == value
+
+
+def _json(text: str) -> Any:
+    """None for a text that only looks like JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _as_text(value: object) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
-
-
-def _clean(text: str) -> str:
-    return text.encode("utf-8", "replace").decode().replace("\x00", "")
+    return (
+        value
+        if isinstance(value, str)
+        else json.dumps(storable(value), ensure_ascii=False, separators=(",", ":"))
+    )
 
 
 def cut(text: str, max_bytes: int) -> str:
@@ -104,16 +165,21 @@ class _Desk:
         if content.b64:
             self._add(name, content.b64, content.media_type)
             return ""
-        encoded = base64.b64encode(_clean(content.text).encode()).decode()
+        encoded = base64.b64encode(clean_text(content.text).encode()).decode()
         self._add(name, encoded, content.media_type or "text/plain")
         return content.text
 
-    def take_declared(self, item: object) -> None:
-        """One of the `artifacts` of result v2."""
-        if not isinstance(item, Mapping) or not isinstance(item.get("b64"), str):
-            self._refused.append("an artifact without content was left out")
-            return
-        self._add(str(item.get("name") or ""), item["b64"], str(item.get("mime") or ""))
+    def take_declared(self, item: object) -> bool:
+        """One of the `artifacts` of result v2; False where it is none, and nothing was taken."""
+        if not isinstance(item, Mapping) or not _is_base64(item.get("b64")):
+            return False
+        name, media_type = item.get("name"), item.get("mime")
+        self._add(
+            name if isinstance(name, str) else "",
+            item["b64"],
+            media_type if isinstance(media_type, str) else "",
+        )
+        return True
 
     def notes(self) -> Sequence[str]:
         names = [artifact.name for artifact in self.artifacts]
@@ -122,13 +188,16 @@ class _Desk:
 
     def _add(self, name: str, b64: str, media_type: str) -> None:
         number = len(self.artifacts) + 1
+        if number > _MOST_FILES:
+            self._refused.append(f"the file {clean_text(name)[:120]} was left out: over {_MOST_FILES} files")
+            return
         media_type = media_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
         name = self._own_name(name or f"{self._tool}-{number}{mimetypes.guess_extension(media_type) or ''}")
-        try:
-            data = base64.b64decode(b64, validate=True)
-        except (binascii.Error, ValueError):
+        found = decoded(b64)
+        if found is None:
             self._refused.append(f"the file {name} was left out: its content is not base64")
             return
+        data = found.data
         if len(data) > self._left:
             self._refused.append(f"the file {name} was left out: {len(data)} bytes are over the limit")
             return
@@ -136,13 +205,17 @@ class _Desk:
         self.artifacts.append(Artifact(f"{self._call_id}-{number}", name, media_type, data))
 
     def _own_name(self, name: str) -> str:
-        name = _UNSAFE.sub("_", _clean(name)).strip(". ")[-120:] or "file"
+        name = _UNSAFE.sub("_", clean_text(name)).strip(". ")[-120:] or "file"
         taken = {artifact.name for artifact in self.artifacts}
         stem, suffix = PurePosixPath(name).stem, PurePosixPath(name).suffix
         number = 2
         while name in taken:
             name, number = f"{stem}-{number}{suffix}", number + 1
         return name
+
+
+def _is_base64(text: object) -> bool:
+    return text == "" or decoded(text) is not None
 
 
 def _name_in(uri: str) -> str:

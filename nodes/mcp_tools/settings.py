@@ -33,7 +33,16 @@ _TRANSPORTS = {"streamable_http": "http", "streamable-http": "http"}
 class McpSettings(Strict):
     """Tool servers as a whole; mcp.json lists them one by one."""
 
-    start_timeout_s: float = Field(10, gt=0, le=300, description="Longest start of a server, seconds.")
+    start_timeout_s: float = Field(
+        10, gt=0, le=300, description="Longest start of a server, seconds; and longest wait of a turn for it."
+    )
+    first_start_timeout_s: float | None = Field(
+        None,
+        gt=0,
+        le=900,
+        description="Longest start of a server that was not up yet, seconds: it may be fetched first. "
+        "Empty: start_timeout_s where that is set, else 60.",
+    )
     call_timeout_s: float | None = Field(
         None, gt=0, le=3600, description="Longest tool call, seconds; empty: that of resilience.server."
     )
@@ -45,6 +54,13 @@ class McpSettings(Strict):
         False,
         description="Let a caller's `approval: auto` run tools of require_approval without a person's word.",
     )
+
+    @property
+    def first_start_s(self) -> float:
+        """What `first_start_timeout_s` comes to."""
+        if self.first_start_timeout_s is not None:
+            return self.first_start_timeout_s
+        return self.start_timeout_s if "start_timeout_s" in self.model_fields_set else 60.0
 
 
 class OAuthConfig(Strict):
@@ -94,7 +110,9 @@ class ServerEntry(Strict):
     exclude_tools: list[str] = Field(default_factory=list)
     fill_username: bool = False
     timeout_s: float | None = Field(None, gt=0, le=3600)
-    init_timeout_s: float | None = Field(None, gt=0, le=3600)
+    init_timeout_s: float | None = Field(
+        None, gt=0, le=3600, description="Longest start of this server, each time, seconds."
+    )
     max_result_bytes: int | None = Field(None, ge=1024)
     restart: Literal["on-failure", "never"] = "on-failure"
 

@@ -49,6 +49,7 @@ async def servers(agent: OpenAgent, who: Caller) -> list[dict[str, Any]]:
             "description": entry.description or entry.short_description or "",
             "state": status[name].state.value if name in status else "off",
             "tools": list(mcp.tool_names(name)),
+            "left_out": list(status[name].left_out) if name in status else [],
             "require_approval": entry.require_approval,
         }
         for name, entry in usable(who, mcp.entries()).items()

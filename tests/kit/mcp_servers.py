@@ -143,7 +143,7 @@ def http_peer(transport: str = "streamable-http", port: int = 0) -> Iterator[tup
     port = port or free_port()
     process = subprocess.Popen([sys.executable, "-P", str(HTTP_PEER), str(port), transport])
     try:
-        _wait_for_port(process, port)
+        wait_for_port(process, port)
         yield f"http://127.0.0.1:{port}/{'mcp' if transport == 'streamable-http' else 'sse'}", port
     finally:
         process.kill()
@@ -157,7 +157,7 @@ def free_port() -> int:
         return port
 
 
-def _wait_for_port(process: subprocess.Popen[bytes], port: int) -> None:
+def wait_for_port(process: subprocess.Popen[bytes], port: int) -> None:
     for _ in range(6000):
         if process.poll() is not None:
             raise RuntimeError("the HTTP peer has ended")

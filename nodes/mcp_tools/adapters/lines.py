@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _EDGE = 512
-_ID_FIRST = re.compile(rb'^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d+)\s*,')
+_ID_FIRST = re.compile(rb'^(?:data:)?\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d+)\s*,')
 _ID_LAST = re.compile(rb'"id"\s*:\s*(\d+)\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$')
 
 
@@ -21,6 +21,16 @@ class Oversize:
 
     size: int
     request_id: int | None
+
+
+def answered_by(line: bytes) -> int | None:
+    """The request that a JSON-RPC answer belongs to, read off its ends: of one that is broken, say."""
+    return _id_at(line[:_EDGE], line[-_EDGE:])
+
+
+def _id_at(head: bytes, tail: bytes) -> int | None:
+    found = _ID_FIRST.search(head) or _ID_LAST.search(tail)
+    return int(found[1]) if found else None
 
 
 class LineCutter:
@@ -56,8 +66,7 @@ class LineCutter:
 
     def _take(self) -> bytes | Oversize:
         if self._size > self._limit:
-            found = _ID_FIRST.search(self._head) or _ID_LAST.search(self._tail)
-            line: bytes | Oversize = Oversize(self._size, int(found[1]) if found else None)
+            line: bytes | Oversize = Oversize(self._size, _id_at(self._head, self._tail))
         else:
             line = b"".join(self._parts)
         self._parts, self._size, self._head, self._tail = [], 0, b"", b""

@@ -16,14 +16,12 @@ from pathlib import Path
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
-from mcp.types import ErrorData, JSONRPCError, JSONRPCMessage
+from mcp.types import JSONRPCMessage
 
 from nodes.mcp_tools.adapters.bounded_log import BoundedLog
+from nodes.mcp_tools.adapters.hearing import Hearing, Message
 from nodes.mcp_tools.adapters.lines import LineCutter, Oversize
 from nodes.mcp_tools.adapters.process import child_process
-
-OVERSIZE = -32098
-"""JSON-RPC error code, in the range free for implementations, of a result that was thrown away."""
 
 _CHUNK = 65_536
 _GONE = (anyio.ClosedResourceError, anyio.BrokenResourceError)
@@ -56,7 +54,9 @@ class Ears:
 
 
 @asynccontextmanager
-async def stdio_streams(command: Command, ears: Ears) -> AsyncIterator[tuple[ReadStream, WriteStream, int]]:
+async def stdio_streams(
+    command: Command, ears: Ears, hearing: Hearing
+) -> AsyncIterator[tuple[ReadStream, WriteStream, int]]:
     """The streams for a session, and the process id.
 
     Raises:
@@ -68,7 +68,7 @@ async def stdio_streams(command: Command, ears: Ears) -> AsyncIterator[tuple[Rea
     try:
         async with to_session, read, write, from_session, anyio.create_task_group() as pumps:
             async with child_process(command.argv, env=command.env, cwd=command.cwd) as process:
-                pumps.start_soon(_read, process, to_session, command.line_limit, log)
+                pumps.start_soon(_read, process, to_session, LineCutter(command.line_limit), hearing, log)
                 pumps.start_soon(_write, process, from_session)
                 pumps.start_soon(_listen, process, log, ears.said)
                 pumps.start_soon(_watch, process, ears.lost)
@@ -81,31 +81,25 @@ async def stdio_streams(command: Command, ears: Ears) -> AsyncIterator[tuple[Rea
 async def _read(
     process: Process,
     to_session: MemoryObjectSendStream[SessionMessage | Exception],
-    limit: int,
+    lines: LineCutter,
+    hearing: Hearing,
     log: BoundedLog,
 ) -> None:
-    lines = LineCutter(limit)
     with suppress(*_GONE):
         async with to_session:  # its end tells the session that nothing more comes
             async for chunk in _chunks(process.stdout):
                 for line in lines.feed(chunk):
-                    message = _message(line)
-                    if message is not None:
-                        await to_session.send(SessionMessage(message))
-                    elif isinstance(line, bytes) and line.strip():
-                        log.write(b"[stdout] " + line[:2000] + b"\n")
+                    for message in _messages(line, hearing, log):
+                        await to_session.send(SessionMessage(JSONRPCMessage.model_validate(message)))
 
 
-def _message(line: bytes | Oversize) -> JSONRPCMessage | None:
+def _messages(line: bytes | Oversize, hearing: Hearing, log: BoundedLog) -> list[Message]:
     if isinstance(line, Oversize):
-        if line.request_id is None:
-            return None
-        error = ErrorData(code=OVERSIZE, message=str(line.size))
-        return JSONRPCMessage(JSONRPCError(jsonrpc="2.0", id=line.request_id, error=error))
-    try:
-        return JSONRPCMessage.model_validate_json(line)
-    except ValueError:  # servers print to stdout although they must not
-        return None
+        return hearing.oversize(line)
+    found = hearing.hear(line)
+    if not found and line.strip() and not line.lstrip().startswith((b"{", b"[")):
+        log.write(b"[stdout] " + line[:2000] + b"\n")  # servers print to stdout although they must not
+    return found
 
 
 async def _write(process: Process, from_session: MemoryObjectReceiveStream[SessionMessage]) -> None:

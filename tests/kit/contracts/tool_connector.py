@@ -75,7 +75,7 @@ class ToolConnectorContract:
 
     async def test_tools_come_with_description_and_schema(self, subject: Subject) -> None:
         async with Session(*subject) as connection:
-            tools = {tool.name: tool for tool in await connection.tools()}
+            tools = {tool.name: tool for tool in (await connection.tools()).tools}
         assert tools["echo"].description
         assert tools["echo"].parameters["properties"]["text"]["type"] == "string"
 

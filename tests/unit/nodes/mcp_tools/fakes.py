@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +15,15 @@ from core.resilience import Policies, ResilienceSettings
 from nodes.mcp_tools.executor import ToolExecutor
 from nodes.mcp_tools.fake import FakeConnection, FakeConnector, FakeLinks, FakeServer, Work
 from nodes.mcp_tools.manager import MCPToolManager
-from nodes.mcp_tools.models import CallResult, Content, ExecutionContext, Progress, ToolInfo, ToolOutcome
+from nodes.mcp_tools.models import (
+    CallResult,
+    Content,
+    ExecutionContext,
+    Progress,
+    ToolInfo,
+    ToolList,
+    ToolOutcome,
+)
 from nodes.mcp_tools.plugins import Inventory
 from nodes.mcp_tools.ports import Listener
 from nodes.mcp_tools.settings import McpSettings, ServerEntry
@@ -67,7 +75,7 @@ class OddConnector(FakeConnector):
 
     def __init__(self, servers: Mapping[str, FakeServer]) -> None:
         super().__init__(servers)
-        self.again: Callable[[], Awaitable[Sequence[ToolInfo]]] | None = None
+        self.again: Callable[[], Awaitable[ToolList]] | None = None
 
     @asynccontextmanager
     async def open(
@@ -82,7 +90,7 @@ class _Odd(FakeConnection):
         super().__init__(connection._server)
         self._connector = connector
 
-    async def tools(self) -> Sequence[ToolInfo]:
+    async def tools(self) -> ToolList:
         return await (self._connector.again or super().tools)()
 
 

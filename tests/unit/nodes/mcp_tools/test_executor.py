@@ -187,7 +187,7 @@ async def test_cancelling_passes_through(executor: ToolExecutor) -> None:
 
 async def test_version_2_of_the_result_brings_files_and_display(executor: ToolExecutor) -> None:
     outcome = await run(executor, "peer_v2")
-    assert outcome.text == '{"total":42}\nFiles made: total.csv'
+    assert outcome.text == '{"total":42}\nmeta_data: {"took_ms":3}\nFiles made: total.csv'
     assert outcome.display == {"open_canvas": True, "primary_file": "total.csv"}
     (artifact,) = outcome.artifacts
     assert (artifact.id, artifact.name, artifact.media_type) == ("c1-1", "total.csv", "text/csv")

@@ -13,7 +13,7 @@ from core.resilience import BreakerClosed, BreakerOpened
 from nodes.mcp_tools.errors import ToolRefused
 from nodes.mcp_tools.fake import FakeConnector
 from nodes.mcp_tools.happenings import ServerDown, ServerUp
-from nodes.mcp_tools.models import Progress, ServerState, ToolInfo
+from nodes.mcp_tools.models import Progress, ServerState, ToolInfo, ToolList
 from nodes.mcp_tools.settings import ServerEntry
 from tests.kit.mcp_servers import until
 from tests.unit.nodes.mcp_tools.fakes import OddConnector, desk, hang, server
@@ -132,9 +132,9 @@ async def test_a_server_that_never_came_up_is_told_too_and_health_says_since_whe
         assert health.details["servers"]["peer"]["breaker"] == "closed"
 
 
-async def _never() -> list[ToolInfo]:
+async def _never() -> ToolList:
     await asyncio.Event().wait()
-    return []
+    return ToolList()
 
 
 async def test_a_server_that_does_not_list_its_tools_any_more_is_replaced() -> None:
@@ -155,10 +155,10 @@ async def test_a_server_that_is_busy_with_a_call_may_be_late_with_its_list() -> 
     connector = OddConnector({"peer": peer})
     asked = asyncio.Event()
 
-    async def never() -> list[ToolInfo]:
+    async def never() -> ToolList:
         asked.set()
         await asyncio.Event().wait()
-        return []
+        return ToolList()
 
     async with desk(connector, {"peer": ServerEntry()}, start_timeout_s=0.05) as at:
         await at.run("peer_echo")
@@ -178,7 +178,7 @@ async def test_a_server_that_refuses_to_list_again_keeps_its_session_and_its_lis
     connector = OddConnector({"peer": peer})
     asked = asyncio.Event()
 
-    async def refuse() -> list[ToolInfo]:
+    async def refuse() -> ToolList:
         asked.set()
         raise ToolRefused("not now")
 

@@ -8,8 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from core.observability import extracted
-from nodes.mcp_tools.adapters.http import http_client
-from nodes.mcp_tools.adapters.session import _remote
+from nodes.mcp_tools.adapters.remote import headers_of
 from nodes.mcp_tools.errors import ServerDown
 from nodes.mcp_tools.settings import ServerEntry
 from tests.kit.mcp_servers import free_port, http_peer, is_running, kill, managed, text_of, until
@@ -68,15 +67,6 @@ def trace(number: int) -> str:
     return f"00-{number:032x}-{number:016x}-01"
 
 
-async def test_a_text_that_only_mentions_a_trace_makes_no_header() -> None:
-    for body in (b'{"params": {"name": "traceparent"}}', b"traceparent", b'["traceparent"]'):
-        async with http_client() as client:
-            request = client.build_request("POST", "http://127.0.0.1/", content=body)
-            for hook in client.event_hooks["request"]:
-                await hook(request)
-        assert "traceparent" not in request.headers
-
-
 async def test_a_url_where_nothing_answers_is_down_with_a_reason(tmp_path: Path) -> None:
     entry = ServerEntry.model_validate({"url": f"http://127.0.0.1:{free_port()}/mcp"})
     async with managed({"far": entry}, tmp_path) as manager:
@@ -86,8 +76,8 @@ async def test_a_url_where_nothing_answers_is_down_with_a_reason(tmp_path: Path)
 
 def test_tokens_go_into_the_header_that_the_entry_names() -> None:
     base = {"url": "https://example.test/mcp", "headers": {"X-Team": "a"}, "auth_token": "t0ken"}
-    bearer = _remote(ServerEntry.model_validate({**base, "auth_type": "bearer"}), {})
-    assert bearer.get("headers") == {"X-Team": "a", "Authorization": "Bearer t0ken"}
-    key = _remote(ServerEntry.model_validate({**base, "auth_type": "api_key", "transport": "sse"}), {})
-    assert key.get("headers") == {"X-Team": "a", "X-API-Key": "t0ken"}
+    bearer = headers_of(ServerEntry.model_validate({**base, "auth_type": "bearer"}))
+    assert bearer == {"X-Team": "a", "Authorization": "Bearer t0ken"}
+    key = headers_of(ServerEntry.model_validate({**base, "auth_type": "api_key", "transport": "sse"}))
+    assert key == {"X-Team": "a", "X-API-Key": "t0ken"}
     assert isinstance(ServerEntry.model_validate(base).auth_token, SecretStr)

@@ -15,6 +15,7 @@ from nodes.mcp_tools.adapters.bounded_log import BoundedLog
 from nodes.mcp_tools.adapters.lines import LineCutter, Oversize
 from nodes.mcp_tools.arguments import problem_with, with_user
 from nodes.mcp_tools.catalogue import filled_in, function_schema
+from nodes.mcp_tools.errors import ServerGone
 from nodes.mcp_tools.events import progress_to
 from nodes.mcp_tools.models import CallResult, Content, ToolInfo
 from nodes.mcp_tools.naming import file_stem, full_name
@@ -89,11 +90,18 @@ def test_a_log_keeps_the_last_of_what_came(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (FileNotFoundError(), "the command 'tool' or its folder was not found"),
+        (
+            FileNotFoundError(),
+            "the command 'tool' or its folder was not found; install it, or write its full path",
+        ),
         (PermissionError(), "the command 'tool' may not be run"),
-        (ExceptionGroup("g", [TimeoutError()]), "it did not start within 3 s"),
+        (
+            ExceptionGroup("g", [TimeoutError()]),
+            "it did not start within 3 s; init_timeout_s in its entry gives it longer",
+        ),
         (ConnectionRefusedError(), "nothing answers at its url"),
         (RuntimeError("/secret/path"), "its session failed (RuntimeError)"),
+        (ExceptionGroup("g", [OSError(), ServerGone("it is ill")]), "it is ill"),
     ],
 )
 def test_a_reason_has_no_path_and_no_secret(error: Exception, reason: str) -> None:
@@ -110,11 +118,15 @@ def test_version_2_in_structured_content_wins() -> None:
     assert reading.text == "four"
 
 
-def test_bad_artifacts_are_left_out_with_a_note() -> None:
+def test_bad_artifacts_stay_in_the_text() -> None:
     structured = {"results": "r", "artifacts": ["x", {"name": "a", "b64": "%%%"}]}
     reading = read(structured=structured)
     assert reading.artifacts == ()
-    assert "[an artifact without content was left out]" in reading.text
+    assert reading.text == 'r\nartifacts: ["x",{"name":"a","b64":"%%%"}]'
+
+
+def test_an_image_that_is_no_base64_is_left_out_with_a_note() -> None:
+    reading = read(Content("image", b64="%%%", name="a"))
     assert "[the file a was left out: its content is not base64]" in reading.text
 
 
@@ -142,7 +154,7 @@ def test_version_2_keeps_the_images_beside_it() -> None:
 
 
 def test_nul_and_lone_surrogates_do_not_reach_the_thread() -> None:
-    assert read(Content("text", text="a\x00b\ud800")).text == "ab?"
+    assert read(Content("text", text="a\x00b\ud800")).text == "a\ufffdb\ufffd"
 
 
 def test_text_is_cut_between_characters() -> None:

@@ -172,8 +172,7 @@ async def test_a_list_of_tools_in_pages_is_read_whole(tmp_path: Path) -> None:
 async def test_a_protocol_error_and_nonsense_are_told_apart_from_a_loss(manager: MCPToolManager) -> None:
     with pytest.raises(ToolRefused, match="no tool missing"):
         await manager.call("peer", "missing", {})
-    with pytest.raises(ToolRefused, match="does not follow the protocol"):
-        await manager.call("peer", "nonsense", {})
+    assert text_of(await manager.call("peer", "nonsense", {})) == "not a list"
     assert manager.status()["peer"].restarts == 0
 
 

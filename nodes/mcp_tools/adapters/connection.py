@@ -1,0 +1,318 @@
+"""One open session with a server: what is asked of it, and how it answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import anyio
+import orjson
+from mcp import ClientSession, McpError, types
+from mcp.shared.context import RequestContext
+from mcp.shared.session import ProgressFnT
+from mcp.shared.version import SUPPORTED_PROTOCOL_VERSIONS
+from pydantic import RootModel
+
+from core.foreign import clean_text
+from core.observability import inject
+from nodes.mcp_tools.adapters.contents import call_result
+from nodes.mcp_tools.adapters.hearing import Hearing
+from nodes.mcp_tools.adapters.lingering import Lingering
+from nodes.mcp_tools.adapters.notes import line, number
+from nodes.mcp_tools.adapters.pages import listed
+from nodes.mcp_tools.adapters.questions import Call, Questions
+from nodes.mcp_tools.adapters.stdio import Ears
+from nodes.mcp_tools.errors import AnswerUnreadable, ServerFailed, ServerGone, StatusRefused, ToolRefused
+from nodes.mcp_tools.models import Ask, CallResult, Progress, ToolList
+from nodes.mcp_tools.ports import Listener
+from nodes.mcp_tools.reasons import CLOSED
+
+_UPDATE = "MCP_UPDATE:"
+# Refusals of one request that say nothing of the session.
+_PASSING = frozenset({413, 422, 429})
+_BAD_REQUEST = 400
+_FORGOTTEN = "the server does not know the session any more (HTTP status 400)"
+_ABILITIES = types.ClientCapabilities(
+    elicitation=types.ElicitationCapability(form=types.FormElicitationCapability())
+)
+_CLIENT = types.Implementation(name="waystation", version="0.1.0")
+
+
+class _Taken(RootModel[Any]):
+    """An answer as the SDK sees it; its contents are with `Hearing`."""
+
+
+class SessionConnection:
+    """One open session. Its calls run in their callers' tasks."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.pid: int | None = None
+        self.ears = Ears(self._said, listener.lost)
+        self.callbacks: dict[str, Any] = {
+            "message_handler": self._on_message,
+            "logging_callback": self._on_log,
+            "elicitation_callback": self._on_question,
+        }
+        self.questions = Questions()
+        self.hearing = Hearing(decline=self._decline, asked=self.questions.origins.note)
+        self.open = False
+        self._listener = listener
+        self._session: ClientSession | None = None
+        self._watching: dict[Call, Progress | None] = {}
+        self._lingering = Lingering()
+
+    async def begin(self, session: ClientSession, pid: int | None) -> None:
+        """Agree with the server on the protocol.
+
+        Raises:
+            ServerGone: Its version is not known here, or it did not answer.
+        """
+        self.pid = pid
+        self._session = session
+        # The SDK's own would claim that a person can be sent to addresses too, which nobody here does.
+        params = types.InitializeRequestParams(
+            protocolVersion=types.LATEST_PROTOCOL_VERSION, capabilities=_ABILITIES, clientInfo=_CLIENT
+        )
+        _check_version(await self._ask(types.InitializeRequest(params=params), opening=True))
+        await session.send_notification(types.ClientNotification(types.InitializedNotification()))
+        self.open = True
+
+    async def aclose(self) -> None:
+        """Leave nothing behind; before the session ends."""
+        await self._lingering.aclose()
+
+    async def tools(self) -> ToolList:
+        async def page(cursor: str | None) -> Any:
+            params = types.PaginatedRequestParams(cursor=cursor)
+            return await self._ask(types.ListToolsRequest(params=params))
+
+        return await listed(page)
+
+    async def call(
+        self,
+        tool: str,
+        arguments: Mapping[str, Any],
+        *,
+        progress: Progress | None = None,
+        ask: Ask | None = None,
+    ) -> CallResult:
+        # Not session.call_tool(): it validates the result against a schema that nobody here relies on.
+        params = types.CallToolRequestParams(name=tool, arguments=dict(arguments), _meta=_trace())
+        request = types.CallToolRequest(params=params)
+        call = Call(tool, ask)
+        try:
+            result = await self._attempt(request, progress, call)
+        except (ServerGone, StatusRefused) as error:
+            await self._check(error)
+            raise
+        except ToolRefused as refused:
+            if not self.questions.asked_in_vain(call, refused.detail):
+                raise
+        else:
+            if not (result.is_error and self.questions.asked_in_vain(call, _said(result))):
+                return result
+        return await self._attempt(request, progress, Call(tool, ask))
+
+    async def _check(self, error: ServerGone | StatusRefused) -> None:
+        """Is it the session that has ended, or did something refuse this one call?"""
+        if isinstance(error, ServerGone):
+            if not error.over or self.hearing.idle:
+                return
+            if await self.alive():
+                why = "the server answered this call with HTTP status 404, and others go on"
+                raise StatusRefused(why, status=404) from error
+            self._listener.lost(error.detail)
+        elif error.status == _BAD_REQUEST and not await self.alive():
+            # So some servers answer a session that they have forgotten, as they do other calls.
+            self._listener.lost(_FORGOTTEN)
+            raise ServerGone(_FORGOTTEN, sent=False)
+
+    async def _attempt(
+        self, request: types.CallToolRequest, progress: Progress | None, call: Call
+    ) -> CallResult:
+        async with self.questions.place(call):
+            self._watching[call] = progress
+            try:
+                return call_result(await self._asked(request, progress, call))
+            finally:
+                del self._watching[call]
+
+    async def _asked(self, request: types.CallToolRequest, progress: Progress | None, call: Call) -> Any:
+        """The answer to a call, and on the way its own questions."""
+        told = False
+
+        async def stop() -> None:
+            nonlocal told
+            told = True
+            self.questions.end(call)
+            await self._give_up(call.request_id)
+
+        sending = asyncio.create_task(self._send(request, progress, call))
+
+        def over(task: asyncio.Task[Any]) -> None:
+            self.questions.end(call)
+            if not task.cancelled():
+                task.exception()  # it may fail in the moment in which its caller leaves
+
+        sending.add_done_callback(over)
+        try:
+            await call.until(sending, stop)
+        finally:
+            if not sending.done():
+                if not told:
+                    self._lingering.background(self._give_up(call.request_id))
+                self._lingering.keep(sending)
+        with self._explaining():
+            return sending.result()
+
+    async def alive(self) -> bool:
+        try:
+            await self._ask(types.PingRequest())
+        except StatusRefused as refused:
+            return refused.status in _PASSING or refused.rpc_code == types.METHOD_NOT_FOUND
+        except ServerFailed as failed:
+            return not failed.sent
+        except ServerGone:
+            return False
+        except (ToolRefused, AnswerUnreadable):
+            return True  # an answer all the same
+        return True
+
+    async def _ask(self, request: Any, *, opening: bool = False) -> Any:
+        # A task of its own: what fails while it waits is told by cancelling just that.
+        asking = asyncio.create_task(self._send(request, opening=opening))
+        try:
+            await asyncio.wait({asking})
+        finally:
+            if not asking.done():
+                asking.cancel()
+                await asyncio.wait({asking})
+        with self._explaining():
+            return asking.result()
+
+    async def _send(
+        self,
+        request: Any,
+        progress: Progress | None = None,
+        call: Call | None = None,
+        *,
+        opening: bool = False,
+    ) -> Any:
+        """Runs in a task that nothing else runs in."""
+        session = self._session
+        if session is None:
+            raise ServerGone("the session is not open", sent=False)
+        # The SDK does not tell the server of a cancelled request; the id it will use is this counter.
+        request_id: int = session._request_id
+        if call is not None:
+            self.questions.begin(call, request_id)
+        watch = _as_callback(progress, call) if progress else None
+        with self.hearing.expecting(request_id, opening=opening) as slot:
+            try:
+                wrapped = types.ClientRequest(request)
+                await session.send_request(wrapped, _Taken, progress_callback=watch)
+            except asyncio.CancelledError:
+                if not slot.known:
+                    if call is None and not opening:
+                        self._lingering.background(self._give_up(request_id))
+                    raise
+            return slot.result()
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """The SDK's errors in our words. What a server answers is not among them: see `Hearing`."""
+        try:
+            yield
+        except ServerGone as gone:
+            if gone.over and self.hearing.idle:
+                self._listener.lost(gone.detail)
+            raise
+        except McpError as error:
+            self._listener.lost(CLOSED)
+            raise ServerGone("the server went away before it answered") from error
+        except (anyio.ClosedResourceError, anyio.BrokenResourceError) as error:
+            self._listener.lost(CLOSED)
+            raise ServerGone(CLOSED, sent=False) from error
+        except OSError as error:
+            self._listener.lost(f"the connection failed ({type(error).__name__})")
+            raise ServerGone(f"the connection failed ({type(error).__name__})") from error
+
+    def _decline(self, number: str | int) -> None:
+        session = self._session
+        if session is not None:
+            unknown = types.ErrorData(code=types.METHOD_NOT_FOUND, message="Method not found")
+            self._lingering.background(_quietly(session._send_response(number, unknown)))
+
+    async def _give_up(self, request_id: int | None) -> None:
+        """Tell the server that nobody waits any more; not worth more than a second."""
+        session = self._session
+        if session is None or request_id is None:
+            return
+        params = types.CancelledNotificationParams(requestId=request_id, reason="the caller gave up")
+        note = types.ClientNotification(types.CancelledNotification(params=params))
+        await _quietly(session.send_notification(note))
+
+    async def _on_question(
+        self, context: RequestContext[ClientSession, Any], params: types.ElicitRequestParams
+    ) -> types.ElicitResult | types.ErrorData:
+        return await self.questions.on_question(context.request_id, params)
+
+    async def _on_message(self, message: object) -> None:
+        note = message.root if isinstance(message, types.ServerNotification) else None
+        if isinstance(note, types.ToolListChangedNotification):
+            self._listener.changed()
+
+    async def _on_log(self, params: types.LoggingMessageNotificationParams) -> None:
+        if isinstance(params.data, str):
+            self._said(params.data)
+
+    def _said(self, text: str) -> None:
+        """A line that announces progress goes to the call that runs; to none where it could be several."""
+        _, marker, rest = text.partition(_UPDATE)
+        if not marker or len(self._watching) != 1:
+            return
+        watch: Callable[[float, float | None, str], None] | None = next(iter(self._watching.values()))
+        with suppress(orjson.JSONDecodeError):
+            update = orjson.loads(rest)
+            if watch is not None and isinstance(update, dict):
+                watch(number(update.get("progress")) or 0.0, number(update.get("total")), _text(update))
+
+
+async def _quietly(note: Any) -> None:
+    with suppress(TimeoutError, anyio.ClosedResourceError, anyio.BrokenResourceError):
+        async with asyncio.timeout(1):
+            await note
+
+
+def _check_version(opened: object) -> None:
+    version = opened.get("protocolVersion") if isinstance(opened, Mapping) else None
+    if version not in SUPPORTED_PROTOCOL_VERSIONS:
+        shown = f"'{clean_text(version[:40])}'" if isinstance(version, str) else "no text"
+        known = ", ".join(SUPPORTED_PROTOCOL_VERSIONS)
+        raise ServerGone(f"its protocolVersion is {shown}; known here are {known}", sent=False)
+
+
+def _trace() -> types.RequestParams.Meta | None:
+    """The caller's `traceparent`, where the protocol has it: in `_meta` (SEP-414)."""
+    found: dict[str, str] = {}
+    inject(found)
+    return types.RequestParams.Meta.model_validate(found) if found else None
+
+
+def _text(update: Mapping[str, Any]) -> str:
+    found = (line(update.get(key)) for key in ("message", "status_message", "type"))
+    return next((text for text in found if text), "")
+
+
+def _as_callback(watch: Progress, call: Call | None) -> ProgressFnT:
+    async def report(progress: float, total: float | None, message: str | None) -> None:
+        if call is None or call.live:  # nobody listens to a call that was given up
+            watch(progress, total, message or "")
+
+    return report
+
+
+def _said(result: CallResult) -> str:
+    return "\n".join(part.text for part in result.content)

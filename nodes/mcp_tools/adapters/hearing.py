@@ -1,0 +1,233 @@
+"""What a server says, read before the SDK sees it.
+
+The SDK reads every message into models that refuse it whole for one odd field,
+and tells its own errors by numbers that servers use too. So the contents of an
+answer are taken off here, as plain JSON, and kept for the request that waits;
+the SDK gets an empty answer in its place, which keeps everything in order. What
+else it would stumble over is mended, answered or left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import structlog
+from mcp import types
+
+from core.foreign import clean_text, storable
+from nodes.mcp_tools.adapters.lines import Oversize, answered_by
+from nodes.mcp_tools.adapters.notes import mended_note
+from nodes.mcp_tools.errors import AnswerUnreadable, ResultTooLarge, ToolRefused
+
+log = structlog.get_logger(__name__)
+
+Message = dict[str, Any]
+_UNDERSTOOD = frozenset({"elicitation/create", "ping"})
+_MOST_IN_A_BATCH = 1000
+_MESSAGE_CHARS = 2000
+
+
+class Slot:
+    """A request that waits, and what became of it."""
+
+    def __init__(self, task: asyncio.Task[Any] | None, *, opening: bool) -> None:
+        self.opening = opening
+        self.answer: Message | None = None
+        self.error: Exception | None = None
+        self._task = task
+
+    def fail(self, error: Exception) -> None:
+        """End the wait; the first error stays."""
+        if self.error is None:
+            self.error = error
+            if self._task is not None:
+                self._task.cancel()
+
+    @property
+    def known(self) -> bool:
+        """Whether it is known what became of the request."""
+        return self.error is not None or self.answer is not None
+
+    def result(self) -> Any:
+        """What the server answered, whatever it is.
+
+        Raises:
+            ToolRefused: It answered with an error.
+            AnswerUnreadable: It answered with something that is neither.
+        """
+        if self.error is not None:
+            raise self.error
+        answer = self.answer or {}
+        if answer.get("error") is not None and not isinstance(answer.get("result"), dict):
+            raise refused_by(answer["error"])
+        if "result" not in answer:
+            raise AnswerUnreadable("the server's answer has neither a result nor an error")
+        return answer["result"]
+
+
+class Hearing:
+    """The requests of one session that wait, and everything that its server says.
+
+    Args:
+        decline: Tells the server that a request of its own, named by its id, is not known here.
+        asked: Told of a question of the server and the request on whose stream it came.
+    """
+
+    def __init__(
+        self, *, decline: Callable[[str | int], None], asked: Callable[[str | int, int], None]
+    ) -> None:
+        self._decline = decline
+        self._asked = asked
+        self._slots: dict[int, Slot] = {}
+
+    @property
+    def quiet(self) -> bool:
+        """Whether at most one request waits."""
+        return len(self._slots) <= 1
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request waits."""
+        return not self._slots
+
+    @contextmanager
+    def expecting(self, request_id: int, *, opening: bool = False) -> Iterator[Slot]:
+        """Within the block the answer is kept. A failure cancels the current task and is in `error`.
+
+        Args:
+            opening: It is the request that opens the session.
+        """
+        slot = self._slots[request_id] = Slot(asyncio.current_task(), opening=opening)
+        try:
+            yield slot
+        finally:
+            del self._slots[request_id]
+
+    def waits(self, request_id: int | None) -> bool:
+        """Whether the request still has no answer."""
+        slot = self._slots.get(request_id) if request_id is not None else None
+        return slot is not None and not slot.known
+
+    def fail(self, request_id: int | None, error: Exception) -> None:
+        """End one request that waits; no other hears of it."""
+        slot = self._slots.get(request_id) if request_id is not None else None
+        if slot is not None and slot.answer is None:
+            slot.fail(error)
+
+    def hear(self, text: bytes | str, asked: int | None = None) -> list[Message]:
+        """What the SDK shall read of a text that should hold JSON-RPC.
+
+        Args:
+            asked: The request on whose own stream the text came, where the transport says so.
+        """
+        try:
+            found = _parsed(text)
+        except (ValueError, RecursionError):
+            return self._unreadable(text, asked)
+        several = found[:_MOST_IN_A_BATCH] if isinstance(found, list) else [found]
+        return [kept for one in several if (kept := self._one(one, asked)) is not None]
+
+    def oversize(self, line: Oversize, asked: int | None = None) -> list[Message]:
+        """As `hear`, of a line that was too long to be kept."""
+        said = ResultTooLarge(f"the result has {line.size} bytes, more than is read from this server")
+        return self._closed(asked if line.request_id is None else line.request_id, said)
+
+    def _one(self, message: object, asked: int | None) -> Message | None:
+        if not isinstance(message, dict):
+            return None
+        method = message.get("method")
+        if not isinstance(method, str):
+            return self._answered(message, asked)
+        if message.get("id") is None:
+            return mended_note(method, message.get("params"))
+        return self._request(method, message, asked)
+
+    def _answered(self, message: Message, asked: int | None) -> Message | None:
+        request_id = _number(message.get("id"))
+        if request_id is None and message.get("id") is None and {"result", "error"} & message.keys():
+            request_id = asked  # errors of requests that a server could not read bear no id
+        slot = self._slots.get(request_id) if request_id is not None else None
+        if slot is not None and slot.answer is None:
+            slot.answer = message
+        return None if request_id is None else _empty(request_id, slot)
+
+    def _request(self, method: str, message: Message, asked: int | None) -> Message | None:
+        number = message["id"]
+        if not isinstance(number, str | int) or isinstance(number, bool):
+            return None  # there is no way to answer it
+        if method not in _UNDERSTOOD:
+            log.debug("mcp request unknown", method=method[:80])
+            self._decline(number)
+            return None
+        if method == "elicitation/create" and asked is not None:
+            self._asked(number, asked)
+        params = message.get("params")
+        shown = {"params": params} if isinstance(params, dict) else {}
+        kept: Message = storable({"jsonrpc": "2.0", "id": number, "method": method, **shown})
+        return kept
+
+    def _unreadable(self, text: bytes | str, asked: int | None) -> list[Message]:
+        data = text.encode("utf-8", "replace") if isinstance(text, str) else text
+        request_id = answered_by(data)
+        said = AnswerUnreadable("the server's answer is no JSON that can be read")
+        return self._closed(asked if request_id is None else request_id, said)
+
+    def _closed(self, request_id: int | None, error: Exception) -> list[Message]:
+        """The request has its answer, although nobody can read it."""
+        if request_id is None:
+            return []
+        slot = self._slots.get(request_id)
+        if slot is not None and slot.answer is None:
+            slot.error = slot.error or error
+        return [_empty(request_id, slot)]
+
+
+def _parsed(text: bytes | str) -> Any:
+    # Not orjson: a number of more than 64 bits would lose its last digits there.
+    try:
+        return json.loads(text)
+    except UnicodeDecodeError:
+        return json.loads(text.decode("utf-8", "replace") if isinstance(text, bytes) else text)
+
+
+def _number(value: object) -> int | None:
+    """The id of one of our requests; some servers give it back as text or with a point."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    with suppress(ValueError, OverflowError):
+        if isinstance(value, str) and len(value) < 20:
+            return int(value)
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+    return None
+
+
+def _empty(request_id: int, slot: Slot | None) -> Message:
+    result: dict[str, Any] = {}
+    if slot is not None and slot.opening:
+        result = _opened(slot.answer)
+    return {"jsonrpc": "2.0", "id": request_id, "result": result}
+
+
+def _opened(answer: Message | None) -> dict[str, Any]:
+    """As much of the first answer as the SDK's HTTP transport looks at: the version goes into a header."""
+    found = (answer or {}).get("result")
+    version = found.get("protocolVersion") if isinstance(found, dict) else None
+    about = {"name": "", "version": ""}
+    shown = version if isinstance(version, str) else types.LATEST_PROTOCOL_VERSION
+    return {"protocolVersion": shown, "capabilities": {}, "serverInfo": about}
+
+
+def refused_by(error: object) -> ToolRefused:
+    """The error of a JSON-RPC answer, whatever form it has."""
+    said = error if isinstance(error, dict) else {"message": error}
+    message, code = said.get("message"), said.get("code")
+    text = message if isinstance(message, str) else "" if message is None else json.dumps(message)
+    shown = clean_text(text[:_MESSAGE_CHARS]).strip() or f"error {str(code)[:40]} without a message"
+    return ToolRefused(shown, rpc_code=code if isinstance(code, int) else None)
