@@ -19,7 +19,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.access import Principal
-from core.database import insert_new
+from core.database import insert_new, now_of
 from core.whole import whole
 from graph.fence import Hold
 from graph.history.look import Graph, interrupts_of
@@ -62,7 +62,7 @@ class Holding:
     @whole
     async def _there(self, principal: Principal, thread_id: str) -> None:
         async with self._engine.begin() as db:
-            await insert_new(db, threads, new_thread(thread_id, principal, ""))
+            await insert_new(db, threads, new_thread(thread_id, principal, "", now=now_of(db)))
             await owned_row(db, principal, thread_id)
 
     @whole

@@ -212,7 +212,6 @@ class Outcome:
         return cls(
             files=list(output.get("files", ())),
             earlier_calls=list(output.get("tool_calls", ())),
-            calls=[str((asked.get("call") or {}).get("id")) for asked in output.get("interrupts", ())],
             input_tokens=usage.get("input_tokens", 0),
             output_tokens=usage.get("output_tokens", 0),
             model=usage.get("model", ""),

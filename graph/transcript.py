@@ -97,7 +97,7 @@ def rows_of(
 ) -> list[dict[str, Any]]:
     """Messages as rows of the transcript, for whoever adds them in a transaction of its own."""
     now = time.time()
-    texts = [_storable(text_of(message)) for message in messages]
+    texts = [clean_text(text_of(message)) for message in messages]
     return [
         {
             "thread_id": thread_id,

@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -76,7 +76,7 @@ async def list_files(
     Where nobody logs in, everybody is one user: the files of auth.user are those of whoever is named.
     """
     async with _files() as (files, book):
-        wanted = {"thread": thread or None, "limit": limit, "after": after or None}
+        wanted: dict[str, Any] = {"thread": thread or None, "limit": limit, "after": after or None}
         found = await files.list(Principal(user), **wanted)
         only = book[AuthSettings].user
         if not found and not book[AuthSettings].logins and user != only:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from nodes.file_storage.adapters.local import INCOMING, RECORD, LocalStore
+from nodes.file_storage.adapters.leftovers import INCOMING, RECORD
+from nodes.file_storage.adapters.local import LocalStore
 from nodes.file_storage.errors import StorageUnavailable
 from nodes.file_storage.models import FileInfo, Usage
 from nodes.file_storage.naming import owner_folder
