@@ -11,6 +11,7 @@ from sqlalchemy import RowMapping, delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.database import insert_new
+from core.foreign import clean_text
 from core.whole import whole
 from graph.history.words import indexed
 from graph.messages import ROLES, extra_of, text_of, time_of
