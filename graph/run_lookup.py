@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.access import Principal, owner_seen_by, owns
 from core.cursor import is_cursor, place_of
 from core.database import StoreEngine, clock_in
-from core.errors import InvalidInput
 from graph.errors import RunNotFound
 from graph.lease import Leases, Standing, standing
 from graph.runs import CURSOR, RunRecord, record_of
@@ -72,12 +71,7 @@ class RunLookup:
     async def _place(self, principal: Principal, after: str) -> tuple[float, str]:
         if is_cursor(after):
             return place_of(CURSOR, after)
-        try:
-            last = await self.get(principal, after)
-        except RunNotFound:
-            raise InvalidInput(
-                f"after: there is no run '{after[:80]}' to go on after; send the `cursor` of the last row"
-            ) from None
+        last = await self.get(principal, after)
         return last.created_at, last.id
 
     async def interrupted_on(self, principal: Principal, thread_id: str) -> RunRecord | None:

@@ -17,7 +17,6 @@ from core.cursor import cursor, is_cursor, place_of
 from core.database import insert_new, now_of
 from core.errors import InvalidInput
 from core.whole import whole
-from graph.errors import InvalidThreadId, ThreadNotFound
 from graph.history.diff import difference
 from graph.history.erase import Eraser
 from graph.history.errors import CheckpointNotFound
@@ -116,12 +115,7 @@ class Threads:
     async def _place(self, principal: Principal, after: str) -> tuple[float, str]:
         if is_cursor(after):
             return place_of(CURSOR, after)
-        try:
-            last = await self._row(principal, after)
-        except (ThreadNotFound, InvalidThreadId):
-            raise InvalidInput(
-                f"after: there is no thread '{after[:80]}' to go on after; send the `cursor` of the last row"
-            ) from None
+        last = await self._row(principal, after)
         return last["updated_at"], last["id"]
 
     @whole

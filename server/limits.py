@@ -13,10 +13,10 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from core.errors import WaystationError
+from core.errors import InvalidInput, WaystationError
 from core.settings.platform import LimitSettings
 from graph.agent import Agent
-from server.errors import BadJson, BodyTooLarge, InvalidRequest, TooDeep, WrongMediaType, problem_response
+from server.errors import BadJson, BodyTooLarge, TooDeep, WrongMediaType, problem_response
 
 UPLOAD_PATH = "/files"
 # Whole threads, a line each message; read as they come.
@@ -55,7 +55,7 @@ class Guard:
         agent: Agent = scope["app"].state.agent
         if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
             # No id, name or word has one, and PostgreSQL's text cannot hold it.
-            raise InvalidRequest("the address has a NUL character; remove it")
+            raise InvalidInput("the address has a NUL character; remove it")
         if scope["method"] not in _WITH_BODY:
             return receive
         return await _body(

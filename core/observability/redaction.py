@@ -33,7 +33,8 @@ _SECRET_KEYS = frozenset({"access", "account", "api", "encryption", "private", "
 # repetition is bounded, so that a hostile text costs no more than its length.
 _LOOKS_SECRET = re.compile(
     r"""
-      -----BEGIN\ [A-Z ]{0,30}PRIVATE\ KEY-----[\s\S]{0,4096}?-----END\ [A-Z ]{0,30}PRIVATE\ KEY-----
+      -----BEGIN\ [A-Z ]{0,30}PRIVATE\ KEY-----(?:(?!-----BEGIN)[\s\S]){0,4096}?
+        -----END\ [A-Z ]{0,30}PRIVATE\ KEY-----
     | (\b(?:proxy-)?authorization["']?\s{0,3}[:=]\s{0,3}["']?)[^"'\r\n,;}]+
     | (\b(?:set-)?cookie["']?\s{0,3}[:=]\s{0,3}["']?)[^"'\r\n}]+
     | (\bbearer\s{1,3})[\w.~+/=-]{6,}

@@ -157,21 +157,19 @@ class FileManager:
                 goes meanwhile. Its key will do where it has stayed as it was.
 
         Raises:
-            InvalidInput: `after` is no cursor, and no file of the principal.
+            FileNotFound: `after` is no cursor, and no file of the principal.
+            InvalidInput: It is a cursor of another list, or none.
         """
         if not 1 <= limit <= LIST_MOST:
             raise InvalidInput(f"limit must be 1 to {LIST_MOST} (got {limit})")
         found: list[FileInfo] = []
         scan = self._store.scan(owner_seen_by(principal), after=_spot(after))
         with self._operation("list") as span:
-            try:
-                async for info in scan:
-                    if origin in (None, info.origin) and thread in (None, info.thread):
-                        found.append(info)
-                        if len(found) == limit:
-                            break
-            except FileNotFound as error:
-                raise InvalidInput(f"after: {error.detail}, or send the `cursor` of the last row") from None
+            async for info in scan:
+                if origin in (None, info.origin) and thread in (None, info.thread):
+                    found.append(info)
+                    if len(found) == limit:
+                        break
             span.set(files=len(found))
         return found
 
@@ -291,7 +289,7 @@ async def _pieces(data: bytes) -> AsyncIterator[bytes]:
 
 
 def _spot(after: str | None) -> Spot | str | None:
-    return None if after is None else spot_of(after) or after
+    return None if after is None else spot_of(after) or _existing(after)
 
 
 def _existing(key: str) -> str:

@@ -19,6 +19,8 @@ FILE = {
     "thread_id": None,
 }
 
+LISTED = {**FILE, "cursor": "c.WyJmaWxlIiwxNzk2MDQ2Njg0MjQ0ODY3MDAwLCJmX3giXQ"}
+
 FILES = {
     ("POST", "/files"): Example(
         body={
@@ -29,7 +31,7 @@ FILES = {
         },
         answer=FILE,
     ),
-    ("GET", "/files"): Example(query={"file_type": "user", "limit": 100}, answer=[FILE]),
+    ("GET", "/files"): Example(query={"file_type": "user", "limit": 100}, answer=[LISTED]),
     ("GET", "/files/{key}"): Example(path=PATH, answer=FILE),
     ("GET", "/files/{key}/content"): Example(path=PATH, media="text/csv", answer=TEXT),
     ("GET", "/files/link/{token}"): Example(

@@ -24,6 +24,10 @@ ENDED: dict[str, Any] = {
     "output": REPLY,
     "error": None,
 }
+LISTED = {
+    **ENDED,
+    "cursor": "c.WyJydW4iLDE3OTYwNDY2ODQuMjQ0ODY3LCJyX2NiODRhYjg5OWI5NWZjZDVhZWFjYzAzOTQxMjZlZjJiIl0",
+}
 _STARTED = f'{{"seq":1,"run_id":"{RUN}","type":"run_started","thread_id":"harbour","attempt":1}}'
 _DONE = f'{{"seq":9,"run_id":"{RUN}","type":"done","answer":"5 + 3 = 8","status":"done"}}'
 
@@ -34,9 +38,9 @@ RUNS = {
         answer=ACCEPTED,
     ),
     ("GET", "/threads/{thread_id}/runs"): Example(
-        path={"thread_id": "harbour"}, query={"limit": 50}, answer=[ENDED]
+        path={"thread_id": "harbour"}, query={"limit": 50}, answer=[LISTED]
     ),
-    ("GET", "/runs"): Example(query={"status": "done", "limit": 50}, answer=[ENDED]),
+    ("GET", "/runs"): Example(query={"status": "done", "limit": 50}, answer=[LISTED]),
     ("GET", "/runs/{run_id}"): Example(path=PATH, answer=ENDED),
     ("GET", "/runs/{run_id}/events"): Example(
         path=PATH,

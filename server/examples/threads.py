@@ -23,6 +23,7 @@ THREAD: dict[str, Any] = {
     "created_at": WHEN,
     "updated_at": WHEN,
 }
+LISTED = {**THREAD, "cursor": "c.WyJ0aHJlYWQiLDE3OTYwNDY2ODQuMjQ0ODY3LCJoYXJib3VyIl0"}
 CALL = {"id": "call_1", "name": "calculator_evaluate", "arguments": {"expression": "5 + 3"}}
 SAID: list[dict[str, Any]] = [
     {"id": "m_5277b783", "role": "user", "text": "What is 5 + 3?"},
@@ -66,7 +67,7 @@ def _checkpoint(checkpoint_id: str, step: int, *following: str) -> dict[str, Any
 
 
 THREADS = {
-    ("GET", "/threads"): Example(query={"status": "idle", "limit": 50}, answer=[THREAD]),
+    ("GET", "/threads"): Example(query={"status": "idle", "limit": 50}, answer=[LISTED]),
     ("POST", "/threads"): Example(
         body={"thread_id": "harbour", "title": "Berths"}, answer={**THREAD, "turns": 0}
     ),

@@ -126,6 +126,14 @@ async def test_g4_whatever_a_runnable_is_sent_it_is_no_fault_of_ours(
         _held(await client.post(path, json=body), body)
 
 
+@pytest.mark.parametrize("path", RUNNABLES)
+@pytest.mark.parametrize("body", [b"", b"null", b"[]", b"[null]", b'"x"', b"1", b"true", b"{}", b'{"":{}}'])
+async def test_g4_a_body_that_is_no_request_is_told_so(
+    client: httpx.AsyncClient, path: str, body: bytes
+) -> None:
+    assert_problem(await client.post(path, content=body, headers=JSON), 422, "invalid_request")
+
+
 async def test_g4_whatever_a_route_is_sent_it_is_no_fault_of_ours(client: httpx.AsyncClient) -> None:
     await client.post("/threads", json={"thread_id": "t1"})
     begun = (await client.post("/threads/t1/runs", json={"input": {"message": "hi"}})).json()

@@ -136,7 +136,7 @@ async def test_st4_a_full_page_names_the_next_one_in_its_headers(
 
 
 @pytest.mark.parametrize("path", ROWS)
-@pytest.mark.parametrize("after", ["gone", "c.", "c.AAAA", "../x", "", "x" * 301])
+@pytest.mark.parametrize("after", ["c.", "c.AAAA", "c.../x", "c.%", "x" * 301])
 async def test_st4_a_bad_cursor_is_told_in_a_sentence(
     client: httpx.AsyncClient, path: str, after: str
 ) -> None:

@@ -41,6 +41,7 @@ _QUANTITY = re.compile(
     r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|once|twice|none|no)\b", re.IGNORECASE
 )
 _FILLERS = frozenset(map(stem, FILLERS))
+_LONGEST_WORD = 12
 _ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|cf|vs|Mr|Mrs|Dr|No|Fig|approx|St)\.|\b[A-Z]\.)$")
 
 
@@ -123,7 +124,8 @@ def _split(block: str, longest: int) -> list[str]:
     parts: list[str] = []
     start = 0
     for end in _END.finditer(block):
-        if _ABBREVIATION.search(block[start : end.start()]):
+        # Only its last word: the whole sentence again for each stop in it would be the square of them.
+        if _ABBREVIATION.search(block[max(start, end.start() - _LONGEST_WORD) : end.start()]):
             continue
         parts.append(block[start : end.end()].strip())
         start = end.end()

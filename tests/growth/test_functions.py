@@ -1,0 +1,249 @@
+"""What reads a stranger's text takes no more than the text: each at its size and at four times that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+
+from core.cursor import place_of
+from core.errors import WaystationError
+from core.identity.authenticator import folded
+from core.observability import extracted
+from core.observability.redaction import clean
+from core.settings.problems import redacted
+from graph.history.markdown import fenced
+from graph.history.reading import Lines
+from graph.lease import title_from
+from nodes.file_storage.delivery import disposition, parse_range
+from nodes.file_storage.naming import clean_name, media_type_of, owner_folder
+from nodes.llm.digest import digest
+from nodes.llm.offline.quoting import best_quotes
+from nodes.llm.offline.reply import reply
+from nodes.llm.offline.results import corrected, number_in, state
+from nodes.llm.prompt import Passage, parse, render
+from nodes.mcp_tools.adapters.lines import LineCutter
+from nodes.mcp_tools.arguments import mismatch
+from server.edge import request_id
+from server.limits import check_json, nesting
+from server.requests import idempotency_key, last_event_id
+from tests.growth.shapes import FACTOR, MOST_RATIO, growth
+from tools.tables.server import number
+
+Run = Callable[[str], Any]
+
+UNITS = [
+    *(
+        "a",
+        "A",
+        "1",
+        " ",
+        "\n",
+        "\t",
+        "é",
+        "字",
+        "。",
+        "\u0301",
+        "\u200b",
+        "_",
+        "-",
+        ".",
+        ",",
+        "/",
+        "\\",
+        "%",
+    ),
+    *('"', "'", "“", "[", "]", "(", ")", "{", "}", "<", "&", "|", "#", "`", "=", ":", "?", "!", "*", "+"),
+    *(
+        "a ",
+        "a. ",
+        "A. ",
+        "e.g. ",
+        "1,",
+        "1.",
+        "1 ",
+        "[1]",
+        "[1] ",
+        "[1](",
+        "](",
+        "# ",
+        "- ",
+        "```\n",
+        "\r\n",
+    ),
+    *('\\"', '"a', "://", "a://b?", "a://b:c@", "token=", "key: ", "sk-", "eyJa.", "../", "%2e", "aA", "__"),
+    *("Authorization: ", "-----BEGIN PRIVATE KEY-----", "\n\n", '{"a":', "[{", "--- ", "Asked: ", "what is "),
+]
+# Before it, so that what looks for a beginning has found one.
+LEADS = ["", "[1] "]
+
+
+def _told(run: Run) -> Run:
+    """Refusing is a way to read, too."""
+
+    def work(text: str) -> None:
+        with suppress(WaystationError, ValueError):
+            run(text)
+
+    return work
+
+
+def _cut(text: str) -> None:
+    cutter, data = LineCutter(1 << 20), text.encode()
+    for start in range(0, len(data), 1000):
+        for _ in cutter.feed(data[start : start + 1000]):
+            pass
+
+
+def _imported(text: str) -> None:
+    async def read() -> None:
+        async def chunks() -> AsyncIterator[bytes]:
+            data = text.encode()
+            for start in range(0, len(data), 1000):
+                yield data[start : start + 1000]
+
+        lines = Lines(chunks())
+        while True:
+            await lines.next()
+
+    asyncio.run(read())
+
+
+def _documents(text: str) -> list[dict[str, Any]]:
+    return [{"n": 1, "title": text[:100], "text": text}]
+
+
+FUNCTIONS: dict[str, Run] = {
+    "nesting of JSON": lambda text: nesting(text.encode(), stop=0),
+    "check of JSON": lambda text: check_json(text.encode(), depth=64),
+    "a log line": clean,
+    "a problem of the settings": redacted,
+    "a cursor": lambda text: place_of("thread", f"c.{text}"),
+    "Last-Event-ID": last_event_id,
+    "Idempotency-Key": idempotency_key,
+    "X-Request-ID": request_id,
+    "traceparent": lambda text: extracted({"traceparent": text}),
+    "a title": title_from,
+    "a block of code": fenced,
+    "an import": _imported,
+    "lines of a tool server": _cut,
+    "the name of a file": clean_name,
+    "the folder of an owner": owner_folder,
+    "a media type": lambda text: media_type_of("a", text),
+    "a download's name": disposition,
+    "a range": lambda text: parse_range(f"bytes={text}", 10),
+    "quotes": lambda text: best_quotes("what is the fee", [Passage(1, "fee", text)]),
+    "a prompt": lambda text: parse(render(text, _documents(text), [{"name": text}])),
+    "notes": lambda text: digest(text[:2000], [HumanMessage(text), AIMessage(text)]),
+    "a question to the offline model": lambda text: reply([HumanMessage(text)], _TOOLS),
+    "what the offline model is told": lambda text: reply([SystemMessage(text), HumanMessage("fee")], _TOOLS),
+    "a result": lambda text: state("tool", {"expression": text[:100]}, text, failed=False),
+    "an error of a tool": lambda text: corrected({"column": "amounts"}, text),
+    "the answer to a tool": lambda text: reply(
+        [HumanMessage("sum"), AIMessage("", tool_calls=[_CALL]), ToolMessage(text, tool_call_id="c")], _TOOLS
+    ),
+    "a number in a table": number,
+}
+_CALL = {"id": "c", "name": "table", "args": {"column": "amounts"}}
+_TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "table",
+            "description": "Total of a column",
+            "parameters": {
+                "properties": {
+                    "filename": {"type": "string"},
+                    "column": {"type": "string"},
+                    "value": {"type": "number"},
+                    "since": {"type": "string", "format": "date"},
+                    "zone": {"type": "string"},
+                    "function": {"type": "string", "enum": ["sum", "mean"]},
+                },
+                "required": ["column"],
+            },
+        },
+    }
+]
+SIZE = 2048
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_reader_takes_no_more_than_its_text(name: str) -> None:
+    work = _told(FUNCTIONS[name])
+    for unit in UNITS:
+        for lead in LEADS:
+            small, large = (lead + (unit * (size // len(unit))) for size in (SIZE, FACTOR * SIZE))
+            found = growth(work, small, large)
+            assert found <= MOST_RATIO, f"{found:.0f} times the work for {FACTOR} times {lead!r} {unit!r}…"
+
+
+def test_many_headers_of_one_name_are_joined_in_one_pass() -> None:
+    small, large = ([(b"x", b"y" * 10)] * count for count in (4000, 16_000))
+    assert growth(folded, small, large) <= MOST_RATIO
+
+
+def test_a_long_list_as_a_result_is_read_in_one_pass() -> None:
+    small, large = (f"[{','.join('1' for _ in range(count))}]" for count in (4000, 16_000))
+    assert growth(number_in, small, large) <= MOST_RATIO
+
+
+@pytest.mark.parametrize("lead", [b'"', b'"' + b"[" * 70, b"[" * 70])
+@pytest.mark.parametrize(
+    "unit", [b'\\"', b'"', b"\\", b"[", b"[],", b'"",', b'"[",', b'[{"a":1}],', b'["a\\']
+)
+def test_g1_1_a_body_is_looked_at_once_whatever_its_shape(lead: bytes, unit: bytes) -> None:
+    small, large = (lead + unit * (size // len(unit)) for size in (1 << 16, 1 << 18))
+    assert growth(lambda body: nesting(body, stop=64), small, large) <= MOST_RATIO
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        ({"pattern": "^(a+)+$"}, "a"),
+        ({"pattern": "^(a|a)*$"}, "a"),
+        ({"pattern": r"(\w+\s?)+!"}, "a "),
+        ({"pattern": "(?=(a+)+$)b"}, "a"),
+    ],
+)
+def test_a_pattern_of_a_tool_server_keeps_nobody_waiting(schema: dict[str, Any], text: str) -> None:
+    def work(given: str) -> None:
+        mismatch({"q": given}, {"properties": {"q": {"type": "string", **schema}}})
+
+    small, large = (text * (size // len(text)) + "?" for size in (SIZE, FACTOR * SIZE))
+    assert growth(work, small, large) <= MOST_RATIO
+
+
+@pytest.mark.parametrize("keyword", ["patternProperties", "additionalProperties"])
+def test_names_told_by_a_pattern_are_left_to_the_server(keyword: str) -> None:
+    schema = {"patternProperties": {"^(a+)+$": {"type": "string"}}, keyword: {"^(a+)+$": {"type": "integer"}}}
+    assert mismatch({"a" * 40 + "!": 1}, schema) == ("", "")
+
+
+def test_patterns_that_both_engines_know_are_judged() -> None:
+    schema = {"properties": {"day": {"type": "string", "pattern": r"^\d{4}-\d{2}$"}}}
+    assert mismatch({"day": "2026-11"}, schema) == ("", "")
+    place, why = mismatch({"day": "soon"}, schema)
+    assert place == "day"
+    assert "does not match" in why
+    # This one only Python's engine knows: the server shall judge.
+    assert mismatch({"day": "b"}, {"properties": {"day": {"pattern": "(?<=a)b"}}}) == ("", "")
+
+
+def test_items_are_told_apart_in_one_pass() -> None:
+    schema = {"properties": {"l": {"type": "array", "uniqueItems": True}}}
+    small, large = ({"l": [{"x": n} for n in range(count)]} for count in (8000, 32_000))
+    assert growth(lambda given: mismatch(given, schema), small, large) <= MOST_RATIO
+    assert mismatch(large, schema) == ("", "")
+    assert mismatch({"l": [{"a": 1, "b": 2}, {"b": 2, "a": 1}]}, schema)[0] == "l"
+    assert mismatch({"l": [1, True, "1"]}, schema) == ("", "")
+
+
+def test_a_property_may_have_the_name_of_a_keyword() -> None:
+    schema = {"properties": {"patternProperties": {"type": "string"}}, "additionalProperties": False}
+    assert mismatch({"patternProperties": 1}, schema)[0] == "patternProperties"
+    assert mismatch({"patternProperties": "x"}, schema) == ("", "")
