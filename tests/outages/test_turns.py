@@ -78,3 +78,35 @@ async def test_st6_a_caller_that_waits_for_the_reply_is_told_and_the_thread_is_f
             await asyncio.wait([run.task for run in agent.runs.live.values() if run.task])
     model_server.script(say("And again."))
     assert (await agent.ask("again", thread="t"))["answer"] == "And again."
+
+
+async def test_st6_a_background_run_that_waited_too_long_is_queued_and_goes_on_by_itself(
+    agent: Agent,
+    model_server: ModelServer,
+    counted: CountedTools,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("graph.turn.OUTAGE_SECONDS", 0.0)
+    model_server.script(calls(BOOK, text="one moment please", hang_after=1))
+    model_server.script(calls(BOOK), say("It is booked."))
+    run = await agent.begin(TurnRequest(LOCAL, "book a berth", thread_id="t", background=True))
+    await followed(agent, run.id, model_server, database)
+    record = await agent.runs.settled(run.id, timeout=WAIT_S)
+    assert (record.status, record.attempts, record.error) == ("done", 2, None)
+    assert counted.made == ["book Ada"]
+    assert [m["text"] for m in (await agent.threads.transcript(LOCAL, "t"))["messages"]][
+        -1
+    ] == "It is booked."
+
+
+async def test_st6_a_stream_that_waited_too_long_ends_with_an_error_that_can_be_tried_again(
+    agent: Agent, model_server: ModelServer, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graph.turn.OUTAGE_SECONDS", 0.0)
+    model_server.script(calls(BOOK, text="one moment please", hang_after=1))
+    run = await agent.begin(TurnRequest(LOCAL, "book a berth", thread_id="t"))
+    last = (await followed(agent, run.id, model_server, database))[-1]
+    assert (last["type"], last["code"], last["retryable"]) == ("error", "storage_unavailable", True)
+    model_server.script(say("And again."))
+    assert (await agent.ask("again", thread="t"))["answer"] == "And again."
