@@ -91,8 +91,9 @@ class Endings:
 
     def _tell_delay(self, run: Run, error: DatabaseUnavailable, took: float) -> None:
         log.warning("ending_waits_for_database", reason=error.reason)
-        if run.away is None:
-            run.meets(error, took)
+        if run.waits:
+            return  # its readers know, and its caller is about to
+        run.meets(error, took)
         text = f"the database {error.reason}; the end of the turn is stored when it is back"
         run.log.add({"type": "notice", "code": error.code, "text": text})
 

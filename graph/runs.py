@@ -256,6 +256,7 @@ class Run:
         # The database that the attempt waits for, for longer than a caller on a connection would.
         self.away: WaystationError | None = None
         self.held_up = asyncio.Event()
+        self.waits = False
         self._alarm: asyncio.TimerHandle | None = None
         # The turn runs in a context of its own; what it belongs to is taken along here.
         self.request_id = record.request_id
@@ -289,13 +290,14 @@ class Run:
             self.held_up.set()
 
         self.over_it()
+        self.waits = True
         self._alarm = asyncio.get_running_loop().call_later(max(WAITED_SECONDS - took, 0.0), tell)
 
     def over_it(self) -> None:
         """The database is back."""
         if self._alarm is not None:
             self._alarm.cancel()
-        self._alarm, self.away = None, None
+        self._alarm, self.away, self.waits = None, None, False
         self.held_up.clear()
 
     def _cut(self) -> None:

@@ -29,7 +29,8 @@ async def followed(agent: Agent, run_id: str, model: ModelServer, database: Data
             if event["type"] == "token" and [e["type"] for e in found].count("token") == 1:
                 await database.goes()
                 model.release()
-            if event["type"] == "notice" and event["code"] == "storage_unavailable":
+            if event["type"] == "notice":
+                assert event["code"] == "storage_unavailable"
                 await database.comes_back()
     return found
 
@@ -76,5 +77,36 @@ async def test_st6_a_caller_that_waits_for_the_reply_is_told_and_the_thread_is_f
     async with asyncio.timeout(WAIT_S):
         while agent.runs.live:
             await asyncio.wait([run.task for run in agent.runs.live.values() if run.task])
+    model_server.script(say("And again."))
+    assert (await agent.ask("again", thread="t"))["answer"] == "And again."
+
+
+async def test_st6_a_background_run_that_waited_too_long_is_queued_and_goes_on_by_itself(
+    agent: Agent,
+    model_server: ModelServer,
+    counted: CountedTools,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("graph.turn.OUTAGE_SECONDS", 0.0)
+    model_server.script(calls(BOOK, text="one moment please", hang_after=1))
+    model_server.script(calls(BOOK), say("It is booked."))
+    run = await agent.begin(TurnRequest(LOCAL, "book a berth", thread_id="t", background=True))
+    await followed(agent, run.id, model_server, database)
+    record = await agent.runs.settled(run.id, timeout=WAIT_S)
+    assert (record.status, record.attempts, record.error) == ("done", 2, None)
+    assert counted.made == ["book Ada"]
+    page = await agent.threads.transcript(LOCAL, "t")
+    assert page["messages"][-1]["text"] == "It is booked."
+
+
+async def test_st6_a_stream_that_waited_too_long_ends_with_an_error_that_can_be_tried_again(
+    agent: Agent, model_server: ModelServer, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graph.turn.OUTAGE_SECONDS", 0.0)
+    model_server.script(calls(BOOK, text="one moment please", hang_after=1))
+    run = await agent.begin(TurnRequest(LOCAL, "book a berth", thread_id="t"))
+    last = (await followed(agent, run.id, model_server, database))[-1]
+    assert (last["type"], last["code"], last["retryable"]) == ("error", "storage_unavailable", True)
     model_server.script(say("And again."))
     assert (await agent.ask("again", thread="t"))["answer"] == "And again."

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -22,6 +23,10 @@ async def find(name: str, as_json: JsonFlag = False) -> None:
         raise NotFound("no thing 'gone'; known: hat")
     if name == "stop":
         raise KeyboardInterrupt
+    if name == "full":
+        raise OSError(errno.ENOSPC, "No space left on device", "/private/file")
+    if name == "bug":
+        raise ValueError("a fault of ours")
     if as_json:
         print_json({"name": name})
     else:
@@ -43,6 +48,13 @@ def test_an_error_is_one_line_on_stderr_and_exit_code_1(run: CliRunner) -> None:
     result = run.invoke(app, ["find", "gone"])
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == "not_found: no thing 'gone'; known: hat\n"
+
+
+def test_g2_2_a_full_disk_is_one_line_too(run: CliRunner) -> None:
+    result = run.invoke(app, ["find", "full"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "storage_unavailable: the disk is full; try again when that is mended\n"
+    assert isinstance(run.invoke(app, ["find", "bug"]).exception, ValueError)
 
 
 def test_wrong_usage_is_exit_code_2(run: CliRunner) -> None:

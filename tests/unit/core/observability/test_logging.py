@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import pytest
@@ -172,3 +174,20 @@ def test_logs_that_are_configured_stay_as_they_are(capsys: pytest.CaptureFixture
     quiet_logging()
     structlog.get_logger().info("shown")
     assert [line["event"] for line in lines(capsys)] == ["shown"]
+
+
+@pytest.mark.parametrize("configure", [configure_logging, quiet_logging])
+def test_g2_2_a_line_that_cannot_be_written_breaks_nothing(
+    configure: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a log on a disk that is full."""
+
+    def refuse(*_: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    reset_logging()
+    monkeypatch.setattr(sys.stderr, "write", refuse)
+    monkeypatch.setattr(sys.stderr, "flush", refuse)
+    configure()
+    structlog.get_logger().error("request_failed")
+    logging.getLogger("library").error("something")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dishka import Provider, Scope, make_async_container
@@ -12,6 +13,7 @@ from dishka import Provider, Scope, make_async_container
 from core.correlation import current
 from core.errors import ConfigInvalid, InvalidInput, NotFound, Unavailable
 from core.health import HealthState
+from core.outage import DatabaseUnavailable
 from core.task_queue import (
     Task,
     TaskArgumentsInvalid,
@@ -21,6 +23,7 @@ from core.task_queue import (
     TaskStatus,
     UnknownTask,
 )
+from core.task_queue.ledger import Ledger
 from tests.kit.task_queues import ADA, PATIENCE_S, Work, opened_queue, quick, until
 from tests.kit.task_worker import Item
 
@@ -305,3 +308,32 @@ async def test_waiting_for_a_task_ends_with_its_time(tmp_path: Path) -> None:
         "worker": False,
         "queue": "in process",
     }
+
+
+async def test_st6_an_attempt_that_failed_for_a_database_that_was_away_does_not_count(tmp_path: Path) -> None:
+    work = Work(attempts=1)
+    away = DatabaseUnavailable("is locked by another program")
+    away.retry_after = 0.01
+    work.plan("a", away, away, None)
+    async with opened_queue(tmp_path, [work.task]) as queue:
+        record = await queue.add("work", {"item": "a"}, owner=ADA)
+        done = await queue.wait(record.id, PATIENCE_S)
+    assert (done.status, done.attempts, work.attempts["a"]) == (TaskStatus.DONE, 1, 3)
+
+
+async def test_st6_what_a_task_did_is_written_down_when_the_database_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, finish, tries = Work(), Ledger.finish, []
+
+    async def away_once(self: Ledger, *args: Any, **options: Any) -> bool:
+        tries.append(1)
+        if len(tries) == 1:
+            raise DatabaseUnavailable("does not answer")
+        return await finish(self, *args, **options)
+
+    monkeypatch.setattr(Ledger, "finish", away_once)
+    async with opened_queue(tmp_path, [work.task]) as queue:
+        record = await queue.add("work", {"item": "a"}, owner=ADA)
+        done = await queue.wait(record.id, PATIENCE_S)
+    assert (done.status, work.attempts["a"], len(tries)) == (TaskStatus.DONE, 1, 2)

@@ -1,0 +1,179 @@
+"""A write whose answer is lost with the database: it stands, and the writer does not know."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dishka import Provider, Scope, make_async_container, provide
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core.access import Principal
+from core.endurance import Endurance, enduring
+from core.holder import alive
+from core.outage import DatabaseUnavailable
+from graph.database import opened_database
+from graph.ending import Endings
+from graph.event_writer import EventWriter
+from graph.fence import fenced
+from graph.lease import Standing, locked, standing
+from graph.receipts import StoredReceipts
+from graph.runs import Outcome, Run
+from graph.saver import opened_saver
+from nodes.mcp_tools.models import ExecutionContext
+from tests.unit.graph.run_kit import Desk, new_run
+
+AWAY = DatabaseUnavailable("does not answer")
+CALL = ExecutionContext(Principal("ada"), thread_id="t", call_id="c1")
+
+
+class Fragile:
+    """Does its work; then the answer is lost, or before it nothing is done, so many times."""
+
+    def __init__(self, work: Callable[..., Awaitable[Any]], times: int, *, done: bool) -> None:
+        self._work = work
+        self._times = times
+        self._done = done
+        self.failed = asyncio.Event()
+
+    async def __call__(self, *args: Any, **options: Any) -> Any:
+        if not self._times:
+            return await self._work(*args, **options)
+        self._times -= 1
+        self.failed.set()
+        if self._done:
+            await self._work(*args, **options)
+        raise AWAY
+
+
+@pytest.fixture
+async def desk(database: URL) -> AsyncIterator[Desk]:
+    async with opened_database(database) as engine:
+        desk = Desk.at(engine)
+        with alive(desk.leases.holder):
+            yield desk
+
+
+@pytest.fixture
+async def kept(desk: Desk) -> AsyncIterator[StoredReceipts]:
+    class Database(Provider):
+        scope = Scope.APP
+
+        @provide
+        def engine(self) -> AsyncEngine:
+            return desk.engine
+
+    container = make_async_container(Database())
+    yield StoredReceipts(container)
+    await container.close()
+
+
+async def test_st6_a_call_whose_beginning_was_noted_unheard_is_made_and_not_called_unknown(
+    desk: Desk, kept: StoredReceipts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await desk.begun()
+    monkeypatch.setattr(kept, "_begin", Fragile(kept._begin, 1, done=True))
+    with fenced("t", run.turn.fence, run_id=run.id), enduring(Endurance(60)):
+        assert not (await kept.begin(CALL)).begun
+        assert (await kept.begin(CALL)).begun, "a later attempt does not know whether it was made"
+
+
+async def test_st6_a_run_that_was_stored_and_told_as_failed_holds_nothing_up(desk: Desk) -> None:
+    desk.leases.keep("r_unheard")
+    run = await desk.begun(policy="resume")
+    desk.leases.drop(run.id)
+    async with desk.engine.begin() as db:
+        row = await locked(db, "t")
+        assert row is not None
+        assert standing(row, desk.leases) is Standing.ORPHANED
+    assert await desk.ledger.orphaned_threads() == ["t"]
+    assert (await desk.begun("next")).id != run.id
+
+
+def endings(desk: Desk) -> Endings:
+    return Endings(desk.ledger, EventWriter(desk.engine))
+
+
+def outcome() -> Outcome:
+    return Outcome(status="done")
+
+
+async def ended_through(desk: Desk, run: Run, close: Fragile, monkeypatch: pytest.MonkeyPatch) -> Endings:
+    monkeypatch.setattr(desk.ledger, "close", close)
+    monkeypatch.setattr("graph.ending.FIRST_PAUSE_S", 0.001)
+    ends = endings(desk)
+    await ends.end(run, outcome())
+    return ends
+
+
+async def test_st6_an_ending_is_tried_until_it_stands_and_the_thread_is_free_then(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await desk.begun()
+    await ended_through(desk, run, Fragile(desk.ledger.close, 2, done=False), monkeypatch)
+    assert [entry.event["type"] for entry in run.log.unstored()] == ["notice", "done"]
+    assert (await desk.run(run.id))["status"] == "done"
+    assert run.error is None
+    assert (await desk.thread())["run_id"] is None
+
+
+async def test_st6_an_ending_that_was_stored_unheard_is_not_written_twice(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await desk.begun()
+    await desk.ledger.open(new_run("waits", on_busy="enqueue"))
+    told: list[bool] = []
+    ends = endings(desk)
+    ends.ended = lambda run, more: told.append(more)
+    monkeypatch.setattr(desk.ledger, "close", Fragile(desk.ledger.close, 1, done=True))
+    monkeypatch.setattr("graph.ending.FIRST_PAUSE_S", 0.001)
+    await ends.end(run, outcome())
+    assert run.log.abandoned, "its readers find the stored end"
+    assert told == [True], "what waits for the thread is looked at"
+    assert (await desk.run(run.id))["status"] == "done"
+
+
+async def test_st6_a_service_that_stops_leaves_an_ending_to_others(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await desk.begun()
+    close = Fragile(desk.ledger.close, 1_000_000, done=False)
+    monkeypatch.setattr(desk.ledger, "close", close)
+    ends = endings(desk)
+    ending = asyncio.create_task(ends.end(run, outcome()))
+    await close.failed.wait()
+    ends.closing.set()
+    async with asyncio.timeout(10):
+        await ending
+    assert run.error is not None
+    assert run.error.code == "storage_unavailable"
+    assert run.log.closed
+
+
+async def test_st6_a_lease_whose_end_could_not_be_stored_is_held_on(desk: Desk) -> None:
+    run = await desk.begun()
+
+    def end() -> None:
+        with desk.leases.ending(run.id):
+            assert desk.leases.keeps(run.id)
+            raise AWAY
+
+    with pytest.raises(DatabaseUnavailable):
+        end()
+    assert desk.leases.holds(run.id)
+
+
+async def test_g2_2_a_line_of_writers_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graph.sqlite_saver.BUSY_MS", 20)
+    async with opened_saver(make_url(f"sqlite:///{tmp_path / 'w.db'}")) as saver:
+        writing: asyncio.Lock = saver._transaction  # type: ignore[attr-defined]  # the SQLite saver's own
+        async with writing:
+            with pytest.raises(DatabaseUnavailable, match="other writers"):
+                await saver.adelete_thread("t")
+        await saver.adelete_thread("t")
