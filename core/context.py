@@ -27,7 +27,8 @@ class RunContext:
         tools: Names of servers or of single tools; None for all that the user may use.
         temperature: 0 to 2; None for the model's own.
         max_steps: Model calls in this turn; None for the limit in the settings.
-        approval: For tools that need a person's word: ask, allow all, or refuse all.
+        approval: For tools that need a person's word: ask, allow all that the operator leaves to callers,
+            or refuse all.
     """
 
     user: str = "local"

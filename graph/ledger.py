@@ -265,8 +265,12 @@ class RunLedger(LedgerEnds):
         answers: dict[str, Any] | None,
         *,
         policy: Policy | None = None,
+        seen: int | None = None,
     ) -> Seat:
         """Go on with a run that was interrupted: with answers to what waits, or where it was stopped.
+
+        Args:
+            seen: How many attempts it had when the answers were held against what waits.
 
         Raises:
             RunNotFound: There is none, or it is somebody else's.
@@ -279,13 +283,18 @@ class RunLedger(LedgerEnds):
         seat: Seat | None = None
         try:
             async with self._engine.begin() as db:
-                seat = await self._reopen(db, record, answers, policy)
+                seat = await self._reopen(db, record, answers, policy, seen)
         finally:
             self._settle(run_id, seat)
         return seat
 
     async def _reopen(
-        self, db: AsyncConnection, record: RunRecord, answers: dict[str, Any] | None, policy: Policy | None
+        self,
+        db: AsyncConnection,
+        record: RunRecord,
+        answers: dict[str, Any] | None,
+        policy: Policy | None,
+        seen: int | None,
     ) -> Seat:
         row = await locked(db, record.thread_id)
         if row is None:
@@ -298,10 +307,15 @@ class RunLedger(LedgerEnds):
         if kept["status"] != "interrupted" or (await db.execute(newest)).scalar() != record.id:
             raise NothingToResume(f"run '{record.id}' does not wait to be gone on with")
         given, before = list(answers or ()), kept["request"].get("answered", [])
-        if again := [key for key in given if key in before]:
+        gone_on = seen is not None and seen != kept["attempts"]
+        if gone_on and (again := [key for key in given if key in before]):
             raise AlreadyAnswered(f"interrupt '{again[0]}' has had its answer; look what waits now")
         turn = await take(db, row, record.id, self._leases.holder)
-        told = {"answers": answers, "answered": [*before, *given], "earlier": kept["attempts"]}
+        told = {
+            "answers": answers,
+            "answered": list(dict.fromkeys([*before, *given])),
+            "earlier": kept["attempts"],
+        }
         request = {**kept["request"], **told}
         values: dict[str, Any] = {"request": request, "stop_requested": None}
         if policy:

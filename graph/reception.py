@@ -90,7 +90,7 @@ class Reception:
             given = None
             if is_answer(answers):
                 given = answers_for(answers, waiting, answered=record.answered)
-            return await self._runs.reopen(principal, run_id, given, policy="resume")
+            return await self._runs.reopen(principal, run_id, given, policy="resume", seen=record.attempts)
 
     async def _answer(self, new: NewRun, resume: object) -> Handle:
         who, thread_id = new.request.principal, new.thread_id
@@ -98,7 +98,7 @@ class Reception:
         waiting = (await self._threads.state(who, thread_id))["interrupts"]
         answers = answers_for(resume, waiting, answered=found.answered if found else ())
         record = found or await self._ledger.adopt_waiting(new)
-        return await self._runs.reopen(who, record.id, answers)
+        return await self._runs.reopen(who, record.id, answers, seen=record.attempts)
 
     def _policy(self, request: TurnRequest) -> Policy:
         wish = self._editions.now().book[ThreadSettings].orphans

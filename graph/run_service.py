@@ -113,11 +113,12 @@ class Runs:
         answers: dict[str, Any] | None,
         *,
         policy: Policy | None = None,
+        seen: int | None = None,
     ) -> Handle:
-        """Go on with an interrupted run. Raises what `RunLedger.reopen` raises."""
+        """Go on with an interrupted run. Takes and raises what `RunLedger.reopen` does."""
 
         async def reopened() -> Handle:
-            seat = await self._ledger.reopen(principal, run_id, answers, policy=policy)
+            seat = await self._ledger.reopen(principal, run_id, answers, policy=policy, seen=seen)
             self._seated(seat)
             return Handle(self, seat.record, mine=True, since=seat.floor)
 

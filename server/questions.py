@@ -31,9 +31,11 @@ def arguments_of(arguments: Any) -> str:
 
 def line_of(question: Mapping[str, Any]) -> str:
     """A question in one line, with the call that it is about."""
-    text = str(question.get("text") or "Allow this?")
-    call = question.get("call")
-    return f"{text} {tool_of(call)}({arguments_of(call.get('arguments'))})" if call else text
+    call, text = question.get("call"), question.get("text")
+    if not call:
+        return str(text or "Allow this?")
+    called = f"{tool_of(call)}({arguments_of(call.get('arguments'))})"
+    return f"{text} {called}" if text else f"Allow {called}?"
 
 
 def sample_answer(questions: Questions) -> dict[str, Any]:

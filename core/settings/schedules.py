@@ -25,7 +25,9 @@ class ScheduledRun(Strict):
     sources: list[str] | None = Field(None, description="Sources to search; left out: all of the user's.")
     tools: list[str] | None = Field(None, description="Servers or tools; left out: all of the user's.")
     approval: Literal["ask", "auto", "deny"] = Field(
-        "deny", description="For tools that need a person's word; ask leaves the thread waiting."
+        "deny",
+        description="For tools that need a person's word; ask and auto leave the thread waiting, "
+        "auto not where mcp.callers_may_lower_approval is on.",
     )
     on_busy: Literal["reject", "enqueue"] = Field(
         "enqueue", description="When the thread has a run going: leave this time out, or wait in line."

@@ -55,6 +55,16 @@ async def test_each_enabled_schedule_is_a_task_of_the_queue(tmp_path: Path) -> N
     assert [(task.name, task.cron) for task in scheduled_tasks(settings)] == [("run_morning", "0 7 * * *")]
 
 
+async def test_g6_a_schedule_does_not_switch_approval_off(tmp_path: Path) -> None:
+    settings = ScheduleSettings(runs=[ScheduledRun(**{**MORNING, "approval": "auto"})])
+    files = {"mcp.json": '{"calculator": {"require_approval": ["*"]}}'}
+    async with open_agent(tmp_path, files=files, schedules=settings.model_dump()) as agent:
+        await begin(agent, settings, "run_morning-1")
+        (begun,) = await agent.runs.list(ADA, thread_id="daily")
+        ended = await agent.runs.wait(ADA, begun.id, timeout=60)
+    assert (ended.status, ended.reason) == ("interrupted", "person")
+
+
 def test_a_schedule_that_is_none_is_refused_with_an_example() -> None:
     with pytest.raises(ValidationError, match=r"such as '0 7 \* \* 1-5'"):
         ScheduledRun(**{**MORNING, "cron": "at dawn"})

@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL
 from core.holder import alive
 from graph.database import opened_database
 from graph.errors import (
+    AlreadyAnswered,
     KeyReused,
     NothingToResume,
     QueueFull,
@@ -203,6 +204,29 @@ async def test_of_ten_answers_at_once_one_goes_on(desk: Desk) -> None:
     tries = [desk.ledger.reopen(ADA, asked.id, {"i1": {"approve": True}}) for _ in range(10)]
     results = await asyncio.gather(*tries, return_exceptions=True)
     assert sum(isinstance(result, ThreadBusy) for result in results) == 9
+
+
+async def test_an_answer_that_somebody_else_was_quicker_with_does_not_reach_what_is_asked_next(
+    desk: Desk,
+) -> None:
+    asked = await desk.begun()
+    await desk.pause(asked)
+    yes = {"i1": {"approve": True}}
+    first = going(await desk.ledger.reopen(ADA, asked.id, yes, seen=1))
+    await desk.pause(first)
+    with pytest.raises(AlreadyAnswered, match="interrupt 'i1' has had its answer"):
+        await desk.ledger.reopen(ADA, asked.id, yes, seen=1)
+    assert (await desk.ledger.get(ADA, asked.id)).answered == ("i1",)
+
+
+async def test_an_answer_that_was_not_given_before_a_shutdown_is_taken_again(desk: Desk) -> None:
+    asked = await desk.begun()
+    await desk.pause(asked)
+    yes = {"i1": {"approve": True}}
+    stopped = going(await desk.ledger.reopen(ADA, asked.id, yes, seen=1))
+    await desk.end(stopped, "interrupted", reason="drained")
+    again = going(await desk.ledger.reopen(ADA, asked.id, yes, seen=2))
+    assert again.record.answers == yes
 
 
 async def test_a_question_that_comes_while_a_run_waits_to_take_its_place_does_not_hold_it_up(

@@ -34,7 +34,7 @@ BUDGET = {"id": "i3", "kind": "budget"}
 def test_a_question_is_one_line_with_its_call() -> None:
     assert line_of(APPROVAL) == "May sums run 'add'? sums.add(a=5)"
     assert line_of(BUDGET) == "Allow this?"
-    assert line_of({"call": {"tool": "add", "arguments": "x" * 300}}).endswith("…)")
+    assert line_of({"call": {"tool": "add", "arguments": "x" * 300}}).endswith("…)?")
 
 
 def test_a_sample_answer_has_a_place_for_each_question() -> None:
