@@ -117,8 +117,8 @@ class _Wiring:
         names = set(reads.__annotations__)
         traced = Traced(name, self._answering(node) if name == "call_model" else node)
         step = self._supplied(name, traced, names)
-        beside = isinstance(step, Supplied) and not self._looked_at <= names
-        self._graph.add_node(name, step, input_schema=State if beside else reads)
+        wider = isinstance(step, Supplied) and not self._looked_at <= names
+        self._graph.add_node(name, step, input_schema=State if wider else reads)
         if looks:
             self._lookups.append(Lookup(traced, looks))
             self._looked_at |= names - TURN_ONLY.keys()
@@ -132,4 +132,7 @@ class _Wiring:
         if name == "execute_tools":
             return SuppliedCall(node, lookups) if "config" in needs else node
         made = _LOOKS.get(name)
-        return Supplied(node, lookups, needs, made) if made or (needs and lookups) else node
+        if not made and not (needs and lookups):
+            return node
+        alone = None if self._looked_at <= reads else reads
+        return Supplied(node, lookups, needs, makes=made, reads=alone)

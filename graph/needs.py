@@ -56,12 +56,20 @@ class Supplied:
         lookups: The steps before it, in the order of the graph.
         needs: What it reads of `TURN_ONLY`.
         makes: What it is there for itself: it then is told as made, whatever the step wrote.
+        reads: All that it reads, where the look-ups read more; the step is given these alone.
     """
 
     def __init__(
-        self, node: Any, lookups: Sequence[Lookup], needs: frozenset[str], makes: str | None = None
+        self,
+        node: Any,
+        lookups: Sequence[Lookup],
+        needs: frozenset[str],
+        *,
+        makes: str | None = None,
+        reads: Set[str] | None = None,
     ) -> None:
         self._node = node
+        self._reads = reads
         self._lookups = lookups
         self._needs = needs & {lookup.makes for lookup in lookups}
         self._made = {makes: TURN_ONLY[makes]()} if makes else {}
@@ -69,7 +77,10 @@ class Supplied:
     async def __call__(self, state: Mapping[str, Any], runtime: Runtime[RunContext]) -> Any:
         missing = self._needs - state.keys()
         found = await looked_up(self._lookups, missing, state, runtime) if missing else {}
-        writes = await self._node({**state, **found} if found else state, runtime)
+        given = {**state, **found} if found else state
+        if self._reads is not None:
+            given = {name: value for name, value in given.items() if name in self._reads}
+        writes = await self._node(given, runtime)
         return _joined({**self._made, **found}, writes)
 
 
