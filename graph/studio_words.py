@@ -38,7 +38,7 @@ class Spoken:
             def write(event: Mapping[str, Any]) -> None:
                 runtime.stream_writer(event)
                 if event.get("type") == "token":
-                    _say(told, AIMessageChunk(str(event.get("text") or ""), id=message_id))
+                    _say(told, AIMessageChunk(content=str(event.get("text") or ""), id=message_id))
 
             writes = await self._node(state, runtime.override(stream_writer=write))
             messages = writes.get("messages") if isinstance(writes, Mapping) else None
@@ -80,7 +80,7 @@ def _say(told: CallbackManagerForLLMRun, chunk: AIMessageChunk) -> None:
 def _end_of(answer: AIMessage) -> AIMessageChunk:
     """What no words have told: calls, and what was used."""
     return AIMessageChunk(
-        "",
+        content="",
         id=answer.id,
         tool_call_chunks=[
             tool_call_chunk(name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=place)
