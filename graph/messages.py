@@ -55,11 +55,8 @@ def in_order(messages: Iterable[BaseMessage], asked: Sequence[str]) -> list[Base
         return places.get(result.tool_call_id, len(places))
 
     found: list[BaseMessage] = []
-    for is_result, group in groupby(messages, key=lambda message: isinstance(message, ToolMessage)):
-        results: Any = list(group)
-        found += (
-            sorted(results, key=lambda m: places.get(m.tool_call_id, len(places))) if is_result else results
-        )
+    for are_results, group in groupby(messages, key=lambda message: isinstance(message, ToolMessage)):
+        found += sorted(group, key=place) if are_results else group
     return found
 
 
