@@ -56,7 +56,8 @@ def in_order(messages: Iterable[BaseMessage], asked: Sequence[str]) -> list[Base
 
     found: list[BaseMessage] = []
     for are_results, group in groupby(messages, key=lambda message: isinstance(message, ToolMessage)):
-        found += sorted(group, key=place) if are_results else group
+        several = list(group)
+        found += sorted(several, key=place) if are_results else several
     return found
 
 
