@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 from dishka import AsyncContainer, Provider
+from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
 from sqlalchemy.ext.asyncio import AsyncEngine
 from typing_extensions import TypedDict, Unpack
@@ -197,7 +198,7 @@ class Agent:
         user: str | None = None,
         groups: Sequence[str] | None = None,
         levels: Sequence[str] | None = None,
-    ) -> AsyncIterator[dict[str, Any]]:
+    ) -> AsyncIterator[RunnableConfig]:
         """Hold a thread for the block, to drive `agent.graph` on it oneself; gives the config that names it.
 
         `async with agent.holding("t1") as config: await agent.graph.ainvoke(None, config)`.

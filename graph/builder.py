@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
@@ -74,8 +74,18 @@ class _Gated(StateGraph[Any, Any, Any, Any]):
 
     def compile(self, *args: Any, **kwargs: Any) -> CompiledStateGraph[Any, Any, Any, Any]:
         compiled = super().compile(*args, **kwargs)
-        compiled.nodes[START].bound = RunnableLambda(checked_input)
+        compiled.nodes[START].bound = _Gate()
         return compiled
+
+
+class _Gate(Runnable[Any, dict[str, Any]]):
+    """`checked_input`, and nothing of what a RunnableLambda costs beside."""
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> dict[str, Any]:  # noqa: A002 - LangChain's name
+        return checked_input(input)
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> dict[str, Any]:  # noqa: A002 - LangChain's name
+        return checked_input(input)
 
 
 class _Wiring:
@@ -107,8 +117,8 @@ class _Wiring:
         names = set(reads.__annotations__)
         traced = Traced(name, self._answering(node) if name == "call_model" else node)
         step = self._supplied(name, traced, names)
-        beside = isinstance(step, Supplied) and not self._looked_at <= names
-        self._graph.add_node(name, step, input_schema=State if beside else reads)
+        wider = isinstance(step, Supplied) and not self._looked_at <= names
+        self._graph.add_node(name, step, input_schema=State if wider else reads)
         if looks:
             self._lookups.append(Lookup(traced, looks))
             self._looked_at |= names - TURN_ONLY.keys()
@@ -122,4 +132,7 @@ class _Wiring:
         if name == "execute_tools":
             return SuppliedCall(node, lookups) if "config" in needs else node
         made = _LOOKS.get(name)
-        return Supplied(node, lookups, needs, made) if made or (needs and lookups) else node
+        if not made and not (needs and lookups):
+            return node
+        alone = None if self._looked_at <= reads else reads
+        return Supplied(node, lookups, needs, makes=made, reads=alone)

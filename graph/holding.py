@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig
 from langgraph.types import StateSnapshot
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -41,14 +42,14 @@ class Holding:
         self._leases = leases
 
     @asynccontextmanager
-    async def of(self, principal: Principal, thread_id: str) -> AsyncIterator[dict[str, Any]]:
+    async def of(self, principal: Principal, thread_id: str) -> AsyncIterator[RunnableConfig]:
         """Hold the thread, a new one if there is none; gives the config that names it.
 
         Raises:
             ThreadNotFound: It is somebody else's.
             ThreadBusy: It has a run going.
         """
-        config: Any = {"configurable": {"thread_id": check_id(thread_id)}}
+        config: RunnableConfig = {"configurable": {"thread_id": check_id(thread_id)}}
         await self._there(principal, thread_id)
         left: dict[str, object] = {}
         async with self._leases.borrow(thread_id, left) as hold:

@@ -50,12 +50,14 @@ def calls_of(messages: Iterable[BaseMessage]) -> list[str]:
 def in_order(messages: Iterable[BaseMessage], asked: Sequence[str]) -> list[BaseMessage]:
     """The messages with results in the order of their calls: they came in that of their ends."""
     places = {call_id: place for place, call_id in enumerate(asked)}
+
+    def place(result: Any) -> int:
+        return places.get(result.tool_call_id, len(places))
+
     found: list[BaseMessage] = []
-    for is_result, group in groupby(messages, key=lambda message: isinstance(message, ToolMessage)):
-        results: Any = list(group)
-        found += (
-            sorted(results, key=lambda m: places.get(m.tool_call_id, len(places))) if is_result else results
-        )
+    for are_results, group in groupby(messages, key=lambda message: isinstance(message, ToolMessage)):
+        several = list(group)
+        found += sorted(several, key=place) if are_results else several
     return found
 
 

@@ -34,7 +34,6 @@ def _turn_only() -> dict[str, type]:
 
 TURN_ONLY = _turn_only()
 """The channels that live within a turn, and the type of each."""
-_CHANNELS = list(State.__annotations__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +55,20 @@ class Supplied:
         lookups: The steps before it, in the order of the graph.
         needs: What it reads of `TURN_ONLY`.
         makes: What it is there for itself: it then is told as made, whatever the step wrote.
+        reads: All that it reads, where the look-ups read more; the step is given these alone.
     """
 
     def __init__(
-        self, node: Any, lookups: Sequence[Lookup], needs: frozenset[str], makes: str | None = None
+        self,
+        node: Any,
+        lookups: Sequence[Lookup],
+        needs: frozenset[str],
+        *,
+        makes: str | None = None,
+        reads: Set[str] | None = None,
     ) -> None:
         self._node = node
+        self._reads = reads
         self._lookups = lookups
         self._needs = needs & {lookup.makes for lookup in lookups}
         self._made = {makes: TURN_ONLY[makes]()} if makes else {}
@@ -69,15 +76,18 @@ class Supplied:
     async def __call__(self, state: Mapping[str, Any], runtime: Runtime[RunContext]) -> Any:
         missing = self._needs - state.keys()
         found = await looked_up(self._lookups, missing, state, runtime) if missing else {}
-        writes = await self._node({**state, **found} if found else state, runtime)
+        given = {**state, **found} if found else state
+        if self._reads is not None:
+            given = {name: value for name, value in given.items() if name in self._reads}
+        writes = await self._node(given, runtime)
         return _joined({**self._made, **found}, writes)
 
 
 class SuppliedCall:
     """A step that gets its state from `Send`: one call, and what was looked up when it was asked for.
 
-    In a later attempt that is looked up again: rights may have changed. A run
-    that chooses nothing (Studio's answer to a question) leaves it as it was.
+    LangGraph stores no part of that which lives within a turn. So a later
+    attempt looks it up again: rights may have changed.
     """
 
     def __init__(self, node: Any, lookups: Sequence[Lookup]) -> None:
@@ -85,10 +95,10 @@ class SuppliedCall:
         self._lookups = lookups
 
     async def __call__(self, state: Mapping[str, Any], runtime: Runtime[RunContext]) -> Any:
-        if not _read(["config"]) and (runtime.context is not None or not state.get("config")):
+        if not state.get("config"):
             # Several calls run at once: none of them tells of it, and the next step looks up for itself.
             silent = runtime.override(stream_writer=lambda _: None)
-            state = {**state, **await looked_up(self._lookups, {"config"}, _read(_CHANNELS), silent)}
+            state = {**state, **await looked_up(self._lookups, {"config"}, _channels(), silent)}
         return await self._node(state, runtime)
 
 
@@ -122,9 +132,9 @@ async def looked_up(
     return found
 
 
-def _read(channels: list[str]) -> dict[str, Any]:
-    """Channels as the running step finds them; those without a value are left out."""
-    found: dict[str, Any] = ChannelRead.do_read(get_config(), select=channels)
+def _channels() -> dict[str, Any]:
+    """The channels as the running step finds them; those without a value are left out."""
+    found: dict[str, Any] = ChannelRead.do_read(get_config(), select=list(State.__annotations__))
     return found
 
 

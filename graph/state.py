@@ -183,10 +183,13 @@ def checked_input(given: Any) -> dict[str, Any]:
     known = Input.__annotations__.keys()
     if not isinstance(given, dict) or given.keys() - known:
         raise InvalidInput("the input is an object with `messages`, and `files` where there are any")
-    messages = _overwriting(given.get("messages", []))
-    if not isinstance(messages, Overwrite):
-        messages = as_messages(messages)
-    return {"messages": messages, "files": _entries("files", given.get("files"), "key", "name")}
+    checked = dict(given)
+    if "messages" in given:
+        messages = _overwriting(given["messages"])
+        checked["messages"] = messages if isinstance(messages, Overwrite) else as_messages(messages)
+    if "files" in given:
+        checked["files"] = _entries("files", given["files"], "key", "name")
+    return checked
 
 
 class Messages(DeltaChannel[list[AnyMessage]]):

@@ -9,6 +9,7 @@ import secrets
 import unicodedata
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
+from typing import Any
 
 import orjson
 
@@ -109,3 +110,8 @@ def checked_tags(tags: Mapping[str, object] | None) -> dict[str, str]:
     if size > TAG_BYTES:
         raise InvalidFile(f"tags take {size} bytes; at most {TAG_BYTES} as JSON")
     return found
+
+
+def name_of(thing: Mapping[str, Any]) -> str:
+    """What an artifact or an upload of the state is called; somebody may have written one without a name."""
+    return str(thing.get("name") or "unnamed")

@@ -13,7 +13,7 @@ from core.context import RunContext, context_of
 from core.errors import Unavailable, WaystationError
 from nodes.file_storage.errors import InvalidFile
 from nodes.file_storage.manager import FileManager
-from nodes.file_storage.naming import derived_key
+from nodes.file_storage.naming import derived_key, name_of
 
 # The entry of the `files` channel, and the event for whoever watches ({}: none).
 Kept = tuple[dict[str, Any], dict[str, Any]]
@@ -55,11 +55,7 @@ class StoreFiles:
                 ref, event = await keep(principal, thing, thread)
             except WaystationError as error:
                 outage = error if isinstance(error, Unavailable) else outage
-                event = {
-                    "type": "notice",
-                    "code": error.code,
-                    "text": f"'{thing.get('name')}': {error.detail}",
-                }
+                event = {"type": "notice", "code": error.code, "text": f"'{name_of(thing)}': {error.detail}"}
             else:
                 refs.append(ref)
             if event:
@@ -73,8 +69,7 @@ class StoreFiles:
         except (TypeError, ValueError):
             raise InvalidFile("the content is not base64") from None
         key = derived_key(thread, artifact["id"]) if thread else None
-        name, kind = str(artifact.get("name") or "unnamed"), artifact.get("media_type")
-        put = self._files.put
+        name, kind, put = name_of(artifact), artifact.get("media_type"), self._files.put
         info = await put(principal, name, content, media_type=kind, origin="tool", thread=thread, key=key)
         ref = info.as_ref()
         return {**ref, "thread": thread}, {"type": "file", **{k: ref[k] for k in ref if k != "origin"}}

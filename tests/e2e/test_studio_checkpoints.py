@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def threads(opened: Opened) -> dict[str, str]:
     return made
 
 
-def each(ways: list[Callable[[], None]]) -> None:
+def each(ways: Sequence[Callable[[], None]]) -> None:
     """All of these, several at once."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for done in [pool.submit(way) for way in ways]:
@@ -139,7 +140,7 @@ def test_st1_a_turn_goes_on_from_every_checkpoint_to_the_same_answer(
         opened.ends(thread, *questions[:depth])
 
     found = opened.checkpoints(threads[name])
-    each([lambda c=c: again(c, turn_of(found, c, len(questions))) for c in found])
+    each([partial(again, c, turn_of(found, c, len(questions))) for c in found])
 
 
 @pytest.mark.timeout(180)
@@ -160,7 +161,7 @@ def test_st1_an_edited_question_is_answered_from_every_checkpoint(
 
     found = opened.checkpoints(threads[name])
     of_turn = [c for c in found if turn_of(found, c, len(questions)) == len(questions)]
-    each([lambda c=c: edited(c) for c in of_turn if c["next"] != ["__start__"]])
+    each([partial(edited, c) for c in of_turn if c["next"] != ["__start__"]])
 
 
 @pytest.mark.timeout(180)
@@ -178,7 +179,7 @@ def test_st1_a_stop_before_or_behind_any_step_changes_no_answer(opened: Opened, 
         opened.ends(thread, *questions)
 
     ways = [(how, step) for how in ("interrupt_before", "interrupt_after") for step in STEPS]
-    each([lambda w=w: stopped(*w) for w in ways])
+    each([partial(stopped, *way) for way in ways])
 
 
 @pytest.mark.timeout(180)
@@ -196,7 +197,7 @@ def test_st1_a_turn_with_a_question_goes_on_from_every_checkpoint(opened: Opened
         opened.wait(thread, command={"resume": {asked["id"]: {"approve": True}}}, context=form)
         opened.ends(thread, SUM)
 
-    each([lambda c=c: again(c) for c in opened.checkpoints(waiting)])
+    each([partial(again, c) for c in opened.checkpoints(waiting)])
 
 
 @pytest.mark.timeout(180)
@@ -294,7 +295,7 @@ def messages_of(text: str) -> list[Any]:
 
 def turn_of(found: list[Any], checkpoint: Any, turns: int) -> int:
     """Which turn a checkpoint belongs to, counted from 1; `found` is newest first."""
-    starts = [c["metadata"]["step"] for c in found[::-1] if c["metadata"]["source"] == "input"]
-    began = sum(step <= checkpoint["metadata"]["step"] for step in starts)
+    starts: list[int] = [c["metadata"]["step"] for c in found[::-1] if c["metadata"]["source"] == "input"]
+    began: int = sum(step <= checkpoint["metadata"]["step"] for step in starts)
     assert 1 <= began <= turns
     return began

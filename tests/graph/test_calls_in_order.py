@@ -23,7 +23,6 @@ from tests.kit.container import Fakes
 
 LOCAL = Principal("local")
 NIGHTS = {"type": "object", "properties": {"nights": {"type": "integer"}}, "required": ["nights"]}
-PICTURE = {"kind": "image", "b64": "aGVsbG8=", "media_type": "image/png"}
 
 
 class Caller(ScriptedModel):
@@ -32,8 +31,10 @@ class Caller(ScriptedModel):
     def __init__(self, *names: str) -> None:
         super().__init__("All done.")
         self._names = names
+        self.asked = 0
 
     async def stream(self, messages: Any, **more: Any) -> AsyncIterator[AIMessageChunk]:
+        self.asked += 1
         if isinstance(messages[-1], ToolMessage):
             async for chunk in super().stream(messages, **more):
                 yield chunk
@@ -46,17 +47,21 @@ class Caller(ScriptedModel):
         yield AIMessageChunk(content="", response_metadata={"finish_reason": "tool_calls"})
 
 
+def picture(name: str) -> CallResult:
+    return CallResult((Content("image", b64="aGVsbG8=", media_type="image/png", name=name),))
+
+
 def harbour() -> FakeServer:
     """`slow` ends behind `fast`, and `asks` waits for a person."""
     ended = asyncio.Event()
 
     async def fast(_: Mapping[str, Any], __: object) -> CallResult:
         ended.set()
-        return CallResult([Content(**PICTURE, name="fast.png")])  # type: ignore[arg-type] - its kind is one
+        return picture("fast.png")
 
     async def slow(_: Mapping[str, Any], __: object) -> CallResult:
         await ended.wait()
-        return CallResult([Content(**PICTURE, name="slow.png")])  # type: ignore[arg-type] - its kind is one
+        return picture("slow.png")
 
     async def asks(_: Mapping[str, Any], elicit: Elicit) -> str:
         answer = await elicit("How many nights?", NIGHTS)
@@ -103,6 +108,17 @@ async def test_st5_calls_stand_in_their_order_over_a_pause(tmp_path: Path) -> No
         reply = await agent.ask(thread="t", resume={first: {"action": "decline"}})
         assert tools(reply["tool_calls"]) == ["slow", "asks", "fast", "asks"]
         assert [call["id"][-1] for call in reply["tool_calls"]] == ["0", "1", "2", "3"]
+
+
+async def test_a_call_that_waited_beside_another_asks_the_model_once_more_and_not_twice(
+    tmp_path: Path,
+) -> None:
+    model = Caller("asks", "fast")
+    fakes = Fakes(model=model, servers={"harbour": harbour()})
+    async with open_agent(tmp_path, providers=[fakes]) as agent:
+        (asked,) = (await agent.ask("Do it", thread="t"))["interrupts"]
+        await agent.ask(thread="t", resume={asked["id"]: {"action": "decline"}})
+    assert model.asked == 2
 
 
 async def test_st1_every_checkpoint_of_a_turn_that_a_server_stopped_asks_again_and_goes_on(

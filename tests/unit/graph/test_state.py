@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    RemoveMessage,
+    SystemMessage,
+    ToolMessage,
+)
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
+from langgraph.types import Overwrite
 
-from graph.state import collect_artifacts, merge_files, merge_messages, newest
+from core.errors import InvalidInput
+from graph.state import Messages, checked_input, collect_artifacts, merge_files, merge_messages, newest
 
 ids = st.sampled_from(["a", "b", "c", None])
 messages = st.builds(lambda text, key: HumanMessage(text, id=key), st.text(max_size=5), ids)
@@ -38,6 +50,81 @@ def test_a_message_with_a_known_id_replaces_the_old_one_in_its_place() -> None:
     assert ids_and_texts(merged) == [("a", "1"), ("b", "2"), ("c", "three")]
 
 
+CALL = {"id": "c", "name": "add", "args": {"a": 1}, "type": "tool_call"}
+OTHER = {"id": "d", "name": "add", "args": {"a": 2}, "type": "tool_call"}
+ANSWERED: list[BaseMessage] = [
+    HumanMessage("one", id="a"),
+    AIMessage("", id="b", tool_calls=[CALL, OTHER]),
+    ToolMessage("1", id="c", tool_call_id="c"),
+    ToolMessage("2", id="d", tool_call_id="d"),
+    AIMessage("done", id="e"),
+]
+
+
+def test_st1_an_edited_question_of_the_last_turn_takes_its_answer_with_it() -> None:
+    assert ids_and_texts(merge_messages(ANSWERED, [HumanMessage("other", id="a")])) == [("a", "other")]
+    same = merge_messages(ANSWERED, [HumanMessage("one", id="a", name="ada")])
+    assert ids_and_texts(same) == ids_and_texts(ANSWERED)
+
+
+def test_st1_a_call_with_other_arguments_loses_its_result_and_no_other_does() -> None:
+    edited = AIMessage("", id="b", tool_calls=[{**CALL, "args": {"a": 5}}, OTHER])
+    kept = [message.id for message in merge_messages(ANSWERED, [edited])]
+    assert kept == ["a", "b", "d", "e"]
+    assert len(merge_messages(ANSWERED, [AIMessage("changed", id="e")])) == len(ANSWERED)
+
+
+def test_st1_messages_that_were_written_out_as_json_come_back_whole() -> None:
+    record = ToolMessage(
+        "1", id="c", tool_call_id="c", status="error", additional_kwargs={"waystation": {"server": "sums"}}
+    )
+    usage: Any = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
+    whole = [
+        *ANSWERED[:2],
+        record,
+        AIMessage("done", id="e", usage_metadata=usage),
+        SystemMessage("be kind", id="s"),
+    ]
+    as_json: Any = [message.model_dump() for message in whole]
+    assert merge_messages([], [as_json]) == whole
+    assert merge_messages(as_json, [[{"type": "remove", "id": "s", "content": ""}]]) == whole[:-1]
+
+
+@pytest.mark.parametrize(
+    "form", [5, None, {"foo": 1}, {"type": "nobody", "content": "x"}, {"role": 7, "content": "x"}]
+)
+def test_st3_what_is_no_message_is_refused(form: Any) -> None:
+    with pytest.raises(InvalidInput, match="this is no message"):
+        merge_messages([], [[form]])
+
+
+def test_messages_that_take_the_place_of_all_are_messages_too() -> None:
+    channel = Messages(merge_messages, list)
+    channel.update([Overwrite([{"type": "human", "content": "x", "id": "a"}])])
+    assert ids_and_texts(channel.get()) == [("a", "x")]
+    channel.replay_writes(
+        [("task", "messages", {"__overwrite__": [{"type": "ai", "content": "y", "id": "b"}]})]
+    )
+    assert ids_and_texts(channel.get()) == [("b", "y")]
+
+
+@pytest.mark.parametrize("given", ["x", [1], [{"name": "x"}], [{"key": 5, "name": "x"}]])
+def test_st3_what_is_no_file_is_refused(given: Any) -> None:
+    with pytest.raises(InvalidInput, match="`files` is a list"):
+        merge_files([], given)
+    with pytest.raises(InvalidInput, match="`files` is a list"):
+        checked_input({"files": given})
+
+
+def test_what_comes_in_is_made_into_messages_and_nothing_is_added() -> None:
+    assert checked_input({}) == {}
+    assert checked_input({"files": None}) == {"files": []}
+    (message,) = checked_input({"messages": "hello"})["messages"]
+    assert isinstance(message, HumanMessage)
+    with pytest.raises(InvalidInput, match="an object with `messages`"):
+        checked_input({"question": "hello"})
+
+
 def test_removing_a_message_that_is_not_there_changes_nothing() -> None:
     assert ids_and_texts(merge_messages([HumanMessage("x", id="a")], [RemoveMessage(id="z")])) == [("a", "x")]
 
@@ -51,6 +138,7 @@ def test_equal_messages_without_ids_stay_two_when_earlier_ones_have_left() -> No
 
 def test_of_several_summaries_the_last_one_stays() -> None:
     assert newest("a", []) == "a"
+    assert newest("a", [None]) == ""
     assert newest(newest("", ["a"]), ["b", "c"]) == newest("", ["a", "b", "c"]) == "c"
 
 
