@@ -17,6 +17,8 @@ from nodes.rag.tokens import tokens
 MAX_QUERY_TERMS = 64
 # A number of so many digits may be that of something, and is asked for alone.
 ID_DIGITS = 4
+# § 312, #42: a number with such a sign is that of something, however short.
+_NUMBERING = "#§№"
 
 # A longer message is more than a sum.
 _SUM_LETTERS = 200
@@ -63,7 +65,8 @@ def asked(query: str, languages: Sequence[str] = (DEFAULT,)) -> list[tuple[str, 
             found[tuple(_forms(token.text, plain, asked_in))] = None
     if _calculates(query) or _told_to_calculate(query):
         found = {word: None for word in found if word[0] not in _SUMS and any(map(str.isalpha, word[0]))}
-    return [] if all(_little_number(word[0]) for word in found) else list(found)
+    numbered = any(sign in query for sign in _NUMBERING)
+    return list(found) if numbered or not all(_little_number(word[0]) for word in found) else []
 
 
 def _forms(word: str, plain: str, languages: Iterable[str]) -> list[str]:
