@@ -19,7 +19,7 @@ from graph.events import Entry
 from graph.lease import Turn
 from graph.reply import bare_reply
 from graph.runs import SEQ_BLOCK, Policy, RunRecord, TurnRequest
-from graph.tables import runs, threads, transcript
+from graph.tables import runs, said, threads, transcript
 
 RUN_ENDED = "run.ended"
 
@@ -91,7 +91,7 @@ async def tell(
         "thread_id": thread_id,
         "message_id": message_id,
         "role": "user",
-        "text": request.message,
+        **said(request.message),
         "extra": {"files": list(request.files)} if request.files else {},
         "run_id": run_id,
         "created_at": now_of(db),

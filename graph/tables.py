@@ -20,7 +20,8 @@ from sqlalchemy import (
 )
 
 from core.database import METADATA, ForeignText
-from graph.history.words import folded_tags, folded_title
+from core.foreign import clean_text
+from graph.history.words import folded_tags, folded_title, indexed
 
 _UNFOLDED = text("words IS NULL")
 
@@ -69,6 +70,12 @@ transcript = Table(
     UniqueConstraint("thread_id", "message_id"),
     Index("transcript_unfolded", "seq", sqlite_where=_UNFOLDED, postgresql_where=_UNFOLDED),
 )
+
+
+def said(text: str) -> dict[str, str]:
+    """What a message says, as values of a row of `transcript`: whoever inserts one takes them from here."""
+    text = clean_text(text)
+    return {"text": text, "words": indexed(text)}
 
 
 def named(*, title: str | None = None, tags: Sequence[str] | None = None) -> dict[str, Any]:

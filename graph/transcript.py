@@ -11,11 +11,9 @@ from sqlalchemy import RowMapping, delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.database import insert_new
-from core.foreign import clean_text
 from core.whole import whole
-from graph.history.words import indexed
 from graph.messages import ROLES, extra_of, text_of, time_of
-from graph.tables import transcript
+from graph.tables import said, transcript
 
 
 class Transcript:
@@ -98,19 +96,17 @@ def rows_of(
 ) -> list[dict[str, Any]]:
     """Messages as rows of the transcript, for whoever adds them in a transaction of its own."""
     now = time.time()
-    texts = [clean_text(text_of(message)) for message in messages]
     return [
         {
             "thread_id": thread_id,
             "message_id": message.id,
             "role": ROLES.get(message.type, message.type),
-            "text": said,
-            "words": indexed(said),
+            **said(text_of(message)),
             "extra": {**extra_of(message), **(extras or {}).get(str(message.id), {})},
             "run_id": run_id,
             "created_at": now,
         }
-        for message, said in zip(messages, texts, strict=True)
+        for message in messages
     ]
 
 

@@ -29,10 +29,9 @@ from graph.history.owning import COMING, hidden
 from graph.history.reading import Lines, content_of, problem_in
 from graph.history.restore import Restorer
 from graph.history.tags import checked_tags
-from graph.history.words import indexed
 from graph.ids import new_id
 from graph.lease import new_thread
-from graph.tables import named, threads, transcript
+from graph.tables import named, said, threads, transcript
 from graph.totals import ThreadTotals
 from graph.transcript import Transcript
 from nodes.file_storage import FileInfo, FileManager
@@ -218,8 +217,7 @@ def _row(line: MessageLine, coming: Coming) -> dict[str, Any]:
         "thread_id": coming.thread_id,
         "message_id": line.id,
         "role": line.role,
-        "text": line.text,
-        "words": indexed(line.text),
+        **said(line.text),
         "extra": with_new_keys(line.extra, coming.files),
         "run_id": None,
         "created_at": line.created_at.timestamp(),

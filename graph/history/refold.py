@@ -48,7 +48,7 @@ async def _all(
         if not rows:
             return done
         changes = [{"_key": row[key.name], **made(row)} for row in rows]
-        values = {name: bindparam(name) for name in changes[0] if name != "_key"}
+        values: dict[str, Any] = {name: bindparam(name) for name in changes[0] if name != "_key"}
         async with engine.begin() as db:
             await db.execute(update(table).where(key == bindparam("_key")).values(values), changes)
         done += len(rows)

@@ -76,29 +76,35 @@ def _exists(root: str) -> bool:
 
 def _walk(root: str) -> Iterator[tuple[str, Path, str]]:
     """(relative name, path, why it is passed over or "") of each file, sorted."""
-    if glob.has_magic(root):
-        base = fixed_part(root)
-        for name in sorted(glob.glob(root, recursive=True)):
-            path = Path(name)
-            if path.is_file() and _inside(path, base):
-                yield path.relative_to(base).as_posix(), path.resolve(), unread_reason(name)
-        return
     path = Path(root)
-    if path.is_file():
+    if glob.has_magic(root):
+        yield from _globbed(root)
+    elif path.is_file():
         yield path.name, path.resolve(), unread_reason(path.name)
-        return
-    for folder, folders, names in os.walk(path):
+    else:
+        yield from _in_folder(path.resolve())
+
+
+def _globbed(pattern: str) -> Iterator[tuple[str, Path, str]]:
+    base = fixed_part(pattern)
+    for name in sorted(glob.glob(pattern, recursive=True)):
+        path = Path(name)
+        if path.is_file() and _inside(path, base):
+            yield path.relative_to(base).as_posix(), path.resolve(), unread_reason(name)
+
+
+def _in_folder(base: Path) -> Iterator[tuple[str, Path, str]]:
+    """Links to folders are not followed, so that only a link itself can lead out."""
+    for folder, folders, names in os.walk(base):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         for name in sorted(names):
             found = Path(folder, name)
-            if (
-                not name.startswith(".")
-                and not name.endswith("~")
-                and found.is_file()
-                and _inside(found, path)
-            ):
-                relative = found.relative_to(path).as_posix()
-                yield relative, found.resolve(), passed_over(name)
+            if name.startswith(".") or name.endswith("~") or not found.is_file():
+                continue
+            link = found.is_symlink()
+            if not link or _inside(found, base):
+                path = found.resolve() if link else found
+                yield found.relative_to(base).as_posix(), path, passed_over(name)
 
 
 def _inside(path: Path, base: Path) -> bool:

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from core.words import fold
 from nodes.rag.languages import DEFAULT, language_of, small, stem
-from nodes.rag.tokens import tokens
+from nodes.rag.tokens import cut, joined, parts, tokens
 
 MAX_QUERY_TERMS = 64
 # A number of so many digits may be that of something, and is asked for alone.
 ID_DIGITS = 4
+# § 312, #42: a number with such a sign is that of something, however short.
+_NUMBERING = "#§№"
 
+_CACHED_LETTERS = 40
 # A longer message is more than a sum.
 _SUM_LETTERS = 200
 _SUM_WORDS = ("add", "calculate", "compute", "divide", "minus", "multiply", "plus", "subtract")
@@ -30,13 +34,31 @@ _DIFFERENCE = re.compile(r"\(?[1-9]\d{0,2}[-/][1-9]\d{0,2}\)?[=?]*")
 def terms(text: str, language: str = DEFAULT) -> list[str]:
     """What the index stores of a text in `language`, in order."""
     found: list[str] = []
-    spoken = (language,)
-    for token in tokens(text):
+    groups: list[str] = []
+    for given in parts(text):
+        digits, kept = _kept(given, language) if len(given) <= _CACHED_LETTERS else _terms_of(given, language)
+        if groups and not digits:
+            found += (number.text for number in joined(groups))
+            groups = []
+        if digits:
+            groups.append(digits)
+        found += kept
+    return [*found, *(number.text for number in joined(groups))]
+
+
+def _terms_of(given: str, language: str) -> tuple[str, list[str]]:
+    digits, cuts = cut(given)
+    kept: list[str] = []
+    for token in cuts:
         if token.whole:
-            found.append(token.text)
-        elif len(token.text) > 1 and not small(plain := fold(token.text), spoken):
-            found += _forms(token.text, plain, spoken)
-    return found
+            kept.append(token.text)
+        elif len(token.text) > 1 and not small(plain := fold(token.text), (language,)):
+            kept += _forms(token.text, plain, (language,))
+    return digits, kept
+
+
+# The same words come again and again, and cutting one takes twenty times as long as finding it here.
+_kept = lru_cache(maxsize=50_000)(_terms_of)
 
 
 def query_terms(query: str, languages: Sequence[str] = (DEFAULT,)) -> list[str]:
@@ -63,7 +85,8 @@ def asked(query: str, languages: Sequence[str] = (DEFAULT,)) -> list[tuple[str, 
             found[tuple(_forms(token.text, plain, asked_in))] = None
     if _calculates(query) or _told_to_calculate(query):
         found = {word: None for word in found if word[0] not in _SUMS and any(map(str.isalpha, word[0]))}
-    return [] if all(_little_number(word[0]) for word in found) else list(found)
+    numbered = any(sign in query for sign in _NUMBERING)
+    return list(found) if numbered or not all(_little_number(word[0]) for word in found) else []
 
 
 def _forms(word: str, plain: str, languages: Iterable[str]) -> list[str]:
@@ -80,8 +103,8 @@ def _little_number(term: str) -> bool:
 
 def _calculates(query: str) -> bool:
     """True for a question with a sum in it: 5 + 3, 2*7, 100/4. Dates, ids and addresses are none."""
-    parts = query.split()
-    for before, part, after in zip(["", *parts], parts, [*parts[1:], ""], strict=False):
+    given = query.split()
+    for before, part, after in zip(["", *given], given, [*given[1:], ""], strict=False):
         if part in _OPERATORS and before[-1:].strip(")").isdecimal() and after[:1].strip("(").isdecimal():
             return True
         if _FORMULA.fullmatch(part) and any(c in "+*×÷^" for c in part[1:]) and part[0] != "+":

@@ -42,22 +42,37 @@ class Token:
 
 def tokens(text: str) -> Iterator[Token]:
     """Everything in `text` that may be looked for, in order; names come whole first, then their parts."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
     groups: list[str] = []
-    for given in _COMMA.sub(" ", text.translate(_PARTING)).split():
-        core = given.strip(_EDGES)
-        digits = _digits(core)
-        if not digits and groups:
-            yield from _number(groups)
+    for given in parts(text):
+        digits, found = cut(given)
+        if groups and not digits:
+            yield from joined(groups)
             groups = []
         if digits:
             groups.append(digits)
-        if core.isascii() and core.isalpha() and (core.islower() or core[1:].islower()):
-            yield Token(core.lower() if len(core) < MOST_LETTERS else core[:MOST_LETTERS].lower())
-        elif core:
-            yield from _name(core, given)
-    yield from _number(groups)
+        yield from found
+    yield from joined(groups)
+
+
+def parts(text: str) -> list[str]:
+    """What stands between blanks and brackets; a comma within a number parts nothing."""
+    even = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    return _COMMA.sub(" ", even.translate(_PARTING)).split()
+
+
+def cut(given: str) -> tuple[str, list[Token]]:
+    """(digits, tokens) of one of `parts`; digits of what consists of digits and separators."""
+    core = given.strip(_EDGES)
+    if core.isascii() and core.isalpha() and core[1:].islower():
+        return "", [Token(core[:MOST_LETTERS].lower())]
+    return _digits(core), list(_name(core, given)) if core else []
+
+
+def joined(groups: list[str]) -> Iterator[Token]:
+    """Groups of digits behind one another as one number: 030 1234567."""
+    number = "".join(groups)
+    if len(groups) > 1 and FEWEST_DIGITS <= len(number) <= MOST_DIGITS:
+        yield Token(fold(number), whole=True)
 
 
 def _digits(core: str) -> str:
@@ -66,18 +81,12 @@ def _digits(core: str) -> str:
     return bare if bare.isdecimal() else ""
 
 
-def _number(groups: list[str]) -> Iterator[Token]:
-    joined = "".join(groups)
-    if len(groups) > 1 and FEWEST_DIGITS <= len(joined) <= MOST_DIGITS:
-        yield Token(fold(joined), whole=True)
-
-
 def _name(core: str, given: str) -> Iterator[Token]:
-    parts = [piece for part in core.translate(_WITHIN).split() for piece in _pieces(part)]
-    if len(core) <= MOST_OF_A_NAME and (len(parts) > 1 or _signed(core, given)):
-        yield from _wholes(core, given, parts)
-    for part in parts:
-        yield from _part(part)
+    pieces = [piece for part in core.translate(_WITHIN).split() for piece in _pieces(part)]
+    if len(core) <= MOST_OF_A_NAME and (len(pieces) > 1 or _signed(core, given)):
+        yield from _wholes(core, given, pieces)
+    for piece in pieces:
+        yield from _part(piece)
 
 
 def _signed(core: str, given: str) -> bool:
@@ -85,17 +94,17 @@ def _signed(core: str, given: str) -> bool:
     return len(core) <= 2 and core.isalpha() and given.rstrip(".,:").endswith((core + "#", core + "++"))
 
 
-def _wholes(core: str, given: str, parts: list[str]) -> Iterator[Token]:
+def _wholes(core: str, given: str, pieces: list[str]) -> Iterator[Token]:
     if _signed(core, given):
         yield Token(fold(given.strip(".,:-_/@&")), whole=True)
         return
     whole = fold(core)
-    if not unspaced(whole) and not any(unspaced(part) for part in parts):
+    if not unspaced(whole) and not any(map(unspaced, pieces)):
         yield Token(whole, whole=True)
-        joined = fold("".join(parts))
-        named = not joined.isdecimal() or len(joined) >= FEWEST_DIGITS
-        if joined != whole and named and len(joined) <= MOST_JOINED:
-            yield Token(joined, whole=True)
+        bare = fold("".join(pieces))
+        named = not bare.isdecimal() or len(bare) >= FEWEST_DIGITS
+        if bare != whole and named and len(bare) <= MOST_JOINED:
+            yield Token(bare, whole=True)
     if _THOUSANDS.fullmatch(core):
         mark = "," if core.find(",") < core.find(".") or "." not in core else "."
         mark = "." if "," not in core else mark

@@ -26,8 +26,8 @@ CATALOGUE = {
                 "problem": "",
                 "documents": 12,
                 "chunks": 84,
-                "skipped": 1,
-                "reasons": {"plan.pdf": "PDF files are not read"},
+                "skipped": 0,
+                "reasons": {},
             }
         ]
     ),
