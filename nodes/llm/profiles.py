@@ -50,9 +50,9 @@ _VLLM = Profile(
     "vLLM",
     ports=(8000,),
     answer_fields=("reasoning", "reasoning_content"),
+    max_tools=None,
     # Many chat templates refuse two users in a row.
     strict_roles=True,
-    max_tools=None,
     ends_by="done",
     first_byte_s=300.0,
 )
@@ -62,10 +62,10 @@ _LLAMACPP = Profile(
     "llama.cpp",
     ports=(8080,),
     answer_fields=("reasoning_content",),
-    strict_roles=True,
     max_tools=None,
     # Its grammars are made from schemas, and know nothing to make from these.
     schema_mends=frozenset({"top_object", "top_combinator", "array_items", "no_formats"}),
+    strict_roles=True,
     ends_by="done",
     first_byte_s=300.0,
 )
@@ -87,9 +87,9 @@ _LMSTUDIO = Profile(
     "LM Studio",
     ports=(1234,),
     answer_fields=("reasoning_content", "reasoning"),
-    strict_roles=True,
     bare_calls="empty",
     max_tools=None,
+    strict_roles=True,
     ends_by="done",
     first_byte_s=300.0,
 )
@@ -104,9 +104,9 @@ _MISTRAL = Profile(
     answer_fields=(),
     answer_fields_back="never",
     call_fields=(),
-    strict_roles=True,
     bare_calls="empty",
     stream_usage="always",
+    strict_roles=True,
     ends_by="done",
     think_tags=False,
     omit=("user",),
@@ -121,6 +121,7 @@ _DEEPSEEK = Profile(
     answer_fields_back="always",
     padded_field="reasoning_content",
     call_fields=(),
+    strict_roles=True,
     ends_by="done",
     # A request may queue for ten minutes, with comments as signs of life.
     first_byte_s=300.0,
