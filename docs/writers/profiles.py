@@ -16,8 +16,9 @@ def page() -> str:
     """How each endpoint is known, what it is sent, what comes back to it, how its streams are read."""
     return document(
         "Endpoint profiles",
-        "What `profile:` may say, and what it changes. How one is chosen stands in [models](../models.md), "
-        "where each line was read in [decision 0024](../decisions/0024-endpoint-profiles.md).",
+        "What `profile:` may say, and what it changes. How one is chosen stands in "
+        "[endpoints](../endpoints.md), where each line was read in "
+        "[decision 0024](../decisions/0024-endpoint-profiles.md).",
         _part("How it is known", ("host ends in", "path holds", "port"), _known),
         _part("What a request looks like", _REQUEST, _request),
         _part("What an answer carries when it is sent back", _ANSWER, _answer),
