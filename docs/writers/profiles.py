@@ -19,7 +19,7 @@ def page() -> str:
         "What `profile:` may say, and what it changes. How one is chosen stands in "
         "[endpoints](../endpoints.md), where each line was read in "
         "[decision 0024](../decisions/0024-endpoint-profiles.md).",
-        _part("How it is known", ("host ends in", "path holds", "port"), _known),
+        _part("How it is known", ("host is, or ends in", "path holds", "port"), _known),
         _part("What a request looks like", _REQUEST, _request),
         _part("What an answer carries when it is sent back", _ANSWER, _answer),
         _part("How an answer is read", _STREAM, _stream),

@@ -48,6 +48,8 @@ _AZURE = Profile(
 _VLLM = Profile(
     "vllm",
     "vLLM",
+    # Names without a dot: what services are called in one network of containers.
+    hosts=("vllm",),
     ports=(8000,),
     answer_fields=("reasoning", "reasoning_content"),
     max_tools=None,
@@ -60,6 +62,7 @@ _VLLM = Profile(
 _LLAMACPP = Profile(
     "llamacpp",
     "llama.cpp",
+    hosts=("llamacpp", "llama-cpp", "llama-server"),
     ports=(8080,),
     answer_fields=("reasoning_content",),
     max_tools=None,
@@ -73,7 +76,7 @@ _LLAMACPP = Profile(
 _OLLAMA = Profile(
     "ollama",
     "Ollama",
-    hosts=("ollama.com",),
+    hosts=("ollama.com", "ollama"),
     ports=(11434,),
     answer_fields=("reasoning",),
     max_tools=None,
@@ -85,6 +88,7 @@ _OLLAMA = Profile(
 _LMSTUDIO = Profile(
     "lmstudio",
     "LM Studio",
+    hosts=("lmstudio",),
     ports=(1234,),
     answer_fields=("reasoning_content", "reasoning"),
     bare_calls="empty",
@@ -167,6 +171,7 @@ _OPENROUTER = Profile(
 _LITELLM = Profile(
     "litellm",
     "LiteLLM",
+    hosts=("litellm",),
     ports=(4000,),
     answer_fields=("reasoning_content", "thinking_blocks", "provider_specific_fields"),
     ends_by="done",
