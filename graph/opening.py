@@ -103,7 +103,7 @@ class Opening:
                 raise RunAbandoned(f"its process died at each of {AT_MOST_ATTEMPTS} attempts")
             return None
         unsendable = await self._unsendable(run)
-        gone = removals(settled.messages, unsendable)
+        gone = _removals(settled.messages, unsendable)
         missing = [m for m in _missing(run, settled) if m.id not in unsendable]
         return Start(await self._input(run, [*gone, *missing]))
 
@@ -143,7 +143,7 @@ class Opening:
         run.told = True
 
 
-def removals(messages: Sequence[BaseMessage], unsendable: set[str]) -> list[BaseMessage]:
+def _removals(messages: Sequence[BaseMessage], unsendable: set[str]) -> list[BaseMessage]:
     """Take the turns of these messages out of the state; they stay in the transcript."""
     gone, inside = list[BaseMessage](), False
     for message in messages:
