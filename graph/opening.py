@@ -108,7 +108,7 @@ class Opening:
         return Start(await self._input(run, [*gone, *missing]))
 
     async def _unsendable(self, run: Run) -> set[str]:
-        """Messages that were too long for their model all by themselves, and would make each next prompt so."""
+        """Messages that were too long for their model by themselves, and would make each next prompt so."""
         mine = (runs.c.thread_id == run.thread_id) & (runs.c.id != run.id)
         query = select(runs.c.message_id).where(mine, runs.c.reason == ModelContextFull.code)
         async with self._engine.connect() as db:
