@@ -11,13 +11,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from docs.writers import cli, errors, events, graph, http, settings
+from docs.writers import cli, errors, events, graph, http, profiles, settings
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "cli.md": cli.page,
     "settings.md": settings.page,
+    "profiles.md": profiles.page,
     "errors.md": errors.page,
     "events.md": events.page,
     "graph.md": graph.page,

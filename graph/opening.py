@@ -105,12 +105,12 @@ class Opening:
                 raise RunAbandoned(f"its process died at each of {AT_MOST_ATTEMPTS} attempts")
             return None
         unsendable = await self._unsendable(run)
-        gone = removals(settled.messages, unsendable)
+        gone = _removals(settled.messages, unsendable)
         missing = [m for m in _missing(run, settled) if m.id not in unsendable]
         return Start(await self._input(run, [*gone, *missing]))
 
     async def _unsendable(self, run: Run) -> set[str]:
-        """Messages that were too long for their model all by themselves, and would make each next prompt so."""
+        """Messages that were too long for their model by themselves, and would make each next prompt so."""
         mine = (runs.c.thread_id == run.thread_id) & (runs.c.id != run.id)
         query = select(runs.c.message_id).where(mine, runs.c.reason == ModelContextFull.code)
         async with self._engine.connect() as db:
@@ -145,7 +145,7 @@ class Opening:
         run.told = True
 
 
-def removals(messages: Sequence[BaseMessage], unsendable: set[str]) -> list[BaseMessage]:
+def _removals(messages: Sequence[BaseMessage], unsendable: set[str]) -> list[BaseMessage]:
     """Take the turns of these messages out of the state; they stay in the transcript."""
     gone, inside = list[BaseMessage](), False
     for message in messages:

@@ -35,8 +35,7 @@ class CallModel:
     """Sends the recent messages, notes on those before, passages and tools to the model of the turn."""
 
     def __init__(self, llm: LLMCaller, toolbox: Toolbox, *, window: int = 40, notes: bool = True) -> None:
-        self._llm = llm
-        self._toolbox = toolbox
+        self._llm, self._toolbox = llm, toolbox
         self._window, self._notes = window, notes
 
     async def __call__(self, state: Reads, runtime: Runtime[RunContext]) -> Writes:
@@ -53,9 +52,8 @@ class CallModel:
         before, sent = parted(state["messages"], self._window)
         # Checked once more here: an unanswered call makes every endpoint refuse the whole thread.
         messages, repairs = answered(sent)
-        tools = await self._toolbox.schemas(
-            context.principal, config.get("servers") or (), config.get("tools")
-        )
+        servers, named = config.get("servers") or (), config.get("tools")
+        tools = await self._toolbox.schemas(context.principal, servers, named)
         return LLMRequest(
             model=config.get("model") or self._llm.default(),
             messages=messages,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nodes.llm.adapters.questions import Answer, Questions
+from nodes.llm.adapters.questions import PASSING, Answer, Questions
 from nodes.llm.adapters.refusals import Refusal
 from nodes.llm.profile import REASONING_FIELDS
 from nodes.llm.settings import ModelEntry
@@ -105,6 +105,7 @@ class Probe:
             await self._plain()
         if not seen.stopped:
             await self._stream()
+        if not seen.stopped:
             await self._two_users()
             await self._empty_answer()
         if not seen.stopped and self._entry.supports_tools:
@@ -169,8 +170,7 @@ class Probe:
         answer = await self._say([_user(ONE)], tools=_offered(_ADD))
         seen = self.seen
         if not answer.ok:
-            self._taken("calls", answer)
-            seen.calls = False
+            seen.calls = self._taken("calls", answer)
             return
         seen.calls = bool(answer.calls)
         if answer.calls:
@@ -184,7 +184,8 @@ class Probe:
         seen.at_once = len(at_once.calls) if at_once.ok else None
         for mend, schema in _SCHEMAS.items():
             refused = await self._say([_user(PLAIN)], tools=_offered(schema))
-            seen.mends[mend] = not self._taken(mend, refused)
+            if (taken := self._taken(mend, refused)) is not None:
+                seen.mends[mend] = not taken
 
     async def _result(self, answer: Answer) -> None:
         """In which form does the endpoint take its own call back, with the tool's result behind it?"""
@@ -220,7 +221,10 @@ class Probe:
     async def _own_ids(self) -> None:
         """A conversation that the endpoint never had, with calls under ids of ours."""
         seen = self.seen
-        seen.long_ids = (await self._with_ids(_LONG_ID)).ok
+        long = await self._with_ids(_LONG_ID)
+        if long.refusal and long.refusal.status in PASSING:
+            return
+        seen.long_ids = long.ok
         if seen.long_ids:
             return
         nine = await self._with_ids(_NINE_ID)
@@ -263,10 +267,12 @@ class Probe:
         self.seen.fingerprint = answer.fingerprint or self.seen.fingerprint
         return answer
 
-    def _taken(self, question: str, answer: Answer) -> bool:
+    def _taken(self, question: str, answer: Answer) -> bool | None:
+        """Whether it took the question; None where it was away, or wanted no more questions."""
         if answer.refusal:
             self._told(question, answer.refusal)
-        return answer.ok
+            return None if answer.refusal.status in PASSING else False
+        return True
 
     def _told(self, question: str, refusal: Refusal) -> None:
         self.seen.words.setdefault(question, " ".join(f"{refusal.status or ''} {refusal.message}".split()))

@@ -55,8 +55,8 @@ class Profile:
         max_tools: Most tools that it takes; None for no limit known.
         tool_name: What a tool's name must match as a whole.
         schema_mends: What must be mended in a tool's schema before it is sent: names of SCHEMA_MENDS.
-        ends_by: What ends a stream: `done` where it always says `[DONE]`, `finish` where a finish reason
-            without it is an end too.
+        ends_by: What its streams end with: `done` where it always says `[DONE]`, `finish` where a finish
+            reason may be the last of it. Either is taken from any endpoint; an end without both is a cut.
         first_byte_s: Patience for the first sign of life, in seconds: a model may have to be loaded.
         think_tags: Reasoning may stand in the text, between <think> and </think>.
         omit: Parameters of a request that it refuses.

@@ -48,11 +48,13 @@ _AZURE = Profile(
 _VLLM = Profile(
     "vllm",
     "vLLM",
+    # Names without a dot: what services are called in one network of containers.
+    hosts=("vllm",),
     ports=(8000,),
     answer_fields=("reasoning", "reasoning_content"),
+    max_tools=None,
     # Many chat templates refuse two users in a row.
     strict_roles=True,
-    max_tools=None,
     ends_by="done",
     first_byte_s=300.0,
 )
@@ -60,12 +62,13 @@ _VLLM = Profile(
 _LLAMACPP = Profile(
     "llamacpp",
     "llama.cpp",
+    hosts=("llamacpp", "llama-cpp", "llama-server"),
     ports=(8080,),
     answer_fields=("reasoning_content",),
-    strict_roles=True,
     max_tools=None,
     # Its grammars are made from schemas, and know nothing to make from these.
     schema_mends=frozenset({"top_object", "top_combinator", "array_items", "no_formats"}),
+    strict_roles=True,
     ends_by="done",
     first_byte_s=300.0,
 )
@@ -73,7 +76,7 @@ _LLAMACPP = Profile(
 _OLLAMA = Profile(
     "ollama",
     "Ollama",
-    hosts=("ollama.com",),
+    hosts=("ollama.com", "ollama"),
     ports=(11434,),
     answer_fields=("reasoning",),
     max_tools=None,
@@ -85,11 +88,12 @@ _OLLAMA = Profile(
 _LMSTUDIO = Profile(
     "lmstudio",
     "LM Studio",
+    hosts=("lmstudio",),
     ports=(1234,),
     answer_fields=("reasoning_content", "reasoning"),
-    strict_roles=True,
     bare_calls="empty",
     max_tools=None,
+    strict_roles=True,
     ends_by="done",
     first_byte_s=300.0,
 )
@@ -104,9 +108,9 @@ _MISTRAL = Profile(
     answer_fields=(),
     answer_fields_back="never",
     call_fields=(),
-    strict_roles=True,
     bare_calls="empty",
     stream_usage="always",
+    strict_roles=True,
     ends_by="done",
     think_tags=False,
     omit=("user",),
@@ -121,6 +125,7 @@ _DEEPSEEK = Profile(
     answer_fields_back="always",
     padded_field="reasoning_content",
     call_fields=(),
+    strict_roles=True,
     ends_by="done",
     # A request may queue for ten minutes, with comments as signs of life.
     first_byte_s=300.0,
@@ -166,6 +171,7 @@ _OPENROUTER = Profile(
 _LITELLM = Profile(
     "litellm",
     "LiteLLM",
+    hosts=("litellm",),
     ports=(4000,),
     answer_fields=("reasoning_content", "thinking_blocks", "provider_specific_fields"),
     ends_by="done",

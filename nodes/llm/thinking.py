@@ -6,6 +6,8 @@ import re
 
 _TAGS = ("think", "thinking", "thought", "reasoning")
 _OPEN = re.compile(rf"\s*<({'|'.join(_TAGS)})>")
+# Blank text before a tag that is waited for; more is an answer of blanks.
+_MOST_BLANK = 200
 _LONGEST = max(map(len, _TAGS)) + 2
 
 
@@ -51,7 +53,8 @@ class ThinkSplit:
     def _passed(self) -> tuple[str, str]:
         """No tag so far: held back only while it may still become one."""
         begun = self._held.lstrip()
-        if not begun or (len(begun) < _LONGEST and any(f"<{tag}>".startswith(begun) for tag in _TAGS)):
+        blank = not begun and len(self._held) < _MOST_BLANK
+        if blank or (begun and len(begun) < _LONGEST and any(f"<{tag}>".startswith(begun) for tag in _TAGS)):
             return "", ""
         text, self._held, self._state = self._held, "", "text"
         return text, ""

@@ -132,6 +132,20 @@ async def test_a_list_of_models_and_a_system_message_that_are_refused_stop_nothi
     assert "it refuses a system message" in judge(seen, DEFAULT, "scripted-1").problems
 
 
+async def test_a_limit_of_requests_is_waited_for_and_is_no_answer(server: ModelServer) -> None:
+    limited = refuse(429, retry_after=0.01)
+    willing(server)
+    server.script(limited, match="Reply with")
+    seen = await asked(server.url)
+    assert (seen.stopped, seen.streams) == ("", True)
+    server.reset()
+    server.script(*[refuse(503, retry_after=0.01)] * 3, match=SEVERAL)
+    willing(server)
+    seen = await asked(server.url)
+    assert seen.at_once is None
+    assert judge(seen, DEFAULT, "scripted-1").problems == ()
+
+
 async def test_an_endpoint_that_stops_streaming_cannot_be_used(server: ModelServer) -> None:
     server.script(say("OK"), refuse(500), refuse(500))
     seen = await asked(server.url)
@@ -150,14 +164,14 @@ def test_a_model_without_tools_is_not_asked_for_any(server: ModelServer, models:
         (refuse(401), "our key is refused (401); check api_key"),
         (refuse(403), "our key is refused (403); check api_key"),
         (refuse(404), "no such model, or the address is wrong (404)"),
-        (refuse(429), "requests are limited (429)"),
+        (refuse(429, retry_after=0.01), "requests are limited (429)"),
         (refuse(500), "a plain question is refused (500)"),
     ],
 )
 def test_an_endpoint_that_refuses_everything_cannot_be_used(
     server: ModelServer, models: Any, script: dict[str, Any], said: str
 ) -> None:
-    server.script(script, script)
+    server.script(script, script, script)
     models(server.url)
     done = run("--json")
     assert done.exit_code == 1

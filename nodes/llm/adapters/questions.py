@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
@@ -13,11 +13,15 @@ import orjson
 
 from nodes.llm.adapters.answers import NoAnswer, parsed
 from nodes.llm.adapters.http import Http, UnusableProxy
-from nodes.llm.adapters.refusals import Refusal
+from nodes.llm.adapters.refusals import Refusal, retry_after
 from nodes.llm.adapters.sse import EventReader, EventTooLong
 from nodes.llm.settings import ModelEntry
 
 _MOST_BYTES = 1024 * 1024
+PASSING = frozenset({0, 429, 502, 503, 504})
+"""Statuses that say nothing of the question: nobody was there, or not now. 500 may be about a template."""
+_TRIES = 3
+_LONGEST_WAIT = 20.0
 _PLAIN_DELTA = {"role", "content", "tool_calls", "refusal", "function_call", "audio", "annotations"}
 _PLAIN_CALL = {"index", "id", "type", "function"}
 _PLAIN_CHUNK = {"id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier"}
@@ -34,6 +38,7 @@ class Answer:
         usage: The last count of tokens.
         asides: Keys of chunks that chat completions do not have.
         first_s: Seconds to the first sign of life.
+        wait: Seconds that it wants to be left alone for.
     """
 
     refusal: Refusal | None = None
@@ -50,6 +55,7 @@ class Answer:
     fingerprint: str = ""
     streamed: bool = False
     first_s: float = 0.0
+    wait: float | None = None
 
     @property
     def ok(self) -> bool:
@@ -66,11 +72,13 @@ class Questions:
 
     Args:
         seconds: The longest that one question may take.
+        pause: Before a question is asked again, where the endpoint does not say how long.
     """
 
-    def __init__(self, entry: ModelEntry, *, seconds: float) -> None:
+    def __init__(self, entry: ModelEntry, *, seconds: float, pause: float = 2.0) -> None:
         self._entry = entry
         self._seconds = seconds
+        self._pause = pause
         self._key = entry.api_key.get_secret_value()
         self._http = Http(entry.model_url, self._headers())
         self.asked = 0
@@ -93,12 +101,20 @@ class Questions:
         return None, [item for item in items if isinstance(item, dict)]
 
     async def ask(self, body: Mapping[str, Any]) -> Answer:
-        """The answer to one request."""
+        """The answer to one request; it waits where the endpoint limits requests."""
+        for tried in range(_TRIES):
+            answer = await self._asked(body)
+            if answer.refusal is None or answer.refusal.status not in PASSING - {0} or tried == _TRIES - 1:
+                break
+            await asyncio.sleep(min(answer.refusal.retry_after or self._pause, _LONGEST_WAIT))
+        return answer
+
+    async def _asked(self, body: Mapping[str, Any]) -> Answer:
         answer = Answer()
         self.asked += 1
         status, whole = await self._read("POST", "/chat/completions", orjson.dumps(dict(body)), answer)
         if not 200 <= status < 300:
-            answer.refusal = Refusal.of(whole, status=status)
+            answer.refusal = replace(Refusal.of(whole, status=status), retry_after=answer.wait)
         elif whole is not None:
             _chunk(answer, whole)
         self.tokens += answer.tokens
@@ -117,6 +133,7 @@ class Questions:
         began = perf_counter()
         try:
             async with asyncio.timeout(self._seconds), self._http.asked(method, path, sent) as response:
+                answer.wait = retry_after(response.headers)
                 parts = _timed(response, answer, began)
                 if response.status >= 300:
                     return response.status, _parsed(b"".join([part async for part in parts]))

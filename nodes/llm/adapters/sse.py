@@ -130,6 +130,6 @@ class EventReader:
 
 
 def _is_whole(lines: list[bytes]) -> bool:
-    """Whether data looks complete, so that more of it is another event: pretty JSON ends a line otherwise."""
-    first, last = lines[0].lstrip(), lines[-1].rstrip()
-    return (first[:1] == b"{" and last[-1:] == b"}" and len(lines) == 1) or first == b"[DONE]"
+    """Whether data looks complete, so that more of it is another event; pretty JSON has several lines."""
+    line = lines[0].strip() if len(lines) == 1 else b""
+    return (line[:1] == b"{" and line[-1:] == b"}") or line == b"[DONE]"

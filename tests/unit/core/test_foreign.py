@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.foreign import MAX_DEPTH, as_json, clean_text, fault_in, read_json, storable
+from core.foreign import MAX_DEPTH, as_bytes, as_json, clean_text, fault_in, from_json, read_json, storable
 
 NAN, INFINITE = float("nan"), float("inf")
 
@@ -139,6 +139,19 @@ def test_a_column_never_refuses_a_value() -> None:
     assert (found["ü"], found["big"], found["half"]) == ("NaN", float(2**80), "?")
     assert as_json({"ü": NAN}) == '{"\\u00fc": null}'
     assert as_json({"a": 1}) == '{"a":1}'
+
+
+def test_a_line_for_others_is_written_whatever_stands_in_it() -> None:
+    odd = {"when": datetime(2026, 1, 2, tzinfo=UTC), "nan": NAN, "name": Nameless()}
+    assert json.loads(as_bytes(odd)) == {"when": "2026-01-02T00:00:00+00:00", "nan": None, "name": "Nameless"}
+    assert json.loads(as_bytes({"half": "\ud800", "big": 2**80})) == {"half": "?", "big": float(2**80)}
+
+
+def test_what_was_stored_before_the_gate_stood_can_be_handed_on() -> None:
+    assert from_json('{"a": NaN, "b": "\\ud800", "c": 1}') == {"a": "NaN", "b": "?", "c": 1}
+    assert from_json(b'{"a": 1}') == {"a": 1}
+    with pytest.raises(ValueError, match="Expecting"):
+        from_json("{")
 
 
 @given(

@@ -56,7 +56,10 @@ def test_a_host_that_only_ends_like_a_known_one_is_not_taken_for_it() -> None:
         ("https://aiplatform.googleapis.com/v1/projects/p/locations/global/endpoints/openapi", "gemini"),
         ("https://api.groq.com/openai/v1", "groq"),
         ("https://openrouter.ai/api/v1", "openrouter"),
-        ("http://litellm.internal:4000", "litellm"),
+        ("http://gateway.internal:4000", "litellm"),
+        ("http://litellm/v1", "litellm"),
+        ("http://vllm:9000/v1", "vllm"),
+        ("http://ollama:8080/v1", "ollama"),
     ],
 )
 def test_a_known_endpoint_is_guessed_from_its_address(url: str, name: str) -> None:

@@ -30,6 +30,7 @@ def split(text: str, size: int) -> tuple[str, str]:
         ("Use <think>…</think> tags", "Use <think>…</think> tags", ""),
         ("  ", "  ", ""),
         ("", "", ""),
+        (" " * 500 + "<think>a</think>", " " * 500 + "<think>a</think>", ""),
         ("Hello", "Hello", ""),
     ],
 )
