@@ -11,7 +11,7 @@ from jsonschema.exceptions import best_match  # type: ignore[import-untyped]  # 
 from jsonschema.validators import validator_for  # type: ignore[import-untyped]  # ships no types
 from referencing import Registry
 
-from nodes.mcp_tools.catalogue import FILLED_IN
+from nodes.mcp_tools.catalogue import FILLED_IN, properties_of, required_of
 from nodes.mcp_tools.models import ExecutionContext
 from nodes.mcp_tools.ports import FileLinks
 
@@ -47,10 +47,10 @@ def mismatch(given: Mapping[str, Any], schema: Mapping[str, Any]) -> tuple[str, 
 
 
 def _expected(schema: Mapping[str, Any]) -> str:
-    required = set(schema.get("required") or ())
+    required = set(required_of(schema))
     shown = [
         f"{name} ({_type(part)}{'' if name in required else ', optional'})"
-        for name, part in (schema.get("properties") or {}).items()
+        for name, part in properties_of(schema).items()
         if name not in FILLED_IN
     ]
     return f"Parameters: {', '.join(shown)}." if shown else "The tool takes no parameters."
@@ -93,7 +93,7 @@ def cleaned(value: Any) -> Any:
 
 def with_user(arguments: Mapping[str, Any], schema: Mapping[str, Any], user: str) -> dict[str, Any]:
     """The user's name where the tool asks for it, whatever the model wrote there."""
-    asked = [name for name in FILLED_IN if name in (schema.get("properties") or {})]
+    asked = [name for name in FILLED_IN if name in properties_of(schema)]
     kept = {key: value for key, value in arguments.items() if key not in FILLED_IN}
     return {**kept, **dict.fromkeys(asked, user)}
 
