@@ -10,7 +10,7 @@ from jsonschema import ValidationError  # type: ignore[import-untyped]  # ships 
 from jsonschema.exceptions import best_match  # type: ignore[import-untyped]  # ships no types
 from referencing import Registry
 
-from nodes.mcp_tools.catalogue import FILLED_IN
+from nodes.mcp_tools.catalogue import FILLED_IN, properties_of, required_of
 from nodes.mcp_tools.models import ExecutionContext
 from nodes.mcp_tools.patterns import bounded_validator, without_name_patterns
 from nodes.mcp_tools.ports import FileLinks
@@ -49,10 +49,10 @@ def mismatch(given: Mapping[str, Any], schema: Mapping[str, Any]) -> tuple[str, 
 
 
 def _expected(schema: Mapping[str, Any], hidden: Sequence[str]) -> str:
-    required = set(schema.get("required") or ())
+    required = set(required_of(schema))
     shown = [
         f"{name} ({_type(part)}{'' if name in required else ', optional'})"
-        for name, part in (schema.get("properties") or {}).items()
+        for name, part in properties_of(schema).items()
         if name not in hidden
     ]
     return f"Parameters: {', '.join(shown)}." if shown else "The tool takes no parameters."
@@ -101,7 +101,7 @@ def with_user(
     hidden: Sequence[str] = FILLED_IN,
 ) -> dict[str, Any]:
     """The user's name where the tool asks for it, whatever the model wrote there."""
-    asked = [name for name in hidden if name in (schema.get("properties") or {})]
+    asked = [name for name in hidden if name in properties_of(schema)]
     kept = {key: value for key, value in arguments.items() if key not in hidden}
     return {**kept, **dict.fromkeys(asked, user)}
 

@@ -33,9 +33,20 @@ def function_schema(name: str, tool: ToolInfo, *, hidden: Sequence[str] = FILLED
 
 def _visible(schema: Mapping[str, Any], hidden: Sequence[str]) -> dict[str, Any]:
     shown = {key: value for key, value in schema.items() if key not in ("$schema", "title")}
-    properties = schema.get("properties") or {}
     shown["type"] = "object"
-    shown["properties"] = {k: v for k, v in properties.items() if k not in hidden}
+    shown["properties"] = {k: v for k, v in properties_of(schema).items() if k not in hidden}
     if "required" in schema:
-        shown["required"] = [k for k in schema["required"] if k not in hidden]
+        shown["required"] = [k for k in required_of(schema) if k not in hidden]
     return shown
+
+
+def properties_of(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The parameters of a tool; none where the schema has something else in their place."""
+    found = schema.get("properties")
+    return found if isinstance(found, Mapping) else {}
+
+
+def required_of(schema: Mapping[str, Any]) -> list[str]:
+    """Names of the parameters that must be given."""
+    found = schema.get("required")
+    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []

@@ -137,7 +137,7 @@ class MCPToolManager:
             call_s=self._policy(name, entry).settings.timeout_s,
             result_bytes=entry.max_result_bytes or usual.max_result_bytes,
             first_s=own or max(usual.first_start_s, start_s),
-            wait_s=min(usual.start_timeout_s, start_s),
+            wait_s=start_s,
         )
         return ServerKeeper(name, entry, self._connector, limits, observer)
 

@@ -8,6 +8,7 @@ import mimetypes
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -20,6 +21,7 @@ V2_KEYS = frozenset({"results", "meta_data", "artifacts", "display"})
 ARTIFACT_FACTOR = 16  # files beside a text of the allowed size may have this much more
 _DISPLAY_WEIGHT = 16_384
 _MOST_FILES = 100
+_MOST_NOTES = 20
 _WORTH_CUTTING = 64
 _JSON_STARTS = frozenset('{["-0123456789tfn')
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\]+")
@@ -46,13 +48,12 @@ def read_result(result: CallResult, *, call_id: str, tool: str, max_bytes: int) 
         parts = [part for content in result.content if (part := desk.take(content))]
         if result.structured is not None and not _told(result):
             parts.append(_without_files(_as_text(result.structured), result))
-        text, notes, display = "\n".join(parts), [], None
+        text, display = "\n".join(parts), None
     else:
         text, display = _declared(v2, desk)
-        text = "\n".join([text, *beside])
         others = [content for content in result.content if content.kind != "text"]
-        notes = [note for content in others if (note := desk.take(content))]
-    shown = [cut(clean_text(text), max_bytes), *map(clean_text, notes), *desk.notes()]
+        text = "\n".join([text, *beside, *(note for content in others if (note := desk.take(content)))])
+    shown = [cut(clean_text(text), max_bytes), *desk.notes()]
     body = "\n".join(part for part in shown if part)
     return Reading(body, tuple(desk.artifacts), display)
 
@@ -108,9 +109,9 @@ def _told(result: CallResult) -> bool:
 
 def _without_files(text: str, result: CallResult) -> str:
     """Some servers give the bytes of a file once more in their structured content."""
-    for content in result.content:
-        if len(content.b64) >= _WORTH_CUTTING:
-            text = text.replace(content.b64, "[the file]")
+    files = {content.b64 for content in result.content if len(content.b64) >= _WORTH_CUTTING}
+    for b64 in islice(files, _MOST_FILES):
+        text = text.replace(b64, "[the file]")
     return text
 
 
@@ -184,7 +185,9 @@ class _Desk:
     def notes(self) -> Sequence[str]:
         names = [artifact.name for artifact in self.artifacts]
         made = [f"Files made: {', '.join(names)}"] if names else []
-        return [*made, *(f"[{problem}]" for problem in self._refused)]
+        more = len(self._refused) - _MOST_NOTES
+        rest = [f"[and {more} more]"] if more > 0 else []
+        return [*made, *(f"[{problem}]" for problem in self._refused[:_MOST_NOTES]), *rest]
 
     def _add(self, name: str, b64: str, media_type: str) -> None:
         number = len(self.artifacts) + 1

@@ -67,4 +67,6 @@ def _moved(location: str, url: str) -> str:
     except ValueError:
         return "it leads to an address that cannot be read"
     shown = clean_text(shown[:_SAID_CHARS])
+    if not location or target.netloc == urlsplit(url).netloc:
+        return f"it leads on to {shown} and from there to nowhere; check the path of its url"
     return f"it leads to {shown}, which is not followed; write that as the url if it is the server, or log in"

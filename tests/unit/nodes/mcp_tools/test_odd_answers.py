@@ -205,7 +205,8 @@ def test_t3_3_version_2_in_one_place_keeps_what_the_other_says() -> None:
 
 
 def test_the_number_of_files_is_bounded() -> None:
-    parts = [{"type": "image", "data": PNG}] * 103
+    parts = [{"type": "image", "data": PNG}] * 130
     reading = read({"content": parts})
     assert len(reading.artifacts) == 100
-    assert reading.text.count("over 100 files") == 3
+    assert reading.text.count("over 100 files") == 20
+    assert reading.text.endswith("[and 10 more]")

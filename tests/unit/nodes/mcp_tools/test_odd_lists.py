@@ -10,8 +10,10 @@ import pytest
 
 from core.access import Principal
 from core.health import HealthState
+from nodes.mcp_tools.arguments import MALFORMED, problem_with, with_user
+from nodes.mcp_tools.catalogue import function_schema
 from nodes.mcp_tools.listing import MOST_TOOLS, judged
-from nodes.mcp_tools.models import ServerState
+from nodes.mcp_tools.models import ServerState, ToolInfo
 from tests.kit.mcp_servers import managed, text_of
 from tests.kit.odd_servers import GOOD, odd, text
 
@@ -107,6 +109,17 @@ def test_a_list_without_end_is_bounded_and_says_so() -> None:
     many = judged([None] * 100)
     assert len(many.left_out) == 21
     assert many.left_out[-1] == "and 80 more"
+
+
+@pytest.mark.parametrize(
+    "part", [{"required": None}, {"required": True}, {"properties": ["x"]}, {"properties": 5}]
+)
+def test_t2_1_a_list_that_was_kept_from_before_is_read_all_the_same(part: dict[str, Any]) -> None:
+    tool = ToolInfo("odd", "", {**OBJECT, **part})
+    shown = function_schema("far_odd", tool)["function"]["parameters"]
+    assert (shown["properties"], shown.get("required", [])) == ({}, [])
+    assert with_user({"a": 1}, tool.parameters, "ada") == {"a": 1}
+    assert "not a JSON object" in problem_with({MALFORMED: "x"}, tool.parameters)
 
 
 async def test_t2_1_a_turn_of_anybody_gets_the_other_tools_and_health_names_the_odd_ones(
