@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+import structlog
 from dishka import AsyncContainer, Provider, Scope, provide
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -20,9 +21,10 @@ from core.events.tasks import webhook_tasks
 from core.events.webhooks import Webhooks
 from core.health import Check, Health, degraded, healthy
 from core.registry import Module, discover, files_of, sections_of
+from core.replicas import replica_health
 from core.resilience import Policies
 from core.settings import Book, Context, read_book
-from core.settings.platform import ThreadSettings
+from core.settings.platform import StorageSettings, ThreadSettings
 from core.settings.schedules import ScheduleSettings
 from core.signals import Signals
 from core.task_queue import Task, TaskQueue, TaskSettings
@@ -32,6 +34,9 @@ from graph.housekeeping import TASKS, Titles
 from graph.schedules import scheduled_tasks
 from graph.storage import Storage
 from graph.upkeep import ThreadUpkeep
+from nodes.file_storage.settings import FileStorageSettings
+
+log = structlog.get_logger(__name__)
 
 
 class Background(Provider):
@@ -109,6 +114,10 @@ async def begin(container: AsyncContainer, book: Book) -> None:
         webhooks = await container.get(Webhooks)
         webhooks.subscribe()
         await webhooks.resume()
+    if _files_apart(book):
+        apart = await replica_health(await container.get(AsyncEngine), book.context.places)
+        if apart.reason:
+            log.warning("files_in_several_homes", why=apart.reason)
 
 
 def checks(container: AsyncContainer, book: Book) -> dict[str, Check]:
@@ -137,7 +146,20 @@ def checks(container: AsyncContainer, book: Book) -> dict[str, Check]:
 
     found: dict[str, Check] = {DATABASE: database, "events": events, "tasks": tasks, "cache": cache}
     found |= {"breakers": breakers, "signals": signals}
+    found |= _replicas(container, book)
     return {**found, "webhooks": webhooks} if book[WebhookSettings].tells else found
+
+
+def _replicas(container: AsyncContainer, book: Book) -> dict[str, Check]:
+    async def replicas() -> Health:
+        return await replica_health(await container.get(AsyncEngine), book.context.places)
+
+    return {"replicas": replicas} if _files_apart(book) else {}
+
+
+def _files_apart(book: Book) -> bool:
+    """True where processes of one database may each keep files in a folder of their own."""
+    return book[StorageSettings].url.startswith("postgres") and book[FileStorageSettings].backend == "local"
 
 
 def breaker_health(policies: Policies) -> Health:

@@ -6,6 +6,7 @@ from sqlalchemy.engine import URL
 
 from core.database import POSTGRES_MISSING
 from core.errors import ConfigInvalid
+from core.replicas import folder_name
 from core.settings import Places
 from core.signals.port import Relay
 from core.signals.reach import NoRelay
@@ -27,7 +28,7 @@ def relay_of(url: URL, places: Places) -> Relay:
         from core.signals.postgres import PostgresRelay  # noqa: PLC0415 - an extra
     except ModuleNotFoundError:
         raise ConfigInvalid(POSTGRES_MISSING) from None
-    return PostgresRelay(url)
+    return PostgresRelay(url, name=folder_name(places))
 
 
 def _in_memory(url: URL) -> bool:

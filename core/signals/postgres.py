@@ -25,7 +25,6 @@ LONGEST_RETRY_S = 10.0
 BATCH = 500
 # The system looks after an idle connection, so that this process need not wake up for it.
 OPTIONS = {
-    "application_name": "waystation signals",
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
@@ -41,11 +40,15 @@ class PostgresRelay:
 
     What is sent while a NOTIFY is under way leaves with the next one. LISTEN
     needs a session: a pooler between must not share connections by transaction.
+
+    Args:
+        name: What its connection is called, for `core.replicas`.
     """
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, *, name: str) -> None:
         self._dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
-        self._options: dict[str, Any] = {k: v for k, v in OPTIONS.items() if k not in url.query}
+        options = {**OPTIONS, "application_name": name}
+        self._options: dict[str, Any] = {k: v for k, v in options.items() if k not in url.query}
         self._pending = Pending()
         self._reach = Reach()
         self._stir = asyncio.Event()

@@ -29,7 +29,8 @@ def listening(server: PostgresServer, url: URL) -> list[int]:
     dsn = server.url().set(drivername="postgresql").render_as_string()
     with psycopg.connect(dsn, autocommit=True) as connection:
         found = connection.execute(
-            "SELECT pid FROM pg_stat_activity WHERE datname = %s AND application_name = 'waystation signals'",
+            "SELECT pid FROM pg_stat_activity "
+            "WHERE datname = %s AND application_name LIKE 'waystation signals%%'",
             [url.database],
         )
         return [int(row[0]) for row in found]
