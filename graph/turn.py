@@ -168,7 +168,7 @@ class TurnDriver:
                 self._tell(run, data)
             else:
                 gather(outcome, data)
-        outcome.interrupts = questions_in_order(outcome)
+        # Only now: calls that go side by side pause in any order.
         for asked in outcome.interrupts:
             self._tell(run, {"type": "interrupt", **asked})
 
@@ -218,6 +218,7 @@ def gather(outcome: Outcome, update: dict[str, Any]) -> None:
     for node, writes in update.items():
         if node == "__interrupt__":
             outcome.interrupts += [{"id": waiting.id, **waiting.value} for waiting in writes]
+            outcome.interrupts = questions_in_order(outcome)
             continue
         for message in (writes or {}).get("messages", []):
             if isinstance(message, RemoveMessage):
