@@ -190,6 +190,7 @@ class TurnDriver:
                 self._tell(run, data)
             else:
                 gather(outcome, data)
+        # Only now: calls that go side by side pause in any order.
         outcome.put_in_order()
         for asked in outcome.interrupts:
             self._tell(run, {"type": "interrupt", **asked})
@@ -240,6 +241,7 @@ def gather(outcome: Outcome, update: dict[str, Any]) -> None:
     for node, writes in update.items():
         if node == "__interrupt__":
             outcome.interrupts += [{"id": waiting.id, **waiting.value} for waiting in writes]
+            outcome.interrupts = questions_in_order(outcome)
             continue
         for message in (writes or {}).get("messages", []):
             if isinstance(message, RemoveMessage):

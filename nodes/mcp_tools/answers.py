@@ -8,10 +8,10 @@ is what is stored and given to the step that asked. What cannot be read is refus
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from core.foreign import as_json, fault_in
 from nodes.mcp_tools.arguments import mismatch
 
 APPROVAL = "approval"
@@ -25,7 +25,6 @@ FORMS = {
 }
 TEXT_CHARS = 65_536
 _DEPTH = 64
-_BIGGEST = 2**63
 # The names before the standard ones. What a `response` says goes to the model, and the tool does not run.
 _OLDER = {"accept": "approve", "ignore": "reject", "response": "reject"}
 _ACTION_OF = {"approve": "accept", "edit": "accept", "reject": "decline"}
@@ -81,30 +80,12 @@ def content_problem(content: Mapping[str, Any], schema: Mapping[str, Any]) -> st
     return _mismatch(content, schema)
 
 
-def unstorable(value: object, depth: int = 0) -> str:
+def unstorable(value: object) -> str:
     """Why a value cannot be kept as JSON on every database; empty when it can."""
-    if depth > _DEPTH:
-        return f"an answer nests deeper than {_DEPTH} levels"
-    if isinstance(value, Mapping | list | tuple):
-        parts = [part for pair in value.items() for part in pair] if isinstance(value, Mapping) else value
-        return next((found for part in parts if (found := unstorable(part, depth + 1))), "")
-    if isinstance(value, str):
-        return _text_problem(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return f"{value} is no number of JSON"
-    if isinstance(value, int) and not -_BIGGEST <= value < _BIGGEST:
-        return f"a whole number has {value.bit_length()} bits, more than 64; send it as text"
-    return ""
-
-
-def _text_problem(text: str) -> str:
-    if "\x00" in text:
-        return "a text has a NUL character; remove it"
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return "a text has a lone surrogate; send valid Unicode"
-    return ""
+    # NUL is text like any other to the gate, which replaces it; what a person sends is not changed.
+    return fault_in(value, "the answer", depth=_DEPTH) or (
+        "a text has a NUL character; remove it" if "\\u0000" in as_json(value).replace("\\\\", "") else ""
+    )
 
 
 def _unwrapped(answer: object) -> object:

@@ -129,7 +129,7 @@ async def test_every_form_of_an_answer_is_understood(answer: Any, decision: Deci
             {"approve": True, "arguments": {"a": 11, "b": 1}},
             "the edited call cannot be made: a must not be 11. May",
         ),
-        ({"approve": True, "arguments": {"a": float("nan"), "b": 1}}, "nan is no number of JSON"),
+        ({"approve": True, "arguments": {"a": float("nan"), "b": 1}}, "the answer.arguments.a is NaN"),
     ],
 )
 async def test_what_cannot_be_read_leaves_the_question_open_and_says_why(answer: Any, says: str) -> None:
