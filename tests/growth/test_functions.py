@@ -117,6 +117,27 @@ def _documents(text: str) -> list[dict[str, Any]]:
     return [{"n": 1, "title": text[:100], "text": text}]
 
 
+_CALL: dict[str, Any] = {"id": "c", "name": "table", "args": {"column": "amounts"}}
+_TOOLS: list[dict[str, Any]] = [
+    {
+        "type": "function",
+        "function": {
+            "name": "table",
+            "description": "Total of a column",
+            "parameters": {
+                "properties": {
+                    "filename": {"type": "string"},
+                    "column": {"type": "string"},
+                    "value": {"type": "number"},
+                    "since": {"type": "string", "format": "date"},
+                    "zone": {"type": "string"},
+                    "function": {"type": "string", "enum": ["sum", "mean"]},
+                },
+                "required": ["column"],
+            },
+        },
+    }
+]
 FUNCTIONS: dict[str, Run] = {
     "nesting of JSON": lambda text: nesting(text.encode(), stop=0),
     "check of JSON": lambda text: check_json(text.encode(), depth=64),
@@ -148,27 +169,6 @@ FUNCTIONS: dict[str, Run] = {
     ),
     "a number in a table": number,
 }
-_CALL = {"id": "c", "name": "table", "args": {"column": "amounts"}}
-_TOOLS = [
-    {
-        "type": "function",
-        "function": {
-            "name": "table",
-            "description": "Total of a column",
-            "parameters": {
-                "properties": {
-                    "filename": {"type": "string"},
-                    "column": {"type": "string"},
-                    "value": {"type": "number"},
-                    "since": {"type": "string", "format": "date"},
-                    "zone": {"type": "string"},
-                    "function": {"type": "string", "enum": ["sum", "mean"]},
-                },
-                "required": ["column"],
-            },
-        },
-    }
-]
 SIZE = 2048
 
 

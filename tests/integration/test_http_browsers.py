@@ -61,7 +61,7 @@ async def test_g8_refusals_carry_the_same_headers(http: httpx.AsyncClient) -> No
         {"content": b"{", "headers": {"content-type": "application/json"}},
         {"headers": {"origin": PAGE}},
     ):
-        answer = await http.post("/agent/invoke", **sent)  # type: ignore[arg-type]  # keywords of httpx
+        answer = await http.post("/agent/invoke", **sent)
         assert answer.status_code in (400, 403)
         assert answer.headers["x-frame-options"] == "DENY"
 

@@ -129,7 +129,7 @@ def test_g1_3_open_connections_of_every_kind_end_with_the_service_and_leave_no_t
         code = service.stop()
     for connection in opened:
         connection.close()
-    said = service.log.read_text()
+    log = service.log.read_text()
     assert code == 0
-    assert "Traceback" not in said
-    assert "request_crashed" not in said
+    assert "Traceback" not in log
+    assert "request_crashed" not in log
