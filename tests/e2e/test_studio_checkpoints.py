@@ -24,6 +24,8 @@ from graph import Agent
 from tests.kit.agents import write_config
 from tests.kit.studio import studio
 
+pytestmark = pytest.mark.timeout(180)
+
 STEPS = ("lookup_config", "retrieve", "call_model", "execute_tools", "store_files")
 AT_ONCE = 8
 APPROVAL = '{"calculator": {"require_approval": ["*"]}}'
@@ -127,7 +129,6 @@ def at(thread: str, checkpoint: Any) -> dict[str, Any]:
     return {**checkpoint["checkpoint"], "thread_id": thread}
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", TALKS)
 def test_st1_a_turn_goes_on_from_every_checkpoint_to_the_same_answer(
     opened: Opened, threads: dict[str, str], name: str
@@ -143,7 +144,6 @@ def test_st1_a_turn_goes_on_from_every_checkpoint_to_the_same_answer(
     each([partial(again, c, turn_of(found, c, len(questions))) for c in found])
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", TALKS)
 def test_st1_an_edited_question_is_answered_from_every_checkpoint(
     opened: Opened, threads: dict[str, str], name: str
@@ -164,7 +164,6 @@ def test_st1_an_edited_question_is_answered_from_every_checkpoint(
     each([partial(edited, c) for c in of_turn if c["next"] != ["__start__"]])
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", ["tool", "documents"])
 def test_st1_a_stop_before_or_behind_any_step_changes_no_answer(opened: Opened, name: str) -> None:
     questions, _ = TALKS[name]
@@ -182,7 +181,6 @@ def test_st1_a_stop_before_or_behind_any_step_changes_no_answer(opened: Opened, 
     each([partial(stopped, *way) for way in ways])
 
 
-@pytest.mark.timeout(180)
 def test_st1_a_turn_with_a_question_goes_on_from_every_checkpoint(opened: Opened) -> None:
     form = {"approval": "ask"}
     waiting = opened.thread()
@@ -200,7 +198,6 @@ def test_st1_a_turn_with_a_question_goes_on_from_every_checkpoint(opened: Opened
     each([partial(again, c) for c in opened.checkpoints(waiting)])
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize(
     ("form", "sentence"),
     [
@@ -222,7 +219,6 @@ def test_st3_a_refusal_is_told_in_our_own_sentence(
     assert said_in(opened.state(thread)["values"]["messages"])[-1] == opened.said[SUM,][-1]
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize(
     "given",
     [
