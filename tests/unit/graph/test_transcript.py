@@ -38,7 +38,13 @@ async def test_what_a_model_says_is_stored_whatever_characters_it_has(database: 
 
 async def test_m1_1_one_bad_row_breaks_neither_a_transaction_nor_a_list(database: URL) -> None:
     odd = AIMessage("a", id="m")
-    args: dict[Any, Any] = {"nan": float("nan"), "big": 2**80, "half": "\ud800", "deep": [[1]], 5: {"set": (1, 2)}}
+    args: dict[Any, Any] = {
+        "nan": float("nan"),
+        "big": 2**80,
+        "half": "\ud800",
+        "deep": [[1]],
+        5: {"set": (1, 2)},
+    }
     odd.tool_calls = [{"name": "echo", "args": args, "id": "c1", "type": "tool_call"}]
     old = '{"tool_calls": [{"id": "c", "name": "n", "arguments": {"a": NaN, "b": "\\ud800"}}]}'
     async with opened_database(database) as engine:
