@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from core.errors import WaystationError
 from graph.agent import Agent
 from graph.runs import TurnRequest
 from nodes.llm.profiles import PROFILES, profile_for
+from nodes.mcp_tools import MCPToolManager
 from tests.kit.agents import open_agent, write_config
 from tests.kit.counted_tools import CountedTools
 from tests.kit.endpoint_rules import RULES
@@ -27,7 +29,7 @@ LOCAL = Principal("local")
 GUESSED = {"azure": "openai/deployments/m", "gemini": "v1/projects/p/endpoints/openapi"}
 COUNTED = {"prompt_tokens": 100, "completion_tokens": 7}
 LONGEST = 12_000
-QUICK = {"model": {"attempts": 1}}
+QUICK: dict[str, Any] = {"resilience": {"model": {"attempts": 1}}, "mcp": {"start_timeout_s": 60}}
 
 
 def entries(server: ModelServer) -> dict[str, Any]:
@@ -61,11 +63,19 @@ def places(running: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder
 
 
+@asynccontextmanager
+async def ready(places: Path) -> AsyncIterator[Agent]:
+    """An agent whose tool server is up: a busy machine takes its time."""
+    async with open_agent(places, **QUICK) as agent:
+        await (await agent.container.get(MCPToolManager)).tools("counted")
+        yield agent
+
+
 @pytest.fixture(scope="module")
 async def paused(running: ModelServer, places: Path) -> dict[str, dict[str, Any]]:
     """Turns that wait for a person, one for each endpoint, told by a service that has ended since."""
     found: dict[str, dict[str, Any]] = {}
-    async with open_agent(places, resilience=QUICK) as agent:
+    async with ready(places) as agent:
         for name in NAMES:
             sums = [(f"counted_{tool}", {"a": 5, "b": 3}) for tool in ("add", "times")]
             wanted = calls(*sums, reasoning="Sum first.")
@@ -79,7 +89,7 @@ async def paused(running: ModelServer, places: Path) -> dict[str, dict[str, Any]
 
 @pytest.fixture(scope="module")
 async def agent(paused: dict[str, dict[str, Any]], places: Path) -> AsyncIterator[Agent]:
-    async with open_agent(places, resilience=QUICK) as agent:
+    async with ready(places) as agent:
         yield agent
 
 

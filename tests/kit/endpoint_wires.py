@@ -149,5 +149,5 @@ WIRES: dict[str, Wire] = {
         details=True,
         usage="choice",
     ),
-    "litellm": Wire(ids=signed_id, blocks=True),
+    "litellm": Wire(ids=signed_id, blocks=True, usage="choice"),
 }
