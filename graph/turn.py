@@ -241,7 +241,6 @@ def gather(outcome: Outcome, update: dict[str, Any]) -> None:
     for node, writes in update.items():
         if node == "__interrupt__":
             outcome.interrupts += [{"id": waiting.id, **waiting.value} for waiting in writes]
-            outcome.interrupts = questions_in_order(outcome)
             continue
         for message in (writes or {}).get("messages", []):
             if isinstance(message, RemoveMessage):
