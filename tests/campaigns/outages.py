@@ -72,7 +72,8 @@ class Patient(Client):
 
     @property
     def faults(self) -> list[str]:
-        return self.__dict__.setdefault("_faults", [])
+        found: list[str] = self.__dict__.setdefault("_faults", [])
+        return found
 
 
 class Outages:
