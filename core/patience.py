@@ -11,7 +11,8 @@ ANSWER_S = 4.0
 # What a connection may take to show that it is alive: a new one can then be made in time.
 PING_S = 1.0
 CONNECT_S = 2.5
-# For work that nobody waits for: migrations, retention, compaction.
+# For tasks, which nobody waits for on a connection, and for migrations.
+TASK_S = 60.0
 UNHURRIED_S = 600.0
 
 _seconds: ContextVar[float | None] = ContextVar("waystation_database_patience", default=None)

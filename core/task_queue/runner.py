@@ -20,6 +20,7 @@ from core.endurance import Endurance
 from core.errors import InvalidInput, NotAllowed, NotFound, WaystationError
 from core.observability import REGISTRY, span
 from core.outage import DATABASE_ERRORS, DatabaseUnavailable, storage_outage, tell_failure
+from core.patience import TASK_S, patient
 from core.task_queue.ledger import Held, Ledger
 from core.task_queue.record import TaskStatus
 from core.task_queue.task import LONGEST_BACKOFF_S, Task, TaskContext
@@ -238,7 +239,8 @@ class Runner:
         run.stoppable = True
         try:
             async with asyncio.timeout(task.deadline_s) as deadline:
-                await task.run(task.parse(record.arguments), context)
+                with patient(TASK_S):
+                    await task.run(task.parse(record.arguments), context)
         except asyncio.CancelledError:
             return _Failure("CancelledError") if run.stop is _Stop.NOT else run.stop
         except Exception as error:  # noqa: BLE001 - whatever a task raises is its failure, not the worker's

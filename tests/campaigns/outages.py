@@ -50,9 +50,14 @@ KINDS = {"postgres": ("crash", "freeze", "cut"), "sqlite": ("lock", "shut", "ful
 class Patient(Client):
     """Goes on when it is told that the database is away, and notes how long that took to be told."""
 
-    over = False
-    away_since = 0.0
-    slowest = 0.0
+    def __init__(
+        self, number: int, url: str, journal: Journal, chance: random.Random, *, shared: bool = False
+    ) -> None:
+        super().__init__(number, url, journal, chance, shared=shared)
+        self.over = False
+        self.away_since = 0.0
+        self.slowest = 0.0
+        self.faults: list[str] = []
 
     async def talk(self) -> None:
         while not self.over:
@@ -69,11 +74,6 @@ class Patient(Client):
             sent.state = "unknown"
         if answer.status_code >= 500 and answer.status_code != 503:
             self.faults.append(f"{sent.id}: {answer.status_code} {answer.text[:200]}")
-
-    @property
-    def faults(self) -> list[str]:
-        found: list[str] = self.__dict__.setdefault("_faults", [])
-        return found
 
 
 class Outages:
