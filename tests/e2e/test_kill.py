@@ -30,7 +30,7 @@ def parent() -> Iterator[subprocess.Popen[str]]:
 
 @pytest.fixture(scope="module")
 def model() -> Iterator[RuleServer]:
-    with RuleServer() as server:
+    with RuleServer(strict=True) as server:
         yield server
 
 

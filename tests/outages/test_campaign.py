@@ -33,7 +33,7 @@ async def test_st6_outages_under_load_lose_and_double_nothing(
     if database == "postgres":
         server = request.getfixturevalue("postgres_server")
     storage = plain(server.create_database()) if server else ""
-    with RuleServer() as model:
+    with RuleServer(strict=True) as model:
         run = Outages(parent, Site(tmp_path, model.url, storage), model, server=server, seed=1, clients=3)
         try:
             for kind in KINDS[database]:

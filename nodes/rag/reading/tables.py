@@ -11,7 +11,7 @@ from core.rows import row_sentence
 
 _DELIMITERS = (",", ";", "\t", "|")
 _SEP_LINE = re.compile(r"sep=(.)\s*\Z", re.IGNORECASE)
-_NUMBER = re.compile(r"[-+]?[\d.,:/ %€$£-]*\d[\d.,:/ %€$£-]*")
+_NUMBER = re.compile(r"(?=[^\d]*\d)[-+]?[\d.,:/ %€$£-]+")
 _FIELD_LETTERS = 1_000_000
 
 
