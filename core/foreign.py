@@ -145,9 +145,8 @@ def _spelt(number: float) -> str:
 def storable(value: Any, *, depth: int = MAX_DEPTH, weight: int | None = MAX_WEIGHT) -> Any:
     """`value` as JSON that every store holds; the value itself where nothing is wrong with it.
 
-    Integers of more than 64 bits are rounded to a float, as most readers of JSON
-    do. Numbers that are not finite become text, and so do keys and values that
-    JSON does not have. Halves of surrogate pairs are replaced. What nests deeper
+    Numbers that are not finite or have more than 64 bits become text, which keeps
+    their digits, and so do keys and values that JSON does not have. Halves of surrogate pairs are replaced. What nests deeper
     than `depth`, or comes behind `weight`, is cut and says so.
     """
     if not fault_in(value, depth=depth, weight=weight):
@@ -187,17 +186,10 @@ def _plain(item: Any) -> Any:
     if isinstance(item, str):
         return _whole(item)
     if isinstance(item, int):
-        return item if _SMALLEST <= item < _BEYOND else _rounded(item)
+        return item if _SMALLEST <= item < _BEYOND else _text(item)
     if isinstance(item, float):
         return item if math.isfinite(item) else _spelt(item)
     return _text(item)
-
-
-def _rounded(number: int) -> float | str:
-    try:
-        return float(number)
-    except OverflowError:
-        return _text(number)
 
 
 def _shortened(plain: Any, left: float) -> str:

@@ -45,9 +45,14 @@ class PatientConnection(psycopg.AsyncConnection[Any]):
         try:
             async with asyncio.timeout(CONNECT_S) as deadline:
                 connection = await super().connect(conninfo, **options)
-                await connection.execute(_NOTICE_LEAVING)
-                if not connection.autocommit:
-                    await connection.commit()
+                try:
+                    await connection.execute(_NOTICE_LEAVING)
+                    if not connection.autocommit:
+                        await connection.commit()
+                except BaseException:
+                    # Nobody has it yet who could close it, and closing in words would wait for the same server.
+                    connection.pgconn.finish()
+                    raise
                 return connection
         except TimeoutError:
             if not deadline.expired():

@@ -39,6 +39,7 @@ CATALOGUE = {
                 "state": "up",
                 "tools": ["calculator_add", "calculator_evaluate"],
                 "require_approval": [],
+                "left_out": [],
             }
         ]
     ),

@@ -41,6 +41,7 @@ async def agent(storage_url: str, tmp_path: Path) -> AsyncIterator[Agent]:
         tmp_path,
         files={"mcp.json": APPROVAL},
         storage={"url": storage_url},
+        mcp={"callers_may_lower_approval": True},
         threads={"window": 2, "checkpoint_turns": 3},
     )
     async with Agent.open(context) as agent:

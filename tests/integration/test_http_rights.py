@@ -27,7 +27,12 @@ from tests.kit.agents import SOURCES, open_agent, write_config
 from tests.kit.http import assert_problem, client_of, served, turn
 
 # The whole list of what answers without a login.
-OPEN = {("GET", "/health/live"), ("GET", "/health/ready"), ("GET", "/files/link/{token}")}
+OPEN = {
+    ("GET", "/health/live"),
+    ("GET", "/health/ready"),
+    ("GET", "/files/link/{token}"),
+    ("HEAD", "/files/link/{token}"),
+}
 # Path parameters that name an object with an owner; the fixture `theirs` has one of bob's for each.
 OWNED = {"thread_id", "key", "run_id"}
 # Those that do not: a credential of its own, parts of LangServe's pages, what operators see of everybody.
@@ -187,6 +192,10 @@ async def test_a_login_without_scopes_opens_nothing(house: House, route: Route) 
 async def test_somebody_elses_object_is_not_there(house: House, route: Route) -> None:
     before = asked("own")
     async with house.caller("user") as http:
+        if route.method == "HEAD":
+            assert (await request(http, route, house.theirs)).status_code == 404
+            assert asked("own") >= before + 1
+            return
         found = assert_problem(await request(http, route, house.theirs), 404)
         assert asked("own") >= before + 1
         assert "bob" not in found["detail"].replace("of-bob", "")

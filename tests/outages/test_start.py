@@ -60,7 +60,7 @@ def test_g2_2_a_file_that_is_no_database_of_ours_is_one_sentence(
     tmp_path: Path, spoil: Spoilt, sentence: str
 ) -> None:
     home = tmp_path / "home"
-    home.mkdir()
+    home.mkdir(mode=0o700)
     spoil(home / "waystation.db")
     for words in (["serve", "--port", "0"], ["threads", "list"]):
         done = run(*words, home=home)
@@ -71,7 +71,7 @@ def test_g2_2_a_file_that_is_no_database_of_ours_is_one_sentence(
 
 def test_g2_2_a_locked_file_at_the_start_is_one_sentence(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    home.mkdir()
+    home.mkdir(mode=0o700)
     with locked(home / "waystation.db"):
         done = run("serve", "--port", "0", home=home)
     assert done.returncode == 1

@@ -100,7 +100,7 @@ def test_a_record_keeps_what_it_can_and_spells_the_rest() -> None:
     }
     assert storable(odd) == {
         "nan": "NaN",
-        "big": float(12345678901234567890123),
+        "big": "12345678901234567890123",
         "half": "?",
         "1": "one",
         "many": [3],
@@ -136,7 +136,7 @@ def test_a_column_never_refuses_a_value() -> None:
     line = as_json(odd)
     assert line.isascii()
     found = json.loads(line)
-    assert (found["ü"], found["big"], found["half"]) == ("NaN", float(2**80), "?")
+    assert (found["ü"], found["big"], found["half"]) == ("NaN", str(2**80), "?")
     assert as_json({"ü": NAN}) == '{"\\u00fc": null}'
     assert as_json({"a": 1}) == '{"a":1}'
 
@@ -144,7 +144,7 @@ def test_a_column_never_refuses_a_value() -> None:
 def test_a_line_for_others_is_written_whatever_stands_in_it() -> None:
     odd = {"when": datetime(2026, 1, 2, tzinfo=UTC), "nan": NAN, "name": Nameless()}
     assert json.loads(as_bytes(odd)) == {"when": "2026-01-02T00:00:00+00:00", "nan": None, "name": "Nameless"}
-    assert json.loads(as_bytes({"half": "\ud800", "big": 2**80})) == {"half": "?", "big": float(2**80)}
+    assert json.loads(as_bytes({"half": "\ud800", "big": 2**80})) == {"half": "?", "big": str(2**80)}
 
 
 def test_what_was_stored_before_the_gate_stood_can_be_handed_on() -> None:

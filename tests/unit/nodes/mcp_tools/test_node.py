@@ -46,7 +46,7 @@ def _spread(state: State) -> list[Send]:
 
 @pytest.fixture
 async def graph(tmp_path: Path) -> AsyncIterator[Graph]:
-    servers = {"peer": peer(), "careful": peer(require_approval=["*"])}
+    servers = {"peer": peer(), "careful": peer(require_approval=["*"], fill_username=True)}
     async with managed(servers, tmp_path) as manager:
         builder = StateGraph(State, context_schema=RunContext)
         builder.add_node("execute_tools", ExecuteTools(ToolExecutor(manager, FakeLinks()), NoReceipts()))
