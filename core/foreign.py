@@ -145,9 +145,10 @@ def _spelt(number: float) -> str:
 def storable(value: Any, *, depth: int = MAX_DEPTH, weight: int | None = MAX_WEIGHT) -> Any:
     """`value` as JSON that every store holds; the value itself where nothing is wrong with it.
 
-    Numbers that are not finite or have more than 64 bits become text, which keeps
-    their digits, and so do keys and values that JSON does not have. Halves of surrogate pairs are replaced. What nests deeper
-    than `depth`, or comes behind `weight`, is cut and says so.
+    Numbers that are not finite or have more than 64 bits become text, which
+    keeps their digits, and so do keys and values that JSON does not have.
+    Halves of surrogate pairs are replaced. What nests deeper than `depth`,
+    or comes behind `weight`, is cut and says so.
     """
     if not fault_in(value, depth=depth, weight=weight):
         return value

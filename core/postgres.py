@@ -50,7 +50,7 @@ class PatientConnection(psycopg.AsyncConnection[Any]):
                     if not connection.autocommit:
                         await connection.commit()
                 except BaseException:
-                    # Nobody has it yet who could close it, and closing in words would wait for the same server.
+                    # Nobody else has it yet, and a polite end would wait for the same server.
                     connection.pgconn.finish()
                     raise
                 return connection
