@@ -46,7 +46,7 @@ def _spread(state: State) -> list[Send]:
 
 @pytest.fixture
 async def graph(tmp_path: Path) -> AsyncIterator[Graph]:
-    servers = {"peer": peer(), "careful": peer(require_approval=["*"])}
+    servers = {"peer": peer(), "careful": peer(require_approval=["*"], fill_username=True)}
     async with managed(servers, tmp_path) as manager:
         builder = StateGraph(State, context_schema=RunContext)
         builder.add_node("execute_tools", ExecuteTools(ToolExecutor(manager, FakeLinks()), NoReceipts()))
@@ -194,6 +194,7 @@ async def test_an_edit_cannot_say_whose_call_it_is(graph: Graph) -> None:
     edit = {"approve": True, "arguments": {"_atlas_user": "boss", "username": "boss"}}
     events = await events_of(graph, Command(resume=edit))
     assert json.loads(events[-1]["text"]) == {"_atlas_user": "local", "username": "local"}
+    assert events[0]["arguments"] == {}
 
 
 async def test_g6_a_run_may_refuse_for_the_person_and_not_approve(graph: Graph) -> None:
