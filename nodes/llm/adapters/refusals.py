@@ -154,7 +154,9 @@ class Refusals:
         reason = f": {refusal.code}" if _SAFE_CODE.fullmatch(refusal.code) else ""
         tool = refusal.tool(tools)
         log.warning("model_refused", model=self._name, status=refusal.status, code=reason[2:], tool=tool)
-        about = f"; it names the tool '{tool}': mend its schema, or leave it out" if tool else ""
+        about = f"; `waystation llm probe {self._name}` finds out what it does not take"
+        if tool:
+            about = f"; it names the tool '{tool}': mend its schema, or leave it out"
         return ModelRefused(
             f"the endpoint of the model '{self._name}' refused the request ({refusal.status}){reason}{about}"
         )
