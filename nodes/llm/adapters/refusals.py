@@ -30,6 +30,11 @@ _NOT_TAKEN = re.compile(
     r"|extra (?:inputs|fields)|does not support|invalid argument|no such parameter|not available",
     re.IGNORECASE,
 )
+_ROLES = re.compile(
+    r"roles must|must alternate|alternating|unexpected role|after role"
+    r"|(?:consecutive|successive) (?:user|messages)",
+    re.IGNORECASE,
+)
 _PLACE = re.compile(r"(?:tools|function_declarations)(?:\[|\.)(\d{1,4})")
 _LONGEST = 4_000
 _STATUSES = frozenset(str(status) for status in range(400, 600))
@@ -98,6 +103,11 @@ class Refusal:
     def answer_too_long(self) -> bool:
         """Not the conversation is too long, but the answer that we would allow."""
         return self.status in (400, 422) and _ANSWER_TOO_LONG.search(self.message) is not None
+
+    @property
+    def about_roles(self) -> bool:
+        """Messages of people and of the model have to take turns, and do not."""
+        return self.status in (400, 422, 500) and _ROLES.search(self.message) is not None
 
     def not_taken(self, sent: Collection[str]) -> str:
         """The optional parameter that the endpoint does not take; "" where it is not about one."""
