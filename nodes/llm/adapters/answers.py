@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -153,19 +154,16 @@ def parsed(data: bytes) -> Any:
     Raises:
         NoAnswer: It is none.
     """
+    if _WHOLE_ARGUMENTS.search(data):
+        with suppress(ValueError, RecursionError):
+            return json.loads(data)
     try:
-        return json.loads(data) if _WHOLE_ARGUMENTS.search(data) else orjson.loads(data)
-    except (ValueError, RecursionError):
-        return _parsed_otherwise(data)
-
-
-def _parsed_otherwise(data: bytes) -> Any:
-    for read in (orjson.loads, json.loads):
+        return orjson.loads(data)
+    except ValueError:
         try:
-            return read(data)
+            return json.loads(data)
         except (ValueError, RecursionError):
-            continue
-    raise NoAnswer("what is no JSON")
+            raise NoAnswer("what is no JSON") from None
 
 
 def _values(data: bytes) -> list[Any]:
