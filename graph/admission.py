@@ -34,7 +34,7 @@ class Admission:
             raise InvalidInput(
                 "an Idempotency-Key goes with a message; an answer that comes twice is refused at the second"
             )
-        if fault := fault_in(dict(request.resume or {}), "resume"):
+        if fault := fault_in(request.resume, "resume"):
             raise InvalidInput(f"{fault}; send JSON that can be kept")
         self._check_text(request.message)
 

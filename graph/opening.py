@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage
+from langchain_core.messages import AIMessage, BaseMessage, RemoveMessage
 from langgraph.checkpoint.serde.types import INTERRUPT, RESUME
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command
@@ -146,14 +146,17 @@ class Opening:
 
 
 def _removals(messages: Sequence[BaseMessage], unsendable: set[str]) -> list[BaseMessage]:
-    """Take the turns of these messages out of the state; they stay in the transcript."""
-    gone, inside = list[BaseMessage](), False
-    for message in messages:
-        if isinstance(message, HumanMessage):
-            inside = message.id in unsendable
-        if inside and message.id:
-            gone.append(RemoveMessage(id=message.id))
-    return gone
+    """Take these messages out of the state; they stay in the transcript.
+
+    One that was followed by calls was sent, and only what came of it was too much. It stays:
+    a model that does not know what was done would do it again.
+    """
+    following = [*messages[1:], None]
+    return [
+        RemoveMessage(id=message.id)
+        for message, after in zip(messages, following, strict=False)
+        if message.id and message.id in unsendable and not isinstance(after, AIMessage)
+    ]
 
 
 def _missing(run: Run, settled: Settled) -> list[BaseMessage]:

@@ -213,11 +213,15 @@ def _assembly(model: Model, request: LLMRequest) -> Assembly:
 
 
 def _too_long(model: Model, request: LLMRequest) -> ModelContextFull:
-    alone = "message is" if any(m.type == "human" for m in request.messages) else "request is"
-    return ModelContextFull(
-        f"the {alone} longer than the model '{model.name}' accepts, also without the turns before it; "
-        "send a shorter one, or attach long text as a file"
-    )
+    found = f"longer than the model '{model.name}' accepts, also without the turns before it; "
+    last = next((m for m in reversed(request.messages) if m.type in ("human", "ai")), None)
+    if last is not None and last.type == "ai":
+        return ModelContextFull(
+            f"this turn with its tool calls is {found}the calls were made and stay in the thread; "
+            "ask for less at a time"
+        )
+    alone = "message" if last is not None else "request"
+    return ModelContextFull(f"the {alone} is {found}send a shorter one, or attach long text as a file")
 
 
 def _cost(entry: ModelEntry | None, read: int, written: int) -> float | None:

@@ -88,24 +88,27 @@ class Calls:
     def __init__(self, offered: Collection[str] = ()) -> None:
         self._offered = frozenset(offered)
         self.found: list[Call] = []
+        self._at: dict[int, Call] = {}
 
     def add(self, parts: list[Mapping[str, Any]]) -> None:
         """The parts of one chunk."""
-        here: list[Call] = []
+        here: set[int] = set()
         for part in parts:
             call = self._open(part, here)
             call.take(part, self._offered)
-            here.append(call)
+            here.add(id(call))
 
-    def _open(self, part: Mapping[str, Any], here: list[Call]) -> Call:
+    def _open(self, part: Mapping[str, Any], here: set[int]) -> Call:
         """The call that the part goes on with, or a new one."""
         index = part.get("index")
         bare = not (part.get("name") or part.get("id"))
-        same = [c for c in self.found if c.index == index] if index is not None else self.found[-1:]
-        known = same[-1] if same else (self.found[-1] if bare and self.found else None)
-        if known is None or self._is_other(known, part, again=known in here):
-            known = Call(index if isinstance(index, int) else None)
+        last = self.found[-1] if self.found else None
+        known = last if index is None else (self._at.get(index) or (last if bare else None))
+        if known is None or self._is_other(known, part, again=id(known) in here):
+            known = Call(index)
             self.found.append(known)
+            if index is not None:
+                self._at[index] = known
         return known
 
     def _is_other(self, known: Call, part: Mapping[str, Any], *, again: bool) -> bool:
@@ -135,7 +138,7 @@ def _joined(known: str, name: str, offered: Collection[str]) -> str:
 
 def arguments(raw: str) -> dict[str, Any]:
     """The arguments; what is no JSON object, or cannot be kept, stands whole under MALFORMED."""
-    if not raw.strip():
+    if raw.strip() in ("", "null"):
         return {}
     for text in _readings(raw):
         found, fault = read_json(text, "arguments")

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from langgraph.types import interrupt
 
 from nodes.mcp_tools.answers import APPROVAL, DECISIONS, Unreadable, read_again
-from nodes.mcp_tools.arguments import MALFORMED
+from nodes.mcp_tools.arguments import MALFORMED, same_json
 from nodes.mcp_tools.catalogue import function_schema
 from nodes.mcp_tools.executor import Target
 
@@ -80,15 +80,17 @@ def decide(
         return Decision()
     if mode == "deny":
         return Decision("reject", "this run refuses tools that need approval")
-    return _asked(_question(call, target, mode), arguments, check)
+    return _asked(_question(call, target, mode), arguments, check, target.hidden)
 
 
-def _asked(question: dict[str, Any], arguments: Mapping[str, Any], check: Check) -> Decision:
+def _asked(
+    question: dict[str, Any], arguments: Mapping[str, Any], check: Check, hidden: Sequence[str]
+) -> Decision:
     problem = ""
     for _ in range(AT_MOST):
         said = interrupt(with_problem(question, problem), response_schema=_response(question))
         try:
-            return _decision(read_again(question, said), arguments, check)
+            return _decision(read_again(question, said), arguments, check, hidden)
         except Unreadable as unreadable:
             problem = str(unreadable)
     return Decision("reject", f"no answer could be taken: {problem}")
@@ -103,14 +105,19 @@ def with_problem(question: dict[str, Any], problem: str) -> dict[str, Any]:
     return {**question, "text": text, "problem": problem, "action_requests": requests}
 
 
-def _decision(answer: Mapping[str, Any], before: Mapping[str, Any], check: Check) -> Decision:
+def _decision(
+    answer: Mapping[str, Any], before: Mapping[str, Any], check: Check, hidden: Sequence[str]
+) -> Decision:
     if "respond" in answer:
         return Decision("respond", answer["respond"], asked=True)
     if not answer["approve"]:
         return Decision("reject", answer.get("reason", ""), asked=True)
-    edited = answer.get("arguments")
+    if "arguments" not in answer:
+        return Decision(asked=True)
+    # What the service fills in is not a person's to change, and is not told as changed.
+    edited = {name: value for name, value in answer["arguments"].items() if name not in hidden}
     # Clients of the standard form send an edit too when nothing was changed.
-    if edited is None or edited == before:
+    if same_json(edited, {name: value for name, value in before.items() if name not in hidden}):
         return Decision(asked=True)
     if problem := check(edited):
         raise Unreadable(f"the edited call cannot be made: {problem}")
@@ -143,7 +150,9 @@ def _question(call: Mapping[str, Any], target: Target, mode: str) -> dict[str, A
 
 def _schema(name: str, target: Target) -> dict[str, Any]:
     """What edited arguments must fit, as models see it; empty where it is too large to be stored with it."""
-    shown = function_schema(name, target.tool)["function"]["parameters"] if target.tool else {}
+    if target.tool is None:
+        return {}
+    shown: dict[str, Any] = function_schema(name, target.tool, hidden=target.hidden)["function"]["parameters"]
     return shown if len(json.dumps(shown, default=str)) <= _SCHEMA_BYTES else {}
 
 

@@ -68,6 +68,17 @@ def _short(value: object, limit: int = 300) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def same_json(one: Any, other: Any) -> bool:
+    """Whether two values are one in JSON, where true is not 1, and 5.0 is 5."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(same_json(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same_json, one, other))
+    return bool(one == other)
+
+
 def foreign_address(arguments: Mapping[str, Any]) -> str:
     """An address that the model wrote where a file's name belongs; empty when there is none.
 

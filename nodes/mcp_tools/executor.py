@@ -14,8 +14,8 @@ from core.access import may_use
 from core.errors import TimedOut, WaystationError
 from core.events import Event
 from core.observability import tool_span, track_duration
-from nodes.mcp_tools.arguments import cleaned, foreign_address, problem_with, with_links, with_user
-from nodes.mcp_tools.catalogue import filled_in
+from nodes.mcp_tools.arguments import cleaned, foreign_address, problem_with, same_json, with_links, with_user
+from nodes.mcp_tools.catalogue import FILLED_IN, filled_in
 from nodes.mcp_tools.errors import AnswerUnreadable, ResultTooLarge, ServerGone, UnknownTool
 from nodes.mcp_tools.happenings import ToolExecuted, ToolReviewed
 from nodes.mcp_tools.manager import Listed, MCPToolManager
@@ -34,6 +34,7 @@ class Target:
     Args:
         approval: The operator wants a person asked.
         firm: No caller can lower that.
+        hidden: Parameters that the service fills in.
     """
 
     server: str
@@ -41,6 +42,7 @@ class Target:
     tool: ToolInfo | None
     approval: bool = False
     firm: bool = True
+    hidden: tuple[str, ...] = FILLED_IN
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +106,10 @@ class ToolExecutor:
             found = self._named(name, context)
         if found is None:
             return Target("", name, None)
-        approval = self._manager.entries()[found.server].needs_approval(found.tool.name)
+        entry = self._manager.entries()[found.server]
+        approval = entry.needs_approval(found.tool.name)
         firm = not self._manager.callers_may_lower_approval
-        return Target(found.server, found.tool.name, found.tool, approval, firm)
+        return Target(found.server, found.tool.name, found.tool, approval, firm, filled_in(entry))
 
     async def execute(
         self,
@@ -163,7 +166,7 @@ class ToolExecutor:
         """Tell that a person decided on a call, and which parameters they changed."""
         found = target.tool.parameters.get("properties") if target.tool else None
         known = found if isinstance(found, Mapping) else {}
-        changed = tuple(str(name) for name in known if before.get(name) != after.get(name))
+        changed = tuple(str(name) for name in known if not same_json(before.get(name), after.get(name)))
         told = ToolReviewed(server=target.server, tool=target.name, decision=decision, changed=changed)
         self._publish(told)
 

@@ -12,7 +12,9 @@ from core.access import Principal
 from core.errors import WaystationError
 from graph import Agent
 from nodes.llm.errors import ModelContextFull
+from nodes.mcp_tools import MCPToolManager
 from tests.kit.agents import open_agent
+from tests.kit.counted_tools import CountedTools
 from tests.kit.model_server import ModelServer, call, calls, raw, say
 
 LOCAL = Principal("local")
@@ -242,3 +244,38 @@ async def test_m5_5_reasoning_between_tags_is_no_answer(agent: Agent, model: Mod
     assert events[-1]["answer"] == "Hello"
     await agent.ask("again", thread="t")
     assert sent(model)[-2] == {"role": "assistant", "content": "Hello"}
+
+
+async def test_m3_2_a_turn_whose_calls_fill_the_context_ends_and_is_not_forgotten(
+    model: ModelServer, tmp_path: Path
+) -> None:
+    tools = CountedTools(tmp_path / "home")
+    async with open_agent(tmp_path, model_url=model.at("vllm"), mcp={"start_timeout_s": 60}) as agent:
+        await (await agent.container.get(MCPToolManager)).tools("counted")
+        model.configure(context=12_000)
+        model.script(*[call("counted_book", {"boat": f"{n}" + "b" * 4000}) for n in range(5)], say("booked"))
+        reply = await agent.ask("book them", thread="t")
+        assert (reply["answer"], len(tools.made)) == ("booked", 5)
+        assert [made["arguments"]["boat"][:2] for made in reply["tool_calls"]] == [f"{n}b" for n in range(5)]
+        model.configure(context=1500)
+        many = [("counted_book", {"boat": f"{n:03}" + "c" * 150}) for n in range(12)]
+        model.script(calls(*many), say("said later"))
+        with pytest.raises(ModelContextFull, match="stay in the thread") as refused:
+            await agent.ask("book", thread="u")
+        assert "message is longer" not in refused.value.detail
+        model.configure(context=0)
+        await agent.ask("and?", thread="u")
+        results = [message["content"][:14] for message in sent(model) if message["role"] == "tool"]
+        assert results == [f"booked for {n:03}" for n in range(12)]
+
+
+async def test_an_endpoint_that_wants_roles_in_turn_is_given_them_once_it_says_so(
+    agent: Agent, model: ModelServer
+) -> None:
+    model.configure(rules="mistral")
+    model.script(say("half", cut_after=1), say("whole"))
+    with pytest.raises(WaystationError):
+        await agent.ask("one", thread="t")
+    assert (await agent.ask("two", thread="t"))["answer"] == "whole"
+    assert [message["role"] for message in sent(model)] == ["system", "user"]
+    assert sent(model)[-1]["content"] == "one\n\ntwo"

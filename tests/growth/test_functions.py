@@ -26,6 +26,7 @@ from nodes.llm.offline.quoting import best_quotes
 from nodes.llm.offline.reply import reply
 from nodes.llm.offline.results import corrected, number_in, state
 from nodes.llm.prompt import Passage, parse, render
+from nodes.llm.toolcalls import Calls
 from nodes.mcp_tools.adapters.lines import LineCutter
 from nodes.mcp_tools.arguments import mismatch
 from server.edge import request_id
@@ -180,6 +181,18 @@ def test_a_reader_takes_no_more_than_its_text(name: str) -> None:
             small, large = (lead + (unit * (size // len(unit))) for size in (SIZE, FACTOR * SIZE))
             found = growth(work, small, large)
             assert found <= MOST_RATIO, f"{found:.0f} times the work for {FACTOR} times {lead!r} {unit!r}…"
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+def test_many_calls_in_one_answer_are_collected_in_one_pass(indexed: bool) -> None:
+    def work(parts: list[dict[str, Any]]) -> None:
+        calls = Calls()
+        calls.add(parts)
+        for part in parts:
+            calls.add([part])
+
+    every = [{"index": n if indexed else None, "name": "t", "id": f"c{n}", "args": "{}"} for n in range(8000)]
+    assert growth(work, every[:2000], every) <= MOST_RATIO
 
 
 def test_many_headers_of_one_name_are_joined_in_one_pass() -> None:

@@ -91,6 +91,8 @@ async def asked(http: httpx.AsyncClient, thread: str) -> dict[str, Any]:
         ({"type": "approve"}, ["add 5 3"], "ok", "8"),
         ([{"type": "accept", "args": None}], ["add 5 3"], "ok", "8"),
         (True, ["add 5 3"], "ok", "8"),
+        ([True], ["add 5 3"], "ok", "8"),
+        ([[{"type": "approve"}]], ["add 5 3"], "ok", "8"),
         ({"decisions": [edit("counted_add", a=1, b=2)]}, ["add 1 2"], "ok", "3"),
         ({"approve": True, "arguments": {"a": 1, "b": 2}}, ["add 1 2"], "ok", "3"),
         ({"decisions": [{"type": "reject", "message": "use 4"}]}, [], "denied", "denied: use 4"),
@@ -149,6 +151,7 @@ async def test_st2_who_edited_what_is_told_to_the_model_the_stream_the_reply_and
     ("answer", "says"),
     [
         ({"decisions": [{"type": "approve"}] * 2}, "2 decisions for 1 actions that wait"),
+        ([True, True], "2 decisions for 1 actions that wait"),
         ({"decisions": [{"type": "perhaps"}]}, "type: 'perhaps' is no decision here"),
         ({"decisions": [edit("counted_times", a=1, b=2)]}, "'counted_times' is another tool"),
         ({"decisions": [{"type": "edit", "edited_action": {"args": "1 2"}}]}, "must be an object"),

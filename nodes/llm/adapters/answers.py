@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -13,6 +15,8 @@ from core.foreign import clean_text
 from nodes.llm.pieces import CALL_FIELDS, FIELDS, REASONING, Piece
 from nodes.llm.profile import Profile
 
+# Such a call is read number by number as it is written: orjson rounds integers of more than 64 bits.
+_WHOLE_ARGUMENTS = re.compile(rb'"arguments"[ \t]{0,8}:[ \t]{0,8}[\[{]')
 _SPOKEN = ("text", "output_text", "refusal")
 _THOUGHT = ("thinking", "reasoning", "reasoning_content", "summary_text")
 _COUNTED = {
@@ -40,12 +44,14 @@ class AnswerReader:
         finish: Why the answer ended, in the endpoint's word; "" while it has not said so.
         done: It has said `[DONE]`.
         spoken: Something that a reader can see has come.
+        complete: A whole message has come, and no piece of one.
     """
 
     def __init__(self, profile: Profile) -> None:
         self._fields = kept_fields(profile)
         self._call_fields = profile.call_fields
         self.spoken = False
+        self.complete = False
         self._usage: UsageMetadata | None = None
         self._model = ""
         self.finish = ""
@@ -99,6 +105,7 @@ class AnswerReader:
         # A whole message is an answer that is not streamed; behind a streamed one it repeats it.
         message = choice.get("message")
         if isinstance(message, dict) and not self.spoken:
+            self.complete = True
             return message
         return {"content": choice["text"]} if isinstance(choice.get("text"), str) else {}
 
@@ -118,13 +125,13 @@ class AnswerReader:
     def _call(self, found: Mapping[str, Any]) -> Mapping[str, Any]:
         function = found.get("function")
         named = function if isinstance(function, dict) else found
-        index, call_id, name = found.get("index"), found.get("id"), named.get("name")
+        index, call_id, name = _place(found.get("index")), found.get("id"), named.get("name")
         fields = {key: found[key] for key in self._call_fields if found.get(key) is not None}
         return {
             "name": name if isinstance(name, str) else "",
             "args": _arguments(named.get("arguments")),
             "id": str(call_id) if isinstance(call_id, (str, int)) else "",
-            "index": index if isinstance(index, int) else None,
+            "index": index,
             **({CALL_FIELDS: fields} if fields else {}),
         }
 
@@ -147,6 +154,9 @@ def parsed(data: bytes) -> Any:
     Raises:
         NoAnswer: It is none.
     """
+    if _WHOLE_ARGUMENTS.search(data):
+        with suppress(ValueError, RecursionError):
+            return json.loads(data)
     try:
         return orjson.loads(data)
     except ValueError:
@@ -183,9 +193,16 @@ def _choice(choices: Any) -> Mapping[str, Any] | None:
     """The choice that we asked for: the first, whatever its index is missing."""
     found = choices if isinstance(choices, list) else [choices]
     for choice in found:
-        if isinstance(choice, dict) and choice.get("index") in (None, 0):
+        if isinstance(choice, dict) and not _place(choice.get("index")):
             return choice
     return None
+
+
+def _place(index: Any) -> int | None:
+    """A number in a list, also where it is written as text; None where there is none."""
+    if isinstance(index, str) and index.isascii() and index.isdigit() and len(index) < 10:
+        return int(index)
+    return int(index) if isinstance(index, (int, float)) and 0 <= index < 2**31 else None
 
 
 def _texts(content: Any) -> tuple[str, str]:
@@ -257,7 +274,12 @@ def _calls(delta: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _arguments(value: Any) -> str:
     if value is None:
         return ""
-    return value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value)
+    except RecursionError:
+        return "(an object that nests too deep)"
 
 
 def _number(usage: Mapping[str, Any], name: str) -> int:

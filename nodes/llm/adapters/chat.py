@@ -25,6 +25,7 @@ from nodes.llm.errors import ModelRefused, ModelStreamCut, ModelTimedOut, ModelU
 from nodes.llm.pieces import ALIVE, Piece
 from nodes.llm.schemas import ToolSchemas
 from nodes.llm.settings import ModelEntry
+from nodes.llm.window import alternating
 
 _ERROR_BYTES = 64 * 1024
 _LIST_BYTES = 4 * 1024 * 1024
@@ -50,6 +51,7 @@ class ChatEndpoint:
         self._schemas = ToolSchemas(self._profile.schema_mends)
         self._refusals = Refusals(name, entry.model_name)
         self._bodies = Bodies(entry)
+        self._in_turns = False
 
     async def stream(
         self,
@@ -62,7 +64,8 @@ class ChatEndpoint:
         offered = self._schemas.encoded(tools) if tools else None
         while True:
             model = await self._served.get()
-            body = self._bodies.made(messages, model=model, tools=offered, temperature=temperature, user=user)
+            asked = alternating(messages) if self._in_turns else messages
+            body = self._bodies.made(asked, model=model, tools=offered, temperature=temperature, user=user)
             try:
                 async with aclosing(cast(Any, self._answer(body, tools))) as pieces:
                     async for piece in pieces:
@@ -171,6 +174,9 @@ class ChatEndpoint:
         if limit and refusal.answer_too_long:
             self._bodies.leave_out(limit)
             self._told(limit)
+            raise _Adjusted
+        if refusal.about_roles and not self._in_turns:
+            self._in_turns = True
             raise _Adjusted
         if name := refusal.not_taken(body):
             self._bodies.do_without(name)

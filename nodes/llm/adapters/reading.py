@@ -42,7 +42,7 @@ class Reading:
         if not self.done:
             yield from self._read(self._events.end())
         answer = self._answer
-        if answer.finish or answer.done or (self._events.whole and answer.spoken):
+        if answer.finish or answer.done or (self._events.whole and answer.complete):
             yield answer.last()
 
     def _read(self, events: Iterator[Event]) -> Iterator[Piece]:

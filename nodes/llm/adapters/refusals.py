@@ -30,6 +30,11 @@ _NOT_TAKEN = re.compile(
     r"|extra (?:inputs|fields)|does not support|invalid argument|no such parameter|not available",
     re.IGNORECASE,
 )
+_ROLES = re.compile(
+    r"roles must|must alternate|alternating|unexpected role|after role"
+    r"|(?:consecutive|successive) (?:user|messages)",
+    re.IGNORECASE,
+)
 _PLACE = re.compile(r"(?:tools|function_declarations)(?:\[|\.)(\d{1,4})")
 _LONGEST = 4_000
 _STATUSES = frozenset(str(status) for status in range(400, 600))
@@ -99,6 +104,11 @@ class Refusal:
         """Not the conversation is too long, but the answer that we would allow."""
         return self.status in (400, 422) and _ANSWER_TOO_LONG.search(self.message) is not None
 
+    @property
+    def about_roles(self) -> bool:
+        """Messages of people and of the model have to take turns, and do not."""
+        return self.status in (400, 422, 500) and _ROLES.search(self.message) is not None
+
     def not_taken(self, sent: Collection[str]) -> str:
         """The optional parameter that the endpoint does not take; "" where it is not about one."""
         if self.status not in (400, 422):
@@ -154,7 +164,9 @@ class Refusals:
         reason = f": {refusal.code}" if _SAFE_CODE.fullmatch(refusal.code) else ""
         tool = refusal.tool(tools)
         log.warning("model_refused", model=self._name, status=refusal.status, code=reason[2:], tool=tool)
-        about = f"; it names the tool '{tool}': mend its schema, or leave it out" if tool else ""
+        about = f"; `waystation llm probe {self._name}` finds out what it does not take"
+        if tool:
+            about = f"; it names the tool '{tool}': mend its schema, or leave it out"
         return ModelRefused(
             f"the endpoint of the model '{self._name}' refused the request ({refusal.status}){reason}{about}"
         )

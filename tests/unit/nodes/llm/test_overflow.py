@@ -36,12 +36,26 @@ def test_m3_2_what_nobody_answered_goes_first_then_half_of_the_turns_each_time()
 
 def test_m3_2_long_results_of_the_newest_turn_are_cut_last() -> None:
     forms = list(shorter(LLMRequest(messages=[*turn(0), *turn(1, 50_000)[:3]])))
-    assert [len(form.messages) for form in forms] == [3, 3, 3]
+    assert [len(form.messages) for form in forms] == [3, 3, 3, 3]
     sizes = [len(str(form.messages[-1].content)) for form in forms]
     assert sizes[0] == 50_000
     assert 8_000 < sizes[1] < 8_200
     assert 1_000 < sizes[2] < 1_200
+    assert 200 < sizes[3] < 400
     assert all(form.earlier == "" for form in forms)
+
+
+def test_m3_2_long_arguments_of_the_newest_turn_are_cut_and_no_call_is_left_out() -> None:
+    asked, calling, result, _ = turn(1, 10)
+    assert isinstance(calling, AIMessage)
+    calling.tool_calls[0]["args"] = {"text": "x" * 50_000, "more": [{"a": "y" * 900}], "n": 5, "short": "s"}
+    before = calling.model_copy(deep=True)
+    forms = list(shorter(LLMRequest(messages=[asked, calling, result])))
+    found = [form.messages[1].tool_calls[0]["args"] for form in forms]  # type: ignore[attr-defined]  # an answer
+    assert [len(args["text"]) // 100 for args in found] == [80, 10, 2]
+    assert [len(args["more"][0]["a"]) // 100 for args in found] == [9, 9, 2]
+    assert all(args["n"] == 5 and args["short"] == "s" for args in found)
+    assert calling == before
 
 
 def test_m3_2_a_single_message_has_no_shorter_form() -> None:

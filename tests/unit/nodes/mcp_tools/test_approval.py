@@ -177,6 +177,28 @@ def test_who_decided_what_is_recorded_and_nothing_where_nobody_was_asked() -> No
     assert edit.applied(CALL) == {**CALL, "args": {"a": 1}}
 
 
+async def test_true_in_the_place_of_one_is_an_edit_and_5_in_the_place_of_5_0_is_none() -> None:
+    call = {**CALL, "args": {"a": 1, "b": 5.0, "c": [{"d": False}]}}
+    any_schema = {"type": "object", "properties": {"a": {}, "b": {}, "c": {}}}
+    target = Target("sums", "add", ToolInfo("add", parameters=any_schema), approval=True)
+    for after, kind in (
+        ({"a": True, "b": 5.0, "c": [{"d": False}]}, "edit"),
+        ({"a": 1, "b": 5.0, "c": [{"d": 0}]}, "edit"),
+        ({"a": 1, "b": 5.0, "c": []}, "edit"),
+        ({"a": 1, "b": 5, "c": [{"d": False}]}, "approve"),
+    ):
+        asked = Asked(call, target)
+        await asked.begin()
+        assert f"kind='{kind}'" in await asked.answer({"approve": True, "arguments": after})
+
+
+async def test_what_the_service_fills_in_is_not_told_as_edited() -> None:
+    asked = Asked()
+    await asked.begin()
+    mine = {"a": 5, "b": 3, "_atlas_user": "boss"}
+    assert "kind='approve'" in await asked.answer({"approve": True, "arguments": mine})
+
+
 async def test_g6_the_operators_wish_is_a_floor_that_auto_does_not_lower() -> None:
     question = await Asked(mode="auto").begin()
     assert "approval: auto does not count here" in question["text"]

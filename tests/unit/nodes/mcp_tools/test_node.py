@@ -194,6 +194,7 @@ async def test_an_edit_cannot_say_whose_call_it_is(graph: Graph) -> None:
     edit = {"approve": True, "arguments": {"_atlas_user": "boss", "username": "boss"}}
     events = await events_of(graph, Command(resume=edit))
     assert json.loads(events[-1]["text"]) == {"_atlas_user": "local", "username": "local"}
+    assert events[0]["arguments"] == {}
 
 
 async def test_g6_a_run_may_refuse_for_the_person_and_not_approve(graph: Graph) -> None:

@@ -301,3 +301,31 @@ def test_an_event_or_an_answer_without_end_is_not_kept(monkeypatch: pytest.Monke
 def test_the_model_that_served_is_told() -> None:
     assembly, _ = read(event({"model": "m-1", "choices": []}), event({"model": "m-2", "choices": []}), HELLO)
     assert assembly.served == "m-1"
+
+
+def test_m5_1_arguments_as_an_object_keep_their_numbers_and_may_nest_too_deep() -> None:
+    long = '{"n": 123456789012345678901234567890}'
+    deep = '{"a":' * 990 + "1" + "}" * 990
+    for arguments in (long, deep):
+        call = '{"index": 0, "id": "call_a1b2c3d4e5", "function": {"name": "t", "arguments": ' + arguments
+        body = 'data: {"choices": [{"delta": {"tool_calls": [' + call + '}}]}, "finish_reason": "stop"}]}\n\n'
+        message, _ = said(body.encode())
+        assert [list(made["args"]) for made in message.tool_calls] == [[MALFORMED]]
+
+
+def test_m5_2_an_index_that_is_written_as_text_is_one() -> None:
+    def part(index: str, args: str, **more: Any) -> dict[str, Any]:
+        return {"index": index, "function": {"arguments": args, **more}}
+
+    first = [part("0", '{"a', name="t"), part("1", '{"b', name="t")]
+    then = [part("0", '": 1}'), part("1", '": 2}')]
+    chunks = [{"choices": [{"index": "0", "delta": {"tool_calls": calls}}]} for calls in (first, then)]
+    message, finish = said(*map(event, chunks), DONE)
+    assert [made["args"] for made in message.tool_calls] == [{"a": 1}, {"b": 2}]
+    assert finish == "stop"
+
+
+def test_m4_2_lines_of_json_that_end_without_an_end_were_cut() -> None:
+    line = b'{"choices": [{"delta": {"content": "half"}}]}\n'
+    assembly, ended = read(line, line)
+    assert (assembly.text, ended) == ("halfhalf", False)
