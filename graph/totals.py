@@ -10,6 +10,8 @@ from core.settings.platform import LimitSettings
 from graph.errors import ThreadTotalReached
 from graph.tables import threads
 
+_LOCK = 0x7468_7264  # apart from other locks on texts
+
 
 class ThreadTotals:
     """Holds new threads to `limits.threads_per_user`; a thread that is there costs nothing."""
@@ -29,6 +31,9 @@ class ThreadTotals:
         most = self._editions.now().book[LimitSettings].threads_per_user
         if not most:
             return
+        if db.dialect.name == "postgresql":
+            # Threads that others are just making for the owner are not seen before they are there.
+            await db.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(owner, _LOCK))))
         count = select(func.count()).select_from(threads).where(threads.c.owner == owner)
         found = (await db.execute(count)).scalar_one() + more
         if found > most:

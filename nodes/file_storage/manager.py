@@ -28,7 +28,7 @@ from nodes.file_storage.ports import FileStore, LinkHost
 from nodes.file_storage.probe import PROBE_OWNER, Probe
 from nodes.file_storage.retention import Swept, sweep
 from nodes.file_storage.settings import WEEK_SECONDS, FileStorageSettings
-from nodes.file_storage.totals import Totals
+from nodes.file_storage.totals import Room, Totals
 
 LIST_MOST = 1000
 # An upload that was begun so long ago is not going on any more.
@@ -101,11 +101,13 @@ class FileManager:
         )
         chunks = _pieces(data) if isinstance(data, bytes) else data
         with self._operation("put") as span:
-            room = await self._totals.room(principal.id)
-            async with aclosing(self._limited(kept, chunks, room)) as limited:
+            async with (
+                self._totals.room(principal.id) as room,
+                aclosing(self._limited(kept, chunks, room)) as limited,
+            ):
                 info = await self._store.put(draft, limited)
+                self._totals.added(info)
             span.set(file_size=info.size)
-        self._totals.added(info)
         self._publish(
             FileUploaded(key=info.key, name=info.name, size=info.size, origin=origin, owner=info.owner)
         )
@@ -271,13 +273,13 @@ class FileManager:
             yield span
 
     async def _limited(
-        self, name: str, chunks: AsyncIterable[bytes], room: int | None
+        self, name: str, chunks: AsyncIterable[bytes], room: Room | None
     ) -> AsyncGenerator[bytes, None]:
         size, most = 0, self._settings.max_bytes
         async for chunk in chunks:
             size += len(chunk)
-            if room is not None and size > room:
-                raise self._totals.full(self._settings.user_bytes - room + size)
+            if room is not None:
+                room.take(len(chunk))
             if size > most:
                 raise FileTooLarge(f"'{name}' is larger than {most} bytes, the limit file_storage.max_bytes")
             yield chunk

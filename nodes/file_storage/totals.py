@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
 
 from nodes.file_storage.errors import StorageFull
 from nodes.file_storage.models import FileInfo, Usage
@@ -15,8 +19,27 @@ FRESH_SECONDS = 60.0
 KNOWN_OWNERS = 1_000
 
 
+class Room:
+    """An upload that is on its way; what it has taken so far counts for the owner's other ones too."""
+
+    def __init__(self, totals: Totals, owner: str) -> None:
+        self._totals, self._owner, self._taken = totals, owner, 0
+
+    def take(self, size: int) -> None:
+        """Count more of its bytes.
+
+        Raises:
+            StorageFull: There is no room for them.
+        """
+        self._taken += size
+        self._totals._coming(self._owner, size=size)
+
+    def close(self) -> None:
+        self._totals._went(self._owner, size=self._taken)
+
+
 class Totals:
-    """Says before an upload whether its owner has room for it.
+    """Says of an upload whether its owner has room for it, beside those that are on their way.
 
     Other processes' uploads are seen at the next count, up to a minute later.
     """
@@ -25,50 +48,87 @@ class Totals:
         self._store = store
         self._files, self._bytes = settings.user_files, settings.user_bytes
         self._known: OrderedDict[str, tuple[float, Usage]] = OrderedDict()
+        self._on_their_way: dict[str, Usage] = {}
+        self._counting: dict[str, Usage] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def room(self, owner: str) -> int | None:
-        """How many bytes the owner's next file may have; None for any number.
+    @asynccontextmanager
+    async def room(self, owner: str) -> AsyncIterator[Room | None]:
+        """Room for one more file of the owner within the block; None for any number of bytes.
 
         Raises:
             StorageFull: There is no room for another file.
         """
         if not self._files and not self._bytes:
-            return None
+            yield None
+            return
         used = await self._used(owner)
-        if self._files and used.files >= self._files:
+        coming = self._on_their_way.get(owner, Usage())
+        if self._files and used.files + coming.files >= self._files:
             raise StorageFull(
-                f"you have {used.files} files; at most {self._files} are allowed "
+                f"you have {used.files} files{_and_coming(coming.files)}; at most {self._files} are allowed "
                 "(file_storage.user_files): delete some"
             )
-        if not self._bytes:
-            return None
-        if used.bytes >= self._bytes:
-            raise self.full(used.bytes)
-        return self._bytes - used.bytes
-
-    def full(self, size: int) -> StorageFull:
-        return StorageFull(
-            f"your files would have {size} bytes together; at most {self._bytes} are allowed "
-            "(file_storage.user_bytes): delete some"
-        )
+        if self._bytes and used.bytes >= self._bytes:
+            raise self._full(used.bytes)
+        room = Room(self, owner)
+        self._on_their_way[owner] = _plus(coming, 1, 0)
+        try:
+            yield room
+        finally:
+            room.close()
 
     def added(self, info: FileInfo) -> None:
         """Reckon with a file that was stored."""
         until, used = self._known.get(info.owner, (0.0, Usage()))
         if until:
-            self._known[info.owner] = (until, Usage(used.files + 1, used.bytes + info.size, 1))
+            self._known[info.owner] = (until, _plus(used, 1, info.size))
+        if info.owner in self._counting:  # the count may have passed its place
+            self._counting[info.owner] = _plus(self._counting[info.owner], 1, info.size)
 
     def forget(self, owner: str) -> None:
         """Count anew at the next upload: something of the owner was deleted."""
         self._known.pop(owner, None)
 
+    def _coming(self, owner: str, *, size: int) -> None:
+        coming = self._on_their_way[owner] = _plus(self._on_their_way[owner], 0, size)
+        _, used = self._known.get(owner, (0.0, Usage()))
+        if self._bytes and used.bytes + coming.bytes > self._bytes:
+            raise self._full(used.bytes + coming.bytes)
+
+    def _went(self, owner: str, *, size: int) -> None:
+        left = _plus(self._on_their_way.pop(owner), -1, -size)
+        if left.files:
+            self._on_their_way[owner] = left
+
+    def _full(self, size: int) -> StorageFull:
+        return StorageFull(
+            f"your files would have {size} bytes together; at most {self._bytes} are allowed "
+            "(file_storage.user_bytes): delete some"
+        )
+
     async def _used(self, owner: str) -> Usage:
-        until, used = self._known.get(owner, (0.0, Usage()))
-        if time.monotonic() < until:
+        turn = self._turns.setdefault(owner, asyncio.Lock())
+        async with turn:  # an older count must not write over a younger one
+            until, used = self._known.get(owner, (0.0, Usage()))
+            if time.monotonic() < until:
+                return used
+            self._counting[owner] = Usage()
+            try:
+                used = await self._store.usage(owner)
+            finally:
+                beside = self._counting.pop(owner)
+            used = _plus(used, beside.files, beside.bytes)
+            self._known[owner] = (time.monotonic() + FRESH_SECONDS, used)
+            self._known.move_to_end(owner)
+            while len(self._known) > KNOWN_OWNERS:
+                self._known.popitem(last=False)
             return used
-        used = await self._store.usage(owner)
-        self._known[owner] = (time.monotonic() + FRESH_SECONDS, used)
-        self._known.move_to_end(owner)
-        while len(self._known) > KNOWN_OWNERS:
-            self._known.popitem(last=False)
-        return used
+
+
+def _plus(usage: Usage, files: int, size: int) -> Usage:
+    return Usage(usage.files + files, usage.bytes + size, 1)
+
+
+def _and_coming(files: int) -> str:
+    return f" and {files} more on their way" if files else ""

@@ -20,8 +20,14 @@ from core.settings import Book, Places
 from core.settings.auth import AuthSettings
 
 FILE = "allowed-plugins.json"
-# What a plugin writes while it runs: compiled files, and data of its own.
-NOT_CODE = frozenset({"__pycache__", "data", ".git"})
+# What a plugin writes while it runs: data of its own, and compiled files, which Python reads instead of
+# the code that was looked at; so a plugin that needed a word gets them from elsewhere (see `plugins`).
+NOT_CODE = frozenset({"__pycache__"})
+NOT_CODE_AT_TOP = frozenset({"data", ".git"})
+_CODE = frozenset(
+    {".cjs", ".js", ".jar", ".lua", ".mjs", ".php", ".pl", ".pth", ".py", ".pyc", ".pyw", ".rb", ".sh"}
+    | {".dll", ".dylib", ".exe", ".node", ".pyd", ".so", ".ts", ".wasm"}
+)
 MOST_FILES = 5_000
 MOST_BYTES = 256 * 1_048_576
 
@@ -126,7 +132,7 @@ class Allowed:
 
 
 def digest(folder: Path) -> str:
-    """SHA-256 over names and contents of a plugin's files, links by where they lead.
+    """SHA-256 over names and contents of a plugin's files; links also by where they lead.
 
     Raises:
         PluginTooLarge: Too many files or bytes.
@@ -134,23 +140,30 @@ def digest(folder: Path) -> str:
     total, left = hashlib.sha256(), MOST_BYTES
     for number, path in enumerate(sorted(code_of(folder)), 1):
         name = path.relative_to(folder).as_posix().encode(errors="surrogateescape")
-        size = 0 if path.is_symlink() else path.stat().st_size
+        size = path.stat().st_size if path.is_file() else 0
         left -= size
         if number > MOST_FILES or left < 0:
             raise PluginTooLarge(
                 f"its folder has more than {MOST_FILES} files or {MOST_BYTES >> 20} MiB beside data/"
             )
-        content = os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
+        content = os.readlink(path).encode() if path.is_symlink() else b""
+        content += path.read_bytes() if path.is_file() else b""
         total.update(hashlib.sha256(name).digest() + hashlib.sha256(content).digest())
     return total.hexdigest()
 
 
 def code_of(folder: Path) -> Iterator[Path]:
-    """The files of a plugin that are not its own data."""
+    """The files of a plugin that are not its own data; what can be run is none, wherever it lies."""
     for root, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if name not in NOT_CODE]
         linked = [name for name in folders if Path(root, name).is_symlink()]
+        below = Path(root).relative_to(folder).parts
+        data = bool(below) and below[0] in NOT_CODE_AT_TOP
         for name in [*files, *linked]:
             path = Path(root, name)
-            if path.is_symlink() or path.is_file():
+            if (path.is_symlink() or path.is_file()) and not (data and not _runs(path)):
                 yield path
+
+
+def _runs(path: Path) -> bool:
+    return path.is_symlink() or path.suffix.lower() in _CODE or os.access(path, os.X_OK)

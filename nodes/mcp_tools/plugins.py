@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationInfo, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, model_validator
 
 from core.settings import Book, ConfigFile, Context, Finding, Places, load_file, nearest
 from nodes.mcp_tools.allowing import Allowed, Gate, code_of
@@ -105,10 +105,19 @@ def take_inventory(book: Book) -> Inventory:
             servers[name] = _laid_over(name, entry, servers)
     for name in unusable:
         servers.pop(name, None)  # what it says of a plugin was not understood
-    for name in settings.disabled:
-        if name in servers:
-            servers[name] = servers[name].model_copy(update={"enabled": False})
+    for name in servers.keys() & set(settings.disabled):
+        servers[name] = servers[name].model_copy(update={"enabled": False})
+    if Gate.of(book).closed:
+        named = [plugin.name for plugin in plugins if plugin.origin != "bundled"]
+        fenced = {name: _compiled_elsewhere(servers[name], book) for name in named if name in servers}
+        servers.update(fenced)
     return Inventory(servers, plugins, unusable, file.remarks)
+
+
+def _compiled_elsewhere(entry: ServerEntry, book: Book) -> ServerEntry:
+    """Compiled files in a plugin's folder are no part of what was allowed: its Python shall not read them."""
+    prefix = SecretStr(str((book.context.places.home / "state" / "pycache").absolute()))
+    return entry.model_copy(update={"env": {**(entry.env or {}), "PYTHONPYCACHEPREFIX": prefix}})
 
 
 def _laid_over(name: str, entry: ServerEntry, plugins: Mapping[str, ServerEntry]) -> ServerEntry:

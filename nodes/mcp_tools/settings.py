@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -151,11 +151,16 @@ class ServerEntry(Strict):
                 yield value.get_secret_value()
 
     def offers(self, tool: str) -> bool:
-        """False for a tool that the entry keeps back."""
-        return (self.include_tools is None or tool in self.include_tools) and tool not in self.exclude_tools
+        """False for a tool that the entry keeps back; `*` is every tool."""
+        included = self.include_tools is None or _names(self.include_tools, tool)
+        return included and not _names(self.exclude_tools, tool)
 
     def needs_approval(self, tool: str) -> bool:
-        return "*" in self.require_approval or tool in self.require_approval
+        return _names(self.require_approval, tool)
+
+
+def _names(tools: Collection[str], tool: str) -> bool:
+    return "*" in tools or tool in tools
 
 
 def _with_command(data: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import httpx
@@ -65,3 +66,27 @@ async def test_g9_files_and_their_bytes_are_counted(http: httpx.AsyncClient) -> 
     assert (await http.delete(f"/files/{first.json()['key']}")).status_code == 204
     assert (await send(600)).status_code == 201
     assert len((await http.get("/files")).json()) == 2
+
+
+async def test_g9_files_that_come_at_once_are_held_to_the_limits_together(http: httpx.AsyncClient) -> None:
+    async def send(size: int) -> int:
+        return (await http.post("/files", files={"file": ("a.bin", b"x" * size)})).status_code
+
+    answers = await asyncio.gather(*(send(300) for _ in range(8)))
+    assert sorted(answers) == [201] * 2 + [413] * 6
+    for file in (await http.get("/files")).json():
+        await http.delete(f"/files/{file['key']}")
+    assert sorted(await asyncio.gather(send(600), send(600))) in ([201, 413], [413, 413])
+    kept = (await http.get("/files")).json()
+    assert sum(file["size"] for file in kept) <= 1000
+    assert await send(1000 - sum(file["size"] for file in kept)) == 201
+
+
+async def test_g9_threads_that_are_made_at_once_are_held_to_the_limit_together(
+    http: httpx.AsyncClient,
+) -> None:
+    for thread in (await http.get("/threads")).json():  # of the tests before, on the same database
+        await http.delete(f"/threads/{thread['id']}")
+    made = await asyncio.gather(*(http.post("/threads", json={}) for _ in range(10)))
+    assert sorted(answer.status_code for answer in made) == [201] * 2 + [403] * 8
+    assert len((await http.get("/threads")).json()) == 2

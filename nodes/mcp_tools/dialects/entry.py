@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,8 +28,17 @@ GUARDS = (
     "compliance_level", "disabled", "enabled", "exclude_tools", "excludeTools", "disabledTools", "groups",
     "include_tools", "includeTools", "require_approval",
 )  # fmt: skip
+# Nor is a key of such a word passed over, whatever program it is of: `blockedTools`, `allowed_groups`.
+_GUARDING = frozenset({
+    "active", "allow", "allowed", "allowlist", "approval", "approvals", "approve", "block", "blocked",
+    "blocklist", "denied", "deny", "denylist", "disable", "disabled", "enable", "enabled", "exclude",
+    "excluded", "forbidden", "group", "groups", "hidden", "include", "included", "only", "permission",
+    "permissions", "permitted", "readonly", "restrict", "restricted", "role", "roles", "users",
+})  # fmt: skip
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 _LISTS = frozenset({"args", "exclude_tools", "groups", "include_tools", "require_approval"})
 _MAPS = frozenset({"env", "headers"})
+_KEEPING = frozenset({"exclude_tools", "include_tools", "require_approval"})
 _LONGEST_S = 3600
 _LARGEST_FILE = 1_048_576
 
@@ -65,8 +75,9 @@ class _EntryReader:
         self._entry = entry
         self._variables = variables
         self._special: dict[str, Callable[[Any], None]] = {
-            "disabled": lambda value: self._switch(not _yes(value)),
-            "isActive": lambda value: self._switch(_yes(value)),
+            "disabled": lambda value: self._switch("disabled", value, on=False),
+            "enabled": lambda value: self._switch("enabled", value, on=True),
+            "isActive": lambda value: self._switch("isActive", value, on=True),
             "timeout": self._timeout,
             "initTimeout": lambda value: self._milliseconds("init_timeout_s", "initTimeout", value),
             "connectionTimeout": lambda value: self._milliseconds(
@@ -81,13 +92,15 @@ class _EntryReader:
         }
 
     def read(self) -> None:
-        enabled = not _yes(self._entry.get("disabled")) and self._entry.get("enabled") is not False
+        enabled = (
+            _yes(self._entry.get("disabled")) is not True and _yes(self._entry.get("enabled")) is not False
+        )
         for key, value in self._entry.items():
             if value is not None and value != "":
                 # A server that is switched off does not ask for its variables.
                 self._take(str(key), self._variables.filled(value) if enabled else value)
-        if enabled and isinstance(self._entry.get("envFile"), str):
-            self._env_file(self._variables.text(self._entry["envFile"]))
+        if enabled and self._entry.get("envFile"):
+            self._env_file(self._entry["envFile"])
         self._env_values()
 
     def _take(self, key: str, value: Any) -> None:
@@ -107,7 +120,12 @@ class _EntryReader:
         elif ours in self.data and ours not in _MAPS and self.data[ours] != value:
             if ours == "transport":
                 raise Unusable("says both type and transport, and they differ")
-            return self._note(written, f"stands beside another key that says '{ours}'; the first one holds")
+            if ours in _KEEPING and isinstance(value, list) and isinstance(self.data[ours], list):
+                value = _both(self.data[ours], value, common=ours == "include_tools")
+            else:
+                return self._note(
+                    written, f"stands beside another key that says '{ours}'; the first one holds"
+                )
         if ours == "env" and isinstance(value, Mapping):
             value = {**self.data.get("env", {}), **value}
         self.data[ours] = value
@@ -166,8 +184,12 @@ class _EntryReader:
                 raise Unusable(f"{written}.{printable(name)} must be text")
         return {str(name): _text(item) for name, item in value.items() if item is not None}
 
-    def _switch(self, on: bool) -> None:
-        self.data["enabled"] = self.data.get("enabled", True) is not False and on
+    def _switch(self, written: str, value: Any, *, on: bool) -> None:
+        """Of several switches each can turn the server off."""
+        said = _yes(value)
+        if said is None:
+            raise Unusable(f"{written} must be true or false, not {printable(repr(value))}")
+        self.data["enabled"] = self.data.get("enabled", True) and said is on
 
     def _timeout(self, value: Any) -> None:
         number = _number(value)
@@ -198,13 +220,18 @@ class _EntryReader:
         if not isinstance(value, Mapping) or set(value) - {"headers"}:
             self._note("requestOptions", "only its headers have a meaning here", mistake=False)
 
-    def _env_file(self, written: str) -> None:
-        path = Path(self._variables.folder or ".", Path(written).expanduser())
+    def _env_file(self, given: Any) -> None:
+        if not isinstance(given, str):
+            raise Unusable("envFile must be the path of one file")
+        written = self._variables.text(given)
+        if not written:
+            return  # a variable has no value, which is said already
         try:
+            path = Path(self._variables.folder or ".", Path(written).expanduser())
             if not path.is_file() or path.stat().st_size > _LARGEST_FILE:
                 raise Unusable(f"envFile: '{printable(written)}' is no file of at most 1 MiB")
             found = dotenv_values(path, interpolate=False, encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError):
+        except (OSError, RuntimeError, ValueError):
             raise Unusable(f"envFile: '{printable(written)}' cannot be read as text") from None
         values = {name: value for name, value in found.items() if value is not None}
         self.data["env"] = {**values, **(self.data.get("env") or {})}
@@ -221,7 +248,7 @@ class _EntryReader:
         guard = difflib.get_close_matches(key.lower(), [g.lower() for g in GUARDS], n=1, cutoff=0.8)
         near = nearest(key, [*OURS, *RENAMED, *IGNORED, *self._special])
         hint = f"; did you mean '{near}'?" if near else ""
-        if guard:
+        if guard or _GUARDING & {word.lower() for word in _WORDS.findall(key)}:
             raise Unusable(
                 f"the key '{printable(key)}' is not known{hint}; the server is left out until that is clear"
             )
@@ -231,8 +258,21 @@ class _EntryReader:
         self.remarks.append(Remark(printable(key), message, mistake))
 
 
-def _yes(value: Any) -> bool:
-    return value is True or (isinstance(value, str) and value.strip().lower() in ("true", "yes", "1"))
+def _yes(value: Any) -> bool | None:
+    """True or false in one of the ways in which people write them; None where it is neither."""
+    word = _text(value).strip().lower() if _is_scalar(value) else ""
+    return (
+        True if word in ("true", "yes", "on", "1") else False if word in ("false", "no", "off", "0") else None
+    )
+
+
+def _both(first: list[Any], second: list[Any], *, common: bool) -> list[Any]:
+    """Two lists of what is kept back hold together; of two of what is let through, what is in both."""
+    if common and "*" in first:
+        return second
+    if common and "*" not in second:
+        return [item for item in first if item in second]
+    return first if common else [*first, *(item for item in second if item not in first)]
 
 
 def _is_scalar(value: Any) -> bool:

@@ -12,6 +12,7 @@ RENAMED = {
     "transportType": "transport",  # Cline, once
     "type": "transport",
     "title": "short_description",  # LibreChat
+    "tools": "include_tools",  # GitHub Copilot
     "includeTools": "include_tools",  # Gemini CLI
     "enabled_tools": "include_tools",  # Codex
     "excludeTools": "exclude_tools",  # Gemini CLI

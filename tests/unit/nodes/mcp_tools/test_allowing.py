@@ -68,11 +68,38 @@ def test_g7_the_word_is_for_what_the_folder_holds(places: Places) -> None:
         lambda: (folder / "more.py").write_text(""),
         lambda: (folder / "more.py").rename(folder / "other.py"),
         lambda: (folder / "lib").symlink_to(places.home),
+        lambda: (folder / "data" / "more.py").write_text(""),
+        lambda: (folder / "data" / "tool").symlink_to(places.home),
+        lambda: (folder / "data" / "notes.txt").chmod(0o755),
+        lambda: (
+            (folder / "lib2" / "data").mkdir(parents=True)
+            or (folder / "lib2" / "data" / "a.txt").write_text("a")
+        ),
     ):
         Allowed(places).allow("dice", folder)
         change()
         (waiting,) = take_inventory(book(places, KEYS)).plugins
         assert waiting.problem.startswith("it has changed since an operator allowed it")
+
+
+def test_g7_what_a_link_leads_to_is_part_of_the_word(places: Places, tmp_path: Path) -> None:
+    folder, elsewhere = plugin(places.home / "plugins"), tmp_path / "elsewhere.py"
+    elsewhere.write_text("one = 1\n")
+    (folder / "lib.py").symlink_to(elsewhere)
+    Allowed(places).allow("dice", folder)
+    assert list(take_inventory(book(places, KEYS)).servers) == ["dice"]
+    elsewhere.write_text("two = 2\n")
+    assert take_inventory(book(places, KEYS)).servers == {}
+
+
+def test_g7_compiled_files_of_the_folder_are_not_read_in_place_of_the_code(places: Places) -> None:
+    folder = plugin(places.home / "plugins")
+    Allowed(places).allow("dice", folder)
+    env = take_inventory(book(places, KEYS)).servers["dice"].env or {}
+    prefix = Path(env["PYTHONPYCACHEPREFIX"].get_secret_value())
+    assert prefix.is_absolute()
+    assert folder not in prefix.parents
+    assert take_inventory(book(places, NONE)).servers["dice"].env is None
 
 
 def test_g7_another_plugin_of_the_name_has_no_word(places: Places, tmp_path: Path) -> None:

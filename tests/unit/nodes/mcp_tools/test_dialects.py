@@ -249,3 +249,67 @@ def test_a_limit_that_is_no_number_is_passed_over(folder: ConfigFolder) -> None:
     for value in odd:
         entry = one(folder, timeout=value, initTimeout=value)
         assert entry.timeout_s in (None, 3600)
+
+
+@pytest.mark.parametrize(
+    ("keys", "on"),
+    [
+        ({"disabled": 1}, False),
+        ({"disabled": "on"}, False),
+        ({"disabled": 0}, True),
+        ({"disabled": "No"}, True),
+        ({"isActive": 1}, True),
+        ({"isActive": 0}, False),
+        ({"enabled": "false", "disabled": False}, False),
+        ({"enabled": 0, "isActive": True}, False),
+        ({"disabled": True, "enabled": True}, False),
+    ],
+)
+def test_t4_3_a_switch_is_read_however_it_is_written(
+    folder: ConfigFolder, keys: dict[str, Any], on: bool
+) -> None:
+    assert one(folder, **keys).enabled is on
+
+
+@pytest.mark.parametrize("value", [2, "maybe", [True], {"a": 1}, "${HOME}"])
+@pytest.mark.parametrize("key", ["disabled", "enabled", "isActive"])
+def test_t4_3_a_switch_that_says_neither_keeps_the_server_out(
+    folder: ConfigFolder, key: str, value: object
+) -> None:
+    folder.environ = {"HOME": "/home/ada"}
+    found = read(folder, {"mcpServers": {"it": {"command": "x", key: value}, "other": {"command": "x"}}})
+    assert list(found.servers) == ["other"]
+    assert f"{key} must be true or false" in found.unusable["it"]
+
+
+def test_t4_3_two_keys_that_keep_tools_back_hold_together(folder: ConfigFolder) -> None:
+    entry = one(folder, exclude_tools=["a"], disabledTools=["b"], includeTools=["a", "c"], tools=["c", "d"])
+    assert [tool for tool in "abcd" if entry.offers(tool)] == ["c"]
+    assert not one(folder, exclude_tools=["*"]).offers("a")
+
+
+def test_t4_3_tools_of_github_copilot_are_those_that_are_offered(folder: ConfigFolder) -> None:
+    every, some = one(folder, tools=["*"]), one(folder, type="local", tools=["a"])
+    assert (every.offers("a"), some.offers("a"), some.offers("b")) == (True, True, False)
+
+
+@pytest.mark.parametrize("key", ["blockedTools", "allowed", "toolDenyList", "allowed_groups", "readOnly"])
+def test_t4_3_an_unknown_key_that_sounds_like_a_guard_keeps_the_server_out(
+    folder: ConfigFolder, key: str
+) -> None:
+    found = read(folder, {"mcpServers": {"it": {"command": "x", key: ["a"]}}})
+    assert found.servers == {}
+    assert f"the key '{key}' is not known" in found.unusable["it"]
+
+
+@pytest.mark.parametrize("value", [True, ["a.env", "b.env"], "a\u0000b", "~nobody-of-this-name/x"])
+def test_t4_3_an_env_file_that_cannot_be_read_keeps_its_server_out(
+    folder: ConfigFolder, value: object
+) -> None:
+    found = read(folder, {"mcpServers": {"it": {"command": "x", "envFile": value}}})
+    assert found.unusable["it"].startswith("envFile")
+
+
+def test_t4_3_an_env_file_whose_variable_is_not_set_names_the_variable(folder: ConfigFolder) -> None:
+    found = read(folder, {"mcpServers": {"it": {"command": "x", "envFile": "${WHERE}"}}})
+    assert found.unusable["it"] == "the environment variable WHERE is not set"
