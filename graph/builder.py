@@ -17,6 +17,7 @@ from graph.state import Input, State, checked_input
 from graph.swapping import reader
 from graph.traced import Traced
 from graph.window import Window, Windowed
+from graph.written import Written
 
 FIVE = ("lookup_config", "retrieve", "call_model", "execute_tools", "store_files")
 """The steps of every turn."""
@@ -115,13 +116,18 @@ class _Wiring:
         node = reader(given)
         reads: Any = get_type_hints(type(node).__call__)["state"]
         names = set(reads.__annotations__)
-        traced = Traced(name, self._answering(node) if name == "call_model" else node)
+        traced = Traced(name, self._stepping(name, node))
         step = self._supplied(name, traced, names)
         wider = isinstance(step, Supplied) and not self._looked_at <= names
         self._graph.add_node(name, step, input_schema=State if wider else reads)
         if looks:
             self._lookups.append(Lookup(traced, looks))
             self._looked_at |= names - TURN_ONLY.keys()
+
+    def _stepping(self, name: str, node: Any) -> Any:
+        if name not in FIVE:
+            return Written(node)
+        return self._answering(node) if name == "call_model" else node
 
     def _answering(self, node: Any) -> Any:
         return Asked(Windowed(node, self._window) if self._window else node)
