@@ -12,11 +12,12 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langgraph.runtime import Runtime
 from langgraph.types import Command, Overwrite
 
 from core.context import RunContext
+from graph.routing import REMARK
 from graph.state import OVERWRITE, as_messages
 
 
@@ -43,8 +44,14 @@ def _messages(written: Any) -> Any:
     """The messages; those that take the place of all are the reducer's business."""
     if isinstance(written, Overwrite) or (isinstance(written, dict) and set(written) == {OVERWRITE}):
         return written
-    return [_with_id(message) for message in as_messages([] if written is None else written)]
+    return [_marked(message) for message in as_messages([] if written is None else written)]
 
 
-def _with_id(message: BaseMessage) -> BaseMessage:
-    return message if message.id else message.model_copy(update={"id": f"m-{uuid4().hex}"})
+def _marked(message: BaseMessage) -> BaseMessage:
+    """With an id; a new message of an assistant is no answer of a model, which stays to be asked."""
+    if message.id:
+        return message
+    new: dict[str, Any] = {"id": f"m-{uuid4().hex}"}
+    if isinstance(message, AIMessage) and not message.tool_calls:
+        new["additional_kwargs"] = {**message.additional_kwargs, REMARK: True}
+    return message.model_copy(update=new)

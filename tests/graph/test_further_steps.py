@@ -100,6 +100,22 @@ async def test_st7_a_step_writes_messages_in_any_form_of_langgraph(
         assert (NOTE in texts) == (not isinstance(writes, dict) or writes["messages"] is not None)
 
 
+@pytest.mark.parametrize("after", ["retrieve", "call_model", "execute_tools"])
+async def test_st7_what_a_step_says_as_the_assistant_takes_no_answer_and_no_call_away(
+    after: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def says(*_: Any) -> dict[str, Any]:
+        return {"messages": [("assistant", NOTE)]}
+
+    async with with_step(tmp_path, after, says, monkeypatch) as agent:
+        for question, result in ((SUM, "8"), (PRODUCT, "42")):
+            reply = await agent.ask(question, thread="t", approval="auto")
+            assert (reply["status"], len(reply["tool_calls"])) == ("done", 1)
+            texts = await agrees(agent)
+            assert NOTE in texts
+            assert any(text.endswith(f"= {result}") for text in texts)
+
+
 async def test_st7_a_step_that_takes_all_messages_in_hand_ends_no_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
