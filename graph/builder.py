@@ -116,9 +116,13 @@ class _Wiring:
         node = reader(given)
         reads: Any = get_type_hints(type(node).__call__)["state"]
         names = set(reads.__annotations__)
+        # A further look-up that paused leaves all that those before it make, or it would ask once more.
+        needs = names & TURN_ONLY.keys()
+        if looks and name not in FIVE:
+            needs |= {lookup.makes for lookup in self._lookups}
         traced = Traced(name, self._stepping(name, node))
-        step = self._supplied(name, traced, names)
-        wider = isinstance(step, Supplied) and not self._looked_at <= names
+        step = self._supplied(name, traced, names, frozenset(needs))
+        wider = isinstance(step, Supplied) and not self._looked_at | needs <= names
         self._graph.add_node(name, step, input_schema=State if wider else reads)
         if looks:
             self._lookups.append(Lookup(traced, looks))
@@ -132,13 +136,13 @@ class _Wiring:
     def _answering(self, node: Any) -> Any:
         return Asked(Windowed(node, self._window) if self._window else node)
 
-    def _supplied(self, name: str, node: Any, reads: set[str]) -> Any:
+    def _supplied(self, name: str, node: Any, reads: set[str], needs: frozenset[str]) -> Any:
         """The step, with what only a turn needs where it reads that or makes it."""
-        lookups, needs = tuple(self._lookups), frozenset(reads & TURN_ONLY.keys())
+        lookups = tuple(self._lookups)
         if name == "execute_tools":
             return SuppliedCall(node, lookups) if "config" in needs else node
         made = _LOOKS.get(name)
         if not made and not (needs and lookups):
             return node
-        alone = None if self._looked_at <= reads else reads
+        alone = None if self._looked_at | needs <= reads else reads
         return Supplied(node, lookups, needs, makes=made, reads=alone)

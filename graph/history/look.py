@@ -52,8 +52,11 @@ def interrupts_of(snapshot: StateSnapshot) -> list[dict[str, Any]]:
 
 
 def questioned(asked: Interrupt) -> dict[str, Any]:
-    """A question as its event tells it; a further step may ask with a bare text."""
-    return {"id": asked.id, **(asked.value if isinstance(asked.value, Mapping) else {"value": asked.value})}
+    """A question as its event tells it; that of a further step may be a bare text."""
+    told = dict(asked.value) if isinstance(asked.value, Mapping) else {"value": asked.value}
+    # One about a call is an approval where it does not say, as approvals once did.
+    kind = {} if "call" in told else {"kind": "question"}
+    return {"id": asked.id, **kind, **told}
 
 
 def state_view(snapshot: StateSnapshot) -> dict[str, Any]:

@@ -173,7 +173,8 @@ async def test_st7_a_step_may_ask_a_question_in_any_form(
     async with with_step(tmp_path, after, asks, monkeypatch) as agent:
         reply = await agent.ask("Who are you?", thread="t")
         (waits,) = reply["interrupts"]
-        assert waits == {"id": waits["id"], **(asked if isinstance(asked, dict) else {"value": asked})}
+        told = asked if isinstance(asked, dict) else {"value": asked}
+        assert waits == {"id": waits["id"], "kind": "question", **told}
         assert (await agent.threads.state(LOCAL, "t"))["interrupts"] == [waits]
         reply = await agent.ask(thread="t", resume={waits["id"]: {"ok": True}})
         assert reply["status"] == "done"
