@@ -123,6 +123,8 @@ class StoreEngine(AsyncEngine):
     def __init__(self, sync_engine: Engine) -> None:
         super().__init__(sync_engine)
         self._read: tuple[float, float] | None = None
+        # Device and number of SQLite's file, once somebody has looked.
+        self.file: tuple[int, int] | None = None
 
     def now(self) -> float:
         """Epoch seconds by the database's clock; by this machine's for SQLite, which is on one machine."""

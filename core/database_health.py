@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from core.database import BUSY_MS, is_sqlite
+from core.database import BUSY_MS, StoreEngine, is_sqlite
 from core.health import Health, failed, healthy
 from core.outage import STANDBY, DatabaseUnavailable, outages_told
 from core.patience import patient
@@ -14,6 +16,7 @@ from core.whole import whole
 DATABASE = "database"
 # Less than a check has: a connection that is dead is found out, and a new one tried, within its deadline.
 PATIENCE_S = 0.8
+_PUT_BACK = "stop the service before its file is moved or restored, and start it again"
 
 
 async def database_health(engine: AsyncEngine) -> Health:
@@ -21,6 +24,7 @@ async def database_health(engine: AsyncEngine) -> Health:
     with patient(PATIENCE_S):
         try:
             await (_write(engine) if is_sqlite(engine) else _ask(engine))
+            _look_at_file(engine)
         except DatabaseUnavailable as away:
             return failed(f"the database {away.reason}")
     return healthy(kind=engine.dialect.name)
@@ -39,6 +43,22 @@ async def _write(engine: AsyncEngine) -> None:
             finally:
                 await db.rollback()
                 await db.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_MS}")
+
+
+def _look_at_file(engine: AsyncEngine) -> None:
+    """Under a running process a file that was moved or restored goes on, and what it takes then is lost."""
+    if not is_sqlite(engine) or not isinstance(engine, StoreEngine):
+        return
+    try:
+        found = Path(str(engine.url.database)).stat()
+    except FileNotFoundError:
+        raise DatabaseUnavailable(
+            f"has lost its file, and writes to one without a name; {_PUT_BACK}"
+        ) from None
+    file = (found.st_dev, found.st_ino)
+    if engine.file not in (None, file):
+        raise DatabaseUnavailable(f"has another file now than when it was opened; {_PUT_BACK}")
+    engine.file = file
 
 
 async def _ask(engine: AsyncEngine) -> None:

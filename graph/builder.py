@@ -17,6 +17,7 @@ from graph.state import Input, State, checked_input
 from graph.swapping import reader
 from graph.traced import Traced
 from graph.window import Window, Windowed
+from graph.written import Written
 
 FIVE = ("lookup_config", "retrieve", "call_model", "execute_tools", "store_files")
 """The steps of every turn."""
@@ -115,24 +116,33 @@ class _Wiring:
         node = reader(given)
         reads: Any = get_type_hints(type(node).__call__)["state"]
         names = set(reads.__annotations__)
-        traced = Traced(name, self._answering(node) if name == "call_model" else node)
-        step = self._supplied(name, traced, names)
-        wider = isinstance(step, Supplied) and not self._looked_at <= names
+        # A further look-up that paused leaves all that those before it make, or it would ask once more.
+        needs = names & TURN_ONLY.keys()
+        if looks and name not in FIVE:
+            needs |= {lookup.makes for lookup in self._lookups}
+        traced = Traced(name, self._stepping(name, node))
+        step = self._supplied(name, traced, names, frozenset(needs))
+        wider = isinstance(step, Supplied) and not self._looked_at | needs <= names
         self._graph.add_node(name, step, input_schema=State if wider else reads)
         if looks:
             self._lookups.append(Lookup(traced, looks))
             self._looked_at |= names - TURN_ONLY.keys()
 
+    def _stepping(self, name: str, node: Any) -> Any:
+        if name not in FIVE:
+            return Written(node)
+        return self._answering(node) if name == "call_model" else node
+
     def _answering(self, node: Any) -> Any:
         return Asked(Windowed(node, self._window) if self._window else node)
 
-    def _supplied(self, name: str, node: Any, reads: set[str]) -> Any:
+    def _supplied(self, name: str, node: Any, reads: set[str], needs: frozenset[str]) -> Any:
         """The step, with what only a turn needs where it reads that or makes it."""
-        lookups, needs = tuple(self._lookups), frozenset(reads & TURN_ONLY.keys())
+        lookups = tuple(self._lookups)
         if name == "execute_tools":
             return SuppliedCall(node, lookups) if "config" in needs else node
         made = _LOOKS.get(name)
         if not made and not (needs and lookups):
             return node
-        alone = None if self._looked_at <= reads else reads
+        alone = None if self._looked_at | needs <= reads else reads
         return Supplied(node, lookups, needs, makes=made, reads=alone)

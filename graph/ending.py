@@ -54,6 +54,8 @@ class Endings:
             run.log.abandon()
         except Exception as error:  # noqa: BLE001 - whatever it is, the reader must get a last event
             tell_failure(log, "turn_not_stored", error)
+            # Held on, the thread would be busy for as long as this process lives.
+            self._ledger.leave(run.id)
             run.error = run.error or storage_outage(error) or _not_stored(error)
             run.log.extend(run.log.last + 1)
             run.log.add({"type": "error", **problem_of(run.error)})

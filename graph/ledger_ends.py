@@ -47,6 +47,10 @@ class LedgerEnds(RunLookup):
                 await db.execute(delete(receipts).where(receipts.c.thread_id == turn.thread_id))
             return bool(await places(db, turn.thread_id))
 
+    def leave(self, run_id: str) -> None:
+        """Hold its thread no more: its end cannot be written here, and whoever comes next settles it."""
+        self._leases.drop(run_id)
+
     @whole
     async def ask_to_stop(self, principal: Principal, run_id: str) -> RunRecord:
         """Cancel a run: one that somebody executes is asked to end, any other ends here.

@@ -47,6 +47,12 @@ def calls_of(messages: Iterable[BaseMessage]) -> list[str]:
     return [str(call["id"]) for m in messages if isinstance(m, AIMessage) for call in m.tool_calls]
 
 
+def answer_in(messages: Sequence[BaseMessage]) -> str:
+    """The text of the last answer among these; empty where the model still waits for tools."""
+    last = next((message for message in reversed(messages) if isinstance(message, AIMessage)), None)
+    return text_of(last) if last and not last.tool_calls else ""
+
+
 def in_order(messages: Iterable[BaseMessage], asked: Sequence[str]) -> list[BaseMessage]:
     """The messages with results in the order of their calls: they came in that of their ends."""
     places = {call_id: place for place, call_id in enumerate(asked)}

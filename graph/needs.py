@@ -22,7 +22,7 @@ from langgraph.types import Command
 
 from core.context import RunContext
 from core.errors import InvalidInput
-from graph.routing import this_turn
+from graph.routing import is_remark, this_turn
 from graph.state import State
 
 
@@ -95,6 +95,8 @@ class SuppliedCall:
         self._lookups = lookups
 
     async def __call__(self, state: Mapping[str, Any], runtime: Runtime[RunContext]) -> Any:
+        if not isinstance(state.get("call"), Mapping):
+            raise InvalidInput("'execute_tools' makes a call that the model asked for; go to 'call_model'")
         if not state.get("config"):
             # Several calls run at once: none of them tells of it, and the next step looks up for itself.
             silent = runtime.override(stream_writer=lambda _: None)
@@ -112,7 +114,8 @@ class Asked:
         messages = state.get("messages") or []
         if not any(isinstance(message, HumanMessage) for message in messages):
             raise InvalidInput("there is no message of a user to answer; send one in `messages`")
-        if any(isinstance(m, AIMessage) and not m.tool_calls for m in this_turn(messages)):
+        said = [m for m in this_turn(messages) if isinstance(m, AIMessage) and not is_remark(m)]
+        if any(not message.tool_calls for message in said):
             raise InvalidInput("the user's last message has its answer; send another one in `messages`")
         return await self._node(state, runtime)
 

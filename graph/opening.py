@@ -19,7 +19,7 @@ from graph.errors import RunAbandoned
 from graph.event_store import EventStore
 from graph.ledger import AT_MOST_ATTEMPTS
 from graph.ledger_rows import tell
-from graph.messages import calls_of, text_of
+from graph.messages import answer_in, calls_of, text_of
 from graph.repair import Repair, Settled, is_answered
 from graph.routing import this_turn
 from graph.runs import Outcome, Run, message_of
@@ -77,7 +77,8 @@ class Opening:
             return None
         config: Any = {"configurable": {"thread_id": run.thread_id, "checkpoint_ns": ""}}
         snapshot = await self._graph.aget_state(config)
-        outcome.asked = calls_of(this_turn(snapshot.values.get("messages", [])))
+        turn = this_turn(snapshot.values.get("messages", []))
+        outcome.asked, outcome.earlier_answer = calls_of(turn), answer_in(turn)
         answers = {i.id: given[i.id] for i in snapshot.interrupts if i.id in given}
         if not answers:
             return None

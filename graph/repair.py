@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from graph.builder import last_step
 from graph.receipts import forget_receipts, outcomes_of
+from graph.routing import is_remark
 from graph.transcript import Transcript
 from nodes.llm.window import answered
 from nodes.mcp_tools.events import artifacts_of, tool_message
@@ -123,5 +124,5 @@ def _lost(told: list[dict[str, Any]], known: set[str | None]) -> list[BaseMessag
 def is_answered(messages: list[BaseMessage], message_id: str | None) -> bool:
     """True when the turn that this message began has its final answer."""
     start = next((i for i, m in enumerate(messages) if m.id == message_id), None)
-    last = messages[-1] if messages else None
+    last = next((message for message in reversed(messages) if not is_remark(message)), None)
     return start is not None and isinstance(last, AIMessage) and not last.tool_calls

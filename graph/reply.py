@@ -6,7 +6,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, ToolMessage
 
-from graph.messages import call_record, text_of
+from graph.messages import answer_in, call_record
 from graph.runs import Outcome, Run
 from nodes.rag import cite
 
@@ -57,5 +57,5 @@ def _calls(outcome: Outcome) -> list[dict[str, Any]]:
 def _answer(outcome: Outcome, *, status: str) -> str:
     if outcome.streamed and status != "done":
         return "".join(outcome.streamed)
-    last = next((m for m in reversed(outcome.messages) if isinstance(m, AIMessage)), None)
-    return text_of(last) if last and not last.tool_calls else ""
+    said = any(isinstance(message, AIMessage) for message in outcome.messages)
+    return answer_in(outcome.messages) if said else outcome.earlier_answer

@@ -27,7 +27,7 @@ class AfterModel:
 
     def __call__(self, state: State) -> list[Send] | Literal["store_files", "lookup_config"]:
         turn = this_turn(state.get("messages", []))
-        answers = [message for message in turn if isinstance(message, AIMessage)]
+        answers = [message for message in turn if isinstance(message, AIMessage) and not is_remark(message)]
         calls = answers[-1].tool_calls if answers else []
         if not calls:
             return "lookup_config" if _reopened(state) else "store_files"
@@ -54,6 +54,15 @@ def _reopened(state: State) -> bool:
     """Whether somebody has changed the question from outside: nothing answers it, and no turn is going."""
     messages = state.get("messages", [])
     return not state.get("config") and bool(messages) and isinstance(messages[-1], HumanMessage)
+
+
+REMARK = "waystation_remark"
+"""Under this key of `additional_kwargs` an assistant's message says that no model made it."""
+
+
+def is_remark(message: BaseMessage) -> bool:
+    """Whether a step of a further module said it, in front of the model's answer or behind it."""
+    return bool(message.additional_kwargs.get(REMARK))
 
 
 def this_turn(messages: Sequence[BaseMessage]) -> list[BaseMessage]:

@@ -198,6 +198,8 @@ class Outcome:
     earlier_calls: list[dict[str, Any]] = field(default_factory=list)
     # Ids of the turn's calls, in the model's order.
     asked: list[str] = field(default_factory=list)
+    # The turn's answer where it stood before this attempt: a further step paused behind it.
+    earlier_answer: str = ""
     input_tokens: int = 0
     output_tokens: int = 0
     model: str = ""

@@ -25,7 +25,9 @@ from core.settings.platform import LimitSettings
 from graph.announcements import TurnFinished, TurnStarted
 from graph.ending import Endings
 from graph.errors import LeaseLost, StepLimit, TurnTimedOut
+from graph.events import LAST
 from graph.fence import fenced
+from graph.history.look import questioned
 from graph.opening import Opening
 from graph.runs import Outcome, Run, Stop, TurnRequest
 
@@ -34,6 +36,15 @@ log = structlog.get_logger()
 # How long an attempt waits for a database that is away before it gives the run back: longer than most
 # restarts take, and short enough that a turn does not sit there for a disk that stays full.
 OUTAGE_SECONDS = 60.0
+# What a step of a further module tells may lack these, or have what is the log's own.
+_FIELDS: dict[str, tuple[str, ...]] = {
+    "token": ("text",),
+    "file": ("key", "name", "media_type", "size"),
+    "usage": ("input_tokens", "output_tokens", "model"),
+    "notice": ("code", "text"),
+}
+_OURS = frozenset({"seq", "run_id"})
+_SHOWN = 200
 _STATUS_OF_STOP: dict[Stop | None, str] = {"drain": "interrupted"}
 
 
@@ -186,8 +197,11 @@ class TurnDriver:
         )
         async for mode, data in stream:
             if mode == "custom":
-                hear(outcome, data)
-                self._tell(run, data)
+                if is_event(data):
+                    hear(outcome, data)
+                    self._tell(run, data)
+                else:
+                    log.warning("step_event_left_out", told=repr(data)[:_SHOWN])
             else:
                 gather(outcome, data)
         # Only now: calls that go side by side pause in any order.
@@ -223,6 +237,14 @@ def context_for(request: TurnRequest) -> RunContext:
     )
 
 
+def is_event(told: Any) -> bool:
+    """Whether what a step told is an event: readers of the stream need its type, and the fields of that."""
+    if not isinstance(told, dict) or not isinstance(told.get("type"), str):
+        return False
+    fields = _FIELDS.get(told["type"], ())
+    return told["type"] not in LAST and not told.keys() & _OURS and all(field in told for field in fields)
+
+
 def hear(outcome: Outcome, event: dict[str, Any]) -> None:
     """A node said something while it worked: keep what the reply needs of it."""
     kind = event["type"]
@@ -240,12 +262,21 @@ def gather(outcome: Outcome, update: dict[str, Any]) -> None:
     """A step ended: keep what the reply is made of."""
     for node, writes in update.items():
         if node == "__interrupt__":
-            outcome.interrupts += [{"id": waiting.id, **waiting.value} for waiting in writes]
+            outcome.interrupts += [questioned(waiting) for waiting in writes]
             continue
-        for message in (writes or {}).get("messages", []):
-            if isinstance(message, RemoveMessage):
-                continue  # it left the window, and stays in the transcript
-            outcome.messages.append(message)
-            if isinstance(message, AIMessage):
-                outcome.streamed.clear()
-        outcome.documents = (writes or {}).get("documents", outcome.documents)
+        # A step that writes to a channel more than once has a list of writes.
+        for written in writes if isinstance(writes, list) else [writes or {}]:
+            _keep(outcome, written)
+
+
+def _keep(outcome: Outcome, written: dict[str, Any]) -> None:
+    said = written.get("messages")
+    # One that takes the place of all says nothing new.
+    for message in said if isinstance(said, list) else []:
+        if isinstance(message, RemoveMessage):
+            continue  # it left the window, and stays in the transcript
+        outcome.messages.append(message)
+        if isinstance(message, AIMessage):
+            outcome.streamed.clear()
+    if "documents" in written:
+        outcome.documents = written["documents"] or []

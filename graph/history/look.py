@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.types import StateSnapshot
+from langgraph.types import Interrupt, StateSnapshot
 
 from graph.history.errors import CheckpointNotFound
 from graph.ids import check_id
@@ -48,10 +48,15 @@ def _id_in(config: Mapping[str, Any] | None) -> str | None:
 
 def interrupts_of(snapshot: StateSnapshot) -> list[dict[str, Any]]:
     """The questions that wait for a person there, as their events told them."""
-    return [
-        {"id": asked.id, **(asked.value if isinstance(asked.value, Mapping) else {"value": asked.value})}
-        for asked in snapshot.interrupts
-    ]
+    return [questioned(asked) for asked in snapshot.interrupts]
+
+
+def questioned(asked: Interrupt) -> dict[str, Any]:
+    """A question as its event tells it; that of a further step may be a bare text."""
+    told = dict(asked.value) if isinstance(asked.value, Mapping) else {"value": asked.value}
+    # One about a call is an approval where it does not say, as approvals once did.
+    kind = {} if "call" in told else {"kind": "question"}
+    return {"id": asked.id, **kind, **told}
 
 
 def state_view(snapshot: StateSnapshot) -> dict[str, Any]:

@@ -255,6 +255,18 @@ def test_st3_an_edit_that_is_none_is_refused_in_a_sentence(
     opened.ends(thread, SUM)
 
 
+def test_st3_a_jump_to_the_tools_without_a_call_is_refused_in_a_sentence(
+    opened: Opened, threads: dict[str, str]
+) -> None:
+    thread = opened.copy(threads["tool"])
+    error = opened.wait(thread, command={"goto": "execute_tools"})["__error__"]
+    assert error["error"] == "InvalidInput"
+    assert error["message"].startswith("'execute_tools' makes a call that the model asked for")
+    opened.checkpoints(opened.copy(thread))
+    opened.wait(thread, input=asks(SUM))
+    assert said_in(opened.state(thread)["values"]["messages"])[-1] == opened.said[SUM,][-1]
+
+
 def test_messages_that_take_the_place_of_all_are_answered(opened: Opened, threads: dict[str, str]) -> None:
     thread = opened.copy(threads["documents"])
     anew = {"messages": {"__overwrite__": [{"type": "human", "content": SUM}]}}
