@@ -28,6 +28,8 @@ _LETTERS = {
     "ی": "ي", "ى": "ي", "ک": "ك", "ة": "ه", "ہ": "ه", "ە": "ه", "ٱ": "ا", "ـ": "",
     # Everybody types е for ё; ѐ and ѝ carry a stress mark.
     "ё": "е", "ѐ": "е", "ѝ": "и",
+    # Malayalam's letters without a vowel are written in two ways.
+    "ൺ": "ണ്", "ൻ": "ന്", "ർ": "ര്", "ൽ": "ല്", "ൾ": "ള്", "ൿ": "ക്",
 }  # fmt: skip
 # Apostrophes, also those in the guise of letters, part words; where separators stay, they are one.
 _SIGNS = {**dict.fromkeys("ʻʼʹ’‘‛′`´", "'"), **dict.fromkeys("“”„‟«»″", '"'), **dict.fromkeys("‐‑‒–—−", "-")}

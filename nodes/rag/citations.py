@@ -16,7 +16,7 @@ _MARK = re.compile(r"\[\s*(\d{1,4}(?:\s*[,;]\s*\d{1,4})*)\s*\]")
 # The dot of "1. first" and of "e.g." ends nothing.
 _STOP = r"(?<=[.!?…])(?<!^\d\.)(?<!^\d\d\.)(?<!\be\.g\.)(?<!\bi\.e\.)[\"'”’)\]]*(?:\s*\[[\d,;\s]+\])*(?=\s)"
 _ITEM = r"\n(?=\s*(?:[-*+|>#]|\d+[.)]\s))"
-_END = re.compile(rf"{_STOP}|[。！？]|{_ITEM}|\n\s*\n", re.MULTILINE)
+_END = re.compile(rf"{_STOP}|[。！？।॥؟۔።]|{_ITEM}|\n\s*\n", re.MULTILINE)
 
 
 def cite(answer: str, documents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -330,7 +330,8 @@ def _tell(stats: SourceStats, report: IngestReport) -> None:
     told: dict[str, Any] = {"files": stats.files, "chunks": stats.chunks, "skipped": stats.skipped}
     if stats.reasons:
         told["left_out"] = dict(list(stats.reasons.items())[:_TOLD])
-    problems = [*report.problems, *([stats.problem] if stats.problem else [])]
+    # What is wrong with the whole names what is not there too.
+    problems = [stats.problem] if stats.problem else report.problems
     if problems:
         _log.warning("source_incomplete", source=stats.source, reason="; ".join(problems), **told)
     else:

@@ -10,7 +10,10 @@ from pathlib import Path
 
 from nodes.rag.reading import NotText, passed_over, read_text, unread_reason
 
-__all__ = ["Listing", "NotText", "SourceFile", "fixed_part", "list_files", "read_text", "root_name"]
+__all__ = [
+    "Listing", "NotText", "SourceFile", "exists", "fixed_part", "list_files", "not_there", "read_text",
+    "root_name",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ def list_files(roots: Iterable[str]) -> Listing:
     seen: set[Path] = set()
     missing: list[str] = []
     for root in roots:
-        if not _exists(root):
+        if not exists(root):
             missing.append(root)
             continue
         for relative, path, reason in _walk(root):
@@ -68,7 +71,13 @@ def root_name(root: str) -> str:
     return Path(root).name or root
 
 
-def _exists(root: str) -> bool:
+def not_there(root: str) -> str:
+    """A root that is missing, in words for people."""
+    return f"'{root_name(root)}' is not there"
+
+
+def exists(root: str) -> bool:
+    """True while there is something to look into."""
     if glob.has_magic(root):
         return fixed_part(root).is_dir()
     return Path(root).exists()

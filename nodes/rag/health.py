@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import replace as dataclass_replace
@@ -10,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from core.errors import WaystationError
-from core.health import Health, HealthState, degraded, healthy
+from core.health import STARTING_SECONDS, Health, HealthState, degraded, healthy
 from core.resilience import TargetStatus
 from nodes.rag.asking import Asking
 from nodes.rag.errors import SourceUnavailable
@@ -61,6 +62,8 @@ class SourceHealth:
     def __init__(self, asking: Asking, *, seconds: float = CHECK_SECONDS) -> None:
         self._asking = asking
         self._seconds = seconds
+        self._made = time.monotonic()
+        self._answered: set[str] = set()
         # Sources that did not answer, and have not been used since: since when.
         self._gone: dict[str, datetime] = {}
 
@@ -88,8 +91,9 @@ class SourceHealth:
 
     async def _ask(self, name: str, source: Source) -> Health:
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(self._patience(name, source)):
                 answer = await _answer(source)
+                self._answered.add(name)
                 if answer.state is HealthState.HEALTHY and await self._used_again(name, source):
                     self._gone.pop(name, None)
         except TimeoutError:
@@ -99,6 +103,12 @@ class SourceHealth:
         if answer.state is not HealthState.HEALTHY:
             self._gone.setdefault(name, datetime.now(UTC))
         return answer
+
+    def _patience(self, name: str, source: Source) -> float:
+        """An index takes long to open on a busy machine: until then it starts, and whoever asks says so."""
+        left = self._made + STARTING_SECONDS - time.monotonic()
+        opening = source.store is not None and name not in self._answered
+        return max(self._seconds, left) if opening else self._seconds
 
     async def _used_again(self, name: str, source: Source) -> bool:
         """True unless its breaker still keeps calls away."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nodes.rag.chunking import chunk_document
-from nodes.rag.files import Listing, SourceFile, list_files, root_name
+from nodes.rag.files import Listing, SourceFile, exists, list_files, not_there
 from nodes.rag.languages import DEFAULT, language_of
 from nodes.rag.manifest import MOST_UNREAD, Manifest, ManifestFile, Record
 from nodes.rag.models import Chunk, IngestReport, Progress, SourceStats
@@ -147,11 +147,16 @@ class Indexer:
             return ""
         why = {**manifest.skipped, **manifest.unread}
         if not why:
-            return NOTHING
+            gone = self._gone(manifest)
+            return f"{gone}; {NOTHING}" if gone else NOTHING
         named = ", ".join(f"'{name}' ({reason})" for name, reason in list(why.items())[:_NAMED])
         count = len(manifest.skipped) + manifest.passed_over
         more = f", and {count - _NAMED} more" if count > _NAMED else ""
         return f"nothing in it can be read: {named}{more}"
+
+    def _gone(self, manifest: Manifest) -> str:
+        """Folders and files of the source that are not there, in words."""
+        return "; ".join(not_there(root) for root in (*self._roots, *manifest.added) if not exists(root))
 
     def _plan(self, before: Manifest, listing: Listing) -> _Plan:
         plan = _Plan({}, [], [])
@@ -239,9 +244,7 @@ class Indexer:
             skipped=after.skipped,
             ignored=listing.ignored,
             unread=after.unread,
-            problems=tuple(
-                f"'{root_name(root)}' is not there" for root in listing.missing if root in self._roots
-            ),
+            problems=tuple(not_there(root) for root in listing.missing if root in self._roots),
         )
 
 

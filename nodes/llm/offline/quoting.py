@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.rows import is_row
+from core.words import words as core_words
 from nodes.llm.offline.vocabulary import FILLERS, STOP
 from nodes.llm.offline.words import meaning, stem, words
 from nodes.llm.prompt import Passage
@@ -30,7 +31,9 @@ _TABLE = re.compile(r"^\s*\||\S {3,}\S")  # also columns held apart by spaces
 _MARKER = re.compile(r"^\s*(?:[-*+]|\d+[.)])\s+")
 _SKIPPED = re.compile(r"^\s*(?:<[^>]*>|\[!|---+|===+|!\[)")
 # A full stop ends a sentence when a new one can begin behind it.
-_END = re.compile(r"(?<=[.!?])[\"”')\]]*\s+(?=[\"“'(\[`*_]*[A-Z0-9À-Þ`])|(?<=[。！？])")
+_END = re.compile(
+    r"(?<=[.!?])[\"”')\]]*\s+(?=[\"“'(\[`*_]*[A-Z0-9À-Þ\u0391-\u03a9\u0400-\u042f`])|(?<=[。！？।॥؟۔።])"
+)
 _SOFT_END = re.compile(r"(?<=[.;!?])\s+")
 _WHAT_IS = re.compile(r"^\W*(?:what(?:'s| is| are)|define|who is)\b", re.IGNORECASE)
 _HOW_MUCH = re.compile(
@@ -42,6 +45,10 @@ _QUANTITY = re.compile(
 )
 _FILLERS = frozenset(map(stem, FILLERS))
 _LONGEST_WORD = 12
+# Behind these stand the scripts whose words only `core.words` knows.
+_LATIN_ENDS = "\u0370"
+# A sentence without a space in it has at least so many pairs of characters.
+_FEWEST_PAIRS = 4
 _ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|cf|vs|Mr|Mrs|Dr|No|Fig|approx|St)\.|\b[A-Z]\.)$")
 
 
@@ -87,8 +94,14 @@ def sentences(text: str, *, longest: int = 400) -> list[tuple[str, str]]:
         heading = block_heading
         said = _split(block, longest)
         most = ROW_LETTERS if is_row(block) else longest
-        found += [(heading, one) for one in said if len(one.split()) >= 2 and len(one) <= most]
+        found += [(heading, one) for one in said if len(one) <= most and _says(one)]
     return found
+
+
+def _says(sentence: str) -> bool:
+    """A single word says nothing; where no spaces are written, a few characters do not."""
+    spaced = len(sentence.split()) >= 2
+    return spaced or (not sentence.isascii() and len(core_words(sentence)) >= _FEWEST_PAIRS)
 
 
 def _blocks(text: str) -> list[tuple[str, str]]:
@@ -146,10 +159,12 @@ def _candidates(passage: Passage, longest: int) -> list[_Candidate]:
 
 def _bag(text: str) -> set[str]:
     """Stems, and the meanings they share with others."""
-    found = {
-        word.stem for word in words(text.replace("`", " ").replace("_", " ")) if word.text.lower() not in STOP
-    }
-    return {_shared(one) for one in found}
+    plain = text.replace("`", " ").replace("_", " ")
+    found = {_shared(word.stem) for word in words(plain) if word.text.lower() not in STOP}
+    if plain.isascii():
+        return found
+    latin = {one for one in found if max(one) < _LATIN_ENDS}
+    return latin | {one for one in core_words(plain) if len(one) > 1 and max(one) >= _LATIN_ENDS}
 
 
 def _shared(one: str) -> str:

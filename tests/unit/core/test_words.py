@@ -15,7 +15,7 @@ SAME = """
 ılık=ILIK · Đà=da · Tiếng=tieng · Ἀθήνα=αθηνα · ΛΌΓΟΣ=λογος · ёлка=ЕЛКА · й=и\u0306 · ガイド=ｶﾞｲﾄﾞ
 ガ=カ\u3099 · 각=\u1100\u1161\u11a8 · ﬁnd=find · ＦＩＬＥ=file · المُدَرِّسة=المدرسه · أحمد=احمد · فارسی=فارسي
 שָׁלוֹם=שלום · ज़िंदगी=जिंदगी · ٢٠٢٤=2024 · ५=5 · می\u200cخواهم=میخواهم · so\u00adft=soft · naïve=NAIVE
-smørrebrød=smorrebrod · cœur=COEUR · þing=thing
+smørrebrød=smorrebrod · cœur=COEUR · þing=thing · അവൻ=അവന്\u200d · പാൽ=പാല്\u200d
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ import httpx
 import pytest
 
 from core.access import Principal
-from core.health import HealthState
+from core.health import Health, HealthState, healthy
 from core.resilience import Policies, ResilienceSettings
 from nodes.rag import RAGClient, RagSettings, Source
 from nodes.rag.adapters.embeddings import EndpointEmbedder
@@ -136,6 +137,39 @@ async def test_when_no_source_works_that_is_failed(server: RagServer, http: http
     assert (await gone.check()).state is HealthState.FAILED
     broken = Source(LocalSource(path=["x"]), Broken("x", {}))
     assert (await RAGClient({"broken": broken}, RagSettings()).check()).state is HealthState.FAILED
+
+
+async def test_st8_an_index_that_takes_long_to_open_is_waited_for_while_it_starts(
+    server: RagServer, http: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    store = Opening()
+    manifest = ManifestFile(tmp_path / "index", "slow")
+    indexer = Indexer(
+        "slow", [str(tmp_path)], store=store, manifest=manifest, chunk_tokens=9, max_file_bytes=9
+    )
+    slow = Source(LocalSource(path=["x"]), LocalRetriever("slow", store=store, min_score=0.3), indexer, store)
+    asking = Asking(RagSettings(), policies=Policies(ResilienceSettings()))
+    client = RAGClient({"slow": slow}, RagSettings(), asking=asking, check_seconds=0.01)
+    first = asyncio.create_task(client.check())
+    await store.asked.wait()
+    assert not (await asyncio.wait({first}, timeout=0.05))[0]  # five times what a known source may take
+    store.open_now.set()
+    assert (await first).state is HealthState.HEALTHY
+    store.open_now.clear()
+    assert "no answer within 0.01 s" in (await client.check()).reason
+
+
+class Opening(MemoryStore):
+    """Answers when it is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.open_now = asyncio.Event(), asyncio.Event()
+
+    async def check(self, *, expected: int) -> Health:
+        self.asked.set()
+        await self.open_now.wait()
+        return healthy()
 
 
 class Broken(FakeRetriever):

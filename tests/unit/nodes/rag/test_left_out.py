@@ -78,6 +78,10 @@ async def test_rd3_an_empty_folder_and_one_that_is_not_there_are_told(tmp_path: 
     rag = RAGClient({"docs": local(tmp_path, "docs")}, RagSettings())
     (report,) = await rag.prepare()
     assert report.problems == ("'docs' is not there",)
+    told = "'docs' is not there; there is no document in it"
+    assert told in (await rag.check()).reason
+    assert [info.problem for info in await rag.discover(ADA)] == [told]
+    assert [source.problem for source in await rag.stats()] == [told]
 
 
 async def test_rd3_a_source_that_is_not_indexed_yet_says_so_to_a_turn(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -82,3 +83,33 @@ def test_every_quote_stands_in_its_passage(texts: list[str], question: str) -> N
         assert all(word in whole for word in quote.text.split())
         if not any(line.lstrip()[:1] in set("-*+0123456789") for line in texts[quote.n - 1].splitlines()):
             assert quote.text in whole
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "quoted"),
+    [
+        (
+            "会議室の予約はいつまで？",
+            "会議室の予約は三日前までに行ってください。食堂は一階です。",
+            "会議室の予約は三日前までに行ってください。",
+        ),
+        (
+            "什么时候提交出差申请？",
+            "食堂在一楼。请在出差前三天提交出差申请。",
+            "请在出差前三天提交出差申请。",
+        ),
+        ("สำนักงานเปิดกี่โมง", "สำนักงานเปิดเวลาเก้าโมงเช้า", "สำนักงานเปิดเวลาเก้าโมงเช้า"),
+        (
+            "कार्यालय कब खुलता है?",
+            "कार्यालय सुबह दस बजे खुलता है। छुट्टी के लिए फॉर्म भरें।",
+            "कार्यालय सुबह दस बजे खुलता है।",
+        ),
+        ("Где лежит отчет?", "Отчёт лежит в архиве. Обед в полдень.", "Отчёт лежит в архиве."),
+    ],
+)
+def test_a_question_in_any_script_is_answered_by_its_sentence(question: str, text: str, quoted: str) -> None:
+    assert [quote.text for quote in best_quotes(question, [Passage(1, "", text)])] == [quoted]
+
+
+def test_a_sentence_in_another_script_that_tells_nothing_of_it_is_not_quoted() -> None:
+    assert best_quotes("会議室の予約はいつまで？", [Passage(1, "", "食堂は一階にあります。")]) == []
