@@ -62,6 +62,7 @@ def test_g7_the_word_is_for_what_the_folder_holds(places: Places) -> None:
     (folder / "__pycache__" / "server.pyc").write_text("x")
     (folder / "data").mkdir()
     (folder / "data" / "notes.txt").write_text("written while it runs")
+    (folder / "lib2" / "data").mkdir(parents=True)
     assert list(take_inventory(book(places, KEYS)).servers) == ["dice"]
     for change in (
         lambda: (folder / "server.py").write_text("two = 2\n"),
@@ -71,10 +72,7 @@ def test_g7_the_word_is_for_what_the_folder_holds(places: Places) -> None:
         lambda: (folder / "data" / "more.py").write_text(""),
         lambda: (folder / "data" / "tool").symlink_to(places.home),
         lambda: (folder / "data" / "notes.txt").chmod(0o755),
-        lambda: (
-            (folder / "lib2" / "data").mkdir(parents=True)
-            or (folder / "lib2" / "data" / "a.txt").write_text("a")
-        ),
+        lambda: (folder / "lib2" / "data" / "a.txt").write_text("a"),
     ):
         Allowed(places).allow("dice", folder)
         change()
