@@ -8,7 +8,6 @@ checkpoint or by removing a message, is taken out.
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -127,7 +126,7 @@ async def _row(db: AsyncConnection, thread_id: str, after: StateSnapshot) -> dic
         "title": title or (title_from(text_of(asked)) if asked else ""),
         "status": "interrupted" if waiting else "idle",
         "waiting": waiting or None,
-        "updated_at": time.time(),
+        "updated_at": now_of(db),
     }
     # A turn that stopped in the middle is settled before the next message.
     return {**values, "dirty": True} if after.next else values

@@ -95,7 +95,7 @@ class SuppliedCall:
         self._lookups = lookups
 
     async def __call__(self, state: Mapping[str, Any], runtime: Runtime[RunContext]) -> Any:
-        if not isinstance(state.get("call"), Mapping):
+        if "call" not in state:
             raise InvalidInput("'execute_tools' makes a call that the model asked for; go to 'call_model'")
         if not state.get("config"):
             # Several calls run at once: none of them tells of it, and the next step looks up for itself.
