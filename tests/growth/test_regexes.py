@@ -28,6 +28,7 @@ BOUNDED = {
 MADE = {
     "core.identity.names:_parts": "a separator of ours",
     "core.observability.redaction:add": "secrets, each escaped",
+    "core.unopened:_of_server": "what PostgreSQL says, from the table of the module",
     "nodes.llm.adapters.refusals:not_taken": "names of parameters that stand in the module",
     "nodes.llm.profile:refuses_temperature": "a name's start, from the table of profiles",
     "nodes.llm.offline.arguments:_after": "leads that stand in the module",
