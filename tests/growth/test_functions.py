@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -185,13 +185,15 @@ def test_a_reader_takes_no_more_than_its_text(name: str) -> None:
 
 @pytest.mark.parametrize("indexed", [True, False])
 def test_many_calls_in_one_answer_are_collected_in_one_pass(indexed: bool) -> None:
-    def work(parts: list[dict[str, Any]]) -> None:
+    def work(parts: list[Mapping[str, Any]]) -> None:
         calls = Calls()
         calls.add(parts)
         for part in parts:
             calls.add([part])
 
-    every = [{"index": n if indexed else None, "name": "t", "id": f"c{n}", "args": "{}"} for n in range(8000)]
+    every: list[Mapping[str, Any]] = [
+        {"index": n if indexed else None, "name": "t", "id": f"c{n}", "args": "{}"} for n in range(8000)
+    ]
     assert growth(work, every[:2000], every) <= MOST_RATIO
 
 
