@@ -16,6 +16,7 @@ from pydantic import (
     SecretStr,
     ValidationError,
     ValidationInfo,
+    computed_field,
     field_validator,
     model_validator,
 )
@@ -227,9 +228,10 @@ class McpFile(Strict):
         file._reading, file._unusable = reading, unusable
         return file
 
+    @computed_field  # type: ignore[prop-decorator]  # pydantic's own way, which mypy does not know
     @property
-    def unusable(self) -> Mapping[str, str]:
-        """Servers that are left out, each with the reason."""
+    def unusable(self) -> dict[str, str]:
+        """Servers that are left out, each with the reason. A part of the values: a reload looks at it too."""
         return self._unusable
 
     @property

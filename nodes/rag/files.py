@@ -108,12 +108,17 @@ def _in_folder(base: Path) -> Iterator[tuple[str, Path, str]]:
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         for name in sorted(names):
             found = Path(folder, name)
-            if name.startswith(".") or name.endswith("~") or not found.is_file():
+            if name.startswith(".") or name.endswith("~"):
+                continue
+            if not found.is_file():
+                yield found.relative_to(base).as_posix(), found, "it is a link to nothing, or no plain file"
                 continue
             link = found.is_symlink()
-            if not link or _inside(found, base):
-                path = found.resolve() if link else found
-                yield found.relative_to(base).as_posix(), path, passed_over(name)
+            if link and not _inside(found, base):
+                yield found.relative_to(base).as_posix(), found, "its link leads out of the folder"
+                continue
+            path = found.resolve() if link else found
+            yield found.relative_to(base).as_posix(), path, passed_over(name)
 
 
 def _inside(path: Path, base: Path) -> bool:

@@ -189,9 +189,18 @@ class Hearing:
 def _parsed(text: bytes | str) -> Any:
     # Not orjson: a number of more than 64 bits would lose its last digits there.
     try:
-        return json.loads(text)
+        return json.loads(text, parse_int=_whole)
     except UnicodeDecodeError:
-        return json.loads(text.decode("utf-8", "replace") if isinstance(text, bytes) else text)
+        text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+        return json.loads(text, parse_int=_whole)
+
+
+def _whole(digits: str) -> int | str:
+    """A whole number; as text where Python does not read one of so many digits."""
+    try:
+        return int(digits)
+    except ValueError:
+        return digits
 
 
 def _number(value: object) -> int | None:

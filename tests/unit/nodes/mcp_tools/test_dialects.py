@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from nodes.config.reload import Snapshot, changes
 from nodes.mcp_tools.module import MODULE
 from nodes.mcp_tools.plugins import Inventory, missing_commands, take_inventory
 from nodes.mcp_tools.settings import ServerEntry
@@ -313,3 +314,11 @@ def test_t4_3_an_env_file_that_cannot_be_read_keeps_its_server_out(
 def test_t4_3_an_env_file_whose_variable_is_not_set_names_the_variable(folder: ConfigFolder) -> None:
     found = read(folder, {"mcpServers": {"it": {"command": "x", "envFile": "${WHERE}"}}})
     assert found.unusable["it"] == "the environment variable WHERE is not set"
+
+
+def test_a_reload_sees_that_only_what_is_left_out_has_changed(folder: ConfigFolder) -> None:
+    read(folder, {"mcpServers": {}})
+    before = Snapshot.of(folder.read(mcp={"bundled": False})[0])
+    read(folder, {"mcpServers": {"it": {"args": ["x"], "env": {"A": "${NOBODY}"}}}})
+    after = folder.read(mcp={"bundled": False})[0]
+    assert [change.key for change in changes(before, after)] == ["servers.it"]

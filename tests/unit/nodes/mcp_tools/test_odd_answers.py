@@ -10,6 +10,7 @@ import pytest
 
 from core.access import Principal
 from nodes.mcp_tools.adapters.contents import call_result
+from nodes.mcp_tools.adapters.hearing import _parsed
 from nodes.mcp_tools.executor import ToolExecutor
 from nodes.mcp_tools.fake import FakeLinks
 from nodes.mcp_tools.models import ExecutionContext
@@ -210,3 +211,8 @@ def test_the_number_of_files_is_bounded() -> None:
     assert len(reading.artifacts) == 100
     assert reading.text.count("over 100 files") == 20
     assert reading.text.endswith("[and 10 more]")
+
+
+def test_t3_1_a_number_of_more_digits_than_python_reads_keeps_them_all() -> None:
+    digits = "7" * 5000
+    assert _parsed(f'{{"id": 1, "result": {{"n": {digits}}}}}') == {"id": 1, "result": {"n": digits}}

@@ -124,3 +124,16 @@ async def test_rd3_a_file_that_the_model_cannot_see_is_told(name: str, media_typ
 
 async def test_rd3_a_text_file_is_no_notice() -> None:
     assert await notices({"name": "a.csv", "media_type": "text/csv"}, {"name": "b.md"}) == []
+
+
+async def test_rd3_links_that_lead_nowhere_or_out_are_named(tmp_path: Path) -> None:
+    write(tmp_path / "docs", {"here.md": "Berths are cleaned on Mondays."})
+    (tmp_path / "secret.md").write_text("outside")
+    (tmp_path / "docs" / "gone.md").symlink_to(tmp_path / "nothing.md")
+    (tmp_path / "docs" / "out.md").symlink_to(tmp_path / "secret.md")
+    (stats,) = await (await client(tmp_path)).stats()
+    assert stats.files == 1
+    assert stats.reasons == {
+        "gone.md": "it is a link to nothing, or no plain file",
+        "out.md": "its link leads out of the folder",
+    }
