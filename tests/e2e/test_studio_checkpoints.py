@@ -30,7 +30,8 @@ STEPS = ("lookup_config", "retrieve", "call_model", "execute_tools", "store_file
 AT_ONCE = 8
 APPROVAL = '{"calculator": {"require_approval": ["*"]}}'
 FORM = {"approval": "auto"}
-LOWER = {"WAYSTATION_MCP__CALLERS_MAY_LOWER_APPROVAL": "true"}
+# Whether there are questions is each run's own business here.
+FREE = {"WAYSTATION_MCP__CALLERS_MAY_LOWER_APPROVAL": "true"}
 SUM, PRODUCT = "What is 5 + 3?", "What is 7 * 6?"
 BERTH, FEE = "How long is a berth reserved?", "What do boats under eight metres pay?"
 # What is asked, one turn after the other, and what is asked instead of the last.
@@ -87,8 +88,7 @@ async def answers(folder: Path) -> dict[tuple[str, ...], list[tuple[str, str]]]:
         tuple(told) for questions, other in TALKS.values() for told in (questions, [*questions[:-1], other])
     ]
     found = {}
-    lower = {"mcp": {"callers_may_lower_approval": True}}
-    context = Context(Places(folder / "config", folder / "service"), {}, lower)
+    context = Context(Places(folder / "config", folder / "service"), FREE, {})
     async with Agent.open(context) as agent:
         for number, questions in enumerate(dict.fromkeys(talks)):
             for question in questions:
@@ -104,7 +104,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     folder = tmp_path_factory.mktemp("checkpoints")
     config = write_config(folder, files={"mcp.json": APPROVAL})
     said = asyncio.run(answers(folder))
-    with studio(folder, env={"WAYSTATION_CONFIG_DIR": str(config), **LOWER}, jobs=AT_ONCE) as client:
+    with studio(folder, env={"WAYSTATION_CONFIG_DIR": str(config), **FREE}, jobs=AT_ONCE) as client:
         yield Opened(client, said)
 
 

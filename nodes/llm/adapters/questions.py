@@ -115,10 +115,8 @@ class Questions:
         status, whole = await self._read("POST", "/chat/completions", orjson.dumps(dict(body)), answer)
         if not 200 <= status < 300:
             answer.refusal = replace(Refusal.of(whole, status=status), retry_after=answer.wait)
-        elif isinstance(whole, dict):
+        elif whole is not None:
             _chunk(answer, whole)
-        elif whole is not None:  # a web page, say
-            answer.refusal = Refusal(status, message="what came is no answer of a model")
         self.tokens += answer.tokens
         return answer
 
