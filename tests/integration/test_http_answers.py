@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -52,6 +53,16 @@ class House:
 @pytest.fixture
 def house(tmp_path: Path, model: ModelServer) -> House:
     return House(tmp_path, model)
+
+
+@pytest.fixture(scope="module")
+async def standing(
+    tmp_path_factory: pytest.TempPathFactory, model: ModelServer
+) -> AsyncIterator[tuple[House, httpx.AsyncClient]]:
+    """One service for the tables below: each row takes a thread of its own."""
+    house = House(tmp_path_factory.mktemp("standing"), model)
+    async with house.service() as http:
+        yield house, http
 
 
 async def by_invoke(http: httpx.AsyncClient, thread: str, run: str, answer: Any) -> httpx.Response:
@@ -101,17 +112,25 @@ async def asked(http: httpx.AsyncClient, thread: str) -> dict[str, Any]:
     ],
 )
 async def test_st2_each_form_of_an_answer_is_taken_on_each_route(  # noqa: PLR0917 - two tables
-    house: House, model: ModelServer, way: Answering, answer: Any, made: list[str], status: str, told: str
+    standing: tuple[House, httpx.AsyncClient],
+    model: ModelServer,
+    way: Answering,
+    answer: Any,
+    made: list[str],
+    status: str,
+    told: str,
 ) -> None:
+    house, http = standing
+    thread, before = f"t-{uuid4().hex}", len(house.tools.made)
+    model.reset()
     model.script(call("counted_add", {"a": 5, "b": 3}), say("All done."))
-    async with house.service() as http:
-        run_id = (await asked(http, "t"))["run_id"]
-        taken = await way(http, "t", run_id, answer)
-        assert taken.status_code in (200, 202), taken.text
-        run = await ended(http, run_id)
+    run_id = (await asked(http, thread))["run_id"]
+    taken = await way(http, thread, run_id, answer)
+    assert taken.status_code in (200, 202), taken.text
+    run = await ended(http, run_id)
     assert run["status"] == "done"
     (call_made,) = run["output"]["tool_calls"]
-    assert (house.tools.made, call_made["status"]) == (made, status)
+    assert (house.tools.made[before:], call_made["status"]) == (made, status)
     heard = model.requests()[-1]["messages"][-1]["content"]
     assert heard.endswith(told)
 
@@ -168,18 +187,20 @@ async def test_st2_who_edited_what_is_told_to_the_model_the_stream_the_reply_and
     ],
 )
 async def test_st2_a_wrong_answer_is_refused_with_a_sentence_and_the_question_stays_open(
-    house: House, model: ModelServer, way: Answering, answer: Any, says: str
+    standing: tuple[House, httpx.AsyncClient], model: ModelServer, way: Answering, answer: Any, says: str
 ) -> None:
+    house, http = standing
+    thread, before = f"t-{uuid4().hex}", len(house.tools.made)
+    model.reset()
     model.script(call("counted_add", {"a": 5, "b": 3}), say("All done."))
-    async with house.service() as http:
-        output = await asked(http, "t")
-        run_id = output["run_id"]
-        refused = assert_problem(await way(http, "t", run_id, answer), 422, "invalid_input")
-        assert says in refused["detail"]
-        assert (await http.get("/threads/t/state")).json()["interrupts"] == output["interrupts"]
-        await resumed(http, run_id, APPROVE)
-        assert (await ended(http, run_id))["status"] == "done"
-    assert house.tools.made == ["add 5 3"]
+    output = await asked(http, thread)
+    run_id = output["run_id"]
+    refused = assert_problem(await way(http, thread, run_id, answer), 422, "invalid_input")
+    assert says in refused["detail"]
+    assert (await http.get(f"/threads/{thread}/state")).json()["interrupts"] == output["interrupts"]
+    await resumed(http, run_id, APPROVE)
+    assert (await ended(http, run_id))["status"] == "done"
+    assert house.tools.made[before:] == ["add 5 3"]
 
 
 @pytest.fixture
