@@ -179,9 +179,9 @@ async def test_a_bad_edit_shows_in_the_health_until_it_is_repaired(tmp_path: Pat
         health = await watcher.check()
         assert health.state is HealthState.DEGRADED
         assert "waystation.yaml:2: llm.default_model: there is no model 'gone'" in health.reason
-        save(config / "mcp.json", '{"mcpServers": {\n"clok": {"enabled": true}}}')
+        save(config / "mcp.json", '{"mcpServers": {},\n"mcpServers": {}}')
         save(config / "waystation.yaml", "")
-        problem = "mcp.json:2: mcpServers.clok: has neither command nor url"
+        problem = "mcp.json:2: has the key 'mcpServers' twice"
         await until(lambda: problem in str(watcher.rejection and watcher.rejection.problems[0]))
         assert agent.editions.newest.number == 1
         assert (await agent.ask("What is 5 + 3?"))["status"] == "done"
@@ -335,7 +335,7 @@ class Editor:
             "sources": ("sources.yaml", ["harbour: {pth: x}", "a: {type: nothing}"]),
             "servers": (
                 "mcp.json",
-                ['{"mcpServers": {"nowhere": {}}}', '{"mcpServers": {"clock": {}, "clock": {}}}'],
+                ['{"mcpServers": {"clock": {}', '{"mcpServers": {"clock": {}, "clock": {}}}'],
             ),
         }
         name, texts = bad[kind]

@@ -137,6 +137,7 @@ class S3StorageClient:
         return str(await self._bucket.once(link, "get_object", Params=wanted, ExpiresIn=seconds))
 
     async def usage(self, owner: str | None) -> Usage:
+        await self._ensure_bucket()  # a user's total is asked for before anything was stored
         files, size, owners = 0, 0, set[str]()
         async for page in self._pages(self._top if owner is None else f"{self._folder(owner)}/"):
             files += len(page)
