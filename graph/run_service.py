@@ -12,7 +12,7 @@ import structlog
 from core.access import Principal
 from core.editions import Editions
 from core.errors import WaystationError
-from core.outage import DATABASE_ERRORS, tell_failure
+from core.outage import DATABASE_ERRORS, DatabaseUnavailable, tell_failure
 from core.signals import Signals
 from graph.ending import Endings
 from graph.errors import RunEnded, RunNotFound, ThreadBusy
@@ -338,7 +338,11 @@ class Runs:
             self._chore(self._next(run.thread_id))
 
     async def _next(self, thread_id: str) -> None:
-        if not await self.go_on_with(thread_id):
+        try:
+            gone_on = await self.go_on_with(thread_id)
+        except DatabaseUnavailable:
+            return  # the run stands in line, and is looked for again when the database is back
+        if not gone_on:
             self._signals.send(QUEUE)
 
     def _lost(self, run_id: str) -> None:
