@@ -14,7 +14,7 @@ from typing import Any
 Work = Callable[[Any], object]
 
 # Four times the text may take four times the work; a square takes sixteen.
-FACTOR, MOST_RATIO = 4, 12.0
+FACTOR, MOST_RATIO = 4, 9.0
 # What takes less than this at the larger size cannot be told from the clock's own grain.
 GRAIN_S = 0.004
 TRIES = 4
