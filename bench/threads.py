@@ -35,7 +35,7 @@ from langgraph.graph.message import add_messages
 from typing_extensions import TypedDict
 
 from core.access import Principal
-from graph.runs import TurnRequest
+from graph.runs.record import TurnRequest
 from nodes.llm.fake import ScriptedModel
 from tests.kit.agents import open_agent
 from tests.kit.container import Fakes

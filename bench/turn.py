@@ -26,8 +26,8 @@ from langchain_core.messages import HumanMessage
 from core.context import RunContext
 from core.settings import Context, Places
 from graph import Agent
-from graph.builder import Steps, build_graph
-from graph.services import open_services
+from graph.flow.builder import Steps, build_graph
+from graph.wiring.services import open_services
 from tests.kit.model_server import ModelServer
 from tests.kit.service import Service
 

@@ -13,8 +13,8 @@ from typing import Protocol, TypeVar
 
 from prometheus_client import Counter
 
+from core.callers import Scope
 from core.errors import NotAllowed
-from core.identity.names import Scope
 from core.observability import REGISTRY
 
 EVERY = "*"

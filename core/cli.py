@@ -20,10 +20,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from core.database.outage import storage_outage
 from core.errors import WaystationError
 from core.home import private_files
 from core.observability import configure_logging, reset_logging
-from core.outage import storage_outage
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -1,7 +1,7 @@
 """The agent and its threads. `from graph import Agent`."""
 
 from graph.agent import Agent, Options
-from graph.handle import Handle
-from graph.runs import TurnRequest
+from graph.runs.record import TurnRequest
+from graph.service.handle import Handle
 
 __all__ = ["Agent", "Handle", "Options", "TurnRequest"]

@@ -21,15 +21,15 @@ from core.lifecycle import Standing, running
 from core.registry import Module
 from core.settings import Book, Context
 from core.settings.platform import AuthSettings
-from graph.handle import Handle
-from graph.holding import Holding
-from graph.reception import Reception
-from graph.run_service import Runs
-from graph.runs import OnBusy, OnDisconnect, TurnRequest
-from graph.services import Progress, Services, open_services
-from graph.supervisor import Supervisor
-from graph.threads import Threads
-from graph.turns import ThreadGraph
+from graph.runs.record import OnBusy, OnDisconnect, TurnRequest
+from graph.service.handle import Handle
+from graph.service.holding import Holding
+from graph.service.reception import Reception
+from graph.service.run_service import Runs
+from graph.service.supervisor import Supervisor
+from graph.threads.threads import Threads
+from graph.wiring.services import Progress, Services, open_services
+from graph.wiring.turn_provider import ThreadGraph
 
 
 class Options(TypedDict, total=False):

@@ -17,11 +17,11 @@ from core.settings.auth import AuthSettings
 from graph.agent import Agent
 from server import errors
 from server.chat import chat_router
-from server.cors import Cors
-from server.edge import Edge
-from server.gate import Gate
 from server.langserve import agent_router
-from server.limits import Guard
+from server.middleware.cors import Cors
+from server.middleware.edge import Edge
+from server.middleware.gate import Gate
+from server.middleware.limits import Guard
 from server.module_routes import add_module_routes
 from server.openapi import describe
 from server.routes import catalogue, docs, files, health, runs, tasks, threads

@@ -37,8 +37,8 @@ from pydantic_core import CoreSchema
 
 from core.access import Principal
 from core.errors import WaystationError
-from graph.handle import Handle
-from graph.resume import is_answer
+from graph.service.handle import Handle
+from graph.service.resume import is_answer
 from server.langserve import add_langserve, with_principal
 from server.questions import told_in_chat
 from server.requests import PRINCIPAL, check_body, json_answer, turn_request

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 
 from core.cli import command
-from graph.runs import TurnRequest
+from graph.runs.record import TurnRequest
 from nodes.file_storage import FileManager
-from server.sessions import opened
-from server.talk import Screen, after
+from server.cli.ask import Screen, after
+from server.cli.sessions import opened
 
 SALES = b"region,amount\nnorth,10.5\nsouth,4\nnorth,2\n"
 TURNS = (

@@ -18,8 +18,8 @@ from langserve.server import EndpointName
 from pydantic import BaseModel, Field
 
 from core.settings.platform import ServerSettings
-from graph.handle import Handle
-from server.auth import Caller, principal
+from graph.service.handle import Handle
+from server.middleware.auth import Caller, principal
 from server.requests import (
     KEY,
     PRINCIPAL,

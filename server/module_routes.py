@@ -10,7 +10,7 @@ from fastapi.routing import iter_route_contexts
 
 from core.errors import ConfigInvalid
 from core.registry import Module
-from server.auth import Caller
+from server.middleware.auth import Caller
 
 
 async def given(request: Request, who: Caller) -> None:

@@ -25,8 +25,8 @@ from pydantic import (
 
 from core.access import Principal
 from core.settings import nearest
-from graph.resume import is_answer
-from graph.runs import TurnRequest
+from graph.runs.record import TurnRequest
+from graph.service.resume import is_answer
 from server.errors import InvalidRequest
 
 PRINCIPAL = "principal"

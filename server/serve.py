@@ -23,11 +23,11 @@ from core.registry import discover, files_of, sections_of
 from core.settings import Book, Context, read_book
 from core.settings.platform import AuthSettings, ServerSettings, TelemetrySettings
 from graph.agent import Agent
-from graph.services import Progress
+from graph.wiring.services import Progress
 from server.app import create_app
-from server.auth import check_bind
 from server.connections import Bounds, Connection, Waiting
 from server.errors import AddressInUse, BindRefused
+from server.middleware.auth import check_bind
 
 CLOSE_SECONDS = 2
 READY_SECONDS = 120.0

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from core.context import Approval
 from graph.agent import Agent
-from graph.runs import OnBusy, OnDisconnect
+from graph.runs.record import OnBusy, OnDisconnect
 from server.requests import EVERY
 
 GetAgent = Callable[[], Agent]

@@ -10,8 +10,8 @@ import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from graph.events import Entry
-from graph.handle import Handle
+from graph.runs.events.log import Entry
+from graph.service.handle import Handle
 
 log = structlog.get_logger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from core.events import EventBus, Subscription
-from graph.announcements import TurnFinished
+from graph.runs.announcements import TurnFinished
 
 log = structlog.get_logger(__name__)
 

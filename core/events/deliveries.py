@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from core.database import insert_new, now_of
+from core.database.engine import insert_new, now_of
 from core.events.tables import webhook_deliveries as table
 from core.whole import whole
 

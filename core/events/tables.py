@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Float, Index, Integer, String, Table, Text
 
-from core.database import METADATA
+from core.database.engine import METADATA
 
 webhook_deliveries = Table(
     "webhook_deliveries",

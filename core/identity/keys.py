@@ -23,13 +23,13 @@ from sqlalchemy import insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
-from core.database import now_of
+from core.callers import SCOPES, is_user, is_word
+from core.database.engine import now_of
+from core.database.outage import DATABASE_ERRORS
 from core.errors import InvalidInput
 from core.identity.authenticator import Credentials
 from core.identity.errors import KeyNotFound, NotAuthenticated
-from core.identity.names import SCOPES, is_user, is_word
 from core.identity.tables import api_keys
-from core.outage import DATABASE_ERRORS
 from core.whole import whole
 
 PREFIX = "wsk_"

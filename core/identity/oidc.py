@@ -8,10 +8,10 @@ from typing import Any
 import structlog
 
 from core.access import Principal
+from core.callers import is_user, scopes_in, words
 from core.identity.authenticator import Credentials
 from core.identity.errors import NotAuthenticated
 from core.identity.issuer import IssuerKeys
-from core.identity.names import is_user, scopes_in, words
 from core.settings.auth import OidcSettings
 
 MOST_CHARACTERS = 32_768

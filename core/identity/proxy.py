@@ -8,9 +8,9 @@ import ipaddress
 import structlog
 
 from core.access import Principal
+from core.callers import is_user, scopes_in, words
 from core.identity.authenticator import TWICE, Credentials
 from core.identity.errors import NotAuthenticated
-from core.identity.names import is_user, scopes_in, words
 from core.observability import never_log
 from core.settings.auth import ProxySettings
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, Column, Float, String, Table
 
-from core.database import METADATA
+from core.database.engine import METADATA
 
 api_keys = Table(
     "api_keys",

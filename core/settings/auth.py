@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
-from core.identity.names import USER_PATTERN, WORD_PATTERN, Scope
+from core.callers import USER_PATTERN, WORD_PATTERN, Scope
 from core.settings.declare import Strict
 
 Login = Literal["keys", "oidc", "proxy"]

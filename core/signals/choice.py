@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy.engine import URL
 
-from core.database import POSTGRES_MISSING
+from core.database.engine import POSTGRES_MISSING
+from core.database.replicas import folder_name
 from core.errors import ConfigInvalid
-from core.replicas import folder_name
 from core.settings import Places
 from core.signals.port import Relay
 from core.signals.reach import NoRelay

@@ -42,7 +42,7 @@ class PostgresRelay:
     needs a session: a pooler between must not share connections by transaction.
 
     Args:
-        name: What its connection is called, for `core.replicas`.
+        name: What its connection is called, for `core.database.replicas`.
     """
 
     def __init__(self, url: URL, *, name: str) -> None:

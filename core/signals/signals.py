@@ -114,7 +114,7 @@ async def opened_signals(url: URL, places: Places) -> AsyncIterator[Signals]:
     PostgreSQL is tried again for ever.
 
     Args:
-        url: As from `core.database.database_url`.
+        url: As from `core.database.engine.database_url`.
         places: Processes of an SQLite database find each other in their common home.
 
     Raises:

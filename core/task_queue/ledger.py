@@ -11,7 +11,7 @@ from sqlalchemy import RowMapping, case, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.access import Principal
-from core.database import StoreEngine, insert_new, now_of
+from core.database.engine import StoreEngine, insert_new, now_of
 from core.task_queue.record import OPEN, TaskRecord, TaskStatus
 from core.task_queue.tables import tasks
 from core.whole import whole

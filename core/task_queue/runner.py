@@ -16,11 +16,11 @@ from dishka import AsyncContainer
 from prometheus_client import Counter, Gauge
 
 from core.correlation import correlated
-from core.endurance import Endurance
+from core.database.endurance import Endurance
+from core.database.outage import DATABASE_ERRORS, DatabaseUnavailable, storage_outage, tell_failure
+from core.database.patience import TASK_S, patient
 from core.errors import InvalidInput, NotAllowed, NotFound, WaystationError
 from core.observability import REGISTRY, span
-from core.outage import DATABASE_ERRORS, DatabaseUnavailable, storage_outage, tell_failure
-from core.patience import TASK_S, patient
 from core.task_queue.ledger import Held, Ledger
 from core.task_queue.record import TaskStatus
 from core.task_queue.task import LONGEST_BACKOFF_S, Task, TaskContext

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, String, Table, Text, text
 
-from core.database import METADATA
+from core.database.engine import METADATA
 
 _OPEN = text("status IN ('queued', 'running')")
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from core.database.outage import DATABASE_ERRORS, tell_failure
 from core.holder import is_known_dead
-from core.outage import DATABASE_ERRORS, tell_failure
 from core.task_queue.ledger import Ledger
 from core.task_queue.runner import Runner
 from core.task_queue.schedule import Schedule

@@ -9,7 +9,7 @@ import typer
 from typer.main import get_command
 
 from docs.writers.markdown import code, document, table
-from server.cli import app, mount_all
+from server.cli.main import app, mount_all
 
 PROGRAM = "waystation"
 

@@ -10,9 +10,9 @@ from core.container import build_container
 from core.registry import discover, files_of, sections_of
 from core.settings import Context, Places, read_book
 from docs.writers.markdown import document
-from graph.bridges import bridges
-from graph.builder import Steps, build_graph
-from graph.nodes import node_provider
+from graph.flow.builder import Steps, build_graph
+from graph.wiring.bridges import bridges
+from graph.wiring.nodes import node_provider
 
 
 def page() -> str:

@@ -10,7 +10,7 @@ from core.access import has_scope, usable
 from nodes.llm import LLMCaller
 from nodes.mcp_tools import MCPToolManager
 from nodes.rag import RAGClient
-from server.auth import Caller
+from server.middleware.auth import Caller
 from server.routes.common import OpenAgent
 
 router = APIRouter(tags=["catalogue"])

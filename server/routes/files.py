@@ -18,8 +18,8 @@ from nodes.file_storage import FileInfo, FileManager
 from nodes.file_storage.delivery import RangeNotSatisfiable, download_headers, parse_range
 from nodes.file_storage.errors import FileNotFound, FileTooLarge, InvalidFile, LinkExpired, LinkInvalid
 from nodes.file_storage.order import cursor_of
-from server.auth import Caller
 from server.errors import InvalidRequest, WrongMediaType
+from server.middleware.auth import Caller
 from server.requests import json_body, validated
 from server.routes.common import After, OpenAgent, link_next, problems
 

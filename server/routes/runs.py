@@ -22,9 +22,9 @@ from graph.errors import (
     ThreadWaiting,
     TooManyRuns,
 )
-from graph.runs import TurnRequest
-from server.auth import Caller
+from graph.runs.record import TurnRequest
 from server.errors import InvalidRequest
+from server.middleware.auth import Caller
 from server.requests import (
     ID_PATTERN,
     AgentInput,

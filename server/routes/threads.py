@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from graph.errors import ThreadBusy, ThreadNotFound
-from graph.history.errors import CheckpointNotFound
-from server.auth import Caller
+from graph.threads.history.errors import CheckpointNotFound
 from server.errors import InvalidRequest
+from server.middleware.auth import Caller
 from server.requests import ID_PATTERN
 from server.routes.common import After, OpenAgent, link_next, problems
 from server.routes.transfer import router as transfer

@@ -13,9 +13,9 @@ from starlette.responses import StreamingResponse
 from core.errors import WaystationError
 from core.settings.platform import LimitSettings
 from graph.errors import Draining, MessageTooLong, ThreadNotFound, TooManyRuns
-from graph.history.errors import ExportInvalid, MessageNotFound
-from server.auth import Caller
+from graph.threads.history.errors import ExportInvalid, MessageNotFound
 from server.errors import BodyTooLarge, InvalidRequest, WrongMediaType
+from server.middleware.auth import Caller
 from server.requests import check_configurable, turn_request
 from server.routes.common import OpenAgent, problems
 

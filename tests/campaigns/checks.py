@@ -11,7 +11,7 @@ import httpx
 from sqlalchemy import create_engine, select
 from sqlalchemy.engine import Engine, make_url
 
-from graph.tables import receipts, runs, threads
+from graph.db.tables import receipts, runs, threads
 from tests.campaigns.journal import Journal, compare, doubled
 from tests.campaigns.victims import Site, gone
 

@@ -30,7 +30,7 @@ import httpx
 from sqlalchemy import select
 from sqlalchemy.engine import Engine
 
-from graph.tables import runs
+from graph.db.tables import runs
 from tests.campaigns import checks
 from tests.campaigns.clients import Client
 from tests.campaigns.journal import Journal, Sent

@@ -25,7 +25,7 @@ from core.access import Principal
 from core.settings import Context, Places
 from graph import Agent
 from graph.errors import ThreadBusy
-from graph.runs import OnBusy
+from graph.runs.record import OnBusy
 from tests.campaigns.journal import doubled
 from tests.campaigns.victims import storage_of
 

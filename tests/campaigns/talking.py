@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 from sqlalchemy import select
 
-from graph.tables import runs
+from graph.db.tables import runs
 from tests.campaigns.checks import reader, unanswered
 from tests.campaigns.expected import Expected
 from tests.campaigns.journal import doubled

@@ -8,13 +8,13 @@ from typing import Any
 
 from langchain_core.messages import AIMessage
 
-from graph.events import EventLog
-from graph.ledger import RunLedger
-from graph.postgres_saver import FencedPostgresSaver
-from graph.receipts import StoredReceipts
-from graph.repair import Repair
-from graph.runs import Run
-from graph.sqlite_saver import WholeSqliteSaver
+from graph.checkpoints.postgres import FencedPostgresSaver
+from graph.checkpoints.sqlite import WholeSqliteSaver
+from graph.runs.events.log import EventLog
+from graph.runs.ledger import RunLedger
+from graph.runs.receipts import StoredReceipts
+from graph.runs.record import Run
+from graph.turn.repair import Repair
 from nodes.file_storage.node import StoreFiles
 from tests.campaigns.traps import AT_REPAIR, LATE, Trap, around
 

@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.main import get_command
 
-from server.cli import app, mount_all
+from server.cli.main import app, mount_all
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy.engine import URL
 
 from core.identity.keys import KeyStore
-from graph.database import opened_database
+from graph.db.database import opened_database
 from tests.kit.agents import write_config
 from tests.kit.studio import studio
 

@@ -18,9 +18,9 @@ from core.events import EventBus, record
 from core.health import HealthState
 from core.task_queue import TaskQueue, TaskRecord
 from graph import Agent
-from graph.announcements import TurnFinished, TurnStarted
+from graph.db.tables import threads
 from graph.errors import ThreadNotFound
-from graph.tables import threads
+from graph.runs.announcements import TurnFinished, TurnStarted
 from tests.kit.agents import context_at
 from tests.kit.model_server import ModelServer, say
 from tests.kit.webhook_server import SECRET, WebhookServer

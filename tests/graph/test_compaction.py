@@ -12,11 +12,11 @@ from sqlalchemy import ColumnElement, Select, column, func, select, table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
-from core.database import is_sqlite
+from core.database.engine import is_sqlite
 from core.task_queue import TaskQueue, TaskStatus
 from graph import Agent
-from graph.compaction import Compaction, Line
-from graph.lease import Leases
+from graph.checkpoints.compaction import Compaction, Line
+from graph.runs.lease import Leases
 from tests.fixtures.make_threads import install_tools
 from tests.kit.agents import context_at
 from tests.kit.model_server import ModelServer, call, calls, say

@@ -29,15 +29,15 @@ from typing_extensions import TypedDict
 
 from core.access import Principal
 from core.registry import discover
-from graph import deploy as looking
-from graph.carrying import Carrying
-from graph.deploy import Verdict, check, present_graph
-from graph.deploy_reading import Standing, reading, standings
-from graph.fingerprint import fingerprint
-from graph.renaming import Renaming
-from graph.state import State, merge_messages
+from graph.checkpoints.carrying import Carrying
+from graph.checkpoints.fingerprint import fingerprint
+from graph.checkpoints.renaming import Renaming
+from graph.deploy import check as looking
+from graph.deploy.check import Verdict, check, present_graph
+from graph.deploy.reading import Standing, reading, standings
+from graph.flow.state import State, merge_messages
 from nodes.file_storage import FileManager
-from server.deploy_cli import deploy
+from server.cli.deploy import deploy
 from tests.kit.agents import open_agent
 
 WRITTEN = sorted((Path(__file__).parents[1] / "fixtures").glob("threads-*.sql"))

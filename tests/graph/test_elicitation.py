@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.access import Principal
 from core.errors import InvalidInput
 from graph import Agent
+from graph.db.tables import receipts
 from graph.errors import AlreadyAnswered
-from graph.tables import receipts
 from tests.kit.agents import open_agent
 from tests.kit.mcp_servers import PEER
 from tests.kit.model_server import ModelServer, call, calls, say

@@ -10,7 +10,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
-from graph.tables import threads, transcript
+from graph.db.tables import threads, transcript
 from tests.kit.agents import open_agent
 
 LOCAL = Principal("local")

@@ -20,7 +20,7 @@ from core.context import RunContext
 from core.errors import Internal
 from core.registry import Module, NodeSpec, discover
 from graph import Agent
-from graph.ledger import RunLedger
+from graph.runs.ledger import RunLedger
 from tests.kit.agents import open_agent
 
 LOCAL = Principal("local")
@@ -61,7 +61,7 @@ def module(after: str, does: Does) -> Module:
 async def with_step(
     folder: Path, after: str, does: Does, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Agent]:
-    monkeypatch.setattr("graph.services.discover", lambda: [*discover(), module(after, does)])
+    monkeypatch.setattr("graph.wiring.services.discover", lambda: [*discover(), module(after, does)])
     async with open_agent(folder) as agent:
         yield agent
 

@@ -13,10 +13,10 @@ from sqlalchemy import text, update
 from core.access import Principal
 from core.task_queue import TaskQueue
 from graph import Agent
+from graph.db.tables import runs, threads
 from graph.errors import ThreadNotFound
-from graph.history.checkpoints import tables_of
-from graph.history.erase import BELONGING
-from graph.tables import runs, threads
+from graph.threads.history.checkpoints import tables_of
+from graph.threads.history.erase import BELONGING
 from nodes.file_storage import FileManager, FileNotFound
 from tests.kit.agents import context_at
 from tests.kit.model_server import ModelServer, call, say

@@ -14,9 +14,9 @@ from core.access import Principal
 from core.context import RunContext
 from core.errors import InvalidInput
 from graph import Agent
-from graph.compaction import Compaction
+from graph.checkpoints.compaction import Compaction
 from graph.errors import LeaseLost, ThreadBusy, ThreadNotFound
-from graph.lease import Leases
+from graph.runs.lease import Leases
 from tests.kit.agents import context_at
 
 LOCAL = Principal("local")

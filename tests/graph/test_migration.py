@@ -17,9 +17,9 @@ from sqlalchemy.engine import URL
 
 import graph
 from core.access import Principal
-from core.database import create_engine
+from core.database.engine import create_engine
 from graph import Agent
-from graph.database import HEAD, opened_database, revision
+from graph.db.database import HEAD, opened_database, revision
 from tests.fixtures.make_threads import install_tools
 from tests.kit.agents import open_agent
 from tests.kit.model_server import ModelServer, say
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 FIXTURES = ROOT / "tests" / "fixtures"
 WRITTEN = sorted(path.name for path in FIXTURES.glob("threads-*.sql"))
 THIS_RELEASE = "this release"
-MIGRATIONS = Path(graph.__file__).parent / "migrations"
+MIGRATIONS = Path(graph.__file__).parent / "db" / "migrations"
 ASKED = {
     "finished": ["How long is a berth reserved?", "What do 14 nights cost? ⚓", "And for two boats?"],
     "partial": ["Can you count?", "Then count to six."],

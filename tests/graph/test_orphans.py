@@ -14,14 +14,14 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
 from core.access import Principal
-from core.database import DRIVERS
+from core.database.engine import DRIVERS
 from core.errors import Internal
 from graph import Agent
-from graph.database import opened_database
-from graph.event_store import store
-from graph.receipts import StoredReceipts
-from graph.runs import Policy, Run, RunRecord, TurnRequest
-from graph.supervisor import Supervisor
+from graph.db.database import opened_database
+from graph.runs.events.store import store
+from graph.runs.receipts import StoredReceipts
+from graph.runs.record import Policy, Run, RunRecord, TurnRequest
+from graph.service.supervisor import Supervisor
 from nodes.mcp_tools.receipts import UNKNOWN
 from tests.kit.agents import context_at
 from tests.kit.counted_tools import CountedTools

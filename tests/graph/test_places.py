@@ -16,8 +16,8 @@ from core.context import RunContext
 from core.errors import ConfigInvalid
 from core.registry import Module, NodeSpec, discover
 from graph import Agent
-from graph.builder import FIVE, Steps, build_graph, last_step
-from graph.places import check_places, steps_of
+from graph.flow.builder import FIVE, Steps, build_graph, last_step
+from graph.flow.places import check_places, steps_of
 from tests.kit.agents import open_agent
 
 SUM = {"messages": [("user", "What is 5 + 3?")]}
@@ -99,7 +99,7 @@ async def test_st7_a_step_that_can_stand_nowhere_stops_the_start(
     step: str, after: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there = [found for found in discover() if found.node is None or found.node.name != step]
-    monkeypatch.setattr("graph.services.discover", lambda: [*there, module("mine", step, after)])
+    monkeypatch.setattr("graph.wiring.services.discover", lambda: [*there, module("mine", step, after)])
     with pytest.raises(ConfigInvalid) as refused:
         async with open_agent(tmp_path):
             raise AssertionError

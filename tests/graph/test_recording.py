@@ -18,13 +18,13 @@ from core.context import RunContext
 from core.errors import Conflict, InvalidInput, NotFound, WaystationError
 from core.observability.redaction import never_log
 from graph import Agent
-from graph.alone import run_node
-from graph.builder import Steps
+from graph.db.tables import runs
 from graph.errors import RunNotFound
-from graph.recorder import record
-from graph.recording import Recording, message_of, without_secrets
-from graph.replay import replay
-from graph.tables import runs
+from graph.flow.builder import Steps
+from graph.replay.alone import run_node
+from graph.replay.recorder import record
+from graph.replay.recording import Recording, message_of, without_secrets
+from graph.replay.replay import replay
 from nodes.file_storage import FileManager
 from tests.kit.agents import open_agent
 from tests.kit.model_server import ModelServer, call, calls, refuse, say

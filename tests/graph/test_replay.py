@@ -15,9 +15,9 @@ from typing_extensions import TypedDict
 
 from core.context import RunContext
 from core.errors import InvalidInput, Unavailable
-from graph.as_pytest import as_pytest
-from graph.recording import Recording
-from graph.replay import replay
+from graph.replay.as_pytest import as_pytest
+from graph.replay.recording import Recording
+from graph.replay.replay import replay
 from tests.kit.recordings import a_sum, asks, asks_for, outcome, recording, says
 
 PASSAGE = {

@@ -12,8 +12,8 @@ from core.access import Principal
 from core.settings.schedules import ScheduledRun, ScheduleSettings
 from core.task_queue import TaskContext
 from graph import Agent
-from graph.housekeeping import NoArguments
-from graph.schedules import scheduled_tasks
+from graph.service.schedules import scheduled_tasks
+from graph.threads.housekeeping import NoArguments
 from tests.kit.agents import open_agent
 
 ADA = Principal("ada")

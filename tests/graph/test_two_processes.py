@@ -14,7 +14,7 @@ import pytest
 from core.access import Principal
 from graph import Agent
 from graph.errors import RunNotFound, ThreadBusy
-from graph.runs import TurnRequest
+from graph.runs.record import TurnRequest
 from tests.kit.agents import open_agent
 from tests.kit.model_server import ModelServer, hang, say
 
@@ -118,7 +118,7 @@ async def test_a_message_waits_in_one_process_for_a_run_of_the_other(
 async def test_a_message_in_one_process_takes_the_place_of_a_run_in_the_other(
     two: tuple[Agent, Agent], model: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("graph.run_service.PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("graph.service.run_service.PATIENCE_SECONDS", 0.2)
     here, there = two
     model.script(hang())
     first = await here.begin(TurnRequest(LOCAL, "one", thread_id="t"))

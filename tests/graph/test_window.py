@@ -16,9 +16,9 @@ from core.platform import SECTIONS
 from core.settings import Context, Places, read_book
 from core.settings.platform import ThreadSettings
 from graph import Agent
-from graph.sizes import measure
-from graph.state import merge_messages
-from graph.window import Window, trimmed
+from graph.flow.state import merge_messages
+from graph.flow.window import Window, trimmed
+from graph.threads.sizes import measure
 from nodes.llm.errors import ModelUnavailable
 from nodes.llm.fake import Reply, ScriptedModel
 from nodes.llm.window import answered

@@ -16,9 +16,9 @@ from core.identity.authenticator import folded
 from core.observability import extracted
 from core.observability.redaction import clean
 from core.settings.problems import redacted
-from graph.history.markdown import fenced
-from graph.history.reading import Lines
-from graph.lease import title_from
+from graph.runs.lease import title_from
+from graph.threads.history.markdown import fenced
+from graph.threads.history.reading import Lines
 from nodes.file_storage.delivery import disposition, parse_range
 from nodes.file_storage.naming import clean_name, media_type_of, owner_folder
 from nodes.llm.digest import digest
@@ -29,8 +29,8 @@ from nodes.llm.prompt import Passage, parse, render
 from nodes.llm.toolcalls import Calls
 from nodes.mcp_tools.adapters.lines import LineCutter
 from nodes.mcp_tools.arguments import mismatch
-from server.edge import request_id
-from server.limits import check_json, nesting
+from server.middleware.edge import request_id
+from server.middleware.limits import check_json, nesting
 from server.requests import idempotency_key, last_event_id
 from tests.growth.shapes import FACTOR, MOST_RATIO, growth
 from tools.tables.server import number

@@ -26,9 +26,9 @@ BOUNDED = {
 }
 # Put together of what stands in the source and of escaped text: nothing in them repeats.
 MADE = {
-    "core.identity.names:_parts": "a separator of ours",
+    "core.callers:_parts": "a separator of ours",
     "core.observability.redaction:add": "secrets, each escaped",
-    "core.unopened:_of_server": "patterns that stand in the module, on what the driver says",
+    "core.database.unopened:_of_server": "patterns that stand in the module, on what the driver says",
     "nodes.llm.adapters.refusals:not_taken": "names of parameters that stand in the module",
     "nodes.llm.profile:refuses_temperature": "a name's start, from the table of profiles",
     "nodes.llm.offline.arguments:_after": "leads that stand in the module",

@@ -20,7 +20,7 @@ from core.access import Principal
 from core.identity.keys import KeyStore
 from core.observability import REGISTRY
 from graph.agent import Agent
-from graph.runs import TurnRequest
+from graph.runs.record import TurnRequest
 from nodes.file_storage import FileManager
 from server.app import create_app
 from tests.kit.agents import SOURCES, open_agent, write_config

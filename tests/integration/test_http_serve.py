@@ -17,7 +17,7 @@ from tests.kit.service import ROOT, Service, free_port
 
 
 def serve(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "server.cli", "serve", *words]
+    command = [sys.executable, "-m", "server.cli.main", "serve", *words]
     return subprocess.run(
         command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=100, check=False
     )

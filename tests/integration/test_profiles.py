@@ -14,7 +14,7 @@ import pytest
 from core.access import Principal
 from core.errors import WaystationError
 from graph.agent import Agent
-from graph.runs import TurnRequest
+from graph.runs.record import TurnRequest
 from nodes.llm.profiles import PROFILES, profile_for
 from nodes.mcp_tools import MCPToolManager
 from tests.kit.agents import open_agent, write_config

@@ -31,8 +31,8 @@ import pytest
 from psycopg import sql
 from sqlalchemy.engine import URL
 
-from graph.database import opened_database
-from graph.saver import opened_saver
+from graph.checkpoints.saver import opened_saver
+from graph.db.database import opened_database
 from tests.kit.service import free_port
 
 START_SECONDS = 60.0
@@ -70,7 +70,7 @@ class PostgresServer:
         self._migrated = False
 
     def url(self, database: str = "postgres") -> URL:
-        """What `graph.database.open_database` takes."""
+        """What `graph.db.database.open_database` takes."""
         return URL.create("postgresql+psycopg", USER, host="127.0.0.1", port=self.port, database=database)
 
     def start(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
-from graph.recording import (
+from graph.replay.recording import (
     Answer,
     Before,
     Expected,

@@ -57,7 +57,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """`waystation WORDS` in a process of its own, to its end; the folders as for `environment`."""
     return subprocess.run(
-        [sys.executable, "-m", "server.cli", *words],
+        [sys.executable, "-m", "server.cli.main", *words],
         cwd=ROOT,
         env=environment(home, config_dir=config_dir, env=env),
         stdin=subprocess.DEVNULL,
@@ -95,7 +95,7 @@ class Service:
         """Start it and wait until it is ready."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "server.cli", "serve", "--port", str(self.port)],
+                [sys.executable, "-m", "server.cli.main", "serve", "--port", str(self.port)],
                 cwd=ROOT,
                 env=self._env,
                 stdin=subprocess.DEVNULL,

@@ -22,7 +22,7 @@ from sqlalchemy.engine import make_url
 
 from core.access import Principal
 from core.task_queue import Task, TaskContext, TaskQueue, TaskRecord, TaskSettings
-from graph.database import opened_database
+from graph.db.database import opened_database
 from tests.kit.task_worker import Item
 
 ADA = Principal("ada", groups=frozenset({"staff"}), levels=frozenset({"secret"}), scopes=frozenset({"use"}))

@@ -15,7 +15,7 @@ from dishka import make_async_container
 from pydantic import BaseModel
 from sqlalchemy.engine import make_url
 
-from core.database import create_engine
+from core.database.engine import create_engine
 from core.task_queue import Task, TaskContext, TaskQueue, TaskSettings, run_worker
 
 

@@ -16,8 +16,8 @@ from core.identity.authenticator import Credentials
 from core.identity.keys import KeyStore
 from core.task_queue.ledger import Ledger
 from core.task_queue.record import TaskRecord, TaskStatus
-from graph.database import opened_database
-from graph.lease import LEASE_SECONDS
+from graph.db.database import opened_database
+from graph.runs.lease import LEASE_SECONDS
 from tests.kit.task_queues import ADA
 from tests.unit.graph.run_kit import Desk, new_run
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import URL
 
+from core.database.outage import DatabaseUnavailable
 from core.errors import ConfigInvalid, WaystationError
-from core.outage import DatabaseUnavailable
-from graph.database import open_database
-from graph.saver import opened_saver
+from graph.checkpoints.saver import opened_saver
+from graph.db.database import open_database
 from tests.kit.service import free_port, run
 
 Spoilt = Callable[[Path], None]

@@ -10,7 +10,7 @@ import pytest
 from core.access import Principal
 from core.errors import StorageUnavailable
 from graph import Agent
-from graph.runs import TurnRequest
+from graph.runs.record import TurnRequest
 from tests.kit.counted_tools import CountedTools
 from tests.kit.model_server import ModelServer, calls, say
 from tests.outages.conftest import Database
@@ -88,7 +88,7 @@ async def test_st6_a_background_run_that_waited_too_long_is_queued_and_goes_on_b
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("graph.turn.OUTAGE_SECONDS", 0.0)
+    monkeypatch.setattr("graph.turn.driver.OUTAGE_SECONDS", 0.0)
     model_server.script(calls(BOOK, text="one moment please", hang_after=1))
     model_server.script(calls(BOOK), say("It is booked."))
     run = await agent.begin(TurnRequest(LOCAL, "book a berth", thread_id="t", background=True))
@@ -103,7 +103,7 @@ async def test_st6_a_background_run_that_waited_too_long_is_queued_and_goes_on_b
 async def test_st6_a_stream_that_waited_too_long_ends_with_an_error_that_can_be_tried_again(
     agent: Agent, model_server: ModelServer, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("graph.turn.OUTAGE_SECONDS", 0.0)
+    monkeypatch.setattr("graph.turn.driver.OUTAGE_SECONDS", 0.0)
     model_server.script(calls(BOOK, text="one moment please", hang_after=1))
     run = await agent.begin(TurnRequest(LOCAL, "book a berth", thread_id="t"))
     last = (await followed(agent, run.id, model_server, database))[-1]

@@ -21,7 +21,7 @@ from core.events import EventBus, record
 from core.health import HealthState
 from core.lifecycle import StartFailed
 from core.settings import ConfigErrors
-from graph.state import State
+from graph.flow.state import State
 from tests.kit.container import module_container
 from tests.kit.parts import routes_of, run_step, run_task
 

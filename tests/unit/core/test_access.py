@@ -17,7 +17,7 @@ from core.access import (
 )
 from core.context import RunContext, context_of
 from core.observability import REGISTRY
-from graph.studio_auth import principal_of, user_of
+from graph.studio.auth import principal_of, user_of
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from core.database.outage import DatabaseUnavailable
 from core.health import Health, HealthBoard, HealthState, degraded, failed, healthy, overall
-from core.outage import DatabaseUnavailable
 
 
 class Probe:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from core.database import RollingBack, create_engine
+from core.database.engine import RollingBack, create_engine
 from core.whole import finished, whole
 
 

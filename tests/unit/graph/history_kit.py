@@ -20,15 +20,15 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
-from graph.database import opened_database
-from graph.history.checkpoints import tables_of
-from graph.history.erase import BELONGING
-from graph.lease import Leases
-from graph.saver import opened_saver
-from graph.state import Input, State
-from graph.tables import receipts, run_events, runs, threads
-from graph.threads import Threads
-from graph.transcript import Transcript
+from graph.checkpoints.saver import opened_saver
+from graph.db.database import opened_database
+from graph.db.tables import receipts, run_events, runs, threads
+from graph.flow.state import Input, State
+from graph.runs.lease import Leases
+from graph.threads.history.checkpoints import tables_of
+from graph.threads.history.erase import BELONGING
+from graph.threads.threads import Threads
+from graph.threads.transcript import Transcript
 from nodes.file_storage import FileManager
 from nodes.file_storage.adapters.link_server import FixedHost
 from nodes.file_storage.fake import MemoryStore

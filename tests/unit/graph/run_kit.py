@@ -10,12 +10,12 @@ from sqlalchemy import RowMapping, Table, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
-from graph.event_store import EventStore
-from graph.lease import Leases
-from graph.ledger import RunLedger
-from graph.ledger_rows import Ending, NewRun, Seat
-from graph.runs import Policy, Run, TurnRequest
-from graph.tables import runs, threads, transcript
+from graph.db.tables import runs, threads, transcript
+from graph.runs.events.store import EventStore
+from graph.runs.lease import Leases
+from graph.runs.ledger import RunLedger
+from graph.runs.ledger_rows import Ending, NewRun, Seat
+from graph.runs.record import Policy, Run, TurnRequest
 
 ADA, BOB = Principal("ada", groups=frozenset({"staff"})), Principal("bob")
 QUESTION = {"id": "i1", "kind": "approval", "call": {"server": "sums", "tool": "add"}}

@@ -9,11 +9,11 @@ from langchain_core.messages import HumanMessage
 from sqlalchemy import update
 from sqlalchemy.engine import URL
 
-from graph.database import opened_database
-from graph.history import refold
-from graph.history.search import Search
-from graph.history.tags import tagged
-from graph.tables import threads, transcript
+from graph.db import refold
+from graph.db.database import opened_database
+from graph.db.tables import threads, transcript
+from graph.threads.history.search import Search
+from graph.threads.history.tags import tagged
 from tests.kit.languages import SENTENCES
 from tests.unit.graph.history_kit import ADA, World, opened_world
 

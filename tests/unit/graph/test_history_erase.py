@@ -11,11 +11,11 @@ from langgraph.types import Command
 from sqlalchemy import text, update
 from sqlalchemy.engine import URL
 
-from core.database import is_sqlite
+from core.database.engine import is_sqlite
+from graph.db.tables import threads
 from graph.errors import ThreadBusy, ThreadNotFound
-from graph.history.owning import hidden
-from graph.tables import threads
-from graph.upkeep import ThreadUpkeep
+from graph.threads.history.owning import hidden
+from graph.threads.upkeep import ThreadUpkeep
 from nodes.file_storage import FileManager, FileNotFound, StorageUnavailable
 from tests.unit.graph.history_kit import ADA, BOB, World, opened_world
 

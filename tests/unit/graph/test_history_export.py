@@ -14,12 +14,12 @@ from sqlalchemy import select
 from sqlalchemy.engine import URL, make_url
 
 from core.errors import InvalidInput, TooLarge
+from graph.db.tables import threads
 from graph.errors import ThreadNotFound
-from graph.history.errors import ExportInvalid
-from graph.history.forms import PART_BYTES
-from graph.history.owning import HIDDEN
-from graph.messages import time_of
-from graph.tables import threads
+from graph.flow.messages import time_of
+from graph.threads.history.errors import ExportInvalid
+from graph.threads.history.forms import PART_BYTES
+from graph.threads.history.owning import HIDDEN
 from tests.unit.graph.history_kit import ADA, BOB, World, opened_world
 
 

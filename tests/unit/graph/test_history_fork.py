@@ -12,11 +12,11 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from core.settings.platform import ThreadSettings
-from graph.compaction import Compaction
+from graph.checkpoints.compaction import Compaction
+from graph.db.tables import transcript
 from graph.errors import ThreadNotFound
-from graph.history.errors import CheckpointNotFound, MessageNotFound
-from graph.tables import transcript
-from graph.turns import ThreadGraph
+from graph.threads.history.errors import CheckpointNotFound, MessageNotFound
+from graph.wiring.turn_provider import ThreadGraph
 from tests.unit.graph.history_kit import ADA, BOB, World, opened_world
 
 YES: Command[Any] = Command(resume=True)

@@ -9,7 +9,7 @@ from sqlalchemy.engine import URL
 
 from core.errors import InvalidInput
 from graph.errors import ThreadNotFound
-from graph.history.errors import CheckpointNotFound
+from graph.threads.history.errors import CheckpointNotFound
 from tests.unit.graph.history_kit import ADA, BOB, World, opened_world
 
 

@@ -12,11 +12,11 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
-from graph.database import opened_database
-from graph.history.search import VECTOR, Search
-from graph.lease import new_thread
-from graph.tables import threads
-from graph.transcript import Transcript
+from graph.db.database import opened_database
+from graph.db.tables import threads
+from graph.runs.lease import new_thread
+from graph.threads.history.search import VECTOR, Search
+from graph.threads.transcript import Transcript
 from tests.kit.languages import SENTENCES
 
 ADA, BOB = Principal("ada"), Principal("bob")

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy.engine import URL
 
-from graph.database import opened_database
+from graph.db.database import opened_database
+from graph.db.tables import run_events, runs
 from graph.errors import LeaseLost, NothingToResume, RunEnded, ThreadBusy
-from graph.event_store import store
-from graph.ledger import AT_MOST_ATTEMPTS
-from graph.runs import SEQ_BLOCK, Policy, Run
-from graph.tables import run_events, runs
+from graph.runs.events.store import store
+from graph.runs.ledger import AT_MOST_ATTEMPTS
+from graph.runs.record import SEQ_BLOCK, Policy, Run
 from tests.unit.graph.run_kit import ADA, Desk, going, new_run
 
 

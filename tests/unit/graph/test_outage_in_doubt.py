@@ -13,17 +13,17 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
-from core.endurance import Endurance, enduring
+from core.database.endurance import Endurance, enduring
+from core.database.outage import DatabaseUnavailable
 from core.holder import alive
-from core.outage import DatabaseUnavailable
-from graph.database import opened_database
-from graph.ending import Endings
-from graph.event_writer import EventWriter
-from graph.fence import fenced
-from graph.lease import Standing, locked, standing
-from graph.receipts import StoredReceipts
-from graph.runs import Outcome, Run
-from graph.saver import opened_saver
+from graph.checkpoints.saver import opened_saver
+from graph.db.database import opened_database
+from graph.runs.events.writer import EventWriter
+from graph.runs.fence import fenced
+from graph.runs.lease import Standing, locked, standing
+from graph.runs.receipts import StoredReceipts
+from graph.runs.record import Outcome, Run
+from graph.turn.ending import Endings
 from nodes.mcp_tools.models import ExecutionContext
 from tests.unit.graph.run_kit import Desk, new_run
 
@@ -104,7 +104,7 @@ def outcome() -> Outcome:
 
 async def ended_through(desk: Desk, run: Run, close: Fragile, monkeypatch: pytest.MonkeyPatch) -> Endings:
     monkeypatch.setattr(desk.ledger, "close", close)
-    monkeypatch.setattr("graph.ending.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("graph.turn.ending.FIRST_PAUSE_S", 0.001)
     ends = endings(desk)
     await ends.end(run, outcome())
     return ends
@@ -130,7 +130,7 @@ async def test_st6_an_ending_that_was_stored_unheard_is_not_written_twice(
     ends = endings(desk)
     ends.ended = lambda run, more: told.append(more)
     monkeypatch.setattr(desk.ledger, "close", Fragile(desk.ledger.close, 1, done=True))
-    monkeypatch.setattr("graph.ending.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("graph.turn.ending.FIRST_PAUSE_S", 0.001)
     await ends.end(run, outcome())
     assert run.log.abandoned, "its readers find the stored end"
     assert told == [True], "what waits for the thread is looked at"
@@ -170,7 +170,7 @@ async def test_st6_a_lease_whose_end_could_not_be_stored_is_held_on(desk: Desk) 
 async def test_g2_2_a_line_of_writers_is_not_waited_for_without_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("graph.sqlite_saver.BUSY_MS", 20)
+    monkeypatch.setattr("graph.checkpoints.sqlite.BUSY_MS", 20)
     async with opened_saver(make_url(f"sqlite:///{tmp_path / 'w.db'}")) as saver:
         writing: asyncio.Lock = saver._transaction  # type: ignore[attr-defined]  # the SQLite saver's own
         async with writing:

@@ -10,11 +10,11 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
-from graph.database import opened_database
+from graph.db.database import opened_database
+from graph.db.tables import receipts
 from graph.errors import LeaseLost
-from graph.fence import fenced
-from graph.receipts import StoredReceipts
-from graph.tables import receipts
+from graph.runs.fence import fenced
+from graph.runs.receipts import StoredReceipts
 from nodes.mcp_tools.models import ExecutionContext, ToolOutcome
 from tests.unit.graph.run_kit import Desk
 

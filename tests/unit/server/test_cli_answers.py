@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from server.cli import app, mount_platform
+from server.cli.main import app, mount_platform
 from tests.kit.agents import write_config
 from tests.kit.counted_tools import CountedTools
 from tests.kit.model_server import ModelServer, call, calls, say
@@ -94,7 +94,7 @@ def test_at_a_terminal_each_question_is_asked_and_a_wrong_answer_once_more(
     model.script(calls(("counted_add", {"a": 5, "b": 3}), ("counted_times", {"a": 5, "b": 3})), say("Done."))
     typed = iter(["e", '{"a": "x", "b": 1}', "y", "e", '{"a": 2, "b": 1}', "n", ""])
     monkeypatch.setattr(typer, "prompt", lambda *_, **__: next(typed))
-    monkeypatch.setattr("server.talk.at_a_terminal", lambda: True)
+    monkeypatch.setattr("server.cli.ask.at_a_terminal", lambda: True)
     found = runner.invoke(app, ["ask", "5 and 3?", "--thread", "t"])
     assert found.exit_code == 0, found.output
     assert "not taken: " in found.stderr

@@ -9,10 +9,10 @@ import pytest
 import typer
 
 from core.errors import InvalidInput
-from graph.resume import answers_for
-from server.prompting import parsed, prompted
+from graph.service.resume import answers_for
+from server.cli.ask import answer_of
+from server.cli.prompting import parsed, prompted
 from server.questions import line_of, sample_answer, told_in_chat
-from server.talk import answer_of
 
 CALL = {"id": "c1", "server": "sums", "tool": "add", "arguments": {"a": 5}}
 APPROVAL = {"id": "i1", "kind": "approval", "text": "May sums run 'add'?", "call": CALL}

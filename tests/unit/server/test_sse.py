@@ -11,9 +11,9 @@ import pytest
 from starlette.types import Message, Scope
 
 from core.access import Principal
-from graph.events import Entry, EventLog
-from graph.handle import Handle
-from graph.runs import RunRecord, TurnRequest
+from graph.runs.events.log import Entry, EventLog
+from graph.runs.record import RunRecord, TurnRequest
+from graph.service.handle import Handle
 from server.sse import PIECE_BYTES, RunResponse, disconnected, encode
 
 SCOPE: Scope = {"type": "http"}

@@ -20,7 +20,7 @@ from core.events.addresses import Resolve, resolved
 from core.events.settings import WebhookSettings
 from core.events.tables import webhook_deliveries
 from core.events.webhooks import DeliverWebhook, Webhooks
-from graph.database import opened_database
+from graph.db.database import opened_database
 from tests.kit.webhook_server import SECRET, WebhookServer
 
 

@@ -16,7 +16,7 @@ from core.events.webhooks import WebhookFailed, Webhooks
 from core.task_queue.queue import TaskQueue
 from core.task_queue.record import TaskStatus
 from core.task_queue.settings import TaskSettings
-from graph.database import opened_database
+from graph.db.database import opened_database
 from tests.kit.webhook_server import WebhookServer
 from tests.unit.core.events.hooks import Sold, configured, hook
 

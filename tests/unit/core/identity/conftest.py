@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from graph.database import opened_database
+from graph.db.database import opened_database
 from tests.kit.oidc_server import OidcServer
 
 

@@ -13,14 +13,14 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
-from core.database import create_engine
+from core.database.engine import create_engine
+from core.database.outage import DatabaseUnavailable
 from core.errors import InvalidInput
 from core.identity.authenticator import Credentials
 from core.identity.errors import KeyNotFound, NotAuthenticated
 from core.identity.keys import KeyStore
 from core.identity.tables import api_keys
-from core.outage import DatabaseUnavailable
-from graph.database import opened_database
+from graph.db.database import opened_database
 
 
 def bearer(token: str) -> Credentials:

@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
+from core.callers import is_user, scopes_in, words
 from core.identity.authenticator import Authenticator, Credentials, folded, local_principal
 from core.identity.errors import NotAuthenticated
 from core.identity.keys import KeyStore
-from core.identity.names import is_user, scopes_in, words
 from core.identity.opened import opened_authenticator
 from core.identity.proxy import ProxyLogin
 from core.settings.auth import AuthSettings, ProxySettings

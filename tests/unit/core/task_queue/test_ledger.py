@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL, make_url
 
 from core.task_queue.ledger import Held, Ledger
 from core.task_queue.record import TaskRecord, TaskStatus
-from graph.database import opened_database
+from graph.db.database import opened_database
 from tests.kit.task_queues import ADA, PATIENCE_S, Work, opened_queue, sqlite
 
 NAMES = ["work"]

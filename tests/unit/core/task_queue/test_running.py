@@ -11,9 +11,9 @@ import pytest
 from dishka import Provider, Scope, make_async_container
 
 from core.correlation import current
+from core.database.outage import DatabaseUnavailable
 from core.errors import ConfigInvalid, InvalidInput, NotFound, Unavailable
 from core.health import HealthState
-from core.outage import DatabaseUnavailable
 from core.task_queue import (
     Task,
     TaskArgumentsInvalid,

@@ -15,7 +15,7 @@ from core.holder import alive, is_known_dead, new_holder
 from core.task_queue import Task, TaskContext, TaskQueue, TaskStatus
 from core.task_queue.ledger import Ledger
 from core.task_queue.tables import tasks
-from graph.database import opened_database
+from graph.db.database import opened_database
 from tests.kit.task_queues import ADA, PATIENCE_S, Work, opened_queue, quick, sqlite
 from tests.kit.task_worker import Item
 

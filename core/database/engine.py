@@ -1,0 +1,244 @@
+"""The database of a service, SQLite or PostgreSQL: one engine, and the metadata that all our tables share."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Dialect,
+    Engine,
+    Float,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    event,
+    literal,
+    literal_column,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, ExceptionContext, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from core.database.outage import STANDBY, DatabaseUnavailable, outage, outages_told
+from core.database.patience import PING_S, is_given, patient
+from core.errors import ConfigInvalid
+from core.foreign import as_json, clean_text, from_json
+from core.home import make_home, make_private
+from core.settings import Places
+from core.settings.platform import StorageSettings
+
+METADATA = MetaData()
+
+# One value that a store cannot hold must break neither a transaction nor a list: see core.foreign.
+_JSON: dict[str, Any] = {"json_serializer": as_json, "json_deserializer": from_json}
+
+# A writer waits this long for another; somebody gets an answer within five seconds.
+BUSY_MS = 4_000
+POOL = 10
+# How long a request waits for others to give a connection back.
+POOL_WAIT_S = 3.0
+# Between two looks at the database's clock this machine counts the seconds.
+CLOCK_S = 10.0
+_CLOCK_SQL = "date_part('epoch', clock_timestamp())"
+_CLOCK: ColumnElement[float] = literal_column(_CLOCK_SQL, Float)
+POSTGRES_MISSING = "storage.url: PostgreSQL needs the extra 'postgres': pip install 'waystation[postgres]'"
+DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
+
+
+def database_url(settings: StorageSettings, places: Places) -> URL:
+    """The database of `storage.url`; by default `waystation.db` in WAYSTATION_HOME.
+
+    Raises:
+        ConfigInvalid: The URL is not one of SQLite or PostgreSQL, or its driver is not installed.
+    """
+    if not settings.url:
+        return URL.create(DRIVERS["sqlite"], database=str(places.home / "waystation.db"))
+    try:
+        given = make_url(settings.url)
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
+        raise ConfigInvalid("storage.url: is no URL; use sqlite:///PATH or postgresql://…") from None
+    name = given.get_backend_name()
+    if name == "postgres":
+        name = "postgresql"
+    if name not in DRIVERS:
+        raise ConfigInvalid(
+            f"storage.url: '{name}' is not supported; use sqlite:///PATH or postgresql://USER@HOST/NAME"
+        )
+    if name == "sqlite" and not given.database:
+        raise ConfigInvalid("storage.url: names no file; use sqlite:///PATH")
+    if "@" in (given.host or ""):
+        # What stands before it is a part of the password: not to be shown.
+        raise ConfigInvalid("storage.url: has two @; write one that belongs to the password as %40")
+    return given.set(drivername=DRIVERS[name])
+
+
+class ForeignText(TypeDecorator[str]):
+    """A column of text that comes from outside: what no database holds is replaced on the way in."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else clean_text(value)
+
+
+class RollingBack(sqlite3.Connection):
+    """Gives its locks back when it is closed.
+
+    Python closes a connection only by half while a cursor of it is alive; SQLite
+    then keeps the transaction, and with it the database locked, until the
+    cursor is collected.
+    """
+
+    def close(self) -> None:
+        if self.in_transaction:
+            self.rollback()
+        super().close()
+
+
+class _Connection(AsyncConnection):
+    async def start(self, is_ctxmanager: bool = False) -> AsyncConnection:
+        # A kept connection is asked for a sign of life first, in less time than it takes to make a new one.
+        with outages_told(), nullcontext() if is_given() else patient(PING_S):
+            return await super().start(is_ctxmanager)
+
+
+class StoreEngine(AsyncEngine):
+    """An engine whose errors say DatabaseUnavailable when the database is away (see `core.database.outage`).
+
+    It also knows the database's clock, by which several machines agree on what is over.
+    """
+
+    _connection_cls = _Connection
+
+    def __init__(self, sync_engine: Engine) -> None:
+        super().__init__(sync_engine)
+        self._read: tuple[float, float] | None = None
+        # Device and number of SQLite's file, once somebody has looked.
+        self.file: tuple[int, int] | None = None
+
+    def now(self) -> float:
+        """Epoch seconds by the database's clock; by this machine's for SQLite, which is on one machine."""
+        if self._read is None:
+            return time.time()
+        told, at = self._read
+        return told + time.monotonic() - at
+
+    def set_clock(self, told: float) -> None:
+        """The database has just said what time it is."""
+        self._read = told, time.monotonic()
+
+    async def read_clock(self) -> None:
+        """Ask the database what time it is, unless it said so a moment ago."""
+        if is_sqlite(self) or (self._read and time.monotonic() - self._read[1] < CLOCK_S):
+            return
+        async with self.connect() as db:
+            self.set_clock(float((await db.execute(select(_CLOCK))).scalar_one()))
+
+
+def create_engine(url: URL) -> AsyncEngine:
+    """An engine on the database. Close it with `dispose()`.
+
+    Raises:
+        ConfigInvalid: The driver of the database is not installed.
+        DatabaseUnavailable: There can be no file where the URL says.
+    """
+    engine = _on_sqlite(url) if url.get_backend_name() == "sqlite" else _on_postgres(url)
+    event.listen(engine.sync_engine, "handle_error", _as_outage)
+    store = StoreEngine(engine.sync_engine)
+    if not is_sqlite(store):
+
+        def read_clock(connection: Any, _record: object) -> None:
+            store.set_clock(_clock_by(connection))
+
+        event.listen(engine.sync_engine, "connect", read_clock)
+    return store
+
+
+def _on_sqlite(url: URL) -> AsyncEngine:
+    file = Path(url.database or "")
+    try:
+        make_home(file.parent)
+    except OSError as error:
+        raise DatabaseUnavailable(f"cannot be made: {error.strerror}") from error
+    make_private(file)
+    engine = create_async_engine(
+        url, pool_timeout=POOL_WAIT_S, connect_args={"factory": RollingBack}, **_JSON
+    )
+    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _on_postgres(url: URL) -> AsyncEngine:
+    try:
+        # Loaded only where it is the database.
+        from core.database.postgres import PatientConnection, options_for  # noqa: PLC0415
+
+        return create_async_engine(
+            url,
+            pool_pre_ping=True,
+            pool_size=POOL,
+            pool_timeout=POOL_WAIT_S,
+            connect_args={**options_for(url), "async_creator_fn": PatientConnection.connect},
+            **_JSON,
+        )
+    except ModuleNotFoundError:
+        raise ConfigInvalid(POSTGRES_MISSING) from None
+
+
+def _as_outage(context: ExceptionContext) -> DatabaseUnavailable | None:
+    if context.is_pre_ping:
+        return None  # no answer yet: a new connection is tried instead
+    away = outage(context.original_exception)
+    if away is not None and away.reason == STANDBY:
+        # After a failover the kept connections lead to what is no primary any more.
+        context.is_disconnect = True
+    return away
+
+
+def is_sqlite(bind: AsyncEngine | AsyncConnection) -> bool:
+    return bind.dialect.name == "sqlite"
+
+
+def now_of(bind: AsyncEngine | AsyncConnection) -> float:
+    """Epoch seconds for what is stored and compared: several machines share a database, not a clock."""
+    engine = bind.engine if isinstance(bind, AsyncConnection) else bind
+    return engine.now() if isinstance(engine, StoreEngine) else time.time()
+
+
+def clock_in(db: AsyncConnection) -> ColumnElement[float]:
+    """The present time inside of a statement, for leases: by the database's clock, as it stands then."""
+    return literal(time.time()) if is_sqlite(db) else _CLOCK
+
+
+async def insert_new(db: AsyncConnection, table: Table, row: Mapping[str, Any]) -> bool:
+    """Insert the row unless one with its key is there; True when it was inserted."""
+    dialect = sqlite if is_sqlite(db) else postgresql
+    statement = dialect.insert(table).values(**row).on_conflict_do_nothing()
+    # Not `rowcount`, which PostgreSQL's driver does not tell here.
+    return (await db.execute(statement.returning(*table.primary_key.columns))).first() is not None
+
+
+def _clock_by(connection: Any) -> float:
+    cursor = connection.cursor()
+    cursor.execute(f"SELECT {_CLOCK_SQL}")
+    told = float(cursor.fetchone()[0])
+    cursor.close()
+    connection.rollback()
+    return told
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.close()

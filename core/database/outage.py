@@ -1,0 +1,154 @@
+"""A database that is away: the one place that tells it from a fault of ours.
+
+The engine (`core.database.engine`) and the savers of checkpoints pass each error of a driver through
+`outage`; the edges (HTTP, turns, tasks, commands) do so once more with what reaches them by another way.
+"""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
+
+from core.errors import StorageUnavailable
+
+# How long somebody waits before asking again: most outages that pass are shorter.
+RETRY_AFTER_S = 2.0
+
+_SQLITE = {
+    sqlite3.SQLITE_PERM: "cannot be read: its file belongs to another user",
+    sqlite3.SQLITE_BUSY: "is locked by another program",
+    sqlite3.SQLITE_LOCKED: "is locked by another program",
+    sqlite3.SQLITE_NOMEM: "finds no memory",
+    sqlite3.SQLITE_READONLY: "cannot be written: its file or folder is read-only",
+    sqlite3.SQLITE_IOERR: "cannot be read or written: its disk fails",
+    sqlite3.SQLITE_CORRUPT: "is damaged",
+    sqlite3.SQLITE_FULL: "cannot be written: the disk is full",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened",
+    sqlite3.SQLITE_PROTOCOL: "is locked by another program",
+    sqlite3.SQLITE_NOTADB: "is damaged: its file is no SQLite database",
+}
+STANDBY = "takes no writes: it is a standby"
+# By SQLSTATE, or by the class that its first two letters are.
+_POSTGRES = {
+    "08": "does not answer",
+    "25006": STANDBY,
+    "25P03": "ended the transaction, which took too long",
+    "25P04": "ended the transaction, which took too long",
+    "28": "refuses the role of this service",
+    "3D": "is not there",
+    "40": "had to choose between two writers",
+    "53": "has no room left",
+    "53100": "cannot be written: its disk is full",
+    "53300": "has too many connections",
+    "55P03": "is locked by another transaction",
+    "57014": "took too long over a statement",
+    "57P01": "is shutting down",
+    "57P02": "is shutting down",
+    "57P03": "is starting or stopping",
+    "58": "cannot be read or written: its disk fails",
+    "XX001": "is damaged",
+    "XX002": "is damaged",
+}
+_SILENT = "does not answer"
+_DISK = {
+    errno.ENOSPC: "the disk is full",
+    errno.EFBIG: "a file has reached its limit of size",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "a folder of the service may not be written by its user",
+    errno.EIO: "the disk fails",
+}
+
+
+class DatabaseUnavailable(StorageUnavailable):
+    """The database is away, locked, full or read-only; what was acknowledged before is kept."""
+
+    title = "The database is unavailable"
+    # No breaker stands before the database: a call that meets this outage on its way is not to blame.
+    counts_as_failure = False
+
+    def __init__(self, reason: str, *, detail: str = "") -> None:
+        super().__init__(detail or f"the database {reason}; try again in a moment", retry_after=RETRY_AFTER_S)
+        self.reason = reason
+
+
+# For whoever looks again later, whatever a database said.
+DATABASE_ERRORS = (SQLAlchemyError, DatabaseUnavailable)
+
+
+def tell_failure(log: Any, event: str, error: BaseException, **facts: Any) -> None:
+    """One line where the database was away; with the stack where it is our own fault."""
+    away = storage_outage(error)
+    if away is not None:
+        log.warning(event, reason=away.detail, **facts)
+    else:
+        log.error(event, exc_info=error, **facts)
+
+
+def outage(error: BaseException) -> DatabaseUnavailable | None:
+    """What a driver's error says of the database; None for one that is our own fault."""
+    if isinstance(error, DatabaseUnavailable):
+        return error
+    if isinstance(error, NoConnectionFree):
+        return DatabaseUnavailable("has no connection free for this request")
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        error = error.orig
+    reason = _of_sqlite(error) if isinstance(error, sqlite3.Error) else _of_postgres(error)
+    return DatabaseUnavailable(reason) if reason else None
+
+
+def storage_outage(error: BaseException) -> StorageUnavailable | None:
+    """The outage behind an error that reached an edge; None when there is none."""
+    for found in _chain(error):
+        if isinstance(found, StorageUnavailable):
+            return found
+        if away := outage(found):
+            return away
+        if isinstance(found, OSError) and found.errno in _DISK:
+            return StorageUnavailable(f"{_DISK[found.errno]}; try again when that is mended")
+    return None
+
+
+@contextmanager
+def outages_told() -> Iterator[None]:
+    """In the block a driver's error that tells of an outage becomes DatabaseUnavailable."""
+    try:
+        yield
+    except Exception as error:
+        away = outage(error)
+        if away is None or away is error:
+            raise
+        raise away from error
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    left = [error]
+    while left:
+        found = left.pop(0)
+        yield found
+        if isinstance(found, BaseExceptionGroup):
+            left += found.exceptions
+        if found.__cause__ is not None:
+            left.append(found.__cause__)
+
+
+def _of_sqlite(error: sqlite3.Error) -> str | None:
+    # Extended codes have the primary one in their lowest byte.
+    return _SQLITE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+
+
+def _of_postgres(error: BaseException) -> str | None:
+    # Not imported: where its errors come from, it is loaded already.
+    psycopg = sys.modules.get("psycopg")
+    if psycopg is None or not isinstance(error, psycopg.Error):
+        return None
+    state = error.sqlstate or ""
+    known = _POSTGRES.get(state) or _POSTGRES.get(state[:2])
+    return known or (_SILENT if isinstance(error, psycopg.OperationalError) else None)

@@ -1,0 +1,91 @@
+"""A connection to PostgreSQL that gives up on a server which does not answer.
+
+A server that was frozen, or behind a cut line, keeps its sockets: the system's keepalives are answered or
+take minutes, and the driver waits for ever. So each wait of the driver ends when the task's patience does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Generator
+from time import monotonic
+from typing import Any, Self
+
+import psycopg
+from sqlalchemy.engine import URL
+
+from core.database.patience import CONNECT_S, PING_S, patience, patient
+
+# For connections that lie idle in the pool when the line is cut.
+OPTIONS: dict[str, Any] = {
+    "connect_timeout": math.ceil(CONNECT_S),
+    "keepalives_idle": 30,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+# A server stops a statement whose client has gone, from release 14 on; where it is older, nothing is set.
+_NOTICE_LEAVING = """
+SELECT set_config(name, '5s', false) FROM pg_settings WHERE name = 'client_connection_check_interval'
+"""
+
+
+def options_for(url: URL) -> dict[str, Any]:
+    """Options of a connection; what stands in the URL itself comes first."""
+    return {name: value for name, value in OPTIONS.items() if name not in url.query}
+
+
+class PatientConnection(psycopg.AsyncConnection[Any]):
+    """Raises `psycopg.OperationalError` where the server does not answer in time, and is closed then."""
+
+    @classmethod
+    async def connect(cls, conninfo: str = "", **options: Any) -> Self:
+        # The driver's own timeout holds for each address of the host, not for all.
+        try:
+            async with asyncio.timeout(CONNECT_S) as deadline:
+                connection = await super().connect(conninfo, **options)
+                try:
+                    await connection.execute(_NOTICE_LEAVING)
+                    if not connection.autocommit:
+                        await connection.commit()
+                except BaseException:
+                    # Nobody else has it yet, and a polite end would wait for the same server.
+                    connection.pgconn.finish()
+                    raise
+                return connection
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            raise psycopg.OperationalError(f"no answer within {CONNECT_S:g} s") from None
+
+    async def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
+        seconds = patience()
+        try:
+            return await super().wait(_until(gen, seconds), *args, **options)
+        except _SilentError:
+            self.pgconn.finish()
+            raise psycopg.OperationalError(f"no answer within {seconds:g} s") from None
+
+    async def check(self) -> None:
+        """Ask for a sign of life. Raises `psycopg.OperationalError` when there is none."""
+        with patient(PING_S):
+            await self.execute("")
+
+
+class _SilentError(Exception):
+    """The server has not answered in time."""
+
+
+def _until(gen: Generator[Any, Any, Any], seconds: float) -> Generator[Any, Any, Any]:
+    """The driver's steps, cut off at the first that finds nothing to read when the time is over."""
+    deadline = monotonic() + seconds
+    try:
+        state = next(gen)
+        while True:
+            ready = yield state
+            if not ready and monotonic() > deadline:
+                raise _SilentError
+            state = gen.send(ready)
+    except StopIteration as end:
+        return end.value

@@ -1,0 +1,121 @@
+"""LangGraph's checkpoints, in the same database as our tables."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from sqlalchemy.engine import URL
+
+from core.database.engine import BUSY_MS, POOL, POOL_WAIT_S, POSTGRES_MISSING, RollingBack
+from core.database.outage import DatabaseUnavailable
+from core.database.patience import CONNECT_S, UNHURRIED_S, patient
+from core.database.unopened import unopened
+from core.errors import ConfigInvalid
+from graph.checkpoints.carrying import Carrying
+from graph.checkpoints.serializer import ForeignSerializer
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+    from psycopg_pool import AsyncConnectionPool
+
+Saver = Carrying
+
+_SETUP_LOCK = 0x57617973746F
+_ASK_AGAIN_SECONDS = 0.05
+SETUP_SECONDS = 60.0
+# The pool tries again ever more seldom, up to this; behind it each request tries at once.
+RECONNECT_SECONDS = 3.0
+
+
+@asynccontextmanager
+async def opened_saver(url: URL) -> AsyncIterator[Saver]:
+    """The saver of checkpoints for the database at `url`, its tables made or migrated.
+
+    Raises:
+        ConfigInvalid: The driver of the database is not installed.
+        DatabaseUnavailable: It cannot be opened.
+    """
+    # Only classes that LangGraph and LangChain ship are read back from a checkpoint.
+    serde = ForeignSerializer(allowed_msgpack_modules=None)
+    opened = _on_sqlite if url.get_backend_name() == "sqlite" else _on_postgres
+    async with AsyncExitStack() as stack:
+        try:
+            saver = await stack.enter_async_context(opened(url, serde))
+        except Exception as error:
+            told = unopened(url, error)
+            if told is None:
+                raise
+            raise told from error
+        yield saver
+
+
+@asynccontextmanager
+async def _on_sqlite(url: URL, serde: JsonPlusSerializer) -> AsyncIterator[Saver]:
+    import aiosqlite  # noqa: PLC0415 - each database loads only its own driver
+
+    from graph.checkpoints.sqlite import ThreadSqliteSaver  # noqa: PLC0415
+
+    opening = aiosqlite.connect(str(url.database), timeout=BUSY_MS / 1000, factory=RollingBack)
+    async with opening as connection:
+        saver = ThreadSqliteSaver(connection, serde=serde)
+        await saver.setup()
+        yield saver
+
+
+@asynccontextmanager
+async def _on_postgres(url: URL, serde: JsonPlusSerializer) -> AsyncIterator[Saver]:
+    try:
+        from psycopg.rows import dict_row  # noqa: PLC0415
+        from psycopg_pool import AsyncConnectionPool  # noqa: PLC0415
+
+        from core.database.postgres import PatientConnection, options_for  # noqa: PLC0415
+        from graph.checkpoints.postgres import ThreadPostgresSaver  # noqa: PLC0415
+    except ModuleNotFoundError:
+        raise ConfigInvalid(POSTGRES_MISSING) from None
+    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
+        url.set(drivername="postgresql").render_as_string(hide_password=False),
+        connection_class=PatientConnection,
+        kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row, **options_for(url)},
+        min_size=1,
+        max_size=POOL,
+        timeout=POOL_WAIT_S,
+        reconnect_timeout=RECONNECT_SECONDS,
+        # Each connection is looked at before it is used: a saver on a broken one would never recover.
+        check=PatientConnection.check,
+        open=False,
+    )
+    async with pool:
+        await pool.wait(timeout=CONNECT_S)
+        saver = ThreadPostgresSaver(pool, serde=serde)
+        try:
+            with patient(UNHURRIED_S):
+                await _set_up(pool, saver)
+        except TimeoutError:
+            raise DatabaseUnavailable(
+                "is being made ready", detail="another process has been preparing the database for a minute"
+            ) from None
+        yield saver
+
+
+async def _set_up(pool: AsyncConnectionPool[Any], saver: AsyncPostgresSaver) -> None:
+    """Processes that start together make the tables one after the other.
+
+    Each asks for its turn again and again: one that waited inside PostgreSQL
+    would hold up the CREATE INDEX CONCURRENTLY of the one whose turn it is.
+    """
+    async with pool.connection() as connection, asyncio.timeout(SETUP_SECONDS):
+        while not await _locked(connection):  # noqa: ASYNC110 - it is another process that gives it back
+            await asyncio.sleep(_ASK_AGAIN_SECONDS)
+        try:
+            await saver.setup()
+        finally:
+            await connection.execute("SELECT pg_advisory_unlock(%s)", [_SETUP_LOCK])
+
+
+async def _locked(connection: Any) -> bool:
+    cursor = await connection.execute("SELECT pg_try_advisory_lock(%s) AS mine", [_SETUP_LOCK])
+    return bool((await cursor.fetchone())["mine"])

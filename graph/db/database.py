@@ -1,0 +1,142 @@
+"""The database of a service is brought to the newest revision when it is opened."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from core.database.engine import BUSY_MS, create_engine, is_sqlite
+from core.database.outage import DatabaseUnavailable
+from core.database.patience import CONNECT_S, UNHURRIED_S, patient
+from core.database.unopened import unopened
+from core.errors import ConfigInvalid
+from core.events.tables import webhook_deliveries
+from core.identity.tables import api_keys
+from core.task_queue.tables import tasks
+from graph.db.refold import refold
+from graph.db.tables import receipts, run_events, runs, threads, transcript
+from graph.db.thread_tables import shared_files
+
+HEAD = "0005"
+# Named, so that the metadata is whole wherever a database is opened.
+TABLES = (
+    threads,
+    transcript,
+    runs,
+    run_events,
+    receipts,
+    shared_files,
+    tasks,
+    api_keys,
+    webhook_deliveries,
+)
+_MIGRATION_LOCK = 0x5761797374
+_ASK_AGAIN_S = 0.02
+
+
+async def open_database(url: URL) -> AsyncEngine:
+    """An engine on the database at the newest revision; close it with `dispose()`.
+
+    Raises:
+        ConfigInvalid: The database was written by a newer release, or its driver is not installed.
+        DatabaseUnavailable: It cannot be opened; the sentence is for whoever runs the service.
+    """
+    engine = create_engine(url)
+    try:
+        await _made_ready(engine)
+    except BaseException as error:
+        await engine.dispose()
+        told = unopened(url, error)
+        if told is None:
+            raise
+        raise told from error
+    return engine
+
+
+async def _made_ready(engine: AsyncEngine) -> None:
+    if is_sqlite(engine):
+        await asyncio.to_thread(_look_at, str(engine.url.database))
+        await _write_ahead(engine)
+    else:
+        # A server that does not answer is told at once; a migration may take its time.
+        with patient(CONNECT_S):
+            async with engine.connect():
+                pass
+    with patient(UNHURRIED_S):
+        async with engine.begin() as connection:
+            await _take_turns(connection)
+            await connection.run_sync(_migrate)
+        await refold(engine)
+
+
+@asynccontextmanager
+async def opened_database(url: URL) -> AsyncIterator[AsyncEngine]:
+    """`open_database`, disposed of at the end."""
+    engine = await open_database(url)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
+
+
+def _look_at(path: str) -> None:
+    """Raises sqlite3.Error where there can be no database: here, and not in a thread of the driver's own."""
+    with closing(sqlite3.connect(path, timeout=BUSY_MS / 1000)) as file:
+        file.execute("PRAGMA schema_version")
+
+
+async def _write_ahead(engine: AsyncEngine) -> None:
+    """Switch the file to WAL, where it stays. Of several that do so at once, SQLite refuses some at once."""
+    until = time.monotonic() + BUSY_MS / 2000
+    while True:
+        try:
+            async with engine.connect() as connection:
+                await connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        except DatabaseUnavailable as error:
+            if "locked" not in error.reason or time.monotonic() > until:
+                raise
+            await asyncio.sleep(_ASK_AGAIN_S)
+        else:
+            return
+
+
+async def _take_turns(connection: AsyncConnection) -> None:
+    """Processes that start together migrate one after the other; the second finds the work done."""
+    if is_sqlite(connection):
+        await connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+
+
+def _migrate(connection: Connection) -> None:
+    if revision(connection) == HEAD:
+        return
+    # Alembic takes a third of a second to import: only where there is something to do.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise ConfigInvalid(
+            "the database was written by a newer release of Waystation; install that release"
+        ) from error
+
+
+def revision(connection: Connection) -> str | None:
+    """The revision that the database is at; None when it is empty."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()

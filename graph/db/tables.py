@@ -1,0 +1,163 @@
+"""Our tables beside LangGraph's checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from core.database.engine import METADATA, ForeignText
+from core.foreign import clean_text
+from graph.db.folding import folded_tags, folded_title, indexed
+
+_UNFOLDED = text("words IS NULL")
+
+threads = Table(
+    "threads",
+    METADATA,
+    Column("id", String(64), primary_key=True),
+    Column("owner", String(255), nullable=False),
+    Column("title", ForeignText, nullable=False, default=""),
+    Column("status", String(16), nullable=False, default="idle"),
+    Column("turns", Integer, nullable=False, default=0),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    # The run that holds the thread, the process it runs in, and until when that is believed.
+    Column("run_id", String(64)),
+    Column("holder", String(128)),
+    Column("lease_until", Float),
+    # True from the start of a turn to its clean end: the next turn repairs first.
+    Column("dirty", Boolean, nullable=False, default=False),
+    # Grows each time the thread is taken: who holds an older number may not write any more.
+    Column("fence", Integer, nullable=False, default=0, server_default=text("0")),
+    # The questions to a person that wait for an answer, as their events told them.
+    Column("waiting", JSON(none_as_null=True)),
+    Column("tags", JSON, nullable=False, default=list, server_default=text("'[]'")),
+    Column("parent", String(64)),
+    # Title and tags as they are compared, see `named`.
+    Column("title_folded", Text),
+    Column("tags_folded", Text),
+    Index("threads_by_owner", "owner", "updated_at", "id"),
+    Index("threads_by_holder", "holder"),
+)
+
+transcript = Table(
+    "transcript",
+    METADATA,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("thread_id", String(64), nullable=False),
+    Column("message_id", String(128), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("text", ForeignText, nullable=False),
+    Column("extra", JSON, nullable=False, default=dict),
+    Column("run_id", String(64)),
+    Column("created_at", Float, nullable=False),
+    # What full-text search indexes; None where an older release wrote the row.
+    Column("words", Text),
+    UniqueConstraint("thread_id", "message_id"),
+    Index("transcript_unfolded", "seq", sqlite_where=_UNFOLDED, postgresql_where=_UNFOLDED),
+)
+
+
+def said(text: str) -> dict[str, str]:
+    """What a message says, as values of a row of `transcript`: whoever inserts one takes them from here."""
+    text = clean_text(text)
+    return {"text": text, "words": indexed(text)}
+
+
+def named(*, title: str | None = None, tags: Sequence[str] | None = None) -> dict[str, Any]:
+    """Another title and other tags as values of a row of `threads`; None leaves one as it is."""
+    values: dict[str, Any] = {}
+    if title is not None:
+        values |= {"title": title, "title_folded": folded_title(title)}
+    if tags is not None:
+        values |= {"tags": list(tags), "tags_folded": folded_tags(tags)}
+    return values
+
+
+# One execution on a thread, from the request to its end, over every attempt and pause.
+runs = Table(
+    "runs",
+    METADATA,
+    Column("id", String(64), primary_key=True),
+    Column("thread_id", String(64), nullable=False),
+    Column("owner", String(255), nullable=False),
+    # The caller's rights when the run was asked for: another process may go on with it.
+    Column("groups", JSON, nullable=False),
+    Column("levels", JSON, nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("status", String(16), nullable=False),
+    # Why it is in that status, where the status alone does not say: drained, orphaned, superseded ...
+    Column("reason", String(32), nullable=False, default=""),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("fence", Integer, nullable=False, default=0),
+    Column("holder", String(128)),
+    Column("request", JSON, nullable=False),
+    Column("message_id", String(64)),
+    Column("input_hash", String(64), nullable=False),
+    Column("idempotency_key", String(128)),
+    # What becomes of it when its process dies: resume or end.
+    Column("policy", String(8), nullable=False),
+    # Its place among the runs that wait for the thread; the smallest is next.
+    Column("place", Float, nullable=False),
+    # cancel or supersede: the wish of somebody who is not its holder.
+    Column("stop_requested", String(16)),
+    # Event numbers up to here may have been told to somebody.
+    Column("seq_limit", Integer, nullable=False),
+    Column("webhook", Text),
+    Column("request_id", String(128), nullable=False, default=""),
+    Column("created_at", Float, nullable=False),
+    Column("started_at", Float),
+    Column("ended_at", Float),
+    Column("output", JSON(none_as_null=True)),
+    Column("error", JSON(none_as_null=True)),
+    Column("model", String(200), nullable=False, default=""),
+    Column("input_tokens", Integer, nullable=False, default=0),
+    Column("output_tokens", Integer, nullable=False, default=0),
+    Index("runs_by_thread", "thread_id", "created_at"),
+    Index("runs_by_status", "status", "created_at"),
+    Index("runs_by_owner", "owner", "created_at"),
+    UniqueConstraint("owner", "idempotency_key", name="runs_by_key"),
+)
+
+# What runs told. Neighbouring tokens of a run are one row: `first` to `seq`, cut at `cuts`.
+run_events = Table(
+    "run_events",
+    METADATA,
+    Column("run_id", String(64), primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("first", Integer, nullable=False),
+    Column("thread_id", String(64), nullable=False),
+    Column("type", String(16), nullable=False),
+    Column("data", ForeignText, nullable=False),
+    Column("cuts", JSON(none_as_null=True)),
+    Column("created_at", Float, nullable=False),
+    Index("run_events_by_thread", "thread_id"),
+    Index("run_events_by_age", "created_at"),
+)
+
+# A tool call that was begun, and what it gave: it is never made a second time by itself.
+receipts = Table(
+    "receipts",
+    METADATA,
+    Column("run_id", String(64), primary_key=True),
+    Column("call_id", String(128), primary_key=True),
+    Column("thread_id", String(64), nullable=False),
+    Column("outcome", JSON(none_as_null=True)),
+    Column("started_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Index("receipts_by_thread", "thread_id"),
+)

@@ -1,0 +1,123 @@
+"""Looking runs up: by id for their owner, and by what has to be done for whoever looks after them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import func, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core.access import Principal, owner_seen_by, owns
+from core.cursor import is_cursor, place_of
+from core.database.engine import StoreEngine, clock_in
+from graph.db.tables import runs, threads
+from graph.errors import RunNotFound
+from graph.runs.lease import Leases, Standing, standing
+from graph.runs.record import CURSOR, RunRecord, record_of
+from graph.runs.totals import ThreadTotals
+
+
+class RunLookup:
+    """Reads rows of `runs`, for the process that `leases` belongs to."""
+
+    def __init__(self, engine: AsyncEngine, leases: Leases, totals: ThreadTotals | None = None) -> None:
+        self._engine = engine
+        self._leases = leases
+        self._totals = totals
+
+    async def get(self, principal: Principal, run_id: str) -> RunRecord:
+        """The run.
+
+        Raises:
+            RunNotFound: There is none, or it is somebody else's.
+        """
+        record = await self.find(run_id)
+        if record is None or not owns(principal, record.request.principal.id):
+            raise RunNotFound(run_id[:80])
+        return record
+
+    async def find(self, run_id: str) -> RunRecord | None:
+        """The run, whoever it belongs to."""
+        async with self._engine.connect() as db:
+            row = (await db.execute(select(runs).where(runs.c.id == run_id))).mappings().first()
+        return record_of(row) if row else None
+
+    async def list(
+        self,
+        principal: Principal,
+        *,
+        thread_id: str | None = None,
+        status: str | None = None,
+        limit: int = 50,
+        after: str | None = None,
+    ) -> Sequence[RunRecord]:
+        """The principal's runs, the newest first.
+
+        Args:
+            after: `cursor` of the last run of the page before, or its id while it is there.
+        """
+        query = select(runs).where(runs.c.owner == owner_seen_by(principal))
+        if thread_id is not None:
+            query = query.where(runs.c.thread_id == thread_id)
+        if status is not None:
+            query = query.where(runs.c.status == status)
+        if after is not None:
+            place = tuple_(runs.c.created_at, runs.c.id)
+            query = query.where(place < await self._place(principal, after))
+        query = query.order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(limit)
+        async with self._engine.connect() as db:
+            return [record_of(row) for row in (await db.execute(query)).mappings()]
+
+    async def _place(self, principal: Principal, after: str) -> tuple[float, str]:
+        if is_cursor(after):
+            return place_of(CURSOR, after)
+        last = await self.get(principal, after)
+        return last.created_at, last.id
+
+    async def interrupted_on(self, principal: Principal, thread_id: str) -> RunRecord | None:
+        """The run of the thread that was interrupted last."""
+        mine = (runs.c.owner == owner_seen_by(principal)) & (runs.c.thread_id == thread_id)
+        query = select(runs).where(mine, runs.c.status == "interrupted")
+        query = query.order_by(runs.c.fence.desc(), runs.c.created_at.desc()).limit(1)
+        async with self._engine.connect() as db:
+            row = (await db.execute(query)).mappings().first()
+        return record_of(row) if row else None
+
+    async def stops(self) -> dict[str, str]:
+        """Runs of this process that somebody asked to stop: id -> how."""
+        mine = (runs.c.holder == self._leases.holder) & (runs.c.status == "running")
+        query = select(runs.c.id, runs.c.stop_requested).where(mine, runs.c.stop_requested.is_not(None))
+        async with self._engine.connect() as db:
+            return {run_id: how for run_id, how in await db.execute(query)}  # noqa: C416 - rows, not tuples
+
+    async def waiting_threads(self, limit: int) -> Sequence[str]:
+        """Threads that nobody holds and that a run waits for which may begin, the longest first."""
+        instead = runs.c.request["on_busy"].as_string() == "interrupt"
+        free = threads.c.run_id.is_(None) & ((threads.c.status != "interrupted") | instead)
+        query = (
+            select(runs.c.thread_id)
+            .join(threads, threads.c.id == runs.c.thread_id)
+            .where(runs.c.status == "queued", free)
+            .group_by(runs.c.thread_id)
+            .order_by(func.min(runs.c.created_at))
+            .limit(limit)
+        )
+        async with self._engine.connect() as db:
+            return list((await db.execute(query)).scalars())
+
+    async def read_clock(self) -> None:
+        """Look at the database's clock, by which runs of other machines are judged."""
+        if isinstance(self._engine, StoreEngine):
+            await self._engine.read_clock()
+
+    async def orphaned_threads(self) -> Sequence[str]:
+        """Threads that are held by somebody who is gone: a run, or upkeep."""
+        async with self._engine.connect() as db:
+            query = select(threads, clock_in(db).label("now")).where(threads.c.run_id.is_not(None))
+            rows = (await db.execute(query)).mappings().all()
+        return [
+            str(row["id"])
+            for row in rows
+            # A process that was stopped for longer than a lease goes on with what it holds.
+            if not self._leases.keeps(row["run_id"]) and standing(row, self._leases) is not Standing.HELD
+        ]

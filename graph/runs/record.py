@@ -1,0 +1,314 @@
+"""A run: what a caller asks for, what the ledger keeps of it, and a turn that is going in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import orjson
+from langchain_core.messages import HumanMessage
+from langgraph.runtime import RunControl
+from sqlalchemy import RowMapping
+
+from core.access import Principal
+from core.context import Approval
+from core.cursor import cursor
+from core.errors import WaystationError
+from core.observability import traceparent
+from graph.flow.messages import calls_of, in_order
+from graph.runs.events.log import EventLog
+from graph.runs.lease import Turn
+
+OnDisconnect = Literal["cancel", "continue"]
+OnBusy = Literal["reject", "enqueue", "interrupt"]
+Policy = Literal["resume", "end"]
+# How a running run is stopped: at once, at its next checkpoint for the message behind it or for a
+# shutdown, because another process has it now, or because the database has been away for too long.
+Stop = Literal["cancel", "supersede", "drain", "lost", "outage"]
+
+STATUSES = ("queued", "running", "interrupted", "done", "failed", "cancelled")
+ACTIVE = ("queued", "running")
+# How long a caller that sees no events waits for a database that is away: it hears within five seconds.
+WAITED_SECONDS = 4.5
+# Event numbers that are reserved at a time, see `EventLog.limit`.
+SEQ_BLOCK = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRequest:
+    """What a caller asks for; exactly one of message and resume.
+
+    Args:
+        principal: The authenticated caller.
+        files: Keys of uploaded files that go with the message.
+        resume: Answers to interrupts, as `graph.service.resume.answers_for` reads them.
+        thread_id: None starts a new thread.
+        sources, tools: None means all that the caller may use.
+        on_busy: What a message does that finds a run going, or a question open:
+            reject it, wait in line, or take its place.
+        idempotency_key: The same key of the same caller gives the same run.
+        webhook: Name of a hook of the settings that is told of the end.
+        background: Nobody waits for it on a connection.
+    """
+
+    principal: Principal
+    message: str = ""
+    files: tuple[str, ...] = ()
+    resume: Any = None
+    thread_id: str | None = None
+    model: str = ""
+    sources: tuple[str, ...] | None = None
+    tools: tuple[str, ...] | None = None
+    temperature: float | None = None
+    max_steps: int | None = None
+    approval: Approval = "ask"
+    on_disconnect: OnDisconnect = "cancel"
+    on_busy: OnBusy = "reject"
+    idempotency_key: str | None = None
+    webhook: str | None = None
+    background: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """What the ledger keeps; the caller's rights stand in columns of their own."""
+        return {name: value for name, value in asdict(self).items() if name not in _BESIDE}
+
+    @classmethod
+    def of(cls, principal: Principal, kept: Mapping[str, Any]) -> TurnRequest:
+        """The request again, from what the ledger keeps."""
+        known = {name: value for name, value in kept.items() if name in cls.__dataclass_fields__}
+        for name in ("files", "sources", "tools"):
+            if known.get(name) is not None:
+                known[name] = tuple(known[name])
+        return cls(principal, **known)
+
+    def digest(self) -> str:
+        """A hash of what is asked for: tells a repeated request from another one with its key."""
+        asked = {name: value for name, value in self.as_json().items() if name != "on_disconnect"}
+        return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+CURSOR = "run"
+_BESIDE = frozenset({"principal", "resume", "idempotency_key", "webhook"})
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A row of the ledger."""
+
+    id: str
+    thread_id: str
+    request: TurnRequest
+    status: str
+    reason: str
+    attempts: int
+    policy: Policy
+    message_id: str | None
+    answers: Mapping[str, Any] | None
+    holder: str | None
+    seq_limit: int
+    request_id: str
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+    output: dict[str, Any] | None
+    error: dict[str, Any] | None
+    model: str
+    input_tokens: int
+    output_tokens: int
+    input_hash: str
+    # Attempts that came to an end in order: paused for a person, or stopped for a shutdown.
+    earlier: int = 0
+    # Ids of questions that have had their answer.
+    answered: tuple[str, ...] = ()
+
+    @property
+    def tries(self) -> int:
+        """Attempts since the last that did not die."""
+        return self.attempts - self.earlier
+
+    @property
+    def active(self) -> bool:
+        return self.status in ACTIVE
+
+    def as_json(self) -> dict[str, Any]:
+        """The run as its owner sees it; times are ISO 8601 in UTC."""
+        return {
+            "run_id": self.id,
+            "thread_id": self.thread_id,
+            "status": self.status,
+            "reason": self.reason,
+            "attempts": self.attempts,
+            "created_at": _iso(self.created_at),
+            "started_at": _iso(self.started_at),
+            "ended_at": _iso(self.ended_at),
+            "usage": {
+                "input_tokens": self.input_tokens,
+                "output_tokens": self.output_tokens,
+                "model": self.model,
+            },
+            "output": self.output,
+            "error": self.error,
+        }
+
+    def as_row(self) -> dict[str, Any]:
+        """The run in a list, with its place there."""
+        return {**self.as_json(), "cursor": cursor(CURSOR, self.created_at, self.id)}
+
+
+_IN_REQUEST = frozenset({"request", "answers", "earlier", "answered"})
+
+
+def _iso(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def record_of(row: Mapping[str, Any] | RowMapping) -> RunRecord:
+    """A row as a record."""
+    rights = (frozenset(row[name]) for name in ("groups", "levels", "scopes"))
+    kept = {**row["request"], "webhook": row["webhook"], "idempotency_key": row["idempotency_key"]}
+    request = TurnRequest.of(Principal(row["owner"], *rights), kept)
+    plain = {name: row[name] for name in RunRecord.__dataclass_fields__ if name not in _IN_REQUEST}
+    kept = row["request"]
+    answered = tuple(kept.get("answered", ()))
+    return RunRecord(
+        request=request,
+        answers=kept.get("answers"),
+        earlier=kept.get("earlier", 0),
+        answered=answered,
+        **plain,
+    )
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run has gathered so far; becomes its reply.
+
+    `asked` are the calls that the model had made before this attempt, in their order.
+    """
+
+    messages: list[Any] = field(default_factory=list)
+    documents: list[dict[str, Any]] = field(default_factory=list)
+    files: list[dict[str, Any]] = field(default_factory=list)
+    interrupts: list[dict[str, Any]] = field(default_factory=list)
+    streamed: list[str] = field(default_factory=list)
+    earlier_calls: list[dict[str, Any]] = field(default_factory=list)
+    # Ids of the turn's calls, in the model's order.
+    asked: list[str] = field(default_factory=list)
+    # The turn's answer where it stood before this attempt: a further step paused behind it.
+    earlier_answer: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    model: str = ""
+    status: str = ""
+
+    @classmethod
+    def after(cls, output: Mapping[str, Any] | None) -> Outcome:
+        """What an earlier attempt of the run had gathered when it paused."""
+        if not output:
+            return cls()
+        usage = output.get("usage") or {}
+        return cls(
+            files=list(output.get("files", ())),
+            earlier_calls=list(output.get("tool_calls", ())),
+            input_tokens=usage.get("input_tokens", 0),
+            output_tokens=usage.get("output_tokens", 0),
+            model=usage.get("model", ""),
+        )
+
+    def put_in_order(self) -> None:
+        """Results and questions in the order of their calls, whichever came first."""
+        self.asked += [call for call in calls_of(self.messages) if call not in self.asked]
+        self.messages = in_order(self.messages, self.asked)
+        places = {call: place for place, call in enumerate(self.asked)}
+        self.interrupts.sort(key=lambda asks: places.get(_call_of(asks), len(places)))
+
+
+def _call_of(interrupt: Mapping[str, Any]) -> str:
+    call = interrupt.get("call")
+    return str(call.get("id")) if isinstance(call, Mapping) else ""
+
+
+class Run:
+    """One attempt of a run, going in this process."""
+
+    def __init__(self, record: RunRecord, turn: Turn, *, floor: int = 0) -> None:
+        self.record = record
+        self.id = record.id
+        self.thread_id = record.thread_id
+        self.request = record.request
+        self.turn = turn
+        self.attempt = record.attempts
+        self.log = EventLog(record.id, floor=floor, limit=record.seq_limit)
+        self.control = RunControl()
+        self.task: asyncio.Task[None] | None = None
+        self.stopped: Stop | None = None
+        # Set by whoever adopts an orphan that shall not go on: it is only settled and ended.
+        self.only_end = False
+        self.begun = False
+        # Whether the user's message stands in the transcript.
+        self.told = record.attempts == 1 and not turn.dirty
+        self.ending = False
+        self._is_cut = False
+        self.error: WaystationError | None = None
+        self.reply: dict[str, Any] | None = None
+        # The database that the attempt waits for, for longer than a caller on a connection would.
+        self.away: WaystationError | None = None
+        self.held_up = asyncio.Event()
+        self.waits = False
+        self._alarm: asyncio.TimerHandle | None = None
+        # The turn runs in a context of its own; what it belongs to is taken along here.
+        self.request_id = record.request_id
+        self.traceparent = traceparent()
+
+    def begin(self) -> None:
+        """The task runs. Raises CancelledError when somebody has stopped it before."""
+        self.begun = True
+        if self.stopped:
+            raise asyncio.CancelledError
+
+    def stop(self, how: Stop, *, patience_s: float = 0.0) -> None:
+        """End the attempt: at its next checkpoint, or at once when it has not come there in `patience_s`."""
+        if self.ending or self.stopped in ("cancel", "lost"):
+            return
+        if how != "drain" or self.stopped is None:
+            self.stopped = how
+        if how == "lost":
+            self.log.abandon()
+        if patience_s <= 0:
+            self._cut()
+            return
+        self.control.request_drain(how)
+        asyncio.get_running_loop().call_later(patience_s, self._cut)
+
+    def meets(self, error: WaystationError, took: float) -> None:
+        """The database is away. Callers that wait for the reply alone are told when it stays so."""
+
+        def tell() -> None:
+            self.away = error
+            self.held_up.set()
+
+        self.over_it()
+        self.waits = True
+        self._alarm = asyncio.get_running_loop().call_later(max(WAITED_SECONDS - took, 0.0), tell)
+
+    def over_it(self) -> None:
+        """The database is back."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm, self.away, self.waits = None, None, False
+        self.held_up.clear()
+
+    def _cut(self) -> None:
+        # A task that is cancelled before its first step would never end its run.
+        if self.task is not None and self.begun and not self.ending and not self._is_cut:
+            self._is_cut = True
+            self.task.cancel()
+
+
+def message_of(run: Run) -> HumanMessage:
+    """The user's message as the thread keeps it."""
+    return HumanMessage(run.request.message, id=run.record.message_id)

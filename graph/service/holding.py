@@ -1,0 +1,132 @@
+"""A thread in one's own hands: for notebooks that drive the graph themselves.
+
+Whoever writes to a thread must hold it. When the block ends, the transcript and
+the thread's row say what its state says: what the block added stands in them,
+what it changed is changed, and what it took back, by going on from an older
+checkpoint or by removing a message, is taken out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.types import StateSnapshot
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from core.access import Principal
+from core.database.engine import insert_new, now_of
+from core.whole import whole
+from graph.db.tables import threads, transcript
+from graph.flow.messages import text_of
+from graph.runs.fence import Hold
+from graph.runs.lease import Leases, assert_held, new_thread, title_from
+from graph.runs.ledger_rows import supersede
+from graph.threads.history.look import Graph, interrupts_of
+from graph.threads.history.owning import owned_row
+from graph.threads.ids import check_id
+from graph.threads.transcript import rows_of
+
+
+class Holding:
+    """Holds threads for whoever drives the graph without a run."""
+
+    def __init__(self, engine: AsyncEngine, graph: Graph, leases: Leases) -> None:
+        self._engine = engine
+        self._graph = graph
+        self._leases = leases
+
+    @asynccontextmanager
+    async def of(self, principal: Principal, thread_id: str) -> AsyncIterator[RunnableConfig]:
+        """Hold the thread, a new one if there is none; gives the config that names it.
+
+        Raises:
+            ThreadNotFound: It is somebody else's.
+            ThreadBusy: It has a run going.
+        """
+        config: RunnableConfig = {"configurable": {"thread_id": check_id(thread_id)}}
+        await self._there(principal, thread_id)
+        left: dict[str, object] = {}
+        async with self._leases.borrow(thread_id, left) as hold:
+            before = await self._graph.aget_state(config)
+            try:
+                yield config
+            finally:
+                after = await self._graph.aget_state(config)
+                left |= await self._agree(hold, before, after)
+
+    @whole
+    async def _there(self, principal: Principal, thread_id: str) -> None:
+        async with self._engine.begin() as db:
+            await insert_new(db, threads, new_thread(thread_id, principal, "", now=now_of(db)))
+            await owned_row(db, principal, thread_id)
+
+    @whole
+    async def _agree(self, hold: Hold, before: StateSnapshot, after: StateSnapshot) -> dict[str, object]:
+        """Bring the transcript to agree with the state; what the thread's row says from now on."""
+        if before.config == after.config and before.interrupts == after.interrupts:
+            return {}
+        old, new = (snapshot.values.get("messages", []) for snapshot in (before, after))
+        async with self._engine.begin() as db:
+            await assert_held(db, hold)
+            await _take_out(db, hold.thread_id, old, new)
+            for row in rows_of(hold.thread_id, "", new):
+                await _put(db, row)
+            if before.interrupts and before.interrupts != after.interrupts:
+                await supersede(db, hold.thread_id)
+            return await _row(db, hold.thread_id, after)
+
+
+async def _take_out(
+    db: AsyncConnection, thread_id: str, old: Sequence[BaseMessage], new: Sequence[BaseMessage]
+) -> None:
+    """Delete what the state had and has no more. What has only left the window stays, as in any turn."""
+    ids = {message.id for message in new}
+    mine = transcript.c.thread_id == thread_id
+    places = {row.message_id: row.seq for row in await db.execute(_seqs(thread_id, [*old, *new]))}
+    first_kept = next((place for place, message in enumerate(old) if message.id in ids), 0)
+    gone = [str(message.id) for message in old[first_kept:] if message.id not in ids]
+    await db.execute(delete(transcript).where(mine, transcript.c.message_id.in_(gone)))
+    # Behind an older checkpoint there may be turns that had left the window already.
+    last = max((seq for key, seq in places.items() if key in ids), default=0)
+    first = min((places[str(message.id)] for message in old if str(message.id) in places), default=0)
+    between = (transcript.c.seq > last) & (transcript.c.seq < first)
+    await db.execute(delete(transcript).where(mine, between))
+
+
+def _seqs(thread_id: str, messages: Sequence[BaseMessage]) -> Any:
+    ids = [str(message.id) for message in messages]
+    known = (transcript.c.thread_id == thread_id) & transcript.c.message_id.in_(ids)
+    return select(transcript.c.message_id, transcript.c.seq).where(known)
+
+
+async def _put(db: AsyncConnection, row: dict[str, Any]) -> None:
+    """Add the message, or what has changed of it."""
+    if await insert_new(db, transcript, row):
+        return
+    same = (transcript.c.thread_id == row["thread_id"]) & (transcript.c.message_id == row["message_id"])
+    kept = (await db.execute(select(transcript.c.text, transcript.c.extra).where(same))).one()
+    extra = {**kept.extra, **row["extra"]}
+    if (kept.text, kept.extra) != (row["text"], extra):
+        await db.execute(update(transcript).where(same).values(text=row["text"], extra=extra))
+
+
+async def _row(db: AsyncConnection, thread_id: str, after: StateSnapshot) -> dict[str, object]:
+    mine = (transcript.c.thread_id == thread_id) & (transcript.c.role == "user")
+    turns = (await db.execute(select(func.count()).select_from(transcript).where(mine))).scalar() or 0
+    title = (await db.execute(select(threads.c.title).where(threads.c.id == thread_id))).scalar() or ""
+    asked = next((m for m in after.values.get("messages", []) if isinstance(m, HumanMessage)), None)
+    waiting = interrupts_of(after)
+    values: dict[str, object] = {
+        "turns": turns,
+        "title": title or (title_from(text_of(asked)) if asked else ""),
+        "status": "interrupted" if waiting else "idle",
+        "waiting": waiting or None,
+        "updated_at": now_of(db),
+    }
+    # A turn that stopped in the middle is settled before the next message.
+    return {**values, "dirty": True} if after.next else values

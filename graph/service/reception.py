@@ -1,0 +1,118 @@
+"""Where requests come in, from HTTP, the command line, notebooks, workers and schedules alike."""
+
+from __future__ import annotations
+
+from core.access import Principal
+from core.correlation import current
+from core.editions import Editions
+from core.events.settings import WebhookSettings
+from core.events.targets import target_of
+from core.settings.platform import LimitSettings, ThreadSettings
+from graph.errors import NothingToResume
+from graph.runs.ledger import RunLedger
+from graph.runs.ledger_rows import NewRun
+from graph.runs.record import Policy, TurnRequest
+from graph.service.admission import Admission
+from graph.service.handle import Handle
+from graph.service.resume import answers_for, is_answer
+from graph.service.run_service import Runs
+from graph.threads.threads import Threads, check_id, new_id
+from nodes.config import ConfigLookup, Wishes
+from nodes.file_storage import FileManager
+
+
+class Reception:
+    """Checks requests whole and begins their runs. One per process."""
+
+    def __init__(  # noqa: PLR0917 - the container gives them by type
+        self,
+        runs: Runs,
+        ledger: RunLedger,
+        threads: Threads,
+        lookup: ConfigLookup,
+        files: FileManager,
+        editions: Editions,
+    ) -> None:
+        self._runs = runs
+        self._ledger = ledger
+        self._threads = threads
+        self._lookup = lookup
+        self._files = files
+        self._editions = editions
+        self._admission = Admission(runs, editions)
+
+    async def begin(self, request: TurnRequest) -> Handle:
+        """Check the request whole, store its message, and begin the turn or let it wait for its thread.
+
+        Raises:
+            WaystationError: The request cannot be accepted; nothing was stored.
+        """
+        # What is checked here and what the turn runs with is one edition of the configuration.
+        with self._editions.hold():
+            return await self._begin(request)
+
+    async def _begin(self, request: TurnRequest) -> Handle:
+        self._admission.check(request)
+        thread_id = check_id(request.thread_id) if request.thread_id else new_id("t")
+        self._lookup.resolve(request.principal, _wishes(request))
+        if request.webhook:
+            target_of(self._editions.now().book[WebhookSettings], request.webhook)
+        for key in request.files:
+            await self._files.info(request.principal, key)
+        new = NewRun(
+            id=new_id("r"),
+            thread_id=thread_id,
+            message_id=new_id("m"),
+            request=request,
+            policy=self._policy(request),
+            queue_limit=self._editions.now().book[LimitSettings].queued_runs,
+            request_id=current().request_id,
+        )
+        if is_answer(request.resume):
+            return await self._answer(new, request.resume)
+        return await self._runs.open(new)
+
+    async def resume(self, principal: Principal, run_id: str, answers: object) -> Handle:
+        """Go on with an interrupted run: with answers to questions, or (None) where it was stopped.
+
+        Raises:
+            RunNotFound: There is none, or it is somebody else's.
+            NothingToResume: It does not wait.
+            AlreadyAnswered: A question has had its answer.
+            InvalidInput: The answers do not fit the questions.
+        """
+        with self._editions.hold():
+            self._admission.open_for(principal)
+            record = await self._runs.get(principal, run_id)
+            waiting = (await self._threads.state(principal, record.thread_id))["interrupts"]
+            if waiting and not is_answer(answers):
+                raise NothingToResume(f"run '{run_id}' waits for answers; send them")
+            given = None
+            if is_answer(answers):
+                given = answers_for(answers, waiting, answered=record.answered)
+            return await self._runs.reopen(principal, run_id, given, policy="resume", seen=record.attempts)
+
+    async def _answer(self, new: NewRun, resume: object) -> Handle:
+        who, thread_id = new.request.principal, new.thread_id
+        found = await self._ledger.interrupted_on(who, thread_id)
+        waiting = (await self._threads.state(who, thread_id))["interrupts"]
+        answers = answers_for(resume, waiting, answered=found.answered if found else ())
+        record = found or await self._ledger.adopt_waiting(new)
+        return await self._runs.reopen(who, record.id, answers, seen=record.attempts)
+
+    def _policy(self, request: TurnRequest) -> Policy:
+        wish = self._editions.now().book[ThreadSettings].orphans
+        if wish != "auto":
+            return wish
+        return "resume" if request.background or request.on_disconnect == "continue" else "end"
+
+
+def _wishes(request: TurnRequest) -> Wishes:
+    return Wishes(
+        model=request.model,
+        sources=request.sources,
+        tools=request.tools,
+        temperature=request.temperature,
+        max_steps=request.max_steps,
+        approval=request.approval,
+    )

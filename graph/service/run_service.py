@@ -1,0 +1,396 @@
+"""Runs of this process, and a door to those of every other: begin, follow, wait, cancel, go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+
+from core.access import Principal
+from core.database.outage import DATABASE_ERRORS, DatabaseUnavailable, tell_failure
+from core.editions import Editions
+from core.errors import WaystationError
+from core.signals import Signals
+from graph.errors import RunEnded, RunNotFound, ThreadBusy
+from graph.runs.events.follow import Follower, topic_of
+from graph.runs.events.log import Entry
+from graph.runs.events.store import EventStore
+from graph.runs.lease import BEAT_SECONDS, Leases
+from graph.runs.ledger import AT_MOST_ATTEMPTS, RunLedger
+from graph.runs.ledger_rows import NewRun, Seat
+from graph.runs.record import Policy, Run, RunRecord
+from graph.service.handle import Handle
+from graph.turn.driver import TurnDriver
+from graph.turn.ending import Endings
+
+log = structlog.get_logger()
+
+QUEUE = "runs"
+STOPS = "stops"
+# How long a run may take to its next checkpoint when another message takes its place.
+PATIENCE_SECONDS = 20.0
+# And at a shutdown, behind the time that it had to end by itself.
+DRAIN_PATIENCE_SECONDS = 1.0
+
+
+class Runs:
+    """One per process; use with `running`. Rights: whatever takes a principal asks for its own runs only.
+
+    Args:
+        ended: Told of each run that has ended here.
+    """
+
+    def __init__(  # noqa: PLR0917 - the container gives them by type
+        self,
+        ledger: RunLedger,
+        leases: Leases,
+        driver: TurnDriver,
+        endings: Endings,
+        events: EventStore,
+        signals: Signals,
+        editions: Editions,
+        *,
+        ended: Callable[[RunRecord], Coroutine[Any, Any, None]],
+    ) -> None:
+        self._ledger = ledger
+        self._driver = driver
+        self._signals = signals
+        self._editions = editions
+        self.live: dict[str, Run] = {}
+        self.draining = False
+        self._ended = ended
+        # Queued runs that somebody in this process waits for, with their threads.
+        self._awaited: dict[str, str] = {}
+        self._failures: dict[str, WaystationError] = {}
+        self._chores: set[asyncio.Task[Any]] = set()
+        self._follower = Follower(self.live, events, ledger, signals)
+        leases.lost = self._lost
+        endings.ended = self._on_end
+        self._endings = endings
+
+    # -- for callers ------------------------------------------------------------------------------
+
+    async def open(self, new: NewRun) -> Handle:
+        """Begin a run, or let it wait for its thread.
+
+        Raises:
+            WaystationError: What `RunLedger.open` raises; nothing was stored.
+        """
+        return await self._begun(self._open(new))
+
+    async def _open(self, new: NewRun) -> Handle:
+        seat = await self._seat_for(new)
+        if seat.nudge:
+            self._signals.send(STOPS)
+        if seat.turn is None and not seat.repeated:
+            self._awaited[seat.record.id] = seat.record.thread_id
+            self._signals.send(QUEUE)
+        return self._seated(seat)
+
+    async def _seat_for(self, new: NewRun) -> Seat:
+        try:
+            return await self._ledger.open(new)
+        except ThreadBusy:
+            if self._ledger.supervised or not await self._finish_left_over(new.thread_id):
+                raise
+            return await self._ledger.open(new)
+
+    async def _finish_left_over(self, thread_id: str) -> bool:
+        """Execute runs that wait for a free thread; where no service looks after them, nobody else would."""
+        found = False
+        while (seat := await self._ledger.next_of(thread_id)) is not None:
+            found = True
+            await self.settled(self._seated(seat).id)
+        return found
+
+    async def reopen(
+        self,
+        principal: Principal,
+        run_id: str,
+        answers: dict[str, Any] | None,
+        *,
+        policy: Policy | None = None,
+        seen: int | None = None,
+    ) -> Handle:
+        """Go on with an interrupted run. Takes and raises what `RunLedger.reopen` does."""
+
+        async def reopened() -> Handle:
+            seat = await self._ledger.reopen(principal, run_id, answers, policy=policy, seen=seen)
+            self._seated(seat)
+            return Handle(self, seat.record, mine=True, since=seat.floor)
+
+        return await self._begun(reopened())
+
+    async def _begun(self, beginning: Coroutine[Any, Any, Handle]) -> Handle:
+        """The handle. A caller that goes away meanwhile leaves a run behind, and so leaves it."""
+        task = asyncio.create_task(beginning)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            if not task.exception():
+                task.result().leave()
+            raise
+
+    async def get(self, principal: Principal, run_id: str) -> RunRecord:
+        """The run. Raises RunNotFound."""
+        return await self._ledger.get(principal, run_id)
+
+    async def list(
+        self,
+        principal: Principal,
+        *,
+        thread_id: str | None = None,
+        status: str | None = None,
+        limit: int = 50,
+        after: str | None = None,
+    ) -> Sequence[RunRecord]:
+        """The principal's runs, the newest first."""
+        return await self._ledger.list(
+            principal, thread_id=thread_id, status=status, limit=limit, after=after
+        )
+
+    async def handle(self, principal: Principal, run_id: str) -> Handle:
+        """The run, to be followed. Raises RunNotFound."""
+        return Handle(self, await self._ledger.get(principal, run_id), mine=False)
+
+    async def events(
+        self, principal: Principal, run_id: str, after: int = 0
+    ) -> AsyncIterator[dict[str, Any]]:
+        """The run's events above number `after`. Raises RunNotFound."""
+        handle = await self.handle(principal, run_id)
+        async for event in handle.events(after):
+            yield event
+
+    async def wait(self, principal: Principal, run_id: str, *, timeout: float) -> RunRecord:
+        """The run when it has ended or waits for a person, or as it is after `timeout` seconds.
+
+        Raises:
+            RunNotFound: There is none, or it is somebody else's.
+        """
+        await self._ledger.get(principal, run_id)
+        return await self.settled(run_id, timeout=timeout)
+
+    async def cancel(self, principal: Principal, run_id: str) -> RunRecord:
+        """End the run, wherever it goes on, and give it as it is then; the end may still be on its way.
+
+        Raises:
+            RunNotFound: There is none, or it is somebody else's.
+            RunEnded: It is over.
+        """
+        record = await self._ledger.ask_to_stop(principal, run_id)
+        if record.active:
+            self._signals.send(STOPS)
+        else:
+            await self._ended(record)
+            self._signals.send(QUEUE)  # it may have been what its thread waited for
+        self._signals.send(topic_of(run_id))
+        return record
+
+    # -- for handles ------------------------------------------------------------------------------
+
+    def follow(self, run_id: str, after: int) -> AsyncIterator[Entry]:
+        """See `Follower.read`."""
+        return self._follower.read(run_id, after)
+
+    def failure_of(self, run_id: str) -> WaystationError | None:
+        """The error itself, with its cause, where the run failed in this process."""
+        return self._failures.get(run_id)
+
+    def abandon(self, record: RunRecord) -> None:
+        """Nobody reads the run any more, and it shall not go on for nobody."""
+        live = self.live.get(record.id)
+        if live is not None:
+            live.stop("cancel")
+        else:
+            self._chore(self._cancel_quietly(record))
+
+    async def settled(self, run_id: str, *, timeout: float | None = None, hurried: bool = False) -> RunRecord:
+        """The run when it is not active any more, or at the timeout, or when the service stops.
+
+        Raises:
+            DatabaseUnavailable: It is away, and the caller is `hurried`: the run may go on when it is back.
+        """
+        until = None if timeout is None else asyncio.get_running_loop().time() + timeout
+        with self._signals.listen(topic_of(run_id)) as ear:
+            while True:
+                await self._here(run_id, until, hurried=hurried)
+                record = await self._ledger.find(run_id)
+                if record is None:
+                    raise RunNotFound(run_id)
+                if not record.active or self._follower.closing or self._is_stuck(run_id):
+                    return record
+                left = None if until is None else until - asyncio.get_running_loop().time()
+                if left is not None and left <= 0:
+                    return record
+                await ear.heard(left)
+
+    def _is_stuck(self, run_id: str) -> bool:
+        """True when its end could not be stored, and nobody has taken it up since."""
+        return run_id in self._failures and run_id not in self.live
+
+    async def _here(self, run_id: str, until: float | None, *, hurried: bool) -> None:
+        """Wait for the end of an attempt that goes on here."""
+        live = self.live.get(run_id)
+        if live is None or live.task is None:
+            return
+        left = None if until is None else max(until - asyncio.get_running_loop().time(), 0)
+        if not hurried:
+            await asyncio.wait([live.task], timeout=left)
+            return
+        held_up = asyncio.create_task(live.held_up.wait())
+        try:
+            await asyncio.wait([live.task, held_up], timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            held_up.cancel()
+        if live.away is not None:
+            raise live.away
+
+    # -- for whoever looks after runs ---------------------------------------------------------------
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Listens for wishes of other processes for as long as the block runs."""
+        tasks = [asyncio.create_task(self._obey()), asyncio.create_task(self._queue())]
+        try:
+            yield
+        finally:
+            for task in [*tasks, *self._chores]:
+                task.cancel()
+            await asyncio.gather(*tasks, *self._chores, return_exceptions=True)
+
+    async def go_on_with(self, thread_id: str) -> bool:
+        """Begin the first run that waits for the thread; False when there is none or it cannot."""
+        if self.draining:
+            return False
+        seat = await self._ledger.next_of(thread_id, only=None if self._ledger.supervised else self._awaited)
+        if seat is None or seat.turn is None:
+            return False
+        self._seated(seat)
+        return True
+
+    async def adopt(self, thread_id: str) -> bool:
+        """Take over the run of a thread whose process is gone: go on with it or end it, by its policy."""
+        if self.draining:
+            return False
+        seat = await self._ledger.orphan_of(thread_id)
+        if seat is None or seat.turn is None:
+            return False
+        record = seat.record
+        log.info("orphan_adopted", run_id=record.id, policy=record.policy, attempt=record.attempts)
+        self._seated(seat, only_end=record.policy == "end" or record.tries > AT_MOST_ATTEMPTS)
+        return True
+
+    async def drain(self, *, seconds: float) -> None:
+        """Begin nothing new; let what runs end, and stop it at a checkpoint after `seconds`."""
+        self.draining = self._follower.draining = True
+        clock = asyncio.get_running_loop().time
+        until = clock() + seconds + 2 * DRAIN_PATIENCE_SECONDS
+        tasks = [run.task for run in self.live.values() if run.task]
+        if tasks and seconds:
+            await asyncio.wait(tasks, timeout=seconds)
+        for run in list(self.live.values()):
+            run.stop("drain", patience_s=DRAIN_PATIENCE_SECONDS if seconds else 0)
+        self._endings.closing.set()
+        if tasks:
+            await asyncio.wait(tasks)
+        if seconds:  # readers of runs that drain in other processes
+            await self._follower.left(seconds=until - clock())
+        # What is read now goes on elsewhere, or later: its readers come back with their last number.
+        self._follower.closing = True
+        self._signals.wake_all()
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _seated(self, seat: Seat, *, only_end: bool = False) -> Handle:
+        if seat.turn is not None:
+            run = Run(seat.record, seat.turn, floor=seat.floor)
+            run.only_end = only_end
+            self._launch(run)
+        return Handle(self, seat.record, mine=not seat.repeated)
+
+    def _launch(self, run: Run) -> None:
+        self._awaited.pop(run.id, None)
+        self.live[run.id] = run
+        # In a context of its own: LangServe's callbacks must not follow the turn.
+        run.task = self._editions.task(self._driver.drive(run), name=run.id)
+        run.task.add_done_callback(lambda _: self._forget(run))
+        self._signals.send(topic_of(run.id))
+        if self.draining:
+            run.stop("drain")
+
+    def _forget(self, run: Run) -> None:
+        if self.live.get(run.id) is run:
+            del self.live[run.id]
+        self._signals.send(topic_of(run.id))
+
+    def _on_end(self, run: Run, more: bool) -> None:
+        if run.error is not None:
+            self._failures[run.id] = run.error
+            # Long enough for who waits for it here; the rest reads what is stored.
+            asyncio.get_running_loop().call_later(60, self._failures.pop, run.id, None)
+        if run.request.webhook:
+            self._chore(self._ended(run.record))
+        if more:
+            self._chore(self._next(run.thread_id))
+
+    async def _next(self, thread_id: str) -> None:
+        try:
+            gone_on = await self.go_on_with(thread_id)
+        except DatabaseUnavailable:
+            return  # the run stands in line, and is looked for again when the database is back
+        if not gone_on:
+            self._signals.send(QUEUE)
+
+    def _lost(self, run_id: str) -> None:
+        if run_id in self.live:
+            log.warning("lease_lost", run_id=run_id)
+            self.live[run_id].stop("lost")
+
+    def _chore(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(work)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+
+    async def _cancel_quietly(self, record: RunRecord) -> None:
+        try:
+            now = await self._ledger.get(record.request.principal, record.id)
+            if now.active:  # a question to a person stays, although nobody reads any more
+                await self.cancel(record.request.principal, record.id)
+        except (RunEnded, RunNotFound):
+            return
+
+    async def _obey(self) -> None:
+        """Stop the runs that somebody, in whatever process, wants stopped."""
+        with self._signals.listen(STOPS) as ear:
+            while True:
+                await ear.heard(BEAT_SECONDS if self.live else None)
+                if self.live:
+                    await self._try(self._obey_once())
+
+    async def _obey_once(self) -> None:
+        for run_id, how in (await self._ledger.stops()).items():
+            run = self.live.get(run_id)
+            if run is not None and run.stopped is None:
+                patience = PATIENCE_SECONDS if how == "supersede" else 0
+                run.stop("supersede" if how == "supersede" else "cancel", patience_s=patience)
+            elif run is not None and how == "cancel":
+                run.stop("cancel")
+
+    async def _queue(self) -> None:
+        """Begin runs that somebody in this process waits for, when their threads are free."""
+        with self._signals.listen(QUEUE) as ear:
+            while True:
+                await ear.heard(BEAT_SECONDS if self._awaited else None)
+                for thread_id in set(self._awaited.values()):
+                    await self._try(self.go_on_with(thread_id))
+
+    async def _try(self, work: Coroutine[Any, Any, Any]) -> None:
+        try:
+            await work
+        except DATABASE_ERRORS as error:
+            # A database that is away for a moment; the next signal or beat looks again.
+            tell_failure(log, "runs_not_looked_after", error)

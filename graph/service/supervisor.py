@@ -1,0 +1,67 @@
+"""Looks after runs that nobody executes: orphans of dead processes, and those that wait for a thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import structlog
+
+from core.database.outage import DATABASE_ERRORS, tell_failure
+from core.errors import WaystationError
+from core.signals import Signals
+from graph.runs.ledger import RunLedger
+from graph.service.run_service import QUEUE, Runs
+
+log = structlog.get_logger()
+
+SWEEP_SECONDS = 10.0
+# Above this many turns a process leaves waiting runs to others, or to later.
+AT_ONCE = 64
+
+
+class Supervisor:
+    """One per process of a service; a command or a notebook has none. Use with `watching`."""
+
+    def __init__(self, ledger: RunLedger, runs: Runs, signals: Signals) -> None:
+        self._ledger = ledger
+        self._runs = runs
+        self._signals = signals
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Looks at once, then at every signal, and every ten seconds in any case."""
+        self._ledger.supervised = True
+        task = asyncio.create_task(self._watch(), name="run supervisor")
+        try:
+            yield
+        finally:
+            self._ledger.supervised = False
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def sweep(self) -> None:
+        """Adopt what is orphaned, begin what waits for a free thread."""
+        await self._ledger.read_clock()
+        await self._each(await self._ledger.orphaned_threads(), self._runs.adopt)
+        await self._each(await self._ledger.waiting_threads(AT_ONCE), self._runs.go_on_with)
+
+    async def _each(self, threads: Sequence[str], act: Callable[[str], Awaitable[bool]]) -> None:
+        for thread_id in threads:
+            if len(self._runs.live) >= AT_ONCE or self._runs.draining:
+                return
+            try:
+                await act(thread_id)
+            except WaystationError as error:
+                log.warning("run_not_gone_on_with", thread_id=thread_id, code=error.code)
+
+    async def _watch(self) -> None:
+        with self._signals.listen(QUEUE) as ear:
+            while True:
+                try:
+                    await self.sweep()
+                except DATABASE_ERRORS as error:
+                    # A database that is away for a moment: the next round looks again.
+                    tell_failure(log, "sweep_failed", error)
+                await ear.heard(SWEEP_SECONDS)

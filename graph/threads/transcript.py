@@ -1,0 +1,129 @@
+"""The whole conversation, append-only; what history, search and export read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage
+from sqlalchemy import RowMapping, delete, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core.database.engine import insert_new
+from core.whole import whole
+from graph.db.tables import said, transcript
+from graph.flow.messages import ROLES, extra_of, text_of, time_of
+
+
+class Transcript:
+    """Reads and appends messages of threads. Rights are the caller's business (see `Threads`)."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @whole
+    async def append(
+        self,
+        thread_id: str,
+        run_id: str,
+        messages: Sequence[BaseMessage],
+        extras: dict[str, dict[str, Any]] | None = None,
+    ) -> None:
+        """Add messages that are not there yet; a message id stands once in a thread.
+
+        Args:
+            extras: More to keep beside a message, by its id (citations, say).
+        """
+        rows = rows_of(thread_id, run_id, messages, extras)
+        if rows:
+            async with self._engine.begin() as db:
+                for row in rows:
+                    await insert_new(db, transcript, row)
+
+    async def page(self, thread_id: str, *, limit: int, before: int | None) -> dict[str, Any]:
+        """The newest `limit` messages older than `before`, oldest first.
+
+        Returns:
+            `messages`, and `before` for the next page (None at the start of the thread).
+        """
+        query = select(transcript).where(transcript.c.thread_id == thread_id)
+        if before is not None:
+            query = query.where(transcript.c.seq < before)
+        query = query.order_by(transcript.c.seq.desc()).limit(limit + 1)
+        async with self._engine.connect() as db:
+            rows = (await db.execute(query)).mappings().all()
+        shown = rows[:limit][::-1]
+        return {
+            "messages": [_view(row) for row in shown],
+            "before": shown[0]["seq"] if len(rows) > limit else None,
+        }
+
+    async def onward(self, thread_id: str, *, after: int = 0, limit: int = 200) -> Sequence[RowMapping]:
+        """The next rows above number `after`, oldest first, as they are stored."""
+        query = (
+            select(transcript)
+            .where(transcript.c.thread_id == thread_id, transcript.c.seq > after)
+            .order_by(transcript.c.seq)
+            .limit(limit)
+        )
+        async with self._engine.connect() as db:
+            return (await db.execute(query)).mappings().all()
+
+    async def user_messages(self, thread_id: str, *, limit: int) -> list[dict[str, Any]]:
+        """The newest user messages, oldest first."""
+        query = (
+            select(transcript)
+            .where(transcript.c.thread_id == thread_id, transcript.c.role == "user")
+            .order_by(transcript.c.seq.desc())
+            .limit(limit)
+        )
+        async with self._engine.connect() as db:
+            rows = (await db.execute(query)).mappings().all()
+        return [_view(row) for row in rows[::-1]]
+
+    @whole
+    async def delete(self, thread_id: str) -> None:
+        async with self._engine.begin() as db:
+            await db.execute(delete(transcript).where(transcript.c.thread_id == thread_id))
+
+
+def rows_of(
+    thread_id: str,
+    run_id: str,
+    messages: Sequence[BaseMessage],
+    extras: dict[str, dict[str, Any]] | None = None,
+) -> list[dict[str, Any]]:
+    """Messages as rows of the transcript, for whoever adds them in a transaction of its own."""
+    now = time.time()
+    return [
+        {
+            "thread_id": thread_id,
+            "message_id": message.id,
+            "role": ROLES.get(message.type, message.type),
+            **said(text_of(message)),
+            "extra": {**extra_of(message), **(extras or {}).get(str(message.id), {})},
+            "run_id": run_id,
+            "created_at": now,
+        }
+        for message in messages
+    ]
+
+
+def partial_row(thread_id: str, run_id: str, attempt: int, text: str) -> dict[str, Any]:
+    """An answer that was cut, as a row of the transcript."""
+    message = AIMessage(text, id=f"partial_{run_id}_{attempt}")
+    (row,) = rows_of(thread_id, run_id, [message], {str(message.id): {"partial": True}})
+    return row
+
+
+def _view(row: Any) -> dict[str, Any]:
+    return {
+        "seq": row["seq"],
+        "id": row["message_id"],
+        "role": row["role"],
+        "text": row["text"],
+        "run_id": row["run_id"],
+        "created_at": time_of(row["created_at"]),
+        **row["extra"],
+    }

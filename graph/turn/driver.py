@@ -1,0 +1,282 @@
+"""Drive the graph through one attempt of a run and tell the run's log what happens."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import structlog
+from langchain_core.messages import AIMessage, RemoveMessage, ToolMessage
+from langgraph.errors import GraphDrained, GraphRecursionError
+from langgraph.graph.state import CompiledStateGraph
+
+from core.context import RunContext
+from core.correlation import correlated
+from core.database.endurance import Endurance, endured, enduring
+from core.database.outage import DatabaseUnavailable, storage_outage
+from core.editions import Editions
+from core.errors import Internal, WaystationError
+from core.events import Event
+from core.notices import Sink, listening
+from core.observability import RUNNING, extracted, track_duration, turn_span
+from core.settings.platform import LimitSettings
+from graph.errors import LeaseLost, StepLimit, TurnTimedOut
+from graph.runs.announcements import TurnFinished, TurnStarted
+from graph.runs.events.log import LAST
+from graph.runs.fence import fenced
+from graph.runs.record import Outcome, Run, Stop, TurnRequest
+from graph.threads.history.look import questioned
+from graph.turn.ending import Endings
+from graph.turn.opening import Opening
+
+log = structlog.get_logger()
+
+# How long an attempt waits for a database that is away before it gives the run back: longer than most
+# restarts take, and short enough that a turn does not sit there for a disk that stays full.
+OUTAGE_SECONDS = 60.0
+# What a step of a further module tells may lack these, or have what is the log's own.
+_FIELDS: dict[str, tuple[str, ...]] = {
+    "token": ("text",),
+    "file": ("key", "name", "media_type", "size"),
+    "usage": ("input_tokens", "output_tokens", "model"),
+    "notice": ("code", "text"),
+}
+_OURS = frozenset({"seq", "run_id"})
+_SHOWN = 200
+_STATUS_OF_STOP: dict[Stop | None, str] = {"drain": "interrupted"}
+
+
+class TurnDriver:
+    """Runs turns that were let in. One per process.
+
+    Args:
+        opening: Finds out where the attempt begins.
+        endings: Writes how it ended.
+        editions: The limits of now: how long a turn may take, and how many
+            model calls it may make where its caller says nothing.
+        publish: Told of turns that begin and end.
+        told: Called with each run that has told something.
+        remarks: Tell what caches and policies did as notices of the run.
+    """
+
+    def __init__(
+        self,
+        graph: CompiledStateGraph[Any, Any, Any, Any],
+        opening: Opening,
+        endings: Endings,
+        *,
+        editions: Editions,
+        publish: Callable[[Event], None] = lambda _: None,
+        told: Callable[[Run], None] = lambda _: None,
+        remarks: bool = False,
+    ) -> None:
+        self._graph = graph
+        self._opening = opening
+        self._endings = endings
+        self._editions = editions
+        self._publish = publish
+        self._told = told
+        self._remarks = remarks
+
+    async def drive(self, run: Run) -> None:
+        """The whole attempt; whatever happens, the log closes and the thread is free again."""
+        with (
+            correlated(
+                request_id=run.request_id,
+                run_id=run.id,
+                thread_id=run.thread_id,
+                user=run.request.principal.id,
+            ),
+            listening(self._remarks_of(run)),
+            extracted({"traceparent": run.traceparent}),
+            turn_span(model=run.request.model) as span,
+            fenced(run.thread_id, run.turn.fence, run_id=run.id),
+            enduring(self._endurance(run)),
+        ):
+            self._publish(TurnStarted(run.request.model))
+            began = time.perf_counter()
+            outcome = await self._whole(run)
+            if run.error:
+                span.error(run.error.code)
+            span.set(input_tokens=outcome.input_tokens, output_tokens=outcome.output_tokens)
+            self._publish(_finished(run, outcome, seconds=time.perf_counter() - began))
+
+    async def _whole(self, run: Run) -> Outcome:
+        outcome, status = Outcome.after(run.record.output), "failed"
+        RUNNING.inc()
+        try:
+            with track_duration("turn"):
+                status = await self._bounded(run, outcome)
+        except LeaseLost:
+            run.stopped = "lost"
+        except DatabaseUnavailable as error:
+            # Longer than a turn waits: one that may be gone on with is, when the database is back.
+            if run.record.policy == "resume" and run.stopped is None:
+                run.stopped, status = "outage", "interrupted"
+            else:
+                run.error = error
+        except WaystationError as error:
+            run.error = error
+        except Exception as error:
+            # The edge of a turn: a fault of ours ends this turn and not the service.
+            run.error = storage_outage(error)
+            if run.error is None:
+                log.exception("turn_failed")
+                run.error = Internal("the turn failed by a fault of ours; the log has the details")
+                run.error.__cause__ = error
+        finally:
+            RUNNING.dec()
+            outcome.status = "failed" if run.error else status
+            await asyncio.shield(self._endings.end(run, outcome))
+        return outcome
+
+    async def _bounded(self, run: Run, outcome: Outcome) -> str:
+        """The attempt's status; failures are raised."""
+        seconds = self._limits.turn_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                run.begin()
+                went_on = await self._attempt(run, outcome)
+        except (asyncio.CancelledError, GraphDrained):
+            return _STATUS_OF_STOP.get(run.stopped, "cancelled")
+        except TimeoutError:
+            raise TurnTimedOut(
+                f"no answer within {seconds:g} s; ask for less or raise limits.turn_seconds"
+            ) from None
+        except GraphRecursionError:
+            raise StepLimit("the turn went round too often; raise max_steps or ask for less") from None
+        return "interrupted" if outcome.interrupts or not went_on else "done"
+
+    async def _attempt(self, run: Run, outcome: Outcome) -> bool:
+        """False when nothing was left to do but to end the run."""
+        start = await endured(self._opening.of, run, outcome)
+        if start is not None:
+            self._tell(run, {"type": "run_started", "thread_id": run.thread_id, "attempt": run.attempt})
+            await self._go(run, start.given, outcome)
+        return start is not None
+
+    def _remarks_of(self, run: Run) -> Sink:
+        if not self._remarks:
+            return lambda code, text: None
+        return lambda code, text: self._tell(run, {"type": "notice", "code": code, "text": text})
+
+    def _endurance(self, run: Run) -> Endurance:
+        def away(error: DatabaseUnavailable, took: float) -> None:
+            log.warning("turn_waits_for_database", reason=error.reason)
+            run.meets(error, took)
+            text = f"the database {error.reason}; the turn goes on when it is back"
+            self._tell(run, {"type": "notice", "code": error.code, "text": text})
+
+        return Endurance(OUTAGE_SECONDS, away=away, back=run.over_it)
+
+    def _tell(self, run: Run, event: dict[str, Any]) -> None:
+        run.log.add(event)
+        self._told(run)
+
+    @property
+    def _limits(self) -> LimitSettings:
+        return self._editions.now().book[LimitSettings]
+
+    async def _go(self, run: Run, start: Any, outcome: Outcome) -> None:
+        config: Any = {
+            "configurable": {"thread_id": run.thread_id},
+            "run_id": None,
+            # Only a backstop, with room for steps of further modules in every round and beside them.
+            "recursion_limit": len(self._graph.nodes) * (1 + (run.request.max_steps or self._limits.steps)),
+        }
+        stream: AsyncIterator[Any] = self._graph.astream(
+            start,
+            config,
+            context=context_for(run.request),
+            stream_mode=["custom", "updates"],
+            # A step begins when the one before it is on disk: a forgotten call would be made again.
+            durability="sync",
+            control=run.control,
+        )
+        async for mode, data in stream:
+            if mode == "custom":
+                if is_event(data):
+                    hear(outcome, data)
+                    self._tell(run, data)
+                else:
+                    log.warning("step_event_left_out", told=repr(data)[:_SHOWN])
+            else:
+                gather(outcome, data)
+        # Only now: calls that go side by side pause in any order.
+        outcome.put_in_order()
+        for asked in outcome.interrupts:
+            self._tell(run, {"type": "interrupt", **asked})
+
+
+def _finished(run: Run, outcome: Outcome, *, seconds: float) -> TurnFinished:
+    return TurnFinished(
+        status=outcome.status,
+        code=run.error.code if run.error else "",
+        model=outcome.model,
+        input_tokens=outcome.input_tokens,
+        output_tokens=outcome.output_tokens,
+        tool_calls=sum(isinstance(message, ToolMessage) for message in outcome.messages),
+        duration_ms=round(seconds * 1000),
+    )
+
+
+def context_for(request: TurnRequest) -> RunContext:
+    """The graph's context for a request."""
+    return RunContext(
+        user=request.principal.id,
+        groups=sorted(request.principal.groups),
+        levels=sorted(request.principal.levels),
+        model=request.model,
+        sources=None if request.sources is None else list(request.sources),
+        tools=None if request.tools is None else list(request.tools),
+        temperature=request.temperature,
+        max_steps=request.max_steps,
+        approval=request.approval,
+    )
+
+
+def is_event(told: Any) -> bool:
+    """Whether what a step told is an event: readers of the stream need its type, and the fields of that."""
+    if not isinstance(told, dict) or not isinstance(told.get("type"), str):
+        return False
+    fields = _FIELDS.get(told["type"], ())
+    return told["type"] not in LAST and not told.keys() & _OURS and all(field in told for field in fields)
+
+
+def hear(outcome: Outcome, event: dict[str, Any]) -> None:
+    """A node said something while it worked: keep what the reply needs of it."""
+    kind = event["type"]
+    if kind == "token":
+        outcome.streamed.append(event["text"])
+    elif kind == "file":
+        outcome.files.append({k: event[k] for k in ("key", "name", "media_type", "size")})
+    elif kind == "usage":
+        outcome.input_tokens += event["input_tokens"]
+        outcome.output_tokens += event["output_tokens"]
+        outcome.model = event["model"]
+
+
+def gather(outcome: Outcome, update: dict[str, Any]) -> None:
+    """A step ended: keep what the reply is made of."""
+    for node, writes in update.items():
+        if node == "__interrupt__":
+            outcome.interrupts += [questioned(waiting) for waiting in writes]
+            continue
+        # A step that writes to a channel more than once has a list of writes.
+        for written in writes if isinstance(writes, list) else [writes or {}]:
+            _keep(outcome, written)
+
+
+def _keep(outcome: Outcome, written: dict[str, Any]) -> None:
+    said = written.get("messages")
+    # One that takes the place of all says nothing new.
+    for message in said if isinstance(said, list) else []:
+        if isinstance(message, RemoveMessage):
+            continue  # it left the window, and stays in the transcript
+        outcome.messages.append(message)
+        if isinstance(message, AIMessage):
+            outcome.streamed.clear()
+    if "documents" in written:
+        outcome.documents = written["documents"] or []

@@ -1,0 +1,179 @@
+"""Background tasks and webhooks, for the container."""
+
+# No `from __future__ import annotations`: dishka reads the annotations at run time.
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import structlog
+from dishka import AsyncContainer, Provider, Scope, provide
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core import lifecycle
+from core.cache import Cache
+from core.container import build_container
+from core.database.health import DATABASE, database_health
+from core.database.replicas import replica_health
+from core.events import EventBus
+from core.events.settings import WebhookSettings
+from core.events.tasks import webhook_tasks
+from core.events.webhooks import Webhooks
+from core.health import Check, Health, degraded, healthy
+from core.registry import Module, discover, files_of, sections_of
+from core.resilience import Policies
+from core.settings import Book, Context, read_book
+from core.settings.platform import StorageSettings, ThreadSettings
+from core.settings.schedules import ScheduleSettings
+from core.signals import Signals
+from core.task_queue import Task, TaskQueue, TaskSettings
+from graph.checkpoints.compaction import TASKS as COMPACTION
+from graph.checkpoints.compaction import Compaction
+from graph.service.schedules import scheduled_tasks
+from graph.threads.housekeeping import TASKS, Titles
+from graph.threads.upkeep import ThreadUpkeep
+from graph.wiring.storage import Storage
+from nodes.file_storage.settings import FileStorageSettings
+
+log = structlog.get_logger(__name__)
+
+
+class Background(Provider):
+    """The queue with every task there is: of the modules, of threads and of webhooks.
+
+    Args:
+        worker: Run tasks in this process, where the settings do not forbid it.
+    """
+
+    scope = Scope.APP
+
+    def __init__(self, modules: Sequence[Module], *, worker: bool) -> None:
+        super().__init__()
+        self._modules = modules
+        self._worker = worker
+
+    @provide
+    async def queue(
+        self, book: Book, engine: AsyncEngine, container: AsyncContainer
+    ) -> AsyncIterator[TaskQueue]:
+        settings = book[TaskSettings]
+        tasks = tasks_of(self._modules, book)
+        worker = self._worker and settings.worker
+        async with TaskQueue.open(settings, engine, tasks, container, worker=worker) as queue:
+            yield queue
+
+    @provide
+    async def webhooks(
+        self, book: Book, engine: AsyncEngine, queue: TaskQueue, bus: EventBus
+    ) -> AsyncIterator[Webhooks]:
+        async with Webhooks(book[WebhookSettings], engine=engine, queue=queue, bus=bus) as webhooks:
+            yield webhooks
+
+    @provide
+    def thread_settings(self, book: Book) -> ThreadSettings:
+        return book[ThreadSettings]
+
+    titles = provide(Titles)
+    upkeep = provide(ThreadUpkeep)
+    compaction = provide(Compaction)
+
+
+def tasks_of(modules: Sequence[Module], book: Book) -> list[Task[Any]]:
+    """Every task there is: of the modules, of threads, of webhooks, and runs by the clock."""
+    own = [task for module in modules for task in module.tasks]
+    scheduled = scheduled_tasks(book[ScheduleSettings])
+    return [*own, *TASKS, *COMPACTION, *webhook_tasks(book[WebhookSettings]), *scheduled]
+
+
+@asynccontextmanager
+async def opened_queue(context: Context) -> AsyncIterator[TaskQueue]:
+    """The queue alone, to look and to add: no module is started, no task runs here.
+
+    Raises:
+        ConfigErrors: The configuration is not valid.
+    """
+    modules = discover()
+    book = read_book(sections_of(modules), files_of(modules), context)
+    container = build_container([], book, Storage())
+    try:
+        engine = await container.get(AsyncEngine)
+        settings, tasks = book[TaskSettings], tasks_of(modules, book)
+        async with TaskQueue.open(settings, engine, tasks, container, worker=False) as queue:
+            yield queue
+    finally:
+        await lifecycle.close(container)
+
+
+async def begin(container: AsyncContainer, book: Book) -> None:
+    """Open the queue; let titles and webhooks listen, once every module is loaded."""
+    await container.get(TaskQueue)
+    if book[ThreadSettings].titles == "model":
+        (await container.get(Titles)).subscribe_to(await container.get(EventBus))
+    if book[WebhookSettings].tells:
+        webhooks = await container.get(Webhooks)
+        webhooks.subscribe()
+        await webhooks.resume()
+    if _files_apart(book):
+        apart = await replica_health(await container.get(AsyncEngine), book.context.places)
+        if apart.reason:
+            log.warning("files_in_several_homes", why=apart.reason)
+
+
+def checks(container: AsyncContainer, book: Book) -> dict[str, Check]:
+    """Health of what the modules lean on."""
+
+    async def webhooks() -> Health:
+        return await (await container.get(Webhooks)).check()
+
+    async def tasks() -> Health:
+        return await (await container.get(TaskQueue)).check()
+
+    async def events() -> Health:
+        return await (await container.get(EventBus)).check()
+
+    async def cache() -> Health:
+        return await (await container.get(Cache)).check()
+
+    async def breakers() -> Health:
+        return breaker_health(await container.get(Policies))
+
+    async def signals() -> Health:
+        return await (await container.get(Signals)).check()
+
+    async def database() -> Health:
+        return await database_health(await container.get(AsyncEngine))
+
+    found: dict[str, Check] = {DATABASE: database, "events": events, "tasks": tasks, "cache": cache}
+    found |= {"breakers": breakers, "signals": signals}
+    found |= _replicas(container, book)
+    return {**found, "webhooks": webhooks} if book[WebhookSettings].tells else found
+
+
+def _replicas(container: AsyncContainer, book: Book) -> dict[str, Check]:
+    async def replicas() -> Health:
+        return await replica_health(await container.get(AsyncEngine), book.context.places)
+
+    return {"replicas": replicas} if _files_apart(book) else {}
+
+
+def _files_apart(book: Book) -> bool:
+    """True where processes of one database may each keep files in a folder of their own."""
+    return book[StorageSettings].url.startswith("postgres") and book[FileStorageSettings].backend == "local"
+
+
+def breaker_health(policies: Policies) -> Health:
+    """Degraded while a target is not called, or only tried."""
+    status = policies.status()
+    details = {"targets": [target.as_json() for target in status]}
+    bad = [target for target in status if target.state != "closed"]
+    if not bad:
+        return healthy(**details)
+    reason = "; ".join(f"{t.kind} '{t.name}' is {t.state} since {t.since:%H:%M:%S} UTC" for t in bad)
+    return replace(degraded(reason, **details), since=min(target.since for target in bad))
+
+
+async def end(container: AsyncContainer) -> None:
+    """Let running tasks end, then what the bus still holds; before the services close that both work with."""
+    await (await container.get(TaskQueue)).aclose()
+    await (await container.get(EventBus)).aclose()

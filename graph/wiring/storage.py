@@ -1,0 +1,24 @@
+"""The database, for whoever keeps something in it."""
+
+# No `from __future__ import annotations`: dishka reads the annotations at run time.
+
+from collections.abc import AsyncIterator
+
+from dishka import Provider, Scope, provide
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core.database.engine import database_url
+from core.settings import Book, Places
+from core.settings.platform import StorageSettings
+from graph.db.database import opened_database
+
+
+class Storage(Provider):
+    """One engine on the database of `storage.url`, at the newest revision."""
+
+    scope = Scope.APP
+
+    @provide
+    async def engine(self, book: Book, places: Places) -> AsyncIterator[AsyncEngine]:
+        async with opened_database(database_url(book[StorageSettings], places)) as engine:
+            yield engine

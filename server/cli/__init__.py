@@ -1,0 +1,1 @@
+"""Every command of `waystation`; each module adds its own beside them."""

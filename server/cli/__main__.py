@@ -1,0 +1,5 @@
+"""`python -m server.cli`: the command `waystation`."""
+
+from server.cli.main import main
+
+main()

@@ -1,0 +1,224 @@
+"""`waystation ask`: one turn, its tokens on stdout as they come, what happens around them on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import anyio
+import orjson
+
+from core.access import Principal
+from core.cli import print_json
+from core.context import Approval
+from core.errors import InvalidInput
+from graph.agent import Agent
+from graph.runs.record import TurnRequest
+from graph.service.handle import Handle
+from graph.service.resume import is_answer
+from nodes.file_storage import FileManager
+from server.cli.prompting import at_a_terminal, parsed, prompted
+from server.cli.sessions import opened
+from server.questions import arguments_of, line_of, sample_answer, short, tool_of
+
+CHUNK_BYTES = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the command line said."""
+
+    text: str
+    thread: str | None = None
+    model: str = ""
+    sources: list[str] | None = None
+    tools: list[str] | None = None
+    files: tuple[Path, ...] = ()
+    user: str = ""
+    groups: tuple[str, ...] = ()
+    approve: bool | None = None
+    reason: str = ""
+    answer: str = ""
+
+    @property
+    def approval(self) -> Approval:
+        return {None: "ask", True: "auto", False: "deny"}[self.approve]  # type: ignore[return-value]  # the three words
+
+    def request(self, who: Principal, files: tuple[str, ...], resume: Any) -> TurnRequest:
+        answers = is_answer(resume)
+        return TurnRequest(
+            principal=who,
+            message="" if answers else self.text,
+            files=() if answers else files,
+            resume=resume,
+            thread_id=self.thread,
+            model=self.model,
+            sources=None if self.sources is None else tuple(self.sources),
+            tools=None if self.tools is None else tuple(self.tools),
+            approval=self.approval,
+        )
+
+
+async def talk(question: Question, *, as_json: bool) -> None:
+    """Run the turn and show it.
+
+    Raises:
+        WaystationError: It was refused, or it failed.
+    """
+    async with opened(question.user, question.groups) as (agent, who):
+        keys = tuple([await _upload(agent, who, path) for path in question.files])
+        run = await agent.begin(question.request(who, keys, _answer_to_pause(question)))
+        reply = await _to_its_end(agent, who, run, as_json=as_json)
+    print_json(reply) if as_json else after(reply)
+
+
+async def go_on(run_id: str, answer: Any, *, user: str, as_json: bool) -> None:
+    """Go on with a run, with the answer to what it waits for or (None) where it was stopped, and show it.
+
+    Raises:
+        WaystationError: It was refused, or it failed.
+    """
+    async with opened(user) as (agent, who):
+        run = await agent.resume(who, run_id, answer)
+        reply = await _to_its_end(agent, who, run, as_json=as_json)
+    print_json(reply) if as_json else after(reply)
+
+
+async def _to_its_end(agent: Agent, who: Principal, run: Handle, *, as_json: bool) -> dict[str, Any]:
+    """Follow the run, and ask the person at the terminal whenever it waits for one."""
+    reply = await _shown(run, as_json=as_json)
+    while reply["interrupts"] and not as_json and at_a_terminal():
+        run = await _answered(agent, who, reply)
+        reply = await _shown(run, as_json=False)
+    return reply
+
+
+async def _answered(agent: Agent, who: Principal, reply: Mapping[str, Any]) -> Handle:
+    while True:
+        answers = prompted(reply["interrupts"])
+        try:
+            return await agent.begin(TurnRequest(who, resume=answers, thread_id=reply["thread_id"]))
+        except InvalidInput as refused:
+            print(f"not taken: {refused.detail}", file=sys.stderr)
+
+
+def answer_of(*, approve: bool | None, reason: str, answer: str) -> Any:
+    """The answer that the flags of a command give; None where they give none.
+
+    Raises:
+        InvalidInput: They contradict each other.
+    """
+    if answer:
+        if approve is not None or reason:
+            raise InvalidInput("--answer says it all; leave out --approve, --deny and --reason")
+        return parsed(answer, "--answer")
+    if approve is None:
+        if reason:
+            raise InvalidInput("--reason goes with --deny")
+        return None
+    return {"approve": approve, **({"reason": reason} if reason else {})}
+
+
+def _answer_to_pause(question: Question) -> Any:
+    if question.text.strip():
+        if question.answer or question.reason:
+            raise InvalidInput("--answer and --reason answer a pause; leave out the message")
+        return None
+    answer = answer_of(approve=question.approve, reason=question.reason, answer=question.answer)
+    if is_answer(answer) and question.thread is None:
+        raise InvalidInput(
+            "--approve and --deny, or --answer, without a message answer a pause; "
+            "name its session with --thread"
+        )
+    return answer
+
+
+async def _upload(agent: Agent, who: Principal, path: Path) -> str:
+    if not await anyio.Path(path).is_file():
+        raise InvalidInput(f"there is no file '{path.name}'")
+    files = await agent.container.get(FileManager)
+    return (await files.put(who, path.name, _chunks(path))).key
+
+
+async def _chunks(path: Path) -> AsyncIterator[bytes]:
+    async with await anyio.open_file(path, "rb") as file:
+        while chunk := await file.read(CHUNK_BYTES):
+            yield chunk
+
+
+async def _shown(run: Handle, *, as_json: bool) -> dict[str, Any]:
+    """Follow the run to its end.
+
+    Raises:
+        WaystationError: The turn failed.
+    """
+    screen = Screen(sys.stdout, sys.stderr)
+    try:
+        async for event in run.events():
+            if not as_json:
+                screen.show(event)
+        return await run.result()
+    finally:
+        run.leave()
+
+
+class Screen:
+    """Shows events to a person: the answer on `out`, the rest on `aside`."""
+
+    def __init__(self, out: TextIO, aside: TextIO) -> None:
+        self._out = out
+        self._aside = aside
+        self._open_line = False
+
+    def show(self, event: Mapping[str, Any]) -> None:
+        kind = event["type"]
+        if kind == "token":
+            self._out.write(event["text"])
+            self._out.flush()
+            self._open_line = not event["text"].endswith("\n")
+            return
+        line = LINES[kind](event) if kind in LINES else ""
+        if line or kind in ("done", "error"):
+            self._end_line()
+        if line:
+            print(line, file=self._aside, flush=True)
+
+    def _end_line(self) -> None:
+        if self._open_line:
+            print(file=self._out, flush=True)
+            self._open_line = False
+
+
+LINES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "tool_call": lambda e: f"  → {tool_of(e)}({arguments_of(e['arguments'])}){_decided(e)}",
+    "tool_result": lambda e: f"  ← {e['status']}: {short(e['text'])}",
+    "tool_progress": lambda e: f"  … {e.get('message') or e.get('progress')}",
+    "file": lambda e: f"  + file {e['name']} ({e['size']} bytes, key {e['key']})",
+    "notice": lambda e: f"  ! {e['text']}",
+    "documents": lambda e: "\n".join(f"  ! {item['source']}: {item['reason']}" for item in e["failed"]),
+}
+
+
+def _decided(event: Mapping[str, Any]) -> str:
+    decision = event.get("decision")
+    return f"  ({decision['type']} by {decision['by']})" if decision else ""
+
+
+def after(reply: Mapping[str, Any]) -> None:
+    """What a person wants to see behind the answer: where it comes from, what waits, which thread."""
+    for place, item in enumerate(reply["citations"]):
+        where = f"{item['title'] or item['document']} ({item['source']})"
+        print(f"{'' if place else chr(10)}[{item['n']}] {where}: “{short(item['quote'])}”")
+    for question in reply["interrupts"]:
+        print(f"\nwaiting for a person: {line_of(question)}", file=sys.stderr)
+    if reply["interrupts"]:
+        sample = orjson.dumps(sample_answer(reply["interrupts"])).decode()
+        print(
+            f"answer with: waystation ask --thread {reply['thread_id']} --approve (or --deny), "
+            f"or with --answer '{sample}'",
+            file=sys.stderr,
+        )
+    print(f"\nthread {reply['thread_id']}", file=sys.stderr)

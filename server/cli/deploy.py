@@ -1,0 +1,154 @@
+"""`waystation deploy`: would the threads of the release that runs go on under this one?"""
+
+# ruff: noqa: PLC0415 - slow imports stay inside the commands, as in server.cli
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from core.cli import JsonFlag, command, make_app, print_fields, print_json, print_table
+
+if TYPE_CHECKING:
+    from graph.deploy.check import Verdict
+
+deploy = make_app("deploy", "Before a new release: would the threads of the old one go on?")
+
+LIMIT = 200
+WORTH_SAYING = ("breaks", "kept", "mapped")
+
+
+@deploy.callback()
+def group() -> None:
+    """Keeps `check` a word of its own, also while it is the only one."""
+
+
+@deploy.command("check")
+@command
+async def check_command(
+    *,
+    limit: Annotated[
+        int, typer.Option(min=0, max=1_000_000, help="Finished threads to look at, the last used first.")
+    ] = LIMIT,
+    every: Annotated[bool, typer.Option("--all", help="Every thread, however old.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Load live, waiting and recent threads against this release's graph; exit 1 if one would break.
+
+    Run it from the new release, with the configuration of the running service: it
+    opens that database for reading only, migrates nothing and starts no module.
+    """
+    report = await checked(idle=None if every else limit)
+    print_json(report) if as_json else _show(report)
+    if report["breaks"]:
+        raise typer.Exit(1)
+
+
+async def checked(*, idle: int | None) -> dict[str, Any]:
+    """The report on every live and waiting thread, and on the `idle` last used others (None: all)."""
+    from graph.checkpoints.fingerprint import fingerprint
+    from graph.db.database import HEAD
+    from graph.deploy.check import check
+    from graph.deploy.reading import reading, revision_of, standings, tables_of
+
+    url, graph = _configured()
+    async with reading(url) as (engine, saver):
+        revision = await revision_of(engine)
+        threads, left_out = await standings(engine, idle=idle)
+        found: list[Verdict] = []
+        if "checkpoints" in await tables_of(engine):
+            with _progress(len(threads)) as step:
+                verdicts: AsyncIterator[Verdict] = check(graph, saver, threads)
+                async for verdict in verdicts:
+                    found.append(verdict)
+                    step()
+    return {
+        "fingerprint": fingerprint(graph),
+        "revision": revision,
+        "head": HEAD,
+        "note": _note(revision, HEAD),
+        "checked": len(found),
+        "left_out": left_out,
+        "breaks": sum(bool(verdict.breaks) for verdict in found),
+        "threads": [verdict.as_json() for verdict in found],
+    }
+
+
+def _configured() -> tuple[Any, Any]:
+    """The database and the graph of this process's configuration."""
+    from core import lifecycle
+    from core.database.engine import database_url
+    from core.registry import discover
+    from core.settings import Context, read_book
+    from core.settings.platform import SECTIONS, StorageSettings
+    from graph.deploy.check import present_graph
+
+    context = Context.current()
+    book = read_book((*SECTIONS, lifecycle.SECTION), (), context, partial=True)
+    found = lifecycle.standings(discover(), book[lifecycle.ModulesSettings])
+    return database_url(book[StorageSettings], context.places), present_graph(lifecycle.running(found))
+
+
+def _note(revision: str | None, head: str) -> str:
+    if revision == head:
+        return ""
+    if revision is None:
+        return "the database has no tables of ours yet"
+    if revision > head:
+        return (
+            f"the database is at revision {revision}, newer than this release's {head}: read as far as known"
+        )
+    return f"the database is at revision {revision}; this release migrates it to {head} when it starts"
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Any]:
+    """A bar on stderr; nothing where nobody looks."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda: None
+        return
+    with Progress(
+        TextColumn("threads"), BarColumn(), MofNCompleteColumn(), console=console, transient=True
+    ) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda: bar.advance(task)
+
+
+def _show(report: dict[str, Any]) -> None:
+    threads = report["threads"]
+    rows = [
+        [one["thread_id"], one["status"], one["fingerprint"], ", ".join(one["next"]), _said(one)]
+        for one in threads
+        if any(one[name] for name in WORTH_SAYING)
+    ]
+    columns = ("thread", "status", "fingerprint", "next", "what of it")
+    print_table(columns, rows, empty="no thread needs a word")
+    counts = {
+        kind: sum(one["fingerprint"] == kind for one in threads) for kind in ("same", "different", "none")
+    }
+    print_fields(
+        {
+            "fingerprint": report["fingerprint"],
+            "checked": f"{report['checked']} ({', '.join(f'{n} {kind}' for kind, n in counts.items() if n)})",
+            "left out": f"{report['left_out']} finished threads; --all looks at them too",
+            "would break": report["breaks"],
+        }
+    )
+    if report["note"]:
+        print(report["note"], file=sys.stderr)
+
+
+def _said(one: dict[str, Any]) -> str:
+    parts = list(one["breaks"])
+    if one["kept"]:
+        parts.append(f"kept: {', '.join(one['kept'])}")
+    if one["mapped"]:
+        parts.append(f"renamed: {', '.join(one['mapped'])}")
+    return "; ".join(parts)

@@ -1,0 +1,288 @@
+"""`waystation`: the service, a turn in this process, sessions, and every module's own commands.
+
+Anything slow is imported inside the command that needs it, so that `--help` and usage errors are instant.
+"""
+
+# ruff: noqa: PLC0415 - slow imports stay inside the commands, see above
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from core.cli import JsonFlag, command, fail, make_app, print_json, print_table
+from core.database.outage import storage_outage
+from core.errors import ConfigInvalid, InvalidInput, WaystationError
+from server.cli.threads import UserOption, threads
+
+if TYPE_CHECKING:
+    from core.health import Health
+    from core.lifecycle import Standing
+
+app = make_app("waystation", "Turns of an agent graph on checkpointed threads: the service and its tools.")
+app.add_typer(threads, name="threads")
+
+# Words that need none of the modules' own commands.
+OWN = frozenset(
+    {
+        "serve",
+        "ask",
+        "threads",
+        "check",
+        "deploy",
+        "graph",
+        "modules",
+        "breakers",
+        "keys",
+        "runs",
+        "storage",
+        "tasks",
+        "worker",
+    }
+)
+
+# How long `check` waits for what starts.
+START_PATIENCE_S = 30.0
+# Words that need none of the platform's either: they have to be quick.
+QUICK = frozenset({"serve", "ask", "threads", "check", "graph", "modules"})
+
+GroupOption = Annotated[
+    list[str] | None, typer.Option("--group", help="A group of that user; may be repeated.")
+]
+
+
+@app.command("serve")
+def serve_command(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="TCP port; 0 picks a free one.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, max=64, help="Server processes.")] = None,
+) -> None:
+    """Start the service."""
+    from core.home import private_files
+    from core.settings import Context
+    from core.settings.platform import ServerSettings
+
+    # Two hundred thousand objects are made by imports and all stay: collecting among them is time lost.
+    gc.disable()
+    from server.cli.progress import indexing
+    from server.serve import loop_factory, read_settings, serve, serve_many
+
+    given = {"host": host, "port": port, "workers": workers}
+    context = Context.current(server={k: v for k, v in given.items() if v is not None})
+    if read_settings(context)[ServerSettings].workers > 1:
+        gc.enable()
+        with private_files():
+            serve_many(context)
+        return
+    with (
+        private_files(),
+        indexing() as progress,
+        asyncio.Runner(loop_factory=loop_factory()) as runner,
+    ):
+        runner.run(serve(context, progress=progress))
+
+
+@app.command("ask")
+@command
+async def ask_command(
+    text: Annotated[
+        str, typer.Argument(help="The message; without one, --approve, --deny or --answer answers a pause.")
+    ] = "",
+    *,
+    thread: Annotated[str | None, typer.Option(help="Session to continue.")] = None,
+    model: Annotated[str, typer.Option(help="Name of a model.")] = "",
+    source: Annotated[list[str] | None, typer.Option(help="Source to search; may be repeated.")] = None,
+    tool: Annotated[list[str] | None, typer.Option(help="Server or tool to offer; may be repeated.")] = None,
+    file: Annotated[list[Path] | None, typer.Option(help="File to send along; may be repeated.")] = None,
+    user: UserOption = "",
+    group: GroupOption = None,
+    approve: Annotated[
+        bool | None,
+        typer.Option(
+            "--approve/--deny",
+            help="Answer what waits. With a message: what tools that ask first shall get beforehand, as far "
+            "as mcp.callers_may_lower_approval lets callers approve.",
+        ),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why, with --deny; the model reads it.")] = "",
+    answer: Annotated[
+        str, typer.Option(help="The answer to what waits as JSON, as `resume` takes it over HTTP.")
+    ] = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """One turn in this process, streamed."""
+    from server.cli.ask import Question, talk
+
+    question = Question(
+        text=text,
+        thread=thread,
+        model=model,
+        sources=source,
+        tools=tool,
+        files=tuple(file or ()),
+        user=user,
+        groups=tuple(group or ()),
+        approve=approve,
+        reason=reason,
+        answer=answer,
+    )
+    _quiet()
+    await talk(question, as_json=as_json)
+
+
+@app.command("check")
+@command
+async def check_command(*, as_json: JsonFlag = False) -> None:
+    """The health of every module; exit 1 if a turn would not work now."""
+    from server.cli.sessions import opened
+
+    async with opened() as (agent, _):
+        # A machine that starts everything for the first time is not ill: what starts is waited for.
+        report = await agent.health.report(patience=START_PATIENCE_S)
+        ready = await agent.health.ready()
+    if as_json:
+        print_json({"ready": ready, "modules": {name: found.as_json() for name, found in report.items()}})
+    else:
+        print_table(("module", "state", "reason"), [[n, h.state.value, h.reason] for n, h in report.items()])
+        print("ready" if ready else "not ready")
+    if not ready:
+        raise typer.Exit(1)
+
+
+@app.command("graph")
+@command
+async def graph_command(
+    *,
+    form: Annotated[Literal["mermaid", "png"], typer.Option("--format", help="mermaid or png.")] = "mermaid",
+) -> None:
+    """The picture of the graph: Mermaid as text, or PNG for a file (`> graph.png`)."""
+    from server.cli.sessions import opened
+
+    if form == "png" and sys.stdout.isatty():
+        raise InvalidInput("a PNG is no text for a terminal; write it to a file: --format png > graph.png")
+    async with opened(idle=True) as (agent, _):
+        graph = agent.graph.get_graph()
+    if form == "mermaid":
+        print(graph.draw_mermaid())
+        return
+    from server.cli.picture import draw_png
+
+    sys.stdout.buffer.write(draw_png(graph))
+    sys.stdout.buffer.flush()
+
+
+@app.command("modules")
+@command
+async def modules_command(*, as_json: JsonFlag = False) -> None:
+    """The registry: every module, its version and its state."""
+    from server.cli.sessions import opened
+
+    async with opened() as (agent, _):
+        report = await agent.health.report()
+        found = [_module_row(standing, report) for standing in agent.standings]
+    if as_json:
+        print_json(found)
+        return
+    columns = ("name", "version", "state", "command", "summary", "reason")
+    print_table(columns, [[item[name] for name in columns] for item in found])
+
+
+def _module_row(standing: Standing, report: Mapping[str, Health]) -> dict[str, Any]:
+    module, health = standing.module, report.get(standing.module.name)
+    return {
+        "name": module.name,
+        "version": module.version,
+        "state": health.state.value if health else standing.phase.value,
+        "reason": standing.reason or (health.reason if health else ""),
+        "required": module.required,
+        "needs": list(module.needs),
+        "command": module.command,
+        "node": module.node.name if module.node else None,
+        "sections": [section.name for section in module.sections],
+        "files": [file.kind for file in module.files],
+        "tasks": [task.name for task in module.tasks],
+        "summary": module.summary,
+    }
+
+
+def mount_modules() -> None:
+    """Put each module's own commands under its word."""
+    from core.registry import discover
+
+    for module in discover():
+        if module.command in OWN:
+            raise ConfigInvalid(
+                f"the module '{module.name}' wants the word '{module.command}', which is the service's own"
+            )
+        app.add_typer(module.cli, name=module.command, help=module.summary)
+
+
+def mount_all() -> None:
+    """Every command there is."""
+    mount_modules()
+    mount_platform()
+
+
+def mount_platform() -> None:
+    """The commands of the platform."""
+    from core.resilience.cli import app as breakers
+    from server.cli.deploy import deploy
+    from server.cli.keys import keys
+    from server.cli.runs import runs
+    from server.cli.storage import storage
+    from server.cli.tasks import tasks, worker_command
+
+    app.add_typer(breakers, name="breakers")
+    app.add_typer(deploy, name="deploy")
+    app.add_typer(keys, name="keys")
+    app.add_typer(runs, name="runs")
+    app.add_typer(storage, name="storage")
+    app.add_typer(tasks, name="tasks")
+    app.command("worker")(worker_command)
+
+
+def _quiet() -> None:
+    from core.observability import configure_logging
+
+    configure_logging(level=os.environ.get("WAYSTATION_TELEMETRY__LOG_LEVEL", "error"), as_json=False)
+
+
+def main() -> None:
+    """The console script. Every failure is one line on stderr and exit code 1."""
+    word = next((part for part in sys.argv[1:] if not part.startswith("-")), "")
+    try:
+        if word not in OWN:
+            mount_modules()
+        if word not in QUICK:
+            mount_platform()
+        app()
+    except WaystationError as error:
+        try:
+            fail(error)
+        except typer.Exit:
+            sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:  # noqa: BLE001 - the edge of the process: people get a line, not a stack
+        if os.environ.get("WAYSTATION_TELEMETRY__LOG_LEVEL") == "debug":
+            traceback.print_exc()
+        print(_last_words(error), file=sys.stderr)
+        sys.exit(1)
+
+
+def _last_words(error: Exception) -> str:
+    if away := storage_outage(error):
+        return f"{away.code}: {away.detail}"
+    line = str(error).partition("\n")[0]
+    return f"internal: {type(error).__name__}: {line}; set WAYSTATION_TELEMETRY__LOG_LEVEL=debug to see where"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""`waystation storage`: what threads take, for whoever runs the service."""
+
+# ruff: noqa: PLC0415 - slow imports stay inside the commands, as in server.cli
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from core.cli import JsonFlag, command, make_app, print_fields, print_json, print_table
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from nodes.file_storage.ports import FileStore
+
+storage = make_app("storage", "What threads take in the database and as files.")
+COLUMNS = (
+    "thread",
+    "owner",
+    "title",
+    "turns",
+    "checkpoints",
+    "state",
+    "values",
+    "transcript",
+    "runs",
+    "files",
+    "all",
+)
+TITLE_LETTERS = 30
+
+
+@storage.callback()
+def about() -> None:
+    """What threads take in the database and as files."""
+
+
+@storage.command("top")
+@command
+async def top_command(
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Threads to show.")] = 20,
+    files: Annotated[bool, typer.Option(help="Count files too; that lists every owner's files.")] = True,
+    as_json: JsonFlag = False,
+) -> None:
+    """The threads that take most, and what all take together."""
+    from graph.threads.sizes import measure
+
+    async with opened() as (engine, store):
+        sizes = await measure(engine, store if files else None)
+    shown, totals = sizes.threads[:limit], sizes.totals()
+    if as_json:
+        print_json({"threads": [thread.as_json() for thread in shown], "totals": totals})
+        return
+    print_table(COLUMNS, [_row(thread.as_json()) for thread in shown], empty="no threads")
+    print_fields(_summary(totals))
+
+
+@asynccontextmanager
+async def opened() -> AsyncIterator[tuple[AsyncEngine, FileStore]]:
+    """Database and files of this configuration; nothing else is started."""
+    from core.container import open_module
+    from core.database.engine import database_url
+    from core.settings import Book, Places
+    from core.settings.platform import StorageSettings
+    from graph.db.database import opened_database
+    from nodes.file_storage.module import MODULE
+    from nodes.file_storage.ports import FileStore
+
+    container = open_module(MODULE)
+    try:
+        book, places = await container.get(Book), await container.get(Places)
+        async with opened_database(database_url(book[StorageSettings], places)) as engine:
+            yield engine, await container.get(FileStore)
+    finally:
+        await container.close()
+
+
+def _row(thread: dict[str, Any]) -> list[object]:
+    title, taken = thread["title"], thread["bytes"]
+    if len(title) > TITLE_LETTERS:
+        title = f"{title[: TITLE_LETTERS - 1]}…"
+    sizes = [size(taken[kind]) for kind in ("checkpoints", "values", "transcript", "runs", "files", "total")]
+    return [
+        thread["thread_id"],
+        thread["owner"] or "(deleted)",
+        title,
+        thread["turns"],
+        thread["checkpoints"],
+        *sizes,
+    ]
+
+
+def _summary(totals: dict[str, Any]) -> dict[str, object]:
+    kinds = ", ".join(f"{kind} {size(taken)}" for kind, taken in totals["bytes"].items() if kind != "total")
+    free = "" if totals["free_bytes"] is None else f", {size(totals['free_bytes'])} of it free"
+    return {
+        "all": f"{totals['threads']} threads, {size(totals['bytes']['total'])} ({kinds})",
+        "database": f"{size(totals['database_bytes'])} on disk{free}",
+    }
+
+
+def size(count: float) -> str:
+    """Bytes as people read them: 1.4 MB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

@@ -1,0 +1,170 @@
+"""Who calls, what that lets them ask, and under which name the service may be called.
+
+In mode `none` everybody who reaches the service is one user, so reaching it is
+the only protection: it listens on loopback, and it answers only requests whose
+Host and Origin are its own. The last part is for browsers: a foreign page may
+point a name of its own at 127.0.0.1 (DNS rebinding) or post a form to us.
+
+With a login, a foreign page is refused as well: behind a proxy the browser would
+add the proxy's cookie to whatever the page sends.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request
+
+from core.access import Principal
+from core.callers import Scope
+from core.identity.errors import NotAuthenticated
+from core.settings.auth import AuthSettings
+from core.settings.platform import ServerSettings
+from server.errors import BindRefused, HostRefused
+
+# Probes come under the machine's address, and these answers hold nothing.
+PROBES = frozenset({"/health/live", "/health/ready"})
+# The token in the path is the credential: it names one file and expires.
+_LINK = re.compile(r"/files/link/[^/]+")
+# What is not here takes `use`: a route that nobody thought of is not open, and not an operator's.
+_SCOPES: Mapping[str, Scope] = {"/health": "operate", "/metrics": "operate", "/tasks": "operate"}
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+# In Sec-Fetch-Site. Ports do not count there: two programs on one machine are the same site.
+_ELSEWHERE = frozenset({"cross-site", "same-site"})
+_PORTS = {"http": 80, "https": 443}
+
+
+def needs_no_login(path: str) -> bool:
+    """True for the few paths that answer anybody."""
+    return path in PROBES or _LINK.fullmatch(path) is not None
+
+
+def scope_for(path: str) -> Scope:
+    """The scope that a request for this path takes."""
+    for root, scope in _SCOPES.items():
+        if path == root or path.startswith(f"{root}/"):
+            return scope
+    return "use"
+
+
+async def principal(request: Request) -> Principal:
+    """The caller, whom the gate has let in; a FastAPI dependency.
+
+    Raises:
+        NotAuthenticated: The request came by no gate.
+    """
+    found: Principal | None = request.scope.get("state", {}).get("principal")
+    if found is None:
+        raise NotAuthenticated
+    return found
+
+
+Caller = Annotated[Principal, Depends(principal)]
+
+
+def is_loopback(host: str) -> bool:
+    """True for an address or name that only this machine reaches."""
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_bind(server: ServerSettings, auth: AuthSettings) -> None:
+    """Refuse to open the service to a network where nobody has to log in, unless told twice.
+
+    Raises:
+        BindRefused: The address is not loopback, and one of the two words is missing.
+    """
+    if auth.logins or is_loopback(server.host) or (server.allow_remote and auth.trust_everyone):
+        return
+    raise BindRefused(
+        f"'{server.host}' can be reached from other machines and nobody has to log in; "
+        "use 127.0.0.1, or set auth.mode to keys, oidc or proxy. To let everybody in who reaches it, "
+        "set both server.allow_remote and auth.trust_everyone to true"
+    )
+
+
+def check_host(host: str, server: ServerSettings) -> None:
+    """Refuse a request that was made under a foreign name; for mode none.
+
+    Raises:
+        HostRefused: The Host header is not ours.
+    """
+    if not _ours(_hostname(f"//{host}"), server):
+        raise HostRefused(f"the Host header names '{host[:100]}'; call the service by its own address")
+
+
+def check_page(method: str, headers: Mapping[str, str], server: ServerSettings, *, logins: bool) -> None:
+    """Refuse what a page of another origin makes a browser send.
+
+    Loopback is no exception: whoever runs on another port is another program,
+    perhaps of another user. Also with a token: a proxy may have added it to what
+    came with its cookie. Programs send neither of the two headers.
+
+    Args:
+        headers: By lower-case name.
+        logins: Whether anybody has to log in. Without, the answer to whom we may show something
+            is only where it comes from, so such a page may not fetch anything either.
+
+    Raises:
+        HostRefused: The page is not ours.
+    """
+    origin = headers.get("origin", "").lower()
+    if origin:
+        if not _is_own_page(origin, headers.get("host", ""), server, logins=logins):
+            raise _foreign(origin)
+    elif headers.get("sec-fetch-site", "").lower() in _ELSEWHERE:
+        # Following a link is no fetch: a person went to us.
+        fetched = headers.get("sec-fetch-mode", "navigate").lower() != "navigate"
+        if method not in _SAFE or (fetched and not logins):
+            raise _foreign("another site")
+
+
+def _is_own_page(origin: str, host: str, server: ServerSettings, *, logins: bool) -> bool:
+    if origin in server.cors_origins:
+        return True
+    page = _origin(origin)
+    if page is None:
+        return False
+    if server.public_url and page == _origin(server.public_url):
+        return True
+    # A proxy passes on what Host it likes: behind one, the public address alone is ours.
+    return not (server.public_url and logins) and page == _origin(f"{page[0]}://{host}")
+
+
+def _foreign(origin: str) -> HostRefused:
+    return HostRefused(
+        f"a page of '{origin[:100]}' may not call this service; its own address is server.public_url, "
+        "and other origins that may stand in server.cors_origins"
+    )
+
+
+def _ours(name: str, server: ServerSettings) -> bool:
+    if is_loopback(name) or name in {_hostname(server.public_url), server.host.lower()}:
+        return bool(name)
+    # Whoever opened the service to a network without naming it serves any name.
+    return server.allow_remote and not server.public_url
+
+
+def _origin(url: str) -> tuple[str, str, int | None] | None:
+    """Scheme, host and port; None where that is not what it says."""
+    try:
+        parts = urlsplit(url.lower())
+        port = parts.port or _PORTS.get(parts.scheme)
+    except ValueError:
+        return None
+    return (parts.scheme, parts.hostname, port) if parts.hostname else None
+
+
+def _hostname(url: str) -> str:
+    try:
+        return (urlsplit(url).hostname or "").lower()
+    except ValueError:
+        return ""

@@ -1,0 +1,138 @@
+"""What runs told, in the database: exact at every number, however it was joined."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy.engine import URL
+
+from graph.db.database import opened_database
+from graph.db.tables import run_events
+from graph.runs.events.log import Entry
+from graph.runs.events.store import JOINED_LETTERS, store
+from tests.unit.graph.run_kit import Desk
+
+Event = dict[str, Any]
+
+
+@pytest.fixture
+async def desk(database: URL) -> AsyncIterator[Desk]:
+    async with opened_database(database) as engine:
+        yield Desk.at(engine)
+
+
+def numbered(events: Sequence[Event], *, after: int = 0) -> list[Entry]:
+    return [Entry({"seq": after + n, "run_id": "r", **event}) for n, event in enumerate(events, 1)]
+
+
+async def put(desk: Desk, entries: Sequence[Entry]) -> None:
+    async with desk.engine.begin() as db:
+        await store(db, "t", entries)
+
+
+def token(text: str) -> Event:
+    return {"type": "token", "text": text}
+
+
+MIXED = [
+    {"type": "run_started", "thread_id": "t", "attempt": 1},
+    *(token(text) for text in ("one ", "zwölf ", "", "💡💡", "nul\x00 ")),
+    {"type": "reasoning", "text": "hm "},
+    {"type": "reasoning", "text": "so"},
+    {"type": "tool_call", "id": "c", "server": "s", "tool": "t", "arguments": {"a": [1, None]}},
+    token("last"),
+    {"type": "done", "answer": "x"},
+]
+
+
+def texts(events: Sequence[Event], kind: str, after: int = 0) -> str:
+    """The text of one kind above a number, of events that were never joined."""
+    return "".join(e["text"] for n, e in enumerate(events, 1) if n > after and e["type"] == kind)
+
+
+async def test_neighbouring_tokens_are_one_row_and_their_text_is_exact(desk: Desk) -> None:
+    await put(desk, numbered(MIXED))
+    found = await desk.events.read("r", 0)
+    assert [(e.seq, e.event["type"]) for e in found] == [
+        (1, "run_started"),
+        (6, "token"),
+        (8, "reasoning"),
+        (9, "tool_call"),
+        (10, "token"),
+        (11, "done"),
+    ]
+    assert found[1].event["text"] == "one zwölf 💡💡nul\x00 "
+    assert found[3].event == {"seq": 9, "run_id": "r", **MIXED[8]}
+    assert await desk.count(run_events) == 6
+
+
+@pytest.mark.parametrize("after", range(len(MIXED) + 2))
+async def test_a_reader_that_was_cut_anywhere_gets_the_rest_and_nothing_twice(desk: Desk, after: int) -> None:
+    await put(desk, numbered(MIXED))
+    found = [entry.event for entry in await desk.events.read("r", after)]
+    for kind in ("token", "reasoning"):
+        read = "".join(event["text"] for event in found if event["type"] == kind)
+        assert read == texts(MIXED, kind, after)
+    others = [event["type"] for event in found if event["type"] not in ("token", "reasoning")]
+    expected = [e["type"] for n, e in enumerate(MIXED, 1) if n > after and "text" not in e]
+    assert others == expected
+    seqs = [event["seq"] for event in found]
+    assert seqs == sorted(set(seqs))
+    assert all(seq > after for seq in seqs)
+
+
+async def test_long_texts_are_cut_into_rows_that_can_be_read_alone(desk: Desk) -> None:
+    events = [token(f"{n:05d} " * 100) for n in range(100)]
+    await put(desk, numbered(events))
+    rows = await desk.events.read("r", 0)
+    assert 1 < len(rows) < 100
+    assert all(len(row.event["text"]) <= JOINED_LETTERS for row in rows)
+    assert "".join(row.event["text"] for row in rows) == texts(events, "token")
+    one = await desk.events.read("r", rows[0].seq, limit=1)
+    assert [entry.seq for entry in one] == [rows[1].seq]
+
+
+async def test_one_token_longer_than_a_row_stands_alone(desk: Desk) -> None:
+    events = [token("a"), token("b" * 2 * JOINED_LETTERS), token("c")]
+    await put(desk, numbered(events))
+    assert [e.event["text"] for e in await desk.events.read("r", 0)] == [e["text"] for e in events]
+
+
+async def test_nothing_to_store_is_stored_as_nothing(desk: Desk) -> None:
+    await put(desk, [])
+    assert await desk.events.read("r", 0) == []
+    assert await desk.events.last("r") is None
+    assert await desk.events.spoken("r") == ""
+
+
+async def test_the_text_of_a_cut_answer_is_what_came_since_the_last_thing_that_was_no_token(
+    desk: Desk,
+) -> None:
+    await put(desk, numbered([token("before"), MIXED[8], token("half "), token("an ")]))
+    await put(desk, numbered([token("answer")], after=4))
+    assert await desk.events.spoken("r") == "half an answer"
+    last = await desk.events.last("r")
+    assert last is not None
+    assert (last.seq, last.event["text"]) == (5, "answer")
+    await put(desk, numbered([{"type": "tool_result", "id": "c"}], after=5))
+    assert await desk.events.spoken("r") == ""
+
+
+async def test_old_events_are_forgotten_but_not_those_of_runs_that_go_on(desk: Desk) -> None:
+    going, ended = await desk.begun(thread="t1"), await desk.begun(thread="t2")
+    async with desk.engine.begin() as db:
+        for run in (going, ended):
+            for n in (1, 2, 3):
+                event = {"seq": n, "run_id": run.id, "type": "notice", "text": str(n)}
+                await store(db, run.thread_id, [Entry(event)])
+    await desk.end(ended)
+    soon = time.time() + 60
+    assert await desk.events.prune(time.time() - 60) == 0
+    assert await desk.events.prune(soon, limit=2) == 2
+    assert await desk.events.prune(soon) == 1
+    assert await desk.events.prune(soon) == 0
+    assert await desk.events.read(ended.id, 0) == []
+    assert len(await desk.events.read(going.id, 0)) == 3

@@ -1,0 +1,148 @@
+"""Events are written a little behind the turns that tell them, and only by whoever holds the thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import OperationalError
+
+from graph.db.database import opened_database
+from graph.runs.events.writer import EventWriter
+from graph.runs.record import SEQ_BLOCK, Run
+from tests.unit.graph.run_kit import Desk
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graph.runs.events.writer.BEHIND_SECONDS", 0.001)
+    monkeypatch.setattr("graph.runs.events.writer.AGAIN_SECONDS", 0.001)
+
+
+@pytest.fixture
+async def desk(database: URL) -> AsyncIterator[Desk]:
+    async with opened_database(database) as engine:
+        yield Desk.at(engine)
+
+
+class Written:
+    """A writer, and an ear for what it has written."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.told: list[str] = []
+        self._news = asyncio.Event()
+        self.writer = EventWriter(desk.engine, told=self._hear)
+
+    def _hear(self, run_id: str) -> None:
+        self.told.append(run_id)
+        self._news.set()
+
+    def say(self, run: Run, *texts: str) -> None:
+        for text in texts:
+            run.log.add({"type": "token", "text": text})
+            self.writer.behind(run)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():
+                self._news.clear()
+                await self._news.wait()
+
+
+async def test_many_runs_are_written_and_each_is_told_of(desk: Desk) -> None:
+    runs = [await desk.begun(thread=f"t{n}") for n in range(20)]
+    written = Written(desk)
+    async with written.writer.running():
+        for run in runs:
+            written.say(run, "a", "b")
+        await written.until(lambda: set(written.told) == {run.id for run in runs})
+    for run in runs:
+        (entry,) = await desk.events.read(run.id, 0)
+        assert (entry.seq, entry.event["text"]) == (2, "ab")
+        assert run.log.unstored() == []
+
+
+async def test_numbers_are_reserved_before_they_run_out(desk: Desk) -> None:
+    run = await desk.begun()
+    written = Written(desk)
+    async with written.writer.running():
+        written.say(run, "a")
+        await written.until(lambda: written.told == [run.id])
+        assert (await desk.run(run.id))["seq_limit"] == SEQ_BLOCK
+        few = SEQ_BLOCK + SEQ_BLOCK // 3  # so many that all of them stay in memory
+        written.say(run, *"x" * few)
+        seqs = []
+        async with asyncio.timeout(20):
+            async for entry in run.log.read():
+                seqs.append(entry.seq)
+                assert entry.seq <= (await desk.run(run.id))["seq_limit"]
+                if entry.seq == few + 1:
+                    break
+    assert seqs == list(range(1, few + 2))
+
+
+async def test_whoever_lost_the_thread_writes_nothing_and_is_stopped(desk: Desk) -> None:
+    run, other = await desk.begun(), await desk.begun(thread="u")
+    await desk.expire()
+    await Desk.at(desk.engine).begun("mine now")
+    written = Written(desk)
+    async with written.writer.running():
+        written.say(run, "too late")
+        written.say(other, "fine")
+        await written.until(lambda: written.told == [other.id])
+    assert (run.stopped, run.log.abandoned) == ("lost", True)
+    assert [entry.event["type"] for entry in await desk.events.read(run.id, 0)] == ["done"]
+
+
+async def test_after_a_fault_of_the_database_nothing_is_missing(desk: Desk) -> None:
+    run = await desk.begun()
+    faults = 2
+
+    def fail(*args: object) -> None:
+        nonlocal faults
+        if "run_events" in str(args[2]) and faults:
+            faults -= 1
+            raise OperationalError("INSERT", {}, RuntimeError("the disk is full"))
+
+    event.listen(desk.engine.sync_engine, "before_cursor_execute", fail)
+    written = Written(desk)
+    async with written.writer.running():
+        written.say(run, "a", "b")
+        await written.until(lambda: run.log.unstored() == [] and bool(written.told))
+        written.say(run, "c")
+        await written.until(lambda: len(written.told) == 2)
+    assert faults == 0
+    assert "".join(entry.event["text"] for entry in await desk.events.read(run.id, 0)) == "abc"
+
+
+async def test_an_ending_takes_over_what_is_not_written_yet(desk: Desk) -> None:
+    run = await desk.begun()
+    written = Written(desk)
+    async with written.writer.running():
+        written.say(run, "a")
+        run.ending = True
+        rest = await written.writer.rest(run)
+        assert [entry.seq for entry in rest] == [1]
+        written.say(await desk.begun(thread="u"), "b")
+        await written.until(lambda: bool(written.told))
+    assert await desk.events.read(run.id, 0) == []
+
+
+@pytest.mark.parametrize("steps", range(0, 30, 2))
+async def test_an_ending_and_the_writer_never_write_the_same_event(desk: Desk, steps: int) -> None:
+    run = await desk.begun()
+    written = Written(desk)
+    async with written.writer.running():
+        written.say(run, "a")
+        writing = asyncio.create_task(written.writer._write([run]))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        run.ending = True
+        rest = await written.writer.rest(run)
+        last = run.log.numbered({"type": "done"})
+        await desk.end(run, events=[*rest, last])
+        await writing
+    assert [entry.seq for entry in await desk.events.read(run.id, 0)] == [1, 2]

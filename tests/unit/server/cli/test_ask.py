@@ -1,0 +1,73 @@
+"""How a turn looks in a terminal."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+
+from core.access import Principal
+from server.cli.ask import Question, Screen
+
+
+def shown(*events: dict[str, Any]) -> tuple[str, str]:
+    out, aside = io.StringIO(), io.StringIO()
+    screen = Screen(out, aside)
+    for event in events:
+        screen.show(event)
+    return out.getvalue(), aside.getvalue()
+
+
+def test_tokens_go_to_stdout_and_the_line_is_closed() -> None:
+    out, aside = shown(
+        {"type": "token", "text": "5 + 3"}, {"type": "token", "text": " = 8"}, {"type": "done"}
+    )
+    assert out == "5 + 3 = 8\n"
+    assert not aside
+
+
+def test_tool_calls_go_to_stderr() -> None:
+    out, aside = shown(
+        {"type": "token", "text": "Let me see."},
+        {"type": "tool_call", "server": "calculator", "tool": "add", "arguments": {"a": 5, "b": 3}},
+        {"type": "tool_progress", "message": "half", "progress": 1},
+        {"type": "tool_result", "status": "ok", "text": "8\n"},
+        {"type": "file", "name": "a.csv", "size": 3, "key": "k"},
+        {"type": "notice", "code": "offline", "text": "offline"},
+        {"type": "documents", "items": [], "failed": [{"source": "wiki", "reason": "down"}]},
+        {"type": "documents", "items": [], "failed": []},
+        {"type": "usage"},
+    )
+    assert out == "Let me see.\n"
+    assert aside.splitlines() == [
+        "  → calculator.add(a=5, b=3)",
+        "  … half",
+        "  ← ok: 8",
+        "  + file a.csv (3 bytes, key k)",
+        "  ! offline",
+        "  ! wiki: down",
+    ]
+
+
+def test_long_results_are_shortened() -> None:
+    _, aside = shown({"type": "tool_result", "status": "ok", "text": "x" * 500})
+    assert len(aside) < 250
+
+
+def test_arguments_that_are_no_object_are_shown_as_they_are() -> None:
+    _, aside = shown({"type": "tool_call", "server": "", "tool": "add", "arguments": "{broken"})
+    assert aside == "  → add({broken)\n"
+
+
+@pytest.mark.parametrize(("approve", "word"), [(None, "ask"), (True, "auto"), (False, "deny")])
+def test_the_flags_become_the_approval_mode(approve: bool | None, word: str) -> None:
+    assert Question("hi", approve=approve).request(Principal("a"), (), None).approval == word
+
+
+def test_a_resume_carries_no_message_and_no_files() -> None:
+    request = Question("", thread="t", sources=["s"], tools=[]).request(
+        Principal("a"), ("f",), {"approve": True}
+    )
+    assert (request.message, request.files, request.resume) == ("", (), {"approve": True})
+    assert (request.sources, request.tools) == (("s",), ())
