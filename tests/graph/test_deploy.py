@@ -312,7 +312,7 @@ def test_a_database_of_an_older_release_is_read_and_stays_at_its_revision(
     engine = create_engine(f"sqlite:///{folder / 'waystation.db'}")
     with engine.begin() as connection:
         config = Config()
-        config.set_main_option("script_location", str(Path(looking.__file__).parent / "migrations"))
+        config.set_main_option("script_location", str(Path(looking.__file__).parents[1] / "db" / "migrations"))
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
         connection.exec_driver_sql(
