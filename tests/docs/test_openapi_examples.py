@@ -26,11 +26,8 @@ from tests.kit.http import client_of, served
 
 # Objects whose keys are somebody's data: held to be objects, not to have the same keys.
 FREE = frozenset({"tags", "arguments", "parameters", "properties", "modules", "platform", "details"})
-ROUTES = sorted(
-    (method.upper(), path)
-    for path, operations in create_app().openapi()["paths"].items()
-    for method in operations
-)
+DESCRIBED = create_app().openapi()["paths"]
+ROUTES = sorted((method.upper(), path) for path, operations in DESCRIBED.items() for method in operations)
 # Changes that take away what the other examples show come last.
 # Ids in the bodies of examples, and what stands for them in a real service.
 SHOWN = {QUESTION_ID: "question", CHECKPOINT: "checkpoint_id", SAID[0]["id"]: "message_id"}
@@ -40,7 +37,7 @@ LAST = ("PATCH", "DELETE")
 
 def operation(route: tuple[str, str]) -> Any:
     method, path = route
-    return create_app().openapi()["paths"][path][method.lower()]
+    return DESCRIBED[path][method.lower()]
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=" ".join)

@@ -78,7 +78,7 @@ async def odd(storage: dict[str, str], tmp_path_factory: pytest.TempPathFactory)
         yield agent
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def client(odd: Agent) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(odd)
     async with app.router.lifespan_context(app):
