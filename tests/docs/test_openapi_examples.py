@@ -21,7 +21,7 @@ from server.examples import EVENT_STREAM, EXAMPLES, Example
 from server.examples.langserve import A_SCHEMA
 from server.examples.runs import QUESTION_ID
 from server.examples.threads import CHECKPOINT, SAID
-from tests.kit.agents import open_agent
+from tests.kit.agents import BUNDLED, open_agent
 from tests.kit.http import client_of, served
 
 # Objects whose keys are somebody's data: held to be objects, not to have the same keys.
@@ -79,7 +79,7 @@ def test_a_stream_is_described_as_one() -> None:
 @pytest.fixture(scope="module")
 async def agent(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Agent]:
     files = {"mcp.json": '{"clock": {"require_approval": ["*"]}}'}
-    async with open_agent(tmp_path_factory.mktemp("examples"), files=files) as agent:
+    async with open_agent(tmp_path_factory.mktemp("examples"), tools=BUNDLED, files=files) as agent:
         yield agent
 
 

@@ -27,6 +27,7 @@ from sqlalchemy.engine import URL, make_url
 from typer.testing import CliRunner
 from typing_extensions import TypedDict
 
+import graph
 from core.access import Principal
 from core.registry import discover
 from graph.checkpoints.carrying import Carrying
@@ -312,7 +313,7 @@ def test_a_database_of_an_older_release_is_read_and_stays_at_its_revision(
     engine = create_engine(f"sqlite:///{folder / 'waystation.db'}")
     with engine.begin() as connection:
         config = Config()
-        config.set_main_option("script_location", str(Path(looking.__file__).parents[1] / "db" / "migrations"))
+        config.set_main_option("script_location", str(Path(graph.__file__).parent / "db" / "migrations"))
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
         connection.exec_driver_sql(

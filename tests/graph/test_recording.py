@@ -26,7 +26,7 @@ from graph.replay.recorder import record
 from graph.replay.recording import Recording, message_of, without_secrets
 from graph.replay.replay import replay
 from nodes.file_storage import FileManager
-from tests.kit.agents import open_agent
+from tests.kit.agents import BUNDLED, open_agent
 from tests.kit.model_server import ModelServer, call, calls, refuse, say
 from tests.kit.recordings import a_sum
 
@@ -54,7 +54,7 @@ async def agent(server: ModelServer, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="module")
 async def offline(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Agent]:
-    async with open_agent(tmp_path_factory.mktemp("offline")) as agent:
+    async with open_agent(tmp_path_factory.mktemp("offline"), tools=BUNDLED) as agent:
         yield agent
 
 

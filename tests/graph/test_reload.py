@@ -25,7 +25,7 @@ from graph.errors import StepLimit
 from nodes.config.watch import ConfigWatcher
 from nodes.mcp_tools import MCPToolManager
 from nodes.rag import RAGClient
-from tests.kit.agents import open_agent, write_config
+from tests.kit.agents import BUNDLED, open_agent, write_config
 from tests.kit.events import check_stream
 from tests.kit.mcp_servers import PEER, is_running, until
 from tests.kit.model_server import ModelServer, call, say
@@ -83,7 +83,7 @@ async def test_a_turn_finishes_on_the_model_and_tools_it_began_with(
     old, new = old_and_new
     write_config(tmp_path, sources=False, files={"models.yaml": models(main=old.url)})
     old.script({**say("Wait for it"), "hang_after": 1}, match="slow")
-    async with open_agent(tmp_path, reload=QUICK, llm={"default_model": "main"}) as agent:
+    async with open_agent(tmp_path, tools=BUNDLED, reload=QUICK, llm={"default_model": "main"}) as agent:
         config = tmp_path / "config"
         await agent.ask("hello")
         before = await pids(agent)
@@ -122,7 +122,7 @@ async def test_a_tool_that_was_switched_off_is_still_called_by_the_turn_that_beg
     model, _ = old_and_new
     model.script({**call("calculator_add", {"a": 5, "b": 3}), "text": "Let me see", "hang_after": 1})
     write_config(tmp_path, sources=False)
-    async with open_agent(tmp_path, model_url=model.url, reload=QUICK) as agent:
+    async with open_agent(tmp_path, tools=BUNDLED, model_url=model.url, reload=QUICK) as agent:
         began = asyncio.Event()
         running = asyncio.create_task(collected(agent, "add", began))
         async with asyncio.timeout(20):
@@ -144,7 +144,7 @@ async def test_a_tool_that_was_switched_off_is_still_called_by_the_turn_that_beg
 
 
 async def test_a_new_source_is_indexed_while_turns_go_on(tmp_path: Path) -> None:
-    async with open_agent(tmp_path, reload=QUICK) as agent:
+    async with open_agent(tmp_path, tools=BUNDLED, reload=QUICK) as agent:
         documents = tmp_path / "kites"
         documents.mkdir()
         (documents / "kites.md").write_text(
@@ -171,7 +171,7 @@ async def test_a_new_source_is_indexed_while_turns_go_on(tmp_path: Path) -> None
 
 async def test_a_bad_edit_shows_in_the_health_until_it_is_repaired(tmp_path: Path) -> None:
     write_config(tmp_path, sources=False)
-    async with open_agent(tmp_path, reload=QUICK) as agent:
+    async with open_agent(tmp_path, tools=BUNDLED, reload=QUICK) as agent:
         watcher = await agent.container.get(ConfigWatcher)
         config = tmp_path / "config"
         save(config / "waystation.yaml", "llm:\n  default_model: gone\n")
@@ -204,7 +204,7 @@ async def test_a_breaker_of_what_was_removed_does_not_stay_open(tmp_path: Path) 
         ("source", "gone"),
         ("server", "gone"),
     ]
-    async with open_agent(tmp_path, reload=QUICK) as agent:
+    async with open_agent(tmp_path, tools=BUNDLED, reload=QUICK) as agent:
         policies, bus = await agent.container.get(Policies), await agent.container.get(EventBus)
         for kind, name in targets:
             await open_breaker(policies.of(kind, name, attempts=1))
@@ -232,7 +232,7 @@ async def open_breaker(policy: Policy) -> None:
 async def test_a_plugin_that_is_dropped_into_the_home_folder_is_a_server(tmp_path: Path) -> None:
     write_config(tmp_path, sources=False)
     plugin = tmp_path / "home" / "plugins" / "hats"
-    async with open_agent(tmp_path, reload=QUICK) as agent:
+    async with open_agent(tmp_path, tools=BUNDLED, reload=QUICK) as agent:
         plugin.mkdir(parents=True)
         command = [sys.executable, "-P", str(PEER), "normal"]
         (plugin / "plugin.json").write_text(json.dumps({"name": "hats", "command": command}))
@@ -247,7 +247,9 @@ async def test_files_edited_at_random_never_give_a_turn_half_a_configuration(
     chance = random.Random(20)  # noqa: S311 - the same edits each time
     url = old_and_new[0].url
     files = {"models.yaml": models(m=url)}
-    async with open_agent(tmp_path, files=files, reload={"quiet_s": 0.01, "every_s": 1}) as agent:
+    async with open_agent(
+        tmp_path, tools=BUNDLED, files=files, reload={"quiet_s": 0.01, "every_s": 1}
+    ) as agent:
         editor = Editor(tmp_path / "config", url, chance)
         edits = asyncio.create_task(editor.edit(100, agent))
         turns: list[asyncio.Task[list[dict[str, Any]]]] = []

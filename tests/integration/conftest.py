@@ -8,13 +8,13 @@ import httpx
 import pytest
 
 from graph.agent import Agent
-from tests.kit.agents import open_agent
+from tests.kit.agents import BUNDLED, open_agent
 from tests.kit.http import client_of, served
 
 
 @pytest.fixture(scope="module")
 async def agent(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Agent]:
-    async with open_agent(tmp_path_factory.mktemp("service"), auth={"user": "ada"}) as agent:
+    async with open_agent(tmp_path_factory.mktemp("service"), tools=BUNDLED, auth={"user": "ada"}) as agent:
         yield agent
 
 

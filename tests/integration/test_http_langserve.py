@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -41,11 +41,7 @@ async def remote(base: str) -> AsyncIterator[RemoteRunnable[Any, Any]]:
     yield runnable
     await runnable.async_client.aclose()
     runnable.sync_client.close()
-
-
-@pytest.fixture(autouse=True)
-def _collected() -> Iterator[None]:
-    yield
+    del runnable
     gc.collect()
 
 

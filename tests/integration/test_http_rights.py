@@ -23,7 +23,7 @@ from graph.agent import Agent
 from graph.runs.record import TurnRequest
 from nodes.file_storage import FileManager
 from server.app import create_app
-from tests.kit.agents import SOURCES, open_agent, write_config
+from tests.kit.agents import BUNDLED, SOURCES, open_agent, write_config
 from tests.kit.http import assert_problem, client_of, served, turn
 
 # The whole list of what answers without a login.
@@ -117,7 +117,9 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
         SOURCES.format(path="../harbour")
         + "vault:\n  type: local\n  path: ../harbour\n  compliance_level: secret\n"
     )
-    async with open_agent(folder, auth={"mode": "keys"}, llm={"default_model": "offline"}) as agent:
+    async with open_agent(
+        folder, tools=BUNDLED, auth={"mode": "keys"}, llm={"default_model": "offline"}
+    ) as agent:
         made: dict[str, tuple[str, dict[str, Any]]] = {
             "none": ("ada", {"scopes": ()}),
             "user": ("ada", {}),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from dishka import Provider
 from core.settings import Context, Places
 from graph import Agent
 
+BUNDLED = frozenset({"calculator", "clock", "tables"})
 HANDBOOK = """# Harbour handbook
 
 ## Berths
@@ -65,9 +66,16 @@ async def open_agent(
     model_url: str | None = None,
     files: Mapping[str, str] | None = None,
     providers: Sequence[Provider] = (),
+    tools: Collection[str] = ("calculator",),
     **overrides: Mapping[str, Any],
 ) -> AsyncIterator[Agent]:
-    """An open agent: on the offline model, or on the endpoint at `model_url`; `providers` override."""
+    """An open agent: on the offline model, or on the endpoint at `model_url`; `providers` override.
+
+    Args:
+        tools: Which bundled tool servers run: each is a process that takes most of a second to start.
+    """
+    disabled = sorted(BUNDLED - set(tools))
+    overrides["mcp"] = {"disabled": disabled, **overrides.get("mcp", {})}
     environ = {"OPENAI_BASE_URL": model_url, "OPENAI_API_KEY": "test"} if model_url else {}
     context = context_at(folder, environ=environ, files=files, **overrides)
     async with Agent.open(context, providers=providers) as agent:

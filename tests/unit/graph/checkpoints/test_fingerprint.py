@@ -57,7 +57,7 @@ def built(
 
 
 def test_the_same_graph_has_the_same_fingerprint_in_another_process() -> None:
-    code = "from tests.unit.graph.checkpoints.test_fingerprint import built, fingerprint; print(fingerprint(built()))"
+    code = f"from {__name__} import built, fingerprint; print(fingerprint(built()))"
     found = {
         subprocess.run(
             [sys.executable, "-c", code],
