@@ -20,6 +20,17 @@ structlog.get_config()["processors"][-1].exception_formatter = structlog.dev.pla
 # Fixtures that any test may ask for; their servers start when one does.
 pytest_plugins = ("tests.kit.fixtures",)
 
+# Whoever asks for one of these waits for a process of its own: `make check` leaves it out.
+_SERVERS = {
+    "mcp_server",
+    "model_server",
+    "postgres_server",
+    "postgres_url",
+    "rag_server",
+    "redis_server",
+    "sample_module",
+    "s3_server",
+}
 _LOOPBACK = ("127.", "::1", "localhost")
 _connect = socket.socket.connect
 
@@ -28,6 +39,15 @@ def _guarded_connect(self: socket.socket, address: Any) -> None:
     if isinstance(address, tuple) and not str(address[0]).startswith(_LOOPBACK):
         raise RuntimeError(f"a test tried to reach {address[0]}; only loopback is allowed")
     _connect(self, address)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a server, so that `-m "not server"` is the quick part of the suite."""
+    for item in items:
+        asked = set(getattr(item, "fixturenames", ()))
+        given = getattr(getattr(item, "callspec", None), "params", {})
+        if asked & _SERVERS or "postgresql" in map(str, given.values()):
+            item.add_marker("server")
 
 
 def pytest_collection_finish() -> None:
