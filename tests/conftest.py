@@ -46,7 +46,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         asked = set(getattr(item, "fixturenames", ()))
         given = getattr(getattr(item, "callspec", None), "params", {})
-        if asked & _SERVERS or "postgresql" in map(str, given.values()):
+        if asked & _SERVERS or any(
+            value == "postgresql" for value in given.values() if isinstance(value, str)
+        ):
             item.add_marker("server")
 
 
