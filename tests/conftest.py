@@ -41,8 +41,13 @@ def _guarded_connect(self: socket.socket, address: Any) -> None:
     _connect(self, address)
 
 
+# These wait most, for processes that start and die: begun last, they would be waited for alone.
+_FIRST = ("e2e", "outages", "graph", "integration")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a server, so that `-m "not server"` is the quick part of the suite."""
+    """Mark what needs a server, so that `-m "not server"` is the quick part; what takes longest comes first."""
+    items.sort(key=lambda item: _rank(item.path))
     for item in items:
         asked = set(getattr(item, "fixturenames", ()))
         given = getattr(getattr(item, "callspec", None), "params", {})
@@ -50,6 +55,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             value == "postgresql" for value in given.values() if isinstance(value, str)
         ):
             item.add_marker("server")
+
+
+def _rank(path: Path) -> int:
+    folder = path.relative_to(Path(__file__).parent).parts[0]
+    return _FIRST.index(folder) if folder in _FIRST else len(_FIRST)
 
 
 def pytest_collection_finish() -> None:

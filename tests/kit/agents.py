@@ -50,9 +50,16 @@ def context_at(
     *,
     environ: Mapping[str, str] | None = None,
     files: Mapping[str, str] | None = None,
+    tools: Collection[str] = ("calculator",),
     **overrides: Mapping[str, Any],
 ) -> Context:
-    """A context on a new configuration folder, with an environment of its own."""
+    """A context on a new configuration folder, with an environment of its own.
+
+    Args:
+        tools: Which bundled tool servers run: each is a process that takes most of a second to start.
+    """
+    disabled = sorted(BUNDLED - set(tools))
+    overrides["mcp"] = {"disabled": disabled, **overrides.get("mcp", {})}
     config = folder / "config"
     if not config.exists():
         write_config(folder, files=files)
@@ -69,14 +76,8 @@ async def open_agent(
     tools: Collection[str] = ("calculator",),
     **overrides: Mapping[str, Any],
 ) -> AsyncIterator[Agent]:
-    """An open agent: on the offline model, or on the endpoint at `model_url`; `providers` override.
-
-    Args:
-        tools: Which bundled tool servers run: each is a process that takes most of a second to start.
-    """
-    disabled = sorted(BUNDLED - set(tools))
-    overrides["mcp"] = {"disabled": disabled, **overrides.get("mcp", {})}
+    """An open agent: on the offline model, or on the endpoint at `model_url`; `providers` override."""
     environ = {"OPENAI_BASE_URL": model_url, "OPENAI_API_KEY": "test"} if model_url else {}
-    context = context_at(folder, environ=environ, files=files, **overrides)
+    context = context_at(folder, environ=environ, files=files, tools=tools, **overrides)
     async with Agent.open(context, providers=providers) as agent:
         yield agent
