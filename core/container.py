@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from dishka import AsyncContainer, Provider, Scope, make_async_container
@@ -13,7 +14,7 @@ from core.editions import Editions
 from core.errors import ConfigInvalid
 from core.lifecycle import StartProgress
 from core.platform import SECTIONS, PlatformProvider
-from core.registry import Module, files_of, sections_of
+from core.registry import Module, files_of, loaded, sections_of
 from core.settings import Book, Context, Places, read_book
 
 
@@ -29,7 +30,8 @@ def build_container(modules: Sequence[Module], book: Book, *others: Provider) ->
     root.provide(_editions)
     root.provide(_progress)
     try:
-        return make_async_container(root, PlatformProvider(), *(m.provider() for m in modules), *others)
+        own = [loaded(module.provider)() for module in modules]
+        return make_async_container(root, PlatformProvider(), *own, *others)
     except DishkaError as error:
         raise ConfigInvalid(f"the services do not fit together: {_reason(error)}") from error
 
@@ -71,3 +73,15 @@ def open_module(module: Module, context: Context | None = None, *others: Provide
     platform = [section for section in SECTIONS if section not in own]
     book = read_book([*own, *platform], files_of([module]), context or Context.current(), partial=True)
     return build_container([module], book, *others)
+
+
+@asynccontextmanager
+async def opened(
+    module: Module, context: Context | None = None, *others: Provider
+) -> AsyncIterator[AsyncContainer]:
+    """`open_module`, closed at the end."""
+    container = open_module(module, context, *others)
+    try:
+        yield container
+    finally:
+        await container.close()

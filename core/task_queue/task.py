@@ -24,6 +24,10 @@ _SCALARS = (int, str, bool, NoneType)
 Report = Callable[[float, float | None, str], Awaitable[None]]
 
 
+class NoArguments(BaseModel):
+    """Arguments of a task that takes none, such as one by the clock."""
+
+
 @dataclass(frozen=True, slots=True)
 class TaskContext:
     """What a task's function gets beside its arguments.
