@@ -22,7 +22,6 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
-from core.database.outage import storage_outage
 from core.errors import WaystationError
 from core.home import private_files
 from core.observability import configure_logging, reset_logging
@@ -59,6 +58,8 @@ def command(run: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
         except Exception as error:
+            from core.database.outage import storage_outage  # noqa: PLC0415 - only where it is needed
+
             if (away := storage_outage(error)) is None:
                 raise
             fail(away)
@@ -139,7 +140,7 @@ def show(
 
 def cell(value: object) -> object:
     """A value as it stands in a table: lists with commas."""
-    return ", ".join(map(str, value)) if isinstance(value, list) else value
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
 def short(value: object, most: int) -> str:

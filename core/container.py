@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from dishka import AsyncContainer, Provider, Scope, make_async_container
 from dishka.exception_base import DishkaError
@@ -16,6 +16,8 @@ from core.lifecycle import StartProgress
 from core.platform import SECTIONS, PlatformProvider
 from core.registry import Module, files_of, loaded, sections_of
 from core.settings import Book, Context, Places, read_book
+
+T = TypeVar("T")
 
 
 def build_container(modules: Sequence[Module], book: Book, *others: Provider) -> AsyncContainer:
@@ -76,12 +78,12 @@ def open_module(module: Module, context: Context | None = None, *others: Provide
 
 
 @asynccontextmanager
-async def opened(
-    module: Module, context: Context | None = None, *others: Provider
-) -> AsyncIterator[AsyncContainer]:
-    """`open_module`, closed at the end."""
-    container = open_module(module, context, *others)
+async def opened_service(
+    module: Module, service: type[T], context: Context | None = None
+) -> AsyncIterator[tuple[T, AsyncContainer]]:
+    """A service of a module that is opened alone, with its container; closed at the end."""
+    container = open_module(module, context)
     try:
-        yield container
+        yield await container.get(service), container
     finally:
         await container.close()

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
-
-import typer
-from dishka import AsyncContainer, Provider
+from typing import TYPE_CHECKING, Any
 
 from core.errors import ConfigInvalid
 from core.health import Health, healthy
 from core.settings import ConfigFile, Section
-from core.task_queue.task import Task
+
+if TYPE_CHECKING:
+    import typer
+    from dishka import AsyncContainer, Provider
+
+    from core.task_queue.task import Task
 
 ENTRY_POINTS = "waystation.modules"
 # Of the modules that ship with the service; others name their own.
@@ -115,6 +118,23 @@ class Module:
 def loaded(target: Any) -> Any:
     """What stands at `package.module:name`; anything but a string is it already."""
     return pkgutil.resolve_name(target) if isinstance(target, str) else target
+
+
+def names_from(package: str, *modules: str) -> Callable[[str], Any]:
+    """A `__getattr__` for a package: what its `__all__` names comes from these modules, when it is asked for.
+
+    So a declaration in `package.module` is read without the services beside it.
+    """
+
+    def named(name: str) -> Any:
+        if name in sys.modules[package].__all__:
+            for module in modules:
+                found = vars(importlib.import_module(f"{package}.{module}"))
+                if name in found:
+                    return found[name]
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return named
 
 
 def discover(package: str = "nodes") -> list[Module]:

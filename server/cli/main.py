@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from core.cli import JsonFlag, command, fail, loading_app, make_app, print_json, print_table, show
-from core.database.outage import storage_outage
 from core.errors import ConfigInvalid, InvalidInput, WaystationError
 from server.cli.sessions import UserOption, opened, quiet
 
@@ -32,8 +31,10 @@ app = make_app("waystation", "Turns of an agent graph on checkpointed threads: t
 GROUPS = {
     "threads": (
         "server.cli.threads:threads",
-        "Sessions: list, show, history, state, diff, fork, search, tag, rename, waiting, export, import, "
-        "delete.",
+        (
+            "Sessions: list, show, history, state, diff, fork, search, tag, rename, waiting, export, import, "
+            "delete."
+        ),
     ),
     "breakers": ("core.resilience.cli:app", "Circuit breakers of the running service: list, reset."),
     "deploy": ("server.cli.deploy:deploy", "Before a new release: would the threads of the old one go on?"),
@@ -45,6 +46,8 @@ GROUPS = {
     "storage": ("server.cli.storage:storage", "What threads take in the database and as files."),
     "tasks": ("server.cli.tasks:tasks", "Background tasks: list, show, cancel, run."),
 }
+for word, (where, about) in GROUPS.items():
+    app.add_typer(loading_app(where, about), name=word)
 # Words that need none of the modules' own commands.
 OWN = frozenset({"serve", "ask", "check", "graph", "modules", "worker", *GROUPS})
 
@@ -222,25 +225,12 @@ def mount_modules() -> None:
         app.add_typer(cli, name=module.command, help=module.summary)
 
 
-def mount_all() -> None:
-    """Every command there is."""
-    mount_modules()
-    mount_platform()
-
-
-def mount_platform() -> None:
-    """The platform's groups of commands."""
-    for word, (where, about) in GROUPS.items():
-        app.add_typer(loading_app(where, about), name=word)
-
-
 def main() -> None:
     """The console script. Every failure is one line on stderr and exit code 1."""
     word = next((part for part in sys.argv[1:] if not part.startswith("-")), "")
     try:
         if word not in OWN:
             mount_modules()
-        mount_platform()
         app()
     except WaystationError as error:
         try:
@@ -257,6 +247,8 @@ def main() -> None:
 
 
 def _last_words(error: Exception) -> str:
+    from core.database.outage import storage_outage
+
     if away := storage_outage(error):
         return f"{away.code}: {away.detail}"
     line = str(error).partition("\n")[0]

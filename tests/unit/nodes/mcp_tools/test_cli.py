@@ -102,7 +102,6 @@ class TestCommands:
 async def test_the_module_starts_its_servers_and_reports_their_health(places: Places) -> None:
     container = open_module(MODULE, Context(places, {}, {}))
     try:
-        assert MODULE.start is not None
         await MODULE.open(container)
         manager = await container.get(MCPToolManager)
         await manager.tools("peer")
