@@ -10,16 +10,13 @@ from core.access import Principal
 from core.task_queue import TaskQueue
 from graph.flow.routing import AfterModel
 from graph.runs.receipts import StoredReceipts
-from nodes.config.node import LookupConfig
 from nodes.config.ports import ModelCatalogue, ServerCatalogue, SourceCatalogue
 from nodes.file_storage import FileManager
 from nodes.llm import LLMCaller
 from nodes.llm.ports import Toolbox
 from nodes.mcp_tools import MCPToolManager
-from nodes.mcp_tools.node import ExecuteTools
 from nodes.mcp_tools.ports import FileLinks, Receipts
 from nodes.rag import RAGClient
-from nodes.rag.node import Retrieve
 from nodes.rag.ports import Later
 from nodes.rag.tasks import INDEX, IndexSource
 
@@ -34,7 +31,6 @@ class Models(Provider):
         return llm
 
     after_model = provide(AfterModel)
-    lookup = provide(LookupConfig)
 
 
 class Sources(Provider):
@@ -45,8 +41,6 @@ class Sources(Provider):
     @provide(override=True)
     def sources(self, rag: RAGClient) -> SourceCatalogue:
         return rag
-
-    retrieve = provide(Retrieve)
 
 
 class IndexingByQueue(Provider):
@@ -79,8 +73,6 @@ class Tools(Provider):
     @provide(override=True)
     def receipts(self, container: AsyncContainer) -> Receipts:
         return StoredReceipts(container)
-
-    execute_tools = provide(ExecuteTools)
 
 
 class StoredFileLinks:

@@ -145,6 +145,6 @@ def _check(standing: Standing, container: AsyncContainer) -> Callable[[], Awaita
         return failed(f"it did not start: {standing.reason}")
 
     async def check() -> Health:
-        return await standing.module.check(container)
+        return await standing.module.health(container)
 
     return check if standing.phase is Phase.RUNNING else not_started
