@@ -30,10 +30,12 @@ from core.signals import Signals
 from core.task_queue import Task, TaskQueue, TaskSettings
 from graph.checkpoints.compaction import TASKS as COMPACTION
 from graph.checkpoints.compaction import Compaction
+from graph.runs.lease import Leases
 from graph.service.schedules import scheduled_tasks
 from graph.threads.housekeeping import TASKS, Titles
 from graph.threads.upkeep import ThreadUpkeep
 from graph.wiring.storage import Storage
+from graph.wiring.turn_provider import ThreadGraph
 from nodes.file_storage.settings import FileStorageSettings
 
 log = structlog.get_logger(__name__)
@@ -76,7 +78,12 @@ class Background(Provider):
 
     titles = provide(Titles)
     upkeep = provide(ThreadUpkeep)
-    compaction = provide(Compaction)
+
+    @provide
+    def compaction(
+        self, engine: AsyncEngine, graph: ThreadGraph, leases: Leases, settings: ThreadSettings
+    ) -> Compaction:
+        return Compaction(engine, graph, leases, settings)
 
 
 def tasks_of(modules: Sequence[Module], book: Book) -> list[Task[Any]]:
