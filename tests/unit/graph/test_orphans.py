@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.engine import URL
 
+from core.events.tables import webhook_deliveries
 from graph.db.database import opened_database
 from graph.db.tables import run_events, runs
 from graph.errors import LeaseLost, NothingToResume, RunEnded, ThreadBusy
 from graph.runs.events.store import store
 from graph.runs.ledger import AT_MOST_ATTEMPTS
 from graph.runs.record import SEQ_BLOCK, Policy, Run
+from graph.runs.rows import delivery_of
 from tests.unit.graph.run_kit import ADA, Desk, going, new_run
 
 
@@ -237,3 +240,12 @@ async def test_an_orphan_is_cancelled_by_whoever_asks(desk: Desk, other: Desk, p
         await desk.end(run)
     assert await desk.count(runs) == 2
     assert await desk.count(run_events) == 2
+
+
+async def test_the_webhook_of_an_orphan_whose_place_was_taken_is_still_told(desk: Desk, other: Desk) -> None:
+    lost = await desk.begun("one", policy="end", webhook="mine")
+    await desk.expire()
+    claim = await other.ledger.open(new_run("two"))
+    async with desk.engine.connect() as db:
+        kept = (await db.execute(select(webhook_deliveries.c.id))).scalars().all()
+    assert list(kept) == [claim.delivery] == [delivery_of(lost.id, 1, "interrupted")]
