@@ -25,9 +25,9 @@ from core.settings.platform import ThreadSettings
 from core.task_queue import Task, TaskContext
 from core.task_queue.task import NoArguments
 from core.whole import whole
+from graph.checkpoints.carrying import Compiled
 from graph.errors import ThreadBusy, ThreadNotFound
 from graph.runs.lease import Leases
-from graph.wiring.turn_provider import ThreadGraph
 
 log = structlog.get_logger(__name__)
 
@@ -103,7 +103,7 @@ class Compaction:
     """Deletes checkpoints of old turns. One per process."""
 
     def __init__(
-        self, engine: AsyncEngine, graph: ThreadGraph, leases: Leases, settings: ThreadSettings
+        self, engine: AsyncEngine, graph: Compiled, leases: Leases, settings: ThreadSettings
     ) -> None:
         self._engine = engine
         self._graph = graph

@@ -16,7 +16,7 @@ from core.settings.platform import ThreadSettings
 from core.task_queue import Task, TaskContext, TaskQueue
 from core.task_queue.task import NoArguments
 from graph.runs.announcements import TurnFinished
-from graph.runs.lease import title_from
+from graph.runs.new_threads import title_from
 from graph.threads.upkeep import ThreadUpkeep
 from nodes.llm import LLMCaller, LLMRequest
 

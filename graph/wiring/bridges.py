@@ -2,9 +2,10 @@
 
 # No `from __future__ import annotations`: dishka reads the annotations at run time.
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from dishka import AsyncContainer, Provider, Scope, provide
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
 from core.task_queue import TaskQueue
@@ -50,7 +51,7 @@ class IndexingByQueue(Provider):
 
     @provide(override=True)
     def later(self, container: AsyncContainer) -> Later:
-        return QueuedIndexing(container)
+        return QueuedIndexing(lambda: container.get(TaskQueue))
 
 
 class Tools(Provider):
@@ -72,7 +73,7 @@ class Tools(Provider):
 
     @provide(override=True)
     def receipts(self, container: AsyncContainer) -> Receipts:
-        return StoredReceipts(container)
+        return StoredReceipts(lambda: container.get(AsyncEngine))
 
 
 class StoredFileLinks:
@@ -88,15 +89,16 @@ class StoredFileLinks:
 class QueuedIndexing:
     """Leaves indexing to the task queue, where it is tried again, survives a restart and can be watched.
 
-    The queue is asked for when there is something to index: it may open, and
-    run tasks, only after every module has started.
+    Args:
+        queue: Gives the queue, when there is something to index: it may open,
+            and run tasks, only after every module has started.
     """
 
-    def __init__(self, container: AsyncContainer) -> None:
-        self._container = container
+    def __init__(self, queue: Callable[[], Awaitable[TaskQueue]]) -> None:
+        self._queue = queue
 
     async def index(self, source: str) -> bool:
-        queue = await self._container.get(TaskQueue)
+        queue = await self._queue()
         await queue.add(INDEX, IndexSource(source=source), owner=queue.system, key=source)
         return True
 

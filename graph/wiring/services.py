@@ -120,7 +120,7 @@ def _container(
     modules: Sequence[Module], book: Book, providers: Sequence[Provider], *, worker: bool
 ) -> AsyncContainer:
     joined = bridges((module.name for module in modules), worker=worker)
-    own = (Storage(), Turns(), Background(modules, worker=worker))
+    own = (Storage(), Turns(supervised=worker), Background(modules, worker=worker))
     return build_container(modules, book, *own, *joined, *providers)
 
 
