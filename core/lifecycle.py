@@ -99,8 +99,8 @@ def _not_loaded(module: Module) -> str:
     """Why what the module declares cannot be loaded; "" when it can."""
     try:
         loaded(module.provider)()
-        if module.node:
-            loaded(module.node.step)
+        for step in module.all_steps:
+            loaded(step.run)
         if module.routes:
             loaded(module.routes)()
     except (ImportError, AttributeError) as error:
@@ -160,12 +160,13 @@ async def start(modules: Sequence[Module], container: AsyncContainer) -> None:
 async def _start_one(module: Module, container: AsyncContainer) -> str:
     """Why the module did not start; "" when it did."""
     # The five steps of every turn open what they need by their modules' own start.
-    further = module.node if module.node and module.node.after else None
+    further = [step for step in module.all_steps if not step.part]
     try:
         async with asyncio.timeout(module.start_seconds) as deadline:
             await module.open(container)
-            if further is not None:
-                await container.get(loaded(further.step))
+            for kind in (loaded(step.run) for step in further):
+                if isinstance(kind, type):
+                    await container.get(kind)
     except ConfigInvalid:
         raise  # its lines name file and key: whoever wrote them has to see them as they are
     except WaystationError as error:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import ConfigInvalid
 from core.health import Health, healthy
 from core.settings import ConfigFile, Section
+from core.steps import Step
 
 if TYPE_CHECKING:
     import typer
@@ -29,23 +30,6 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "waystation.modules"
 # Of the modules that ship with the service; others name their own.
 VERSION = "0.1.0"
-
-
-@dataclass(frozen=True, slots=True)
-class NodeSpec:
-    """A step of the graph that a module brings.
-
-    Args:
-        name: The step's name in the graph.
-        step: Where its class stands, `package.module:Class`; a command that
-            needs no graph does not import it. A provider provides it.
-        after: For a step beyond the five of every turn: the step that it follows, one of the five or
-            a further one. Behind `call_model` and `execute_tools` it runs each time that they have.
-    """
-
-    name: str
-    step: str
-    after: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +48,8 @@ class Module:
         check: The module's health, asked of the container; in place of the service's.
         cli: Its typer app, also under `waystation <command>`.
         command: The word for `waystation <command>`.
-        node: Its step of the graph.
+        step: Its step of the graph.
+        steps: Its steps, where it brings several.
         routes: Makes its FastAPI router, served under `/<command>`.
         tasks: What it lets the task queue do.
         start: What it does once at start, in place of the service's; a module without one only opens
@@ -87,7 +72,8 @@ class Module:
     sections: tuple[Section, ...] = ()
     files: tuple[ConfigFile, ...] = ()
     needs: tuple[str, ...] = ()
-    node: NodeSpec | None = None
+    step: Step | None = None
+    steps: tuple[Step, ...] = ()
     routes: Callable[[], Any] | str | None = None
     tasks: tuple[Task[Any], ...] = ()
     start: Callable[[AsyncContainer], Awaitable[None]] | str | None = None
@@ -95,6 +81,10 @@ class Module:
     stop: Callable[[AsyncContainer], Awaitable[None]] | str | None = None
     bench: Callable[[], AbstractAsyncContextManager[Any]] | str | None = None
     required: bool = True
+
+    @property
+    def all_steps(self) -> tuple[Step, ...]:
+        return (self.step, *self.steps) if self.step else self.steps
 
     async def health(self, container: AsyncContainer) -> Health:
         """Its own check, or its service's; a module that has neither is healthy."""
@@ -152,7 +142,7 @@ def discover(package: str = "nodes") -> list[Module]:
     _declared_once("section", [(section.name, m.name) for m in found for section in m.sections])
     _declared_once("file kind", [(file.kind, m.name) for m in found for file in m.files])
     _declared_once("command", [(m.command, m.name) for m in found])
-    _declared_once("step", [(m.node.name, m.name) for m in found if m.node])
+    _declared_once("step", [(step.name, m.name) for m in found for step in m.all_steps])
     _declared_once("task", [(task.name, m.name) for m in found for task in m.tasks])
     return _ordered(by_name)
 

@@ -17,6 +17,7 @@ from core.database.engine import insert_new
 from core.whole import whole
 from graph.db.tables import runs, transcript
 from graph.errors import RunAbandoned
+from graph.flow.builder import model_step
 from graph.flow.messages import answer_in, calls_of, text_of
 from graph.flow.routing import this_turn
 from graph.runs.events.store import EventStore
@@ -120,7 +121,7 @@ class Opening:
     async def _last_step(self, run: Run) -> Start:
         """The answer is there, and what comes behind it may not be."""
         config: Any = {"configurable": {"thread_id": run.thread_id}}
-        await self._graph.aupdate_state(config, {"messages": []}, as_node="call_model")
+        await self._graph.aupdate_state(config, {"messages": []}, as_node=model_step(self._graph))
         return Start(None)
 
     @whole

@@ -28,11 +28,12 @@ from core.settings.platform import StorageSettings, ThreadSettings
 from core.settings.schedules import ScheduleSettings
 from core.signals import Signals
 from core.task_queue import Task, TaskContext, TaskQueue, TaskSettings
+from core.task_queue.task import NoArguments
 from graph.checkpoints.compaction import TASKS as COMPACTION
 from graph.checkpoints.compaction import Compaction
 from graph.runs.lease import Leases
 from graph.service.schedules import scheduled_tasks
-from graph.threads.housekeeping import TASKS, NoArguments, Titles
+from graph.threads.housekeeping import TASKS, Titles
 from graph.threads.upkeep import ThreadUpkeep
 from graph.wiring.storage import Storage
 from graph.wiring.turn_provider import ThreadGraph

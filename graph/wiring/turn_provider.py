@@ -18,7 +18,9 @@ from core.settings.platform import StorageSettings, TelemetrySettings, ThreadSet
 from core.signals import Signals, opened_signals
 from core.task_queue import TaskQueue
 from graph.checkpoints.saver import opened_saver
-from graph.flow.builder import Steps, build_graph
+from graph.flow.builder import build_graph
+from graph.flow.routing import AfterModel
+from graph.flow.steps import Steps
 from graph.flow.window import Window
 from graph.runs.events.store import EventStore
 from graph.runs.lease import Leases
@@ -73,9 +75,11 @@ class Turns(Provider):
         return RunLedger(engine, leases, lookup, totals, supervised=self._supervised)
 
     @provide
-    async def graph(self, steps: Steps, book: Book, places: Places) -> AsyncIterator[ThreadGraph]:
+    async def graph(
+        self, steps: Steps, after_model: AfterModel, book: Book, places: Places
+    ) -> AsyncIterator[ThreadGraph]:
         async with opened_saver(database_url(book[StorageSettings], places)) as saver:
-            graph = build_graph(steps, Window.of(book[ThreadSettings]))
+            graph = build_graph(steps, after_model, Window.of(book[ThreadSettings]))
             compiled = graph.compile(checkpointer=saver, name="waystation")
             saver.serve(compiled)
             yield ThreadGraph(compiled)

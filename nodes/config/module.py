@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from core.registry import Module, NodeSpec
+from core.registry import Module
+from core.steps import Step
 from nodes.config.settings import SECTIONS
 
 MODULE = Module(
@@ -12,7 +13,7 @@ MODULE = Module(
     cli="nodes.config.cli:app",
     provider="nodes.config.provider:ConfigProvider",
     service="nodes.config.watch:ConfigWatcher",
-    node=NodeSpec("lookup_config", "nodes.config.node:LookupConfig"),
+    step=Step("lookup_config", "nodes.config.node:LookupConfig", part="config"),
     sections=SECTIONS,
     start="nodes.config.provider:start",
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from core.registry import Module, NodeSpec
+from core.registry import Module
+from core.steps import Step
 from nodes.file_storage.settings import SECTION
 from nodes.file_storage.tasks import TASKS
 
@@ -13,7 +14,7 @@ MODULE = Module(
     cli="nodes.file_storage.cli:app",
     provider="nodes.file_storage.provider:FileStorageProvider",
     service="nodes.file_storage.manager:FileManager",
-    node=NodeSpec("store_files", "nodes.file_storage.node:StoreFiles"),
+    step=Step("store_files", "nodes.file_storage.node:StoreFiles", part="files"),
     sections=(SECTION,),
     tasks=TASKS,
 )

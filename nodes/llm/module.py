@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from core.registry import Module, NodeSpec
+from core.registry import Module
 from core.settings import ConfigFile, Section
+from core.steps import Step
 from nodes.llm.catalogue import Catalogue
 from nodes.llm.settings import LLMSettings, ModelsFile
 
@@ -15,7 +16,7 @@ MODULE = Module(
     provider="nodes.llm.provider:LLMProvider",
     service="nodes.llm.caller:LLMCaller",
     eager=True,  # a wrong default model is said at start, not at the first turn
-    node=NodeSpec("call_model", "nodes.llm.node:CallModel"),
+    step=Step("call_model", "nodes.llm.node:CallModel", part="model"),
     sections=(
         Section("llm", LLMSettings, live=("default_model", "offline", "openai_model", "openai_profile")),
     ),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from core.registry import Module, NodeSpec
+from core.registry import Module
 from core.settings import ConfigFile, Section
+from core.steps import Step
 from nodes.mcp_tools.plugins import manifests, missing_commands, take_inventory
 from nodes.mcp_tools.settings import McpFile, McpSettings
 
@@ -15,7 +16,7 @@ MODULE = Module(
     provider="nodes.mcp_tools.provider:McpProvider",
     service="nodes.mcp_tools.manager:MCPToolManager",
     eager=True,  # starts every server, in the background
-    node=NodeSpec("execute_tools", "nodes.mcp_tools.node:ExecuteTools"),
+    step=Step("execute_tools", "nodes.mcp_tools.node:ExecuteTools", part="tools"),
     sections=(Section("mcp", McpSettings, live=("bundled", "disabled", "plugins")),),
     files=(
         ConfigFile(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from core.registry import Module, NodeSpec
+from core.registry import Module
 from core.settings import ConfigFile, Section
+from core.steps import Step
 from nodes.rag.settings import RagSettings
 from nodes.rag.sources import SourcesFile
 from nodes.rag.tasks import TASKS
@@ -15,7 +16,7 @@ MODULE = Module(
     cli="nodes.rag.cli:app",
     provider="nodes.rag.provider:RagProvider",
     service="nodes.rag.client:RAGClient",
-    node=NodeSpec("retrieve", "nodes.rag.node:Retrieve"),
+    step=Step("retrieve", "nodes.rag.node:Retrieve", part="passages"),
     sections=(Section("rag", RagSettings),),
     files=(ConfigFile("sources", ("sources.yaml", "rag-sources.json"), SourcesFile, live=True),),
     tasks=TASKS,
