@@ -136,7 +136,7 @@ class _Nodes:
         lookups = Lookups(tuple(self._lookups), self._steps.turn_only)
         if placed.main and placed.part == "tools":
             return self._supplied_call(node, lookups) if "config" in needs else node
-        made = (placed.step.makes or MAKES.get(placed.part, "")) if placed.part in MAKES else ""
+        made = placed.step.makes or (MAKES.get(placed.part, "") if placed.main else "")
         if not made and not (needs and lookups.steps):
             return node
         alone = None if self._looked_at | needs <= reads else reads

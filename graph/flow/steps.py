@@ -69,6 +69,10 @@ class Steps:
         return replace(self, placed=tuple(replace(p, node=nodes.get(p.name, p.node)) for p in self.placed))
 
     @property
+    def nodes(self) -> dict[str, Any]:
+        return {found.name: found.node for found in self.placed}
+
+    @property
     def further(self) -> list[Placed]:
         """The steps that are not a part of every turn."""
         return [found for found in self.placed if not found.main]
@@ -197,18 +201,17 @@ def check_places(modules: Sequence[Module], own: Sequence[Step] = ()) -> None:
     owned += [("", step) for step in own]
     steps = [step for _, step in owned]
     table = _Table(steps)
-    for owner, step in owned:
-        if problem := _name_problem(step, steps) or _place_problem(step, steps, table):
-            raise ConfigInvalid(f"{owner}step '{step.name}': {problem}")
-        if problem := _channel_problem(step, steps):
+    for place, (owner, step) in enumerate(owned):
+        problem = _name_problem(step, steps[:place]) or _place_problem(step, steps, table)
+        if problem := problem or _channel_problem(step, steps):
             raise ConfigInvalid(f"{owner}step '{step.name}': {problem}")
 
 
-def _name_problem(step: Step, steps: Sequence[Step]) -> str:
+def _name_problem(step: Step, earlier: Sequence[Step]) -> str:
     if not step.name.isidentifier() or step.name in State.__annotations__ or step.name.startswith("__"):
         taken = ", ".join(State.__annotations__)
         return f"a step's name is one word of letters, digits and _, and none of the state's: {taken}"
-    if sum(other.name == step.name for other in steps) > 1:
+    if any(other.name == step.name for other in earlier):
         return "another step has this name"
     return ""
 
@@ -219,7 +222,7 @@ def _place_problem(step: Step, steps: Sequence[Step], table: _Table) -> str:
     if sum(said) != 1:
         return f"say where it stands by one of after=, before= and instead_of=; possible: {possible}"
     if step.part:
-        others = [other.name for other in steps if other.part == step.part and other is not step]
+        others = [other.name for other in steps[: steps.index(step)] if other.part == step.part]
         return f"'{others[0]}' is this part of every turn; say instead_of='{others[0]}'" if others else ""
     if step.neighbour not in {other.name for other in steps}:
         return f"there is no step '{step.neighbour}' to stand by; possible: {possible}"

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import structlog
-from langchain_core.messages import AIMessage, RemoveMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, RemoveMessage, ToolMessage
 from langgraph.errors import GraphDrained, GraphRecursionError
 from langgraph.graph.state import CompiledStateGraph
 
@@ -275,13 +275,22 @@ def gather(outcome: Outcome, update: dict[str, Any]) -> None:
             _keep(outcome, written)
 
 
+def _say(said: list[BaseMessage], message: BaseMessage) -> None:
+    """A further step may change what was said: it then stands in its place, as in the state."""
+    for place, before in enumerate(said):
+        if before.id == message.id and message.id:
+            said[place] = message
+            return
+    said.append(message)
+
+
 def _keep(outcome: Outcome, written: dict[str, Any]) -> None:
     said = written.get("messages")
     # One that takes the place of all says nothing new.
     for message in said if isinstance(said, list) else []:
         if isinstance(message, RemoveMessage):
             continue  # it left the window, and stays in the transcript
-        outcome.messages.append(message)
+        _say(outcome.messages, message)
         if isinstance(message, AIMessage):
             outcome.streamed.clear()
     if "documents" in written:

@@ -10,6 +10,7 @@ from typing import Any
 from dishka import Provider
 
 from core.settings import Context, Places
+from core.steps import Step
 from graph import Agent
 
 BUNDLED = frozenset({"calculator", "clock", "tables"})
@@ -66,6 +67,7 @@ async def open_agent(
     model_url: str | None = None,
     files: Mapping[str, str] | None = None,
     providers: Sequence[Provider] = (),
+    steps: Sequence[Step] = (),
     tools: Collection[str] = ("calculator",),
     **overrides: Mapping[str, Any],
 ) -> AsyncIterator[Agent]:
@@ -78,5 +80,5 @@ async def open_agent(
     overrides["mcp"] = {"disabled": disabled, **overrides.get("mcp", {})}
     environ = {"OPENAI_BASE_URL": model_url, "OPENAI_API_KEY": "test"} if model_url else {}
     context = context_at(folder, environ=environ, files=files, **overrides)
-    async with Agent.open(context, providers=providers) as agent:
+    async with Agent.open(context, providers=providers, steps=steps) as agent:
         yield agent
