@@ -99,6 +99,7 @@ class _Nodes:
         # What runs before the model is called, and what it reads of what is stored.
         self._lookups: list[Lookup] = []
         self._looked_at: set[str] = set()
+        self._made: set[str] = set()
 
     def add(self) -> None:
         self._graph.model = self._steps.main("model").name
@@ -114,7 +115,7 @@ class _Nodes:
         needs = names & turn.keys()
         # A further look-up that paused leaves all that those before it make, or it would ask once more.
         if MAKES.get(placed.part) and not placed.main:
-            needs |= {lookup.makes for lookup in self._lookups}
+            needs |= self._made
         traced = Traced(placed.name, self._stepping(placed, node))
         step = self._supplied(placed, traced, names, frozenset(needs))
         wider = isinstance(step, Supplied) and not self._looked_at | needs <= names
@@ -122,6 +123,8 @@ class _Nodes:
         if makes and placed.part in MAKES:
             self._lookups.append(Lookup(traced, makes))
             self._looked_at |= names - turn.keys()
+            if placed.main or placed.step.makes:
+                self._made.add(makes)
 
     def _stepping(self, placed: Placed, node: Any) -> Any:
         model = placed.main and placed.part == "model"
