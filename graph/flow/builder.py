@@ -112,7 +112,8 @@ class _Nodes:
         reads = self._steps.state if reads is State else reads
         turn, names = self._steps.turn_only, set(reads.__annotations__)
         makes = placed.step.makes or MAKES.get(placed.part, "")
-        needs = names & turn.keys()
+        # Of what is made before it in the graph: nobody looks up what comes later.
+        needs = names & turn.keys() & self._made
         # A further look-up that paused leaves all that those before it make, or it would ask once more.
         if MAKES.get(placed.part) and not placed.main:
             needs |= self._made
