@@ -14,6 +14,7 @@ from core.settings import Book
 from core.steps import Step
 from waystation_greeter.cli import app
 from waystation_greeter.greeter import Greeter, Tally
+from waystation_greeter.places import GUARD, PLACES
 from waystation_greeter.settings import FILE, SECTION, GreeterSettings
 from waystation_greeter.tasks import GREET_LATER
 
@@ -56,6 +57,7 @@ MODULE = Module(
     provider=_provider,
     check=check,
     step=Step("greet", "waystation_greeter.node:Greet", after="retrieve"),
+    steps=(GUARD, *PLACES),
     sections=(SECTION,),
     files=(FILE,),
     routes=_routes,
