@@ -26,7 +26,9 @@ from langchain_core.messages import HumanMessage
 from core.context import RunContext
 from core.settings import Context, Places
 from graph import Agent
-from graph.flow.builder import Steps, build_graph
+from graph.flow.builder import build_graph
+from graph.flow.routing import AfterModel
+from graph.flow.steps import Steps
 from graph.wiring.services import open_services
 from tests.kit.model_server import ModelServer
 from tests.kit.service import Service
@@ -70,7 +72,9 @@ async def compare(  # noqa: C901 - three ways of the same turn, side by side
         Agent.open(context) as agent,
         httpx.AsyncClient(timeout=60) as http,
     ):
-        graph = build_graph(await services.container.get(Steps)).compile()
+        graph = build_graph(
+            await services.container.get(Steps), await services.container.get(AfterModel)
+        ).compile()
 
         async def bare(number: int) -> None:
             start = {"messages": [HumanMessage("hello", id=f"m{number}")]}

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pkgutil
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
-from functools import wraps
+from functools import cache, wraps
 from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
 
 import orjson
@@ -19,8 +20,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from typer.core import TyperGroup
 
-from core.database.outage import storage_outage
 from core.errors import WaystationError
 from core.home import private_files
 from core.observability import configure_logging, reset_logging
@@ -33,7 +34,7 @@ PIPE_WIDTH = 10_000
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
-def make_app(name: str, help_text: str) -> typer.Typer:
+def make_app(name: str, help_text: str = "") -> typer.Typer:
     """A typer app with our habits: no completion commands, no pretty tracebacks."""
     return typer.Typer(
         name=name,
@@ -57,6 +58,8 @@ def command(run: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
         except Exception as error:
+            from core.database.outage import storage_outage  # noqa: PLC0415 - only where it is needed
+
             if (away := storage_outage(error)) is None:
                 raise
             fail(away)
@@ -82,6 +85,68 @@ def fail(error: WaystationError) -> NoReturn:
     for line in error.detail.splitlines():
         print(f"{error.code}: {line}", file=sys.stderr)
     raise typer.Exit(1)
+
+
+def loading_app(app: str, help_text: str) -> typer.Typer:
+    """A group of commands that is imported when it is used.
+
+    Args:
+        app: Where its typer app stands, `package.module:name`.
+        help_text: What is said of it beside the others.
+    """
+
+    class Group(TyperGroup):
+        @property
+        def commands(self) -> MutableMapping[str, Any]:
+            return _group(app).commands
+
+        @commands.setter
+        def commands(self, none_of_its_own: MutableMapping[str, Any]) -> None: ...
+
+    return typer.Typer(cls=Group, help=help_text, no_args_is_help=True)
+
+
+@cache
+def _group(app: str) -> TyperGroup:
+    return typer.main.get_group(pkgutil.resolve_name(app))
+
+
+def show(
+    value: Any,
+    *,
+    as_json: bool,
+    table: Sequence[str] = (),
+    rows: Sequence[Sequence[object]] | None = None,
+    empty: str = "nothing",
+    text: object = None,
+) -> None:
+    """`value` as JSON for machines; for people a table, a text, or each field on its line.
+
+    Args:
+        table: The columns; also the keys of each row of `value`, where `rows` does not give its cells.
+        empty: What is said of no row.
+        text: For people, in place of a table or fields.
+    """
+    if as_json:
+        print_json(value)
+    elif table:
+        cells = [[cell(row.get(name)) for name in table] for row in value] if rows is None else rows
+        print_table(table, cells, empty=empty)
+    elif text is not None:
+        print(text)
+    else:
+        print_fields(value)
+
+
+def cell(value: object) -> object:
+    """A value as it stands in a table: lists with commas."""
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+def short(value: object, most: int) -> str:
+    """At most so many letters of a text."""
+    flat = str(value)
+    return flat if len(flat) <= most else f"{flat[: most - 1]}…"
 
 
 def print_json(value: object) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 from dishka import AsyncContainer, Provider, Scope, make_async_container
 from dishka.exception_base import DishkaError
@@ -13,8 +14,10 @@ from core.editions import Editions
 from core.errors import ConfigInvalid
 from core.lifecycle import StartProgress
 from core.platform import SECTIONS, PlatformProvider
-from core.registry import Module, files_of, sections_of
+from core.registry import Module, files_of, loaded, sections_of
 from core.settings import Book, Context, Places, read_book
+
+T = TypeVar("T")
 
 
 def build_container(modules: Sequence[Module], book: Book, *others: Provider) -> AsyncContainer:
@@ -29,7 +32,8 @@ def build_container(modules: Sequence[Module], book: Book, *others: Provider) ->
     root.provide(_editions)
     root.provide(_progress)
     try:
-        return make_async_container(root, PlatformProvider(), *(m.provider() for m in modules), *others)
+        own = [loaded(module.provider)() for module in modules]
+        return make_async_container(root, PlatformProvider(), *own, *others)
     except DishkaError as error:
         raise ConfigInvalid(f"the services do not fit together: {_reason(error)}") from error
 
@@ -71,3 +75,15 @@ def open_module(module: Module, context: Context | None = None, *others: Provide
     platform = [section for section in SECTIONS if section not in own]
     book = read_book([*own, *platform], files_of([module]), context or Context.current(), partial=True)
     return build_container([module], book, *others)
+
+
+@asynccontextmanager
+async def opened_service(
+    module: Module, service: type[T], context: Context | None = None
+) -> AsyncIterator[tuple[T, AsyncContainer]]:
+    """A service of a module that is opened alone, with its container; closed at the end."""
+    container = open_module(module, context)
+    try:
+        yield await container.get(service), container
+    finally:
+        await container.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import pkgutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -14,7 +13,7 @@ from dishka.exceptions import ExitError
 from pydantic import Field
 
 from core.errors import ConfigInvalid, Unavailable, WaystationError
-from core.registry import Module
+from core.registry import Module, loaded
 from core.settings import Section, Strict, nearest
 
 log = structlog.get_logger(__name__)
@@ -99,11 +98,11 @@ def standings(modules: Sequence[Module], settings: ModulesSettings) -> list[Stan
 def _not_loaded(module: Module) -> str:
     """Why what the module declares cannot be loaded; "" when it can."""
     try:
-        module.provider()
-        if module.node:
-            pkgutil.resolve_name(module.node.step)
+        loaded(module.provider)()
+        for step in module.all_steps:
+            loaded(step.run)
         if module.routes:
-            module.routes()
+            loaded(module.routes)()
     except (ImportError, AttributeError) as error:
         # Python adds the path of the file in brackets.
         return f"it cannot be loaded: {str(error).split(' (')[0]}"
@@ -161,15 +160,13 @@ async def start(modules: Sequence[Module], container: AsyncContainer) -> None:
 async def _start_one(module: Module, container: AsyncContainer) -> str:
     """Why the module did not start; "" when it did."""
     # The five steps of every turn open what they need by their modules' own start.
-    further = module.node if module.node and module.node.after else None
-    if module.start is None and further is None:
-        return ""
+    further = [step for step in module.all_steps if not step.part]
     try:
         async with asyncio.timeout(module.start_seconds) as deadline:
-            if module.start is not None:
-                await module.start(container)
-            if further is not None:
-                await container.get(pkgutil.resolve_name(further.step))
+            await module.open(container)
+            for kind in (loaded(step.run) for step in further):
+                if isinstance(kind, type):
+                    await container.get(kind)
     except ConfigInvalid:
         raise  # its lines name file and key: whoever wrote them has to see them as they are
     except WaystationError as error:
@@ -189,7 +186,7 @@ async def stop(modules: Sequence[Module], container: AsyncContainer) -> None:
             continue
         try:
             async with asyncio.timeout(STOP_SECONDS):
-                await module.stop(container)
+                await loaded(module.stop)(container)
         except Exception:
             log.exception("module_not_stopped", module=module.name)
 

@@ -8,57 +8,52 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
-
-import typer
-from dishka import AsyncContainer, Provider
+from typing import TYPE_CHECKING, Any
 
 from core.errors import ConfigInvalid
-from core.health import Health
+from core.health import Health, healthy
 from core.settings import ConfigFile, Section
-from core.task_queue.task import Task
+from core.steps import Step
+
+if TYPE_CHECKING:
+    import typer
+    from dishka import AsyncContainer, Provider
+
+    from core.task_queue.task import Task
 
 ENTRY_POINTS = "waystation.modules"
-
-
-@dataclass(frozen=True, slots=True)
-class NodeSpec:
-    """A step of the graph that a module brings.
-
-    Args:
-        name: The step's name in the graph.
-        step: Where its class stands, `package.module:Class`; a command that
-            needs no graph does not import it. A provider provides it.
-        after: For a step beyond the five of every turn: the step that it follows, one of the five or
-            a further one. Behind `call_model` and `execute_tools` it runs each time that they have.
-    """
-
-    name: str
-    step: str
-    after: str = ""
+# Of the modules that ship with the service; others name their own.
+VERSION = "0.1.0"
 
 
 @dataclass(frozen=True, slots=True)
 class Module:
     """What a module declares.
 
+    Where a string is allowed it is `package.module:name`: what stands there is
+    imported when it is used, so that a declaration costs its settings only.
+
     Args:
         name: Its folder and its name in commands and reports.
         needs: Modules that start before it.
-        provider: Builds and returns its dishka provider (APP scope).
-        check: Its health, asked of the container that holds its services.
+        provider: Makes its dishka provider (APP scope): the class, or a function.
+        service: The class of its main service, whose `check()` is the module's health.
+        eager: The service is made at start, and its `start()` awaited where it has one.
+        check: The module's health, asked of the container; in place of the service's.
         cli: Its typer app, also under `waystation <command>`.
         command: The word for `waystation <command>`.
-        node: Its step of the graph.
-        routes: Builds and returns its FastAPI router, served under `/<command>`.
+        step: Its step of the graph.
+        steps: Its steps, where it brings several.
+        routes: Makes its FastAPI router, served under `/<command>`.
         tasks: What it lets the task queue do.
-        start: What it does once at start; a module without one only opens when first used. A step
-            beyond the five is made at start as well.
+        start: What it does once at start, in place of the service's; a module without one only opens
+            when first used. A step beyond the five is made at start as well.
         start_seconds: How long that may take.
         stop: What it does before the services close.
         bench: Opens the tools that it brings, a `core.tool_bench.ToolBench`, for another's command line.
@@ -67,22 +62,69 @@ class Module:
 
     name: str
     summary: str
-    version: str
     command: str
-    cli: typer.Typer
-    provider: Callable[[], Provider]
-    check: Callable[[AsyncContainer], Awaitable[Health]]
+    cli: typer.Typer | str
+    provider: Callable[[], Provider] | str
+    version: str = VERSION
+    service: str = ""
+    eager: bool = False
+    check: Callable[[AsyncContainer], Awaitable[Health]] | None = None
     sections: tuple[Section, ...] = ()
     files: tuple[ConfigFile, ...] = ()
     needs: tuple[str, ...] = ()
-    node: NodeSpec | None = None
-    routes: Callable[[], Any] | None = None
+    step: Step | None = None
+    steps: tuple[Step, ...] = ()
+    routes: Callable[[], Any] | str | None = None
     tasks: tuple[Task[Any], ...] = ()
-    start: Callable[[AsyncContainer], Awaitable[None]] | None = None
+    start: Callable[[AsyncContainer], Awaitable[None]] | str | None = None
     start_seconds: float = 60.0
-    stop: Callable[[AsyncContainer], Awaitable[None]] | None = None
-    bench: Callable[[], AbstractAsyncContextManager[Any]] | None = None
+    stop: Callable[[AsyncContainer], Awaitable[None]] | str | None = None
+    bench: Callable[[], AbstractAsyncContextManager[Any]] | str | None = None
     required: bool = True
+
+    @property
+    def all_steps(self) -> tuple[Step, ...]:
+        return (self.step, *self.steps) if self.step else self.steps
+
+    async def health(self, container: AsyncContainer) -> Health:
+        """Its own check, or its service's; a module that has neither is healthy."""
+        if self.check is not None:
+            return await self.check(container)
+        if not self.service:
+            return healthy()
+        found: Health = await (await container.get(loaded(self.service))).check()
+        return found
+
+    async def open(self, container: AsyncContainer) -> None:
+        """What it does once at start."""
+        if self.start is not None:
+            await loaded(self.start)(container)
+        elif self.eager:
+            service = await container.get(loaded(self.service))
+            if hasattr(service, "start"):
+                await service.start()
+
+
+def loaded(target: Any) -> Any:
+    """What stands at `package.module:name`; anything but a string is it already."""
+    return pkgutil.resolve_name(target) if isinstance(target, str) else target
+
+
+def names_from(package: str, *modules: str) -> Callable[[str], Any]:
+    """A `__getattr__` for a package: what its `__all__` names comes from these modules, when it is asked for.
+
+    So a declaration in `package.module` is read without the services beside it.
+    """
+
+    def named(name: str) -> Any:
+        if name in sys.modules[package].__all__:
+            for module in modules:
+                found = vars(importlib.import_module(f"{package}.{module}"))
+                if name in found:
+                    return found[name]
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return named
 
 
 def discover(package: str = "nodes") -> list[Module]:
@@ -100,7 +142,7 @@ def discover(package: str = "nodes") -> list[Module]:
     _declared_once("section", [(section.name, m.name) for m in found for section in m.sections])
     _declared_once("file kind", [(file.kind, m.name) for m in found for file in m.files])
     _declared_once("command", [(m.command, m.name) for m in found])
-    _declared_once("step", [(m.node.name, m.name) for m in found if m.node])
+    _declared_once("step", [(step.name, m.name) for m in found for step in m.all_steps])
     _declared_once("task", [(task.name, m.name) for m in found for task in m.tasks])
     return _ordered(by_name)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from core.errors import Unavailable
-from core.registry import Module, discover
+from core.registry import Module, discover, loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ async def open_bench(modules: Sequence[Module] | None = None) -> AsyncIterator[T
     """
     for module in discover() if modules is None else modules:
         if module.bench is not None:
-            async with module.bench() as bench:
+            async with loaded(module.bench)() as bench:
                 yield bench
             return
     raise Unavailable("no module here brings tools; see `waystation modules`")

@@ -21,6 +21,7 @@ from core.lifecycle import Standing, running
 from core.registry import Module
 from core.settings import Book, Context
 from core.settings.platform import AuthSettings
+from core.steps import Step
 from graph.runs.record import OnBusy, OnDisconnect, TurnRequest
 from graph.service.handle import Handle
 from graph.service.holding import Holding
@@ -90,6 +91,7 @@ class Agent:
         progress: Progress | None = None,
         worker: bool = False,
         idle: bool = False,
+        steps: Sequence[Step] = (),
         **overrides: Mapping[str, Any],
     ) -> AsyncIterator[Agent]:
         """Open the agent on the same configuration as the service.
@@ -99,6 +101,7 @@ class Agent:
             providers: Override what the modules provide.
             progress: Told of indexing, as (files done, files in all, name).
             worker: Run background tasks here too; without it they wait for a process that does.
+            steps: Steps of one's own: `[Step("guard", guard, after="call_model")]`.
             idle: Start no tool server and no index: for looking at threads and runs.
             overrides: Settings by section: `limits={"steps": 5}`.
 
@@ -106,7 +109,7 @@ class Agent:
             ConfigErrors: The configuration is not valid.
         """
         context = context or Context.current(None, **overrides)
-        opened = open_services(context, providers, progress=progress, worker=worker, idle=idle)
+        opened = open_services(context, providers, progress=progress, worker=worker, idle=idle, steps=steps)
         async with opened as services:
             get = services.container.get
             agent = cls(

@@ -9,7 +9,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.routing import iter_route_contexts
 
 from core.errors import ConfigInvalid
-from core.registry import Module
+from core.registry import Module, loaded
 from server.middleware.auth import Caller
 
 
@@ -34,7 +34,7 @@ def add_module_routes(app: FastAPI, modules: Iterable[Module]) -> None:
                 "which the service has for itself; the module needs another command"
             )
         app.include_router(
-            module.routes(),
+            loaded(module.routes)(),
             prefix=f"/{module.command}",
             tags=[module.name],
             dependencies=[Depends(given)],

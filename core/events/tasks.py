@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel
-
 from core.events.settings import WebhookSettings
 from core.events.webhooks import TASK, DeliverWebhook, Webhooks
-from core.task_queue.task import Task, TaskContext
+from core.task_queue.task import NoArguments, Task, TaskContext
 
 # The attempt itself ends at `timeout_seconds`; the rest is for the database.
 _DATABASE_SECONDS = 30.0
-
-
-class NoArguments(BaseModel):
-    """A task by the clock takes none."""
 
 
 def webhook_tasks(settings: WebhookSettings) -> tuple[Task[Any], ...]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from core.cli import JsonFlag, command, make_app, print_json, print_table
+from core.cli import JsonFlag, command, make_app, show
 from core.errors import NotFound
 from core.resilience.status import ALL, ask_reset, breakers_folder, running
 from core.settings import Places
@@ -26,9 +26,6 @@ def _folder() -> Path:
 async def list_command(*, as_json: JsonFlag = False) -> None:
     """What each running process knows of its targets; one that never saw a breaker open knows none."""
     rows = [{"pid": pid, **target} for pid, targets in running(_folder()).items() for target in targets]
-    if as_json:
-        print_json(rows)
-        return
     columns = ("process", "target", "state", "since", "failed", "reason")
     table = [
         (
@@ -41,7 +38,7 @@ async def list_command(*, as_json: JsonFlag = False) -> None:
         )
         for row in rows
     ]
-    print_table(columns, table, empty="no breaker has opened")
+    show(rows, as_json=as_json, table=columns, rows=table, empty="no breaker has opened")
 
 
 @app.command("reset")
@@ -54,4 +51,4 @@ async def reset_command(target: Wanted, *, as_json: JsonFlag = False) -> None:
         names = ", ".join(sorted(known)) or "none, as no breaker has opened"
         raise NotFound(f"no target '{target}' in a running process; known: {names}")
     ask_reset(folder, target)
-    print_json({"reset": target}) if as_json else print(f"reset {target}: the next call goes through")
+    show({"reset": target}, as_json=as_json, text=f"reset {target}: the next call goes through")

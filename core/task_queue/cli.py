@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from core.cli import JsonFlag, command, make_app, print_fields, print_json, print_table
+from core.cli import JsonFlag, command, make_app, print_fields, print_json, show
 from core.errors import InvalidInput
 from core.task_queue.record import TaskRecord, TaskStatus
 
@@ -46,10 +46,9 @@ def _list(opened: Opened) -> Callable[..., None]:
         """Tasks, the last added first."""
         async with opened() as queue:
             found = await queue.list(status=status, name=name, limit=limit)
-        if as_json:
-            print_json([record.as_json() for record in found])
-            return
-        print_table(_COLUMNS, [_cells(record) for record in found], empty="no tasks")
+        rows = [_cells(record) for record in found]
+        value = [record.as_json() for record in found]
+        show(value, as_json=as_json, table=_COLUMNS, rows=rows, empty="no tasks")
 
     return list_command
 
@@ -71,10 +70,8 @@ def _cancel(opened: Opened) -> Callable[..., None]:
         """End a queued task; ask the worker of a running one to stop it."""
         async with opened() as queue:
             record = await queue.cancel(task_id)
-        if as_json:
-            print_json(record.as_json())
-        else:
-            print("cancelled" if record.ended else "its worker stops it within seconds")
+        text = "cancelled" if record.ended else "its worker stops it within seconds"
+        show(record.as_json(), as_json=as_json, text=text)
 
     return cancel_command
 

@@ -6,14 +6,16 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from types import NoneType, UnionType
-from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 
-from dishka import AsyncContainer
 from pydantic import BaseModel, ValidationError
 
 from core.access import Principal
 from core.task_queue.errors import TaskArgumentsInvalid
 from core.task_queue.schedule import due_times
+
+if TYPE_CHECKING:
+    from dishka import AsyncContainer
 
 A = TypeVar("A", bound=BaseModel)
 
@@ -22,6 +24,10 @@ LONGEST_BACKOFF_S = 3600.0
 _SCALARS = (int, str, bool, NoneType)
 
 Report = Callable[[float, float | None, str], Awaitable[None]]
+
+
+class NoArguments(BaseModel):
+    """Arguments of a task that takes none, such as one by the clock."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import typer
 from typer.main import get_command
 
 from docs.writers.markdown import code, document, table
-from server.cli.main import app, mount_all
+from server.cli.main import app, mount_modules
 
 PROGRAM = "waystation"
 
@@ -27,7 +27,7 @@ def page() -> str:
 
 def commands() -> Iterator[typer.Context]:
     """A context for each command that does something; its `command_path` is what a person types."""
-    mount_all()
+    mount_modules()
     root: Any = get_command(app)
     yield from _below(root, typer.Context(root, info_name=PROGRAM))
 

@@ -10,7 +10,9 @@ from core.container import build_container
 from core.registry import discover, files_of, sections_of
 from core.settings import Context, Places, read_book
 from docs.writers.markdown import document
-from graph.flow.builder import Steps, build_graph
+from graph.flow.builder import build_graph
+from graph.flow.routing import AfterModel
+from graph.flow.steps import Steps
 from graph.wiring.bridges import bridges
 from graph.wiring.nodes import node_provider
 
@@ -36,6 +38,7 @@ async def _mermaid(folder: Path) -> str:
         modules, book, node_provider(modules), *bridges(module.name for module in modules)
     )
     try:
-        return build_graph(await container.get(Steps)).compile().get_graph().draw_mermaid()
+        graph = build_graph(await container.get(Steps), await container.get(AfterModel))
+        return graph.compile().get_graph().draw_mermaid()
     finally:
         await container.close()

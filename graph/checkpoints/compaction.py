@@ -17,17 +17,17 @@ import structlog
 from langgraph.channels import DeltaChannel
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
-from pydantic import BaseModel
 from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.database.engine import is_sqlite, now_of
 from core.settings.platform import ThreadSettings
 from core.task_queue import Task, TaskContext
+from core.task_queue.task import NoArguments
 from core.whole import whole
+from graph.checkpoints.carrying import Compiled
 from graph.errors import ThreadBusy, ThreadNotFound
 from graph.runs.lease import Leases
-from graph.wiring.turn_provider import ThreadGraph
 
 log = structlog.get_logger(__name__)
 
@@ -103,7 +103,7 @@ class Compaction:
     """Deletes checkpoints of old turns. One per process."""
 
     def __init__(
-        self, engine: AsyncEngine, graph: ThreadGraph, leases: Leases, settings: ThreadSettings
+        self, engine: AsyncEngine, graph: Compiled, leases: Leases, settings: ThreadSettings
     ) -> None:
         self._engine = engine
         self._graph = graph
@@ -239,10 +239,6 @@ def _value(spec: DeltaChannel[Any], history: Any) -> _DeltaSnapshot:
 async def _delete_from(db: AsyncConnection, table: str, thread_id: str, ids: Iterable[str]) -> None:
     statement = text(_DELETE.format(table=table)).bindparams(bindparam("ids", expanding=True))
     await db.execute(statement, {"thread": thread_id, "ids": list(ids)})
-
-
-class NoArguments(BaseModel):
-    """A task by the clock takes none."""
 
 
 async def compact_threads(_: NoArguments, context: TaskContext) -> None:

@@ -16,7 +16,7 @@ from psycopg.rows import DictRow, dict_row
 from graph.checkpoints.carrying import Carrying
 from graph.checkpoints.enduring import Enduring
 from graph.errors import LeaseLost
-from graph.runs.fence import Hold, hold_on
+from graph.runs.lease import Hold, hold_on
 
 # Shared: readers and other checks may go on; whoever takes the thread over waits for the write.
 _IS_HELD = "SELECT 1 FROM threads WHERE id = %s AND fence = %s FOR SHARE"
@@ -27,7 +27,7 @@ class FencedPostgresSaver(AsyncPostgresSaver):
     """Each write is one transaction, which also makes sure that the thread is held.
 
     Raises:
-        LeaseLost: From every write of a task that does not hold the thread (see `graph.runs.fence`).
+        LeaseLost: From every write of a task that does not hold the thread (see `graph.runs.lease`).
     """
 
     async def aput(

@@ -25,7 +25,7 @@ from core.whole import finished
 from graph.checkpoints.carrying import Carrying
 from graph.checkpoints.enduring import Enduring
 from graph.errors import LeaseLost
-from graph.runs.fence import hold_on
+from graph.runs.lease import hold_on
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class WholeSqliteSaver(AsyncSqliteSaver):
     """A cancelled caller waits until its write is committed; a write that fails is rolled back.
 
     Raises:
-        LeaseLost: From every write of a task that does not hold the thread (see `graph.runs.fence`).
+        LeaseLost: From every write of a task that does not hold the thread (see `graph.runs.lease`).
     """
 
     def __init__(self, conn: aiosqlite.Connection, *, serde: SerializerProtocol | None = None) -> None:

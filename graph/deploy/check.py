@@ -12,14 +12,15 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Interrupt, Send
 
-from core.registry import Module, NodeSpec
+from core.registry import Module, loaded
+from core.steps import Step
 from graph.checkpoints.carrying import SEALED, Carrying
 from graph.checkpoints.fingerprint import FINGERPRINT, fingerprint
 from graph.checkpoints.renaming import TRIGGER
 from graph.deploy.reading import LIVE, Standing, Strict
 from graph.flow.builder import build_graph
-from graph.flow.places import class_of, steps_of
 from graph.flow.routing import AfterModel
+from graph.flow.steps import declared_by, placed
 
 Compiled = CompiledStateGraph[Any, Any, Any, Any]
 
@@ -56,16 +57,17 @@ class Verdict:
 
 def present_graph(modules: Sequence[Module]) -> Compiled:
     """The graph that these modules make, to be looked at and not to be run: no module is started."""
-    return build_graph(steps_of(modules, modules, _bare, _made(AfterModel))).compile(name="waystation")
+    declared = declared_by(modules)
+    return build_graph(placed(declared, declared, _bare), _made(AfterModel)).compile(name="waystation")
 
 
-def _bare(spec: NodeSpec) -> Any:
-    return _made(class_of(spec))
+def _bare(step: Step) -> Any:
+    return _made(loaded(step.run))
 
 
 def _made(kind: Any) -> Any:
     """An object of the class that has none of the services it would need to run."""
-    return kind.__new__(kind)
+    return object.__new__(kind) if isinstance(kind, type) else kind
 
 
 async def check(graph: Compiled, saver: Any, threads: Sequence[Standing]) -> AsyncIterator[Verdict]:

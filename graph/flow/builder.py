@@ -1,9 +1,9 @@
-"""The graph: edges only, to read like the diagram."""
+"""The graph: edges only, to read like the diagram. The table of steps says what stands where."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, get_type_hints
 
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -11,54 +11,45 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from core.context import RunContext
-from graph.flow.needs import TURN_ONLY, Asked, Lookup, Supplied, SuppliedCall
-from graph.flow.routing import AfterModel, after_files
+from core.steps import PARTS
+from graph.flow.needs import Asked, Lookup, Lookups, Supplied, SuppliedCall
+from graph.flow.nodes import Traced, Written, reader
+from graph.flow.routing import AfterModel, after_files, ahead_of_tools
 from graph.flow.state import Input, State, checked_input
-from graph.flow.swapping import reader
-from graph.flow.traced import Traced
+from graph.flow.steps import MAKES, Placed, Steps
 from graph.flow.window import Window, Windowed
-from graph.flow.written import Written
-
-FIVE = ("lookup_config", "retrieve", "call_model", "execute_tools", "store_files")
-"""The steps of every turn."""
-_LOOKS = {"lookup_config": "config", "retrieve": "documents"}
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """The nodes by name and the decision between them, ready to be wired.
-
-    `extra` are steps of further modules: (name, node) behind any other step.
-    """
-
-    nodes: Mapping[str, Any]
-    after_model: AfterModel
-    extra: Mapping[str, tuple[tuple[str, Any], ...]] = field(default_factory=dict)
-
-    def behind(self, name: str) -> Iterator[tuple[str, Any]]:
-        """The further steps between `name` and the next of the five, in their order."""
-        for extra, node in self.extra.get(name, ()):
-            yield extra, node
-            yield from self.behind(extra)
-
-
-def build_graph(steps: Steps, window: Window | None = None) -> StateGraph[Any, Any, Any, Any]:
+def build_graph(
+    steps: Steps, after_model: AfterModel, window: Window | None = None
+) -> StateGraph[Any, Any, Any, Any]:
     """The state graph, not yet compiled: the server gives it a checkpointer, Studio its own.
 
     Args:
         window: What the state keeps of a long thread; None keeps everything, as
             Studio needs it, which has no transcript.
     """
-    graph = _Gated(State, context_schema=RunContext, input_schema=Input)
-    last = _Wiring(graph, steps, window).wired()
-    graph.add_edge(START, "lookup_config")
-    graph.add_edge(last["lookup_config"], "retrieve")
-    graph.add_edge(last["retrieve"], "call_model")
-    ways = ["execute_tools", "store_files", "lookup_config"]
-    graph.add_conditional_edges(last["call_model"], steps.after_model, ways)
+    graph = _Gated(steps.state, context_schema=RunContext, input_schema=Input)
+    _Nodes(graph, steps, window).add()
+    names = {part: [placed.name for placed in steps.of(part)] for part in PARTS}
+    first, last = ({part: found[end] for part, found in names.items()} for end in (0, -1))
+    ways = steps.ways
+    for part in PARTS:
+        for one, next_one in pairwise(names[part]):
+            if (part, next_one) != ("tools", ways.tools):
+                graph.add_edge(one, next_one)
+    graph.add_edge(START, first["config"])
+    graph.add_edge(last["config"], first["passages"])
+    graph.add_edge(last["passages"], first["model"])
+    ahead = first["tools"] if first["tools"] != ways.tools else ""
+    behind_model = after_model.ways(ways, tools_ahead=ahead)
+    graph.add_conditional_edges(last["model"], behind_model, [ahead or ways.tools, ways.files, ways.begin])
+    if ahead:
+        before = names["tools"][names["tools"].index(ways.tools) - 1]
+        graph.add_conditional_edges(before, ahead_of_tools(ways), [ways.tools, ways.files])
     # Always to the model: calls of one answer may end in different attempts, and have to agree on the way.
-    graph.add_edge(last["execute_tools"], "call_model")
-    graph.add_conditional_edges(last["store_files"], after_files, [END, "lookup_config"])
+    graph.add_edge(last["tools"], first["model"])
+    graph.add_conditional_edges(last["files"], after_files(ways.begin), [END, ways.begin])
     return graph
 
 
@@ -70,8 +61,17 @@ def last_step(graph: CompiledStateGraph[Any, Any, Any, Any]) -> str:
     return min(ways)[0]
 
 
+def model_step(graph: CompiledStateGraph[Any, Any, Any, Any]) -> str:
+    """The step that calls the model, of a graph that was built here."""
+    builder: Any = graph.builder
+    name: str = builder.model
+    return name
+
+
 class _Gated(StateGraph[Any, Any, Any, Any]):
     """A state graph that looks at what comes in before anything of it is stored."""
+
+    model = ""
 
     def compile(self, *args: Any, **kwargs: Any) -> CompiledStateGraph[Any, Any, Any, Any]:
         compiled = super().compile(*args, **kwargs)
@@ -89,60 +89,64 @@ class _Gate(Runnable[Any, dict[str, Any]]):
         return checked_input(input)
 
 
-class _Wiring:
-    """Adds the nodes, the five with the further steps behind them."""
+class _Nodes:
+    """Adds the nodes, each with what it needs around it."""
 
-    def __init__(self, graph: StateGraph[Any, Any, Any, Any], steps: Steps, window: Window | None) -> None:
+    def __init__(self, graph: _Gated, steps: Steps, window: Window | None) -> None:
         self._graph = graph
         self._steps = steps
         self._window = window
         # What runs before the model is called, and what it reads of what is stored.
         self._lookups: list[Lookup] = []
         self._looked_at: set[str] = set()
+        self._made: set[str] = set()
 
-    def wired(self) -> dict[str, str]:
-        """Of each of the five the last step of what follows it."""
-        last: dict[str, str] = {}
-        for name in FIVE:
-            last[name] = name
-            self._add(name, self._steps.nodes[name], looks=_LOOKS.get(name))
-            for extra, node in self._steps.behind(name):
-                self._add(extra, node, looks=_LOOKS.get(name))
-                self._graph.add_edge(last[name], extra)
-                last[name] = extra
-        return last
+    def add(self) -> None:
+        self._graph.model = self._steps.main("model").name
+        for placed in self._steps.placed:
+            self._add(placed)
 
-    def _add(self, name: str, given: Any, *, looks: str | None) -> None:
-        node = reader(given)
+    def _add(self, placed: Placed) -> None:
+        node = reader(placed.node)
         reads: Any = get_type_hints(type(node).__call__)["state"]
-        names = set(reads.__annotations__)
+        reads = self._steps.state if reads is State else reads
+        turn, names = self._steps.turn_only, set(reads.__annotations__)
+        makes = placed.step.makes or MAKES.get(placed.part, "")
+        # Of what is made before it in the graph: nobody looks up what comes later.
+        needs = names & turn.keys() & self._made
         # A further look-up that paused leaves all that those before it make, or it would ask once more.
-        needs = names & TURN_ONLY.keys()
-        if looks and name not in FIVE:
-            needs |= {lookup.makes for lookup in self._lookups}
-        traced = Traced(name, self._stepping(name, node))
-        step = self._supplied(name, traced, names, frozenset(needs))
+        if MAKES.get(placed.part) and not placed.main:
+            needs |= self._made
+        traced = Traced(placed.name, self._stepping(placed, node))
+        step = self._supplied(placed, traced, names, frozenset(needs))
         wider = isinstance(step, Supplied) and not self._looked_at | needs <= names
-        self._graph.add_node(name, step, input_schema=State if wider else reads)
-        if looks:
-            self._lookups.append(Lookup(traced, looks))
-            self._looked_at |= names - TURN_ONLY.keys()
+        self._graph.add_node(placed.name, step, input_schema=self._steps.state if wider else reads)
+        if makes and placed.part in MAKES:
+            self._lookups.append(Lookup(traced, makes))
+            self._looked_at |= names - turn.keys()
+            if placed.main or placed.step.makes:
+                self._made.add(makes)
 
-    def _stepping(self, name: str, node: Any) -> Any:
-        if name not in FIVE:
-            return Written(node)
-        return self._answering(node) if name == "call_model" else node
-
-    def _answering(self, node: Any) -> Any:
+    def _stepping(self, placed: Placed, node: Any) -> Any:
+        model = placed.main and placed.part == "model"
+        if placed.foreign:
+            node = Written(node, answers=model)
+        if not model:
+            return node
         return Asked(Windowed(node, self._window) if self._window else node)
 
-    def _supplied(self, name: str, node: Any, reads: set[str], needs: frozenset[str]) -> Any:
+    def _supplied(self, placed: Placed, node: Any, reads: set[str], needs: frozenset[str]) -> Any:
         """The step, with what only a turn needs where it reads that or makes it."""
-        lookups = tuple(self._lookups)
-        if name == "execute_tools":
-            return SuppliedCall(node, lookups) if "config" in needs else node
-        made = _LOOKS.get(name)
-        if not made and not (needs and lookups):
+        lookups = Lookups(tuple(self._lookups), self._steps.turn_only)
+        if placed.main and placed.part == "tools":
+            return self._supplied_call(node, lookups) if "config" in needs else node
+        made = placed.step.makes or (MAKES.get(placed.part, "") if placed.main else "")
+        if not made and not (needs and lookups.steps):
             return node
         alone = None if self._looked_at | needs <= reads else reads
         return Supplied(node, lookups, needs, makes=made, reads=alone)
+
+    def _supplied_call(self, node: Any, lookups: Lookups) -> SuppliedCall:
+        channels: Sequence[str] = list(self._steps.state.__annotations__)
+        ways, model = self._steps.ways, self._graph.model
+        return SuppliedCall(node, lookups, channels=channels, ways=ways, model=model)

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall
+from langgraph.graph import END
 from langgraph.types import Send
 
 from core.editions import Editions
 from core.settings.platform import LimitSettings
 from graph.errors import StepLimit
 from graph.flow.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """The names of the steps that a turn may go to behind the model's answer."""
+
+    begin: str
+    tools: str
+    files: str
 
 
 class AfterModel:
@@ -25,12 +35,27 @@ class AfterModel:
     def __init__(self, editions: Editions) -> None:
         self._editions = editions
 
-    def __call__(self, state: State) -> list[Send] | Literal["store_files", "lookup_config"]:
+    def ways(self, ways: Ways, *, tools_ahead: str = "") -> Callable[[State], list[Send] | str]:
+        """The decision between these steps.
+
+        Args:
+            tools_ahead: The first of further steps ahead of the tools; the last of them makes the calls.
+        """
+
+        def after_model(state: State) -> list[Send] | str:
+            calls = self._calls(state)
+            if not calls:
+                return ways.begin if _reopened(state) else ways.files
+            return tools_ahead or sent(ways.tools, state, calls)
+
+        return after_model
+
+    def _calls(self, state: State) -> list[ToolCall]:
         turn = this_turn(state.get("messages", []))
         answers = [message for message in turn if isinstance(message, AIMessage) and not is_remark(message)]
         calls = answers[-1].tool_calls if answers else []
         if not calls:
-            return "lookup_config" if _reopened(state) else "store_files"
+            return []
         limits = self._editions.now().book[LimitSettings]
         # Empty where somebody writes in the model's place, between turns or in the middle of one.
         config = state.get("config") or {}
@@ -41,13 +66,33 @@ class AfterModel:
             )
         if sum(len(answer.tool_calls) for answer in answers) > limits.tool_calls:
             raise StepLimit(f"the model asked for more than {limits.tool_calls} tool calls in one turn")
-        shared = {"config": config, "files": state.get("files", [])}
-        return [Send("execute_tools", {"call": call, **shared}) for call in calls]
+        return list(calls)
 
 
-def after_files(state: State) -> Literal["lookup_config", "__end__"]:
+def sent(tools: str, state: State, calls: Sequence[ToolCall]) -> list[Send]:
+    """A task for each call."""
+    shared = {"config": state.get("config") or {}, "files": state.get("files", [])}
+    return [Send(tools, {"call": call, **shared}) for call in calls]
+
+
+def ahead_of_tools(ways: Ways) -> Callable[[State], list[Send] | str]:
+    """Behind further steps ahead of the tools: the calls that are still asked for, or the end of the turn."""
+
+    def after_ahead(state: State) -> list[Send] | str:
+        answers = [message for message in state.get("messages", []) if isinstance(message, AIMessage)]
+        calls = answers[-1].tool_calls if answers else []
+        return sent(ways.tools, state, calls) if calls else ways.files
+
+    return after_ahead
+
+
+def after_files(begin: str) -> Callable[[State], str]:
     """The turn is over; one whose question was edited just now begins again."""
-    return "lookup_config" if _reopened(state) else "__end__"
+
+    def after_end(state: State) -> str:
+        return begin if _reopened(state) else END
+
+    return after_end
 
 
 def _reopened(state: State) -> bool:

@@ -13,9 +13,9 @@ from langgraph.types import Interrupt, Send
 from core.context import RunContext
 from core.errors import InvalidInput
 from graph.agent import Agent
-from graph.flow.builder import Steps
-from graph.flow.state import Input, State
-from graph.flow.swapping import AnyNode
+from graph.flow.nodes import AnyNode
+from graph.flow.state import Input
+from graph.flow.steps import Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ async def run_node(
         WaystationError: The node failed.
     """
     steps = source if isinstance(source, Steps) else await source.container.get(Steps)
-    graph = StateGraph(State, context_schema=RunContext, input_schema=Input)
-    graph.add_node(name, AnyNode(_find(steps, name)), input_schema=State)
+    graph = StateGraph(steps.state, context_schema=RunContext, input_schema=Input)
+    graph.add_node(name, AnyNode(_find(steps, name)), input_schema=steps.state)
     # `Send` hands the state over as it is: no reducer, and no channel that fills in what is missing.
     graph.add_conditional_edges(START, lambda _: [Send(name, dict(state))], [name])
     graph.add_edge(name, END)
@@ -84,8 +84,6 @@ def questions(interrupts: Iterable[Interrupt]) -> list[dict[str, Any]]:
 
 
 def _find(steps: Steps, name: str) -> Any:
-    extra = {found: node for group in steps.extra.values() for found, node in group}
-    known = {**steps.nodes, **extra}
-    if name not in known:
-        raise InvalidInput(f"there is no node '{name}'; nodes: {', '.join(known)}")
-    return known[name]
+    if name not in steps.by_name:
+        raise InvalidInput(f"there is no node '{name}'; nodes: {', '.join(steps.by_name)}")
+    return steps.by_name[name].node

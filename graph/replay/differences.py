@@ -10,16 +10,19 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
+from core.steps import Part
 from graph.flow.messages import text_of
-from graph.replay.recording import Recording, message_of
+from graph.flow.state import as_messages
+from graph.flow.steps import Placed, Steps
+from graph.replay.recording import Made, Recording, message_of, read_writes, written_json
 
 END = "end"
 _LONGEST = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One step of a turn. `did` leaves out what is never the same twice: ids and times."""
+class Taken:
+    """One step that a turn took. `did` leaves out what is never the same twice: ids and times."""
 
     node: str
     did: dict[str, Any]
@@ -30,8 +33,8 @@ class Difference:
     """Where a replayed turn is not the recorded one; `step` counts from 1, None: there is no such step."""
 
     step: int
-    recorded: Step | None
-    replayed: Step | None
+    recorded: Taken | None
+    replayed: Taken | None
 
     def __str__(self) -> str:
         if self.recorded is None or self.replayed is None or self.recorded.node != self.replayed.node:
@@ -45,13 +48,13 @@ class Difference:
         return f"step {self.step}, {self.recorded.node}: {'; '.join(told)}"
 
     def as_json(self) -> dict[str, Any]:
-        def shown(step: Step | None) -> dict[str, Any] | None:
+        def shown(step: Taken | None) -> dict[str, Any] | None:
             return {"node": step.node, **step.did} if step else None
 
         return {"step": self.step, "recorded": shown(self.recorded), "replayed": shown(self.replayed)}
 
 
-def differences(recorded: Sequence[Step], replayed: Sequence[Step]) -> tuple[Difference, ...]:
+def differences(recorded: Sequence[Taken], replayed: Sequence[Taken]) -> tuple[Difference, ...]:
     """Each step that differs, up to the one where the turns part ways."""
     found: list[Difference] = []
     for number, (ours, theirs) in enumerate(zip_longest(recorded, replayed), start=1):
@@ -63,88 +66,119 @@ def differences(recorded: Sequence[Step], replayed: Sequence[Step]) -> tuple[Dif
     return tuple(found)
 
 
-def steps_of_recording(recording: Recording) -> list[Step]:
-    """The steps that the recorded turn went through."""
-    outcomes = {outcome.id: message_of(outcome.message) for outcome in recording.outcomes}
-    steps = [
-        Step("lookup_config", dict(recording.config)),
-        passages_step(recording.retrieval.documents),
-    ]
-    for answer in recording.answers:
-        message = message_of(answer.message)
-        steps.append(answer_step(message))
-        calls = [call["id"] for call in getattr(message, "tool_calls", [])]
-        steps += [tool_step(outcomes[call], answer.message) for call in calls if call in outcomes]
-    expected = recording.expected
-    if expected.status == "done":
-        steps.append(files_step(recording.stored))
-    return ordered([*steps, end_step(expected.status, expected.answer, expected.error)])
+class Compared:
+    """Steps as they are compared, in the words of a table of steps."""
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+
+    def of_recording(self, recording: Recording) -> list[Taken]:
+        """The steps that the recorded turn went through."""
+        outcomes = {outcome.id: message_of(outcome.message) for outcome in recording.outcomes}
+        left = list(recording.further)
+        found = self._around("config", [dict(recording.config)], left)
+        found += self._around("passages", [_passages(recording.retrieval.documents)], left)
+        for answer in recording.answers:
+            message = message_of(answer.message)
+            found += self._around("model", [_answer(message)], left)
+            calls = [call["id"] for call in getattr(message, "tool_calls", [])]
+            results = [_result(outcomes[call], answer.message) for call in calls if call in outcomes]
+            found += self._around("tools", results, left) if results else []
+        expected = recording.expected
+        if expected.status == "done":
+            found += self._around("files", [_files(recording.stored)], left)
+        return self.ordered([*found, end_step(expected.status, expected.answer, expected.error)])
+
+    def _around(self, part: Part, did: Sequence[dict[str, Any]], left: list[Made]) -> list[Taken]:
+        """A part of the turn, with what the further steps that stand there wrote."""
+        found: list[Taken] = []
+        for placed in self._steps.of(part):
+            if placed.main:
+                found += [Taken(placed.name, one) for one in did]
+                continue
+            made = next((one for one in left if one.step == placed.name), None)
+            if made is not None:
+                left.remove(made)
+                found.append(Taken(placed.name, _further(placed, read_writes(made.writes))))
+        return found
+
+    def of_update(
+        self, node: str, writes: Mapping[str, Any] | None, messages: Sequence[BaseMessage]
+    ) -> list[Taken]:
+        """The steps behind one update of the graph.
+
+        Args:
+            messages: Those of the turn so far: a tool's result is told with the arguments of its call.
+        """
+        placed, writes = self._steps.by_name[node], writes or {}
+        said: list[BaseMessage] = list(writes.get("messages", []))
+        did: list[dict[str, Any]]
+        if not placed.main:
+            # A step that wrote nothing stands in no recording.
+            return [Taken(node, _further(placed, writes))] if writes else []
+        match placed.part:
+            case "config":
+                did = [dict(writes.get("config", {}))]
+            case "passages":
+                did = [_passages(writes.get("documents", []))]
+            case "files":
+                did = [_files(writes.get("files") or [])]
+            case "tools":
+                asked = [message for message in messages if isinstance(message, AIMessage)]
+                did = [_result(message, asked[-1] if asked else None) for message in said]
+            case "model":
+                did = [_answer(message) for message in said if isinstance(message, AIMessage)]
+        return [Taken(node, one) for one in did]
+
+    def ordered(self, steps: Iterable[Taken]) -> list[Taken]:
+        """Tool calls of one answer run side by side: their order is none."""
+        tools = self._steps.main("tools").name
+        found: list[Taken] = []
+        for node, group in groupby(steps, key=lambda step: step.node):
+            members = list(group)
+            if node == tools:
+                members.sort(key=lambda step: json.dumps(step.did, sort_keys=True, default=str))
+            found += members
+        return found
 
 
-def steps_of_update(
-    node: str, writes: Mapping[str, Any] | None, messages: Sequence[BaseMessage]
-) -> list[Step]:
-    """The steps behind one update of the graph.
-
-    Args:
-        messages: Those of the turn so far: a tool's result is told with the arguments of its call.
-    """
-    writes = writes or {}
-    if node == "lookup_config":
-        return [Step(node, dict(writes.get("config", {})))]
-    if node == "retrieve":
-        return [passages_step(writes.get("documents", []))]
-    if node == "store_files":
-        return [files_step(writes.get("files") or [])]
-    said: list[BaseMessage] = list(writes.get("messages", []))
-    asked = [message for message in messages if isinstance(message, AIMessage)]
-    if node == "execute_tools":
-        last = asked[-1] if asked else None
-        return [tool_step(message, last) for message in said]
-    return [answer_step(message) for message in said if isinstance(message, AIMessage)]
+def _further(placed: Placed, writes: Mapping[str, Any]) -> dict[str, Any]:
+    if placed.step.compares is not None:
+        return dict(placed.step.compares(writes))
+    kept = {name: value for name, value in writes.items() if name != "messages"}
+    said = [{"type": m.type, "text": text_of(m)} for m in as_messages(writes.get("messages") or [])]
+    return {**written_json(kept), **({"messages": said} if said else {})}
 
 
-def ordered(steps: Iterable[Step]) -> list[Step]:
-    """Tool calls of one answer run side by side: their order is none."""
-    found: list[Step] = []
-    for node, group in groupby(steps, key=lambda step: step.node):
-        members = list(group)
-        if node == "execute_tools":
-            members.sort(key=lambda step: json.dumps(step.did, sort_keys=True, default=str))
-        found += members
-    return found
-
-
-def answer_step(message: BaseMessage) -> Step:
+def _answer(message: BaseMessage) -> dict[str, Any]:
     calls = [{"name": c["name"], "arguments": c["args"]} for c in getattr(message, "tool_calls", [])]
-    return Step("call_model", {"text": text_of(message), "tool_calls": calls})
+    return {"text": text_of(message), "tool_calls": calls}
 
 
-def tool_step(message: BaseMessage, asked: Any) -> Step:
+def _result(message: BaseMessage, asked: Any) -> dict[str, Any]:
     call_id = message.tool_call_id if isinstance(message, ToolMessage) else ""
     calls = _calls(asked)
     call = next((call for call in calls if call["id"] == call_id), {})
     record = message.additional_kwargs.get("waystation", {})
-    did = {
+    return {
         "name": message.name or call.get("name", ""),
         "arguments": call.get("args", record.get("arguments", {})),
         "status": record.get("status", "ok"),
         "text": text_of(message),
     }
-    return Step("execute_tools", did)
 
 
-def passages_step(documents: Sequence[Mapping[str, Any]]) -> Step:
+def _passages(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     shown = [{key: document.get(key) for key in ("n", "source", "document")} for document in documents]
-    return Step("retrieve", {"documents": shown})
+    return {"documents": shown}
 
 
-def files_step(files: Sequence[Mapping[str, Any]]) -> Step:
-    return Step("store_files", {"files": sorted(str(file.get("name", "")) for file in files)})
+def _files(files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {"files": sorted(str(file.get("name", "")) for file in files)}
 
 
-def end_step(status: str, answer: str, error: Mapping[str, Any] | None) -> Step:
-    return Step(END, {"status": status, "answer": answer, "error": (error or {}).get("code", "")})
+def end_step(status: str, answer: str, error: Mapping[str, Any] | None) -> Taken:
+    return Taken(END, {"status": status, "answer": answer, "error": (error or {}).get("code", "")})
 
 
 def _calls(asked: Any) -> list[dict[str, Any]]:
@@ -152,7 +186,7 @@ def _calls(asked: Any) -> list[dict[str, Any]]:
     return list(getattr(message, "tool_calls", []))
 
 
-def _named(step: Step | None) -> str:
+def _named(step: Taken | None) -> str:
     return f"{step.node} {_short(step.did)}" if step else "nothing more"
 
 

@@ -1,8 +1,9 @@
-"""The five steps as a recording remembers them: no model, no tool, no store, no network."""
+"""The steps as a recording remembers them: no model, no tool, no store, no network."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import AnyMessage, BaseMessage, ToolMessage
@@ -10,8 +11,10 @@ from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from core.context import RunContext
+from core.steps import Part
 from graph.flow.messages import text_of
-from graph.replay.recording import Answer, Outcome, Recording, message_of
+from graph.flow.steps import Placed, Steps
+from graph.replay.recording import Answer, Outcome, Recording, message_of, read_writes
 
 _SHOWN_PASSAGE = ("n", "source", "document", "title", "score")
 
@@ -151,15 +154,35 @@ class RecordedFiles:
         return {"files": self._stored, "artifacts": None} if self._stored else {}
 
 
-def recorded_nodes(recording: Recording) -> dict[str, Any]:
-    """The five steps by name. For one turn: the answers are used up."""
-    return {
-        "lookup_config": RecordedConfig(recording),
-        "retrieve": RecordedPassages(recording),
-        "call_model": RecordedModel(recording),
-        "execute_tools": RecordedTools(recording),
-        "store_files": RecordedFiles(recording),
-    }
+class RecordedWrites:
+    """Writes what a further step wrote, in the order of the recording; then nothing more."""
+
+    def __init__(self, writes: Sequence[Mapping[str, Any]]) -> None:
+        self._left = list(writes)
+
+    async def __call__(self, state: Reads, runtime: Runtime[RunContext]) -> Mapping[str, Any]:
+        return self._left.pop(0) if self._left else {}
+
+
+_PARTS: Mapping[Part, Callable[[Recording], Any]] = {
+    "config": RecordedConfig,
+    "passages": RecordedPassages,
+    "model": RecordedModel,
+    "tools": RecordedTools,
+    "files": RecordedFiles,
+}
+
+
+def recorded(steps: Steps, recording: Recording) -> Steps:
+    """The table with nodes that answer from the recording. For one turn: the answers are used up."""
+
+    def node(placed: Placed) -> Any:
+        if placed.main:
+            return _PARTS[placed.part](recording)
+        writes = [read_writes(made.writes) for made in recording.further if made.step == placed.name]
+        return (placed.step.replays or RecordedWrites)(writes)
+
+    return steps.running({placed.name: node(placed) for placed in steps.placed})
 
 
 def _calls(answer: Answer) -> list[dict[str, Any]]:

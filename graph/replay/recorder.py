@@ -14,11 +14,13 @@ from core.errors import WaystationError
 from core.settings.platform import LimitSettings
 from graph.agent import Agent
 from graph.flow.messages import call_record
+from graph.flow.steps import Steps
 from graph.replay.alone import run_node
 from graph.replay.recording import (
     Answer,
     Before,
     Expected,
+    Made,
     Outcome,
     RecordedRun,
     Recording,
@@ -26,6 +28,7 @@ from graph.replay.recording import (
     Wished,
     message_json,
     without_secrets,
+    written_json,
 )
 from graph.replay.stored_turn import StoredTurn, stored_turn
 from nodes.config import ConfigLookup, Wishes
@@ -62,6 +65,7 @@ async def record(agent: Agent, principal: Principal, run_id: str) -> Recording:
         answers=_answers(turn),
         outcomes=[_outcome(message, turn.answers) for message in turn.results],
         stored=made,
+        further=_further(turn, await agent.container.get(Steps)),
         expected=_expected(turn),
     )
     return Recording.model_validate(without_secrets(recording.model_dump()))
@@ -120,7 +124,8 @@ async def _searched(
     context = RunContext(user=principal.id, groups=sorted(principal.groups), levels=sorted(principal.levels))
     state = {"messages": [turn.question], "config": {"sources": config["sources"]}}
     try:
-        found = await run_node(agent, "retrieve", state, context)
+        steps = await agent.container.get(Steps)
+        found = await run_node(steps, steps.main("passages").name, state, context)
     except WaystationError:  # a source that is gone, or is no longer theirs: its texts stay out
         return []
     return list(found.writes.get("documents", []))
@@ -163,6 +168,16 @@ def _outcome(message: ToolMessage, answers: Sequence[AIMessage]) -> Outcome:
         message=message_json(message),
         files=list(record.get("files", [])),
     )
+
+
+def _further(turn: StoredTurn, steps: Steps) -> list[Made]:
+    """What steps wrote that are no part of every turn."""
+    names = {placed.name for placed in steps.further}
+    return [
+        Made(step=name, writes=written_json(result))
+        for name, result in turn.made
+        if name in names and isinstance(result, Mapping)
+    ]
 
 
 def _expected(turn: StoredTurn) -> Expected:

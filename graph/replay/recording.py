@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from core.context import Approval
 from core.errors import InvalidInput, NotFound
 from core.observability.redaction import REDACTED, clean, names_secret
+from graph.flow.state import as_messages
 
 FORMAT = "waystation-recording"
 VERSION = 1
@@ -87,6 +88,13 @@ class Outcome(_Part):
     files: list[str] = Field(default_factory=list)
 
 
+class Made(_Part):
+    """What a further step wrote, each time that it ran: channels and their values, messages as JSON."""
+
+    step: str
+    writes: dict[str, Any] = Field(default_factory=dict)
+
+
 class Expected(_Part):
     """How the turn ended. `partial` is what a model had said when the turn was cut."""
 
@@ -114,6 +122,7 @@ class Recording(_Part):
     answers: list[Answer] = Field(default_factory=list)
     outcomes: list[Outcome] = Field(default_factory=list)
     stored: list[dict[str, Any]] = Field(default_factory=list)
+    further: list[Made] = Field(default_factory=list)
     expected: Expected
 
     @property
@@ -175,6 +184,22 @@ def message_of(recorded: Message) -> BaseMessage:
     except (KeyError, ValueError, TypeError) as error:
         raise InvalidInput(f"a message of the recording cannot be read: {error}") from None
     return message
+
+
+def written_json(writes: Mapping[str, Any]) -> dict[str, Any]:
+    """What a step wrote as JSON; a value that is none, as text."""
+    return {
+        name: [message_json(m) for m in as_messages(value)]
+        if name == "messages"
+        else orjson.loads(orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS))
+        for name, value in writes.items()
+    }
+
+
+def read_writes(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """What `written_json` wrote."""
+    messages = recorded.get("messages")
+    return dict(recorded) if messages is None else {**recorded, "messages": [message_of(m) for m in messages]}
 
 
 def without_secrets(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,22 +15,17 @@ from core.access import Principal
 from core.context import RunContext
 from core.editions import Editions
 from core.errors import WaystationError
+from core.registry import discover
 from core.settings.platform import LimitSettings
-from graph.flow.builder import Steps, build_graph, last_step
+from core.steps import Step
+from graph.flow.builder import build_graph, last_step
 from graph.flow.messages import call_record, calls_of, in_order, text_of
+from graph.flow.nodes import Swap, swapped
 from graph.flow.routing import AfterModel
-from graph.flow.swapping import Swap, swapped
+from graph.flow.steps import Steps, declared_by, placed
 from graph.replay.alone import questions
-from graph.replay.differences import (
-    Difference,
-    Step,
-    differences,
-    end_step,
-    ordered,
-    steps_of_recording,
-    steps_of_update,
-)
-from graph.replay.recorded_nodes import NoRecordedAnswer, RecordedEnd, recorded_nodes
+from graph.replay.differences import Compared, Difference, Taken, differences, end_step
+from graph.replay.recorded_nodes import NoRecordedAnswer, RecordedEnd, recorded
 from graph.replay.recording import Recording, message_of
 
 # A replay makes at most the model calls of a turn, and a swapped model may make as many as any turn.
@@ -55,7 +50,7 @@ class Replayed:
     events: list[dict[str, Any]]
     interrupts: list[dict[str, Any]]
     error: dict[str, Any] | None
-    steps: list[Step]
+    steps: list[Taken]
     differences: tuple[Difference, ...]
 
     @property
@@ -82,10 +77,11 @@ class Replayed:
 
 @dataclass(slots=True)
 class _Gathered:
+    compared: Compared
     messages: list[BaseMessage] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     interrupts: list[dict[str, Any]] = field(default_factory=list)
-    steps: list[Step] = field(default_factory=list)
+    steps: list[Taken] = field(default_factory=list)
     streamed: list[str] = field(default_factory=list)
     status: str = "done"
     error: dict[str, Any] | None = None
@@ -99,27 +95,38 @@ class _Gathered:
 
 
 async def replay(
-    recording: Recording, *, swap: Mapping[str, Swap] | None = None, principal: Principal | None = None
+    recording: Recording,
+    *,
+    swap: Mapping[str, Swap] | None = None,
+    principal: Principal | None = None,
+    steps: Sequence[Step] = (),
 ) -> Replayed:
     """Run the turn of `recording` through the real graph; its nodes answer what they answered then.
 
     Args:
         swap: Nodes that really run, by the step whose place they take; an
             object, a class, a function, or `module:attribute`.
+        steps: Those that no module brings, as they were given to `Agent.open`.
         principal: On whose behalf swapped nodes run; nobody with any rights by default.
 
     Raises:
         InvalidInput: A node of `swap` cannot be used.
     """
-    nodes = swapped(recorded_nodes(recording), swap or {})
+    table = swapped(recorded(_declared(steps), recording), swap or {})
     limits = LimitSettings(steps=_STEPS, tool_calls=_CALLS)
-    steps = Steps(nodes, AfterModel(Editions.fixed(limits)))
-    graph = build_graph(steps).compile(checkpointer=InMemorySaver(), name="replay")
-    await _as_before(graph, recording)
-    gathered = _Gathered()
-    await _run(graph, recording, gathered, _context(recording, principal))
+    graph = build_graph(table, AfterModel(Editions.fixed(limits)))
+    compiled = graph.compile(checkpointer=InMemorySaver(), name="replay")
+    await _as_before(compiled, recording)
+    gathered = _Gathered(Compared(table))
+    await _run(compiled, recording, gathered, _context(recording, principal))
     gathered.steps.append(end_step(gathered.status, gathered.answer(), gathered.error))
     return _replayed(recording, gathered)
+
+
+def _declared(own: Sequence[Step]) -> Steps:
+    """The table of the steps that are declared here; their nodes are not made."""
+    declared = [*declared_by(discover()), *own]
+    return placed(declared, declared, lambda step: None)
 
 
 async def _as_before(graph: CompiledStateGraph[Any, Any, Any, Any], recording: Recording) -> None:
@@ -180,13 +187,13 @@ def _gather(gathered: _Gathered, update: dict[str, Any]) -> None:
             continue
         said = (writes or {}).get("messages", [])
         gathered.messages += said
-        gathered.steps += steps_of_update(node, writes, gathered.messages)
+        gathered.steps += gathered.compared.of_update(node, writes, gathered.messages)
         if any(isinstance(message, AIMessage) for message in said):
             gathered.streamed.clear()
 
 
 def _replayed(recording: Recording, gathered: _Gathered) -> Replayed:
-    steps = ordered(gathered.steps)
+    steps = gathered.compared.ordered(gathered.steps)
     gathered.messages = in_order(gathered.messages, calls_of(gathered.messages))
     results = [message for message in gathered.messages if isinstance(message, ToolMessage)]
     return Replayed(
@@ -198,5 +205,5 @@ def _replayed(recording: Recording, gathered: _Gathered) -> Replayed:
         interrupts=gathered.interrupts,
         error=gathered.error,
         steps=steps,
-        differences=differences(steps_of_recording(recording), steps),
+        differences=differences(gathered.compared.of_recording(recording), steps),
     )

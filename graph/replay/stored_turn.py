@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langgraph.types import StateSnapshot
 from sqlalchemy import RowMapping, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -17,6 +18,7 @@ from core.errors import Conflict, NotFound
 from graph.agent import Agent
 from graph.db.tables import run_events, runs
 from graph.errors import RunNotFound
+from graph.flow.routing import is_remark
 
 ENDED = ("done", "failed", "cancelled")
 # Checkpoint ids tell the time of the process that made them; the clock of another may be a little behind.
@@ -37,6 +39,7 @@ class StoredTurn:
         after: What the turn added behind it.
         files: The thread's files, as the turn found them and with those that came with the message.
         summary: Notes on what came before those messages.
+        made: What each step wrote that a checkpoint which is kept knows of, in order.
     """
 
     row: RowMapping
@@ -46,6 +49,7 @@ class StoredTurn:
     after: Sequence[BaseMessage]
     files: Sequence[dict[str, Any]]
     summary: str = ""
+    made: Sequence[tuple[str, Any]] = ()
 
     @property
     def request(self) -> Mapping[str, Any]:
@@ -60,7 +64,7 @@ class StoredTurn:
     @property
     def answers(self) -> list[AIMessage]:
         """What the model said, call by call."""
-        return [message for message in self.after if isinstance(message, AIMessage)]
+        return [m for m in self.after if isinstance(m, AIMessage) and not is_remark(m)]
 
     @property
     def results(self) -> list[ToolMessage]:
@@ -95,7 +99,7 @@ async def stored_turn(agent: Agent, principal: Principal, run_id: str) -> Stored
         NotFound: The checkpoints that have its messages are no longer kept.
     """
     row = await _row(agent.engine, principal, run_id)
-    first, last = await _checkpoints(agent, row)
+    first, last, made = await _checkpoints(agent, row)
     before, question, _ = _parted(first["messages"], row["message_id"])
     # The last answer takes the oldest turns out of the state: what the turn found is in its first checkpoint.
     *_, after = _parted(last["messages"], row["message_id"])
@@ -107,6 +111,7 @@ async def stored_turn(agent: Agent, principal: Principal, run_id: str) -> Stored
         after=after,
         files=first.get("files", []),
         summary=str(first.get("summary") or ""),
+        made=made,
     )
 
 
@@ -129,10 +134,16 @@ async def _told(engine: AsyncEngine, run_id: str) -> list[dict[str, Any]]:
     return [{"type": row["type"], **orjson.loads(row["data"])} for row in rows]
 
 
-async def _checkpoints(agent: Agent, row: RowMapping) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The values of the turn's first and last checkpoints; or of a later one that still has its messages."""
+async def _checkpoints(
+    agent: Agent, row: RowMapping
+) -> tuple[dict[str, Any], dict[str, Any], list[tuple[str, Any]]]:
+    """The values of the turn's first and last checkpoints; or of a later one that still has its messages.
+
+    Third, what steps wrote between them.
+    """
     message_id = row["message_id"]
-    having = [values async for values in _between(agent, row) if _has(values, message_id)]
+    snapshots = [found async for found in _between(agent, row) if _has(found.values, message_id)]
+    having = [snapshot.values for snapshot in snapshots]
     if not having:
         newest = await agent.graph.aget_state({"configurable": {"thread_id": row["thread_id"]}})
         having = [newest.values] if _has(newest.values, message_id) else []
@@ -141,11 +152,15 @@ async def _checkpoints(agent: Agent, row: RowMapping) -> tuple[dict[str, Any], d
             f"no checkpoint that is kept has the message of run '{row['id']}'; it cannot be recorded"
         )
     of_turn = [values for values in having if _last_question(values["messages"]) == message_id]
-    return (of_turn[-1], of_turn[0]) if of_turn else (having[0], having[0])
+    if not of_turn:
+        return having[0], having[0], []
+    mine = [s for s in reversed(snapshots) if _last_question(s.values["messages"]) == message_id]
+    made = [(task.name, task.result) for s in mine for task in s.tasks if task.result]
+    return of_turn[-1], of_turn[0], made
 
 
-async def _between(agent: Agent, row: RowMapping) -> AsyncIterator[dict[str, Any]]:
-    """The values of the thread's checkpoints from the end of the run back to its beginning."""
+async def _between(agent: Agent, row: RowMapping) -> AsyncIterator[StateSnapshot]:
+    """The thread's checkpoints from the end of the run back to its beginning."""
     thread: dict[str, Any] = {"thread_id": row["thread_id"]}
     before = _id_at(row["ended_at"] + _CLOCKS_SECONDS)
     begun = _id_at(row["created_at"] - _CLOCKS_SECONDS)
@@ -155,7 +170,7 @@ async def _between(agent: Agent, row: RowMapping) -> AsyncIterator[dict[str, Any
         # Collected before anything else happens: a paused iterator blocks every thread on SQLite.
         page = [snapshot async for snapshot in history]
         for snapshot in page:
-            yield snapshot.values
+            yield snapshot
         if len(page) < _PAGE:
             return
         before = str(page[-1].config["configurable"]["checkpoint_id"])

@@ -1,4 +1,10 @@
-"""One run at a time on a thread: a lease in the database, with a number that fences off earlier holders."""
+"""One run at a time on a thread: a lease in the database, with a number that fences off earlier holders.
+
+A thread's `fence` grows each time the thread is taken. Whoever holds it works
+inside of `fenced`; checkpoints, events, receipts and endings are written only
+where the number is still the thread's, in the transaction that writes them. So
+a holder that was believed dead and goes on after all changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +12,20 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 
 import structlog
-from sqlalchemy import RowMapping, select, update
+from sqlalchemy import ColumnElement, RowMapping, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from core.access import Principal
 from core.database.engine import clock_in, is_sqlite
 from core.database.outage import DATABASE_ERRORS, DatabaseUnavailable, tell_failure
 from core.holder import alive, is_known_dead, new_holder
 from core.whole import whole
-from graph.db.tables import named, threads
+from graph.db.tables import threads
 from graph.errors import LeaseLost, ThreadBusy, ThreadNotFound
-from graph.runs.fence import Hold, fenced
 
 log = structlog.get_logger()
 
@@ -29,7 +34,7 @@ BEAT_SECONDS = 5.0
 _UPKEEP = "upkeep_"
 
 
-class Standing(StrEnum):
+class LeaseState(StrEnum):
     """Whether a thread can be taken: ORPHANED means that its holder is gone."""
 
     FREE = "free"
@@ -38,18 +43,47 @@ class Standing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """A thread that was taken for a run: its fencing number, and what it was like before."""
+class Hold:
+    """A thread that was taken: for which run, its fencing number, and what its row said before."""
 
     thread_id: str
     run_id: str
     fence: int
-    dirty: bool
-    status: str
+    dirty: bool = False
 
-    @property
-    def hold(self) -> Hold:
-        return Hold(self.thread_id, self.run_id, self.fence)
+
+_hold: ContextVar[Hold | None] = ContextVar("waystation_hold", default=None)
+
+
+def holding() -> Hold | None:
+    """What this task has taken, if anything."""
+    return _hold.get()
+
+
+def hold_on(thread_id: str) -> Hold:
+    """What this task has taken, when it is this thread.
+
+    Raises:
+        LeaseLost: It has not taken the thread.
+    """
+    hold = _hold.get()
+    if hold is None or hold.thread_id != thread_id:
+        raise LeaseLost(
+            f"thread '{thread_id}' is not held by whoever wants to write to it; in Python"
+            f" `async with agent.holding('{thread_id}') as config:` holds it for the block"
+        )
+    return hold
+
+
+@contextmanager
+def fenced(thread_id: str, number: int, *, run_id: str = "") -> Iterator[Hold]:
+    """The block, and tasks made in it, write to the thread as the holder with this fencing number."""
+    hold = Hold(thread_id, run_id, number)
+    token = _hold.set(hold)
+    try:
+        yield hold
+    finally:
+        _hold.reset(token)
 
 
 async def locked(db: AsyncConnection, thread_id: str) -> RowMapping | None:
@@ -61,22 +95,7 @@ async def locked(db: AsyncConnection, thread_id: str) -> RowMapping | None:
     return (await db.execute(query)).mappings().first()
 
 
-def standing(row: RowMapping, leases: Leases) -> Standing:
-    """Whether the thread can be taken by the process of `leases`; the row comes with `now` (see `locked`)."""
-    if row["run_id"] is None:
-        return Standing.FREE
-    if row["holder"] == leases.holder:
-        # Its beginning was stored, and told as failed: the answer was lost with the database.
-        gone = not leases.keeps(row["run_id"])
-    else:
-        gone = is_known_dead(str(row["holder"]))
-    if not gone and (row["lease_until"] or 0.0) >= row["now"]:
-        return Standing.HELD
-    # Upkeep that died leaves no run behind, and the thread shows what it showed.
-    return Standing.FREE if row["run_id"].startswith(_UPKEEP) else Standing.ORPHANED
-
-
-async def take(db: AsyncConnection, row: RowMapping, run_id: str, holder: str) -> Turn:
+async def take(db: AsyncConnection, row: RowMapping, run_id: str, holder: str) -> Hold:
     """Take a thread whose row is locked and that is not held. It is dirty until its run ends well."""
     now = row["now"]
     values: dict[str, object] = {
@@ -89,58 +108,74 @@ async def take(db: AsyncConnection, row: RowMapping, run_id: str, holder: str) -
     if not run_id.startswith(_UPKEEP):
         values |= {"status": "running", "waiting": None, "updated_at": now}
     await db.execute(update(threads).where(threads.c.id == row["id"]).values(values))
-    return Turn(str(row["id"]), run_id, row["fence"] + 1, bool(row["dirty"]), str(row["status"]))
+    return Hold(str(row["id"]), run_id, row["fence"] + 1, bool(row["dirty"]))
 
 
-async def let_go(db: AsyncConnection, turn: Turn, **values: object) -> None:
-    """Give a thread back, with what else becomes of its row.
-
-    Raises:
-        LeaseLost: Somebody has taken it over.
-    """
-    mine = (threads.c.id == turn.thread_id) & (threads.c.fence == turn.fence) & threads.c.run_id.is_not(None)
-    gone = update(threads).where(mine).values(run_id=None, holder=None, lease_until=None, **values)
-    if not (await db.execute(gone)).rowcount:
-        raise LeaseLost(f"thread '{turn.thread_id}' was taken over")
+async def let_go(db: AsyncConnection, hold: Hold, **values: object) -> None:
+    """Give a thread back, with what else becomes of its row. Raises LeaseLost."""
+    released = {"run_id": None, "holder": None, "lease_until": None, **values}
+    await _write_held(db, hold, threads.c.run_id.is_not(None), released)
 
 
 async def assert_held(db: AsyncConnection, hold: Hold) -> None:
-    """Make sure, until the transaction ends, that the thread is still held under this number.
+    """Make sure, until the transaction ends, that the thread is still held. Raises LeaseLost."""
+    await _write_held(db, hold, true(), {"fence": threads.c.fence})
 
-    Raises:
-        LeaseLost: Somebody has taken it over.
-    """
-    mine = (threads.c.id == hold.thread_id) & (threads.c.fence == hold.fence)
-    kept = update(threads).where(mine).values(fence=threads.c.fence)
-    if not (await db.execute(kept)).rowcount:
+
+async def _write_held(
+    db: AsyncConnection, hold: Hold, also: ColumnElement[bool], values: Mapping[str, object]
+) -> None:
+    mine = (threads.c.id == hold.thread_id) & (threads.c.fence == hold.fence) & also
+    if not (await db.execute(update(threads).where(mine).values(**values))).rowcount:
         raise LeaseLost(f"thread '{hold.thread_id}' was taken over")
 
 
 class Leases:
     """Keeps the threads that this process has taken.
 
-    `lost` is called with the run id of each that somebody else has taken over.
+    Args:
+        lost: Called with the run id of each that somebody else has taken over.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, *, lost: Callable[[str], None] = lambda _: None) -> None:
         self._engine = engine
+        self._lost = lost
         # Run id -> whether the thread has been taken for it by now.
         self._held: dict[str, bool] = {}
         self._ending: set[str] = set()
         self.holder = new_holder()
-        self.lost: Callable[[str], None] = lambda _: None
-
-    def keep(self, run_id: str) -> None:
-        """Prolong the lease of this run from now on. Call it before the thread is taken."""
-        self._held.setdefault(run_id, False)
-
-    def holds(self, run_id: str) -> bool:
-        """Whether a run that goes on in this process holds its thread."""
-        return self._held.get(run_id, False)
 
     def keeps(self, run_id: str) -> bool:
         """Whether somebody in this process begins, executes or ends the run."""
         return run_id in self._held or run_id in self._ending
+
+    def state_of(self, row: RowMapping) -> LeaseState:
+        """Whether this process can take the thread; the row comes with `now` (see `locked`)."""
+        if row["run_id"] is None:
+            return LeaseState.FREE
+        if row["holder"] == self.holder:
+            # Its beginning was stored, and told as failed: the answer was lost with the database.
+            gone = not self.keeps(row["run_id"])
+        else:
+            gone = is_known_dead(str(row["holder"]))
+        if not gone and (row["lease_until"] or 0.0) >= row["now"]:
+            return LeaseState.HELD
+        # Upkeep that died leaves no run behind, and the thread shows what it showed.
+        return LeaseState.FREE if row["run_id"].startswith(_UPKEEP) else LeaseState.ORPHANED
+
+    @contextmanager
+    def beginning(self, run_id: str) -> Iterator[Callable[[], None]]:
+        """The block may take the thread for the run, and says so by a call; else the lease is not kept."""
+        self._held.setdefault(run_id, False)
+
+        def taken() -> None:
+            self._held[run_id] = True
+
+        try:
+            yield taken
+        finally:
+            if not self._held.get(run_id):  # another request may have begun it here
+                self.drop(run_id)
 
     @contextmanager
     def ending(self, run_id: str) -> Iterator[None]:
@@ -154,10 +189,6 @@ class Leases:
             raise
         finally:
             self._ending.discard(run_id)
-
-    def taken(self, run_id: str) -> None:
-        """The thread was taken: from now on it can be lost."""
-        self._held[run_id] = True
 
     def drop(self, run_id: str) -> None:
         """Prolong it no more. Call it before the thread is given back."""
@@ -175,18 +206,15 @@ class Leases:
             ThreadBusy: It has a run going.
         """
         key = f"{_UPKEEP}{secrets.token_hex(12)}"
-        self.keep(key)
-        try:
-            turn = await self._borrowed(thread_id, key)
+        with self.beginning(key):
+            hold = await self._borrowed(thread_id, key)
             try:
-                with fenced(thread_id, turn.fence) as hold:
-                    yield hold
+                with fenced(thread_id, hold.fence) as mine:
+                    yield mine
             finally:
-                await self._return(turn, left or {})
-        finally:
-            self.drop(key)
+                await self._return(hold, left or {})
 
-    async def _borrowed(self, thread_id: str, key: str) -> Turn:
+    async def _borrowed(self, thread_id: str, key: str) -> Hold:
         task = asyncio.create_task(self._borrow(thread_id, key))
         try:
             return await asyncio.shield(task)
@@ -196,19 +224,19 @@ class Leases:
                 await self._return(task.result(), {})
             raise
 
-    async def _borrow(self, thread_id: str, key: str) -> Turn:
+    async def _borrow(self, thread_id: str, key: str) -> Hold:
         async with self._engine.begin() as db:
             row = await locked(db, thread_id)
             if row is None:
                 raise ThreadNotFound(thread_id)
-            if standing(row, self) is not Standing.FREE:
+            if self.state_of(row) is not LeaseState.FREE:
                 raise ThreadBusy(f"thread '{thread_id}' has a run going; wait for it to end")
             return await take(db, row, key, self.holder)
 
     @whole
-    async def _return(self, turn: Turn, left: Mapping[str, object]) -> None:
+    async def _return(self, hold: Hold, left: Mapping[str, object]) -> None:
         async with self._engine.begin() as db:
-            await let_go(db, turn, **{"dirty": turn.dirty, **left})
+            await let_go(db, hold, **{"dirty": hold.dirty, **left})
 
     @asynccontextmanager
     async def beating(self) -> AsyncIterator[None]:
@@ -242,24 +270,4 @@ class Leases:
             kept = {row[0] for row in await db.execute(beat.returning(threads.c.run_id))}
         for run_id in taken - kept:
             if run_id in self._held:  # it may have ended meanwhile
-                self.lost(run_id)
-
-
-def new_thread(thread_id: str, principal: Principal, title: str, *, now: float) -> dict[str, object]:
-    """A row for a thread that has had no turn."""
-    return {
-        "id": thread_id,
-        "owner": principal.id,
-        **named(title=title, tags=[]),
-        "status": "idle",
-        "turns": 0,
-        "created_at": now,
-        "updated_at": now,
-        "dirty": False,
-    }
-
-
-def title_from(text: str) -> str:
-    """The first line of a message, cut to 80 characters."""
-    line = next((part.strip() for part in text.splitlines() if part.strip()), "")
-    return line if len(line) <= 80 else line[:79] + "…"
+                self._lost(run_id)

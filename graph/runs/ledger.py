@@ -9,35 +9,45 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, func, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import RowMapping, delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from core.access import Principal, owner_seen_by, owns
+from core.access import Principal, owns
 from core.database.engine import insert_new, now_of
 from core.whole import whole
-from graph.db.tables import runs, threads
+from graph.db.tables import receipts, runs, threads, transcript
 from graph.errors import (
-    AlreadyAnswered,
     KeyReused,
     NothingToResume,
     QueueFull,
+    RunEnded,
     RunNotFound,
     ThreadBusy,
     ThreadNotFound,
     ThreadWaiting,
 )
-from graph.runs.lease import Standing, Turn, locked, new_thread, standing, take, title_from
-from graph.runs.ledger_ends import LedgerEnds
-from graph.runs.ledger_rows import (
+from graph.runs.events.store import store
+from graph.runs.lease import Hold, Leases, LeaseState, let_go, locked, take
+from graph.runs.lookup import RunLookup
+from graph.runs.new_threads import ThreadTotals, new_thread, title_from
+from graph.runs.record import ACTIVE, SEQ_BLOCK, Policy, RunRecord, record_of
+from graph.runs.rows import (
     LATER,
+    Claim,
+    Ending,
     NewRun,
-    Seat,
+    announce,
+    answered,
+    end_here,
+    end_orphan,
+    first_waiting,
     places,
     row_of,
+    run_row,
+    run_with_key,
+    store_message,
     supersede,
-    tell,
 )
-from graph.runs.record import ACTIVE, SEQ_BLOCK, Policy, RunRecord, TurnRequest, record_of
 
 AT_MOST_ATTEMPTS = 3
 
@@ -46,19 +56,33 @@ class _KeyTakenError(Exception):
     """Another request with the same key was faster."""
 
 
-class RunLedger(LedgerEnds):
+class RunLedger:
     """Writes rows of `runs`, for the process that `leases` belongs to.
 
-    `supervised` says that somebody in this process goes on with orphaned runs:
-    where nobody does, a new message takes the place of one.
+    Args:
+        supervised: Somebody in this process goes on with orphaned runs; where
+            nobody does, a new message takes the place of one.
     """
 
-    supervised = False
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        leases: Leases,
+        lookup: RunLookup,
+        totals: ThreadTotals | None = None,
+        *,
+        supervised: bool = False,
+    ) -> None:
+        self._engine = engine
+        self._leases = leases
+        self._lookup = lookup
+        self._totals = totals
+        self.supervised = supervised
 
     # -- how runs begin ---------------------------------------------------------------------------
 
     @whole
-    async def open(self, new: NewRun) -> Seat:
+    async def open(self, new: NewRun) -> Claim:
         """Store the run and its message, and take the thread for it when that is free.
 
         When this returns, the message is on disk, whatever happens next.
@@ -70,19 +94,19 @@ class RunLedger(LedgerEnds):
         """
         if found := await self._repeated(new):
             return found
-        self._leases.keep(new.id)
-        seat: Seat | None = None
-        try:
-            async with self._engine.begin() as db:
-                seat = await self._open(db, new)
-        except _KeyTakenError:
-            seat = await self._repeated(new)
-            assert seat is not None, "a key that is taken has its run"  # noqa: S101 - an invariant
-        finally:
-            self._settle(new.id, seat)
-        return seat
+        with self._leases.beginning(new.id) as taken:
+            try:
+                async with self._engine.begin() as db:
+                    claim = await self._open(db, new)
+            except _KeyTakenError:
+                earlier = await self._repeated(new)
+                assert earlier is not None, "a key that is taken has its run"  # noqa: S101 - an invariant
+                return earlier
+            if claim.hold:
+                taken()
+        return claim
 
-    async def _open(self, db: AsyncConnection, new: NewRun) -> Seat:
+    async def _open(self, db: AsyncConnection, new: NewRun) -> Claim:
         title = title_from(new.request.message)
         fresh = new_thread(new.thread_id, new.request.principal, title, now=now_of(db))
         if await insert_new(db, threads, fresh) and self._totals:
@@ -90,48 +114,47 @@ class RunLedger(LedgerEnds):
         row = await locked(db, new.thread_id)
         if row is None or not owns(new.request.principal, row["owner"]):
             raise ThreadNotFound(new.thread_id)
-        if await self._with_key(db, new.request):
+        if await run_with_key(db, new.request):
             # Since `open` looked: before it is found that this run has the thread.
             raise _KeyTakenError
-        turn, place, nudge = await self._seat(db, row, new)
-        values = row_of(new, turn, self._leases.holder, place, now=now_of(db))
+        hold, place, asked, delivery = await self._thread_or_place(db, row, new)
+        values = row_of(new, hold, self._leases.holder, place, now=now_of(db))
         if not await insert_new(db, runs, values):
             raise _KeyTakenError
-        if turn and not turn.dirty:
-            await tell(db, new.thread_id, new.id, new.message_id, new.request)
+        if hold and not hold.dirty:
+            await store_message(db, new.thread_id, new.id, new.message_id, new.request)
         record = record_of({**LATER, **values})
-        return Seat(record, turn, nudge=nudge)
+        return Claim(record, hold, asked_to_stop=asked, delivery=delivery)
 
-    async def _seat(
+    async def _thread_or_place(
         self, db: AsyncConnection, row: RowMapping, new: NewRun
-    ) -> tuple[Turn | None, float, bool]:
-        """The taken thread, or none and the run's place in the line."""
+    ) -> tuple[Hold | None, float, bool, str | None]:
+        """The taken thread, or none and the run's place in the line; then the rest of its claim."""
         how, queued = new.request.on_busy, await places(db, new.thread_id)
-        found = await self._found(db, row)
-        waits = found is Standing.FREE and row["status"] == "interrupted"
+        state = await self._state_for_new(db, row)
+        waits = state is LeaseState.FREE and row["status"] == "interrupted"
         if waits and how == "reject":
             raise ThreadWaiting(
                 f"thread '{new.thread_id}' waits for an answer; give it, or send on_busy=interrupt"
                 " to go on without it"
             )
-        if found is Standing.HELD or (queued and how == "reject") or (how == "enqueue" and (queued or waits)):
-            return None, *(await self._line_up(db, row, new, queued))
-        if found is Standing.ORPHANED:
-            await self.bury(db, row)
+        busy = state is LeaseState.HELD or (queued and how == "reject")
+        if busy or (how == "enqueue" and (queued or waits)):
+            return None, *(await self._line_up(db, row, new, queued)), None
+        delivery = await end_orphan(db, row["run_id"]) if state is LeaseState.ORPHANED else None
         if waits:
             await supersede(db, new.thread_id)
-        return await take(db, row, new.id, self._leases.holder), 0.0, False
+        return await take(db, row, new.id, self._leases.holder), 0.0, False, delivery
 
-    async def _found(self, db: AsyncConnection, row: RowMapping) -> Standing:
+    async def _state_for_new(self, db: AsyncConnection, row: RowMapping) -> LeaseState:
         """An orphan that will be gone on with holds its thread as a living run does."""
-        found = standing(row, self._leases)
-        if found is Standing.ORPHANED and self.supervised:
-            query = select(runs).where(runs.c.id == row["run_id"], runs.c.status == "running")
-            kept = (await db.execute(query)).mappings().first()
-            record = record_of(kept) if kept else None
+        state = self._leases.state_of(row)
+        if state is LeaseState.ORPHANED and self.supervised:
+            kept = await run_row(db, row["run_id"])
+            record = record_of(kept) if kept and kept["status"] == "running" else None
             if record and record.policy == "resume" and record.tries < AT_MOST_ATTEMPTS:
-                return Standing.HELD
-        return found
+                return LeaseState.HELD
+        return state
 
     async def _line_up(
         self, db: AsyncConnection, row: RowMapping, new: NewRun, queued: Sequence[float]
@@ -151,75 +174,59 @@ class RunLedger(LedgerEnds):
         )
         return min([row["now"], *queued]) - 1e-3, True
 
-    async def _repeated(self, new: NewRun) -> Seat | None:
+    async def _repeated(self, new: NewRun) -> Claim | None:
         key = new.request.idempotency_key
         if not key:
             return None
         async with self._engine.connect() as db:
-            row = await self._with_key(db, new.request)
+            row = await run_with_key(db, new.request)
         if row is None:
             return None
         if row["input_hash"] != new.request.digest():
             raise KeyReused(f"the key '{key}' was sent before with another request; use a new key")
-        return Seat(record_of(row), repeated=True)
-
-    async def _with_key(self, db: AsyncConnection, request: TurnRequest) -> RowMapping | None:
-        """The run that came of an earlier request with the key."""
-        if not request.idempotency_key:
-            return None
-        mine = runs.c.owner == owner_seen_by(request.principal)
-        query = select(runs).where(mine, runs.c.idempotency_key == request.idempotency_key)
-        return (await db.execute(query)).mappings().first()
-
-    def _settle(self, run_id: str, seat: Seat | None) -> None:
-        """Leases are kept for the runs that go on here, and for no others."""
-        if seat and seat.turn and seat.record.id == run_id:
-            self._leases.taken(run_id)
-        elif not self._leases.holds(run_id):  # another request may have begun it here
-            self._leases.drop(run_id)
+        return Claim(record_of(row), repeated=True)
 
     # -- how they go on ---------------------------------------------------------------------------
 
-    async def next_of(self, thread_id: str, *, only: Collection[str] | None = None) -> Seat | None:
+    async def next_of(self, thread_id: str, *, only: Collection[str] | None = None) -> Claim | None:
         """The first run that waits for the thread, when it may begin now (and is one of `only`)."""
         before = None
         while True:
             async with self._engine.connect() as db:
-                run_id = (await db.execute(_first(thread_id))).scalar()
+                run_id = (await db.execute(first_waiting(thread_id))).scalar()
             # Looked for again: another may have got the first place meanwhile.
             if run_id is None or run_id == before or (only is not None and run_id not in only):
                 return None
-            if seat := await self._go_on(thread_id, str(run_id)):
-                return seat
+            if claim := await self._go_on(thread_id, str(run_id)):
+                return claim
             before = run_id
 
-    async def orphan_of(self, thread_id: str) -> Seat | None:
+    async def orphan_of(self, thread_id: str) -> Claim | None:
         """The run of a thread whose holder is gone, taken over."""
         async with self._engine.connect() as db:
             run_id = (await db.execute(select(threads.c.run_id).where(threads.c.id == thread_id))).scalar()
         return await self._go_on(thread_id, str(run_id), orphan=True) if run_id else None
 
     @whole
-    async def _go_on(self, thread_id: str, run_id: str, *, orphan: bool = False) -> Seat | None:
-        self._leases.keep(run_id)
-        seat: Seat | None = None
-        try:
+    async def _go_on(self, thread_id: str, run_id: str, *, orphan: bool = False) -> Claim | None:
+        claim: Claim | None = None
+        with self._leases.beginning(run_id) as taken:
             async with self._engine.begin() as db:
                 row = await locked(db, thread_id)
                 if row is not None and await self._may(db, row, run_id, orphan=orphan):
-                    seat = await self._resumed(db, row, run_id)
-        finally:
-            self._settle(run_id, seat)
-        return seat
+                    claim = await self._gone_on(db, row, run_id)
+            if claim:
+                taken()
+        return claim
 
     async def _may(self, db: AsyncConnection, row: RowMapping, run_id: str, *, orphan: bool) -> bool:
-        found = standing(row, self._leases)
+        state = self._leases.state_of(row)
         if orphan:
-            return found is not Standing.HELD and row["run_id"] == run_id
-        return found is Standing.FREE and (await db.execute(_first(row["id"]))).scalar() == run_id
+            return state is not LeaseState.HELD and row["run_id"] == run_id
+        return state is LeaseState.FREE and (await db.execute(first_waiting(row["id"]))).scalar() == run_id
 
-    async def _resumed(self, db: AsyncConnection, row: RowMapping, run_id: str) -> Seat | None:
-        kept = (await db.execute(select(runs).where(runs.c.id == run_id))).mappings().first()
+    async def _gone_on(self, db: AsyncConnection, row: RowMapping, run_id: str) -> Claim | None:
+        kept = await run_row(db, run_id)
         if kept is None or kept["status"] not in ACTIVE:
             # A lease without a run: upkeep that died. The thread is as it was, only to be looked at.
             if row["run_id"] == run_id:
@@ -230,32 +237,32 @@ class RunLedger(LedgerEnds):
             if kept["request"].get("on_busy") != "interrupt":
                 return None
             await supersede(db, str(row["id"]))
-        turn = await take(db, row, run_id, self._leases.holder)
-        values: dict[str, Any] = {}
-        if kept["status"] == "queued":
-            values["request"] = {**kept["request"], "earlier": kept["attempts"]}
-        record = await self._begin_attempt(db, run_id, turn, **values)
-        if record.attempts == 1 and record.message_id and not turn.dirty:
-            await tell(db, record.thread_id, run_id, record.message_id, record.request)
-        return Seat(record, turn, floor=kept["seq_limit"])
+        queued = kept["status"] == "queued"
+        values = {"request": {**kept["request"], "earlier": kept["attempts"]}} if queued else {}
+        claim = await self._begin_attempt(db, row, kept, **values)
+        record, hold = claim.record, claim.hold
+        if record.attempts == 1 and record.message_id and hold and not hold.dirty:
+            await store_message(db, record.thread_id, run_id, record.message_id, record.request)
+        return claim
 
-    async def _begin_attempt(self, db: AsyncConnection, run_id: str, turn: Turn, **values: Any) -> RunRecord:
-        begun = (
-            update(runs)
-            .where(runs.c.id == run_id)
-            .values(
-                status="running",
-                reason="",
-                attempts=runs.c.attempts + 1,
-                fence=turn.fence,
-                holder=self._leases.holder,
-                started_at=func.coalesce(runs.c.started_at, now_of(db)),
-                ended_at=None,
-                seq_limit=runs.c.seq_limit + SEQ_BLOCK,
-                **values,
-            )
-        )
-        return record_of((await db.execute(begun.returning(*runs.c))).mappings().one())
+    async def _begin_attempt(
+        self, db: AsyncConnection, row: RowMapping, kept: RowMapping, **values: Any
+    ) -> Claim:
+        hold = await take(db, row, kept["id"], self._leases.holder)
+        begun: dict[str, Any] = {
+            "status": "running",
+            "reason": "",
+            "attempts": runs.c.attempts + 1,
+            "fence": hold.fence,
+            "holder": self._leases.holder,
+            "started_at": func.coalesce(runs.c.started_at, now_of(db)),
+            "ended_at": None,
+            "seq_limit": runs.c.seq_limit + SEQ_BLOCK,
+            **values,
+        }
+        changed = update(runs).where(runs.c.id == kept["id"]).values(begun).returning(*runs.c)
+        record = record_of((await db.execute(changed)).mappings().one())
+        return Claim(record, hold, floor=kept["seq_limit"])
 
     @whole
     async def reopen(
@@ -266,7 +273,7 @@ class RunLedger(LedgerEnds):
         *,
         policy: Policy | None = None,
         seen: int | None = None,
-    ) -> Seat:
+    ) -> Claim:
         """Go on with a run that was interrupted: with answers to what waits, or where it was stopped.
 
         Args:
@@ -278,50 +285,31 @@ class RunLedger(LedgerEnds):
             AlreadyAnswered: Somebody else has answered one of the questions meanwhile.
             ThreadBusy: Another run is going.
         """
-        record = await self.get(principal, run_id)
-        self._leases.keep(run_id)
-        seat: Seat | None = None
-        try:
+        record = await self._lookup.get(principal, run_id)
+        with self._leases.beginning(run_id) as taken:
             async with self._engine.begin() as db:
-                seat = await self._reopen(db, record, answers, policy, seen)
-        finally:
-            self._settle(run_id, seat)
-        return seat
+                row, kept = await self._interrupted(db, record)
+                request = answered(kept, answers, seen)
+                wished = {"policy": policy} if policy else {}
+                claim = await self._begin_attempt(
+                    db, row, kept, request=request, stop_requested=None, **wished
+                )
+            taken()
+        return claim
 
-    async def _reopen(
-        self,
-        db: AsyncConnection,
-        record: RunRecord,
-        answers: dict[str, Any] | None,
-        policy: Policy | None,
-        seen: int | None,
-    ) -> Seat:
+    async def _interrupted(self, db: AsyncConnection, record: RunRecord) -> tuple[RowMapping, RowMapping]:
+        """Rows of the thread and of the run, which waits there to be gone on with."""
         row = await locked(db, record.thread_id)
         if row is None:
             raise RunNotFound(record.id)
-        if standing(row, self._leases) is not Standing.FREE:
+        if self._leases.state_of(row) is not LeaseState.FREE:
             raise ThreadBusy(f"thread '{record.thread_id}' has a run going; wait for it to end")
         newest = select(runs.c.id).where(runs.c.thread_id == record.thread_id, runs.c.attempts > 0)
         newest = newest.order_by(runs.c.fence.desc(), runs.c.created_at.desc()).limit(1)
         kept = (await db.execute(select(runs).where(runs.c.id == record.id))).mappings().one()
         if kept["status"] != "interrupted" or (await db.execute(newest)).scalar() != record.id:
             raise NothingToResume(f"run '{record.id}' does not wait to be gone on with")
-        given, before = list(answers or ()), kept["request"].get("answered", [])
-        gone_on = seen is not None and seen != kept["attempts"]
-        if gone_on and (again := [key for key in given if key in before]):
-            raise AlreadyAnswered(f"interrupt '{again[0]}' has had its answer; look what waits now")
-        turn = await take(db, row, record.id, self._leases.holder)
-        told = {
-            "answers": answers,
-            "answered": list(dict.fromkeys([*before, *given])),
-            "earlier": kept["attempts"],
-        }
-        request = {**kept["request"], **told}
-        values: dict[str, Any] = {"request": request, "stop_requested": None}
-        if policy:
-            values["policy"] = policy
-        begun = await self._begin_attempt(db, record.id, turn, **values)
-        return Seat(begun, turn, floor=kept["seq_limit"])
+        return row, kept
 
     @whole
     async def adopt_waiting(self, new: NewRun) -> RunRecord:
@@ -347,8 +335,62 @@ class RunLedger(LedgerEnds):
             await insert_new(db, runs, values)
             return record_of({**LATER, **values})
 
+    # -- how they end -----------------------------------------------------------------------------
 
-def _first(thread_id: str) -> Select[Any]:
-    """The run that is next of those that wait for the thread."""
-    waiting = (runs.c.thread_id == thread_id) & (runs.c.status == "queued")
-    return select(runs.c.id).where(waiting).order_by(runs.c.place).limit(1)
+    @whole
+    async def close(self, hold: Hold, ending: Ending) -> bool:
+        """End an attempt and give the thread back; True when another run waits for it.
+
+        Raises:
+            LeaseLost: Somebody has taken the thread over; nothing was written.
+        """
+        with self._leases.ending(hold.run_id):
+            async with self._engine.begin() as db:
+                await let_go(db, hold, **ending.of_thread(now=now_of(db)))
+                for message in ending.messages:
+                    await insert_new(db, transcript, message)
+                await store(db, hold.thread_id, ending.events)
+                over = update(runs).where(runs.c.id == hold.run_id).values(ending.of_run(now=now_of(db)))
+                run = (await db.execute(over.returning(runs))).mappings().one()
+                if not ending.again:
+                    shown = {"output": ending.output, "error": ending.error}
+                    await announce(db, run, status=ending.status, reason=ending.reason, **shown)
+                if ending.clean and ending.has_calls:
+                    await db.execute(delete(receipts).where(receipts.c.thread_id == hold.thread_id))
+                return bool(await places(db, hold.thread_id))
+
+    def leave(self, run_id: str) -> None:
+        """Hold its thread no more: its end cannot be written here, and whoever comes next settles it."""
+        self._leases.drop(run_id)
+
+    @whole
+    async def ask_to_stop(self, principal: Principal, run_id: str) -> RunRecord:
+        """Cancel a run: one that somebody executes is asked to end, any other ends here.
+
+        Raises:
+            RunNotFound: There is none, or it is somebody else's.
+            RunEnded: It is over.
+        """
+        record = await self._lookup.get(principal, run_id)
+        async with self._engine.begin() as db:
+            row = await locked(db, record.thread_id)
+            kept = (await db.execute(select(runs).where(runs.c.id == run_id))).mappings().one()
+            mine = update(threads).where(threads.c.id == record.thread_id)
+            if kept["status"] == "running" and row and self._is_orphan(row, run_id):
+                await end_orphan(db, run_id, status="cancelled", reason="asked")
+                free = {"run_id": None, "holder": None, "lease_until": None, "status": "idle"}
+                await db.execute(mine.values(**free, fence=row["fence"] + 1))
+            elif kept["status"] == "running":
+                wish = update(runs).where(runs.c.id == run_id).values(stop_requested="cancel")
+                await db.execute(wish)
+            elif kept["status"] == "queued" or (kept["status"] == "interrupted" and row):
+                if kept["reason"] == "person" and kept["status"] == "interrupted":
+                    idle = mine.where(threads.c.run_id.is_(None))
+                    await db.execute(idle.values(status="idle", waiting=None))
+                await end_here(db, kept, status="cancelled", reason="asked")
+            else:
+                raise RunEnded(f"run '{run_id}' has ended ({kept['status']})")
+        return await self._lookup.get(principal, run_id)
+
+    def _is_orphan(self, row: RowMapping, run_id: str) -> bool:
+        return row["run_id"] == run_id and self._leases.state_of(row) is LeaseState.ORPHANED

@@ -1,9 +1,10 @@
-"""Looking runs up: by id for their owner, and by what has to be done for whoever looks after them."""
+"""Looking runs up: those that go on here, by id for their owner, and by what has to be done for them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import structlog
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -12,18 +13,28 @@ from core.cursor import is_cursor, place_of
 from core.database.engine import StoreEngine, clock_in
 from graph.db.tables import runs, threads
 from graph.errors import RunNotFound
-from graph.runs.lease import Leases, Standing, standing
-from graph.runs.record import CURSOR, RunRecord, record_of
-from graph.runs.totals import ThreadTotals
+from graph.runs.lease import Leases, LeaseState
+from graph.runs.record import CURSOR, Run, RunRecord, record_of
+
+log = structlog.get_logger()
+
+
+class LiveRuns(dict[str, Run]):
+    """The runs that go on in this process, by id."""
+
+    def lost(self, run_id: str) -> None:
+        """Another process has taken the run's thread over."""
+        if run_id in self:
+            log.warning("lease_lost", run_id=run_id)
+            self[run_id].stop("lost")
 
 
 class RunLookup:
     """Reads rows of `runs`, for the process that `leases` belongs to."""
 
-    def __init__(self, engine: AsyncEngine, leases: Leases, totals: ThreadTotals | None = None) -> None:
+    def __init__(self, engine: AsyncEngine, leases: Leases) -> None:
         self._engine = engine
         self._leases = leases
-        self._totals = totals
 
     async def get(self, principal: Principal, run_id: str) -> RunRecord:
         """The run.
@@ -119,5 +130,5 @@ class RunLookup:
             str(row["id"])
             for row in rows
             # A process that was stopped for longer than a lease goes on with what it holds.
-            if not self._leases.keeps(row["run_id"]) and standing(row, self._leases) is not Standing.HELD
+            if not self._leases.keeps(row["run_id"]) and self._leases.state_of(row) is not LeaseState.HELD
         ]

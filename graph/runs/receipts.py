@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
-from dishka import AsyncContainer
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -13,8 +12,7 @@ from core.database.endurance import endured
 from core.database.engine import insert_new, now_of
 from core.whole import whole
 from graph.db.tables import receipts
-from graph.runs.fence import Hold, holding
-from graph.runs.lease import assert_held
+from graph.runs.lease import Hold, assert_held, holding
 from nodes.mcp_tools.models import ExecutionContext, ToolOutcome
 from nodes.mcp_tools.receipts import Receipt, outcome_as_json, outcome_from_json
 
@@ -22,12 +20,12 @@ from nodes.mcp_tools.receipts import Receipt, outcome_as_json, outcome_from_json
 class StoredReceipts:
     """Keeps a receipt per run and call. Where no thread is held (Studio), none are kept.
 
-    The engine is asked for with the first receipt: a process that keeps none
-    opens no database.
+    Args:
+        engine: Gives the database, with the first receipt: a process that keeps none opens none.
     """
 
-    def __init__(self, container: AsyncContainer) -> None:
-        self._container = container
+    def __init__(self, engine: Callable[[], Awaitable[AsyncEngine]]) -> None:
+        self._engine = engine
 
     async def begin(self, context: ExecutionContext) -> Receipt:
         """See `nodes.mcp_tools.ports.Receipts`. A holder that lost its thread is stopped here."""
@@ -79,9 +77,6 @@ class StoredReceipts:
         async with (await self._engine()).begin() as db:
             await assert_held(db, hold)
             await db.execute(statement)
-
-    async def _engine(self) -> AsyncEngine:
-        return await self._container.get(AsyncEngine)
 
 
 async def outcomes_of(

@@ -21,7 +21,7 @@ from core.errors import WaystationError
 from core.observability import traceparent
 from graph.flow.messages import calls_of, in_order
 from graph.runs.events.log import EventLog
-from graph.runs.lease import Turn
+from graph.runs.lease import Hold
 
 OnDisconnect = Literal["cancel", "continue"]
 OnBusy = Literal["reject", "enqueue", "interrupt"]
@@ -235,12 +235,12 @@ def _call_of(interrupt: Mapping[str, Any]) -> str:
 class Run:
     """One attempt of a run, going in this process."""
 
-    def __init__(self, record: RunRecord, turn: Turn, *, floor: int = 0) -> None:
+    def __init__(self, record: RunRecord, hold: Hold, *, floor: int = 0) -> None:
         self.record = record
         self.id = record.id
         self.thread_id = record.thread_id
         self.request = record.request
-        self.turn = turn
+        self.hold = hold
         self.attempt = record.attempts
         self.log = EventLog(record.id, floor=floor, limit=record.seq_limit)
         self.control = RunControl()
@@ -250,8 +250,12 @@ class Run:
         self.only_end = False
         self.begun = False
         # Whether the user's message stands in the transcript.
-        self.told = record.attempts == 1 and not turn.dirty
+        self.message_stored = record.attempts == 1 and not hold.dirty
         self.ending = False
+        # Once it has ended: whether another run waits for the thread.
+        self.more_wait = False
+        # The webhook delivery that its end has left.
+        self.delivery: str | None = None
         self._is_cut = False
         self.error: WaystationError | None = None
         self.reply: dict[str, Any] | None = None
@@ -270,19 +274,19 @@ class Run:
         if self.stopped:
             raise asyncio.CancelledError
 
-    def stop(self, how: Stop, *, patience_s: float = 0.0) -> None:
-        """End the attempt: at its next checkpoint, or at once when it has not come there in `patience_s`."""
+    def stop(self, how: Stop, *, grace_s: float = 0.0) -> None:
+        """End the attempt: at its next checkpoint, or at once when it has not come there in `grace_s`."""
         if self.ending or self.stopped in ("cancel", "lost"):
             return
         if how != "drain" or self.stopped is None:
             self.stopped = how
         if how == "lost":
             self.log.abandon()
-        if patience_s <= 0:
+        if grace_s <= 0:
             self._cut()
             return
         self.control.request_drain(how)
-        asyncio.get_running_loop().call_later(patience_s, self._cut)
+        asyncio.get_running_loop().call_later(grace_s, self._cut)
 
     def meets(self, error: WaystationError, took: float) -> None:
         """The database is away. Callers that wait for the reply alone are told when it stays so."""

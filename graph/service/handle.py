@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from core.access import Principal
 from core.errors import WaystationError
 from graph.errors import Draining, error_from
-from graph.runs.events.log import Entry
+from graph.runs.events.log import LAST, Entry
 from graph.runs.record import RunRecord, TurnRequest
 
-if TYPE_CHECKING:
-    from graph.service.run_service import Runs
+
+class RunAccess(Protocol):
+    """What a handle needs of whatever executes runs (see `graph.service.run_service.Runs`)."""
+
+    def follow(self, run_id: str, after: int = 0) -> AsyncIterator[Entry]: ...
+
+    async def settled(
+        self, run_id: str, *, timeout: float | None = None, hurried: bool = False
+    ) -> RunRecord: ...
+
+    def failure_of(self, run_id: str) -> WaystationError | None: ...
+
+    async def cancel(self, principal: Principal, run_id: str) -> RunRecord: ...
+
+    def abandon(self, record: RunRecord) -> None: ...
 
 
 class Handle:
@@ -22,7 +36,7 @@ class Handle:
         since: Where this caller's part of it begins: who answers a question has heard what led to it.
     """
 
-    def __init__(self, runs: Runs, record: RunRecord, *, mine: bool, since: int = 0) -> None:
+    def __init__(self, runs: RunAccess, record: RunRecord, *, mine: bool, since: int = 0) -> None:
         self._runs = runs
         self._mine = mine
         self._since = since
@@ -38,7 +52,7 @@ class Handle:
     async def entries(self, after: int = 0) -> AsyncIterator[Entry]:
         """The run's events above number `after`, or from this caller's part on, ready to be sent."""
         async for entry in self._runs.follow(self.id, after or self._since):
-            self._ended = entry.event["type"] in ("done", "error")
+            self._ended = entry.event["type"] in LAST
             yield entry
 
     async def events(self, after: int = 0) -> AsyncIterator[dict[str, Any]]:
@@ -55,12 +69,11 @@ class Handle:
         """
         record = await self._runs.settled(self.id, hurried=True)
         self._ended = not record.active
-        if record.active and (failure := self._runs.failure_of(self.id)):
-            raise failure
+        failure = self._runs.failure_of(self.id)
         if record.active:
-            raise Draining(f"the service stops; run '{self.id}' goes on when it is back")
+            raise failure or Draining(f"the service stops; run '{self.id}' goes on when it is back")
         if record.error:
-            raise self._runs.failure_of(self.id) or error_from(record.error)
+            raise failure or error_from(record.error)
         if record.output is None:
             raise WaystationError(f"run '{self.id}' ended without a reply")
         return record.output

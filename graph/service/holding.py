@@ -23,12 +23,11 @@ from core.database.engine import insert_new, now_of
 from core.whole import whole
 from graph.db.tables import threads, transcript
 from graph.flow.messages import text_of
-from graph.runs.fence import Hold
-from graph.runs.lease import Leases, assert_held, new_thread, title_from
-from graph.runs.ledger_rows import supersede
+from graph.runs.lease import Hold, Leases, assert_held
+from graph.runs.new_threads import check_id, new_thread, title_from
+from graph.runs.rows import supersede
 from graph.threads.history.look import Graph, interrupts_of
 from graph.threads.history.owning import owned_row
-from graph.threads.ids import check_id
 from graph.threads.transcript import rows_of
 
 

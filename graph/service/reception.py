@@ -10,8 +10,8 @@ from core.events.targets import target_of
 from core.settings.platform import LimitSettings, ThreadSettings
 from graph.errors import NothingToResume
 from graph.runs.ledger import RunLedger
-from graph.runs.ledger_rows import NewRun
 from graph.runs.record import Policy, TurnRequest
+from graph.runs.rows import NewRun
 from graph.service.admission import Admission
 from graph.service.handle import Handle
 from graph.service.resume import answers_for, is_answer
@@ -94,7 +94,7 @@ class Reception:
 
     async def _answer(self, new: NewRun, resume: object) -> Handle:
         who, thread_id = new.request.principal, new.thread_id
-        found = await self._ledger.interrupted_on(who, thread_id)
+        found = await self._runs.interrupted_on(who, thread_id)
         waiting = (await self._threads.state(who, thread_id))["interrupts"]
         answers = answers_for(resume, waiting, answered=found.answered if found else ())
         record = found or await self._ledger.adopt_waiting(new)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,61 +15,61 @@ from core.editions import Editions
 from core.errors import WaystationError
 from core.signals import Signals
 from graph.errors import RunEnded, RunNotFound, ThreadBusy
-from graph.runs.events.follow import Follower, topic_of
-from graph.runs.events.log import Entry
-from graph.runs.events.store import EventStore
-from graph.runs.lease import BEAT_SECONDS, Leases
+from graph.runs.lease import BEAT_SECONDS
 from graph.runs.ledger import AT_MOST_ATTEMPTS, RunLedger
-from graph.runs.ledger_rows import NewRun, Seat
+from graph.runs.lookup import LiveRuns, RunLookup
 from graph.runs.record import Policy, Run, RunRecord
+from graph.runs.rows import Claim, NewRun, delivery_of
+from graph.runs.streams import Follower, topic_of
 from graph.service.handle import Handle
 from graph.turn.driver import TurnDriver
-from graph.turn.ending import Endings
 
 log = structlog.get_logger()
 
 QUEUE = "runs"
 STOPS = "stops"
 # How long a run may take to its next checkpoint when another message takes its place.
-PATIENCE_SECONDS = 20.0
+GRACE_SECONDS = 20.0
 # And at a shutdown, behind the time that it had to end by itself.
-DRAIN_PATIENCE_SECONDS = 1.0
+DRAIN_GRACE_SECONDS = 1.0
 
 
 class Runs:
     """One per process; use with `running`. Rights: whatever takes a principal asks for its own runs only.
 
+    `get`, `list` and `interrupted_on` are those of `RunLookup`, `follow` is `Follower.read`.
+
     Args:
-        ended: Told of each run that has ended here.
+        deliver: Called with each webhook delivery that the end of a run has left in the database.
     """
 
     def __init__(  # noqa: PLR0917 - the container gives them by type
         self,
         ledger: RunLedger,
-        leases: Leases,
+        lookup: RunLookup,
+        live: LiveRuns,
         driver: TurnDriver,
-        endings: Endings,
-        events: EventStore,
+        follower: Follower,
         signals: Signals,
         editions: Editions,
         *,
-        ended: Callable[[RunRecord], Coroutine[Any, Any, None]],
+        deliver: Callable[[str], Coroutine[Any, Any, None]],
     ) -> None:
         self._ledger = ledger
+        self._lookup = lookup
+        self.live = live
         self._driver = driver
+        self._follower = follower
         self._signals = signals
         self._editions = editions
-        self.live: dict[str, Run] = {}
+        self._deliver = deliver
+        self.get, self.list, self.interrupted_on = lookup.get, lookup.list, lookup.interrupted_on
+        self.follow = follower.read
         self.draining = False
-        self._ended = ended
         # Queued runs that somebody in this process waits for, with their threads.
         self._awaited: dict[str, str] = {}
         self._failures: dict[str, WaystationError] = {}
         self._chores: set[asyncio.Task[Any]] = set()
-        self._follower = Follower(self.live, events, ledger, signals)
-        leases.lost = self._lost
-        endings.ended = self._on_end
-        self._endings = endings
 
     # -- for callers ------------------------------------------------------------------------------
 
@@ -82,28 +82,29 @@ class Runs:
         return await self._begun(self._open(new))
 
     async def _open(self, new: NewRun) -> Handle:
-        seat = await self._seat_for(new)
-        if seat.nudge:
-            self._signals.send(STOPS)
-        if seat.turn is None and not seat.repeated:
-            self._awaited[seat.record.id] = seat.record.thread_id
-            self._signals.send(QUEUE)
-        return self._seated(seat)
-
-    async def _seat_for(self, new: NewRun) -> Seat:
         try:
-            return await self._ledger.open(new)
+            claim = await self._ledger.open(new)
         except ThreadBusy:
             if self._ledger.supervised or not await self._finish_left_over(new.thread_id):
                 raise
-            return await self._ledger.open(new)
+            claim = await self._ledger.open(new)
+        if claim.asked_to_stop:
+            self._signals.send(STOPS)
+        if claim.delivery:
+            self._chore(self._deliver(claim.delivery))
+        if claim.hold is None and not claim.repeated:
+            self._awaited[claim.record.id] = claim.record.thread_id
+            self._signals.send(QUEUE)
+        self._launch(claim)
+        return Handle(self, claim.record, mine=not claim.repeated)
 
     async def _finish_left_over(self, thread_id: str) -> bool:
         """Execute runs that wait for a free thread; where no service looks after them, nobody else would."""
         found = False
-        while (seat := await self._ledger.next_of(thread_id)) is not None:
+        while (claim := await self._ledger.next_of(thread_id)) is not None:
             found = True
-            await self.settled(self._seated(seat).id)
+            self._launch(claim)
+            await self.settled(claim.record.id)
         return found
 
     async def reopen(
@@ -118,9 +119,9 @@ class Runs:
         """Go on with an interrupted run. Takes and raises what `RunLedger.reopen` does."""
 
         async def reopened() -> Handle:
-            seat = await self._ledger.reopen(principal, run_id, answers, policy=policy, seen=seen)
-            self._seated(seat)
-            return Handle(self, seat.record, mine=True, since=seat.floor)
+            claim = await self._ledger.reopen(principal, run_id, answers, policy=policy, seen=seen)
+            self._launch(claim)
+            return Handle(self, claim.record, mine=True, since=claim.floor)
 
         return await self._begun(reopened())
 
@@ -135,27 +136,9 @@ class Runs:
                 task.result().leave()
             raise
 
-    async def get(self, principal: Principal, run_id: str) -> RunRecord:
-        """The run. Raises RunNotFound."""
-        return await self._ledger.get(principal, run_id)
-
-    async def list(
-        self,
-        principal: Principal,
-        *,
-        thread_id: str | None = None,
-        status: str | None = None,
-        limit: int = 50,
-        after: str | None = None,
-    ) -> Sequence[RunRecord]:
-        """The principal's runs, the newest first."""
-        return await self._ledger.list(
-            principal, thread_id=thread_id, status=status, limit=limit, after=after
-        )
-
     async def handle(self, principal: Principal, run_id: str) -> Handle:
         """The run, to be followed. Raises RunNotFound."""
-        return Handle(self, await self._ledger.get(principal, run_id), mine=False)
+        return Handle(self, await self.get(principal, run_id), mine=False)
 
     async def events(
         self, principal: Principal, run_id: str, after: int = 0
@@ -171,7 +154,7 @@ class Runs:
         Raises:
             RunNotFound: There is none, or it is somebody else's.
         """
-        await self._ledger.get(principal, run_id)
+        await self.get(principal, run_id)
         return await self.settled(run_id, timeout=timeout)
 
     async def cancel(self, principal: Principal, run_id: str) -> RunRecord:
@@ -185,16 +168,13 @@ class Runs:
         if record.active:
             self._signals.send(STOPS)
         else:
-            await self._ended(record)
+            if record.request.webhook:
+                await self._deliver(delivery_of(record.id, record.attempts, record.status))
             self._signals.send(QUEUE)  # it may have been what its thread waited for
         self._signals.send(topic_of(run_id))
         return record
 
     # -- for handles ------------------------------------------------------------------------------
-
-    def follow(self, run_id: str, after: int) -> AsyncIterator[Entry]:
-        """See `Follower.read`."""
-        return self._follower.read(run_id, after)
 
     def failure_of(self, run_id: str) -> WaystationError | None:
         """The error itself, with its cause, where the run failed in this process."""
@@ -218,7 +198,7 @@ class Runs:
         with self._signals.listen(topic_of(run_id)) as ear:
             while True:
                 await self._here(run_id, until, hurried=hurried)
-                record = await self._ledger.find(run_id)
+                record = await self._lookup.find(run_id)
                 if record is None:
                     raise RunNotFound(run_id)
                 if not record.active or self._follower.closing or self._is_stuck(run_id):
@@ -266,35 +246,31 @@ class Runs:
         """Begin the first run that waits for the thread; False when there is none or it cannot."""
         if self.draining:
             return False
-        seat = await self._ledger.next_of(thread_id, only=None if self._ledger.supervised else self._awaited)
-        if seat is None or seat.turn is None:
-            return False
-        self._seated(seat)
-        return True
+        claim = await self._ledger.next_of(thread_id, only=None if self._ledger.supervised else self._awaited)
+        return claim is not None and self._launch(claim)
 
     async def adopt(self, thread_id: str) -> bool:
         """Take over the run of a thread whose process is gone: go on with it or end it, by its policy."""
         if self.draining:
             return False
-        seat = await self._ledger.orphan_of(thread_id)
-        if seat is None or seat.turn is None:
+        claim = await self._ledger.orphan_of(thread_id)
+        if claim is None:
             return False
-        record = seat.record
+        record = claim.record
         log.info("orphan_adopted", run_id=record.id, policy=record.policy, attempt=record.attempts)
-        self._seated(seat, only_end=record.policy == "end" or record.tries > AT_MOST_ATTEMPTS)
-        return True
+        return self._launch(claim, only_end=record.policy == "end" or record.tries > AT_MOST_ATTEMPTS)
 
     async def drain(self, *, seconds: float) -> None:
         """Begin nothing new; let what runs end, and stop it at a checkpoint after `seconds`."""
         self.draining = self._follower.draining = True
         clock = asyncio.get_running_loop().time
-        until = clock() + seconds + 2 * DRAIN_PATIENCE_SECONDS
+        until = clock() + seconds + 2 * DRAIN_GRACE_SECONDS
         tasks = [run.task for run in self.live.values() if run.task]
         if tasks and seconds:
             await asyncio.wait(tasks, timeout=seconds)
         for run in list(self.live.values()):
-            run.stop("drain", patience_s=DRAIN_PATIENCE_SECONDS if seconds else 0)
-        self._endings.closing.set()
+            run.stop("drain", grace_s=DRAIN_GRACE_SECONDS if seconds else 0)
+        self._driver.close()
         if tasks:
             await asyncio.wait(tasks)
         if seconds:  # readers of runs that drain in other processes
@@ -305,37 +281,34 @@ class Runs:
 
     # -- inside -----------------------------------------------------------------------------------
 
-    def _seated(self, seat: Seat, *, only_end: bool = False) -> Handle:
-        if seat.turn is not None:
-            run = Run(seat.record, seat.turn, floor=seat.floor)
-            run.only_end = only_end
-            self._launch(run)
-        return Handle(self, seat.record, mine=not seat.repeated)
-
-    def _launch(self, run: Run) -> None:
+    def _launch(self, claim: Claim, *, only_end: bool = False) -> bool:
+        """Execute the run, whose thread was taken for it; False where it waits or goes on elsewhere."""
+        if claim.hold is None:
+            return False
+        run = Run(claim.record, claim.hold, floor=claim.floor)
+        run.only_end = only_end
         self._awaited.pop(run.id, None)
         self.live[run.id] = run
         # In a context of its own: LangServe's callbacks must not follow the turn.
         run.task = self._editions.task(self._driver.drive(run), name=run.id)
-        run.task.add_done_callback(lambda _: self._forget(run))
+        run.task.add_done_callback(lambda _: self._ended(run))
         self._signals.send(topic_of(run.id))
         if self.draining:
             run.stop("drain")
+        return True
 
-    def _forget(self, run: Run) -> None:
+    def _ended(self, run: Run) -> None:
         if self.live.get(run.id) is run:
             del self.live[run.id]
-        self._signals.send(topic_of(run.id))
-
-    def _on_end(self, run: Run, more: bool) -> None:
         if run.error is not None:
             self._failures[run.id] = run.error
             # Long enough for who waits for it here; the rest reads what is stored.
             asyncio.get_running_loop().call_later(60, self._failures.pop, run.id, None)
-        if run.request.webhook:
-            self._chore(self._ended(run.record))
-        if more:
+        if run.delivery:
+            self._chore(self._deliver(run.delivery))
+        if run.more_wait:
             self._chore(self._next(run.thread_id))
+        self._signals.send(topic_of(run.id))
 
     async def _next(self, thread_id: str) -> None:
         try:
@@ -345,11 +318,6 @@ class Runs:
         if not gone_on:
             self._signals.send(QUEUE)
 
-    def _lost(self, run_id: str) -> None:
-        if run_id in self.live:
-            log.warning("lease_lost", run_id=run_id)
-            self.live[run_id].stop("lost")
-
     def _chore(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(work)
         self._chores.add(task)
@@ -357,7 +325,7 @@ class Runs:
 
     async def _cancel_quietly(self, record: RunRecord) -> None:
         try:
-            now = await self._ledger.get(record.request.principal, record.id)
+            now = await self.get(record.request.principal, record.id)
             if now.active:  # a question to a person stays, although nobody reads any more
                 await self.cancel(record.request.principal, record.id)
         except (RunEnded, RunNotFound):
@@ -372,11 +340,11 @@ class Runs:
                     await self._try(self._obey_once())
 
     async def _obey_once(self) -> None:
-        for run_id, how in (await self._ledger.stops()).items():
+        for run_id, how in (await self._lookup.stops()).items():
             run = self.live.get(run_id)
             if run is not None and run.stopped is None:
-                patience = PATIENCE_SECONDS if how == "supersede" else 0
-                run.stop("supersede" if how == "supersede" else "cancel", patience_s=patience)
+                grace = GRACE_SECONDS if how == "supersede" else 0
+                run.stop("supersede" if how == "supersede" else "cancel", grace_s=grace)
             elif run is not None and how == "cancel":
                 run.stop("cancel")
 

@@ -7,10 +7,10 @@ from typing import Any
 from core.access import Principal
 from core.settings.schedules import ScheduledRun, ScheduleSettings
 from core.task_queue import Task, TaskContext
+from core.task_queue.task import NoArguments
 from graph.errors import ThreadBusy, ThreadWaiting
 from graph.runs.record import TurnRequest
 from graph.service.reception import Reception
-from graph.threads.housekeeping import NoArguments
 
 
 def scheduled_tasks(settings: ScheduleSettings) -> list[Task[Any]]:

@@ -11,7 +11,7 @@ import structlog
 from core.database.outage import DATABASE_ERRORS, tell_failure
 from core.errors import WaystationError
 from core.signals import Signals
-from graph.runs.ledger import RunLedger
+from graph.runs.lookup import RunLookup
 from graph.service.run_service import QUEUE, Runs
 
 log = structlog.get_logger()
@@ -22,30 +22,28 @@ AT_ONCE = 64
 
 
 class Supervisor:
-    """One per process of a service; a command or a notebook has none. Use with `watching`."""
+    """One per process of a service, whose `RunLedger` is supervised; a command or a notebook has none."""
 
-    def __init__(self, ledger: RunLedger, runs: Runs, signals: Signals) -> None:
-        self._ledger = ledger
+    def __init__(self, lookup: RunLookup, runs: Runs, signals: Signals) -> None:
+        self._lookup = lookup
         self._runs = runs
         self._signals = signals
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
         """Looks at once, then at every signal, and every ten seconds in any case."""
-        self._ledger.supervised = True
         task = asyncio.create_task(self._watch(), name="run supervisor")
         try:
             yield
         finally:
-            self._ledger.supervised = False
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
     async def sweep(self) -> None:
         """Adopt what is orphaned, begin what waits for a free thread."""
-        await self._ledger.read_clock()
-        await self._each(await self._ledger.orphaned_threads(), self._runs.adopt)
-        await self._each(await self._ledger.waiting_threads(AT_ONCE), self._runs.go_on_with)
+        await self._lookup.read_clock()
+        await self._each(await self._lookup.orphaned_threads(), self._runs.adopt)
+        await self._each(await self._lookup.waiting_threads(AT_ONCE), self._runs.go_on_with)
 
     async def _each(self, threads: Sequence[str], act: Callable[[str], Awaitable[bool]]) -> None:
         for thread_id in threads:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -17,7 +16,9 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
 
 from core.errors import InvalidInput, WaystationError
-from graph.flow.builder import Steps, build_graph
+from graph.flow.builder import build_graph
+from graph.flow.routing import AfterModel
+from graph.flow.steps import Steps
 from graph.studio.auth import opened_logins
 from graph.studio.words import Spoken
 from graph.wiring.services import open_services
@@ -31,8 +32,10 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     async with open_services() as services, opened_logins(services.book):
         # Without a window: there is no transcript here, so the state keeps the whole conversation.
         steps = await services.container.get(Steps)
-        spoken = {**steps.nodes, "call_model": Spoken(steps.nodes["call_model"])}
-        _opened["graph"] = build_graph(replace(steps, nodes=spoken)).compile(name="waystation")
+        model = steps.main("model")
+        steps = steps.running({model.name: Spoken(model.node)})
+        after_model = await services.container.get(AfterModel)
+        _opened["graph"] = build_graph(steps, after_model).compile(name="waystation")
         try:
             yield
         finally:

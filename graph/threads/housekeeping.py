@@ -14,8 +14,9 @@ from core.errors import WaystationError
 from core.events import EventBus
 from core.settings.platform import ThreadSettings
 from core.task_queue import Task, TaskContext, TaskQueue
+from core.task_queue.task import NoArguments
 from graph.runs.announcements import TurnFinished
-from graph.runs.lease import title_from
+from graph.runs.new_threads import title_from
 from graph.threads.upkeep import ThreadUpkeep
 from nodes.llm import LLMCaller, LLMRequest
 
@@ -30,10 +31,6 @@ ASK_FOR_TITLE = (
     "Write a title of at most six words for a conversation that begins with the message below. "
     "Answer with the title alone, in the language of the message.\n\n"
 )
-
-
-class NoArguments(BaseModel):
-    """A task by the clock takes none."""
 
 
 class TitleThread(BaseModel):

@@ -20,8 +20,8 @@ from core.whole import whole
 from graph.db.folding import folded_title
 from graph.db.tables import named, threads
 from graph.flow.messages import time_of
-from graph.runs.lease import Leases, new_thread
-from graph.runs.totals import ThreadTotals
+from graph.runs.lease import Leases
+from graph.runs.new_threads import ThreadTotals, check_id, new_id, new_thread
 from graph.threads.history.diff import difference
 from graph.threads.history.erase import Eraser
 from graph.threads.history.errors import CheckpointNotFound
@@ -34,7 +34,6 @@ from graph.threads.history.owning import owned_row
 from graph.threads.history.restore import Restorer
 from graph.threads.history.search import Search
 from graph.threads.history.tags import checked_tags, tagged
-from graph.threads.ids import check_id, new_id
 from graph.threads.transcript import Transcript
 from nodes.file_storage import FileManager
 

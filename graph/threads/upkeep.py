@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.access import Principal
 from core.whole import whole
 from graph.db.tables import named, receipts, run_events, runs, threads, transcript
-from graph.runs.lease import title_from
+from graph.runs.new_threads import title_from
 from graph.threads.history.erase import GOING
 from graph.threads.history.owning import HIDDEN
 from graph.threads.threads import Threads

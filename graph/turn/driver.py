@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import structlog
-from langchain_core.messages import AIMessage, RemoveMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, RemoveMessage, ToolMessage
 from langgraph.errors import GraphDrained, GraphRecursionError
 from langgraph.graph.state import CompiledStateGraph
 
@@ -25,7 +25,7 @@ from core.settings.platform import LimitSettings
 from graph.errors import LeaseLost, StepLimit, TurnTimedOut
 from graph.runs.announcements import TurnFinished, TurnStarted
 from graph.runs.events.log import LAST
-from graph.runs.fence import fenced
+from graph.runs.lease import fenced
 from graph.runs.record import Outcome, Run, Stop, TurnRequest
 from graph.threads.history.look import questioned
 from graph.turn.ending import Endings
@@ -57,7 +57,7 @@ class TurnDriver:
         editions: The limits of now: how long a turn may take, and how many
             model calls it may make where its caller says nothing.
         publish: Told of turns that begin and end.
-        told: Called with each run that has told something.
+        behind: Called with each run whose log has a new event.
         remarks: Tell what caches and policies did as notices of the run.
     """
 
@@ -69,7 +69,7 @@ class TurnDriver:
         *,
         editions: Editions,
         publish: Callable[[Event], None] = lambda _: None,
-        told: Callable[[Run], None] = lambda _: None,
+        behind: Callable[[Run], None] = lambda _: None,
         remarks: bool = False,
     ) -> None:
         self._graph = graph
@@ -77,7 +77,7 @@ class TurnDriver:
         self._endings = endings
         self._editions = editions
         self._publish = publish
-        self._told = told
+        self._behind = behind
         self._remarks = remarks
 
     async def drive(self, run: Run) -> None:
@@ -92,7 +92,7 @@ class TurnDriver:
             listening(self._remarks_of(run)),
             extracted({"traceparent": run.traceparent}),
             turn_span(model=run.request.model) as span,
-            fenced(run.thread_id, run.turn.fence, run_id=run.id),
+            fenced(run.thread_id, run.hold.fence, run_id=run.id),
             enduring(self._endurance(run)),
         ):
             self._publish(TurnStarted(run.request.model))
@@ -129,6 +129,8 @@ class TurnDriver:
         finally:
             RUNNING.dec()
             outcome.status = "failed" if run.error else status
+            # From here on nothing cuts it: whoever wants it stopped waits for its end.
+            run.ending = True
             await asyncio.shield(self._endings.end(run, outcome))
         return outcome
 
@@ -173,7 +175,11 @@ class TurnDriver:
 
     def _tell(self, run: Run, event: dict[str, Any]) -> None:
         run.log.add(event)
-        self._told(run)
+        self._behind(run)
+
+    def close(self) -> None:
+        """The service stops: an ending that cannot be stored now is left to other processes."""
+        self._endings.closing.set()
 
     @property
     def _limits(self) -> LimitSettings:
@@ -269,13 +275,22 @@ def gather(outcome: Outcome, update: dict[str, Any]) -> None:
             _keep(outcome, written)
 
 
+def _say(said: list[BaseMessage], message: BaseMessage) -> None:
+    """A further step may change what was said: it then stands in its place, as in the state."""
+    for place, before in enumerate(said):
+        if before.id == message.id and message.id:
+            said[place] = message
+            return
+    said.append(message)
+
+
 def _keep(outcome: Outcome, written: dict[str, Any]) -> None:
     said = written.get("messages")
     # One that takes the place of all says nothing new.
     for message in said if isinstance(said, list) else []:
         if isinstance(message, RemoveMessage):
             continue  # it left the window, and stays in the transcript
-        outcome.messages.append(message)
+        _say(outcome.messages, message)
         if isinstance(message, AIMessage):
             outcome.streamed.clear()
     if "documents" in written:

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import structlog
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from core.database.endurance import FIRST_PAUSE_S, LONGEST_PAUSE_S
 from core.database.outage import DatabaseUnavailable, storage_outage, tell_failure
 from core.errors import Internal
 from core.observability import TURNS
 from graph.errors import LeaseLost, problem_of
+from graph.flow.messages import answer_in, call_record
 from graph.runs.events.log import Entry
-from graph.runs.events.writer import EventWriter
 from graph.runs.ledger import RunLedger
-from graph.runs.ledger_rows import Ending
 from graph.runs.record import Outcome, Run, message_of
-from graph.runs.reply import reply_of
+from graph.runs.rows import Ending, delivery_of
+from graph.runs.rows import reply as reply_with
+from graph.runs.streams import EventWriter
 from graph.threads.transcript import partial_row, rows_of
+from nodes.rag import cite
 
 log = structlog.get_logger()
 
@@ -31,24 +32,22 @@ _REASONS = {"cancel": "asked", "supersede": "superseded", "drain": "drained", "o
 
 
 class Endings:
-    """Writes endings. One per process.
-
-    `ended` is called after each, with whether another run waits for the thread.
-    """
+    """Writes endings. One per process."""
 
     def __init__(self, ledger: RunLedger, writer: EventWriter) -> None:
         self._ledger = ledger
         self._writer = writer
         # Set when the service stops: what is not stored then, another process settles.
         self.closing = asyncio.Event()
-        self.ended: Callable[[Run, bool], None] = lambda run, more: None
 
     async def end(self, run: Run, outcome: Outcome) -> None:
-        """Write the ending and close the log; a run that somebody else has taken over is left alone."""
+        """Write the ending and close the log; a run that somebody else has taken over is left alone.
+
+        The run says then whether another waits for its thread, and what its webhook is to be sent.
+        """
         run.ending = True
-        more = False
         try:
-            more = await self._stored(run, outcome)
+            run.more_wait = await self._stored(run, outcome)
         except LeaseLost:
             run.stopped = "lost"
             run.log.abandon()
@@ -61,7 +60,6 @@ class Endings:
             run.log.add({"type": "error", **problem_of(run.error)})
         status = "lost" if run.stopped == "lost" else outcome.status
         TURNS.labels("failed" if run.error else status).inc()
-        self.ended(run, more)
 
     async def _stored(self, run: Run, outcome: Outcome) -> bool:
         """Write the ending, however long the database is away: the thread is free when it is back."""
@@ -104,16 +102,51 @@ class Endings:
         if run.stopped == "lost":
             raise LeaseLost
         outcome.put_in_order()
-        status = outcome.status
-        reply = reply_of(run, outcome, status=status)
-        told = {"type": "error", **problem_of(run.error)} if run.error else {"type": "done", **reply}
-        last = run.log.numbered(told)
-        more = await self._ledger.close(run.turn, _ending(run, outcome, reply, [*rest, last]))
+        reply = reply_of(run, outcome)
+        event = {"type": "error", **problem_of(run.error)} if run.error else {"type": "done", **reply}
+        last = run.log.numbered(event)
+        ending = _ending(run, outcome, reply, [*rest, last])
+        if run.request.webhook and not ending.again:
+            run.delivery = delivery_of(run.id, run.attempt, ending.status)
+        more = await self._ledger.close(run.hold, ending)
         if run.error is None:
             run.reply = reply
         run.log.extend(last.seq)
         run.log.publish(last)
         return more
+
+
+def reply_of(run: Run, outcome: Outcome) -> dict[str, Any]:
+    """The output of design.md's contract."""
+    status = outcome.status
+    answer = _answer(outcome, status)
+    usage = {name: getattr(outcome, name) for name in ("input_tokens", "output_tokens", "model")}
+    return reply_with(
+        run.thread_id,
+        run.id,
+        status=status,
+        answer=answer,
+        citations=cite(answer, outcome.documents),
+        files=outcome.files,
+        tool_calls=_calls(outcome),
+        interrupts=outcome.interrupts,
+        usage=usage,
+    )
+
+
+def _calls(outcome: Outcome) -> list[dict[str, Any]]:
+    """Every call of the run once, also those of its attempts before a pause, in the model's order."""
+    made = [call_record(m) for m in outcome.messages if isinstance(m, ToolMessage)]
+    found = {call["id"]: call for call in [*outcome.earlier_calls, *made]}
+    places = {call_id: place for place, call_id in enumerate(outcome.asked)}
+    return sorted(found.values(), key=lambda call: places.get(call["id"], -1))
+
+
+def _answer(outcome: Outcome, status: str) -> str:
+    if outcome.streamed and status != "done":
+        return "".join(outcome.streamed)
+    said = any(isinstance(message, AIMessage) for message in outcome.messages)
+    return answer_in(outcome.messages) if said else outcome.earlier_answer
 
 
 def _not_stored(error: Exception) -> Internal:
@@ -161,7 +194,7 @@ def _reason(run: Run, outcome: Outcome) -> str:
 
 
 def _messages(run: Run, outcome: Outcome, reply: dict[str, Any], status: str) -> list[dict[str, Any]]:
-    messages: list[BaseMessage] = [] if run.told or not run.record.message_id else [message_of(run)]
+    messages: list[BaseMessage] = [] if run.message_stored or not run.record.message_id else [message_of(run)]
     messages += outcome.messages
     partial = "".join(outcome.streamed)
     if status != "done" and partial:

@@ -17,12 +17,13 @@ from core.database.engine import insert_new
 from core.whole import whole
 from graph.db.tables import runs, transcript
 from graph.errors import RunAbandoned
+from graph.flow.builder import model_step
 from graph.flow.messages import answer_in, calls_of, text_of
 from graph.flow.routing import this_turn
 from graph.runs.events.store import EventStore
 from graph.runs.ledger import AT_MOST_ATTEMPTS
-from graph.runs.ledger_rows import tell
 from graph.runs.record import Outcome, Run, message_of
+from graph.runs.rows import store_message
 from graph.threads.transcript import partial_row
 from graph.turn.repair import Repair, Settled, is_answered
 from nodes.file_storage import FileManager
@@ -58,7 +59,7 @@ class Opening:
         Raises:
             RunAbandoned: It was tried too often.
         """
-        if run.attempt == 1 and not run.turn.dirty:
+        if run.attempt == 1 and not run.hold.dirty:
             return Start(await self._input(run, [message_of(run)]))
         if run.attempt > 1 and (start := await self._answered(run, outcome)):
             return start
@@ -94,7 +95,7 @@ class Opening:
     async def _settled(self, run: Run, outcome: Outcome) -> Start | None:
         settled = await self._repair.settle(run.thread_id, run.id)
         await self._keep_words(run, settled)
-        await self._tell(run)
+        await self._store_message(run)
         if run.attempt > 1:
             outcome.messages = _since(settled.messages, run.record.message_id)
         if is_answered(settled.messages, run.record.message_id):
@@ -120,7 +121,7 @@ class Opening:
     async def _last_step(self, run: Run) -> Start:
         """The answer is there, and what comes behind it may not be."""
         config: Any = {"configurable": {"thread_id": run.thread_id}}
-        await self._graph.aupdate_state(config, {"messages": []}, as_node="call_model")
+        await self._graph.aupdate_state(config, {"messages": []}, as_node=model_step(self._graph))
         return Start(None)
 
     @whole
@@ -139,11 +140,11 @@ class Opening:
                 )
 
     @whole
-    async def _tell(self, run: Run) -> None:
+    async def _store_message(self, run: Run) -> None:
         if run.record.message_id:
             async with self._engine.begin() as db:
-                await tell(db, run.thread_id, run.id, run.record.message_id, run.request)
-        run.told = True
+                await store_message(db, run.thread_id, run.id, run.record.message_id, run.request)
+        run.message_stored = True
 
 
 def _removals(messages: Sequence[BaseMessage], unsendable: set[str]) -> list[BaseMessage]:

@@ -27,13 +27,16 @@ from core.settings import Book, Context, read_book
 from core.settings.platform import StorageSettings, ThreadSettings
 from core.settings.schedules import ScheduleSettings
 from core.signals import Signals
-from core.task_queue import Task, TaskQueue, TaskSettings
+from core.task_queue import Task, TaskContext, TaskQueue, TaskSettings
+from core.task_queue.task import NoArguments
 from graph.checkpoints.compaction import TASKS as COMPACTION
 from graph.checkpoints.compaction import Compaction
+from graph.runs.lease import Leases
 from graph.service.schedules import scheduled_tasks
 from graph.threads.housekeeping import TASKS, Titles
 from graph.threads.upkeep import ThreadUpkeep
 from graph.wiring.storage import Storage
+from graph.wiring.turn_provider import ThreadGraph
 from nodes.file_storage.settings import FileStorageSettings
 
 log = structlog.get_logger(__name__)
@@ -76,14 +79,28 @@ class Background(Provider):
 
     titles = provide(Titles)
     upkeep = provide(ThreadUpkeep)
-    compaction = provide(Compaction)
+
+    @provide
+    def compaction(
+        self, engine: AsyncEngine, graph: ThreadGraph, leases: Leases, settings: ThreadSettings
+    ) -> Compaction:
+        return Compaction(engine, graph, leases, settings)
 
 
 def tasks_of(modules: Sequence[Module], book: Book) -> list[Task[Any]]:
     """Every task there is: of the modules, of threads, of webhooks, and runs by the clock."""
     own = [task for module in modules for task in module.tasks]
-    scheduled = scheduled_tasks(book[ScheduleSettings])
-    return [*own, *TASKS, *COMPACTION, *webhook_tasks(book[WebhookSettings]), *scheduled]
+    hooks = book[WebhookSettings]
+    webhooks = [*webhook_tasks(hooks), RESUME_WEBHOOKS] if hooks.tells else webhook_tasks(hooks)
+    return [*own, *TASKS, *COMPACTION, *webhooks, *scheduled_tasks(book[ScheduleSettings])]
+
+
+async def resume_webhooks(_: NoArguments, context: TaskContext) -> None:
+    """Queue deliveries whose process died before it could."""
+    await (await context.container.get(Webhooks)).resume()
+
+
+RESUME_WEBHOOKS = Task("resume_webhooks", NoArguments, resume_webhooks, cron="*/15 * * * *")
 
 
 @asynccontextmanager

@@ -2,24 +2,22 @@
 
 # No `from __future__ import annotations`: dishka reads the annotations at run time.
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from dishka import AsyncContainer, Provider, Scope, provide
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
 from core.task_queue import TaskQueue
 from graph.flow.routing import AfterModel
 from graph.runs.receipts import StoredReceipts
-from nodes.config.node import LookupConfig
 from nodes.config.ports import ModelCatalogue, ServerCatalogue, SourceCatalogue
 from nodes.file_storage import FileManager
 from nodes.llm import LLMCaller
 from nodes.llm.ports import Toolbox
 from nodes.mcp_tools import MCPToolManager
-from nodes.mcp_tools.node import ExecuteTools
 from nodes.mcp_tools.ports import FileLinks, Receipts
 from nodes.rag import RAGClient
-from nodes.rag.node import Retrieve
 from nodes.rag.ports import Later
 from nodes.rag.tasks import INDEX, IndexSource
 
@@ -34,7 +32,6 @@ class Models(Provider):
         return llm
 
     after_model = provide(AfterModel)
-    lookup = provide(LookupConfig)
 
 
 class Sources(Provider):
@@ -46,8 +43,6 @@ class Sources(Provider):
     def sources(self, rag: RAGClient) -> SourceCatalogue:
         return rag
 
-    retrieve = provide(Retrieve)
-
 
 class IndexingByQueue(Provider):
     """In a process of a service: sources whose entries change are indexed by whoever runs its tasks."""
@@ -56,7 +51,7 @@ class IndexingByQueue(Provider):
 
     @provide(override=True)
     def later(self, container: AsyncContainer) -> Later:
-        return QueuedIndexing(container)
+        return QueuedIndexing(lambda: container.get(TaskQueue))
 
 
 class Tools(Provider):
@@ -78,9 +73,7 @@ class Tools(Provider):
 
     @provide(override=True)
     def receipts(self, container: AsyncContainer) -> Receipts:
-        return StoredReceipts(container)
-
-    execute_tools = provide(ExecuteTools)
+        return StoredReceipts(lambda: container.get(AsyncEngine))
 
 
 class StoredFileLinks:
@@ -96,15 +89,16 @@ class StoredFileLinks:
 class QueuedIndexing:
     """Leaves indexing to the task queue, where it is tried again, survives a restart and can be watched.
 
-    The queue is asked for when there is something to index: it may open, and
-    run tasks, only after every module has started.
+    Args:
+        queue: Gives the queue, when there is something to index: it may open,
+            and run tasks, only after every module has started.
     """
 
-    def __init__(self, container: AsyncContainer) -> None:
-        self._container = container
+    def __init__(self, queue: Callable[[], Awaitable[TaskQueue]]) -> None:
+        self._queue = queue
 
     async def index(self, source: str) -> bool:
-        queue = await self._container.get(TaskQueue)
+        queue = await self._queue()
         await queue.add(INDEX, IndexSource(source=source), owner=queue.system, key=source)
         return True
 

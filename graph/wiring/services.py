@@ -24,7 +24,8 @@ from core.observability import quiet_logging, start_telemetry
 from core.registry import Module, discover, files_of, sections_of
 from core.settings import Book, Context, read_book
 from core.settings.platform import TelemetrySettings
-from graph.flow.places import check_places
+from core.steps import Step
+from graph.flow.steps import check_places
 from graph.wiring import background
 from graph.wiring.background import Background
 from graph.wiring.bridges import bridges
@@ -54,6 +55,7 @@ async def open_services(
     progress: Progress | None = None,
     worker: bool = False,
     idle: bool = False,
+    steps: Sequence[Step] = (),
 ) -> AsyncIterator[Services]:
     """Find the modules, read the configuration, build and start everything; close it in reverse order.
 
@@ -63,6 +65,7 @@ async def open_services(
         providers: Override what the modules provide (tests, notebooks).
         progress: Told how far a long start has come.
         worker: Run background tasks here too.
+        steps: Steps of the graph that no module brings.
         idle: Start nothing, no tool server and no index: for whoever looks at what is stored.
 
     Raises:
@@ -72,14 +75,14 @@ async def open_services(
     """
     quiet_logging()
     modules = discover()
-    check_places(modules)
+    check_places(modules, steps)
     book = read_book(sections_of(modules), files_of(modules), context or Context.current())
     _at_home(book.context.places.home)
     standings = lifecycle.standings(modules, book[ModulesSettings])
     while True:
         running = lifecycle.running(standings)
-        steps = node_provider(running, modules)
-        container = _container(running, book, [steps, *providers], worker=worker)
+        nodes = node_provider(running, modules, steps)
+        container = _container(running, book, [nodes, *providers], worker=worker)
         try:
             (await container.get(StartProgress)).tell = progress
             # First of all: without it servers would start and documents be indexed for nothing.
@@ -120,7 +123,7 @@ def _container(
     modules: Sequence[Module], book: Book, providers: Sequence[Provider], *, worker: bool
 ) -> AsyncContainer:
     joined = bridges((module.name for module in modules), worker=worker)
-    own = (Storage(), Turns(), Background(modules, worker=worker))
+    own = (Storage(), Turns(supervised=worker), Background(modules, worker=worker))
     return build_container(modules, book, *own, *joined, *providers)
 
 
@@ -145,6 +148,6 @@ def _check(standing: Standing, container: AsyncContainer) -> Callable[[], Awaita
         return failed(f"it did not start: {standing.reason}")
 
     async def check() -> Health:
-        return await standing.module.check(container)
+        return await standing.module.health(container)
 
     return check if standing.phase is Phase.RUNNING else not_started

@@ -12,22 +12,25 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.database.engine import database_url
 from core.editions import Editions
 from core.events import EventBus
+from core.events.webhooks import TASK, DeliverWebhook
 from core.settings import Book, Places
 from core.settings.platform import StorageSettings, TelemetrySettings, ThreadSettings
 from core.signals import Signals, opened_signals
+from core.task_queue import TaskQueue
 from graph.checkpoints.saver import opened_saver
-from graph.flow.builder import Steps, build_graph
+from graph.flow.builder import build_graph
+from graph.flow.routing import AfterModel
+from graph.flow.steps import Steps
 from graph.flow.window import Window
-from graph.runs.events.follow import topic_of
 from graph.runs.events.store import EventStore
-from graph.runs.events.writer import EventWriter
 from graph.runs.lease import Leases
 from graph.runs.ledger import RunLedger
-from graph.runs.totals import ThreadTotals
+from graph.runs.lookup import LiveRuns, RunLookup
+from graph.runs.new_threads import ThreadTotals
+from graph.runs.streams import EventWriter, Follower, topic_of
 from graph.service.holding import Holding
 from graph.service.reception import Reception
 from graph.service.run_service import Runs
-from graph.service.run_webhooks import RunWebhooks
 from graph.service.supervisor import Supervisor
 from graph.threads.threads import Threads
 from graph.threads.transcript import Transcript
@@ -41,32 +44,49 @@ ThreadGraph = NewType("ThreadGraph", CompiledStateGraph[Any, Any, Any, Any])
 
 
 class Turns(Provider):
-    """Each is made when first asked for: Studio, which brings its own checkpoints, asks for steps only."""
+    """Each is made when first asked for: Studio, which brings its own checkpoints, asks for steps only.
+
+    Args:
+        supervised: This process goes on with runs whose process is gone.
+    """
 
     scope = Scope.APP
+
+    def __init__(self, *, supervised: bool = False) -> None:
+        super().__init__()
+        self._supervised = supervised
 
     transcript = provide(Transcript)
     events = provide(EventStore)
     totals = provide(ThreadTotals)
+    lookup = provide(RunLookup)
     endings = provide(Endings)
     supervisor = provide(Supervisor)
     reception = provide(Reception)
 
     @provide
-    def ledger(self, engine: AsyncEngine, leases: Leases, totals: ThreadTotals) -> RunLedger:
-        return RunLedger(engine, leases, totals)
+    def live(self) -> LiveRuns:
+        return LiveRuns()
 
     @provide
-    async def graph(self, steps: Steps, book: Book, places: Places) -> AsyncIterator[ThreadGraph]:
+    def ledger(
+        self, engine: AsyncEngine, leases: Leases, lookup: RunLookup, totals: ThreadTotals
+    ) -> RunLedger:
+        return RunLedger(engine, leases, lookup, totals, supervised=self._supervised)
+
+    @provide
+    async def graph(
+        self, steps: Steps, after_model: AfterModel, book: Book, places: Places
+    ) -> AsyncIterator[ThreadGraph]:
         async with opened_saver(database_url(book[StorageSettings], places)) as saver:
-            graph = build_graph(steps, Window.of(book[ThreadSettings]))
+            graph = build_graph(steps, after_model, Window.of(book[ThreadSettings]))
             compiled = graph.compile(checkpointer=saver, name="waystation")
             saver.serve(compiled)
             yield ThreadGraph(compiled)
 
     @provide
-    async def leases(self, engine: AsyncEngine) -> AsyncIterator[Leases]:
-        leases = Leases(engine)
+    async def leases(self, engine: AsyncEngine, live: LiveRuns) -> AsyncIterator[Leases]:
+        leases = Leases(engine, lost=live.lost)
         async with leases.beating():
             yield leases
 
@@ -77,7 +97,7 @@ class Turns(Provider):
 
     @provide
     async def writer(self, engine: AsyncEngine, signals: Signals) -> AsyncIterator[EventWriter]:
-        writer = EventWriter(engine, told=lambda run_id: signals.send(topic_of(run_id)))
+        writer = EventWriter(engine, stored=lambda run_id: signals.send(topic_of(run_id)))
         async with writer.running():
             yield writer
 
@@ -91,16 +111,22 @@ class Turns(Provider):
     async def runs(  # noqa: PLR0917 - dishka gives them by type
         self,
         ledger: RunLedger,
-        leases: Leases,
+        lookup: RunLookup,
+        live: LiveRuns,
         driver: TurnDriver,
-        endings: Endings,
         events: EventStore,
         signals: Signals,
         editions: Editions,
         container: AsyncContainer,
     ) -> AsyncIterator[Runs]:
-        ended = RunWebhooks(container).deliver
-        runs = Runs(ledger, leases, driver, endings, events, signals, editions, ended=ended)
+        async def deliver(delivery_id: str) -> None:
+            # The queue opens only after every module has started. A delivery has one task, its id is the key.
+            queue = await container.get(TaskQueue)
+            arguments = DeliverWebhook(delivery_id=delivery_id)
+            await queue.add(TASK, arguments, key=delivery_id, owner=queue.system)
+
+        follower = Follower(live, events, lookup, signals)
+        runs = Runs(ledger, lookup, live, driver, follower, signals, editions, deliver=deliver)
         async with runs.running():
             try:
                 yield runs
@@ -140,6 +166,6 @@ class Turns(Provider):
             endings,
             editions=editions,
             publish=bus.publish,
-            told=writer.behind,
+            behind=writer.behind,
             remarks=book[TelemetrySettings].debug_events,
         )

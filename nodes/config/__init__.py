@@ -1,10 +1,15 @@
 """Configuration: what the service was told at start, and what a turn may use."""
 
-from nodes.config.errors import UnknownModel, UnknownPart, UnknownSource, UnknownTool
-from nodes.config.lookup import ConfigLookup
-from nodes.config.manager import ConfigManager
-from nodes.config.models import TurnConfig, Wishes
-from nodes.config.node import LookupConfig
+from typing import TYPE_CHECKING
+
+from core.registry import names_from
+
+if TYPE_CHECKING:
+    from nodes.config.errors import UnknownModel, UnknownPart, UnknownSource, UnknownTool
+    from nodes.config.lookup import ConfigLookup
+    from nodes.config.manager import ConfigManager
+    from nodes.config.models import TurnConfig, Wishes
+    from nodes.config.node import LookupConfig
 
 __all__ = [
     "ConfigLookup",
@@ -17,3 +22,5 @@ __all__ = [
     "UnknownTool",
     "Wishes",
 ]
+
+__getattr__ = names_from(__name__, "errors", "models", "lookup", "manager", "node")

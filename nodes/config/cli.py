@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from core.cli import JsonFlag, command, make_app, print_json, print_table
+from core.cli import JsonFlag, cell, command, make_app, print_json, print_table, show
 from core.settings import ConfigProblem, Context
 from nodes.config.errors import SchemaNotWritten
 from nodes.config.manager import ConfigManager
@@ -45,32 +45,29 @@ async def validate(as_json: JsonFlag = False) -> None:
 @command
 async def list_models(as_json: JsonFlag = False) -> None:
     """List the models of the configuration, and which one is the default."""
-    models = survey(Context.current()).valid().models()
-    if as_json:
-        print_json([asdict(model) for model in models])
-        return
+    models = [asdict(model) for model in survey(Context.current()).valid().models()]
     rows = [
         (
-            m.name,
-            "default" if m.default else "",
-            m.settings.get("model_name", ""),
-            ", ".join(m.groups),
-            m.description,
+            m["name"],
+            "default" if m["default"] else "",
+            m["settings"].get("model_name", ""),
+            cell(m["groups"]),
+            m["description"],
         )
         for m in models
     ]
-    print_table(("model", "", "name at its endpoint", "groups", "description"), rows, empty="no models")
+    columns = ("model", "", "name at its endpoint", "groups", "description")
+    show(models, as_json=as_json, table=columns, rows=rows, empty="no models")
 
 
-@app.command()
+@app.command("show")
 @command
-async def show(part: PartArgument = "", as_json: JsonFlag = False) -> None:
+async def show_command(part: PartArgument = "", as_json: JsonFlag = False) -> None:
     """Print the effective configuration, secrets masked, and where each value comes from."""
     settings = survey(Context.current()).valid().settings(part)
-    if as_json:
-        print_json([{"key": s.key, "value": s.value, "origin": s.origin} for s in settings])
-        return
-    print_table(("key", "value", "from"), [(s.key, _short(s.value), s.origin) for s in settings])
+    found = [{"key": s.key, "value": s.value, "origin": s.origin} for s in settings]
+    rows = [(s.key, _short(s.value), s.origin) for s in settings]
+    show(found, as_json=as_json, table=("key", "value", "from"), rows=rows)
 
 
 @app.command()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
-from dishka import Provider, Scope, provide
+from dishka import AsyncContainer, Provider, Scope, provide
 
 from core.editions import Editions
 from core.events import EventBus
-from core.settings import Book
+from core.settings import Book, Places
 from nodes.config.fake import FakeModels, FakeServers, FakeSources
 from nodes.config.lookup import ConfigLookup
 from nodes.config.manager import ConfigManager
+from nodes.config.node import LookupConfig
 from nodes.config.ports import ModelCatalogue, ServerCatalogue, SourceCatalogue
 from nodes.config.settings import ReloadSettings
 from nodes.config.watch import ConfigWatcher
@@ -44,6 +46,8 @@ class ConfigProvider(Provider):
     ) -> ConfigLookup:
         return ConfigLookup(models, sources, servers, editions=editions)
 
+    node = provide(LookupConfig)
+
     @provide
     async def watcher(
         self, manager: ConfigManager, editions: Editions, book: Book, events: EventBus
@@ -51,3 +55,10 @@ class ConfigProvider(Provider):
         watcher = ConfigWatcher(manager, editions, book[ReloadSettings], publish=events.publish)
         async with watcher.watching():
             yield watcher
+
+
+async def start(container: AsyncContainer) -> None:
+    """Leave the snapshot that `reload-check` compares with, and watch the files."""
+    manager, places = await container.get(ConfigManager), await container.get(Places)
+    await asyncio.to_thread(manager.loaded().save, places.home)
+    await container.get(ConfigWatcher)

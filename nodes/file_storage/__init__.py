@@ -1,28 +1,27 @@
 """File storage: uploads and artifacts under keys of ours, in a folder or a bucket."""
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-from typing import TYPE_CHECKING, Any
-
-from nodes.file_storage.errors import (
-    FileNotFound,
-    FileTooLarge,
-    InvalidFile,
-    LinkExpired,
-    LinkInvalid,
-    StorageBusy,
-    StorageRefused,
-    StorageTimedOut,
-    StorageUnavailable,
-)
-from nodes.file_storage.events import FileDeleted, FileUploaded
-from nodes.file_storage.manager import FileManager
-from nodes.file_storage.models import FileInfo, OldFile, Usage
-from nodes.file_storage.node import StoreFiles
-from nodes.file_storage.ports import FileStore, LinkHost
+from core.registry import names_from
 
 if TYPE_CHECKING:
     from nodes.file_storage.adapters.s3 import S3StorageClient
+    from nodes.file_storage.errors import (
+        FileNotFound,
+        FileTooLarge,
+        InvalidFile,
+        LinkExpired,
+        LinkInvalid,
+        StorageBusy,
+        StorageRefused,
+        StorageTimedOut,
+        StorageUnavailable,
+    )
+    from nodes.file_storage.events import FileDeleted, FileUploaded
+    from nodes.file_storage.manager import FileManager
+    from nodes.file_storage.models import FileInfo, OldFile, Usage
+    from nodes.file_storage.node import StoreFiles
+    from nodes.file_storage.ports import FileStore, LinkHost
 
 __all__ = [
     "FileDeleted",
@@ -46,11 +45,4 @@ __all__ = [
     "Usage",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import boto3 only for those who ask for the S3 client by name."""
-    if name == "S3StorageClient":
-        from nodes.file_storage.adapters.s3 import S3StorageClient  # noqa: PLC0415  # boto3 is slow to import
-
-        return S3StorageClient
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = names_from(__name__, "errors", "events", "models", "ports", "manager", "node", "adapters.s3")

@@ -15,13 +15,14 @@ from rich.console import Console
 from rich.progress import Progress
 
 from core.access import Principal
-from core.cli import JsonFlag, command, make_app, print_fields, print_json, print_table
-from core.container import open_module
+from core.cli import JsonFlag, command, make_app, show
+from core.container import opened_service
 from core.settings import Book
 from core.settings.auth import AuthSettings
 from nodes.file_storage.errors import InvalidFile
 from nodes.file_storage.manager import FileManager
 from nodes.file_storage.models import CHUNK_BYTES, FileInfo
+from nodes.file_storage.module import MODULE
 from nodes.file_storage.settings import FileStorageSettings
 
 app = make_app("files", "Files in storage: uploads of people and artifacts of tools.")
@@ -34,14 +35,11 @@ KeyArgument = Annotated[str, typer.Argument(help="The file's key, as `list` show
 
 
 @asynccontextmanager
-async def _files() -> AsyncIterator[tuple[FileManager, Book]]:
-    from nodes.file_storage.module import MODULE  # noqa: PLC0415  # module imports this file
-
-    container = open_module(MODULE)
-    try:
-        yield await container.get(FileManager), await container.get(Book)
-    finally:
-        await container.close()
+async def _files(user: str = "") -> AsyncIterator[tuple[FileManager, Book, Principal]]:
+    """The files, the settings, and who is meant."""
+    async with opened_service(MODULE, FileManager) as (files, container):
+        book = await container.get(Book)
+        yield files, book, Principal(user or book[AuthSettings].user)
 
 
 @app.command()
@@ -57,9 +55,10 @@ async def upload(
     with closing(_opened(path)) as handle, _progress() as progress:
         size = os.fstat(handle.fileno()).st_size
         chunks = _read(handle, progress, f"upload {name}", size)
-        async with _files() as (files, book):
-            info = await files.put(_owner(user, book), name, chunks, media_type=media_type or None)
-    _show(info, as_json=as_json)
+        async with _files(user) as (files, _, owner):
+            info = await files.put(owner, name, chunks, media_type=media_type or None)
+    lines = {"key": info.key, "name": info.name, "bytes": info.size, "type": info.media_type}
+    show(info.as_json() if as_json else lines, as_json=as_json)
 
 
 @app.command("list")
@@ -75,19 +74,18 @@ async def list_files(
 
     Where nobody logs in, everybody is one user: the files of auth.user are those of whoever is named.
     """
-    async with _files() as (files, book):
+    async with _files() as (files, book, local):
         wanted: dict[str, Any] = {"thread": thread or None, "limit": limit, "after": after or None}
         found = await files.list(Principal(user), **wanted)
-        only = book[AuthSettings].user
-        if not found and not book[AuthSettings].logins and user != only:
-            found = await files.list(Principal(only), **wanted)
+        if not found and not book[AuthSettings].logins and user != local.id:
+            found = await files.list(local, **wanted)
             if found:
-                print(f"'{user}' has none; nobody logs in here, so these are of '{only}'", file=sys.stderr)
-    if as_json:
-        print_json([info.as_json() for info in found])
-        return
+                print(
+                    f"'{user}' has none; nobody logs in here, so these are of '{local.id}'", file=sys.stderr
+                )
     rows = [(i.key, i.name, i.size, i.media_type, i.origin, i.thread, _when(i)) for i in found]
-    print_table(("key", "name", "bytes", "type", "from", "thread", "stored"), rows, empty="no files")
+    columns = ("key", "name", "bytes", "type", "from", "thread", "stored")
+    show([i.as_json() for i in found], as_json=as_json, table=columns, rows=rows, empty="no files")
 
 
 @app.command()
@@ -102,8 +100,7 @@ async def download(
     as_json: JsonFlag = False,
 ) -> None:
     """Write a stored file to disk or to stdout."""
-    async with _files() as (files, book):
-        owner = _owner(user, book)
+    async with _files(user) as (files, _, owner):
         info = await files.info(owner, key)
         chunks = files.open(owner, key)
         if output == "-":
@@ -113,22 +110,16 @@ async def download(
             return
         target = _target(output, info, force=force)
         await _save(chunks, target, info)
-    if as_json:
-        print_json({**info.as_json(), "path": str(target)})
-    else:
-        print(f"{target} ({info.size} bytes)")
+    show({**info.as_json(), "path": str(target)}, as_json=as_json, text=f"{target} ({info.size} bytes)")
 
 
 @app.command()
 @command
 async def delete(key: KeyArgument, user: UserOption = "", as_json: JsonFlag = False) -> None:
     """Delete a file for good."""
-    async with _files() as (files, book):
-        await files.delete(_owner(user, book), key)
-    if as_json:
-        print_json({"key": key, "deleted": True})
-    else:
-        print(f"deleted {key}")
+    async with _files(user) as (files, _, owner):
+        await files.delete(owner, key)
+    show({"key": key, "deleted": True}, as_json=as_json, text=f"deleted {key}")
 
 
 @app.command()
@@ -144,15 +135,12 @@ async def url(
     It leads to file_storage.link_base_url; where that is empty, to the
     service at its default address, which must be running.
     """
-    async with _files() as (files, book):
+    async with _files(user) as (files, book, owner):
         settings = book[FileStorageSettings]
         base = settings.link_base_url or SERVICE_URL
-        link = await files.link(_owner(user, book), key, seconds=seconds or None, base_url=base)
+        link = await files.link(owner, key, seconds=seconds or None, base_url=base)
         lifetime = seconds or settings.link_seconds
-    if as_json:
-        print_json({"key": key, "url": link, "seconds": lifetime})
-    else:
-        print(link)
+    show({"key": key, "url": link, "seconds": lifetime}, as_json=as_json, text=link)
 
 
 @app.command()
@@ -161,14 +149,10 @@ async def stats(
     user: Annotated[str, typer.Option("--user", help="Of this user alone.")] = "", as_json: JsonFlag = False
 ) -> None:
     """Count files and bytes."""
-    async with _files() as (files, book):
+    async with _files() as (files, book, _):
         settings = book[FileStorageSettings]
         usage = await files.stats(Principal(user) if user else None)
-    found = {"backend": settings.backend, **usage.as_json(), "max_bytes": settings.max_bytes}
-    if as_json:
-        print_json(found)
-    else:
-        print_fields(found)
+    show({"backend": settings.backend, **usage.as_json(), "max_bytes": settings.max_bytes}, as_json=as_json)
 
 
 @app.command()
@@ -179,17 +163,11 @@ async def reconcile(
     as_json: JsonFlag = False,
 ) -> None:
     """Find what uploads left behind whose process was killed; the service does so once a day."""
-    async with _files() as (files, _):
+    async with _files() as (files, _, _):
         left = await files.reconcile(older_s=hours * 3600, remove=remove)
-    if as_json:
-        print_json({**left.as_json(), "removed": remove})
-    else:
-        word = "removed" if remove else "found; --remove deletes them"
-        print(f"{left.pieces} pieces of {left.bytes} bytes {word}")
-
-
-def _owner(user: str, book: Book) -> Principal:
-    return Principal(user or book[AuthSettings].user)
+    word = "removed" if remove else "found; --remove deletes them"
+    text = f"{left.pieces} pieces of {left.bytes} bytes {word}"
+    show({**left.as_json(), "removed": remove}, as_json=as_json, text=text)
 
 
 def _opened(path: Path) -> IO[bytes]:
@@ -236,13 +214,6 @@ def _target(output: str, info: FileInfo, *, force: bool) -> Path:
 
 def _when(info: FileInfo) -> str:
     return info.created.astimezone().strftime("%Y-%m-%d %H:%M")
-
-
-def _show(info: FileInfo, *, as_json: bool) -> None:
-    if as_json:
-        print_json(info.as_json())
-    else:
-        print_fields({"key": info.key, "name": info.name, "bytes": info.size, "type": info.media_type})
 
 
 if __name__ == "__main__":

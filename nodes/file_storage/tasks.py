@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel
-
-from core.task_queue.task import Task, TaskContext
-from nodes.file_storage.manager import FileManager
-
-
-class NoArguments(BaseModel):
-    """A task by the clock takes none."""
+from core.task_queue.task import NoArguments, Task, TaskContext
 
 
 async def clean_files(_: NoArguments, context: TaskContext) -> None:
     """Delete files that the settings call old, and what is left of killed uploads."""
+    from nodes.file_storage.manager import FileManager  # noqa: PLC0415 - every command loads the declaration
+
     files = await context.container.get(FileManager)
 
     async def swept(deleted: int) -> None:

@@ -1,10 +1,15 @@
 """Calls language models: streamed, with retries, fallbacks, and a model that works offline."""
 
-from nodes.llm.caller import LLMCaller
-from nodes.llm.catalogue import Catalogue
-from nodes.llm.models import MALFORMED, OFFLINE, LLMChunk, LLMRequest, LLMResponse, Model, Usage
-from nodes.llm.node import CallModel
-from nodes.llm.ports import ChatModel, EmptyToolbox, Toolbox
+from typing import TYPE_CHECKING
+
+from core.registry import names_from
+
+if TYPE_CHECKING:
+    from nodes.llm.caller import LLMCaller
+    from nodes.llm.catalogue import Catalogue
+    from nodes.llm.models import MALFORMED, OFFLINE, LLMChunk, LLMRequest, LLMResponse, Model, Usage
+    from nodes.llm.node import CallModel
+    from nodes.llm.ports import ChatModel, EmptyToolbox, Toolbox
 
 __all__ = [
     "MALFORMED",
@@ -21,3 +26,5 @@ __all__ = [
     "Toolbox",
     "Usage",
 ]
+
+__getattr__ = names_from(__name__, "models", "ports", "catalogue", "caller", "node")

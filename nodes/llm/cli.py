@@ -13,13 +13,14 @@ from typing import Annotated, Any, cast
 import typer
 from langchain_core.messages import HumanMessage
 
-from core.cli import JsonFlag, command, make_app, print_fields, print_json, print_table
-from core.container import open_module
+from core.cli import JsonFlag, cell, command, make_app, print_fields, print_json, show
+from core.container import opened_service
 from core.errors import InvalidInput, NotFound
 from core.tool_bench import ToolBench, open_bench
 from nodes.llm.caller import LLMCaller
 from nodes.llm.examples import EXAMPLE_TOOLS
 from nodes.llm.models import LLMChunk, LLMRequest, LLMResponse, Model, Usage
+from nodes.llm.module import MODULE
 from nodes.llm.tool_loop import Allow, Made, calls_of, talk_with_tools
 
 app = make_app("llm", "Call language models.")
@@ -33,13 +34,8 @@ Text = Annotated[str, typer.Argument(help="What to say to it.")]
 @asynccontextmanager
 async def caller() -> AsyncIterator[LLMCaller]:
     """The module's client, from this module's configuration alone."""
-    from nodes.llm.module import MODULE  # noqa: PLC0415 - module.py imports this file
-
-    container = open_module(MODULE)
-    try:
-        yield await container.get(LLMCaller)
-    finally:
-        await container.close()
+    async with opened_service(MODULE, LLMCaller) as (llm, _):
+        yield llm
 
 
 @app.command("call")
@@ -84,24 +80,13 @@ async def models(as_json: JsonFlag = False) -> None:
     """List the models; the default is marked."""
     async with caller() as llm:
         rows = [_described(model, default=name == llm.default()) for name, model in llm.entries().items()]
-    if as_json:
-        print_json(rows)
-        return
     columns = ("", "name", "model", "tools", "groups", "description")
-    print_table(
-        columns,
-        [
-            (
-                "*" if r["default"] else "",
-                r["name"],
-                r["model"],
-                "yes" if r["tools"] else "no",
-                ", ".join(r["groups"]),
-                r["description"],
-            )
-            for r in rows
-        ],
-    )
+    cells = [
+        ("*" if r["default"] else "", r["name"], r["model"], "yes" if r["tools"] else "no", cell(r["groups"]),
+         r["description"])
+        for r in rows
+    ]  # fmt: skip
+    show(rows, as_json=as_json, table=columns, rows=cells)
 
 
 @app.command("ping")
@@ -113,10 +98,9 @@ async def ping(
     """Ask the endpoints whether they answer; spends no token. Exit 1 if one does not."""
     async with caller() as llm:
         answers = await llm.ping(model)
-    if as_json:
-        print_json([{"model": name, "ok": not reason, "reason": reason} for name, reason in answers.items()])
-    else:
-        print_table(("model", "answers"), [(name, reason or "yes") for name, reason in answers.items()])
+    found = [{"model": name, "ok": not reason, "reason": reason} for name, reason in answers.items()]
+    rows = [(name, reason or "yes") for name, reason in answers.items()]
+    show(found, as_json=as_json, table=("model", "answers"), rows=rows)
     if any(answers.values()):
         raise typer.Exit(1)
 

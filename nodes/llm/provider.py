@@ -66,6 +66,6 @@ class LLMProvider(Provider):
         return EmptyToolbox()
 
     @provide
-    def call_model(self, llm: LLMCaller, toolbox: Toolbox, book: Book) -> CallModel:
+    def node(self, llm: LLMCaller, toolbox: Toolbox, book: Book) -> CallModel:
         notes = book[ThreadSettings].summary == "digest"
         return CallModel(llm, toolbox, window=book[LLMSettings].window_messages, notes=notes)

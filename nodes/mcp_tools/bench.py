@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from core.access import EVERY, Principal
-from core.container import open_module
+from core.container import opened_service
 from core.settings import Context, nearest
 from core.tool_bench import ToolAnswer, ToolBench
 from nodes.mcp_tools.errors import UnknownTool
 from nodes.mcp_tools.executor import Target, ToolExecutor
 from nodes.mcp_tools.manager import Listed, MCPToolManager
 from nodes.mcp_tools.models import ExecutionContext
+from nodes.mcp_tools.module import MODULE
 
 
 class Bench:
@@ -84,10 +85,5 @@ class Bench:
 @asynccontextmanager
 async def open_bench(context: Context | None = None) -> AsyncIterator[ToolBench]:
     """A bench on this module's configuration alone; its servers end with it."""
-    from nodes.mcp_tools.module import MODULE  # noqa: PLC0415 - it imports this file
-
-    container = open_module(MODULE, context)
-    try:
-        yield Bench(await container.get(MCPToolManager), await container.get(ToolExecutor))
-    finally:
-        await container.close()
+    async with opened_service(MODULE, MCPToolManager, context) as (manager, container):
+        yield Bench(manager, await container.get(ToolExecutor))

@@ -11,10 +11,9 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from dishka import AsyncContainer
 
-from core.cli import JsonFlag, command, make_app, print_fields, print_json, print_table
-from core.container import open_module
+from core.cli import JsonFlag, command, make_app, print_json, print_table, show
+from core.container import opened_service
 from core.errors import InvalidInput, WaystationError
 from core.settings import Places
 from nodes.mcp_tools.allowing import Allowed, PluginNotFound
@@ -22,6 +21,7 @@ from nodes.mcp_tools.checking import FileCheck, check_file
 from nodes.mcp_tools.errors import ServerDown, UnknownTool
 from nodes.mcp_tools.manager import MCPToolManager
 from nodes.mcp_tools.models import ServerState
+from nodes.mcp_tools.module import MODULE
 from nodes.mcp_tools.report import remarks_of
 from nodes.mcp_tools.results import read_result
 
@@ -41,13 +41,8 @@ class ToolFailed(WaystationError):
 
 @asynccontextmanager
 async def _manager() -> AsyncIterator[MCPToolManager]:
-    from nodes.mcp_tools.module import MODULE  # noqa: PLC0415  # it imports this file
-
-    container: AsyncContainer = open_module(MODULE)
-    try:
-        yield await container.get(MCPToolManager)
-    finally:
-        await container.close()
+    async with opened_service(MODULE, MCPToolManager) as (manager, _):
+        yield manager
 
 
 @app.command("list-servers")
@@ -60,40 +55,16 @@ async def list_servers(as_json: JsonFlag = False) -> None:
         rows = []
         for name, entry in manager.entries().items():
             known = status.get(name)
-            rows.append(
-                {
-                    "name": name,
-                    "enabled": entry.enabled,
-                    "description": entry.short_description or entry.description or "",
-                    "groups": entry.groups,
-                    **(
-                        known.as_json()
-                        if known
-                        else {"state": "off", "tools": 0, "last_error": "", "left_out": []}
-                    ),
-                    "remarks": remarks.get(name, []),
-                }
-            )
-        rows += [
-            {
-                "name": name,
-                "enabled": False,
-                "description": "",
-                "groups": [],
-                "state": "left out",
-                "tools": 0,
-                "last_error": reason,
-                "left_out": [],
-                "remarks": remarks.get(name, []),
-            }
-            for name, reason in manager.inventory.unusable.items()
-        ]
-    if as_json:
-        print_json(rows)
-        return
+            about = entry.short_description or entry.description or ""
+            row = {"name": name, "enabled": entry.enabled, "description": about, "groups": entry.groups}
+            rows.append({**row, **(known.as_json() if known else _OFF), "remarks": remarks.get(name, [])})
+        for name, reason in manager.inventory.unusable.items():
+            row = {"name": name, "enabled": False, "description": "", "groups": []}
+            left_out = {**_OFF, "state": "left out", "last_error": reason}
+            rows.append({**row, **left_out, "remarks": remarks.get(name, [])})
     columns = ("name", "state", "tools", "description", "last_error")
-    print_table(columns, [[row[c] for c in columns] for row in rows], empty="no server is configured")
-    for row in rows:
+    show(rows, as_json=as_json, table=columns, empty="no server is configured")
+    for row in () if as_json else rows:
         for what in row["left_out"]:
             print(f"server '{row['name']}': {what}")
 
@@ -122,11 +93,12 @@ async def list_tools(
                 }
                 for listed in manager.known([name])
             ]
-    if as_json:
-        print_json(rows)
-        return
-    shown = [(r["name"], ", ".join(r["parameters"]["properties"]), _first(r["description"])) for r in rows]
-    print_table(("name", "parameters", "description"), shown, empty="no tool is available")
+    shown = [
+        (r["name"], ", ".join(r["parameters"]["properties"]), r["description"].partition("\n")[0])
+        for r in rows
+    ]
+    columns = ("name", "parameters", "description")
+    show(rows, as_json=as_json, table=columns, rows=shown, empty="no tool is available")
 
 
 @app.command("call-tool")
@@ -149,10 +121,7 @@ async def call_tool(
     if answer.is_error:
         raise ToolFailed(f"{server} {tool}: {reading.text}")
     files = [{"name": a.name, "media_type": a.media_type, "size": len(a.data)} for a in reading.artifacts]
-    if as_json:
-        print_json({"status": "ok", "text": reading.text, "files": files})
-    else:
-        print(reading.text)
+    show({"status": "ok", "text": reading.text, "files": files}, as_json=as_json, text=reading.text)
 
 
 @app.command("plugins")
@@ -172,11 +141,8 @@ async def plugins(as_json: JsonFlag = False) -> None:
         }
         for plugin in found
     ]
-    if as_json:
-        print_json(rows)
-        return
     columns = ("name", "version", "origin", "description", "problem")
-    print_table(columns, [[row[c] for c in columns] for row in rows], empty="no plugin was found")
+    show(rows, as_json=as_json, table=columns, empty="no plugin was found")
 
 
 @app.command("allow")
@@ -193,11 +159,8 @@ async def allow(
     if wanted.problem and not wanted.waiting:
         raise InvalidInput(f"the plugin '{plugin}' cannot be used: {wanted.problem}")
     digest = Allowed(Places.from_environ()).allow(plugin, wanted.folder)
-    report = {"plugin": plugin, "allowed": True, "digest": digest}
-    if as_json:
-        print_json(report)
-    else:
-        print(f"The plugin '{plugin}' may run until its folder changes.")
+    text = f"The plugin '{plugin}' may run until its folder changes."
+    show({"plugin": plugin, "allowed": True, "digest": digest}, as_json=as_json, text=text)
 
 
 @app.command("revoke")
@@ -207,10 +170,8 @@ async def revoke(
 ) -> None:
     """Take the word back that let a plugin run."""
     Allowed(Places.from_environ()).revoke(plugin)
-    if as_json:
-        print_json({"plugin": plugin, "allowed": False})
-    else:
-        print(f"The plugin '{plugin}' waits again where people log in.")
+    text = f"The plugin '{plugin}' waits again where people log in."
+    show({"plugin": plugin, "allowed": False}, as_json=as_json, text=text)
 
 
 @app.command("check")
@@ -261,10 +222,7 @@ async def restart(
             "tools": status.tools,
             "note": "started twice in this process; a running service keeps its own session",
         }
-    if as_json:
-        print_json(report)
-    else:
-        print_fields(report)
+    show(report, as_json=as_json)
 
 
 async def _reach(manager: MCPToolManager, server: str, *, strict: bool = False) -> bool:
@@ -286,10 +244,6 @@ def _object(text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InvalidInput('the arguments must be a JSON object, like \'{"a": 5, "b": 3}\'')
     return found
-
-
-def _first(description: str) -> str:
-    return description.partition("\n")[0]
 
 
 if __name__ == "__main__":

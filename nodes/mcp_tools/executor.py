@@ -17,7 +17,7 @@ from core.observability import tool_span, track_duration
 from nodes.mcp_tools.arguments import cleaned, foreign_address, problem_with, same_json, with_links, with_user
 from nodes.mcp_tools.catalogue import FILLED_IN, filled_in
 from nodes.mcp_tools.errors import AnswerUnreadable, ResultTooLarge, ServerGone, UnknownTool
-from nodes.mcp_tools.happenings import ToolExecuted, ToolReviewed
+from nodes.mcp_tools.events import ToolExecuted, ToolReviewed
 from nodes.mcp_tools.manager import Listed, MCPToolManager
 from nodes.mcp_tools.models import Ask, ExecutionContext, Progress, Status, ToolInfo, ToolOutcome
 from nodes.mcp_tools.ports import FileLinks

@@ -20,7 +20,7 @@ from core.events import Event
 from core.health import Health
 from core.kept import Kept
 from core.resilience import Policies, Policy, ResilienceSettings
-from nodes.mcp_tools import happenings
+from nodes.mcp_tools import events
 from nodes.mcp_tools.catalogue import filled_in, function_schema
 from nodes.mcp_tools.errors import ServerDown, ServerFailed, ServerGone, UnknownServer
 from nodes.mcp_tools.keeper import ServerKeeper
@@ -122,12 +122,12 @@ class MCPToolManager:
         nobody = Correlation()  # a server comes and goes for no turn in particular
 
         def up() -> None:
-            self._publish(happenings.ServerUp(server=name, by=nobody))
+            self._publish(events.ServerUp(server=name, by=nobody))
             # What the breaker holds against it was another process's fault, or another session's.
             self._policies.hurry("server", name)
 
         def down(reason: str) -> None:
-            self._publish(happenings.ServerDown(server=name, reason=reason, by=nobody))
+            self._publish(events.ServerDown(server=name, reason=reason, by=nobody))
 
         observer = Observer(up, down, lambda tools: self._last_known.keep(name, entry, tools))
         own, usual = entry.init_timeout_s, self._settings

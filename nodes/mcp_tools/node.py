@@ -12,11 +12,11 @@ from typing_extensions import TypedDict
 from core.context import RunContext, context_of
 from nodes.mcp_tools.approval import decide
 from nodes.mcp_tools.asking import Asker
-from nodes.mcp_tools.events import artifacts_of, call_event, progress_to, result_event, tool_message
 from nodes.mcp_tools.executor import ToolExecutor
 from nodes.mcp_tools.models import ExecutionContext
 from nodes.mcp_tools.once import CallsOnce
 from nodes.mcp_tools.ports import Receipts
+from nodes.mcp_tools.stream import artifacts_of, call_event, progress_to, result_event, tool_message
 
 
 class Reads(TypedDict, total=False):

@@ -21,6 +21,7 @@ from nodes.mcp_tools.dialects import Remark
 from nodes.mcp_tools.executor import ToolExecutor
 from nodes.mcp_tools.links import NoFileLinks
 from nodes.mcp_tools.manager import MCPToolManager
+from nodes.mcp_tools.node import ExecuteTools
 from nodes.mcp_tools.plugins import Inventory, take_inventory
 from nodes.mcp_tools.ports import FileLinks, Listener, Receipts, ToolConnection, ToolConnector
 from nodes.mcp_tools.receipts import NoReceipts
@@ -112,3 +113,5 @@ class McpProvider(Provider):
     @provide
     def executor(self, manager: MCPToolManager, links: FileLinks, bus: EventBus) -> ToolExecutor:
         return ToolExecutor(manager, links, publish=bus.publish)
+
+    node = provide(ExecuteTools)

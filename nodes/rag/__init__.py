@@ -3,13 +3,18 @@
 The graph's step is `nodes.rag.node.Retrieve`; its imports are heavier than a command line needs.
 """
 
-from nodes.rag.citations import cite
-from nodes.rag.client import RAGClient
-from nodes.rag.models import Collection, IngestReport, Passage, RAGResponse, SourceInfo, SourceStats
-from nodes.rag.ports import ChunkStore, Embedder, Retriever
-from nodes.rag.served import Source
-from nodes.rag.settings import RagSettings
-from nodes.rag.sources import SourcesFile
+from typing import TYPE_CHECKING
+
+from core.registry import names_from
+
+if TYPE_CHECKING:
+    from nodes.rag.citations import cite
+    from nodes.rag.client import RAGClient
+    from nodes.rag.models import Collection, IngestReport, Passage, RAGResponse, SourceInfo, SourceStats
+    from nodes.rag.ports import ChunkStore, Embedder, Retriever
+    from nodes.rag.served import Source
+    from nodes.rag.settings import RagSettings
+    from nodes.rag.sources import SourcesFile
 
 __all__ = [
     "ChunkStore",
@@ -27,3 +32,5 @@ __all__ = [
     "SourcesFile",
     "cite",
 ]
+
+__getattr__ = names_from(__name__, "models", "ports", "settings", "sources", "citations", "served", "client")

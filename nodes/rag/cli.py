@@ -10,11 +10,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from core.access import EVERY, Principal
-from core.cli import JsonFlag, command, make_app, print_json, print_table
+from core.cli import JsonFlag, command, make_app, print_json, show
+from core.container import opened_service
 from core.observability import configure_logging
 from nodes.rag.client import RAGClient
 from nodes.rag.errors import SourceUnavailable
 from nodes.rag.models import IngestReport, Progress
+from nodes.rag.module import MODULE
 
 app = make_app("rag", "Search sources and keep their index.")
 
@@ -33,16 +35,13 @@ async def discover_sources(user: User, groups: Groups = None, as_json: JsonFlag 
     """List the sources that USER may search."""
     async with _client() as rag:
         found = await rag.discover(_principal(user, groups))
-    if as_json:
-        print_json([info.as_json() for info in found])
-        return
     rows = [
         (i.name, i.type, i.description, ", ".join(c.id for c in i.collections), i.problem or "ok")
         for i in found
     ]
-    print_table(
-        ["SOURCE", "TYPE", "DESCRIPTION", "COLLECTIONS", "STATE"], rows, empty="no sources for this user"
-    )
+    columns = ("SOURCE", "TYPE", "DESCRIPTION", "COLLECTIONS", "STATE")
+    value = [info.as_json() for info in found]
+    show(value, as_json=as_json, table=columns, rows=rows, empty="no sources for this user")
 
 
 @app.command()
@@ -99,13 +98,12 @@ async def stats(as_json: JsonFlag = False) -> None:
     """Show what the index holds."""
     async with _client() as rag:
         found = await rag.stats()
-    if as_json:
-        print_json([item.as_json() for item in found])
-        return
     rows = [(s.source, s.type, s.files, s.chunks, s.skipped, s.size_bytes) for s in found]
-    print_table(
-        ["SOURCE", "TYPE", "FILES", "CHUNKS", "SKIPPED", "BYTES"], rows, empty="no sources configured"
-    )
+    columns = ("SOURCE", "TYPE", "FILES", "CHUNKS", "SKIPPED", "BYTES")
+    value = [item.as_json() for item in found]
+    show(value, as_json=as_json, table=columns, rows=rows, empty="no sources configured")
+    if as_json:
+        return
     for item in found:
         if item.problem:
             print(f"{item.source}: {item.problem}")
@@ -114,15 +112,8 @@ async def stats(as_json: JsonFlag = False) -> None:
 
 @asynccontextmanager
 async def _client() -> AsyncIterator[RAGClient]:
-    # module.py names this app: a circle, if imported at the head.
-    from core.container import open_module  # noqa: PLC0415
-    from nodes.rag.module import MODULE  # noqa: PLC0415
-
-    container = open_module(MODULE)
-    try:
-        yield await container.get(RAGClient)
-    finally:
-        await container.close()
+    async with opened_service(MODULE, RAGClient) as (client, _):
+        yield client
 
 
 @contextmanager

@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 
 import httpx
-from dishka import Provider, Scope, provide
+from dishka import AsyncContainer, Provider, Scope, provide
 
 from core.cache import Cache
 from core.editions import Editions
 from core.events import EventBus
+from core.lifecycle import StartProgress
 from core.observability import never_log
 from core.resilience import Policies
 from core.settings import Book, Places
@@ -22,6 +23,7 @@ from nodes.rag.client import RAGClient
 from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import ManifestFile, index_name
+from nodes.rag.node import Retrieve
 from nodes.rag.ports import Later
 from nodes.rag.served import Source
 from nodes.rag.settings import RagSettings
@@ -59,6 +61,16 @@ class RagProvider(Provider):
             client = RAGClient(sources, settings, asking=asking, publish=bus.publish, later=later)
             stack.push_async_callback(client.aclose)
             yield client
+
+    node = provide(Retrieve)
+
+
+async def start(container: AsyncContainer) -> None:
+    """Index what has changed; then, in the background, open the indexes, which takes seconds, and watch."""
+    client, progress = await container.get(RAGClient), await container.get(StartProgress)
+    await client.prepare(progress.tell)
+    client.warm_soon()
+    client.watch_soon()
 
 
 class _Workshop:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from core.task_queue.task import Task, TaskContext
-from nodes.rag.client import RAGClient
-from nodes.rag.models import Progress
+from core.task_queue.task import NoArguments, Task, TaskContext
+
+if TYPE_CHECKING:
+    from nodes.rag.client import RAGClient
+    from nodes.rag.models import Progress
 
 INDEX = "index_source"
 _HOURS = 3600.0
@@ -23,20 +25,22 @@ class IndexSource(BaseModel):
     source: str = Field(max_length=64)
 
 
-class NoArguments(BaseModel):
-    """A task by the clock takes none."""
+async def _client(context: TaskContext) -> RAGClient:
+    from nodes.rag.client import RAGClient  # noqa: PLC0415 - every command loads the declaration
+
+    return await context.container.get(RAGClient)
 
 
 async def index_source(arguments: IndexSource, context: TaskContext) -> None:
     """Bring the index of one local source up to date. What an attempt has indexed, the next need not."""
-    rag = await context.container.get(RAGClient)
+    rag = await _client(context)
     async with _reporting(context) as progress:
         await rag.ingest(arguments.source, progress=progress)
 
 
 async def refresh_sources(_: NoArguments, context: TaskContext) -> None:
     """Index the files of local sources that changed, unless rag.refresh is off."""
-    rag = await context.container.get(RAGClient)
+    rag = await _client(context)
     async with _reporting(context) as progress:
         await rag.refresh(progress)
 

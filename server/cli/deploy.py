@@ -15,7 +15,7 @@ from core.cli import JsonFlag, command, make_app, print_fields, print_json, prin
 if TYPE_CHECKING:
     from graph.deploy.check import Verdict
 
-deploy = make_app("deploy", "Before a new release: would the threads of the old one go on?")
+deploy = make_app("deploy")
 
 LIMIT = 200
 WORTH_SAYING = ("breaks", "kept", "mapped")

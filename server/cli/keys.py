@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from core.cli import JsonFlag, command, make_app, print_json, print_table
+from core.cli import JsonFlag, command, make_app, show
 
 if TYPE_CHECKING:
     from core.identity.keys import KeyRecord, KeyStore
 
-keys = make_app("keys", "API keys: create, list, revoke.")
+keys = make_app("keys")
 DAY_SECONDS = 86_400
 
 
@@ -60,11 +60,9 @@ async def create_command(
             scopes=scope or ("use",),
             expires_at=None if days is None else time.time() + days * DAY_SECONDS,
         )
-    if as_json:
-        print_json({**shown(record), "key": key})
-        return
-    print(key)
-    print(f"key {record.id} of {record.user}; it is shown only now", file=sys.stderr)
+    show({**shown(record), "key": key}, as_json=as_json, text=key)
+    if not as_json:
+        print(f"key {record.id} of {record.user}; it is shown only now", file=sys.stderr)
 
 
 @keys.command("list")
@@ -73,12 +71,8 @@ async def list_command(*, as_json: JsonFlag = False) -> None:
     """Every key without its secret, the newest first."""
     async with opened_keys() as store:
         found = [shown(record) for record in await store.list()]
-    if as_json:
-        print_json(found)
-        return
     columns = ("id", "name", "user", "groups", "levels", "scopes", "state", "expires_at", "last_used_at")
-    rows = [[_cell(item[column]) for column in columns] for item in found]
-    print_table(columns, rows, empty="no keys")
+    show(found, as_json=as_json, table=columns, empty="no keys")
 
 
 @keys.command("revoke")
@@ -89,7 +83,7 @@ async def revoke_command(
     """End a key, in every running service within a second."""
     async with opened_keys() as store:
         record = await store.revoke(key_id)
-    print_json(shown(record)) if as_json else print(f"revoked {record.id} of {record.user}")
+    show(shown(record), as_json=as_json, text=f"revoked {record.id} of {record.user}")
 
 
 def shown(record: KeyRecord) -> dict[str, Any]:
@@ -111,7 +105,3 @@ def shown(record: KeyRecord) -> dict[str, Any]:
 
 def _time(seconds: float | None) -> str | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-
-
-def _cell(value: Any) -> Any:
-    return ", ".join(value) if isinstance(value, list) else value

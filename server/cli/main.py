@@ -17,42 +17,42 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from core.cli import JsonFlag, command, fail, make_app, print_json, print_table
-from core.database.outage import storage_outage
+from core.cli import JsonFlag, command, fail, loading_app, make_app, print_json, print_table, show
 from core.errors import ConfigInvalid, InvalidInput, WaystationError
-from server.cli.threads import UserOption, threads
+from server.cli.sessions import UserOption, opened, quiet
 
 if TYPE_CHECKING:
     from core.health import Health
     from core.lifecycle import Standing
 
 app = make_app("waystation", "Turns of an agent graph on checkpointed threads: the service and its tools.")
-app.add_typer(threads, name="threads")
 
+# The platform's groups of commands: where each stands, and what is said of it.
+GROUPS = {
+    "threads": (
+        "server.cli.threads:threads",
+        (
+            "Sessions: list, show, history, state, diff, fork, search, tag, rename, waiting, export, import, "
+            "delete."
+        ),
+    ),
+    "breakers": ("core.resilience.cli:app", "Circuit breakers of the running service: list, reset."),
+    "deploy": ("server.cli.deploy:deploy", "Before a new release: would the threads of the old one go on?"),
+    "keys": ("server.cli.keys:keys", "API keys: create, list, revoke."),
+    "runs": (
+        "server.cli.runs:runs",
+        "Runs: list, show, events, resume, cancel; record a run and replay it.",
+    ),
+    "storage": ("server.cli.storage:storage", "What threads take in the database and as files."),
+    "tasks": ("server.cli.tasks:tasks", "Background tasks: list, show, cancel, run."),
+}
+for word, (where, about) in GROUPS.items():
+    app.add_typer(loading_app(where, about), name=word)
 # Words that need none of the modules' own commands.
-OWN = frozenset(
-    {
-        "serve",
-        "ask",
-        "threads",
-        "check",
-        "deploy",
-        "graph",
-        "modules",
-        "breakers",
-        "keys",
-        "runs",
-        "storage",
-        "tasks",
-        "worker",
-    }
-)
+OWN = frozenset({"serve", "ask", "check", "graph", "modules", "worker", *GROUPS})
 
 # How long `check` waits for what starts.
 START_PATIENCE_S = 30.0
-# Words that need none of the platform's either: they have to be quick.
-QUICK = frozenset({"serve", "ask", "threads", "check", "graph", "modules"})
-
 GroupOption = Annotated[
     list[str] | None, typer.Option("--group", help="A group of that user; may be repeated.")
 ]
@@ -133,7 +133,7 @@ async def ask_command(
         reason=reason,
         answer=answer,
     )
-    _quiet()
+    quiet()
     await talk(question, as_json=as_json)
 
 
@@ -141,8 +141,6 @@ async def ask_command(
 @command
 async def check_command(*, as_json: JsonFlag = False) -> None:
     """The health of every module; exit 1 if a turn would not work now."""
-    from server.cli.sessions import opened
-
     async with opened() as (agent, _):
         # A machine that starts everything for the first time is not ill: what starts is waited for.
         report = await agent.health.report(patience=START_PATIENCE_S)
@@ -163,8 +161,6 @@ async def graph_command(
     form: Annotated[Literal["mermaid", "png"], typer.Option("--format", help="mermaid or png.")] = "mermaid",
 ) -> None:
     """The picture of the graph: Mermaid as text, or PNG for a file (`> graph.png`)."""
-    from server.cli.sessions import opened
-
     if form == "png" and sys.stdout.isatty():
         raise InvalidInput("a PNG is no text for a terminal; write it to a file: --format png > graph.png")
     async with opened(idle=True) as (agent, _):
@@ -182,16 +178,20 @@ async def graph_command(
 @command
 async def modules_command(*, as_json: JsonFlag = False) -> None:
     """The registry: every module, its version and its state."""
-    from server.cli.sessions import opened
-
     async with opened() as (agent, _):
         report = await agent.health.report()
         found = [_module_row(standing, report) for standing in agent.standings]
-    if as_json:
-        print_json(found)
-        return
     columns = ("name", "version", "state", "command", "summary", "reason")
-    print_table(columns, [[item[name] for name in columns] for item in found])
+    show(found, as_json=as_json, table=columns)
+
+
+@app.command("worker")
+@command
+async def worker_command() -> None:
+    """Run background tasks until SIGTERM or Ctrl-C, and nothing else."""
+    from server.cli.tasks import work
+
+    await work()
 
 
 def _module_row(standing: Standing, report: Mapping[str, Health]) -> dict[str, Any]:
@@ -204,7 +204,8 @@ def _module_row(standing: Standing, report: Mapping[str, Health]) -> dict[str, A
         "required": module.required,
         "needs": list(module.needs),
         "command": module.command,
-        "node": module.node.name if module.node else None,
+        "node": module.all_steps[0].name if module.all_steps else None,
+        "steps": [step.name for step in module.all_steps],
         "sections": [section.name for section in module.sections],
         "files": [file.kind for file in module.files],
         "tasks": [task.name for task in module.tasks],
@@ -221,37 +222,8 @@ def mount_modules() -> None:
             raise ConfigInvalid(
                 f"the module '{module.name}' wants the word '{module.command}', which is the service's own"
             )
-        app.add_typer(module.cli, name=module.command, help=module.summary)
-
-
-def mount_all() -> None:
-    """Every command there is."""
-    mount_modules()
-    mount_platform()
-
-
-def mount_platform() -> None:
-    """The commands of the platform."""
-    from core.resilience.cli import app as breakers
-    from server.cli.deploy import deploy
-    from server.cli.keys import keys
-    from server.cli.runs import runs
-    from server.cli.storage import storage
-    from server.cli.tasks import tasks, worker_command
-
-    app.add_typer(breakers, name="breakers")
-    app.add_typer(deploy, name="deploy")
-    app.add_typer(keys, name="keys")
-    app.add_typer(runs, name="runs")
-    app.add_typer(storage, name="storage")
-    app.add_typer(tasks, name="tasks")
-    app.command("worker")(worker_command)
-
-
-def _quiet() -> None:
-    from core.observability import configure_logging
-
-    configure_logging(level=os.environ.get("WAYSTATION_TELEMETRY__LOG_LEVEL", "error"), as_json=False)
+        cli = loading_app(module.cli, module.summary) if isinstance(module.cli, str) else module.cli
+        app.add_typer(cli, name=module.command, help=module.summary)
 
 
 def main() -> None:
@@ -260,8 +232,6 @@ def main() -> None:
     try:
         if word not in OWN:
             mount_modules()
-        if word not in QUICK:
-            mount_platform()
         app()
     except WaystationError as error:
         try:
@@ -278,6 +248,8 @@ def main() -> None:
 
 
 def _last_words(error: Exception) -> str:
+    from core.database.outage import storage_outage
+
     if away := storage_outage(error):
         return f"{away.code}: {away.detail}"
     line = str(error).partition("\n")[0]

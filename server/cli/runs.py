@@ -3,7 +3,6 @@
 # ruff: noqa: PLC0415 - slow imports stay inside the commands, as in server.cli
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -13,17 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from core.cli import JsonFlag, command, make_app, print_fields, print_json, print_table
+from core.cli import JsonFlag, command, make_app, print_fields, print_json, print_table, short, show
 from core.errors import InvalidInput
+from server.cli.sessions import UserOption, opened, quiet
 
 if TYPE_CHECKING:
     from core.access import Principal
     from graph.replay.recording import Recording
     from graph.replay.replay import Replayed
 
-runs = make_app("runs", "Runs: list, show, events, resume, cancel; record a run and replay it.")
-
-UserOption = Annotated[str, typer.Option("--user", help="Whose; by default the user of the settings.")]
+runs = make_app("runs")
 _SHOWN = 100
 
 
@@ -43,24 +41,17 @@ async def list_command(
     as_json: JsonFlag = False,
 ) -> None:
     """Runs, the newest first."""
-    from server.cli.sessions import opened
-
     async with opened(user, idle=True) as (agent, who):
         records = await agent.runs.list(who, thread_id=thread, status=status, limit=limit, after=after)
     found = [record.as_row() for record in records]
-    if as_json:
-        print_json(found)
-        return
     columns = ("run_id", "thread_id", "status", "reason", "attempts", "created_at", "ended_at")
-    print_table(columns, [[run.get(name) for name in columns] for run in found], empty="no runs")
+    show(found, as_json=as_json, table=columns, empty="no runs")
 
 
 @runs.command("show")
 @command
 async def show_command(run_id: str, *, user: UserOption = "", as_json: JsonFlag = False) -> None:
     """One run: its status, its times, and what came of it."""
-    from server.cli.sessions import opened
-
     async with opened(user, idle=True) as (agent, who):
         run = (await agent.runs.get(who, run_id)).as_json()
     if as_json:
@@ -86,8 +77,6 @@ async def events_command(
     as_json: JsonFlag = False,
 ) -> None:
     """What a run told, and what it tells until it ends."""
-    from server.cli.sessions import opened
-
     found: list[dict[str, Any]] = []
     async with opened(user, idle=True) as (agent, who):
         async for event in agent.runs.events(who, run_id, after=after):
@@ -115,11 +104,10 @@ async def resume_command(
     as_json: JsonFlag = False,
 ) -> None:
     """Go on with a run in this process: with the answer to what waits, or where it was stopped."""
-    from core.observability import configure_logging
     from server.cli.ask import answer_of, go_on
 
     given = answer_of(approve=approve, reason=reason, answer=answer)
-    configure_logging(level=os.environ.get("WAYSTATION_TELEMETRY__LOG_LEVEL", "error"), as_json=False)
+    quiet()
     await go_on(run_id, given, user=user, as_json=as_json)
 
 
@@ -127,13 +115,11 @@ async def resume_command(
 @command
 async def cancel_command(run_id: str, *, user: UserOption = "", as_json: JsonFlag = False) -> None:
     """End a run, wherever it goes."""
-    from server.cli.sessions import opened
-
     async with opened(user, idle=True) as (agent, who):
         record = await agent.runs.cancel(who, run_id)
     # A run that goes on in another process ends there, in a moment.
     told = f"run {run_id} is asked to stop" if record.active else f"run {run_id} is {record.status}"
-    print_json(record.as_json()) if as_json else print(told)
+    show(record.as_json(), as_json=as_json, text=told)
 
 
 @runs.command("record")
@@ -149,7 +135,6 @@ async def record_command(
 ) -> None:
     """Write a run that has ended to a file, without its secrets, for `replay`."""
     from graph.replay.recorder import record
-    from server.cli.sessions import opened
 
     path = output or Path(f"{run_id}.json")
     async with opened(user) as (agent, who):
@@ -165,7 +150,7 @@ async def record_command(
         "tool_calls": len(recording.outcomes),
         "passages": len(recording.retrieval.documents),
     }
-    print_json(told) if as_json else print_fields(told)
+    show(told, as_json=as_json)
 
 
 @runs.command("replay")
@@ -201,9 +186,10 @@ async def replay_command(
     if pytest:
         with _writing(pytest):
             as_pytest(recording, pytest, swap=named, replayed=replayed)
-    print_json({**replayed.as_json(), "test": str(pytest) if pytest else None}) if as_json else _tell(
-        replayed
-    )
+    if as_json:
+        print_json({**replayed.as_json(), "test": str(pytest) if pytest else None})
+    else:
+        _tell(replayed)
     if not replayed.same:
         raise typer.Exit(1)
 
@@ -224,7 +210,6 @@ async def _own_nodes(
         yield {}, None
         return
     from graph.flow.builder import Steps
-    from server.cli.sessions import opened
 
     async with opened(user) as (agent, who):
         known = (await agent.container.get(Steps)).nodes
@@ -274,5 +259,4 @@ def _line(event: dict[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
-    text = orjson.dumps(value, default=str).decode()
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+    return short(orjson.dumps(value, default=str).decode(), _SHOWN)

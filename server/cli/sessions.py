@@ -1,19 +1,29 @@
 """The agent as one command needs it: opened for a user, quiet, closed at the end."""
 
+# ruff: noqa: PLC0415 - usage errors and `--help` do not wait for the agent
 from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated
 
-from core.access import Principal
+import typer
+
 from core.callers import is_user
 from core.errors import InvalidInput
-from core.identity.authenticator import local_principal
 from core.observability import configure_logging
-from core.settings.auth import AuthSettings
-from graph.agent import Agent
-from server.cli.progress import indexing
+
+if TYPE_CHECKING:
+    from core.access import Principal
+    from graph.agent import Agent
+
+UserOption = Annotated[str, typer.Option("--user", help="Whose; by default the user of the settings.")]
+
+
+def quiet() -> None:
+    """Only errors are logged, unless the settings' variable says otherwise."""
+    configure_logging(level=os.environ.get("WAYSTATION_TELEMETRY__LOG_LEVEL", "error"), as_json=False)
 
 
 @asynccontextmanager
@@ -32,7 +42,12 @@ async def opened(
     """
     if user and not is_user(user):
         raise InvalidInput(f"'{user[:80]}' cannot be a user; use 1 to 128 of A-Z a-z 0-9 _ . @ : | + -")
-    configure_logging(level=os.environ.get("WAYSTATION_TELEMETRY__LOG_LEVEL", "error"), as_json=False)
+    from core.identity.authenticator import local_principal
+    from core.settings.auth import AuthSettings
+    from graph.agent import Agent
+    from server.cli.progress import indexing
+
+    quiet()
     with indexing() as progress:
         async with Agent.open(progress=progress, idle=idle) as agent:
             yield agent, local_principal(agent.book[AuthSettings], user, groups or None)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from nodes.file_storage.ports import FileStore
 
-storage = make_app("storage", "What threads take in the database and as files.")
+storage = make_app("storage")
 COLUMNS = (
     "thread",
     "owner",

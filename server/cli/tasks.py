@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 
 import typer
 
-from core.cli import command
 from core.task_queue import TaskQueue
 from core.task_queue.cli import make_tasks_app
 
@@ -33,8 +32,7 @@ async def _working_queue() -> AsyncIterator[TaskQueue]:
         yield await services.container.get(TaskQueue)
 
 
-@command
-async def worker_command() -> None:
+async def work() -> None:
     """Run background tasks until SIGTERM or Ctrl-C, and nothing else."""
     from core.observability import configure_logging
     from core.settings import Context

@@ -10,15 +10,12 @@ from typing import Annotated, Any, BinaryIO, Literal
 
 import typer
 
-from core.cli import JsonFlag, command, make_app, print_fields, print_json, print_table
+from core.cli import JsonFlag, cell, command, make_app, print_fields, print_json, short, show
 from core.errors import InvalidInput
+from server.cli.sessions import UserOption, opened
 
-threads = make_app(
-    "threads",
-    "Sessions: list, show, history, state, diff, fork, search, tag, rename, waiting, export, import, delete.",
-)
+threads = make_app("threads")
 
-UserOption = Annotated[str, typer.Option("--user", help="Whose; by default the user of the settings.")]
 Limit = Annotated[int, typer.Option(min=1, max=200)]
 CHUNK_BYTES = 1 << 18
 SHOWN = 120
@@ -36,36 +33,27 @@ async def list_command(
     as_json: JsonFlag = False,
 ) -> None:
     """Sessions, the last used first."""
-    from server.cli.sessions import opened
-
     async with opened(user, idle=True) as (agent, who):
         found = await agent.threads.list(who, status=status, q=query, tag=tag, limit=limit)
-    if as_json:
-        print_json(found)
-        return
     columns = ("id", "title", "status", "turns", "tags", "updated_at")
-    rows = [[_cell(item[name]) for name in columns] for item in found]
-    print_table(columns, rows, empty="no threads")
+    show(found, as_json=as_json, table=columns, empty="no threads")
 
 
 @threads.command("waiting")
 @command
 async def waiting_command(*, limit: Limit = 50, user: UserOption = "", as_json: JsonFlag = False) -> None:
     """Sessions that wait for a person, and what they ask."""
-    from server.cli.sessions import opened
     from server.questions import line_of
 
     async with opened(user, idle=True) as (agent, who):
         found = await agent.threads.list(who, status="interrupted", limit=limit)
-    if as_json:
-        print_json(found)
-        return
     rows = [
         [item["id"], item["title"], question.get("kind"), question.get("id"), line_of(question)]
         for item in found
         for question in item["waiting"]
     ]
-    print_table(("id", "title", "kind", "interrupt", "question"), rows, empty="nothing waits")
+    columns = ("id", "title", "kind", "interrupt", "question")
+    show(found, as_json=as_json, table=columns, rows=rows, empty="nothing waits")
 
 
 @threads.command("show")
@@ -78,17 +66,11 @@ async def show_command(
     as_json: JsonFlag = False,
 ) -> None:
     """What was said in a session."""
-    from server.cli.sessions import opened
-
     async with opened(user, idle=True) as (agent, who):
         thread = await agent.threads.get(who, thread_id)
         page = await agent.threads.transcript(who, thread_id, limit=limit)
-    if as_json:
-        print_json({**thread, **page})
-        return
-    print_fields({name: _cell(value) for name, value in thread.items() if name != "waiting"})
-    for message in page["messages"]:
-        print(f"\n{message['role']}: {message['text']}")
+    fields = {name: value for name, value in thread.items() if name != "waiting"}
+    _show_messages({**thread, **page}, fields, as_json=as_json)
 
 
 @threads.command("history")
@@ -97,16 +79,11 @@ async def history_command(
     thread_id: str, *, limit: Limit = 10, user: UserOption = "", as_json: JsonFlag = False
 ) -> None:
     """The checkpoints of a session, newest first."""
-    from server.cli.sessions import opened
-
     async with opened(user, idle=True) as (agent, who):
         page = await agent.threads.history(who, thread_id, limit=limit)
-    if as_json:
-        print_json(page)
-        return
     columns = ("checkpoint_id", "created_at", "step", "next", "messages")
-    rows = [[_cell(item.get(name)) for name in columns] for item in page["checkpoints"]]
-    print_table(columns, rows, empty="no checkpoints")
+    rows = [[cell(item.get(name)) for name in columns] for item in page["checkpoints"]]
+    show(page, as_json=as_json, table=columns, rows=rows, empty="no checkpoints")
 
 
 @threads.command("state")
@@ -119,17 +96,11 @@ async def state_command(
     as_json: JsonFlag = False,
 ) -> None:
     """What a checkpoint of a session holds."""
-    from server.cli.sessions import opened
-
     async with opened(user, idle=True) as (agent, who):
         found = await agent.threads.state(who, thread_id, checkpoint_id=checkpoint)
-    if as_json:
-        print_json(found)
-        return
-    named = {"files": [file["name"] for file in found["files"]], "next": found["next"]}
-    print_fields({"checkpoint": found["checkpoint_id"], **{k: _cell(v) for k, v in named.items()}})
-    for message in found["messages"]:
-        print(f"\n{message['role']}: {message['text']}")
+    files = [file["name"] for file in found["files"]]
+    fields = {"checkpoint": found["checkpoint_id"], "files": files, "next": found["next"]}
+    _show_messages(found, fields, as_json=as_json)
 
 
 @threads.command("diff")
@@ -148,15 +119,9 @@ async def diff_command(
     as_json: JsonFlag = False,
 ) -> None:
     """What differs between two checkpoints."""
-    from server.cli.sessions import opened
-
     async with opened(user, idle=True) as (agent, who):
         found = await agent.threads.diff(who, thread_id, from_id=from_id, to_id=to_id, other=other)
-    if as_json:
-        print_json(found)
-        return
-    for line in difference_lines(found):
-        print(line)
+    show(found, as_json=as_json, text="\n".join(difference_lines(found)))
 
 
 @threads.command("fork")
@@ -174,8 +139,6 @@ async def fork_command(
     as_json: JsonFlag = False,
 ) -> None:
     """A new session that goes on from a moment of this one, which stays as it is."""
-    from server.cli.sessions import opened
-
     if checkpoint and before:
         raise InvalidInput("give --checkpoint or --before, not both")
     async with opened(user, idle=True) as (agent, who):
@@ -184,7 +147,7 @@ async def fork_command(
             if before
             else await agent.threads.fork(who, thread_id, checkpoint_id=checkpoint)
         )
-    print_json(made) if as_json else print(made["id"])
+    show(made, as_json=as_json, text=made["id"])
 
 
 @threads.command("search")
@@ -198,15 +161,11 @@ async def search_command(
     as_json: JsonFlag = False,
 ) -> None:
     """Messages that have every word, the newest first."""
-    from server.cli.sessions import opened
-
     async with opened(user, idle=True) as (agent, who):
         found = await agent.threads.search(who, text, limit=limit, after=after)
-    if as_json:
-        print_json(found)
-        return
     rows = [[hit["thread_id"], hit["title"], hit["role"], hit["message_id"], _marked(hit)] for hit in found]
-    print_table(("thread", "title", "role", "message", "text"), rows, empty="nothing found")
+    columns = ("thread", "title", "role", "message", "text")
+    show(found, as_json=as_json, table=columns, rows=rows, empty="nothing found")
 
 
 @threads.command("tag")
@@ -220,15 +179,13 @@ async def tag_command(
     as_json: JsonFlag = False,
 ) -> None:
     """Tag a session, or take tags away; without either, show its tags."""
-    from server.cli.sessions import opened
-
     async with opened(user, idle=True) as (agent, who):
         thread = await agent.threads.get(who, thread_id)
         gone = {tag.strip() for tag in remove or ()}
         wanted = [tag for tag in [*thread["tags"], *(tags or ())] if tag.strip() not in gone]
         if wanted != thread["tags"]:
             thread = await agent.threads.change(who, thread_id, tags=wanted)
-    print_json(thread) if as_json else print(", ".join(thread["tags"]) or "(no tags)")
+    show(thread, as_json=as_json, text=", ".join(thread["tags"]) or "(no tags)")
 
 
 @threads.command("rename")
@@ -237,11 +194,9 @@ async def rename_command(
     thread_id: str, title: str, *, user: UserOption = "", as_json: JsonFlag = False
 ) -> None:
     """Give a session another title."""
-    from server.cli.sessions import opened
-
     async with opened(user, idle=True) as (agent, who):
         thread = await agent.threads.change(who, thread_id, title=title)
-    print_json(thread) if as_json else print(thread["title"])
+    show(thread, as_json=as_json, text=thread["title"])
 
 
 @threads.command("export")
@@ -260,8 +215,6 @@ async def export_command(
     as_json: JsonFlag = False,
 ) -> None:
     """Write a session out, with the content of its files."""
-    from server.cli.sessions import opened
-
     if as_json and output is None:
         raise InvalidInput("--json tells what was written to a file; give --output as well")
     async with opened(user, idle=True) as (agent, who):
@@ -269,7 +222,7 @@ async def export_command(
         size = await _write(pieces, sys.stdout.buffer) if output is None else await _save(pieces, output)
     if output is not None:
         told = {"thread": thread_id, "format": form, "file": str(output), "bytes": size}
-        print_json(told) if as_json else print(f"wrote {size} bytes to {output}")
+        show(told, as_json=as_json, text=f"wrote {size} bytes to {output}")
 
 
 @threads.command("import")
@@ -282,23 +235,30 @@ async def import_command(
 ) -> None:
     """Make a new session of an exported one."""
     from core.settings.platform import LimitSettings
-    from server.cli.sessions import opened
 
     async with opened(user, idle=True) as (agent, who):
         most = agent.book[LimitSettings].upload_bytes
         made = await agent.threads.import_lines(who, _read(file), most_bytes=most)
-    print_json(made) if as_json else print(made["id"])
+    show(made, as_json=as_json, text=made["id"])
 
 
 @threads.command("delete")
 @command
 async def delete_command(thread_id: str, *, user: UserOption = "", as_json: JsonFlag = False) -> None:
     """Remove a session with all that belongs to it: messages, checkpoints, runs, files that tools made."""
-    from server.cli.sessions import opened
-
     async with opened(user, idle=True) as (agent, who):
         await agent.threads.delete(who, thread_id)
-    print_json({"deleted": thread_id}) if as_json else print(f"deleted {thread_id}")
+    show({"deleted": thread_id}, as_json=as_json, text=f"deleted {thread_id}")
+
+
+def _show_messages(page: Mapping[str, Any], fields: Mapping[str, Any], *, as_json: bool) -> None:
+    """A page of messages, behind what is said of it."""
+    if as_json:
+        print_json(page)
+        return
+    print_fields({name: cell(value) for name, value in fields.items()})
+    for message in page["messages"]:
+        print(f"\n{message['role']}: {message['text']}")
 
 
 def difference_lines(found: Mapping[str, Any]) -> list[str]:
@@ -331,12 +291,7 @@ def _marked(hit: Mapping[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
-    flat = " ".join(str(value).split())
-    return flat if len(flat) <= SHOWN else flat[: SHOWN - 1] + "…"
-
-
-def _cell(value: Any) -> Any:
-    return ", ".join(map(str, value)) if isinstance(value, list) else value
+    return short(" ".join(str(value).split()), SHOWN)
 
 
 async def _write(pieces: AsyncIterator[bytes], out: BinaryIO) -> int:

@@ -36,7 +36,7 @@ def run_service(wanted: dict[str, Any]) -> None:
     os.environ.update(wanted["env"])
     set_traps(Trap(Path(wanted["armed"])))
     # A held answer never comes to a checkpoint: do not wait 20 s for it when it is to be interrupted.
-    graph.service.run_service.PATIENCE_SECONDS = INTERRUPT_SECONDS
+    graph.service.run_service.GRACE_SECONDS = INTERRUPT_SECONDS
     context = Context.current(server={"port": wanted["port"]})
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(serve(context))

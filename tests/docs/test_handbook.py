@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.main import get_command
 
-from server.cli.main import app, mount_all
+from server.cli.main import app, mount_modules
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
@@ -29,7 +29,7 @@ _FENCED = re.compile(r"```.*?```", re.DOTALL)
 @cache
 def program() -> Any:
     """The whole command line, as `waystation --help` sees it."""
-    mount_all()
+    mount_modules()
     return get_command(app)
 
 

@@ -15,6 +15,7 @@ from tests.kit.agents import write_config
 from tests.kit.http import data_of
 from tests.kit.sample_module import SampleModule
 from tests.kit.service import Service, run
+from tests.kit.steps import FIVE
 
 
 class Machine:
@@ -49,6 +50,7 @@ def machine(tmp_path: Path, sample_module: SampleModule) -> Machine:
 
 
 KEYS = {"WAYSTATION_AUTH__MODE": "keys"}
+STEPS = ["greet", "guard", *(f"{side}_{name}" for name in FIVE for side in ("before", "after"))]
 REFUSED = "nobody is in the mood for greetings; set greeter.start to ready"
 
 
@@ -90,6 +92,7 @@ def test_it_is_listed_with_all_that_it_brings(machine: Machine) -> None:
         "needs": [],
         "command": "greeter",
         "node": "greet",
+        "steps": STEPS,
         "sections": ["greeter"],
         "files": ["greetings"],
         "tasks": ["greet_later"],
@@ -195,3 +198,37 @@ def test_one_that_is_required_keeps_the_service_from_starting(
 
 def _reason(modules: Mapping[str, Any]) -> tuple[str, str]:
     return modules["greeter"]["state"], modules["greeter"]["reason"]
+
+
+def test_steps_of_the_package_stand_at_every_place_and_are_recorded_replayed_and_compared(
+    house: Machine, http: httpx.Client, tmp_path: Path
+) -> None:
+    events = turn(http, "What is 5 + 3?", "places")
+    passed = [event["text"] for event in events if event.get("code") == "passed"]
+    around = ["before_call_model", "after_call_model"]
+    assert passed == [
+        *("before_lookup_config", "after_lookup_config", "before_retrieve", "after_retrieve"),
+        *around,
+        *("before_store_files", "after_store_files"),
+    ]
+    drawn = house.run("graph")
+    assert all(name in drawn for name in [*passed, "guard", "before_execute_tools"])
+    recording = tmp_path / "turn.json"
+    house.run("runs", "record", events[-1]["run_id"], "--user", "ada", "--output", str(recording), env=KEYS)
+    assert [made["step"] for made in json.loads(recording.read_text())["further"]] == passed
+    replayed = json.loads(house.run("runs", "replay", str(recording), "--json", env=KEYS))
+    assert (replayed["same"], [s["node"] for s in replayed["steps"] if "passed" in s]) == (True, passed)
+    other = "after_retrieve=waystation_greeter.places:elsewhere"
+    words = ("runs", "replay", str(recording), "--swap", other, "--json")
+    done = run(*words, home=house.home, config_dir=house.config, env={**house.env, **KEYS})
+    (difference,) = json.loads(done.stdout)["differences"]
+    assert [difference[side]["passed"] for side in ("recorded", "replayed")] == [
+        ["after_retrieve"],
+        ["elsewhere"],
+    ]
+
+
+def test_a_guard_of_the_package_keeps_an_answer_back(http: httpx.Client) -> None:
+    events = turn(http, "Say: 6 + 7 = 13", "guarded")
+    told = http.get("/threads/guarded/transcript").json()["messages"]
+    assert events[-1]["answer"] == told[-1]["text"] == "I do not say that number."

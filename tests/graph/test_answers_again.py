@@ -14,8 +14,7 @@ from core.access import Principal
 from core.holder import new_holder
 from graph import Agent
 from graph.db.tables import runs
-from graph.runs.fence import fenced
-from graph.runs.lease import locked, take
+from graph.runs.lease import fenced, locked, take
 from graph.turn.driver import context_for
 from tests.kit.agents import context_at
 from tests.kit.model_server import ModelServer, call, say

@@ -18,7 +18,8 @@ from typing_extensions import TypedDict
 from core.access import Principal
 from core.context import RunContext
 from core.errors import Internal
-from core.registry import Module, NodeSpec, discover
+from core.registry import Module, discover
+from core.steps import Step as Declared
 from graph import Agent
 from graph.runs.ledger import RunLedger
 from tests.kit.agents import open_agent
@@ -52,8 +53,8 @@ def module(after: str, does: Does) -> Module:
         return made
 
     (llm,) = [found for found in discover() if found.name == "llm"]
-    spec = NodeSpec("mine", f"{__name__}:Step", after=after)
-    own = replace(llm, name="mine", command="mine", node=spec, provider=provider, required=False)
+    step = Declared("mine", f"{__name__}:Step", after=after)
+    own = replace(llm, name="mine", command="mine", step=step, provider=provider, required=False)
     return replace(own, sections=(), files=(), needs=(), tasks=(), routes=None, start=None, bench=None)
 
 

@@ -75,8 +75,8 @@ class House:
                 await desk.expire()
                 found = await Desk.at(engine).ledger.orphan_of("t")
                 assert found is not None
-                assert found.turn is not None
-                run = Run(found.record, found.turn, floor=found.floor)
+                assert found.hold is not None
+                run = Run(found.record, found.hold, floor=found.floor)
             if said:
                 run.log.add({"type": "token", "text": said})
                 async with engine.begin() as db:
@@ -160,14 +160,14 @@ async def test_runs_that_nobody_waits_for_any_more_begin_all_the_same(house: Hou
     async with opened_database(house.url) as engine:
         desk = Desk.at(engine)
         first = await desk.begun("one", who=LOCAL)
-        seats = [
+        claims = [
             await desk.ledger.open(new_run(text, who=LOCAL, on_busy="enqueue", background=True))
             for text in ("two", "three")
         ]
         await desk.end(first)
     async with house.process() as agent:
-        for seat in seats:
-            found = await agent.runs.wait(LOCAL, seat.record.id, timeout=WAIT_S)
+        for claim in claims:
+            found = await agent.runs.wait(LOCAL, claim.record.id, timeout=WAIT_S)
             assert found.status == "done"
         assert [text for role, text in await said(agent) if role == "user"] == ["one", "two", "three"]
 

@@ -20,7 +20,7 @@ from core.observability.redaction import never_log
 from graph import Agent
 from graph.db.tables import runs
 from graph.errors import RunNotFound
-from graph.flow.builder import Steps
+from graph.flow.steps import Steps
 from graph.replay.alone import run_node
 from graph.replay.recorder import record
 from graph.replay.recording import Recording, message_of, without_secrets
@@ -364,7 +364,7 @@ async def test_a_node_that_asks_a_person_says_what_it_waits_for(offline: Agent) 
         return {"documents": [interrupt({"kind": "approval", "text": "May I?"})]}
 
     steps = await offline.container.get(Steps)
-    asking = Steps({**steps.nodes, "retrieve": asks_first}, steps.after_model)
+    asking = steps.running({"retrieve": asks_first})
     (waiting,) = (await run_node(asking, "retrieve", {})).interrupts
     assert (waiting["kind"], waiting["text"]) == ("approval", "May I?")
 

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from core.access import Principal
 from core.settings.schedules import ScheduledRun, ScheduleSettings
 from core.task_queue import TaskContext
+from core.task_queue.task import NoArguments
 from graph import Agent
 from graph.service.schedules import scheduled_tasks
-from graph.threads.housekeeping import NoArguments
 from tests.kit.agents import open_agent
 
 ADA = Principal("ada")

@@ -24,7 +24,7 @@ from core.health import HealthState
 from core.resilience import BreakerClosed, BreakerOpened
 from graph import Agent
 from nodes.mcp_tools import MCPToolManager
-from nodes.mcp_tools.happenings import ServerDown, ServerUp, ToolExecuted
+from nodes.mcp_tools.events import ServerDown, ServerUp, ToolExecuted
 from nodes.mcp_tools.models import ServerState
 from tests.kit.agents import open_agent, write_config
 from tests.kit.mcp_servers import PEER, free_port, http_peer, until

@@ -10,6 +10,7 @@ from typing import Any
 from dishka import Provider
 
 from core.settings import Context, Places
+from core.steps import Step
 from graph import Agent
 
 BUNDLED = frozenset({"calculator", "clock", "tables"})
@@ -73,11 +74,12 @@ async def open_agent(
     model_url: str | None = None,
     files: Mapping[str, str] | None = None,
     providers: Sequence[Provider] = (),
+    steps: Sequence[Step] = (),
     tools: Collection[str] = ("calculator",),
     **overrides: Mapping[str, Any],
 ) -> AsyncIterator[Agent]:
     """An open agent: on the offline model, or on the endpoint at `model_url`; `providers` override."""
     environ = {"OPENAI_BASE_URL": model_url, "OPENAI_API_KEY": "test"} if model_url else {}
     context = context_at(folder, environ=environ, files=files, tools=tools, **overrides)
-    async with Agent.open(context, providers=providers) as agent:
+    async with Agent.open(context, providers=providers, steps=steps) as agent:
         yield agent

@@ -48,14 +48,14 @@ async def test_g3_1_a_living_run_is_not_adopted_by_a_machine_whose_clock_is_wron
     with alive(here.leases.holder), alive(there.leases.holder):
         run = await here.begun(policy="resume")
         with clock_off(monkeypatch, skew):
-            assert await there.ledger.orphaned_threads() == []
+            assert await there.lookup.orphaned_threads() == []
             assert await there.ledger.orphan_of("t") is None
             await there.leases.prolong()
         await here.end(run)
         with clock_off(monkeypatch, skew):
             other = await there.begun(policy="resume")
             await there.leases.prolong()
-        assert await here.ledger.orphaned_threads() == []
+        assert await here.lookup.orphaned_threads() == []
         await there.end(other)
 
 
@@ -68,7 +68,7 @@ async def test_g3_1_a_lease_that_ran_out_is_seen_by_every_clock(
         await here.begun(policy="resume")
         await here.expire(holder=here.leases.holder)
         with clock_off(monkeypatch, skew):
-            assert await there.ledger.orphaned_threads() == ["t"]
+            assert await there.lookup.orphaned_threads() == ["t"]
 
 
 @pytest.mark.parametrize("skew", SKEWS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from core.foreign import as_bytes
@@ -135,24 +135,21 @@ class EventLog:
         """True when everything above number `after` is here."""
         return after >= self.floor
 
-    async def read(self, after: int = 0) -> AsyncIterator[Entry]:
-        """What is here above number `after`, as it comes, to the last one.
+    async def more(self, after: int) -> Sequence[Entry]:
+        """What is here above number `after`, as soon as there is any.
 
-        Ends early when the run goes on elsewhere, or when the reader is so slow
-        that the next event is only in the database.
+        Empty when nothing more comes here: after the last event, when the run
+        goes on elsewhere, or when the next event is only in the database, since
+        the reader is so slow.
         """
-        place = after
-        while not self.abandoned and self.keeps(place):
+        while not self.abandoned and self.keeps(after):
             news = self._news
-            for entry in self._ahead(place):
-                place = entry.seq
-                yield entry
-                if not self.keeps(place):
-                    return
-            if self.closed and place >= self._last:
-                return
-            if news is self._news:
-                await news.wait()
+            if found := self._ahead(after):
+                return found
+            if self.closed and after >= self._last:
+                break
+            await news.wait()
+        return ()
 
     def _ahead(self, place: int) -> Sequence[Entry]:
         found = []

@@ -21,9 +21,9 @@ from core.whole import whole
 from graph.db.tables import receipts, run_events, runs, threads, transcript
 from graph.db.thread_tables import shared_files
 from graph.errors import ThreadBusy, ThreadNotFound
+from graph.runs.new_threads import check_id
 from graph.threads.history import checkpoints
 from graph.threads.history.owning import COMING, HIDDEN, hidden
-from graph.threads.ids import check_id
 from nodes.file_storage import FileManager, FileNotFound
 from nodes.file_storage.models import Origin
 

@@ -17,14 +17,12 @@ from core.database.engine import insert_new, now_of
 from core.whole import whole
 from graph.db.tables import named, threads, transcript
 from graph.db.thread_tables import shared_files
-from graph.runs.lease import new_thread
-from graph.runs.totals import ThreadTotals
+from graph.runs.new_threads import ThreadTotals, new_id, new_thread
 from graph.threads.history import checkpoints
 from graph.threads.history.errors import CheckpointNotFound, MessageNotFound
 from graph.threads.history.look import START, Graph, id_before, id_of, interrupts_of, snapshot_at
 from graph.threads.history.owning import owned_row
 from graph.threads.history.restore import Restorer
-from graph.threads.ids import new_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,7 @@ from core.database.engine import insert_new, now_of
 from core.errors import Conflict, InvalidInput, TooLarge
 from core.whole import finished, whole
 from graph.db.tables import named, said, threads, transcript
-from graph.runs.lease import new_thread
-from graph.runs.totals import ThreadTotals
+from graph.runs.new_threads import ThreadTotals, new_id, new_thread
 from graph.threads.history.erase import Eraser
 from graph.threads.history.errors import ExportInvalid
 from graph.threads.history.forms import (
@@ -32,7 +31,6 @@ from graph.threads.history.owning import COMING, hidden
 from graph.threads.history.reading import Lines, content_of, problem_in
 from graph.threads.history.restore import Restorer
 from graph.threads.history.tags import checked_tags
-from graph.threads.ids import new_id
 from graph.threads.transcript import Transcript
 from nodes.file_storage import FileInfo, FileManager
 

@@ -9,8 +9,8 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Interrupt, StateSnapshot
 
 from graph.flow.messages import as_view
+from graph.runs.new_threads import check_id
 from graph.threads.history.errors import CheckpointNotFound
-from graph.threads.ids import check_id
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 START = "__start__"

@@ -9,10 +9,12 @@ from dishka import AsyncContainer, Provider
 
 from core.errors import Unavailable
 from core.health import Health, healthy
-from core.registry import Module, NodeSpec
+from core.registry import Module
 from core.settings import Book
+from core.steps import Step
 from waystation_greeter.cli import app
 from waystation_greeter.greeter import Greeter, Tally
+from waystation_greeter.places import GUARD, PLACES
 from waystation_greeter.settings import FILE, SECTION, GreeterSettings
 from waystation_greeter.tasks import GREET_LATER
 
@@ -54,7 +56,8 @@ MODULE = Module(
     cli=app,
     provider=_provider,
     check=check,
-    node=NodeSpec("greet", "waystation_greeter.node:Greet", after="retrieve"),
+    step=Step("greet", "waystation_greeter.node:Greet", after="retrieve"),
+    steps=(GUARD, *PLACES),
     sections=(SECTION,),
     files=(FILE,),
     routes=_routes,

@@ -17,7 +17,8 @@ from core.container import build_container
 from core.errors import ConfigInvalid, Unavailable
 from core.health import Health, healthy
 from core.lifecycle import ModuleNotStarted, ModulesSettings, Phase, StartFailed
-from core.registry import Module, NodeSpec
+from core.registry import Module
+from core.steps import Step as Declared
 from tests.kit.settings import ConfigFolder
 
 Work = Callable[[AsyncContainer], Awaitable[None]]
@@ -36,7 +37,7 @@ def module(
     seconds: float = 5.0,
     required: bool = False,
     provider: Callable[[], Provider] = lambda: Provider(scope=Scope.APP),
-    node: NodeSpec | None = None,
+    step: Declared | None = None,
     routes: Callable[[], object] | None = None,
 ) -> Module:
     return Module(
@@ -52,7 +53,7 @@ def module(
         start_seconds=seconds,
         stop=stop,
         required=required,
-        node=node,
+        step=step,
         routes=routes,
     )
 
@@ -159,7 +160,11 @@ class Step:
         self.opened = opened
 
 
-STEP = NodeSpec("step", f"{__name__}:Step", after="retrieve")
+STEP = Declared("step", f"{__name__}:Step", after="retrieve")
+
+
+def declared(run: str) -> Declared:
+    return Declared("s", run, after="retrieve")
 
 
 async def test_a_step_whose_services_do_not_open_is_a_module_that_did_not_start(tmp_path: Path) -> None:
@@ -181,7 +186,7 @@ async def test_a_step_whose_services_do_not_open_is_a_module_that_did_not_start(
             raise Unavailable("no licence")
 
     for services, reason in ((Hangs, r"it was not ready within 0\.05 s"), (Fails, "no licence")):
-        found = [module("a", node=STEP, seconds=0.05, provider=services)]
+        found = [module("a", step=STEP, seconds=0.05, provider=services)]
         container = build_container(found, ConfigFolder(tmp_path, ()).read()[0])
         with pytest.raises(StartFailed, match=reason):
             await lifecycle.start(found, container)
@@ -197,8 +202,14 @@ def broken() -> Provider:
     [
         ({"provider": broken}, "it cannot be loaded (RuntimeError); the log has the details"),
         ({"routes": broken}, "it cannot be loaded (RuntimeError); the log has the details"),
-        ({"node": NodeSpec("s", f"{__name__}:Gone")}, f"'{__name__}' has no attribute 'Gone'"),
-        ({"node": NodeSpec("s", "no_such_package.node:Step")}, "No module named 'no_such_package'"),
+        (
+            {"step": declared(f"{__name__}:Gone")},
+            f"'{__name__}' has no attribute 'Gone'",
+        ),
+        (
+            {"step": declared("no_such_package.node:Step")},
+            "No module named 'no_such_package'",
+        ),
     ],
 )
 def test_what_cannot_be_loaded_does_not_run_and_says_why(code: dict[str, Any], reason: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +15,9 @@ from graph.db.tables import runs, threads, transcript
 from graph.runs.events.store import EventStore
 from graph.runs.lease import Leases
 from graph.runs.ledger import RunLedger
-from graph.runs.ledger_rows import Ending, NewRun, Seat
+from graph.runs.lookup import RunLookup
 from graph.runs.record import Policy, Run, TurnRequest
+from graph.runs.rows import Claim, Ending, NewRun
 
 ADA, BOB = Principal("ada", groups=frozenset({"staff"})), Principal("bob")
 QUESTION = {"id": "i1", "kind": "approval", "call": {"server": "sums", "tool": "add"}}
@@ -41,10 +43,10 @@ def new_run(
     )
 
 
-def going(seat: Seat) -> Run:
-    """The attempt that a seat allows."""
-    assert seat.turn is not None, "the thread was not taken"
-    return Run(seat.record, seat.turn, floor=seat.floor)
+def going(claim: Claim) -> Run:
+    """The attempt that a claim allows."""
+    assert claim.hold is not None, "the thread was not taken"
+    return Run(claim.record, claim.hold, floor=claim.floor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +55,18 @@ class Desk:
 
     engine: AsyncEngine
     leases: Leases
+    lookup: RunLookup
     ledger: RunLedger
     events: EventStore
 
     @classmethod
-    def at(cls, engine: AsyncEngine) -> Desk:
-        leases = Leases(engine)
-        return cls(engine, leases, RunLedger(engine, leases), EventStore(engine))
+    def at(
+        cls, engine: AsyncEngine, *, supervised: bool = False, lost: Callable[[str], None] = lambda _: None
+    ) -> Desk:
+        leases = Leases(engine, lost=lost)
+        lookup = RunLookup(engine, leases)
+        ledger = RunLedger(engine, leases, lookup, supervised=supervised)
+        return cls(engine, leases, lookup, ledger, EventStore(engine))
 
     async def begun(self, text: str = "hello", **wishes: Any) -> Run:
         """A run that got its thread."""
@@ -68,7 +75,7 @@ class Desk:
     async def end(self, run: Run, status: str = "done", **more: Any) -> bool:
         """End an attempt; True when another run waits for its thread."""
         shown = {"thread_status": "idle", "clean": status == "done", **more}
-        return await self.ledger.close(run.turn, Ending(status, **shown))
+        return await self.ledger.close(run.hold, Ending(status, **shown))
 
     async def pause(self, run: Run) -> None:
         """End an attempt with a question to a person."""

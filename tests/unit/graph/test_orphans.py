@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.engine import URL
 
+from core.events.tables import webhook_deliveries
 from graph.db.database import opened_database
 from graph.db.tables import run_events, runs
 from graph.errors import LeaseLost, NothingToResume, RunEnded, ThreadBusy
 from graph.runs.events.store import store
 from graph.runs.ledger import AT_MOST_ATTEMPTS
 from graph.runs.record import SEQ_BLOCK, Policy, Run
+from graph.runs.rows import delivery_of
 from tests.unit.graph.run_kit import ADA, Desk, going, new_run
 
 
@@ -25,16 +28,14 @@ async def desk(database: URL) -> AsyncIterator[Desk]:
 @pytest.fixture
 def other(desk: Desk) -> Desk:
     """Another process, of a service that looks after orphans."""
-    other = Desk.at(desk.engine)
-    other.ledger.supervised = True
-    return other
+    return Desk.at(desk.engine, supervised=True)
 
 
 async def adopted(desk: Desk) -> Run:
     """The orphan of the thread, taken over."""
-    seat = await desk.ledger.orphan_of("t")
-    assert seat is not None
-    return going(seat)
+    claim = await desk.ledger.orphan_of("t")
+    assert claim is not None
+    return going(claim)
 
 
 async def told(desk: Desk, run: Run, *texts: str) -> None:
@@ -49,22 +50,22 @@ async def test_an_orphan_is_taken_over_as_the_same_run_under_a_higher_number(des
     run = await desk.begun("one", policy="resume", tools=("a",))
     assert await other.ledger.orphan_of("nowhere") is None
     await desk.expire()
-    assert await other.ledger.orphaned_threads() == ["t"]
+    assert await other.lookup.orphaned_threads() == ["t"]
     again = await adopted(other)
     assert (again.id, again.attempt, again.record.policy) == (run.id, 2, "resume")
-    assert again.turn.fence == run.turn.fence + 1
-    assert again.turn.dirty
+    assert again.hold.fence == run.hold.fence + 1
+    assert again.hold.dirty
     assert again.log.floor == SEQ_BLOCK
     assert again.request == run.request
     assert (await desk.run(run.id))["holder"] == other.leases.holder
-    assert await other.ledger.orphaned_threads() == []
+    assert await other.lookup.orphaned_threads() == []
     assert await other.ledger.orphan_of("t") is None, "it has a holder again"
 
 
 async def test_a_run_with_a_living_holder_is_no_orphan(desk: Desk, other: Desk) -> None:
     async with desk.leases.beating():
         await desk.begun()
-        assert await other.ledger.orphaned_threads() == []
+        assert await other.lookup.orphaned_threads() == []
         assert await other.ledger.orphan_of("t") is None
 
 
@@ -76,7 +77,7 @@ async def test_where_nobody_looks_after_orphans_a_message_takes_their_place(
     await told(desk, lost, "half an ", "answer")
     await desk.expire()
     run = await desk.begun("two")
-    assert run.turn.dirty
+    assert run.hold.dirty
     row = await desk.run(lost.id)
     assert (row["status"], row["reason"], row["output"]["answer"]) == (
         "interrupted",
@@ -100,7 +101,7 @@ async def test_an_orphan_that_will_be_gone_on_with_holds_its_thread(desk: Desk, 
     with pytest.raises(ThreadBusy):
         await other.begun("two")
     behind = await other.ledger.open(new_run("three", on_busy="enqueue"))
-    assert behind.turn is None
+    assert behind.hold is None
     again = await adopted(other)
     assert again.id == lost.id
     assert await other.end(again)
@@ -128,9 +129,9 @@ async def test_pauses_for_a_person_and_for_a_shutdown_are_no_deaths(desk: Desk, 
         await desk.pause(run)
         run = going(await desk.ledger.reopen(ADA, run.id, {"i1": {"approve": True}}))
         await desk.end(run, "queued", again=True)
-        seat = await desk.ledger.next_of("t")
-        assert seat is not None
-        run = going(seat)
+        claim = await desk.ledger.next_of("t")
+        assert claim is not None
+        run = going(claim)
     assert run.attempt == 2 * AT_MOST_ATTEMPTS + 1
     assert run.record.tries == 1
     await desk.expire()
@@ -154,9 +155,9 @@ async def test_a_drained_run_goes_on_before_those_that_wait(desk: Desk) -> None:
     row = await desk.run(run.id)
     assert (row["status"], row["ended_at"], row["holder"]) == ("queued", None, None)
     assert (await desk.thread())["turns"] == 0, "its turn is not over"
-    seat = await desk.ledger.next_of("t")
-    assert seat is not None
-    assert (seat.record.id, seat.record.attempts) == (run.id, 2)
+    claim = await desk.ledger.next_of("t")
+    assert claim is not None
+    assert (claim.record.id, claim.record.attempts) == (run.id, 2)
 
 
 # -- stopping -------------------------------------------------------------------------------------
@@ -167,10 +168,10 @@ async def test_a_running_run_is_asked_to_stop_and_its_holder_hears_of_it(desk: D
         run = await desk.begun()
         record = await other.ledger.ask_to_stop(ADA, run.id)
         assert record.status == "running"
-        assert await other.ledger.stops() == {}
-        assert await desk.ledger.stops() == {run.id: "cancel"}
+        assert await other.lookup.stops() == {}
+        assert await desk.lookup.stops() == {run.id: "cancel"}
         await desk.end(run, "cancelled")
-        assert await desk.ledger.stops() == {}
+        assert await desk.lookup.stops() == {}
 
 
 async def test_a_cancel_is_stronger_than_a_message_that_takes_the_place(desk: Desk) -> None:
@@ -178,13 +179,13 @@ async def test_a_cancel_is_stronger_than_a_message_that_takes_the_place(desk: De
     await desk.ledger.open(new_run("two", on_busy="interrupt"))
     await desk.ledger.ask_to_stop(ADA, run.id)
     await desk.ledger.open(new_run("three", on_busy="interrupt"))
-    assert await desk.ledger.stops() == {run.id: "cancel"}
+    assert await desk.lookup.stops() == {run.id: "cancel"}
 
 
 async def test_a_waiting_run_that_is_cancelled_ends_at_once_with_its_last_event(desk: Desk) -> None:
     await desk.begun("one")
-    seat = await desk.ledger.open(new_run("two", on_busy="enqueue"))
-    record = await desk.ledger.ask_to_stop(ADA, seat.record.id)
+    claim = await desk.ledger.open(new_run("two", on_busy="enqueue"))
+    record = await desk.ledger.ask_to_stop(ADA, claim.record.id)
     assert (record.status, record.reason, record.active) == ("cancelled", "asked", False)
     assert record.output is not None
     assert record.output["status"] == "cancelled"
@@ -202,7 +203,7 @@ async def test_a_question_that_is_cancelled_waits_no_more(desk: Desk) -> None:
     assert (thread["status"], thread["waiting"], thread["dirty"]) == ("idle", None, True)
     with pytest.raises(NothingToResume):
         await desk.ledger.reopen(ADA, run.id, {"i1": {"approve": True}})
-    assert (await desk.begun("two")).turn.dirty
+    assert (await desk.begun("two")).hold.dirty
 
 
 async def test_a_stopped_run_that_nobody_waits_for_can_be_cancelled_too(desk: Desk) -> None:
@@ -231,11 +232,20 @@ async def test_an_orphan_is_cancelled_by_whoever_asks(desk: Desk, other: Desk, p
     assert record.output["answer"] == "half"
     thread = await desk.thread()
     assert (thread["run_id"], thread["status"], thread["dirty"]) == (None, "idle", True)
-    assert await other.ledger.orphaned_threads() == []
-    seat = await other.ledger.next_of("t")
-    assert seat is not None
-    assert seat.record.request.message == "two"
+    assert await other.lookup.orphaned_threads() == []
+    claim = await other.ledger.next_of("t")
+    assert claim is not None
+    assert claim.record.request.message == "two"
     with pytest.raises(LeaseLost):
         await desk.end(run)
     assert await desk.count(runs) == 2
     assert await desk.count(run_events) == 2
+
+
+async def test_the_webhook_of_an_orphan_whose_place_was_taken_is_still_told(desk: Desk, other: Desk) -> None:
+    lost = await desk.begun("one", policy="end", webhook="mine")
+    await desk.expire()
+    claim = await other.ledger.open(new_run("two"))
+    async with desk.engine.connect() as db:
+        kept = (await db.execute(select(webhook_deliveries.c.id))).scalars().all()
+    assert list(kept) == [claim.delivery] == [delivery_of(lost.id, 1, "interrupted")]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dishka import Provider, Scope, make_async_container, provide
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -18,11 +17,10 @@ from core.database.outage import DatabaseUnavailable
 from core.holder import alive
 from graph.checkpoints.saver import opened_saver
 from graph.db.database import opened_database
-from graph.runs.events.writer import EventWriter
-from graph.runs.fence import fenced
-from graph.runs.lease import Standing, locked, standing
+from graph.runs.lease import LeaseState, fenced, locked
 from graph.runs.receipts import StoredReceipts
 from graph.runs.record import Outcome, Run
+from graph.runs.streams import EventWriter
 from graph.turn.ending import Endings
 from nodes.mcp_tools.models import ExecutionContext
 from tests.unit.graph.run_kit import Desk, new_run
@@ -59,17 +57,11 @@ async def desk(database: URL) -> AsyncIterator[Desk]:
 
 
 @pytest.fixture
-async def kept(desk: Desk) -> AsyncIterator[StoredReceipts]:
-    class Database(Provider):
-        scope = Scope.APP
+def kept(desk: Desk) -> StoredReceipts:
+    async def database() -> AsyncEngine:
+        return desk.engine
 
-        @provide
-        def engine(self) -> AsyncEngine:
-            return desk.engine
-
-    container = make_async_container(Database())
-    yield StoredReceipts(container)
-    await container.close()
+    return StoredReceipts(database)
 
 
 async def test_st6_a_call_whose_beginning_was_noted_unheard_is_made_and_not_called_unknown(
@@ -77,20 +69,19 @@ async def test_st6_a_call_whose_beginning_was_noted_unheard_is_made_and_not_call
 ) -> None:
     run = await desk.begun()
     monkeypatch.setattr(kept, "_begin", Fragile(kept._begin, 1, done=True))
-    with fenced("t", run.turn.fence, run_id=run.id), enduring(Endurance(60)):
+    with fenced("t", run.hold.fence, run_id=run.id), enduring(Endurance(60)):
         assert not (await kept.begin(CALL)).begun
         assert (await kept.begin(CALL)).begun, "a later attempt does not know whether it was made"
 
 
 async def test_st6_a_run_that_was_stored_and_told_as_failed_holds_nothing_up(desk: Desk) -> None:
-    desk.leases.keep("r_unheard")
     run = await desk.begun(policy="resume")
     desk.leases.drop(run.id)
     async with desk.engine.begin() as db:
         row = await locked(db, "t")
         assert row is not None
-        assert standing(row, desk.leases) is Standing.ORPHANED
-    assert await desk.ledger.orphaned_threads() == ["t"]
+        assert desk.leases.state_of(row) is LeaseState.ORPHANED
+    assert await desk.lookup.orphaned_threads() == ["t"]
     assert (await desk.begun("next")).id != run.id
 
 
@@ -126,14 +117,12 @@ async def test_st6_an_ending_that_was_stored_unheard_is_not_written_twice(
 ) -> None:
     run = await desk.begun()
     await desk.ledger.open(new_run("waits", on_busy="enqueue"))
-    told: list[bool] = []
     ends = endings(desk)
-    ends.ended = lambda run, more: told.append(more)
     monkeypatch.setattr(desk.ledger, "close", Fragile(desk.ledger.close, 1, done=True))
     monkeypatch.setattr("graph.turn.ending.FIRST_PAUSE_S", 0.001)
     await ends.end(run, outcome())
     assert run.log.abandoned, "its readers find the stored end"
-    assert told == [True], "what waits for the thread is looked at"
+    assert run.more_wait, "what waits for the thread is looked at"
     assert (await desk.run(run.id))["status"] == "done"
 
 
@@ -164,7 +153,7 @@ async def test_st6_a_lease_whose_end_could_not_be_stored_is_held_on(desk: Desk) 
 
     with pytest.raises(DatabaseUnavailable):
         end()
-    assert desk.leases.holds(run.id)
+    assert desk.leases.keeps(run.id)
 
 
 async def test_g2_2_a_line_of_writers_is_not_waited_for_without_end(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from dishka import Provider, Scope, make_async_container, provide
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -13,7 +12,7 @@ from core.access import Principal
 from graph.db.database import opened_database
 from graph.db.tables import receipts
 from graph.errors import LeaseLost
-from graph.runs.fence import fenced
+from graph.runs.lease import fenced
 from graph.runs.receipts import StoredReceipts
 from nodes.mcp_tools.models import ExecutionContext, ToolOutcome
 from tests.unit.graph.run_kit import Desk
@@ -30,22 +29,16 @@ async def desk(database: URL) -> AsyncIterator[Desk]:
 
 
 @pytest.fixture
-async def kept(desk: Desk) -> AsyncIterator[StoredReceipts]:
-    class Database(Provider):
-        scope = Scope.APP
+def kept(desk: Desk) -> StoredReceipts:
+    async def database() -> AsyncEngine:
+        return desk.engine
 
-        @provide
-        def engine(self) -> AsyncEngine:
-            return desk.engine
-
-    container = make_async_container(Database())
-    yield StoredReceipts(container)
-    await container.close()
+    return StoredReceipts(database)
 
 
 async def test_a_receipt_that_was_taken_back_was_never_there(desk: Desk, kept: StoredReceipts) -> None:
     run = await desk.begun()
-    with fenced("t", run.turn.fence, run_id=run.id):
+    with fenced("t", run.hold.fence, run_id=run.id):
         await kept.begin(CALL)
         await kept.begin(OTHER)
         await kept.forget(CALL)
@@ -55,7 +48,7 @@ async def test_a_receipt_that_was_taken_back_was_never_there(desk: Desk, kept: S
 
 async def test_an_outcome_that_is_known_is_not_taken_back(desk: Desk, kept: StoredReceipts) -> None:
     run = await desk.begun()
-    with fenced("t", run.turn.fence, run_id=run.id):
+    with fenced("t", run.hold.fence, run_id=run.id):
         await kept.begin(CALL)
         await kept.end(CALL, OUTCOME)
         await kept.forget(CALL)
@@ -64,7 +57,7 @@ async def test_an_outcome_that_is_known_is_not_taken_back(desk: Desk, kept: Stor
 
 async def test_a_lost_holder_takes_nothing_back(desk: Desk, kept: StoredReceipts) -> None:
     run = await desk.begun()
-    with fenced("t", run.turn.fence, run_id=run.id):
+    with fenced("t", run.hold.fence, run_id=run.id):
         await kept.begin(CALL)
         await desk.expire()
         await Desk.at(desk.engine).begun("mine now")
@@ -77,7 +70,7 @@ async def test_where_no_thread_is_held_there_is_nothing_to_take_back(
     desk: Desk, kept: StoredReceipts
 ) -> None:
     run = await desk.begun()
-    with fenced("t", run.turn.fence, run_id=run.id):
+    with fenced("t", run.hold.fence, run_id=run.id):
         await kept.begin(CALL)
     await kept.forget(CALL)
     assert await desk.count(receipts) == 1

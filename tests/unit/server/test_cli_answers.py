@@ -11,17 +11,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from server.cli.main import app, mount_platform
+from server.cli.main import app
 from tests.kit.agents import write_config
 from tests.kit.counted_tools import CountedTools
 from tests.kit.model_server import ModelServer, call, calls, say
 
 runner = CliRunner()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _mounted() -> None:
-    mount_platform()
 
 
 @pytest.fixture(scope="module")

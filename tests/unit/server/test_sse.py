@@ -15,6 +15,7 @@ from graph.runs.events.log import Entry, EventLog
 from graph.runs.record import RunRecord, TurnRequest
 from graph.service.handle import Handle
 from server.sse import PIECE_BYTES, RunResponse, disconnected, encode
+from tests.kit.event_logs import reading_of
 
 SCOPE: Scope = {"type": "http"}
 PATIENCE_S = 5.0
@@ -71,7 +72,7 @@ class OneRun:
         self.record = RunRecord(**{**values, "id": "r1", "thread_id": "t1", "request": request})
 
     def follow(self, run_id: str, after: int) -> AsyncIterator[Entry]:
-        return self.log.read(after)
+        return reading_of(self.log, after)
 
     def abandon(self, record: RunRecord) -> None:
         self.abandoned.set()

@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL
 from core.errors import ConfigInvalid, Unavailable
 from graph.checkpoints.saver import Saver, opened_saver
 from graph.db.database import opened_database
-from graph.runs.fence import fenced
+from graph.runs.lease import fenced
 from tests.kit.postgres import PostgresServer
 from tests.kit.service import free_port
 from tests.unit.graph.run_kit import Desk

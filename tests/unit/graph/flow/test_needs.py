@@ -12,12 +12,11 @@ from langgraph.types import Command, interrupt
 from typing_extensions import TypedDict
 
 from core.context import RunContext, checked
-from core.editions import Editions
 from core.errors import InvalidInput
-from core.settings.platform import LimitSettings
-from graph.flow.builder import Steps, build_graph
-from graph.flow.needs import TURN_ONLY
-from graph.flow.routing import AfterModel
+from graph.flow.builder import build_graph
+from graph.flow.state import State
+from graph.flow.steps import turn_only
+from tests.kit.steps import after_model, steps_with
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
 ASKED = {"messages": [HumanMessage("hello", id="h")]}
@@ -64,12 +63,11 @@ def built(**nodes: Any) -> tuple[Any, list[str]]:
         "store_files": store_files,
         **nodes,
     }
-    after_model = AfterModel(Editions.fixed(LimitSettings()))
-    return build_graph(Steps(given, after_model)).compile(checkpointer=InMemorySaver()), log
+    return build_graph(steps_with(given), after_model()).compile(checkpointer=InMemorySaver()), log
 
 
 def test_the_channels_of_a_turn_are_those_that_are_not_stored() -> None:
-    assert {"config": dict, "documents": list} == TURN_ONLY
+    assert {"config": dict, "documents": list} == turn_only(State)
 
 
 async def test_a_whole_turn_looks_up_once() -> None:

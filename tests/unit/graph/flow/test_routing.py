@@ -12,10 +12,12 @@ from langgraph.types import Send
 from core.editions import Editions
 from core.settings.platform import LimitSettings
 from graph.errors import StepLimit
-from graph.flow.routing import AfterModel, after_files, this_turn
+from graph.flow.routing import AfterModel, Ways, after_files, this_turn
 from graph.flow.state import State
 
-after_model = AfterModel(Editions.fixed(LimitSettings(steps=3, tool_calls=4)))
+WAYS = Ways(begin="lookup_config", tools="execute_tools", files="store_files")
+after_model = AfterModel(Editions.fixed(LimitSettings(steps=3, tool_calls=4))).ways(WAYS)
+after_end = after_files("lookup_config")
 
 
 def asks(*ids: str) -> AIMessage:
@@ -64,10 +66,10 @@ def test_more_tool_calls_than_the_limit_end_the_turn() -> None:
 def test_a_question_that_was_changed_from_outside_begins_a_turn_again() -> None:
     asked: State = {"messages": [HumanMessage("new")]}
     assert after_model(asked) == "lookup_config"
-    assert after_files(asked) == "lookup_config"
-    assert after_files({"messages": [*asked["messages"], AIMessage("8")]}) == END
-    assert after_files({**asked, "config": {"model": "offline"}}) == END
-    assert after_files({"messages": []}) == END
+    assert after_end(asked) == "lookup_config"
+    assert after_end({"messages": [*asked["messages"], AIMessage("8")]}) == END
+    assert after_end({**asked, "config": {"model": "offline"}}) == END
+    assert after_end({"messages": []}) == END
 
 
 def test_somebody_who_writes_in_the_models_place_needs_no_configuration() -> None:

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from dishka import Provider, Scope, make_async_container, provide
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import empty_checkpoint
 from sqlalchemy.engine import URL
@@ -18,8 +17,7 @@ from graph.checkpoints.saver import Saver, opened_saver
 from graph.db.database import opened_database
 from graph.db.tables import receipts, run_events, transcript
 from graph.errors import LeaseLost
-from graph.runs.fence import fenced, hold_on, holding
-from graph.runs.lease import assert_held
+from graph.runs.lease import Hold, assert_held, fenced, hold_on, holding
 from graph.runs.receipts import StoredReceipts, forget_receipts, outcomes_of
 from graph.runs.record import Run
 from graph.threads.transcript import rows_of
@@ -50,17 +48,11 @@ async def saver(database: URL, engine: AsyncEngine) -> AsyncIterator[Saver]:
 
 
 @pytest.fixture
-async def stored_receipts(engine: AsyncEngine) -> AsyncIterator[StoredReceipts]:
-    class Database(Provider):
-        scope = Scope.APP
+def stored_receipts(engine: AsyncEngine) -> StoredReceipts:
+    async def database() -> AsyncEngine:
+        return engine
 
-        @provide
-        def engine(self) -> AsyncEngine:
-            return engine
-
-    container = make_async_container(Database())
-    yield StoredReceipts(container)
-    await container.close()
+    return StoredReceipts(database)
 
 
 async def put(saver: Saver) -> str:
@@ -90,9 +82,9 @@ async def test_a_checkpoint_is_written_by_the_holder_and_by_nobody_else(desk: De
     run = await desk.begun()
     with pytest.raises(LeaseLost):
         await put(saver)
-    with fenced("u", run.turn.fence), pytest.raises(LeaseLost):
+    with fenced("u", run.hold.fence), pytest.raises(LeaseLost):
         await put(saver)
-    with fenced("t", run.turn.fence):
+    with fenced("t", run.hold.fence):
         first = await put(saver)
         await put_writes(saver, first)
         assert await newest(saver) == (first, 1)
@@ -102,7 +94,7 @@ async def test_a_checkpoint_is_written_by_the_holder_and_by_nobody_else(desk: De
         with pytest.raises(LeaseLost):
             await put_writes(saver, first)
         assert await newest(saver) == (first, 1), "nothing was written"
-    with fenced("t", new.turn.fence):
+    with fenced("t", new.hold.fence):
         second = await put(saver)
     assert await newest(saver) == (second, 0)
 
@@ -110,9 +102,9 @@ async def test_a_checkpoint_is_written_by_the_holder_and_by_nobody_else(desk: De
 async def test_a_refused_checkpoint_leaves_the_saver_able_to_write(desk: Desk, saver: Saver) -> None:
     run = await desk.begun()
     for _ in range(3):
-        with fenced("t", run.turn.fence + 1), pytest.raises(LeaseLost):
+        with fenced("t", run.hold.fence + 1), pytest.raises(LeaseLost):
             await put(saver)
-        with fenced("t", run.turn.fence):
+        with fenced("t", run.hold.fence):
             last = await put(saver)
     assert (await newest(saver))[0] == last
     assert not await desk.end(run), "no transaction is left open that would lock the database"
@@ -126,7 +118,7 @@ async def test_a_thread_is_taken_over_between_two_checkpoints_and_not_within_one
     began = asyncio.Event()
 
     async def write() -> None:
-        with fenced("t", run.turn.fence):
+        with fenced("t", run.hold.fence):
             while True:
                 written.append(await put(saver))
                 began.set()
@@ -138,7 +130,7 @@ async def test_a_thread_is_taken_over_between_two_checkpoints_and_not_within_one
         with pytest.raises(LeaseLost):
             await writing
     assert await newest(saver) == (written[-1], 0), "whatever was stored was acknowledged"
-    with fenced("t", new.turn.fence):
+    with fenced("t", new.hold.fence):
         mine = await put(saver)
     assert (await newest(saver))[0] == mine
 
@@ -177,9 +169,9 @@ async def test_an_ending_writes_messages_and_events_with_it_or_none_of_them(desk
 async def test_only_the_number_of_now_is_held(desk: Desk, number: int) -> None:
     run = await desk.begun()
     async with desk.engine.begin() as db:
-        await assert_held(db, run.turn.hold)
+        await assert_held(db, run.hold)
         with pytest.raises(LeaseLost):
-            await assert_held(db, run.turn.hold.__class__("t", run.id, number))
+            await assert_held(db, Hold("t", run.id, number))
 
 
 def test_a_task_without_a_thread_holds_none() -> None:
@@ -201,7 +193,7 @@ async def test_a_receipt_is_kept_from_the_call_to_its_outcome(
     desk: Desk, stored_receipts: StoredReceipts
 ) -> None:
     run = await desk.begun()
-    with fenced("t", run.turn.fence, run_id=run.id):
+    with fenced("t", run.hold.fence, run_id=run.id):
         first = await stored_receipts.begin(CALL)
         assert (first.begun, first.outcome) == (False, None)
         again = await stored_receipts.begin(CALL)
@@ -217,13 +209,13 @@ async def test_receipts_are_each_runs_own_and_go_with_a_turn_that_ended_well(
     desk: Desk, stored_receipts: StoredReceipts
 ) -> None:
     run = await desk.begun()
-    with fenced("t", run.turn.fence, run_id=run.id):
+    with fenced("t", run.hold.fence, run_id=run.id):
         await stored_receipts.begin(CALL)
         await stored_receipts.end(CALL, OUTCOME)
     await desk.end(run, "failed")
     assert await desk.count(receipts) == 1, "the next turn answers the call from it"
     second = await desk.begun("two")
-    with fenced("t", second.turn.fence, run_id=second.id):
+    with fenced("t", second.hold.fence, run_id=second.id):
         assert not (await stored_receipts.begin(CALL)).begun, "the same id of another run is another call"
     await forget_receipts(desk.engine, "t", but_of=second.id)
     assert await outcomes_of(desk.engine, "t", ["c1"]) == {}
@@ -236,7 +228,7 @@ async def test_a_lost_holder_begins_no_call_and_ends_none(
     desk: Desk, stored_receipts: StoredReceipts
 ) -> None:
     run = await desk.begun()
-    with fenced("t", run.turn.fence, run_id=run.id):
+    with fenced("t", run.hold.fence, run_id=run.id):
         await stored_receipts.begin(CALL)
         await taken_over(desk)
         calls: list[Callable[[], Awaitable[object]]] = [
@@ -256,7 +248,7 @@ async def test_where_no_thread_is_held_no_receipts_are_kept(
     for _ in range(2):
         assert not (await stored_receipts.begin(CALL)).begun
         await stored_receipts.end(CALL, OUTCOME)
-    with fenced("t", run.turn.fence):  # upkeep works for no run
+    with fenced("t", run.hold.fence):  # upkeep works for no run
         assert not (await stored_receipts.begin(CALL)).begun
         await stored_receipts.end(CALL, OUTCOME)
     assert await desk.count(receipts) == 0

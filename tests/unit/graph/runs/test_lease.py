@@ -17,8 +17,8 @@ from core.holder import alive, new_holder
 from graph.db.database import opened_database
 from graph.db.tables import runs, threads
 from graph.errors import LeaseLost, ThreadBusy, ThreadNotFound
-from graph.runs.fence import holding
-from graph.runs.lease import title_from
+from graph.runs.lease import holding
+from graph.runs.new_threads import title_from
 from tests.unit.graph.run_kit import QUESTION, Desk, new_run
 
 
@@ -53,20 +53,20 @@ async def test_a_thread_is_free_again_after_it_was_given_back(desk: Desk) -> Non
     first = await desk.begun("one")
     await desk.end(first)
     second = await desk.begun("two")
-    assert (first.turn.dirty, second.turn.dirty) == (False, False)
-    assert second.turn.fence == first.turn.fence + 1
+    assert (first.hold.dirty, second.hold.dirty) == (False, False)
+    assert second.hold.fence == first.hold.fence + 1
 
 
 async def test_a_turn_without_a_clean_end_leaves_the_thread_marked(desk: Desk) -> None:
     await desk.end(await desk.begun("one"), "failed", thread_status="failed")
-    second = await desk.begun("two")
-    assert (second.turn.dirty, second.turn.status) == (True, "failed")
+    assert (await desk.thread())["status"] == "failed"
+    assert (await desk.begun("two")).hold.dirty
 
 
 async def test_the_lease_of_a_killed_process_is_taken_over_at_once(desk: Desk) -> None:
     await desk.begun("one")
     await hold_as(desk, dead_holder())
-    assert (await desk.begun("two")).turn.dirty
+    assert (await desk.begun("two")).hold.dirty
 
 
 async def test_of_ten_that_find_a_dead_holder_at_once_one_takes_over(desk: Desk) -> None:
@@ -90,7 +90,7 @@ async def test_a_process_on_another_machine_is_believed_until_its_lease_ends(des
     with pytest.raises(ThreadBusy):
         await desk.begun("two")
     await desk.expire()
-    assert (await desk.begun("two")).turn.dirty
+    assert (await desk.begun("two")).hold.dirty
 
 
 async def test_another_holder_of_this_process_is_alive_while_it_beats(desk: Desk) -> None:
@@ -99,7 +99,7 @@ async def test_another_holder_of_this_process_is_alive_while_it_beats(desk: Desk
         await desk.begun("one")
         with pytest.raises(ThreadBusy):
             await other.begun("two")
-    assert (await other.begun("two")).turn.dirty
+    assert (await other.begun("two")).hold.dirty
 
 
 async def test_a_lease_is_prolonged_while_its_run_is_going_and_no_longer(
@@ -116,9 +116,9 @@ async def test_a_lease_is_prolonged_while_its_run_is_going_and_no_longer(
 
 
 async def test_a_holder_is_told_which_run_it_has_lost(desk: Desk) -> None:
-    kept, lost = await desk.begun("one", thread="kept"), await desk.begun("two", thread="lost")
     told: list[str] = []
-    desk.leases.lost = told.append
+    desk = Desk.at(desk.engine, lost=told.append)
+    kept, lost = await desk.begun("one", thread="kept"), await desk.begun("two", thread="lost")
     await desk.leases.prolong()
     assert told == []
     await desk.expire("lost")
@@ -223,18 +223,17 @@ async def test_a_borrower_that_was_believed_dead_is_told_so_at_the_end(desk: Des
 async def test_a_question_outlives_upkeep_that_died(desk: Desk, supervised: bool) -> None:
     asked = await desk.begun("one")
     await desk.pause(asked)
-    other = Desk.at(desk.engine)
-    other.ledger.supervised = supervised
+    other = Desk.at(desk.engine, supervised=supervised)
     with alive(other.leases.holder):
         # Nobody leaves the block: the process died in it.
         borrowed = desk.leases.borrow("t")
         await borrowed.__aenter__()
         if supervised:
-            assert await other.ledger.orphaned_threads() == ["t"]
+            assert await other.lookup.orphaned_threads() == ["t"]
             assert await other.ledger.orphan_of("t") is None
-            assert await other.ledger.orphaned_threads() == []
-        seat = await other.ledger.reopen(asked.request.principal, asked.id, {"i1": {"approve": True}})
-        assert seat.record.attempts == 2
+            assert await other.lookup.orphaned_threads() == []
+        claim = await other.ledger.reopen(asked.request.principal, asked.id, {"i1": {"approve": True}})
+        assert claim.record.attempts == 2
     with contextlib.suppress(LeaseLost):
         await borrowed.__aexit__(None, None, None)
 

@@ -33,10 +33,10 @@ async def desk(database: URL) -> AsyncIterator[Desk]:
 
 async def test_a_run_and_its_message_are_stored_when_it_is_open(desk: Desk) -> None:
     new = new_run("What is a berth?\nAnd a fee?", model="m", tools=("a", "b"), webhook="ops")
-    seat = await desk.ledger.open(new)
-    assert (seat.repeated, seat.nudge, seat.floor) == (False, False, 0)
-    kept = await desk.ledger.get(ADA, new.id)
-    assert kept == seat.record
+    claim = await desk.ledger.open(new)
+    assert (claim.repeated, claim.asked_to_stop, claim.floor) == (False, False, 0)
+    kept = await desk.lookup.get(ADA, new.id)
+    assert kept == claim.record
     assert (kept.status, kept.attempts, kept.message_id) == ("running", 1, new.message_id)
     assert kept.request.principal == ADA, "its rights go with it"
     assert kept.request.tools == ("a", "b")
@@ -59,10 +59,10 @@ async def test_somebody_elses_run_does_not_exist(desk: Desk) -> None:
     run = await desk.begun()
     await desk.pause(run)
     for call in (
-        desk.ledger.get(BOB, run.id),
+        desk.lookup.get(BOB, run.id),
         desk.ledger.ask_to_stop(BOB, run.id),
         desk.ledger.reopen(BOB, run.id, None),
-        desk.ledger.get(ADA, "made-up"),
+        desk.lookup.get(ADA, "made-up"),
     ):
         with pytest.raises(RunNotFound):
             await call
@@ -83,8 +83,8 @@ async def test_a_refused_run_leaves_not_even_a_new_thread(desk: Desk) -> None:
 async def test_runs_that_were_told_to_wait_begin_in_their_order(desk: Desk) -> None:
     first = await desk.begun("one")
     for text in ("two", "three", "four"):
-        seat = await desk.ledger.open(new_run(text, on_busy="enqueue"))
-        assert (seat.turn, seat.record.status, seat.record.attempts) == (None, "queued", 0)
+        claim = await desk.ledger.open(new_run(text, on_busy="enqueue"))
+        assert (claim.hold, claim.record.status, claim.record.attempts) == (None, "queued", 0)
     run, order = first, []
     while await desk.end(run):
         found = await desk.ledger.next_of("t")
@@ -103,7 +103,7 @@ async def test_who_does_not_want_to_wait_is_refused_while_others_wait(desk: Desk
     with pytest.raises(ThreadBusy):
         await desk.begun("three")
     behind = await desk.ledger.open(new_run("three", on_busy="enqueue"))
-    assert behind.turn is None
+    assert behind.hold is None
     found = await desk.ledger.next_of("t")
     assert found is not None
     assert found.record.id == waiting.record.id
@@ -124,14 +124,14 @@ async def test_a_run_that_takes_anothers_place_asks_it_to_stop_and_goes_before_t
 ) -> None:
     first = await desk.begun("one")
     await desk.ledger.open(new_run("two", on_busy="enqueue"))
-    seat = await desk.ledger.open(new_run("now", on_busy="interrupt"))
-    assert (seat.turn, seat.nudge) == (None, True)
-    assert await desk.ledger.stops() == {first.id: "supersede"}
-    assert await Desk.at(desk.engine).ledger.stops() == {}, "it is the holder's business"
+    claim = await desk.ledger.open(new_run("now", on_busy="interrupt"))
+    assert (claim.hold, claim.asked_to_stop) == (None, True)
+    assert await desk.lookup.stops() == {first.id: "supersede"}
+    assert await Desk.at(desk.engine).lookup.stops() == {}, "it is the holder's business"
     assert await desk.end(first, "cancelled", reason="superseded")
     found = await desk.ledger.next_of("t")
     assert found is not None
-    assert found.record.id == seat.record.id
+    assert found.record.id == claim.record.id
 
 
 async def test_on_a_free_thread_every_way_of_asking_begins_at_once(desk: Desk) -> None:
@@ -143,10 +143,10 @@ async def test_a_process_begins_those_runs_only_that_it_answers_for(desk: Desk) 
     first = await desk.begun("one")
     waiting = await desk.ledger.open(new_run("two", on_busy="enqueue"))
     await desk.end(first)
-    assert await desk.ledger.waiting_threads(10) == ["t"]
+    assert await desk.lookup.waiting_threads(10) == ["t"]
     assert await desk.ledger.next_of("t", only=()) is None
     assert await desk.ledger.next_of("t", only=[waiting.record.id]) is not None
-    assert await desk.ledger.waiting_threads(10) == []
+    assert await desk.lookup.waiting_threads(10) == []
     assert await desk.ledger.next_of("nowhere") is None
 
 
@@ -155,8 +155,8 @@ async def test_of_ten_processes_one_begins_the_next_run(desk: Desk) -> None:
     await desk.ledger.open(new_run("two", on_busy="enqueue"))
     await desk.end(first)
     others = [Desk.at(desk.engine) for _ in range(10)]
-    seats = await asyncio.gather(*(other.ledger.next_of("t") for other in others))
-    assert sum(seat is not None for seat in seats) == 1
+    claims = await asyncio.gather(*(other.ledger.next_of("t") for other in others))
+    assert sum(claim is not None for claim in claims) == 1
 
 
 # -- a thread that waits for a person -------------------------------------------------------------
@@ -169,12 +169,12 @@ async def test_a_message_beside_a_question_is_refused_or_waits_or_takes_its_plac
     with pytest.raises(ThreadWaiting, match="on_busy=interrupt"):
         await desk.begun("two")
     behind = await desk.ledger.open(new_run("three", on_busy="enqueue"))
-    assert behind.turn is None
+    assert behind.hold is None
     assert await desk.ledger.next_of("t") is None, "the answer comes first"
-    assert await desk.ledger.waiting_threads(10) == []
+    assert await desk.lookup.waiting_threads(10) == []
 
     instead = going(await desk.ledger.open(new_run("four", on_busy="interrupt")))
-    assert instead.turn.dirty
+    assert instead.hold.dirty
     old = await desk.run(asked.id)
     assert (old["status"], old["reason"]) == ("cancelled", "superseded")
     assert (await desk.thread())["waiting"] is None
@@ -189,11 +189,11 @@ async def test_an_answer_goes_on_with_the_same_run_before_those_that_wait(desk: 
     asked = await desk.begun("one", policy="end")
     await desk.pause(asked)
     await desk.ledger.open(new_run("two", on_busy="enqueue"))
-    seat = await desk.ledger.reopen(ADA, asked.id, {"i1": {"approve": True}}, policy="resume")
-    again = going(seat)
+    claim = await desk.ledger.reopen(ADA, asked.id, {"i1": {"approve": True}}, policy="resume")
+    again = going(claim)
     assert (again.id, again.attempt, again.record.policy) == (asked.id, 2, "resume")
     assert again.record.answers == {"i1": {"approve": True}}
-    assert seat.floor == SEQ_BLOCK, "a later attempt counts on"
+    assert claim.floor == SEQ_BLOCK, "a later attempt counts on"
     assert again.log.limit == 2 * SEQ_BLOCK
     assert await desk.end(again)
 
@@ -216,7 +216,7 @@ async def test_an_answer_that_somebody_else_was_quicker_with_does_not_reach_what
     await desk.pause(first)
     with pytest.raises(AlreadyAnswered, match="interrupt 'i1' has had its answer"):
         await desk.ledger.reopen(ADA, asked.id, yes, seen=1)
-    assert (await desk.ledger.get(ADA, asked.id)).answered == ("i1",)
+    assert (await desk.lookup.get(ADA, asked.id)).answered == ("i1",)
 
 
 async def test_an_answer_that_was_not_given_before_a_shutdown_is_taken_again(desk: Desk) -> None:
@@ -235,9 +235,9 @@ async def test_a_question_that_comes_while_a_run_waits_to_take_its_place_does_no
     asked = await desk.begun("one")
     instead = await desk.ledger.open(new_run("two", on_busy="interrupt"))
     await desk.pause(asked)
-    seat = await desk.ledger.next_of("t")
-    assert seat is not None
-    assert seat.record.id == instead.record.id
+    claim = await desk.ledger.next_of("t")
+    assert claim is not None
+    assert claim.record.id == instead.record.id
     assert (await desk.run(asked.id))["reason"] == "superseded"
 
 
@@ -248,7 +248,7 @@ async def test_only_the_run_that_went_last_is_gone_on_with(desk: Desk) -> None:
     await desk.end(later, "interrupted", reason="drained")
     with pytest.raises(NothingToResume):
         await desk.ledger.reopen(ADA, stopped.id, None)
-    found = await desk.ledger.interrupted_on(ADA, "t")
+    found = await desk.lookup.interrupted_on(ADA, "t")
     assert found is not None
     assert found.id == later.id
     await desk.end(going(await desk.ledger.reopen(ADA, later.id, None)))
@@ -262,12 +262,12 @@ async def test_the_run_that_went_last_need_not_be_the_one_that_was_asked_for_las
     await desk.ledger.open(new_run("three", on_busy="interrupt"))
     await desk.end(first, "cancelled")
     for expected in ("three", "two"):
-        seat = await desk.ledger.next_of("t")
-        assert seat is not None
-        run = going(seat)
+        claim = await desk.ledger.next_of("t")
+        assert claim is not None
+        run = going(claim)
         assert run.request.message == expected
         await desk.end(run, "interrupted", reason="drained")
-    found = await desk.ledger.interrupted_on(ADA, "t")
+    found = await desk.lookup.interrupted_on(ADA, "t")
     assert found is not None
     assert found.request.message == "two"
     assert going(await desk.ledger.reopen(ADA, found.id, None)).attempt == 2
@@ -278,7 +278,7 @@ async def test_a_thread_that_waited_before_there_were_runs_gets_one(desk: Desk) 
     await desk.pause(asked)
     async with desk.engine.begin() as db:
         await db.execute(runs.delete())
-    assert await desk.ledger.interrupted_on(ADA, "t") is None
+    assert await desk.lookup.interrupted_on(ADA, "t") is None
     record = await desk.ledger.adopt_waiting(new_run("", resume={"approve": True}))
     assert (record.status, record.reason, record.message_id) == ("interrupted", "person", None)
     assert going(await desk.ledger.reopen(ADA, record.id, {"i1": {"approve": True}})).attempt == 2
@@ -299,7 +299,7 @@ async def test_the_same_key_is_the_same_run(desk: Desk) -> None:
     new = new_run(idempotency_key="k")
     first = await desk.ledger.open(new)
     again = await desk.ledger.open(new_run(idempotency_key="k"))
-    assert (again.repeated, again.turn, again.record) == (True, None, await desk.ledger.get(ADA, new.id))
+    assert (again.repeated, again.hold, again.record) == (True, None, await desk.lookup.get(ADA, new.id))
     await desk.end(going(first))
     assert (await desk.ledger.open(new_run(idempotency_key="k"))).record.id == new.id
     assert await desk.said() == [("user", "hello")]
@@ -310,8 +310,8 @@ async def test_a_key_of_another_request_is_refused(desk: Desk) -> None:
     for other in (new_run("other", idempotency_key="k"), new_run(model="m", idempotency_key="k")):
         with pytest.raises(KeyReused):
             await desk.ledger.open(other)
-    seat = await desk.ledger.open(new_run(idempotency_key="k", on_disconnect="continue"))
-    assert seat.repeated, "how the caller listens is no part of what it asks for"
+    claim = await desk.ledger.open(new_run(idempotency_key="k", on_disconnect="continue"))
+    assert claim.repeated, "how the caller listens is no part of what it asks for"
 
 
 async def test_keys_are_each_callers_own(desk: Desk) -> None:
@@ -327,9 +327,9 @@ async def test_of_ten_requests_at_once_with_one_key_one_run_comes(desk: Desk, on
         asked = [new_run("hello", thread=f"t{n}", idempotency_key="k") for n in range(10)]
         for new in asked:
             object.__setattr__(new.request, "thread_id", None)
-    seats = await asyncio.gather(*(desk.ledger.open(new) for new in asked))
-    assert len({seat.record.id for seat in seats}) == 1
-    assert sum(seat.turn is not None for seat in seats) == 1
+    claims = await asyncio.gather(*(desk.ledger.open(new) for new in asked))
+    assert len({claim.record.id for claim in claims}) == 1
+    assert sum(claim.hold is not None for claim in claims) == 1
     assert (await desk.count(runs), await desk.count(threads)) == (1, 1)
 
 
@@ -343,22 +343,22 @@ async def test_runs_are_listed_the_newest_first_in_pages(desk: Desk) -> None:
         await desk.end(run, "done" if n else "failed")
         made.append(run.id)
     await desk.end(await desk.begun(who=BOB, thread="u"))
-    assert [run.id for run in await desk.ledger.list(ADA)] == made[::-1]
-    page = await desk.ledger.list(ADA, limit=2)
-    rest = await desk.ledger.list(ADA, after=page[-1].id)
+    assert [run.id for run in await desk.lookup.list(ADA)] == made[::-1]
+    page = await desk.lookup.list(ADA, limit=2)
+    rest = await desk.lookup.list(ADA, after=page[-1].id)
     assert [run.id for run in [*page, *rest]] == made[::-1]
-    assert [run.id for run in await desk.ledger.list(ADA, thread_id="t1")] == [made[3], made[1]]
-    assert [run.id for run in await desk.ledger.list(ADA, status="failed")] == [made[0]]
+    assert [run.id for run in await desk.lookup.list(ADA, thread_id="t1")] == [made[3], made[1]]
+    assert [run.id for run in await desk.lookup.list(ADA, status="failed")] == [made[0]]
     with pytest.raises(RunNotFound):
-        await desk.ledger.list(BOB, after=made[0])
+        await desk.lookup.list(BOB, after=made[0])
 
 
 async def test_what_is_stored_of_a_run_is_what_its_owner_is_shown(desk: Desk) -> None:
     run = await desk.begun()
     with alive(desk.leases.holder):
-        assert (await desk.ledger.get(ADA, run.id)).active
+        assert (await desk.lookup.get(ADA, run.id)).active
     await desk.end(run, output={"answer": "8"}, model="m", input_tokens=3, output_tokens=2)
-    shown = (await desk.ledger.get(ADA, run.id)).as_json()
+    shown = (await desk.lookup.get(ADA, run.id)).as_json()
     assert shown["usage"] == {"input_tokens": 3, "output_tokens": 2, "model": "m"}
     assert shown["output"] == {"answer": "8"}
     assert shown["created_at"] <= shown["started_at"] <= shown["ended_at"]

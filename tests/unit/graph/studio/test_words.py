@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,12 @@ from langchain_core.messages import AIMessageChunk
 from langgraph.checkpoint.memory import InMemorySaver
 
 from core.context import RunContext
-from graph.flow.builder import Steps, build_graph
+from graph.flow.builder import build_graph
+from graph.flow.steps import Steps
 from graph.studio.words import Spoken
 from nodes.llm.errors import ModelUnavailable
 from tests.kit.agents import open_agent
+from tests.kit.steps import after_model
 
 QUESTION: Any = {"messages": [("user", "What is 5 + 3?")]}
 THREAD: Any = {"configurable": {"thread_id": "t"}}
@@ -26,7 +27,7 @@ async def graph(tmp_path: Path) -> AsyncIterator[Any]:
     async with open_agent(tmp_path) as agent:
         steps = await agent.container.get(Steps)
         spoken = {**steps.nodes, "call_model": Spoken(steps.nodes["call_model"])}
-        yield build_graph(replace(steps, nodes=spoken)).compile(checkpointer=InMemorySaver())
+        yield build_graph(steps.running(spoken), after_model()).compile(checkpointer=InMemorySaver())
 
 
 async def test_words_and_calls_come_once_and_under_the_id_that_is_stored(graph: Any) -> None:
@@ -59,7 +60,7 @@ async def test_a_step_that_says_nothing_or_fails_goes_through(tmp_path: Path, wr
     async with open_agent(tmp_path) as agent:
         steps = await agent.container.get(Steps)
         nodes = {**steps.nodes, "call_model": Spoken(silent_node(silent))}
-        graph: Any = build_graph(replace(steps, nodes=nodes)).compile()
+        graph: Any = build_graph(steps.running(nodes), after_model()).compile()
         ended = await graph.ainvoke(QUESTION, context=RunContext())
         assert len(ended["messages"]) == 1
         with pytest.raises(ModelUnavailable):

@@ -117,9 +117,8 @@ def test_reload_check_compares_with_the_defaults_where_no_service_started(config
 
 async def test_reload_check_compares_with_the_service_that_started(config: Path) -> None:
     container = open_module(MODULE, Context.current())
-    assert MODULE.start is not None
-    await MODULE.start(container)
-    assert (await MODULE.check(container)).state == "healthy"
+    await MODULE.open(container)
+    assert (await MODULE.health(container)).state == "healthy"
     assert isinstance(await container.get(ConfigLookup), ConfigLookup)
     await container.close()
     (config / "waystation.yaml").write_text("limits: {steps: 7}\n")

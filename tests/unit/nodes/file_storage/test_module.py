@@ -35,7 +35,7 @@ async def test_it_works_with_no_configuration_at_all(tmp_path: Path) -> None:
     assert link.startswith("http://127.0.0.1:")
     assert (tmp_path / "home" / "secrets" / "link.key").is_file()
     assert isinstance(await container.get(StoreFiles), StoreFiles)
-    assert (await MODULE.check(container)).state is not HealthState.FAILED
+    assert (await MODULE.health(container)).state is not HealthState.FAILED
     await container.close()
 
 
@@ -54,7 +54,7 @@ async def test_the_environment_switches_to_a_bucket(tmp_path: Path) -> None:
         environ = server.environ(f"b-{uuid.uuid4().hex}")
         container = open_module(MODULE, context(tmp_path, environ))
         assert isinstance(await container.get(FileStore), S3StorageClient)
-        health = await MODULE.check(container)
+        health = await MODULE.health(container)
         assert (health.state, health.details["backend"]) == (HealthState.HEALTHY, "s3")
         await container.close()
 

@@ -19,17 +19,15 @@ def context(folder: Path, **llm: object) -> Context:
 
 async def test_the_container_gives_the_step_and_health(tmp_path: Path) -> None:
     container = open_module(MODULE, context(tmp_path))
-    assert MODULE.start is not None
-    await MODULE.start(container)
+    await MODULE.open(container)
     assert isinstance(await container.get(CallModel), CallModel)
     assert isinstance(await container.get(Toolbox), EmptyToolbox)
-    assert (await MODULE.check(container)).state == "healthy"
+    assert (await MODULE.health(container)).state == "healthy"
     await container.close()
 
 
 async def test_a_wrong_default_is_said_at_start(tmp_path: Path) -> None:
     container = open_module(MODULE, context(tmp_path, default_model="nope"))
-    assert MODULE.start is not None
     with pytest.raises(ConfigInvalid, match="nope"):
-        await MODULE.start(container)
+        await MODULE.open(container)
     await container.close()

@@ -102,12 +102,11 @@ class TestCommands:
 async def test_the_module_starts_its_servers_and_reports_their_health(places: Places) -> None:
     container = open_module(MODULE, Context(places, {}, {}))
     try:
-        assert MODULE.start is not None
-        await MODULE.start(container)
+        await MODULE.open(container)
         manager = await container.get(MCPToolManager)
         await manager.tools("peer")
         await until(lambda: manager.status()["bad"].state is ServerState.DOWN)
-        health = await MODULE.check(container)
+        health = await MODULE.health(container)
         assert health.state is HealthState.DEGRADED
         assert "plugin 'broken' is broken" in health.reason
         assert health.details["servers"]["peer"]["state"] == "up"
@@ -119,5 +118,5 @@ async def test_the_module_starts_its_servers_and_reports_their_health(places: Pl
 async def test_no_server_is_healthy(tmp_path: Path) -> None:
     context = Context(Places(tmp_path, tmp_path), {}, {"mcp": {"bundled": False}})
     container = open_module(MODULE, context)
-    assert (await MODULE.check(container)).state is HealthState.HEALTHY
+    assert (await MODULE.health(container)).state is HealthState.HEALTHY
     await container.close()

@@ -18,9 +18,9 @@ from typing_extensions import TypedDict
 
 from core.context import RunContext
 from core.events import Event
+from nodes.mcp_tools.events import ToolExecuted
 from nodes.mcp_tools.executor import ToolExecutor
 from nodes.mcp_tools.fake import FakeLinks
-from nodes.mcp_tools.happenings import ToolExecuted
 from nodes.mcp_tools.models import ExecutionContext, ToolOutcome
 from nodes.mcp_tools.node import ExecuteTools
 from nodes.mcp_tools.receipts import Receipt

@@ -11,8 +11,8 @@ import pytest
 from core.health import HealthState
 from core.resilience import BreakerClosed, BreakerOpened
 from nodes.mcp_tools.errors import ToolRefused
+from nodes.mcp_tools.events import ServerDown, ServerUp
 from nodes.mcp_tools.fake import FakeConnector
-from nodes.mcp_tools.happenings import ServerDown, ServerUp
 from nodes.mcp_tools.models import Progress, ServerState, ToolInfo, ToolList
 from nodes.mcp_tools.settings import ServerEntry
 from tests.kit.mcp_servers import until

@@ -12,10 +12,10 @@ from sqlalchemy.engine import URL
 from core.signals import Signals
 from core.signals.reach import NoRelay
 from graph.db.database import opened_database
-from graph.runs.events.follow import Follower, topic_of
 from graph.runs.events.log import Entry
 from graph.runs.events.store import store
 from graph.runs.record import Run
+from graph.runs.streams import Follower, topic_of
 from tests.unit.graph.run_kit import ADA, Desk, going, new_run
 
 
@@ -58,7 +58,7 @@ class Place:
         self.desk = desk
         self.live: dict[str, Run] = {}
         self.signals = Signals(NoRelay("these tests have one process"))
-        self.follower = Follower(self.live, desk.events, desk.ledger, self.signals)
+        self.follower = Follower(self.live, desk.events, desk.lookup, self.signals)
 
     def read(self, run_id: str, after: int = 0) -> Reading:
         return Reading(self.follower, run_id, after)
@@ -157,10 +157,9 @@ async def test_what_leaves_memory_while_a_reader_looks_into_the_database_is_not_
     await here.stored(cut)
     here.live.clear()
     await here.desk.expire()
-    here.desk.ledger.supervised = True
-    seat = await here.desk.ledger.orphan_of("t")
-    assert seat is not None
-    run = going(seat)
+    claim = await here.desk.ledger.orphan_of("t")
+    assert claim is not None
+    run = going(claim)
     here.live[run.id] = run
     say(run, *(f"{n} " * 200 for n in range(900)))
     read = here.desk.events.read
@@ -200,7 +199,7 @@ async def test_a_run_of_another_process_is_followed_by_what_it_stores(here: Plac
 async def test_a_signal_that_got_lost_costs_only_time(
     here: Place, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("graph.runs.events.follow.LOOK_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("graph.runs.streams.LOOK_AGAIN_SECONDS", 0.01)
     there = Place(desk)
     run = await there.begun()
     reading = here.read(run.id)
@@ -216,9 +215,9 @@ async def test_a_queued_run_is_waited_for(here: Place) -> None:
     waiting = await here.desk.ledger.open(new_run("two", on_busy="enqueue"))
     reading = here.read(waiting.record.id)
     await here.end(first)
-    seat = await here.desk.ledger.next_of("t")
-    assert seat is not None
-    run = going(seat)
+    claim = await here.desk.ledger.next_of("t")
+    assert claim is not None
+    run = going(claim)
     here.live[run.id] = run
     here.signals.send(topic_of(run.id))
     say(run, "a")
@@ -261,10 +260,10 @@ async def test_when_the_thread_is_lost_readers_follow_the_process_that_has_it(
     await reading.until(2)
     other = Desk.at(desk.engine)
     await desk.expire()
-    seat = await other.ledger.orphan_of("t")
-    assert seat is not None
+    claim = await other.ledger.orphan_of("t")
+    assert claim is not None
     there = Place(other)
-    run = going(seat)
+    run = going(claim)
     there.live[run.id] = run
     old.stop("lost")
     await asyncio.sleep(0)

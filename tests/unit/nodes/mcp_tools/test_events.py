@@ -10,9 +10,9 @@ import pytest
 from core.access import Principal
 from core.observability import start_telemetry
 from core.settings.platform import TelemetrySettings
+from nodes.mcp_tools.events import ToolExecuted
 from nodes.mcp_tools.executor import Target
 from nodes.mcp_tools.fake import FakeConnector
-from nodes.mcp_tools.happenings import ToolExecuted
 from nodes.mcp_tools.models import ExecutionContext
 from nodes.mcp_tools.settings import ServerEntry
 from tests.kit.otlp_server import OtlpServer

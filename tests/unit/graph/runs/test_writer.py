@@ -11,15 +11,16 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import OperationalError
 
 from graph.db.database import opened_database
-from graph.runs.events.writer import EventWriter
 from graph.runs.record import SEQ_BLOCK, Run
+from graph.runs.streams import EventWriter
+from tests.kit.event_logs import reading_of
 from tests.unit.graph.run_kit import Desk
 
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graph.runs.events.writer.BEHIND_SECONDS", 0.001)
-    monkeypatch.setattr("graph.runs.events.writer.AGAIN_SECONDS", 0.001)
+    monkeypatch.setattr("graph.runs.streams.BEHIND_SECONDS", 0.001)
+    monkeypatch.setattr("graph.runs.streams.AGAIN_SECONDS", 0.001)
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ class Written:
     def __init__(self, desk: Desk) -> None:
         self.told: list[str] = []
         self._news = asyncio.Event()
-        self.writer = EventWriter(desk.engine, told=self._hear)
+        self.writer = EventWriter(desk.engine, stored=self._hear)
 
     def _hear(self, run_id: str) -> None:
         self.told.append(run_id)
@@ -76,7 +77,7 @@ async def test_numbers_are_reserved_before_they_run_out(desk: Desk) -> None:
         written.say(run, *"x" * few)
         seqs = []
         async with asyncio.timeout(20):
-            async for entry in run.log.read():
+            async for entry in reading_of(run.log):
                 seqs.append(entry.seq)
                 assert entry.seq <= (await desk.run(run.id))["seq_limit"]
                 if entry.seq == few + 1:

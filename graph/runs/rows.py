@@ -1,0 +1,256 @@
+"""Rows of the ledger of runs: how one begins and ends, as statements inside of somebody's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import RowMapping, Select, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.access import owner_seen_by
+from core.database.engine import insert_new, now_of
+from core.events.deliveries import delivery_row
+from core.events.tables import webhook_deliveries
+from core.foreign import as_bytes
+from graph.db.tables import runs, said, threads, transcript
+from graph.errors import AlreadyAnswered
+from graph.runs.events.log import Entry
+from graph.runs.events.store import spoken, store
+from graph.runs.lease import Hold
+from graph.runs.record import SEQ_BLOCK, Policy, RunRecord, TurnRequest, record_of
+
+RUN_ENDED = "run.ended"
+# What a row has only later.
+LATER = {"started_at": None, "ended_at": None, "output": None, "error": None}
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run as it is asked for. `queue_limit` is how many may wait for one thread."""
+
+    id: str
+    thread_id: str
+    message_id: str
+    request: TurnRequest
+    policy: Policy
+    queue_limit: int
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A run and, when it may go on in this process now, the thread that was taken for it.
+
+    Args:
+        floor: The last event number that earlier attempts may have had.
+        repeated: The run was there already: the same key was sent before.
+        asked_to_stop: A run that goes on elsewhere has been asked to stop.
+        delivery: The webhook delivery of the run whose place this one took.
+    """
+
+    record: RunRecord
+    hold: Hold | None = None
+    floor: int = 0
+    repeated: bool = False
+    asked_to_stop: bool = False
+    delivery: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt ended, all of it written in one transaction.
+
+    Args:
+        thread_status: What the thread shows from now on.
+        waiting: Questions to a person that wait now.
+        events: What the database does not have yet, the last event among them.
+        messages: Rows for the transcript.
+        has_calls: Tools were called: there are receipts, which a clean end needs no more.
+        again: The run is not over: it waits to be gone on with, by whoever can.
+    """
+
+    status: str
+    thread_status: str
+    reason: str = ""
+    clean: bool = False
+    has_calls: bool = False
+    again: bool = False
+    waiting: list[dict[str, Any]] | None = None
+    output: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    model: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    events: Sequence[Entry] = ()
+    messages: Sequence[dict[str, Any]] = field(default_factory=list)
+
+    def of_run(self, *, now: float) -> dict[str, Any]:
+        """What becomes of the run's row."""
+        names = ("status", "reason", "output", "error", "model", "input_tokens", "output_tokens")
+        values = {name: getattr(self, name) for name in names}
+        values |= {"ended_at": None if self.again else now, "holder": None, "stop_requested": None}
+        # Nothing above this was read by anybody, so that a later attempt counts on from here.
+        return {**values, "seq_limit": self.events[-1].seq} if self.events else values
+
+    def of_thread(self, *, now: float) -> dict[str, Any]:
+        """What becomes of the thread's row."""
+        values = {"status": self.thread_status, "dirty": not self.clean, "waiting": self.waiting}
+        counted = {} if self.again else {"turns": threads.c.turns + 1}
+        return {**values, **counted, "updated_at": now}
+
+
+def reply(thread_id: str, run_id: str, *, status: str, answer: str = "", **more: Any) -> dict[str, Any]:
+    """The output of a run; without `more` of one that was ended by somebody who does not execute it."""
+    return {
+        "answer": answer,
+        "status": status,
+        "thread_id": thread_id,
+        "run_id": run_id,
+        "citations": [],
+        "files": [],
+        "tool_calls": [],
+        "interrupts": [],
+        "usage": {"input_tokens": 0, "output_tokens": 0, "model": ""},
+        **more,
+    }
+
+
+def row_of(new: NewRun, hold: Hold | None, holder: str, place: float, *, now: float) -> dict[str, Any]:
+    """A new run's row: it runs where it holds its thread, and waits at its place elsewhere."""
+    request = new.request
+    rights = {name: sorted(getattr(request.principal, name)) for name in ("groups", "levels", "scopes")}
+    return {
+        **rights,
+        "id": new.id,
+        "thread_id": new.thread_id,
+        "owner": request.principal.id,
+        "status": "running" if hold else "queued",
+        "reason": "",
+        "attempts": 1 if hold else 0,
+        "fence": hold.fence if hold else 0,
+        "holder": holder if hold else None,
+        "request": request.as_json(),
+        "message_id": new.message_id,
+        "input_hash": request.digest(),
+        "idempotency_key": request.idempotency_key,
+        "policy": new.policy,
+        "place": place or now,
+        "stop_requested": None,
+        "seq_limit": SEQ_BLOCK if hold else 0,
+        "webhook": request.webhook,
+        "request_id": new.request_id,
+        "created_at": now,
+        "started_at": now if hold else None,
+        "model": "",
+        "input_tokens": 0,
+        "output_tokens": 0,
+    }
+
+
+def answered(kept: RowMapping, answers: dict[str, Any] | None, seen: int | None) -> dict[str, Any]:
+    """The run's request with the answers that it goes on with. Raises AlreadyAnswered."""
+    given, before = list(answers or ()), kept["request"].get("answered", [])
+    gone_on = seen is not None and seen != kept["attempts"]
+    if gone_on and (again := [key for key in given if key in before]):
+        raise AlreadyAnswered(f"interrupt '{again[0]}' has had its answer; look what waits now")
+    known = list(dict.fromkeys([*before, *given]))
+    return {**kept["request"], "answers": answers, "answered": known, "earlier": kept["attempts"]}
+
+
+async def run_row(db: AsyncConnection, run_id: str | None) -> RowMapping | None:
+    return (await db.execute(select(runs).where(runs.c.id == run_id))).mappings().first()
+
+
+async def run_with_key(db: AsyncConnection, request: TurnRequest) -> RowMapping | None:
+    """The run that came of an earlier request with the key."""
+    if not request.idempotency_key:
+        return None
+    mine = runs.c.owner == owner_seen_by(request.principal)
+    query = select(runs).where(mine, runs.c.idempotency_key == request.idempotency_key)
+    return (await db.execute(query)).mappings().first()
+
+
+def first_waiting(thread_id: str) -> Select[Any]:
+    """The run that is next of those that wait for the thread."""
+    waiting = (runs.c.thread_id == thread_id) & (runs.c.status == "queued")
+    return select(runs.c.id).where(waiting).order_by(runs.c.place).limit(1)
+
+
+async def store_message(
+    db: AsyncConnection, thread_id: str, run_id: str, message_id: str, request: TurnRequest
+) -> None:
+    """Put the user's message into the transcript, where it is not there yet."""
+    row = {
+        "thread_id": thread_id,
+        "message_id": message_id,
+        "role": "user",
+        **said(request.message),
+        "extra": {"files": list(request.files)} if request.files else {},
+        "run_id": run_id,
+        "created_at": now_of(db),
+    }
+    await insert_new(db, transcript, row)
+
+
+async def places(db: AsyncConnection, thread_id: str) -> Sequence[float]:
+    """The places of those that wait for the thread."""
+    query = select(runs.c.place).where(runs.c.thread_id == thread_id, runs.c.status == "queued")
+    return list((await db.execute(query)).scalars())
+
+
+async def supersede(db: AsyncConnection, thread_id: str) -> None:
+    """A message takes the place of the answer that the thread's run waits for."""
+    waiting = (runs.c.thread_id == thread_id) & (runs.c.status == "interrupted") & (runs.c.reason == "person")
+    values = {"status": "cancelled", "reason": "superseded", "ended_at": now_of(db)}
+    await db.execute(update(runs).where(waiting).values(values))
+
+
+def delivery_of(run_id: str, attempt: int, status: str) -> str:
+    """The id under which a webhook is told of this end: the same for whoever writes it, or looks for it."""
+    return f"msg_{run_id}_{attempt}_{status}"
+
+
+async def announce(
+    db: AsyncConnection, row: RowMapping, *, status: str, reason: str, output: Any = None, error: Any = None
+) -> None:
+    """Keep what the run's webhook is to hear of its end, for the task queue to deliver."""
+    if not row["webhook"]:
+        return
+    at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    shown = {"run_id": row["id"], "thread_id": row["thread_id"], "status": status, "reason": reason}
+    body = {"type": RUN_ENDED, "timestamp": at, "data": {**shown, "output": output, "error": error}}
+    url = row["webhook"] if "://" in row["webhook"] else None
+    hook = "run" if url else row["webhook"]
+    values = delivery_row(hook, RUN_ENDED, as_bytes(body), now=now_of(db), url=url)
+    key = delivery_of(row["id"], row["attempts"], status)
+    await insert_new(db, webhook_deliveries, {**values, "id": key})
+
+
+async def end_here(
+    db: AsyncConnection, kept: RowMapping, *, status: str, reason: str, answer: str = ""
+) -> None:
+    """End a run that nobody executes, with its last event."""
+    output = reply(kept["thread_id"], kept["id"], status=status, answer=answer)
+    seq = kept["seq_limit"] + 1
+    await store(db, kept["thread_id"], [Entry({"seq": seq, "type": "done", **output})])
+    values = {"status": status, "reason": reason, "ended_at": now_of(db), "output": output, "seq_limit": seq}
+    await db.execute(update(runs).where(runs.c.id == kept["id"]).values(values))
+    await announce(db, kept, status=status, reason=reason, output=output)
+
+
+async def end_orphan(
+    db: AsyncConnection, run_id: str, *, status: str = "interrupted", reason: str = "orphaned"
+) -> str | None:
+    """End a run whose holder is gone; the delivery that its webhook waits for."""
+    kept = await run_row(db, run_id)
+    if kept is None or kept["status"] != "running":
+        return None
+    record = record_of(kept)
+    if record.message_id:
+        await store_message(db, record.thread_id, record.id, record.message_id, record.request)
+    answer = await spoken(db, record.id)
+    await end_here(db, kept, status=status, reason=reason, answer=answer)
+    return delivery_of(run_id, record.attempts, status) if kept["webhook"] else None

@@ -1,0 +1,40 @@
+"""Steps of the graph at each place where one can stand, and a guard of answers."""
+
+import operator
+from typing import Annotated, Any
+
+from langgraph.runtime import Runtime
+
+from core.context import RunContext
+from core.steps import Step
+
+UNLUCKY = "= 13"
+KEPT = "I do not say that number."
+CHANNELS = {"passed": Annotated[list[str], operator.add]}
+
+
+class Passed:
+    """Tells that a turn came by, and writes it down in the thread."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __call__(self, state: dict[str, Any], runtime: Runtime[RunContext]) -> dict[str, Any]:
+        runtime.stream_writer({"type": "notice", "code": "passed", "text": self._name})
+        return {"passed": [self._name]}
+
+
+def guard(state: dict[str, Any]) -> dict[str, Any]:
+    """Say something else to an unlucky number, before the answer is kept and before tools are called."""
+    *_, question, answer = state["messages"]
+    return {"messages": [answer.model_copy(update={"content": KEPT})]} if UNLUCKY in question.text else {}
+
+
+FIVE = ("lookup_config", "retrieve", "call_model", "execute_tools", "store_files")
+PLACES = tuple(
+    Step(f"{side}_{name}", Passed(f"{side}_{name}"), channels=CHANNELS, **{side: name})
+    for name in FIVE
+    for side in ("before", "after")
+)
+GUARD = Step("guard", guard, after="call_model")
+elsewhere = Passed("elsewhere")
