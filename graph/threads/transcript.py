@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
@@ -69,6 +69,14 @@ class Transcript:
         )
         async with self._engine.connect() as db:
             return (await db.execute(query)).mappings().all()
+
+    async def rows(self, thread_id: str) -> AsyncIterator[RowMapping]:
+        """Every row, oldest first, some at a time: no connection is held between them."""
+        after = 0
+        while found := await self.onward(thread_id, after=after):
+            for row in found:
+                yield row
+            after = found[-1]["seq"]
 
     async def user_messages(self, thread_id: str, *, limit: int) -> list[dict[str, Any]]:
         """The newest user messages, oldest first."""

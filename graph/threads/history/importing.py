@@ -21,16 +21,18 @@ from graph.threads.history.errors import ExportInvalid
 from graph.threads.history.forms import (
     EndLine,
     FileLine,
+    Lines,
     MessageLine,
     StateLine,
     ThreadLine,
     WindowLine,
+    content_of,
     message_from_json,
+    problem_in,
 )
 from graph.threads.history.owning import COMING, hidden
-from graph.threads.history.reading import Lines, content_of, problem_in
 from graph.threads.history.restore import Restorer
-from graph.threads.history.tags import checked_tags
+from graph.threads.history.search import checked_tags
 from graph.threads.transcript import Transcript
 from nodes.file_storage import FileInfo, FileManager
 

@@ -12,8 +12,7 @@ from sqlalchemy.engine import URL
 from graph.db import refold
 from graph.db.database import opened_database
 from graph.db.tables import threads, transcript
-from graph.threads.history.search import Search
-from graph.threads.history.tags import tagged
+from graph.threads.history.search import Search, tagged
 from tests.kit.languages import SENTENCES
 from tests.unit.graph.history_kit import ADA, World, opened_world
 
