@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
-from sqlalchemy import RowMapping, delete, select
+from sqlalchemy import RowMapping, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.database.engine import insert_new
@@ -89,11 +89,6 @@ class Transcript:
         async with self._engine.connect() as db:
             rows = (await db.execute(query)).mappings().all()
         return [_view(row) for row in rows[::-1]]
-
-    @whole
-    async def delete(self, thread_id: str) -> None:
-        async with self._engine.begin() as db:
-            await db.execute(delete(transcript).where(transcript.c.thread_id == thread_id))
 
 
 def rows_of(
