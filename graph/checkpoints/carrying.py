@@ -1,23 +1,27 @@
-"""A saver that carries threads from one release of the graph to the next.
+"""What savers of ours do beside LangGraph's.
 
-Put it in front of a saver: `class Saver(Carrying, AsyncSqliteSaver)`. Then call `serve`
-with the compiled graph.
+`Carrying` carries threads from one release of the graph to the next. Put it in front
+of a saver: `class Saver(Carrying, AsyncSqliteSaver)`. Then call `serve` with the compiled graph.
 
 - Every checkpoint that is written carries the graph's fingerprint in its metadata.
 - Values of channels that the graph does not know stay. LangGraph makes each checkpoint from the channels
   of the graph alone; on SQLite, where values stand inside the checkpoint, the others would be gone with
   the next step, and on PostgreSQL the short ones (text, numbers, true, false), which stand inside too.
 - Steps that were renamed are read under their new names.
+
+`Enduring`, in front of that, waits for a database that is away. `ForeignSerializer`
+writes values that LangGraph's cannot encode: such a value costs itself, and not the thread.
 """
 
 from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, TypeVar, cast
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, ParamSpec, TypeVar, cast
 
 import ormsgpack
+from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
     BaseCheckpointSaver,
@@ -30,11 +34,15 @@ from langgraph.checkpoint.serde.jsonplus import EXT_DELTA_SNAPSHOT, JsonPlusSeri
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 from langgraph.graph.state import CompiledStateGraph
 
+from core.database.endurance import endured
+from core.database.outage import outages_told
+from core.foreign import storable
 from graph.checkpoints.fingerprint import FINGERPRINT, fingerprint
 from graph.checkpoints.renames import FORGOTTEN, RENAMED
 from graph.checkpoints.renaming import Renaming
 
 Compiled = CompiledStateGraph[Any, Any, Any, Any]
+P = ParamSpec("P")
 T = TypeVar("T")
 
 REMEMBERED = 4096
@@ -176,3 +184,83 @@ SEALED = JsonPlusSerializer(__unpack_ext_hook__=_seal)
 def _place(config: RunnableConfig) -> tuple[str, str]:
     found = config["configurable"]
     return str(found["thread_id"]), str(found.get("checkpoint_ns", ""))
+
+
+class Enduring(BaseCheckpointSaver[str]):
+    """Mixin through which a turn outlives short outages. Each write comes to the same when it is done again.
+
+    Raises:
+        DatabaseUnavailable: From every method, when the database is away for longer than the turn waits.
+    """
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        return await _outlived(super().aget_tuple, config)
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,  # noqa: A002 - the saver's own name
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        with outages_told():
+            async for found in super().alist(config, filter=filter, before=before, limit=limit):
+                yield found
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        return await _outlived(super().aput, config, checkpoint, metadata, new_versions)
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        await _outlived(super().aput_writes, config, writes, task_id, task_path)
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        with outages_told():
+            await super().adelete_thread(thread_id)
+
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, Any]:
+        return await _outlived(super().aget_delta_channel_history, config=config, channels=channels)
+
+
+async def _outlived(work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def attempt() -> T:
+        with outages_told():
+            return await work(*args, **kwargs)
+
+    return await endured(attempt)
+
+
+class ForeignSerializer(JsonPlusSerializer):
+    """LangGraph's serializer, which refuses halves of surrogate pairs and integers of more than 64 bits."""
+
+    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+        try:
+            return super().dumps_typed(obj)
+        except (TypeError, ValueError):
+            return super().dumps_typed(_mended(obj))
+
+
+def _mended(value: Any) -> Any:
+    """The value as it can be kept; messages stay messages, and what is no JSON is left to the serializer."""
+    if isinstance(value, BaseMessage):
+        fields = {name: _mended(field) for name, field in value if name != "type"}
+        return type(value).model_construct(**fields)
+    if isinstance(value, list | tuple):
+        return type(value)(_mended(item) for item in value) if type(value) in (list, tuple) else value
+    if isinstance(value, dict):
+        return {_plain(key): _mended(item) for key, item in value.items()}
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    return storable(value, weight=None) if isinstance(value, str | int | float) else value

@@ -68,7 +68,7 @@ _UNUSED_VALUES = text(
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class CheckpointLine:
     """A thread's checkpoints, newest first, as (id, parent, source)."""
 
     rows: Sequence[tuple[str, str | None, str | None]]
@@ -176,11 +176,11 @@ class Compaction:
         async with self._engine.connect() as db:
             return list((await db.execute(_DUE, given)).scalars())
 
-    async def _line(self, thread_id: str) -> Line:
+    async def _line(self, thread_id: str) -> CheckpointLine:
         query = text(_LINE.format(source=_SOURCE[self._engine.dialect.name]))
         async with self._engine.connect() as db:
             rows = (await db.execute(query, {"thread": thread_id})).all()
-        return Line([(str(key), parent, source) for key, parent, source in rows])
+        return CheckpointLine([(str(key), parent, source) for key, parent, source in rows])
 
     async def _make_whole(self, thread_id: str, checkpoint_id: str) -> bool:
         """Store the checkpoint again, with the values of its delta channels in it; False when it cannot be.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -13,14 +13,22 @@ from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow, dict_row
 
-from graph.checkpoints.carrying import Carrying
-from graph.checkpoints.enduring import Enduring
+from graph.checkpoints.carrying import Carrying, Enduring
 from graph.errors import LeaseLost
 from graph.runs.lease import Hold, hold_on
 
 # Shared: readers and other checks may go on; whoever takes the thread over waits for the write.
 _IS_HELD = "SELECT 1 FROM threads WHERE id = %s AND fence = %s FOR SHARE"
 _writing: ContextVar[Hold | None] = ContextVar("waystation_checkpoint_hold", default=None)
+
+
+@contextmanager
+def _as_holder(config: RunnableConfig) -> Iterator[None]:
+    token = _writing.set(hold_on(str(config["configurable"]["thread_id"])))
+    try:
+        yield
+    finally:
+        _writing.reset(token)
 
 
 class FencedPostgresSaver(AsyncPostgresSaver):
@@ -37,20 +45,14 @@ class FencedPostgresSaver(AsyncPostgresSaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        token = _writing.set(hold_on(str(config["configurable"]["thread_id"])))
-        try:
+        with _as_holder(config):
             return await super().aput(config, checkpoint, metadata, new_versions)
-        finally:
-            _writing.reset(token)
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        token = _writing.set(hold_on(str(config["configurable"]["thread_id"])))
-        try:
+        with _as_holder(config):
             await super().aput_writes(config, writes, task_id, task_path)
-        finally:
-            _writing.reset(token)
 
     @asynccontextmanager
     async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[AsyncCursor[DictRow]]:

@@ -19,15 +19,13 @@ from langgraph._internal._constants import (
     PULL,
     PUSH,
     SNAPSHOT_BUMPS,
-    TASKS,
 )
 from langgraph.checkpoint.base import WRITES_IDX_MAP, Checkpoint, CheckpointTuple, PendingWrite
+from langgraph.constants import TASKS
 
-# LangGraph's own, since nothing public tells a task's id from outside; a test in
-# tests/unit/graph/test_carrying.py fails when either changes.
+# Nothing public tells the id of a task from outside; a test of carrying fails when this changes.
 from langgraph.pregel._algo import _xxhash_str as task_hash
-from langgraph.types import Send
-from langgraph.types import _interrupt_id as question_id
+from langgraph.types import Interrupt, Send
 
 TRIGGER = "branch:to:"
 # Pauses that one task may have had before the one that waits.
@@ -168,6 +166,11 @@ class Renaming:
         """`<node>|<channel>` or `<node>:<channel>`; a step's name has neither sign."""
         node = key.partition(NS_SEP)[0].partition(NS_END)[0]
         return self.name(node) + key.removeprefix(node)
+
+
+def question_id(space: str, answered: int) -> str:
+    """The id of the question that a task of LangGraph asks after so many answers."""
+    return Interrupt.from_ns(None, f"{space}{NS_SEP}{answered}" if answered else space).id
 
 
 def _last(name: str, table: Mapping[str, str]) -> str:

@@ -15,8 +15,7 @@ from core.database.outage import DatabaseUnavailable
 from core.database.patience import CONNECT_S, UNHURRIED_S, patient
 from core.database.unopened import unopened
 from core.errors import ConfigInvalid
-from graph.checkpoints.carrying import Carrying
-from graph.checkpoints.serializer import ForeignSerializer
+from graph.checkpoints.carrying import Carrying, ForeignSerializer
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver

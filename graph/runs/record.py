@@ -258,7 +258,6 @@ class Run:
         self.delivery: str | None = None
         self._is_cut = False
         self.error: WaystationError | None = None
-        self.reply: dict[str, Any] | None = None
         # The database that the attempt waits for, for longer than a caller on a connection would.
         self.away: WaystationError | None = None
         self.held_up = asyncio.Event()

@@ -36,6 +36,11 @@ def topic_of(run_id: str) -> str:
     return f"run:{run_id}"
 
 
+def signalled(signals: Signals) -> Callable[[str], None]:
+    """Tells every process of news of a run."""
+    return lambda run_id: signals.send(topic_of(run_id))
+
+
 class EventWriter:
     """Stores the logs of runs, many at a time. One per process; use with `running`.
 

@@ -22,18 +22,15 @@ from graph.db.tables import named, threads
 from graph.flow.messages import time_of
 from graph.runs.lease import Leases
 from graph.runs.new_threads import ThreadTotals, check_id, new_id, new_thread
-from graph.threads.history.diff import difference
 from graph.threads.history.erase import Eraser
 from graph.threads.history.errors import CheckpointNotFound
-from graph.threads.history.export import Exporter
+from graph.threads.history.export import Exporter, Markdown
 from graph.threads.history.fork import Forks
 from graph.threads.history.importing import Importer
-from graph.threads.history.look import checkpoint_view, id_before, id_of, snapshot_at, state_view
-from graph.threads.history.markdown import Markdown
+from graph.threads.history.look import checkpoint_view, difference, id_before, id_of, snapshot_at, state_view
 from graph.threads.history.owning import owned_row
 from graph.threads.history.restore import Restorer
-from graph.threads.history.search import Search
-from graph.threads.history.tags import checked_tags, tagged
+from graph.threads.history.search import Search, checked_tags, tagged
 from graph.threads.transcript import Transcript
 from nodes.file_storage import FileManager
 

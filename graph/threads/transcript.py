@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
-from sqlalchemy import RowMapping, delete, select
+from sqlalchemy import RowMapping, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.database.engine import insert_new
@@ -70,6 +70,14 @@ class Transcript:
         async with self._engine.connect() as db:
             return (await db.execute(query)).mappings().all()
 
+    async def rows(self, thread_id: str) -> AsyncIterator[RowMapping]:
+        """Every row, oldest first, some at a time: no connection is held between them."""
+        after = 0
+        while found := await self.onward(thread_id, after=after):
+            for row in found:
+                yield row
+            after = found[-1]["seq"]
+
     async def user_messages(self, thread_id: str, *, limit: int) -> list[dict[str, Any]]:
         """The newest user messages, oldest first."""
         query = (
@@ -81,11 +89,6 @@ class Transcript:
         async with self._engine.connect() as db:
             rows = (await db.execute(query)).mappings().all()
         return [_view(row) for row in rows[::-1]]
-
-    @whole
-    async def delete(self, thread_id: str) -> None:
-        async with self._engine.begin() as db:
-            await db.execute(delete(transcript).where(transcript.c.thread_id == thread_id))
 
 
 def rows_of(

@@ -109,8 +109,6 @@ class Endings:
         if run.request.webhook and not ending.again:
             run.delivery = delivery_of(run.id, run.attempt, ending.status)
         more = await self._ledger.close(run.hold, ending)
-        if run.error is None:
-            run.reply = reply
         run.log.extend(last.seq)
         run.log.publish(last)
         return more

@@ -2,9 +2,10 @@
 
 # No `from __future__ import annotations`: dishka reads the annotations at run time.
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import structlog
@@ -33,7 +34,7 @@ from graph.checkpoints.compaction import TASKS as COMPACTION
 from graph.checkpoints.compaction import Compaction
 from graph.runs.lease import Leases
 from graph.service.schedules import scheduled_tasks
-from graph.threads.housekeeping import TASKS, Titles
+from graph.threads.housekeeping import TASKS, NoArguments, ThreadUpkeep, Titles
 from graph.threads.upkeep import ThreadUpkeep
 from graph.wiring.storage import Storage
 from graph.wiring.turn_provider import ThreadGraph
@@ -139,39 +140,32 @@ async def begin(container: AsyncContainer, book: Book) -> None:
 
 def checks(container: AsyncContainer, book: Book) -> dict[str, Check]:
     """Health of what the modules lean on."""
+    looks: dict[str, tuple[type[Any], Callable[[Any], Awaitable[Health]]]] = {
+        DATABASE: (AsyncEngine, database_health),
+        "events": (EventBus, _own_health),
+        "tasks": (TaskQueue, _own_health),
+        "cache": (Cache, _own_health),
+        "breakers": (Policies, _breaker_health),
+        "signals": (Signals, _own_health),
+    }
+    if _files_apart(book):
+        looks["replicas"] = (AsyncEngine, partial(replica_health, places=book.context.places))
+    if book[WebhookSettings].tells:
+        looks["webhooks"] = (Webhooks, _own_health)
 
-    async def webhooks() -> Health:
-        return await (await container.get(Webhooks)).check()
+    async def health(kind: type[Any], look: Callable[[Any], Awaitable[Health]]) -> Health:
+        return await look(await container.get(kind))
 
-    async def tasks() -> Health:
-        return await (await container.get(TaskQueue)).check()
-
-    async def events() -> Health:
-        return await (await container.get(EventBus)).check()
-
-    async def cache() -> Health:
-        return await (await container.get(Cache)).check()
-
-    async def breakers() -> Health:
-        return breaker_health(await container.get(Policies))
-
-    async def signals() -> Health:
-        return await (await container.get(Signals)).check()
-
-    async def database() -> Health:
-        return await database_health(await container.get(AsyncEngine))
-
-    found: dict[str, Check] = {DATABASE: database, "events": events, "tasks": tasks, "cache": cache}
-    found |= {"breakers": breakers, "signals": signals}
-    found |= _replicas(container, book)
-    return {**found, "webhooks": webhooks} if book[WebhookSettings].tells else found
+    return {name: partial(health, *found) for name, found in looks.items()}
 
 
-def _replicas(container: AsyncContainer, book: Book) -> dict[str, Check]:
-    async def replicas() -> Health:
-        return await replica_health(await container.get(AsyncEngine), book.context.places)
+async def _own_health(service: Any) -> Health:
+    found: Health = await service.check()
+    return found
 
-    return {"replicas": replicas} if _files_apart(book) else {}
+
+async def _breaker_health(policies: Policies) -> Health:
+    return breaker_health(policies)
 
 
 def _files_apart(book: Book) -> bool:

@@ -27,7 +27,7 @@ from graph.runs.lease import Leases
 from graph.runs.ledger import RunLedger
 from graph.runs.lookup import LiveRuns, RunLookup
 from graph.runs.new_threads import ThreadTotals
-from graph.runs.streams import EventWriter, Follower, topic_of
+from graph.runs.streams import EventWriter, Follower, signalled
 from graph.service.holding import Holding
 from graph.service.reception import Reception
 from graph.service.run_service import Runs
@@ -97,7 +97,7 @@ class Turns(Provider):
 
     @provide
     async def writer(self, engine: AsyncEngine, signals: Signals) -> AsyncIterator[EventWriter]:
-        writer = EventWriter(engine, stored=lambda run_id: signals.send(topic_of(run_id)))
+        writer = EventWriter(engine, stored=signalled(signals))
         async with writer.running():
             yield writer
 

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from core.access import Principal
-from graph.threads.upkeep import ThreadUpkeep
+from graph.threads.housekeeping import ThreadUpkeep
 from nodes.file_storage import FileManager
 from tests.kit.agents import open_agent, write_config
 from tests.kit.service import Service

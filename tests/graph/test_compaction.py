@@ -15,7 +15,7 @@ from core.access import Principal
 from core.database.engine import is_sqlite
 from core.task_queue import TaskQueue, TaskStatus
 from graph import Agent
-from graph.checkpoints.compaction import Compaction, Line
+from graph.checkpoints.compaction import CheckpointLine, Compaction
 from graph.runs.lease import Leases
 from tests.fixtures.make_threads import install_tools
 from tests.kit.agents import context_at
@@ -178,9 +178,11 @@ async def test_it_is_a_task_of_the_queue(agent: Agent) -> None:
 
 def test_a_line_follows_the_parents_and_not_the_order_of_ids() -> None:
     # c began at a, beside b; d goes on from c.
-    line = Line([("d", "c", "input"), ("c", "a", "fork"), ("b", "a", "input"), ("a", None, "input")])
+    line = CheckpointLine(
+        [("d", "c", "input"), ("c", "a", "fork"), ("b", "a", "input"), ("a", None, "input")]
+    )
     assert line.first_kept(1) == "d"
     assert line.first_kept(2) is None
     assert line.outside("d") == ["c", "b", "a"]
     assert line.outside("a") == []
-    assert Line([]).first_kept(1) is None
+    assert CheckpointLine([]).first_kept(1) is None

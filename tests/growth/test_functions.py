@@ -17,8 +17,8 @@ from core.observability import extracted
 from core.observability.redaction import clean
 from core.settings.problems import redacted
 from graph.runs.new_threads import title_from
-from graph.threads.history.markdown import fenced
-from graph.threads.history.reading import Lines
+from graph.threads.history.export import fenced
+from graph.threads.history.forms import Lines
 from nodes.file_storage.delivery import disposition, parse_range
 from nodes.file_storage.naming import clean_name, media_type_of, owner_folder
 from nodes.llm.digest import digest

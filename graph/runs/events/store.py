@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.database.engine import now_of
-from core.whole import whole
-from graph.db.tables import run_events, runs
+from graph.db.tables import run_events
 from graph.runs.events.log import TEXTS, Entry, line_of
 
 # Neighbouring tokens become one row up to this many characters.
@@ -19,7 +18,6 @@ JOINED_LETTERS = 8_000
 PAGE_ROWS = 200
 # What a reader that is slower than its run has in memory, unless a single event is larger.
 PAGE_LETTERS = 64 * 1024
-_ACTIVE = ("queued", "running")
 
 
 class EventStore:
@@ -41,36 +39,10 @@ class EventStore:
             page = select(run_events).where(newer, run_events.c.seq <= last).order_by(run_events.c.seq)
             return [_entry(row, after) for row in (await db.execute(page)).mappings()] if last else []
 
-    async def last(self, run_id: str) -> Entry | None:
-        """The newest event that is stored."""
-        query = (
-            select(run_events).where(run_events.c.run_id == run_id).order_by(run_events.c.seq.desc()).limit(1)
-        )
-        async with self._engine.connect() as db:
-            row = (await db.execute(query)).mappings().first()
-        return _entry(row, 0) if row else None
-
     async def spoken(self, run_id: str) -> str:
         """The text of an answer that was cut: tokens since the last thing that was no token."""
         async with self._engine.connect() as db:
             return await spoken(db, run_id)
-
-    @whole
-    async def prune(self, before: float, *, limit: int = 5_000) -> int:
-        """Delete events that were told before `before` (epoch seconds), but not of runs that go on."""
-        going = select(runs.c.id).where(runs.c.status.in_(_ACTIVE))
-        old = (
-            select(run_events.c.run_id, run_events.c.seq)
-            .where(run_events.c.created_at < before, run_events.c.run_id.not_in(going))
-            .limit(limit)
-        )
-        async with self._engine.begin() as db:
-            found = (await db.execute(old)).all()
-            for run_id in {row.run_id for row in found}:
-                seqs = [row.seq for row in found if row.run_id == run_id]
-                gone = (run_events.c.run_id == run_id) & run_events.c.seq.in_(seqs)
-                await db.execute(delete(run_events).where(gone))
-        return len(found)
 
 
 async def spoken(db: AsyncConnection, run_id: str) -> str:

@@ -18,8 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.access import Principal, owner_seen_by
 from core.database.engine import is_sqlite, now_of
 from core.whole import whole
-from graph.db.tables import receipts, run_events, runs, threads, transcript
-from graph.db.thread_tables import shared_files
+from graph.db.tables import receipts, run_events, runs, shared_files, threads, transcript
 from graph.errors import ThreadBusy, ThreadNotFound
 from graph.runs.new_threads import check_id
 from graph.threads.history import checkpoints

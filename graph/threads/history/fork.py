@@ -15,8 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from core.access import Principal
 from core.database.engine import insert_new, now_of
 from core.whole import whole
-from graph.db.tables import named, threads, transcript
-from graph.db.thread_tables import shared_files
+from graph.db.tables import named, shared_files, threads, transcript
 from graph.runs.new_threads import ThreadTotals, new_id, new_thread
 from graph.threads.history import checkpoints
 from graph.threads.history.errors import CheckpointNotFound, MessageNotFound

@@ -21,16 +21,18 @@ from graph.threads.history.errors import ExportInvalid
 from graph.threads.history.forms import (
     EndLine,
     FileLine,
+    Lines,
     MessageLine,
     StateLine,
     ThreadLine,
     WindowLine,
+    content_of,
     message_from_json,
+    problem_in,
 )
 from graph.threads.history.owning import COMING, hidden
-from graph.threads.history.reading import Lines, content_of, problem_in
 from graph.threads.history.restore import Restorer
-from graph.threads.history.tags import checked_tags
+from graph.threads.history.search import checked_tags
 from graph.threads.transcript import Transcript
 from nodes.file_storage import FileInfo, FileManager
 
@@ -103,11 +105,11 @@ class Importer:
 
     async def _read(self, principal: Principal, lines: Lines, coming: Coming) -> StateLine:
         while isinstance(await lines.next(), FileLine):
-            await self._store(principal, lines, coming)
+            await self._store_file(principal, lines, coming)
         while isinstance(await lines.next(), MessageLine):
-            await self._tell(await self._batch(lines, coming), coming)
+            await self._store_messages(await self._batch(lines, coming), coming)
         while isinstance(await lines.next(), WindowLine):
-            _see(await lines.take(WindowLine), lines, coming)
+            _add_to_window(await lines.take(WindowLine), lines, coming)
         state = await lines.take(StateLine)
         end = await lines.take(EndLine)
         found = (coming.messages, len(coming.files), len(coming.window))
@@ -118,7 +120,7 @@ class Importer:
         await lines.finish()
         return state
 
-    async def _store(self, principal: Principal, lines: Lines, coming: Coming) -> None:
+    async def _store_file(self, principal: Principal, lines: Lines, coming: Coming) -> None:
         line = await lines.take(FileLine)
         number = lines.number
         if line.key in coming.files:
@@ -144,13 +146,13 @@ class Importer:
         return found
 
     @whole
-    async def _tell(self, rows: Sequence[tuple[int, dict[str, Any]]], coming: Coming) -> None:
+    async def _store_messages(self, rows: Sequence[tuple[int, dict[str, Any]]], coming: Coming) -> None:
         async with self._engine.begin() as db:
             for number, row in rows:
                 coming.messages += 1
                 if coming.messages > MOST_MESSAGES:
                     raise TooLarge(f"line {number}: more than {MOST_MESSAGES} messages")
-                if not await insert_new_message(db, row):
+                if not await insert_new(db, transcript, row):
                     raise ExportInvalid(number, f"message '{row['message_id']}' comes a second time")
 
     async def _settle(
@@ -195,11 +197,6 @@ class Importer:
                 raise Conflict("the import took so long that it was cleaned up; send it again")
 
 
-async def insert_new_message(db: Any, row: dict[str, Any]) -> bool:
-    """Insert a row of the transcript; False when its message is there already."""
-    return await insert_new(db, transcript, row)
-
-
 def _tags(head: ThreadLine, lines: Lines) -> list[str]:
     try:
         return checked_tags(head.tags)
@@ -222,7 +219,7 @@ def _row(line: MessageLine, coming: Coming) -> dict[str, Any]:
     }
 
 
-def _see(line: WindowLine, lines: Lines, coming: Coming) -> None:
+def _add_to_window(line: WindowLine, lines: Lines, coming: Coming) -> None:
     coming.window_bytes += lines.size
     if coming.window_bytes > WINDOW_BYTES:
         raise TooLarge(f"line {lines.number}: the state has more than {WINDOW_BYTES} bytes")

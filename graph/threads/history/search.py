@@ -1,4 +1,4 @@
-"""Full-text search in one's own threads."""
+"""How a person finds threads again: full-text search in one's own, and tags."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.access import Principal, owner_seen_by
 from core.database.engine import is_sqlite
-from graph.db.folding import INDEXED_LETTERS, Term, snippet, terms
+from core.errors import InvalidInput
+from graph.db.folding import INDEXED_LETTERS, Term, folded_tags, snippet, terms
 from graph.db.tables import threads, transcript
 from graph.flow.messages import time_of
 
@@ -125,3 +126,29 @@ def _hit(row: Any, wanted: Sequence[Term]) -> dict[str, Any]:
         "snippet": shown,
         "marks": marks,
     }
+
+
+MOST_TAGS = 20
+TAG_LETTERS = 40
+
+
+def checked_tags(tags: Sequence[str]) -> list[str]:
+    """The tags as a thread keeps them: trimmed, each once, in their order.
+
+    Raises:
+        InvalidInput: There are more than 20, or one is empty, too long or no text to show.
+    """
+    found = list(dict.fromkeys(tag.strip() for tag in tags))
+    if len(found) > MOST_TAGS:
+        raise InvalidInput(f"a thread has at most {MOST_TAGS} tags (got {len(found)})")
+    for tag in found:
+        if not 1 <= len(tag) <= TAG_LETTERS:
+            raise InvalidInput(f"tag '{tag[:60]}' has {len(tag)} characters; use 1 to {TAG_LETTERS}")
+        if not tag.isprintable():
+            raise InvalidInput("a tag has a character that cannot be shown; remove it")
+    return found
+
+
+def tagged(tag: str) -> ColumnElement[bool]:
+    """True for threads that have this tag."""
+    return threads.c.tags_folded.contains(folded_tags([tag]), autoescape=True)

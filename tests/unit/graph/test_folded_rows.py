@@ -9,11 +9,9 @@ from langchain_core.messages import HumanMessage
 from sqlalchemy import update
 from sqlalchemy.engine import URL
 
-from graph.db import refold
 from graph.db.database import opened_database
 from graph.db.tables import threads, transcript
-from graph.threads.history.search import Search
-from graph.threads.history.tags import tagged
+from graph.threads.history.search import Search, tagged
 from tests.kit.languages import SENTENCES
 from tests.unit.graph.history_kit import ADA, World, opened_world
 
@@ -65,7 +63,7 @@ async def test_rd5_a_fork_is_found_by_its_words_title_and_tags(world: World) -> 
 async def test_rd5_rows_of_an_older_release_are_folded_when_the_database_is_opened(
     database: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refold, "BATCH", 7)
+    monkeypatch.setattr("graph.db.database.BATCH", 7)
     async with opened_world(database) as world:
         await world.threads.create(ADA, thread_id="t", title="Über Ärger")
         await world.threads.change(ADA, "t", tags=["Köln"])

@@ -15,7 +15,7 @@ from core.database.engine import is_sqlite
 from graph.db.tables import threads
 from graph.errors import ThreadBusy, ThreadNotFound
 from graph.threads.history.owning import hidden
-from graph.threads.upkeep import ThreadUpkeep
+from graph.threads.housekeeping import ThreadUpkeep
 from nodes.file_storage import FileManager, FileNotFound, StorageUnavailable
 from tests.unit.graph.history_kit import ADA, BOB, World, opened_world
 

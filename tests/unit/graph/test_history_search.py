@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
-from sqlalchemy import text
+from sqlalchemy import delete, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
 from graph.db.database import opened_database
-from graph.db.tables import threads
+from graph.db.tables import threads, transcript
 from graph.runs.new_threads import new_thread
 from graph.threads.history.search import VECTOR, Search
 from graph.threads.transcript import Transcript
@@ -105,7 +105,8 @@ async def test_pages_go_on_behind_the_last_hit(engine: AsyncEngine) -> None:
 
 async def test_what_is_deleted_is_not_found(engine: AsyncEngine) -> None:
     await say(engine, ADA, "t", HumanMessage("berth", id="m1"))
-    await Transcript(engine).delete("t")
+    async with engine.begin() as db:
+        await db.execute(delete(transcript).where(transcript.c.thread_id == "t"))
     assert await found(engine, "berth") == []
 
 

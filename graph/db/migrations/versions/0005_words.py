@@ -1,6 +1,6 @@
 """Search in folded words: what is stored is what `core.words` makes of a text, on both databases.
 
-Rows that are there have none yet; `graph.db.refold` makes them, some at a time, when the
+Rows that are there have none yet; `graph.db.database` makes them, some at a time, when the
 database is opened. A later migration that rebuilds the table `transcript` on SQLite has to make
 the three triggers again.
 """

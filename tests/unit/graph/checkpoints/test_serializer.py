@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
-from graph.checkpoints.serializer import ForeignSerializer
+from graph.checkpoints.carrying import ForeignSerializer
 
 SERDE = ForeignSerializer(allowed_msgpack_modules=None)
 

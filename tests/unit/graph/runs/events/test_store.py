@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -104,7 +103,6 @@ async def test_one_token_longer_than_a_row_stands_alone(desk: Desk) -> None:
 async def test_nothing_to_store_is_stored_as_nothing(desk: Desk) -> None:
     await put(desk, [])
     assert await desk.events.read("r", 0) == []
-    assert await desk.events.last("r") is None
     assert await desk.events.spoken("r") == ""
 
 
@@ -114,25 +112,5 @@ async def test_the_text_of_a_cut_answer_is_what_came_since_the_last_thing_that_w
     await put(desk, numbered([token("before"), MIXED[8], token("half "), token("an ")]))
     await put(desk, numbered([token("answer")], after=4))
     assert await desk.events.spoken("r") == "half an answer"
-    last = await desk.events.last("r")
-    assert last is not None
-    assert (last.seq, last.event["text"]) == (5, "answer")
     await put(desk, numbered([{"type": "tool_result", "id": "c"}], after=5))
     assert await desk.events.spoken("r") == ""
-
-
-async def test_old_events_are_forgotten_but_not_those_of_runs_that_go_on(desk: Desk) -> None:
-    going, ended = await desk.begun(thread="t1"), await desk.begun(thread="t2")
-    async with desk.engine.begin() as db:
-        for run in (going, ended):
-            for n in (1, 2, 3):
-                event = {"seq": n, "run_id": run.id, "type": "notice", "text": str(n)}
-                await store(db, run.thread_id, [Entry(event)])
-    await desk.end(ended)
-    soon = time.time() + 60
-    assert await desk.events.prune(time.time() - 60) == 0
-    assert await desk.events.prune(soon, limit=2) == 2
-    assert await desk.events.prune(soon) == 1
-    assert await desk.events.prune(soon) == 0
-    assert await desk.events.read(ended.id, 0) == []
-    assert len(await desk.events.read(going.id, 0)) == 3
