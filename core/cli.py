@@ -119,6 +119,7 @@ def show(
     rows: Sequence[Sequence[object]] | None = None,
     empty: str = "nothing",
     text: object = None,
+    people: Callable[[], object] | None = None,
 ) -> None:
     """`value` as JSON for machines; for people a table, a text, or each field on its line.
 
@@ -126,9 +127,12 @@ def show(
         table: The columns; also the keys of each row of `value`, where `rows` does not give its cells.
         empty: What is said of no row.
         text: For people, in place of a table or fields.
+        people: Prints it for people, where it takes more.
     """
     if as_json:
         print_json(value)
+    elif people is not None:
+        people()
     elif table:
         cells = [[cell(row.get(name)) for name in table] for row in value] if rows is None else rows
         print_table(table, cells, empty=empty)
@@ -176,3 +180,33 @@ def print_fields(fields: Mapping[str, object]) -> None:
     width = max((len(name) for name in fields), default=0)
     for name, value in fields.items():
         print(f"{name + ':':<{width + 1}} {value}")
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar on stderr, which is told (done, in all, which): there from the first word until all is done.
+
+    Nothing where nobody looks.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415 - slow
+
+    console = Console(stderr=True)
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task("", total=None)
+
+    def told(done: int, total: int, name: str) -> None:
+        if not bar.live.is_started:
+            bar.start()
+        bar.update(task, completed=done, total=total, description=name)
+        if done >= total:
+            stop()
+
+    def stop() -> None:
+        if bar.live.is_started:  # elsewhere it prints an empty line
+            bar.stop()
+
+    try:
+        yield told
+    finally:
+        stop()

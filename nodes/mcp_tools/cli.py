@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from core.cli import JsonFlag, command, make_app, print_json, print_table, show
+from core.cli import JsonFlag, command, make_app, print_table, show
 from core.container import opened_service
 from core.errors import InvalidInput, WaystationError
 from core.settings import Places
@@ -52,11 +52,11 @@ async def list_servers(as_json: JsonFlag = False) -> None:
     async with _manager() as manager:
         await asyncio.gather(*(_reach(manager, name) for name in manager.status()))
         status, remarks = manager.status(), remarks_of(manager.inventory)
-        rows = []
+        rows: list[dict[str, Any]] = []
         for name, entry in manager.entries().items():
             known = status.get(name)
             about = entry.short_description or entry.description or ""
-            row = {"name": name, "enabled": entry.enabled, "description": about, "groups": entry.groups}
+            row: dict[str, Any] = {"name": name, "enabled": entry.enabled, "description": about, "groups": entry.groups}
             rows.append({**row, **(known.as_json() if known else _OFF), "remarks": remarks.get(name, [])})
         for name, reason in manager.inventory.unusable.items():
             row = {"name": name, "enabled": False, "description": "", "groups": []}
@@ -182,10 +182,7 @@ async def check(
 ) -> None:
     """Say what would be taken over from a file of servers; nothing is started. Exit 1: nothing is usable."""
     found = check_file(file, os.environ)
-    if as_json:
-        print_json(found.as_json())
-    else:
-        _tell_check(found)
+    show(found.as_json(), as_json=as_json, people=lambda: _tell_check(found))
     if not found.usable:
         raise typer.Exit(1)
 

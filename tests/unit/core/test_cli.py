@@ -2,13 +2,26 @@ from __future__ import annotations
 
 import errno
 import json
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from core.cli import JsonFlag, command, fail, make_app, print_fields, print_json, print_table
+from core.cli import (
+    JsonFlag,
+    command,
+    fail,
+    loading_app,
+    make_app,
+    print_fields,
+    print_json,
+    print_table,
+    progress_bar,
+    show,
+)
 from core.errors import NotFound
 from core.settings import ConfigErrors, ConfigProblem
 
@@ -96,3 +109,51 @@ def test_a_row_is_a_line_in_a_pipe_however_long(capsys: pytest.CaptureFixture[st
 def test_an_empty_table_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(("name",), [], empty="no files")
     assert capsys.readouterr().out == "(no files)\n"
+
+
+def told(capsys: pytest.CaptureFixture[str], value: object, **how: Any) -> str:
+    show(value, as_json=False, **how)
+    return capsys.readouterr().out
+
+
+def test_a_value_is_shown_as_json_or_as_people_read_it(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"name": "hat", "tags": ["a", "b"]}, {"name": "coat"}]
+    assert "hat   a, b" in told(capsys, rows, table=("name", "tags"))
+    assert "1  2" in told(capsys, rows, table=("x", "y"), rows=[(1, 2)])
+    assert told(capsys, [], table=("name",), empty="no hats") == "(no hats)\n"
+    assert told(capsys, rows, text="two things") == "two things\n"
+    assert told(capsys, {"name": "hat"}) == "name: hat\n"
+    assert told(capsys, rows, people=lambda: print("well")) == "well\n"
+    show(rows, as_json=True, text="two things")
+    assert json.loads(capsys.readouterr().out) == rows
+
+
+def test_a_group_of_commands_is_imported_when_it_is_used(
+    run: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "late_group.py").write_text(
+        "from core.cli import make_app\napp = make_app('late')\n@app.command()\ndef hello(): print('hello')\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    whole = make_app("whole")
+    whole.add_typer(loading_app("late_group:app", "What comes late."), name="late")
+    assert "What comes late." in run.invoke(whole, ["--help"]).stdout
+    assert "late_group" not in sys.modules
+    assert "hello" in run.invoke(whole, ["late", "--help"]).stdout
+    assert run.invoke(whole, ["late", "hello"]).stdout == "hello\n"
+    assert run.invoke(whole, ["late", "nothing"]).exit_code == 2
+    del sys.modules["late_group"]
+
+
+def test_progress_is_drawn_on_a_terminal_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def counted() -> str:
+        with progress_bar("indexing") as tell:
+            tell(1, 2, "a.md")
+            tell(2, 2, "b.md")
+        return capsys.readouterr().err
+
+    assert counted() == ""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "indexing" in counted()
