@@ -56,7 +56,7 @@ def info_from_json(data: Mapping[str, Any]) -> FileInfo:
     Raises:
         KeyError, ValueError, TypeError: It is not such a record.
     """
-    texts = {name: str(data[name]) for name in ("key", "name", "media_type", "etag", "owner")}
+    texts: dict[str, Any] = {name: str(data[name]) for name in ("key", "name", "media_type", "etag", "owner")}
     return FileInfo(
         **texts,
         size=int(data["size"]),

@@ -89,8 +89,7 @@ class FileStore(Protocol):
         """The breaker before the place that keeps the files; None where there is none."""
         return None
 
-    async def aclose(self) -> None:
-        """Let go of what it keeps open."""
+    async def aclose(self) -> None: ...
 
 
 class LinkHost(Protocol):
@@ -100,5 +99,4 @@ class LinkHost(Protocol):
         """The address before `/files/link/`, without a slash at the end."""
         ...
 
-    async def aclose(self) -> None:
-        """Let go of what it keeps open."""
+    async def aclose(self) -> None: ...

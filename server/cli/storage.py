@@ -41,7 +41,7 @@ async def top_command(
     async with opened() as (engine, store):
         sizes = await measure(engine, store if files else None)
     shown, totals = sizes.threads[:limit], sizes.totals()
-    found = {"threads": [thread.as_json() for thread in shown], "totals": totals}
+    found: dict[str, Any] = {"threads": [thread.as_json() for thread in shown], "totals": totals}
     show(found, as_json=as_json, table=COLUMNS, rows=list(map(_row, found["threads"])), empty="no threads")
     if not as_json:
         print_fields(_summary(totals))

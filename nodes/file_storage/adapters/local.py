@@ -123,6 +123,9 @@ class LocalStore(FileStore):
     async def reconcile(self, until: datetime, *, remove: bool) -> Leftovers:
         return await _on_disk(reconciled, self._root, until, remove=remove)
 
+    async def aclose(self) -> None:
+        """Nothing is kept open."""
+
     async def free_bytes(self) -> int:
         return await _on_disk(self._free_bytes)
 

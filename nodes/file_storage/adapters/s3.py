@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
-from typing import IO, Any, NamedTuple, cast
+from typing import IO, Any, Literal, cast
 
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
@@ -35,22 +35,6 @@ TRIES = 3
 # Parts go one after the other in the pool's own thread: no threads beside the pool.
 _TRANSFER: Any = TransferConfig(  # type: ignore[no-untyped-call]  # boto3 has no types
     multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, use_threads=False
-)
-
-
-class Listing(NamedTuple):
-    """A listing of the bucket: where its items stand, and what asks for the next page of them."""
-
-    call: str
-    items: str
-    more: Mapping[str, str]
-
-
-OBJECTS = Listing("list_objects_v2", "Contents", {"ContinuationToken": "NextContinuationToken"})
-UPLOADS = Listing(
-    "list_multipart_uploads",
-    "Uploads",
-    {"KeyMarker": "NextKeyMarker", "UploadIdMarker": "NextUploadIdMarker"},
 )
 
 
@@ -105,7 +89,7 @@ class S3StorageClient(FileStore):
                 yield chunk
 
     async def scan(self, owner: str, *, after: Spot | str | None = None) -> AsyncIterator[FileInfo]:
-        pages = self._pages(OBJECTS, f"{self._folder(owner)}/")
+        pages = self._pages("Contents", f"{self._folder(owner)}/")
         spots = behind(newest_first([_spot(item) async for page in pages for item in page]), after)
         for at in range(0, len(spots), HEADS):
             batch = spots[at : at + HEADS]
@@ -128,7 +112,7 @@ class S3StorageClient(FileStore):
         await self._delete(self._name(owner, key), key)
 
     async def unchanged_since(self, until: datetime) -> AsyncIterator[OldFile]:
-        async for page in self._pages(OBJECTS, self._top):
+        async for page in self._pages("Contents", self._top):
             names = [str(o["Key"]) for o in page if o["LastModified"] < until]
             for at in range(0, len(names), HEADS):
                 for old in await asyncio.gather(*(self._old(name) for name in names[at : at + HEADS])):
@@ -156,7 +140,7 @@ class S3StorageClient(FileStore):
     async def usage(self, owner: str | None) -> Usage:
         await self._ensure_bucket()  # a user's total is asked for before anything was stored
         files, size, owners = 0, 0, set[str]()
-        async for page in self._pages(OBJECTS, self._top if owner is None else f"{self._folder(owner)}/"):
+        async for page in self._pages("Contents", self._top if owner is None else f"{self._folder(owner)}/"):
             files += len(page)
             size += sum(int(o["Size"]) for o in page)
             owners.update(str(o["Key"]).removeprefix(self._top).split("/")[0] for o in page)
@@ -165,7 +149,7 @@ class S3StorageClient(FileStore):
     async def reconcile(self, until: datetime, *, remove: bool) -> Leftovers:
         """Uploads in parts that were begun and never ended: invisible, and paid for."""
         pieces = 0
-        async for page in self._pages(UPLOADS, self._top):
+        async for page in self._pages("Uploads", self._top):
             for upload in page:
                 if upload["Initiated"] < until:
                     pieces += 1
@@ -243,16 +227,20 @@ class S3StorageClient(FileStore):
             if code_of(error) != "NoSuchUpload":  # it has ended meanwhile
                 raise
 
-    async def _pages(self, listing: Listing, prefix: str) -> AsyncIterator[list[Mapping[str, Any]]]:
-        """What is listed below `prefix`, as much at a time as the bucket gives."""
+    async def _pages(
+        self, items: Literal["Contents", "Uploads"], prefix: str
+    ) -> AsyncIterator[list[Mapping[str, Any]]]:
+        """The objects, or the uploads in parts, below `prefix`, as many at a time as the bucket gives."""
+        uploads = items == "Uploads"
+        ask = self._client.list_multipart_uploads if uploads else self._client.list_objects_v2
         more: dict[str, Any] = {}
         while True:
-            list_page = getattr(self._client, listing.call)
-            page = await self._bucket.call(list_page, Bucket=self._bucket.name, Prefix=prefix, **more)
-            yield page.get(listing.items, [])
+            page = await self._bucket.call(ask, Bucket=self._bucket.name, Prefix=prefix, **more)
+            yield page.get(items, [])
             if not page.get("IsTruncated"):
                 return
-            more = {name: page[value] for name, value in listing.more.items()}
+            # `NextKeyMarker` of one page is the `KeyMarker` that asks for the next; so are the others.
+            more = {name.removeprefix("Next"): page[name] for name in page if name.startswith("Next")}
 
     async def _if_there(self, owner: str, key: str) -> FileInfo | None:
         try:
