@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
-from core.errors import WaystationError
+from core.errors import ConfigInvalid, WaystationError
 from core.home import private_files
 from core.observability import configure_logging, reset_logging
 
@@ -108,7 +108,11 @@ def loading_app(app: str, help_text: str) -> typer.Typer:
 
 @cache
 def _group(app: str) -> TyperGroup:
-    return typer.main.get_group(pkgutil.resolve_name(app))
+    try:
+        return typer.main.get_group(pkgutil.resolve_name(app))
+    except (ImportError, AttributeError) as error:
+        reason = str(error).split(" (")[0]  # Python adds the path of the file in brackets
+        raise ConfigInvalid(f"the commands '{app}' cannot be loaded: {reason}") from error
 
 
 def show(

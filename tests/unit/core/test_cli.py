@@ -22,7 +22,7 @@ from core.cli import (
     progress_bar,
     show,
 )
-from core.errors import NotFound
+from core.errors import ConfigInvalid, NotFound
 from core.settings import ConfigErrors, ConfigProblem
 
 app = make_app("demo", "A command line to try.")
@@ -143,6 +143,15 @@ def test_a_group_of_commands_is_imported_when_it_is_used(
     assert run.invoke(whole, ["late", "hello"]).stdout == "hello\n"
     assert run.invoke(whole, ["late", "nothing"]).exit_code == 2
     del sys.modules["late_group"]
+
+
+def test_a_group_that_cannot_be_imported_is_one_line(run: CliRunner) -> None:
+    whole = make_app("whole")
+    whole.add_typer(loading_app("nobody_has_it:app", "Lost."), name="lost")
+    assert run.invoke(whole, ["--help"]).exit_code == 0
+    error = run.invoke(whole, ["lost", "x"]).exception
+    assert isinstance(error, ConfigInvalid)
+    assert "the commands 'nobody_has_it:app' cannot be loaded: No module named" in error.detail
 
 
 def test_progress_is_drawn_on_a_terminal_alone(
