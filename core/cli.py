@@ -9,7 +9,7 @@ import asyncio
 import json
 import pkgutil
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, wraps
 from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
@@ -95,13 +95,14 @@ def loading_app(app: str, help_text: str) -> typer.Typer:
         help_text: What is said of it beside the others.
     """
 
-    class Group(TyperGroup):
-        @property
-        def commands(self) -> MutableMapping[str, Any]:
-            return _group(app).commands
+    def late(name: str) -> Any:
+        return property(lambda _: getattr(_group(app), name), lambda _, nothing: None)
 
-        @commands.setter
-        def commands(self, none_of_its_own: MutableMapping[str, Any]) -> None: ...
+    class Group(TyperGroup):
+        commands = late("commands")
+        params = late("params")
+        callback = late("callback")
+        invoke_without_command = late("invoke_without_command")
 
     return typer.Typer(cls=Group, help=help_text, no_args_is_help=True)
 

@@ -132,7 +132,12 @@ def test_a_group_of_commands_is_imported_when_it_is_used(
     run: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "late_group.py").write_text(
-        "from core.cli import make_app\napp = make_app('late')\n@app.command()\ndef hello(): print('hello')\n"
+        "from core.cli import make_app\n"
+        "app = make_app('late')\n"
+        "@app.callback()\n"
+        "def before(loud: bool = False): print('listen' if loud else 'hm')\n"
+        "@app.command()\n"
+        "def hello(): print('hello')\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     whole = make_app("whole")
@@ -140,7 +145,8 @@ def test_a_group_of_commands_is_imported_when_it_is_used(
     assert "What comes late." in run.invoke(whole, ["--help"]).stdout
     assert "late_group" not in sys.modules
     assert "hello" in run.invoke(whole, ["late", "--help"]).stdout
-    assert run.invoke(whole, ["late", "hello"]).stdout == "hello\n"
+    assert run.invoke(whole, ["late", "hello"]).stdout == "hm\nhello\n"
+    assert run.invoke(whole, ["late", "--loud", "hello"]).stdout == "listen\nhello\n"
     assert run.invoke(whole, ["late", "nothing"]).exit_code == 2
     del sys.modules["late_group"]
 
