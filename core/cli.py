@@ -9,7 +9,7 @@ import asyncio
 import json
 import pkgutil
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, wraps
 from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
-from core.errors import WaystationError
+from core.errors import ConfigInvalid, WaystationError
 from core.home import private_files
 from core.observability import configure_logging, reset_logging
 
@@ -95,20 +95,25 @@ def loading_app(app: str, help_text: str) -> typer.Typer:
         help_text: What is said of it beside the others.
     """
 
-    class Group(TyperGroup):
-        @property
-        def commands(self) -> MutableMapping[str, Any]:
-            return _group(app).commands
+    def late(name: str) -> Any:
+        return property(lambda _: getattr(_group(app), name), lambda _, nothing: None)
 
-        @commands.setter
-        def commands(self, none_of_its_own: MutableMapping[str, Any]) -> None: ...
+    class Group(TyperGroup):
+        commands = late("commands")
+        params = late("params")
+        callback = late("callback")
+        invoke_without_command = late("invoke_without_command")
 
     return typer.Typer(cls=Group, help=help_text, no_args_is_help=True)
 
 
 @cache
 def _group(app: str) -> TyperGroup:
-    return typer.main.get_group(pkgutil.resolve_name(app))
+    try:
+        return typer.main.get_group(pkgutil.resolve_name(app))
+    except (ImportError, AttributeError) as error:
+        reason = str(error).split(" (")[0]  # Python adds the path of the file in brackets
+        raise ConfigInvalid(f"the commands '{app}' cannot be loaded: {reason}") from error
 
 
 def show(
@@ -119,6 +124,7 @@ def show(
     rows: Sequence[Sequence[object]] | None = None,
     empty: str = "nothing",
     text: object = None,
+    people: Callable[[], object] | None = None,
 ) -> None:
     """`value` as JSON for machines; for people a table, a text, or each field on its line.
 
@@ -126,9 +132,12 @@ def show(
         table: The columns; also the keys of each row of `value`, where `rows` does not give its cells.
         empty: What is said of no row.
         text: For people, in place of a table or fields.
+        people: Prints it for people, where it takes more.
     """
     if as_json:
         print_json(value)
+    elif people is not None:
+        people()
     elif table:
         cells = [[cell(row.get(name)) for name in table] for row in value] if rows is None else rows
         print_table(table, cells, empty=empty)
@@ -176,3 +185,33 @@ def print_fields(fields: Mapping[str, object]) -> None:
     width = max((len(name) for name in fields), default=0)
     for name, value in fields.items():
         print(f"{name + ':':<{width + 1}} {value}")
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar on stderr, which is told (done, in all, which): there from the first word until all is done.
+
+    Nothing where nobody looks.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415 - slow
+
+    console = Console(stderr=True)
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task("", total=None)
+
+    def told(done: int, total: int, name: str) -> None:
+        if not bar.live.is_started:
+            bar.start()
+        bar.update(task, completed=done, total=total, description=name)
+        if done >= total:
+            stop()
+
+    def stop() -> None:
+        if bar.live.is_started:  # elsewhere it prints an empty line
+            bar.stop()
+
+    try:
+        yield told
+    finally:
+        stop()

@@ -15,6 +15,7 @@ from functools import partial
 
 import httpx
 import uvicorn
+from dishka import Provider, Scope
 from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
@@ -24,6 +25,9 @@ from core.settings import Book, Context, read_book
 from core.settings.platform import AuthSettings, ServerSettings, TelemetrySettings
 from graph.agent import Agent
 from graph.wiring.services import Progress
+from nodes.file_storage import LinkHost
+from nodes.file_storage.links import FixedHost
+from nodes.file_storage.settings import FileStorageSettings
 from server.app import create_app
 from server.connections import Bounds, Connection, Waiting
 from server.errors import AddressInUse, BindRefused
@@ -149,7 +153,8 @@ async def serve(context: Context, *, progress: Progress | None = None) -> None:
     _log(book)
     with bind(settings, book[AuthSettings]) as listener:
         base = base_url(settings, listener)
-        async with Agent.open(context, progress=progress, worker=True) as agent:
+        links = own_links(book, own_url(settings, listener))
+        async with Agent.open(context, providers=links, progress=progress, worker=True) as agent:
             server = Server(
                 uvicorn_config(create_app(agent), settings=settings),
                 ready=lambda: _say_ready(base),
@@ -163,8 +168,8 @@ def serve_many(context: Context) -> None:
     book = read_settings(context)
     settings = book[ServerSettings]
     _log(book)
-    os.environ.update(_as_environment(settings))
     with bind(settings, book[AuthSettings]) as listener:
+        os.environ.update(_as_environment(settings, listener))
         config = uvicorn_config("server.serve:app_from_environ", workers=settings.workers, settings=settings)
         base = base_url(settings, listener)
         threading.Thread(target=_greet_when_ready, args=(base,), daemon=True).start()
@@ -174,15 +179,28 @@ def serve_many(context: Context) -> None:
 def app_from_environ() -> FastAPI:
     """The application of one of several workers."""
     context = Context.current()
-    _log(read_settings(context))
-    return create_app(context=context, worker=True)
+    book = read_settings(context)
+    _log(book)
+    settings = book[ServerSettings]
+    return create_app(
+        context=context, providers=own_links(book, _address(settings.host, settings.port)), worker=True
+    )
 
 
-def _as_environment(settings: ServerSettings) -> dict[str, str]:
-    """What the command line changed, for the workers, which read it again."""
+def own_links(book: Book, url: str) -> list[Provider]:
+    """Signed links to files lead to this service's own route, unless the settings say where."""
+    if book[FileStorageSettings].link_base_url:
+        return []
+    links = Provider(scope=Scope.APP)
+    links.provide(lambda: FixedHost(url), provides=LinkHost, override=True)
+    return [links]
+
+
+def _as_environment(settings: ServerSettings, listener: socket.socket) -> dict[str, str]:
+    """What the command line changed and the port that was taken, for the workers, which read it again."""
     return {
         "WAYSTATION_SERVER__HOST": settings.host,
-        "WAYSTATION_SERVER__PORT": str(settings.port),
+        "WAYSTATION_SERVER__PORT": str(listener.getsockname()[1]),
         "WAYSTATION_SERVER__WORKERS": str(settings.workers),
     }
 
@@ -194,12 +212,19 @@ def _log(book: Book) -> None:
 
 def base_url(settings: ServerSettings, listener: socket.socket) -> str:
     """Where people on this machine reach the service."""
-    if settings.public_url:
-        return settings.public_url.rstrip("/")
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
+    return settings.public_url.rstrip("/") or own_url(settings, listener)
+
+
+def own_url(settings: ServerSettings, listener: socket.socket) -> str:
+    """Where programs on this machine reach the service, whatever stands before it."""
+    return _address(settings.host, listener.getsockname()[1])
+
+
+def _address(host: str, port: int) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - compared, not bound
     if ":" in host and not host.startswith("["):
         host = f"[{host}]"
-    return f"http://{host}:{listener.getsockname()[1]}"
+    return f"http://{host}:{port}"
 
 
 def _say_ready(base: str) -> None:

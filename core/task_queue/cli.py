@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from core.cli import JsonFlag, command, make_app, print_fields, print_json, show
+from core.cli import JsonFlag, command, make_app, show
 from core.errors import InvalidInput
 from core.task_queue.record import TaskRecord, TaskStatus
 
@@ -109,11 +109,10 @@ def _object(text: str) -> Mapping[str, Any]:
 
 
 def _print(record: TaskRecord, *, as_json: bool) -> None:
-    if as_json:
-        print_json(record.as_json())
-        return
-    shown = {name: value for name, value in record.as_json().items() if value not in (None, "")}
-    print_fields({**shown, "arguments": json.dumps(shown["arguments"])})
+    found = record.as_json()
+    shown = {name: value for name, value in found.items() if value not in (None, "")}
+    lines = {**shown, "arguments": json.dumps(shown["arguments"])}
+    show(found if as_json else lines, as_json=as_json)
 
 
 def _cells(record: TaskRecord) -> list[object]:

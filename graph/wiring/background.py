@@ -34,8 +34,7 @@ from graph.checkpoints.compaction import TASKS as COMPACTION
 from graph.checkpoints.compaction import Compaction
 from graph.runs.lease import Leases
 from graph.service.schedules import scheduled_tasks
-from graph.threads.housekeeping import TASKS, NoArguments, ThreadUpkeep, Titles
-from graph.threads.upkeep import ThreadUpkeep
+from graph.threads.housekeeping import TASKS, ThreadUpkeep, Titles
 from graph.wiring.storage import Storage
 from graph.wiring.turn_provider import ThreadGraph
 from nodes.file_storage.settings import FileStorageSettings

@@ -15,7 +15,7 @@ from core.cli import JsonFlag, cell, command, make_app, print_json, print_table,
 from core.settings import ConfigProblem, Context
 from nodes.config.errors import SchemaNotWritten
 from nodes.config.manager import ConfigManager
-from nodes.config.survey import reload_check, survey
+from nodes.config.survey import ReloadCheck, reload_check, survey
 
 app = make_app("config", "The configuration: check it, show it, describe it.")
 
@@ -29,16 +29,12 @@ PartArgument = Annotated[
 async def validate(as_json: JsonFlag = False) -> None:
     """Check every file and variable, and name every problem with its file, line and key."""
     found = survey(Context.current(), review=True)
-    if as_json:
-        files = [asdict(report) for report in found.manager.describe()]
-        problems = [asdict(problem) for problem in found.problems]
-        print_json({"valid": not problems, "problems": problems, "files": files})
-    else:
-        _tell(found.problems)
+    files = [asdict(report) for report in found.manager.describe()]
+    problems = [asdict(problem) for problem in found.problems]
+    value = {"valid": not problems, "problems": problems, "files": files}
+    show(value, as_json=as_json, people=lambda: _print_files(found.manager, found.problems))
     if found.problems:
         raise typer.Exit(1)
-    if not as_json:
-        _print_files(found.manager)
 
 
 @app.command("list-models")
@@ -94,13 +90,13 @@ async def schema(
 async def check_reload(as_json: JsonFlag = False) -> None:
     """Say whether a restart would accept what is on disk now, and what it would change."""
     found = reload_check(Context.current())
-    if as_json:
-        print_json(found.as_json())
-    else:
-        _tell(found.problems)
+    show(found.as_json(), as_json=as_json, people=lambda: _print_changes(found))
     if found.problems:
         raise typer.Exit(1)
-    if as_json:
+
+
+def _print_changes(found: ReloadCheck) -> None:
+    if _told(found.problems):
         return
     since = f"the service that started at {found.compared_with}" if found.compared_with else "the defaults"
     print(f"A restart would accept the configuration. Compared with {since}:")
@@ -108,12 +104,16 @@ async def check_reload(as_json: JsonFlag = False) -> None:
     print_table(("key", "was", "becomes"), rows, empty="no change")
 
 
-def _tell(problems: Sequence[ConfigProblem]) -> None:
+def _told(problems: Sequence[ConfigProblem]) -> bool:
+    """Whether there are any; they are printed."""
     for problem in problems:
         print(f"config_invalid: {problem}", file=sys.stderr)
+    return bool(problems)
 
 
-def _print_files(manager: ConfigManager) -> None:
+def _print_files(manager: ConfigManager, problems: Sequence[ConfigProblem]) -> None:
+    if _told(problems):
+        return
     rows = [
         (f.kind, f.name, ("read" if f.read else "not there: defaults") + _ignored(f.ignored))
         for f in manager.describe()

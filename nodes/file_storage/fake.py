@@ -8,11 +8,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from nodes.file_storage.errors import FileNotFound
-from nodes.file_storage.models import CHUNK_BYTES, FileInfo, Leftovers, OldFile, Room, Usage
+from nodes.file_storage.models import CHUNK_BYTES, FileInfo, Leftovers, OldFile, Usage
 from nodes.file_storage.order import Spot, behind, newest_first
+from nodes.file_storage.ports import FileStore
 
 
-class MemoryStore:
+class MemoryStore(FileStore):
     """Keeps everything in this process; gone with it."""
 
     def __init__(self) -> None:
@@ -65,21 +66,12 @@ class MemoryStore:
         del self._files[at]
         return True
 
-    async def presign(self, info: FileInfo, seconds: int) -> str | None:
-        return None
-
     async def usage(self, owner: str | None) -> Usage:
         found = [kept.info for kept, _ in self._files.values() if owner in (None, kept.info.owner)]
         return Usage(len(found), sum(i.size for i in found), len({i.owner for i in found}))
 
     async def reconcile(self, until: datetime, *, remove: bool) -> Leftovers:
         return Leftovers()
-
-    async def room(self) -> Room:
-        return Room()
-
-    def breaker(self) -> None:
-        return None
 
     async def aclose(self) -> None:
         self._files.clear()

@@ -60,6 +60,23 @@ class LinkSigner:
         return self._secret
 
 
+class FixedHost:
+    """Links lead to an address where they are served: by this process or by another.
+
+    Args:
+        url: The address before `/files/link/`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+
+    async def base_url(self) -> str:
+        return self._url
+
+    async def aclose(self) -> None:
+        """Nothing is kept open."""
+
+
 def kept_secret(path: Path) -> str:
     """The secret in `path`; made once, readable by us alone, also when several processes ask at once.
 

@@ -28,7 +28,7 @@ from nodes.file_storage.ports import FileStore, LinkHost
 from nodes.file_storage.probe import PROBE_OWNER, Probe
 from nodes.file_storage.retention import Swept, sweep
 from nodes.file_storage.settings import WEEK_SECONDS, FileStorageSettings
-from nodes.file_storage.totals import Room, Totals
+from nodes.file_storage.totals import Take, Totals
 
 LIST_MOST = 1000
 # An upload that was begun so long ago is not going on any more.
@@ -102,8 +102,8 @@ class FileManager:
         chunks = _pieces(data) if isinstance(data, bytes) else data
         with self._operation("put") as span:
             async with (
-                self._totals.room(principal.id) as room,
-                aclosing(self._limited(kept, chunks, room)) as limited,
+                self._totals.room(principal.id) as take,
+                aclosing(self._limited(kept, chunks, take)) as limited,
             ):
                 info = await self._store.put(draft, limited)
                 self._totals.added(info)
@@ -273,13 +273,12 @@ class FileManager:
             yield span
 
     async def _limited(
-        self, name: str, chunks: AsyncIterable[bytes], room: Room | None
+        self, name: str, chunks: AsyncIterable[bytes], take: Take
     ) -> AsyncGenerator[bytes, None]:
         size, most = 0, self._settings.max_bytes
         async for chunk in chunks:
             size += len(chunk)
-            if room is not None:
-                room.take(len(chunk))
+            take(len(chunk))
             if size > most:
                 raise FileTooLarge(f"'{name}' is larger than {most} bytes, the limit file_storage.max_bytes")
             yield chunk

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -42,24 +42,12 @@ class FileInfo:
 
     def as_ref(self) -> dict[str, Any]:
         """The entry of the graph's `files` channel."""
-        return {
-            "key": self.key,
-            "name": self.name,
-            "media_type": self.media_type,
-            "size": self.size,
-            "origin": self.origin,
-        }
+        return {name: getattr(self, name) for name in ("key", "name", "media_type", "size", "origin")}
 
     def as_json(self) -> dict[str, Any]:
         """Everything, for machines."""
-        return {
-            **self.as_ref(),
-            "etag": self.etag,
-            "created": self.created.isoformat(),
-            "thread": self.thread,
-            "tags": dict(self.tags),
-            "owner": self.owner,
-        }
+        rest = {"etag": self.etag, "created": self.created.isoformat(), "thread": self.thread}
+        return {**self.as_ref(), **rest, "tags": dict(self.tags), "owner": self.owner}
 
 
 def info_from_json(data: Mapping[str, Any]) -> FileInfo:
@@ -68,17 +56,14 @@ def info_from_json(data: Mapping[str, Any]) -> FileInfo:
     Raises:
         KeyError, ValueError, TypeError: It is not such a record.
     """
+    texts: dict[str, Any] = {name: str(data[name]) for name in ("key", "name", "media_type", "etag", "owner")}
     return FileInfo(
-        key=str(data["key"]),
-        name=str(data["name"]),
+        **texts,
         size=int(data["size"]),
-        media_type=str(data["media_type"]),
-        etag=str(data["etag"]),
         created=datetime.fromisoformat(data["created"]),
         origin=as_origin(data["origin"]),
         thread=None if data["thread"] is None else str(data["thread"]),
         tags={str(k): str(v) for k, v in dict(data["tags"]).items()},
-        owner=str(data["owner"]),
     )
 
 
@@ -110,7 +95,7 @@ class Usage:
     owners: int = 0
 
     def as_json(self) -> dict[str, int]:
-        return {"files": self.files, "bytes": self.bytes, "owners": self.owners}
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +106,4 @@ class Leftovers:
     bytes: int = 0
 
     def as_json(self) -> dict[str, int]:
-        return {"pieces": self.pieces, "bytes": self.bytes}
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """What is left to write to; None where nobody can say (a bucket)."""
-
-    free_bytes: int | None = field(default=None)
+        return asdict(self)

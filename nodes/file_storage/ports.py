@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from core.resilience import TargetStatus
-from nodes.file_storage.models import FileInfo, Leftovers, OldFile, Room, Usage
+from nodes.file_storage.models import FileInfo, Leftovers, OldFile, Usage
 from nodes.file_storage.order import Spot
 
 
@@ -68,7 +68,7 @@ class FileStore(Protocol):
 
     async def presign(self, info: FileInfo, seconds: int) -> str | None:
         """An address that serves the file without us, or None where there is none."""
-        ...
+        return None
 
     async def usage(self, owner: str | None) -> Usage:
         """What is stored by `owner`, or by everyone."""
@@ -81,11 +81,13 @@ class FileStore(Protocol):
         """
         ...
 
-    async def room(self) -> Room: ...
+    async def free_bytes(self) -> int | None:
+        """What is left to write to; None where nobody can say (a bucket)."""
+        return None
 
     def breaker(self) -> TargetStatus | None:
         """The breaker before the place that keeps the files; None where there is none."""
-        ...
+        return None
 
     async def aclose(self) -> None: ...
 

@@ -48,7 +48,7 @@ class Probe:
         try:
             async with asyncio.timeout(self._seconds):
                 await self._round()
-                free = (await self._store.room()).free_bytes
+                free = await self._store.free_bytes()
         except TimeoutError:
             return self._trouble(StorageTimedOut(f"{self._place} did not answer within {self._seconds:g} s"))
         except WaystationError as error:

@@ -9,9 +9,8 @@ from dishka import Provider, Scope, provide
 from core.events import EventBus
 from core.resilience import Policies
 from core.settings import Book, Places
-from nodes.file_storage.adapters.link_server import FixedHost, LinkServer
 from nodes.file_storage.adapters.local import LocalStore
-from nodes.file_storage.links import LinkSigner
+from nodes.file_storage.links import FixedHost, LinkSigner
 from nodes.file_storage.manager import FileManager
 from nodes.file_storage.node import StoreFiles
 from nodes.file_storage.ports import FileStore, LinkHost
@@ -64,4 +63,9 @@ def _store(settings: FileStorageSettings, places: Places, policies: Policies) ->
 
 
 def _host(settings: FileStorageSettings, store: FileStore, signer: LinkSigner) -> LinkHost:
-    return FixedHost(settings.link_base_url) if settings.link_base_url else LinkServer(store, signer)
+    if settings.link_base_url:
+        return FixedHost(settings.link_base_url)
+    # A service gives its own address instead (`server.serve`); who has none starts a web server.
+    from nodes.file_storage.adapters.link_server import LinkServer  # noqa: PLC0415
+
+    return LinkServer(store, signer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -38,39 +38,35 @@ async def sweep(
     until = {origin: now - timedelta(days=days) for origin, days in keep_days.items() if days}
     if not until:
         return
-    work = _Sweep(store, gone, swept)
+    deleted = failed = 0
+
+    async def delete(old: OldFile) -> None:
+        nonlocal deleted, failed
+        try:
+            if not await store.discard(old):
+                return
+        except WaystationError as error:
+            # One that cannot be deleted must not keep the others.
+            log.warning("old_file_not_deleted", key=old.info.key, code=error.code)
+            failed += 1
+            return
+        deleted += 1
+        gone(old.info)
+
+    async for batch in _batches(store, until):
+        await asyncio.gather(*map(delete, batch))
+        await swept(deleted)
+    if failed:
+        raise StorageUnavailable(f"{failed} old files could not be deleted, {deleted} were")
+
+
+async def _batches(store: FileStore, until: Mapping[Origin, datetime]) -> AsyncIterator[list[OldFile]]:
+    """The files that are older than those of their origin may be, a few at a time; the last may be none."""
     batch: list[OldFile] = []
     async for old in store.unchanged_since(max(until.values())):
         if old.info.origin in until and old.changed < until[old.info.origin]:
             batch.append(old)
         if len(batch) == BATCH:
-            await work.delete(batch)
+            yield batch
             batch = []
-    await work.delete(batch)
-    if work.failed:
-        raise StorageUnavailable(f"{work.failed} old files could not be deleted, {work.deleted} were")
-
-
-class _Sweep:
-    def __init__(self, store: FileStore, gone: Callable[[FileInfo], None], swept: Swept) -> None:
-        self._store = store
-        self._gone = gone
-        self._swept = swept
-        self.deleted = 0
-        self.failed = 0
-
-    async def delete(self, batch: Sequence[OldFile]) -> None:
-        await asyncio.gather(*map(self._one, batch))
-        await self._swept(self.deleted)
-
-    async def _one(self, old: OldFile) -> None:
-        try:
-            deleted = await self._store.discard(old)
-        except WaystationError as error:
-            # One that cannot be deleted must not keep the others.
-            log.warning("old_file_not_deleted", key=old.info.key, code=error.code)
-            self.failed += 1
-            return
-        if deleted:
-            self.deleted += 1
-            self._gone(old.info)
+    yield batch

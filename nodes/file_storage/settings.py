@@ -61,8 +61,8 @@ class FileStorageSettings(Strict):
     link_base_url: str = Field(
         "",
         pattern=r"^(https?://.+)?$",
-        description="Address under which /files/link/... is served; empty: a small server on "
-        "loopback, for tools on this machine.",
+        description="Address under which /files/link/... is served; empty: the service's own, for tools on "
+        "this machine.",
     )
     link_secret: SecretStr | None = Field(
         None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
@@ -19,23 +19,8 @@ FRESH_SECONDS = 60.0
 KNOWN_OWNERS = 1_000
 
 
-class Room:
-    """An upload that is on its way; what it has taken so far counts for the owner's other ones too."""
-
-    def __init__(self, totals: Totals, owner: str) -> None:
-        self._totals, self._owner, self._taken = totals, owner, 0
-
-    def take(self, size: int) -> None:
-        """Count more of its bytes.
-
-        Raises:
-            StorageFull: There is no room for them.
-        """
-        self._taken += size
-        self._totals._coming(self._owner, size=size)
-
-    def close(self) -> None:
-        self._totals._went(self._owner, size=self._taken)
+# Counts more bytes of an upload that is on its way; raises StorageFull where there is no room for them.
+Take = Callable[[int], None]
 
 
 class Totals:
@@ -53,14 +38,14 @@ class Totals:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def room(self, owner: str) -> AsyncIterator[Room | None]:
-        """Room for one more file of the owner within the block; None for any number of bytes.
+    async def room(self, owner: str) -> AsyncIterator[Take]:
+        """Room for one more file of the owner within the block, and what counts its bytes as they come.
 
         Raises:
             StorageFull: There is no room for another file.
         """
         if not self._files and not self._bytes:
-            yield None
+            yield lambda _: None
             return
         used = await self._used(owner)
         coming = self._on_their_way.get(owner, Usage())
@@ -71,12 +56,23 @@ class Totals:
             )
         if self._bytes and used.bytes >= self._bytes:
             raise self._full(used.bytes)
-        room = Room(self, owner)
         self._on_their_way[owner] = _plus(coming, 1, 0)
+        taken = 0
+
+        def take(size: int) -> None:
+            nonlocal taken
+            taken += size
+            coming = self._on_their_way[owner] = _plus(self._on_their_way[owner], 0, size)
+            _, used = self._known.get(owner, (0.0, Usage()))
+            if self._bytes and used.bytes + coming.bytes > self._bytes:
+                raise self._full(used.bytes + coming.bytes)
+
         try:
-            yield room
+            yield take
         finally:
-            room.close()
+            left = _plus(self._on_their_way.pop(owner), -1, -taken)
+            if left.files:
+                self._on_their_way[owner] = left
 
     def added(self, info: FileInfo) -> None:
         """Reckon with a file that was stored."""
@@ -89,17 +85,6 @@ class Totals:
     def forget(self, owner: str) -> None:
         """Count anew at the next upload: something of the owner was deleted."""
         self._known.pop(owner, None)
-
-    def _coming(self, owner: str, *, size: int) -> None:
-        coming = self._on_their_way[owner] = _plus(self._on_their_way[owner], 0, size)
-        _, used = self._known.get(owner, (0.0, Usage()))
-        if self._bytes and used.bytes + coming.bytes > self._bytes:
-            raise self._full(used.bytes + coming.bytes)
-
-    def _went(self, owner: str, *, size: int) -> None:
-        left = _plus(self._on_their_way.pop(owner), -1, -size)
-        if left.files:
-            self._on_their_way[owner] = left
 
     def _full(self, size: int) -> StorageFull:
         return StorageFull(

@@ -122,10 +122,7 @@ async def probe(
 
     async with caller() as llm:
         report = await probed(llm, model, seconds=timeout)
-    if as_json:
-        print_json(report)
-    else:
-        shown(report)
+    show(report, as_json=as_json, people=lambda: shown(report))
     if not report["usable"]:
         raise typer.Exit(1)
 

@@ -4,7 +4,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from core.cli import JsonFlag, command, make_app, print_json, print_table, show
+from core.cli import JsonFlag, command, make_app, print_table, show
 from core.container import opened_service
 from core.errors import InvalidInput, WaystationError
 from core.settings import Places
@@ -52,21 +52,24 @@ async def list_servers(as_json: JsonFlag = False) -> None:
     async with _manager() as manager:
         await asyncio.gather(*(_reach(manager, name) for name in manager.status()))
         status, remarks = manager.status(), remarks_of(manager.inventory)
-        rows = []
+        rows: list[dict[str, Any]] = []
         for name, entry in manager.entries().items():
-            known = status.get(name)
+            state = status[name].as_json() if name in status else _OFF
             about = entry.short_description or entry.description or ""
-            row = {"name": name, "enabled": entry.enabled, "description": about, "groups": entry.groups}
-            rows.append({**row, **(known.as_json() if known else _OFF), "remarks": remarks.get(name, [])})
+            rows.append(_server(name, about, entry.groups, enabled=entry.enabled) | state)
         for name, reason in manager.inventory.unusable.items():
-            row = {"name": name, "enabled": False, "description": "", "groups": []}
-            left_out = {**_OFF, "state": "left out", "last_error": reason}
-            rows.append({**row, **left_out, "remarks": remarks.get(name, [])})
+            state = {**_OFF, "state": "left out", "last_error": reason}
+            rows.append(_server(name, "", [], enabled=False) | state)
+    rows = [{**row, "remarks": remarks.get(row["name"], [])} for row in rows]
     columns = ("name", "state", "tools", "description", "last_error")
     show(rows, as_json=as_json, table=columns, empty="no server is configured")
     for row in () if as_json else rows:
         for what in row["left_out"]:
             print(f"server '{row['name']}': {what}")
+
+
+def _server(name: str, description: str, groups: Sequence[str], *, enabled: bool) -> dict[str, Any]:
+    return {"name": name, "enabled": enabled, "description": description, "groups": groups}
 
 
 @app.command("list-tools")
@@ -182,10 +185,7 @@ async def check(
 ) -> None:
     """Say what would be taken over from a file of servers; nothing is started. Exit 1: nothing is usable."""
     found = check_file(file, os.environ)
-    if as_json:
-        print_json(found.as_json())
-    else:
-        _tell_check(found)
+    show(found.as_json(), as_json=as_json, people=lambda: _tell_check(found))
     if not found.usable:
         raise typer.Exit(1)
 

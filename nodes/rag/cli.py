@@ -1,21 +1,18 @@
 """`waystation rag`: see, search and index sources."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-from rich.progress import Progress as Bar
 
 from core.access import EVERY, Principal
-from core.cli import JsonFlag, command, make_app, print_json, show
+from core.cli import JsonFlag, command, make_app, progress_bar, show
 from core.container import opened_service
 from core.observability import configure_logging
 from nodes.rag.client import RAGClient
 from nodes.rag.errors import SourceUnavailable
-from nodes.rag.models import IngestReport, Progress
+from nodes.rag.models import IngestReport, RAGResponse
 from nodes.rag.module import MODULE
 
 app = make_app("rag", "Search sources and keep their index.")
@@ -58,19 +55,13 @@ async def query(  # noqa: PLR0917  # typer reads the arguments, nobody calls it 
     async with _client() as rag:
         entry = rag.entries().get(source)
         if entry is not None and entry.type == "local":
-            with _progress_bar() as progress:
+            with progress_bar("indexing") as progress:
                 await rag.ingest(source, progress=progress)
         found = await rag.query(text, sources=[source], principal=_principal(user, groups), limit=limit)
     for _, reason in found.failed:
         raise SourceUnavailable(f"source '{source}' failed: {reason}")
-    if as_json:
-        print_json([passage.as_state(n) for n, passage in enumerate(found.passages, start=1)])
-        return
-    for n, passage in enumerate(found.passages, start=1):
-        print(f"[{n}] {passage.title} ({passage.uri}, score {passage.score:.2f})")
-        print(f"{passage.text}\n")
-    if not found.passages:
-        print("(nothing found)")
+    value = [passage.as_state(n) for n, passage in enumerate(found.passages, start=1)]
+    show(value, as_json=as_json, people=lambda: _print_passages(found))
 
 
 @app.command()
@@ -84,12 +75,9 @@ async def ingest(
 ) -> None:
     """Add PATH to the index of SOURCE, and bring the rest of it up to date."""
     async with _client() as rag:
-        with _progress_bar() as progress:
+        with progress_bar("indexing") as progress:
             report = await rag.ingest(source, path=path, progress=progress)
-    if as_json:
-        print_json(report.as_json())
-    else:
-        _print_report(report)
+    show(report.as_json(), as_json=as_json, people=lambda: _print_report(report))
 
 
 @app.command()
@@ -116,18 +104,12 @@ async def _client() -> AsyncIterator[RAGClient]:
         yield client
 
 
-@contextmanager
-def _progress_bar() -> Iterator[Progress]:
-    """A bar on stderr that appears with the first file and leaves with the last."""
-    columns = (TextColumn("indexing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    console = Console(stderr=True)
-    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=None, visible=False)
-
-        def show(done: int, total: int, name: str) -> None:
-            bar.update(task, completed=done, total=total, description=name, visible=True)
-
-        yield show
+def _print_passages(found: RAGResponse) -> None:
+    for n, passage in enumerate(found.passages, start=1):
+        print(f"[{n}] {passage.title} ({passage.uri}, score {passage.score:.2f})")
+        print(f"{passage.text}\n")
+    if not found.passages:
+        print("(nothing found)")
 
 
 def _print_report(report: IngestReport) -> None:

@@ -12,7 +12,7 @@ import anyio
 import orjson
 
 from core.access import Principal
-from core.cli import print_json
+from core.cli import show
 from core.context import Approval
 from core.errors import InvalidInput
 from graph.agent import Agent
@@ -72,7 +72,7 @@ async def talk(question: Question, *, as_json: bool) -> None:
         keys = tuple([await _upload(agent, who, path) for path in question.files])
         run = await agent.begin(question.request(who, keys, _answer_to_pause(question)))
         reply = await _to_its_end(agent, who, run, as_json=as_json)
-    print_json(reply) if as_json else after(reply)
+    show(reply, as_json=as_json, people=lambda: after(reply))
 
 
 async def go_on(run_id: str, answer: Any, *, user: str, as_json: bool) -> None:
@@ -84,7 +84,7 @@ async def go_on(run_id: str, answer: Any, *, user: str, as_json: bool) -> None:
     async with opened(user) as (agent, who):
         run = await agent.resume(who, run_id, answer)
         reply = await _to_its_end(agent, who, run, as_json=as_json)
-    print_json(reply) if as_json else after(reply)
+    show(reply, as_json=as_json, people=lambda: after(reply))
 
 
 async def _to_its_end(agent: Agent, who: Principal, run: Handle, *, as_json: bool) -> dict[str, Any]:

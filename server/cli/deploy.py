@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from core.cli import JsonFlag, command, make_app, print_fields, print_json, print_table
+from core.cli import JsonFlag, command, make_app, print_fields, print_table, progress_bar, show
 
 if TYPE_CHECKING:
     from graph.deploy.check import Verdict
@@ -42,7 +41,7 @@ async def check_command(
     opens that database for reading only, migrates nothing and starts no module.
     """
     report = await checked(idle=None if every else limit)
-    print_json(report) if as_json else _show(report)
+    show(report, as_json=as_json, people=lambda: _show(report))
     if report["breaks"]:
         raise typer.Exit(1)
 
@@ -60,11 +59,11 @@ async def checked(*, idle: int | None) -> dict[str, Any]:
         threads, left_out = await standings(engine, idle=idle)
         found: list[Verdict] = []
         if "checkpoints" in await tables_of(engine):
-            with _progress(len(threads)) as step:
+            with progress_bar("threads") as told:
                 verdicts: AsyncIterator[Verdict] = check(graph, saver, threads)
                 async for verdict in verdicts:
                     found.append(verdict)
-                    step()
+                    told(len(found), len(threads), "")
     return {
         "fingerprint": fingerprint(graph),
         "revision": revision,
@@ -102,23 +101,6 @@ def _note(revision: str | None, head: str) -> str:
             f"the database is at revision {revision}, newer than this release's {head}: read as far as known"
         )
     return f"the database is at revision {revision}; this release migrates it to {head} when it starts"
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Any]:
-    """A bar on stderr; nothing where nobody looks."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda: None
-        return
-    with Progress(
-        TextColumn("threads"), BarColumn(), MofNCompleteColumn(), console=console, transient=True
-    ) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda: bar.advance(task)
 
 
 def _show(report: dict[str, Any]) -> None:

@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from core.cli import JsonFlag, command, fail, loading_app, make_app, print_json, print_table, show
+from core.cli import (
+    JsonFlag,
+    command,
+    fail,
+    loading_app,
+    make_app,
+    progress_bar,
+    show,
+)
 from core.errors import ConfigInvalid, InvalidInput, WaystationError
 from server.cli.sessions import UserOption, opened, quiet
 
@@ -71,7 +79,6 @@ def serve_command(
 
     # Two hundred thousand objects are made by imports and all stay: collecting among them is time lost.
     gc.disable()
-    from server.cli.progress import indexing
     from server.serve import loop_factory, read_settings, serve, serve_many
 
     given = {"host": host, "port": port, "workers": workers}
@@ -83,7 +90,7 @@ def serve_command(
         return
     with (
         private_files(),
-        indexing() as progress,
+        progress_bar("indexing") as progress,
         asyncio.Runner(loop_factory=loop_factory()) as runner,
     ):
         runner.run(serve(context, progress=progress))
@@ -145,10 +152,10 @@ async def check_command(*, as_json: JsonFlag = False) -> None:
         # A machine that starts everything for the first time is not ill: what starts is waited for.
         report = await agent.health.report(patience=START_PATIENCE_S)
         ready = await agent.health.ready()
-    if as_json:
-        print_json({"ready": ready, "modules": {name: found.as_json() for name, found in report.items()}})
-    else:
-        print_table(("module", "state", "reason"), [[n, h.state.value, h.reason] for n, h in report.items()])
+    found = {"ready": ready, "modules": {name: health.as_json() for name, health in report.items()}}
+    rows = [[name, health.state.value, health.reason] for name, health in report.items()]
+    show(found, as_json=as_json, table=("module", "state", "reason"), rows=rows)
+    if not as_json:
         print("ready" if ready else "not ready")
     if not ready:
         raise typer.Exit(1)

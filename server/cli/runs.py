@@ -54,17 +54,7 @@ async def show_command(run_id: str, *, user: UserOption = "", as_json: JsonFlag 
     """One run: its status, its times, and what came of it."""
     async with opened(user, idle=True) as (agent, who):
         run = (await agent.runs.get(who, run_id)).as_json()
-    if as_json:
-        print_json(run)
-        return
-    print_fields({name: value for name, value in run.items() if not isinstance(value, dict)})
-    output, error = run.get("output") or {}, run.get("error") or {}
-    for call in output.get("tool_calls", []):
-        print(f"\n{call['server']} {call['tool']} {_short(call['arguments'])}: {call['status']}")
-    if output.get("answer"):
-        print(f"\n{output['answer']}")
-    if error:
-        print(f"\n{error.get('code')}: {error.get('detail')}")
+    show(run, as_json=as_json, people=lambda: _show_run(run))
 
 
 @runs.command("events")
@@ -186,10 +176,8 @@ async def replay_command(
     if pytest:
         with _writing(pytest):
             as_pytest(recording, pytest, swap=named, replayed=replayed)
-    if as_json:
-        print_json({**replayed.as_json(), "test": str(pytest) if pytest else None})
-    else:
-        _tell(replayed)
+    report = {**replayed.as_json(), "test": str(pytest) if pytest else None}
+    show(report, as_json=as_json, people=lambda: _tell(replayed))
     if not replayed.same:
         raise typer.Exit(1)
 
@@ -239,6 +227,17 @@ def _missing(recording: Recording) -> None:
     if missing:
         numbers = ", ".join(f"[{n}]" for n in missing)
         print(f"the text of {numbers} is not found any more; the recording has none", file=sys.stderr)
+
+
+def _show_run(run: dict[str, Any]) -> None:
+    print_fields({name: value for name, value in run.items() if not isinstance(value, dict)})
+    output, error = run.get("output") or {}, run.get("error") or {}
+    for call in output.get("tool_calls", []):
+        print(f"\n{call['server']} {call['tool']} {_short(call['arguments'])}: {call['status']}")
+    if output.get("answer"):
+        print(f"\n{output['answer']}")
+    if error:
+        print(f"\n{error.get('code')}: {error.get('detail')}")
 
 
 def _tell(replayed: Replayed) -> None:

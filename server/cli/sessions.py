@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.callers import is_user
+from core.cli import progress_bar
 from core.errors import InvalidInput
 from core.observability import configure_logging
 
@@ -45,9 +46,8 @@ async def opened(
     from core.identity.authenticator import local_principal
     from core.settings.auth import AuthSettings
     from graph.agent import Agent
-    from server.cli.progress import indexing
 
     quiet()
-    with indexing() as progress:
+    with progress_bar("indexing") as progress:
         async with Agent.open(progress=progress, idle=idle) as agent:
             yield agent, local_principal(agent.book[AuthSettings], user, groups or None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from core.cli import JsonFlag, command, make_app, print_fields, print_json, print_table
+from core.cli import JsonFlag, command, make_app, print_fields, short, show
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -17,19 +17,8 @@ if TYPE_CHECKING:
     from nodes.file_storage.ports import FileStore
 
 storage = make_app("storage")
-COLUMNS = (
-    "thread",
-    "owner",
-    "title",
-    "turns",
-    "checkpoints",
-    "state",
-    "values",
-    "transcript",
-    "runs",
-    "files",
-    "all",
-)
+SIZES = ("checkpoints", "values", "transcript", "runs", "files", "total")
+COLUMNS = ("thread", "owner", "title", "turns", "checkpoints", "state", *SIZES[1:-1], "all")
 TITLE_LETTERS = 30
 
 
@@ -52,17 +41,16 @@ async def top_command(
     async with opened() as (engine, store):
         sizes = await measure(engine, store if files else None)
     shown, totals = sizes.threads[:limit], sizes.totals()
-    if as_json:
-        print_json({"threads": [thread.as_json() for thread in shown], "totals": totals})
-        return
-    print_table(COLUMNS, [_row(thread.as_json()) for thread in shown], empty="no threads")
-    print_fields(_summary(totals))
+    found: dict[str, Any] = {"threads": [thread.as_json() for thread in shown], "totals": totals}
+    show(found, as_json=as_json, table=COLUMNS, rows=list(map(_row, found["threads"])), empty="no threads")
+    if not as_json:
+        print_fields(_summary(totals))
 
 
 @asynccontextmanager
 async def opened() -> AsyncIterator[tuple[AsyncEngine, FileStore]]:
     """Database and files of this configuration; nothing else is started."""
-    from core.container import open_module
+    from core.container import opened_service
     from core.database.engine import database_url
     from core.settings import Book, Places
     from core.settings.platform import StorageSettings
@@ -70,28 +58,16 @@ async def opened() -> AsyncIterator[tuple[AsyncEngine, FileStore]]:
     from nodes.file_storage.module import MODULE
     from nodes.file_storage.ports import FileStore
 
-    container = open_module(MODULE)
-    try:
-        book, places = await container.get(Book), await container.get(Places)
+    async with opened_service(MODULE, Book) as (book, container):
+        places = await container.get(Places)
         async with opened_database(database_url(book[StorageSettings], places)) as engine:
             yield engine, await container.get(FileStore)
-    finally:
-        await container.close()
 
 
 def _row(thread: dict[str, Any]) -> list[object]:
-    title, taken = thread["title"], thread["bytes"]
-    if len(title) > TITLE_LETTERS:
-        title = f"{title[: TITLE_LETTERS - 1]}…"
-    sizes = [size(taken[kind]) for kind in ("checkpoints", "values", "transcript", "runs", "files", "total")]
-    return [
-        thread["thread_id"],
-        thread["owner"] or "(deleted)",
-        title,
-        thread["turns"],
-        thread["checkpoints"],
-        *sizes,
-    ]
+    about = [thread["thread_id"], thread["owner"] or "(deleted)", short(thread["title"], TITLE_LETTERS)]
+    sizes = [size(thread["bytes"][kind]) for kind in SIZES]
+    return [*about, thread["turns"], thread["checkpoints"], *sizes]
 
 
 def _summary(totals: dict[str, Any]) -> dict[str, object]:

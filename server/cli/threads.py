@@ -10,7 +10,7 @@ from typing import Annotated, Any, BinaryIO, Literal
 
 import typer
 
-from core.cli import JsonFlag, cell, command, make_app, print_fields, print_json, short, show
+from core.cli import JsonFlag, cell, command, make_app, print_fields, short, show
 from core.errors import InvalidInput
 from server.cli.sessions import UserOption, opened
 
@@ -70,7 +70,7 @@ async def show_command(
         thread = await agent.threads.get(who, thread_id)
         page = await agent.threads.transcript(who, thread_id, limit=limit)
     fields = {name: value for name, value in thread.items() if name != "waiting"}
-    _show_messages({**thread, **page}, fields, as_json=as_json)
+    show({**thread, **page}, as_json=as_json, people=lambda: _print_messages(page, fields))
 
 
 @threads.command("history")
@@ -100,7 +100,7 @@ async def state_command(
         found = await agent.threads.state(who, thread_id, checkpoint_id=checkpoint)
     files = [file["name"] for file in found["files"]]
     fields = {"checkpoint": found["checkpoint_id"], "files": files, "next": found["next"]}
-    _show_messages(found, fields, as_json=as_json)
+    show(found, as_json=as_json, people=lambda: _print_messages(found, fields))
 
 
 @threads.command("diff")
@@ -251,11 +251,8 @@ async def delete_command(thread_id: str, *, user: UserOption = "", as_json: Json
     show({"deleted": thread_id}, as_json=as_json, text=f"deleted {thread_id}")
 
 
-def _show_messages(page: Mapping[str, Any], fields: Mapping[str, Any], *, as_json: bool) -> None:
+def _print_messages(page: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
     """A page of messages, behind what is said of it."""
-    if as_json:
-        print_json(page)
-        return
     print_fields({name: cell(value) for name, value in fields.items()})
     for message in page["messages"]:
         print(f"\n{message['role']}: {message['text']}")

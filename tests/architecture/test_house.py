@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import WaystationError, known_errors
-from core.registry import discover
+from core.events import Event
+from core.registry import discover, loaded
 
 ROOT = Path(__file__).parents[2]
 HOUSE = ("core", "graph", "nodes", "server", "tools")
@@ -78,6 +81,38 @@ def test_a_step_of_the_graph_is_small() -> None:
 def test_every_module_has_the_same_file_names(module: str) -> None:
     missing = [name for name in MODULE_FILES if not (ROOT / "nodes" / module / name).is_file()]
     assert missing == []
+
+
+@pytest.mark.parametrize("module", [path.parent.name for path in (ROOT / "nodes").glob("*/events.py")])
+def test_events_of_a_module_are_those_of_the_bus(module: str) -> None:
+    events = importlib.import_module(f"nodes.{module}.events")
+    own = [found for found in vars(events).values() if getattr(found, "__module__", "") == events.__name__]
+    assert own
+    assert all(issubclass(found, Event) for found in own)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_module_is_declared_in_the_same_words(name: str) -> None:
+    module = next(module for module in discover() if module.name == name)
+    assert isinstance(module.cli, str)
+    assert isinstance(module.provider, str)
+    assert module.service
+    assert module.node
+    provided = {factory.provides.type_hint for factory in loaded(module.provider)().factories}
+    assert {loaded(module.service), loaded(module.node.step)} <= provided
+
+
+def test_the_help_imports_no_service_of_a_module() -> None:
+    asked = (
+        "import sys; from server.cli.main import app, mount_modules; mount_modules(); "
+        "app(['--help'], standalone_mode=False); print(*sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
+    seen = set(said.stdout.splitlines()[-1].split())
+    for module in discover():
+        if module.name in MODULES:
+            assert module.service.partition(":")[0] not in seen
+            assert f"nodes.{module.name}.cli" not in seen
 
 
 def test_the_registry_finds_every_module_folder() -> None:

@@ -133,3 +133,26 @@ def test_g1_3_open_connections_of_every_kind_end_with_the_service_and_leave_no_t
     assert code == 0
     assert "Traceback" not in log
     assert "request_crashed" not in log
+
+
+def listening(pid: int) -> set[int]:
+    """TCP ports on which the process listens."""
+    own = {os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+    rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    return {
+        int(row[1].partition(":")[2], 16) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in own
+    }
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_tools_fetch_files_from_the_service_itself(tmp_path: Path, workers: str) -> None:
+    env = {"WAYSTATION_SERVER__WORKERS": workers}
+    table = {"file": ("sales.csv", b"region,amount\nnorth,10.5\nsouth,4\nnorth,2\n")}
+    with Service(tmp_path / "home", config_dir=write_config(tmp_path), env=env) as service:
+        key = httpx.post(f"{service.url}/files", files=table, timeout=20).json()["key"]
+        body = {"input": {"message": "What is the total of amount by region in sales.csv?", "files": [key]}}
+        answer = httpx.post(f"{service.url}/agent/invoke", json=body, timeout=60).json()["output"]
+        ports = listening(service.pid)
+    assert "12.5" in answer["answer"]
+    assert [call["status"] for call in answer["tool_calls"]] == ["ok"]
+    assert ports == {service.port}

@@ -22,9 +22,8 @@ from core.registry import Module, discover, files_of, sections_of
 from core.settings import read_book
 from nodes.config.fake import FakeModels, FakeServers, FakeSources
 from nodes.config.ports import ModelCatalogue, ServerCatalogue, SourceCatalogue
-from nodes.file_storage.adapters.link_server import FixedHost
 from nodes.file_storage.fake import MemoryStore
-from nodes.file_storage.links import LinkSigner
+from nodes.file_storage.links import FixedHost, LinkSigner
 from nodes.file_storage.ports import FileStore, LinkHost
 from nodes.llm.caller import LLMCaller
 from nodes.llm.catalogue import Catalogue

@@ -1,4 +1,4 @@
-"""A small HTTP server on loopback that answers signed links, for tools on this machine."""
+"""Signed links in a process that serves nothing else: a command, a notebook, a worker."""
 
 from __future__ import annotations
 
@@ -22,23 +22,6 @@ from nodes.file_storage.ports import FileStore
 
 START_SECONDS = 10
 STOP_SECONDS = 2
-
-
-class FixedHost:
-    """Links lead to an address where somebody else serves them.
-
-    Args:
-        url: The address before `/files/link/`.
-    """
-
-    def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/")
-
-    async def base_url(self) -> str:
-        return self._url
-
-    async def aclose(self) -> None:
-        """Nothing is kept open."""
 
 
 class LinkServer:

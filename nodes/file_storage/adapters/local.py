@@ -13,39 +13,42 @@ import secrets
 import shutil
 import threading
 from asyncio import to_thread
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ParamSpec, TypeVar
 
 import structlog
 
 from nodes.file_storage.adapters.intake import Intake
 from nodes.file_storage.adapters.leftovers import INCOMING, RECORD, reconciled, sweep_incoming
 from nodes.file_storage.errors import FileNotFound, StorageUnavailable
-from nodes.file_storage.models import CHUNK_BYTES, FileInfo, Leftovers, OldFile, Room, Usage, info_from_json
+from nodes.file_storage.models import CHUNK_BYTES, FileInfo, Leftovers, OldFile, Usage, info_from_json
 from nodes.file_storage.naming import owner_folder
 from nodes.file_storage.order import Spot, behind, newest_first
+from nodes.file_storage.ports import FileStore
 
 SCAN_BATCH = 64
 TRIES = 3
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 log = structlog.get_logger()
 
 
-@contextmanager
-def _disk() -> Iterator[None]:
-    """Say what the disk said, without its paths."""
+async def _on_disk(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The result of `work`, done in a thread; what the disk says against it, without its paths."""
     try:
-        yield
+        return await to_thread(work, *args, **kwargs)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise StorageUnavailable(f"the folder for files cannot be used: {reason}") from error
 
 
-class LocalStore:
+class LocalStore(FileStore):
     """A FileStore on the local disk; several processes may share the folder.
 
     Args:
@@ -59,14 +62,11 @@ class LocalStore:
         self._swept = False
 
     async def put(self, draft: FileInfo, data: AsyncIterator[bytes]) -> FileInfo:
-        with _disk():
-            path, intake = await to_thread(self._begin)
+        path, intake = await _on_disk(self._begin)
         try:
             async for chunk in data:
-                with _disk():
-                    await to_thread(intake.write, chunk)
-            with _disk():
-                return await to_thread(self._commit, draft, path, intake)
+                await _on_disk(intake.write, chunk)
+            return await _on_disk(self._commit, draft, path, intake)
         finally:
             # Not in a thread: a second cancellation must not stop this. A full disk fails again here.
             with suppress(OSError):
@@ -75,19 +75,16 @@ class LocalStore:
                 path.unlink(missing_ok=True)
 
     async def info(self, owner: str, key: str) -> FileInfo:
-        with _disk():
-            return (await to_thread(self._record, owner, key))[0]
+        return (await _on_disk(self._record, owner, key))[0]
 
     async def open(
         self, owner: str, key: str, *, start: int = 0, end: int | None = None
     ) -> AsyncGenerator[bytes, None]:
-        with _disk():
-            handle = await to_thread(self._content, owner, key, start)
+        handle = await _on_disk(self._content, owner, key, start)
         try:
             left = CHUNK_BYTES if end is None else max(0, end - start)
             while left:
-                with _disk():
-                    chunk = await to_thread(handle.read, min(left, CHUNK_BYTES))
+                chunk = await _on_disk(handle.read, min(left, CHUNK_BYTES))
                 if not chunk:
                     return
                 yield chunk
@@ -96,58 +93,41 @@ class LocalStore:
             handle.close()
 
     async def scan(self, owner: str, *, after: Spot | str | None = None) -> AsyncIterator[FileInfo]:
-        with _disk():
-            spots = behind(await to_thread(self._newest_first, owner), after)
+        spots = behind(await _on_disk(self._newest_first, owner), after)
         for at in range(0, len(spots), SCAN_BATCH):
-            with _disk():
-                batch = await to_thread(self._records_of, owner, spots[at : at + SCAN_BATCH])
+            batch = await _on_disk(self._records_of, owner, spots[at : at + SCAN_BATCH])
             for info in batch:
                 yield info
 
     async def annotate(self, owner: str, key: str, *, thread: str | None) -> FileInfo:
-        with _disk():
-            return await to_thread(self._annotate, owner, key, thread)
+        return await _on_disk(self._annotate, owner, key, thread)
 
     async def delete(self, owner: str, key: str) -> None:
-        with _disk():
-            await to_thread(self._delete, owner, key)
+        await _on_disk(self._delete, owner, key)
 
     async def unchanged_since(self, until: datetime) -> AsyncIterator[OldFile]:
-        with _disk():
-            owners = await to_thread(_folders, self._root)
+        owners = await _on_disk(_folders, self._root)
         for owner in owners:
-            with _disk():
-                folders = await to_thread(_folders, owner)
+            folders = await _on_disk(_folders, owner)
             for at in range(0, len(folders), SCAN_BATCH):
-                with _disk():
-                    batch = await to_thread(_old_files, folders[at : at + SCAN_BATCH], until)
+                batch = await _on_disk(_old_files, folders[at : at + SCAN_BATCH], until)
                 for old in batch:
                     yield old
 
     async def discard(self, old: OldFile) -> bool:
-        with _disk():
-            return await to_thread(self._discard, old)
-
-    async def presign(self, info: FileInfo, seconds: int) -> str | None:
-        return None
+        return await _on_disk(self._discard, old)
 
     async def usage(self, owner: str | None) -> Usage:
-        with _disk():
-            return await to_thread(self._usage, owner)
+        return await _on_disk(self._usage, owner)
 
     async def reconcile(self, until: datetime, *, remove: bool) -> Leftovers:
-        with _disk():
-            return await to_thread(reconciled, self._root, until, remove=remove)
-
-    async def room(self) -> Room:
-        with _disk():
-            return await to_thread(self._room)
-
-    def breaker(self) -> None:
-        return None
+        return await _on_disk(reconciled, self._root, until, remove=remove)
 
     async def aclose(self) -> None:
         """Nothing is kept open."""
+
+    async def free_bytes(self) -> int:
+        return await _on_disk(self._free_bytes)
 
     def _folder(self, owner: str, key: str) -> Path:
         return self._root / owner_folder(owner) / key
@@ -169,17 +149,11 @@ class LocalStore:
         content = f"data-{secrets.token_hex(8)}"
         _move_into(folder, path, content)
         with self._records:
-            before = self._content_name(folder)
+            before = _recorded(folder, "content")
             _write_record(folder, {**info.as_json(), "content": content})
         if before:
-            (folder / before).unlink(missing_ok=True)
+            (folder / str(before)).unlink(missing_ok=True)
         return info
-
-    def _content_name(self, folder: Path) -> str | None:
-        try:
-            return str(json.loads((folder / RECORD).read_bytes())["content"])
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return None
 
     def _record(self, owner: str, key: str) -> tuple[FileInfo, Path]:
         return _read_record(self._folder(owner, key))
@@ -237,15 +211,15 @@ class LocalStore:
 
     def _usage(self, owner: str | None) -> Usage:
         owners = _folders(self._root) if owner is None else [self._root / owner_folder(owner)]
-        sizes = {o.name: [s for f in _folders(o) if (s := _size_of(f)) is not None] for o in owners}
-        kept = [found for found in sizes.values() if found]
+        sizes = [[s for f in _folders(o) if isinstance(s := _recorded(f, "size"), int)] for o in owners]
+        kept = [found for found in sizes if found]
         return Usage(sum(map(len, kept)), sum(map(sum, kept)), len(kept))
 
-    def _room(self) -> Room:
+    def _free_bytes(self) -> int:
         place = self._root
         while not place.exists():
             place = place.parent
-        return Room(shutil.disk_usage(place).free)
+        return shutil.disk_usage(place).free
 
 
 def _folders(parent: Path) -> list[Path]:
@@ -290,9 +264,10 @@ def _clear(content: Path) -> None:
         content.parent.rmdir()
 
 
-def _size_of(folder: Path) -> int | None:
+def _recorded(folder: Path, name: str) -> Any:
+    """A part of a folder's record; None where there is no record, or a damaged one."""
     try:
-        return int(json.loads((folder / RECORD).read_bytes())["size"])
+        return json.loads((folder / RECORD).read_bytes())[name]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
-from typing import IO, Any, cast
+from typing import IO, Any, Literal, cast
 
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
@@ -21,9 +21,10 @@ from nodes.file_storage.adapters.s3_errors import code_of
 from nodes.file_storage.adapters.s3_metadata import info_from_head, is_ours, metadata_of
 from nodes.file_storage.delivery import disposition
 from nodes.file_storage.errors import FileNotFound, StorageUnavailable
-from nodes.file_storage.models import FileInfo, Leftovers, OldFile, Room, Usage
+from nodes.file_storage.models import FileInfo, Leftovers, OldFile, Usage
 from nodes.file_storage.naming import is_key, owner_folder
 from nodes.file_storage.order import Spot, behind, newest_first
+from nodes.file_storage.ports import FileStore
 from nodes.file_storage.settings import S3Settings
 
 MEMORY_BYTES = 8 * 1024 * 1024
@@ -37,7 +38,7 @@ _TRANSFER: Any = TransferConfig(  # type: ignore[no-untyped-call]  # boto3 has n
 )
 
 
-class S3StorageClient:
+class S3StorageClient(FileStore):
     """A FileStore on S3 or on anything that speaks its protocol.
 
     Every request may be sent twice without harm, so the bucket's policy may try each again.
@@ -88,7 +89,7 @@ class S3StorageClient:
                 yield chunk
 
     async def scan(self, owner: str, *, after: Spot | str | None = None) -> AsyncIterator[FileInfo]:
-        pages = self._pages(f"{self._folder(owner)}/")
+        pages = self._pages("Contents", f"{self._folder(owner)}/")
         spots = behind(newest_first([_spot(item) async for page in pages for item in page]), after)
         for at in range(0, len(spots), HEADS):
             batch = spots[at : at + HEADS]
@@ -111,7 +112,7 @@ class S3StorageClient:
         await self._delete(self._name(owner, key), key)
 
     async def unchanged_since(self, until: datetime) -> AsyncIterator[OldFile]:
-        async for page in self._pages(self._top):
+        async for page in self._pages("Contents", self._top):
             names = [str(o["Key"]) for o in page if o["LastModified"] < until]
             for at in range(0, len(names), HEADS):
                 for old in await asyncio.gather(*(self._old(name) for name in names[at : at + HEADS])):
@@ -139,7 +140,7 @@ class S3StorageClient:
     async def usage(self, owner: str | None) -> Usage:
         await self._ensure_bucket()  # a user's total is asked for before anything was stored
         files, size, owners = 0, 0, set[str]()
-        async for page in self._pages(self._top if owner is None else f"{self._folder(owner)}/"):
+        async for page in self._pages("Contents", self._top if owner is None else f"{self._folder(owner)}/"):
             files += len(page)
             size += sum(int(o["Size"]) for o in page)
             owners.update(str(o["Key"]).removeprefix(self._top).split("/")[0] for o in page)
@@ -148,15 +149,13 @@ class S3StorageClient:
     async def reconcile(self, until: datetime, *, remove: bool) -> Leftovers:
         """Uploads in parts that were begun and never ended: invisible, and paid for."""
         pieces = 0
-        async for upload in self._unended():
-            if upload["Initiated"] < until:
-                pieces += 1
-                if remove:
-                    await self._bucket.call(self._abort, str(upload["Key"]), str(upload["UploadId"]))
+        async for page in self._pages("Uploads", self._top):
+            for upload in page:
+                if upload["Initiated"] < until:
+                    pieces += 1
+                    if remove:
+                        await self._bucket.call(self._abort, str(upload["Key"]), str(upload["UploadId"]))
         return Leftovers(pieces)
-
-    async def room(self) -> Room:
-        return Room()
 
     def breaker(self) -> TargetStatus:
         return self._bucket.status()
@@ -221,18 +220,6 @@ class S3StorageClient:
             return False
         return True
 
-    async def _unended(self) -> AsyncIterator[Mapping[str, Any]]:
-        more: dict[str, Any] = {}
-        while True:
-            page = await self._bucket.call(
-                self._client.list_multipart_uploads, Bucket=self._bucket.name, Prefix=self._top, **more
-            )
-            for upload in page.get("Uploads", []):
-                yield upload
-            if not page.get("IsTruncated"):
-                return
-            more = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
-
     def _abort(self, name: str, upload: str) -> None:
         try:
             self._client.abort_multipart_upload(Bucket=self._bucket.name, Key=name, UploadId=upload)
@@ -240,17 +227,20 @@ class S3StorageClient:
             if code_of(error) != "NoSuchUpload":  # it has ended meanwhile
                 raise
 
-    async def _pages(self, prefix: str) -> AsyncIterator[list[Mapping[str, Any]]]:
-        """The objects below `prefix`, as many at a time as the bucket gives."""
+    async def _pages(
+        self, items: Literal["Contents", "Uploads"], prefix: str
+    ) -> AsyncIterator[list[Mapping[str, Any]]]:
+        """The objects, or the uploads in parts, below `prefix`, as many at a time as the bucket gives."""
+        uploads = items == "Uploads"
+        ask = self._client.list_multipart_uploads if uploads else self._client.list_objects_v2
         more: dict[str, Any] = {}
         while True:
-            page = await self._bucket.call(
-                self._client.list_objects_v2, Bucket=self._bucket.name, Prefix=prefix, **more
-            )
-            yield page.get("Contents", [])
+            page = await self._bucket.call(ask, Bucket=self._bucket.name, Prefix=prefix, **more)
+            yield page.get(items, [])
             if not page.get("IsTruncated"):
                 return
-            more = {"ContinuationToken": page["NextContinuationToken"]}
+            # `NextKeyMarker` of one page is the `KeyMarker` that asks for the next; so are the others.
+            more = {name.removeprefix("Next"): page[name] for name in page if name.startswith("Next")}
 
     async def _if_there(self, owner: str, key: str) -> FileInfo | None:
         try:

@@ -60,7 +60,7 @@ async def test_a_greeting_is_published_and_counted_in_the_health(container: Asyn
         (event,) = await seen.wait_for(Greeted)
     assert event.language == "de"
     await (await container.get(EventBus)).aclose()  # every subscriber has had its events
-    health = await MODULE.check(container)
+    health = await MODULE.health(container)
     assert (health.state, health.details) == (HealthState.HEALTHY, {"greeted": 1, "languages": ["de"]})
 
 

@@ -2,14 +2,27 @@ from __future__ import annotations
 
 import errno
 import json
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from core.cli import JsonFlag, command, fail, make_app, print_fields, print_json, print_table
-from core.errors import NotFound
+from core.cli import (
+    JsonFlag,
+    command,
+    fail,
+    loading_app,
+    make_app,
+    print_fields,
+    print_json,
+    print_table,
+    progress_bar,
+    show,
+)
+from core.errors import ConfigInvalid, NotFound
 from core.settings import ConfigErrors, ConfigProblem
 
 app = make_app("demo", "A command line to try.")
@@ -96,3 +109,66 @@ def test_a_row_is_a_line_in_a_pipe_however_long(capsys: pytest.CaptureFixture[st
 def test_an_empty_table_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(("name",), [], empty="no files")
     assert capsys.readouterr().out == "(no files)\n"
+
+
+def told(capsys: pytest.CaptureFixture[str], value: object, **how: Any) -> str:
+    show(value, as_json=False, **how)
+    return capsys.readouterr().out
+
+
+def test_a_value_is_shown_as_json_or_as_people_read_it(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"name": "hat", "tags": ["a", "b"]}, {"name": "coat"}]
+    assert "hat   a, b" in told(capsys, rows, table=("name", "tags"))
+    assert "1  2" in told(capsys, rows, table=("x", "y"), rows=[(1, 2)])
+    assert told(capsys, [], table=("name",), empty="no hats") == "(no hats)\n"
+    assert told(capsys, rows, text="two things") == "two things\n"
+    assert told(capsys, {"name": "hat"}) == "name: hat\n"
+    assert told(capsys, rows, people=lambda: print("well")) == "well\n"
+    show(rows, as_json=True, text="two things")
+    assert json.loads(capsys.readouterr().out) == rows
+
+
+def test_a_group_of_commands_is_imported_when_it_is_used(
+    run: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "late_group.py").write_text(
+        "from core.cli import make_app\n"
+        "app = make_app('late')\n"
+        "@app.callback()\n"
+        "def before(loud: bool = False): print('listen' if loud else 'hm')\n"
+        "@app.command()\n"
+        "def hello(): print('hello')\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    whole = make_app("whole")
+    whole.add_typer(loading_app("late_group:app", "What comes late."), name="late")
+    assert "What comes late." in run.invoke(whole, ["--help"]).stdout
+    assert "late_group" not in sys.modules
+    assert "hello" in run.invoke(whole, ["late", "--help"]).stdout
+    assert run.invoke(whole, ["late", "hello"]).stdout == "hm\nhello\n"
+    assert run.invoke(whole, ["late", "--loud", "hello"]).stdout == "listen\nhello\n"
+    assert run.invoke(whole, ["late", "nothing"]).exit_code == 2
+    del sys.modules["late_group"]
+
+
+def test_a_group_that_cannot_be_imported_is_one_line(run: CliRunner) -> None:
+    whole = make_app("whole")
+    whole.add_typer(loading_app("nobody_has_it:app", "Lost."), name="lost")
+    assert run.invoke(whole, ["--help"]).exit_code == 0
+    error = run.invoke(whole, ["lost", "x"]).exception
+    assert isinstance(error, ConfigInvalid)
+    assert "the commands 'nobody_has_it:app' cannot be loaded: No module named" in error.detail
+
+
+def test_progress_is_drawn_on_a_terminal_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def counted() -> str:
+        with progress_bar("indexing") as tell:
+            tell(1, 2, "a.md")
+            tell(2, 2, "b.md")
+        return capsys.readouterr().err
+
+    assert counted() == ""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "indexing" in counted()

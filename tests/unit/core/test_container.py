@@ -74,7 +74,7 @@ def folder(tmp_path: Path) -> ConfigFolder:
 async def test_a_module_opens_alone_with_its_own_section(folder: ConfigFolder) -> None:
     folder.write("waystation.yaml", "hats: {colour: blue}\nsomebody_elses: {x: 1}\n")
     container = open_module(HATS, folder.context())
-    assert (await HATS.check(container)).details == {"label": "blue hat of home"}
+    assert (await HATS.health(container)).details == {"label": "blue hat of home"}
     await container.close()
 
 

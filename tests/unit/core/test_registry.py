@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
+from dishka import make_async_container
 
 from core.errors import ConfigInvalid
-from core.registry import ENTRY_POINTS, discover, files_of, sections_of
+from core.health import HealthState
+from core.registry import ENTRY_POINTS, Module, discover, files_of, loaded, sections_of
 
 MODULE_PY = """
     from dishka import Provider, Scope
@@ -129,3 +134,80 @@ def test_modules_of_other_packages_come_by_entry_point(module: Write, package: P
     assert [m.name for m in discover("parts")] == ["a"]
     sys.modules.pop("elsewhere.module")
     sys.modules.pop("elsewhere")
+
+
+SERVICE_PY = """
+    from dishka import Provider, Scope, provide
+    from core.cli import make_app
+    from core.health import degraded
+    from core.registry import Module, names_from
+
+    class Lamp:
+        lit = False
+
+        async def start(self):
+            self.lit = True
+
+        async def check(self):
+            return degraded("it is lit" if self.lit else "it is dark")
+
+    class LampProvider(Provider):
+        scope = Scope.APP
+        lamp = provide(Lamp)
+
+    app = make_app("lamps", "")
+"""
+
+
+@pytest.fixture
+def lamps(package: Path) -> Path:
+    (package / "lamps").mkdir()
+    (package / "lamps" / "service.py").write_text(dedent(SERVICE_PY))
+    (package / "lamps" / "__init__.py").write_text(
+        "from core.registry import names_from\n"
+        "__all__ = ['Lamp', 'Nowhere']\n"
+        "__getattr__ = names_from(__name__, 'service')\n"
+    )
+    (package / "lamps" / "module.py").write_text("raise AssertionError('nobody asked for it')")
+    return package / "lamps"
+
+
+def in_words(**given: Any) -> Module:
+    return Module(
+        name="lamps",
+        summary="",
+        command="lamps",
+        cli="parts.lamps.service:app",
+        provider="parts.lamps.service:LampProvider",
+        **given,
+    )
+
+
+@pytest.mark.usefixtures("lamps")
+@pytest.mark.parametrize(("eager", "reason"), [(True, "it is lit"), (False, "it is dark")])
+async def test_a_module_in_words_imports_what_it_names_when_it_is_used(*, eager: bool, reason: str) -> None:
+    module = in_words(service="parts.lamps.service:Lamp", eager=eager)
+    assert "parts.lamps.service" not in sys.modules
+    async with AsyncExitStack() as stack:
+        container = make_async_container(loaded(module.provider)())
+        stack.push_async_callback(container.close)
+        await module.open(container)
+        assert (await module.health(container)).reason == reason
+
+
+@pytest.mark.usefixtures("lamps")
+async def test_a_module_without_check_and_service_is_healthy() -> None:
+    container = make_async_container()
+    module = in_words()
+    await module.open(container)
+    assert (await module.health(container)).state is HealthState.HEALTHY
+    await container.close()
+
+
+@pytest.mark.usefixtures("lamps")
+def test_a_package_gives_the_names_that_it_lists_and_no_others() -> None:
+    lamps = importlib.import_module("parts.lamps")
+    assert lamps.Lamp.lit is False
+    for name in ("LampProvider", "Nowhere"):
+        with pytest.raises(AttributeError, match=f"'parts.lamps' has no attribute '{name}'"):
+            getattr(lamps, name)

@@ -30,9 +30,8 @@ from graph.threads.history.erase import BELONGING
 from graph.threads.threads import Threads
 from graph.threads.transcript import Transcript
 from nodes.file_storage import FileManager
-from nodes.file_storage.adapters.link_server import FixedHost
 from nodes.file_storage.fake import MemoryStore
-from nodes.file_storage.links import LinkSigner
+from nodes.file_storage.links import FixedHost, LinkSigner
 from nodes.file_storage.settings import FileStorageSettings
 
 ADA, BOB = Principal("ada"), Principal("bob")

@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from nodes.file_storage.adapters.link_server import FixedHost
 from nodes.file_storage.fake import MemoryStore
-from nodes.file_storage.links import LinkSigner
+from nodes.file_storage.links import FixedHost, LinkSigner
 from nodes.file_storage.manager import FileManager
 from nodes.file_storage.settings import FileStorageSettings
 

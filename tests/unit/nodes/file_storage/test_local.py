@@ -174,4 +174,4 @@ async def test_the_disks_refusal_is_told_without_paths(local: LocalStore, root: 
 
 
 async def test_the_room_is_known_before_the_first_file(local: LocalStore) -> None:
-    assert (await local.room()).free_bytes
+    assert await local.free_bytes()

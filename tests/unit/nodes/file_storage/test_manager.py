@@ -13,12 +13,11 @@ from core.events import Event
 from core.health import HealthState
 from core.observability import REGISTRY, start_telemetry
 from core.settings.platform import TelemetrySettings
-from nodes.file_storage.adapters.link_server import FixedHost
 from nodes.file_storage.adapters.local import LocalStore
 from nodes.file_storage.errors import FileNotFound, FileTooLarge, InvalidFile, LinkInvalid
 from nodes.file_storage.events import FileDeleted, FileUploaded
 from nodes.file_storage.fake import MemoryStore
-from nodes.file_storage.links import LinkSigner
+from nodes.file_storage.links import FixedHost, LinkSigner
 from nodes.file_storage.manager import FileManager
 from nodes.file_storage.settings import FileStorageSettings
 from tests.kit.otlp_server import OtlpServer

@@ -12,10 +12,9 @@ from typing_extensions import TypedDict
 
 from core.access import Principal
 from core.context import RunContext
-from nodes.file_storage.adapters.link_server import FixedHost
 from nodes.file_storage.errors import StorageUnavailable
 from nodes.file_storage.fake import MemoryStore
-from nodes.file_storage.links import LinkSigner
+from nodes.file_storage.links import FixedHost, LinkSigner
 from nodes.file_storage.manager import FileManager
 from nodes.file_storage.models import FileInfo
 from nodes.file_storage.node import StoreFiles

@@ -13,11 +13,10 @@ from core.errors import Unavailable
 from core.events import Event, EventBus, record
 from core.settings import Context, Places
 from core.task_queue import TaskStatus
-from nodes.file_storage.adapters.link_server import FixedHost
 from nodes.file_storage.errors import StorageUnavailable
 from nodes.file_storage.events import FileDeleted
 from nodes.file_storage.fake import MemoryStore
-from nodes.file_storage.links import LinkSigner
+from nodes.file_storage.links import FixedHost, LinkSigner
 from nodes.file_storage.manager import FileManager
 from nodes.file_storage.models import OldFile
 from nodes.file_storage.module import MODULE

@@ -23,7 +23,7 @@ from nodes.rag.errors import NotIngestable, SourceNotFound, SourceUnavailable
 from nodes.rag.events import RetrievalDone
 from nodes.rag.fake import FakeRetriever
 from nodes.rag.models import Collection, Passage
-from nodes.rag.module import MODULE, check
+from nodes.rag.module import MODULE
 from nodes.rag.sources import HttpSource, LocalSource, McpSource
 from tests.kit.otlp_server import OtlpServer
 from tests.kit.rag_server import RagServer
@@ -242,7 +242,7 @@ tool: {{type: mcp, command: x}}
         )
         container = open_module(MODULE, Context(Places(folder, tmp_path / "home"), {}, {}))
         yield await container.get(RAGClient)
-        assert (await check(container)).state is HealthState.DEGRADED
+        assert (await MODULE.health(container)).state is HealthState.DEGRADED
         await container.close()
 
 
