@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import Field, SecretStr, ValidationInfo, model_validator
 
 from core.settings import Book, ConfigFile, Context, Finding, Places, load_file, nearest
-from nodes.mcp_tools.allowing import Allowed, Gate, code_of
+from nodes.mcp_tools.allowed_plugins import AllowedPlugins, Gate, code_of
 from nodes.mcp_tools.dialects import Remark
 from nodes.mcp_tools.settings import McpFile, McpSettings, ServerEntry
 
@@ -144,7 +144,7 @@ def manifests(book: Book) -> Iterable[Path]:
     """Where manifests stand, and where they would; what allows plugins, and what was allowed."""
     gate = Gate.of(book)
     if gate.closed:
-        yield Allowed(book.context.places).path
+        yield AllowedPlugins(book.context.places).path
     for origin, root in _roots(book[McpSettings], book.context.places):
         yield root / MANIFEST
         if root.is_dir():

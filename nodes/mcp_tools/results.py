@@ -1,21 +1,121 @@
-"""Make sense of a server's answer: text for the model, files, and how to show them."""
+"""From a tool's answer, as plain JSON, to what the model, the thread and the page need of it.
+
+Each part is read by itself, and what is not understood goes to the model as the
+JSON that it is: by the time an answer is read the tool has done its work.
+"""
 
 from __future__ import annotations
 
 import base64
+import binascii
 import json
 import mimetypes
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from core.foreign import clean_text, fault_in, storable
-from nodes.mcp_tools.binary import decoded
 from nodes.mcp_tools.models import Artifact, CallResult, Content
+
+_KNOWN = frozenset({"content", "structuredContent", "isError", "_meta", "resultType"})
+
+Part = Mapping[str, Any]
+
+
+def call_result(answer: object) -> CallResult:
+    """The answer, with nothing left out."""
+    if not isinstance(answer, Mapping):
+        return CallResult(_parts(answer))
+    parts = _parts(answer.get("content"))
+    rest = {key: value for key, value in answer.items() if key not in _KNOWN and value is not None}
+    if rest:
+        parts = (*parts, _as_json(rest))
+    structured = answer.get("structuredContent")
+    if structured == {"content": answer.get("content")}:
+        structured = None  # it says nothing that the parts do not
+    return CallResult(parts, structured, is_error=_says_yes(answer.get("isError")))
+
+
+def _parts(content: object) -> tuple[Content, ...]:
+    if content is None:
+        return ()
+    return tuple(_part(part) for part in (content if isinstance(content, list) else [content]))
+
+
+def _part(part: object) -> Content:
+    if isinstance(part, str):
+        return Content("text", text=part)
+    read = _READ.get(str(part.get("type"))) if isinstance(part, Mapping) else None
+    found = read(part) if read and isinstance(part, Mapping) else None
+    return found or _as_json(part)
+
+
+def _text(part: Part) -> Content | None:
+    text = part.get("text")
+    return Content("text", text=text) if isinstance(text, str) else None
+
+
+def _image(part: Part) -> Content | None:
+    return _binary("image", part)
+
+
+def _audio(part: Part) -> Content | None:
+    return _binary("audio", part)
+
+
+def _binary(kind: Any, part: Part) -> Content | None:
+    found = decoded(part.get("data"))
+    if found is None:
+        return None
+    return Content(kind, b64=found.b64, media_type=_string(part.get("mimeType")) or found.media_type)
+
+
+def _link(part: Part) -> Content | None:
+    uri = _string(part.get("uri"))
+    name = _string(part.get("name")) or _string(part.get("title"))
+    about = _string(part.get("description"))
+    if not uri:
+        return None
+    return Content("link", about, "", _string(part.get("mimeType")), uri, name)
+
+
+def _embedded(part: Part) -> Content | None:
+    resource = part.get("resource")
+    if not isinstance(resource, Mapping):
+        return None
+    uri, media_type = _string(resource.get("uri")), _string(resource.get("mimeType"))
+    if isinstance(resource.get("text"), str):
+        return Content("resource", text=resource["text"], media_type=media_type or "text/plain", uri=uri)
+    found = decoded(resource.get("blob"))
+    if found is None:
+        return None
+    return Content("resource", b64=found.b64, media_type=media_type or found.media_type, uri=uri)
+
+
+_READ: dict[str, Callable[[Part], Content | None]] = {
+    "text": _text,
+    "image": _image,
+    "audio": _audio,
+    "resource_link": _link,
+    "resource": _embedded,
+}
+
+
+def _as_json(value: object) -> Content:
+    return Content("text", text=json.dumps(storable(value), ensure_ascii=False, separators=(",", ":")))
+
+
+def _string(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _says_yes(value: object) -> bool:
+    return value is True or value == 1 or (isinstance(value, str) and value.strip().lower() == "true")
+
 
 V2_KEYS = frozenset({"results", "meta_data", "artifacts", "display"})
 ARTIFACT_FACTOR = 16  # files beside a text of the allowed size may have this much more
@@ -227,3 +327,47 @@ def _name_in(uri: str) -> str:
     except ValueError:
         return ""
     return unquote(PurePosixPath(path).name)
+
+
+_DATA_URL = re.compile(r"data:([\w.+-]{1,60}/[\w.+-]{1,60})?(?:;[\w=.+-]{1,60}){0,4},", re.ASCII)
+_SPACE = re.compile(r"\s")
+# The first bytes of what comes without a media type.
+_MAGIC = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+    (b"%PDF-", "application/pdf"),
+    (b"PK\x03\x04", "application/zip"),
+    (b"OggS", "audio/ogg"),
+    (b"ID3", "audio/mpeg"),
+)
+_RIFF = {b"WAVE": "audio/wav", b"WEBP": "image/webp"}
+
+
+class Found(NamedTuple):
+    """Bytes, and what they are as far as they say it themselves."""
+
+    data: bytes
+    media_type: str
+    b64: str
+
+
+def decoded(text: object) -> Found | None:
+    """The bytes of base64, also with line ends, without padding, for URLs or in a data URL."""
+    if not isinstance(text, str) or not text:
+        return None
+    head = _DATA_URL.match(text[:400])
+    plain = _SPACE.sub("", text[head.end() :] if head else text)
+    plain = plain.replace("-", "+").replace("_", "/").rstrip("=")
+    plain += "=" * (-len(plain) % 4)
+    try:
+        data = base64.b64decode(plain, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return Found(data, (head[1] if head else "") or _magic_type(data), plain)
+
+
+def _magic_type(data: bytes) -> str:
+    if data[:4] == b"RIFF":
+        return _RIFF.get(data[8:12], "")
+    return next((kind for magic, kind in _MAGIC if data.startswith(magic)), "")

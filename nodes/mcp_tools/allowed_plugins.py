@@ -57,7 +57,7 @@ class Gate:
     def of(cls, book: Book) -> Self:
         auth = book.values.get(AuthSettings)
         closed = isinstance(auth, AuthSettings) and bool(auth.logins)
-        return cls(closed, Allowed(book.context.places).digests() if closed else {})
+        return cls(closed, AllowedPlugins(book.context.places).digests() if closed else {})
 
     def holds(self, name: str, folder: Path) -> str:
         """Why the plugin may not run as it is now; "" where it may."""
@@ -73,7 +73,7 @@ class Gate:
         return f"{why}; look at it and say 'waystation mcp allow {name}'"
 
 
-class Allowed:
+class AllowedPlugins:
     """The operator's words, in `state/allowed-plugins.json` of the home folder.
 
     Args:

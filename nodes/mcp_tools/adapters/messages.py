@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -20,7 +21,6 @@ from mcp import types
 
 from core.foreign import clean_text, storable
 from nodes.mcp_tools.adapters.lines import Oversize, answered_by
-from nodes.mcp_tools.adapters.notes import mended_note
 from nodes.mcp_tools.errors import AnswerUnreadable, ResultTooLarge, ToolRefused
 
 log = structlog.get_logger(__name__)
@@ -31,7 +31,7 @@ _MOST_IN_A_BATCH = 1000
 _MESSAGE_CHARS = 2000
 
 
-class Slot:
+class Pending:
     """A request that waits, and what became of it."""
 
     def __init__(self, task: asyncio.Task[Any] | None, *, opening: bool) -> None:
@@ -69,7 +69,7 @@ class Slot:
         return answer["result"]
 
 
-class Hearing:
+class Incoming:
     """The requests of one session that wait, and everything that its server says.
 
     Args:
@@ -82,39 +82,39 @@ class Hearing:
     ) -> None:
         self._decline = decline
         self._asked = asked
-        self._slots: dict[int, Slot] = {}
+        self._pending: dict[int, Pending] = {}
 
     @property
     def quiet(self) -> bool:
         """Whether at most one request waits."""
-        return len(self._slots) <= 1
+        return len(self._pending) <= 1
 
     @property
     def idle(self) -> bool:
         """Whether no request waits."""
-        return not self._slots
+        return not self._pending
 
     @contextmanager
-    def expecting(self, request_id: int, *, opening: bool = False) -> Iterator[Slot]:
+    def expecting(self, request_id: int, *, opening: bool = False) -> Iterator[Pending]:
         """Within the block the answer is kept. A failure cancels the current task and is in `error`.
 
         Args:
             opening: It is the request that opens the session.
         """
-        slot = self._slots[request_id] = Slot(asyncio.current_task(), opening=opening)
+        slot = self._pending[request_id] = Pending(asyncio.current_task(), opening=opening)
         try:
             yield slot
         finally:
-            del self._slots[request_id]
+            del self._pending[request_id]
 
     def waits(self, request_id: int | None) -> bool:
         """Whether the request still has no answer."""
-        slot = self._slots.get(request_id) if request_id is not None else None
+        slot = self._pending.get(request_id) if request_id is not None else None
         return slot is not None and not slot.known
 
     def fail(self, request_id: int | None, error: Exception) -> None:
         """End one request that waits; no other hears of it."""
-        slot = self._slots.get(request_id) if request_id is not None else None
+        slot = self._pending.get(request_id) if request_id is not None else None
         if slot is not None and slot.answer is None:
             slot.fail(error)
 
@@ -147,10 +147,10 @@ class Hearing:
         return self._request(method, message, asked)
 
     def _answered(self, message: Message, asked: int | None) -> Message | None:
-        request_id = _number(message.get("id"))
+        request_id = _request_id(message.get("id"))
         if request_id is None and message.get("id") is None and {"result", "error"} & message.keys():
             request_id = asked  # errors of requests that a server could not read bear no id
-        slot = self._slots.get(request_id) if request_id is not None else None
+        slot = self._pending.get(request_id) if request_id is not None else None
         if slot is not None and slot.answer is None:
             slot.answer = message
         return None if request_id is None else _empty(request_id, slot)
@@ -180,7 +180,7 @@ class Hearing:
         """The request has its answer, although nobody can read it."""
         if request_id is None:
             return []
-        slot = self._slots.get(request_id)
+        slot = self._pending.get(request_id)
         if slot is not None and slot.answer is None:
             slot.error = slot.error or error
         return [_empty(request_id, slot)]
@@ -203,7 +203,7 @@ def _whole(digits: str) -> int | str:
         return digits
 
 
-def _number(value: object) -> int | None:
+def _request_id(value: object) -> int | None:
     """The id of one of our requests; some servers give it back as text or with a point."""
     if isinstance(value, bool):
         return None
@@ -217,7 +217,7 @@ def _number(value: object) -> int | None:
     return None
 
 
-def _empty(request_id: int, slot: Slot | None) -> Message:
+def _empty(request_id: int, slot: Pending | None) -> Message:
     result: dict[str, Any] = {}
     if slot is not None and slot.opening:
         result = _opened(slot.answer)
@@ -240,3 +240,68 @@ def refused_by(error: object) -> ToolRefused:
     text = message if isinstance(message, str) else "" if message is None else json.dumps(message)
     shown = clean_text(text[:_MESSAGE_CHARS]).strip() or f"error {str(code)[:40]} without a message"
     return ToolRefused(shown, rpc_code=code if isinstance(code, int) else None)
+
+
+_CHARS = 4000
+_LOG_CHARS = 65_536
+
+Params = dict[str, Any]
+
+
+def mended_note(method: str, params: object) -> dict[str, Any] | None:
+    """The notification as the SDK shall read it; None for one that says nothing here."""
+    mend = _NOTES.get(method)
+    found = mend(params if isinstance(params, dict) else {}) if mend else None
+    return None if found is None else {"jsonrpc": "2.0", "method": method, "params": found}
+
+
+def number(value: object) -> float | None:
+    """A number that counts something, also one that is written as text."""
+    if isinstance(value, bool):
+        return None
+    with suppress(ValueError, OverflowError):
+        if isinstance(value, int | float) or (isinstance(value, str) and len(value) < 40):
+            found = float(value)
+            return found if math.isfinite(found) else None
+    return None
+
+
+def line(value: object, limit: int = _CHARS) -> str:
+    """A text to show to people."""
+    return clean_text(value[:limit]) if isinstance(value, str) else ""
+
+
+def _progress(params: Params) -> Params | None:
+    token, done = params.get("progressToken"), number(params.get("progress"))
+    if isinstance(token, str) and token.isascii() and token.isdigit() and len(token) < 20:
+        token = int(token)  # ours are numbers; some servers give them back as text
+    if done is None or not isinstance(token, int) or isinstance(token, bool):
+        return None
+    total, message = number(params.get("total")), line(params.get("message"))
+    kept: Params = {"progressToken": token, "progress": done}
+    return kept | ({} if total is None else {"total": total}) | ({"message": message} if message else {})
+
+
+def _log(params: Params) -> Params | None:
+    data = params.get("data")
+    if isinstance(data, dict):
+        data = data.get("msg")
+    return {"level": "info", "data": line(data, _LOG_CHARS)} if isinstance(data, str) else None
+
+
+def _changed(_: Params) -> Params:
+    return {}
+
+
+def _cancelled(params: Params) -> Params | None:
+    request = params.get("requestId")
+    known = isinstance(request, str | int) and not isinstance(request, bool)
+    return {"requestId": request} if known else None
+
+
+_NOTES: dict[str, Callable[[Params], Params | None]] = {
+    "notifications/progress": _progress,
+    "notifications/message": _log,
+    "notifications/tools/list_changed": _changed,
+    "notifications/cancelled": _cancelled,
+}
