@@ -50,7 +50,7 @@ class SessionConnection:
         self.pid: int | None = None
         self.open = False
         self._elicitations = Elicitations()
-        self.incoming = Incoming(decline=self._decline, asked=self._elicitations.came_on)
+        self.incoming = Incoming(decline=self._decline, on_question=self._elicitations.came_on)
         self.callbacks: dict[str, Any] = {
             "message_handler": self._on_message,
             "logging_callback": self._on_log,
@@ -207,16 +207,16 @@ class SessionConnection:
         if call is not None:
             self._elicitations.begin(call, request_id)
         watch = _as_callback(progress, call) if progress else None
-        with self.incoming.expecting(request_id, opening=opening) as slot:
+        with self.incoming.expect(request_id, opening=opening) as pending:
             try:
                 wrapped = types.ClientRequest(request)
                 await session.send_request(wrapped, _Taken, progress_callback=watch)
             except asyncio.CancelledError:
-                if not slot.known:
+                if not pending.known:
                     if call is None and not opening:
                         self._background.start(self._give_up(request_id))
                     raise
-            return slot.result()
+            return pending.result()
 
     @contextmanager
     def _explaining(self) -> Iterator[None]:

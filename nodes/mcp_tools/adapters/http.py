@@ -15,8 +15,8 @@ import httpx
 import orjson
 
 from core.observability.tracing import TRACEPARENT
-from nodes.mcp_tools.adapters.messages import Incoming, refused_by
-from nodes.mcp_tools.adapters.sse import EVENT_STREAM, Heard, as_events
+from nodes.mcp_tools.adapters.messages import Incoming, refusal_of
+from nodes.mcp_tools.adapters.sse import EVENT_STREAM, EventStream, as_events
 from nodes.mcp_tools.background import Background
 from nodes.mcp_tools.errors import (
     AnswerUnreadable,
@@ -88,7 +88,7 @@ class McpClient(httpx.AsyncClient):
             raise ServerGone(_why(error), sent=False) from error
         stream = response.headers.get("content-type", "").lower().startswith(EVENT_STREAM)
         if response.is_success and stream:
-            return self._heard(response, request, None)
+            return self._event_stream(response, request, None)
         if self._in_body:
             return response  # a stream beside the calls is optional, and the SDK goes on without it
         await response.aclose()
@@ -147,7 +147,7 @@ class McpClient(httpx.AsyncClient):
             return _taken(request)
         kind = response.headers.get("content-type", "").lower()
         if kind.startswith(EVENT_STREAM):
-            return self._heard(response, request, number)
+            return self._event_stream(response, request, number)
         try:
             messages = await self._body(response, number)
         except httpx.HTTPError as error:
@@ -175,7 +175,7 @@ class McpClient(httpx.AsyncClient):
                 and found.get("id") == number
                 and "error" in found
             ):
-                own = refused_by(found["error"])  # the server itself speaks, and of this very request
+                own = refusal_of(found["error"])  # the server itself speaks, and of this very request
                 status = response.status_code
                 self._incoming.fail(number, StatusRefused(own.detail, status=status, rpc_code=own.rpc_code))
                 return
@@ -183,8 +183,10 @@ class McpClient(httpx.AsyncClient):
         error = refusal(response.status_code, location=location, url=str(request.url), said=said)
         self._incoming.fail(number, error)
 
-    def _heard(self, response: httpx.Response, request: httpx.Request, number: int | None) -> httpx.Response:
-        stream = Heard(response, self._incoming, number, self._limit)
+    def _event_stream(
+        self, response: httpx.Response, request: httpx.Request, number: int | None
+    ) -> httpx.Response:
+        stream = EventStream(response, self._incoming, number, self._limit)
         return httpx.Response(200, headers=_kept(response), stream=stream, request=request)
 
     async def _body(self, response: httpx.Response, number: int | None) -> list[dict[str, Any]]:
@@ -196,7 +198,7 @@ class McpClient(httpx.AsyncClient):
             return []
         kind = response.headers.get("content-type", "").lower()
         looks = body.lstrip()[:1] in (b"{", b"[") or "json" in kind
-        return self._incoming.hear(body, number) if looks else []
+        return self._incoming.read(body, number) if looks else []
 
     def _gone(self, number: int | None, error: httpx.HTTPError) -> None:
         """A request that got no answer; where no other waits, there is no session to keep."""

@@ -21,7 +21,7 @@ def as_events(messages: Iterable[dict[str, Any]], *, beside: bytes = b"") -> byt
     return beside + b"".join(lines)
 
 
-class Heard(httpx.AsyncByteStream):
+class EventStream(httpx.AsyncByteStream):
     """A response's events, with the messages that the SDK shall read in place of those that came.
 
     Args:
@@ -80,7 +80,7 @@ class Heard(httpx.AsyncByteStream):
             return (
                 fields + (b"data: " + data.replace(b"\n", b"\ndata: ") + b"\n" if had_data else b"") + b"\n"
             )
-        messages = self._incoming.hear(data, self._number)
+        messages = self._incoming.read(data, self._number)
         if not messages:
             return fields + b"data:\n\n"  # its id counts all the same
         return as_events(messages, beside=fields)

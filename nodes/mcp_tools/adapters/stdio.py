@@ -92,7 +92,7 @@ async def _read(
 def _messages(line: bytes | Oversize, incoming: Incoming, log: BoundedLog) -> list[Message]:
     if isinstance(line, Oversize):
         return incoming.oversize(line)
-    found = incoming.hear(line)
+    found = incoming.read(line)
     if not found and line.strip() and not line.lstrip().startswith((b"{", b"[")):
         log.write(b"[stdout] " + line[:2000] + b"\n")  # servers print to stdout although they must not
     return found
