@@ -15,8 +15,7 @@ from core.whole import whole
 from graph.db.tables import receipts
 from graph.runs.fence import Hold, holding
 from graph.runs.lease import assert_held
-from nodes.mcp_tools.models import ExecutionContext, ToolOutcome
-from nodes.mcp_tools.receipts import Receipt, outcome_as_json, outcome_from_json
+from nodes.mcp_tools import ExecutionContext, Receipt, ToolOutcome, outcome_as_json, outcome_from_json
 
 
 class StoredReceipts:

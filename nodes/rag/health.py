@@ -13,9 +13,8 @@ from typing import Any
 from core.errors import WaystationError
 from core.health import STARTING_SECONDS, Health, HealthState, degraded, healthy
 from core.resilience import TargetStatus
-from nodes.rag.asking import Asking
 from nodes.rag.errors import SourceUnavailable
-from nodes.rag.served import Source
+from nodes.rag.source import Source, SourceCalls
 
 CHECK_SECONDS = 3.5
 _PROBE = "health"
@@ -59,7 +58,7 @@ class SourceHealth:
         seconds: How long one source is waited for.
     """
 
-    def __init__(self, asking: Asking, *, seconds: float = CHECK_SECONDS) -> None:
+    def __init__(self, asking: SourceCalls, *, seconds: float = CHECK_SECONDS) -> None:
         self._asking = asking
         self._seconds = seconds
         self._made = time.monotonic()

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from pathlib import PurePosixPath
 
 from core.health import Health
 from nodes.rag.languages import DEFAULT
 from nodes.rag.models import Chunk, Collection, Found, Passage
 from nodes.rag.ports import ChunkStore, Embedder
-from nodes.rag.records import is_record
-from nodes.rag.terms import asked, terms_of
+from nodes.rag.terms import asked, terms, terms_of
 
 CANDIDATES = 50
 # What a passage of a changelog or a decision counts, compared with one of a guide.
 RECORDS_COUNT = 0.5
+_RECORDS = frozenset(
+    str.split(
+        "adr adrs archive archived archives changelog changelogs changes decision decisions history minutes "
+        "news rfc rfcs"
+    )
+)
+# 0007-use-sqlite.md, as decisions are numbered.
+_NUMBERED = re.compile(r"\d{3,4}-[^\W\d]")
+_ASKED_RECORDS = frozenset(form for name in _RECORDS for form in terms(name))
 # The constant of reciprocal rank fusion (Cormack, Clarke, Büttcher 2009).
 _RRF = 60
 
@@ -153,3 +164,18 @@ def distinct(found: Iterable[Found]) -> list[Found]:
 
 def _body(chunk: Chunk) -> str:
     return " ".join(chunk.text.split())
+
+
+def is_record(document: str, wanted: Sequence[str] = ()) -> bool:
+    """True for a document that records the past, unless the question asks for such a thing."""
+    return _records(document) and not _ASKED_RECORDS.intersection(wanted)
+
+
+@lru_cache(maxsize=10_000)
+def _records(document: str) -> bool:
+    path = PurePosixPath(document)
+    if any(folder.lower() in _RECORDS for folder in path.parts[:-1]) or _NUMBERED.match(path.name):
+        return True
+    # A guide may be called history.md; a file in capitals, or one that is called a changelog, is none.
+    name = path.stem.lower()
+    return name in _RECORDS if path.stem.isupper() else name in {"changelog", "changes", "news"}

@@ -10,8 +10,7 @@ from core.registry import Module, NodeSpec
 from core.settings import ConfigFile, Section
 from nodes.rag.cli import app
 from nodes.rag.client import RAGClient
-from nodes.rag.settings import RagSettings
-from nodes.rag.sources import SourcesFile
+from nodes.rag.settings import RagSettings, SourcesFile
 from nodes.rag.tasks import TASKS
 
 

@@ -18,15 +18,13 @@ from core.resilience import Policies, ResilienceSettings
 from core.resilience.errors import BreakerOpen
 from nodes.rag.adapters.embeddings import EndpointEmbedder
 from nodes.rag.adapters.http import HttpRetriever
-from nodes.rag.asking import Asking
 from nodes.rag.errors import SourceRefused, SourceRejected, SourceTimedOut, SourceUnavailable
 from nodes.rag.fake import FakeRetriever, MemoryStore
 from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import ManifestFile
-from nodes.rag.served import Source
-from nodes.rag.settings import RagSettings
-from nodes.rag.sources import EmbedderEntry, HttpSource, LocalSource
+from nodes.rag.settings import EmbedderEntry, HttpSource, LocalSource, RagSettings
+from nodes.rag.source import Source, SourceCalls
 from tests.kit.rag_server import RagServer
 from tests.unit.nodes.rag.corpus import write
 
@@ -63,8 +61,8 @@ def policies(**source: Any) -> Policies:
     return Policies(ResilienceSettings.model_validate({"source": {**QUICK, **source}}))
 
 
-def asking(cache: Cache | None = None, **source: Any) -> Asking:
-    return Asking(RagSettings(timeout_s=0.3), policies=policies(**source), cache=cache)
+def asking(cache: Cache | None = None, **source: Any) -> SourceCalls:
+    return SourceCalls(RagSettings(timeout_s=0.3), policies=policies(**source), cache=cache)
 
 
 def wiki(server: RagServer, http: httpx.AsyncClient, **more: Any) -> Source:
@@ -73,7 +71,7 @@ def wiki(server: RagServer, http: httpx.AsyncClient, **more: Any) -> Source:
 
 
 async def ask(
-    asked: Asking, source: Source, text: str = QUESTION, who: Principal = ADA, limit: int = 4
+    asked: SourceCalls, source: Source, text: str = QUESTION, who: Principal = ADA, limit: int = 4
 ) -> list[str]:
     found = await asked.passages("wiki", source, text, principal=who, limit=limit)
     return [passage.document for passage in found]
@@ -230,7 +228,7 @@ async def test_an_indexing_shows_at_once_although_answers_are_kept(
 ) -> None:
     rules = policies()
     meaning = Meaning(server, http, tmp_path, rules)
-    asked = Asking(RagSettings(), policies=rules, cache=cache)
+    asked = SourceCalls(RagSettings(), policies=rules, cache=cache)
     assert await ask(asked, meaning.source, "holiday leave") == []
     await meaning.indexer.update()
     assert await ask(asked, meaning.source, "holiday leave") == ["a.md"]
@@ -247,7 +245,7 @@ async def test_an_embedder_that_fails_is_left_alone_by_searches_and_indexing(
 ) -> None:
     rules = policies(attempts=1)
     meaning = Meaning(server, http, tmp_path, rules)
-    asked = Asking(RagSettings(), policies=rules)
+    asked = SourceCalls(RagSettings(), policies=rules)
     server.behave(fault="status", status=503)
     for _ in range(3):
         with pytest.raises(SourceUnavailable):
