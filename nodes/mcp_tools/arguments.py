@@ -18,7 +18,7 @@ from referencing import Registry
 
 from nodes.mcp_tools.models import ExecutionContext
 from nodes.mcp_tools.ports import FileLinks
-from nodes.mcp_tools.schemas import FILLED_IN, properties_of, required_of
+from nodes.mcp_tools.settings import FILLED_IN
 
 MALFORMED = "__malformed__"  # under this key the llm module hands on text that is no JSON object
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://|file:", re.IGNORECASE)
@@ -51,6 +51,18 @@ def mismatch(given: Mapping[str, Any], schema: Mapping[str, Any]) -> tuple[str, 
     if error is None:
         return "", ""
     return ".".join(str(part) for part in error.absolute_path), _short(error.message)
+
+
+def properties_of(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The parameters of a tool; none where the schema has something else in their place."""
+    found = schema.get("properties")
+    return found if isinstance(found, Mapping) else {}
+
+
+def required_of(schema: Mapping[str, Any]) -> list[str]:
+    """Names of the parameters that must be given."""
+    found = schema.get("required")
+    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
 
 
 def _expected(schema: Mapping[str, Any], hidden: Sequence[str]) -> str:

@@ -14,7 +14,15 @@ from core.access import may_use
 from core.errors import TimedOut, WaystationError
 from core.events import Event
 from core.observability import tool_span, track_duration
-from nodes.mcp_tools.arguments import cleaned, foreign_address, problem_with, same_json, with_links, with_user
+from nodes.mcp_tools.arguments import (
+    cleaned,
+    foreign_address,
+    problem_with,
+    properties_of,
+    same_json,
+    with_links,
+    with_user,
+)
 from nodes.mcp_tools.errors import AnswerUnreadable, ResultTooLarge, ServerGone
 from nodes.mcp_tools.happenings import ToolExecuted, ToolReviewed
 from nodes.mcp_tools.manager import Listed, MCPToolManager
@@ -22,7 +30,7 @@ from nodes.mcp_tools.models import Ask, ExecutionContext, Progress, Status, Tool
 from nodes.mcp_tools.ports import FileLinks, Receipts
 from nodes.mcp_tools.receipts import UNKNOWN
 from nodes.mcp_tools.results import Reading, read_result
-from nodes.mcp_tools.schemas import FILLED_IN, filled_in, properties_of
+from nodes.mcp_tools.settings import FILLED_IN
 
 _UNSURE = "whether the tool did its work is unknown, so do not repeat the call unless that does no harm"
 
@@ -102,7 +110,7 @@ class ToolExecutor:
         entry = self._manager.entries()[found.server]
         approval = entry.needs_approval(found.tool.name)
         firm = not self._manager.callers_may_lower_approval
-        return Target(found.server, found.tool.name, found.tool, approval, firm, filled_in(entry))
+        return Target(found.server, found.tool.name, found.tool, approval, firm, entry.filled_in)
 
     async def execute(
         self,

@@ -26,7 +26,7 @@ from nodes.mcp_tools.health import health_of
 from nodes.mcp_tools.models import Ask, CallResult, Limits, Progress, ServerState, ServerStatus, ToolInfo
 from nodes.mcp_tools.plugins import Inventory
 from nodes.mcp_tools.ports import Observer, ToolConnector
-from nodes.mcp_tools.schemas import filled_in, full_name, function_schema
+from nodes.mcp_tools.schemas import full_name, function_schema
 from nodes.mcp_tools.server import ToolServer
 from nodes.mcp_tools.settings import McpSettings, ServerEntry
 from nodes.mcp_tools.tool_list import ToolListCache
@@ -224,7 +224,7 @@ class MCPToolManager:
         """Made once per list of tools: each turn asks for it several times."""
         known = self._listings.get(server)
         if known is None or known.tools is not server.tools or known.inventory is not self.inventory:
-            tools, hidden = server.tools, filled_in(server.entry)
+            tools, hidden = server.tools, server.entry.filled_in
             offered = [
                 (self.full_name(server.name, tool.name), tool)
                 for tool in tools

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nodes.mcp_tools.events import artifacts_of
 from nodes.mcp_tools.models import Artifact, ExecutionContext, ToolOutcome
 
 UNKNOWN = "interrupted, result unknown"
@@ -40,10 +41,6 @@ class NoReceipts:
 
 def outcome_as_json(outcome: ToolOutcome) -> dict[str, Any]:
     """An outcome as a receipt keeps it, artifacts in base64."""
-    artifacts = [
-        {"id": a.id, "name": a.name, "media_type": a.media_type, "b64": base64.b64encode(a.data).decode()}
-        for a in outcome.artifacts
-    ]
     return {
         "call_id": outcome.call_id,
         "server": outcome.server,
@@ -53,7 +50,7 @@ def outcome_as_json(outcome: ToolOutcome) -> dict[str, Any]:
         "text": outcome.text,
         "duration_ms": outcome.duration_ms,
         "display": dict(outcome.display) if outcome.display else None,
-        "artifacts": artifacts,
+        "artifacts": artifacts_of(outcome),
         # Left out where nobody decided: a process of the release before could not read it.
         **({"decision": dict(outcome.decision)} if outcome.decision else {}),
     }

@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from nodes.mcp_tools.arguments import properties_of, required_of
 from nodes.mcp_tools.models import ToolInfo
-from nodes.mcp_tools.settings import ServerEntry
+from nodes.mcp_tools.settings import FILLED_IN
 
 _LIMIT = 64
 _FOREIGN = re.compile(r"[^A-Za-z0-9_-]")
@@ -47,17 +48,6 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
-FILLED_IN = ("_atlas_user",)
-"""Parameters that get the user's name at every server: no tool has this one by chance."""
-ON_REQUEST = ("_atlas_user", "username")
-"""Those of a server that asks for it: elsewhere `username` may be anybody's name."""
-
-
-def filled_in(entry: ServerEntry) -> tuple[str, ...]:
-    """The parameters that we fill in with the user's name, whatever the model wrote."""
-    return ON_REQUEST if entry.fill_username else FILLED_IN
-
-
 def function_schema(name: str, tool: ToolInfo, *, hidden: Sequence[str] = FILLED_IN) -> dict[str, Any]:
     """The tool as an OpenAI function, without the parameters `hidden`."""
     return {
@@ -77,15 +67,3 @@ def _visible(schema: Mapping[str, Any], hidden: Sequence[str]) -> dict[str, Any]
     if "required" in schema:
         shown["required"] = [k for k in required_of(schema) if k not in hidden]
     return shown
-
-
-def properties_of(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The parameters of a tool; none where the schema has something else in their place."""
-    found = schema.get("properties")
-    return found if isinstance(found, Mapping) else {}
-
-
-def required_of(schema: Mapping[str, Any]) -> list[str]:
-    """Names of the parameters that must be given."""
-    found = schema.get("required")
-    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []

@@ -180,8 +180,7 @@ class ToolServer:
         Raises:
             ServerDown: The server is not up.
             CallTimedOut: No answer in time.
-            ServerGone: The server went away during the call; unless the error says that
-                nothing was sent, whether the tool did its work is unknown.
+            WaystationError: What `ToolConnection.call` raises.
         """
         connection = await self.ready()
         clock = asyncio.timeout(self.limits.call_s)
