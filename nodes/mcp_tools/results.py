@@ -323,7 +323,7 @@ def _name_in(uri: str) -> str:
     return unquote(PurePosixPath(path).name)
 
 
-class Found(NamedTuple):
+class Decoded(NamedTuple):
     """Bytes, and what they are as far as they say it themselves."""
 
     data: bytes
@@ -331,7 +331,7 @@ class Found(NamedTuple):
     b64: str
 
 
-def decoded(text: object) -> Found | None:
+def decoded(text: object) -> Decoded | None:
     """The bytes of base64, also with line ends, without padding, for URLs or in a data URL."""
     if not isinstance(text, str) or not text:
         return None
@@ -343,7 +343,7 @@ def decoded(text: object) -> Found | None:
         data = base64.b64decode(plain, validate=True)
     except (binascii.Error, ValueError):
         return None
-    return Found(data, (head[1] if head else "") or _magic_type(data), plain)
+    return Decoded(data, (head[1] if head else "") or _magic_type(data), plain)
 
 
 def _magic_type(data: bytes) -> str:

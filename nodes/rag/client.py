@@ -39,7 +39,7 @@ class RAGClient:
     Args:
         sources: Which sources there are; a part, where they may change while the
             service runs. A new local one is indexed in the background.
-        asking: How sources are asked; None: without a cache, as the defaults say.
+        calls: How sources are asked; None: without a cache, as the defaults say.
         publish: Told of each retrieval.
         later: Who indexes in the background; None: this client itself.
         check_seconds: How long a health check waits for one source.
@@ -50,7 +50,7 @@ class RAGClient:
         sources: Mapping[str, Source] | Part[Mapping[str, Source]],
         settings: RagSettings,
         *,
-        asking: SourceCalls | None = None,
+        calls: SourceCalls | None = None,
         publish: Callable[[Event], None] = lambda _: None,
         later: Later | None = None,
         check_seconds: float = CHECK_SECONDS,
@@ -59,10 +59,10 @@ class RAGClient:
         self._part.on_change(adopted=self._adopt, retired=self._retired)
         self._seen = self._part.now
         self._settings = settings
-        self._asking = asking or SourceCalls(settings)
+        self._calls = calls or SourceCalls(settings)
         self._publish = publish
         self._later = later or NobodyElse()
-        self._health = SourceHealth(self._asking, seconds=check_seconds)
+        self._health = SourceHealth(self._calls, seconds=check_seconds)
         self._indexing = IndexTasks()
         self._warming: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -171,7 +171,7 @@ class RAGClient:
                 self._indexing.begin(name, self._index(name, source.indexer))
 
     async def _retired(self, _: Mapping[str, Source]) -> None:
-        self._asking.retain({name for known in self._part.living() for name in known})
+        self._calls.retain({name for known in self._part.living() for name in known})
 
     async def _index(self, name: str, indexer: Indexer) -> None:
         if await self._left_to_others(name):
@@ -240,7 +240,7 @@ class RAGClient:
         """Passages of one source, or the reason why there are none."""
         with retrieval_span(name, top_k=limit) as span:
             try:
-                found = await self._asking.passages(name, source, text, principal=principal, limit=limit)
+                found = await self._calls.passages(name, source, text, principal=principal, limit=limit)
             except WaystationError as error:
                 code, reason = error.code, error.detail
             except Exception as error:  # noqa: BLE001  # one source's fault must not take the others down
@@ -272,7 +272,7 @@ class RAGClient:
                 problem=stats.problem,
             )
         try:
-            found = await self._asking.collections(name, source, principal=principal)
+            found = await self._calls.collections(name, source, principal=principal)
         except WaystationError as error:
             return replace(info, problem=error.detail)
         return replace(info, collections=tuple(found))

@@ -53,8 +53,8 @@ class RagProvider(Provider):
             workshop = _Workshop(folder, settings, policies)
             stack.push_async_callback(workshop.aclose)
             sources = await stack.enter_async_context(editions.part("sources", workshop.sources))
-            asking = SourceCalls(settings, policies=policies, cache=cache)
-            client = RAGClient(sources, settings, asking=asking, publish=bus.publish, later=later)
+            calls = SourceCalls(settings, policies=policies, cache=cache)
+            client = RAGClient(sources, settings, calls=calls, publish=bus.publish, later=later)
             stack.push_async_callback(client.aclose)
             yield client
 

@@ -59,8 +59,8 @@ class World:
         docs = Source(LocalSource(path=["x"]), FakeRetriever("docs", {"a.md": "Leave is paid."}))
         sources = {"wiki": Source(entry, HttpRetriever("wiki", entry, http=http)), "docs": docs, **more}
         settings = RagSettings()
-        asking = SourceCalls(settings, policies=self.policies)
-        self.client = RAGClient(sources, settings, asking=asking, check_seconds=1)
+        calls = SourceCalls(settings, policies=self.policies)
+        self.client = RAGClient(sources, settings, calls=calls, check_seconds=1)
 
     async def fail(self, source: str = "wiki") -> None:
         """Search until the breaker is open."""
@@ -148,8 +148,8 @@ async def test_st8_an_index_that_takes_long_to_open_is_waited_for_while_it_start
         "slow", [str(tmp_path)], store=store, manifest=manifest, chunk_tokens=9, max_file_bytes=9
     )
     slow = Source(LocalSource(path=["x"]), LocalRetriever("slow", store=store, min_score=0.3), indexer, store)
-    asking = SourceCalls(RagSettings(), policies=Policies(ResilienceSettings()))
-    client = RAGClient({"slow": slow}, RagSettings(), asking=asking, check_seconds=0.01)
+    calls = SourceCalls(RagSettings(), policies=Policies(ResilienceSettings()))
+    client = RAGClient({"slow": slow}, RagSettings(), calls=calls, check_seconds=0.01)
     first = asyncio.create_task(client.check())
     await store.asked.wait()
     assert not (await asyncio.wait({first}, timeout=0.05))[0]  # five times what a known source may take
