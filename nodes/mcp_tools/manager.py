@@ -136,7 +136,6 @@ class MCPToolManager:
             call_s=self._policy(name, entry).settings.timeout_s,
             result_bytes=entry.max_result_bytes or usual.max_result_bytes,
             first_s=own or max(usual.first_start_s, start_s),
-            wait_s=start_s,
         )
         return ToolServer(name, entry, self._connector, limits, observer)
 
@@ -211,7 +210,7 @@ class MCPToolManager:
         """Learn which tools a server is known to have, and start it."""
         server.start()
         with suppress(ServerDown):  # its state says so; the others go on without it
-            server.recall(await self._lists.get(server.name, server.entry, server.listing))
+            server.assume(await self._lists.get(server.name, server.entry, server.listing))
 
     def known(self, servers: Sequence[str]) -> Iterator[Listed]:
         """Every tool of `servers` that is known now."""
@@ -259,7 +258,7 @@ class MCPToolManager:
         """
         found = self._server(server)
         # A server bounds a start and a call by themselves; a policy only knows of both together.
-        longest = max(found.limits.first_s, found.limits.start_s) + found.limits.call_s
+        longest = found.limits.first_s + found.limits.call_s
         answer = await self._policy(server, found.entry).call(
             lambda: _or_question(found.call(tool, arguments, progress=progress, ask=ask)),
             timeout_s=longest,

@@ -65,7 +65,7 @@ class ToolServer:
         self._settled = asyncio.Event()
         self._clocks: set[asyncio.Timeout] = set()
         self._check: asyncio.Task[None] | None = None
-        self._owner: asyncio.Task[None] | None = None
+        self._supervisor: asyncio.Task[None] | None = None
         self._entered_at = float("inf")
         self._begun_at = float("-inf")
         self._was_up = False
@@ -102,12 +102,12 @@ class ToolServer:
 
     def start(self) -> None:
         """Begin in the background; again does nothing."""
-        if self._owner is None and not self._closed:
+        if self._supervisor is None and not self._closed:
             self._state, self._since = ServerState.STARTING, datetime.now(UTC)
             self._begun_at = asyncio.get_running_loop().time()
-            self._owner = _own_task(self._own(), f"mcp {self.name}")
+            self._supervisor = _own_task(self._supervise(), f"mcp {self.name}")
 
-    def recall(self, tools: Sequence[ToolInfo]) -> None:
+    def assume(self, tools: Sequence[ToolInfo]) -> None:
         """Hear which tools it is known to have: what to offer while it has not said so itself."""
         if self._tools is None:
             self._tools = tuple(tools)
@@ -138,7 +138,7 @@ class ToolServer:
         if self._tools is None:
             self.start()
             spent = asyncio.get_running_loop().time() - self._begun_at
-            await self.ready(self.limits.wait_s - spent)
+            await self.ready(self.limits.start_s - spent)
         else:
             self.look_again()
         return list(self.tools)
@@ -191,11 +191,11 @@ class ToolServer:
         except TimeoutError as error:
             if connection is not self._connection:
                 raise ServerGone(f"the tool server '{self.name}' went away: {self._last_error}") from error
-            self._suspect(connection)
+            self._check_soon(connection)
             raise CallTimedOut(f"'{tool}' did not answer within {self.limits.call_s:g} s") from error
         except (ServerGone, StatusRefused):
             if connection is self._connection:  # one call failed; whether more did, a ping tells
-                self._suspect(connection)
+                self._check_soon(connection)
             raise
         finally:
             self._clocks.discard(clock)
@@ -206,22 +206,22 @@ class ToolServer:
         Raises:
             ServerDown: It did not come up again.
         """
-        if self._owner is not None:
-            self._unsettle(ServerState.RESTARTING)
+        if self._supervisor is not None:
+            self._disconnect(ServerState.RESTARTING)
             self._inbox.put_nowait(("restart", "it was asked to restart"))
         await self.ready()
 
     async def aclose(self) -> None:
         """End the session and its process. Safe to call twice, and when cancelled."""
         self._closed = True
-        tasks = [task for task in (self._owner, self._check) if task is not None]
+        tasks = [task for task in (self._supervisor, self._check) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._owner = None
-        self._unsettle(ServerState.IDLE)
+        self._supervisor = None
+        self._disconnect(ServerState.IDLE)
 
-    def _suspect(self, connection: ToolConnection) -> None:
+    def _check_soon(self, connection: ToolConnection) -> None:
         """After a call that failed: a server that does not even answer a ping is replaced."""
         if self._check is None or self._check.done():
             self._check = _own_task(self._check_alive(connection), f"mcp {self.name} ping")
@@ -238,11 +238,11 @@ class ToolServer:
     def _lost(self, reason: str, inbox: asyncio.Queue[Signal]) -> None:
         if inbox is self._inbox and self._connection is not None:
             self._last_error = reason
-            self._unsettle(ServerState.RESTARTING)  # at once: the next call waits for the new session
+            self._disconnect(ServerState.RESTARTING)  # at once: the next call waits for the new session
             self._report_down(reason)
         inbox.put_nowait(("lost", reason))
 
-    async def _own(self) -> None:
+    async def _supervise(self) -> None:
         failures = 0
         while True:
             self._entered_at = float("inf")
@@ -250,7 +250,7 @@ class ToolServer:
             self._report_down(signal[1])
             steady = asyncio.get_running_loop().time() - self._entered_at > STEADY_SECONDS
             failures = 0 if steady else failures + 1
-            if await self._asked_meanwhile(signal, failures):
+            if await self._wait_to_restart(signal, failures):
                 failures = 0
             self._restarts += 1
 
@@ -262,12 +262,12 @@ class ToolServer:
         try:
             async with AsyncExitStack() as stack:
                 connection = await self._open(stack, inbox)
-                self._enter(connection)
+                self._went_up(connection)
                 try:
-                    signal = await self._attend(connection, inbox)
+                    signal = await self._watch(connection, inbox)
                 finally:
-                    self._leave(signal)
-        except Exception as error:  # noqa: BLE001  # whatever ends a session, its owner lives on and reports it
+                    self._went_down(signal)
+        except Exception as error:  # noqa: BLE001  # whatever ends a session, its supervisor lives on and reports it
             if not signal[1]:
                 signal = ("lost", self._reason(error, inbox))
         if signal[1] == CLOSED:  # the end of a process is noticed a little later than that of its pipes
@@ -303,7 +303,7 @@ class ToolServer:
             return reason_of(error, self.entry, self._start_s)
         return said
 
-    async def _attend(self, connection: ToolConnection, inbox: asyncio.Queue[Signal]) -> Signal:
+    async def _watch(self, connection: ToolConnection, inbox: asyncio.Queue[Signal]) -> Signal:
         while True:
             signal = await inbox.get()
             if signal[0] != "changed":
@@ -322,7 +322,7 @@ class ToolServer:
             log.warning("mcp server does not list its tools", server=self.name, code=error.code)
         return True
 
-    def _enter(self, connection: ToolConnection) -> None:
+    def _went_up(self, connection: ToolConnection) -> None:
         self._entered_at = asyncio.get_running_loop().time()
         self._connection = connection
         self._was_up = True
@@ -331,11 +331,11 @@ class ToolServer:
         self._reported_down = False
         self._observer.up()
 
-    def _leave(self, signal: Signal) -> None:
+    def _went_down(self, signal: Signal) -> None:
         """Nobody may use the session any more; calls that wait for it are told now."""
         if signal[0] == "lost":
             self._last_error = signal[1] or self._last_error
-        self._unsettle(ServerState.RESTARTING)
+        self._disconnect(ServerState.RESTARTING)
         for clock in tuple(self._clocks):
             with suppress(RuntimeError):  # it is ending by itself just now
                 clock.reschedule(asyncio.get_running_loop().time())
@@ -345,12 +345,12 @@ class ToolServer:
             self._reported_down, self._since = True, datetime.now(UTC)
             self._observer.down(reason)
 
-    def _unsettle(self, state: ServerState) -> None:
+    def _disconnect(self, state: ServerState) -> None:
         self._connection = None
         self._state = state
         self._settled.clear()
 
-    async def _asked_meanwhile(self, signal: Signal, failures: int) -> bool:
+    async def _wait_to_restart(self, signal: Signal, failures: int) -> bool:
         """Wait before the next start. True when somebody asked for it, which ends the wait."""
         if signal[0] == "restart":
             return True
