@@ -97,7 +97,7 @@ class Limits:
 
     Args:
         start_s: Also how long a turn that only wants to know the tools waits for a start.
-        first_s: For a start of a server that has not been up yet: it may be fetched first. Not below `start_s`.
+        first_s: For a start of a server that was not up yet (it may be fetched first); not below `start_s`.
     """
 
     start_s: float
