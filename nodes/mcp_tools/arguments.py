@@ -130,8 +130,8 @@ def with_user(
 ) -> dict[str, Any]:
     """The user's name where the tool asks for it, whatever the model wrote there."""
     asked = [name for name in hidden if name in properties_of(schema)]
-    kept = {key: value for key, value in arguments.items() if key not in hidden}
-    return {**kept, **dict.fromkeys(asked, user)}
+    own = {key: value for key, value in arguments.items() if key not in hidden}
+    return {**own, **dict.fromkeys(asked, user)}
 
 
 async def with_links(

@@ -167,8 +167,8 @@ class ToolExecutor:
         """Tell that a person decided on a call, and which parameters they changed."""
         known = properties_of(target.tool.parameters) if target.tool else {}
         changed = tuple(str(name) for name in known if not same_json(before.get(name), after.get(name)))
-        told = ToolReviewed(server=target.server, tool=target.name, decision=decision, changed=changed)
-        self._publish(told)
+        review = ToolReviewed(server=target.server, tool=target.name, decision=decision, changed=changed)
+        self._publish(review)
 
     def unknown(self, call: Mapping[str, Any], context: ExecutionContext, target: Target) -> ToolOutcome:
         """The outcome of a call that an earlier attempt began, and of which nobody knows the end."""

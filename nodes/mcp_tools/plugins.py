@@ -20,7 +20,7 @@ from nodes.mcp_tools.settings import McpFile, McpSettings, ServerEntry
 
 MANIFEST = "plugin.json"
 WATCHED_FILES = (
-    200  # of a plugin, for changes that take an operator's word back; the rest at the next reading
+    200  # of a plugin, for changes that take an operator's permission back; the rest at the next reading
 )
 BUNDLED = Path(__file__).resolve().parents[2] / "tools"  # beside the packages, in a checkout and in a wheel
 
@@ -58,7 +58,7 @@ class PluginManifest(ServerEntry):
 class Plugin:
     """A plugin folder that was found; `problem` says why it cannot be used.
 
-    `waiting` is True where the only thing that it lacks is an operator's word.
+    `waiting` is True where the only thing that it lacks is an operator's permission.
     """
 
     name: str

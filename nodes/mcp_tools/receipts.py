@@ -56,9 +56,9 @@ def outcome_as_json(outcome: ToolOutcome) -> dict[str, Any]:
     }
 
 
-def outcome_from_json(kept: Mapping[str, Any]) -> ToolOutcome:
+def outcome_from_json(stored: Mapping[str, Any]) -> ToolOutcome:
     """The outcome again."""
     artifacts = tuple(
-        Artifact(a["id"], a["name"], a["media_type"], base64.b64decode(a["b64"])) for a in kept["artifacts"]
+        Artifact(a["id"], a["name"], a["media_type"], base64.b64decode(a["b64"])) for a in stored["artifacts"]
     )
-    return ToolOutcome(**{**kept, "artifacts": artifacts})
+    return ToolOutcome(**{**stored, "artifacts": artifacts})

@@ -236,8 +236,8 @@ def cut(text: str, max_bytes: int) -> str:
     data = text.encode()
     if len(data) <= max_bytes:
         return text
-    kept = data[:max_bytes].decode("utf-8", "ignore")
-    return f"{kept}\n[cut: {len(kept.encode())} of {len(data)} bytes are shown; the limit is {max_bytes}]"
+    shown = data[:max_bytes].decode("utf-8", "ignore")
+    return f"{shown}\n[cut: {len(shown.encode())} of {len(data)} bytes are shown; the limit is {max_bytes}]"
 
 
 class _Files:

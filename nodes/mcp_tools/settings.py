@@ -271,6 +271,6 @@ def validated(server: ServerReading, reading: Reading, context: Mapping[str, Any
 
 def _below_server(key: str, sentence: str, server: str) -> str:
     """From the key below the server on: file and line are told where they are known."""
-    _, _, told = sentence.partition(f"{key}: ")
+    _, _, problem = sentence.partition(f"{key}: ")
     below = key.partition(f"{printable(server)}.")[2]
-    return f"{below}: {told}" if below else told
+    return f"{below}: {problem}" if below else problem

@@ -139,11 +139,11 @@ class SessionConnection:
 
     async def _asked(self, request: types.CallToolRequest, progress: Progress | None, call: Call) -> Any:
         """The answer to a call, and on the way its own questions."""
-        told = False
+        stopped = False
 
         async def stop() -> None:
-            nonlocal told
-            told = True
+            nonlocal stopped
+            stopped = True
             self._elicitations.end(call)
             await self._give_up(call.request_id)
 
@@ -159,7 +159,7 @@ class SessionConnection:
             await call.until(sending, stop)
         finally:
             if not sending.done():
-                if not told:
+                if not stopped:
                     self._background.start(self._give_up(call.request_id))
                 self._background.hold(sending, longest_s=UNANSWERED_SECONDS)
         with self._explaining():

@@ -136,7 +136,7 @@ class Incoming:
         except (ValueError, RecursionError):
             return self._unreadable(text, stream)
         several = found[:_MOST_IN_A_BATCH] if isinstance(found, list) else [found]
-        return [kept for one in several if (kept := self._one(one, stream)) is not None]
+        return [read for one in several if (read := self._one(one, stream)) is not None]
 
     def oversize(self, line: Oversize, stream: int | None = None) -> list[Message]:
         """As `read`, of a line that was too long to be kept."""
@@ -278,8 +278,8 @@ def _progress(params: Params) -> Params | None:
     if done is None or not isinstance(token, int) or isinstance(token, bool):
         return None
     total, message = number(params.get("total")), line(params.get("message"))
-    kept: Params = {"progressToken": token, "progress": done}
-    return kept | ({} if total is None else {"total": total}) | ({"message": message} if message else {})
+    found: Params = {"progressToken": token, "progress": done}
+    return found | ({} if total is None else {"total": total}) | ({"message": message} if message else {})
 
 
 def _log(params: Params) -> Params | None:
