@@ -24,6 +24,10 @@ MALFORMED = "__malformed__"  # under this key the llm module hands on text that 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://|file:", re.IGNORECASE)
 FILE_PARAMETERS = ("filename", "file_names")
 _NO_REMOTE: Registry[Any] = Registry()  # a `$ref` to elsewhere is never fetched
+Errors = Iterator[ValidationError]
+_BY_PATTERN = ("patternProperties", "additionalProperties", "unevaluatedProperties")
+# Below these stand schemas by names of somebody's choice, which are no keywords.
+_NAMED = frozenset({"properties", "$defs", "definitions", "dependentSchemas"})
 
 
 def problem_with(
@@ -151,13 +155,6 @@ async def with_links(
         elif value is not None:
             given[name] = await address(value)
     return given
-
-
-Errors = Iterator[ValidationError]
-
-_BY_PATTERN = ("patternProperties", "additionalProperties", "unevaluatedProperties")
-# Below these stand schemas by names of somebody's choice, which are no keywords.
-_NAMED = frozenset({"properties", "$defs", "definitions", "dependentSchemas"})
 
 
 def bounded_validator(schema: Mapping[str, Any]) -> type[Any]:

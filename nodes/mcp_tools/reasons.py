@@ -14,6 +14,22 @@ from nodes.mcp_tools.schemas import safe
 from nodes.mcp_tools.settings import ServerEntry
 
 CLOSED = "the connection was closed"
+_HINTS = {
+    401: "it wants a login; set auth_token or headers in its entry",
+    403: "what its entry sends as auth_token or headers does not open it",
+    404: "there is no MCP endpoint at its url; check the path",
+    405: "its url takes no such request; check the path, and whether it wants transport sse or http",
+    406: "its url does not answer in the way of MCP; check whether it wants transport sse or http",
+    407: "a proxy on the way wants a login",
+    413: "the request is too large for it; send less at once",
+    429: "it is asked too often; try later",
+    502: "the gateway before it cannot reach it",
+    503: "it is not ready now; try later",
+    504: "the gateway before it waited too long",
+}
+# The status itself says that nothing was begun.
+_NOT_BEGUN = frozenset({429, 501, 503})
+_SAID_CHARS = 300
 
 
 def reason_of(error: BaseException, entry: ServerEntry, start_s: float) -> str:
@@ -50,24 +66,6 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
             yield from _leaves(inner)
     else:
         yield error
-
-
-_HINTS = {
-    401: "it wants a login; set auth_token or headers in its entry",
-    403: "what its entry sends as auth_token or headers does not open it",
-    404: "there is no MCP endpoint at its url; check the path",
-    405: "its url takes no such request; check the path, and whether it wants transport sse or http",
-    406: "its url does not answer in the way of MCP; check whether it wants transport sse or http",
-    407: "a proxy on the way wants a login",
-    413: "the request is too large for it; send less at once",
-    429: "it is asked too often; try later",
-    502: "the gateway before it cannot reach it",
-    503: "it is not ready now; try later",
-    504: "the gateway before it waited too long",
-}
-# The status itself says that nothing was begun.
-_NOT_BEGUN = frozenset({429, 501, 503})
-_SAID_CHARS = 300
 
 
 def refusal(status: int, *, location: str = "", url: str = "", said: str = "") -> WaystationError:

@@ -25,6 +25,15 @@ _SCHEMA_DEPTH = 32
 _NAMED = 20  # left-out tools that are named one by one
 _TASKS = ("forbidden", "optional")
 _HINTS = ("readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
+Page = Callable[[str | None], Awaitable[Any]]
+"""Asks for the page that a cursor names; the first for None."""
+_MAX_PAGES = 100
+_METHOD_NOT_FOUND = -32601
+# What decides which server it is, and as whom we come.
+_IDENTITY = {
+    *("command", "args", "cwd", "env", "url", "transport"),
+    *("headers", "auth_type", "auth_token", "auth_header"),
+}
 
 
 class _Odd(Exception):
@@ -144,13 +153,6 @@ def _short(value: object) -> str:
     )
 
 
-Page = Callable[[str | None], Awaitable[Any]]
-"""Asks for the page that a cursor names; the first for None."""
-
-_MAX_PAGES = 100
-_METHOD_NOT_FOUND = -32601
-
-
 async def read_tools(page: Page) -> ToolList:
     """The tools of a server, to the end of its list or to where that goes wrong.
 
@@ -182,13 +184,6 @@ async def read_tools(page: Page) -> ToolList:
             raise
         return tool_list(entries, [] if none else [f"its list breaks off: {error.detail}"])
     return tool_list(entries, [f"its list breaks off: it has more than {_MAX_PAGES} pages"])
-
-
-# What decides which server it is, and as whom we come.
-_IDENTITY = {
-    *("command", "args", "cwd", "env", "url", "transport"),
-    *("headers", "auth_type", "auth_token", "auth_header"),
-}
 
 
 class ToolListCache:

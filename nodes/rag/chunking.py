@@ -18,6 +18,22 @@ __all__ = ["CHARS_PER_TOKEN", "Section", "chunk_document", "sections", "slug"]
 
 CHARS_PER_TOKEN = 4
 _MOST_COLUMNS = 200
+# A longer line is no heading, whatever it begins with.
+MOST_LETTERS = 300
+_FENCE = re.compile(r"^ {0,3}(```|~~~)")
+_UNDERLINE = re.compile(r"^(=+|-+|~+|\*+)\s*$")
+_LINK = re.compile(r"\[([^\[\]]*)\]\([^()]*\)")
+# From the best place to cut to the worst: between paragraphs, lines, sentences, clauses, words.
+_PLACES = (
+    ("\n\n",),
+    ("\n",),
+    (". ", "? ", "! ", "。", "！", "？", "।", "؟ "),
+    ("; ", "；"),
+    (", ", "、", "，"),
+    (" ", "\t", "\u200b"),
+)
+# A piece is at least this part of the size, or a worse place is taken: so pieces stay few.
+_FILLED = 0.25
 
 
 def chunk_document(
@@ -86,14 +102,6 @@ def _pieces(text: str, section: Section, size: int) -> Iterator[tuple[int, int, 
                 head = line
             within, first = row, False
         yield start, end, columns
-
-
-# A longer line is no heading, whatever it begins with.
-MOST_LETTERS = 300
-
-_FENCE = re.compile(r"^ {0,3}(```|~~~)")
-_UNDERLINE = re.compile(r"^(=+|-+|~+|\*+)\s*$")
-_LINK = re.compile(r"\[([^\[\]]*)\]\([^()]*\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,19 +193,6 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 def _plain(heading: str) -> str:
     """A heading without its Markdown: `code`, **bold** and [links](...)."""
     return re.sub(r"[`*]", "", _LINK.sub(r"\1", heading)).strip()
-
-
-# From the best place to cut to the worst: between paragraphs, lines, sentences, clauses, words.
-_PLACES = (
-    ("\n\n",),
-    ("\n",),
-    (". ", "? ", "! ", "。", "！", "？", "।", "؟ "),
-    ("; ", "；"),
-    (", ", "、", "，"),
-    (" ", "\t", "\u200b"),
-)
-# A piece is at least this part of the size, or a worse place is taken: so pieces stay few.
-_FILLED = 0.25
 
 
 def pieces(text: str, start: int, end: int, *, size: int) -> Iterator[tuple[int, int]]:

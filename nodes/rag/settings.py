@@ -22,6 +22,8 @@ from core.settings import Strict
 from core.settings.editors import flat_or_under
 from nodes.rag.languages import CODES, LANGUAGES
 
+_ENTRY_KEYS = frozenset({"type", "path", "url", "command"})
+
 
 class RagSettings(Strict):
     """How passages are found."""
@@ -172,8 +174,6 @@ class McpSource(_Common):
 
 
 SourceEntry = LocalSource | HttpSource | McpSource
-
-_ENTRY_KEYS = frozenset({"type", "path", "url", "command"})
 
 
 def _as_written(schema: dict[str, Any]) -> None:

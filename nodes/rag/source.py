@@ -26,6 +26,10 @@ from nodes.rag.models import Collection, Passage
 from nodes.rag.ports import ChunkStore, Retriever
 from nodes.rag.settings import HttpSource, LocalSource, RagSettings, SourceEntry
 
+T = TypeVar("T")
+_PASSAGES = TypeAdapter(list[Passage])
+_COLLECTIONS = TypeAdapter(list[Collection])
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -54,12 +58,6 @@ class Source:
 
 def _plain(value: object) -> str:
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-
-
-T = TypeVar("T")
-
-_PASSAGES = TypeAdapter(list[Passage])
-_COLLECTIONS = TypeAdapter(list[Collection])
 
 
 def policy_of(policies: Policies, name: str, entry: SourceEntry, settings: RagSettings) -> Policy:

@@ -30,6 +30,21 @@ _SUMS = frozenset(stem(word, DEFAULT) for word in _SUM_WORDS)
 _OPERATORS = frozenset("+-*/×÷^%")
 _FORMULA = re.compile(r"[\d.,()+*/×÷^%=?-]+")
 _DIFFERENCE = re.compile(r"\(?[1-9]\d{0,2}[-/][1-9]\d{0,2}\)?[=?]*")
+# Longer ones are no names but data; only their parts count.
+MOST_OF_A_NAME = 80
+MOST_JOINED = 40
+# Groups of digits with this many digits are one number: a telephone number or an ISBN.
+FEWEST_DIGITS, MOST_DIGITS = 7, 20
+# What parts words in any case, and what may stand within a name.
+_PARTING = str.maketrans(
+    dict.fromkeys("()[]{}<>;\"=|*`!?“”„‟«»…~^$%§'’‘‛¿¡。、，；：？！（）「」『』【】・\x00", " ")
+)
+_COMMA = re.compile(r",(?!\d)|(?<!\d),")
+_EDGES = "-_./:@&\\,–—·•†+#"
+_WITHIN = str.maketrans(dict.fromkeys("-_./:@&\\,–—·•†+#‐‑‒−", " "))
+_PIECES = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
+_DIGITS = re.compile(r"\d+|\D+")
+_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:\.\d{3})+(?:,\d+)?")
 
 
 def terms(text: str, language: str = DEFAULT) -> list[str]:
@@ -126,24 +141,6 @@ def _bounded(found: list[str]) -> list[str]:
     """Of a long message its beginning and its end, where people put what they want to know."""
     half = MAX_QUERY_TERMS // 2
     return found if len(found) <= MAX_QUERY_TERMS else found[:half] + found[-half:]
-
-
-# Longer ones are no names but data; only their parts count.
-MOST_OF_A_NAME = 80
-MOST_JOINED = 40
-# Groups of digits with this many digits are one number: a telephone number or an ISBN.
-FEWEST_DIGITS, MOST_DIGITS = 7, 20
-
-# What parts words in any case, and what may stand within a name.
-_PARTING = str.maketrans(
-    dict.fromkeys("()[]{}<>;\"=|*`!?“”„‟«»…~^$%§'’‘‛¿¡。、，；：？！（）「」『』【】・\x00", " ")
-)
-_COMMA = re.compile(r",(?!\d)|(?<!\d),")
-_EDGES = "-_./:@&\\,–—·•†+#"
-_WITHIN = str.maketrans(dict.fromkeys("-_./:@&\\,–—·•†+#‐‑‒−", " "))
-_PIECES = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
-_DIGITS = re.compile(r"\d+|\D+")
-_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:\.\d{3})+(?:,\d+)?")
 
 
 @dataclass(frozen=True, slots=True)

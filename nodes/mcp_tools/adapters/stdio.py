@@ -28,6 +28,7 @@ _GONE = (anyio.ClosedResourceError, anyio.BrokenResourceError)
 
 ReadStream = MemoryObjectReceiveStream[SessionMessage | Exception]
 WriteStream = MemoryObjectSendStream[SessionMessage]
+LOG_BYTES = 1_048_576
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +129,6 @@ async def _chunks(stream: asyncio.StreamReader | None) -> AsyncIterator[bytes]:
         if not chunk:
             return
         yield chunk
-
-
-LOG_BYTES = 1_048_576
 
 
 class BoundedLog:

@@ -15,6 +15,14 @@ from nodes.mcp_tools.dialects.variables import Variables
 _ENTRY = frozenset({"command", "url", "enabled", "serverUrl", "httpUrl"})
 COMMON = "the common form"
 FLAT = "the flat form"
+_WRAPPERS = (
+    (("mcpServers",), COMMON),
+    (("servers",), "VS Code"),
+    (("mcp", "servers"), "VS Code"),
+    (("context_servers",), "Zed"),
+    (("mcp",), "opencode"),
+)
+__all__ = ["Reading", "Remark", "ServerReading", "read_servers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +59,6 @@ def shape_of(data: Mapping[str, Any]) -> Shape:
         if near:
             raise ValueError(f"unknown key '{key}'; did you mean '{near}'?")
     return Shape(FLAT, (), data)
-
-
-_WRAPPERS = (
-    (("mcpServers",), COMMON),
-    (("servers",), "VS Code"),
-    (("mcp", "servers"), "VS Code"),
-    (("context_servers",), "Zed"),
-    (("mcp",), "opencode"),
-)
 
 
 def _below(data: Mapping[str, Any], path: tuple[str, ...]) -> Any:
@@ -106,9 +105,6 @@ def _program(entries: Mapping[str, Any], program: str) -> str:
         return program
     keys = [key for entry in entries.values() if isinstance(entry, Mapping) for key in entry]
     return next((PROGRAMS[key] for key in keys if key in PROGRAMS), COMMON)
-
-
-__all__ = ["Reading", "Remark", "ServerReading", "read_servers"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from nodes.rag.settings import HttpSource
 MAX_QUERY_CHARS = 8000
 _HEALTH_USER = "health"
 _HEALTH_SECONDS = 3.0
+Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else str(value))]
+Score = Annotated[float, BeforeValidator(lambda value: 0.0 if value is None else value)]
 
 
 class HttpRetriever:
@@ -113,10 +115,6 @@ class HttpRetriever:
             params={**(params or {}), "as_user": user},
             body=body,
         )
-
-
-Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else str(value))]
-Score = Annotated[float, BeforeValidator(lambda value: 0.0 if value is None else value)]
 
 
 class _Source(BaseModel):
