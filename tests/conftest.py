@@ -46,7 +46,7 @@ _FIRST = ("e2e", "outages", "graph", "integration")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a server, so that `-m "not server"` is the quick part; what takes longest comes first."""
+    """Mark what needs a server, for `-m "not server"`, the quick part; what takes longest comes first."""
     items.sort(key=lambda item: _rank(item.path))
     for item in items:
         asked = set(getattr(item, "fixturenames", ()))

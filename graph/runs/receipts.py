@@ -13,8 +13,7 @@ from core.database.engine import insert_new, now_of
 from core.whole import whole
 from graph.db.tables import receipts
 from graph.runs.lease import Hold, assert_held, holding
-from nodes.mcp_tools.models import ExecutionContext, ToolOutcome
-from nodes.mcp_tools.receipts import Receipt, outcome_as_json, outcome_from_json
+from nodes.mcp_tools import ExecutionContext, Receipt, ToolOutcome, outcome_as_json, outcome_from_json
 
 
 class StoredReceipts:

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Annotated, Any
 
+import orjson
 from jsonschema import ValidationError  # type: ignore[import-untyped]  # ships no types
 from jsonschema.exceptions import best_match  # type: ignore[import-untyped]  # ships no types
+from jsonschema.validators import extend, validator_for  # type: ignore[import-untyped]  # ships no types
+from pydantic import StringConstraints, TypeAdapter
+from pydantic import ValidationError as NotMatched
+from pydantic_core import SchemaError
 from referencing import Registry
 
-from nodes.mcp_tools.catalogue import FILLED_IN, properties_of, required_of
 from nodes.mcp_tools.models import ExecutionContext
-from nodes.mcp_tools.patterns import bounded_validator, without_name_patterns
 from nodes.mcp_tools.ports import FileLinks
+from nodes.mcp_tools.settings import FILLED_IN
 
 MALFORMED = "__malformed__"  # under this key the llm module hands on text that is no JSON object
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://|file:", re.IGNORECASE)
 FILE_PARAMETERS = ("filename", "file_names")
 _NO_REMOTE: Registry[Any] = Registry()  # a `$ref` to elsewhere is never fetched
+Errors = Iterator[ValidationError]
+_BY_PATTERN = ("patternProperties", "additionalProperties", "unevaluatedProperties")
+# Below these stand schemas by names of somebody's choice, which are no keywords.
+_NAMED = frozenset({"properties", "$defs", "definitions", "dependentSchemas"})
 
 
 def problem_with(
@@ -46,6 +55,18 @@ def mismatch(given: Mapping[str, Any], schema: Mapping[str, Any]) -> tuple[str, 
     if error is None:
         return "", ""
     return ".".join(str(part) for part in error.absolute_path), _short(error.message)
+
+
+def properties_of(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The parameters of a tool; none where the schema has something else in their place."""
+    found = schema.get("properties")
+    return found if isinstance(found, Mapping) else {}
+
+
+def required_of(schema: Mapping[str, Any]) -> list[str]:
+    """Names of the parameters that must be given."""
+    found = schema.get("required")
+    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
 
 
 def _expected(schema: Mapping[str, Any], hidden: Sequence[str]) -> str:
@@ -113,8 +134,8 @@ def with_user(
 ) -> dict[str, Any]:
     """The user's name where the tool asks for it, whatever the model wrote there."""
     asked = [name for name in hidden if name in properties_of(schema)]
-    kept = {key: value for key, value in arguments.items() if key not in hidden}
-    return {**kept, **dict.fromkeys(asked, user)}
+    own = {key: value for key, value in arguments.items() if key not in hidden}
+    return {**own, **dict.fromkeys(asked, user)}
 
 
 async def with_links(
@@ -134,3 +155,62 @@ async def with_links(
         elif value is not None:
             given[name] = await address(value)
     return given
+
+
+def bounded_validator(schema: Mapping[str, Any]) -> type[Any]:
+    """The validator that the schema asks for, with our way to look at patterns and at unique items."""
+    return _ours(validator_for(schema))
+
+
+@lru_cache(maxsize=32)
+def _ours(validator: type[Any]) -> type[Any]:
+    found: type[Any] = extend(validator, {"pattern": _pattern, "uniqueItems": _unique})
+    return found
+
+
+def without_name_patterns(schema: Any) -> Any:
+    """The schema without what judges properties by patterns of their names."""
+    if isinstance(schema, list):
+        return [without_name_patterns(item) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    gone = _BY_PATTERN if isinstance(schema.get("patternProperties"), Mapping) else ()
+    return {
+        key: {name: without_name_patterns(part) for name, part in value.items()}
+        if key in _NAMED and isinstance(value, Mapping)
+        else without_name_patterns(value)
+        for key, value in schema.items()
+        if key not in gone
+    }
+
+
+def _pattern(_validator: Any, pattern: Any, text: Any, _schema: Any) -> Errors:
+    if isinstance(text, str) and isinstance(pattern, str) and not _matches(pattern, text):
+        yield ValidationError(f"{text!r} does not match {pattern!r}")
+
+
+def _matches(pattern: str, text: str) -> bool:
+    known = _engine(pattern)
+    if known is None:
+        return True
+    try:
+        known.validate_python(text)
+    except NotMatched:
+        return False
+    return True
+
+
+@lru_cache(maxsize=512)
+def _engine(pattern: str) -> TypeAdapter[str] | None:
+    try:
+        return TypeAdapter(Annotated[str, StringConstraints(pattern=pattern)])
+    except SchemaError:
+        return None
+
+
+def _unique(_validator: Any, wanted: Any, items: Any, _schema: Any) -> Errors:
+    if wanted is True and isinstance(items, list):
+        # As text: comparing each with each takes the square of their number.
+        written = {orjson.dumps(item, option=orjson.OPT_SORT_KEYS) for item in items}
+        if len(written) < len(items):
+            yield ValidationError(f"{items!r} has non-unique elements")

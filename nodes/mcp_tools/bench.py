@@ -11,7 +11,7 @@ from core.container import opened_service
 from core.settings import Context, nearest
 from core.tool_bench import ToolAnswer, ToolBench
 from nodes.mcp_tools.errors import UnknownTool
-from nodes.mcp_tools.executor import Target, ToolExecutor
+from nodes.mcp_tools.executor import ToolExecutor
 from nodes.mcp_tools.manager import Listed, MCPToolManager
 from nodes.mcp_tools.models import ExecutionContext
 from nodes.mcp_tools.module import MODULE
@@ -38,7 +38,7 @@ class Bench:
         return list(found.values())
 
     async def needs_approval(self, name: str) -> bool:
-        return (await self._target(name, "")).approval
+        return (await self._executor.find(name, self._context(""))).approval
 
     async def call(self, call: Mapping[str, Any], *, refused: str = "") -> ToolAnswer:
         context = self._context(str(call.get("id") or ""))
@@ -72,9 +72,6 @@ class Bench:
             known = ", ".join(servers) or "none"
             raise UnknownTool(f"there is no tool server '{name[:100]}'; {hint}servers: {known}")
         return max(owners, key=len)
-
-    async def _target(self, name: str, call_id: str) -> Target:
-        return await self._executor.find(name, self._context(call_id))
 
     def _context(self, call_id: str) -> ExecutionContext:
         groups = {group for entry in self._manager.entries().values() for group in entry.groups}

@@ -16,13 +16,13 @@ from core.cli import JsonFlag, command, make_app, print_table, show
 from core.container import opened_service
 from core.errors import InvalidInput, WaystationError
 from core.settings import Places
-from nodes.mcp_tools.allowing import Allowed, PluginNotFound
+from nodes.mcp_tools.allowed_plugins import AllowedPlugins, PluginNotFound
 from nodes.mcp_tools.checking import FileCheck, check_file
 from nodes.mcp_tools.errors import ServerDown, UnknownTool
+from nodes.mcp_tools.health import remarks_of
 from nodes.mcp_tools.manager import MCPToolManager
 from nodes.mcp_tools.models import ServerState
 from nodes.mcp_tools.module import MODULE
-from nodes.mcp_tools.report import remarks_of
 from nodes.mcp_tools.results import read_result
 
 _EXAMPLE = '{"a": 5, "b": 3}'
@@ -161,7 +161,7 @@ async def allow(
         raise PluginNotFound(f"there is no plugin '{plugin}'; plugins: {', '.join(found) or 'none'}")
     if wanted.problem and not wanted.waiting:
         raise InvalidInput(f"the plugin '{plugin}' cannot be used: {wanted.problem}")
-    digest = Allowed(Places.from_environ()).allow(plugin, wanted.folder)
+    digest = AllowedPlugins(Places.from_environ()).allow(plugin, wanted.folder)
     text = f"The plugin '{plugin}' may run until its folder changes."
     show({"plugin": plugin, "allowed": True, "digest": digest}, as_json=as_json, text=text)
 
@@ -172,7 +172,7 @@ async def revoke(
     plugin: Annotated[str, typer.Argument(help="The plugin's name.")], as_json: JsonFlag = False
 ) -> None:
     """Take the word back that let a plugin run."""
-    Allowed(Places.from_environ()).revoke(plugin)
+    AllowedPlugins(Places.from_environ()).revoke(plugin)
     text = f"The plugin '{plugin}' waits again where people log in."
     show({"plugin": plugin, "allowed": False}, as_json=as_json, text=text)
 

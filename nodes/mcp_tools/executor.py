@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from langgraph.errors import GraphInterrupt
 
@@ -14,15 +14,23 @@ from core.access import may_use
 from core.errors import TimedOut, WaystationError
 from core.events import Event
 from core.observability import tool_span, track_duration
-from nodes.mcp_tools.arguments import cleaned, foreign_address, problem_with, same_json, with_links, with_user
-from nodes.mcp_tools.catalogue import FILLED_IN, filled_in
-from nodes.mcp_tools.errors import AnswerUnreadable, ResultTooLarge, ServerGone, UnknownTool
+from nodes.mcp_tools.arguments import (
+    cleaned,
+    foreign_address,
+    problem_with,
+    properties_of,
+    same_json,
+    with_links,
+    with_user,
+)
+from nodes.mcp_tools.errors import AnswerUnreadable, ResultTooLarge, ServerGone
 from nodes.mcp_tools.events import ToolExecuted, ToolReviewed
 from nodes.mcp_tools.manager import Listed, MCPToolManager
 from nodes.mcp_tools.models import Ask, ExecutionContext, Progress, Status, ToolInfo, ToolOutcome
-from nodes.mcp_tools.ports import FileLinks
+from nodes.mcp_tools.ports import FileLinks, Receipts
 from nodes.mcp_tools.receipts import UNKNOWN
 from nodes.mcp_tools.results import Reading, read_result
+from nodes.mcp_tools.settings import FILLED_IN
 
 _UNSURE = "whether the tool did its work is unknown, so do not repeat the call unless that does no harm"
 
@@ -71,13 +79,6 @@ class _Attempt:
         return round((time.perf_counter() - self.started) * 1000)
 
 
-class _Talk(NamedTuple):
-    """How a server speaks up while a call goes on."""
-
-    progress: Progress | None
-    ask: Ask | None
-
-
 class ToolExecutor:
     """Finds the tool behind a function name, checks the call, makes it and reads the answer.
 
@@ -109,7 +110,7 @@ class ToolExecutor:
         entry = self._manager.entries()[found.server]
         approval = entry.needs_approval(found.tool.name)
         firm = not self._manager.callers_may_lower_approval
-        return Target(found.server, found.tool.name, found.tool, approval, firm, filled_in(entry))
+        return Target(found.server, found.tool.name, found.tool, approval, firm, entry.filled_in)
 
     async def execute(
         self,
@@ -128,7 +129,7 @@ class ToolExecutor:
         attempt = _Attempt(str(call.get("id") or context.call_id), target, _arguments(call))
         status = "error"
         try:
-            outcome = await self._outcome(attempt, context, _Talk(progress, ask))
+            outcome = await self._outcome(attempt, context, progress, ask)
             status = outcome.status
         except GraphInterrupt:
             status = "asked"
@@ -164,11 +165,10 @@ class ToolExecutor:
         self, target: Target, decision: str, before: Mapping[str, Any], after: Mapping[str, Any]
     ) -> None:
         """Tell that a person decided on a call, and which parameters they changed."""
-        found = target.tool.parameters.get("properties") if target.tool else None
-        known = found if isinstance(found, Mapping) else {}
+        known = properties_of(target.tool.parameters) if target.tool else {}
         changed = tuple(str(name) for name in known if not same_json(before.get(name), after.get(name)))
-        told = ToolReviewed(server=target.server, tool=target.name, decision=decision, changed=changed)
-        self._publish(told)
+        review = ToolReviewed(server=target.server, tool=target.name, decision=decision, changed=changed)
+        self._publish(review)
 
     def unknown(self, call: Mapping[str, Any], context: ExecutionContext, target: Target) -> ToolOutcome:
         """The outcome of a call that an earlier attempt began, and of which nobody knows the end."""
@@ -181,56 +181,54 @@ class ToolExecutor:
         duration_ms = attempt.duration_ms()
         self._publish(ToolExecuted(server=target.server, tool=tool, status=status, duration_ms=duration_ms))
 
-    async def _outcome(self, attempt: _Attempt, context: ExecutionContext, talk: _Talk) -> ToolOutcome:
-        target = attempt.target
-        try:
-            if target.tool is None:
-                known = ", ".join([listed.full for listed in self._known(context)]) or "none"
-                raise UnknownTool(f"there is no tool '{target.name[:100]}'; tools: {known}")
-            ended = await self._measured(attempt, target.tool, context, talk)
-        except WaystationError as error:
-            return attempt.ended(*_failure(error))
-        if isinstance(ended, GraphInterrupt):
-            raise ended
-        return ended
-
-    async def _measured(
-        self, attempt: _Attempt, tool: ToolInfo, context: ExecutionContext, talk: _Talk
-    ) -> ToolOutcome | GraphInterrupt:
-        """A question for a person is no error of the tool, so it is no exception in here."""
-        target = attempt.target
-        with (
-            tool_span(target.name, server=target.server, call_id=attempt.call_id) as span,
-            track_duration("tool_call"),
-        ):
-            try:
-                outcome = await self._run(attempt, tool, context, talk)
-            except GraphInterrupt as asked:
-                return asked
-            if outcome.status == "error":
-                span.error("tool_error")
-            return outcome
-
-    async def _run(
-        self, attempt: _Attempt, tool: ToolInfo, context: ExecutionContext, talk: _Talk
+    async def _outcome(
+        self, attempt: _Attempt, context: ExecutionContext, progress: Progress | None, ask: Ask | None
     ) -> ToolOutcome:
         target = attempt.target
-        given, problem = self._judged(attempt.arguments, target, tool, context)
+        if target.tool is None:
+            known = ", ".join([listed.full for listed in self._known(context)]) or "none"
+            return attempt.ended("error", f"there is no tool '{target.name[:100]}'; tools: {known}")
+        question: GraphInterrupt | None = None
+        try:
+            with (
+                tool_span(target.name, server=target.server, call_id=attempt.call_id) as span,
+                track_duration("tool_call"),
+            ):
+                try:
+                    outcome = await self._made(attempt, target.tool, context, progress, ask)
+                except GraphInterrupt as asked:
+                    question = asked  # for a person: no error of the tool, so none in its span
+                else:
+                    if outcome.status == "error":
+                        span.error("tool_error")
+                    return outcome
+        except WaystationError as error:
+            return attempt.ended(*_failure(error))
+        raise question
+
+    async def _made(
+        self,
+        attempt: _Attempt,
+        tool: ToolInfo,
+        context: ExecutionContext,
+        progress: Progress | None,
+        ask: Ask | None,
+    ) -> ToolOutcome:
+        server, name = attempt.target.server, attempt.target.name
+        given, problem = self._judged(attempt.arguments, attempt.target, tool, context)
         if problem:
             return attempt.ended("error", f"not called: {problem}")
         given = await with_links(given, context, self._links)
-        answer = await self._manager.call(
-            target.server, target.name, given, progress=talk.progress, ask=talk.ask
-        )
-        limit = self._manager.limits(target.server).result_bytes
-        reading = read_result(answer, call_id=attempt.call_id, tool=target.name, max_bytes=limit)
+        answer = await self._manager.call(server, name, given, progress=progress, ask=ask)
+        limit = self._manager.limits(server).result_bytes
+        reading = read_result(answer, call_id=attempt.call_id, tool=name, max_bytes=limit)
         return attempt.ended("error" if answer.is_error else "ok", reading.text, reading)
 
     def _judged(
         self, arguments: Mapping[str, Any], target: Target, tool: ToolInfo, context: ExecutionContext
     ) -> tuple[dict[str, Any], str]:
         """What the server would get, without links yet, and why it cannot; empty where it can."""
-        hidden = filled_in(self._manager.entries()[target.server])
+        hidden = target.hidden
         given = with_user(cleaned(arguments), tool.parameters, context.principal.id, hidden=hidden)
         if problem := problem_with(given, tool.parameters, hidden=hidden):
             return given, problem
@@ -252,6 +250,47 @@ class ToolExecutor:
         ]
         wanted = None if context.tools is None else frozenset(context.tools)
         return [found for found in self._manager.known(names) if wanted is None or found.full in wanted]
+
+
+class RecordedCalls:
+    """Notes each call before it is made and keeps its outcome after it."""
+
+    def __init__(self, executor: ToolExecutor, receipts: Receipts) -> None:
+        self._executor = executor
+        self._receipts = receipts
+
+    async def make(
+        self,
+        call: Mapping[str, Any],
+        context: ExecutionContext,
+        target: Target,
+        progress: Progress,
+        ask: Ask | None = None,
+        *,
+        decision: Mapping[str, Any] | None = None,
+    ) -> ToolOutcome:
+        """The outcome of the call, of an earlier attempt where that one had made it.
+
+        A call that an earlier attempt began and did not finish is made again
+        only where its tool is repeatable; any other ends as unknown. One that ends
+        with a question for a person is forgotten: with the answer it is made again.
+
+        Args:
+            decision: What a person decided of it; kept with the outcome.
+        """
+        receipt = await self._receipts.begin(context)
+        if receipt.outcome:
+            return receipt.outcome
+        if receipt.begun and not (target.tool and target.tool.repeatable):
+            return replace(self._executor.unknown(call, context, target), decision=decision)
+        try:
+            outcome = await self._executor.execute(call, context, progress=progress, ask=ask)
+        except GraphInterrupt:
+            await self._receipts.forget(context)
+            raise
+        outcome = replace(outcome, decision=decision)
+        await self._receipts.end(context, outcome)
+        return outcome
 
 
 def _failure(error: WaystationError) -> tuple[Status, str]:

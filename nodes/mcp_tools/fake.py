@@ -100,14 +100,14 @@ class FakeConnection:
         self._check()
         if tool not in self._server.tools:
             return CallResult((Content("text", f"Unknown tool: {tool}"),), is_error=True)
-        desk = _Desk(ask)
+        questions = _Questions(ask)
         if tool in self._server.asking:
-            work = asyncio.ensure_future(self._server.asking[tool](arguments, desk.elicit))
+            work = asyncio.ensure_future(self._server.asking[tool](arguments, questions.elicit))
         else:
             work = asyncio.ensure_future(self._server.tools[tool][1](arguments, progress or _ignore))
         gone = asyncio.ensure_future(self._gone.wait())
         try:
-            await desk.serve(work, gone)
+            await questions.answer_until(work, gone)
             if not work.done():
                 raise ServerGone("the server went away before it answered")
             answer = work.result()
@@ -124,33 +124,30 @@ class FakeConnection:
             raise ServerGone("the connection was closed", sent=False)
 
 
-class _Desk:
-    """Where a call's questions are answered, in its caller's task."""
+class _Questions:
+    """The questions of one call, answered in its caller's task."""
 
     def __init__(self, ask: Ask | None) -> None:
         self._ask = ask
-        self._questions = 0
-        self._asked = asyncio.Event()
-        self._waiting: list[tuple[Question, asyncio.Future[Answer]]] = []
+        self._asked = 0
+        self._waiting: asyncio.Queue[tuple[Question, asyncio.Future[Answer]]] = asyncio.Queue()
 
     async def elicit(self, message: str, schema: Mapping[str, Any]) -> Answer:
         reply: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append((Question(message, schema, self._questions), reply))
-        self._questions += 1
-        self._asked.set()
+        self._waiting.put_nowait((Question(message, schema, self._asked), reply))
+        self._asked += 1
         return await reply
 
-    async def serve(self, *ends: asyncio.Future[Any]) -> None:
+    async def answer_until(self, *ends: asyncio.Future[Any]) -> None:
         """Answer questions until one of the ends is reached."""
         while not any(end.done() for end in ends):
-            asked = asyncio.ensure_future(self._asked.wait())
+            asked = asyncio.ensure_future(self._waiting.get())
             try:
                 await asyncio.wait({asked, *ends}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 asked.cancel()
-            self._asked.clear()
-            while self._waiting:
-                question, reply = self._waiting.pop(0)
+            if asked.done() and not asked.cancelled():
+                question, reply = asked.result()
                 reply.set_result(await self._ask(question) if self._ask else Answer("decline"))
 
 

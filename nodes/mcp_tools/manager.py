@@ -21,16 +21,15 @@ from core.health import Health
 from core.kept import Kept
 from core.resilience import Policies, Policy, ResilienceSettings
 from nodes.mcp_tools import events
-from nodes.mcp_tools.catalogue import filled_in, function_schema
 from nodes.mcp_tools.errors import ServerDown, ServerFailed, ServerGone, UnknownServer
-from nodes.mcp_tools.keeper import ServerKeeper
-from nodes.mcp_tools.last_known import LastKnown
+from nodes.mcp_tools.health import health_of
 from nodes.mcp_tools.models import Ask, CallResult, Limits, Progress, ServerState, ServerStatus, ToolInfo
-from nodes.mcp_tools.naming import full_name
 from nodes.mcp_tools.plugins import Inventory
 from nodes.mcp_tools.ports import Observer, ToolConnector
-from nodes.mcp_tools.report import health_of
+from nodes.mcp_tools.schemas import full_name, function_schema
+from nodes.mcp_tools.server import ToolServer
 from nodes.mcp_tools.settings import McpSettings, ServerEntry
+from nodes.mcp_tools.tool_list import ToolListCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +80,16 @@ class MCPToolManager:
         self._settings = settings
         self._policies = policies or Policies(ResilienceSettings())
         self._publish = publish
-        self._last_known = LastKnown(cache)
+        self._lists = ToolListCache(cache)
         self._started = False
-        self._listings: WeakKeyDictionary[ServerKeeper, _Listing] = WeakKeyDictionary()
-        self._sessions: Kept[ServerEntry, ServerKeeper] = Kept(
+        self._listings: WeakKeyDictionary[ToolServer, _Listing] = WeakKeyDictionary()
+        self._sessions: Kept[ServerEntry, ToolServer] = Kept(
             lambda: [known.servers for known in self._part.living()],
-            self._keeper_for,
-            lambda keeper: keeper.aclose(),
+            self._open,
+            lambda server: server.aclose(),
         )
-        self._known = (self._part.now, self._kept(self._part.now))
-        self._part.on_change(adopted=self._adopt, retired=self._tidy)
+        self._known = (self._part.now, self._enabled(self._part.now))
+        self._part.on_change(adopted=self._adopt, retired=self._retired)
 
     async def __aenter__(self) -> MCPToolManager:
         return self
@@ -107,18 +106,18 @@ class MCPToolManager:
         return self._part.now
 
     @property
-    def _keepers(self) -> dict[str, ServerKeeper]:
+    def _servers(self) -> dict[str, ToolServer]:
         """The enabled servers of the edition that holds here."""
         inventory = self._part.now
         if self._known[0] is not inventory:
-            self._known = (inventory, self._kept(inventory))
+            self._known = (inventory, self._enabled(inventory))
         return self._known[1]
 
-    def _kept(self, inventory: Inventory) -> dict[str, ServerKeeper]:
+    def _enabled(self, inventory: Inventory) -> dict[str, ToolServer]:
         servers = inventory.servers
         return {name: self._sessions.get(name, entry) for name, entry in servers.items() if entry.enabled}
 
-    def _keeper_for(self, name: str, entry: ServerEntry) -> ServerKeeper:
+    def _open(self, name: str, entry: ServerEntry) -> ToolServer:
         nobody = Correlation()  # a server comes and goes for no turn in particular
 
         def up() -> None:
@@ -129,7 +128,7 @@ class MCPToolManager:
         def down(reason: str) -> None:
             self._publish(events.ServerDown(server=name, reason=reason, by=nobody))
 
-        observer = Observer(up, down, lambda tools: self._last_known.keep(name, entry, tools))
+        observer = Observer(up, down, lambda tools: self._lists.put(name, entry, tools))
         own, usual = entry.init_timeout_s, self._settings
         start_s = own or usual.start_timeout_s
         limits = Limits(
@@ -137,9 +136,8 @@ class MCPToolManager:
             call_s=self._policy(name, entry).settings.timeout_s,
             result_bytes=entry.max_result_bytes or usual.max_result_bytes,
             first_s=own or max(usual.first_start_s, start_s),
-            wait_s=start_s,
         )
-        return ServerKeeper(name, entry, self._connector, limits, observer)
+        return ToolServer(name, entry, self._connector, limits, observer)
 
     def _policy(self, name: str, entry: ServerEntry) -> Policy:
         return self._policies.of("server", name, timeout_s=entry.timeout_s or self._settings.call_timeout_s)
@@ -150,8 +148,7 @@ class MCPToolManager:
 
     def tool_names(self, server: str) -> Sequence[str]:
         """Full names of the server's tools as far as they are known now."""
-        keeper = self._keepers.get(server)
-        return [listed.full for listed in self._listing(keeper)] if keeper else []
+        return [listed.full for listed in self.known([server])]
 
     def full_name(self, server: str, tool: str) -> str:
         return full_name(server, tool, self.inventory.servers)
@@ -164,10 +161,10 @@ class MCPToolManager:
     def _adopt(self, inventory: Inventory) -> None:
         """Start what is new or changed; what it replaces lives until the last turn with it has ended."""
         if self._started:
-            for keeper in self._kept(inventory).values():
-                keeper.start()
+            for server in self._enabled(inventory).values():
+                server.start()
 
-    async def _tidy(self, _: Inventory) -> None:
+    async def _retired(self, _: Inventory) -> None:
         self._policies.retain("server", {name for known in self._part.living() for name in known.servers})
         await self._sessions.tidy()
 
@@ -178,9 +175,9 @@ class MCPToolManager:
             UnknownServer: There is none of this name, or it is switched off.
             ServerDown: It is not up.
         """
-        keeper = self._keeper(server)
-        await keeper.ready()
-        return keeper.tools
+        found = self._server(server)
+        await found.ready()
+        return found.tools
 
     async def schemas(
         self, principal: Principal, servers: Sequence[str], tools: Sequence[str] | None = None
@@ -190,7 +187,7 @@ class MCPToolManager:
         Waits for the start of a server only where nobody knows its tools.
 
         Args:
-            tools: Full tool names to keep; None for every tool of `servers`.
+            tools: Full tool names to offer; None for every tool of `servers`.
         """
         wanted = None if tools is None else frozenset(tools)
         found = self.known(await self.ready(principal, servers))
@@ -203,37 +200,40 @@ class MCPToolManager:
         tools are known: a call waits for them.
         """
         allowed = usable(principal, self.inventory.servers)
-        keepers = [self._keepers[n] for n in allowed if servers is None or n in servers]
-        asked = [keeper for keeper in keepers if keeper.state is not ServerState.DOWN and keeper.look_due()]
-        if asked:
-            await asyncio.gather(*(self._look(keeper) for keeper in asked))
-        return [keeper.name for keeper in keepers if keeper.state is not ServerState.DOWN and keeper.known]
+        chosen = [self._servers[name] for name in allowed if servers is None or name in servers]
+        due = [server for server in chosen if server.state is not ServerState.DOWN and server.look_due()]
+        if due:
+            await asyncio.gather(*(self._look(server) for server in due))
+        return [server.name for server in chosen if server.state is not ServerState.DOWN and server.known]
 
-    async def _look(self, keeper: ServerKeeper) -> None:
+    async def _look(self, server: ToolServer) -> None:
         """Learn which tools a server is known to have, and start it."""
-        keeper.start()
+        server.start()
         with suppress(ServerDown):  # its state says so; the others go on without it
-            keeper.recall(await self._last_known.get(keeper.name, keeper.entry, keeper.listing))
+            server.assume(await self._lists.get(server.name, server.entry, server.listing))
 
     def known(self, servers: Sequence[str]) -> Iterator[Listed]:
         """Every tool of `servers` that is known now."""
-        keepers = self._keepers
+        found = self._servers
         for server in servers:
-            if server in keepers:  # outside of a turn, the servers may have changed meanwhile
-                yield from self._listing(keepers[server])
+            if server in found:  # outside of a turn, the servers may have changed meanwhile
+                yield from self._listing(found[server])
 
-    def _listing(self, keeper: ServerKeeper) -> Sequence[Listed]:
+    def _listing(self, server: ToolServer) -> Sequence[Listed]:
         """Made once per list of tools: each turn asks for it several times."""
-        known = self._listings.get(keeper)
-        if known is None or known.tools is not keeper.tools or known.inventory is not self.inventory:
-            tools, entry = keeper.tools, keeper.entry
-            offered = [tool for tool in tools if entry.offers(tool.name)]
-            names = [self.full_name(keeper.name, tool.name) for tool in offered]
+        known = self._listings.get(server)
+        if known is None or known.tools is not server.tools or known.inventory is not self.inventory:
+            tools, hidden = server.tools, server.entry.filled_in
+            offered = [
+                (self.full_name(server.name, tool.name), tool)
+                for tool in tools
+                if server.entry.offers(tool.name)
+            ]
             listed = tuple(
-                Listed(name, keeper.name, tool, function_schema(name, tool, hidden=filled_in(entry)))
-                for name, tool in zip(names, offered, strict=True)
+                Listed(name, server.name, tool, function_schema(name, tool, hidden=hidden))
+                for name, tool in offered
             )
-            known = self._listings[keeper] = _Listing(self.inventory, tools, listed)
+            known = self._listings[server] = _Listing(self.inventory, tools, listed)
         return known.listed
 
     async def call(
@@ -248,33 +248,25 @@ class MCPToolManager:
         """Call a tool by its bare name. It is called twice only where nothing was sent the first time.
 
         Args:
-            ask: Answers the server's questions in the middle of the call; without it they are declined.
-                What it raises ends the call, and comes out of here.
+            ask: As of `ToolConnection.call`.
 
         Raises:
             UnknownServer: There is no such server, or it is switched off.
             BreakerOpen: The server failed too often and is left alone for a while.
             TooBusy: Too many calls of the server are going and waiting.
-            ServerDown: The server is not up.
-            CallTimedOut: No answer within the server's time limit.
-            ServerGone: The server went away during the call.
-            ServerFailed: An HTTP status says that this one call failed.
-            ToolRefused: The server refused the request.
-            AnswerUnreadable: The answer is none.
-            ArgumentsTooLarge: Nothing was sent.
-            ResultTooLarge: The result is too large to be read.
+            WaystationError: What `ToolServer.call` raises.
         """
-        keeper = self._keeper(server)
-        # The keeper bounds a start and a call by themselves; a policy only knows of both together.
-        longest = max(keeper.limits.first_s, keeper.limits.start_s) + keeper.limits.call_s
-        found = await self._policy(server, keeper.entry).call(
-            lambda: _or_question(keeper.call(tool, arguments, progress=progress, ask=ask)),
+        found = self._server(server)
+        # A server bounds a start and a call by themselves; a policy only knows of both together.
+        longest = found.limits.first_s + found.limits.call_s
+        answer = await self._policy(server, found.entry).call(
+            lambda: _or_question(found.call(tool, arguments, progress=progress, ask=ask)),
             timeout_s=longest,
             retry=_not_sent,
         )
-        if isinstance(found, GraphInterrupt):
-            raise found
-        return found
+        if isinstance(answer, GraphInterrupt):
+            raise answer
+        return answer
 
     async def restart(self, server: str) -> None:
         """Close the server's session and open a new one.
@@ -283,14 +275,14 @@ class MCPToolManager:
             UnknownServer: There is no such server, or it is switched off.
             ServerDown: It did not come up.
         """
-        await self._keeper(server).restart()
+        await self._server(server).restart()
 
     def limits(self, server: str) -> Limits:
-        return self._keeper(server).limits
+        return self._server(server).limits
 
     def status(self) -> Mapping[str, ServerStatus]:
         """How each enabled server is doing."""
-        return {name: keeper.status() for name, keeper in self._keepers.items()}
+        return {name: server.status() for name, server in self._servers.items()}
 
     async def check(self) -> Health:
         """Degraded while an enabled server is not well or a plugin is broken; turns work without tools."""
@@ -302,17 +294,17 @@ class MCPToolManager:
         try:
             await self._sessions.aclose()
         finally:
-            await self._last_known.aclose()
+            await self._lists.aclose()
 
-    def _keeper(self, server: str) -> ServerKeeper:
-        try:
-            return self._keepers[server]
-        except KeyError:
-            known = ", ".join(self._keepers) or "none"
-            left_out = self.inventory.unusable.get(server)
-            state = "is switched off" if server in self.inventory.servers else "is not known"
-            state = f"is left out ({left_out})" if left_out else state
-            raise UnknownServer(f"the tool server '{server}' {state}; servers: {known}") from None
+    def _server(self, server: str) -> ToolServer:
+        found = self._servers
+        if server in found:
+            return found[server]
+        left_out = self.inventory.unusable.get(server)
+        state = "is switched off" if server in self.inventory.servers else "is not known"
+        state = f"is left out ({left_out})" if left_out else state
+        known = ", ".join(found) or "none"
+        raise UnknownServer(f"the tool server '{server}' {state}; servers: {known}")
 
 
 async def _or_question(call: Awaitable[CallResult]) -> CallResult | GraphInterrupt:

@@ -96,15 +96,14 @@ class Limits:
     """Seconds for a start and for a call; bytes for a result's text.
 
     Args:
-        first_s: For a start of a server that has not been up yet: it may have to be fetched first.
-        wait_s: How long a turn that only wants to know the tools waits for a start.
+        start_s: Also how long a turn that only wants to know the tools waits for a start.
+        first_s: For a start of a server that was not up yet (it may be fetched first); not below `start_s`.
     """
 
     start_s: float
     call_s: float
     result_bytes: int
     first_s: float
-    wait_s: float
 
 
 class ServerState(StrEnum):

@@ -10,11 +10,9 @@ from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from core.context import RunContext, context_of
-from nodes.mcp_tools.approval import decide
-from nodes.mcp_tools.asking import Asker
-from nodes.mcp_tools.executor import ToolExecutor
+from nodes.mcp_tools.executor import RecordedCalls, ToolExecutor
+from nodes.mcp_tools.interrupts import AskPerson, decide
 from nodes.mcp_tools.models import ExecutionContext
-from nodes.mcp_tools.once import CallsOnce
 from nodes.mcp_tools.ports import Receipts
 from nodes.mcp_tools.stream import artifacts_of, call_event, progress_to, result_event, tool_message
 
@@ -37,7 +35,7 @@ class ExecuteTools:
 
     def __init__(self, executor: ToolExecutor, receipts: Receipts) -> None:
         self._executor = executor
-        self._calls = CallsOnce(executor, receipts)
+        self._calls = RecordedCalls(executor, receipts)
 
     async def __call__(self, state: Reads, runtime: Runtime[RunContext]) -> Writes:
         call, config = state["call"], state.get("config") or {}
@@ -50,7 +48,7 @@ class ExecuteTools:
         write, arguments = runtime.stream_writer, made.get("args") or {}
         write(call_event(context.call_id, target.server, target.name, arguments, decided))
         if decision.approved:
-            progress, ask = progress_to(write, context.call_id), Asker(made, target, mode)
+            progress, ask = progress_to(write, context.call_id), AskPerson(made, target, mode)
             outcome = await self._calls.make(made, context, target, progress, ask, decision=decided)
         else:
             unmade = self._executor.respond if decision.kind == "respond" else self._executor.refuse

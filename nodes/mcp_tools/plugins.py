@@ -14,13 +14,13 @@ from typing import Any
 from pydantic import Field, SecretStr, ValidationInfo, model_validator
 
 from core.settings import Book, ConfigFile, Context, Finding, Places, load_file, nearest
-from nodes.mcp_tools.allowing import Allowed, Gate, code_of
+from nodes.mcp_tools.allowed_plugins import AllowedPlugins, Gate, code_of
 from nodes.mcp_tools.dialects import Remark
 from nodes.mcp_tools.settings import McpFile, McpSettings, ServerEntry
 
 MANIFEST = "plugin.json"
 WATCHED_FILES = (
-    200  # of a plugin, for changes that take an operator's word back; the rest at the next reading
+    200  # of a plugin, for changes that take an operator's permission back; the rest at the next reading
 )
 BUNDLED = Path(__file__).resolve().parents[2] / "tools"  # beside the packages, in a checkout and in a wheel
 
@@ -58,7 +58,7 @@ class PluginManifest(ServerEntry):
 class Plugin:
     """A plugin folder that was found; `problem` says why it cannot be used.
 
-    `waiting` is True where the only thing that it lacks is an operator's word.
+    `waiting` is True where the only thing that it lacks is an operator's permission.
     """
 
     name: str
@@ -144,7 +144,7 @@ def manifests(book: Book) -> Iterable[Path]:
     """Where manifests stand, and where they would; what allows plugins, and what was allowed."""
     gate = Gate.of(book)
     if gate.closed:
-        yield Allowed(book.context.places).path
+        yield AllowedPlugins(book.context.places).path
     for origin, root in _roots(book[McpSettings], book.context.places):
         yield root / MANIFEST
         if root.is_dir():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from core.access import Principal
+from core.errors import Unavailable
 from nodes.mcp_tools.models import (
     Ask,
     CallResult,
@@ -128,3 +129,10 @@ class FileLinks(Protocol):
     """Signed, expiring addresses of files."""
 
     async def link(self, key: str, *, principal: Principal) -> str: ...
+
+
+class NoFileLinks:
+    """For this module alone: there are no files of a thread, so none can be linked."""
+
+    async def link(self, key: str, *, principal: Principal) -> str:
+        raise Unavailable("files of a thread cannot be reached from here; run the whole service")

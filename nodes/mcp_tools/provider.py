@@ -19,11 +19,10 @@ from core.resilience import Policies
 from core.settings import Book, Places
 from nodes.mcp_tools.dialects import Remark
 from nodes.mcp_tools.executor import ToolExecutor
-from nodes.mcp_tools.links import NoFileLinks
 from nodes.mcp_tools.manager import MCPToolManager
 from nodes.mcp_tools.node import ExecuteTools
 from nodes.mcp_tools.plugins import Inventory, take_inventory
-from nodes.mcp_tools.ports import FileLinks, Listener, Receipts, ToolConnection, ToolConnector
+from nodes.mcp_tools.ports import FileLinks, Listener, NoFileLinks, Receipts, ToolConnection, ToolConnector
 from nodes.mcp_tools.receipts import NoReceipts
 from nodes.mcp_tools.settings import McpSettings, ServerEntry
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nodes.mcp_tools.models import Artifact, ExecutionContext, ToolOutcome
+from nodes.mcp_tools.stream import artifacts_of
 
 UNKNOWN = "interrupted, result unknown"
 
@@ -40,10 +41,6 @@ class NoReceipts:
 
 def outcome_as_json(outcome: ToolOutcome) -> dict[str, Any]:
     """An outcome as a receipt keeps it, artifacts in base64."""
-    artifacts = [
-        {"id": a.id, "name": a.name, "media_type": a.media_type, "b64": base64.b64encode(a.data).decode()}
-        for a in outcome.artifacts
-    ]
     return {
         "call_id": outcome.call_id,
         "server": outcome.server,
@@ -53,15 +50,15 @@ def outcome_as_json(outcome: ToolOutcome) -> dict[str, Any]:
         "text": outcome.text,
         "duration_ms": outcome.duration_ms,
         "display": dict(outcome.display) if outcome.display else None,
-        "artifacts": artifacts,
+        "artifacts": artifacts_of(outcome),
         # Left out where nobody decided: a process of the release before could not read it.
         **({"decision": dict(outcome.decision)} if outcome.decision else {}),
     }
 
 
-def outcome_from_json(kept: Mapping[str, Any]) -> ToolOutcome:
+def outcome_from_json(stored: Mapping[str, Any]) -> ToolOutcome:
     """The outcome again."""
     artifacts = tuple(
-        Artifact(a["id"], a["name"], a["media_type"], base64.b64decode(a["b64"])) for a in kept["artifacts"]
+        Artifact(a["id"], a["name"], a["media_type"], base64.b64decode(a["b64"])) for a in stored["artifacts"]
     )
-    return ToolOutcome(**{**kept, "artifacts": artifacts})
+    return ToolOutcome(**{**stored, "artifacts": artifacts})

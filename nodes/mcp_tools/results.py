@@ -1,20 +1,24 @@
-"""Make sense of a server's answer: text for the model, files, and how to show them."""
+"""From a tool's answer, as plain JSON, to what the model, the thread and the page need of it.
+
+Each part is read by itself, and what is not understood goes to the model as the
+JSON that it is: by the time an answer is read the tool has done its work.
+"""
 
 from __future__ import annotations
 
 import base64
+import binascii
 import json
 import mimetypes
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from core.foreign import clean_text, fault_in, storable
-from nodes.mcp_tools.binary import decoded
 from nodes.mcp_tools.models import Artifact, CallResult, Content
 
 V2_KEYS = frozenset({"results", "meta_data", "artifacts", "display"})
@@ -25,6 +29,96 @@ _MOST_NOTES = 20
 _WORTH_CUTTING = 64
 _JSON_STARTS = frozenset('{["-0123456789tfn')
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\]+")
+_DATA_URL = re.compile(r"data:([\w.+-]{1,60}/[\w.+-]{1,60})?(?:;[\w=.+-]{1,60}){0,4},", re.ASCII)
+_SPACE = re.compile(r"\s")
+# The first bytes of what comes without a media type.
+_MAGIC = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+    (b"%PDF-", "application/pdf"),
+    (b"PK\x03\x04", "application/zip"),
+    (b"OggS", "audio/ogg"),
+    (b"ID3", "audio/mpeg"),
+)
+_RIFF = {b"WAVE": "audio/wav", b"WEBP": "image/webp"}
+_KNOWN = frozenset({"content", "structuredContent", "isError", "_meta", "resultType"})
+
+Part = Mapping[str, Any]
+
+
+def call_result(answer: object) -> CallResult:
+    """The answer, with nothing left out."""
+    if not isinstance(answer, Mapping):
+        return CallResult(_parts(answer))
+    parts = _parts(answer.get("content"))
+    rest = {key: value for key, value in answer.items() if key not in _KNOWN and value is not None}
+    if rest:
+        parts = (*parts, Content("text", text=_as_text(rest)))
+    structured = answer.get("structuredContent")
+    if structured == {"content": answer.get("content")}:
+        structured = None  # it says nothing that the parts do not
+    return CallResult(parts, structured, is_error=_says_yes(answer.get("isError")))
+
+
+def _parts(content: object) -> tuple[Content, ...]:
+    if content is None:
+        return ()
+    return tuple(_part(part) for part in (content if isinstance(content, list) else [content]))
+
+
+def _part(part: object) -> Content:
+    if isinstance(part, str):
+        return Content("text", text=part)
+    read = _READ.get(str(part.get("type"))) if isinstance(part, Mapping) else None
+    found = read(part) if read and isinstance(part, Mapping) else None
+    return found or Content("text", text=_as_text(part))
+
+
+def _text(part: Part) -> Content | None:
+    text = part.get("text")
+    return Content("text", text=text) if isinstance(text, str) else None
+
+
+def _binary(kind: Any, data: object, media_type: str, uri: str = "") -> Content | None:
+    found = decoded(data)
+    if found is None:
+        return None
+    return Content(kind, b64=found.b64, media_type=media_type or found.media_type, uri=uri)
+
+
+def _link(part: Part) -> Content | None:
+    uri, name = _string(part, "uri"), _string(part, "name") or _string(part, "title")
+    about = _string(part, "description")
+    return Content("link", about, "", _string(part, "mimeType"), uri, name) if uri else None
+
+
+def _embedded(part: Part) -> Content | None:
+    resource = part.get("resource")
+    if not isinstance(resource, Mapping):
+        return None
+    uri, media_type = _string(resource, "uri"), _string(resource, "mimeType")
+    if isinstance(resource.get("text"), str):
+        return Content("resource", text=resource["text"], media_type=media_type or "text/plain", uri=uri)
+    return _binary("resource", resource.get("blob"), media_type, uri)
+
+
+_READ: dict[str, Callable[[Part], Content | None]] = {
+    "text": _text,
+    "image": lambda part: _binary("image", part.get("data"), _string(part, "mimeType")),
+    "audio": lambda part: _binary("audio", part.get("data"), _string(part, "mimeType")),
+    "resource_link": _link,
+    "resource": _embedded,
+}
+
+
+def _string(part: Part, key: str) -> str:
+    value = part.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _says_yes(value: object) -> bool:
+    return value is True or value == 1 or (isinstance(value, str) and value.strip().lower() == "true")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +136,30 @@ def read_result(result: CallResult, *, call_id: str, tool: str, max_bytes: int) 
     Args:
         max_bytes: Longest text in UTF-8 bytes; the rest is cut, and the text says so.
     """
-    desk = _Desk(call_id, tool, max_bytes * ARTIFACT_FACTOR)
+    files = _Files(call_id, tool, max_bytes * ARTIFACT_FACTOR)
     v2, beside = _version_2(result)
     if v2 is None:
-        parts = [part for content in result.content if (part := desk.take(content))]
-        if result.structured is not None and not _told(result):
+        parts = [part for content in result.content if (part := files.take(content))]
+        if result.structured is not None and not _repeated(result):
             parts.append(_without_files(_as_text(result.structured), result))
         text, display = "\n".join(parts), None
     else:
-        text, display = _declared(v2, desk)
+        text, display = _declared(v2, files)
         others = [content for content in result.content if content.kind != "text"]
-        text = "\n".join([text, *beside, *(note for content in others if (note := desk.take(content)))])
-    shown = [cut(clean_text(text), max_bytes), *desk.notes()]
+        text = "\n".join([text, *beside, *(note for content in others if (note := files.take(content)))])
+    shown = [cut(clean_text(text), max_bytes), *files.notes()]
     body = "\n".join(part for part in shown if part)
-    return Reading(body, tuple(desk.artifacts), display)
+    return Reading(body, tuple(files.artifacts), display)
 
 
-def _declared(v2: Mapping[str, Any], desk: _Desk) -> tuple[str, Mapping[str, Any] | None]:
+def _declared(v2: Mapping[str, Any], files: _Files) -> tuple[str, Mapping[str, Any] | None]:
     """The text of result v2, and how to show it; what is in neither form is kept in the text."""
     parts = [_as_text(v2["results"])]
     artifacts = v2.get("artifacts")
     odd = [] if isinstance(artifacts, list) or not artifacts else [artifacts]
-    odd += [item for item in artifacts if not desk.take_declared(item)] if isinstance(artifacts, list) else []
+    odd += (
+        [item for item in artifacts if not files.take_declared(item)] if isinstance(artifacts, list) else []
+    )
     if odd:
         parts.append(f"artifacts: {_as_text(odd)}")
     if v2.get("meta_data"):
@@ -85,14 +181,14 @@ def _version_2(result: CallResult) -> tuple[Mapping[str, Any] | None, list[str]]
     found = _json(texts[0]) if len(texts) == 1 and texts[0].lstrip().startswith("{") else None
     if not _is_v2(found):
         return None, []
-    return found, [] if result.structured is None or _told(result) else [_as_text(result.structured)]
+    return found, [] if result.structured is None or _repeated(result) else [_as_text(result.structured)]
 
 
 def _is_v2(found: object) -> bool:
     return isinstance(found, Mapping) and "results" in found and V2_KEYS.issuperset(found)
 
 
-def _told(result: CallResult) -> bool:
+def _repeated(result: CallResult) -> bool:
     """Whether the text already says what the structured content does, as servers of the SDKs have it."""
     texts = [content.text for content in result.content if content.kind == "text"]
     value = result.structured
@@ -130,11 +226,9 @@ def _json(text: str) -> Any:
 
 
 def _as_text(value: object) -> str:
-    return (
-        value
-        if isinstance(value, str)
-        else json.dumps(storable(value), ensure_ascii=False, separators=(",", ":"))
-    )
+    if isinstance(value, str):
+        return value
+    return json.dumps(storable(value), ensure_ascii=False, separators=(",", ":"))
 
 
 def cut(text: str, max_bytes: int) -> str:
@@ -142,11 +236,11 @@ def cut(text: str, max_bytes: int) -> str:
     data = text.encode()
     if len(data) <= max_bytes:
         return text
-    kept = data[:max_bytes].decode("utf-8", "ignore")
-    return f"{kept}\n[cut: {len(kept.encode())} of {len(data)} bytes are shown; the limit is {max_bytes}]"
+    shown = data[:max_bytes].decode("utf-8", "ignore")
+    return f"{shown}\n[cut: {len(shown.encode())} of {len(data)} bytes are shown; the limit is {max_bytes}]"
 
 
-class _Desk:
+class _Files:
     """Collects the files of one call, with names that differ and a limit on their sum."""
 
     def __init__(self, call_id: str, tool: str, limit: int) -> None:
@@ -227,3 +321,32 @@ def _name_in(uri: str) -> str:
     except ValueError:
         return ""
     return unquote(PurePosixPath(path).name)
+
+
+class Decoded(NamedTuple):
+    """Bytes, and what they are as far as they say it themselves."""
+
+    data: bytes
+    media_type: str
+    b64: str
+
+
+def decoded(text: object) -> Decoded | None:
+    """The bytes of base64, also with line ends, without padding, for URLs or in a data URL."""
+    if not isinstance(text, str) or not text:
+        return None
+    head = _DATA_URL.match(text[:400])
+    plain = _SPACE.sub("", text[head.end() :] if head else text)
+    plain = plain.replace("-", "+").replace("_", "/").rstrip("=")
+    plain += "=" * (-len(plain) % 4)
+    try:
+        data = base64.b64decode(plain, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return Decoded(data, (head[1] if head else "") or _magic_type(data), plain)
+
+
+def _magic_type(data: bytes) -> str:
+    if data[:4] == b"RIFF":
+        return _RIFF.get(data[8:12], "")
+    return next((kind for magic, kind in _MAGIC if data.startswith(magic)), "")

@@ -28,6 +28,9 @@ from core.settings.problems import printable
 from nodes.mcp_tools.dialects import Reading, Remark, ServerReading, read_servers
 
 _SECRET_NAME = re.compile(r"auth|credential|key|pass|secret|token", re.IGNORECASE)
+FILLED_IN = ("_atlas_user",)
+"""Parameters that get the user's name at every server: no tool has this one by chance."""
+_ON_REQUEST = ("_atlas_user", "username")  # of a server that asks for it: elsewhere it may be anybody's name
 _TRANSPORTS = {"streamable_http": "http", "streamable-http": "http"}
 
 
@@ -156,6 +159,11 @@ class ServerEntry(Strict):
         included = self.include_tools is None or _names(self.include_tools, tool)
         return included and not _names(self.exclude_tools, tool)
 
+    @property
+    def filled_in(self) -> tuple[str, ...]:
+        """The parameters that we fill in with the user's name, whatever the model wrote."""
+        return _ON_REQUEST if self.fill_username else FILLED_IN
+
     def needs_approval(self, tool: str) -> bool:
         return _names(self.require_approval, tool)
 
@@ -263,6 +271,6 @@ def validated(server: ServerReading, reading: Reading, context: Mapping[str, Any
 
 def _below_server(key: str, sentence: str, server: str) -> str:
     """From the key below the server on: file and line are told where they are known."""
-    _, _, told = sentence.partition(f"{key}: ")
+    _, _, problem = sentence.partition(f"{key}: ")
     below = key.partition(f"{printable(server)}.")[2]
-    return f"{below}: {told}" if below else told
+    return f"{below}: {problem}" if below else problem

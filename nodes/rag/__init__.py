@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from nodes.rag.citations import cite
     from nodes.rag.client import RAGClient
     from nodes.rag.models import Collection, IngestReport, Passage, RAGResponse, SourceInfo, SourceStats
-    from nodes.rag.ports import ChunkStore, Embedder, Retriever
-    from nodes.rag.served import Source
-    from nodes.rag.settings import RagSettings
-    from nodes.rag.sources import SourcesFile
+    from nodes.rag.ports import ChunkStore, Embedder, Later, Retriever
+    from nodes.rag.settings import RagSettings, SourcesFile
+    from nodes.rag.source import Source
 
 __all__ = [
     "ChunkStore",
     "Collection",
     "Embedder",
     "IngestReport",
+    "Later",
     "Passage",
     "RAGClient",
     "RAGResponse",
@@ -33,4 +33,4 @@ __all__ = [
     "cite",
 ]
 
-__getattr__ = names_from(__name__, "models", "ports", "settings", "sources", "citations", "served", "client")
+__getattr__ = names_from(__name__, "models", "ports", "settings", "citations", "source", "client")

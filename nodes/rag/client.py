@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -19,22 +18,17 @@ from core.events import Event
 from core.health import Health, healthy
 from core.observability import retrieval_span, track_duration
 from core.settings import nearest
-from nodes.rag.asking import Asking
-from nodes.rag.background import Background, NobodyElse
 from nodes.rag.errors import NotIngestable, SourceNotFound
 from nodes.rag.events import RetrievalDone
 from nodes.rag.health import CHECK_SECONDS, SourceHealth
 from nodes.rag.indexing import Indexer
 from nodes.rag.models import IngestReport, Passage, Progress, RAGResponse, SourceInfo, SourceStats
 from nodes.rag.ports import Later
-from nodes.rag.served import Source
-from nodes.rag.settings import RagSettings
-from nodes.rag.sources import SourceEntry
-from nodes.rag.watching import Watching
+from nodes.rag.settings import RagSettings, SourceEntry
+from nodes.rag.source import Source, SourceCalls
+from nodes.rag.upkeep import FileWatcher, IndexTasks, NobodyElse, update
 
 WARM_AFTER_SECONDS = 1.5
-# Files left out that a line of the log names.
-_TOLD = 5
 
 _log = structlog.get_logger(__name__)
 
@@ -45,7 +39,7 @@ class RAGClient:
     Args:
         sources: Which sources there are; a part, where they may change while the
             service runs. A new local one is indexed in the background.
-        asking: How sources are asked; None: without a cache, as the defaults say.
+        calls: How sources are asked; None: without a cache, as the defaults say.
         publish: Told of each retrieval.
         later: Who indexes in the background; None: this client itself.
         check_seconds: How long a health check waits for one source.
@@ -56,7 +50,7 @@ class RAGClient:
         sources: Mapping[str, Source] | Part[Mapping[str, Source]],
         settings: RagSettings,
         *,
-        asking: Asking | None = None,
+        calls: SourceCalls | None = None,
         publish: Callable[[Event], None] = lambda _: None,
         later: Later | None = None,
         check_seconds: float = CHECK_SECONDS,
@@ -65,11 +59,11 @@ class RAGClient:
         self._part.on_change(adopted=self._adopt, retired=self._retired)
         self._seen = self._part.now
         self._settings = settings
-        self._asking = asking or Asking(settings)
+        self._calls = calls or SourceCalls(settings)
         self._publish = publish
         self._later = later or NobodyElse()
-        self._health = SourceHealth(self._asking, seconds=check_seconds)
-        self._indexing = Background()
+        self._health = SourceHealth(self._calls, seconds=check_seconds)
+        self._indexing = IndexTasks()
         self._warming: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
 
@@ -162,7 +156,7 @@ class RAGClient:
         """
         reports = []
         for name, indexer in self._local().items():
-            reports.append(await _indexed(name, indexer, progress))
+            reports.append(await update(name, indexer, progress))
         return reports
 
     async def refresh(self, progress: Progress | None = None) -> list[IngestReport]:
@@ -177,12 +171,12 @@ class RAGClient:
                 self._indexing.begin(name, self._index(name, source.indexer))
 
     async def _retired(self, _: Mapping[str, Source]) -> None:
-        self._asking.retain({name for known in self._part.living() for name in known})
+        self._calls.retain({name for known in self._part.living() for name in known})
 
     async def _index(self, name: str, indexer: Indexer) -> None:
         if await self._left_to_others(name):
             return
-        await _indexed(name, indexer)
+        await update(name, indexer)
 
     async def _left_to_others(self, name: str) -> bool:
         try:
@@ -206,7 +200,7 @@ class RAGClient:
 
     async def _watch(self) -> None:
         await asyncio.sleep(WARM_AFTER_SECONDS)
-        await Watching(self._local, _taken_over).run()
+        await FileWatcher(self._local).run()
 
     def _local(self) -> Mapping[str, Indexer]:
         return {
@@ -246,7 +240,7 @@ class RAGClient:
         """Passages of one source, or the reason why there are none."""
         with retrieval_span(name, top_k=limit) as span:
             try:
-                found = await self._asking.passages(name, source, text, principal=principal, limit=limit)
+                found = await self._calls.passages(name, source, text, principal=principal, limit=limit)
             except WaystationError as error:
                 code, reason = error.code, error.detail
             except Exception as error:  # noqa: BLE001  # one source's fault must not take the others down
@@ -278,7 +272,7 @@ class RAGClient:
                 problem=stats.problem,
             )
         try:
-            found = await self._asking.collections(name, source, principal=principal)
+            found = await self._calls.collections(name, source, principal=principal)
         except WaystationError as error:
             return replace(info, problem=error.detail)
         return replace(info, collections=tuple(found))
@@ -306,36 +300,6 @@ class RAGClient:
 
 def _entries(sources: Mapping[str, Source]) -> dict[str, SourceEntry]:
     return {name: source.entry for name, source in sources.items()}
-
-
-async def _indexed(name: str, indexer: Indexer, progress: Progress | None = None) -> IngestReport:
-    try:
-        report = await indexer.update(progress=progress)
-    except WaystationError as error:
-        _log.warning("source_not_indexed", source=name, code=error.code, reason=error.detail)
-        return IngestReport(name, problems=(error.detail,))
-    _tell(await asyncio.to_thread(indexer.stats), report)
-    return report
-
-
-async def _taken_over(name: str, indexer: Indexer) -> None:
-    """Index what changed on disk; a file that was only looked at once more is not worth a line."""
-    report = await indexer.update()
-    if report.changed or report.removed:
-        _tell(await asyncio.to_thread(indexer.stats), report)
-
-
-def _tell(stats: SourceStats, report: IngestReport) -> None:
-    """One line per source in the log: what can be found in it, and what is left out."""
-    told: dict[str, Any] = {"files": stats.files, "chunks": stats.chunks, "skipped": stats.skipped}
-    if stats.reasons:
-        told["left_out"] = dict(list(stats.reasons.items())[:_TOLD])
-    # What is wrong with the whole names what is not there too.
-    problems = [stats.problem] if stats.problem else report.problems
-    if problems:
-        _log.warning("source_incomplete", source=stats.source, reason="; ".join(problems), **told)
-    else:
-        _log.info("source_indexed", source=stats.source, changed=report.changed, **told)
 
 
 def _why_nothing(source: Source) -> list[Passage] | str:

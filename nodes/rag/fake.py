@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from core.health import Health, healthy
 from nodes.rag.chunking import chunk_document
 from nodes.rag.local import LocalRetriever
-from nodes.rag.models import Chunk, Collection, Found, Passage
+from nodes.rag.models import Chunk, Collection, Hit, Passage
 
 
 class MemoryStore:
@@ -32,19 +32,19 @@ class MemoryStore:
         if vectors is not None:
             self.vectors |= {c.id: v for c, v in zip(chunks, vectors, strict=True)}
 
-    async def find(self, terms: Sequence[str], *, limit: int) -> list[Found]:
+    async def find(self, terms: Sequence[str], *, limit: int) -> list[Hit]:
         counted = [(chunk, Counter(chunk.terms.split())) for chunk in self._all()]
         average = sum(c.total() for _, c in counted) / len(counted) if counted else 0.0
         found = [
-            Found(chunk, _bm25(terms, counts, [c for _, c in counted], average)) for chunk, counts in counted
+            Hit(chunk, _bm25(terms, counts, [c for _, c in counted], average)) for chunk, counts in counted
         ]
         return _best([f for f in found if f.score > 0], limit)
 
     async def size(self) -> int:
         return len(self._all())
 
-    async def near(self, vector: Sequence[float], *, limit: int) -> list[Found]:
-        found = [Found(c, _cosine(vector, self.vectors[c.id])) for c in self._all() if c.id in self.vectors]
+    async def near(self, vector: Sequence[float], *, limit: int) -> list[Hit]:
+        found = [Hit(c, _cosine(vector, self.vectors[c.id])) for c in self._all() if c.id in self.vectors]
         return _best(found, limit)
 
     async def open(self) -> None:
@@ -101,7 +101,7 @@ class FakeRetriever:
         return healthy(documents=len(self._documents))
 
 
-def _best(found: list[Found], limit: int) -> list[Found]:
+def _best(found: list[Hit], limit: int) -> list[Hit]:
     return sorted(found, key=lambda f: -f.score)[:limit]
 
 

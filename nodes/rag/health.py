@@ -13,9 +13,8 @@ from typing import Any
 from core.errors import WaystationError
 from core.health import STARTING_SECONDS, Health, HealthState, degraded, healthy
 from core.resilience import TargetStatus
-from nodes.rag.asking import Asking
 from nodes.rag.errors import SourceUnavailable
-from nodes.rag.served import Source
+from nodes.rag.source import Source, SourceCalls
 
 CHECK_SECONDS = 3.5
 _PROBE = "health"
@@ -24,7 +23,7 @@ _SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
-class _Standing:
+class _SourceState:
     """One source: its own answer, since when that is bad, and its breaker where that is not closed."""
 
     name: str
@@ -59,8 +58,8 @@ class SourceHealth:
         seconds: How long one source is waited for.
     """
 
-    def __init__(self, asking: Asking, *, seconds: float = CHECK_SECONDS) -> None:
-        self._asking = asking
+    def __init__(self, calls: SourceCalls, *, seconds: float = CHECK_SECONDS) -> None:
+        self._calls = calls
         self._seconds = seconds
         self._made = time.monotonic()
         self._answered: set[str] = set()
@@ -74,9 +73,9 @@ class SourceHealth:
         """
         self._gone = {name: since for name, since in self._gone.items() if name in sources}
         answers = await asyncio.gather(*(self._ask(name, source) for name, source in sources.items()))
-        breakers = self._asking.breakers()
+        breakers = self._calls.breakers()
         found = [
-            _Standing(name, answer, self._gone.get(name), _not_closed(breakers.get(name)))
+            _SourceState(name, answer, self._gone.get(name), _not_closed(breakers.get(name)))
             for name, answer in zip(sources, answers, strict=True)
         ]
         details = {"sources": {one.name: one.as_json() for one in found}}
@@ -112,13 +111,13 @@ class SourceHealth:
 
     async def _used_again(self, name: str, source: Source) -> bool:
         """True unless its breaker still keeps calls away."""
-        if not source.remote or _not_closed(self._asking.breakers().get(name)) is None:
+        if not source.remote or _not_closed(self._calls.breakers().get(name)) is None:
             return True
         # A service whose discovery works all the time may still hang in its query: only turns can tell.
         if source.store is None and name not in self._gone:
             return True
         try:
-            await self._asking.probe(name, source, lambda: _probe(source))
+            await self._calls.probe(name, source, lambda: _probe(source))
         except WaystationError:
             return False
         return True

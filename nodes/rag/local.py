@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from pathlib import PurePosixPath
 
 from core.health import Health
 from nodes.rag.languages import DEFAULT
-from nodes.rag.models import Chunk, Collection, Found, Passage
+from nodes.rag.models import Chunk, Collection, Hit, Passage
 from nodes.rag.ports import ChunkStore, Embedder
-from nodes.rag.records import is_record
-from nodes.rag.terms import asked, terms_of
+from nodes.rag.terms import asked, terms, terms_of
 
 CANDIDATES = 50
 # What a passage of a changelog or a decision counts, compared with one of a guide.
 RECORDS_COUNT = 0.5
+_RECORDS = frozenset(
+    str.split(
+        "adr adrs archive archived archives changelog changelogs changes decision decisions history minutes "
+        "news rfc rfcs"
+    )
+)
+# 0007-use-sqlite.md, as decisions are numbered.
+_NUMBERED = re.compile(r"\d{3,4}-[^\W\d]")
+_ASKED_RECORDS = frozenset(form for name in _RECORDS for form in terms(name))
 # The constant of reciprocal rank fusion (Cormack, Clarke, Büttcher 2009).
 _RRF = 60
 
@@ -62,14 +73,14 @@ class LocalRetriever:
             ranked = merge(ranked, [f for f in near if f.score >= self._min_score])
         return [self._passage(f) for f in spread(distinct(ranked))[:limit]]
 
-    async def _by_words(self, words: Sequence[tuple[str, ...]], *, most: int) -> list[Found]:
+    async def _by_words(self, words: Sequence[tuple[str, ...]], *, most: int) -> list[Hit]:
         wanted = terms_of(words)
         found = await self._store.find(wanted, limit=most)
         if not found:
             return []
         ranked = guides_first(found, wanted)
         chunks = await self._store.size()
-        scored = [Found(f.chunk, confidence(f.score, chunks)) for f in ranked]
+        scored = [Hit(f.chunk, confidence(f.score, chunks)) for f in ranked]
         good = scored[0].score >= self._min_score or holds_all(scored[0].chunk, words)
         return scored if good else []
 
@@ -79,7 +90,7 @@ class LocalRetriever:
     async def check(self) -> Health:
         return await self._store.check(expected=0)
 
-    def _passage(self, found: Found) -> Passage:
+    def _passage(self, found: Hit) -> Passage:
         chunk = found.chunk
         return Passage(
             source=self._source,
@@ -108,21 +119,21 @@ def holds_all(chunk: Chunk, words: Sequence[tuple[str, ...]]) -> bool:
     return all(held.intersection(forms) for forms in words)
 
 
-def guides_first(found: Sequence[Found], wanted: Sequence[str]) -> list[Found]:
+def guides_first(found: Sequence[Hit], wanted: Sequence[str]) -> list[Hit]:
     """Best first; what records the past stands behind what says how things are, unless it is asked for.
 
     The store's order of equal scores changes with the limit, so the document decides between these.
     """
     scored = [
-        Found(f.chunk, f.score * (RECORDS_COUNT if is_record(f.chunk.document, wanted) else 1)) for f in found
+        Hit(f.chunk, f.score * (RECORDS_COUNT if is_record(f.chunk.document, wanted) else 1)) for f in found
     ]
     return sorted(scored, key=lambda f: (-f.score, f.chunk.document, f.chunk.start))
 
 
-def spread(found: Sequence[Found]) -> list[Found]:
+def spread(found: Sequence[Hit]) -> list[Hit]:
     """The best passage of each document, then the second ones: one long page does not take all places."""
     turns: dict[str, int] = {}
-    placed: list[tuple[int, int, Found]] = []
+    placed: list[tuple[int, int, Hit]] = []
     for rank, item in enumerate(found):
         turn = turns.get(item.chunk.document, 0)
         turns[item.chunk.document] = turn + 1
@@ -130,10 +141,10 @@ def spread(found: Sequence[Found]) -> list[Found]:
     return [item for _, _, item in sorted(placed, key=lambda one: one[:2])]
 
 
-def merge(*rankings: Sequence[Found]) -> list[Found]:
+def merge(*rankings: Sequence[Hit]) -> list[Hit]:
     """One ranking of several by reciprocal rank; each chunk keeps its best score."""
     points: dict[str, float] = {}
-    best: dict[str, Found] = {}
+    best: dict[str, Hit] = {}
     for ranking in rankings:
         for position, item in enumerate(ranking, start=1):
             key = item.chunk.id
@@ -143,9 +154,9 @@ def merge(*rankings: Sequence[Found]) -> list[Found]:
     return sorted(best.values(), key=lambda f: -points[f.chunk.id])
 
 
-def distinct(found: Iterable[Found]) -> list[Found]:
+def distinct(found: Iterable[Hit]) -> list[Hit]:
     """Without chunks whose text came before: copies of a page say nothing new."""
-    seen: dict[str, Found] = {}
+    seen: dict[str, Hit] = {}
     for item in found:
         seen.setdefault(_body(item.chunk), item)
     return list(seen.values())
@@ -153,3 +164,18 @@ def distinct(found: Iterable[Found]) -> list[Found]:
 
 def _body(chunk: Chunk) -> str:
     return " ".join(chunk.text.split())
+
+
+def is_record(document: str, wanted: Sequence[str] = ()) -> bool:
+    """True for a document that records the past, unless the question asks for such a thing."""
+    return _records(document) and not _ASKED_RECORDS.intersection(wanted)
+
+
+@lru_cache(maxsize=10_000)
+def _records(document: str) -> bool:
+    path = PurePosixPath(document)
+    if any(folder.lower() in _RECORDS for folder in path.parts[:-1]) or _NUMBERED.match(path.name):
+        return True
+    # A guide may be called history.md; a file in capitals, or one that is called a changelog, is none.
+    name = path.stem.lower()
+    return name in _RECORDS if path.stem.isupper() else name in {"changelog", "changes", "news"}

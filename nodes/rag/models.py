@@ -148,7 +148,7 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Hit:
     """A chunk with the store's own score: BM25, or cosine similarity."""
 
     chunk: Chunk

@@ -5,8 +5,7 @@ from __future__ import annotations
 from core.registry import Module
 from core.settings import ConfigFile, Section
 from core.steps import Step
-from nodes.rag.settings import RagSettings
-from nodes.rag.sources import SourcesFile
+from nodes.rag.settings import RagSettings, SourcesFile
 from nodes.rag.tasks import TASKS
 
 MODULE = Module(

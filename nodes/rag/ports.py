@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from core.health import Health
-from nodes.rag.models import Chunk, Collection, Found, Passage
+from nodes.rag.models import Chunk, Collection, Hit, Passage
 
 
 class Retriever(Protocol):
@@ -47,7 +47,7 @@ class ChunkStore(Protocol):
         """Let `chunks` be all there is of `documents`, in one step for readers."""
         ...
 
-    async def find(self, terms: Sequence[str], *, limit: int) -> list[Found]:
+    async def find(self, terms: Sequence[str], *, limit: int) -> list[Hit]:
         """Chunks that hold any of `terms`, by BM25, best first."""
         ...
 
@@ -55,7 +55,7 @@ class ChunkStore(Protocol):
         """How many chunks there are."""
         ...
 
-    async def near(self, vector: Sequence[float], *, limit: int) -> list[Found]:
+    async def near(self, vector: Sequence[float], *, limit: int) -> list[Hit]:
         """Chunks by cosine similarity, best first; none where there are no vectors."""
         ...
 

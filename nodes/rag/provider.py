@@ -17,17 +17,15 @@ from nodes.rag.adapters.embeddings import EndpointEmbedder
 from nodes.rag.adapters.http import HttpRetriever
 from nodes.rag.adapters.lance import LanceFolder, LanceStore
 from nodes.rag.adapters.mcp import McpRetriever
-from nodes.rag.asking import Asking, policy_of
-from nodes.rag.background import NobodyElse
 from nodes.rag.client import RAGClient
 from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import ManifestFile, index_name
 from nodes.rag.node import Retrieve
 from nodes.rag.ports import Later
-from nodes.rag.served import Source
-from nodes.rag.settings import RagSettings
-from nodes.rag.sources import EmbedderEntry, HttpSource, LocalSource, SourceEntry, SourcesFile
+from nodes.rag.settings import EmbedderEntry, HttpSource, LocalSource, RagSettings, SourceEntry, SourcesFile
+from nodes.rag.source import Source, SourceCalls, policy_of
+from nodes.rag.upkeep import NobodyElse
 
 
 class RagProvider(Provider):
@@ -57,8 +55,8 @@ class RagProvider(Provider):
             workshop = _Workshop(folder, settings, policies)
             stack.push_async_callback(workshop.aclose)
             sources = await stack.enter_async_context(editions.part("sources", workshop.sources))
-            asking = Asking(settings, policies=policies, cache=cache)
-            client = RAGClient(sources, settings, asking=asking, publish=bus.publish, later=later)
+            calls = SourceCalls(settings, policies=policies, cache=cache)
+            client = RAGClient(sources, settings, calls=calls, publish=bus.publish, later=later)
             stack.push_async_callback(client.aclose)
             yield client
 

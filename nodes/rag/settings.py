@@ -1,10 +1,28 @@
-"""The section `rag` of waystation.yaml."""
+"""The section `rag` of waystation.yaml, and `sources.yaml` (or `rag-sources.json`): the sources."""
 
 from __future__ import annotations
 
-from pydantic import Field
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from core.settings import Strict
+from core.settings.editors import flat_or_under
+from nodes.rag.languages import CODES, LANGUAGES
+
+_ENTRY_KEYS = frozenset({"type", "path", "url", "command"})
 
 
 class RagSettings(Strict):
@@ -30,3 +48,170 @@ class RagSettings(Strict):
         True,
         description="Take over files of local sources that change while the service runs.",
     )
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class EmbedderEntry(Strict):
+    """An OpenAI-compatible endpoint for embeddings."""
+
+    url: str = Field(description="Base URL; `/embeddings` is added.")
+    model: str
+    api_key: SecretStr = SecretStr("")
+    timeout_s: float = Field(30, gt=0)
+
+    @field_validator("url")
+    @classmethod
+    def _base_url(cls, value: str) -> str:
+        return _http_url(value).rstrip("/").removesuffix("/embeddings")
+
+
+class _Common(Strict):
+    display_name: str = ""
+    description: str = ""
+    groups: list[str] = Field(default_factory=list, description="Any of them may use it; empty: everyone.")
+    compliance_level: str = ""
+    enabled: bool = True
+
+    def secrets(self) -> Iterator[str]:
+        """What must not be seen in a log."""
+        yield from ()
+
+
+class LocalSource(_Common):
+    """Files on this machine, in an index of ours."""
+
+    type: Literal["local"] = "local"
+    path: Annotated[
+        list[str], BeforeValidator(_listed, json_schema_input_type=str | list[str]), Field(min_length=1)
+    ] = Field(description="Folders, files or globs, relative to the folder of this file.")
+    chunk_tokens: int | None = Field(None, ge=20, le=4000)
+    embedder: EmbedderEntry | None = None
+    language: str = Field(
+        "", description="Language of all its texts, as `german` or `de`; empty: that of each is found out."
+    )
+    _base: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @model_validator(mode="after")
+    def _remember_base(self, info: ValidationInfo) -> LocalSource:
+        base = (info.context or {}).get("base")
+        if base is not None:
+            self._base = Path(base)
+        return self
+
+    @field_validator("language")
+    @classmethod
+    def _known_language(cls, value: str) -> str:
+        name = CODES.get(value.lower(), value.lower())
+        if name not in ("", *LANGUAGES):
+            raise ValueError(f"'{value}' is no language that is known here; one of {', '.join(LANGUAGES)}")
+        return name
+
+    @property
+    def patterns(self) -> list[str]:
+        """The paths, made absolute."""
+        return [str(self._base / path) for path in self.path]
+
+    def secrets(self) -> Iterator[str]:
+        if self.embedder is not None:
+            yield self.embedder.api_key.get_secret_value()
+
+
+class HttpSource(_Common):
+    """A retrieval service that we ask over HTTP."""
+
+    type: Literal["http"] = "http"
+    url: str
+    bearer_token: SecretStr | None = None
+    default_model: str = ""
+    top_k: int = Field(4, ge=1, le=100)
+    timeout: float = Field(60, gt=0)
+    strip_domain: bool = Field(False, description="Send `ada` for `ada@example.com`.")
+    api_version: Literal["v1", "v2"] = "v1"
+    discovery_endpoint: str = ""
+    query_endpoint: str = ""
+    default_mode: Literal["raw", "synthesized"] = "raw"
+
+    def secrets(self) -> Iterator[str]:
+        if self.bearer_token is not None:
+            yield self.bearer_token.get_secret_value()
+
+    @field_validator("url")
+    @classmethod
+    def _base_url(cls, value: str) -> str:
+        return _http_url(value).rstrip("/")
+
+
+class McpSource(_Common):
+    """A retrieval service behind an MCP server; its keys are those of an entry of mcp.json."""
+
+    type: Literal["mcp"] = "mcp"
+    short_description: str = ""
+    author: str = ""
+    help_email: str = ""
+    command: str | list[str] | None = None
+    args: list[str] = Field(default_factory=list)
+    cwd: str | None = None
+    env: dict[str, str] | None = None
+    url: str | None = None
+    transport: str | None = None
+    headers: dict[str, SecretStr] | None = None
+    auth_type: Literal["none", "api_key", "bearer", "jwt", "oauth"] = "none"
+    auth_token: SecretStr | None = None
+    auth_header: str = "X-API-Key"
+    oauth_config: dict[str, Any] | None = None
+    require_approval: list[str] = Field(default_factory=list)
+    timeout_s: float = Field(30, gt=0)
+    max_result_bytes: int = Field(262_144, ge=1024)
+    restart: Literal["on-failure", "never"] = "on-failure"
+
+    def secrets(self) -> Iterator[str]:
+        if self.auth_token is not None:
+            yield self.auth_token.get_secret_value()
+        yield from (value.get_secret_value() for value in (self.headers or {}).values())
+
+
+SourceEntry = LocalSource | HttpSource | McpSource
+
+
+def _as_written(schema: dict[str, Any]) -> None:
+    """Describe the file for editors: entries at the top level or under `sources`."""
+    flat_or_under("sources", entry_keys=_ENTRY_KEYS)(schema)
+
+
+class SourcesFile(BaseModel):
+    """`{"<source>": entry}`; the entries stand at the top level of the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_as_written)
+
+    sources: dict[
+        Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@-]{1,64}$")],
+        Annotated[SourceEntry, Field(discriminator="type")],
+    ] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flat(cls, data: Any) -> Any:
+        """Wrap the flat file; a file that has the one key `sources` may also be written that way."""
+        if not isinstance(data, dict):
+            return data
+        inner = data.get("sources")
+        if len(data) == 1 and isinstance(inner, dict) and not _ENTRY_KEYS.intersection(inner):
+            data = inner
+        return {"sources": {name: _typed(entry) for name, entry in data.items()}}
+
+
+def _typed(entry: Any) -> Any:
+    """An entry without a type has the one that its keys leave open."""
+    if isinstance(entry, dict) and "type" not in entry:
+        kind = "local" if "path" in entry else "mcp" if "command" in entry else ""
+        return {**entry, "type": kind} if kind else entry
+    return entry
+
+
+def _http_url(value: str) -> str:
+    if not value.startswith(("http://", "https://")):
+        raise ValueError("must start with http:// or https://")
+    return value

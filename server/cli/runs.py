@@ -197,7 +197,7 @@ async def _own_nodes(
     if not steps:
         yield {}, None
         return
-    from graph.flow.builder import Steps
+    from graph.flow.steps import Steps
 
     async with opened(user) as (agent, who):
         known = (await agent.container.get(Steps)).nodes

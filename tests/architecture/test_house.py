@@ -97,9 +97,9 @@ def test_every_module_is_declared_in_the_same_words(name: str) -> None:
     assert isinstance(module.cli, str)
     assert isinstance(module.provider, str)
     assert module.service
-    assert module.node
+    assert module.step
     provided = {factory.provides.type_hint for factory in loaded(module.provider)().factories}
-    assert {loaded(module.service), loaded(module.node.step)} <= provided
+    assert {loaded(module.service), loaded(module.step.run)} <= provided
 
 
 def test_the_help_imports_no_service_of_a_module() -> None:

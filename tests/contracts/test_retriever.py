@@ -16,7 +16,7 @@ from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import ManifestFile
 from nodes.rag.ports import ChunkStore, Retriever
-from nodes.rag.sources import HttpSource
+from nodes.rag.settings import HttpSource
 from tests.kit.contracts.retriever import DOCUMENTS, RetrieverContract
 from tests.kit.rag_server import RagServer
 

@@ -51,6 +51,10 @@ def module(name: str, step: Step) -> Module:
     return replace(llm, name=name, command=name, step=step, sections=(), files=(), required=False)
 
 
+def by(side: str, name: str, step: Step) -> Step:
+    return replace(step, after=name) if side == "after" else replace(step, before=name)
+
+
 @pytest.mark.parametrize(
     ("name", "times"),
     [("lookup_config", 1), ("retrieve", 1), ("call_model", 2), ("execute_tools", 1), ("store_files", 1)],
@@ -60,10 +64,8 @@ async def test_st7_a_step_by_any_of_the_five_runs_there(
     name: str, times: int, side: str, tmp_path: Path
 ) -> None:
     log: list[str] = []
-    own = [
-        Step("first", Noting("first", log), **{side: name}),
-        Step("second", Noting("second", log), **{side: "first"}),
-    ]
+    own = [by(side, name, Step("first", Noting("first", log)))]
+    own += [by(side, "first", Step("second", Noting("second", log)))]
     order = ["first", "second"] if side == "after" else ["second", "first"]
     async with open_agent(tmp_path) as agent:
         nodes = (await agent.container.get(Steps)).nodes
@@ -157,7 +159,7 @@ async def test_a_plain_function_may_be_a_step(tmp_path: Path) -> None:
 
 
 async def test_a_runnable_may_be_a_step(tmp_path: Path) -> None:
-    note = RunnableLambda(lambda state: {"messages": [("system", f"{len(state['messages'])} so far")]})
+    note: Any = RunnableLambda(lambda state: {"messages": [("system", f"{len(state['messages'])} so far")]})
     async with open_agent(tmp_path, steps=[Step("note", note, after="retrieve")]) as agent:
         await agent.ask("Who are you?", thread="t")
         page = await agent.threads.transcript(LOCAL, "t")

@@ -15,8 +15,8 @@ from core.events.tables import webhook_deliveries
 from core.events.targets import WebhookNotAllowed
 from core.events.webhooks import TASK, Webhooks
 from core.task_queue import TaskContext, TaskQueue
+from core.task_queue.task import NoArguments
 from graph import Agent, TurnRequest
-from graph.threads.housekeeping import NoArguments
 from graph.wiring.background import resume_webhooks
 from tests.kit.agents import context_at
 from tests.kit.webhook_server import SECRET, WebhookServer

@@ -37,9 +37,8 @@ from nodes.mcp_tools.ports import FileLinks, ToolConnector
 from nodes.mcp_tools.settings import McpSettings, ServerEntry
 from nodes.rag.client import RAGClient
 from nodes.rag.fake import FakeRetriever
-from nodes.rag.served import Source
-from nodes.rag.settings import RagSettings
-from nodes.rag.sources import HttpSource
+from nodes.rag.settings import HttpSource, RagSettings
+from nodes.rag.source import Source
 from tests.kit.agents import context_at
 
 SCRIPTED = "scripted"

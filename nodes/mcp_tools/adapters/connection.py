@@ -17,22 +17,21 @@ from pydantic import RootModel
 
 from core.foreign import clean_text
 from core.observability import inject
-from nodes.mcp_tools.adapters.contents import call_result
-from nodes.mcp_tools.adapters.hearing import Hearing
-from nodes.mcp_tools.adapters.lingering import Lingering
-from nodes.mcp_tools.adapters.notes import line, number
-from nodes.mcp_tools.adapters.pages import listed
-from nodes.mcp_tools.adapters.questions import Call, Questions
-from nodes.mcp_tools.adapters.stdio import Ears
+from nodes.mcp_tools.adapters.elicitation import Call, Elicitations
+from nodes.mcp_tools.adapters.messages import Incoming, line, number
+from nodes.mcp_tools.background import Background
 from nodes.mcp_tools.errors import AnswerUnreadable, ServerFailed, ServerGone, StatusRefused, ToolRefused
 from nodes.mcp_tools.models import Ask, CallResult, Progress, ToolList
 from nodes.mcp_tools.ports import Listener
 from nodes.mcp_tools.reasons import CLOSED
+from nodes.mcp_tools.results import call_result
+from nodes.mcp_tools.tool_list import read_tools
 
-_UPDATE = "MCP_UPDATE:"
+_PROGRESS_MARK = "MCP_UPDATE:"
 # Refusals of one request that say nothing of the session.
 _PASSING = frozenset({413, 422, 429})
 _BAD_REQUEST = 400
+UNANSWERED_SECONDS = 60.0  # so long a call that was given up and never answered counts as one that may ask
 _FORGOTTEN = "the server does not know the session any more (HTTP status 400)"
 _ABILITIES = types.ClientCapabilities(
     elicitation=types.ElicitationCapability(form=types.FormElicitationCapability())
@@ -41,7 +40,7 @@ _CLIENT = types.Implementation(name="waystation", version="0.1.0")
 
 
 class _Taken(RootModel[Any]):
-    """An answer as the SDK sees it; its contents are with `Hearing`."""
+    """An answer as the SDK sees it; its contents are with `Incoming`."""
 
 
 class SessionConnection:
@@ -49,19 +48,18 @@ class SessionConnection:
 
     def __init__(self, listener: Listener) -> None:
         self.pid: int | None = None
-        self.ears = Ears(self._said, listener.lost)
+        self.open = False
+        self._elicitations = Elicitations()
+        self.incoming = Incoming(decline=self._decline, on_question=self._elicitations.came_on)
         self.callbacks: dict[str, Any] = {
             "message_handler": self._on_message,
             "logging_callback": self._on_log,
             "elicitation_callback": self._on_question,
         }
-        self.questions = Questions()
-        self.hearing = Hearing(decline=self._decline, asked=self.questions.origins.note)
-        self.open = False
         self._listener = listener
         self._session: ClientSession | None = None
         self._watching: dict[Call, Progress | None] = {}
-        self._lingering = Lingering()
+        self._background = Background()
 
     async def begin(self, session: ClientSession, pid: int | None) -> None:
         """Agree with the server on the protocol.
@@ -81,14 +79,14 @@ class SessionConnection:
 
     async def aclose(self) -> None:
         """Leave nothing behind; before the session ends."""
-        await self._lingering.aclose()
+        await self._background.aclose()
 
     async def tools(self) -> ToolList:
         async def page(cursor: str | None) -> Any:
             params = types.PaginatedRequestParams(cursor=cursor)
             return await self._ask(types.ListToolsRequest(params=params))
 
-        return await listed(page)
+        return await read_tools(page)
 
     async def call(
         self,
@@ -108,17 +106,17 @@ class SessionConnection:
             await self._check(error)
             raise
         except ToolRefused as refused:
-            if not self.questions.asked_in_vain(call, refused.detail):
+            if not self._elicitations.refused_as_unclear(call, refused.detail):
                 raise
         else:
-            if not (result.is_error and self.questions.asked_in_vain(call, _said(result))):
+            if not (result.is_error and self._elicitations.refused_as_unclear(call, _said(result))):
                 return result
         return await self._attempt(request, progress, Call(tool, ask))
 
     async def _check(self, error: ServerGone | StatusRefused) -> None:
         """Is it the session that has ended, or did something refuse this one call?"""
         if isinstance(error, ServerGone):
-            if not error.over or self.hearing.idle:
+            if not error.over or self.incoming.idle:
                 return
             if await self.alive():
                 why = "the server answered this call with HTTP status 404, and others go on"
@@ -132,7 +130,7 @@ class SessionConnection:
     async def _attempt(
         self, request: types.CallToolRequest, progress: Progress | None, call: Call
     ) -> CallResult:
-        async with self.questions.place(call):
+        async with self._elicitations.place(call):
             self._watching[call] = progress
             try:
                 return call_result(await self._asked(request, progress, call))
@@ -141,18 +139,18 @@ class SessionConnection:
 
     async def _asked(self, request: types.CallToolRequest, progress: Progress | None, call: Call) -> Any:
         """The answer to a call, and on the way its own questions."""
-        told = False
+        stopped = False
 
         async def stop() -> None:
-            nonlocal told
-            told = True
-            self.questions.end(call)
+            nonlocal stopped
+            stopped = True
+            self._elicitations.end(call)
             await self._give_up(call.request_id)
 
         sending = asyncio.create_task(self._send(request, progress, call))
 
         def over(task: asyncio.Task[Any]) -> None:
-            self.questions.end(call)
+            self._elicitations.end(call)
             if not task.cancelled():
                 task.exception()  # it may fail in the moment in which its caller leaves
 
@@ -161,9 +159,9 @@ class SessionConnection:
             await call.until(sending, stop)
         finally:
             if not sending.done():
-                if not told:
-                    self._lingering.background(self._give_up(call.request_id))
-                self._lingering.keep(sending)
+                if not stopped:
+                    self._background.start(self._give_up(call.request_id))
+                self._background.hold(sending, longest_s=UNANSWERED_SECONDS)
         with self._explaining():
             return sending.result()
 
@@ -207,26 +205,26 @@ class SessionConnection:
         # The SDK does not tell the server of a cancelled request; the id it will use is this counter.
         request_id: int = session._request_id
         if call is not None:
-            self.questions.begin(call, request_id)
+            self._elicitations.begin(call, request_id)
         watch = _as_callback(progress, call) if progress else None
-        with self.hearing.expecting(request_id, opening=opening) as slot:
+        with self.incoming.expect(request_id, opening=opening) as pending:
             try:
                 wrapped = types.ClientRequest(request)
                 await session.send_request(wrapped, _Taken, progress_callback=watch)
             except asyncio.CancelledError:
-                if not slot.known:
+                if not pending.known:
                     if call is None and not opening:
-                        self._lingering.background(self._give_up(request_id))
+                        self._background.start(self._give_up(request_id))
                     raise
-            return slot.result()
+            return pending.result()
 
     @contextmanager
     def _explaining(self) -> Iterator[None]:
-        """The SDK's errors in our words. What a server answers is not among them: see `Hearing`."""
+        """The SDK's errors in our words. What a server answers is not among them: see `Incoming`."""
         try:
             yield
         except ServerGone as gone:
-            if gone.over and self.hearing.idle:
+            if gone.over and self.incoming.idle:
                 self._listener.lost(gone.detail)
             raise
         except McpError as error:
@@ -243,7 +241,7 @@ class SessionConnection:
         session = self._session
         if session is not None:
             unknown = types.ErrorData(code=types.METHOD_NOT_FOUND, message="Method not found")
-            self._lingering.background(_quietly(session._send_response(number, unknown)))
+            self._background.start(_quietly(session._send_response(number, unknown)))
 
     async def _give_up(self, request_id: int | None) -> None:
         """Tell the server that nobody waits any more; not worth more than a second."""
@@ -257,7 +255,7 @@ class SessionConnection:
     async def _on_question(
         self, context: RequestContext[ClientSession, Any], params: types.ElicitRequestParams
     ) -> types.ElicitResult | types.ErrorData:
-        return await self.questions.on_question(context.request_id, params)
+        return await self._elicitations.on_question(context.request_id, params)
 
     async def _on_message(self, message: object) -> None:
         note = message.root if isinstance(message, types.ServerNotification) else None
@@ -266,11 +264,11 @@ class SessionConnection:
 
     async def _on_log(self, params: types.LoggingMessageNotificationParams) -> None:
         if isinstance(params.data, str):
-            self._said(params.data)
+            self.said(params.data)
 
-    def _said(self, text: str) -> None:
+    def said(self, text: str) -> None:
         """A line that announces progress goes to the call that runs; to none where it could be several."""
-        _, marker, rest = text.partition(_UPDATE)
+        _, marker, rest = text.partition(_PROGRESS_MARK)
         if not marker or len(self._watching) != 1:
             return
         watch: Callable[[float, float | None, str], None] | None = next(iter(self._watching.values()))

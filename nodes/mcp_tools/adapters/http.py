@@ -15,10 +15,9 @@ import httpx
 import orjson
 
 from core.observability.tracing import TRACEPARENT
-from nodes.mcp_tools.adapters.hearing import Hearing, refused_by
-from nodes.mcp_tools.adapters.lingering import Lingering
-from nodes.mcp_tools.adapters.sse import EVENT_STREAM, Heard, as_events
-from nodes.mcp_tools.adapters.statuses import no_mcp, refusal
+from nodes.mcp_tools.adapters.messages import Incoming, refusal_of
+from nodes.mcp_tools.adapters.sse import EVENT_STREAM, EventStream, as_events
+from nodes.mcp_tools.background import Background
 from nodes.mcp_tools.errors import (
     AnswerUnreadable,
     ArgumentsTooLarge,
@@ -27,6 +26,7 @@ from nodes.mcp_tools.errors import (
     ServerGone,
     StatusRefused,
 )
+from nodes.mcp_tools.reasons import no_mcp, refusal
 
 GOODBYE_SECONDS = 2.0
 MOST_SENT = 4 * 1024 * 1024
@@ -57,14 +57,14 @@ class McpClient(httpx.AsyncClient):
     """
 
     def __init__(
-        self, hearing: Hearing, lost: Callable[[str], None], limit: int, *, in_body: bool, **options: Any
+        self, incoming: Incoming, lost: Callable[[str], None], limit: int, *, in_body: bool, **options: Any
     ) -> None:
         super().__init__(**options)
-        self._hearing = hearing
+        self._incoming = incoming
         self._lost = lost
         self._limit = limit
         self._in_body = in_body
-        self._sending = Lingering()
+        self._sending = Background()
 
     async def __aexit__(self, *exc: Any) -> None:
         await self._sending.aclose()
@@ -88,7 +88,7 @@ class McpClient(httpx.AsyncClient):
             raise ServerGone(_why(error), sent=False) from error
         stream = response.headers.get("content-type", "").lower().startswith(EVENT_STREAM)
         if response.is_success and stream:
-            return self._heard(response, request, None)
+            return self._event_stream(response, request, None)
         if self._in_body:
             return response  # a stream beside the calls is optional, and the SDK goes on without it
         await response.aclose()
@@ -105,12 +105,12 @@ class McpClient(httpx.AsyncClient):
             request.headers[TRACEPARENT] = sent.trace
         if len(body) > MOST_SENT:
             why = f"the call has {len(body)} bytes; servers take at most {MOST_SENT}, so it was not sent"
-            self._hearing.fail(sent.number, ArgumentsTooLarge(why))
+            self._incoming.fail(sent.number, ArgumentsTooLarge(why))
             return _taken(request)
         if self._in_body or sent.number is None:
             return await self._delivered(request, sent.number)
         # The SDK's SSE sends one message after the other: a server that takes its time holds up nobody.
-        self._sending.background(_unread(self._delivered(request, sent.number)))
+        self._sending.start(_unread(self._delivered(request, sent.number)))
         return _taken(request)
 
     async def _delivered(self, request: httpx.Request, number: int | None) -> httpx.Response:
@@ -147,14 +147,14 @@ class McpClient(httpx.AsyncClient):
             return _taken(request)
         kind = response.headers.get("content-type", "").lower()
         if kind.startswith(EVENT_STREAM):
-            return self._heard(response, request, number)
+            return self._event_stream(response, request, number)
         try:
             messages = await self._body(response, number)
         except httpx.HTTPError as error:
             self._gone(number, error)
             return _taken(request)
-        if self._hearing.waits(number):
-            self._hearing.fail(
+        if self._incoming.waits(number):
+            self._incoming.fail(
                 number, NotMcp(no_mcp(kind)) if "html" in kind else AnswerUnreadable(no_mcp(kind))
             )
         return httpx.Response(200, headers=_kept(response), content=as_events(messages), request=request)
@@ -175,16 +175,18 @@ class McpClient(httpx.AsyncClient):
                 and found.get("id") == number
                 and "error" in found
             ):
-                own = refused_by(found["error"])  # the server itself speaks, and of this very request
+                own = refusal_of(found["error"])  # the server itself speaks, and of this very request
                 status = response.status_code
-                self._hearing.fail(number, StatusRefused(own.detail, status=status, rpc_code=own.rpc_code))
+                self._incoming.fail(number, StatusRefused(own.detail, status=status, rpc_code=own.rpc_code))
                 return
         location = response.headers.get("location", "")
         error = refusal(response.status_code, location=location, url=str(request.url), said=said)
-        self._hearing.fail(number, error)
+        self._incoming.fail(number, error)
 
-    def _heard(self, response: httpx.Response, request: httpx.Request, number: int | None) -> httpx.Response:
-        stream = Heard(response, self._hearing, number, self._limit)
+    def _event_stream(
+        self, response: httpx.Response, request: httpx.Request, number: int | None
+    ) -> httpx.Response:
+        stream = EventStream(response, self._incoming, number, self._limit)
         return httpx.Response(200, headers=_kept(response), stream=stream, request=request)
 
     async def _body(self, response: httpx.Response, number: int | None) -> list[dict[str, Any]]:
@@ -192,21 +194,21 @@ class McpClient(httpx.AsyncClient):
             body = await _bounded(response, self._limit)
         except ValueError:
             why = f"the result has over {self._limit} bytes, more than is read from this server"
-            self._hearing.fail(number, ResultTooLarge(why))
+            self._incoming.fail(number, ResultTooLarge(why))
             return []
         kind = response.headers.get("content-type", "").lower()
         looks = body.lstrip()[:1] in (b"{", b"[") or "json" in kind
-        return self._hearing.hear(body, number) if looks else []
+        return self._incoming.read(body, number) if looks else []
 
     def _gone(self, number: int | None, error: httpx.HTTPError) -> None:
         """A request that got no answer; where no other waits, there is no session to keep."""
         arrived = not isinstance(error, _NEVER_ARRIVED)
-        self._fail(number, ServerGone(_why(error), sent=arrived, over=self._hearing.quiet))
+        self._fail(number, ServerGone(_why(error), sent=arrived, over=self._incoming.quiet))
 
     def _fail(self, number: int | None, error: ServerGone) -> None:
         """Whoever waits tells of a session that is over: what was heard last is not overtaken by it then."""
-        if self._hearing.waits(number):
-            self._hearing.fail(number, error)
+        if self._incoming.waits(number):
+            self._incoming.fail(number, error)
         elif error.over:
             self._lost(error.detail)
 

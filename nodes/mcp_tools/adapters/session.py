@@ -1,23 +1,34 @@
-"""Opens sessions with real MCP servers."""
+"""Opens sessions with real MCP servers; the one file that knows langchain-mcp-adapters."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+from langchain_mcp_adapters.sessions import create_session
 from mcp import ClientSession
 
 from nodes.mcp_tools.adapters.connection import SessionConnection
-from nodes.mcp_tools.adapters.environment import child_environment
-from nodes.mcp_tools.adapters.remote import open_remote, speaks_sse
+from nodes.mcp_tools.adapters.http import McpClient
 from nodes.mcp_tools.adapters.stdio import Command, stdio_streams
-from nodes.mcp_tools.naming import file_stem
+from nodes.mcp_tools.errors import StatusRefused
 from nodes.mcp_tools.ports import Listener
+from nodes.mcp_tools.reasons import root_of
+from nodes.mcp_tools.schemas import file_stem
 from nodes.mcp_tools.settings import ServerEntry
 
 LINE_FACTOR = 16  # a message may carry files beside its text
+# With these an endpoint of the older transport refuses a message of the newer one.
+_OLDER = frozenset({400, 404, 405})
+_QUIET = 24 * 3600.0  # a session may be silent for long; calls have a time limit of their own
+
+_PEOPLE = ("HOME", "LOGNAME", "SHELL", "TERM", "USER", "USERNAME", "USERPROFILE")
+_PLACES = ("LANG", "LANGUAGE", "PATH", "SSL_CERT_DIR", "SSL_CERT_FILE", "TEMP", "TMP", "TMPDIR", "TZ")
+_WINDOWS = ("APPDATA", "COMSPEC", "LOCALAPPDATA", "PATHEXT", "SYSTEMDRIVE", "SYSTEMROOT")
+_ALLOWED = frozenset({*_PEOPLE, *_PLACES, *_WINDOWS})
 
 
 class SessionConnector:
@@ -52,9 +63,15 @@ class SessionConnector:
         )
 
 
+def child_environment(ours: Mapping[str, str], entry: Mapping[str, str]) -> dict[str, str]:
+    """Nothing secret passes: keys, PYTHONPATH and the rest of `ours` stay with us."""
+    passed = {k: v for k, v in ours.items() if k.upper() in _ALLOWED or k.startswith("LC_")}
+    return {**passed, **entry}
+
+
 async def _local(stack: AsyncExitStack, command: Command, listener: Listener) -> SessionConnection:
     connection = SessionConnection(listener)
-    streams = stdio_streams(command, connection.ears, connection.hearing)
+    streams = stdio_streams(command, connection.incoming, said=connection.said, lost=listener.lost)
     read, write, pid = await stack.enter_async_context(streams)
     session = await stack.enter_async_context(ClientSession(read, write, **connection.callbacks))
     stack.push_async_callback(connection.aclose)
@@ -69,7 +86,9 @@ async def _remote(
     try:
         return await _reached(stack, entry, listener, limit)
     except Exception as error:
-        if entry.transport != "http" or not speaks_sse(error):
+        cause = root_of(error)
+        refused = isinstance(cause, StatusRefused) and cause.status in _OLDER
+        if entry.transport != "http" or not refused:
             raise
         older = entry.model_copy(update={"transport": "sse"})
         try:
@@ -87,9 +106,40 @@ async def _reached(
 
     connection = SessionConnection(Listener(listener.changed, lost))
     async with AsyncExitStack() as own:
-        remote = open_remote(entry, connection.callbacks, connection.hearing, lost, limit)
-        session = await own.enter_async_context(remote)
+        session = await own.enter_async_context(_http_session(entry, connection, lost, limit))
         own.push_async_callback(connection.aclose)
         await connection.begin(session, None)
         stack.push_async_exit(own.pop_all())
     return connection
+
+
+def _http_session(
+    entry: ServerEntry, connection: SessionConnection, lost: Callable[[str], None], limit: int
+) -> AbstractAsyncContextManager[ClientSession]:
+    """A session of the SDK that has not been initialised."""
+    older = entry.transport == "sse"
+
+    def client(**options: Any) -> McpClient:
+        return McpClient(connection.incoming, lost, limit, in_body=not older, **options)
+
+    settings: Any = {
+        "transport": "sse" if older else "streamable_http",
+        "url": entry.url or "",
+        "headers": headers_of(entry),
+        "sse_read_timeout": _QUIET,
+        "session_kwargs": connection.callbacks,
+        "httpx_client_factory": client,
+    }
+    return create_session(settings)
+
+
+def headers_of(entry: ServerEntry) -> dict[str, str]:
+    """What is sent with every request: the entry's headers and its credentials."""
+    headers = {key: value.get_secret_value() for key, value in (entry.headers or {}).items()}
+    if entry.auth_token is not None:
+        token = entry.auth_token.get_secret_value()
+        if entry.auth_type == "api_key":
+            headers[entry.auth_header] = token
+        else:
+            headers["Authorization"] = f"Bearer {token}"
+    return headers

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import orjson
 
-from nodes.mcp_tools.adapters.hearing import Hearing
 from nodes.mcp_tools.adapters.lines import LineCutter, Oversize
+from nodes.mcp_tools.adapters.messages import Incoming
 from nodes.mcp_tools.errors import ServerGone
 
 EVENT_STREAM = "text/event-stream"
@@ -21,7 +21,7 @@ def as_events(messages: Iterable[dict[str, Any]], *, beside: bytes = b"") -> byt
     return beside + b"".join(lines)
 
 
-class Heard(httpx.AsyncByteStream):
+class EventStream(httpx.AsyncByteStream):
     """A response's events, with the messages that the SDK shall read in place of those that came.
 
     Args:
@@ -29,9 +29,9 @@ class Heard(httpx.AsyncByteStream):
         limit: Longest line that is read, in bytes.
     """
 
-    def __init__(self, response: httpx.Response, hearing: Hearing, number: int | None, limit: int) -> None:
+    def __init__(self, response: httpx.Response, incoming: Incoming, number: int | None, limit: int) -> None:
         self._response = response
-        self._hearing = hearing
+        self._incoming = incoming
         self._number = number
         self._limit = limit
         self._fields: list[bytes] = []
@@ -49,14 +49,14 @@ class Heard(httpx.AsyncByteStream):
         finally:
             # With an event's id the SDK asks for the rest of the stream; without, nothing more comes.
             if self._number is not None and not self._resumable:
-                self._hearing.fail(self._number, ServerGone("the connection ended before the answer came"))
+                self._incoming.fail(self._number, ServerGone("the connection ended before the answer came"))
 
     async def aclose(self) -> None:
         await self._response.aclose()
 
     def _line(self, line: bytes | Oversize) -> Iterator[bytes]:
         if isinstance(line, Oversize):
-            yield as_events(self._hearing.oversize(line, self._number))
+            yield as_events(self._incoming.oversize(line, self._number))
             return
         line = line.rstrip(b"\r")
         if not line:
@@ -80,7 +80,7 @@ class Heard(httpx.AsyncByteStream):
             return (
                 fields + (b"data: " + data.replace(b"\n", b"\ndata: ") + b"\n" if had_data else b"") + b"\n"
             )
-        messages = self._hearing.hear(data, self._number)
+        messages = self._incoming.read(data, self._number)
         if not messages:
             return fields + b"data:\n\n"  # its id counts all the same
         return as_events(messages, beside=fields)

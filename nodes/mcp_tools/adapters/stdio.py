@@ -12,15 +12,15 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
 from mcp.types import JSONRPCMessage
 
-from nodes.mcp_tools.adapters.bounded_log import BoundedLog
-from nodes.mcp_tools.adapters.hearing import Hearing, Message
 from nodes.mcp_tools.adapters.lines import LineCutter, Oversize
+from nodes.mcp_tools.adapters.messages import Incoming, Message
 from nodes.mcp_tools.adapters.process import child_process
 
 _CHUNK = 65_536
@@ -28,6 +28,7 @@ _GONE = (anyio.ClosedResourceError, anyio.BrokenResourceError)
 
 ReadStream = MemoryObjectReceiveStream[SessionMessage | Exception]
 WriteStream = MemoryObjectSendStream[SessionMessage]
+LOG_BYTES = 1_048_576
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +46,15 @@ class Command:
     line_limit: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ears:
-    """What the transport reports: a line of stderr, and the end of the process."""
-
-    said: Callable[[str], None]
-    lost: Callable[[str], None]
-
-
 @asynccontextmanager
 async def stdio_streams(
-    command: Command, ears: Ears, hearing: Hearing
+    command: Command, incoming: Incoming, *, said: Callable[[str], None], lost: Callable[[str], None]
 ) -> AsyncIterator[tuple[ReadStream, WriteStream, int]]:
     """The streams for a session, and the process id.
+
+    Args:
+        said: Told of each line of stderr.
+        lost: Told that the process has ended, and how.
 
     Raises:
         OSError: The command cannot be started.
@@ -68,10 +65,10 @@ async def stdio_streams(
     try:
         async with to_session, read, write, from_session, anyio.create_task_group() as pumps:
             async with child_process(command.argv, env=command.env, cwd=command.cwd) as process:
-                pumps.start_soon(_read, process, to_session, LineCutter(command.line_limit), hearing, log)
+                pumps.start_soon(_read, process, to_session, LineCutter(command.line_limit), incoming, log)
                 pumps.start_soon(_write, process, from_session)
-                pumps.start_soon(_listen, process, log, ears.said)
-                pumps.start_soon(_watch, process, ears.lost)
+                pumps.start_soon(_listen, process, log, said)
+                pumps.start_soon(_watch, process, lost)
                 yield read, write, process.pid
             pumps.cancel_scope.cancel()
     finally:
@@ -82,21 +79,21 @@ async def _read(
     process: Process,
     to_session: MemoryObjectSendStream[SessionMessage | Exception],
     lines: LineCutter,
-    hearing: Hearing,
+    incoming: Incoming,
     log: BoundedLog,
 ) -> None:
     with suppress(*_GONE):
         async with to_session:  # its end tells the session that nothing more comes
             async for chunk in _chunks(process.stdout):
                 for line in lines.feed(chunk):
-                    for message in _messages(line, hearing, log):
+                    for message in _messages(line, incoming, log):
                         await to_session.send(SessionMessage(JSONRPCMessage.model_validate(message)))
 
 
-def _messages(line: bytes | Oversize, hearing: Hearing, log: BoundedLog) -> list[Message]:
+def _messages(line: bytes | Oversize, incoming: Incoming, log: BoundedLog) -> list[Message]:
     if isinstance(line, Oversize):
-        return hearing.oversize(line)
-    found = hearing.hear(line)
+        return incoming.oversize(line)
+    found = incoming.read(line)
     if not found and line.strip() and not line.lstrip().startswith((b"{", b"[")):
         log.write(b"[stdout] " + line[:2000] + b"\n")  # servers print to stdout although they must not
     return found
@@ -132,3 +129,35 @@ async def _chunks(stream: asyncio.StreamReader | None) -> AsyncIterator[bytes]:
         if not chunk:
             return
         yield chunk
+
+
+class BoundedLog:
+    """Appends to `path`; a full file becomes `<path>.1`, replacing the one before.
+
+    Args:
+        limit: Largest size of each of the two files, in bytes.
+    """
+
+    def __init__(self, path: Path, *, limit: int = LOG_BYTES) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._limit = limit
+        self._file: BinaryIO = path.open("ab")
+        self._size = self._file.tell()
+
+    def write(self, data: bytes) -> None:
+        data = data[-self._limit :]
+        if self._size + len(data) > self._limit:
+            self._rotate()
+        self._file.write(data)
+        self._file.flush()
+        self._size += len(data)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _rotate(self) -> None:
+        self._file.close()
+        self._path.replace(self._path.with_name(f"{self._path.name}.1"))
+        self._file = self._path.open("wb")
+        self._size = 0

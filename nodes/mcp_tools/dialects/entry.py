@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from dotenv import dotenv_values
 
 from core.settings import nearest
 from core.settings.problems import printable
-from nodes.mcp_tools.dialects.keys import IGNORED, IN_SECONDS, RENAMED, TRANSPORTS
+from nodes.mcp_tools.dialects.keys import DURATIONS, IGNORED, IN_SECONDS, RENAMED, SWITCHES, TRANSPORTS
 from nodes.mcp_tools.dialects.variables import Variables
 
 OURS = (
@@ -39,6 +39,7 @@ _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 _LISTS = frozenset({"args", "exclude_tools", "groups", "include_tools", "require_approval"})
 _MAPS = frozenset({"env", "headers"})
 _KEEPING = frozenset({"exclude_tools", "include_tools", "require_approval"})
+_SPECIAL = ("requestOptions", "envFile")
 _LONGEST_S = 3600
 _LARGEST_FILE = 1_048_576
 
@@ -74,22 +75,6 @@ class _EntryReader:
         self.remarks: list[Remark] = []
         self._entry = entry
         self._variables = variables
-        self._special: dict[str, Callable[[Any], None]] = {
-            "disabled": lambda value: self._switch("disabled", value, on=False),
-            "enabled": lambda value: self._switch("enabled", value, on=True),
-            "isActive": lambda value: self._switch("isActive", value, on=True),
-            "timeout": self._timeout,
-            "initTimeout": lambda value: self._milliseconds("init_timeout_s", "initTimeout", value),
-            "connectionTimeout": lambda value: self._milliseconds(
-                "init_timeout_s", "connectionTimeout", value
-            ),
-            "startup_timeout_sec": lambda value: self._seconds(
-                "init_timeout_s", "startup_timeout_sec", value
-            ),
-            "tool_timeout_sec": lambda value: self._seconds("timeout_s", "tool_timeout_sec", value),
-            "requestOptions": self._request_options,
-            "envFile": lambda _: None,  # read when everything else is there
-        }
 
     def read(self) -> None:
         enabled = (
@@ -104,8 +89,14 @@ class _EntryReader:
         self._env_values()
 
     def _take(self, key: str, value: Any) -> None:
-        if key in self._special:
-            self._special[key](value)
+        if key in SWITCHES:
+            self._switch(key, value)
+        elif key in DURATIONS:
+            self._duration(key, value)
+        elif key == "requestOptions":
+            self._request_options(value)
+        elif key == "envFile":
+            return  # read when everything else is there
         elif key in IGNORED:
             self._note(key, IGNORED[key], mistake=False)
         elif key in OURS or key in RENAMED:
@@ -184,30 +175,22 @@ class _EntryReader:
                 raise Unusable(f"{written}.{printable(name)} must be text")
         return {str(name): _text(item) for name, item in value.items() if item is not None}
 
-    def _switch(self, written: str, value: Any, *, on: bool) -> None:
+    def _switch(self, written: str, value: Any) -> None:
         """Of several switches each can turn the server off."""
         said = _yes(value)
         if said is None:
             raise Unusable(f"{written} must be true or false, not {printable(repr(value))}")
-        self.data["enabled"] = self.data.get("enabled", True) and said is on
+        self.data["enabled"] = self.data.get("enabled", True) and said is SWITCHES[written]
 
-    def _timeout(self, value: Any) -> None:
-        number = _number(value)
-        if number is not None and number <= _LONGEST_S and set(self._entry) & IN_SECONDS:
-            self._seconds("timeout_s", "timeout", number)
-        else:
-            self._milliseconds("timeout_s", "timeout", value)
-
-    def _milliseconds(self, ours: str, written: str, value: Any) -> None:
-        """Below a second no server answers: whoever wrote less meant seconds."""
-        number = _number(value)
-        self._seconds(ours, written, value, scale=1000 if number is not None and number >= 1000 else 1)
-
-    def _seconds(self, ours: str, written: str, value: Any, *, scale: int = 1) -> None:
+    def _duration(self, written: str, value: Any) -> None:
+        ours, unit = DURATIONS[written]
         number = _number(value)
         if number is None or number <= 0:
             return self._note(written, "must be a number above 0; the usual limit holds")
-        seconds = min(number / scale, _LONGEST_S)
+        either = written == "timeout" and number <= _LONGEST_S and set(self._entry) & IN_SECONDS
+        # Below a second no server answers: whoever wrote less than 1000 ms meant seconds.
+        in_seconds = unit == "s" or either or number < 1000
+        seconds = min(number if in_seconds else number / 1000, _LONGEST_S)
         self._note(written, f"{number:g} was read as {seconds:g} seconds ({ours})", mistake=False)
         self.data.setdefault(ours, seconds)
         return None
@@ -246,7 +229,7 @@ class _EntryReader:
 
     def _unknown(self, key: str) -> None:
         guard = difflib.get_close_matches(key.lower(), [g.lower() for g in GUARDS], n=1, cutoff=0.8)
-        near = nearest(key, [*OURS, *RENAMED, *IGNORED, *self._special])
+        near = nearest(key, [*OURS, *RENAMED, *IGNORED, *SWITCHES, *DURATIONS, *_SPECIAL])
         hint = f"; did you mean '{near}'?" if near else ""
         if guard or _GUARDING & {word.lower() for word in _WORDS.findall(key)}:
             raise Unusable(

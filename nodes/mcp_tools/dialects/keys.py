@@ -65,6 +65,18 @@ IGNORED = {
     "metadata": "it is a note for another program",
 }
 
+# What a switch says of a server that is on.
+SWITCHES = {"disabled": False, "enabled": True, "isActive": True}
+
+# Key of ours, and the unit.
+DURATIONS = {
+    "timeout": ("timeout_s", "ms"),
+    "initTimeout": ("init_timeout_s", "ms"),  # LibreChat
+    "connectionTimeout": ("init_timeout_s", "ms"),
+    "startup_timeout_sec": ("init_timeout_s", "s"),  # Codex
+    "tool_timeout_sec": ("timeout_s", "s"),  # Codex
+}
+
 # `timeout` is in seconds for some and in milliseconds for others: up to an hour it is seconds beside these.
 IN_SECONDS = frozenset({"alwaysAllow", "autoApprove", "disabledTools", "transportType", "watchPaths"})
 

@@ -12,7 +12,7 @@ from core.observability import model_span
 from core.resilience import Policy
 from nodes.rag.adapters.web import call_json
 from nodes.rag.errors import SourceUnavailable
-from nodes.rag.sources import EmbedderEntry
+from nodes.rag.settings import EmbedderEntry
 
 _BATCH = 64
 

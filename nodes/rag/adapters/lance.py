@@ -19,7 +19,7 @@ from typing import Any
 
 from core.health import Health, failed, healthy
 from nodes.rag.errors import IndexBroken
-from nodes.rag.models import Chunk, Found
+from nodes.rag.models import Chunk, Hit
 
 _COLUMNS = [field.name for field in fields(Chunk)]
 # Older versions serve readers that began before a change; none reads for minutes.
@@ -94,7 +94,7 @@ class LanceStore:
                 change = table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
                 await change.when_not_matched_by_source_delete(among).execute(_rows(chunks, vectors))
 
-    async def find(self, terms: Sequence[str], *, limit: int) -> list[Found]:
+    async def find(self, terms: Sequence[str], *, limit: int) -> list[Hit]:
         """Chunks that hold any of `terms`, by BM25."""
         async with self._trouble():
             table = await self._existing()
@@ -102,7 +102,7 @@ class LanceStore:
                 return []
             query = table.query().nearest_to_text(_sdk().match(" ".join(terms), "terms"))
             rows = await query.select([*_COLUMNS, "_score"]).limit(limit).to_list()
-        return [Found(_chunk(row), float(row["_score"])) for row in rows]
+        return [Hit(_chunk(row), float(row["_score"])) for row in rows]
 
     async def size(self) -> int:
         """How many chunks there are."""
@@ -110,7 +110,7 @@ class LanceStore:
             table = await self._existing()
             return 0 if table is None else int(await table.count_rows())
 
-    async def near(self, vector: Sequence[float], *, limit: int) -> list[Found]:
+    async def near(self, vector: Sequence[float], *, limit: int) -> list[Hit]:
         """Chunks by cosine similarity."""
         async with self._trouble():
             table = await self._existing()
@@ -118,7 +118,7 @@ class LanceStore:
                 return []
             query = table.query().nearest_to(list(vector)).distance_type("cosine")
             rows = await query.select([*_COLUMNS, "_distance"]).limit(limit).to_list()
-        return [Found(_chunk(row), 1 - float(row["_distance"])) for row in rows]
+        return [Hit(_chunk(row), 1 - float(row["_distance"])) for row in rows]
 
     async def open(self) -> None:
         async with self._trouble():

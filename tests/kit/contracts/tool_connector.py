@@ -16,7 +16,7 @@ Subject = tuple[ToolConnector, ServerEntry]
 
 
 class Session:
-    """An open connection in a task of its own, as the keeper holds it."""
+    """An open connection in a task of its own, as `ToolServer` holds it."""
 
     def __init__(self, connector: ToolConnector, entry: ServerEntry) -> None:
         self._connector = connector

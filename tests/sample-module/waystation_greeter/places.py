@@ -32,9 +32,12 @@ def guard(state: dict[str, Any]) -> dict[str, Any]:
 
 FIVE = ("lookup_config", "retrieve", "call_model", "execute_tools", "store_files")
 PLACES = tuple(
-    Step(f"{side}_{name}", Passed(f"{side}_{name}"), channels=CHANNELS, **{side: name})
+    step
     for name in FIVE
-    for side in ("before", "after")
+    for step in (
+        Step(f"before_{name}", Passed(f"before_{name}"), before=name, channels=CHANNELS),
+        Step(f"after_{name}", Passed(f"after_{name}"), after=name, channels=CHANNELS),
+    )
 )
 GUARD = Step("guard", guard, after="call_model")
 elsewhere = Passed("elsewhere")

@@ -12,9 +12,9 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command
 from typing_extensions import TypedDict
 
-from nodes.mcp_tools.adapters.origins import Origins
-from nodes.mcp_tools.asking import AT_MOST, Asker
+from nodes.mcp_tools.adapters.elicitation import Elicitations
 from nodes.mcp_tools.executor import Target
+from nodes.mcp_tools.interrupts import AT_MOST, AskPerson
 from nodes.mcp_tools.models import Answer, Question
 
 THREAD: RunnableConfig = {"configurable": {"thread_id": "t1"}}
@@ -26,11 +26,11 @@ class Said(TypedDict, total=False):
 
 
 class Talk:
-    """A step that asks through an `Asker`, and the person's side of it."""
+    """A step that asks through an `AskPerson`, and the person's side of it."""
 
-    def __init__(self, step: Callable[[Asker], Awaitable[list[Any]]], *, mode: str = "ask") -> None:
+    def __init__(self, step: Callable[[AskPerson], Awaitable[list[Any]]], *, mode: str = "ask") -> None:
         async def node(state: Said) -> Said:
-            asker = Asker({"id": "c1", "name": "odd"}, Target("s", "odd", None), mode)
+            asker = AskPerson({"id": "c1", "name": "odd"}, Target("s", "odd", None), mode)
             return {**state, "said": await step(asker)}
 
         builder = StateGraph(Said)
@@ -56,7 +56,7 @@ class Talk:
 
 
 async def test_an_attempt_that_begins_anew_gets_the_same_answers_without_asking_again() -> None:
-    async def twice(asker: Asker) -> list[Any]:
+    async def twice(asker: AskPerson) -> list[Any]:
         question = Question("How many?", FORM)
         return [(await asker(question)).content, (await asker(question)).content]
 
@@ -66,7 +66,7 @@ async def test_an_attempt_that_begins_anew_gets_the_same_answers_without_asking_
 
 
 async def test_an_attempt_that_asks_something_else_asks_the_person_anew() -> None:
-    async def another(asker: Asker) -> list[Any]:
+    async def another(asker: AskPerson) -> list[Any]:
         first = await asker(Question("How many?", FORM))
         return [first.content, (await asker(Question("How often?", FORM))).content]
 
@@ -77,7 +77,7 @@ async def test_an_attempt_that_asks_something_else_asks_the_person_anew() -> Non
 
 
 async def test_a_tool_that_asks_and_asks_is_told_no_in_the_end() -> None:
-    async def nag(asker: Asker) -> list[Any]:
+    async def nag(asker: AskPerson) -> list[Any]:
         actions: list[Any] = []
         while not actions or actions[-1] == "accept":
             actions.append((await asker(Question(f"{len(actions)}?", FORM, len(actions)))).action)
@@ -100,14 +100,14 @@ async def test_a_tool_that_asks_and_asks_is_told_no_in_the_end() -> None:
     ],
 )
 async def test_a_form_that_cannot_be_shown_or_kept_is_declined(schema: dict[str, Any]) -> None:
-    async def ask(asker: Asker) -> list[Any]:
+    async def ask(asker: AskPerson) -> list[Any]:
         return [await asker(Question("Well?", schema))]
 
     assert await Talk(ask).begin() == [Answer("decline")]
 
 
 async def test_a_text_is_cut_and_made_fit_to_be_kept() -> None:
-    async def ask(asker: Asker) -> list[Any]:
+    async def ask(asker: AskPerson) -> list[Any]:
         return [await asker(Question("\0\ud800" + "x" * 10_000, FORM))]
 
     text = await Talk(ask).begin()
@@ -116,8 +116,8 @@ async def test_a_text_is_cut_and_made_fit_to_be_kept() -> None:
 
 
 def test_where_a_question_came_from_is_forgotten_when_nobody_takes_it() -> None:
-    origins = Origins()
+    asked = Elicitations()
     for number in range(1025):
-        origins.note(number, 7)
-    assert [origins.take(number) for number in (0, 1, 1024, 2000)] == [None, 7, 7, None]
-    assert origins.take(1) is None
+        asked.came_on(number, 7)
+    assert [asked.stream_of(number) for number in (0, 1, 1024, 2000)] == [None, 7, 7, None]
+    assert asked.stream_of(1) is None

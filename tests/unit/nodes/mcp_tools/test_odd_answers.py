@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 
 from core.access import Principal
-from nodes.mcp_tools.adapters.contents import call_result
-from nodes.mcp_tools.adapters.hearing import _parsed
+from nodes.mcp_tools.adapters.messages import _parsed
 from nodes.mcp_tools.executor import ToolExecutor
 from nodes.mcp_tools.fake import FakeLinks
 from nodes.mcp_tools.models import ExecutionContext
-from nodes.mcp_tools.results import Reading, read_result
+from nodes.mcp_tools.results import Reading, call_result, read_result
 from tests.kit.mcp_servers import managed
 from tests.kit.odd_servers import odd, text
 

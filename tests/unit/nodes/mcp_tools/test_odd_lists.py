@@ -11,9 +11,9 @@ import pytest
 from core.access import Principal
 from core.health import HealthState
 from nodes.mcp_tools.arguments import MALFORMED, problem_with, with_user
-from nodes.mcp_tools.catalogue import function_schema
-from nodes.mcp_tools.listing import MOST_TOOLS, judged
 from nodes.mcp_tools.models import ServerState, ToolInfo
+from nodes.mcp_tools.schemas import function_schema
+from nodes.mcp_tools.tool_list import MOST_TOOLS, tool_list
 from tests.kit.mcp_servers import managed, text_of
 from tests.kit.odd_servers import GOOD, odd, text
 
@@ -51,7 +51,7 @@ T2_3 = [(named(execution={"taskSupport": "required"}), "execution.taskSupport is
 
 @pytest.mark.parametrize(("tool", "field"), [*T2_1, *T2_2, *T2_3])
 def test_t2_an_odd_tool_is_left_out_and_named_with_its_field(tool: dict[str, Any], field: str) -> None:
-    found = judged([tool, GOOD])
+    found = tool_list([tool, GOOD])
     assert [info.name for info in found.tools] == ["good"]
     (why,) = found.left_out
     assert why.startswith("tool 'odd")
@@ -60,7 +60,7 @@ def test_t2_an_odd_tool_is_left_out_and_named_with_its_field(tool: dict[str, Any
 
 @pytest.mark.parametrize("tool", [None, 5, "x", [], {}, {"name": 7}, {"name": " "}, {"name": "x" * 300}])
 def test_t2_2_a_tool_without_a_usable_name_is_left_out_by_its_place(tool: object) -> None:
-    found = judged([GOOD, tool])
+    found = tool_list([GOOD, tool])
     assert [info.name for info in found.tools] == ["good"]
     assert "2" in found.left_out[0] or "tool 'xxx" in found.left_out[0]
 
@@ -77,7 +77,7 @@ FINE = [
 
 @pytest.mark.parametrize("tool", FINE)
 def test_t2_2_what_nobody_here_reads_costs_nothing(tool: dict[str, Any]) -> None:
-    found = judged([tool])
+    found = tool_list([tool])
     assert ([info.name for info in found.tools], found.left_out) == ([tool["name"]], ())
 
 
@@ -87,26 +87,26 @@ def test_t2_2_a_schema_that_no_store_holds_is_left_out() -> None:
         deep = {"items": deep}
     odd_ones = [{"default": 10**30}, {"default": float("nan")}, deep, {"description": "x" * 100_000}]
     for part in odd_ones:
-        found = judged([named(inputSchema={**OBJECT, "properties": {"a": part}})])
+        found = tool_list([named(inputSchema={**OBJECT, "properties": {"a": part}})])
         assert found.tools == ()
         assert "inputSchema" in found.left_out[0]
 
 
 def test_t2_2_a_description_without_end_is_cut() -> None:
-    (tool,) = judged([named(description="x" * 1_000_000)]).tools
+    (tool,) = tool_list([named(description="x" * 1_000_000)]).tools
     assert len(tool.description) == 8192
 
 
 def test_t2_3_of_two_tools_of_one_name_the_first_is_offered() -> None:
-    found = judged([GOOD, {**GOOD, "description": "Another."}])
+    found = tool_list([GOOD, {**GOOD, "description": "Another."}])
     assert [tool.description for tool in found.tools] == ["Works."]
     assert found.left_out == ("another tool 'good' is left out: its name is the same",)
 
 
 def test_a_list_without_end_is_bounded_and_says_so() -> None:
-    found = judged({**GOOD, "name": f"t{n}"} for n in range(MOST_TOOLS + 5))
+    found = tool_list({**GOOD, "name": f"t{n}"} for n in range(MOST_TOOLS + 5))
     assert (len(found.tools), len(found.left_out)) == (MOST_TOOLS, 1)
-    many = judged([None] * 100)
+    many = tool_list([None] * 100)
     assert len(many.left_out) == 21
     assert many.left_out[-1] == "and 80 more"
 

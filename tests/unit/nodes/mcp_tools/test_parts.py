@@ -11,15 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.mcp_tools.adapters.bounded_log import BoundedLog
 from nodes.mcp_tools.adapters.lines import LineCutter, Oversize
+from nodes.mcp_tools.adapters.stdio import BoundedLog
 from nodes.mcp_tools.arguments import problem_with, with_user
-from nodes.mcp_tools.catalogue import filled_in, function_schema
 from nodes.mcp_tools.errors import ServerGone
 from nodes.mcp_tools.models import CallResult, Content, ToolInfo
-from nodes.mcp_tools.naming import file_stem, full_name
 from nodes.mcp_tools.reasons import reason_of
 from nodes.mcp_tools.results import read_result
+from nodes.mcp_tools.schemas import file_stem, full_name, function_schema
 from nodes.mcp_tools.settings import ServerEntry
 from nodes.mcp_tools.stream import progress_to
 
@@ -178,7 +177,7 @@ def test_a_tool_without_parameters_says_so() -> None:
 
 def test_what_we_fill_in_is_never_taken_from_the_model() -> None:
     schema = {"properties": {"username": {"type": "string"}}}
-    asked = filled_in(ServerEntry(command="x", fill_username=True))
+    asked = ServerEntry(command="x", fill_username=True).filled_in
     assert with_user({"_atlas_user": "root", "x": 1}, schema, "ada", hidden=asked) == {
         "x": 1,
         "username": "ada",
@@ -190,17 +189,17 @@ def test_t4_5_a_foreign_parameter_of_that_name_is_the_models() -> None:
     tool = ToolInfo("get_user", "", schema)
     plain, asking = ServerEntry(command="x"), ServerEntry(command="x", fill_username=True)
     given = {"username": "octocat", "_atlas_user": "root"}
-    assert with_user(given, schema, "ada", hidden=filled_in(plain)) == {
+    assert with_user(given, schema, "ada", hidden=plain.filled_in) == {
         "username": "octocat",
         "_atlas_user": "ada",
     }
-    assert with_user(given, schema, "ada", hidden=filled_in(asking)) == {
+    assert with_user(given, schema, "ada", hidden=asking.filled_in) == {
         "username": "ada",
         "_atlas_user": "ada",
     }
-    shown = function_schema("f", tool, hidden=filled_in(plain))["function"]["parameters"]
+    shown = function_schema("f", tool, hidden=plain.filled_in)["function"]["parameters"]
     assert (list(shown["properties"]), shown["required"]) == (["username"], ["username"])
-    hidden = function_schema("f", tool, hidden=filled_in(asking))["function"]["parameters"]
+    hidden = function_schema("f", tool, hidden=asking.filled_in)["function"]["parameters"]
     assert (hidden["properties"], hidden["required"]) == ({}, [])
     assert "username (string)" in problem_with({"x": 1}, {**schema, "additionalProperties": False})
 

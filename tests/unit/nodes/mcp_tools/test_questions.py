@@ -1,4 +1,4 @@
-"""Questions of real servers find the call that they belong to, or nobody."""
+"""Elicitations of real servers find the call that they belong to, or nobody."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nodes.mcp_tools.adapters.turnstile import Turnstile
+from nodes.mcp_tools.adapters.elicitation import SharedLock
 from nodes.mcp_tools.manager import MCPToolManager
 from nodes.mcp_tools.models import Answer, Question
 from nodes.mcp_tools.settings import ServerEntry
@@ -110,12 +110,12 @@ async def test_a_question_that_is_answered_late_holds_up_no_call_for_ever(tmp_pa
         assert text_of(await manager.call("peer", "echo", {"text": "on"})) == "on"
 
 
-async def visits(turnstile: Turnstile, wanted: Sequence[bool]) -> tuple[list[int], list[asyncio.Task[None]]]:
+async def visits(lock: SharedLock, wanted: Sequence[bool]) -> tuple[list[int], list[asyncio.Task[None]]]:
     """Tasks that want in, alone or not; each notes its number when it is in, and stays until cancelled."""
     inside: list[int] = []
 
     async def visit(number: int, alone: bool) -> None:
-        async with turnstile.inside(alone=alone):
+        async with lock.held(alone=alone):
             inside.append(number)
             try:
                 await asyncio.Event().wait()
@@ -134,8 +134,8 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def test_a_turnstile_lets_in_together_or_alone_in_the_order_of_coming() -> None:
-    inside, tasks = await visits(Turnstile(), [False, False, True, False, False, True])
+async def test_a_shared_lock_lets_in_together_or_alone_in_the_order_of_coming() -> None:
+    inside, tasks = await visits(SharedLock(), [False, False, True, False, False, True])
     seen = [list(inside)]
     for number in (0, 1, 2, 3, 4, 5):
         tasks[number].cancel()
@@ -144,8 +144,8 @@ async def test_a_turnstile_lets_in_together_or_alone_in_the_order_of_coming() ->
     assert seen == [[0, 1], [1], [2], [3, 4], [4], [5], []]
 
 
-async def test_whoever_gives_up_waiting_at_a_turnstile_is_passed_over() -> None:
-    inside, tasks = await visits(Turnstile(), [False, True, False, True])
+async def test_whoever_gives_up_waiting_at_a_shared_lock_is_passed_over() -> None:
+    inside, tasks = await visits(SharedLock(), [False, True, False, True])
     tasks[1].cancel()
     await settle()
     assert inside == [0, 2]
@@ -156,12 +156,12 @@ async def test_whoever_gives_up_waiting_at_a_turnstile_is_passed_over() -> None:
     assert inside == []
 
 
-async def test_a_turnstile_is_free_again_when_one_that_was_just_let_in_left() -> None:
-    turnstile = Turnstile()
-    inside, tasks = await visits(turnstile, [True, True])
+async def test_a_shared_lock_is_free_again_when_one_that_was_just_let_in_left() -> None:
+    lock = SharedLock()
+    inside, tasks = await visits(lock, [True, True])
     tasks[0].cancel()
     await asyncio.sleep(0)  # it has left, and the other was let in but has not run yet
     tasks[1].cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    async with turnstile.inside(alone=True):
+    async with lock.held(alone=True):
         assert inside == []

@@ -24,7 +24,7 @@ from nodes.rag.events import RetrievalDone
 from nodes.rag.fake import FakeRetriever
 from nodes.rag.models import Collection, Passage
 from nodes.rag.module import MODULE
-from nodes.rag.sources import HttpSource, LocalSource, McpSource
+from nodes.rag.settings import HttpSource, LocalSource, McpSource
 from tests.kit.otlp_server import OtlpServer
 from tests.kit.rag_server import RagServer
 from tests.unit.nodes.rag.corpus import HANDBOOK, write

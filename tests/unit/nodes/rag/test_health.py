@@ -17,13 +17,13 @@ from core.resilience import Policies, ResilienceSettings
 from nodes.rag import RAGClient, RagSettings, Source
 from nodes.rag.adapters.embeddings import EndpointEmbedder
 from nodes.rag.adapters.http import HttpRetriever
-from nodes.rag.asking import Asking
 from nodes.rag.errors import IndexBroken
 from nodes.rag.fake import FakeRetriever, MemoryStore
 from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import ManifestFile
-from nodes.rag.sources import EmbedderEntry, HttpSource, LocalSource
+from nodes.rag.settings import EmbedderEntry, HttpSource, LocalSource
+from nodes.rag.source import SourceCalls
 from tests.kit.rag_server import RagServer
 from tests.kit.task_queues import eventually
 from tests.unit.nodes.rag.corpus import write
@@ -59,8 +59,8 @@ class World:
         docs = Source(LocalSource(path=["x"]), FakeRetriever("docs", {"a.md": "Leave is paid."}))
         sources = {"wiki": Source(entry, HttpRetriever("wiki", entry, http=http)), "docs": docs, **more}
         settings = RagSettings()
-        asking = Asking(settings, policies=self.policies)
-        self.client = RAGClient(sources, settings, asking=asking, check_seconds=1)
+        calls = SourceCalls(settings, policies=self.policies)
+        self.client = RAGClient(sources, settings, calls=calls, check_seconds=1)
 
     async def fail(self, source: str = "wiki") -> None:
         """Search until the breaker is open."""
@@ -148,8 +148,8 @@ async def test_st8_an_index_that_takes_long_to_open_is_waited_for_while_it_start
         "slow", [str(tmp_path)], store=store, manifest=manifest, chunk_tokens=9, max_file_bytes=9
     )
     slow = Source(LocalSource(path=["x"]), LocalRetriever("slow", store=store, min_score=0.3), indexer, store)
-    asking = Asking(RagSettings(), policies=Policies(ResilienceSettings()))
-    client = RAGClient({"slow": slow}, RagSettings(), asking=asking, check_seconds=0.01)
+    calls = SourceCalls(RagSettings(), policies=Policies(ResilienceSettings()))
+    client = RAGClient({"slow": slow}, RagSettings(), calls=calls, check_seconds=0.01)
     first = asyncio.create_task(client.check())
     await store.asked.wait()
     assert not (await asyncio.wait({first}, timeout=0.05))[0]  # five times what a known source may take

@@ -10,8 +10,7 @@ from core.correlation import correlated
 from core.errors import WaystationError
 from core.health import HealthState
 from core.observability import extracted
-from nodes.rag.adapters import wire
-from nodes.rag.adapters.http import HttpRetriever
+from nodes.rag.adapters.http import HttpRetriever, passages_v1, passages_v2, read_collections
 from nodes.rag.errors import (
     SourceBusy,
     SourceRefused,
@@ -19,7 +18,7 @@ from nodes.rag.errors import (
     SourceTimedOut,
     SourceUnavailable,
 )
-from nodes.rag.sources import HttpSource
+from nodes.rag.settings import HttpSource
 from tests.kit.rag_server import RagServer
 
 TOKEN = "s3cret-token"
@@ -201,7 +200,7 @@ async def test_a_wrong_token_is_refused_and_yet_a_sign_of_life(
 async def test_a_user_who_sees_no_collection_is_not_asked_for(
     server: RagServer, http: httpx.AsyncClient
 ) -> None:
-    assert wire.collections([]) == []
+    assert read_collections([]) == []
     assert await retriever(server, http).search("   ", limit=4, as_user="ada") == []
     assert server.requests() == []
 
@@ -210,10 +209,10 @@ def test_an_answer_that_lists_no_documents_is_itself_the_passage() -> None:
     newer = {"message": {"role": "assistant", "content": "Thirty days."}, "metadata": {"response_time": 1}}
     older = {"choices": [{"message": {"content": "Thirty days."}}]}
     for answer in (newer, older):
-        [passage] = wire.passages_v1(answer, source="wiki")
+        [passage] = passages_v1(answer, source="wiki")
         assert (passage.text, passage.document) == ("Thirty days.", "wiki")
-    assert wire.passages_v1({"choices": []}, source="wiki") == []
-    assert wire.passages_v2({"results": {"answer": " "}}, source="wiki") == []
+    assert passages_v1({"choices": []}, source="wiki") == []
+    assert passages_v2({"results": {"answer": " "}}, source="wiki") == []
 
 
 def test_web_addresses_stay_and_foreign_paths_lose_their_folders() -> None:
@@ -223,7 +222,7 @@ def test_web_addresses_stay_and_foreign_paths_lose_their_folders() -> None:
         {"document_ref": 7, "filename": "C:\\data\\b.md", "sections": [section]},
         {"filename": "guides/c.md", "sections": [{**section, "section_ref": 2}]},
     ]
-    found = wire.passages_v2({"results": {"hits": hits}}, source="wiki")
+    found = passages_v2({"results": {"hits": hits}}, source="wiki")
     assert [(p.document, p.uri) for p in found] == [
         ("a.md", "https://example.com/a"),
         ("b.md", "b.md"),

@@ -14,8 +14,7 @@ from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import ManifestFile
 from nodes.rag.ports import ChunkStore
-from nodes.rag.settings import RagSettings
-from nodes.rag.sources import EmbedderEntry
+from nodes.rag.settings import EmbedderEntry, RagSettings
 from tests.kit.rag_server import RagServer
 from tests.unit.nodes.rag.corpus import HANDBOOK, write
 

@@ -10,7 +10,7 @@ from nodes.rag import RAGClient, RagSettings, Source
 from nodes.rag.errors import SourceUnavailable
 from nodes.rag.fake import FakeRetriever
 from nodes.rag.node import Reads, Retrieve
-from nodes.rag.sources import LocalSource
+from nodes.rag.settings import LocalSource
 
 KITES = FakeRetriever("kites", {"kites.txt": "Kites fly on Mondays.", "more.txt": "Kites are light."})
 DOWN = FakeRetriever("down", {}, problem=SourceUnavailable("HTTP 500"))

@@ -7,7 +7,7 @@ import pytest
 
 from core.settings import ConfigErrors, ConfigFile, Context, Places, read_book
 from nodes.rag.module import MODULE
-from nodes.rag.sources import HttpSource, LocalSource, McpSource, SourcesFile
+from nodes.rag.settings import HttpSource, LocalSource, McpSource, SourcesFile
 
 
 def sources(folder: Path, text: str, *, name: str = "sources.yaml", **environ: str) -> SourcesFile:

@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nodes.rag.chunking import chunk_document
-from nodes.rag.headings import heading_of, sections
-from nodes.rag.splitting import pieces
+from nodes.rag.chunking import chunk_document, heading_of, pieces, sections
 
 
 def cut(text: str, size: int) -> list[str]:

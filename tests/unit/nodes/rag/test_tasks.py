@@ -17,14 +17,14 @@ from core.editions import Editions
 from core.settings import Book
 from core.task_queue import TaskQueue, TaskStatus
 from nodes.rag import RAGClient, RagSettings, Source, SourcesFile
-from nodes.rag.background import Background
 from nodes.rag.errors import SourceUnavailable
 from nodes.rag.fake import FakeRetriever, MemoryStore
 from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import ManifestFile
-from nodes.rag.sources import HttpSource, LocalSource
+from nodes.rag.settings import HttpSource, LocalSource
 from nodes.rag.tasks import INDEX, TASKS
+from nodes.rag.upkeep import IndexTasks
 from tests.kit.task_queues import eventually, opened_queue
 from tests.unit.nodes.rag.corpus import HANDBOOK, write
 
@@ -217,7 +217,7 @@ async def test_a_source_that_changes_while_it_is_indexed_ends_up_as_it_is_now(tm
 
 
 async def test_a_later_indexing_takes_the_place_of_an_earlier_one() -> None:
-    background, began, ended = Background(), asyncio.Event(), asyncio.Event()
+    background, began, ended = IndexTasks(), asyncio.Event(), asyncio.Event()
 
     async def first() -> None:
         began.set()

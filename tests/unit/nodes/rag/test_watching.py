@@ -17,8 +17,8 @@ from nodes.rag.adapters.lance import LanceFolder, LanceStore
 from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import ManifestFile
-from nodes.rag.sources import LocalSource
-from nodes.rag.watching import Watching, watched
+from nodes.rag.settings import LocalSource
+from nodes.rag.upkeep import FileWatcher, watched
 
 ADA = Principal("ada")
 PATIENCE_S = 20.0
@@ -58,10 +58,10 @@ async def desk(
     monkeypatch.setattr(client_module, "WARM_AFTER_SECONDS", 0.0)
     if request.param == "events":
         # Only the file system's word, so that a look by the clock cannot stand in for it.
-        monkeypatch.setattr("nodes.rag.watching.LOOK_SECONDS", 60.0)
+        monkeypatch.setattr("nodes.rag.upkeep.LOOK_SECONDS", 60.0)
     else:
-        monkeypatch.setattr("nodes.rag.watching.LOOK_SECONDS", 0.2)
-        monkeypatch.setattr(Watching, "_listen", _deaf)
+        monkeypatch.setattr("nodes.rag.upkeep.LOOK_SECONDS", 0.2)
+        monkeypatch.setattr(FileWatcher, "_listen", _deaf)
     made = Desk(tmp_path, "")
     (made.root / "a.md").write_text("Kites fly on Mondays.")
     await made.client.prepare()
@@ -71,7 +71,7 @@ async def desk(
     made.lance.close()
 
 
-async def _deaf(self: Watching, *, deep: bool) -> None:
+async def _deaf(self: FileWatcher, *, deep: bool) -> None:
     """A drive that tells nobody what changes."""
 
 
@@ -131,18 +131,19 @@ async def test_a_look_costs_nothing_where_nothing_changed(tmp_path: Path) -> Non
     desk.lance.close()
 
 
-async def test_one_bad_look_is_not_the_last(tmp_path: Path) -> None:
+async def test_one_bad_look_is_not_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk(tmp_path, "")
     looked = asyncio.Event()
     calls: list[str] = []
 
-    async def index(name: str, _: Indexer) -> None:
-        calls.append(name)
+    async def update() -> None:
+        calls.append("docs")
         if len(calls) > 1:
             looked.set()
         raise RuntimeError("a fault of ours")
 
-    watching = Watching(lambda: {"docs": desk.indexer}, index)
+    monkeypatch.setattr(desk.indexer, "update", update)
+    watching = FileWatcher(lambda: {"docs": desk.indexer})
     (desk.root / "a.md").write_text("Kites.")
     task = asyncio.create_task(watching.run())
     await asyncio.sleep(0)

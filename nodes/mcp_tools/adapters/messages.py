@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -20,7 +21,6 @@ from mcp import types
 
 from core.foreign import clean_text, storable
 from nodes.mcp_tools.adapters.lines import Oversize, answered_by
-from nodes.mcp_tools.adapters.notes import mended_note
 from nodes.mcp_tools.errors import AnswerUnreadable, ResultTooLarge, ToolRefused
 
 log = structlog.get_logger(__name__)
@@ -29,9 +29,12 @@ Message = dict[str, Any]
 _UNDERSTOOD = frozenset({"elicitation/create", "ping"})
 _MOST_IN_A_BATCH = 1000
 _MESSAGE_CHARS = 2000
+_CHARS = 4000
+_LOG_CHARS = 65_536
+Params = dict[str, Any]
 
 
-class Slot:
+class Pending:
     """A request that waits, and what became of it."""
 
     def __init__(self, task: asyncio.Task[Any] | None, *, opening: bool) -> None:
@@ -63,127 +66,137 @@ class Slot:
             raise self.error
         answer = self.answer or {}
         if answer.get("error") is not None and not isinstance(answer.get("result"), dict):
-            raise refused_by(answer["error"])
+            raise refusal_of(answer["error"])
         if "result" not in answer:
             raise AnswerUnreadable("the server's answer has neither a result nor an error")
         return answer["result"]
 
 
-class Hearing:
+class Incoming:
     """The requests of one session that wait, and everything that its server says.
 
     Args:
         decline: Tells the server that a request of its own, named by its id, is not known here.
-        asked: Told of a question of the server and the request on whose stream it came.
+        on_question: Told of a question of the server and the request on whose stream it came.
     """
 
     def __init__(
-        self, *, decline: Callable[[str | int], None], asked: Callable[[str | int, int], None]
+        self, *, decline: Callable[[str | int], None], on_question: Callable[[str | int, int], None]
     ) -> None:
         self._decline = decline
-        self._asked = asked
-        self._slots: dict[int, Slot] = {}
+        self._on_question = on_question
+        self._pending: dict[int, Pending] = {}
 
     @property
     def quiet(self) -> bool:
         """Whether at most one request waits."""
-        return len(self._slots) <= 1
+        return len(self._pending) <= 1
 
     @property
     def idle(self) -> bool:
         """Whether no request waits."""
-        return not self._slots
+        return not self._pending
 
     @contextmanager
-    def expecting(self, request_id: int, *, opening: bool = False) -> Iterator[Slot]:
+    def expect(self, request_id: int, *, opening: bool = False) -> Iterator[Pending]:
         """Within the block the answer is kept. A failure cancels the current task and is in `error`.
 
         Args:
             opening: It is the request that opens the session.
         """
-        slot = self._slots[request_id] = Slot(asyncio.current_task(), opening=opening)
+        pending = self._pending[request_id] = Pending(asyncio.current_task(), opening=opening)
         try:
-            yield slot
+            yield pending
         finally:
-            del self._slots[request_id]
+            del self._pending[request_id]
 
     def waits(self, request_id: int | None) -> bool:
         """Whether the request still has no answer."""
-        slot = self._slots.get(request_id) if request_id is not None else None
-        return slot is not None and not slot.known
+        pending = self._unanswered(request_id)
+        return pending is not None and pending.error is None
 
     def fail(self, request_id: int | None, error: Exception) -> None:
         """End one request that waits; no other hears of it."""
-        slot = self._slots.get(request_id) if request_id is not None else None
-        if slot is not None and slot.answer is None:
-            slot.fail(error)
+        pending = self._unanswered(request_id)
+        if pending is not None:
+            pending.fail(error)
 
-    def hear(self, text: bytes | str, asked: int | None = None) -> list[Message]:
+    def _unanswered(self, request_id: int | None) -> Pending | None:
+        pending = None if request_id is None else self._pending.get(request_id)
+        return pending if pending is not None and pending.answer is None else None
+
+    def read(self, text: bytes | str, stream: int | None = None) -> list[Message]:
         """What the SDK shall read of a text that should hold JSON-RPC.
 
         Args:
-            asked: The request on whose own stream the text came, where the transport says so.
+            stream: The request on whose own stream the text came, where the transport says so.
         """
         try:
             found = _parsed(text)
         except (ValueError, RecursionError):
-            return self._unreadable(text, asked)
+            return self._unreadable(text, stream)
         several = found[:_MOST_IN_A_BATCH] if isinstance(found, list) else [found]
-        return [kept for one in several if (kept := self._one(one, asked)) is not None]
+        return [read for one in several if (read := self._one(one, stream)) is not None]
 
-    def oversize(self, line: Oversize, asked: int | None = None) -> list[Message]:
-        """As `hear`, of a line that was too long to be kept."""
+    def oversize(self, line: Oversize, stream: int | None = None) -> list[Message]:
+        """As `read`, of a line that was too long to be kept."""
         said = ResultTooLarge(f"the result has {line.size} bytes, more than is read from this server")
-        return self._closed(asked if line.request_id is None else line.request_id, said)
+        return self._closed(stream if line.request_id is None else line.request_id, said)
 
-    def _one(self, message: object, asked: int | None) -> Message | None:
+    def _one(self, message: object, stream: int | None) -> Message | None:
         if not isinstance(message, dict):
             return None
         method = message.get("method")
         if not isinstance(method, str):
-            return self._answered(message, asked)
+            return self._answered(message, stream)
         if message.get("id") is None:
-            return mended_note(method, message.get("params"))
-        return self._request(method, message, asked)
+            return mended_notification(method, message.get("params"))
+        return self._request(method, message, stream)
 
-    def _answered(self, message: Message, asked: int | None) -> Message | None:
-        request_id = _number(message.get("id"))
+    def _answered(self, message: Message, stream: int | None) -> Message | None:
+        request_id = _request_id(message.get("id"))
         if request_id is None and message.get("id") is None and {"result", "error"} & message.keys():
-            request_id = asked  # errors of requests that a server could not read bear no id
-        slot = self._slots.get(request_id) if request_id is not None else None
-        if slot is not None and slot.answer is None:
-            slot.answer = message
-        return None if request_id is None else _empty(request_id, slot)
+            request_id = stream  # errors of requests that a server could not read bear no id
+        pending = self._unanswered(request_id)
+        if pending is not None:
+            pending.answer = message
+        return None if request_id is None else self._empty(request_id)
 
-    def _request(self, method: str, message: Message, asked: int | None) -> Message | None:
-        number = message["id"]
-        if not isinstance(number, str | int) or isinstance(number, bool):
+    def _request(self, method: str, message: Message, stream: int | None) -> Message | None:
+        question = message["id"]
+        if not isinstance(question, str | int) or isinstance(question, bool):
             return None  # there is no way to answer it
         if method not in _UNDERSTOOD:
             log.debug("mcp request unknown", method=method[:80])
-            self._decline(number)
+            self._decline(question)
             return None
-        if method == "elicitation/create" and asked is not None:
-            self._asked(number, asked)
+        if method == "elicitation/create" and stream is not None:
+            self._on_question(question, stream)
         params = message.get("params")
         shown = {"params": params} if isinstance(params, dict) else {}
-        kept: Message = storable({"jsonrpc": "2.0", "id": number, "method": method, **shown})
-        return kept
+        passed: Message = storable({"jsonrpc": "2.0", "id": question, "method": method, **shown})
+        return passed
 
-    def _unreadable(self, text: bytes | str, asked: int | None) -> list[Message]:
+    def _unreadable(self, text: bytes | str, stream: int | None) -> list[Message]:
         data = text.encode("utf-8", "replace") if isinstance(text, str) else text
         request_id = answered_by(data)
         said = AnswerUnreadable("the server's answer is no JSON that can be read")
-        return self._closed(asked if request_id is None else request_id, said)
+        return self._closed(stream if request_id is None else request_id, said)
 
     def _closed(self, request_id: int | None, error: Exception) -> list[Message]:
         """The request has its answer, although nobody can read it."""
         if request_id is None:
             return []
-        slot = self._slots.get(request_id)
-        if slot is not None and slot.answer is None:
-            slot.error = slot.error or error
-        return [_empty(request_id, slot)]
+        pending = self._unanswered(request_id)
+        if pending is not None:
+            pending.error = pending.error or error
+        return [self._empty(request_id)]
+
+    def _empty(self, request_id: int) -> Message:
+        """What the SDK reads in the answer's place."""
+        pending = self._pending.get(request_id)
+        result = _opened(pending.answer) if pending is not None and pending.opening else {}
+        return {"jsonrpc": "2.0", "id": request_id, "result": result}
 
 
 def _parsed(text: bytes | str) -> Any:
@@ -203,7 +216,7 @@ def _whole(digits: str) -> int | str:
         return digits
 
 
-def _number(value: object) -> int | None:
+def _request_id(value: object) -> int | None:
     """The id of one of our requests; some servers give it back as text or with a point."""
     if isinstance(value, bool):
         return None
@@ -217,13 +230,6 @@ def _number(value: object) -> int | None:
     return None
 
 
-def _empty(request_id: int, slot: Slot | None) -> Message:
-    result: dict[str, Any] = {}
-    if slot is not None and slot.opening:
-        result = _opened(slot.answer)
-    return {"jsonrpc": "2.0", "id": request_id, "result": result}
-
-
 def _opened(answer: Message | None) -> dict[str, Any]:
     """As much of the first answer as the SDK's HTTP transport looks at: the version goes into a header."""
     found = (answer or {}).get("result")
@@ -233,10 +239,65 @@ def _opened(answer: Message | None) -> dict[str, Any]:
     return {"protocolVersion": shown, "capabilities": {}, "serverInfo": about}
 
 
-def refused_by(error: object) -> ToolRefused:
+def refusal_of(error: object) -> ToolRefused:
     """The error of a JSON-RPC answer, whatever form it has."""
     said = error if isinstance(error, dict) else {"message": error}
     message, code = said.get("message"), said.get("code")
     text = message if isinstance(message, str) else "" if message is None else json.dumps(message)
     shown = clean_text(text[:_MESSAGE_CHARS]).strip() or f"error {str(code)[:40]} without a message"
     return ToolRefused(shown, rpc_code=code if isinstance(code, int) else None)
+
+
+def mended_notification(method: str, params: object) -> dict[str, Any] | None:
+    """The notification as the SDK shall read it; None for one that says nothing here."""
+    mend = _NOTES.get(method)
+    found = mend(params if isinstance(params, dict) else {}) if mend else None
+    return None if found is None else {"jsonrpc": "2.0", "method": method, "params": found}
+
+
+def number(value: object) -> float | None:
+    """A number that counts something, also one that is written as text."""
+    if isinstance(value, bool):
+        return None
+    with suppress(ValueError, OverflowError):
+        if isinstance(value, int | float) or (isinstance(value, str) and len(value) < 40):
+            found = float(value)
+            return found if math.isfinite(found) else None
+    return None
+
+
+def line(value: object, limit: int = _CHARS) -> str:
+    """A text to show to people."""
+    return clean_text(value[:limit]) if isinstance(value, str) else ""
+
+
+def _progress(params: Params) -> Params | None:
+    token, done = params.get("progressToken"), number(params.get("progress"))
+    if isinstance(token, str) and token.isascii() and token.isdigit() and len(token) < 20:
+        token = int(token)  # ours are numbers; some servers give them back as text
+    if done is None or not isinstance(token, int) or isinstance(token, bool):
+        return None
+    total, message = number(params.get("total")), line(params.get("message"))
+    found: Params = {"progressToken": token, "progress": done}
+    return found | ({} if total is None else {"total": total}) | ({"message": message} if message else {})
+
+
+def _log(params: Params) -> Params | None:
+    data = params.get("data")
+    if isinstance(data, dict):
+        data = data.get("msg")
+    return {"level": "info", "data": line(data, _LOG_CHARS)} if isinstance(data, str) else None
+
+
+def _cancelled(params: Params) -> Params | None:
+    request = params.get("requestId")
+    known = isinstance(request, str | int) and not isinstance(request, bool)
+    return {"requestId": request} if known else None
+
+
+_NOTES: dict[str, Callable[[Params], Params | None]] = {
+    "notifications/progress": _progress,
+    "notifications/message": _log,
+    "notifications/tools/list_changed": lambda _: {},
+    "notifications/cancelled": _cancelled,
+}

@@ -11,12 +11,11 @@ import pytest
 
 from core.access import Principal
 from nodes.mcp_tools.adapters.session import SessionConnector
-from nodes.mcp_tools.executor import ToolExecutor
-from nodes.mcp_tools.links import NoFileLinks
+from nodes.mcp_tools.executor import RecordedCalls, ToolExecutor
 from nodes.mcp_tools.manager import MCPToolManager
 from nodes.mcp_tools.models import Artifact, ExecutionContext, ToolOutcome
-from nodes.mcp_tools.once import CallsOnce
 from nodes.mcp_tools.plugins import Inventory, PluginManifest
+from nodes.mcp_tools.ports import NoFileLinks
 from nodes.mcp_tools.receipts import (
     UNKNOWN,
     NoReceipts,
@@ -79,7 +78,7 @@ class Attempts:
 
     def __init__(self, executor: ToolExecutor, receipts: KeptReceipts | NoReceipts) -> None:
         self._executor = executor
-        self._once = CallsOnce(executor, receipts)
+        self._once = RecordedCalls(executor, receipts)
 
     async def make(self, tool: str, arguments: dict[str, Any], call_id: str = "c1") -> ToolOutcome:
         context = ExecutionContext(Principal("ada"), thread_id="t", run_id="r", call_id=call_id)

@@ -1,7 +1,7 @@
-"""Plugins wait for an operator's word where people log in.
+"""Plugins wait for an operator's permission where people log in.
 
 Who can write into the folder of plugins could otherwise run a program as the
-service. The word is for what the folder holds: changed, it waits again.
+service. The permission is for what the folder holds: changed, it waits again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from core.settings.auth import AuthSettings
 
 FILE = "allowed-plugins.json"
 # What a plugin writes while it runs: data of its own, and compiled files, which Python reads instead of
-# the code that was looked at; so a plugin that needed a word gets them from elsewhere (see `plugins`).
+# the code that was looked at; so a plugin that needed a permission gets them from elsewhere (see `plugins`).
 NOT_CODE = frozenset({"__pycache__"})
 NOT_CODE_AT_TOP = frozenset({"data", ".git"})
 _CODE = frozenset(
@@ -57,7 +57,7 @@ class Gate:
     def of(cls, book: Book) -> Self:
         auth = book.values.get(AuthSettings)
         closed = isinstance(auth, AuthSettings) and bool(auth.logins)
-        return cls(closed, Allowed(book.context.places).digests() if closed else {})
+        return cls(closed, AllowedPlugins(book.context.places).digests() if closed else {})
 
     def holds(self, name: str, folder: Path) -> str:
         """Why the plugin may not run as it is now; "" where it may."""
@@ -73,8 +73,8 @@ class Gate:
         return f"{why}; look at it and say 'waystation mcp allow {name}'"
 
 
-class Allowed:
-    """The operator's words, in `state/allowed-plugins.json` of the home folder.
+class AllowedPlugins:
+    """The operator's permissions, in `state/allowed-plugins.json` of the home folder.
 
     Args:
         places: Where the home folder is.
@@ -89,7 +89,7 @@ class Allowed:
 
     def digests(self) -> dict[str, str]:
         """What was allowed, by plugin; a file that cannot be read allows nothing."""
-        return {name: str(word.get("digest")) for name, word in self._read().items()}
+        return {name: str(permission.get("digest")) for name, permission in self._read().items()}
 
     def allow(self, name: str, folder: Path) -> str:
         """Allow the plugin as its folder is now; returns the digest.
@@ -103,31 +103,31 @@ class Allowed:
         return now
 
     def revoke(self, name: str) -> None:
-        """Take the word back.
+        """Take the permission back.
 
         Raises:
             PluginNotFound: It was not allowed.
         """
-        words = self._read()
-        if name not in words:
-            known = ", ".join(words) or "none"
+        permissions = self._read()
+        if name not in permissions:
+            known = ", ".join(permissions) or "none"
             raise PluginNotFound(f"the plugin '{name}' was not allowed; allowed: {known}")
-        self._write({other: word for other, word in words.items() if other != name})
+        self._write({other: permission for other, permission in permissions.items() if other != name})
 
     def _read(self) -> dict[str, dict[str, Any]]:
         try:
             found = json.loads(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        words = found if isinstance(found, dict) else {}
-        return {name: word for name, word in words.items() if isinstance(word, dict)}
+        permissions = found if isinstance(found, dict) else {}
+        return {name: permission for name, permission in permissions.items() if isinstance(permission, dict)}
 
-    def _write(self, words: Mapping[str, Mapping[str, Any]]) -> None:
+    def _write(self, permissions: Mapping[str, Mapping[str, Any]]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         fresh = self._path.with_suffix(f".{os.getpid()}")
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(words, file, indent=1)
+            json.dump(permissions, file, indent=1)
         fresh.replace(self._path)
 
 

@@ -1,12 +1,21 @@
-"""A server's list of tools, judged tool by tool: an odd one costs itself, and is named with its field."""
+"""A server's list of tools: read page by page, judged tool by tool, and remembered."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextvars
+import hashlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import orjson
+from pydantic import SecretStr
+
+from core.cache import Cache
 from core.foreign import clean_text, fault_in
+from nodes.mcp_tools.background import Background
+from nodes.mcp_tools.errors import AnswerUnreadable, ToolRefused
 from nodes.mcp_tools.models import ToolInfo, ToolList
+from nodes.mcp_tools.settings import ServerEntry
 
 MOST_TOOLS = 1000
 _NAME_CHARS = 256
@@ -16,13 +25,22 @@ _SCHEMA_DEPTH = 32
 _NAMED = 20  # left-out tools that are named one by one
 _TASKS = ("forbidden", "optional")
 _HINTS = ("readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
+Page = Callable[[str | None], Awaitable[Any]]
+"""Asks for the page that a cursor names; the first for None."""
+_MAX_PAGES = 100
+_METHOD_NOT_FOUND = -32601
+# What decides which server it is, and as whom we come.
+_IDENTITY = {
+    *("command", "args", "cwd", "env", "url", "transport"),
+    *("headers", "auth_type", "auth_token", "auth_header"),
+}
 
 
 class _Odd(Exception):
     """Why a tool cannot be offered: its field, and what is wrong with it."""
 
 
-def judged(entries: Iterable[object], notes: Iterable[str] = ()) -> ToolList:
+def tool_list(entries: Iterable[object], notes: Iterable[str] = ()) -> ToolList:
     """The list of a server; `notes` are what else is wrong with it."""
     found: dict[str, ToolInfo] = {}
     odd = list(notes)
@@ -133,3 +151,89 @@ def _short(value: object) -> str:
     return (
         "a number" if isinstance(value, int | float) else "a list" if isinstance(value, list) else "an object"
     )
+
+
+async def read_tools(page: Page) -> ToolList:
+    """The tools of a server, to the end of its list or to where that goes wrong.
+
+    Raises:
+        ToolRefused: The server does not list its tools.
+        ServerGone: The connection has ended.
+    """
+    entries: list[object] = []
+    seen: set[str] = set()
+    cursor: str | None = None
+    try:
+        for _ in range(_MAX_PAGES):
+            found = await page(cursor)
+            tools = found.get("tools") if isinstance(found, Mapping) else None
+            if not isinstance(tools, list):
+                return tool_list(entries, ["its list of tools has no list under 'tools'"])
+            entries += tools
+            cursor = found.get("nextCursor")
+            if not cursor or len(entries) > MOST_TOOLS:
+                return tool_list(entries)
+            if not isinstance(cursor, str) or cursor in seen:
+                fault = "there for a second time" if isinstance(cursor, str) else "no text"
+                return tool_list(entries, [f"its list breaks off: nextCursor is {fault}"])
+            seen.add(cursor)
+    except (ToolRefused, AnswerUnreadable) as error:
+        # A server may have other things than tools. What came before an error is offered.
+        none = isinstance(error, ToolRefused) and error.rpc_code == _METHOD_NOT_FOUND
+        if not seen and not none:
+            raise
+        return tool_list(entries, [] if none else [f"its list breaks off: {error.detail}"])
+    return tool_list(entries, [f"its list breaks off: it has more than {_MAX_PAGES} pages"])
+
+
+class ToolListCache:
+    """The lists as they were last known, in the cache; the same for everyone: rights are applied after it.
+
+    A server takes a second to start, and a turn that asks for tools in that second
+    would wait for it. With a Redis, another process, or this one before its restart,
+    has asked already; so that list is offered at once, and a call waits for the server.
+
+    It never speaks for a server that is up: the list that a session gave takes the
+    cached one's place. A cached list can be wrong for as long as its server starts;
+    a call of a tool that is gone is refused, and the model reads so. Whoever finds that
+    it has expired, or is another one, asks the server anew without waiting: so new
+    tools are found of servers that do not tell of them. Close with `aclose`.
+
+    Args:
+        cache: None: every question goes to the server.
+    """
+
+    def __init__(self, cache: Cache | None) -> None:
+        self._cache = cache
+        self._writing = Background()
+
+    async def get(
+        self, name: str, entry: ServerEntry, load: Callable[[], Awaitable[list[ToolInfo]]]
+    ) -> list[ToolInfo]:
+        """The tools of a server: known ones, or those that `load` gives."""
+        if self._cache is None:
+            return await load()
+        key = _cache_key(name, entry)
+        return await self._cache.get("tools", key, load, who=None, as_type=list[ToolInfo])
+
+    def put(self, name: str, entry: ServerEntry, tools: Sequence[ToolInfo]) -> None:
+        """Put what the server itself says in the place of what is known; returns at once."""
+        if self._cache is not None:
+            key = _cache_key(name, entry)
+            put = self._cache.put("tools", key, list(tools), who=None, as_type=list[ToolInfo])
+            # A context of its own: what a server says belongs to no turn.
+            self._writing.start(put, context=contextvars.Context())
+
+    async def aclose(self) -> None:
+        """Give up what is still being written."""
+        await self._writing.aclose()
+
+
+def _cache_key(name: str, entry: ServerEntry) -> list[str]:
+    identity = entry.model_dump(include=_IDENTITY, exclude_defaults=True)
+    text = orjson.dumps(identity, default=_plain, option=orjson.OPT_SORT_KEYS)
+    return [name, hashlib.sha256(text).hexdigest()]
+
+
+def _plain(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from nodes.mcp_tools.adapters.process import child_process
-from nodes.mcp_tools.adapters.warden import end, told
-from nodes.mcp_tools.adapters.watch import WATCH
+from nodes.mcp_tools.adapters.process import WATCHDOG, child_process
+from nodes.mcp_tools.adapters.watchdog import end_groups, left_groups
 
 DEADLINE_SECONDS = 20
 # A server in the middle of a blocking call: it reads nothing, and will not hear of a polite end.
@@ -27,14 +26,14 @@ DEAF = (
 OWNER = f"""
 import asyncio, os, sys
 from nodes.mcp_tools.adapters.process import child_process
-from nodes.mcp_tools.adapters.watch import WATCH
+from nodes.mcp_tools.adapters.process import WATCHDOG
 
 async def main():
     command = [sys.executable, "-c", {DEAF!r}]
     async with child_process(command, env=os.environ, cwd=None) as one:
         if "alone" in sys.argv:
-            WATCH._warden.kill()
-            WATCH._warden.wait()
+            WATCHDOG._process.kill()
+            WATCHDOG._process.wait()
         async with child_process(command, env=os.environ, cwd=None) as two:
             await one.stdout.readline()
             await two.stdout.readline()
@@ -47,7 +46,7 @@ asyncio.run(main())
 
 @pytest.fixture(params=["watched", "alone"])
 def owner(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
-    """A process with two servers; "alone": somebody has killed its first warden."""
+    """A process with two servers; "alone": somebody has killed its first watchdog."""
     root = Path(__file__).parents[4]
     with subprocess.Popen(
         [sys.executable, "-c", OWNER, request.param], stdout=subprocess.PIPE, text=True, cwd=root
@@ -81,13 +80,13 @@ def test_servers_that_do_not_listen_are_ended_when_their_owner_is_killed(
 
 async def test_who_watches_is_there_only_as_long_as_there_is_something_to_watch() -> None:
     async with child_process([sys.executable, "-c", DEAF], env=os.environ, cwd=None):
-        assert WATCH._warden is not None
-        assert WATCH._warden.poll() is None
-    assert WATCH._warden is None
+        assert WATCHDOG._process is not None
+        assert WATCHDOG._process.poll() is None
+    assert WATCHDOG._process is None
 
 
 def test_what_has_begun_and_not_ended_is_left_when_the_owner_is_gone() -> None:
-    assert told([b"+12\n", b"+7\n", b"-12\n", b"-99\n"]) == {7}
+    assert left_groups([b"+12\n", b"+7\n", b"-12\n", b"-99\n"]) == {7}
 
 
 @pytest.mark.parametrize(("code", "by"), [("input()", 1), (DEAF, -signal.SIGKILL)])
@@ -101,5 +100,5 @@ async def test_what_is_left_may_end_by_itself_and_is_ended_where_it_does_not(cod
     if code == DEAF:
         await server.stdout.readline()
     server.stdin.close()
-    await asyncio.gather(asyncio.to_thread(end, {server.pid}), server.wait())
+    await asyncio.gather(asyncio.to_thread(end_groups, {server.pid}), server.wait())
     assert server.returncode == by

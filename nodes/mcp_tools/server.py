@@ -1,4 +1,4 @@
-"""Keeps one server's session open: one owner task enters, watches, leaves and re-enters it."""
+"""One tool server: a task of its own opens its session, watches it, closes it and opens it again."""
 
 from __future__ import annotations
 
@@ -31,16 +31,17 @@ log = structlog.get_logger(__name__)
 
 FIRST_DELAY = 0.05
 LONGEST_DELAY = 20.0  # with its start, a server that works again is used again within 30 s
-PATIENCE = 1.0  # a wait longer than this counts as down, so that turns do not wait for it
+LONG_DELAY = 1.0  # a wait longer than this counts as down, so that turns do not wait for it
 STEADY_SECONDS = 10.0  # up for this long: the next loss starts from the shortest delay again
 PING_SECONDS = 2.0
 LOOK_SECONDS = 1.0  # at most this often turns ask what else is known of its tools
 SILENT = "it does not answer any more"
 
-Word = tuple[Literal["changed", "lost", "restart"], str]
+Signal = tuple[Literal["changed", "lost", "restart"], str]
+"""What has happened to a session, and why."""
 
 
-class ServerKeeper:
+class ToolServer:
     """One server: started when first needed, restarted after a loss, closed by `aclose`."""
 
     def __init__(
@@ -53,18 +54,18 @@ class ServerKeeper:
         self._observer = observer
         self._state = ServerState.IDLE
         self._since = datetime.now(UTC)
-        self._told_down = False
+        self._reported_down = False
         self._tools: tuple[ToolInfo, ...] | None = None
         self._left_out: tuple[str, ...] = ()
         self._looked_at = float("-inf")
         self._restarts = 0
         self._last_error = ""
         self._connection: ToolConnection | None = None
-        self._inbox: asyncio.Queue[Word] = asyncio.Queue()
+        self._inbox: asyncio.Queue[Signal] = asyncio.Queue()
         self._settled = asyncio.Event()
         self._clocks: set[asyncio.Timeout] = set()
-        self._checks: set[asyncio.Task[None]] = set()
-        self._owner: asyncio.Task[None] | None = None
+        self._check: asyncio.Task[None] | None = None
+        self._supervisor: asyncio.Task[None] | None = None
         self._entered_at = float("inf")
         self._begun_at = float("-inf")
         self._was_up = False
@@ -101,12 +102,12 @@ class ServerKeeper:
 
     def start(self) -> None:
         """Begin in the background; again does nothing."""
-        if self._owner is None and not self._closed:
+        if self._supervisor is None and not self._closed:
             self._state, self._since = ServerState.STARTING, datetime.now(UTC)
             self._begun_at = asyncio.get_running_loop().time()
-            self._owner = _own_task(self._own(), f"mcp {self.name}")
+            self._supervisor = _own_task(self._supervise(), f"mcp {self.name}")
 
-    def recall(self, tools: Sequence[ToolInfo]) -> None:
+    def assume(self, tools: Sequence[ToolInfo]) -> None:
         """Hear which tools it is known to have: what to offer while it has not said so itself."""
         if self._tools is None:
             self._tools = tuple(tools)
@@ -137,7 +138,7 @@ class ServerKeeper:
         if self._tools is None:
             self.start()
             spent = asyncio.get_running_loop().time() - self._begun_at
-            await self.ready(self.limits.wait_s - spent)
+            await self.ready(self.limits.start_s - spent)
         else:
             self.look_again()
         return list(self.tools)
@@ -179,8 +180,7 @@ class ServerKeeper:
         Raises:
             ServerDown: The server is not up.
             CallTimedOut: No answer in time.
-            ServerGone: The server went away during the call; unless the error says that
-                nothing was sent, whether the tool did its work is unknown.
+            WaystationError: What `ToolConnection.call` raises.
         """
         connection = await self.ready()
         clock = asyncio.timeout(self.limits.call_s)
@@ -191,11 +191,11 @@ class ServerKeeper:
         except TimeoutError as error:
             if connection is not self._connection:
                 raise ServerGone(f"the tool server '{self.name}' went away: {self._last_error}") from error
-            self._suspect(connection)
+            self._check_soon(connection)
             raise CallTimedOut(f"'{tool}' did not answer within {self.limits.call_s:g} s") from error
         except (ServerGone, StatusRefused):
             if connection is self._connection:  # one call failed; whether more did, a ping tells
-                self._suspect(connection)
+                self._check_soon(connection)
             raise
         finally:
             self._clocks.discard(clock)
@@ -206,28 +206,25 @@ class ServerKeeper:
         Raises:
             ServerDown: It did not come up again.
         """
-        if self._owner is not None:
-            self._unsettle(ServerState.RESTARTING)
+        if self._supervisor is not None:
+            self._disconnect(ServerState.RESTARTING)
             self._inbox.put_nowait(("restart", "it was asked to restart"))
         await self.ready()
 
     async def aclose(self) -> None:
         """End the session and its process. Safe to call twice, and when cancelled."""
         self._closed = True
-        tasks = [task for task in (self._owner, *self._checks) if task is not None]
+        tasks = [task for task in (self._supervisor, self._check) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._owner = None
-        self._unsettle(ServerState.IDLE)
+        self._supervisor = None
+        self._disconnect(ServerState.IDLE)
 
-    def _suspect(self, connection: ToolConnection) -> None:
+    def _check_soon(self, connection: ToolConnection) -> None:
         """After a call that failed: a server that does not even answer a ping is replaced."""
-        if self._checks:
-            return
-        task = _own_task(self._check_alive(connection), f"mcp {self.name} ping")
-        self._checks.add(task)
-        task.add_done_callback(self._checks.discard)
+        if self._check is None or self._check.done():
+            self._check = _own_task(self._check_alive(connection), f"mcp {self.name} ping")
 
     async def _check_alive(self, connection: ToolConnection) -> None:
         answered = False
@@ -238,48 +235,48 @@ class ServerKeeper:
         if not answered and not self._clocks and connection is self._connection:
             self._lost(SILENT, self._inbox)
 
-    def _lost(self, reason: str, inbox: asyncio.Queue[Word]) -> None:
+    def _lost(self, reason: str, inbox: asyncio.Queue[Signal]) -> None:
         if inbox is self._inbox and self._connection is not None:
             self._last_error = reason
-            self._unsettle(ServerState.RESTARTING)  # at once: the next call waits for the new session
-            self._tell_down(reason)
+            self._disconnect(ServerState.RESTARTING)  # at once: the next call waits for the new session
+            self._report_down(reason)
         inbox.put_nowait(("lost", reason))
 
-    async def _own(self) -> None:
+    async def _supervise(self) -> None:
         failures = 0
         while True:
             self._entered_at = float("inf")
-            word = await self._session()
-            self._tell_down(word[1])
+            signal = await self._session()
+            self._report_down(signal[1])
             steady = asyncio.get_running_loop().time() - self._entered_at > STEADY_SECONDS
             failures = 0 if steady else failures + 1
-            if await self._asked_meanwhile(word, failures):
+            if await self._wait_to_restart(signal, failures):
                 failures = 0
             self._restarts += 1
 
-    async def _session(self) -> Word:
-        """One session from start to end; the last word says why it ended."""
-        inbox: asyncio.Queue[Word] = asyncio.Queue()
+    async def _session(self) -> Signal:
+        """One session from start to end; the last signal says why it ended."""
+        inbox: asyncio.Queue[Signal] = asyncio.Queue()
         self._inbox = inbox
-        word: Word = ("lost", "")
+        signal: Signal = ("lost", "")
         try:
             async with AsyncExitStack() as stack:
                 connection = await self._open(stack, inbox)
-                self._enter(connection)
+                self._went_up(connection)
                 try:
-                    word = await self._attend(connection, inbox)
+                    signal = await self._watch(connection, inbox)
                 finally:
-                    self._leave(word)
-        except Exception as error:  # noqa: BLE001  # whatever ends a session, its owner lives on and reports it
-            if not word[1]:
-                word = ("lost", self._reason(error, inbox))
-        if word[1] == CLOSED:  # the end of a process is noticed a little later than that of its pipes
-            word = (word[0], _said_last(inbox) or CLOSED)
-        if word[0] == "lost":
-            log.warning("mcp server lost", server=self.name, reason=word[1])
-        return word
+                    self._went_down(signal)
+        except Exception as error:  # noqa: BLE001  # whatever ends a session, its supervisor lives on and reports it
+            if not signal[1]:
+                signal = ("lost", self._reason(error, inbox))
+        if signal[1] == CLOSED:  # the end of a process is noticed a little later than that of its pipes
+            signal = (signal[0], _said_last(inbox) or CLOSED)
+        if signal[0] == "lost":
+            log.warning("mcp server lost", server=self.name, reason=signal[1])
+        return signal
 
-    async def _open(self, stack: AsyncExitStack, inbox: asyncio.Queue[Word]) -> ToolConnection:
+    async def _open(self, stack: AsyncExitStack, inbox: asyncio.Queue[Signal]) -> ToolConnection:
         listener = Listener(
             changed=lambda: inbox.put_nowait(("changed", "")),
             lost=lambda reason: self._lost(reason, inbox),
@@ -299,18 +296,18 @@ class ServerKeeper:
         self._tools, self._left_out = found.tools, found.left_out
         self._observer.listed(self._tools)
 
-    def _reason(self, error: Exception, inbox: asyncio.Queue[Word]) -> str:
+    def _reason(self, error: Exception, inbox: asyncio.Queue[Signal]) -> str:
         """What the connection said last is better than the exception that followed from it."""
         said = _said_last(inbox)
         if isinstance(error, TimeoutError) or not said:
             return reason_of(error, self.entry, self._start_s)
         return said
 
-    async def _attend(self, connection: ToolConnection, inbox: asyncio.Queue[Word]) -> Word:
+    async def _watch(self, connection: ToolConnection, inbox: asyncio.Queue[Signal]) -> Signal:
         while True:
-            word = await inbox.get()
-            if word[0] != "changed":
-                return word
+            signal = await inbox.get()
+            if signal[0] != "changed":
+                return signal
             if not await self._list_again(connection):
                 return ("lost", SILENT)
 
@@ -325,42 +322,42 @@ class ServerKeeper:
             log.warning("mcp server does not list its tools", server=self.name, code=error.code)
         return True
 
-    def _enter(self, connection: ToolConnection) -> None:
+    def _went_up(self, connection: ToolConnection) -> None:
         self._entered_at = asyncio.get_running_loop().time()
         self._connection = connection
         self._was_up = True
         self._state, self._since = ServerState.UP, datetime.now(UTC)
         self._settled.set()
-        self._told_down = False
+        self._reported_down = False
         self._observer.up()
 
-    def _leave(self, word: Word) -> None:
+    def _went_down(self, signal: Signal) -> None:
         """Nobody may use the session any more; calls that wait for it are told now."""
-        if word[0] == "lost":
-            self._last_error = word[1] or self._last_error
-        self._unsettle(ServerState.RESTARTING)
+        if signal[0] == "lost":
+            self._last_error = signal[1] or self._last_error
+        self._disconnect(ServerState.RESTARTING)
         for clock in tuple(self._clocks):
             with suppress(RuntimeError):  # it is ending by itself just now
                 clock.reschedule(asyncio.get_running_loop().time())
 
-    def _tell_down(self, reason: str) -> None:
-        if not self._told_down:
-            self._told_down, self._since = True, datetime.now(UTC)
+    def _report_down(self, reason: str) -> None:
+        if not self._reported_down:
+            self._reported_down, self._since = True, datetime.now(UTC)
             self._observer.down(reason)
 
-    def _unsettle(self, state: ServerState) -> None:
+    def _disconnect(self, state: ServerState) -> None:
         self._connection = None
         self._state = state
         self._settled.clear()
 
-    async def _asked_meanwhile(self, word: Word, failures: int) -> bool:
+    async def _wait_to_restart(self, signal: Signal, failures: int) -> bool:
         """Wait before the next start. True when somebody asked for it, which ends the wait."""
-        if word[0] == "restart":
+        if signal[0] == "restart":
             return True
-        self._last_error = word[1]
+        self._last_error = signal[1]
         never = self.entry.restart == "never"
         delay = min(LONGEST_DELAY, FIRST_DELAY * 4.0 ** max(0, failures - 1))
-        if never or delay > PATIENCE or not self.known:
+        if never or delay > LONG_DELAY or not self.known:
             self._state = ServerState.DOWN
             self._settled.set()
         with suppress(TimeoutError):
@@ -371,8 +368,8 @@ class ServerKeeper:
         return False
 
 
-def _said_last(inbox: asyncio.Queue[Word]) -> str:
-    """The last word that says more than that a connection is closed."""
+def _said_last(inbox: asyncio.Queue[Signal]) -> str:
+    """The last signal that says more than that a connection is closed."""
     said = ""
     while not inbox.empty():
         found = inbox.get_nowait()[1]

@@ -1,4 +1,4 @@
-"""Questions of a server in the middle of a call: whose they are, and their answers.
+"""Elicitations of a server in the middle of a call: whose they are, and their answers.
 
 A session serves many turns of many people, so that a question must find the
 call that it belongs to. Streamable HTTP says it. Over stdio and SSE nothing
@@ -11,21 +11,20 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 
 import structlog
 from mcp import types
 
-from nodes.mcp_tools.adapters.origins import Origins
-from nodes.mcp_tools.adapters.turnstile import Turnstile
 from nodes.mcp_tools.models import Answer, Ask, Question
 
 log = structlog.get_logger(__name__)
 
 _UNCLEAR = "it is not clear which call asks, so nobody was asked; make the call by itself"
 _ENDED = "the call that this belongs to has ended"
+_MOST_UNTAKEN = 1024  # questions that came and that nobody took; the oldest goes first
 _ONLY_FORMS = "only elicitation in form mode is supported"
 
 Reply = types.ElicitResult | types.ErrorData
@@ -78,18 +77,60 @@ class Call:
         _settle(reply, types.ElicitResult(action=answer.action, content=content))
 
 
-class Questions:
-    """The calls of one session, and which of them asks."""
+class SharedLock:
+    """Lets calls in together, or one alone, in the order of their coming: nobody waits for ever."""
 
     def __init__(self) -> None:
-        self.origins = Origins()
+        self._next = asyncio.Lock()
+        self._inside = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @asynccontextmanager
+    async def held(self, *, alone: bool) -> AsyncIterator[None]:
+        """The block runs beside others, or while nobody else is inside."""
+        async with self._next:
+            if alone:
+                await self._empty.wait()
+                yield
+                return
+            self._inside += 1
+            self._empty.clear()
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            if not self._inside:
+                self._empty.set()
+
+
+class Elicitations:
+    """The calls of one session, and which of them asks.
+
+    Over streamable HTTP a server sends what belongs to a call on the stream that
+    answers the call's own request. The SDK puts all streams into one queue and
+    forgets where a message came from, so it is noted here, as the bytes arrive.
+    """
+
+    def __init__(self) -> None:
         self._calls: set[Call] = set()
-        self._turnstile = Turnstile()
+        self._lock = SharedLock()
         self._askers: set[str] = set()
+        self._streams: dict[str | int, int] = {}
 
     def place(self, call: Call) -> AbstractAsyncContextManager[None]:
         """A place among the calls; alone for a tool whose questions nothing else tells apart."""
-        return self._turnstile.inside(alone=call.tool in self._askers)
+        return self._lock.held(alone=call.tool in self._askers)
+
+    def came_on(self, question: str | int, request_id: int) -> None:
+        """The question came on the stream that answers `request_id`."""
+        if len(self._streams) >= _MOST_UNTAKEN:
+            del self._streams[next(iter(self._streams))]
+        self._streams[question] = request_id
+
+    def stream_of(self, question: str | int) -> int | None:
+        """The request on whose stream the question came; None where its transport does not say."""
+        return self._streams.pop(question, None)
 
     def begin(self, call: Call, request_id: int | None) -> None:
         """The call's request is on its way, under this id."""
@@ -100,7 +141,7 @@ class Questions:
         """The call was answered, or cannot ask any more."""
         self._calls.discard(call)
 
-    def asked_in_vain(self, call: Call, answer: str) -> bool:
+    def refused_as_unclear(self, call: Call, answer: str) -> bool:
         """Whether the answer shows that this call asked and was refused for being one of several."""
         found = any(mark in answer for mark in call.marks)
         if found:
@@ -111,7 +152,7 @@ class Questions:
         """The SDK's callback. It runs in the session's own loop, which stands still until it returns."""
         if not isinstance(params, types.ElicitRequestFormParams):
             return _error(_ONLY_FORMS, types.INVALID_PARAMS)
-        origin = self.origins.take(request_id)
+        origin = self.stream_of(request_id)
         if origin is not None:
             own = next((call for call in self._calls if call.request_id == origin), None)
             return await own.question(params) if own and own.live else _error(_ENDED)

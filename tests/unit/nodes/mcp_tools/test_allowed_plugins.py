@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from core.platform import SECTIONS
 from core.settings import Book, Context, Places, read_book
-from nodes.mcp_tools.allowing import Allowed, PluginNotFound, PluginTooLarge, digest
+from nodes.mcp_tools.allowed_plugins import AllowedPlugins, PluginNotFound, PluginTooLarge, digest
 from nodes.mcp_tools.cli import app
 from nodes.mcp_tools.module import MODULE
 from nodes.mcp_tools.plugins import manifests, take_inventory
@@ -56,7 +56,7 @@ def test_g7_a_manifest_in_the_folder_of_plugins_itself_waits_too(places: Places)
 
 def test_g7_the_word_is_for_what_the_folder_holds(places: Places) -> None:
     folder = plugin(places.home / "plugins")
-    Allowed(places).allow("dice", folder)
+    AllowedPlugins(places).allow("dice", folder)
     assert list(take_inventory(book(places, KEYS)).servers) == ["dice"]
     (folder / "__pycache__").mkdir()
     (folder / "__pycache__" / "server.pyc").write_text("x")
@@ -74,7 +74,7 @@ def test_g7_the_word_is_for_what_the_folder_holds(places: Places) -> None:
         lambda: (folder / "data" / "notes.txt").chmod(0o755),
         lambda: (folder / "lib2" / "data" / "a.txt").write_text("a"),
     ):
-        Allowed(places).allow("dice", folder)
+        AllowedPlugins(places).allow("dice", folder)
         change()
         (waiting,) = take_inventory(book(places, KEYS)).plugins
         assert waiting.problem.startswith("it has changed since an operator allowed it")
@@ -84,7 +84,7 @@ def test_g7_what_a_link_leads_to_is_part_of_the_word(places: Places, tmp_path: P
     folder, elsewhere = plugin(places.home / "plugins"), tmp_path / "elsewhere.py"
     elsewhere.write_text("one = 1\n")
     (folder / "lib.py").symlink_to(elsewhere)
-    Allowed(places).allow("dice", folder)
+    AllowedPlugins(places).allow("dice", folder)
     assert list(take_inventory(book(places, KEYS)).servers) == ["dice"]
     elsewhere.write_text("two = 2\n")
     assert take_inventory(book(places, KEYS)).servers == {}
@@ -92,7 +92,7 @@ def test_g7_what_a_link_leads_to_is_part_of_the_word(places: Places, tmp_path: P
 
 def test_g7_compiled_files_of_the_folder_are_not_read_in_place_of_the_code(places: Places) -> None:
     folder = plugin(places.home / "plugins")
-    Allowed(places).allow("dice", folder)
+    AllowedPlugins(places).allow("dice", folder)
     env = take_inventory(book(places, KEYS)).servers["dice"].env or {}
     prefix = Path(env["PYTHONPYCACHEPREFIX"].get_secret_value())
     assert prefix.is_absolute()
@@ -101,7 +101,7 @@ def test_g7_compiled_files_of_the_folder_are_not_read_in_place_of_the_code(place
 
 
 def test_g7_another_plugin_of_the_name_has_no_word(places: Places, tmp_path: Path) -> None:
-    Allowed(places).allow("dice", plugin(tmp_path / "elsewhere"))
+    AllowedPlugins(places).allow("dice", plugin(tmp_path / "elsewhere"))
     (plugin(places.home / "plugins") / "server.py").write_text("evil = 1\n")
     assert take_inventory(book(places, KEYS)).servers == {}
 
@@ -116,7 +116,7 @@ def test_g7_a_folder_of_plugins_waits_and_a_plugin_that_the_settings_name_does_n
 
 def test_g7_a_word_that_cannot_be_read_allows_nothing(places: Places) -> None:
     folder = plugin(places.home / "plugins")
-    allowed = Allowed(places)
+    allowed = AllowedPlugins(places)
     allowed.allow("dice", folder)
     assert allowed.path.stat().st_mode & 0o077 == 0
     for text in ("{", "[]", '{"dice": "x"}', '{"dice": {}}'):
@@ -128,14 +128,14 @@ def test_a_running_service_looks_at_the_code_of_plugins_and_at_the_words(places:
     folder = plugin(places.home / "plugins")
     assert folder / "server.py" not in set(manifests(book(places, NONE)))
     watched = set(manifests(book(places, KEYS)))
-    assert {folder / "server.py", folder / "plugin.json", Allowed(places).path} <= watched
+    assert {folder / "server.py", folder / "plugin.json", AllowedPlugins(places).path} <= watched
 
 
 def test_a_folder_that_is_too_large_is_not_looked_through(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = plugin(places.home / "plugins")
-    monkeypatch.setattr("nodes.mcp_tools.allowing.MOST_FILES", 1)
+    monkeypatch.setattr("nodes.mcp_tools.allowed_plugins.MOST_FILES", 1)
     with pytest.raises(PluginTooLarge, match="more than 1 files"):
         digest(folder)
     (waiting,) = take_inventory(book(places, KEYS)).plugins
@@ -166,4 +166,4 @@ def test_the_word_is_given_and_taken_on_the_command_line(
     again = run.invoke(app, ["revoke", "dice"])
     assert (again.exit_code, "was not allowed" in again.stderr) == (1, True)
     with pytest.raises(PluginNotFound):
-        Allowed(places).revoke("dice")
+        AllowedPlugins(places).revoke("dice")

@@ -1,10 +1,15 @@
-"""Names under which a model knows tools: `<server>_<tool>`, unique and in the alphabet of model APIs."""
+"""What models are told about tools: names in the alphabet of model APIs, and function schemas."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from nodes.mcp_tools.arguments import properties_of, required_of
+from nodes.mcp_tools.models import ToolInfo
+from nodes.mcp_tools.settings import FILLED_IN
 
 _LIMIT = 64
 _FOREIGN = re.compile(r"[^A-Za-z0-9_-]")
@@ -41,3 +46,24 @@ def full_name(server: str, tool: str, servers: Iterable[str]) -> str:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+def function_schema(name: str, tool: ToolInfo, *, hidden: Sequence[str] = FILLED_IN) -> dict[str, Any]:
+    """The tool as an OpenAI function, without the parameters `hidden`."""
+    return {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": tool.description,
+            "parameters": _visible(tool.parameters, hidden),
+        },
+    }
+
+
+def _visible(schema: Mapping[str, Any], hidden: Sequence[str]) -> dict[str, Any]:
+    shown = {key: value for key, value in schema.items() if key not in ("$schema", "title")}
+    shown["type"] = "object"
+    shown["properties"] = {k: v for k, v in properties_of(schema).items() if k not in hidden}
+    if "required" in schema:
+        shown["required"] = [k for k in required_of(schema) if k not in hidden]
+    return shown

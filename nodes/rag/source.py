@@ -1,32 +1,63 @@
-"""How a source is asked: what is known is not asked again, and what leaves the process goes through a policy.
+"""A source as it is served, and how it is asked.
 
-The index of a local source is read here, in milliseconds: keeping its answers
-would gain nothing, a breaker would not make it fail any faster, and a bound on
-calls would turn people away. It only has a time limit.
+What is known is not asked again, and what leaves the process goes through a policy. The index of a
+local source is read here, in milliseconds: to cache its answers would gain nothing, a breaker would
+not make it fail any faster, and a bound on calls would turn people away. It only has a time limit.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import SecretStr, TypeAdapter
 
 from core.access import Principal
 from core.cache import Cache
 from core.errors import TimedOut
 from core.resilience import Policies, Policy, ResilienceSettings, TargetStatus
 from nodes.rag.errors import SourceTimedOut
+from nodes.rag.indexing import Indexer
 from nodes.rag.models import Collection, Passage
-from nodes.rag.served import Source
-from nodes.rag.settings import RagSettings
-from nodes.rag.sources import HttpSource, SourceEntry
+from nodes.rag.ports import ChunkStore, Retriever
+from nodes.rag.settings import HttpSource, LocalSource, RagSettings, SourceEntry
 
 T = TypeVar("T")
-
 _PASSAGES = TypeAdapter(list[Passage])
 _COLLECTIONS = TypeAdapter(list[Collection])
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A source as it is served. `indexer` and `store` are set for a local one."""
+
+    entry: SourceEntry
+    retriever: Retriever
+    indexer: Indexer | None = None
+    store: ChunkStore | None = None
+
+    @property
+    def remote(self) -> bool:
+        """Whether a search asks another process: a service, or an endpoint for embeddings."""
+        entry = self.entry
+        return isinstance(entry, HttpSource) or (
+            isinstance(entry, LocalSource) and entry.embedder is not None
+        )
+
+    @property
+    def version(self) -> str:
+        """Changes with the entry, its token too, and with each indexing; older answers are over then."""
+        written = json.dumps(self.entry.model_dump(), sort_keys=True, default=_plain)
+        generation = self.indexer.generation() if self.indexer else ""
+        return hashlib.sha256(f"{written}\n{generation}".encode()).hexdigest()
+
+
+def _plain(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def policy_of(policies: Policies, name: str, entry: SourceEntry, settings: RagSettings) -> Policy:
@@ -35,7 +66,7 @@ def policy_of(policies: Policies, name: str, entry: SourceEntry, settings: RagSe
     return policies.of("source", name, timeout_s=timeout_s)
 
 
-class Asking:
+class SourceCalls:
     """Asks sources in a user's name.
 
     Args:

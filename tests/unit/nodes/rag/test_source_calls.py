@@ -18,15 +18,13 @@ from core.resilience import Policies, ResilienceSettings
 from core.resilience.errors import BreakerOpen
 from nodes.rag.adapters.embeddings import EndpointEmbedder
 from nodes.rag.adapters.http import HttpRetriever
-from nodes.rag.asking import Asking
 from nodes.rag.errors import SourceRefused, SourceRejected, SourceTimedOut, SourceUnavailable
 from nodes.rag.fake import FakeRetriever, MemoryStore
 from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import ManifestFile
-from nodes.rag.served import Source
-from nodes.rag.settings import RagSettings
-from nodes.rag.sources import EmbedderEntry, HttpSource, LocalSource
+from nodes.rag.settings import EmbedderEntry, HttpSource, LocalSource, RagSettings
+from nodes.rag.source import Source, SourceCalls
 from tests.kit.rag_server import RagServer
 from tests.unit.nodes.rag.corpus import write
 
@@ -63,8 +61,8 @@ def policies(**source: Any) -> Policies:
     return Policies(ResilienceSettings.model_validate({"source": {**QUICK, **source}}))
 
 
-def asking(cache: Cache | None = None, **source: Any) -> Asking:
-    return Asking(RagSettings(timeout_s=0.3), policies=policies(**source), cache=cache)
+def source_calls(cache: Cache | None = None, **source: Any) -> SourceCalls:
+    return SourceCalls(RagSettings(timeout_s=0.3), policies=policies(**source), cache=cache)
 
 
 def wiki(server: RagServer, http: httpx.AsyncClient, **more: Any) -> Source:
@@ -73,7 +71,7 @@ def wiki(server: RagServer, http: httpx.AsyncClient, **more: Any) -> Source:
 
 
 async def ask(
-    asked: Asking, source: Source, text: str = QUESTION, who: Principal = ADA, limit: int = 4
+    asked: SourceCalls, source: Source, text: str = QUESTION, who: Principal = ADA, limit: int = 4
 ) -> list[str]:
     found = await asked.passages("wiki", source, text, principal=who, limit=limit)
     return [passage.document for passage in found]
@@ -87,7 +85,7 @@ async def test_a_source_that_hangs_costs_its_time_and_is_then_left_alone(
     server: RagServer, http: httpx.AsyncClient
 ) -> None:
     server.behave(fault="hang")
-    asked, source = asking(), wiki(server, http, timeout=0.2)
+    asked, source = source_calls(), wiki(server, http, timeout=0.2)
     for _ in range(3):
         with pytest.raises(SourceTimedOut, match=r"no answer within 0\.2 s"):
             await ask(asked, source)
@@ -103,7 +101,7 @@ async def test_discovery_and_query_share_the_time_of_the_source(
     server.behave(fault="hang", only="query")
     began = asyncio.get_running_loop().time()
     with pytest.raises(SourceTimedOut, match=r"no answer within 0\.5 s"):
-        await ask(asking(), wiki(server, http, timeout=0.5))
+        await ask(source_calls(), wiki(server, http, timeout=0.5))
     assert asyncio.get_running_loop().time() - began < 0.9
     assert routes(server) == ["discover", "query"]
 
@@ -111,7 +109,7 @@ async def test_discovery_and_query_share_the_time_of_the_source(
 async def test_a_failure_is_tried_again_and_a_refusal_is_not(
     server: RagServer, http: httpx.AsyncClient
 ) -> None:
-    asked, source = asking(), wiki(server, http)
+    asked, source = source_calls(), wiki(server, http)
     server.behave(fault="status", status=503, percent=50)
     assert await ask(asked, source) == ["leave.md"]
     for status, error in ((403, SourceRefused), (404, SourceRejected), (422, SourceRejected)):
@@ -127,7 +125,7 @@ async def test_a_failure_is_tried_again_and_a_refusal_is_not(
 async def test_a_question_is_asked_once_per_user_and_limit(
     server: RagServer, http: httpx.AsyncClient, cache: Cache
 ) -> None:
-    asked, source = asking(cache), wiki(server, http)
+    asked, source = source_calls(cache), wiki(server, http)
     for who in (ADA, ADA, BOSS, ADA):
         assert await ask(asked, source, who=who) == ["leave.md"]
     assert [(r["route"], r["as_user"]) for r in server.requests()] == [
@@ -144,7 +142,7 @@ async def test_a_question_is_asked_once_per_user_and_limit(
 async def test_what_a_user_may_search_is_asked_once(
     server: RagServer, http: httpx.AsyncClient, cache: Cache
 ) -> None:
-    asked, source = asking(cache), wiki(server, http)
+    asked, source = source_calls(cache), wiki(server, http)
     for who, parts in ((ADA, ["handbook"]), (BOSS, ["handbook", "payroll"]), (ADA, ["handbook"])):
         found = await asked.collections("wiki", source, principal=who)
         assert [collection.id for collection in found] == parts
@@ -154,7 +152,7 @@ async def test_what_a_user_may_search_is_asked_once(
 async def test_a_changed_entry_and_other_groups_are_asked_anew(
     server: RagServer, http: httpx.AsyncClient, cache: Cache
 ) -> None:
-    asked = asking(cache)
+    asked = source_calls(cache)
     await ask(asked, wiki(server, http))
     await ask(asked, wiki(server, http, bearer_token="another"))
     await ask(asked, wiki(server, http), who=Principal("ada", frozenset({"staff"})))
@@ -162,7 +160,7 @@ async def test_a_changed_entry_and_other_groups_are_asked_anew(
 
 
 async def test_an_error_is_not_kept(server: RagServer, http: httpx.AsyncClient, cache: Cache) -> None:
-    asked, source = asking(cache, attempts=1), wiki(server, http)
+    asked, source = source_calls(cache, attempts=1), wiki(server, http)
     server.behave(fault="status", status=500, only="query")
     with pytest.raises(SourceUnavailable, match="HTTP 500"):
         await ask(asked, source)
@@ -173,7 +171,7 @@ async def test_an_error_is_not_kept(server: RagServer, http: httpx.AsyncClient, 
 async def test_what_is_kept_answers_while_the_source_is_left_alone(
     server: RagServer, http: httpx.AsyncClient, cache: Cache
 ) -> None:
-    asked, source = asking(cache, attempts=1), wiki(server, http)
+    asked, source = source_calls(cache, attempts=1), wiki(server, http)
     await ask(asked, source)
     server.behave(fault="status", status=500)
     for number in range(3):
@@ -189,7 +187,7 @@ async def test_a_local_source_has_a_time_limit_and_no_breaker() -> None:
         async def search(self, query: str, **_: Any) -> Any:
             await asyncio.Event().wait()
 
-    asked, source = asking(), Source(LocalSource(path=["x"]), Stuck("local", {}))
+    asked, source = source_calls(), Source(LocalSource(path=["x"]), Stuck("local", {}))
     for _ in range(6):
         with pytest.raises(SourceTimedOut, match=r"no answer within 0\.3 s"):
             await ask(asked, source)
@@ -199,7 +197,7 @@ async def test_a_local_source_has_a_time_limit_and_no_breaker() -> None:
 async def test_a_timeout_inside_a_local_source_is_its_own() -> None:
     source = Source(LocalSource(path=["x"]), FakeRetriever("local", {}, problem=TimeoutError("a socket")))
     with pytest.raises(TimeoutError, match="a socket"):
-        await ask(asking(), source)
+        await ask(source_calls(), source)
 
 
 class Meaning:
@@ -230,7 +228,7 @@ async def test_an_indexing_shows_at_once_although_answers_are_kept(
 ) -> None:
     rules = policies()
     meaning = Meaning(server, http, tmp_path, rules)
-    asked = Asking(RagSettings(), policies=rules, cache=cache)
+    asked = SourceCalls(RagSettings(), policies=rules, cache=cache)
     assert await ask(asked, meaning.source, "holiday leave") == []
     await meaning.indexer.update()
     assert await ask(asked, meaning.source, "holiday leave") == ["a.md"]
@@ -247,7 +245,7 @@ async def test_an_embedder_that_fails_is_left_alone_by_searches_and_indexing(
 ) -> None:
     rules = policies(attempts=1)
     meaning = Meaning(server, http, tmp_path, rules)
-    asked = Asking(RagSettings(), policies=rules)
+    asked = SourceCalls(RagSettings(), policies=rules)
     server.behave(fault="status", status=503)
     for _ in range(3):
         with pytest.raises(SourceUnavailable):
@@ -271,4 +269,4 @@ def test_a_secret_of_an_entry_is_known_as_one() -> None:
 async def test_the_errors_of_a_source_are_ours(server: RagServer, http: httpx.AsyncClient) -> None:
     server.behave(fault="text")
     with pytest.raises(WaystationError, match="not JSON"):
-        await asking().collections("wiki", wiki(server, http), principal=ADA)
+        await source_calls().collections("wiki", wiki(server, http), principal=ADA)

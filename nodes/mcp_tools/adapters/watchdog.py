@@ -1,4 +1,4 @@
-"""Ends process groups whose owner has died: a script for a process of its own, started by `watch`.
+"""Ends process groups whose owner has died: a script for a process of its own, started by `process`.
 
 Its standard input tells which there are: `+PID` for one that has begun, `-PID`
 for one that has ended, a line each. The end of the input is the end of the
@@ -17,7 +17,7 @@ GRACE_SECONDS = 1.5
 _LOOK_AGAIN_SECONDS = 0.05
 
 
-def told(lines: Iterable[bytes]) -> set[int]:
+def left_groups(lines: Iterable[bytes]) -> set[int]:
     """The groups that are left when the input ends."""
     left: set[int] = set()
     for line in lines:
@@ -29,21 +29,17 @@ def told(lines: Iterable[bytes]) -> set[int]:
     return left
 
 
-def end(groups: Set[int]) -> None:
+def end_groups(groups: Set[int]) -> None:
     """Wait for their own end, then SIGTERM, then SIGKILL; their standard input is closed already."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         until = time.monotonic() + GRACE_SECONDS
         while time.monotonic() < until:
             # They are nobody's children any more: nothing tells of their end.
-            if not any(_is_there(group) for group in groups):
+            if not any(_signal(group, 0) for group in groups):
                 return
             time.sleep(_LOOK_AGAIN_SECONDS)
         for group in groups:
             _signal(group, number)
-
-
-def _is_there(group: int) -> bool:
-    return _signal(group, 0)
 
 
 def _signal(group: int, number: int) -> bool:
@@ -55,4 +51,4 @@ def _signal(group: int, number: int) -> bool:
 
 
 if __name__ == "__main__":
-    end(told(sys.stdin.buffer))
+    end_groups(left_groups(sys.stdin.buffer))
