@@ -17,15 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from core.cli import (
-    JsonFlag,
-    command,
-    fail,
-    loading_app,
-    make_app,
-    progress_bar,
-    show,
-)
+from core.cli import JsonFlag, command, fail, loading_app, make_app, progress_bar, show
 from core.errors import ConfigInvalid, InvalidInput, WaystationError
 from server.cli.sessions import UserOption, opened, quiet
 
