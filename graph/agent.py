@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 from dishka import AsyncContainer, Provider
@@ -90,6 +91,7 @@ class Agent:
         progress: Progress | None = None,
         worker: bool = False,
         idle: bool = False,
+        models: Mapping[str, Any] | None = None,
         **overrides: Mapping[str, Any],
     ) -> AsyncIterator[Agent]:
         """Open the agent on the same configuration as the service.
@@ -100,12 +102,17 @@ class Agent:
             progress: Told of indexing, as (files done, files in all, name).
             worker: Run background tasks here too; without it they wait for a process that does.
             idle: Start no tool server and no index: for looking at threads and runs.
+            models: Models beside those of models.yaml, by name: a chat model of LangChain, or what an
+                entry of the file may say, whose `provider` may be such an object too.
             overrides: Settings by section: `limits={"steps": 5}`.
 
         Raises:
             ConfigErrors: The configuration is not valid.
         """
         context = context or Context.current(None, **overrides)
+        if models:
+            given = {n: m if isinstance(m, Mapping) else {"provider": m} for n, m in models.items()}
+            context = replace(context, given={**context.given, "models": {"models": given}})
         opened = open_services(context, providers, progress=progress, worker=worker, idle=idle)
         async with opened as services:
             get = services.container.get

@@ -15,11 +15,11 @@ from core.health import Health
 from core.observability import TOKENS, model_span, track_duration
 from core.resilience import Policies, ResilienceSettings
 from nodes.llm.assembly import Assembly
-from nodes.llm.catalogue import OPENAI, Catalogue
+from nodes.llm.catalogue import Catalogue
 from nodes.llm.connections import Connections
 from nodes.llm.errors import ModelContextFull, ModelStreamCut
 from nodes.llm.health import ModelHealth
-from nodes.llm.models import OFFLINE, LLMChunk, LLMRequest, LLMResponse, Model, Usage
+from nodes.llm.models import LLMChunk, LLMRequest, LLMResponse, Model, Usage
 from nodes.llm.offering import offered, remarks_on
 from nodes.llm.overflow import shorter
 from nodes.llm.pieces import Chunk
@@ -145,8 +145,7 @@ class LLMCaller:
         self, model: Model, request: LLMRequest, wanted: LLMRequest
     ) -> AsyncIterator[LLMChunk | LLMResponse]:
         assembly = _assembly(model, request)
-        provider, asked = (OPENAI, model.entry.model_name) if model.entry else (OFFLINE, OFFLINE)
-        with track_duration("llm_call"), model_span(asked, provider=provider, stream=True) as span:
+        with track_duration("llm_call"), model_span(model.served, provider=model.vendor, stream=True) as span:
             began = time.perf_counter()
             try:
                 async with aclosing(cast(Any, self._chunks(model, request))) as chunks:

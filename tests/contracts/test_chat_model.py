@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from langchain_core.messages import HumanMessage, ToolMessage
 
-from nodes.llm import ChatModel
+from nodes.llm import OFFLINE, ChatModel, Model
 from nodes.llm.adapters.chat import ChatEndpoint
-from nodes.llm.adapters.offline import OfflineModel
+from nodes.llm.adapters.offline import connected
 from nodes.llm.adapters.openai import OpenAIModel
 from nodes.llm.assembly import Assembly
 from nodes.llm.errors import ModelContextFull, ModelRefused, ModelUnavailable
 from nodes.llm.fake import ScriptedModel
-from nodes.llm.settings import ModelEntry
+from nodes.llm.settings import LLMSettings, ModelEntry
 from tests.kit.contracts.chat_model import ADD, ChatModelContract, answer
 from tests.kit.model_server import ModelServer, call, refuse, say
 
@@ -26,7 +26,7 @@ class TestFake(ChatModelContract):
 class TestOffline(ChatModelContract):
     @pytest.fixture
     def chat(self) -> ChatModel:
-        return OfflineModel()
+        return connected(Model(OFFLINE), LLMSettings(), None)
 
 
 CLIENTS = (ChatEndpoint, OpenAIModel)

@@ -110,7 +110,7 @@ class AnswerReader:
         return {"content": choice["text"]} if isinstance(choice.get("text"), str) else {}
 
     def _pieces(self, delta: Mapping[str, Any]) -> Iterator[Piece]:
-        text, thought = _texts(delta.get("content"))
+        text, thought = texts(delta.get("content"))
         if not text and isinstance(delta.get("refusal"), str):
             text = delta["refusal"]
         thought = thought or reasoning_in(delta)
@@ -205,7 +205,7 @@ def _place(index: Any) -> int | None:
     return int(index) if isinstance(index, (int, float)) and 0 <= index < 2**31 else None
 
 
-def _texts(content: Any) -> tuple[str, str]:
+def texts(content: Any) -> tuple[str, str]:
     """Text and reasoning of a content: a text, or a list of parts."""
     if isinstance(content, str):
         return content, ""

@@ -103,7 +103,7 @@ def ids_for(messages: Sequence[BaseMessage], profile: Profile, *, of: str) -> di
     for message in messages:
         if not isinstance(message, AIMessage):
             continue
-        kept = _kept(message)
+        kept = kept_of(message)
         theirs = kept.get("ids", {}) if kept.get("of") == of else {}
         for call in message.tool_calls:
             call_id = call["id"] or ""
@@ -137,7 +137,7 @@ def _message(message: BaseMessage, profile: Profile, of: str, ids: Mapping[str, 
 
 
 def _answer(message: AIMessage, profile: Profile, of: str, ids: Mapping[str, str]) -> dict[str, Any]:
-    text, kept = text_of(message), _kept(message)
+    text, kept = text_of(message), kept_of(message)
     sent: dict[str, Any] = {"role": "assistant"}
     if text or not message.tool_calls:
         sent["content"] = text
@@ -172,7 +172,8 @@ def _call(
     return {"id": ids[call["id"] or ""], "type": "function", "function": function, **fields}
 
 
-def _kept(message: AIMessage) -> Mapping[str, Any]:
+def kept_of(message: AIMessage) -> Mapping[str, Any]:
+    """What an endpoint may want back of an answer of its own."""
     kept = message.additional_kwargs.get(ENDPOINT)
     return kept if isinstance(kept, Mapping) else {}
 

@@ -22,9 +22,10 @@ from nodes.llm.adapters.refusals import Refusal, Refusals
 from nodes.llm.adapters.served import ServedName
 from nodes.llm.adapters.sse import EventTooLong
 from nodes.llm.errors import ModelRefused, ModelStreamCut, ModelTimedOut, ModelUnavailable
+from nodes.llm.models import Model
 from nodes.llm.pieces import ALIVE, Piece
 from nodes.llm.schemas import ToolSchemas
-from nodes.llm.settings import ModelEntry
+from nodes.llm.settings import LLMSettings, ModelEntry
 from nodes.llm.window import alternating
 
 _ERROR_BYTES = 64 * 1024
@@ -192,6 +193,11 @@ class ChatEndpoint:
     def _odd(self, error: Exception, response: aiohttp.ClientResponse) -> str:
         kind = response.content_type[:60]
         return f"the endpoint of the model '{self._name}' sent {error} ({kind}); is its address right?"
+
+
+def connected(model: Model, _: LLMSettings, cache: Cache | None) -> ChatEndpoint:
+    """The client of a model with an endpoint."""
+    return ChatEndpoint(model.name, cast(ModelEntry, model.entry), cache=cache)
 
 
 class _Adjusted(Exception):

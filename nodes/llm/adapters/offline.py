@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing
 from typing import Any, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -20,8 +19,11 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from typing_extensions import override
 
-from nodes.llm.models import OFFLINE
+from core.cache import Cache
+from nodes.llm.adapters.langchain import LangChainModel
+from nodes.llm.models import OFFLINE, Model
 from nodes.llm.offline.reply import Reply, reply
+from nodes.llm.settings import LLMSettings
 
 _PIECE = re.compile(r"\s*\S+|\s+$")
 
@@ -113,30 +115,9 @@ class OfflineChatModel(BaseChatModel):
         yield _end(messages, answer)
 
 
-class OfflineModel:
+def connected(_: Model, settings: LLMSettings, __: Cache | None) -> LangChainModel:
     """The offline model behind the port `ChatModel`."""
-
-    def __init__(self, *, max_quote: int = 400) -> None:
-        self._model = OfflineChatModel(max_quote=max_quote)
-
-    async def stream(
-        self,
-        messages: Sequence[BaseMessage],
-        *,
-        tools: Sequence[Mapping[str, Any]] = (),
-        temperature: float | None = None,
-        user: str = "",
-    ) -> AsyncIterator[AIMessageChunk]:
-        stream = self._model.astream(list(messages), tools=[dict(tool) for tool in tools])
-        async with aclosing(cast(Any, stream)) as chunks:
-            async for chunk in chunks:
-                yield chunk
-
-    async def ping(self) -> list[str]:
-        return [OFFLINE]
-
-    async def aclose(self) -> None:
-        return
+    return LangChainModel(OFFLINE, OfflineChatModel(max_quote=settings.max_quote))
 
 
 def _end(messages: Sequence[BaseMessage], answer: Reply) -> AIMessageChunk:
