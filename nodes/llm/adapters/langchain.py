@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
+from inspect import iscoroutinefunction
 from typing import Any, cast
 
 import orjson
@@ -53,14 +54,18 @@ class LangChainModel:
 
     Args:
         name: Its name in the catalogue, for errors.
-        chat: The chat model. Whoever made it closes it.
+        chat: The chat model.
         entry: Its settings; None for one that needs none.
+        owned: Its connections are closed with this one; else whoever made it closes them.
     """
 
-    def __init__(self, name: str, chat: BaseChatModel, entry: ModelEntry | None = None) -> None:
+    def __init__(
+        self, name: str, chat: BaseChatModel, entry: ModelEntry | None = None, *, owned: bool = False
+    ) -> None:
         self._name = name
         self._chat = chat
         self._entry = entry
+        self._owned = owned
         self._served = entry.model_name if entry else name
         self._refusals = Refusals(name, self._served)
         self._schemas = ToolSchemas(entry.kind.schema_mends) if entry else None
@@ -88,7 +93,9 @@ class LangChainModel:
         return [self._served]
 
     async def aclose(self) -> None:
-        return
+        if self._owned:
+            for client in _clients(self._chat):
+                await client()
 
     def _reader(self) -> Reader:
         return Reader()
@@ -101,7 +108,8 @@ class LangChainModel:
         if not tools:
             return chat
         try:
-            return chat.bind_tools(self._schemas.mended(tools) if self._schemas else list(tools))
+            offered = self._schemas.mended(tools) if self._schemas else tools
+            return chat.bind_tools([{"type": "function", **tool} for tool in offered])
         except NotImplementedError:
             notice("parameter_left_out", f"The model '{self._name}' takes no tools; none were offered.")
             return chat
@@ -211,8 +219,9 @@ def connected(model: Model, *_: object) -> LangChainModel:
         ModelRefused: Its class cannot be made of what the entry says.
     """
     entry = cast(ModelEntry, model.entry)
-    chat = entry.provider
-    return LangChainModel(model.name, _made(model.name, entry) if isinstance(chat, str) else chat, entry)
+    if isinstance(entry.provider, str):
+        return LangChainModel(model.name, _made(model.name, entry), entry, owned=True)
+    return LangChainModel(model.name, entry.provider, entry)
 
 
 def _made(name: str, entry: ModelEntry) -> BaseChatModel:
@@ -229,6 +238,17 @@ def _made(name: str, entry: ModelEntry) -> BaseChatModel:
         raise ModelRefused(
             f"the model '{name}' cannot be made of {entry.provider} ({type(error).__name__}); look at {about}"
         ) from None
+
+
+def _clients(chat: BaseChatModel) -> list[Callable[[], Awaitable[object]]]:
+    """What closes the asynchronous clients that a package keeps in its chat model, or in a part of it."""
+    held = [*vars(chat).values(), *(chat.__pydantic_private__ or {}).values()]
+    found: dict[int, Any] = {}
+    for one in [*held, *(getattr(one, "_client", None) for one in held)]:
+        close = getattr(one, "aclose", None) or getattr(one, "close", None)
+        if iscoroutinefunction(close):
+            found[id(one)] = close
+    return list(found.values())
 
 
 def _status_of(error: Exception) -> int:
