@@ -16,17 +16,16 @@ from core.observability import TOKENS, model_span, track_duration
 from core.resilience import Policies, ResilienceSettings
 from nodes.llm.assembly import Assembly
 from nodes.llm.catalogue import Catalogue
-from nodes.llm.connections import Connections
+from nodes.llm.connections import Connections, has_content
 from nodes.llm.errors import ModelContextFull, ModelStreamCut
 from nodes.llm.health import ModelHealth
 from nodes.llm.models import LLMChunk, LLMRequest, LLMResponse, Model, Usage
-from nodes.llm.offering import offered, remarks_on
+from nodes.llm.notices import offered, remarks_on
 from nodes.llm.overflow import shorter
 from nodes.llm.pieces import Chunk
 from nodes.llm.ports import ChatModel
 from nodes.llm.prompt import render
 from nodes.llm.settings import ModelEntry
-from nodes.llm.streams import has_content
 from nodes.llm.window import alternating, answered, spoken, taken_ids
 
 

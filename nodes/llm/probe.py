@@ -8,7 +8,7 @@ from typing import Any
 
 from nodes.llm.adapters.questions import PASSING, Answer, Questions
 from nodes.llm.adapters.refusals import Refusal
-from nodes.llm.profile import REASONING_FIELDS
+from nodes.llm.profiles import REASONING_FIELDS
 from nodes.llm.settings import ModelEntry
 
 PLAIN = "Reply with the word OK and nothing else."

@@ -30,7 +30,7 @@ MADE = {
     "core.observability.redaction:add": "secrets, each escaped",
     "core.database.unopened:_of_server": "patterns that stand in the module, on what the driver says",
     "nodes.llm.adapters.refusals:not_taken": "names of parameters that stand in the module",
-    "nodes.llm.profile:refuses_temperature": "a name's start, from the table of profiles",
+    "nodes.llm.profiles:refuses_temperature": "a name's start, from the table of profiles",
     "nodes.llm.offline.arguments:_after": "leads that stand in the module",
     "nodes.llm.offline.arguments:kind": "words that stand in the module",
     "nodes.llm.offline.arguments:match": "operators of the module, and names of files, escaped",

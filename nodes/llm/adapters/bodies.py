@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 
 from core.foreign import storable
 from nodes.llm.pieces import ENDPOINT
-from nodes.llm.profile import NINE, Profile
+from nodes.llm.profiles import NINE, Profile
 from nodes.llm.settings import ModelEntry
 from nodes.llm.toolcalls import LETTERS
 

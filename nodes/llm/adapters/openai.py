@@ -20,12 +20,12 @@ from core.observability import never_log
 from core.observability.redaction import names_secret
 from nodes.llm.adapters.answers import fields_in, kept_fields, reasoning_in
 from nodes.llm.adapters.bodies import Bodies, encoded
+from nodes.llm.adapters.chat import ServedName
 from nodes.llm.adapters.http import CONNECT_SECONDS, tls
 from nodes.llm.adapters.langchain import LangChainModel, Reader
-from nodes.llm.adapters.served import ServedName
 from nodes.llm.models import Model
 from nodes.llm.pieces import FIELDS, REASONING
-from nodes.llm.profile import Profile
+from nodes.llm.profiles import Profile
 from nodes.llm.settings import LLMSettings, ModelEntry
 
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from nodes.llm.offline.arithmetic import NUMBER, read_sum
 from nodes.llm.offline.times import Found, clocks_in, dates_in, zones_in
-from nodes.llm.offline.vocabulary import STOP
-from nodes.llm.offline.words import meaning, name_parts, words
+from nodes.llm.offline.words import STOP, meaning, name_parts, words
 
 _QUOTED = re.compile(r"\"([^\"\n]+)\"|“([^“”\n]+)”|(?<!\w)'([^'\n]+)'(?!\w)|`([^`\n]+)`")
 _FILE = re.compile(r"(?<![\w/])[\w-][\w .-]{0,120}?\.[A-Za-z]{2,5}(?!\w)")

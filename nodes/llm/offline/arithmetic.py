@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import partial
 
-from nodes.llm.offline.vocabulary import NUMBERS, SMALL_TALK
+from nodes.llm.offline.words import NUMBERS, SMALL_TALK
 
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][+-]?\d+)?|\.\d+"
 _DATE = re.compile(

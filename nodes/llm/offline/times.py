@@ -8,7 +8,7 @@ from datetime import date
 from functools import cache
 from zoneinfo import available_timezones
 
-from nodes.llm.offline.vocabulary import MONTHS, PLACES
+from nodes.llm.offline.words import MONTHS, PLACES
 
 _ZONE_WORD = re.compile(r"[^\W\d_]+(?:[/_' +-][^\W\d_]+)*", re.UNICODE)
 
