@@ -52,6 +52,10 @@ _PREVIOUS = re.compile(r"\b(?:that|it|this|the (?:result|answer|previous one)|th
 _SUM = re.compile(rf"(?:[-+]\s*)?[(\s]*-?(?:{NUMBER})(?:[\s()]|{NUMBER}|\*\*|[-+*/%](?!\*))*", re.IGNORECASE)
 _TOKEN = re.compile(rf"{NUMBER}|\*\*|[-+*/%()]")
 _SIGNS = frozenset({"+", "-", "*", "/", "%", "**"})
+_BINARY_SIGN = re.compile(r"(?<=[\d.)])(\*\*|[-+*/%])")
+# `n` is a number, `o` a sign other than minus; a number may have one minus of its own.
+_GROUP = re.compile(r"\(-?n(?:[-o]-?n)*\)")
+_WHOLE = re.compile(r"-?n(?:[-o]-?n)*")
 _THEN = re.compile(
     r"^(.*?),?\s+(?:and|then|and then) (doubled|tripled|halved|squared|cubed)\W*$", re.IGNORECASE
 )
@@ -159,52 +163,20 @@ def _joined(match: re.Match[str], *, sign: str, after: str) -> str:
     return f"({whole}{after.format(count=len(numbers))})" if after else whole
 
 
-class _Writer:
-    """Writes tokens as an expression and notices where they are none."""
-
-    def __init__(self) -> None:
-        self.parts: list[str] = []
-        self.depth = 0
-        self.operations = 0
-        self.wants_number = True
-        self.wrong = False
-
-    def take(self, piece: str) -> None:
-        if piece in _SIGNS:
-            self._sign(piece)
-        elif piece == ")":
-            self.depth -= 1
-            self._operand(piece, fits=not self.wants_number and self.depth >= 0)
-        else:
-            self._operand(piece, fits=self.wants_number)
-
-    def _sign(self, piece: str) -> None:
-        if not self.wants_number:
-            self.operations += 1
-            self.parts.append(f" {piece} ")
-            self.wants_number = True
-        else:  # a sign of the number; one is enough
-            self.wrong = self.wrong or piece != "-" or self.parts[-1:] == ["-"]
-            self.parts.append("-")
-
-    def _operand(self, piece: str, *, fits: bool) -> None:
-        self.wrong = self.wrong or not fits
-        self.parts.append(piece)
-        self.wants_number = piece == "("
-        self.depth += piece == "("
-
-
 def _written(text: str) -> str | None:
     """The text as a well-formed expression with at least one operation, or None."""
     pieces = _TOKEN.findall(text)
     while pieces and pieces[-1] in _SIGNS:
         pieces.pop()
-    writer = _Writer()
-    for piece in pieces:
-        writer.take(piece)
-    if writer.wrong or writer.wants_number or writer.depth or not writer.operations:
+    shape = "".join(
+        "o-"[piece == "-"] if piece in _SIGNS else piece if piece in "()" else "n" for piece in pieces
+    )
+    # From the innermost brackets out: what is well formed is as good as a number.
+    while (outer := _GROUP.sub("n", shape)) != shape:
+        shape = outer
+    if not _WHOLE.fullmatch(shape) or not _BINARY_SIGN.search("".join(pieces)):
         return None
-    return _bare("".join(writer.parts))
+    return _bare(_BINARY_SIGN.sub(r" \1 ", "".join(pieces)))
 
 
 def _bare(text: str) -> str:

@@ -11,6 +11,11 @@ def listed(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+def in_order(text: str) -> tuple[str, ...]:
+    """The same words, in their order."""
+    return tuple(text.split())
+
+
 STOP = listed("""
     a about after all also am an and any are as at be been but by can could did do does doing for from get
     give had has have having he her here him his how i if in into is it its just let like make may me might my
@@ -92,26 +97,10 @@ Europe/Kyiv: Kyiv
 Australia/Sydney: Canberra
 """
 
-MONTHS = (
-    *("january", "february", "march", "april", "may", "june"),
-    *("july", "august", "september", "october", "november", "december"),
-)
-NUMBERS = (
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-)
-
+MONTHS = in_order("""
+    january february march april may june july august september october november december
+""")
+NUMBERS = in_order("zero one two three four five six seven eight nine ten eleven twelve")
 
 _WORD = re.compile(r"[^\W_]+(?:['’.-][^\W_]+)*", re.UNICODE)
 _NAME_PART = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_]+", re.UNICODE)
