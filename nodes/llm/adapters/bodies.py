@@ -16,11 +16,12 @@ from nodes.llm.settings import ModelEntry
 from nodes.llm.toolcalls import LETTERS
 
 _READABLE = frozenset({"reasoning_content", "reasoning"})
-_BARE: Mapping[str, Mapping[str, Any]] = {
+BARE: Mapping[str, Mapping[str, Any]] = {
     "null": {"content": None},
     "empty": {"content": ""},
     "absent": {},
 }
+"""What stands for the text of an answer that has calls and no text, by `bare_calls` of a profile."""
 
 
 class Bodies:
@@ -142,7 +143,7 @@ def _answer(message: AIMessage, profile: Profile, of: str, ids: Mapping[str, str
     if text or not message.tool_calls:
         sent["content"] = text
     else:
-        sent |= _BARE[profile.bare_calls]
+        sent |= BARE[profile.bare_calls]
     sent |= _fields(kept, profile, calls=bool(message.tool_calls), same=kept.get("of") == of)
     if message.tool_calls:
         more = kept.get("calls", {}) if kept.get("of") == of else {}
