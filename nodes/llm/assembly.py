@@ -241,7 +241,7 @@ def _joined(run: list[Any]) -> Any:
     if len(run) == 1:
         return run[0]
     whole = {key: value for item in run for key, value in item.items() if value is not None}
-    for key in ("text", "summary", "data"):
+    for key in ("text", "summary", "data", "thinking", "signature"):
         texts = [item[key] for item in run if isinstance(item.get(key), str)]
         if texts:
             whole[key] = "".join(texts)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
+    ConfigDict,
     Field,
     SecretStr,
     ValidationInfo,
@@ -94,9 +95,15 @@ class LLMSettings(Strict):
         return known_profile(value)
 
 
+def _either(schema: dict[str, Any]) -> None:
+    """For editors: an endpoint, or a provider."""
+    schema["anyOf"] = [{"required": schema.pop("required")}, {"required": ["provider"]}]
+
+
 class ModelEntry(Strict):
     """One model of models.yaml."""
 
+    model_config = ConfigDict(json_schema_extra=_either)
     provider: Annotated[Any, WithJsonSchema({"type": "string"})] = Field(
         "",
         description="In place of an endpoint, a chat model of LangChain as package:Class, such as "
@@ -105,8 +112,12 @@ class ModelEntry(Strict):
     parameters: dict[str, Any] = Field(
         default_factory=dict, description="Further arguments of the provider's class, as it calls them."
     )
-    model_name: str = Field(min_length=1, description="The name its endpoint knows.")
-    model_url: str = Field(description="Base URL; an ending /chat/completions or /messages is dropped.")
+    model_name: str = Field(
+        min_length=1, description="The name its endpoint knows; a provider may have one of its own."
+    )
+    model_url: str = Field(
+        description="Base URL; an ending /chat/completions or /messages is dropped. A provider knows its own."
+    )
     profile: str = Field(
         "", description="What kind of endpoint it is, such as ollama; empty: as its address looks."
     )
@@ -161,7 +172,7 @@ class ModelEntry(Strict):
     @property
     def of(self) -> str:
         """Which endpoint and model it is, as a mark that tells nothing else."""
-        return _mark(self.model_url, self.model_name)
+        return _mark(vendors.path_of(self.provider) + self.model_url, self.model_name)
 
     def arguments(self) -> dict[str, Any]:
         """What the class of its provider is made with.

@@ -110,11 +110,11 @@ def _imported(package: str) -> Any:
     try:
         return import_module(package)
     except ModuleNotFoundError as error:
-        missing = (error.name or package).partition(".")[0]
-        if package.partition(".")[0] == missing:
+        missing, top = error.name or package, package.partition(".")[0]
+        if missing == top:
             name = missing.replace("_", "-")
             raise ValueError(f"there is no package '{missing}'; install it: pip install {name}") from None
-        raise ValueError(f"the package '{package}' needs '{missing}', which is not installed") from None
+        raise ValueError(f"'{package}' needs '{missing}', which is not there") from None
     except ImportError as error:
         raise ValueError(f"the package '{package}' cannot be imported ({type(error).__name__})") from error
 

@@ -257,12 +257,12 @@ def _status_of(error: Exception) -> int:
         if isinstance(error, kind):
             return status
     for one in (error, error.__cause__, getattr(error, "response", None)):
-        found = [getattr(one, name, None) for name in _STATUS]
+        found: list[Any] = [getattr(one, name, None) for name in _STATUS]
         if isinstance(one, Mapping):
             found.append(one.get("ResponseMetadata", {}).get("HTTPStatusCode"))
-        for status in found:
-            if isinstance(status, int) and 300 <= status < 600:
-                return int(status)
+        told = next((n for n in found if isinstance(n, int) and 300 <= n < 600), 0)
+        if told:
+            return int(told)
     return 0
 
 
