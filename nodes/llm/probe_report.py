@@ -77,7 +77,7 @@ def _entry(models: Mapping[str, Model], name: str) -> ModelEntry:
     if name not in models:
         raise ModelNotFound(f"no model '{name}'; known: {', '.join(models)}")
     entry = models[name].entry
-    if entry is None:
+    if entry is None or entry.provider:
         raise InvalidInput(f"the model '{name}' has no endpoint to ask")
     return entry
 
