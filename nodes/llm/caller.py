@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -21,12 +21,11 @@ from nodes.llm.errors import ModelContextFull, ModelStreamCut
 from nodes.llm.health import ModelHealth
 from nodes.llm.models import LLMChunk, LLMRequest, LLMResponse, Model, Usage
 from nodes.llm.notices import offered, remarks_on
-from nodes.llm.overflow import shorter
 from nodes.llm.pieces import Chunk
 from nodes.llm.ports import ChatModel
 from nodes.llm.prompt import render
 from nodes.llm.settings import ModelEntry
-from nodes.llm.window import alternating, answered, spoken, taken_ids
+from nodes.llm.window import alternating, answered, shorter, spoken, taken_ids
 
 
 class LLMCaller:
@@ -126,7 +125,7 @@ class LLMCaller:
 
     async def _one(self, model: Model, request: LLMRequest) -> AsyncIterator[LLMChunk | LLMResponse]:
         """The answer of one model; a conversation that is too long for it is sent in a shorter form."""
-        forms = shorter(request)
+        forms: Iterator[LLMRequest] | None = None
         sent: LLMRequest | None = request
         while sent is not None:
             try:
@@ -134,6 +133,7 @@ class LLMCaller:
                     async for item in items:
                         yield item
             except ModelContextFull as error:
+                forms = forms or shorter(request)
                 sent = next(forms, None)
                 if sent is None:
                     raise _too_long(model, request) from error

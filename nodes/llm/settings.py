@@ -172,7 +172,8 @@ class ModelEntry(Strict):
     @property
     def of(self) -> str:
         """Which endpoint and model it is, as a mark that tells nothing else."""
-        return _mark(vendors.path_of(self.provider) + self.model_url, self.model_name)
+        path = vendors.path_of(self.provider) if self.provider else ""
+        return _mark(path + self.model_url, self.model_name)
 
     def arguments(self) -> dict[str, Any]:
         """What the class of its provider is made with.

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nodes.llm.offline.arithmetic import NUMBER, read_sum
-from nodes.llm.offline.times import Found, clocks_in, dates_in, zones_in
+from nodes.llm.offline.values import NUMBER, Found, clocks_in, dates_in, read_sum, zones_in
 from nodes.llm.offline.words import STOP, meaning, name_parts, words
 
 _QUOTED = re.compile(r"\"([^\"\n]+)\"|“([^“”\n]+)”|(?<!\w)'([^'\n]+)'(?!\w)|`([^`\n]+)`")

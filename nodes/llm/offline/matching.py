@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nodes.llm.offline.arguments import Reading, Sentence, kind, read_arguments
-from nodes.llm.offline.arithmetic import Arithmetic, read_sum
+from nodes.llm.offline.values import Arithmetic, read_sum
 from nodes.llm.offline.words import Word, content_words, meaning, name_parts, words
 
 COVERED = 0.6
