@@ -1,6 +1,6 @@
-"""Which messages a model is sent: the recent ones, each tool call answered right after, and notes on the rest.
+"""Which messages a model is sent: the recent ones with every call answered, and notes on those before.
 
-The notes are made without a model. An entry stands for a turn: the question, and the first sentence of its answer:
+The notes are made without a model: of each turn the question, and the first sentence of its answer.
 
     Asked: What is the fee for a boat of nine metres?
     Answered: Boats of eight metres and more pay fifteen euros a night.
