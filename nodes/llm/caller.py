@@ -25,7 +25,7 @@ from nodes.llm.pieces import Chunk
 from nodes.llm.ports import ChatModel
 from nodes.llm.prompt import render
 from nodes.llm.settings import ModelEntry
-from nodes.llm.window import alternating, answered, shorter, spoken, taken_ids
+from nodes.llm.window import alternating, answered, shorter, taken_ids, without_empty
 
 
 class LLMCaller:
@@ -181,7 +181,7 @@ class LLMCaller:
         )
 
     def _messages(self, model: Model, request: LLMRequest) -> list[BaseMessage]:
-        ordered = spoken(answered(request.messages)[0])
+        ordered = without_empty(answered(request.messages)[0])
         if model.entry and (model.entry.strict_role_ordering or model.entry.kind.strict_roles):
             ordered = alternating(ordered)
         system = render(self._system, request.documents, request.files, earlier=request.earlier)

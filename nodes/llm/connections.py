@@ -24,7 +24,7 @@ _AFTERWARDS_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class TimeLimits:
     """How long a stream is waited for, in seconds.
 
     Args:
@@ -41,7 +41,7 @@ class Patience:
     strict: bool = False
 
     @classmethod
-    def of_one(cls, seconds: float) -> Patience:
+    def of_one(cls, seconds: float) -> TimeLimits:
         """The same for all of it."""
         return cls(seconds, seconds, seconds, seconds, strict=True)
 
@@ -49,18 +49,18 @@ class Patience:
 class Clocks:
     """The clocks of one call; they run from now on, through all its tries."""
 
-    def __init__(self, patience: Patience) -> None:
-        self.patience = patience
+    def __init__(self, limits: TimeLimits) -> None:
+        self.limits = limits
         now = asyncio.get_running_loop().time()
-        self._begin = now + patience.begin
-        self._whole = now + patience.whole if patience.strict else None
+        self._begin = now + limits.begin
+        self._whole = now + limits.whole if limits.strict else None
         self._begun = False
 
     def begun(self) -> None:
         """The first content is there."""
         if not self._begun:
             self._begun = True
-            self._begin = self._whole or asyncio.get_running_loop().time() + self.patience.whole
+            self._begin = self._whole or asyncio.get_running_loop().time() + self.limits.whole
 
     @property
     def end(self) -> float:
@@ -69,16 +69,16 @@ class Clocks:
 
     @property
     def silence(self) -> float:
-        return self.patience.silence if self._begun else self.patience.first
+        return self.limits.silence if self._begun else self.limits.first
 
     def late(self, name: str, *, over: bool) -> str:
         """What is said of the model `name`, whose time is `over` or which is silent."""
         if not over:
             key = "silence_timeout_s" if self._begun else "first_token_timeout_s"
             return f"the model '{name}' sent nothing for {self.silence:g} s ({key})"
-        if self._begun or self.patience.strict:
-            return f"the model '{name}' did not finish within {self.patience.whole:g} s (timeout_s)"
-        return f"the model '{name}' did not begin within {self.patience.begin:g} s (first_token_timeout_s)"
+        if self._begun or self.limits.strict:
+            return f"the model '{name}' did not finish within {self.limits.whole:g} s (timeout_s)"
+        return f"the model '{name}' did not begin within {self.limits.begin:g} s (first_token_timeout_s)"
 
 
 def has_content(chunk: Chunk) -> bool:
@@ -136,9 +136,9 @@ class Connection:
         self._name = model.name
         self._client = client
         self._policy = policy
-        self._patience = Patience.of_one(_OFFLINE_SECONDS)
+        self._limits = TimeLimits.of_one(_OFFLINE_SECONDS)
         if model.entry is not None and policy is not None:
-            self._patience = patience_of(model.entry, policy, first)
+            self._limits = time_limits_of(model.entry, policy, first)
 
     def stream(
         self,
@@ -154,7 +154,7 @@ class Connection:
             BreakerOpen, TooBusy: The endpoint is not asked now.
             ModelUnavailable, ModelTimedOut, ModelRefused: As its client and `watched` say.
         """
-        clocks = Clocks(self._patience)
+        clocks = Clocks(self._limits)
 
         def opened() -> AsyncIterator[Chunk]:
             stream = self._client.stream(messages, tools=tools, temperature=temperature, user=user)
@@ -162,9 +162,7 @@ class Connection:
 
         if self._policy is None:
             return opened()
-        return self._policy.stream(
-            opened, content=has_content, timeout_s=self._patience.begin, late=self._late
-        )
+        return self._policy.stream(opened, content=has_content, timeout_s=self._limits.begin, late=self._late)
 
     async def ping(self) -> list[str]:
         """Names of the models that the endpoint serves; asks it also while its breaker is open."""
@@ -185,11 +183,11 @@ class Connection:
         await self._client.aclose()
 
     def _late(self, seconds: float) -> ModelTimedOut:
-        key = "timeout_s" if self._patience.strict else "first_token_timeout_s"
+        key = "timeout_s" if self._limits.strict else "first_token_timeout_s"
         return ModelTimedOut(f"the model '{self._name}' did not begin within {seconds:g} s ({key})")
 
 
-def patience_of(entry: ModelEntry, policy: Policy, first: float | None) -> Patience:
+def time_limits_of(entry: ModelEntry, policy: Policy, first: float | None) -> TimeLimits:
     """How long a model is waited for.
 
     A `timeout_s` that somebody has set is the longest answer with all tries. Where
@@ -197,7 +195,7 @@ def patience_of(entry: ModelEntry, policy: Policy, first: float | None) -> Patie
     """
     timeout, strict = policy.settings.timeout_s, "timeout_s" in policy.settings.model_fields_set
     patience = entry.first_token_timeout_s or first or entry.kind.first_byte_s
-    return Patience(
+    return TimeLimits(
         first=patience,
         silence=min(entry.silence_timeout_s, patience)
         if entry.first_token_timeout_s

@@ -154,7 +154,7 @@ def alternating(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
     return ordered
 
 
-def spoken(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+def without_empty(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
     """The messages without those that say nothing: a strict endpoint would refuse them for ever."""
     last = messages[-1] if messages else None
     return [message for message in messages if message is last or not _is_empty(message)]

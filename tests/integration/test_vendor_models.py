@@ -140,6 +140,7 @@ async def test_a_refusal_of_a_vendor_has_our_code_and_no_secret(
     assert caught.value.code == code
     assert "quick" in caught.value.detail
     assert "sk-live" not in caught.value.detail
+    assert "llm probe" not in caught.value.detail
 
 
 async def test_an_answer_of_a_vendor_that_breaks_off_is_told(server: ModelServer, agent: Agent) -> None:

@@ -67,7 +67,9 @@ class LangChainModel:
         self._entry = entry
         self._owned = owned
         self._served = entry.model_name if entry else name
-        self._refusals = Refusals(name, self._served)
+        # What a package sends cannot be probed.
+        remedy = "look at its model_name and parameters" if entry and entry.provider else ""
+        self._refusals = Refusals(name, self._served, remedy=remedy)
         self._schemas = ToolSchemas(entry.kind.schema_mends) if entry else None
 
     async def stream(
