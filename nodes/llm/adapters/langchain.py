@@ -55,22 +55,19 @@ class LangChainModel:
     Args:
         name: Its name in the catalogue, for errors.
         chat: The chat model.
-        entry: Its settings; None for one that needs none.
+        entry: Its settings.
         owned: Its connections are closed with this one; else whoever made it closes them.
     """
 
-    def __init__(
-        self, name: str, chat: BaseChatModel, entry: ModelEntry | None = None, *, owned: bool = False
-    ) -> None:
+    def __init__(self, name: str, chat: BaseChatModel, entry: ModelEntry, *, owned: bool = False) -> None:
         self._name = name
         self._chat = chat
         self._entry = entry
         self._owned = owned
-        self._served = entry.model_name if entry else name
         # What a package sends cannot be probed.
-        remedy = "look at its model_name and parameters" if entry and entry.provider else ""
-        self._refusals = Refusals(name, self._served, remedy=remedy)
-        self._schemas = ToolSchemas(entry.kind.schema_mends) if entry else None
+        remedy = "look at its model_name and parameters" if entry.provider else ""
+        self._refusals = Refusals(name, entry.model_name, remedy=remedy)
+        self._schemas = ToolSchemas(entry.kind.schema_mends)
 
     async def stream(
         self,
@@ -92,7 +89,7 @@ class LangChainModel:
 
     async def ping(self) -> list[str]:
         """Its package has no question that spends no token: what it is made with is all that is known."""
-        return [self._served]
+        return [self._entry.model_name]
 
     async def aclose(self) -> None:
         if self._owned:
@@ -110,16 +107,13 @@ class LangChainModel:
         if not tools:
             return chat
         try:
-            offered = self._schemas.mended(tools) if self._schemas else tools
-            return chat.bind_tools([{"type": "function", **tool} for tool in offered])
+            return chat.bind_tools([{"type": "function", **tool} for tool in self._schemas.mended(tools)])
         except NotImplementedError:
             notice("parameter_left_out", f"The model '{self._name}' takes no tools; none were offered.")
             return chat
 
     def _sent(self, messages: Sequence[BaseMessage]) -> list[BaseMessage]:
         """The conversation, with what this model wants back of its own answers."""
-        if self._entry is None:
-            return list(messages)
         of = self._entry.of
         ids = ids_for(messages, self._entry.kind, of=of)
         return [_restored(message, of, ids) for message in messages]

@@ -131,7 +131,7 @@ class OpenAIModel(LangChainModel):
 
     async def _asked(self, tools: Sequence[Mapping[str, Any]], temperature: float | None, user: str) -> Any:
         options: dict[str, Any] = {"temperature": temperature, "user": user or None}
-        if tools and self._schemas:
+        if tools:
             options["tools"] = self._schemas.mended(tools)
         return self._chat.bind(model=await self._names.get(), **options)
 

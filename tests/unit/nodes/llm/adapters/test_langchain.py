@@ -17,7 +17,7 @@ from core.errors import WaystationError
 from core.notices import listening
 from core.observability import clean
 from nodes.llm import Model
-from nodes.llm.adapters.langchain import LangChainModel, connected
+from nodes.llm.adapters.langchain import connected
 from nodes.llm.assembly import Assembly
 from nodes.llm.errors import ModelRateLimited, ModelRefused, ModelUnavailable
 from nodes.llm.settings import ModelEntry
@@ -121,7 +121,7 @@ async def test_whatever_a_package_raises_is_an_error_of_ours_without_its_text(
 
 
 async def test_what_ends_in_an_error_behind_its_first_words_broke_off() -> None:
-    chat = LangChainModel("mine", Sealed(error=KeyError("x"), behind=2))
+    chat = connected(Model("mine", entry_of(Sealed(error=KeyError("x"), behind=2))))
     with pytest.raises(WaystationError) as caught:
         await answer(chat, [HumanMessage("x")])
     assert caught.value.code == "model_stream_cut"
@@ -153,19 +153,18 @@ async def test_sealed_reasoning_goes_back_to_the_model_it_came_from_and_to_no_ot
 
 async def test_a_model_that_takes_no_tools_and_no_temperature_is_asked_without() -> None:
     said: list[tuple[str, str]] = []
-    chat = LangChainModel("mine", FakeListChatModel(responses=["Hi."]))
+    chat = connected(Model("mine", entry_of(FakeListChatModel(responses=["Hi."]))))
     with listening(lambda code, text: said.append((code, text))):
         _, whole = await answer(chat, [HumanMessage("x")], tools=[ADD], temperature=0.1)
     assert (whole.text, whole.finish) == ("Hi.", "stop")
     assert said == [("parameter_left_out", "The model 'mine' takes no tools; none were offered.")]
-    assert await chat.ping() == ["mine"]
+    assert await chat.ping() == ["FakeListChatModel"]
 
 
 async def test_a_call_whose_arguments_are_no_json_comes_through() -> None:
     odd = AIMessage("", invalid_tool_calls=[{"name": "add", "args": "{a:", "id": "call_1", "error": None}])
-    _, whole = await answer(
-        LangChainModel("mine", FakeMessagesListChatModel(responses=[odd])), [HumanMessage("x")]
-    )
+    chat = connected(Model("mine", entry_of(FakeMessagesListChatModel(responses=[odd]))))
+    _, whole = await answer(chat, [HumanMessage("x")])
     (call,) = whole.message().tool_calls
     assert (call["name"], call["args"]) == ("add", {"__malformed__": "{a:"})
 
