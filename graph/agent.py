@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 from dishka import AsyncContainer, Provider
@@ -92,6 +93,7 @@ class Agent:
         worker: bool = False,
         idle: bool = False,
         steps: Sequence[Step] = (),
+        models: Mapping[str, Any] | None = None,
         **overrides: Mapping[str, Any],
     ) -> AsyncIterator[Agent]:
         """Open the agent on the same configuration as the service.
@@ -103,12 +105,17 @@ class Agent:
             worker: Run background tasks here too; without it they wait for a process that does.
             steps: Steps of one's own: `[Step("guard", guard, after="call_model")]`.
             idle: Start no tool server and no index: for looking at threads and runs.
+            models: Models beside those of models.yaml, by name: a chat model of LangChain, or what an
+                entry of the file may say, whose `provider` may be such an object too.
             overrides: Settings by section: `limits={"steps": 5}`.
 
         Raises:
             ConfigErrors: The configuration is not valid.
         """
         context = context or Context.current(None, **overrides)
+        if models:
+            given = {n: m if isinstance(m, Mapping) else {"provider": m} for n, m in models.items()}
+            context = replace(context, given={**context.given, "models": {"models": given}})
         opened = open_services(context, providers, progress=progress, worker=worker, idle=idle, steps=steps)
         async with opened as services:
             get = services.container.get

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,15 @@ MAIN_FILE = "waystation.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a reading of the configuration needs: folders, environment, keyword overrides by section."""
+    """What a reading of the configuration needs: folders, environment, keyword overrides by section.
+
+    `given` are entries of files that stand beside those of the file, by kind of file and key within it.
+    """
 
     places: Places
     environ: Mapping[str, str]
     overrides: Mapping[str, Mapping[str, Any]]
+    given: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
 
     @classmethod
     def current(cls, places: Places | None = None, **overrides: Mapping[str, Any]) -> Context:
@@ -47,13 +51,13 @@ def load_file(
     path = _existing(context.places.config_dir, declared.names)
     if path is None:
         empty = Document(declared.names[0], context.places.config_dir / declared.names[0], {})
-        value, problems = _validate(declared, empty, context.environ)
+        value, problems = _validate(declared, empty, context)
         return value, problems, None
     try:
         document = read_document(path)
     except ConfigErrors as error:
         return None, list(error.problems), None
-    value, problems = _validate(declared, document, context.environ)
+    value, problems = _validate(declared, document, context)
     return value, problems, document
 
 
@@ -63,10 +67,11 @@ def _existing(folder: Path, names: Sequence[str]) -> Path | None:
 
 
 def _validate(
-    declared: ConfigFile, document: Document, environ: Mapping[str, str]
+    declared: ConfigFile, document: Document, context: Context
 ) -> tuple[BaseModel | None, list[ConfigProblem]]:
-    model = declared.model
+    model, environ = declared.model, context.environ
     data, missing = (document.data, []) if declared.own_variables else interpolate(document.data, environ)
+    data = _joined(data, context.given.get(declared.kind, {}))
     unset = _unset(document, missing, environ)
     base = document.path.parent if document.path else None
     try:
@@ -74,6 +79,15 @@ def _validate(
     except ValidationError as error:
         return None, _once(unset, explain(error, Subject(model, data, document)))
     return (None if unset else value), unset
+
+
+def _joined(data: Any, given: Mapping[str, Mapping[str, Any]]) -> Any:
+    """What stands in a file, and the entries that were given beside it; of one name, the given one counts."""
+    if not isinstance(data, dict):
+        return data
+    kept = {key: data.get(key) or {} for key in given}
+    joined = {key: {**kept[key], **given[key]} for key in given if isinstance(kept[key], dict)}
+    return {**data, **joined}
 
 
 def _unset(

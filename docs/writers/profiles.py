@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from docs.writers.markdown import code, document, table
-from nodes.llm.profile import SCHEMA_MENDS, Profile
-from nodes.llm.profiles import PROFILES
+from nodes.llm.profiles import PROFILES, SCHEMA_MENDS, Profile
 
 _BACK = {"never": "never", "with_calls": "with tool calls", "always": "always"}
 _BARE = {"null": "`null`", "empty": '`""`', "absent": "left out"}

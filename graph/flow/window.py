@@ -15,7 +15,7 @@ from langgraph.runtime import Runtime
 
 from core.context import RunContext
 from core.settings.platform import ThreadSettings
-from nodes.llm.digest import digest
+from nodes.llm.window import digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -15,19 +15,17 @@ from core.health import Health
 from core.observability import TOKENS, model_span, track_duration
 from core.resilience import Policies, ResilienceSettings
 from nodes.llm.assembly import Assembly
-from nodes.llm.catalogue import OPENAI, Catalogue
-from nodes.llm.connections import Connections
+from nodes.llm.catalogue import Catalogue
+from nodes.llm.connections import Connections, has_content
 from nodes.llm.errors import ModelContextFull, ModelStreamCut
 from nodes.llm.health import ModelHealth
-from nodes.llm.models import OFFLINE, LLMChunk, LLMRequest, LLMResponse, Model, Usage
-from nodes.llm.offering import offered, remarks_on
-from nodes.llm.overflow import shorter
+from nodes.llm.models import LLMChunk, LLMRequest, LLMResponse, Model, Usage
+from nodes.llm.notices import offered, remarks_on
 from nodes.llm.pieces import Chunk
 from nodes.llm.ports import ChatModel
 from nodes.llm.prompt import render
 from nodes.llm.settings import ModelEntry
-from nodes.llm.streams import has_content
-from nodes.llm.window import alternating, answered, spoken, taken_ids
+from nodes.llm.window import alternating, answered, shorter, taken_ids, without_empty
 
 
 class LLMCaller:
@@ -127,7 +125,7 @@ class LLMCaller:
 
     async def _one(self, model: Model, request: LLMRequest) -> AsyncIterator[LLMChunk | LLMResponse]:
         """The answer of one model; a conversation that is too long for it is sent in a shorter form."""
-        forms = shorter(request)
+        forms: Iterator[LLMRequest] | None = None
         sent: LLMRequest | None = request
         while sent is not None:
             try:
@@ -135,6 +133,7 @@ class LLMCaller:
                     async for item in items:
                         yield item
             except ModelContextFull as error:
+                forms = forms or shorter(request)
                 sent = next(forms, None)
                 if sent is None:
                     raise _too_long(model, request) from error
@@ -145,8 +144,7 @@ class LLMCaller:
         self, model: Model, request: LLMRequest, wanted: LLMRequest
     ) -> AsyncIterator[LLMChunk | LLMResponse]:
         assembly = _assembly(model, request)
-        provider, asked = (OPENAI, model.entry.model_name) if model.entry else (OFFLINE, OFFLINE)
-        with track_duration("llm_call"), model_span(asked, provider=provider, stream=True) as span:
+        with track_duration("llm_call"), model_span(model.served, provider=model.vendor, stream=True) as span:
             began = time.perf_counter()
             try:
                 async with aclosing(cast(Any, self._chunks(model, request))) as chunks:
@@ -183,7 +181,7 @@ class LLMCaller:
         )
 
     def _messages(self, model: Model, request: LLMRequest) -> list[BaseMessage]:
-        ordered = spoken(answered(request.messages)[0])
+        ordered = without_empty(answered(request.messages)[0])
         if model.entry and (model.entry.strict_role_ordering or model.entry.kind.strict_roles):
             ordered = alternating(ordered)
         system = render(self._system, request.documents, request.files, earlier=request.earlier)

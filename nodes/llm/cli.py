@@ -18,10 +18,9 @@ from core.container import opened_service
 from core.errors import InvalidInput, NotFound
 from core.tool_bench import ToolBench, open_bench
 from nodes.llm.caller import LLMCaller
-from nodes.llm.examples import EXAMPLE_TOOLS
 from nodes.llm.models import LLMChunk, LLMRequest, LLMResponse, Model, Usage
 from nodes.llm.module import MODULE
-from nodes.llm.tool_loop import Allow, Made, calls_of, talk_with_tools
+from nodes.llm.tool_loop import EXAMPLE_TOOLS, Allow, Made, calls_of, talk_with_tools
 
 app = make_app("llm", "Call language models.")
 

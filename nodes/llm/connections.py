@@ -2,20 +2,123 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from typing import Any
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, cast
 
 from langchain_core.messages import BaseMessage
 
 from core.errors import WaystationError
 from core.kept import Kept
 from core.resilience import Policies, Policy
-from nodes.llm.errors import ModelRefused, ModelTimedOut
+from nodes.llm.errors import ModelRefused, ModelStreamCut, ModelTimedOut
 from nodes.llm.models import Model
-from nodes.llm.pieces import Chunk
+from nodes.llm.pieces import BROKEN, Chunk, finish_of
 from nodes.llm.ports import ChatModel
 from nodes.llm.settings import ModelEntry
-from nodes.llm.streams import Clocks, Patience, has_content, watched
+
+# An answer that has said why it ends may still say what it used. Not every server closes then.
+_AFTERWARDS_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLimits:
+    """How long a stream is waited for, in seconds.
+
+    Args:
+        first: Longest silence before the first content: the model may have to be loaded.
+        silence: Longest silence after it.
+        begin: Latest first content, through all tries of a call.
+        whole: Longest answer, from its first content on; from the call on where `strict`.
+    """
+
+    first: float
+    silence: float
+    begin: float
+    whole: float
+    strict: bool = False
+
+    @classmethod
+    def of_one(cls, seconds: float) -> TimeLimits:
+        """The same for all of it."""
+        return cls(seconds, seconds, seconds, seconds, strict=True)
+
+
+class Clocks:
+    """The clocks of one call; they run from now on, through all its tries."""
+
+    def __init__(self, limits: TimeLimits) -> None:
+        self.limits = limits
+        now = asyncio.get_running_loop().time()
+        self._begin = now + limits.begin
+        self._whole = now + limits.whole if limits.strict else None
+        self._begun = False
+
+    def begun(self) -> None:
+        """The first content is there."""
+        if not self._begun:
+            self._begun = True
+            self._begin = self._whole or asyncio.get_running_loop().time() + self.limits.whole
+
+    @property
+    def end(self) -> float:
+        """When the phase that the stream is in is over, as a time of the loop."""
+        return self._begin
+
+    @property
+    def silence(self) -> float:
+        return self.limits.silence if self._begun else self.limits.first
+
+    def late(self, name: str, *, over: bool) -> str:
+        """What is said of the model `name`, whose time is `over` or which is silent."""
+        if not over:
+            key = "silence_timeout_s" if self._begun else "first_token_timeout_s"
+            return f"the model '{name}' sent nothing for {self.silence:g} s ({key})"
+        if self._begun or self.limits.strict:
+            return f"the model '{name}' did not finish within {self.limits.whole:g} s (timeout_s)"
+        return f"the model '{name}' did not begin within {self.limits.begin:g} s (first_token_timeout_s)"
+
+
+def has_content(chunk: Chunk) -> bool:
+    """True when the chunk carries something that a reader could have seen."""
+    return bool(chunk.content or chunk.tool_call_chunks or chunk.additional_kwargs)
+
+
+async def watched(stream: AsyncIterator[Chunk], clocks: Clocks, name: str) -> AsyncIterator[Chunk]:
+    """The stream of the model `name`, held to its clocks and to saying why it ends.
+
+    Raises:
+        ModelTimedOut: It is silent for too long, or takes too long as a whole.
+        ModelStreamCut: It ends without a reason, or with one that says it was cut.
+    """
+    finish = ""
+    async with aclosing(cast(Any, stream)):
+        while (chunk := await _next(stream, clocks, name, ended=bool(finish))) is not None:
+            if has_content(chunk):
+                clocks.begun()
+            if chunk.response_metadata:
+                finish = finish_of(chunk.response_metadata.get("finish_reason")) or finish
+            yield chunk
+    if not finish:
+        raise ModelStreamCut(f"the answer of the model '{name}' broke off")
+    if finish in BROKEN:
+        raise ModelStreamCut(f"the endpoint of the model '{name}' broke its answer off ({finish})")
+
+
+async def _next(stream: AsyncIterator[Chunk], clocks: Clocks, name: str, *, ended: bool) -> Chunk | None:
+    """The next chunk; None at the end, also where a server that has said why it ends does not close."""
+    loop = asyncio.get_running_loop()
+    until = min(loop.time() + (_AFTERWARDS_S if ended else clocks.silence), clocks.end)
+    try:
+        async with asyncio.timeout_at(until):
+            return await anext(stream, None)
+    except TimeoutError:
+        if ended:
+            return None
+        raise ModelTimedOut(clocks.late(name, over=loop.time() >= clocks.end)) from None
+
 
 _OFFLINE_SECONDS = 60.0
 
@@ -33,9 +136,9 @@ class Connection:
         self._name = model.name
         self._client = client
         self._policy = policy
-        self._patience = Patience.of_one(_OFFLINE_SECONDS)
+        self._limits = TimeLimits.of_one(_OFFLINE_SECONDS)
         if model.entry is not None and policy is not None:
-            self._patience = patience_of(model.entry, policy, first)
+            self._limits = time_limits_of(model.entry, policy, first)
 
     def stream(
         self,
@@ -51,7 +154,7 @@ class Connection:
             BreakerOpen, TooBusy: The endpoint is not asked now.
             ModelUnavailable, ModelTimedOut, ModelRefused: As its client and `watched` say.
         """
-        clocks = Clocks(self._patience)
+        clocks = Clocks(self._limits)
 
         def opened() -> AsyncIterator[Chunk]:
             stream = self._client.stream(messages, tools=tools, temperature=temperature, user=user)
@@ -59,9 +162,7 @@ class Connection:
 
         if self._policy is None:
             return opened()
-        return self._policy.stream(
-            opened, content=has_content, timeout_s=self._patience.begin, late=self._late
-        )
+        return self._policy.stream(opened, content=has_content, timeout_s=self._limits.begin, late=self._late)
 
     async def ping(self) -> list[str]:
         """Names of the models that the endpoint serves; asks it also while its breaker is open."""
@@ -82,11 +183,11 @@ class Connection:
         await self._client.aclose()
 
     def _late(self, seconds: float) -> ModelTimedOut:
-        key = "timeout_s" if self._patience.strict else "first_token_timeout_s"
+        key = "timeout_s" if self._limits.strict else "first_token_timeout_s"
         return ModelTimedOut(f"the model '{self._name}' did not begin within {seconds:g} s ({key})")
 
 
-def patience_of(entry: ModelEntry, policy: Policy, first: float | None) -> Patience:
+def time_limits_of(entry: ModelEntry, policy: Policy, first: float | None) -> TimeLimits:
     """How long a model is waited for.
 
     A `timeout_s` that somebody has set is the longest answer with all tries. Where
@@ -94,7 +195,7 @@ def patience_of(entry: ModelEntry, policy: Policy, first: float | None) -> Patie
     """
     timeout, strict = policy.settings.timeout_s, "timeout_s" in policy.settings.model_fields_set
     patience = entry.first_token_timeout_s or first or entry.kind.first_byte_s
-    return Patience(
+    return TimeLimits(
         first=patience,
         silence=min(entry.silence_timeout_s, patience)
         if entry.first_token_timeout_s

@@ -40,7 +40,7 @@ class ModelHealth:
         """
         answers = await self.ping(models)
         breakers = {t.name: t for t in self._policies.status() if t.kind == "model" and t.state != "closed"}
-        found = {name: self._standing(name, answers[name], breakers.get(name)) for name in models}
+        found = {name: self._state_of(name, answers[name], breakers.get(name)) for name in models}
         details = {"default": default, "models": found}
         reasons = [one["reason"] for one in found.values() if one["reason"]]
         if not reasons:
@@ -76,7 +76,7 @@ class ModelHealth:
             return error.detail
         return ""
 
-    def _standing(self, name: str, answer: str, breaker: TargetStatus | None) -> dict[str, Any]:
+    def _state_of(self, name: str, answer: str, breaker: TargetStatus | None) -> dict[str, Any]:
         reasons, since = [], []
         if answer:
             since.append(self._gone[name])

@@ -10,6 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolCall
 
 from core.access import Principal
 from nodes.llm.settings import ModelEntry
+from nodes.llm.vendors import label_of
 
 OFFLINE = "offline"
 MALFORMED = "__malformed__"
@@ -33,6 +34,18 @@ class Model:
     @property
     def offline(self) -> bool:
         return self.entry is None
+
+    @property
+    def served(self) -> str:
+        """What its endpoint calls it."""
+        return self.entry.model_name if self.entry else OFFLINE
+
+    @property
+    def vendor(self) -> str:
+        """Whose wire it speaks, for metrics and spans."""
+        if self.entry is None:
+            return OFFLINE
+        return label_of(self.entry.provider) if self.entry.provider else "openai"
 
     @property
     def supports_tools(self) -> bool:

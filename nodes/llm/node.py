@@ -12,11 +12,10 @@ from typing_extensions import TypedDict
 
 from core.context import RunContext, context_of
 from nodes.llm.caller import LLMCaller
-from nodes.llm.digest import digest
 from nodes.llm.models import LLMChunk, LLMRequest, LLMResponse
 from nodes.llm.notices import notices
 from nodes.llm.ports import Toolbox
-from nodes.llm.window import answered, parted, taken_ids
+from nodes.llm.window import answered, digest, parted, taken_ids
 
 
 class Reads(TypedDict, total=False):

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from nodes.llm.adapters.bodies import BARE
 from nodes.llm.adapters.questions import PASSING, Answer, Questions
 from nodes.llm.adapters.refusals import Refusal
-from nodes.llm.profile import REASONING_FIELDS
+from nodes.llm.profiles import REASONING_FIELDS
 from nodes.llm.settings import ModelEntry
 
 PLAIN = "Reply with the word OK and nothing else."
@@ -59,13 +60,11 @@ class Seen:
     stream_options: bool | None = None
     streams: bool | None = None
     usage: bool | None = None
-    done: bool | None = None
     first_s: float = 0.0
     temperature: bool | None = None
     system: bool | None = None
     calls: bool | None = None
     call_id: str = ""
-    whole_calls: bool | None = None
     fields: dict[str, Any] = field(default_factory=dict)
     call_fields: set[str] = field(default_factory=set)
     tool_results: bool | None = None
@@ -155,8 +154,7 @@ class Probe:
         seen.system = "system" not in seen.words
         seen.stream_options = "stream_options" in wanted
         seen.temperature = "temperature" in wanted
-        seen.streams, seen.done = answer.streamed, answer.done
-        seen.usage, seen.first_s = bool(answer.usage), answer.first_s
+        seen.streams, seen.usage, seen.first_s = answer.streamed, bool(answer.usage), answer.first_s
 
     async def _two_users(self) -> None:
         answer = await self._say([_user("Hello."), _user(PLAIN)])
@@ -175,7 +173,6 @@ class Probe:
         seen.calls = bool(answer.calls)
         if answer.calls:
             seen.call_id = answer.calls[0]["id"]
-            seen.whole_calls = not answer.pieces
             seen.fields = answer.fields
             seen.call_fields = answer.calls[0].keys() - {"id", "type", "function"}
             await self._result(answer)
@@ -247,7 +244,7 @@ class Probe:
             "type": "function",
             "function": {"name": "add", "arguments": '{"a": 5, "b": 3}'},
         }
-        bare = _bare(self.seen.bare or "null")
+        bare = BARE[self.seen.bare or "null"]
         messages = [
             _user(ONE),
             {"role": "assistant", **bare, "tool_calls": [call], **more},
@@ -287,15 +284,10 @@ def _offered(parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"type": "function", "function": function}]
 
 
-def _bare(kind: str) -> dict[str, Any]:
-    forms: dict[str, dict[str, Any]] = {"null": {"content": None}, "empty": {"content": ""}, "absent": {}}
-    return forms[kind]
-
-
 def _with_result(answer: Answer, bare: str, fields: set[str], **more: Any) -> list[dict[str, Any]]:
     kept = {"id", "type", "function"} | fields
     calls = [{key: value for key, value in call.items() if key in kept} for call in answer.calls]
-    said = {"content": answer.text} if answer.text else _bare(bare)
+    said = {"content": answer.text} if answer.text else BARE[bare]
     back = {key: value for key, value in answer.fields.items() if key in fields}
     message = {"role": "assistant", **said, "tool_calls": calls, **back, **more}
     results = [{"role": "tool", "tool_call_id": call["id"], "content": "8"} for call in calls]

@@ -16,8 +16,7 @@ from nodes.llm.catalogue import ASK_ENDPOINT
 from nodes.llm.errors import ModelNotFound
 from nodes.llm.models import Model
 from nodes.llm.probe import Probe, Seen
-from nodes.llm.profile import Profile
-from nodes.llm.profiles import profile_for
+from nodes.llm.profiles import Profile, profile_for
 from nodes.llm.settings import ModelEntry
 from nodes.llm.verdict import Verdict, judge
 
@@ -78,7 +77,7 @@ def _entry(models: Mapping[str, Model], name: str) -> ModelEntry:
     if name not in models:
         raise ModelNotFound(f"no model '{name}'; known: {', '.join(models)}")
     entry = models[name].entry
-    if entry is None:
+    if entry is None or entry.provider:
         raise InvalidInput(f"the model '{name}' has no endpoint to ask")
     return entry
 

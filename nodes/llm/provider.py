@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pkgutil import resolve_name
 
 from dishka import Provider, Scope, provide
 
@@ -13,25 +14,27 @@ from core.settings import Book
 from core.settings.platform import ThreadSettings
 from nodes.llm.caller import LLMCaller
 from nodes.llm.catalogue import Catalogue
-from nodes.llm.models import Model
+from nodes.llm.models import OFFLINE, Model
 from nodes.llm.node import CallModel
 from nodes.llm.ports import ChatModel, EmptyToolbox, Toolbox
 from nodes.llm.settings import LLMSettings
 
+# Each is called with the model, the settings and the cache. What it imports, such as an SDK, takes its
+# time at the first call, not at start.
+_CLIENTS = {
+    OFFLINE: "nodes.llm.adapters.offline:connected",
+    "lean": "nodes.llm.adapters.chat:connected",
+    "langchain": "nodes.llm.adapters.openai:connected",
+    "provider": "nodes.llm.adapters.langchain:connected",
+}
+
 
 def connect(model: Model, settings: LLMSettings, cache: Cache | None = None) -> ChatModel:
-    """The client of a model. The SDKs are imported at the first call, not at start."""
-    if model.entry is None:
-        from nodes.llm.adapters.offline import OfflineModel  # noqa: PLC0415 - only when it is used
-
-        return OfflineModel(max_quote=settings.max_quote)
-    if (model.entry.client or settings.client) == "langchain":
-        from nodes.llm.adapters.openai import OpenAIModel  # noqa: PLC0415 - it takes a second to import
-
-        return OpenAIModel(model.name, model.entry, cache=cache)
-    from nodes.llm.adapters.chat import ChatEndpoint  # noqa: PLC0415 - only when it is used
-
-    return ChatEndpoint(model.name, model.entry, cache=cache)
+    """The client of a model."""
+    entry = model.entry
+    kind = OFFLINE if entry is None else "provider" if entry.provider else entry.client or settings.client
+    made: ChatModel = resolve_name(_CLIENTS[kind])(model, settings, cache)
+    return made
 
 
 async def _catalogue(book: Book, _: Catalogue | None) -> Catalogue:

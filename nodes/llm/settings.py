@@ -6,12 +6,22 @@ import hashlib
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    WithJsonSchema,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from core.settings import Strict, nearest
+from nodes.llm import vendors
 from nodes.llm.profiles import PROFILES, Profile, profile_for
 
 DEFAULT_PROMPT = (
@@ -20,6 +30,9 @@ DEFAULT_PROMPT = (
     "passage, such as [1], behind each sentence that rests on it. Say so when you do not know."
 )
 _ENDPOINT = re.compile(r"/(?:chat/completions|messages)/?$")
+# What an entry tells the class of its provider, and what only an endpoint of chat completions has.
+_TOLD = ("model_name", "model_url", "api_key", "max_tokens", "temperature")
+_ENDPOINT_KEYS = ("client", "extra_headers", "pass_user_as_customer_id")
 
 _kind = lru_cache(maxsize=256)(profile_for)
 
@@ -82,11 +95,29 @@ class LLMSettings(Strict):
         return known_profile(value)
 
 
+def _either(schema: dict[str, Any]) -> None:
+    """For editors: an endpoint, or a provider."""
+    schema["anyOf"] = [{"required": schema.pop("required")}, {"required": ["provider"]}]
+
+
 class ModelEntry(Strict):
     """One model of models.yaml."""
 
-    model_name: str = Field(min_length=1, description="The name its endpoint knows.")
-    model_url: str = Field(description="Base URL; an ending /chat/completions or /messages is dropped.")
+    model_config = ConfigDict(json_schema_extra=_either)
+    provider: Annotated[Any, WithJsonSchema({"type": "string"})] = Field(
+        "",
+        description="In place of an endpoint, a chat model of LangChain as package:Class, such as "
+        "langchain_anthropic:ChatAnthropic.",
+    )
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="Further arguments of the provider's class, as it calls them."
+    )
+    model_name: str = Field(
+        min_length=1, description="The name its endpoint knows; a provider may have one of its own."
+    )
+    model_url: str = Field(
+        description="Base URL; an ending /chat/completions or /messages is dropped. A provider knows its own."
+    )
     profile: str = Field(
         "", description="What kind of endpoint it is, such as ollama; empty: as its address looks."
     )
@@ -141,11 +172,59 @@ class ModelEntry(Strict):
     @property
     def of(self) -> str:
         """Which endpoint and model it is, as a mark that tells nothing else."""
-        return _mark(self.model_url, self.model_name)
+        path = vendors.path_of(self.provider) if self.provider else ""
+        return _mark(path + self.model_url, self.model_name)
+
+    def arguments(self) -> dict[str, Any]:
+        """What the class of its provider is made with.
+
+        Raises:
+            ValueError: The class takes no such thing.
+        """
+        said = {key: getattr(self, key) for key in _TOLD if key in self.model_fields_set}
+        said = {key: v.get_secret_value() if isinstance(v, SecretStr) else v for key, v in said.items()}
+        if self.model_name == vendors.served_by(self.provider, self.parameters):
+            del said["model_name"]
+        told = {key: value for key, value in said.items() if value not in (None, "")}
+        return vendors.arguments(self.provider, told, self.parameters)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_provider(cls, data: Any) -> Any:
+        """A provider knows its address, and may know its model."""
+        provider = data.get("provider") if isinstance(data, dict) else None
+        if not provider:
+            return data
+        served = vendors.served_by(provider, data.get("parameters"))
+        return {"model_name": served, "model_url": "", **data}
+
+    @model_validator(mode="after")
+    def _fits_provider(self) -> ModelEntry:
+        if not self.provider:
+            unused = ["parameters"] if self.parameters else []
+        else:
+            unused = [key for key in _ENDPOINT_KEYS if key in self.model_fields_set]
+        if unused:
+            beside = "beside provider; write it under parameters" if self.provider else "without provider"
+            raise ValueError(f"{', '.join(unused)} says nothing {beside}")
+        if isinstance(self.provider, str) and self.provider:
+            self.arguments()
+        return self
+
+    @field_validator("provider")
+    @classmethod
+    def _chat_model(cls, value: Any) -> Any:
+        return vendors.checked(value)
+
+    @field_serializer("provider")
+    def _path(self, value: Any) -> str:
+        return vendors.path_of(value)
 
     @field_validator("model_url")
     @classmethod
-    def _base_url(cls, value: str) -> str:
+    def _base_url(cls, value: str, info: ValidationInfo) -> str:
+        if not value and info.data.get("provider", ""):
+            return value
         if not value.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://")
         if not urlsplit(value).hostname:  # raises ValueError too, for brackets without an address

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nodes.llm.probe import Seen
-from nodes.llm.profile import NINE, Profile
-from nodes.llm.profiles import PROFILES
+from nodes.llm.profiles import NINE, PROFILES, Profile
 
 
 @dataclass(frozen=True, slots=True)

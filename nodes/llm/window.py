@@ -1,12 +1,78 @@
-"""Which messages a model is sent: the recent ones, with every tool call answered right after."""
+"""Which messages a model is sent: the recent ones with every call answered, and notes on those before.
+
+The notes are made without a model: of each turn the question, and the first sentence of its answer.
+
+    Asked: What is the fee for a boat of nine metres?
+    Answered: Boats of eight metres and more pay fifteen euros a night.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, ToolCall, ToolMessage
 
+from nodes.llm.models import LLMRequest
 from nodes.llm.pieces import ENDPOINT
+
+DIGEST_BYTES = 2000
+_LINE_LETTERS = 240
+_ASKED, _ANSWERED = "Asked: ", "Answered: "
+_ENTRY = re.compile(rf"\n(?={_ASKED})")
+_SENTENCE = re.compile(r".+?(?:[.!?…](?=\s|$)|[。！？])")
+
+
+def digest(before: str, messages: Sequence[BaseMessage]) -> str:
+    """The notes `before`, continued over `messages`; the oldest entries go where there is no room.
+
+    Args:
+        before: An earlier result; "" for none.
+        messages: What came after it, oldest first. Only as many of the newest
+            are looked at as there is room for.
+
+    Returns:
+        At most DIGEST_BYTES bytes in UTF-8.
+    """
+    room, kept = DIGEST_BYTES, list[str]()
+    for entry in chain(_entries(messages), reversed(_ENTRY.split(before) if before else [])):
+        room -= len(entry.encode()) + 1
+        if room < 0:
+            break
+        kept.append(entry)
+    return "\n".join(reversed(kept))
+
+
+def _entries(messages: Sequence[BaseMessage]) -> Iterator[str]:
+    """An entry for each turn, the newest first."""
+    answer = ""
+    for message in reversed(messages):
+        if isinstance(message, AIMessage):
+            answer = answer or ("" if message.tool_calls else _first_sentence(message))
+        elif isinstance(message, HumanMessage):
+            lines = [_ASKED + _cut(_one_line(message)), *([_ANSWERED + answer] if answer else [])]
+            yield "\n".join(lines)
+            answer = ""
+
+
+def _first_sentence(message: BaseMessage) -> str:
+    text = _one_line(message)
+    found = _SENTENCE.match(text)
+    return _cut(found.group() if found else text)
+
+
+def _one_line(message: BaseMessage) -> str:
+    # Cut before it is split: of a long answer only the beginning is looked at.
+    text = str(message.text)[: 8 * _LINE_LETTERS]
+    return " ".join(text.encode("utf-8", "replace").decode().split())
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LINE_LETTERS else text[: _LINE_LETTERS - 1] + "…"
+
 
 INTERRUPTED = "interrupted, result unknown"
 
@@ -88,7 +154,7 @@ def alternating(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
     return ordered
 
 
-def spoken(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+def without_empty(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
     """The messages without those that say nothing: a strict endpoint would refuse them for ever."""
     last = messages[-1] if messages else None
     return [message for message in messages if message is last or not _is_empty(message)]
@@ -108,3 +174,107 @@ def taken_ids(messages: Sequence[BaseMessage | AnyMessage]) -> set[str]:
     return ids.union(
         *(answer.additional_kwargs.get(ENDPOINT, {}).get("ids", {}).values() for answer in answers)
     )
+
+
+Turn = list[BaseMessage]
+
+_SHORT = (8_000, 1_000, 200)
+_CUT = "\n[… the rest of this result was too long for the model and is left out]"
+_CUT_ARGUMENT = "[… the rest of this argument was given to the tool, and is left out here]"
+
+
+def shorter(request: LLMRequest) -> Iterator[LLMRequest]:
+    """Shorter forms of a request, each with less than the one before.
+
+    First go messages that nobody answered, then the oldest turns, half of what
+    is there each time; turns go whole, so calls keep their results. The notes
+    on the beginning go on over them. Last, what is long in the calls of the
+    newest turn and in their results is cut; no call goes, or it would be made
+    again. The message stays: one that is too long by itself fits nowhere.
+    """
+    turns = list(turns_of(request.messages))
+    kept = [turn for turn in turns[:-1] if _is_answered(turn)] + turns[-1:]
+    if len(kept) < len(turns):
+        yield _only(request, turns, kept)
+    while len(kept) > 1:
+        kept = _newer_half(kept)
+        yield _only(request, turns, kept)
+    for letters in _SHORT:
+        if any(_is_long(message, letters) for turn in kept for message in turn):
+            kept = [[_shortened(message, letters) for message in turn] for turn in kept]
+            yield _only(request, turns, kept)
+
+
+def turns_of(messages: Sequence[BaseMessage]) -> Iterator[Turn]:
+    """The messages by turns: each begins with what a person said."""
+    turn: Turn = []
+    for message in messages:
+        if isinstance(message, HumanMessage) and turn:
+            yield turn
+            turn = []
+        turn.append(message)
+    if turn:
+        yield turn
+
+
+def _is_answered(turn: Turn) -> bool:
+    return any(isinstance(message, AIMessage) for message in turn)
+
+
+def _newer_half(turns: list[Turn]) -> list[Turn]:
+    """The newest turn, and those before it that fit into half of the room that all before it take."""
+    *older, newest = turns
+    room = sum(map(_size, older)) // 2
+    kept: list[Turn] = []
+    for turn in reversed(older[1:]):
+        room -= _size(turn)
+        if room < 0:
+            break
+        kept.append(turn)
+    return [*reversed(kept), newest]
+
+
+def _size(turn: Turn) -> int:
+    return sum(len(str(message.content)) for message in turn)
+
+
+def _only(request: LLMRequest, turns: list[Turn], kept: list[Turn]) -> LLMRequest:
+    places = {id(turn) for turn in kept}
+    gone = [message for turn in turns[:-1] if id(turn) not in places for message in turn]
+    messages = [message for turn in kept for message in turn]
+    earlier = digest(request.earlier, gone) if request.notes else request.earlier
+    return replace(request, messages=messages, earlier=earlier)
+
+
+def _is_long(message: BaseMessage, letters: int) -> bool:
+    """Whether `_shortened` makes it shorter; what it cut to more letters stays as it is."""
+    if isinstance(message, ToolMessage):
+        return len(str(message.content)) > letters + len(_CUT)
+    return isinstance(message, AIMessage) and any(
+        _is_long_value(call["args"], letters) for call in message.tool_calls
+    )
+
+
+def _shortened(message: BaseMessage, letters: int) -> BaseMessage:
+    if not _is_long(message, letters):
+        return message
+    if isinstance(message, AIMessage):
+        calls = [{**call, "args": _short_value(call["args"], letters)} for call in message.tool_calls]
+        return message.model_copy(update={"tool_calls": calls})
+    return message.model_copy(update={"content": str(message.text)[:letters] + _CUT})
+
+
+def _is_long_value(value: Any, letters: int) -> bool:
+    if isinstance(value, str):
+        return len(value) > letters + len(_CUT_ARGUMENT)
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(_is_long_value(one, letters) for one in inner)
+
+
+def _short_value(value: Any, letters: int) -> Any:
+    """An argument with its long texts cut: what was done with it stands in the result."""
+    if isinstance(value, str):
+        return value[:letters] + _CUT_ARGUMENT if _is_long_value(value, letters) else value
+    if isinstance(value, dict):
+        return {key: _short_value(one, letters) for key, one in value.items()}
+    return [_short_value(one, letters) for one in value] if isinstance(value, list) else value

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pytest
 from langchain_core.messages import HumanMessage, ToolMessage
+from pydantic import SecretStr
 
-from nodes.llm import ChatModel
+from nodes.llm import OFFLINE, ChatModel, Model
+from nodes.llm.adapters import langchain
 from nodes.llm.adapters.chat import ChatEndpoint
-from nodes.llm.adapters.offline import OfflineModel
+from nodes.llm.adapters.offline import connected
 from nodes.llm.adapters.openai import OpenAIModel
 from nodes.llm.assembly import Assembly
 from nodes.llm.errors import ModelContextFull, ModelRefused, ModelUnavailable
 from nodes.llm.fake import ScriptedModel
-from nodes.llm.settings import ModelEntry
+from nodes.llm.settings import LLMSettings, ModelEntry
 from tests.kit.contracts.chat_model import ADD, ChatModelContract, answer
 from tests.kit.model_server import ModelServer, call, refuse, say
 
@@ -26,7 +28,7 @@ class TestFake(ChatModelContract):
 class TestOffline(ChatModelContract):
     @pytest.fixture
     def chat(self) -> ChatModel:
-        return OfflineModel()
+        return connected(Model(OFFLINE), LLMSettings(), None)
 
 
 CLIENTS = (ChatEndpoint, OpenAIModel)
@@ -38,6 +40,17 @@ class TestEndpoint(ChatModelContract):
         model_server.script(call("add", {"a": 5, "b": 3}), say("It is 8."))
         made: ChatModel = request.param("main", ModelEntry(model_name="m", model_url=model_server.url))
         return made
+
+
+class TestVendor(ChatModelContract):
+    @pytest.fixture
+    def chat(self, model_server: ModelServer) -> ChatModel:
+        model_server.script(call("add", {"a": 5, "b": 3}), say("It is 8."))
+        url = model_server.url.removesuffix("/v1") + "/groq"
+        entry = ModelEntry(
+            provider="langchain_groq:ChatGroq", model_name="m", model_url=url, api_key=SecretStr("gsk-1")
+        )
+        return langchain.connected(Model("main", entry))
 
 
 async def test_an_unreachable_endpoint_is_unavailable() -> None:

@@ -21,12 +21,11 @@ from graph.threads.history.export import fenced
 from graph.threads.history.forms import Lines
 from nodes.file_storage.delivery import disposition, parse_range
 from nodes.file_storage.naming import clean_name, media_type_of, owner_folder
-from nodes.llm.digest import digest
 from nodes.llm.offline.quoting import best_quotes
-from nodes.llm.offline.reply import reply
-from nodes.llm.offline.results import corrected, number_in, state
+from nodes.llm.offline.reply import corrected, number_in, reply, state
 from nodes.llm.prompt import Passage, parse, render
 from nodes.llm.toolcalls import Calls
+from nodes.llm.window import digest
 from nodes.mcp_tools.adapters.lines import LineCutter
 from nodes.mcp_tools.arguments import mismatch
 from server.middleware.edge import request_id

@@ -21,8 +21,7 @@ SIZES = (64, 256, 1024)
 # By module: the most letters that any of its patterns sees, and what holds them to it.
 BOUNDED = {
     "nodes.llm.offline.arguments": (500, "nodes.llm.offline.matching.LONGEST_REQUEST"),
-    "nodes.llm.offline.arithmetic": (500, "nodes.llm.offline.arithmetic._LONGEST"),
-    "nodes.llm.offline.times": (500, "nodes.llm.offline.matching.LONGEST_REQUEST"),
+    "nodes.llm.offline.values": (500, "nodes.llm.offline.values._LONGEST"),
 }
 # Put together of what stands in the source and of escaped text: nothing in them repeats.
 MADE = {
@@ -30,13 +29,13 @@ MADE = {
     "core.observability.redaction:add": "secrets, each escaped",
     "core.database.unopened:_of_server": "patterns that stand in the module, on what the driver says",
     "nodes.llm.adapters.refusals:not_taken": "names of parameters that stand in the module",
-    "nodes.llm.profile:refuses_temperature": "a name's start, from the table of profiles",
+    "nodes.llm.profiles:refuses_temperature": "a name's start, from the table of profiles",
     "nodes.llm.offline.arguments:_after": "leads that stand in the module",
     "nodes.llm.offline.arguments:kind": "words that stand in the module",
     "nodes.llm.offline.arguments:match": "operators of the module, and names of files, escaped",
-    "nodes.llm.offline.arithmetic:line": "phrases of the module, on 500 letters",
-    "nodes.llm.offline.results:corrected": "one argument, escaped",
-    "nodes.llm.offline.times:dates_in": "dates of the module, on 500 letters",
+    "nodes.llm.offline.values:line": "phrases of the module, on 500 letters",
+    "nodes.llm.offline.reply:corrected": "one argument, escaped",
+    "nodes.llm.offline.values:dates_in": "dates of the module, on 500 letters",
 }
 EVERY = sorted(every_regex(), key=lambda used: used.place)
 

@@ -222,7 +222,7 @@ _TABLE: dict[str, tuple[Sequence[Callable[[Asked], Problem | None]], Shape]] = {
     "groq": (
         (
             check.only_fields(
-                _OPENAI_BODY,
+                _OPENAI_BODY | {"reasoning_format", "reasoning_effort", "service_tier"},
                 _OPENAI_MESSAGE,
                 "for 'role:assistant' the following must be satisfied[(property '{}' is unsupported)]",
             ),

@@ -187,17 +187,22 @@ class Chat:
             yield self.line(delta)
         usage = self.usage() if self.wire.usage == "finish" else None
         if finish is not None:
-            yield self.line(last, finish, usage)
+            yield self._finishing(last, finish, usage)
         if self.wire.closing:
             yield event(self.wire.closing)
         yield from self._counted()
         if self.script.get("done", True):
             yield b"data: [DONE]\n\n"
 
+    def _finishing(self, last: Body, finish: str, usage: Body | None) -> bytes:
+        line = self.line(last, finish, usage)
+        if self.wire.usage != "x_groq":
+            return line
+        counted = {"x_groq": {"id": "req_1", "usage": self.usage()}}
+        return event({**orjson.loads(line.removeprefix(b"data: ")), **counted})
+
     def _counted(self) -> Iterator[bytes]:
         asked = bool((self.body.get("stream_options") or {}).get("include_usage"))
-        if self.wire.usage == "x_groq":
-            yield event({"id": self.id, "choices": [], "x_groq": {"id": "req_1", "usage": self.usage()}})
         if self.wire.usage == "choice":
             yield self.line({"content": ""}, usage=self.usage())
         elif asked and self.wire.usage in {"asked", "x_groq"}:

@@ -12,8 +12,9 @@ import orjson
 from langchain_core.messages.ai import UsageMetadata
 
 from core.foreign import clean_text
+from nodes.llm.adapters.sse import Event, EventReader, EventTooLong
 from nodes.llm.pieces import CALL_FIELDS, FIELDS, REASONING, Piece
-from nodes.llm.profile import Profile
+from nodes.llm.profiles import Profile
 
 # Such a call is read number by number as it is written: orjson rounds integers of more than 64 bits.
 _WHOLE_ARGUMENTS = re.compile(rb'"arguments"[ \t]{0,8}:[ \t]{0,8}[\[{]')
@@ -110,7 +111,7 @@ class AnswerReader:
         return {"content": choice["text"]} if isinstance(choice.get("text"), str) else {}
 
     def _pieces(self, delta: Mapping[str, Any]) -> Iterator[Piece]:
-        text, thought = _texts(delta.get("content"))
+        text, thought = texts(delta.get("content"))
         if not text and isinstance(delta.get("refusal"), str):
             text = delta["refusal"]
         thought = thought or reasoning_in(delta)
@@ -205,7 +206,7 @@ def _place(index: Any) -> int | None:
     return int(index) if isinstance(index, (int, float)) and 0 <= index < 2**31 else None
 
 
-def _texts(content: Any) -> tuple[str, str]:
+def texts(content: Any) -> tuple[str, str]:
     """Text and reasoning of a content: a text, or a list of parts."""
     if isinstance(content, str):
         return content, ""
@@ -288,3 +289,46 @@ def _number(usage: Mapping[str, Any], name: str) -> int:
         if isinstance(value, (int, float)) and 0 <= value < 2**53:
             return int(value)
     return 0
+
+
+MAX_ANSWER = 32 * 1024 * 1024
+"""Bytes of a whole answer on the wire."""
+
+
+class Reading:
+    """Reads one answer.
+
+    Raises:
+        EndpointError, NoAnswer, EventTooLong: From `feed` and `end`, as its parts say.
+    """
+
+    def __init__(self, profile: Profile) -> None:
+        self._events = EventReader()
+        self._answer = AnswerReader(profile)
+        self._size = 0
+
+    @property
+    def done(self) -> bool:
+        """The endpoint has said that this is all."""
+        return self._answer.done
+
+    def feed(self, chunk: bytes) -> Iterator[Piece]:
+        """The pieces that are complete with `chunk`."""
+        self._size += len(chunk)
+        if self._size > MAX_ANSWER:
+            raise EventTooLong(f"an answer of more than {MAX_ANSWER} bytes")
+        yield from self._read(self._events.feed(chunk))
+
+    def end(self) -> Iterator[Piece]:
+        """What was held back, and the piece with the reason to end, unless the answer was cut."""
+        if not self.done:
+            yield from self._read(self._events.end())
+        answer = self._answer
+        if answer.finish or answer.done or (self._events.whole and answer.complete):
+            yield answer.last()
+
+    def _read(self, events: Iterator[Event]) -> Iterator[Piece]:
+        for event in events:
+            yield from self._answer.read(event.data, name=event.name)
+            if self.done:
+                return  # what a server says behind its end is not part of the answer

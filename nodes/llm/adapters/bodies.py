@@ -11,16 +11,17 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 
 from core.foreign import storable
 from nodes.llm.pieces import ENDPOINT
-from nodes.llm.profile import NINE, Profile
+from nodes.llm.profiles import NINE, Profile
 from nodes.llm.settings import ModelEntry
 from nodes.llm.toolcalls import LETTERS
 
 _READABLE = frozenset({"reasoning_content", "reasoning"})
-_BARE: Mapping[str, Mapping[str, Any]] = {
+BARE: Mapping[str, Mapping[str, Any]] = {
     "null": {"content": None},
     "empty": {"content": ""},
     "absent": {},
 }
+"""What stands for the text of an answer that has calls and no text, by `bare_calls` of a profile."""
 
 
 class Bodies:
@@ -103,7 +104,7 @@ def ids_for(messages: Sequence[BaseMessage], profile: Profile, *, of: str) -> di
     for message in messages:
         if not isinstance(message, AIMessage):
             continue
-        kept = _kept(message)
+        kept = kept_of(message)
         theirs = kept.get("ids", {}) if kept.get("of") == of else {}
         for call in message.tool_calls:
             call_id = call["id"] or ""
@@ -137,12 +138,12 @@ def _message(message: BaseMessage, profile: Profile, of: str, ids: Mapping[str, 
 
 
 def _answer(message: AIMessage, profile: Profile, of: str, ids: Mapping[str, str]) -> dict[str, Any]:
-    text, kept = text_of(message), _kept(message)
+    text, kept = text_of(message), kept_of(message)
     sent: dict[str, Any] = {"role": "assistant"}
     if text or not message.tool_calls:
         sent["content"] = text
     else:
-        sent |= _BARE[profile.bare_calls]
+        sent |= BARE[profile.bare_calls]
     sent |= _fields(kept, profile, calls=bool(message.tool_calls), same=kept.get("of") == of)
     if message.tool_calls:
         more = kept.get("calls", {}) if kept.get("of") == of else {}
@@ -172,7 +173,8 @@ def _call(
     return {"id": ids[call["id"] or ""], "type": "function", "function": function, **fields}
 
 
-def _kept(message: AIMessage) -> Mapping[str, Any]:
+def kept_of(message: AIMessage) -> Mapping[str, Any]:
+    """What an endpoint may want back of an answer of its own."""
     kept = message.additional_kwargs.get(ENDPOINT)
     return kept if isinstance(kept, Mapping) else {}
 

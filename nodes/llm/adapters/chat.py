@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+import hashlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, cast
 
@@ -14,17 +16,17 @@ from core.cache import Cache
 from core.notices import notice
 from core.observability import never_log
 from core.observability.redaction import names_secret
-from nodes.llm.adapters.answers import EndpointError, NoAnswer, parsed
+from nodes.llm.adapters.answers import EndpointError, NoAnswer, Reading, parsed
 from nodes.llm.adapters.bodies import Bodies, encoded
 from nodes.llm.adapters.http import Http, UnusableProxy
-from nodes.llm.adapters.reading import Reading
 from nodes.llm.adapters.refusals import Refusal, Refusals
-from nodes.llm.adapters.served import ServedName
 from nodes.llm.adapters.sse import EventTooLong
+from nodes.llm.catalogue import ASK_ENDPOINT
 from nodes.llm.errors import ModelRefused, ModelStreamCut, ModelTimedOut, ModelUnavailable
+from nodes.llm.models import Model
 from nodes.llm.pieces import ALIVE, Piece
 from nodes.llm.schemas import ToolSchemas
-from nodes.llm.settings import ModelEntry
+from nodes.llm.settings import LLMSettings, ModelEntry
 from nodes.llm.window import alternating
 
 _ERROR_BYTES = 64 * 1024
@@ -194,6 +196,11 @@ class ChatEndpoint:
         return f"the endpoint of the model '{self._name}' sent {error} ({kind}); is its address right?"
 
 
+def connected(model: Model, _: LLMSettings, cache: Cache | None) -> ChatEndpoint:
+    """The client of a model with an endpoint."""
+    return ChatEndpoint(model.name, cast(ModelEntry, model.entry), cache=cache)
+
+
 class _Adjusted(Exception):
     """The request was changed to what the endpoint takes."""
 
@@ -242,3 +249,52 @@ async def _read_rest(response: aiohttp.ClientResponse) -> None:
             await response.content.read(_ERROR_BYTES)
     except (TimeoutError, aiohttp.ClientError):
         return
+
+
+class ServedName:
+    """The name of a model at its endpoint.
+
+    Args:
+        entry: The model's settings.
+        listed: Asks the endpoint which models it serves.
+        cache: Keeps the answer.
+    """
+
+    def __init__(
+        self, entry: ModelEntry, listed: Callable[[], Awaitable[list[str]]], cache: Cache | None
+    ) -> None:
+        self._entry = entry
+        self._listed = listed
+        self._cache = cache
+
+    async def get(self) -> str:
+        """The name, asked for once where the entry has none.
+
+        Raises:
+            ModelRefused: The endpoint names no model.
+        """
+        if self._entry.model_name != ASK_ENDPOINT:
+            return self._entry.model_name
+        if self._cache is None:
+            return (await self._served())[0]
+        key = [self._entry.model_url, _known_by(self._entry.api_key.get_secret_value(), self._headers())]
+        return (await self._cache.get("models", key, self._served, who=None, as_type=list[str]))[0]
+
+    async def forget(self) -> None:
+        """The endpoint serves something else than it said: ask again at the next call."""
+        if self._cache is not None and self._entry.model_name == ASK_ENDPOINT:
+            await self._cache.clear("models")
+
+    def _headers(self) -> Mapping[str, str]:
+        return {name: value.get_secret_value() for name, value in self._entry.extra_headers.items()}
+
+    async def _served(self) -> list[str]:
+        names = await self._listed()
+        if not names:
+            raise ModelRefused("the endpoint of OPENAI_BASE_URL names no model; set OPENAI_MODEL")
+        return names
+
+
+def _known_by(key: str, headers: Mapping[str, str]) -> str:
+    """What the endpoint knows us by, unreadable: everyone who asks with it gets the same list."""
+    return hashlib.sha256(json.dumps([key, headers]).encode()).hexdigest()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, cast
 
 import openai
 import orjson
 from langchain_core.language_models import LanguageModelInput
-from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_openai import ChatOpenAI
 from pydantic import PrivateAttr, SecretStr
@@ -21,14 +20,13 @@ from core.observability import never_log
 from core.observability.redaction import names_secret
 from nodes.llm.adapters.answers import fields_in, kept_fields, reasoning_in
 from nodes.llm.adapters.bodies import Bodies, encoded
+from nodes.llm.adapters.chat import ServedName
 from nodes.llm.adapters.http import CONNECT_SECONDS, tls
-from nodes.llm.adapters.refusals import Refusal, Refusals
-from nodes.llm.adapters.served import ServedName
-from nodes.llm.errors import ModelStreamCut, ModelTimedOut, ModelUnavailable
+from nodes.llm.adapters.langchain import LangChainModel, Reader
+from nodes.llm.models import Model
 from nodes.llm.pieces import FIELDS, REASONING
-from nodes.llm.profile import Profile
-from nodes.llm.schemas import ToolSchemas
-from nodes.llm.settings import ModelEntry
+from nodes.llm.profiles import Profile
+from nodes.llm.settings import LLMSettings, ModelEntry
 
 
 @cache
@@ -54,7 +52,7 @@ class ProfiledChatOpenAI(ChatOpenAI):
     ) -> dict[str, Any]:
         chosen = {key: kwargs[key] for key in ("tools", "temperature", "user") if kwargs.get(key) is not None}
         messages = self._convert_input(input_).to_messages()
-        body = self._bodies.made(messages, model=self.model_name, **chosen)
+        body = self._bodies.made(messages, model=kwargs.get("model") or self.model_name, **chosen)
         # Encoded here once: what cannot be is mended, and is no fault of the endpoint's.
         payload: dict[str, Any] = orjson.loads(encoded(body))
         return payload
@@ -76,8 +74,8 @@ class ProfiledChatOpenAI(ChatOpenAI):
         return found
 
 
-class OpenAIModel:
-    """A model behind an endpoint that speaks OpenAI's chat completions.
+class OpenAIModel(LangChainModel):
+    """A model behind an endpoint that speaks OpenAI's chat completions; its chat model knows its profile.
 
     Args:
         name: Its name in the catalogue, for errors.
@@ -86,111 +84,68 @@ class OpenAIModel:
     """
 
     def __init__(self, name: str, entry: ModelEntry, *, cache: Cache | None = None) -> None:
-        self._name = name
-        self._entry = entry
-        self._key = entry.api_key.get_secret_value() or "none"
-        self._headers = {key: value.get_secret_value() for key, value in entry.extra_headers.items()}
-        for secret in [self._key, *(v for k, v in self._headers.items() if names_secret(k))]:
+        key = entry.api_key.get_secret_value() or "none"
+        headers = {name: value.get_secret_value() for name, value in entry.extra_headers.items()}
+        for secret in [key, *(value for name, value in headers.items() if names_secret(name))]:
             never_log(secret)
         # Whoever reads the stream bounds its silence and its length.
-        self._timeout = openai.Timeout(None, connect=CONNECT_SECONDS)
-        self._http = openai.DefaultAsyncHttpxClient(
-            verify=tls(), timeout=self._timeout, base_url=entry.model_url
+        timeout = openai.Timeout(None, connect=CONNECT_SECONDS)
+        self._http = openai.DefaultAsyncHttpxClient(verify=tls(), timeout=timeout, base_url=entry.model_url)
+        known: dict[str, Any] = {
+            "base_url": entry.model_url,
+            "default_headers": headers or None,
+            "max_retries": 0,
+        }
+        self._sdk = openai.AsyncOpenAI(api_key=key, http_client=self._http, **known)
+        chat = ProfiledChatOpenAI.over(
+            Bodies(entry),
+            entry.kind,
+            model=entry.model_name,
+            api_key=SecretStr(key),
+            http_client=_unused_sync_client(),
+            http_async_client=self._http,
+            timeout=timeout,
+            openai_proxy=None,  # httpx reads the usual proxy variables itself
+            stream_usage=True,
+            stream_chunk_timeout=None,
+            use_responses_api=False,
+            **known,
         )
-        self._served = ServedName(entry, self.ping, cache)
-        self._refusals = Refusals(name, entry.model_name)
-        self._bodies = Bodies(entry)
-        self._schemas = ToolSchemas(entry.kind.schema_mends)
-        self._client: ChatOpenAI | None = None
-
-    async def stream(
-        self,
-        messages: Sequence[BaseMessage],
-        *,
-        tools: Sequence[Mapping[str, Any]] = (),
-        temperature: float | None = None,
-        user: str = "",
-    ) -> AsyncIterator[AIMessageChunk]:
-        options: dict[str, Any] = {"temperature": temperature, "user": user or None}
-        if tools:
-            options["tools"] = self._schemas.mended(tools)
-        begun = False
-        try:
-            client = await self._chat()
-            async with aclosing(cast(Any, client.astream(list(messages), **options))) as chunks:
-                async for chunk in chunks:
-                    begun = begun or bool(chunk.content or chunk.tool_call_chunks)
-                    yield chunk
-        except openai.APIError as error:
-            if isinstance(error, openai.NotFoundError):
-                await self._served.forget()
-            raise self._mapped(error, begun=begun, tools=tools) from error
-        except ValueError as error:
-            raise self._broken(error) from error
+        super().__init__(name, chat, entry)
+        self._names = ServedName(entry, self.ping, cache)
 
     async def ping(self) -> list[str]:
         try:
-            page = await self._sdk().models.list()
+            page = await self._sdk.models.list()
         except openai.NotFoundError:
             return []  # it answers; listing models is not part of every endpoint
         except openai.APIError as error:
-            raise self._mapped(error, begun=False) from error
+            raise (await self._error(error, begun=False, tools=())) from error
         return [model.id for model in page.data]
 
     async def aclose(self) -> None:
         await self._http.aclose()
 
-    async def _chat(self) -> ChatOpenAI:
-        name = await self._served.get()
-        if self._client is None or self._client.model_name != name:
-            self._client = self._made(name)
-        return self._client
+    def _reader(self) -> Reader:
+        return Reader(own_end=True)
 
-    def _made(self, model_name: str) -> ChatOpenAI:
-        return ProfiledChatOpenAI.over(
-            self._bodies,
-            self._entry.kind,
-            model=model_name,
-            base_url=self._entry.model_url,
-            api_key=SecretStr(self._key),
-            default_headers=self._headers or None,
-            http_client=_unused_sync_client(),
-            http_async_client=self._http,
-            timeout=self._timeout,
-            openai_proxy=None,  # httpx reads the usual proxy variables itself
-            max_retries=0,
-            stream_usage=True,
-            stream_chunk_timeout=None,
-            use_responses_api=False,
-        )
+    async def _asked(self, tools: Sequence[Mapping[str, Any]], temperature: float | None, user: str) -> Any:
+        options: dict[str, Any] = {"temperature": temperature, "user": user or None}
+        if tools:
+            options["tools"] = self._schemas.mended(tools)
+        return self._chat.bind(model=await self._names.get(), **options)
 
-    def _sdk(self) -> openai.AsyncOpenAI:
-        return openai.AsyncOpenAI(
-            api_key=self._key,
-            base_url=self._entry.model_url,
-            default_headers=self._headers or None,
-            http_client=self._http,
-            max_retries=0,
-        )
+    def _sent(self, messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+        return list(messages)  # `Bodies` gives back what the endpoint wants
 
-    def _mapped(
-        self, error: openai.APIError, *, begun: bool, tools: Sequence[Mapping[str, Any]] = ()
+    async def _error(
+        self, error: Exception, *, begun: bool, tools: Sequence[Mapping[str, Any]]
     ) -> WaystationError:
-        """Our error; the endpoint's own text stays out, it may hold parts of keys and prompts."""
-        if isinstance(error, openai.APIStatusError):
-            response = error.response
-            refusal = Refusal.of(error.body, status=response.status_code, headers=response.headers)
-            return self._refusals.error(refusal, tools)
-        if isinstance(error, openai.APITimeoutError):
-            return ModelTimedOut(f"the endpoint of the model '{self._name}' did not answer in time")
-        if begun:
-            return ModelStreamCut(f"the answer of the model '{self._name}' broke off")
-        if isinstance(error, openai.APIConnectionError):
-            return ModelUnavailable(f"the endpoint of the model '{self._name}' cannot be reached")
-        return self._refusals.error(Refusal.of(error.body, status=0), tools)
+        if isinstance(error, openai.NotFoundError):
+            await self._names.forget()
+        return await super()._error(error, begun=begun, tools=tools)
 
-    def _broken(self, error: ValueError) -> WaystationError:
-        """ChatOpenAI reports an error object in the stream, and what is no JSON, as ValueError."""
-        return ModelUnavailable(
-            f"the endpoint of the model '{self._name}' sent what is no answer ({type(error).__name__})"
-        )
+
+def connected(model: Model, _: LLMSettings, cache: Cache | None) -> OpenAIModel:
+    """The client of a model with an endpoint, where langchain-openai is asked for."""
+    return OpenAIModel(model.name, cast(ModelEntry, model.entry), cache=cache)

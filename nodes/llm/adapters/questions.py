@@ -34,7 +34,6 @@ class Answer:
     Args:
         fields: Fields of the answer beside text and calls, each put together.
         calls: Tool calls, put together, with every field that they came with.
-        pieces: The calls came in more than one piece.
         usage: The last count of tokens.
         asides: Keys of chunks that chat completions do not have.
         first_s: Seconds to the first sign of life.
@@ -45,10 +44,6 @@ class Answer:
     text: str = ""
     fields: dict[str, Any] = field(default_factory=dict)
     calls: list[dict[str, Any]] = field(default_factory=list)
-    pieces: bool = False
-    unnumbered: bool = False
-    finish: str = ""
-    done: bool = False
     usage: dict[str, Any] = field(default_factory=dict)
     comments: set[str] = field(default_factory=set)
     asides: set[str] = field(default_factory=set)
@@ -187,7 +182,6 @@ def _comments(answer: Answer, part: bytes) -> None:
 
 def _event(answer: Answer, data: bytes) -> None:
     if data.strip() == b"[DONE]":
-        answer.done = True
         return
     try:
         found = parsed(data)
@@ -212,7 +206,6 @@ def _chunk(answer: Answer, chunk: Any) -> None:
         answer.usage = chunk["usage"]
     for choice in chunk.get("choices") or []:
         if isinstance(choice, dict):
-            answer.finish = str(choice.get("finish_reason") or answer.finish)
             delta = choice.get("delta") or choice.get("message")
             _delta(answer, delta if isinstance(delta, dict) else {})
 
@@ -242,12 +235,9 @@ def _call(answer: Answer, part: Mapping[str, Any]) -> None:
     function = part.get("function")
     function = function if isinstance(function, dict) else {}
     last = answer.calls[-1] if answer.calls else None
-    answer.unnumbered = answer.unnumbered or not isinstance(part.get("index"), int)
     if last is None or (part.get("id") and part["id"] != last["id"]):
         last = {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
         answer.calls.append(last)
-    elif function.get("arguments"):
-        answer.pieces = True
     last["id"] = last["id"] or str(part.get("id") or "")
     last["function"]["name"] = last["function"]["name"] or str(function.get("name") or "")
     arguments = function.get("arguments") or ""

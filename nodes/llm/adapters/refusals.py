@@ -135,11 +135,13 @@ class Refusals:
     Args:
         name: The model's name in the catalogue.
         model_name: Its name at the endpoint.
+        remedy: What to do about a refusal that says nothing of a tool.
     """
 
-    def __init__(self, name: str, model_name: str) -> None:
+    def __init__(self, name: str, model_name: str, *, remedy: str = "") -> None:
         self._name = name
         self._model_name = model_name
+        self._remedy = remedy or f"`waystation llm probe {name}` finds out what it does not take"
 
     def error(self, refusal: Refusal, tools: Sequence[Mapping[str, Any]] = ()) -> WaystationError:
         """The error for a refusal."""
@@ -164,12 +166,9 @@ class Refusals:
         reason = f": {refusal.code}" if _SAFE_CODE.fullmatch(refusal.code) else ""
         tool = refusal.tool(tools)
         log.warning("model_refused", model=self._name, status=refusal.status, code=reason[2:], tool=tool)
-        about = f"; `waystation llm probe {self._name}` finds out what it does not take"
-        if tool:
-            about = f"; it names the tool '{tool}': mend its schema, or leave it out"
-        return ModelRefused(
-            f"the endpoint of the model '{self._name}' refused the request ({refusal.status}){reason}{about}"
-        )
+        about = f"it names the tool '{tool}': mend its schema, or leave it out" if tool else self._remedy
+        refused = f"the endpoint of the model '{self._name}' refused the request ({refusal.status})"
+        return ModelRefused(f"{refused}{reason}; {about}")
 
 
 def _inner(found: Mapping[str, Any], said: Any) -> str:

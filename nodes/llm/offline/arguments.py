@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nodes.llm.offline.arithmetic import NUMBER, read_sum
-from nodes.llm.offline.times import Found, clocks_in, dates_in, zones_in
-from nodes.llm.offline.vocabulary import STOP
-from nodes.llm.offline.words import meaning, name_parts, words
+from nodes.llm.offline.values import NUMBER, Found, clocks_in, dates_in, read_sum, zones_in
+from nodes.llm.offline.words import STOP, meaning, name_parts, words
 
 _QUOTED = re.compile(r"\"([^\"\n]+)\"|“([^“”\n]+)”|(?<!\w)'([^'\n]+)'(?!\w)|`([^`\n]+)`")
 _FILE = re.compile(r"(?<![\w/])[\w-][\w .-]{0,120}?\.[A-Za-z]{2,5}(?!\w)")
 _NUMBERS = re.compile(rf"(?<![\w.])-?(?:{NUMBER})(?![\w]|\.\d)")
+_WORD = re.compile(r"([^\W\d][\w-]*)")
+_NO_COLUMN = STOP | {"column", "row", "rows"}
+_THE_FILE = re.compile(r"\b(?:the|this|my|that) (?:file|csv|spreadsheet|uploaded file)\b", re.IGNORECASE)
+_FUNCTIONS = {meaning(word) for word in ("sum", "mean", "min", "max", "count", "median")}
 _STATISTICS = (
     "total|sum|average|mean|median|maximum|minimum|max|min|highest|lowest|largest|smallest|count|number"
 )
@@ -58,18 +60,45 @@ class Reading:
         self.spans.append((found.start, found.end))
 
 
-Reader = Callable[[str, Mapping[str, Any], Sentence, Reading], tuple[Any, Found] | None]
+Taken = tuple[Any, Found] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One parameter that is looked for."""
+
+    name: str
+    schema: Mapping[str, Any]
+    sentence: Sentence
+    reading: Reading
+
+    @property
+    def text(self) -> str:
+        return self.sentence.text
+
+    @property
+    def parts(self) -> set[str]:
+        return set(name_parts(self.name))
+
+    def first(self, found: Iterable[Found]) -> Found | None:
+        """The first that no other argument stands in."""
+        return next((one for one in found if self.reading.free(one)), None)
+
+
+Reader = Callable[[Asked], Taken]
 
 
 def read_arguments(parameters: Mapping[str, Any], sentence: Sentence) -> Reading:
     """The arguments of a tool with the schema `parameters`."""
     properties: Mapping[str, Any] = parameters.get("properties") or {}
     required = [name for name in parameters.get("required") or [] if isinstance(name, str)]
+    plain = {name: _plain(schema) for name, schema in properties.items()}
+    order = list(_READERS)
     reading = Reading()
     # What can be recognised for certain is read first, so that free words are taken last.
-    for name in sorted(properties, key=lambda n: (_certainty(n, _plain(properties[n])), n not in required)):
-        schema = _plain(properties[name])
-        found = _reader(name, schema)(name, schema, sentence, reading)
+    for name in sorted(plain, key=lambda n: (min(order.index(kind(n, plain[n])), _FREE), n not in required)):
+        asked = Asked(name, plain[name], sentence, reading)
+        found = _READERS[kind(name, plain[name])](asked)
         if found is not None:
             reading.take(name, *found)
     reading.missing = [name for name in required if name not in reading.values]
@@ -87,41 +116,23 @@ def kind(name: str, schema: Mapping[str, Any]) -> str:
     if given not in {None, "string"}:
         return "other"
     for wanted, names, said in _STRING_KINDS:
-        if parts & names or (said and re.search(said, text)):
+        if parts & set(names.split()) or (said and re.search(said, text)):
             return wanted
     return str(schema.get("format")) if schema.get("format") in {"date", "date-time", "time"} else "text"
 
 
-_STRING_KINDS: list[tuple[str, set[str], str]] = [
-    ("file", {"filename", "file", "files", "attachment"}, r"\bname of (?:a|the) (?:csv )?file"),
-    ("expression", {"expression", "expr", "formula"}, r"\barithmetic expression"),
-    ("zone", {"zone", "timezone", "tz", "city"}, r"\biana\b|\btime zone\b"),
-    ("operator", {"op", "operator", "comparison"}, ""),
-    ("function", {"function", "func", "aggregation", "statistic"}, r"\bsum, |\bmean, "),
-    ("by", {"by", "groupby", "group", "sort"}, ""),
-    ("column", {"column", "columns", "field"}, r"\bcolumn\b(?! to group)"),
-    ("date", {"date", "day", "start", "end", "since", "until", "begin"}, r"\biso (?:8601 )?date"),
-    ("time", {"time", "datetime", "when", "moment"}, ""),
-    ("value", {"value"}, ""),
+_STRING_KINDS = [
+    ("file", "filename file files attachment", r"\bname of (?:a|the) (?:csv )?file"),
+    ("expression", "expression expr formula", r"\barithmetic expression"),
+    ("zone", "zone timezone tz city", r"\biana\b|\btime zone\b"),
+    ("operator", "op operator comparison", ""),
+    ("function", "function func aggregation statistic", r"\bsum, |\bmean, "),
+    ("by", "by groupby group sort", ""),
+    ("column", "column columns field", r"\bcolumn\b(?! to group)"),
+    ("date", "date day start end since until begin", r"\biso (?:8601 )?date"),
+    ("time", "time datetime when moment", ""),
+    ("value", "value", ""),
 ]
-_ORDER = [
-    "file",
-    "expression",
-    "operator",
-    "choice",
-    "function",
-    "zone",
-    "date",
-    "date-time",
-    "time",
-    "by",
-    "column",
-]
-
-
-def _certainty(name: str, schema: Mapping[str, Any]) -> int:
-    wanted = kind(name, schema)
-    return _ORDER.index(wanted) if wanted in _ORDER else len(_ORDER)
 
 
 def _plain(schema: Any) -> Mapping[str, Any]:
@@ -136,52 +147,39 @@ def _plain(schema: Any) -> Mapping[str, Any]:
     return plain
 
 
-def _file(
-    name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading
-) -> tuple[Any, Found] | None:
-    for known in sorted(sentence.files, key=len, reverse=True):
-        at = sentence.text.lower().find(known.lower())
+def _file(asked: Asked) -> Taken:
+    text, files = asked.text, asked.sentence.files
+    for known in sorted(files, key=len, reverse=True):
+        at = text.lower().find(known.lower())
         if at >= 0:
             return known, Found(known, at, at + len(known))
-    if _FILE.search(sentence.text):
+    if _FILE.search(text):
         return None  # another file is named, and it is not in the thread
-    for known in sentence.files:
-        match = re.search(rf"\b{re.escape(known.rsplit('.', 1)[0])}\b", sentence.text, re.IGNORECASE)
+    for known in files:
+        match = re.search(rf"\b{re.escape(known.rsplit('.', 1)[0])}\b", text, re.IGNORECASE)
         if match:
             return known, Found(known, match.start(), match.end())
-    hint = re.search(
-        r"\b(?:the|this|my|that) (?:file|csv|spreadsheet|uploaded file)\b", sentence.text, re.IGNORECASE
-    )
-    if len(sentence.files) == 1 and hint:
-        return sentence.files[0], Found("", hint.start(), hint.end())
-    return None
+    hint = _THE_FILE.search(text)
+    return (files[0], Found("", hint.start(), hint.end())) if len(files) == 1 and hint else None
 
 
-def _expression(
-    name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading
-) -> tuple[Any, Found] | None:
-    found = read_sum(sentence.text, sentence.previous)
-    return (found.expression, Found("", 0, len(sentence.text))) if found else None
+def _expression(asked: Asked) -> Taken:
+    found = read_sum(asked.text, asked.sentence.previous)
+    return (found.expression, Found("", 0, len(asked.text))) if found else None
 
 
-def _choice(
-    name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading
-) -> tuple[Any, Found] | None:
-    options = {meaning(str(option)): option for option in schema.get("enum") or _listed(schema)}
-    for word in words(sentence.text):
+def _choice(asked: Asked) -> Taken:
+    # Choices that only the description lists: `sum, mean or max`.
+    told = re.findall(r"\w+", str(asked.schema.get("description") or ""))
+    listed = [word for word in told if meaning(word) in _FUNCTIONS]
+    return _word_of(asked, {meaning(str(option)): option for option in asked.schema.get("enum") or listed})
+
+
+def _word_of(asked: Asked, options: Mapping[str, Any]) -> Taken:
+    for word in words(asked.text):
         if meaning(word.text) in options:
             return options[meaning(word.text)], Found("", word.start, word.end)
     return None
-
-
-def _listed(schema: Mapping[str, Any]) -> list[str]:
-    """Choices that only the description lists: `sum, mean or max`."""
-    text = str(schema.get("description") or "")
-    return [
-        w
-        for w in re.findall(r"\w+", text)
-        if meaning(w) in {meaning(k) for k in ["sum", "mean", "min", "max", "count", "median"]}
-    ]
 
 
 def _is_operators(options: Sequence[Any]) -> bool:
@@ -189,37 +187,31 @@ def _is_operators(options: Sequence[Any]) -> bool:
     return sum(str(option) in known for option in options) >= 2
 
 
-def _operator(
-    name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading
-) -> tuple[Any, Found] | None:
-    options = [str(option) for option in schema.get("enum") or []]
+def _operator(asked: Asked) -> Taken:
+    options = [str(option) for option in asked.schema.get("enum") or []]
     for sign, pattern in _OPERATORS.items():
-        match = re.search(pattern, sentence.text, re.IGNORECASE)
+        match = re.search(pattern, asked.text, re.IGNORECASE)
         spelled = next((n for n in _OPERATOR_NAMES[sign] if n in options), None if options else sign)
         if match and spelled is not None:
             return spelled, Found("", match.start(), match.end())
     return None
 
 
-def _sided(name: str, found: Sequence[Found], sentence: Sentence, reading: Reading) -> Found | None:
+def _sided(asked: Asked, found: Sequence[Found]) -> Found | None:
     """The first that is free; for `from_…` and `to_…` the one behind that word."""
-    free = [f for f in found if reading.free(f)]
-    parts = set(name_parts(name))
-    before = {f: sentence.text[: f.start].rstrip().rpartition(" ")[2].lower() for f in free}
-    if parts & {"to", "target", "end", "until", "destination"}:
+    free = [f for f in found if asked.reading.free(f)]
+    before = {f: asked.text[: f.start].rstrip().rpartition(" ")[2].lower() for f in free}
+    if asked.parts & {"to", "target", "end", "until", "destination"}:
         behind = [f for f in free if before[f] in {"to", "in", "until", "into", "for"}]
         return next(iter(reversed(behind)), free[-1] if len(found) > 1 and free else None)
-    if parts & {"from", "source", "start", "since"}:
-        behind = [f for f in free if before[f] in {"from", "since"}]
-        return next(iter(behind), free[0] if free else None)
+    if asked.parts & {"from", "source", "start", "since"}:
+        return next((f for f in free if before[f] in {"from", "since"}), free[0] if free else None)
     return free[0] if free else None
 
 
 def _scanner(scan: Callable[[str], list[Found]]) -> Reader:
-    def reader(
-        name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading
-    ) -> tuple[Any, Found] | None:
-        found = _sided(name, scan(sentence.text), sentence, reading)
+    def reader(asked: Asked) -> Taken:
+        found = _sided(asked, scan(asked.text))
         return (found.value, found) if found else None
 
     return reader
@@ -227,127 +219,91 @@ def _scanner(scan: Callable[[str], list[Found]]) -> Reader:
 
 def _moments_in(text: str) -> list[Found]:
     dates = dates_in(text)
-    inside = [c for c in clocks_in(text) if all(c.end <= d.start or c.start >= d.end for d in dates)]
-    return sorted([*dates, *inside], key=lambda f: f.start)
+    return sorted([*dates, *_outside(clocks_in(text), dates)], key=lambda f: f.start)
 
 
-def _number(
-    name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading
-) -> tuple[Any, Found] | None:
-    for found in _numbers_in(sentence.text):
-        value = float(found.value.replace(",", ""))
-        if reading.free(found) and (schema.get("type") != "integer" or value.is_integer()):
-            return (int(value) if value.is_integer() else value), found
-    return None
-
-
-def _numbers_in(text: str) -> list[Found]:
-    # A day that does not exist is no date, and no three numbers either.
-    days = [Found("", m.start(), m.end()) for m in re.finditer(r"\b\d{4}-\d{1,2}-\d{1,2}\b", text)]
-    taken = [*_moments_in(text), *days]
-    found = [Found(m.group(), m.start(), m.end()) for m in _NUMBERS.finditer(text)]
+def _outside(found: Iterable[Found], taken: Sequence[Found]) -> list[Found]:
     return [f for f in found if all(f.end <= t.start or f.start >= t.end for t in taken)]
 
 
-def _array(
-    name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading
-) -> tuple[Any, Found] | None:
-    items = _plain(schema.get("items")).get("type")
-    if items in {"number", "integer"}:
-        numbers = [f for f in _numbers_in(sentence.text) if reading.free(f)]
-        values = [float(f.value.replace(",", "")) for f in numbers]
-        whole = Found("", numbers[0].start, numbers[-1].end) if numbers else None
-        return ([int(v) if v.is_integer() else v for v in values], whole) if whole else None
-    one = (_column if kind(name, {"type": "string"}) == "column" else _text)(name, schema, sentence, reading)
-    return ([one[0]], one[1]) if one else None
-
-
-def _flag(
-    name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading
-) -> tuple[Any, Found] | None:
-    wanted = {meaning(part) for part in name_parts(name)} - {meaning("as"), meaning("with")}
-    for word in words(sentence.text):
-        if meaning(word.text) in wanted:
-            return True, Found("", word.start, word.end)
-    return None
-
-
-def _by(
-    name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading
-) -> tuple[Any, Found] | None:
-    return _after(
-        r"\b(?:by|per|for each|for every|grouped by|sorted by)(?: the)?(?: column)?", sentence, reading
-    )
-
-
-def _column(
-    name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading
-) -> tuple[Any, Found] | None:
-    lead = r"\b(?:column|field)"
-    lead_of = rf"\b(?:{_STATISTICS})(?: up)?(?: of)?(?: all)?(?: the)?"
-    where = r"\b(?:where|with|whose|have|has|having)(?: the| an?)?"
-    for pattern in (lead, lead_of, where):
-        found = _after(pattern, sentence, reading)
-        if found:
-            return found
-    return None
-
-
-def _after(lead: str, sentence: Sentence, reading: Reading) -> tuple[Any, Found] | None:
-    """The quoted text or the word right behind `lead`."""
-    for match in re.finditer(lead + r"\s+", sentence.text, re.IGNORECASE):
-        rest = sentence.text[match.end() :]
-        quoted = _QUOTED.match(rest)
-        word = re.match(r"[^\W\d][\w-]*", rest)
-        if quoted:
-            value = next(g for g in quoted.groups() if g)
-        elif (
-            word
-            and word.group().lower() not in STOP
-            and word.group().lower() not in {"column", "row", "rows"}
-        ):
-            value = word.group()
-        else:
-            continue
-        end = match.end() + (quoted or word).end()  # type: ignore[union-attr]  # one of the two matched
-        found = Found(value, match.end(), end)
-        if reading.free(found):
+def _number(asked: Asked) -> Taken:
+    for found, value in _numbers_in(asked):
+        if asked.schema.get("type") != "integer" or isinstance(value, int):
             return value, found
     return None
 
 
-def _text(
-    name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading
-) -> tuple[Any, Found] | None:
-    for match in _QUOTED.finditer(sentence.text):
-        found = Found(next(g for g in match.groups() if g), match.start(), match.end())
-        if reading.free(found):
-            return found.value, found
+def _numbers_in(asked: Asked) -> list[tuple[Found, int | float]]:
+    """The numbers that no other argument stands in."""
+    # A day that does not exist is no date, and no three numbers either.
+    days = [Found("", m.start(), m.end()) for m in re.finditer(r"\b\d{4}-\d{1,2}-\d{1,2}\b", asked.text)]
+    found = [Found(m.group(), m.start(), m.end()) for m in _NUMBERS.finditer(asked.text)]
+    free = [f for f in _outside(found, [*_moments_in(asked.text), *days]) if asked.reading.free(f)]
+    values = [float(f.value.replace(",", "")) for f in free]
+    return [(f, int(v) if v.is_integer() else v) for f, v in zip(free, values, strict=True)]
+
+
+def _array(asked: Asked) -> Taken:
+    items = _plain(asked.schema.get("items")).get("type")
+    if items in {"number", "integer"}:
+        found = _numbers_in(asked)
+        return ([v for _, v in found], Found("", found[0][0].start, found[-1][0].end)) if found else None
+    one = (_column if kind(asked.name, {"type": "string"}) == "column" else _text)(asked)
+    return ([one[0]], one[1]) if one else None
+
+
+def _flag(asked: Asked) -> Taken:
+    wanted = {meaning(part) for part in asked.parts} - {meaning("as"), meaning("with")}
+    return _word_of(asked, dict.fromkeys(wanted, True))
+
+
+def _by(asked: Asked) -> Taken:
+    return _after(r"\b(?:by|per|for each|for every|grouped by|sorted by)(?: the)?(?: column)?", asked)
+
+
+def _column(asked: Asked) -> Taken:
+    leads = (
+        r"\b(?:column|field)",
+        rf"\b(?:{_STATISTICS})(?: up)?(?: of)?(?: all)?(?: the)?",
+        r"\b(?:where|with|whose|have|has|having)(?: the| an?)?",
+    )
+    return next((found for lead in leads if (found := _after(lead, asked))), None)
+
+
+def _after(lead: str, asked: Asked) -> Taken:
+    """The quoted text or the word right behind `lead`."""
+    for match in re.finditer(lead + r"\s+", asked.text, re.IGNORECASE):
+        behind = _QUOTED.match(asked.text, match.end()) or _WORD.match(asked.text, match.end())
+        value = next((group for group in behind.groups() if group), "") if behind else ""
+        if not behind or (not behind.re.groups > 1 and value.lower() in _NO_COLUMN):
+            continue
+        found = Found(value, match.end(), behind.end())
+        if asked.reading.free(found):
+            return value, found
     return None
 
 
-def _value(
-    name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading
-) -> tuple[Any, Found] | None:
+def _text(asked: Asked) -> Taken:
+    quoted = (
+        Found(next(g for g in m.groups() if g), m.start(), m.end()) for m in _QUOTED.finditer(asked.text)
+    )
+    found = asked.first(quoted)
+    return (found.value, found) if found else None
+
+
+def _value(asked: Asked) -> Taken:
     """A quoted text, a number, or the word behind a comparison."""
-    quoted = _text(name, schema, sentence, reading) or _number(name, schema, sentence, reading)
+    quoted = _text(asked) or _number(asked)
     if quoted:
         return str(quoted[0]), quoted[1]
-    signs = "|".join(f"(?:{p})" for p in _OPERATORS.values())
-    return _after(rf"(?:{signs})", sentence, Reading(spans=list(reading.spans)))
+    return _after(rf"(?:{'|'.join(f'(?:{p})' for p in _OPERATORS.values())})", asked)
 
 
-def _nothing(name: str, schema: Mapping[str, Any], sentence: Sentence, reading: Reading) -> None:
-    return None
-
-
+# In the order in which they are looked for; those from `number` on have no order among them.
 _READERS: dict[str, Reader] = {
-    "file": _file, "expression": _expression, "choice": _choice, "function": _choice, "operator": _operator,
+    "file": _file, "expression": _expression, "operator": _operator, "choice": _choice, "function": _choice,
     "zone": _scanner(zones_in), "date": _scanner(_moments_in), "date-time": _scanner(_moments_in),
-    "time": _scanner(_moments_in), "number": _number, "integer": _number, "boolean": _flag, "array": _array,
-    "by": _by, "column": _column, "value": _value, "text": _text, "other": _nothing,
+    "time": _scanner(_moments_in), "by": _by, "column": _column, "number": _number, "integer": _number,
+    "boolean": _flag, "array": _array, "value": _value, "text": _text, "other": lambda _: None,
 }  # fmt: skip
-
-
-def _reader(name: str, schema: Mapping[str, Any]) -> Reader:
-    return _READERS[kind(name, schema)]
+_FREE = list(_READERS).index("number")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nodes.llm.offline.arguments import Reading, Sentence, kind, read_arguments
-from nodes.llm.offline.arithmetic import Arithmetic, read_sum
+from nodes.llm.offline.values import Arithmetic, read_sum
 from nodes.llm.offline.words import Word, content_words, meaning, name_parts, words
 
 COVERED = 0.6
@@ -24,6 +24,8 @@ _ABOUT = re.compile(
     r"|where|which|who|when (?:do|does|is))\b",
     re.IGNORECASE,
 )
+_FREE_TEXT = {"query", "q", "text", "message", "question", "term", "search"}
+_BEHIND = re.compile(r"^\s*(?:for|about|on|the word|:)\s+", re.IGNORECASE)
 _OPERATION_NAMES = {
     "+": {"add", "plus", "sum"},
     "-": {"subtract", "minus"},
@@ -173,30 +175,19 @@ def _plainly_named(coverage: float, named: float) -> bool:
 
 def _is_search(tool: Tool, reading: Reading) -> bool:
     """A tool whose one missing argument is free text, like `search(query)` or `echo(text)`."""
-    schema = tool.properties.get(reading.missing[0])
-    return (
-        len(reading.missing) == 1
-        and isinstance(schema, Mapping)
-        and kind(reading.missing[0], schema) == "text"
-        and bool(
-            set(name_parts(reading.missing[0]))
-            & {"query", "q", "text", "message", "question", "term", "search"}
-        )
-    )
+    name, *others = reading.missing
+    schema = tool.properties.get(name)
+    free = isinstance(schema, Mapping) and kind(name, schema) == "text"
+    return not others and free and bool(_FREE_TEXT & set(name_parts(name)))
 
 
 def _read_rest(reading: Reading, sentence: Sentence, tool: Tool) -> None:
     """What stands behind the word that names the tool: `search for cats` asks for `cats`."""
     named = {meaning(part) for part in name_parts(tool.name)}
     for word in words(sentence.text):
-        if meaning(word.text) not in named:
-            continue
-        rest = re.sub(
-            r"^\s*(?:for|about|on|the word|:)\s+", "", sentence.text[word.end :], flags=re.IGNORECASE
-        )
-        rest = rest.strip().strip("?.!").strip()
-        if rest:
+        rest = _BEHIND.sub("", sentence.text[word.end :]).strip().strip("?.!").strip()
+        if meaning(word.text) in named and rest:
             reading.values[reading.missing[0]] = rest
             reading.spans.append((word.end, len(sentence.text)))
             reading.missing = []
-        return
+            return

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 from core.rows import is_row
 from core.words import words as core_words
-from nodes.llm.offline.vocabulary import FILLERS, STOP
-from nodes.llm.offline.words import meaning, stem, words
+from nodes.llm.offline.words import FILLERS, STOP, meaning, stem, words
 from nodes.llm.prompt import Passage
 
 COVERED = 0.4

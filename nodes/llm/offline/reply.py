@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,9 +15,163 @@ from nodes.llm.notices import HOW_TO_CONFIGURE
 from nodes.llm.offline.arguments import Sentence
 from nodes.llm.offline.matching import Match, Tool, match_tool, tools_of
 from nodes.llm.offline.quoting import best_quotes
-from nodes.llm.offline.results import corrected, number_in, state
 from nodes.llm.offline.words import content_words
 from nodes.llm.prompt import Prompt, parse
+
+LONGEST = 4000
+ROWS = 20
+_NUMBER = re.compile(r"^-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?$")
+_VALUE_KEYS = ("result", "results", "value", "answer", "output")
+_FILES_MADE = re.compile(r"\nFiles made: [^\n]*\s*$")
+_ASIDE = {"meta_data", "artifacts", "display", "structured_content"}
+
+
+def state(name: str, arguments: Mapping[str, Any], text: str, *, failed: bool) -> str:
+    """One result as a sentence or a short list."""
+    value = parsed(text)
+    if failed:
+        return f"The tool {name} reports an error: {shown(value) or 'no reason given'}"
+    value = inner(value)
+    lead = _lead(name, arguments)
+    if isinstance(value, (dict, list)):
+        body = shown(value)
+        made = _FILES_MADE.search(text)
+        files = f"\n\n{made.group().strip()}" if made else ""
+        return (f"{lead}:\n{body}" if "\n" in body else f"{lead}: {body}") + files
+    found = shown(value)
+    if not found:
+        return f"The tool {name} is done; it returned nothing."
+    expression = arguments.get("expression")
+    if isinstance(expression, str) and _NUMBER.match(found):
+        return f"{expression} = {found}"
+    # A text speaks for itself; a bare number needs to be told what it is.
+    return f"{lead}: {found}" if len(found.split()) < 2 else f"{found} ({_source(name, arguments)})"
+
+
+def parsed(text: str) -> Any:
+    """JSON where it is JSON, else the text. A last line that names the files made is left out of it."""
+    try:
+        return json.loads(_FILES_MADE.sub("", text))
+    except (ValueError, RecursionError):
+        return text.strip()
+
+
+def inner(value: Any) -> Any:
+    """The result itself, without the envelope some tools put around it."""
+    while isinstance(value, Mapping):
+        told = {key: v for key, v in value.items() if key not in _ASIDE}
+        if len(told) == 1 and next(iter(told)) in _VALUE_KEYS:
+            value = next(iter(told.values()))
+            continue
+        return told or dict(value)
+    return value
+
+
+def number_in(text: str) -> str | None:
+    """The number that a result is, if it is just one."""
+    value = inner(parsed(text))
+    if isinstance(value, Mapping):
+        numbers = [value[key] for key in _VALUE_KEYS if _is_number(value.get(key))]
+        numbers = numbers or [v for v in value.values() if _is_number(v)]
+        value = numbers[0] if len(numbers) == 1 else None
+    if isinstance(value, list) and len(value) == 1:
+        return number_in(json.dumps(value[0], default=str))
+    return _digits(value) if value is not None else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _digits(value: Any) -> str | None:
+    text = f"{value:.15g}" if isinstance(value, float) else str(value).strip()
+    return text if _NUMBER.match(text) and not isinstance(value, bool) else None
+
+
+def shown(value: Any) -> str:
+    """A value for people: fields as lines, equal rows as a table, long text cut."""
+    if isinstance(value, Mapping):
+        text = _fields(value)
+    elif isinstance(value, list):
+        text = _list(value)
+    else:
+        text = _scalar(value)
+    return text if len(text) <= LONGEST else text[:LONGEST].rsplit(" ", 1)[0] + " … (cut)"
+
+
+def _scalar(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.15g}"
+    if isinstance(value, (dict, list)):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)
+
+
+def _fields(value: Mapping[str, Any]) -> str:
+    lines = [f"- {key}:{_nested(one)}" for key, one in value.items()]
+    return lines[0].removeprefix("- ") if len(lines) == 1 else "\n".join(lines)
+
+
+def _nested(value: Any) -> str:
+    """A field's value: rows as a table, groups as indented lines, all else on the line."""
+    if isinstance(value, list) and value and all(isinstance(row, Mapping) and row for row in value):
+        return f"\n{_list(value)}"
+    if isinstance(value, Mapping) and value:
+        lines = [f"\n  - {key}: {_scalar(one)}" for key, one in list(value.items())[:ROWS]]
+        more = f"\n  … and {len(value) - ROWS} more" if len(value) > ROWS else ""
+        return "".join(lines) + more
+    return f" {_scalar(value)}"
+
+
+def _list(rows: Sequence[Any]) -> str:
+    if not rows:
+        return "nothing"
+    head = list(rows[:ROWS])
+    more = f"\n… and {len(rows) - ROWS} more" if len(rows) > ROWS else ""
+    if all(isinstance(row, Mapping) and row for row in head):
+        return _table(head) + more
+    return "\n".join(f"- {_scalar(row)}" for row in head) + more
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    lines = [columns, ["---"] * len(columns), *([_cell(row.get(c)) for c in columns] for row in rows)]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    return _scalar(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _source(name: str, arguments: Mapping[str, Any]) -> str:
+    return ", ".join([name, *(f"{key} {_scalar(value)}" for key, value in arguments.items())])
+
+
+def _lead(name: str, arguments: Mapping[str, Any]) -> str:
+    told = ", ".join(f"{key} {_scalar(value)}" for key, value in arguments.items())
+    return f"{name} ({told})" if told else name
+
+
+def corrected(arguments: Mapping[str, Any], error: str) -> dict[str, Any] | None:
+    """The arguments with one word replaced by a name that the error offers, or None.
+
+    An error such as "no column 'amounts'; columns: region, amount" says what would be right.
+    """
+    offered = [w for w in re.findall(r"[\w.-]+", error) if len(w) > 1]
+    for key, value in arguments.items():
+        if not isinstance(value, str) or not re.search(rf"(?<!\w){re.escape(value)}(?!\w)", error):
+            continue
+        rest = {w.lower(): w for w in offered if w.lower() != value.lower()}
+        exact = next((w for w in offered if w != value and w.lower() == value.lower()), None)
+        near = difflib.get_close_matches(value.lower(), rest, n=1, cutoff=0.75)
+        if exact or near:
+            return {**arguments, key: exact or rest[near[0]]}
+    return None
+
 
 LISTED_TOOLS = 12
 LONGEST_QUESTION = 1500

@@ -10,17 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import (
     AIMessage,
-    AIMessageChunk,
     BaseMessage,
     HumanMessage,
     SystemMessage,
     ToolMessage,
 )
 
-from nodes.llm.adapters.offline import OfflineChatModel
+from nodes.llm.adapters.offline import OfflineModel
 from nodes.llm.offline.reply import reply
 from nodes.llm.prompt import render
 from tests.kit.bundled_tools import bundled_schemas
+from tests.kit.contracts.chat_model import answer
 
 DOCUMENTS = [
     {"n": 1, "title": "Limits", "text": "# Limits\nA turn may take ten minutes. An upload may have 250 MiB."},
@@ -38,15 +38,17 @@ def call(name: str, args: dict[str, Any], call_id: str = "c1") -> AIMessage:
     return AIMessage("", tool_calls=[{"name": name, "args": args, "id": call_id, "type": "tool_call"}])
 
 
-def test_a_request_becomes_a_call_and_its_result_is_stated() -> None:
-    model = OfflineChatModel().bind_tools(TOOLS)
+async def test_a_request_becomes_a_call_and_its_result_is_stated() -> None:
     question: list[BaseMessage] = [system(), HumanMessage("What is 5 + 3?")]
-    asked = model.invoke(question)
+    _, first = await answer(OfflineModel(), question, tools=TOOLS)
+    asked = first.message()
     assert [(c["name"], c["args"]) for c in asked.tool_calls] == [
         ("calculator_evaluate", {"expression": "5 + 3"})
     ]
     assert asked.tool_calls[0]["id"]
-    said = model.invoke([*question, asked, ToolMessage("8", tool_call_id=asked.tool_calls[0]["id"])])
+    result = ToolMessage("8", tool_call_id=asked.tool_calls[0]["id"])
+    _, second = await answer(OfflineModel(), [*question, asked, result], tools=TOOLS)
+    said = second.message()
     assert said.text == "5 + 3 = 8"
     assert said.tool_calls == []
 
@@ -67,31 +69,31 @@ def test_a_follow_up_on_nothing_says_so() -> None:
 
 
 def test_a_question_is_answered_by_quotes_with_their_number() -> None:
-    answer = reply([system(), HumanMessage("How large may an upload be?")], TOOLS)
-    assert answer.text == "“An upload may have 250 MiB.” [1]"
+    found = reply([system(), HumanMessage("How large may an upload be?")], TOOLS)
+    assert found.text == "“An upload may have 250 MiB.” [1]"
 
 
 def test_what_is_not_there_is_not_answered() -> None:
-    answer = reply([system(), HumanMessage("What is the capital of France?")], TOOLS)
-    assert "I found no sentence" in answer.text
-    assert "OPENAI_API_KEY" in answer.text
-    assert "calculator_add" in answer.text
-    assert "sales.csv" in answer.text
-    assert "Paris" not in answer.text
+    found = reply([system(), HumanMessage("What is the capital of France?")], TOOLS)
+    assert "I found no sentence" in found.text
+    assert "OPENAI_API_KEY" in found.text
+    assert "calculator_add" in found.text
+    assert "sales.csv" in found.text
+    assert "Paris" not in found.text
 
 
 def test_a_greeting_is_answered_by_what_it_can_do() -> None:
-    answer = reply([HumanMessage("hello")])
-    assert answer.text.startswith("I am the offline model.")
-    assert "models.yaml" in answer.text
-    assert reply([]).text == answer.text
+    found = reply([HumanMessage("hello")])
+    assert found.text.startswith("I am the offline model.")
+    assert "models.yaml" in found.text
+    assert reply([]).text == found.text
 
 
 def test_a_file_that_is_not_there_is_asked_for() -> None:
-    answer = reply([system(documents=False), HumanMessage("total of amount by region in other.csv")], TOOLS)
-    assert "tables_aggregate may fit" in answer.text
-    assert "- filename" in answer.text
-    assert "Files of this thread: sales.csv." in answer.text
+    found = reply([system(documents=False), HumanMessage("total of amount by region in other.csv")], TOOLS)
+    assert "tables_aggregate may fit" in found.text
+    assert "- filename" in found.text
+    assert "Files of this thread: sales.csv." in found.text
 
 
 def test_an_error_that_names_the_column_leads_to_one_more_call() -> None:
@@ -123,36 +125,22 @@ def test_several_results_are_all_stated() -> None:
     assert text == "a: one\n\nThe tool b reports an error: two\n\nz: three"
 
 
-def test_tool_choice_none_offers_nothing() -> None:
-    model = OfflineChatModel().bind_tools(TOOLS, tool_choice="none")
-    assert model.invoke([HumanMessage("What is 5 + 3?")]).tool_calls == []
+async def test_with_no_tools_nothing_is_called() -> None:
+    _, whole = await answer(OfflineModel(), [HumanMessage("What is 5 + 3?")])
+    assert whole.message().tool_calls == []
 
 
 async def test_it_streams_word_by_word_and_counts_words() -> None:
-    chunks = [
-        c async for c in OfflineChatModel().astream([system(), HumanMessage("How large may an upload be?")])
-    ]
-    assert [str(c.text) for c in chunks][:3] == ["“An", " upload", " may"]
-    whole = chunks[0]
-    for chunk in chunks[1:]:
-        whole = whole + chunk
-    assert isinstance(whole, AIMessageChunk)
-    assert whole.usage_metadata is not None
-    assert whole.usage_metadata["output_tokens"] == 7
-    assert whole.response_metadata["model_name"] == "offline"
+    chunks, whole = await answer(OfflineModel(), [system(), HumanMessage("How large may an upload be?")])
+    assert [c.content for c in chunks][:3] == ["“An", " upload", " may"]
+    assert whole.usage is not None
+    assert whole.usage["output_tokens"] == 7
+    assert whole.served == "offline"
 
 
-def test_it_streams_without_an_event_loop_too() -> None:
-    assert (
-        "".join(str(c.text) for c in OfflineChatModel().stream("hello"))
-        == reply([HumanMessage("hello")]).text
-    )
-    assert OfflineChatModel()._llm_type == "offline"
-
-
-def test_the_same_conversation_gives_the_same_answer() -> None:
+async def test_the_same_conversation_gives_the_same_answer() -> None:
     messages: list[BaseMessage] = [system(), HumanMessage("What is 5 + 3?", id="h1")]
-    first, second = (OfflineChatModel().bind_tools(TOOLS).invoke(messages) for _ in range(2))
+    first, second = [(await answer(OfflineModel(), messages, tools=TOOLS))[1].message() for _ in range(2)]
     assert first.tool_calls == second.tool_calls
 
 
@@ -195,12 +183,12 @@ def test_it_never_fails_and_only_calls_bound_tools(
 ) -> None:
     documents = [{"n": n, "title": "t", "text": passage} for n, passage in enumerate(passages, 1)]
     messages: list[BaseMessage] = [SystemMessage(render("x", documents)), HumanMessage(text)]
-    answer = reply(messages, tools)
-    assert bool(answer.text) is not bool(answer.tool)
-    if answer.tool:
-        assert answer.tool in {t["function"]["name"] for t in tools}
-        json.dumps(dict(answer.arguments))
-        messages += [call(answer.tool, dict(answer.arguments)), ToolMessage(result, tool_call_id="c1")]
+    found = reply(messages, tools)
+    assert bool(found.text) is not bool(found.tool)
+    if found.tool:
+        assert found.tool in {t["function"]["name"] for t in tools}
+        json.dumps(dict(found.arguments))
+        messages += [call(found.tool, dict(found.arguments)), ToolMessage(result, tool_call_id="c1")]
         assert reply(messages, tools).text
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from nodes.llm.profile import SCHEMA_MENDS
+from nodes.llm.profiles import SCHEMA_MENDS
 from nodes.llm.schemas import ToolSchemas, mended
 
 TOP = {"top_object", "top_combinator", "array_items"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nodes.llm.thinking import ThinkSplit
+from nodes.llm.assembly import ThinkSplit
 
 
 def split(text: str, size: int) -> tuple[str, str]:

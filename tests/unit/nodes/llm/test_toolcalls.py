@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nodes.llm.models import MALFORMED
-from nodes.llm.profile import NINE
+from nodes.llm.profiles import NINE
 from nodes.llm.toolcalls import Brackets, arguments, as_name, looks_unique, new_id
 
 

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage
 
-from nodes.llm.adapters import reading as reading_module
+from nodes.llm.adapters import answers as reading_module
 from nodes.llm.adapters import sse
-from nodes.llm.adapters.answers import EndpointError, NoAnswer
-from nodes.llm.adapters.reading import Reading
+from nodes.llm.adapters.answers import EndpointError, NoAnswer, Reading
 from nodes.llm.adapters.sse import EventTooLong
 from nodes.llm.assembly import Assembly
 from nodes.llm.models import MALFORMED

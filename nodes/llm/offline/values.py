@@ -1,12 +1,129 @@
-"""Find a sum in a sentence and write it as an expression; nothing is computed here."""
+"""Values that stand in a sentence: time zones, dates, times of day, and sums, which are not computed here."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import partial
+from datetime import date
+from functools import cache, partial
+from zoneinfo import available_timezones
 
-from nodes.llm.offline.vocabulary import NUMBERS, SMALL_TALK
+from nodes.llm.offline.words import MONTHS, NUMBERS, PLACES, SMALL_TALK
+
+_ZONE_WORD = re.compile(r"[^\W\d_]+(?:[/_' +-][^\W\d_]+)*", re.UNICODE)
+
+_MONTH = "(" + "|".join(f"{m[:3]}(?:{m[3:]})?" if len(m) > 3 else m for m in MONTHS) + r")\.?"
+_ISO = r"(\d{4})-(\d{1,2})-(\d{1,2})(T\d{2}:\d{2}(?::\d{2})?(?:Z|[+-]\d{2}:?\d{2})?| \d{2}:\d{2}(?::\d{2})?)?"
+_DAY_FIRST = rf"(\d{{1,2}})(?:st|nd|rd|th)?\.? (?:of )?{_MONTH},? (\d{{4}})"
+_MONTH_FIRST = rf"{_MONTH} (\d{{1,2}})(?:st|nd|rd|th)?,? (\d{{4}})"
+_CLOCK = r"\b(?:(\d{1,2}):(\d{2})(?::\d{2})?\s*(am|pm)?|(\d{1,2})\s*(am|pm|o'clock|h))\b|\b(noon|midnight)\b"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A value that was read, and where it stands."""
+
+    value: str
+    start: int
+    end: int
+
+
+@cache
+def _zones() -> dict[str, str]:
+    """IANA zone by lower-case name: the whole name, and the city alone."""
+    found: dict[str, str] = {}
+    for zone in sorted(available_timezones()):
+        if zone.startswith(("posix", "right", "SystemV")) or zone in {"localtime", "Factory"}:
+            continue
+        found[zone.lower()] = zone
+        area, _, city = zone.rpartition("/")
+        if area and not area.startswith(("Etc", "US", "Brazil", "Canada", "Chile", "Mexico")):
+            found.setdefault(city.replace("_", " ").lower(), zone)
+    return found | {name.lower(): zone for name, zone in _places()}
+
+
+def _places() -> list[tuple[str, str]]:
+    lines = [line.split(": ") for line in PLACES.strip().splitlines()]
+    return [(name, zone) for zone, names in lines for name in names.split(", ")]
+
+
+def zones_in(text: str) -> list[Found]:
+    """The time zones that the text names, by IANA name, city or country, in order."""
+    found: list[Found] = []
+    known = _zones()
+    for run in _ZONE_WORD.finditer(text):
+        found += _zones_in_run(run.group(), run.start(), known)
+    return found
+
+
+def _zones_in_run(run: str, offset: int, known: dict[str, str]) -> list[Found]:
+    """Longest names first, up to four words."""
+    tokens = [(m.group(), m.start(), m.end()) for m in re.finditer(r"[^\s]+", run)]
+    found: list[Found] = []
+    place = 0
+    while place < len(tokens):
+        for length in range(min(4, len(tokens) - place), 0, -1):
+            start, end = tokens[place][1], tokens[place + length - 1][2]
+            name = run[start:end]
+            if _names_zone(name, known):
+                found.append(Found(known[name.lower()], offset + start, offset + end))
+                place += length
+                break
+        else:
+            place += 1
+    return found
+
+
+def _names_zone(name: str, known: dict[str, str]) -> bool:
+    """Short words are zones only in capitals: `MET` and `LA` are, `met` and `la` are not."""
+    return (
+        name.lower() in known and (len(name) > 4 or name[:1].isupper()) and (len(name) > 3 or name.isupper())
+    )
+
+
+def dates_in(text: str) -> list[Found]:
+    """The days of the text as ISO dates (with their time where one stands behind), in order."""
+    found = [_iso(m) for m in re.finditer(_ISO, text)]
+    for pattern, month_at in ((_DAY_FIRST, 2), (_MONTH_FIRST, 1)):
+        found += [_named(m, month_at) for m in re.finditer(pattern, text, re.IGNORECASE)]
+    return sorted((f for f in found if f is not None), key=lambda f: f.start)
+
+
+def _iso(match: re.Match[str]) -> Found | None:
+    day = _day(*map(int, match.groups()[:3]))
+    return Found(day + (match.group(4) or ""), match.start(), match.end()) if day else None
+
+
+def _named(match: re.Match[str], month_at: int) -> Found | None:
+    month = next(i for i, m in enumerate(MONTHS, 1) if m.startswith(match.group(month_at).lower()[:3]))
+    day = _day(int(match.group(3)), month, int(match.group(3 - month_at)))
+    return Found(day, match.start(), match.end()) if day else None
+
+
+def _day(year: int, month: int, day: int) -> str:
+    try:
+        return date(year, month, day).isoformat()
+    except ValueError:
+        return ""
+
+
+def clocks_in(text: str) -> list[Found]:
+    """The times of day of the text as HH:MM, in order."""
+    found = [_clock(m) for m in re.finditer(_CLOCK, text, re.IGNORECASE)]
+    return [f for f in found if f is not None]
+
+
+def _clock(match: re.Match[str]) -> Found | None:
+    hour_a, minute, half_a, hour_b, half_b, word = match.groups()
+    if word:
+        return Found("12:00" if word.lower() == "noon" else "00:00", match.start(), match.end())
+    hour, half = int(hour_a or hour_b), (half_a or half_b or "").lower()
+    if half in {"am", "pm"}:
+        hour = hour % 12 + (12 if half == "pm" else 0)
+    if hour > 23 or int(minute or 0) > 59:
+        return None
+    return Found(f"{hour:02d}:{int(minute or 0):02d}", match.start(), match.end())
+
 
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][+-]?\d+)?|\.\d+"
 _DATE = re.compile(
@@ -52,6 +169,10 @@ _PREVIOUS = re.compile(r"\b(?:that|it|this|the (?:result|answer|previous one)|th
 _SUM = re.compile(rf"(?:[-+]\s*)?[(\s]*-?(?:{NUMBER})(?:[\s()]|{NUMBER}|\*\*|[-+*/%](?!\*))*", re.IGNORECASE)
 _TOKEN = re.compile(rf"{NUMBER}|\*\*|[-+*/%()]")
 _SIGNS = frozenset({"+", "-", "*", "/", "%", "**"})
+_BINARY_SIGN = re.compile(r"(?<=[\d.)])(\*\*|[-+*/%])")
+# `n` is a number, `o` a sign other than minus; a number may have one minus of its own.
+_GROUP = re.compile(r"\(-?n(?:[-o]-?n)*\)")
+_WHOLE = re.compile(r"-?n(?:[-o]-?n)*")
 _THEN = re.compile(
     r"^(.*?),?\s+(?:and|then|and then) (doubled|tripled|halved|squared|cubed)\W*$", re.IGNORECASE
 )
@@ -159,52 +280,20 @@ def _joined(match: re.Match[str], *, sign: str, after: str) -> str:
     return f"({whole}{after.format(count=len(numbers))})" if after else whole
 
 
-class _Writer:
-    """Writes tokens as an expression and notices where they are none."""
-
-    def __init__(self) -> None:
-        self.parts: list[str] = []
-        self.depth = 0
-        self.operations = 0
-        self.wants_number = True
-        self.wrong = False
-
-    def take(self, piece: str) -> None:
-        if piece in _SIGNS:
-            self._sign(piece)
-        elif piece == ")":
-            self.depth -= 1
-            self._operand(piece, fits=not self.wants_number and self.depth >= 0)
-        else:
-            self._operand(piece, fits=self.wants_number)
-
-    def _sign(self, piece: str) -> None:
-        if not self.wants_number:
-            self.operations += 1
-            self.parts.append(f" {piece} ")
-            self.wants_number = True
-        else:  # a sign of the number; one is enough
-            self.wrong = self.wrong or piece != "-" or self.parts[-1:] == ["-"]
-            self.parts.append("-")
-
-    def _operand(self, piece: str, *, fits: bool) -> None:
-        self.wrong = self.wrong or not fits
-        self.parts.append(piece)
-        self.wants_number = piece == "("
-        self.depth += piece == "("
-
-
 def _written(text: str) -> str | None:
     """The text as a well-formed expression with at least one operation, or None."""
     pieces = _TOKEN.findall(text)
     while pieces and pieces[-1] in _SIGNS:
         pieces.pop()
-    writer = _Writer()
-    for piece in pieces:
-        writer.take(piece)
-    if writer.wrong or writer.wants_number or writer.depth or not writer.operations:
+    shape = "".join(
+        "o-"[piece == "-"] if piece in _SIGNS else piece if piece in "()" else "n" for piece in pieces
+    )
+    # From the innermost brackets out: what is well formed is as good as a number.
+    while (outer := _GROUP.sub("n", shape)) != shape:
+        shape = outer
+    if not _WHOLE.fullmatch(shape) or not _BINARY_SIGN.search("".join(pieces)):
         return None
-    return _bare("".join(writer.parts))
+    return _bare(_BINARY_SIGN.sub(r" \1 ", "".join(pieces)))
 
 
 def _bare(text: str) -> str:
