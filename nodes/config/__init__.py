@@ -3,7 +3,7 @@
 from nodes.config.errors import UnknownModel, UnknownPart, UnknownSource, UnknownTool
 from nodes.config.lookup import ConfigLookup
 from nodes.config.manager import ConfigManager
-from nodes.config.models import TurnConfig, Wishes
+from nodes.config.models import TurnConfig
 from nodes.config.node import LookupConfig
 
 __all__ = [
@@ -15,5 +15,4 @@ __all__ = [
     "UnknownPart",
     "UnknownSource",
     "UnknownTool",
-    "Wishes",
 ]

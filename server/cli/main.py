@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from core.choices import Choices
 from core.cli import JsonFlag, command, fail, make_app, print_json, print_table
 from core.database.outage import storage_outage
 from core.errors import ConfigInvalid, InvalidInput, WaystationError
+from server.cli.choices import number_options
 from server.cli.threads import UserOption, threads
 
 if TYPE_CHECKING:
@@ -91,6 +93,7 @@ def serve_command(
 
 @app.command("ask")
 @command
+@number_options
 async def ask_command(
     text: Annotated[
         str, typer.Argument(help="The message; without one, --approve, --deny or --answer answers a pause.")
@@ -116,6 +119,7 @@ async def ask_command(
         str, typer.Option(help="The answer to what waits as JSON, as `resume` takes it over HTTP.")
     ] = "",
     as_json: JsonFlag = False,
+    **numbers: float | None,
 ) -> None:
     """One turn in this process, streamed."""
     from server.cli.ask import Question, talk
@@ -123,9 +127,7 @@ async def ask_command(
     question = Question(
         text=text,
         thread=thread,
-        model=model,
-        sources=source,
-        tools=tool,
+        choices=Choices.of({"model": model, "sources": source, "tools": tool, **numbers}),
         files=tuple(file or ()),
         user=user,
         groups=tuple(group or ()),
