@@ -10,6 +10,7 @@ from langchain_core.messages import AIMessage, AnyMessage, BaseMessage
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
+from core.choices import sampling_of
 from core.context import RunContext, context_of
 from nodes.llm.caller import LLMCaller
 from nodes.llm.digest import digest
@@ -63,7 +64,7 @@ class CallModel:
             tools=tools,
             documents=state.get("documents") or (),
             files=state.get("files") or (),
-            temperature=config.get("temperature"),
+            sampling=sampling_of(config),
             principal=context.principal,
         ), list(repairs)
 

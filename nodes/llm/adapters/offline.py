@@ -124,7 +124,7 @@ class OfflineModel:
         messages: Sequence[BaseMessage],
         *,
         tools: Sequence[Mapping[str, Any]] = (),
-        temperature: float | None = None,
+        sampling: Mapping[str, float] = {},
         user: str = "",
     ) -> AsyncIterator[AIMessageChunk]:
         stream = self._model.astream(list(messages), tools=[dict(tool) for tool in tools])

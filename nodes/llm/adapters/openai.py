@@ -52,7 +52,7 @@ class ProfiledChatOpenAI(ChatOpenAI):
     def _get_request_payload(
         self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        chosen = {key: kwargs[key] for key in ("tools", "temperature", "user") if kwargs.get(key) is not None}
+        chosen = {key: kwargs[key] for key in ("tools", "sampling", "user") if kwargs.get(key) is not None}
         messages = self._convert_input(input_).to_messages()
         body = self._bodies.made(messages, model=self.model_name, **chosen)
         # Encoded here once: what cannot be is mended, and is no fault of the endpoint's.
@@ -108,10 +108,10 @@ class OpenAIModel:
         messages: Sequence[BaseMessage],
         *,
         tools: Sequence[Mapping[str, Any]] = (),
-        temperature: float | None = None,
+        sampling: Mapping[str, float] = {},
         user: str = "",
     ) -> AsyncIterator[AIMessageChunk]:
-        options: dict[str, Any] = {"temperature": temperature, "user": user or None}
+        options: dict[str, Any] = {"sampling": sampling, "user": user or None}
         if tools:
             options["tools"] = self._schemas.mended(tools)
         begun = False
