@@ -102,6 +102,10 @@ class Choices:
         default="ask",
         metadata=shown(Approval, "For tools that need a person's word: ask, auto or deny."),
     )
+    top_p: float | None = field(
+        default=None,
+        metadata=shown(float, "Share of the likeliest words, 0 to 1.", high=1, sampled=True, later=True),
+    )
 
     def __post_init__(self) -> None:
         for name in CHOICES:
@@ -136,6 +140,7 @@ class Chosen(TypedDict, total=False):
     temperature: float | None
     max_steps: int | None
     approval: Approval
+    top_p: float | None
 
 
 CHOICES: Mapping[str, Choice] = {each.name: each.metadata["choice"] for each in fields(Choices)}

@@ -95,6 +95,9 @@ class ModelEntry(Strict):
     model_card: str | None = None
     max_tokens: int | None = Field(10_000, ge=1)
     temperature: float | None = Field(0.7, ge=0, le=2)
+    top_p: float | None = Field(
+        None, ge=0, le=1, description="Where a turn names none; empty: the endpoint's own."
+    )
     extra_headers: dict[str, SecretStr] = Field(default_factory=dict)
     groups: list[str] = Field(default_factory=list)
     compliance_level: str | None = None
