@@ -99,8 +99,7 @@ class RunLedger(LedgerEnds):
             raise _KeyTakenError
         if turn and not turn.dirty:
             await tell(db, new.thread_id, new.id, new.message_id, new.request)
-        record = record_of({**LATER, **values})
-        return Seat(record, turn, nudge=nudge)
+        return Seat(record_of({**LATER, **values}, new.request), turn, nudge=nudge)
 
     async def _seat(
         self, db: AsyncConnection, row: RowMapping, new: NewRun

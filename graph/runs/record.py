@@ -160,20 +160,19 @@ def _iso(seconds: float | None) -> str | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
-def record_of(row: Mapping[str, Any] | RowMapping) -> RunRecord:
-    """A row as a record."""
-    rights = (frozenset(row[name]) for name in ("groups", "levels", "scopes"))
-    kept = {**row["request"], "webhook": row["webhook"], "idempotency_key": row["idempotency_key"]}
-    request = TurnRequest.of(Principal(row["owner"], *rights), kept)
-    plain = {name: row[name] for name in RunRecord.__dataclass_fields__ if name not in _IN_REQUEST}
+def record_of(row: Mapping[str, Any] | RowMapping, request: TurnRequest | None = None) -> RunRecord:
+    """A row as a record; `request` where it is at hand and need not be read from the row."""
     kept = row["request"]
-    answered = tuple(kept.get("answered", ()))
+    if request is None:
+        rights = (frozenset(row[name]) for name in ("groups", "levels", "scopes"))
+        beside = {"webhook": row["webhook"], "idempotency_key": row["idempotency_key"]}
+        request = TurnRequest.of(Principal(row["owner"], *rights), {**kept, **beside})
     return RunRecord(
         request=request,
         answers=kept.get("answers"),
         earlier=kept.get("earlier", 0),
-        answered=answered,
-        **plain,
+        answered=tuple(kept.get("answered", ())),
+        **{name: row[name] for name in RunRecord.__dataclass_fields__ if name not in _IN_REQUEST},
     )
 
 
