@@ -184,16 +184,19 @@ def with_choices(model: M) -> M:
     """A pydantic model with a field for each choice that it does not declare itself; null chooses nothing."""
     from pydantic import Field, create_model  # noqa: PLC0415 - slow, see above
 
-    name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
+    name = Field(min_length=1, max_length=LONGEST_NAME)
     kinds: dict[Any, Any] = {
         str: Annotated[str, Field(max_length=LONGEST_NAME)],
-        list[str]: Annotated[list[name], Field(max_length=MOST_NAMES)],  # type: ignore[valid-type]  # made here
+        list[str]: Annotated[list[Annotated[str, name]], Field(max_length=MOST_NAMES)],
     }
+    base: Any = model
     further: dict[str, Any] = {}
     for known, each in CHOICES.items():
-        if known not in model.model_fields:
+        if known not in base.model_fields:
             low, high = (each.low, each.high) if each.high else (None, None)
-            kind = Annotated[kinds.get(each.kind, each.kind), Field(ge=low, le=high)]
-            further[known] = (kind | None, Field(None, description=each.description))
-    names = {"__module__": model.__module__, "__doc__": model.__doc__}
-    return cast(M, create_model(model.__name__, __base__=model, **names, **further))  # type: ignore[call-overload]  # by name
+            kind = kinds.get(each.kind, each.kind) | None
+            further[known] = (kind, Field(None, ge=low, le=high, description=each.description))
+    made = create_model(
+        base.__name__, __base__=base, __module__=base.__module__, __doc__=base.__doc__, **further
+    )
+    return cast(M, made)

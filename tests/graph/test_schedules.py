@@ -78,4 +78,4 @@ def test_a_schedule_chooses_all_that_a_caller_may_choose() -> None:
     request = request_of(ScheduledRun(**MORNING, **chosen), key="k")
     assert request.choices == Choices(model="m", tools=["clock"], max_steps=3, top_p=0.5, approval="deny")
     with pytest.raises(ValidationError, match="top_p"):
-        ScheduledRun(**MORNING, top_p=2)
+        ScheduledRun(**{**MORNING, "top_p": 2})

@@ -84,7 +84,7 @@ def test_a_dataclass_is_checked_where_its_fields_say_what_they_are() -> None:
         pace: float = field(default=1, metadata=shown(float, "How fast.", low=1, high=3))
         note: Any = None
 
-    assert checked(Wish(pace=2, note=object()))
+    assert checked(Wish(pace=2, note=object())).pace == 2
     with pytest.raises(InvalidInput, match="pace must be 1 to 3, not 4"):
         checked(Wish(pace=4))
 
