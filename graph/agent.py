@@ -219,7 +219,7 @@ class Agent:
         return TurnRequest(
             principal,
             message,
-            files=tuple(options.get("files", ())),
+            files=tuple(options.get("files") or ()),
             thread_id=options.get("thread"),
             choices=Choices.of(options),
             **rest,
