@@ -67,7 +67,7 @@ class Choice:
         return value in get_args(self.kind)
 
 
-def shown(kind: Any, description: str, **more: Any) -> dict[str, Choice]:
+def choice(kind: Any, description: str, **more: Any) -> dict[str, Choice]:
     """The metadata of a dataclass' field that says what may be chosen; see `Choice`."""
     return {"choice": Choice(kind, description, **more)}
 
@@ -85,26 +85,26 @@ class Choices:
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid", "json_schema_extra": described}
 
-    model: str = field(default="", metadata=shown(str, "Name of a model (GET /models)."))
+    model: str = field(default="", metadata=choice(str, "Name of a model (GET /models)."))
     sources: Sequence[str] | None = field(
         default=None,
-        metadata=shown(list[str], "Sources to search (GET /sources); * for all that you may use."),
+        metadata=choice(list[str], "Sources to search (GET /sources); * for all that you may use."),
     )
     tools: Sequence[str] | None = field(
         default=None,
-        metadata=shown(list[str], "Servers or tools (GET /servers, /tools); * for all that you may use."),
+        metadata=choice(list[str], "Servers or tools (GET /servers, /tools); * for all that you may use."),
     )
-    temperature: float | None = field(default=None, metadata=shown(float, "0 to 2.", high=2, sampled=True))
+    temperature: float | None = field(default=None, metadata=choice(float, "0 to 2.", high=2, sampled=True))
     max_steps: int | None = field(
-        default=None, metadata=shown(int, "Model calls in this turn.", low=1, high=200)
+        default=None, metadata=choice(int, "Model calls in this turn.", low=1, high=200)
     )
     approval: Approval = field(
         default="ask",
-        metadata=shown(Approval, "For tools that need a person's word: ask, auto or deny."),
+        metadata=choice(Approval, "For tools that need a person's word: ask, auto or deny."),
     )
     top_p: float | None = field(
         default=None,
-        metadata=shown(float, "Share of the likeliest words, 0 to 1.", high=1, sampled=True, later=True),
+        metadata=choice(float, "Share of the likeliest words, 0 to 1.", high=1, sampled=True, later=True),
     )
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from langgraph.runtime import Runtime
 
 from core.access import Principal
-from core.choices import Choices, described, shown
+from core.choices import Choices, choice, described
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +23,11 @@ class RunContext(Choices):
 
     __pydantic_config__: ClassVar[Any] = {"json_schema_extra": described}
 
-    user: str = field(default="local", metadata=shown(str, "Who asks."))
-    groups: list[str] = field(default_factory=list, metadata=shown(list[str], "Their groups."))
+    user: str = field(default="local", metadata=choice(str, "Who asks."))
+    groups: list[str] = field(default_factory=list, metadata=choice(list[str], "Their groups."))
     levels: list[str] = field(
         default_factory=list,
-        metadata=shown(list[str], 'Compliance levels that they may see; "*" for all.'),
+        metadata=choice(list[str], 'Compliance levels that they may see; "*" for all.'),
     )
 
     @property

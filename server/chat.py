@@ -119,8 +119,8 @@ class ChatRunnable(Facade[ChatInput, AIMessage]):
     """The agent as a chat model: the text of a turn, as it comes."""
 
     name = "chat"
-    given = ChatInput
-    answered = ChatOutput
+    input_model = ChatInput
+    output_model = ChatOutput
     # Nobody can be asked on this page, so what needs a person's word is refused.
     approval = "deny"
 
@@ -209,5 +209,5 @@ def _json_of(message: str) -> Any:
 def chat_router(agent: GetAgent) -> APIRouter:
     """The routes under /chat."""
     router = APIRouter()
-    add_langserve(router, ChatRunnable(agent), "/chat", given=ChatInput, playground_type="chat")
+    add_langserve(router, ChatRunnable(agent), "/chat", playground_type="chat")
     return router

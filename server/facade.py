@@ -27,7 +27,7 @@ from graph.runs.record import OnBusy, OnDisconnect
 from graph.service.handle import Handle
 from server.errors import CLIENT_WENT_AWAY
 from server.middleware.auth import principal
-from server.requests import body_of, idempotency_key
+from server.requests import checked_inputs, idempotency_key
 from server.sse import disconnected
 
 PRINCIPAL = "principal"
@@ -93,19 +93,19 @@ class Facade(Runnable[In, Out]):
     """
 
     approval: Approval = "ask"
-    given: Any
-    answered: Any
+    input_model: type[BaseModel]
+    output_model: type[BaseModel]
 
     def __init__(self, agent: GetAgent) -> None:
         self._agent = agent
 
     @property
     def InputType(self) -> Any:  # noqa: N802 - LangChain's name
-        return self.given
+        return self.input_model
 
     @property
     def OutputType(self) -> Any:  # noqa: N802 - LangChain's name
-        return self.answered
+        return self.output_model
 
     @property
     def config_specs(self) -> list[ConfigurableFieldSpec]:
@@ -191,7 +191,6 @@ def add_langserve(
     facade: Facade[Any, Any],
     path: str,
     *,
-    given: type[BaseModel],
     playground_type: Literal["default", "chat"],
 ) -> None:
     """LangServe's routes for a facade, without those that need LangSmith or share links.
@@ -199,7 +198,7 @@ def add_langserve(
     Our versions of the working ones stand before LangServe's of the same path, which stay for the docs.
     On a router, not on the app: there LangServe would print its banner at start.
     """
-    checks = [Depends(body_of(given))]
+    checks = [Depends(checked_inputs(facade.input_model))]
     handler = APIHandler(facade, path=path, per_req_config_modifier=with_principal)
     ours = {
         "invoke": _plain(handler.invoke),

@@ -20,7 +20,14 @@ from core.settings.platform import ServerSettings
 from graph.service.handle import Handle
 from server.facade import KEY, Facade, GetAgent, add_langserve
 from server.middleware.auth import Caller
-from server.requests import AgentInput, Turn, body_of, idempotency_key, last_event_id, turn_request
+from server.requests import (
+    AgentInput,
+    CheckedInput,
+    checked_inputs,
+    idempotency_key,
+    last_event_id,
+    turn_request,
+)
 from server.sse import RunResponse
 
 BATCH_AT_ONCE = 4
@@ -44,8 +51,8 @@ class AgentRunnable(Facade[AgentInput, dict[str, Any]]):
     """The agent as LangServe wants it: input in, reply out, events as a stream."""
 
     name = "agent"
-    given = AgentInput
-    answered = AgentOutput
+    input_model = AgentInput
+    output_model = AgentOutput
 
     async def begin(self, given: AgentInput, who: Principal, wishes: Mapping[str, Any]) -> Handle:
         return await self._agent().begin(turn_request(who, given, wishes, key=wishes.get(KEY)))
@@ -75,7 +82,9 @@ def agent_router(agent: GetAgent) -> APIRouter:
 
     @router.post("/agent/stream", include_in_schema=False)
     async def stream(
-        request: Request, who: Caller, turns: Annotated[list[Turn], Depends(body_of(AgentInput))]
+        request: Request,
+        who: Caller,
+        turns: Annotated[list[CheckedInput], Depends(checked_inputs(AgentInput))],
     ) -> Response:
         [(given, wishes)] = turns
         key = idempotency_key(request.headers.get("idempotency-key"))
@@ -84,5 +93,5 @@ def agent_router(agent: GetAgent) -> APIRouter:
         stall = agent().book[ServerSettings].stream_stall_seconds
         return RunResponse(handle, after=after, stall=stall)
 
-    add_langserve(router, AgentRunnable(agent), "/agent", given=AgentInput, playground_type="default")
+    add_langserve(router, AgentRunnable(agent), "/agent", playground_type="default")
     return router

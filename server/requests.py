@@ -130,7 +130,7 @@ def turn_request(
     )
 
 
-Turn = tuple[Any, Configurable]
+CheckedInput = tuple[Any, Configurable]
 """The input and the configurable of one turn, both checked."""
 
 
@@ -170,14 +170,14 @@ async def json_body(request: Request) -> dict[str, Any]:
     return body
 
 
-def body_of(model: type[BaseModel]) -> Callable[[Request], Awaitable[list[Turn]]]:
+def checked_inputs(model: type[BaseModel]) -> Callable[[Request], Awaitable[list[CheckedInput]]]:
     """A FastAPI dependency: the turns of a body of LangServe's shape, one but in a batch.
 
     It refuses a body whose inputs are not `model` or whose config is not allowed.
     LangServe reads the same object after us: what is null in it is taken out, as if it had not been given.
     """
 
-    async def checked(request: Request) -> list[Turn]:
+    async def checked(request: Request) -> list[CheckedInput]:
         if request.method != "POST":
             return []
         body = await json_body(request)

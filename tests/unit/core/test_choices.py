@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from core.access import Principal
-from core.choices import CHOICES, Choices, Chosen, checked, sampling_of, shown, with_choices
+from core.choices import CHOICES, Choices, Chosen, checked, choice, sampling_of, with_choices
 from core.context import RunContext, context_for
 from core.errors import InvalidInput
 
@@ -81,7 +81,7 @@ def test_bounds_of_now_are_told_where_they_are_narrower() -> None:
 def test_a_dataclass_is_checked_where_its_fields_say_what_they_are() -> None:
     @dataclass
     class Wish:
-        pace: float = field(default=1, metadata=shown(float, "How fast.", low=1, high=3))
+        pace: float = field(default=1, metadata=choice(float, "How fast.", low=1, high=3))
         note: Any = None
 
     assert checked(Wish(pace=2, note=object())).pace == 2
