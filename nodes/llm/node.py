@@ -53,15 +53,14 @@ class CallModel:
         before, sent = parted(state["messages"], self._window)
         # Checked once more here: an unanswered call makes every endpoint refuse the whole thread.
         messages, repairs = answered(sent)
-        servers, named = config.get("servers") or (), config.get("tools")
-        tools = await self._toolbox.schemas(context.principal, servers, named)
+        servers, offered = config.get("servers") or (), config.get("tools")
         return LLMRequest(
             model=config.get("model") or self._llm.default(),
             messages=messages,
             earlier=digest(state.get("summary") or "", before) if self._notes else "",
             notes=self._notes,
             taken=taken_ids(before),
-            tools=tools,
+            tools=await self._toolbox.schemas(context.principal, servers, offered),
             documents=state.get("documents") or (),
             files=state.get("files") or (),
             sampling=sampling_of(config),
