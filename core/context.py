@@ -1,82 +1,44 @@
-"""What a caller chooses for one run; the graph's context schema. JSON only: Studio shows it as a form."""
+"""Who asks, and what for: the graph's context schema. JSON only: Studio shows it as a form."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 from langgraph.runtime import Runtime
 
 from core.access import Principal
-from core.errors import InvalidInput
-
-Approval = Literal["ask", "auto", "deny"]
+from core.choices import Choices, choice, described
 
 
-@dataclass(frozen=True)
-class RunContext:
+@dataclass(frozen=True, kw_only=True)
+class RunContext(Choices):
     """Run-scoped settings. Over HTTP, user and groups come from authentication, never from the body.
 
     Args:
         user: Who asks.
         groups: Their groups.
         levels: The compliance levels that they may see; "*" for all.
-        model: Display name of a model; empty for the default.
-        sources: Names of sources to search; None for all that the user may use.
-        tools: Names of servers or of single tools; None for all that the user may use.
-        temperature: 0 to 2; None for the model's own.
-        max_steps: Model calls in this turn; None for the limit in the settings.
-        approval: For tools that need a person's word: ask, allow all that the operator leaves to callers,
-            or refuse all.
     """
 
-    user: str = "local"
-    groups: list[str] = field(default_factory=list)
-    model: str = ""
-    sources: list[str] | None = None
-    tools: list[str] | None = None
-    temperature: float | None = None
-    max_steps: int | None = None
-    approval: Approval = "ask"
-    levels: list[str] = field(default_factory=list)
+    __pydantic_config__: ClassVar[Any] = {"json_schema_extra": described}
+
+    user: str = field(default="local", metadata=choice(str, "Who asks."))
+    groups: list[str] = field(default_factory=list, metadata=choice(list[str], "Their groups."))
+    levels: list[str] = field(
+        default_factory=list,
+        metadata=choice(list[str], 'Compliance levels that they may see; "*" for all.'),
+    )
 
     @property
     def principal(self) -> Principal:
         return Principal(self.user, frozenset(self.groups), frozenset(self.levels))
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_names(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-_FORMS: tuple[tuple[str, tuple[str, ...], Callable[[Any], bool]], ...] = (
-    ("text", ("user", "model", "approval"), _is_text),
-    ("a list of names", ("groups", "levels"), _is_names),
-    ("a list of names, or null", ("sources", "tools"), lambda value: value is None or _is_names(value)),
-    ("a number, or null", ("temperature", "max_steps"), lambda value: value is None or _is_number(value)),
-)
-
-
-def checked(context: RunContext) -> RunContext:
-    """The context, when each field is of its kind: a form or a notebook may have put anything there.
-
-    Raises:
-        InvalidInput: One is not.
-    """
-    for words, names, fits in _FORMS:
-        for name in names:
-            if not fits(value := getattr(context, name)):
-                raise InvalidInput(f"{name} must be {words}, not {str(value)[:80]!r}")
-    return context
+def context_for(choices: Choices, principal: Principal) -> RunContext:
+    """The context of what somebody chose."""
+    groups, levels = sorted(principal.groups), sorted(principal.levels)
+    return RunContext(user=principal.id, groups=groups, levels=levels, **choices.by_name())
 
 
 def context_of(runtime: Runtime[RunContext]) -> RunContext:

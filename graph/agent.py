@@ -11,10 +11,10 @@ from dishka import AsyncContainer, Provider
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
 from sqlalchemy.ext.asyncio import AsyncEngine
-from typing_extensions import TypedDict, Unpack
+from typing_extensions import Unpack
 
 from core.access import Principal
-from core.context import Approval
+from core.choices import CHOICES, Choices, Chosen
 from core.editions import Editions
 from core.health import HealthBoard
 from core.identity.authenticator import local_principal
@@ -34,30 +34,26 @@ from graph.wiring.services import Progress, Services, open_services
 from graph.wiring.turn_provider import ThreadGraph
 
 
-class Options(TypedDict, total=False):
+class Options(Chosen, total=False):
     """Keywords of `ask` and `stream`; what is left out has the default of `TurnRequest`.
 
-    `user` and `levels` are those of the settings by default; `thread` None starts a new one.
+    What a caller chooses stands in `core.choices`. `user` and `levels` are those of the
+    settings by default; `thread` None starts a new one.
     """
 
     thread: str | None
     user: str | None
     groups: Sequence[str]
     levels: Sequence[str]
-    model: str
-    sources: Sequence[str] | None
-    tools: Sequence[str] | None
     files: Sequence[str]
-    temperature: float | None
-    max_steps: int | None
-    approval: Approval
     resume: Any
     on_disconnect: OnDisconnect
     on_busy: OnBusy
     idempotency_key: str | None
 
 
-_WHO = frozenset({"thread", "user", "groups", "levels"})
+# What is no field of a request by its own name.
+_OTHERWISE = {"thread", "user", "groups", "levels", "files"} | CHOICES.keys()
 
 
 class Agent:
@@ -229,10 +225,15 @@ class Agent:
     def _request(self, message: str, **options: Unpack[Options]) -> TurnRequest:
         user, groups, levels = options.get("user") or "", options.get("groups"), options.get("levels")
         principal = local_principal(self.book[AuthSettings], user, groups, levels)
-        rest: dict[str, Any] = {k: v for k, v in options.items() if k not in _WHO}
-        for name in {"sources", "tools", "files"} & rest.keys():
-            rest[name] = None if rest[name] is None else tuple(rest[name])
-        return TurnRequest(principal, message, thread_id=options.get("thread"), **rest)
+        rest: dict[str, Any] = {k: v for k, v in options.items() if k not in _OTHERWISE}
+        return TurnRequest(
+            principal,
+            message,
+            files=tuple(options.get("files") or ()),
+            thread_id=options.get("thread"),
+            choices=Choices.of(options),
+            **rest,
+        )
 
     async def drain(self, *, seconds: float) -> None:
         """Take no new turns; let the running ones end, and stop them at a checkpoint after `seconds`."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import structlog
 from dishka import Provider
 from fastapi import FastAPI
 
@@ -15,18 +16,19 @@ from core.lifecycle import running
 from core.settings import Context
 from core.settings.auth import AuthSettings
 from graph.agent import Agent
+from graph.runs.announcements import TurnFinished
 from server import errors
 from server.chat import chat_router
 from server.langserve import agent_router
-from server.middleware.cors import Cors
-from server.middleware.edge import Edge
-from server.middleware.gate import Gate
+from server.middleware.auth import Gate
+from server.middleware.edge import Cors, Edge
 from server.middleware.limits import Guard
 from server.module_routes import add_module_routes
 from server.openapi import describe
 from server.routes import catalogue, docs, files, health, runs, tasks, threads
 from server.stopping import draining_first
-from server.turn_log import log_turns
+
+log = structlog.get_logger(__name__)
 
 
 def create_app(
@@ -82,13 +84,17 @@ async def _identified(app: FastAPI, agent: Agent) -> AsyncIterator[None]:
     """The agent, who may call it, and a log line for each of its turns."""
     app.state.agent = agent
     bus = await agent.container.get(EventBus)
-    logged = log_turns(bus)
+    logged = bus.subscribe(TurnFinished, _log, name="turn_log")
     try:
         async with opened_authenticator(agent.book[AuthSettings], agent.engine) as authenticator:
             app.state.authenticator = authenticator
             yield
     finally:
         bus.unsubscribe(logged)
+
+
+async def _log(event: TurnFinished) -> None:
+    log.info("turn_ended", status=event.status, code=event.code, ms=event.duration_ms)
 
 
 def _add_routes(app: FastAPI) -> None:

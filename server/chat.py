@@ -15,14 +15,12 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import orjson
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter
 from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import ensure_config
-from langserve import APIHandler, CustomUserType
+from langserve import CustomUserType
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -39,11 +37,9 @@ from core.access import Principal
 from core.errors import WaystationError
 from graph.service.handle import Handle
 from graph.service.resume import is_answer
-from server.langserve import add_langserve, with_principal
+from server.facade import Facade, GetAgent, add_langserve
 from server.questions import told_in_chat
-from server.requests import PRINCIPAL, check_body, json_answer, turn_request
-from server.served import GetAgent, Served, once
-from server.waiting import add_waiting_routes
+from server.requests import AgentInput, json_answer, turn_request
 
 REMEMBERED = 1000
 
@@ -78,6 +74,10 @@ class ChatInput(CustomUserType):
         elif last is None or not asks or not last.content.strip():
             raise ValueError("the last message must be a human one with text")
         return self
+
+    def said(self) -> list[tuple[str, str]]:
+        """The conversation, as it is remembered."""
+        return [(message.type, message.content) for message in self.messages]
 
 
 class ChatOutput(RootModel[AIMessage]):
@@ -115,10 +115,12 @@ def _key(who: Principal, messages: list[tuple[str, str]]) -> bytes:
     return hashlib.sha256(orjson.dumps([who.id, messages])).digest()
 
 
-class ChatRunnable(Served[ChatInput, AIMessage]):
+class ChatRunnable(Facade[ChatInput, AIMessage]):
     """The agent as a chat model: the text of a turn, as it comes."""
 
     name = "chat"
+    input_model = ChatInput
+    output_model = ChatOutput
     # Nobody can be asked on this page, so what needs a person's word is refused.
     approval = "deny"
 
@@ -126,84 +128,46 @@ class ChatRunnable(Served[ChatInput, AIMessage]):
         super().__init__(agent)
         self._known = Conversations()
 
-    @property
-    def InputType(self) -> Any:  # noqa: N802 - LangChain's name
-        return ChatInput
-
-    @property
-    def OutputType(self) -> Any:  # noqa: N802 - LangChain's name
-        return ChatOutput
-
-    async def ainvoke(
-        self,
-        input: ChatInput,  # noqa: A002 - LangChain's name
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
-    ) -> AIMessage:
-        run, said = await self._begin(input, config)
-        try:
-            reply = await run.result()
-        finally:
-            run.leave()
-        text = "\n\n".join(part for part in (reply["answer"], waiting_text(reply)) if part)
-        self._known.keep(run.request.principal, [*said, ("ai", text)], run.thread_id)
-        return AIMessage(text, id=run.id, response_metadata=waiting_data(reply))
-
-    async def astream(
-        self,
-        input: ChatInput,  # noqa: A002 - LangChain's name
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
-    ) -> AsyncIterator[AIMessage]:
-        run, said = await self._begin(input, config)
-
-        async def texts(_: AsyncIterator[ChatInput]) -> AsyncIterator[AIMessage]:
-            shown = ""
-            async for event in run.events():
-                text = spoken(event, shown)
-                if text:
-                    shown += text
-                    data = waiting_data(event) if event["type"] == "done" else {}
-                    yield AIMessageChunk(content=text, id=run.id, response_metadata=data)
-            self._known.keep(run.request.principal, [*said, ("ai", shown)], run.thread_id)
-
-        try:
-            async for message in self._atransform_stream_with_config(once(input), texts, config):
-                yield message
-        finally:
-            run.leave()
-
-    async def _begin(
-        self, given: ChatInput, config: RunnableConfig | None
-    ) -> tuple[Handle, list[tuple[str, str]]]:
-        wishes = dict(ensure_config(config).get("configurable", {}))
-        who = cast(Principal, wishes[PRINCIPAL])
-        said: list[tuple[str, str]] = [(message.type, message.content) for message in given.messages]
+    async def begin(self, given: ChatInput, who: Principal, wishes: Mapping[str, Any]) -> Handle:
+        said = given.said()
         before = said if is_answer(given.resume) else said[:-1]
         remembered = None if wishes.get("thread_id") else self._known.take(who, before)
         thread = wishes.get("thread_id") or remembered
         try:
             asked = await self._asked(who, given, thread, wishes.get("on_busy"))
-            request = turn_request(who, asked, {**wishes, "thread_id": thread})
-            return await self._agent().begin(request), said
+            return await self._agent().begin(turn_request(who, asked, {**wishes, "thread_id": thread}))
         except WaystationError:
             if remembered:  # nothing has happened on it: the next try finds it where it was
                 self._known.keep(who, before, remembered)
             raise
 
+    def answer(self, given: ChatInput, run: Handle, reply: dict[str, Any]) -> AIMessage:
+        text = "\n\n".join(part for part in (reply["answer"], waiting_text(reply)) if part)
+        self._known.keep(run.request.principal, [*given.said(), ("ai", text)], run.thread_id)
+        return AIMessage(text, id=run.id, response_metadata=waiting_data(reply))
+
+    async def pieces(self, given: ChatInput, run: Handle) -> AsyncIterator[AIMessage]:
+        shown = ""
+        async for event in run.events():
+            if text := spoken(event, shown):
+                shown += text
+                data = waiting_data(event) if event["type"] == "done" else {}
+                yield AIMessageChunk(content=text, id=run.id, response_metadata=data)
+        self._known.keep(run.request.principal, [*given.said(), ("ai", shown)], run.thread_id)
+
     async def _asked(
         self, who: Principal, given: ChatInput, thread: str | None, on_busy: str | None
-    ) -> dict[str, Any]:
+    ) -> AgentInput:
         """The answer to what waits, or what is said."""
         if is_answer(given.resume):
-            return {"resume": given.resume}
+            return AgentInput.model_construct(resume=given.resume)
         message = given.messages[-1].content
         answer = _json_of(message) if thread and on_busy in (None, "reject") else None
         if thread and answer is not None:
             found = await self._agent().threads.get(who, thread)
             if found["status"] == "interrupted":
-                return {"resume": answer}
-        return {"message": message}
+                return AgentInput.model_construct(resume=answer)
+        return AgentInput.model_construct(message=message)
 
 
 def spoken(event: Mapping[str, Any], shown: str) -> str:
@@ -242,17 +206,8 @@ def _json_of(message: str) -> Any:
         return None
 
 
-async def check_chat_body(request: Request) -> None:
-    """FastAPI dependency before LangServe's handlers."""
-    await check_body(request, ChatInput)
-
-
 def chat_router(agent: GetAgent) -> APIRouter:
     """The routes under /chat."""
     router = APIRouter()
-    facade = ChatRunnable(agent)
-    handler = APIHandler(facade, path="/chat", per_req_config_modifier=with_principal)
-    checks = [Depends(check_chat_body)]
-    add_waiting_routes(router, "/chat", handler, checks)
-    add_langserve(router, facade, "/chat", checks, playground_type="chat")
+    add_langserve(router, ChatRunnable(agent), "/chat", playground_type="chat")
     return router

@@ -7,8 +7,8 @@ is worse than an error, so the body is checked whole before LangServe reads it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -24,21 +24,14 @@ from pydantic import (
 )
 
 from core.access import Principal
+from core.choices import CHOICES, Choices, with_choices
 from core.settings import nearest
-from graph.runs.record import TurnRequest
+from graph.runs.record import OnBusy, OnDisconnect, TurnRequest
 from graph.service.resume import is_answer
 from server.errors import InvalidRequest
 
-PRINCIPAL = "principal"
-KEY = "idempotency_key"
 _KEY = re.compile(r"[!-~]{1,128}")
-# In `sources` and `tools`: all that the caller may use, as when they are not given.
-# A form cannot leave a list out, and an empty one means none.
-EVERY = "*"
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
-
-Name = Annotated[str, Field(min_length=1, max_length=200)]
-Names = Annotated[list[Name], Field(max_length=200)]
 
 # What LangChain's clients send of their own in `config`: read by them, without meaning here.
 _CLIENT_KEYS = frozenset(
@@ -92,20 +85,15 @@ class AgentInput(CustomUserType):
         return self
 
 
+@with_choices
 class Configurable(BaseModel):
     """The allow-list of `config.configurable`, with types that nothing is coerced into."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     thread_id: Annotated[str, Field(pattern=ID_PATTERN)] | None = None
-    model: Annotated[str, Field(max_length=200)] | None = None
-    sources: Names | None = None
-    tools: Names | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    max_steps: Annotated[int, Field(ge=1, le=200)] | None = None
-    approval: Literal["ask", "auto", "deny"] | None = None
-    on_disconnect: Literal["cancel", "continue"] | None = None
-    on_busy: Literal["reject", "enqueue", "interrupt"] | None = None
+    on_disconnect: OnDisconnect | None = None
+    on_busy: OnBusy | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -114,12 +102,12 @@ class Configurable(BaseModel):
         return {k: v for k, v in data.items() if v != ""} if isinstance(data, Mapping) else data
 
 
-ALLOWED = tuple(Configurable.model_fields)
+ALLOWED = ("thread_id", *CHOICES, "on_disconnect", "on_busy")
 
 
 def turn_request(
     who: Principal,
-    given: Mapping[str, Any],
+    given: AgentInput,
     wishes: Mapping[str, Any],
     *,
     key: str | None = None,
@@ -129,22 +117,21 @@ def turn_request(
     """The request of a checked input and configurable."""
     return TurnRequest(
         principal=who,
-        message=given.get("message", ""),
-        files=tuple(given.get("files", ())),
-        resume=given["resume"] if is_answer(given.get("resume")) else None,
+        message=given.message,
+        files=tuple(given.files),
+        resume=given.resume if is_answer(given.resume) else None,
         thread_id=wishes.get("thread_id") or None,
-        model=wishes.get("model") or "",
-        sources=_names(wishes.get("sources")),
-        tools=_names(wishes.get("tools")),
-        temperature=wishes.get("temperature"),
-        max_steps=wishes.get("max_steps"),
-        approval=wishes.get("approval") or "ask",
+        choices=Choices.of(wishes),
         on_disconnect=wishes.get("on_disconnect") or "cancel",
         on_busy=wishes.get("on_busy") or "reject",
         idempotency_key=key,
         webhook=webhook,
         background=background,
     )
+
+
+CheckedInput = tuple[Any, Configurable]
+"""The input and the configurable of one turn, both checked."""
 
 
 def idempotency_key(given: str | None) -> str | None:
@@ -171,15 +158,6 @@ def last_event_id(given: str | None, *, default: int = 0) -> int:
     return int(given)
 
 
-def _names(wished: list[str] | None) -> tuple[str, ...] | None:
-    return None if wished is None or EVERY in wished else tuple(wished)
-
-
-async def check_agent_body(request: Request) -> None:
-    """FastAPI dependency before LangServe's handlers: refuse a body that is not a turn or a batch."""
-    await check_body(request, AgentInput)
-
-
 async def json_body(request: Request) -> dict[str, Any]:
     """The request's JSON object (the guard has made sure that it is JSON).
 
@@ -192,25 +170,30 @@ async def json_body(request: Request) -> dict[str, Any]:
     return body
 
 
-async def check_body(request: Request, model: type[BaseModel]) -> None:
-    """Refuse a body of LangServe's shape whose inputs are not `model` or whose config is not allowed.
+def checked_inputs(model: type[BaseModel]) -> Callable[[Request], Awaitable[list[CheckedInput]]]:
+    """A FastAPI dependency: the turns of a body of LangServe's shape, one but in a batch.
 
+    It refuses a body whose inputs are not `model` or whose config is not allowed.
     LangServe reads the same object after us: what is null in it is taken out, as if it had not been given.
     """
-    if request.method != "POST":
-        return
-    body = await json_body(request)
-    _drop_nulls(body)
-    _misplaced(body, "the top level")
-    batch = request.url.path.endswith("/batch")
-    inputs = _inputs(body) if batch else [body.get("input")]
-    configs = body.get("config")
-    for config in configs if batch and isinstance(configs, list) else [configs]:
-        check_config(config)
-    for value in inputs:
-        if value is None:
+
+    async def checked(request: Request) -> list[CheckedInput]:
+        if request.method != "POST":
+            return []
+        body = await json_body(request)
+        _drop_nulls(body)
+        _misplaced(body, "the top level")
+        batch = request.url.path.endswith("/batch")
+        inputs = _inputs(body) if batch else [body.get("input")]
+        configs = body.get("config")
+        several = configs if batch and isinstance(configs, list) else [configs]
+        chosen = [check_config(config) for config in several]
+        if None in inputs:
             raise InvalidRequest("input: is missing")
-        validated(model, value, "input")
+        found = [validated(model, value, "input") for value in inputs]
+        return list(zip(found, chosen * (len(found) if len(chosen) == 1 else 1), strict=False))
+
+    return checked
 
 
 def _drop_nulls(body: dict[str, Any]) -> None:

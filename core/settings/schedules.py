@@ -6,9 +6,11 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from core.choices import Approval, with_choices
 from core.settings.declare import Section, Strict
 
 
+@with_choices
 class ScheduledRun(Strict):
     """A turn that begins whenever its time comes, in the background."""
 
@@ -21,10 +23,7 @@ class ScheduledRun(Strict):
     thread: str = Field(
         "", pattern=r"^[A-Za-z0-9_-]{0,64}$", description="Thread to go on with; empty: a new one each time."
     )
-    model: str = Field("", max_length=200, description="Name of a model; empty: the default.")
-    sources: list[str] | None = Field(None, description="Sources to search; left out: all of the user's.")
-    tools: list[str] | None = Field(None, description="Servers or tools; left out: all of the user's.")
-    approval: Literal["ask", "auto", "deny"] = Field(
+    approval: Approval = Field(
         "deny",
         description="For tools that need a person's word; ask and auto leave the thread waiting, "
         "auto not where mcp.callers_may_lower_approval is on.",

@@ -9,6 +9,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, ToolMessage
 
 from core.access import Principal
+from core.choices import Choices
 from core.context import RunContext
 from core.errors import WaystationError
 from core.settings.platform import LimitSettings
@@ -25,13 +26,12 @@ from graph.replay.recording import (
     RecordedRun,
     Recording,
     Retrieval,
-    Wished,
     message_json,
     without_secrets,
     written_json,
 )
 from graph.replay.stored_turn import StoredTurn, stored_turn
-from nodes.config import ConfigLookup, Wishes
+from nodes.config import ConfigLookup
 
 _USAGE = ("input_tokens", "output_tokens", "model", "cost")
 _FILE = ("key", "name", "media_type", "size")
@@ -48,7 +48,7 @@ async def record(agent: Agent, principal: Principal, run_id: str) -> Recording:
         Conflict: It has not ended.
     """
     turn = await stored_turn(agent, principal, run_id)
-    wished = Wished.model_validate({k: v for k, v in turn.request.items() if k in Wished.model_fields})
+    wished = Choices.of(turn.request)
     config = await _config(agent, principal, wished, turn)
     offered = [str(name) for event in turn.told("config")[-1:] for name in event.get("tools", [])]
     made = [_fields(event, _FILE) for event in turn.told("file")]
@@ -88,17 +88,17 @@ def _before(turn: StoredTurn, made: set[Any]) -> Before:
     )
 
 
-async def _config(agent: Agent, principal: Principal, wished: Wished, turn: StoredTurn) -> dict[str, Any]:
+async def _config(agent: Agent, principal: Principal, wished: Choices, turn: StoredTurn) -> dict[str, Any]:
     """The `config` channel as the turn had it: told by its event, and looked up where that says nothing."""
     lookup = await agent.container.get(ConfigLookup)
     servers = {call_record(message)["server"] for message in turn.results}
     config: dict[str, Any] = {"model": "", "sources": [], "servers": sorted(servers - {""}), "tools": None}
     try:
-        config |= lookup.resolve(principal, Wishes.of(RunContext(**wished.model_dump()))).as_state()
+        config |= lookup.resolve(principal, wished).as_state()
     except WaystationError:  # what the run used is no longer there, or no longer theirs
         limits = agent.editions.now().book[LimitSettings]
-        chosen = {"temperature": wished.temperature, "approval": wished.approval, "tools": wished.tools}
-        config |= {**chosen, "max_steps": wished.max_steps or limits.steps}
+        used = {"model": config["model"], "sources": config["sources"]}
+        config |= wished.as_json() | used | {"max_steps": wished.max_steps or limits.steps}
     for event in turn.told("config")[-1:]:
         config |= {"model": event["model"], "sources": list(event["sources"])}
     return config

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import orjson
 from langchain_core.messages import BaseMessage, message_to_dict, messages_from_dict
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
 
-from core.context import Approval
+from core.choices import Choices
 from core.errors import InvalidInput, NotFound
 from core.observability.redaction import REDACTED, clean, names_secret
 from graph.flow.state import as_messages
@@ -35,17 +35,6 @@ class RecordedRun(_Part):
     thread_id: str
     attempts: int = 1
     created_at: str = ""
-
-
-class Wished(_Part):
-    """What the caller chose, as in `RunContext`."""
-
-    model: str = ""
-    sources: list[str] | None = None
-    tools: list[str] | None = None
-    temperature: float | None = None
-    max_steps: int | None = None
-    approval: Approval = "ask"
 
 
 class Before(_Part):
@@ -112,7 +101,7 @@ class Recording(_Part):
     version: Literal[1] = 1
     recorded_at: str
     run: RecordedRun
-    wished: Wished
+    wished: Annotated[Choices, PlainSerializer(Choices.as_json)]
     before: Before
     message: Message
     files: list[dict[str, Any]] = Field(default_factory=list)

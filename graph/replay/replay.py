@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
@@ -12,7 +12,7 @@ from langgraph.errors import GraphRecursionError
 from langgraph.graph.state import CompiledStateGraph
 
 from core.access import Principal
-from core.context import RunContext
+from core.context import RunContext, context_for
 from core.editions import Editions
 from core.errors import WaystationError
 from core.registry import discover
@@ -139,11 +139,7 @@ async def _as_before(graph: CompiledStateGraph[Any, Any, Any, Any], recording: R
 
 
 def _context(recording: Recording, principal: Principal | None) -> RunContext:
-    context = RunContext(user="replay", **recording.wished.model_dump())
-    if principal is None:
-        return context
-    groups, levels = sorted(principal.groups), sorted(principal.levels)
-    return replace(context, user=principal.id, groups=groups, levels=levels)
+    return context_for(recording.wished, principal or Principal("replay"))
 
 
 async def _run(

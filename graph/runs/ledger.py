@@ -123,7 +123,7 @@ class RunLedger:
             raise _KeyTakenError
         if hold and not hold.dirty:
             await store_message(db, new.thread_id, new.id, new.message_id, new.request)
-        record = record_of({**LATER, **values})
+        record = record_of({**LATER, **values}, new.request)
         return Claim(record, hold, asked_to_stop=asked, delivery=delivery)
 
     async def _thread_or_place(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from langgraph.runtime import RunControl
 from sqlalchemy import RowMapping
 
 from core.access import Principal
-from core.context import Approval
+from core.choices import DEFAULT, Choices
 from core.cursor import cursor
 from core.errors import WaystationError
 from core.observability import traceparent
@@ -47,7 +47,7 @@ class TurnRequest:
         files: Keys of uploaded files that go with the message.
         resume: Answers to interrupts, as `graph.service.resume.answers_for` reads them.
         thread_id: None starts a new thread.
-        sources, tools: None means all that the caller may use.
+        choices: What the turn shall run with.
         on_busy: What a message does that finds a run going, or a question open:
             reject it, wait in line, or take its place.
         idempotency_key: The same key of the same caller gives the same run.
@@ -60,12 +60,7 @@ class TurnRequest:
     files: tuple[str, ...] = ()
     resume: Any = None
     thread_id: str | None = None
-    model: str = ""
-    sources: tuple[str, ...] | None = None
-    tools: tuple[str, ...] | None = None
-    temperature: float | None = None
-    max_steps: int | None = None
-    approval: Approval = "ask"
+    choices: Choices = DEFAULT
     on_disconnect: OnDisconnect = "cancel"
     on_busy: OnBusy = "reject"
     idempotency_key: str | None = None
@@ -74,16 +69,15 @@ class TurnRequest:
 
     def as_json(self) -> dict[str, Any]:
         """What the ledger keeps; the caller's rights stand in columns of their own."""
-        return {name: value for name, value in asdict(self).items() if name not in _BESIDE}
+        own = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in _BESIDE}
+        return own | self.choices.as_json()
 
     @classmethod
     def of(cls, principal: Principal, kept: Mapping[str, Any]) -> TurnRequest:
         """The request again, from what the ledger keeps."""
         known = {name: value for name, value in kept.items() if name in cls.__dataclass_fields__}
-        for name in ("files", "sources", "tools"):
-            if known.get(name) is not None:
-                known[name] = tuple(known[name])
-        return cls(principal, **known)
+        files = tuple(known.pop("files", ()))
+        return cls(principal, files=files, choices=Choices.of(kept), **known)
 
     def digest(self) -> str:
         """A hash of what is asked for: tells a repeated request from another one with its key."""
@@ -92,7 +86,7 @@ class TurnRequest:
 
 
 CURSOR = "run"
-_BESIDE = frozenset({"principal", "resume", "idempotency_key", "webhook"})
+_BESIDE = frozenset({"principal", "choices", "resume", "idempotency_key", "webhook"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,20 +160,19 @@ def _iso(seconds: float | None) -> str | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
-def record_of(row: Mapping[str, Any] | RowMapping) -> RunRecord:
-    """A row as a record."""
-    rights = (frozenset(row[name]) for name in ("groups", "levels", "scopes"))
-    kept = {**row["request"], "webhook": row["webhook"], "idempotency_key": row["idempotency_key"]}
-    request = TurnRequest.of(Principal(row["owner"], *rights), kept)
-    plain = {name: row[name] for name in RunRecord.__dataclass_fields__ if name not in _IN_REQUEST}
+def record_of(row: Mapping[str, Any] | RowMapping, request: TurnRequest | None = None) -> RunRecord:
+    """A row as a record; `request` where it is at hand and need not be read from the row."""
     kept = row["request"]
-    answered = tuple(kept.get("answered", ()))
+    if request is None:
+        rights = (frozenset(row[name]) for name in ("groups", "levels", "scopes"))
+        beside = {"webhook": row["webhook"], "idempotency_key": row["idempotency_key"]}
+        request = TurnRequest.of(Principal(row["owner"], *rights), {**kept, **beside})
     return RunRecord(
         request=request,
         answers=kept.get("answers"),
         earlier=kept.get("earlier", 0),
-        answered=answered,
-        **plain,
+        answered=tuple(kept.get("answered", ())),
+        **{name: row[name] for name in RunRecord.__dataclass_fields__ if name not in _IN_REQUEST},
     )
 
 

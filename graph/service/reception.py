@@ -17,7 +17,7 @@ from graph.service.handle import Handle
 from graph.service.resume import answers_for, is_answer
 from graph.service.run_service import Runs
 from graph.threads.threads import Threads, check_id, new_id
-from nodes.config import ConfigLookup, Wishes
+from nodes.config import ConfigLookup
 from nodes.file_storage import FileManager
 
 
@@ -54,7 +54,7 @@ class Reception:
     async def _begin(self, request: TurnRequest) -> Handle:
         self._admission.check(request)
         thread_id = check_id(request.thread_id) if request.thread_id else new_id("t")
-        self._lookup.resolve(request.principal, _wishes(request))
+        self._lookup.resolve(request.principal, request.choices)
         if request.webhook:
             target_of(self._editions.now().book[WebhookSettings], request.webhook)
         for key in request.files:
@@ -105,14 +105,3 @@ class Reception:
         if wish != "auto":
             return wish
         return "resume" if request.background or request.on_disconnect == "continue" else "end"
-
-
-def _wishes(request: TurnRequest) -> Wishes:
-    return Wishes(
-        model=request.model,
-        sources=request.sources,
-        tools=request.tools,
-        temperature=request.temperature,
-        max_steps=request.max_steps,
-        approval=request.approval,
-    )

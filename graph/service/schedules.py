@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.access import Principal
+from core.choices import Choices
 from core.settings.schedules import ScheduledRun, ScheduleSettings
 from core.task_queue import Task, TaskContext
 from core.task_queue.task import NoArguments
@@ -41,10 +42,7 @@ def request_of(scheduled: ScheduledRun, *, key: str) -> TurnRequest:
         who,
         scheduled.message,
         thread_id=scheduled.thread or None,
-        model=scheduled.model,
-        sources=None if scheduled.sources is None else tuple(scheduled.sources),
-        tools=None if scheduled.tools is None else tuple(scheduled.tools),
-        approval=scheduled.approval,
+        choices=Choices.of(dict(scheduled)),
         on_disconnect="continue",
         on_busy=scheduled.on_busy,
         idempotency_key=key,

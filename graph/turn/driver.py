@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, BaseMessage, RemoveMessage, ToolM
 from langgraph.errors import GraphDrained, GraphRecursionError
 from langgraph.graph.state import CompiledStateGraph
 
-from core.context import RunContext
+from core.context import context_for
 from core.correlation import correlated
 from core.database.endurance import Endurance, endured, enduring
 from core.database.outage import DatabaseUnavailable, storage_outage
@@ -26,7 +26,7 @@ from graph.errors import LeaseLost, StepLimit, TurnTimedOut
 from graph.runs.announcements import TurnFinished, TurnStarted
 from graph.runs.events.log import LAST
 from graph.runs.lease import fenced
-from graph.runs.record import Outcome, Run, Stop, TurnRequest
+from graph.runs.record import Outcome, Run, Stop
 from graph.threads.history.look import questioned
 from graph.turn.ending import Endings
 from graph.turn.opening import Opening
@@ -91,11 +91,11 @@ class TurnDriver:
             ),
             listening(self._remarks_of(run)),
             extracted({"traceparent": run.traceparent}),
-            turn_span(model=run.request.model) as span,
+            turn_span(model=run.request.choices.model) as span,
             fenced(run.thread_id, run.hold.fence, run_id=run.id),
             enduring(self._endurance(run)),
         ):
-            self._publish(TurnStarted(run.request.model))
+            self._publish(TurnStarted(run.request.choices.model))
             began = time.perf_counter()
             outcome = await self._whole(run)
             if run.error:
@@ -190,12 +190,13 @@ class TurnDriver:
             "configurable": {"thread_id": run.thread_id},
             "run_id": None,
             # Only a backstop, with room for steps of further modules in every round and beside them.
-            "recursion_limit": len(self._graph.nodes) * (1 + (run.request.max_steps or self._limits.steps)),
+            "recursion_limit": len(self._graph.nodes)
+            * (1 + (run.request.choices.max_steps or self._limits.steps)),
         }
         stream: AsyncIterator[Any] = self._graph.astream(
             start,
             config,
-            context=context_for(run.request),
+            context=context_for(run.request.choices, run.request.principal),
             stream_mode=["custom", "updates"],
             # A step begins when the one before it is on disk: a forgotten call would be made again.
             durability="sync",
@@ -225,21 +226,6 @@ def _finished(run: Run, outcome: Outcome, *, seconds: float) -> TurnFinished:
         output_tokens=outcome.output_tokens,
         tool_calls=sum(isinstance(message, ToolMessage) for message in outcome.messages),
         duration_ms=round(seconds * 1000),
-    )
-
-
-def context_for(request: TurnRequest) -> RunContext:
-    """The graph's context for a request."""
-    return RunContext(
-        user=request.principal.id,
-        groups=sorted(request.principal.groups),
-        levels=sorted(request.principal.levels),
-        model=request.model,
-        sources=None if request.sources is None else list(request.sources),
-        tools=None if request.tools is None else list(request.tools),
-        temperature=request.temperature,
-        max_steps=request.max_steps,
-        approval=request.approval,
     )
 
 

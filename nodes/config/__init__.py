@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from nodes.config.errors import UnknownModel, UnknownPart, UnknownSource, UnknownTool
     from nodes.config.lookup import ConfigLookup
     from nodes.config.manager import ConfigManager
-    from nodes.config.models import TurnConfig, Wishes
+    from nodes.config.models import TurnConfig
     from nodes.config.node import LookupConfig
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "UnknownPart",
     "UnknownSource",
     "UnknownTool",
-    "Wishes",
 ]
 
 __getattr__ = names_from(__name__, "errors", "models", "lookup", "manager", "node")

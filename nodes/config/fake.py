@@ -16,19 +16,6 @@ class Entry:
     groups: list[str] = field(default_factory=list)
 
 
-class FakeModels:
-    """A ModelCatalogue; the first model is the default."""
-
-    def __init__(self, entries: Mapping[str, Guarded] | None = None) -> None:
-        self._entries = dict(entries or {})
-
-    def entries(self) -> Mapping[str, Guarded]:
-        return self._entries
-
-    def default(self) -> str:
-        return next(iter(self._entries), "")
-
-
 class FakeSources:
     """A SourceCatalogue."""
 
@@ -39,7 +26,14 @@ class FakeSources:
         return self._entries
 
 
-class FakeServers:
+class FakeModels(FakeSources):
+    """A ModelCatalogue; the first model is the default."""
+
+    def default(self) -> str:
+        return next(iter(self._entries), "")
+
+
+class FakeServers(FakeSources):
     """A ServerCatalogue; `tools` are full names by server."""
 
     def __init__(
@@ -48,11 +42,8 @@ class FakeServers:
         *,
         tools: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        self._entries = dict(entries or {})
+        super().__init__(entries)
         self._tools = dict(tools or {})
-
-    def entries(self) -> Mapping[str, Guarded]:
-        return self._entries
 
     def tool_names(self, server: str) -> Sequence[str]:
         return self._tools.get(server, ())

@@ -1,26 +1,23 @@
-"""From what a caller wishes to what the turn may use."""
+"""From what a caller chose to what the turn may use."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import get_args
 
 from core.access import Guarded, Principal, usable
-from core.context import Approval
+from core.choices import Choices, checked
 from core.editions import Editions
-from core.errors import InvalidInput
 from core.settings.problems import nearest, printable
 from nodes.config.errors import UnknownModel, UnknownSource, UnknownTool
-from nodes.config.models import TurnConfig, Wishes
+from nodes.config.models import TurnConfig
 from nodes.config.ports import ModelCatalogue, ServerCatalogue, SourceCatalogue
 from nodes.config.settings import LimitSettings
 
 _LISTED = 20
-MAX_TEMPERATURE = 2.0
 
 
 class ConfigLookup:
-    """Resolves wishes against what there is and what the principal may use.
+    """Resolves choices against what there is and what the principal may use.
 
     What a principal may not use is reported exactly like what does not exist.
 
@@ -44,25 +41,25 @@ class ConfigLookup:
         self._servers = servers
         self._editions = editions
 
-    def resolve(self, principal: Principal, wishes: Wishes) -> TurnConfig:
-        """What a turn of `principal` with these wishes runs with.
+    def resolve(self, principal: Principal, choices: Choices) -> TurnConfig:
+        """What a turn of `principal` with these choices runs with.
 
         Raises:
             UnknownModel: No such model for this principal.
             UnknownSource: No such source.
             UnknownTool: No such server or tool.
-            InvalidInput: A number or the approval mode is out of bounds.
+            InvalidInput: A choice is of a wrong kind, or out of its bounds.
         """
-        servers, tools = self._tools(principal, wishes.tools)
-        return TurnConfig(
-            model=self._model(principal, wishes.model),
-            sources=self._chosen_sources(principal, wishes.sources),
-            servers=servers,
-            tools=tools,
-            temperature=_temperature(wishes.temperature),
-            max_steps=self._steps(wishes.max_steps),
-            approval=_approval(wishes.approval),
-        )
+        limit = self._editions.now().book[LimitSettings].steps
+        wishes = checked(choices, max_steps=limit).by_name()
+        servers, tools = self._tools(principal, choices.tools)
+        wishes |= {
+            "model": self._model(principal, choices.model),
+            "sources": self._sources_of(principal, choices.sources),
+            "tools": tools,
+            "max_steps": limit if choices.max_steps is None else choices.max_steps,
+        }
+        return TurnConfig(servers=servers, **wishes)
 
     def tool_names(self, config: TurnConfig) -> list[str]:
         """Full names of the tools that the turn may call, as far as they are known now."""
@@ -81,7 +78,7 @@ class ConfigLookup:
             raise UnknownModel("there is no model that you may use; ask whoever runs this service")
         raise UnknownModel(_unknown("model", wish, mine))
 
-    def _chosen_sources(self, principal: Principal, wish: Sequence[str] | None) -> tuple[str, ...]:
+    def _sources_of(self, principal: Principal, wish: Sequence[str] | None) -> tuple[str, ...]:
         mine = usable(principal, self._sources.entries())
         if wish is None:
             return tuple(mine)
@@ -111,27 +108,6 @@ class ConfigLookup:
             tool for name in wish for tool in (self._servers.tool_names(name) if name in mine else (name,))
         ]
         return tuple(dict.fromkeys(found))
-
-    def _steps(self, wish: int | None) -> int:
-        limit = self._editions.now().book[LimitSettings].steps
-        if wish is None:
-            return limit
-        if isinstance(wish, bool) or not 1 <= wish <= limit:
-            raise InvalidInput(f"max_steps must be 1 to {limit}, not {wish}")
-        return wish
-
-
-def _temperature(wish: float | None) -> float | None:
-    if wish is not None and not 0 <= wish <= MAX_TEMPERATURE:  # also refuses NaN
-        raise InvalidInput(f"temperature must be 0 to {MAX_TEMPERATURE:g}, not {wish}")
-    return wish
-
-
-def _approval(wish: Approval) -> Approval:
-    if wish not in get_args(Approval):
-        known = ", ".join(get_args(Approval))
-        raise InvalidInput(f"approval must be one of {known}, not '{printable(wish)}'")
-    return wish
 
 
 def _unknown(kind: str, name: str, known: Iterable[str]) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
-from core.context import RunContext, checked, context_of
+from core.choices import checked
+from core.context import RunContext, context_of
 from nodes.config.lookup import ConfigLookup
-from nodes.config.models import Wishes
 
 
 class Reads(TypedDict, total=False):
@@ -30,7 +30,7 @@ class LookupConfig:
 
     async def __call__(self, state: Reads, runtime: Runtime[RunContext]) -> Writes:
         context = checked(context_of(runtime))
-        config = self._lookup.resolve(context.principal, Wishes.of(context))
+        config = self._lookup.resolve(context.principal, context)
         runtime.stream_writer(
             {
                 "type": "config",

@@ -23,8 +23,7 @@ from core.reload import Fingerprint, Stamps, fingerprint, folders_of, lost, stam
 from core.settings import Book, ConfigErrors, ConfigProblem
 from nodes.config.events import ConfigRejected, ConfigReloaded
 from nodes.config.manager import ConfigManager
-from nodes.config.reload import Snapshot, changed_keys, changes
-from nodes.config.renewal import files_of, is_live, renewed
+from nodes.config.reload import Snapshot, changed_keys, changes, files_of, is_live, renewed
 from nodes.config.settings import ReloadSettings
 
 # An editor may take a file away, or empty it, before it writes it anew.
@@ -166,8 +165,8 @@ class ConfigWatcher:
     def _fingerprint(self) -> Fingerprint:
         return fingerprint(files_of(self._editions.newest.book))
 
-    def _stamps(self) -> Stamps:
-        return stamps(files_of(self._editions.newest.book))
+    def _state_of_files(self) -> tuple[Stamps, Fingerprint]:
+        return stamps(files_of(self._editions.newest.book)), self._fingerprint()
 
     def _plugins(self, marks: Fingerprint) -> Fingerprint:
         folder = str(self._editions.newest.book.context.places.config_dir)
@@ -191,10 +190,10 @@ class ConfigWatcher:
             await asyncio.sleep(self._settings.quiet_s)
 
     def _read_once(self) -> _Reading | None:
-        before = self._stamps(), self._fingerprint()
+        before = self._state_of_files()
         book, problems = self._manager.reread()
         # The stamps, because a file may have been emptied and written as it was meanwhile.
-        if (self._stamps(), self._fingerprint()) != before:
+        if self._state_of_files() != before:
             return None
         return _Reading(book, tuple(problems), marks=before[1], stamps=before[0])
 
@@ -215,7 +214,7 @@ class ConfigWatcher:
                 )
                 self._reject((ConfigProblem("configuration", fault),))
                 return
-            await asyncio.to_thread(self._leave_snapshot, book)
+            await asyncio.to_thread(lambda: Snapshot.of(book).save(book.context.places.home))
             log.info("config_reloaded", edition=edition.number, changed=changed[:_LISTED])
             self._publish(ConfigReloaded(edition=edition.number, changed=tuple(changed)))
         if self._rejection is not None:
@@ -226,9 +225,6 @@ class ConfigWatcher:
         """The keys that wait for a restart, and those that changed now."""
         waiting = [c.key for c in changes(self._manager.loaded(), found) if not self._live(c.key)]
         return tuple(waiting), changed_keys(Snapshot.of(running), book)
-
-    def _leave_snapshot(self, book: Book) -> None:
-        Snapshot.of(book).save(book.context.places.home)
 
     def _reject(self, problems: tuple[ConfigProblem, ...]) -> None:
         if self._rejection is not None and self._rejection.problems == problems:

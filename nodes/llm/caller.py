@@ -176,7 +176,7 @@ class LLMCaller:
         return self._connections.of(model).stream(
             self._messages(model, request),
             tools=offered(model, request),
-            temperature=request.temperature,
+            sampling=request.sampling,
             user=user,
         )
 

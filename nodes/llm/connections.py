@@ -145,7 +145,7 @@ class Connection:
         messages: Sequence[BaseMessage],
         *,
         tools: Sequence[Mapping[str, Any]],
-        temperature: float | None,
+        sampling: Mapping[str, float],
         user: str,
     ) -> AsyncIterator[Chunk]:
         """The answer as it comes; tried again where it fails before its first content.
@@ -157,7 +157,7 @@ class Connection:
         clocks = Clocks(self._limits)
 
         def opened() -> AsyncIterator[Chunk]:
-            stream = self._client.stream(messages, tools=tools, temperature=temperature, user=user)
+            stream = self._client.stream(messages, tools=tools, sampling=sampling, user=user)
             return watched(stream, clocks, self._name)
 
         if self._policy is None:

@@ -33,7 +33,7 @@ class ScriptedModel:
         messages: Sequence[BaseMessage],
         *,
         tools: Sequence[Mapping[str, Any]] = (),
-        temperature: float | None = None,
+        sampling: Mapping[str, float] = {},
         user: str = "",
     ) -> AsyncIterator[AIMessageChunk]:
         self.seen.append(list(messages))

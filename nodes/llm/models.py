@@ -62,7 +62,7 @@ class LLMRequest:
         tools: OpenAI function schemas that the model may call.
         documents: Retrieved passages, each with n, title, text and more.
         files: Files of the thread, each with name, media_type and size.
-        temperature: 0 to 2; None for the model's own.
+        sampling: What the endpoint is sent by name, such as `temperature`; else the model's own.
         principal: Who asks; None for this process itself, which may use every model.
         earlier: Notes on what was said before `messages`.
         notes: Whether those go on where more has to be left out.
@@ -74,7 +74,7 @@ class LLMRequest:
     tools: Sequence[Mapping[str, Any]] = ()
     documents: Sequence[Mapping[str, Any]] = ()
     files: Sequence[Mapping[str, Any]] = ()
-    temperature: float | None = None
+    sampling: Mapping[str, float] = field(default_factory=dict)
     principal: Principal | None = None
     earlier: str = ""
     notes: bool = False

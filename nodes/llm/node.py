@@ -10,6 +10,7 @@ from langchain_core.messages import AIMessage, AnyMessage, BaseMessage
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
+from core.choices import sampling_of
 from core.context import RunContext, context_of
 from nodes.llm.caller import LLMCaller
 from nodes.llm.models import LLMChunk, LLMRequest, LLMResponse
@@ -51,18 +52,17 @@ class CallModel:
         before, sent = parted(state["messages"], self._window)
         # Checked once more here: an unanswered call makes every endpoint refuse the whole thread.
         messages, repairs = answered(sent)
-        servers, named = config.get("servers") or (), config.get("tools")
-        tools = await self._toolbox.schemas(context.principal, servers, named)
+        servers, offered = config.get("servers") or (), config.get("tools")
         return LLMRequest(
             model=config.get("model") or self._llm.default(),
             messages=messages,
             earlier=digest(state.get("summary") or "", before) if self._notes else "",
             notes=self._notes,
             taken=taken_ids(before),
-            tools=tools,
+            tools=await self._toolbox.schemas(context.principal, servers, offered),
             documents=state.get("documents") or (),
             files=state.get("files") or (),
-            temperature=config.get("temperature"),
+            sampling=sampling_of(config),
             principal=context.principal,
         ), list(repairs)
 

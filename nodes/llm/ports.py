@@ -19,7 +19,7 @@ class ChatModel(Protocol):
         messages: Sequence[BaseMessage],
         *,
         tools: Sequence[Mapping[str, Any]] = (),
-        temperature: float | None = None,
+        sampling: Mapping[str, float] = {},
         user: str = "",
     ) -> AsyncIterator[Chunk]:
         """The answer as it comes; the last chunk says why it ended. Empty chunks are signs of life."""

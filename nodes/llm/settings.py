@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from core.choices import SAMPLED
 from core.settings import Strict, nearest
 from nodes.llm import vendors
 from nodes.llm.profiles import PROFILES, Profile, profile_for
@@ -31,7 +32,7 @@ DEFAULT_PROMPT = (
 )
 _ENDPOINT = re.compile(r"/(?:chat/completions|messages)/?$")
 # What an entry tells the class of its provider, and what only an endpoint of chat completions has.
-_TOLD = ("model_name", "model_url", "api_key", "max_tokens", "temperature")
+_TOLD = ("model_name", "model_url", "api_key", "max_tokens", *SAMPLED)
 _ENDPOINT_KEYS = ("client", "extra_headers", "pass_user_as_customer_id")
 
 _kind = lru_cache(maxsize=256)(profile_for)
@@ -126,6 +127,9 @@ class ModelEntry(Strict):
     model_card: str | None = None
     max_tokens: int | None = Field(10_000, ge=1)
     temperature: float | None = Field(0.7, ge=0, le=2)
+    top_p: float | None = Field(
+        None, ge=0, le=1, description="Where a turn names none; empty: the endpoint's own."
+    )
     extra_headers: dict[str, SecretStr] = Field(default_factory=dict)
     groups: list[str] = Field(default_factory=list)
     compliance_level: str | None = None

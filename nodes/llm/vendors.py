@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from core.choices import SAMPLED
 from core.settings import nearest
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "model_url": ("base_url", "api_base", "endpoint", "azure_endpoint", "endpoint_url"),
     "api_key": ("api_key", "api_token", "token"),
     "max_tokens": ("max_tokens", "max_output_tokens", "num_predict"),
-    "temperature": ("temperature",),
+    **{name: (name,) for name in SAMPLED},
 }
 _SHARED = ("langchain_core", "langchain_community")
 

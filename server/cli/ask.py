@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -12,8 +12,8 @@ import anyio
 import orjson
 
 from core.access import Principal
+from core.choices import DEFAULT, Approval, Choices
 from core.cli import show
-from core.context import Approval
 from core.errors import InvalidInput
 from graph.agent import Agent
 from graph.runs.record import TurnRequest
@@ -25,6 +25,7 @@ from server.cli.sessions import opened
 from server.questions import arguments_of, line_of, sample_answer, short, tool_of
 
 CHUNK_BYTES = 1 << 18
+APPROVALS: Mapping[bool | None, Approval] = {None: "ask", True: "auto", False: "deny"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +34,13 @@ class Question:
 
     text: str
     thread: str | None = None
-    model: str = ""
-    sources: list[str] | None = None
-    tools: list[str] | None = None
+    choices: Choices = DEFAULT
     files: tuple[Path, ...] = ()
     user: str = ""
     groups: tuple[str, ...] = ()
     approve: bool | None = None
     reason: str = ""
     answer: str = ""
-
-    @property
-    def approval(self) -> Approval:
-        return {None: "ask", True: "auto", False: "deny"}[self.approve]  # type: ignore[return-value]  # the three words
 
     def request(self, who: Principal, files: tuple[str, ...], resume: Any) -> TurnRequest:
         answers = is_answer(resume)
@@ -55,10 +50,7 @@ class Question:
             files=() if answers else files,
             resume=resume,
             thread_id=self.thread,
-            model=self.model,
-            sources=None if self.sources is None else tuple(self.sources),
-            tools=None if self.tools is None else tuple(self.tools),
-            approval=self.approval,
+            choices=replace(self.choices, approval=APPROVALS[self.approve]),
         )
 
 

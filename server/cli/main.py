@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from core.choices import Choices
 from core.cli import JsonFlag, command, fail, loading_app, make_app, progress_bar, show
 from core.errors import ConfigInvalid, InvalidInput, WaystationError
+from server.cli.choices import number_options
 from server.cli.sessions import UserOption, opened, quiet
 
 if TYPE_CHECKING:
@@ -90,6 +92,7 @@ def serve_command(
 
 @app.command("ask")
 @command
+@number_options
 async def ask_command(
     text: Annotated[
         str, typer.Argument(help="The message; without one, --approve, --deny or --answer answers a pause.")
@@ -115,6 +118,7 @@ async def ask_command(
         str, typer.Option(help="The answer to what waits as JSON, as `resume` takes it over HTTP.")
     ] = "",
     as_json: JsonFlag = False,
+    **numbers: float | None,
 ) -> None:
     """One turn in this process, streamed."""
     from server.cli.ask import Question, talk
@@ -122,9 +126,7 @@ async def ask_command(
     question = Question(
         text=text,
         thread=thread,
-        model=model,
-        sources=source,
-        tools=tool,
+        choices=Choices.of({"model": model, "sources": source, "tools": tool, **numbers}),
         files=tuple(file or ()),
         user=user,
         groups=tuple(group or ()),

@@ -1,4 +1,4 @@
-"""Who calls, what that lets them ask, and under which name the service may be called.
+"""The gate before everything: who calls, what that lets them ask, and under which name they may call.
 
 In mode `none` everybody who reaches the service is one user, so reaching it is
 the only protection: it listens on loopback, and it answers only requests whose
@@ -18,13 +18,19 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as AsgiScope
 
-from core.access import Principal
+from core.access import Principal, require
 from core.callers import Scope
+from core.correlation import correlated
+from core.errors import WaystationError
+from core.identity.authenticator import Authenticator, folded
 from core.identity.errors import NotAuthenticated
+from core.settings import Book
 from core.settings.auth import AuthSettings
 from core.settings.platform import ServerSettings
-from server.errors import BindRefused, HostRefused
+from server.errors import BindRefused, HostRefused, problem_response
 
 # Probes come under the machine's address, and these answers hold nothing.
 PROBES = frozenset({"/health/live", "/health/ready"})
@@ -36,6 +42,7 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 # In Sec-Fetch-Site. Ports do not count there: two programs on one machine are the same site.
 _ELSEWHERE = frozenset({"cross-site", "same-site"})
 _PORTS = {"http": 80, "https": 443}
+POLICY_VIOLATION = 1008
 
 
 def needs_no_login(path: str) -> bool:
@@ -168,3 +175,62 @@ def _hostname(url: str) -> str:
         return (urlsplit(url).hostname or "").lower()
     except ValueError:
         return ""
+
+
+class Gate:
+    """Lets requests in with their principal in `request.state.principal`.
+
+    A middleware and not a dependency of routes, so that a route, a mounted folder or
+    a page of a library that nobody thought of is closed too.
+
+    Args:
+        app: What comes next. The authenticator is that of `app.state`.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            # None is ours, and no login is read from one: what a library or a module brings is closed.
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+            return
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            caller = await _admitted(scope)
+        except WaystationError as error:
+            await problem_response(error, instance=scope["path"])(scope, receive, send)
+            return
+        with correlated(user=caller.id if caller else ""):
+            await self._app(scope, receive, send)
+
+
+async def _admitted(scope: AsgiScope) -> Principal | None:
+    """Who it is; None for what answers anybody.
+
+    Raises:
+        HostRefused, NotAuthenticated, IdentityUnavailable, ScopeMissing: They may not come in.
+    """
+    path = scope["path"]
+    headers = folded(scope["headers"])
+    _check_names(scope, headers)
+    if needs_no_login(path):
+        return None
+    authenticator: Authenticator = scope["app"].state.authenticator
+    peer = scope.get("client")
+    caller = await authenticator.authenticate(headers, peer[0] if peer else "")
+    require(caller, scope_for(path))
+    scope.setdefault("state", {})["principal"] = caller
+    return caller
+
+
+def _check_names(scope: AsgiScope, headers: Mapping[str, str]) -> None:
+    book: Book = scope["app"].state.agent.book
+    path, server, logins = scope["path"], book[ServerSettings], book[AuthSettings].logins
+    if not logins and path not in PROBES:
+        check_host(headers.get("host", ""), server)
+    # A link shows a file to whoever has it, also within somebody's page.
+    if not needs_no_login(path):
+        check_page(scope["method"], headers, server, logins=bool(logins))

@@ -1,13 +1,15 @@
-"""The outermost layer: a request id and browsers' rules on every answer, a log line, no exception past it."""
+"""The outermost layers: a request id, browsers' rules and a log line on every answer; no exception passes."""
 
 from __future__ import annotations
 
 import re
 import secrets
 import time
+from functools import lru_cache
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,6 +18,8 @@ from core.database.outage import storage_outage, tell_failure
 from core.errors import Internal
 from core.identity.authenticator import folded
 from core.observability import extracted
+from core.settings import Book
+from core.settings.platform import ServerSettings
 from server.errors import CLIENT_WENT_AWAY, problem_response
 
 HEADER = "X-Request-ID"
@@ -26,6 +30,16 @@ _FOR_BROWSERS = (
     ("Referrer-Policy", "same-origin"),
 )
 _ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+_READABLE = (
+    "Content-Disposition",
+    "Content-Range",
+    "ETag",
+    "Link",
+    "Retry-After",
+    "X-Request-ID",
+    "X-Run-ID",
+)
 log = structlog.get_logger()
 
 
@@ -81,4 +95,37 @@ class Edge:
             path=scope["path"],
             status=status,
             ms=round((time.perf_counter() - begun) * 1000, 1),
+        )
+
+
+class Cors:
+    """Answers preflights and marks answers, for pages of the origins in `server.cors_origins` only.
+
+    Outside of the gate, since a preflight carries no login, and so that such a page
+    can read what a refusal says. Every other page is the gate's to refuse.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        # Settings of the section `server` do not change while it runs.
+        self._allowing = lru_cache(1)(self._allowing_origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        origin = Headers(scope=scope).get("origin") if scope["type"] == "http" else None
+        if origin is None:
+            await self._app(scope, receive, send)
+            return
+        book: Book = scope["app"].state.agent.book
+        allowed = tuple(book[ServerSettings].cors_origins)
+        app = self._allowing(allowed) if origin.lower() in allowed else self._app
+        await app(scope, receive, send)
+
+    def _allowing_origins(self, allowed: tuple[str, ...]) -> ASGIApp:
+        return CORSMiddleware(
+            self._app,
+            allow_origins=allowed,
+            allow_methods=_METHODS,
+            allow_headers=("*",),
+            allow_credentials=True,
+            expose_headers=_READABLE,
         )

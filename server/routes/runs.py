@@ -93,7 +93,7 @@ def _request(who: Caller, thread_id: str, body: NewRunBody, key: str | None) -> 
     wishes |= {"thread_id": thread_id, "on_busy": body.on_busy, "on_disconnect": "continue"}
     return turn_request(
         who,
-        body.input.model_dump(),
+        body.input,
         wishes,
         key=idempotency_key(key),
         webhook=body.webhook,

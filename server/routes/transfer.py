@@ -16,7 +16,7 @@ from graph.errors import Draining, MessageTooLong, ThreadNotFound, TooManyRuns
 from graph.threads.history.errors import ExportInvalid, MessageNotFound
 from server.errors import BodyTooLarge, InvalidRequest, WrongMediaType
 from server.middleware.auth import Caller
-from server.requests import check_configurable, turn_request
+from server.requests import AgentInput, check_configurable, turn_request
 from server.routes.common import OpenAgent, problems
 
 # Part of the router of server.routes.threads, which has the prefix.
@@ -102,7 +102,8 @@ async def edit_message(thread_id: str, edit: Edit, agent: OpenAgent, who: Caller
     made = await agent.threads.fork_before(who, thread_id, edit.message_id)
     # A question that waited there is not answered: the new message takes its place.
     wishes |= {"thread_id": made["id"], "on_busy": "interrupt", "on_disconnect": "continue"}
-    request = turn_request(who, edit.model_dump(), wishes, background=True)
+    said = AgentInput.model_construct(message=edit.message, files=edit.files)
+    request = turn_request(who, said, wishes, background=True)
     try:
         handle = await agent.begin(request)
     except WaystationError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from langchain_core.messages import HumanMessage, ToolMessage
 from pydantic import SecretStr
@@ -51,6 +53,19 @@ class TestVendor(ChatModelContract):
             provider="langchain_groq:ChatGroq", model_name="m", model_url=url, api_key=SecretStr("gsk-1")
         )
         return langchain.connected(Model("main", entry))
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_what_was_chosen_stands_before_what_the_entry_says(
+    client: Any, model_server: ModelServer
+) -> None:
+    entry = ModelEntry(model_name="m", model_url=model_server.url, temperature=0.1, top_p=0.8)
+    chat: ChatModel = client("main", entry)
+    await answer(chat, [HumanMessage("hi")])
+    await answer(chat, [HumanMessage("hi")], sampling={"top_p": 0.25})
+    await chat.aclose()
+    sent = [(body["temperature"], body["top_p"]) for body in model_server.requests()]
+    assert sent == [(0.1, 0.8), (0.1, 0.25)]
 
 
 async def test_an_unreachable_endpoint_is_unavailable() -> None:

@@ -11,11 +11,11 @@ from langgraph.types import Command
 from sqlalchemy import update
 
 from core.access import Principal
+from core.context import context_for
 from core.holder import new_holder
 from graph import Agent
 from graph.db.tables import runs
 from graph.runs.lease import fenced, locked, take
-from graph.turn.driver import context_for
 from tests.kit.agents import context_at
 from tests.kit.model_server import ModelServer, call, say
 
@@ -82,7 +82,10 @@ async def _die_behind_the_answer(agent: Agent, asked: dict[str, Any]) -> None:
     config: Any = {"configurable": {"thread_id": "t"}}
     with fenced("t", turn.fence, run_id=asked["run_id"]):
         stream: Any = agent.graph.astream(
-            Command(resume=answers), config, context=context_for(record.request), stream_mode="tasks"
+            Command(resume=answers),
+            config,
+            context=context_for(record.request.choices, record.request.principal),
+            stream_mode="tasks",
         )
         async for _ in stream:
             break

@@ -14,6 +14,7 @@ from sqlalchemy import text, update
 from sqlalchemy.engine import URL
 
 from core.access import Principal
+from core.choices import Choices
 from core.context import RunContext
 from core.errors import Conflict, InvalidInput, NotFound, WaystationError
 from core.observability.redaction import never_log
@@ -76,7 +77,15 @@ async def test_a_recording_has_what_went_in_what_was_answered_and_what_came_out(
     run_id = await ran(agent, "Add them", thread="whole", sources=(), tools=("calculator",), temperature=0.5)
     kept = await record(agent, LOCAL, run_id)
     assert (kept.run.id, kept.run.thread_id, kept.question) == (run_id, "whole", "Add them")
-    assert (kept.wished.sources, kept.wished.tools, kept.wished.temperature) == ([], ["calculator"], 0.5)
+    assert kept.wished == Choices(sources=(), tools=["calculator"], temperature=0.5)
+    assert kept.model_dump()["wished"] == {
+        "model": "",
+        "sources": [],
+        "tools": ["calculator"],
+        "temperature": 0.5,
+        "max_steps": None,
+        "approval": "ask",
+    }
     assert (kept.config["servers"], kept.config["temperature"]) == (["calculator"], 0.5)
     assert kept.config["tools"] is None  # every tool of that server
     assert [len(getattr(message_of(a.message), "tool_calls", [])) for a in kept.answers] == [2, 0]

@@ -9,11 +9,12 @@ import pytest
 from pydantic import ValidationError
 
 from core.access import Principal
+from core.choices import Choices
 from core.settings.schedules import ScheduledRun, ScheduleSettings
 from core.task_queue import TaskContext
 from core.task_queue.task import NoArguments
 from graph import Agent
-from graph.service.schedules import scheduled_tasks
+from graph.service.schedules import request_of, scheduled_tasks
 from tests.kit.agents import open_agent
 
 ADA = Principal("ada")
@@ -70,3 +71,11 @@ def test_a_schedule_that_is_none_is_refused_with_an_example() -> None:
         ScheduledRun(**{**MORNING, "cron": "at dawn"})
     with pytest.raises(ValidationError, match="two scheduled runs are called 'morning'"):
         ScheduleSettings(runs=[ScheduledRun(**MORNING), ScheduledRun(**MORNING)])
+
+
+def test_a_schedule_chooses_all_that_a_caller_may_choose() -> None:
+    chosen = {"model": "m", "tools": ["clock"], "sources": ["*"], "max_steps": 3, "top_p": 0.5}
+    request = request_of(ScheduledRun(**MORNING, **chosen), key="k")
+    assert request.choices == Choices(model="m", tools=["clock"], max_steps=3, top_p=0.5, approval="deny")
+    with pytest.raises(ValidationError, match="top_p"):
+        ScheduledRun(**{**MORNING, "top_p": 2})

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from core.access import Principal
-from core.errors import Unavailable, WaystationError
+from core.errors import InvalidInput, Unavailable, WaystationError
 from graph import Agent, TurnRequest
 from graph.errors import StepLimit, ThreadBusy
 from tests.kit.agents import open_agent
@@ -49,6 +49,14 @@ async def test_tokens_stream_as_the_model_says_them(agent: Agent, model: ModelSe
     assert [e["text"] for e in events if e["type"] == "token"] == ["one ", "two ", "three"]
     assert events[-1]["answer"] == "one two three"
     assert events[-1]["usage"]["input_tokens"] > 0
+
+
+async def test_what_a_caller_chooses_reaches_the_endpoint(agent: Agent, model: ModelServer) -> None:
+    await agent.ask("hi", top_p=0.25, temperature=0.5)
+    sent = model.requests()[-1]
+    assert (sent["top_p"], sent["temperature"]) == (0.25, 0.5)
+    with pytest.raises(InvalidInput, match="top_p must be 0 to 1, not 7"):
+        await agent.ask("hi", top_p=7)
 
 
 async def test_a_tool_is_called_and_its_result_goes_back(agent: Agent, model: ModelServer) -> None:

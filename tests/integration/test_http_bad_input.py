@@ -82,6 +82,7 @@ BAD: dict[str, tuple[bytes, int, str]] = {
     "thread of 100 kB": (configured(thread_id="x" * 100_000), 422, "invalid_request"),
     "thread with newline": (configured(thread_id="a\n"), 422, "invalid_request"),
     "temperature as text": (configured(temperature="hot"), 422, "invalid_request"),
+    "top_p out of range": (configured(top_p=1.5), 422, "invalid_request"),
     "steps below one": (configured(max_steps=0), 422, "invalid_request"),
     "config as list": (body({"input": {"message": "x"}, "config": []}), 422, "invalid_request"),
     "configurable as text": (

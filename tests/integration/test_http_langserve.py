@@ -145,6 +145,7 @@ async def test_the_config_schema_is_the_allow_list(http: httpx.AsyncClient) -> N
         "temperature",
         "max_steps",
         "approval",
+        "top_p",
         "on_disconnect",
         "on_busy",
     ]

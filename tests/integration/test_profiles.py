@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from core.access import Principal
+from core.choices import Choices
 from core.errors import WaystationError
 from graph.agent import Agent
 from graph.runs.record import TurnRequest
@@ -206,7 +207,9 @@ async def test_the_message_after_a_cancelled_answer_is_answered(
     await said(agent, name, "cancel")
     for script in (say("one two three", hang_after=2), call("counted_look", {}, text="so ", hang_after=1)):
         server.script(script)
-        run = await agent.begin(TurnRequest(LOCAL, "Count", thread_id=f"cancel-{name}", model=name))
+        run = await agent.begin(
+            TurnRequest(LOCAL, "Count", thread_id=f"cancel-{name}", choices=Choices(model=name))
+        )
         await asyncio.to_thread(server.wait_for_active, 1)
         await run.cancel()
         assert (await run.result())["status"] == "cancelled"

@@ -7,6 +7,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
+from core.choices import Choices
 from graph.replay.recording import (
     Answer,
     Before,
@@ -15,7 +16,6 @@ from graph.replay.recording import (
     RecordedRun,
     Recording,
     Retrieval,
-    Wished,
     message_json,
 )
 
@@ -91,7 +91,7 @@ def recording(
     return Recording(
         recorded_at="2026-11-01T12:00:00+00:00",
         run=RecordedRun(id="r_1", thread_id="t1"),
-        wished=Wished(),
+        wished=Choices(),
         before=Before(messages=[message_json(message) for message in before]),
         message=message_json(HumanMessage(question, id="m_1")),
         config=CONFIG,

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
+from core.choices import SAMPLED
 from core.foreign import storable
 from nodes.llm.pieces import ENDPOINT
 from nodes.llm.profiles import NINE, Profile
@@ -44,19 +45,19 @@ class Bodies:
         *,
         model: str,
         tools: Any = None,
-        temperature: float | None = None,
+        sampling: Mapping[str, float] = {},
         user: str = "",
     ) -> dict[str, Any]:
         """A body. `tools` stand in it as they are given, unless there are none."""
         entry, profile = self._entry, self._profile
-        chosen = entry.temperature if temperature is None else temperature
+        own = {name: getattr(entry, name) for name in SAMPLED}
         wanted: dict[str, Any] = {
             "model": model,
             "messages": messages_for(messages, profile, of=entry.of),
             "stream": True,
             "stream_options": {"include_usage": True} if profile.stream_usage == "ask" else None,
             "tools": tools or None,
-            "temperature": None if profile.refuses_temperature(model) else chosen,
+            **({} if profile.refuses_temperature(model) else own | dict(sampling)),
             "user": user or None,
             self._limit: entry.max_tokens,
         }

@@ -60,14 +60,14 @@ class ChatEndpoint:
         messages: Sequence[BaseMessage],
         *,
         tools: Sequence[Mapping[str, Any]] = (),
-        temperature: float | None = None,
+        sampling: Mapping[str, float] = {},
         user: str = "",
     ) -> AsyncIterator[Piece]:
         offered = self._schemas.encoded(tools) if tools else None
         while True:
             model = await self._served.get()
             asked = alternating(messages) if self._in_turns else messages
-            body = self._bodies.made(asked, model=model, tools=offered, temperature=temperature, user=user)
+            body = self._bodies.made(asked, model=model, tools=offered, sampling=sampling, user=user)
             try:
                 async with aclosing(cast(Any, self._answer(body, tools))) as pieces:
                     async for piece in pieces:

@@ -74,12 +74,12 @@ class LangChainModel:
         messages: Sequence[BaseMessage],
         *,
         tools: Sequence[Mapping[str, Any]] = (),
-        temperature: float | None = None,
+        sampling: Mapping[str, float] = {},
         user: str = "",
     ) -> AsyncIterator[Piece]:
         reader = self._reader()
         try:
-            chat = await self._asked(tools, temperature, user)
+            chat = await self._asked(tools, sampling, user)
             async with aclosing(cast(Any, chat.astream(self._sent(messages)))) as chunks:
                 async for chunk in chunks:
                     yield reader.read(chunk)
@@ -99,11 +99,13 @@ class LangChainModel:
     def _reader(self) -> Reader:
         return Reader()
 
-    async def _asked(self, tools: Sequence[Mapping[str, Any]], temperature: float | None, user: str) -> Any:
+    async def _asked(
+        self, tools: Sequence[Mapping[str, Any]], sampling: Mapping[str, float], user: str
+    ) -> Any:
         """The chat model as it is asked this time."""
         chat = self._chat
-        if temperature is not None and "temperature" in type(chat).model_fields:
-            chat = chat.model_copy(update={"temperature": temperature})
+        if known := {name: value for name, value in sampling.items() if name in type(chat).model_fields}:
+            chat = chat.model_copy(update=known)
         if not tools:
             return chat
         try:

@@ -35,7 +35,7 @@ class OfflineModel:
         messages: Sequence[BaseMessage],
         *,
         tools: Sequence[Mapping[str, Any]] = (),
-        temperature: float | None = None,
+        sampling: Mapping[str, float] = {},
         user: str = "",
     ) -> AsyncIterator[Piece]:
         """The answer word by word; its tokens are counted words."""

@@ -50,7 +50,7 @@ class ProfiledChatOpenAI(ChatOpenAI):
     def _get_request_payload(
         self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        chosen = {key: kwargs[key] for key in ("tools", "temperature", "user") if kwargs.get(key) is not None}
+        chosen = {key: kwargs[key] for key in ("tools", "sampling", "user") if kwargs.get(key) is not None}
         messages = self._convert_input(input_).to_messages()
         body = self._bodies.made(messages, model=kwargs.get("model") or self.model_name, **chosen)
         # Encoded here once: what cannot be is mended, and is no fault of the endpoint's.
@@ -129,8 +129,10 @@ class OpenAIModel(LangChainModel):
     def _reader(self) -> Reader:
         return Reader(own_end=True)
 
-    async def _asked(self, tools: Sequence[Mapping[str, Any]], temperature: float | None, user: str) -> Any:
-        options: dict[str, Any] = {"temperature": temperature, "user": user or None}
+    async def _asked(
+        self, tools: Sequence[Mapping[str, Any]], sampling: Mapping[str, float], user: str
+    ) -> Any:
+        options: dict[str, Any] = {"sampling": sampling, "user": user or None}
         if tools:
             options["tools"] = self._schemas.mended(tools)
         return self._chat.bind(model=await self._names.get(), **options)

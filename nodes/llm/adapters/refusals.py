@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from core.choices import SAMPLED
 from core.errors import WaystationError
 from nodes.llm.errors import ModelContextFull, ModelRateLimited, ModelRefused, ModelUnavailable
 
@@ -55,7 +56,7 @@ _SENTENCES = {
     403: _KEY,
     404: "{endpoint} knows no model '{model}', or its address is wrong (404)",
 }
-OPTIONAL = ("stream_options", "max_completion_tokens", "max_tokens", "temperature", "user")
+OPTIONAL = ("stream_options", "max_completion_tokens", "max_tokens", *SAMPLED, "user")
 """Parameters that an answer can do without, longer names first."""
 
 

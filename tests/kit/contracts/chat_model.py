@@ -42,7 +42,7 @@ class ChatModelContract:
 
     async def test_a_tool_is_called_and_its_result_is_said(self, chat: ChatModel) -> None:
         messages: list[BaseMessage] = [SystemMessage("Be brief."), HumanMessage("What is 5 + 3?")]
-        _, first = await answer(chat, messages, tools=[ADD], temperature=0.0, user="ada")
+        _, first = await answer(chat, messages, tools=[ADD], sampling={"temperature": 0.0}, user="ada")
         message: AIMessage = first.message()
         assert [(c["name"], c["args"]) for c in message.tool_calls] == [("add", {"a": 5, "b": 3})]
         assert first.finish == "tool_calls"

@@ -11,6 +11,7 @@ from sqlalchemy import RowMapping, Table, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
+from core.choices import CHOICES, Choices
 from graph.db.tables import runs, threads, transcript
 from graph.runs.events.store import EventStore
 from graph.runs.lease import Leases
@@ -37,7 +38,13 @@ def new_run(
         id=f"r_{secrets.token_hex(6)}",
         thread_id=thread,
         message_id=f"m_{secrets.token_hex(6)}",
-        request=TurnRequest(who, text, thread_id=thread, **wishes),
+        request=TurnRequest(
+            who,
+            text,
+            thread_id=thread,
+            choices=Choices.of(wishes),
+            **{name: wish for name, wish in wishes.items() if name not in CHOICES},
+        ),
         policy=policy,
         queue_limit=queue_limit,
     )

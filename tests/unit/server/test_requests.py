@@ -8,6 +8,7 @@ import pytest
 from fastapi.exceptions import RequestValidationError
 
 from core.access import Principal
+from core.choices import Choices
 from server.errors import InvalidRequest
 from server.requests import AgentInput, check_config, turn_request, validated
 
@@ -69,6 +70,9 @@ def test_a_key_that_is_not_on_the_list_is_refused(config: Any, says: str) -> Non
         {"temperature": "0.5"},
         {"temperature": 2.1},
         {"temperature": True},
+        {"top_p": 1.01},
+        {"top_p": -0.1},
+        {"top_p": "0.5"},
         {"max_steps": 0},
         {"max_steps": 1.5},
         {"approval": "always"},
@@ -104,8 +108,8 @@ def test_an_input_that_is_no_turn_is_refused(value: Any) -> None:
 
 
 def test_a_star_means_all_that_the_caller_may_use() -> None:
-    request = turn_request(ADA, {"message": "hi"}, {"sources": ["*"], "tools": ["*"]})
-    assert (request.sources, request.tools) == (None, None)
+    request = turn_request(ADA, AgentInput(message="hi"), {"sources": ["*"], "tools": ["*"]})
+    assert (request.choices.sources, request.choices.tools) == (None, None)
 
 
 def test_a_turn_takes_what_was_wished_and_the_caller_that_was_authenticated() -> None:
@@ -116,8 +120,8 @@ def test_a_turn_takes_what_was_wished_and_the_caller_that_was_authenticated() ->
         "temperature": 0.0,
         "principal": "eve",
     }
-    request = turn_request(ADA, {"message": "hi", "files": ["f1"]}, wishes)
+    request = turn_request(ADA, AgentInput(message="hi", files=["f1"]), wishes)
     assert request.principal == ADA
-    assert (request.thread_id, request.sources, request.tools) == ("t1", (), ("calculator",))
-    assert (request.temperature, request.files, request.resume) == (0.0, ("f1",), None)
-    assert (request.approval, request.on_disconnect, request.model) == ("ask", "cancel", "")
+    assert request.choices == Choices(sources=(), tools=("calculator",), temperature=0.0)
+    assert (request.thread_id, request.files, request.resume) == ("t1", ("f1",), None)
+    assert (request.choices.approval, request.on_disconnect, request.choices.model) == ("ask", "cancel", "")

@@ -39,7 +39,7 @@ async def test_a_run_and_its_message_are_stored_when_it_is_open(desk: Desk) -> N
     assert kept == claim.record
     assert (kept.status, kept.attempts, kept.message_id) == ("running", 1, new.message_id)
     assert kept.request.principal == ADA, "its rights go with it"
-    assert kept.request.tools == ("a", "b")
+    assert kept.request.choices.tools == ("a", "b")
     assert kept.seq_limit == SEQ_BLOCK
     assert await desk.said() == [("user", "What is a berth?\nAnd a fee?")]
     thread = await desk.thread()

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from core.access import Principal
+from core.choices import Choices
 from core.editions import Editions
 from core.errors import InvalidInput, WaystationError
 from core.settings.platform import LimitSettings
-from nodes.config import ConfigLookup, UnknownModel, UnknownSource, UnknownTool, Wishes
+from nodes.config import ConfigLookup, UnknownModel, UnknownSource, UnknownTool
 from nodes.config.fake import Entry, FakeModels, FakeServers, FakeSources
 
 MINE = "calculator, slow, calculator_add, calculator_divide"
@@ -28,7 +29,7 @@ LOOKUP = ConfigLookup(
 
 
 def test_without_wishes_a_turn_may_use_all_that_the_user_may() -> None:
-    assert LOOKUP.resolve(STAFF, Wishes()).as_state() == {
+    assert LOOKUP.resolve(STAFF, Choices()).as_state() == {
         "model": "large",
         "sources": ["handbook", "payroll"],
         "servers": ["calculator", "deploy", "slow"],
@@ -40,34 +41,34 @@ def test_without_wishes_a_turn_may_use_all_that_the_user_may() -> None:
 
 
 def test_who_may_not_use_the_default_model_gets_the_first_of_theirs() -> None:
-    config = LOOKUP.resolve(GUEST, Wishes())
+    config = LOOKUP.resolve(GUEST, Choices())
     assert (config.model, config.sources, config.servers) == ("small", ("handbook",), ("calculator", "slow"))
 
 
 def test_an_empty_wish_means_none_at_all() -> None:
-    config = LOOKUP.resolve(STAFF, Wishes(sources=(), tools=()))
+    config = LOOKUP.resolve(STAFF, Choices(sources=(), tools=()))
     assert (config.sources, config.servers, config.tools) == ((), (), ())
     assert LOOKUP.tool_names(config) == []
 
 
 def test_wishes_are_taken_once_and_in_their_order() -> None:
-    config = LOOKUP.resolve(STAFF, Wishes(sources=("payroll", "handbook", "payroll")))
+    config = LOOKUP.resolve(STAFF, Choices(sources=("payroll", "handbook", "payroll")))
     assert config.sources == ("payroll", "handbook")
 
 
 def test_whole_servers_bring_every_tool_also_those_not_known_yet() -> None:
-    config = LOOKUP.resolve(STAFF, Wishes(tools=("slow", "calculator")))
+    config = LOOKUP.resolve(STAFF, Choices(tools=("slow", "calculator")))
     assert (config.servers, config.tools) == (("slow", "calculator"), None)
     assert LOOKUP.tool_names(config) == ["calculator_add", "calculator_divide"]
 
 
 def test_single_tools_bring_their_server_and_nothing_else_of_it() -> None:
-    config = LOOKUP.resolve(STAFF, Wishes(tools=("calculator_add",)))
+    config = LOOKUP.resolve(STAFF, Choices(tools=("calculator_add",)))
     assert (config.servers, config.tools) == (("calculator",), ("calculator_add",))
 
 
 def test_servers_and_single_tools_may_be_mixed() -> None:
-    config = LOOKUP.resolve(STAFF, Wishes(tools=("calculator", "deploy_now", "calculator_add")))
+    config = LOOKUP.resolve(STAFF, Choices(tools=("calculator", "deploy_now", "calculator_add")))
     assert config.servers == ("calculator", "deploy")
     assert config.tools == ("calculator_add", "calculator_divide", "deploy_now")
     assert LOOKUP.tool_names(config) == list(config.tools)
@@ -96,7 +97,7 @@ def test_what_is_unknown_is_named_with_what_there_is(
     wishes: dict[str, Any], error: type[WaystationError], code: str, message: str
 ) -> None:
     with pytest.raises(error) as caught:
-        LOOKUP.resolve(GUEST, Wishes(**wishes))
+        LOOKUP.resolve(GUEST, Choices(**wishes))
     assert (caught.value.code, caught.value.detail) == (code, message)
     assert isinstance(caught.value, InvalidInput)
 
@@ -115,7 +116,7 @@ def test_what_a_user_may_not_use_looks_like_what_does_not_exist(
 ) -> None:
     def said(wishes: dict[str, Any]) -> str:
         with pytest.raises(InvalidInput) as caught:
-            LOOKUP.resolve(GUEST, Wishes(**wishes))
+            LOOKUP.resolve(GUEST, Choices(**wishes))
         name = next(iter(wishes.values()))
         return caught.value.detail.replace(name if isinstance(name, str) else name[0], "?")
 
@@ -125,16 +126,16 @@ def test_what_a_user_may_not_use_looks_like_what_does_not_exist(
 def test_a_user_without_any_model_is_told() -> None:
     lookup = ConfigLookup(FakeModels({"m": Entry(groups=["x"])}), FakeSources(), FakeServers(), editions=FIVE)
     with pytest.raises(UnknownModel, match="there is no model that you may use"):
-        lookup.resolve(GUEST, Wishes())
+        lookup.resolve(GUEST, Choices())
     with pytest.raises(UnknownModel, match="no model 'm'; there is none that you may use"):
-        lookup.resolve(GUEST, Wishes(model="m"))
+        lookup.resolve(GUEST, Choices(model="m"))
 
 
 def test_a_long_name_and_a_long_list_are_cut() -> None:
     many = FakeSources({f"s{n}": Entry() for n in range(30)})
     lookup = ConfigLookup(FakeModels({"m": Entry()}), many, FakeServers(), editions=FIVE)
     with pytest.raises(UnknownSource) as caught:
-        lookup.resolve(GUEST, Wishes(sources=("x" * 100_000,)))
+        lookup.resolve(GUEST, Choices(sources=("x" * 100_000,)))
     assert "and 10 more" in caught.value.detail
     assert len(caught.value.detail) < 300
 
@@ -152,10 +153,10 @@ def test_a_long_name_and_a_long_list_are_cut() -> None:
 )
 def test_what_is_out_of_bounds_names_the_bounds(wishes: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        LOOKUP.resolve(STAFF, Wishes(**wishes))
+        LOOKUP.resolve(STAFF, Choices(**wishes))
     assert caught.value.detail == message
 
 
 def test_what_is_within_bounds_is_kept() -> None:
-    config = LOOKUP.resolve(STAFF, Wishes(model="small", temperature=0, max_steps=25, approval="deny"))
+    config = LOOKUP.resolve(STAFF, Choices(model="small", temperature=0, max_steps=25, approval="deny"))
     assert (config.temperature, config.max_steps, config.approval) == (0, 25, "deny")

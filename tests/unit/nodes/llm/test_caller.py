@@ -85,7 +85,7 @@ async def test_settings_of_the_entry_reach_the_endpoint(server: ModelServer, mak
         system_prompt="Be kind.",
     )
     await caller.call(ask(principal=Principal("ada"), tools=[TOOL]))
-    await caller.call(ask(temperature=1.5))
+    await caller.call(ask(sampling={"temperature": 1.5}))
     first, second = server.requests()
     assert first["temperature"] == 0
     assert first["max_tokens"] == 77
@@ -93,6 +93,7 @@ async def test_settings_of_the_entry_reach_the_endpoint(server: ModelServer, mak
     assert first["tools"][0]["function"]["name"] == "calc_add"
     assert first["messages"][0] == {"role": "system", "content": "Be kind."}
     assert second["temperature"] == 1.5
+    assert "top_p" not in second
     assert "user" not in second
     assert "tools" not in second
     assert server.headers()[0]["x-team"] == "blue"

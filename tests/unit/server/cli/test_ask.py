@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from core.access import Principal
+from core.choices import Choices
 from server.cli.ask import Question, Screen
 
 
@@ -62,12 +63,12 @@ def test_arguments_that_are_no_object_are_shown_as_they_are() -> None:
 
 @pytest.mark.parametrize(("approve", "word"), [(None, "ask"), (True, "auto"), (False, "deny")])
 def test_the_flags_become_the_approval_mode(approve: bool | None, word: str) -> None:
-    assert Question("hi", approve=approve).request(Principal("a"), (), None).approval == word
+    assert Question("hi", approve=approve).request(Principal("a"), (), None).choices.approval == word
 
 
 def test_a_resume_carries_no_message_and_no_files() -> None:
-    request = Question("", thread="t", sources=["s"], tools=[]).request(
+    request = Question("", thread="t", choices=Choices(sources=["s"], tools=[])).request(
         Principal("a"), ("f",), {"approve": True}
     )
     assert (request.message, request.files, request.resume) == ("", (), {"approve": True})
-    assert (request.sources, request.tools) == (("s",), ())
+    assert (request.choices.sources, request.choices.tools) == (("s",), ())

@@ -8,7 +8,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI, WebSocket
 
-from server.middleware.gate import Gate
+from server.middleware.auth import Gate
 
 UPGRADE = {
     "connection": "Upgrade",
