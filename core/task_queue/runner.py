@@ -79,7 +79,7 @@ class Runner:
     Args:
         holder: The name under which this process claims.
         lease_s: Seconds that a claim lasts without a beat.
-        ring: Announces the next attempt: id, attempts so far, due time.
+        announce: Says when the next attempt may begin: id, attempts so far, due time.
         ended: Called after each attempt.
     """
 
@@ -92,7 +92,7 @@ class Runner:
         holder: str,
         slots: int,
         lease_s: float,
-        ring: Callable[[str, int, float], None],
+        announce: Callable[[str, int, float], None],
         ended: Callable[[], None],
     ) -> None:
         self._tasks = tasks
@@ -101,7 +101,7 @@ class Runner:
         self._holder = holder
         self._slots = slots
         self._lease_s = lease_s
-        self._ring = ring
+        self._announce = announce
         self._ended = ended
         self._runs: dict[str, _Run] = {}
         self._claiming = 0
@@ -257,7 +257,7 @@ class Runner:
             # The task is not to blame: the attempt does not count.
             if not await self._ledger.give_back(run.held, delay_s=failure.wait_s, error=failure.text):
                 return "lost"
-            self._ring(run.held.record.id, attempt - 1, self._ledger.now() + failure.wait_s)
+            self._announce(run.held.record.id, attempt - 1, self._ledger.now() + failure.wait_s)
             return "retry"
         if attempt >= task.attempts or failure.hopeless:
             changed = await self._ledger.finish(run.held, TaskStatus.FAILED, error=failure.text)
@@ -266,7 +266,7 @@ class Runner:
         wait = max(task.backoff(attempt) * _spread(), failure.wait_s)
         if not await self._ledger.try_again(run.held, delay_s=wait, error=failure.text):
             return "lost"
-        self._ring(run.held.record.id, attempt, self._ledger.now() + wait)
+        self._announce(run.held.record.id, attempt, self._ledger.now() + wait)
         return "retry"
 
     async def _stopped(self, run: _Run, why: _Stop) -> str:

@@ -1,12 +1,10 @@
-"""The part of the queue that runs tasks: it hears the bell, and looks into the ledger by itself."""
+"""What looks into the ledger: for tasks that are due, abandoned, or due by the clock."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
 
 import structlog
 
@@ -14,14 +12,39 @@ from core.database.outage import DATABASE_ERRORS, tell_failure
 from core.holder import is_known_dead
 from core.task_queue.ledger import Ledger
 from core.task_queue.runner import Runner
-from core.task_queue.schedule import Schedule
 from core.task_queue.settings import TaskSettings
-from core.task_queue.task import Task
-
-if TYPE_CHECKING:
-    from core.task_queue.queue import TaskQueue
+from core.task_queue.task import Task, due_times
 
 log = structlog.get_logger()
+
+# A timer may ring a little before the clock of the ledger says that it is time.
+TIMER_S = 0.02
+
+
+class Schedule:
+    """The due times of all tasks with a `cron`.
+
+    A time that passes while no worker is there is not made up for.
+
+    Args:
+        now: Epoch seconds; only later times count.
+    """
+
+    def __init__(self, tasks: Iterable[Task[Any]], now: float) -> None:
+        self._times = {task.name: due_times(task.cron, now) for task in tasks if task.cron}
+        self._next = {name: next(times, None) for name, times in self._times.items()}
+
+    def due(self, now: float) -> list[tuple[str, float]]:
+        """(task name, due time) of each that became due; of several times of one task only the last."""
+        found: list[tuple[str, float]] = []
+        for name, times in self._times.items():
+            passed = None
+            while (following := self._next[name]) is not None and following <= now:
+                passed = following
+                self._next[name] = next(times, None)
+            if passed is not None:
+                found.append((name, passed))
+        return found
 
 
 class Sweeper:
@@ -52,6 +75,14 @@ class Sweeper:
     def hurry(self) -> None:
         """Look now."""
         self._wake.set()
+
+    def wake_at(self, due_at: float) -> None:
+        """Look when that time (epoch seconds) has come."""
+        wait = due_at - self._ledger.now()
+        if wait <= 0:
+            self.hurry()
+        else:
+            asyncio.get_running_loop().call_later(wait + TIMER_S, self.hurry)
 
     def open(self) -> None:
         self._work = (
@@ -90,27 +121,3 @@ class Sweeper:
         for name, due in self._schedule.due(self._ledger.now()):
             await self._add(name, due)
         await self._runner.rescue(is_known_dead)
-
-
-async def run_worker(opened: Callable[[], AbstractAsyncContextManager[TaskQueue]]) -> None:
-    """Run tasks until SIGTERM or SIGINT; a second signal ends the process at once.
-
-    Args:
-        opened: Opens a queue with `worker=True`.
-    """
-    loop = asyncio.get_running_loop()
-    asked = asyncio.Event()
-    signals = (signal.SIGTERM, signal.SIGINT)
-    for one in signals:
-        loop.add_signal_handler(one, asked.set)
-    try:
-        async with opened() as queue:
-            log.info("worker_ready", tasks=sorted(queue.names))
-            await asked.wait()
-            log.info("worker_stops")
-            # From here on a signal does what it does by default.
-            for one in signals:
-                loop.remove_signal_handler(one)
-    finally:
-        for one in signals:
-            loop.remove_signal_handler(one)
