@@ -18,8 +18,7 @@ from prometheus_client import Counter
 
 from core.errors import ConfigInvalid
 from core.events.event import Event
-from core.events.subscription import Subscription, SubscriptionStatus
-from core.events.workers import LoopWorker, ThreadWorker, Worker
+from core.events.subscription import LoopWorker, Subscription, SubscriptionStatus, ThreadWorker, Worker
 from core.health import Health, degraded, healthy
 from core.observability import REGISTRY
 

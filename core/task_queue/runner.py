@@ -16,9 +16,8 @@ from dishka import AsyncContainer
 from prometheus_client import Counter, Gauge
 
 from core.correlation import correlated
-from core.database.endurance import Endurance
 from core.database.outage import DATABASE_ERRORS, DatabaseUnavailable, storage_outage, tell_failure
-from core.database.patience import TASK_S, patient
+from core.database.waiting import TASK_S, Endurance, patient
 from core.errors import InvalidInput, NotAllowed, NotFound, WaystationError
 from core.observability import REGISTRY, span
 from core.task_queue.ledger import Held, Ledger

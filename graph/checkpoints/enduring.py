@@ -14,8 +14,8 @@ from langgraph.checkpoint.base import (
     CheckpointTuple,
 )
 
-from core.database.endurance import endured
 from core.database.outage import outages_told
+from core.database.waiting import endured
 
 
 class Enduring(BaseCheckpointSaver[str]):
