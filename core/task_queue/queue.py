@@ -152,7 +152,7 @@ class TaskQueue:
             raise TaskEnded(f"task '{task_id}' is {record.status.value} already")
         if self._runner is not None:
             self._runner.cancel(task_id)
-        self._tell()
+        self._attempt_ended()
         return record
 
     async def wait(self, task_id: str, timeout: float) -> TaskRecord:
@@ -210,7 +210,7 @@ class TaskQueue:
                 slots=self._settings.concurrency,
                 lease_s=self._settings.lease_s,
                 announce=self._announce,
-                ended=self._tell,
+                ended=self._attempt_ended,
             )
             self._sweeper = Sweeper(
                 self._settings, self._tasks, self._ledger, self._runner, add=self._add_scheduled
@@ -277,12 +277,12 @@ class TaskQueue:
         if self._sweeper is not None and not (self._announcer and self._announcer.carries):
             self._sweeper.wake_at(due_at)
 
-    def _tell(self) -> None:
+    def _attempt_ended(self) -> None:
         """Something ended: whoever waits looks again, and a free slot takes the next."""
         news, self._news = self._news, asyncio.Event()
         news.set()
         if self._sweeper is not None:
-            self._sweeper.hurry()
+            self._sweeper.wake()
 
 
 def _by_name(tasks: Iterable[Task[Any]]) -> dict[str, Task[Any]]:

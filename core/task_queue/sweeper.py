@@ -68,21 +68,21 @@ class Sweeper:
         self._runner = runner
         self._add = add
         self._schedule = Schedule(tasks.values(), ledger.now())
-        self._wake = asyncio.Event()
+        self._woken = asyncio.Event()
         self._closing = False
         self._work: tuple[asyncio.Task[None], ...] = ()
 
-    def hurry(self) -> None:
+    def wake(self) -> None:
         """Look now."""
-        self._wake.set()
+        self._woken.set()
 
     def wake_at(self, due_at: float) -> None:
         """Look when that time (epoch seconds) has come."""
         wait = due_at - self._ledger.now()
         if wait <= 0:
-            self.hurry()
+            self.wake()
         else:
-            asyncio.get_running_loop().call_later(wait + TIMER_S, self.hurry)
+            asyncio.get_running_loop().call_later(wait + TIMER_S, self.wake)
 
     def open(self) -> None:
         self._work = (
@@ -94,7 +94,7 @@ class Sweeper:
         """Let what runs here end; `Runner.close` says how."""
         sweep, beat = self._work
         self._closing = True
-        self.hurry()
+        self.wake()
         # Not cancelled: it may be in the middle of a claim.
         await sweep
         await self._runner.close(grace_s=grace_s)
@@ -112,10 +112,10 @@ class Sweeper:
                 tell_failure(log, "task_sweep_failed", error)
             woken = True
             try:
-                await asyncio.wait_for(self._wake.wait(), self._poll_s)
+                await asyncio.wait_for(self._woken.wait(), self._poll_s)
             except TimeoutError:
                 woken = False
-            self._wake.clear()
+            self._woken.clear()
 
     async def _look_around(self) -> None:
         for name, due in self._schedule.due(self._ledger.now()):
