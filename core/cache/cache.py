@@ -15,9 +15,8 @@ from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError
 
 from core.access import Principal
-from core.cache.entry import Found, adapter_of, key_of, packed, prefix_of, unpacked
+from core.cache.entry import Found, StoreDown, adapter_of, key_of, packed, prefix_of, unpacked
 from core.cache.flights import Flights
-from core.cache.port import Store, StoreDown
 from core.cache.settings import KINDS, CacheSettings, Kind
 from core.health import Health, HealthState, healthy
 from core.notices import notice
@@ -65,7 +64,7 @@ class Cache:
         self._secret = settings.secret.get_secret_value().encode()
         self._flights = Flights()
         self._opening = asyncio.Lock()
-        self._store: Store | None = None
+        self._store: CashewsStore | None = None
         # Counts clearings: a load that began before one stores nothing after it.
         self._cleared = dict.fromkeys(KINDS, 0)
 
@@ -197,7 +196,7 @@ class Cache:
             entry = packed(ask.place, content, ttl_s=ttl_s, secret=self._secret)
             await (await self._opened()).put(ask.place, entry, ttl_s=ttl_s)
 
-    async def _opened(self) -> Store:
+    async def _opened(self) -> CashewsStore:
         """The store; opened at the first question, in a thread, since its libraries load slowly."""
         if self._store is None:
             async with self._opening:

@@ -15,6 +15,10 @@ from pydantic import TypeAdapter, ValidationError
 from core.access import Principal
 
 
+class StoreDown(Exception):
+    """The store does not answer, or did not a moment ago."""
+
+
 class Found(NamedTuple):
     """An answer from the store, and for how many more seconds it stands there."""
 

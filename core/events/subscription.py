@@ -14,7 +14,7 @@ from concurrent.futures import Future as ThreadFuture
 from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from prometheus_client import Counter
@@ -212,21 +212,8 @@ def _reason(error: BaseException) -> str:
     return f"{name}: {error.strerror}" if isinstance(error, OSError) and error.strerror else name
 
 
-class Worker(Protocol):
-    """Handles one subscription's events in order, until it is closed and empty."""
-
-    def start(self) -> None: ...
-
-    def done(self) -> asyncio.Future[None]: ...
-
-    @property
-    def ended(self) -> bool: ...
-
-    def abort(self) -> None: ...
-
-
 class LoopWorker:
-    """Runs an async handler in a task of the bus's event loop.
+    """Runs an async handler in a task of the bus's event loop: in order, until it is closed and empty.
 
     Args:
         loop_thread: Ident of the thread that runs `loop`.
@@ -343,3 +330,6 @@ class ThreadWorker:
         if inspect.iscoroutine(result):
             result.close()
             raise HandlerFailed("it gave a coroutine; declare it with async def")
+
+
+Worker = LoopWorker | ThreadWorker
