@@ -108,9 +108,30 @@ class Breaker:
         return result
 
     def ended(self, error: BaseException | None, *, era: int) -> None:
-        """Count how a call, or the rest of a stream, went that began in `era`.
+        """Count how the rest of a stream went that began in `era`: its second outcome."""
+        if self.state == "closed":
+            self._record(error, era)
 
-        Calls that hung since before the breaker opened would open it again after it has closed.
+    def hurry(self) -> None:
+        """Let the next call be the probe, however long ago it opened: there is news of the target."""
+        self._try_now = self.state != "closed"
+
+    def reset(self) -> None:
+        """Close it and forget every call, as an operator asks."""
+        self._forget_calls()
+        if self.state != "closed":
+            self._change("closed")
+
+    def _count(self, error: BaseException | None, era: int, *, probing: bool) -> None:
+        """A call has ended; one that says nothing leaves the turn of the probe to the next one."""
+        if probing:
+            self._probing = False
+        self._record(error, era)
+
+    def _record(self, error: BaseException | None, era: int) -> None:
+        """Add an outcome, unless it says nothing or is of an earlier era.
+
+        Calls that hung since before it opened would open it again after it has closed.
         """
         outcome = "ok" if error is None else outcome_of(error)
         if outcome == "error" or era != self.era:
@@ -127,22 +148,6 @@ class Breaker:
             self._change("open" if failed else "closed")
         elif self._failed_too_often():
             self._change("open")
-
-    def hurry(self) -> None:
-        """Let the next call be the probe, however long ago it opened: there is news of the target."""
-        self._try_now = self.state != "closed"
-
-    def reset(self) -> None:
-        """Close it and forget every call, as an operator asks."""
-        self._forget_calls()
-        if self.state != "closed":
-            self._change("closed")
-
-    def _count(self, error: BaseException | None, era: int, *, probing: bool) -> None:
-        """A call has ended; one that says nothing leaves the turn of the probe to the next one."""
-        if probing:
-            self._probing = False
-        self.ended(error, era=era)
 
     def _failed_too_often(self) -> bool:
         settings, calls = self._settings, len(self._latest)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -48,7 +50,8 @@ class Schedule:
 
 
 class Sweeper:
-    """Every `poll_s` seconds, and whenever something ended: what is due, abandoned, or on the clock?
+    """Begins what is due, whenever something began or ended; every `poll_s` seconds also what is on the clock
+    or was abandoned.
 
     Args:
         add: Adds the task of a due time: name, epoch seconds.
@@ -102,19 +105,18 @@ class Sweeper:
         await asyncio.gather(beat, return_exceptions=True)
 
     async def _sweep(self) -> None:
-        woken = False
+        next_look = time.monotonic()
         while not self._closing:
             try:
-                if not woken:
+                # By the clock and not by quiet: where tasks end all the time it would never come.
+                if time.monotonic() >= next_look:
+                    next_look = time.monotonic() + self._poll_s
                     await self._look_around()
                 await self._runner.pull()
             except DATABASE_ERRORS as error:
                 tell_failure(log, "task_sweep_failed", error)
-            woken = True
-            try:
-                await asyncio.wait_for(self._woken.wait(), self._poll_s)
-            except TimeoutError:
-                woken = False
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), max(0.0, next_look - time.monotonic()))
             self._woken.clear()
 
     async def _look_around(self) -> None:
