@@ -23,7 +23,7 @@ from sqlalchemy.engine import URL, make_url
 
 from core.settings import Places
 from core.signals import Ear, Signals, opened_signals
-from core.signals.reach import NoRelay
+from core.signals.relay import NoRelay
 from tests.kit.postgres import PostgresServer
 
 LONGEST_S = 60.0

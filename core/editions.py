@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -27,6 +27,8 @@ from pydantic import BaseModel
 from core.settings import Book, Context
 
 T = TypeVar("T")
+E = TypeVar("E")
+R = TypeVar("R")
 Build = Callable[[Book, T | None], Awaitable[T]]
 
 log = structlog.get_logger(__name__)
@@ -227,3 +229,65 @@ class Editions:
     async def _drop(self, name: str, value: Any) -> None:
         if name in self._parts and not any(e.values.get(name) is value for e in self._living):
             await self._parts[name][0].retire(value)
+
+
+class Kept(Generic[E, R]):
+    """Resources behind the entries of a configuration: a client per model, a session per server.
+
+    One is made when its entry is first used. It stays for every edition that has an
+    equal entry under the same name, and is closed when none is left.
+
+    Args:
+        living: Gives the entries, by name, of each edition that lives.
+        make: Makes a resource; cheap, for it is called where one is needed.
+        close: Closes one.
+    """
+
+    def __init__(
+        self,
+        living: Callable[[], Iterable[Mapping[str, E]]],
+        make: Callable[[str, E], R],
+        close: Callable[[R], Awaitable[None]],
+    ) -> None:
+        self._living = living
+        self._make = make
+        self._close = close
+        self._found: dict[str, list[tuple[E, R]]] = {}
+
+    def get(self, name: str, entry: E) -> R:
+        """The resource of this entry."""
+        kept = self._found.setdefault(name, [])
+        for known, resource in kept:
+            if known is entry or known == entry:
+                return resource
+        resource = self._make(name, entry)
+        kept.append((entry, resource))
+        return resource
+
+    async def tidy(self) -> None:
+        """Close what no living edition has an entry for."""
+        living = list(self._living())
+        idle: list[R] = []
+        for name, kept in list(self._found.items()):
+            needed = [entries[name] for entries in living if name in entries]
+            idle += [resource for entry, resource in kept if entry not in needed]
+            self._found[name] = [(entry, resource) for entry, resource in kept if entry in needed]
+        await self._close_all(idle)
+
+    async def aclose(self) -> None:
+        """Close everything; one that fails does not keep the others open."""
+        found, self._found = self._found, {}
+        await self._close_all([resource for kept in found.values() for _, resource in kept])
+
+    async def _close_all(self, resources: list[R]) -> None:
+        closing = [asyncio.ensure_future(self._close(resource)) for resource in resources]
+        if not closing:
+            return
+        try:
+            await asyncio.wait(closing)
+        except asyncio.CancelledError:
+            await asyncio.wait(closing)  # each is bounded by itself
+            raise
+        problems = [problem for one in closing if (problem := one.exception())]
+        if problems:
+            raise problems[0]

@@ -131,7 +131,7 @@ class HealthBoard:
         return replace(now, since=datetime.now(UTC))
 
     async def _answer(self, name: str, deadline: float) -> Health:
-        task = self._asked.pop(name, None) or asyncio.create_task(_told(self._checks[name]))
+        task = self._asked.pop(name, None) or asyncio.create_task(_checked(self._checks[name]))
         try:
             # Not `timeout`: a check that does not let itself be cancelled must not delay the answer.
             await asyncio.wait({task}, timeout=deadline)
@@ -149,7 +149,7 @@ class HealthBoard:
         return failed(f"no answer within {deadline:g} s")
 
 
-async def _told(check: Check) -> Health:
+async def _checked(check: Check) -> Health:
     try:
         return await check()
     except StorageUnavailable as error:

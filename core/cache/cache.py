@@ -7,7 +7,6 @@ import contextlib
 import copy
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import structlog
@@ -16,10 +15,8 @@ from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError
 
 from core.access import Principal
-from core.cache.entry import Found, adapter_of, packed, unpacked
+from core.cache.entry import Found, StoreDown, adapter_of, key_of, packed, prefix_of, unpacked
 from core.cache.flights import Flights
-from core.cache.keys import key_of, prefix_of
-from core.cache.port import Store, StoreDown
 from core.cache.settings import KINDS, CacheSettings, Kind
 from core.health import Health, HealthState, healthy
 from core.notices import notice
@@ -67,7 +64,7 @@ class Cache:
         self._secret = settings.secret.get_secret_value().encode()
         self._flights = Flights()
         self._opening = asyncio.Lock()
-        self._store: Store | None = None
+        self._store: CashewsStore | None = None
         # Counts clearings: a load that began before one stores nothing after it.
         self._cleared = dict.fromkeys(KINDS, 0)
 
@@ -92,14 +89,14 @@ class Cache:
             as_type: Type of the answer; it is stored as JSON and read back as this.
         """
         if not self._settings.kind(kind).enabled:
-            _tell(kind, "bypass")
+            _count(kind, "bypass")
             return await load()
         ask = self._ask(kind, key, load, who, as_type)
         place = ask.place
         landed = await self._flights.join((place, ask.cleared), lambda: self._answer(ask))
         found: _Answer = landed.value
         shared = not landed.first and found.result != "hit"
-        _tell(kind, "shared" if shared else found.result, found.ttl)
+        _count(kind, "shared" if shared else found.result, found.ttl)
         answer: T = found.value if landed.last else copy.deepcopy(found.value)
         return answer
 
@@ -112,14 +109,14 @@ class Cache:
         who: Principal | None,
         as_type: TypeAdapter[T] | type[T],
     ) -> None:
-        """Keep `value` as the answer to `key` from now on: for who was told of it without asking."""
+        """Keep `value` as the answer to `key` from now on: for who was known of it without asking."""
         if not self._settings.kind(kind).enabled:
             return
 
-        async def told() -> T:
+        async def known() -> T:
             return value
 
-        await self._keep(self._ask(kind, key, told, who, as_type), value)
+        await self._keep(self._ask(kind, key, known, who, as_type), value)
 
     async def clear(self, kind: Kind | None = None) -> bool:
         """Forget the answers of one kind, or all.
@@ -152,7 +149,7 @@ class Cache:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._flights.close()
         if self._store is not None:
             await self._store.close()
@@ -199,7 +196,7 @@ class Cache:
             entry = packed(ask.place, content, ttl_s=ttl_s, secret=self._secret)
             await (await self._opened()).put(ask.place, entry, ttl_s=ttl_s)
 
-    async def _opened(self) -> Store:
+    async def _opened(self) -> CashewsStore:
         """The store; opened at the first question, in a thread, since its libraries load slowly."""
         if self._store is None:
             async with self._opening:
@@ -216,6 +213,6 @@ def _make_store(settings: CacheSettings) -> CashewsStore:
     return CashewsStore(settings)
 
 
-def _tell(kind: Kind, result: str, ttl: int | None = None) -> None:
+def _count(kind: Kind, result: str, ttl: int | None = None) -> None:
     LOOKUPS.labels(kind, result).inc()
     notice(NOTICE, f"{kind}; {result}" + (f"; ttl={ttl}" if ttl is not None else ""))

@@ -1,14 +1,22 @@
-"""An entry as it is stored: when it ends, its signature, and the answer as JSON."""
+"""An entry as it is stored: its key, when it ends, its signature, and the answer as JSON."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import time
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
+
+from core.access import Principal
+
+
+class StoreDown(Exception):
+    """The store does not answer, or did not a moment ago."""
 
 
 class Found(NamedTuple):
@@ -58,3 +66,24 @@ def _signature(key: str, head: bytes, content: bytes, secret: bytes) -> bytes:
         return b""
     whole = b"\n".join((key.encode(), head, content))
     return hmac.new(secret, whole, hashlib.sha256).hexdigest().encode()
+
+
+def key_of(namespace: str, kind: str, key: Sequence[Any], who: Principal | None) -> str:
+    """A key that tells nothing of what it was made from.
+
+    Args:
+        key: JSON-able parts.
+        who: Callers that differ in id, groups or levels never share an entry;
+            None: the answer is the same for everyone.
+
+    Raises:
+        TypeError: A part is not JSON-able.
+    """
+    rights = [who.id, sorted(who.groups), sorted(who.levels)] if who else None
+    text = json.dumps([list(key), rights], sort_keys=True, separators=(",", ":"))
+    return f"{prefix_of(namespace, kind)}{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def prefix_of(namespace: str, kind: str) -> str:
+    """What the keys of a kind begin with."""
+    return f"{namespace}:cache:{kind}:"

@@ -17,7 +17,7 @@ import structlog
 from cashews.backends.interface import Backend
 from cashews.exceptions import CacheBackendInteractionError
 
-from core.cache.port import StoreDown
+from core.cache.entry import StoreDown
 from core.cache.settings import CacheSettings
 
 T = TypeVar("T")
@@ -28,7 +28,10 @@ CLEAR_SECONDS = 10.0
 
 
 class CashewsStore:
-    """A `Store`. After a failure the backend is left alone for a while, then one caller tries."""
+    """Bytes under keys; every method answers in bounded time or raises StoreDown.
+
+    After a failure the backend is left alone for a while, then one caller tries.
+    """
 
     def __init__(self, settings: CacheSettings) -> None:
         self._timeout = settings.timeout_s

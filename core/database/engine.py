@@ -29,7 +29,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from core.database.outage import STANDBY, DatabaseUnavailable, outage, outages_told
-from core.database.patience import PING_S, is_given, patient
+from core.database.waiting import PING_S, is_given, patient
 from core.errors import ConfigInvalid
 from core.foreign import as_json, clean_text, from_json
 from core.home import make_home, make_private

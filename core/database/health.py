@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.database.engine import BUSY_MS, StoreEngine, is_sqlite
 from core.database.outage import STANDBY, DatabaseUnavailable, outages_told
-from core.database.patience import patient
+from core.database.waiting import patient
 from core.health import Health, failed, healthy
 from core.whole import whole
 

@@ -15,7 +15,7 @@ from typing import Any, Self
 import psycopg
 from sqlalchemy.engine import URL
 
-from core.database.patience import CONNECT_S, PING_S, patience, patient
+from core.database.waiting import CONNECT_S, PING_S, patience, patient
 
 # For connections that lie idle in the pool when the line is cut.
 OPTIONS: dict[str, Any] = {

@@ -10,17 +10,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
-from types import TracebackType
 from typing import Self, TypeVar
 
 import structlog
-from blinker import Signal
 from prometheus_client import Counter
 
 from core.errors import ConfigInvalid
 from core.events.event import Event
-from core.events.subscription import Subscription, SubscriptionStatus
-from core.events.workers import LoopWorker, ThreadWorker, Worker
+from core.events.subscription import LoopWorker, Subscription, SubscriptionStatus, ThreadWorker, Worker
 from core.health import Health, degraded, healthy
 from core.observability import REGISTRY
 
@@ -47,11 +44,10 @@ class EventBus:
     def __init__(self, queue: int = 1000, *, drain_s: float = 5.0) -> None:
         self._queue = queue
         self._drain_s = drain_s
-        self._signal = Signal()
         self._subscriptions: dict[Subscription, Worker | None] = {}
         # Unsubscribed, and still at work on what waited.
         self._leaving: dict[Subscription, Worker] = {}
-        # A type's counter and receivers, as the signal told them; emptied when a subscription changes.
+        # A type's counter and whoever wants it; emptied when a subscription changes.
         self._routes: dict[type[Event], tuple[Counter, tuple[_Offer, ...]]] = {}
         self._lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -94,9 +90,6 @@ class EventBus:
             if any(other.name == name for other in self._subscriptions):
                 raise ConfigInvalid(f"two event subscribers are called '{name}'; rename one")
             self._subscriptions[subscription] = None
-            for kind in wanted:
-                # Not weak: a lambda or a bound method would vanish.
-                self._signal.connect(subscription.offer, sender=kind, weak=False)
             self._routes.clear()
             if self._closed:
                 subscription.close()
@@ -107,7 +100,6 @@ class EventBus:
     def unsubscribe(self, subscription: Subscription) -> None:
         """Send it nothing more; what already waits is still handled."""
         with self._lock:
-            self._signal.disconnect(subscription.offer)
             worker = self._subscriptions.pop(subscription, None)
             self._routes.clear()
             self._leaving = {sub: other for sub, other in self._leaving.items() if not other.ended}
@@ -139,9 +131,7 @@ class EventBus:
                 self._start(subscription, self._loop)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
@@ -181,10 +171,8 @@ class EventBus:
 
     def _route(self, kind: type[Event]) -> tuple[Counter, tuple[_Offer, ...]]:
         with self._lock:
-            found: dict[_Offer, None] = {}
-            for parent in kind.__mro__:
-                found.update(dict.fromkeys(self._signal.receivers_for(parent)))
-            route = PUBLISHED.labels(kind.__name__), tuple(found)
+            wanted = tuple(sub.offer for sub in self._subscriptions if issubclass(kind, sub.kinds))
+            route = PUBLISHED.labels(kind.__name__), wanted
             self._routes[kind] = route
             return route
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from itertools import pairwise
 
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
@@ -24,7 +22,6 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric as Family
-from prometheus_client.samples import Sample
 
 from core.observability.metrics import REGISTRY
 
@@ -46,93 +43,63 @@ _LABELS = {
 Labels = tuple[tuple[str, str], ...]
 
 
-@dataclass(slots=True)
-class _Child:
-    """What Prometheus tells of one combination of labels."""
-
-    values: dict[str, float] = field(default_factory=dict)
-    buckets: list[tuple[float, float]] = field(default_factory=list)
-    created: float = _STARTED
-
-
 def metrics_data(resource: Resource, registry: CollectorRegistry = REGISTRY) -> MetricsData:
     """Everything in the registry now."""
     now = time.time_ns()
-    metrics = [metric for family in registry.collect() for metric in _metrics(family, now)]
+    metrics = [metric for family in registry.collect() if (metric := _metric(family, now))]
     scope = ScopeMetrics(scope=InstrumentationScope("waystation"), metrics=metrics, schema_url="")
     return MetricsData([ResourceMetrics(resource=resource, scope_metrics=[scope], schema_url="")])
 
 
-def _metrics(family: Family, now: int) -> Iterator[Metric]:
-    children = _children(family)
-    if not children:
-        return
-    name, unit = _GENAI.get(family.name, (family.name, family.unit))
-    data: Sum | Gauge | Histogram
-    if family.type == "counter":
-        data = Sum(_numbers(children, "_total", now), _CUMULATIVE, is_monotonic=True)
-    elif family.type == "histogram":
-        data = Histogram([_histogram(key, child, now) for key, child in children.items()], _CUMULATIVE)
-    else:
-        data = Gauge(_numbers(children, "", now))
-    yield Metric(name=name, description=family.documentation, unit=unit, data=data)
-
-
-def _children(family: Family) -> dict[Labels, _Child]:
-    found: dict[Labels, _Child] = defaultdict(_Child)
+def _metric(family: Family, now: int) -> Metric | None:
+    # What Prometheus tells of each combination of labels: a bucket by its bound, all else by the name's end.
+    found: dict[Labels, dict[str | float, float]] = defaultdict(dict)
     for sample in family.samples:
-        _take(found[_key(sample)], sample, sample.name.removeprefix(family.name))
-    return found
-
-
-def _key(sample: Sample) -> Labels:
-    return tuple(sorted((name, value) for name, value in sample.labels.items() if name != "le"))
-
-
-def _take(child: _Child, sample: Sample, suffix: str) -> None:
-    if suffix == "_bucket":
-        child.buckets.append((float(sample.labels["le"]), sample.value))
-    elif suffix == "_created":
-        child.created = sample.value
+        bound = sample.labels.get("le")
+        key = tuple((name, value) for name, value in sample.labels.items() if name != "le")
+        found[key][float(bound) if bound else sample.name.removeprefix(family.name)] = sample.value
+    if not found:
+        return None
+    data: Sum | Gauge | Histogram
+    if family.type == "histogram":
+        data = Histogram([_histogram(key, values, now) for key, values in found.items()], _CUMULATIVE)
+    elif family.type == "counter":
+        data = Sum(_numbers(found, "_total", now), _CUMULATIVE, is_monotonic=True)
     else:
-        child.values[suffix] = sample.value
+        data = Gauge(_numbers(found, "", now))
+    name, unit = _GENAI.get(family.name, (family.name, family.unit))
+    return Metric(name=name, description=family.documentation, unit=unit, data=data)
 
 
-def _attributes(key: Labels) -> dict[str, str]:
-    return {_LABELS.get(name, name): value for name, value in key if value}
-
-
-def _numbers(children: dict[Labels, _Child], suffix: str, now: int) -> list[NumberDataPoint]:
+def _numbers(found: dict[Labels, dict[str | float, float]], suffix: str, now: int) -> list[NumberDataPoint]:
     return [
-        NumberDataPoint(_attributes(key), _nanoseconds(child.created), now, child.values[suffix])
-        for key, child in children.items()
-        if suffix in child.values
+        NumberDataPoint(_attributes(key), _began(values), now, values[suffix])
+        for key, values in found.items()
+        if suffix in values
     ]
 
 
-def _histogram(key: Labels, child: _Child, now: int) -> HistogramDataPoint:
-    ordered = sorted(child.buckets)
+def _histogram(key: Labels, values: dict[str | float, float], now: int) -> HistogramDataPoint:
+    bounds = sorted(bound for bound in values if isinstance(bound, float))
+    # Prometheus counts a bucket with all smaller ones, OpenTelemetry without.
+    counts = [int(values[bound]) for bound in bounds]
     return HistogramDataPoint(
         attributes=_attributes(key),
-        start_time_unix_nano=_nanoseconds(child.created),
+        start_time_unix_nano=_began(values),
         time_unix_nano=now,
-        count=int(child.values["_count"]),
-        sum=child.values["_sum"],
-        bucket_counts=list(_each([count for _, count in ordered])),
-        explicit_bounds=[bound for bound, _ in ordered if not math.isinf(bound)],
+        count=int(values["_count"]),
+        sum=values["_sum"],
+        bucket_counts=[count - before for before, count in pairwise([0, *counts])],
+        explicit_bounds=bounds[:-1],
         # Prometheus keeps neither; unset is what OTLP foresees.
         min=None,  # type: ignore[arg-type]  # the exporter leaves None out
         max=None,  # type: ignore[arg-type]  # the exporter leaves None out
     )
 
 
-def _each(cumulative: Sequence[float]) -> Iterable[int]:
-    """Prometheus counts a bucket with all smaller ones, OpenTelemetry without."""
-    before = 0.0
-    for count in cumulative:
-        yield int(count - before)
-        before = count
+def _attributes(key: Labels) -> dict[str, str]:
+    return {_LABELS.get(name, name): value for name, value in key if value}
 
 
-def _nanoseconds(seconds: float) -> int:
-    return int(seconds * 1_000_000_000)
+def _began(values: dict[str | float, float]) -> int:
+    return int(values.get("_created", _STARTED) * 1_000_000_000)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from types import TracebackType
 from typing import Self
 
 from core import correlation
@@ -130,9 +129,7 @@ class ModelSpan:
         self._inner.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, stack: object) -> None:
         if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
             self._code = "cancelled"
         elif error is not None:

@@ -11,8 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, MutableMapping
 from contextvars import Token
-from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Literal, Self
 
 from opentelemetry import context, trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -35,14 +34,16 @@ _W3C = TraceContextTextMapPropagator()
 _ERROR = trace.Status(trace.StatusCode.ERROR)
 
 
-class Span(Protocol):
-    """A piece of work that is going on."""
+class Span:
+    """A piece of work that is going on; this one is of a process that records none."""
 
-    def __enter__(self) -> Self: ...
+    __slots__ = ()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
-    ) -> None: ...
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, stack: object) -> None:
+        return None
 
     def set(self, **attributes: Value) -> None:
         """Add what is known by now; None is left out. Names: see `conventions.NAMES`."""
@@ -55,27 +56,7 @@ class Span(Protocol):
         """
 
 
-class _Off:
-    """The span of a process that records none."""
-
-    __slots__ = ()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
-    ) -> None:
-        return None
-
-    def set(self, **attributes: Value) -> None:
-        return None
-
-    def error(self, code: str) -> None:
-        return None
-
-
-class _Attached:
+class _Attached(Span):
     """Makes a span the parent of what begins inside the block."""
 
     __slots__ = ("_span", "_token")
@@ -88,9 +69,7 @@ class _Attached:
         self._token = context.attach(trace.set_span_in_context(self._span))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, stack: object) -> None:
         token, self._token = self._token, None
         if token is None:
             return
@@ -111,9 +90,7 @@ class _Recording(_Attached):
         super().__init__(span)
         self._calm = calm
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, stack: object) -> None:
         super().__exit__(kind, error, stack)
         if error is not None:
             self._end_with(error)
@@ -136,7 +113,7 @@ class _Recording(_Attached):
         self._span.set_status(_ERROR)
 
 
-OFF = _Off()
+OFF = Span()
 _tracer: trace.Tracer | None = None
 
 
@@ -182,19 +159,8 @@ def extracted(headers: Mapping[str, str]) -> Span:
     if not given:
         return OFF
     remote = trace.get_current_span(_W3C.extract({TRACEPARENT: given}, context.Context()))
-    return _Remote(remote) if remote.get_span_context().is_valid else OFF
-
-
-class _Remote(_Attached):
-    """The caller's span, in whose process it ends."""
-
-    __slots__ = ()
-
-    def set(self, **attributes: Value) -> None:
-        return None
-
-    def error(self, code: str) -> None:
-        return None
+    # It ends in the caller's process: nothing is set on it here.
+    return _Attached(remote) if remote.get_span_context().is_valid else OFF
 
 
 def traceparent() -> str:

@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from typing import NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
 
 from core.errors import TimedOut, Unavailable
-from core.resilience.errors import PolicyTimeout
-from core.resilience.retry import Again, Tries
+from core.resilience.breaker import outcome_of
+from core.resilience.errors import BreakerOpen, PolicyTimeout, TooBusy
 from core.resilience.settings import PolicySettings
-from core.resilience.streams import Begun, begin, close
 from core.resilience.target import Target
-from core.resilience.verdict import Verdict, judge
 
 T = TypeVar("T")
 
 Late = Callable[[float], TimedOut]
+Again = Callable[[Unavailable], bool]
+
+# Who timed out has taken the caller's time; who is open or full would only say so again.
+_SAID_ENOUGH = (TimedOut, BreakerOpen, TooBusy)
 
 
-class _Patience(NamedTuple):
+class _Deadline(NamedTuple):
     """The loop's time up to which a caller waits, and the error for then."""
 
     until: float
     late: Callable[[], TimedOut]
+
+
+@dataclass(frozen=True, slots=True)
+class Begun(Generic[T]):
+    """A stream with what came up to its first content; `ended` when nothing more will."""
+
+    items: list[T]
+    rest: AsyncIterator[T]
+    ended: bool
 
 
 class Policy:
@@ -60,10 +73,10 @@ class Policy:
             TooBusy: Too many calls to it are going and waiting.
             PolicyTimeout: No result in time, unless `late` makes another error.
         """
-        patience = self._patience(timeout_s, late)
-        place = await self._target.enter(patience.until)
+        deadline = self._deadline(timeout_s, late)
+        place = await self._target.enter(deadline.until)
         try:
-            return await self._tried(fn, patience, retry)
+            return await self._tried(fn, deadline, retry)
         finally:
             self._target.leave(place)
 
@@ -91,17 +104,17 @@ class Policy:
         Raises:
             BreakerOpen, TooBusy, PolicyTimeout: As `call`, before the first item.
         """
-        patience = self._patience(timeout_s, late)
-        place = await self._target.enter(patience.until)
+        deadline = self._deadline(timeout_s, late)
+        place = await self._target.enter(deadline.until)
         try:
-            begun = await self._tried(lambda: begin(opened, content), patience, retry)
+            begun = await self._tried(lambda: begin(opened, content), deadline, retry)
             async with aclosing(self._rest(begun)) as items:
                 async for item in items:
                     yield item
         finally:
             self._target.leave(place)
 
-    def _patience(self, timeout_s: float | None, late: Late | None) -> _Patience:
+    def _deadline(self, timeout_s: float | None, late: Late | None) -> _Deadline:
         limit = self.settings.timeout_s if timeout_s is None else timeout_s
         until = asyncio.get_running_loop().time() + limit
 
@@ -110,28 +123,37 @@ class Policy:
                 return late(limit)
             return PolicyTimeout(f"{self._target.label} did not answer within {limit:g} s")
 
-        return _Patience(until, too_late)
+        return _Deadline(until, too_late)
 
-    async def _tried(self, fn: Callable[[], Awaitable[T]], patience: _Patience, retry: bool | Again) -> T:
+    async def _tried(self, fn: Callable[[], Awaitable[T]], deadline: _Deadline, retry: bool | Again) -> T:
         """`fn`, until it works or trying again is no use."""
 
-        async def attempt() -> T:
-            return await self._target.attempt(fn, until=patience.until, late=patience.late)
+        failures = 0
+        while True:
+            try:
+                return await self._target.attempt(fn, until=deadline.until, late=deadline.late)
+            except Unavailable as error:
+                failures += 1
+                pause = self._pause(error, failures, deadline.until, retry)
+                if pause is None:
+                    raise
+            await asyncio.sleep(pause)
+            self._target.count_retry()
 
-        try:
-            return await attempt()
-        except Unavailable as error:
-            if retry is False or self.settings.attempts == 1:
-                raise
-            first = error
-        tries: Tries[T] = Tries(
-            self.settings,
-            self._target.breaker,
-            until=patience.until,
-            again=_always if retry is True else retry,
-            counted=self._target.count_retry,
-        )
-        return await tries.after(first, attempt)
+    def _pause(self, error: Unavailable, failures: int, until: float, retry: bool | Again) -> float | None:
+        """Seconds before the next try; None when there is none."""
+        settings = self.settings
+        if failures >= settings.attempts or isinstance(error, _SAID_ENOUGH) or not error.retryable:
+            return None
+        if self._target.breaker.state == "open" or not (retry(error) if callable(retry) else retry):
+            return None
+        pause: float | None = getattr(error, "retry_after", None)
+        if pause is None:
+            # Callers that failed together do not come back together.
+            jitter = random.uniform(0.5, 1.0)  # noqa: S311 - nothing secret about it
+            pause = min(settings.backoff_s * 2.0 ** (failures - 1), settings.longest_backoff_s) * jitter
+        late = asyncio.get_running_loop().time() + pause >= until
+        return None if late or pause > settings.longest_backoff_s else pause
 
     async def _rest(self, begun: Begun[T]) -> AsyncGenerator[T, None]:
         """What has come, then what comes; how that ends is the stream's second outcome."""
@@ -145,15 +167,32 @@ class Policy:
             async for item in begun.rest:
                 yield item
         except Exception as error:
-            await breaker.ended(error, era=era)
-            if judge(error) is Verdict.FAILED:
+            breaker.ended(error, era=era)
+            if outcome_of(error) == "failed":
                 self._target.count("cut")
             raise
         else:
-            await breaker.ended(None, era=era)
+            breaker.ended(None, era=era)
         finally:
             await close(begun.rest)
 
 
-def _always(_: Unavailable) -> bool:
-    return True
+async def begin(opened: Callable[[], AsyncIterator[T]], content: Callable[[T], bool]) -> Begun[T]:
+    """Open a stream and read on until `content` says that a reader could have seen something."""
+    stream, items = opened(), []
+    try:
+        async for item in stream:
+            items.append(item)
+            if content(item):
+                return Begun(items, stream, ended=False)
+    except BaseException:
+        await close(stream)
+        raise
+    return Begun(items, stream, ended=True)
+
+
+async def close(stream: AsyncIterator[T]) -> None:
+    """Close a stream that can be closed; not every iterator can."""
+    aclose = getattr(stream, "aclose", None)
+    if aclose is not None:
+        await aclose()

@@ -70,7 +70,7 @@ class Policies:
             raise NotFound(
                 f"no target '{kind}:{name}'; known: {', '.join(sorted(self._targets)) or 'none yet'}"
             )
-        await target.breaker.reset()
+        target.breaker.reset()
 
     def hurry(self, kind: Kind, name: str) -> None:
         """Let the next call try a target whose breaker is open: it was started anew, or put right."""

@@ -11,7 +11,7 @@ from core.settings import Section, Strict
 Kind = Literal["model", "server", "source", "bucket", "other"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-Target = Annotated[str, StringConstraints(pattern=r"^[a-z]+:.+$")]
+TargetName = Annotated[str, StringConstraints(pattern=r"^[a-z]+:.+$")]
 
 
 def _timeout(default: float) -> float:
@@ -96,7 +96,7 @@ class ResilienceSettings(Strict):
     source: SourcePolicy = Field(default_factory=SourcePolicy)
     bucket: BucketPolicy = Field(default_factory=BucketPolicy)
     other: OtherPolicy = Field(default_factory=OtherPolicy)
-    targets: dict[Target, PolicySettings] = Field(
+    targets: dict[TargetName, PolicySettings] = Field(
         default_factory=dict,
         description="Single targets by KIND:NAME; a key that is left out is as its kind has it.",
     )

@@ -5,21 +5,38 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Literal, TypeVar
 
-from prometheus_client import Counter
+from anyio import CapacityLimiter, WouldBlock
+from prometheus_client import Counter, Gauge
 
 from core.errors import TimedOut, Unavailable
-from core.resilience.breaker import Breaker, Refused, State
-from core.resilience.bulkhead import Bulkhead, Full
+from core.observability import REGISTRY
+from core.resilience.breaker import Breaker, Refused, State, outcome_of
 from core.resilience.errors import BreakerOpen, TooBusy
-from core.resilience.metrics import CALLS, RETRIES, STATE, Outcome
 from core.resilience.settings import Kind, PolicySettings
 from core.resilience.status import TargetStatus
-from core.resilience.verdict import Verdict, judge
 
 T = TypeVar("T")
 
+# Names of targets come from the configuration, never from a user.
+STATE = Gauge(
+    "waystation_breaker_state",
+    "State of a target's circuit breaker: 0 closed, 1 half open, 2 open.",
+    ["kind", "name"],
+    registry=REGISTRY,
+)
+CALLS = Counter(
+    "waystation_dependency_calls_total",
+    "Tries by outcome: the dependency's answers, and calls that never left us (open, busy).",
+    ["kind", "name", "outcome"],
+    registry=REGISTRY,
+)
+RETRIES = Counter(
+    "waystation_dependency_retries_total", "Tries after a failed one.", ["kind", "name"], registry=REGISTRY
+)
+
+Outcome = Literal["ok", "refused", "failed", "timed_out", "cut", "cancelled", "error", "open", "busy"]
 Changed = Callable[["Target", State], None]
 
 _CALLED: dict[Kind, str] = {
@@ -30,11 +47,6 @@ _CALLED: dict[Kind, str] = {
     "other": "the dependency",
 }
 _GAUGE: dict[State, int] = {"closed": 0, "half_open": 1, "open": 2}
-_BAD: dict[Verdict, Outcome] = {
-    Verdict.ANSWERED: "refused",
-    Verdict.FAILED: "failed",
-    Verdict.NOTHING: "error",
-}
 
 
 class Target:
@@ -56,10 +68,12 @@ class Target:
     ) -> None:
         self.kind = kind
         self.name = name
-        self._told = changed
+        self._on_change = changed
         self._forgotten = False
         self._counters: dict[Outcome, Counter] = {}
-        self._places = Bulkhead(at_once=settings.at_once, queue=settings.queue)
+        self._places = CapacityLimiter(settings.at_once)
+        self._queue = settings.queue
+        self._waiting = 0
         self.breaker = Breaker(
             settings, changed=self._changed, reset_asked=lambda since: reset_asked(self.key, since)
         )
@@ -92,18 +106,32 @@ class Target:
             BreakerOpen, TooBusy: No call may go now.
         """
         try:
-            if self.breaker.state != "closed":
-                await self.breaker.admit()
-            return self._places.take() or await self._places.enter(until)
+            self.breaker.admit()
         except Refused:
             raise self._open() from None
-        except Full:
-            self.count("busy")
-            raise TooBusy(f"{self.label} has too many calls going; try again later") from None
+        place = object()
+        try:
+            self._places.acquire_on_behalf_of_nowait(place)
+        except WouldBlock:
+            await self._wait_for(place, until)
+        return place
+
+    async def _wait_for(self, place: object, until: float) -> None:
+        """A caller who leaves while he waits gives his place on."""
+        if self._waiting >= self._queue:
+            raise self._busy()
+        self._waiting += 1
+        try:
+            async with asyncio.timeout_at(until):
+                await self._places.acquire_on_behalf_of(place)
+        except TimeoutError:
+            raise self._busy() from None
+        finally:
+            self._waiting -= 1
 
     def leave(self, place: object) -> None:
         """Give a place back."""
-        self._places.leave(place)
+        self._places.release_on_behalf_of(place)
 
     async def attempt(
         self, fn: Callable[[], Awaitable[T]], *, until: float, late: Callable[[], Unavailable]
@@ -131,7 +159,7 @@ class Target:
             self.count("cancelled")
             raise
         except Exception as error:
-            self.count("timed_out" if isinstance(error, TimedOut) else _BAD[judge(error)])
+            self.count("timed_out" if isinstance(error, TimedOut) else outcome_of(error))
             raise
         self.count("ok")
         return result
@@ -157,6 +185,10 @@ class Target:
             STATE.remove(self.kind, self.name)
         return self.breaker.state != "closed"
 
+    def _busy(self) -> TooBusy:
+        self.count("busy")
+        return TooBusy(f"{self.label} has too many calls going; try again later")
+
     def _open(self) -> BreakerOpen:
         self.count("open")
         wait = self.breaker.retry_after()
@@ -170,4 +202,4 @@ class Target:
         if self._forgotten:
             return
         STATE.labels(self.kind, self.name).set(_GAUGE[now])
-        self._told(self, before)
+        self._on_change(self, before)

@@ -11,9 +11,7 @@ from typing import Any
 import psycopg
 from sqlalchemy.engine import URL
 
-from core.signals.pending import Pending
-from core.signals.port import Heard, Missed
-from core.signals.reach import Cut, Reach
+from core.signals.relay import Cut, Heard, Missed, Pending, Reach
 
 CHANNEL = "waystation_signals"
 CONNECT_S = 10.0

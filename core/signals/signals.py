@@ -9,10 +9,12 @@ from contextlib import asynccontextmanager, contextmanager
 import structlog
 from sqlalchemy.engine import URL
 
+from core.database.engine import POSTGRES_MISSING
+from core.database.replicas import folder_name
+from core.errors import ConfigInvalid
 from core.health import Health, HealthState, healthy
 from core.settings import Places
-from core.signals.choice import relay_of
-from core.signals.port import Relay
+from core.signals.relay import NoRelay, Relay
 
 log = structlog.get_logger()
 
@@ -128,3 +130,27 @@ async def opened_signals(url: URL, places: Places) -> AsyncIterator[Signals]:
 
 def _fits(topic: str) -> bool:
     return 0 < len(topic) <= LONGEST_TOPIC and topic.isascii() and topic.isprintable()
+
+
+def relay_of(url: URL, places: Places) -> Relay:
+    """The way to the other processes of the database at `url`.
+
+    Raises:
+        ConfigInvalid: The driver of the database is not installed.
+    """
+    if url.get_backend_name() == "sqlite":
+        if _in_memory(url):
+            return NoRelay("a database in memory has no other processes")
+        from core.signals.datagrams import DatagramRelay  # noqa: PLC0415 - each database loads only its own
+
+        return DatagramRelay(places.home / "state")
+    try:
+        from core.signals.postgres import PostgresRelay  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError:
+        raise ConfigInvalid(POSTGRES_MISSING) from None
+    return PostgresRelay(url, name=folder_name(places))
+
+
+def _in_memory(url: URL) -> bool:
+    name = url.database or ":memory:"
+    return name in (":memory:", "file::memory:") or url.query.get("mode") == "memory"

@@ -12,8 +12,7 @@ from core.task_queue.settings import SECTION, TaskSettings
 from core.task_queue.task import Task, TaskContext
 
 if TYPE_CHECKING:
-    from core.task_queue.queue import TaskQueue
-    from core.task_queue.worker import run_worker
+    from core.task_queue.queue import TaskQueue, run_worker
 
 __all__ = [
     "SECTION",
@@ -33,12 +32,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """A module that only declares tasks need not wait for the import of the database's library."""
-    if name == "TaskQueue":
-        from core.task_queue.queue import TaskQueue  # noqa: PLC0415 - see above
+    if name in ("TaskQueue", "run_worker"):
+        from core.task_queue import queue  # noqa: PLC0415 - see above
 
-        return TaskQueue
-    if name == "run_worker":
-        from core.task_queue.worker import run_worker  # noqa: PLC0415 - see above
-
-        return run_worker
+        return getattr(queue, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

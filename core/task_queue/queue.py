@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 import uuid
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from dishka import AsyncContainer
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -18,15 +21,16 @@ from core.errors import ConfigInvalid, InvalidInput
 from core.health import Health, degraded, healthy
 from core.holder import alive, new_holder
 from core.settings import nearest
-from core.task_queue.bell import Bell
+from core.task_queue.announcer import Announcer
 from core.task_queue.errors import TaskEnded, TaskNotFound, UnknownTask
 from core.task_queue.ledger import Ledger
 from core.task_queue.record import TaskRecord, TaskStatus
 from core.task_queue.runner import Runner
-from core.task_queue.schedule import scheduled_id
 from core.task_queue.settings import TaskSettings
+from core.task_queue.sweeper import Sweeper
 from core.task_queue.task import Task
-from core.task_queue.worker import Sweeper
+
+log = structlog.get_logger()
 
 LONGEST_KEY = 200
 LATE_S = 60.0
@@ -51,7 +55,7 @@ class TaskQueue:
         self._settings = settings
         self._tasks = _by_name(tasks)
         self._ledger = Ledger(engine)
-        self._bell: Bell | None = None
+        self._announcer: Announcer | None = None
         self._runner: Runner | None = None
         self._sweeper: Sweeper | None = None
         self._news = asyncio.Event()
@@ -121,7 +125,7 @@ class TaskQueue:
             there = await self._ledger.open_with_key(name, key or "")
             if there is not None:  # else it has just ended, and the new one may be added
                 return there
-        self._announce(record)
+        self._announce(record.id, record.attempts, record.due_at)
         return record
 
     async def get(self, task_id: str) -> TaskRecord:
@@ -148,7 +152,7 @@ class TaskQueue:
             raise TaskEnded(f"task '{task_id}' is {record.status.value} already")
         if self._runner is not None:
             self._runner.cancel(task_id)
-        self._tell()
+        self._attempt_ended()
         return record
 
     async def wait(self, task_id: str, timeout: float) -> TaskRecord:
@@ -177,7 +181,7 @@ class TaskQueue:
             "worker": self._runner is not None,
             "queue": "in process" if self._settings.in_process else "redis",
         }
-        silent = self._bell.silent_s if self._bell else None
+        silent = self._announcer.silent_s if self._announcer else None
         if silent is not None:
             return degraded(
                 f"the queue has not answered for {silent:.0f} s; tasks start late, none is lost", **details
@@ -205,30 +209,29 @@ class TaskQueue:
                 holder=holder,
                 slots=self._settings.concurrency,
                 lease_s=self._settings.lease_s,
-                ring=self._ring,
-                ended=self._tell,
+                announce=self._announce,
+                ended=self._attempt_ended,
             )
             self._sweeper = Sweeper(
                 self._settings, self._tasks, self._ledger, self._runner, add=self._add_scheduled
             )
             self._sweeper.open()
-        # In process and without a worker nobody would hear it.
-        if self._runner is not None or not self._settings.in_process:
-            self._bell = Bell(self._settings, self._runner.look if self._runner else None)
-            self._bell.open()
+        if not self._settings.in_process:
+            self._announcer = Announcer(self._settings, self._runner.look if self._runner else None)
+            self._announcer.open()
 
     async def aclose(self) -> None:
         """End the tasks that run here, within their grace; tasks may still be added. Again does nothing."""
-        bell, sweeper = self._bell, self._sweeper
-        self._bell = self._sweeper = None
-        if bell is not None:
-            await bell.flush()
-            bell.stop()
+        announcer, sweeper = self._announcer, self._sweeper
+        self._announcer = self._sweeper = None
+        if announcer is not None:
+            await announcer.flush()
+            announcer.stop()
         if sweeper is not None:
             await sweeper.close(grace_s=self._settings.grace_s)
         # Last: its looks last as long as what they began.
-        if bell is not None:
-            await bell.close(limit_s=CLOSE_S)
+        if announcer is not None:
+            await announcer.close(limit_s=CLOSE_S)
 
     def _new(
         self, name: str, arguments: BaseModel | Mapping[str, Any], *, due_at: float, **fields: Any
@@ -265,23 +268,21 @@ class TaskQueue:
             name, {}, id=scheduled_id(name, due), owner=self.system, key=SCHEDULED_KEY, due_at=due
         )
         if await self._ledger.add(record):
-            self._announce(record)
+            self._announce(record.id, record.attempts, record.due_at)
 
-    def _announce(self, record: TaskRecord) -> None:
-        self._ring(record.id, record.attempts, record.due_at)
-        if self._sweeper is not None and self._bell is not None and not self._bell.carries:
-            self._sweeper.hurry()
+    def _announce(self, task_id: str, attempt: int, due_at: float) -> None:
+        """Somebody may begin it at `due_at`: here, or where Redis says so."""
+        if self._announcer is not None:
+            self._announcer.announce(task_id, attempt, due_at)
+        if self._sweeper is not None and not (self._announcer and self._announcer.carries):
+            self._sweeper.wake_at(due_at)
 
-    def _ring(self, task_id: str, attempt: int, due_at: float) -> None:
-        if self._bell is not None:
-            self._bell.ring(task_id, attempt, due_at)
-
-    def _tell(self) -> None:
+    def _attempt_ended(self) -> None:
         """Something ended: whoever waits looks again, and a free slot takes the next."""
         news, self._news = self._news, asyncio.Event()
         news.set()
         if self._sweeper is not None:
-            self._sweeper.hurry()
+            self._sweeper.wake()
 
 
 def _by_name(tasks: Iterable[Task[Any]]) -> dict[str, Task[Any]]:
@@ -291,3 +292,32 @@ def _by_name(tasks: Iterable[Task[Any]]) -> dict[str, Task[Any]]:
             raise ConfigInvalid(f"two tasks are called '{task.name}'; rename one")
         found[task.name] = task
     return found
+
+
+def scheduled_id(name: str, due: float) -> str:
+    """The id of the task of one due time: the same in every process, so that there is only one."""
+    return f"{name}-{datetime.fromtimestamp(due, UTC):%Y%m%dT%H%M%S}"
+
+
+async def run_worker(opened: Callable[[], AbstractAsyncContextManager[TaskQueue]]) -> None:
+    """Run tasks until SIGTERM or SIGINT; a second signal ends the process at once.
+
+    Args:
+        opened: Opens a queue with `worker=True`.
+    """
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for one in signals:
+        loop.add_signal_handler(one, asked.set)
+    try:
+        async with opened() as queue:
+            log.info("worker_ready", tasks=sorted(queue.names))
+            await asked.wait()
+            log.info("worker_stops")
+            # From here on a signal does what it does by default.
+            for one in signals:
+                loop.remove_signal_handler(one)
+    finally:
+        for one in signals:
+            loop.remove_signal_handler(one)

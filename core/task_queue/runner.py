@@ -16,9 +16,8 @@ from dishka import AsyncContainer
 from prometheus_client import Counter, Gauge
 
 from core.correlation import correlated
-from core.database.endurance import Endurance
 from core.database.outage import DATABASE_ERRORS, DatabaseUnavailable, storage_outage, tell_failure
-from core.database.patience import TASK_S, patient
+from core.database.waiting import TASK_S, Endurance, patient
 from core.errors import InvalidInput, NotAllowed, NotFound, WaystationError
 from core.observability import REGISTRY, span
 from core.task_queue.ledger import Held, Ledger
@@ -36,7 +35,7 @@ ATTEMPTS = Counter(
 RUNNING = Gauge("waystation_tasks_running", "Background tasks that this process runs now.", registry=REGISTRY)
 
 PROGRESS_S = 0.5
-STUBBORN_S = 5.0
+STOP_S = 5.0
 # Share of a lease after which it is not trusted any more.
 _SURE = 0.7
 _HOPELESS = (InvalidInput, NotFound, NotAllowed)
@@ -64,13 +63,13 @@ class _Failure:
 class _Run:
     held: Held
     # When the lease was begun or prolonged the last time, by this process' own clock.
-    sure_at: float
+    renewed_at: float
     task: asyncio.Task[None] | None = None
     stop: _Stop = _Stop.NOT
     # Only while the task's own code runs: what is written down before and after must not be torn.
     stoppable: bool = False
-    told_at: float = float("-inf")
-    untold: tuple[float, float | None, str] | None = None
+    written_at: float = float("-inf")
+    unwritten: tuple[float, float | None, str] | None = None
 
 
 class Runner:
@@ -79,7 +78,7 @@ class Runner:
     Args:
         holder: The name under which this process claims.
         lease_s: Seconds that a claim lasts without a beat.
-        ring: Announces the next attempt: id, attempts so far, due time.
+        announce: Says when the next attempt may begin: id, attempts so far, due time.
         ended: Called after each attempt.
     """
 
@@ -92,7 +91,7 @@ class Runner:
         holder: str,
         slots: int,
         lease_s: float,
-        ring: Callable[[str, int, float], None],
+        announce: Callable[[str, int, float], None],
         ended: Callable[[], None],
     ) -> None:
         self._tasks = tasks
@@ -101,7 +100,7 @@ class Runner:
         self._holder = holder
         self._slots = slots
         self._lease_s = lease_s
-        self._ring = ring
+        self._announce = announce
         self._ended = ended
         self._runs: dict[str, _Run] = {}
         self._claiming = 0
@@ -154,10 +153,10 @@ class Runner:
                 # Apart from this loop: a database that hangs must not keep it from seeing the time.
                 if self._runs and (beat is None or beat.done()):
                     beat = asyncio.create_task(self._beat(), name="task beat")
-                self._mistrust()
+                self._stop_doubtful()
         finally:
             if beat is not None:  # the database is closed after us
-                await asyncio.wait({beat}, timeout=STUBBORN_S)
+                await asyncio.wait({beat}, timeout=STOP_S)
 
     async def close(self, *, grace_s: float) -> None:
         """Begin nothing more; let what runs end within `grace_s`, then stop it and queue it again."""
@@ -165,7 +164,7 @@ class Runner:
         await self._wait(grace_s)
         for run in self._runs.values():
             self._stop(run, _Stop.SHUTDOWN)
-        await self._wait(STUBBORN_S)
+        await self._wait(STOP_S)
         for run in self._runs.values():
             log.error("task_does_not_stop", task=run.held.record.name, id=run.held.record.id)
 
@@ -234,7 +233,7 @@ class Runner:
         """The task's own code; None when it ended well."""
         record = run.held.record
         context = TaskContext(
-            self._container, record.owner, record.id, record.attempts, lambda *p: self._tell(run, p)
+            self._container, record.owner, record.id, record.attempts, lambda *p: self._report(run, p)
         )
         run.stoppable = True
         try:
@@ -257,7 +256,7 @@ class Runner:
             # The task is not to blame: the attempt does not count.
             if not await self._ledger.give_back(run.held, delay_s=failure.wait_s, error=failure.text):
                 return "lost"
-            self._ring(run.held.record.id, attempt - 1, self._ledger.now() + failure.wait_s)
+            self._announce(run.held.record.id, attempt - 1, self._ledger.now() + failure.wait_s)
             return "retry"
         if attempt >= task.attempts or failure.hopeless:
             changed = await self._ledger.finish(run.held, TaskStatus.FAILED, error=failure.text)
@@ -266,7 +265,7 @@ class Runner:
         wait = max(task.backoff(attempt) * _spread(), failure.wait_s)
         if not await self._ledger.try_again(run.held, delay_s=wait, error=failure.text):
             return "lost"
-        self._ring(run.held.record.id, attempt, self._ledger.now() + wait)
+        self._announce(run.held.record.id, attempt, self._ledger.now() + wait)
         return "retry"
 
     async def _stopped(self, run: _Run, why: _Stop) -> str:
@@ -297,31 +296,31 @@ class Runner:
             if asked is None:
                 self._stop(run, _Stop.LOST)
                 continue
-            run.sure_at = began
+            run.renewed_at = began
             if asked:
                 self._stop(run, _Stop.ASKED)
             else:
                 await self._flush(run)
 
-    def _mistrust(self) -> None:
+    def _stop_doubtful(self) -> None:
         """Stop what may lose its lease before the next look: another worker could begin it then."""
         oldest = time.monotonic() - self._lease_s * _SURE
         for run in self._runs.values():
-            if run.sure_at < oldest:
+            if run.renewed_at < oldest:
                 self._stop(run, _Stop.LOST)
 
-    async def _tell(self, run: _Run, progress: tuple[float, float | None, str]) -> None:
+    async def _report(self, run: _Run, progress: tuple[float, float | None, str]) -> None:
         """Write the progress, but not more often than anybody reads it; the beat brings what is left."""
-        run.untold = progress
-        if time.monotonic() - run.told_at >= PROGRESS_S:
+        run.unwritten = progress
+        if time.monotonic() - run.written_at >= PROGRESS_S:
             await self._flush(run)
 
     async def _flush(self, run: _Run) -> None:
-        if run.untold is not None:
-            told, run.untold, run.told_at = run.untold, None, time.monotonic()
+        if run.unwritten is not None:
+            progress, run.unwritten, run.written_at = run.unwritten, None, time.monotonic()
             # Progress is for onlookers: a task does not fail for it.
             with suppress(*DATABASE_ERRORS):
-                await self._ledger.progress(run.held, *told)
+                await self._ledger.progress(run.held, *progress)
 
 
 def _spread() -> float:

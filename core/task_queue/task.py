@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
+from datetime import UTC, datetime
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 
@@ -12,7 +13,6 @@ from pydantic import BaseModel, ValidationError
 
 from core.access import Principal
 from core.task_queue.errors import TaskArgumentsInvalid
-from core.task_queue.schedule import due_times
 
 if TYPE_CHECKING:
     from dishka import AsyncContainer
@@ -123,6 +123,15 @@ class Task(Generic[A]):
     def backoff(self, attempt: int) -> float:
         """Seconds between the given attempt and the next."""
         return min(self.backoff_s * 2.0 ** (attempt - 1), LONGEST_BACKOFF_S)
+
+
+def due_times(cron: str, after: float) -> Iterator[float]:
+    """The times of a cron expression after `after`, both in epoch seconds."""
+    from cronsim import CronSim  # noqa: PLC0415 - only where there is a schedule
+
+    # Parsed here and not at the first `next`, so that a bad expression is an error at once.
+    times = CronSim(cron, datetime.fromtimestamp(after, UTC))
+    return (time.timestamp() for time in times)
 
 
 def _is_scalar(annotation: Any) -> bool:

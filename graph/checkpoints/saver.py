@@ -12,8 +12,8 @@ from sqlalchemy.engine import URL
 
 from core.database.engine import BUSY_MS, POOL, POOL_WAIT_S, POSTGRES_MISSING, RollingBack
 from core.database.outage import DatabaseUnavailable
-from core.database.patience import CONNECT_S, UNHURRIED_S, patient
 from core.database.unopened import unopened
+from core.database.waiting import CONNECT_S, UNHURRIED_S, patient
 from core.errors import ConfigInvalid
 from graph.checkpoints.carrying import Carrying, ForeignSerializer
 

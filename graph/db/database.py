@@ -17,8 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.database.engine import BUSY_MS, create_engine, is_sqlite
 from core.database.outage import DatabaseUnavailable
-from core.database.patience import CONNECT_S, UNHURRIED_S, patient
 from core.database.unopened import unopened
+from core.database.waiting import CONNECT_S, UNHURRIED_S, patient
 from core.errors import ConfigInvalid
 from core.events.tables import webhook_deliveries
 from core.identity.tables import api_keys

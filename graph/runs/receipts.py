@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from core.database.endurance import endured
 from core.database.engine import insert_new, now_of
+from core.database.waiting import endured
 from core.whole import whole
 from graph.db.tables import receipts
 from graph.runs.lease import Hold, assert_held, holding

@@ -14,8 +14,8 @@ from langgraph.graph.state import CompiledStateGraph
 
 from core.context import context_for
 from core.correlation import correlated
-from core.database.endurance import Endurance, endured, enduring
 from core.database.outage import DatabaseUnavailable, storage_outage
+from core.database.waiting import Endurance, endured, enduring
 from core.editions import Editions
 from core.errors import Internal, WaystationError
 from core.events import Event

@@ -10,8 +10,8 @@ from typing import Any
 import structlog
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
-from core.database.endurance import FIRST_PAUSE_S, LONGEST_PAUSE_S
 from core.database.outage import DatabaseUnavailable, storage_outage, tell_failure
+from core.database.waiting import FIRST_PAUSE_S, LONGEST_PAUSE_S
 from core.errors import Internal
 from core.observability import TURNS
 from graph.errors import LeaseLost, problem_of

@@ -10,8 +10,8 @@ from typing import Any, cast
 
 from langchain_core.messages import BaseMessage
 
+from core.editions import Kept
 from core.errors import WaystationError
-from core.kept import Kept
 from core.resilience import Policies, Policy
 from nodes.llm.errors import ModelRefused, ModelStreamCut, ModelTimedOut
 from nodes.llm.models import Model

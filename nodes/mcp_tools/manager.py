@@ -14,11 +14,10 @@ from langgraph.errors import GraphInterrupt
 from core.access import Principal, usable
 from core.cache import Cache
 from core.correlation import Correlation
-from core.editions import Part
+from core.editions import Kept, Part
 from core.errors import Unavailable
 from core.events import Event
 from core.health import Health
-from core.kept import Kept
 from core.resilience import Policies, Policy, ResilienceSettings
 from nodes.mcp_tools import events
 from nodes.mcp_tools.errors import ServerDown, ServerFailed, ServerGone, UnknownServer

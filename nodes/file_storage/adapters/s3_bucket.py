@@ -14,7 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from core.resilience import Kind, Policies, TargetStatus
-from core.resilience.streams import close
+from core.resilience.policy import close
 from nodes.file_storage.adapters.s3_errors import translated
 from nodes.file_storage.errors import StorageTimedOut
 from nodes.file_storage.models import CHUNK_BYTES

@@ -12,8 +12,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
-from core.database.endurance import Endurance, enduring
 from core.database.outage import DatabaseUnavailable
+from core.database.waiting import Endurance, enduring
 from core.holder import alive
 from graph.checkpoints.saver import opened_saver
 from graph.db.database import opened_database

@@ -278,7 +278,6 @@ async def test_state_and_outcomes_are_metrics(dependency: Dependency) -> None:
     assert f'waystation_dependency_calls_total{{{labels},outcome="failed"}} 5.0' in text
     assert f'waystation_dependency_calls_total{{{labels},outcome="open"}} 2.0' in text
     assert f"waystation_dependency_retries_total{{{labels}}} 1.0" in text
-    assert "stamina" not in text
 
 
 async def test_news_of_a_target_make_the_next_call_the_probe(

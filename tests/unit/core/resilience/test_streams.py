@@ -166,3 +166,33 @@ async def test_an_iterator_that_cannot_be_closed_is_read_as_well(service: Servic
             return self.left.pop()
 
     assert [item async for item in service.policy().stream(Plain, content=bool)] == ["a", "b"]
+
+
+async def test_the_end_of_an_older_stream_is_no_probe(dependency: Dependency) -> None:
+    service = Service(open_s=OPEN_S)
+    policy = service.policy()
+    reached, go, over = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def older() -> AsyncIterator[str]:
+        reached.set()
+        await go.wait()
+        yield "first"
+
+    async def read() -> list[str]:
+        found = [item async for item in policy.stream(older, content=bool)]
+        over.set()
+        return found
+
+    reading = asyncio.create_task(read())
+    await reached.wait()
+    await fail(policy, 5)
+    await asyncio.sleep(OPEN_S)
+    dependency.hold = True
+    probe = asyncio.create_task(policy.call(dependency))
+    await dependency.reached.wait()
+    go.set()
+    await over.wait()
+    assert (await reading, service.state()) == (["first"], "half_open")
+    dependency.go.set()
+    await probe
+    assert service.state() == "closed"

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from core.task_queue import Task, TaskContext, TaskStatus
-from core.task_queue.schedule import Schedule
+from core.task_queue.sweeper import Schedule
 from core.task_queue.task import LONGEST_BACKOFF_S
 from tests.kit.task_queues import eventually, opened_queue
 from tests.kit.task_worker import Item

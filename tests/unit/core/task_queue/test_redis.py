@@ -14,7 +14,7 @@ import pytest
 
 from core.health import HealthState
 from core.task_queue import TaskQueue, TaskSettings, TaskStatus, run_worker
-from core.task_queue.bell import Bell
+from core.task_queue.announcer import Announcer
 from tests.kit.redis import RedisServer
 from tests.kit.task_queues import ADA, PATIENCE_S, Work, eventually, opened_queue, quick
 
@@ -77,21 +77,23 @@ async def test_a_worker_ends_with_a_signal_and_gives_its_task_back(tmp_path: Pat
         assert (await queue.get(record.id)).status is TaskStatus.QUEUED
 
 
-async def test_a_bell_that_does_not_open_keeps_quiet_and_ends_when_asked(redis_server: RedisServer) -> None:
+async def test_an_announcer_that_does_not_open_keeps_quiet_and_ends_when_asked(
+    redis_server: RedisServer,
+) -> None:
     redis_server.kill()
-    bell = Bell(TaskSettings(url=redis_server.url), None)
-    await bell.close(limit_s=1)
-    bell.open()
+    announcer = Announcer(TaskSettings(url=redis_server.url), None)
+    await announcer.close(limit_s=1)
+    announcer.open()
     for number in range(2000):
-        bell.ring(str(number), 0, time.time())
+        announcer.announce(str(number), 0, time.time())
 
     async def silent() -> bool:
-        return bell.silent_s is not None
+        return announcer.silent_s is not None
 
     await eventually(silent)
-    assert not bell.carries
-    bell.stop()
-    await bell.close(limit_s=PATIENCE_S)
+    assert not announcer.carries
+    announcer.stop()
+    await announcer.close(limit_s=PATIENCE_S)
 
 
 @pytest.mark.parametrize("url", ["http://x", "redis:/x", ""])

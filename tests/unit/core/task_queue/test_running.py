@@ -337,3 +337,13 @@ async def test_st6_what_a_task_did_is_written_down_when_the_database_is_back(
         record = await queue.add("work", {"item": "a"}, owner=ADA)
         done = await queue.wait(record.id, PATIENCE_S)
     assert (done.status, work.attempts["a"], len(tries)) == (TaskStatus.DONE, 1, 2)
+
+
+async def test_in_this_process_a_task_begins_when_it_is_due_and_not_at_the_next_look(tmp_path: Path) -> None:
+    work = Work()
+    async with opened_queue(tmp_path, [work.task], settings=quick(poll_s=60)) as queue:
+        later = await queue.add("work", {"item": "later"}, owner=ADA, delay_s=0.3)
+        now = await queue.add("work", {"item": "now"}, owner=ADA)
+        for record in (now, later):
+            assert (await queue.wait(record.id, PATIENCE_S)).status is TaskStatus.DONE
+    assert work.order == ["now", "later"]

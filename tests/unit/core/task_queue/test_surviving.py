@@ -207,3 +207,16 @@ async def test_a_process_of_this_machine_is_known_to_live_or_to_be_dead() -> Non
         assert not is_known_dead("unreadable")
         assert is_known_dead(await dead_holder())
     assert is_known_dead(me)
+
+
+async def test_what_a_dead_process_left_is_found_also_by_a_worker_that_is_never_idle(tmp_path: Path) -> None:
+    work = Work()
+    async with opened_queue(tmp_path, [work.task], settings=LONG_LEASE) as queue:
+        left = await queue.add("work", {"item": "left"}, owner=ADA, delay_s=300)
+        async with opened_database(make_url(sqlite(tmp_path))) as engine, engine.begin() as db:
+            running = {"status": "running", "holder": await dead_holder(), "lease_until": left.due_at + 300}
+            await db.execute(update(tasks).where(tasks.c.id == left.id).values(due_at=0.0, **running))
+        async with asyncio.timeout(PATIENCE_S):
+            while (await queue.get(left.id)).status is not TaskStatus.DONE:
+                busy = await queue.add("work", {"item": "busy"}, owner=ADA)
+                await queue.wait(busy.id, PATIENCE_S)

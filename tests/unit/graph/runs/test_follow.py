@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.engine import URL
 
 from core.signals import Signals
-from core.signals.reach import NoRelay
+from core.signals.relay import NoRelay
 from graph.db.database import opened_database
 from graph.runs.events.log import Entry
 from graph.runs.events.store import store

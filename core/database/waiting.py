@@ -1,4 +1,4 @@
-"""Work on the database that outlives a passing loss of it: what failed is tried again until it is back."""
+"""How long the database is waited for: for one answer, and for its return after an outage."""
 
 from __future__ import annotations
 
@@ -13,8 +13,39 @@ from core.database.outage import DatabaseUnavailable
 
 T = TypeVar("T")
 
+# Somebody gets an answer within five seconds, also when the database gives none.
+ANSWER_S = 4.0
+# What a connection may take to show that it is alive: a new one can then be made in time.
+PING_S = 1.0
+CONNECT_S = 2.5
+# For tasks, which nobody waits for on a connection, and for migrations.
+TASK_S = 60.0
+UNHURRIED_S = 600.0
+# Between two tries while it is away.
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 1.0
+
+_seconds: ContextVar[float | None] = ContextVar("waystation_database_patience", default=None)
+
+
+def patience() -> float:
+    """Seconds that a statement of this task may take."""
+    return _seconds.get() or ANSWER_S
+
+
+def is_given() -> bool:
+    """Whether this task has said how long it waits."""
+    return _seconds.get() is not None
+
+
+@contextmanager
+def patient(seconds: float) -> Iterator[None]:
+    """Statements of the block may take this long."""
+    token = _seconds.set(seconds)
+    try:
+        yield
+    finally:
+        _seconds.reset(token)
 
 
 class Endurance:

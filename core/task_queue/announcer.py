@@ -1,4 +1,4 @@
-"""docket as a door bell: it carries the ids of due tasks to a process that looks after them.
+"""Announcements over Redis, by docket: the ids of due tasks, for the workers of other machines.
 
 What it loses is only time: every worker also looks into the ledger by itself.
 """
@@ -30,18 +30,17 @@ FLUSH_S = 1.0
 CHECK_S = 0.25
 
 
-class Bell:
+class Announcer:
     """Opens by itself in the background and again after every failure.
 
     Args:
-        look: Called with each id that rings here; None in a process that only rings.
+        look: Called with each id that is announced here; None in a process that only announces.
     """
 
     def __init__(self, settings: TaskSettings, look: Look | None) -> None:
         self._settings = settings
         self._look = look
-        self._rings: asyncio.Queue[tuple[str, str, float]] = asyncio.Queue(WAITING)
-        self._rung = asyncio.Event()
+        self._waiting: asyncio.Queue[tuple[str, str, float]] = asyncio.Queue(WAITING)
         self._work: asyncio.Task[None] | None = None
         self._silent_since: float | None = None
         self._is_open = False
@@ -57,21 +56,20 @@ class Bell:
         """For how many seconds it has not answered; None when it does."""
         return None if self._silent_since is None else time.monotonic() - self._silent_since
 
-    def ring(self, task_id: str, attempt: int, due_at: float) -> None:
+    def announce(self, task_id: str, attempt: int, due_at: float) -> None:
         """Announce the task for the time when it is due. Never waits, never fails."""
-        self._rung.set()
         with suppress(asyncio.QueueFull):
             # One announcement per attempt: docket drops a second one with the same key.
-            self._rings.put_nowait((task_id, f"{task_id}.{attempt}", due_at))
+            self._waiting.put_nowait((task_id, f"{task_id}.{attempt}", due_at))
 
     def open(self) -> None:
-        self._work = asyncio.create_task(self._keep_open(), name="task bell")
+        self._work = asyncio.create_task(self._keep_open(), name="task announcer")
 
     async def flush(self) -> None:
         """Wait a moment for announcements that are on their way."""
         if self.carries:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._rings.join(), FLUSH_S)
+                await asyncio.wait_for(self._waiting.join(), FLUSH_S)
 
     def stop(self) -> None:
         """Hear no more."""
@@ -90,9 +88,6 @@ class Bell:
             await asyncio.wait({self._work}, timeout=FLUSH_S)
 
     async def _keep_open(self) -> None:
-        if self._settings.in_process:
-            # Before the first ring there is nothing to hear, and a start has no second to give away.
-            await self._rung.wait()
         # In a thread, because importing it takes most of a second.
         docket = await asyncio.to_thread(importlib.import_module, "docket")
         # It reports each lost connection with a stack; `_silent` and `_answers` say it once.
@@ -110,19 +105,16 @@ class Bell:
 
     async def _serve(self, docket: Any) -> None:
         settings = self._settings
-        # In process every queue has a Redis of its own.
-        url = f"memory://{uuid.uuid4().hex}" if settings.in_process else settings.url
-        async with docket.Docket(name=settings.namespace, url=url, execution_ttl=timedelta(0)) as opened:
+        async with docket.Docket(
+            name=settings.namespace, url=settings.url, execution_ttl=timedelta(0)
+        ) as opened:
             opened.register(self._heard, names=["look"])
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._ring_all(opened))
-                if not settings.in_process:
-                    group.create_task(self._watch(opened))
+                group.create_task(self._announce_all(opened))
+                group.create_task(self._watch(opened))
                 if self._look is not None:
                     group.create_task(self._listen(docket, opened))
                 self._is_open = True
-                if settings.in_process:
-                    self._answers()
 
     async def _heard(self, task_id: str) -> None:
         if self._look is not None:
@@ -142,9 +134,9 @@ class Bell:
         async with worker:
             await worker.run_forever()
 
-    async def _ring_all(self, opened: Any) -> None:
+    async def _announce_all(self, opened: Any) -> None:
         while True:
-            task_id, key, due_at = await self._rings.get()
+            task_id, key, due_at = await self._waiting.get()
             try:
                 async with asyncio.timeout(ANSWER_S):
                     when = datetime.fromtimestamp(due_at, UTC)
@@ -152,7 +144,7 @@ class Bell:
             except Exception as error:  # noqa: BLE001 - the driver's own errors, a dozen kinds
                 self._silent(error)
             finally:
-                self._rings.task_done()
+                self._waiting.task_done()
 
     async def _watch(self, opened: Any) -> None:
         """Ask Redis now and then whether it is there."""
