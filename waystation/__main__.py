@@ -1,0 +1,6 @@
+"""The command `waystation`, also as `python -m waystation`."""
+
+from server.cli.main import main
+
+if __name__ == "__main__":
+    main()
