@@ -12,7 +12,15 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-CARRIED = ("*.md", "config/*", "docs/*.md", "docs/decisions/*.md", "docs/operations/*", "docs/reference/*", "notebooks/*.ipynb")
+CARRIED = (
+    "*.md",
+    "config/*",
+    "docs/*.md",
+    "docs/decisions/*.md",
+    "docs/operations/*",
+    "docs/reference/*",
+    "notebooks/*.ipynb",
+)
 
 
 class Build(build_py):

@@ -18,7 +18,7 @@ from core.observability import reset_logging
 structlog.get_config()["processors"][-1].exception_formatter = structlog.dev.plain_traceback
 
 # Fixtures that any test may ask for; their servers start when one does.
-pytest_plugins = ("tests.kit.fixtures",)
+pytest_plugins = ("waystation.testing.fixtures", "tests.kit.sample_module")
 
 _LOOPBACK = ("127.", "::1", "localhost")
 _connect = socket.socket.connect

@@ -11,10 +11,10 @@ two may move from one release to the next.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from waystation import rooms
+from waystation.names import homes_of, lazy
 
 if TYPE_CHECKING:
     from core.access import Principal
@@ -157,18 +157,8 @@ _HOMES = {
     "nodes.mcp_tools": "MCPToolManager ToolExecutor",
     "nodes.rag": "RAGClient Retriever",
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+_HOME_OF = homes_of(_HOMES)
 
 rooms.check()
-
-
-def __getattr__(name: str) -> Any:
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(importlib.import_module(home), name)
-    return found
-
-
-def __dir__() -> list[str]:
-    return __all__
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy(__name__, _HOME_OF)

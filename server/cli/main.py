@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from core.lifecycle import Standing
 
 app = make_app(
-    "waystation", "Turns of an agent graph on checkpointed threads: the service and its tools.", completion=True
+    "waystation",
+    "Turns of an agent graph on checkpointed threads: the service and its tools.",
+    completion=True,
 )
 app.add_typer(threads, name="threads")
 
@@ -65,7 +67,9 @@ GroupOption = Annotated[
 @app.callback(invoke_without_command=True)
 def _program(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="The version, and how it was installed.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="The version, and how it was installed.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --version: print JSON for machines.")] = False,
 ) -> None:
     if version:
@@ -83,7 +87,12 @@ def _print_version(*, as_json: bool) -> None:
     from core.installed import ROOT, from_wheel, installed_version
 
     how = "wheel" if from_wheel() else "checkout"
-    found = {"version": installed_version(), "python": python_version(), "installed": how, "folder": str(ROOT)}
+    found = {
+        "version": installed_version(),
+        "python": python_version(),
+        "installed": how,
+        "folder": str(ROOT),
+    }
     if as_json:
         print_json(found)
     else:
@@ -92,7 +101,9 @@ def _print_version(*, as_json: bool) -> None:
 
 @app.command("init")
 def init_command(
-    folder: Annotated[Path, typer.Argument(help="Made where it is not there; by default the current one.")] = Path(),
+    folder: Annotated[
+        Path, typer.Argument(help="Made where it is not there; by default the current one.")
+    ] = Path(),
     *,
     as_json: JsonFlag = False,
 ) -> None:

@@ -15,7 +15,7 @@ from core.errors import WaystationError, known_errors
 from core.registry import discover
 
 ROOT = Path(__file__).parents[2]
-HOUSE = ("core", "graph", "nodes", "server", "tools")
+HOUSE = ("waystation", "core", "graph", "nodes", "server", "tools")
 LONGEST_FILE = 400
 LONGEST_NODE = 80
 MODULE_FILES = (

@@ -48,14 +48,18 @@ def test_an_extra_is_installed_as_the_rest_was(wheel: Path, monkeypatch: pytest.
     assert installed.install_line("otel") == ".venv/bin/pip install -e '.[otel]'"
 
 
-def test_the_command_is_its_name_where_the_shell_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_is_its_name_where_the_shell_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ours = script(tmp_path / ".venv")
     monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
     monkeypatch.setenv("PATH", str(ours.parent))
     assert installed.command() == "waystation"
 
 
-def test_elsewhere_it_is_the_path_of_the_script_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_elsewhere_it_is_the_path_of_the_script_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ours = script(tmp_path / ".venv")
     monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
     monkeypatch.setenv("PATH", str(script(tmp_path / "others").parent))

@@ -67,13 +67,19 @@ def test_another_name_is_refused_as_python_does() -> None:
 
 def test_importing_it_imports_nothing_else_of_ours() -> None:
     code = f"import json, sys, waystation; print(json.dumps([m for m in sys.modules if m.split('.')[0] in {OURS}]))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
     assert json.loads(done.stdout) == []
 
 
 def documents() -> list[Path]:
     sample = [p for p in (ROOT / "tests" / "sample-module").rglob("*.py") if "build" not in p.parts]
-    return [*sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "notebooks").glob("*.ipynb")), *sorted(sample)]
+    return [
+        *sorted((ROOT / "docs").glob("*.md")),
+        *sorted((ROOT / "notebooks").glob("*.ipynb")),
+        *sorted(sample),
+    ]
 
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)
@@ -81,5 +87,5 @@ def test_what_is_shown_to_users_imports_from_the_face_alone(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".md":
         text = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
-    lines = [line for line in re.split(r"\n|\\n", text) if re.match(r'\W*(from|import) ', line)]
+    lines = [line for line in re.split(r"\n|\\n", text) if re.match(r"\W*(from|import) ", line)]
     assert [line for line in lines if re.search(rf"(from|import) ({'|'.join(OURS)}|tests)\b", line)] == []

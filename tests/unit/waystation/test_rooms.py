@@ -45,14 +45,20 @@ def test_importing_it_in_a_folder_with_such_a_name_says_so(tmp_path: Path, name:
     last = told.splitlines()[-1]
     room = name.partition("/")[0].removesuffix(".py")
     assert code == 1
-    assert last.startswith(f"waystation.rooms.Shadowed: '{room}' is {theirs} here, which hides Waystation's own ")
+    assert last.startswith(
+        f"waystation.rooms.Shadowed: '{room}' is {theirs} here, which hides Waystation's own "
+    )
     assert f"own {ROOT / room}: rename or move it" in last
 
 
 @pytest.mark.parametrize("name", ["core.py", "graph/__init__.py"])
 @pytest.mark.parametrize(
     "command",
-    [(SCRIPT, "modules"), (SCRIPT, "serve", "--workers", "2", "--port", "0"), (sys.executable, "-m", "waystation")],
+    [
+        (SCRIPT, "modules"),
+        (SCRIPT, "serve", "--workers", "2", "--port", "0"),
+        (sys.executable, "-m", "waystation"),
+    ],
     ids=["command", "workers", "module"],
 )
 def test_the_command_says_it_in_one_line_and_does_nothing(
@@ -61,7 +67,7 @@ def test_the_command_says_it_in_one_line_and_does_nothing(
     theirs = foreign(tmp_path / "site", name)
     code, told = run(command, tmp_path, path=tmp_path / "site")
     assert code == 1
-    assert told.startswith(f"shadowed: '{name[:name.find('.')].split('/')[0]}' is {theirs} here")
+    assert told.startswith(f"shadowed: '{name[: name.find('.')].split('/')[0]}' is {theirs} here")
     assert len(told.splitlines()) == 1
 
 
@@ -99,7 +105,9 @@ def test_a_name_that_is_taken_in_this_process_already_is_told(monkeypatch: pytes
 
 def test_one_of_ours_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rooms, "ROOMS", ("core", "no_such_room"))
-    with pytest.raises(rooms.Shadowed, match=r"does not find 'no_such_room' of Waystation, which is .*install it again"):
+    with pytest.raises(
+        rooms.Shadowed, match=r"does not find 'no_such_room' of Waystation, which is .*install it again"
+    ):
         rooms.check()
 
 

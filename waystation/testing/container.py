@@ -41,7 +41,7 @@ from nodes.rag.fake import FakeRetriever
 from nodes.rag.served import Source
 from nodes.rag.settings import RagSettings
 from nodes.rag.sources import HttpSource
-from tests.kit.agents import context_at
+from waystation.testing.agents import context_at
 
 SCRIPTED = "scripted"
 _NOWHERE = "http://127.0.0.1:9"
