@@ -1,7 +1,7 @@
 """What pyproject.toml cannot say: a wheel carries the handbook, the example configuration and the notebooks.
 
-They stand at the root of the checkout, where people look for them, and in `waystation/shipped` of a wheel, laid
-out alike: the links of the pages and the paths of the configuration hold in both.
+They stand at the root of the checkout, where people look for them, and in `waystation/shipped` of a
+wheel, laid out alike: the links of the pages and the paths of the configuration hold in both.
 """
 
 from collections.abc import Iterator

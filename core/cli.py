@@ -34,7 +34,7 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for machines.
 
 
 def make_app(name: str, help_text: str, *, completion: bool = False) -> typer.Typer:
-    """A typer app with our habits: no pretty tracebacks; `completion` commands for the whole program's alone."""
+    """A typer app with our habits: no pretty tracebacks; `completion` for the whole program alone."""
     return typer.Typer(
         name=name,
         help=help_text,

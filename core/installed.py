@@ -1,4 +1,4 @@
-"""How this Waystation was installed, and what follows from it: where what ships with it stands, how to call it."""
+"""How this Waystation was installed: where the things that ship with it stand, and how it is called."""
 
 from __future__ import annotations
 

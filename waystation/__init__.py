@@ -5,8 +5,8 @@
     async with Agent.open() as agent:
         reply = await agent.ask("What is 5 + 3?", thread="t1")
 
-Each name is imported when it is first asked for. `waystation.testing` has the test kit. Everything behind these
-two may move from one release to the next.
+Each name is imported when it is first asked for. `waystation.testing` has the test kit.
+Everything behind these two may move from one release to the next.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     )
     from core.events import Event, EventBus
     from core.health import Health, HealthState, degraded, failed, healthy
+    from core.installed import shipped
+    from core.lifecycle import StartFailed
     from core.registry import Module, NodeSpec
     from core.resilience import Policies
     from core.settings import Book, ConfigErrors, ConfigFile, Context, Places, Section, Strict
@@ -95,6 +97,7 @@ __all__ = [
     "RunNotFound",
     "RunRecord",
     "Section",
+    "StartFailed",
     "State",
     "Steps",
     "StorageUnavailable",
@@ -123,6 +126,7 @@ __all__ = [
     "record",
     "replay",
     "run_node",
+    "shipped",
 ]
 
 # Where each name stands. A test holds it together with the imports above, which are for type checkers.
@@ -132,10 +136,12 @@ _HOMES = {
     "core.cli": "JsonFlag command make_app print_json print_table",
     "core.container": "open_module",
     "core.context": "RunContext context_of",
-    "core.errors": "ConfigInvalid Conflict InvalidInput NotAllowed NotFound StorageUnavailable TimedOut TooLarge "
-    "Unavailable WaystationError",
+    "core.errors": "ConfigInvalid Conflict InvalidInput NotAllowed NotFound StorageUnavailable TimedOut "
+    "TooLarge Unavailable WaystationError",
     "core.events": "Event EventBus",
     "core.health": "Health HealthState degraded failed healthy",
+    "core.installed": "shipped",
+    "core.lifecycle": "StartFailed",
     "core.registry": "Module NodeSpec",
     "core.resilience": "Policies",
     "core.settings": "Book ConfigErrors ConfigFile Context Places Section Strict",

@@ -31,7 +31,7 @@ def check() -> None:
 
 
 def _is_command() -> bool:
-    """True in `waystation` and `python -m waystation`: both import the package before any code of theirs runs."""
+    """True in `waystation` and `python -m waystation`: both import the package first."""
     return Path(sys.argv[0]).name in {"waystation", "-m"}
 
 

@@ -25,7 +25,7 @@ class Places:
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Places:
         """`WAYSTATION_CONFIG_DIR` (default `./config`) and `WAYSTATION_HOME` (default `./.waystation`).
 
-        Where a wheel is used and there is no `./config`, the example that it carries: the handbook can be asked.
+        Without `./config`, an installed wheel reads the example that it carries: the handbook can be asked.
 
         Raises:
             ConfigErrors: The configuration folder was named and does not exist, or home is no folder.

@@ -97,7 +97,7 @@ _BESIDE = frozenset({"principal", "resume", "idempotency_key", "webhook"})
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A row of the ledger."""
+    """A run as the ledger has it: its request, its status, and how it ended."""
 
     id: str
     thread_id: str

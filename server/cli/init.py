@@ -36,13 +36,17 @@ if __name__ == "__main__":
     server.run()
 '''
 _CELLS = (
-    "# First turns\n\nThe agent runs in this notebook, on `config/` and `.waystation/` beside it: open it from its own "
-    "folder. Without a key the offline model answers.",
+    """# First turns
+
+The agent runs in this notebook, on `config/` and `.waystation/` beside it. Without a key the
+offline model answers.""",
     "from waystation import Agent\n\nopening = Agent.open()\nagent = await opening.__aenter__()",
     'reply = await agent.ask("What is 5 + 3?", thread="first")\nprint(reply["answer"])',
-    'async for event in agent.stream("And doubled?", thread="first"):\n    print(event["seq"], event["type"])',
-    'reply = await agent.ask("Roll a die with 6 sides", tools=["dice"])\nprint(reply["answer"])\n'
-    'print([(call["server"], call["tool"]) for call in reply["tool_calls"]])',
+    """async for event in agent.stream("And doubled?", thread="first"):
+    print(event["seq"], event["type"])""",
+    """reply = await agent.ask("Roll a die with 6 sides", tools=["dice"])
+print(reply["answer"])
+print([(call["server"], call["tool"]) for call in reply["tool_calls"]])""",
     "await opening.__aexit__(None, None, None)",
 )
 

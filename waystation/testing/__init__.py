@@ -2,7 +2,7 @@
 
     pytest_plugins = ("waystation.testing.fixtures",)       # in conftest.py
 
-It runs Waystation's own tests as well. `pip install 'waystation[testing]'` installs the servers behind its fixtures.
+Waystation's own tests run on it too. `pip install 'waystation[testing]'` brings what its servers need.
 """
 
 from __future__ import annotations

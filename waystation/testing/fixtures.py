@@ -1,4 +1,4 @@
-"""Every fixture of the kit: a conftest.py that says `pytest_plugins = ("waystation.testing.fixtures",)` has them.
+"""The fixtures of the kit: for a conftest.py that says `pytest_plugins = ("waystation.testing.fixtures",)`.
 
 Servers start when the first test asks for one, and slow libraries are imported then.
 """

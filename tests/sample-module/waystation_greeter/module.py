@@ -7,10 +7,7 @@ from typing import Any
 
 from dishka import AsyncContainer, Provider
 
-from core.errors import Unavailable
-from core.health import Health, healthy
-from core.registry import Module, NodeSpec
-from core.settings import Book
+from waystation import Book, Health, Module, NodeSpec, Unavailable, healthy
 from waystation_greeter.cli import app
 from waystation_greeter.greeter import Greeter, Tally
 from waystation_greeter.settings import FILE, SECTION, GreeterSettings

@@ -22,7 +22,7 @@ SHADOWS = ("core.py", "graph/__init__.py", "nodes/__init__.py", "server.py", "to
 
 
 def foreign(folder: Path, name: str) -> Path:
-    """A package or module of somebody else, which says so when it is run; gives the path that is told of it."""
+    """A package or module of somebody else, which says so when run; gives the path that is told of it."""
     file = folder / name
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("raise SystemExit('a foreign module was run')\n")
@@ -30,7 +30,7 @@ def foreign(folder: Path, name: str) -> Path:
 
 
 def run(command: Sequence[str | Path], folder: Path, *, path: Path | None = None) -> tuple[int, str]:
-    """The exit code and stderr of a process in `folder`, with `path` among the places that Python looks in."""
+    """The exit code and stderr of a process in `folder`; Python looks in `path` too."""
     env = {**os.environ, "PYTHONPATH": str(path)} if path else {**os.environ}
     done = subprocess.run(
         command, cwd=folder, env=env, capture_output=True, text=True, timeout=100, check=False
@@ -67,7 +67,7 @@ def test_the_command_says_it_in_one_line_and_does_nothing(
     theirs = foreign(tmp_path / "site", name)
     code, told = run(command, tmp_path, path=tmp_path / "site")
     assert code == 1
-    assert told.startswith(f"shadowed: '{name[: name.find('.')].split('/')[0]}' is {theirs} here")
+    assert told.startswith(f"shadowed: '{theirs.stem}' is {theirs} here")
     assert len(told.splitlines()) == 1
 
 
