@@ -17,7 +17,7 @@ from waystation import rooms
 from waystation.names import homes_of, lazy
 
 if TYPE_CHECKING:
-    from core.access import Principal
+    from core.access import Principal, may_use, owns
     from core.cache import Cache
     from core.cli import JsonFlag, command, make_app, print_json, print_table
     from core.container import open_module
@@ -120,7 +120,9 @@ __all__ = [
     "failed",
     "healthy",
     "make_app",
+    "may_use",
     "open_module",
+    "owns",
     "print_json",
     "print_table",
     "record",
@@ -131,7 +133,7 @@ __all__ = [
 
 # Where each name stands. A test holds it together with the imports above, which are for type checkers.
 _HOMES = {
-    "core.access": "Principal",
+    "core.access": "Principal may_use owns",
     "core.cache": "Cache",
     "core.cli": "JsonFlag command make_app print_json print_table",
     "core.container": "open_module",

@@ -23,8 +23,8 @@ EventBus FileManager FileStore Handle Health HealthState InvalidInput JsonFlag L
 MCPToolManager Module NodeSpec NotAllowed NotFound Options Places Policies Principal RAGClient Recording
 Retriever RunContext RunNotFound RunRecord Section State Steps StartFailed StorageUnavailable Strict Task
 TaskContext TaskQueue ThreadBusy ThreadNotFound TimedOut TooLarge ToolExecutor TurnRequest Unavailable
-WaystationError as_pytest command context_of degraded failed healthy make_app open_module print_json
-print_table record replay run_node shipped
+WaystationError as_pytest command context_of degraded failed healthy make_app may_use open_module owns
+print_json print_table record replay run_node shipped
 """
 ALIASES = {"JsonFlag"}
 OURS = ("core", "graph", "nodes", "server", "tools")
