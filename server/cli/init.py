@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from core.cli import print_json
 from core.errors import InvalidInput
@@ -57,7 +58,8 @@ def init(folder: Path, *, as_json: bool = False) -> None:
     Raises:
         InvalidInput: A file stands where a folder has to be, or the folder cannot be written.
     """
-    written, there = [], []
+    written: list[str] = []
+    there: list[str] = []
     for name, text in files():
         (written if _write(folder / name, text) else there).append(name)
     if as_json:
@@ -84,7 +86,7 @@ def files() -> Iterator[tuple[str, str]]:
 
 
 def _notebook() -> str:
-    cells = [
+    cells: list[dict[str, Any]] = [
         {"cell_type": "markdown", "id": f"cell-{n}", "metadata": {}, "source": text}
         if text.startswith("#")
         else {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,7 @@ def test_the_version_is_that_of_the_package(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def _nobody(name: str) -> str:
-    raise installed.PackageNotFoundError(name)
+    raise PackageNotFoundError(name)
 
 
 @pytest.mark.usefixtures("wheel")
