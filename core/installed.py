@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -39,15 +38,15 @@ def installed_version() -> str:
         return "unknown"
 
 
-def command() -> str:
-    """What a person types here to get `waystation` of this installation."""
+def command(folder: Path = Path()) -> str:
+    """What a person types in `folder` to get `waystation` of this installation."""
     script = Path(sys.prefix, "bin", "waystation")
     found = shutil.which("waystation")
     if found and script.exists() and Path(found).samefile(script):
         return "waystation"
     if not script.exists():
-        return f"{_shown(Path(sys.executable))} -m waystation"
-    return _shown(script)
+        return f"{_shown(Path(sys.executable), folder)} -m waystation"
+    return _shown(script, folder)
 
 
 def install_line(extra: str) -> str:
@@ -55,7 +54,7 @@ def install_line(extra: str) -> str:
     return f"pip install 'waystation[{extra}]'" if from_wheel() else f".venv/bin/pip install -e '.[{extra}]'"
 
 
-def _shown(path: Path) -> str:
-    """Relative where it stands below the current folder."""
-    here = Path(os.path.abspath(os.curdir))
+def _shown(path: Path, folder: Path) -> str:
+    """Relative where it stands below the folder."""
+    here = folder.absolute()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

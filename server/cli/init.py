@@ -72,7 +72,8 @@ def init(folder: Path, *, as_json: bool = False) -> None:
     if "config/waystation.yaml" in there and f"{PLUGIN}/plugin.json" in written:
         print("to use the plugin, say in config/waystation.yaml:\n" + _CHOSEN, end="")
     print(f"\nNext:{'' if folder == Path() else f' cd {folder}, and then'}")
-    print(f"  {command()} check\n  {command()} ask 'Roll a die with 6 sides'\n  {command()} serve")
+    for words in ("check", "ask 'Roll a die with 6 sides'", "serve"):
+        print(f"  {command(folder)} {words}")
 
 
 def files() -> Iterator[tuple[str, str]]:

@@ -69,6 +69,7 @@ def test_elsewhere_it_is_the_path_of_the_script_from_here(
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert installed.command() == str(ours)
+    assert installed.command(tmp_path) == ".venv/bin/waystation"
 
 
 def test_without_a_script_it_is_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
