@@ -31,11 +31,11 @@ def shipped_path(text: str) -> Path | None:
 
 
 def installed_version() -> str:
-    """Of the package; "unknown" where nothing installed it."""
+    """Of the package; "0.0.0" in a checkout that was not installed."""
     try:
         return version("waystation")
     except PackageNotFoundError:
-        return "unknown"
+        return "0.0.0"
 
 
 def command(folder: Path = Path()) -> str:

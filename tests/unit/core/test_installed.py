@@ -81,7 +81,7 @@ def test_without_a_script_it_is_a_module(tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_version_is_that_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     assert installed.installed_version()[0].isdigit()
     monkeypatch.setattr(installed, "version", _nobody)
-    assert installed.installed_version() == "unknown"
+    assert installed.installed_version() == "0.0.0"
 
 
 def _nobody(name: str) -> str:
