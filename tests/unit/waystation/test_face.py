@@ -9,13 +9,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import waystation
+import waystation.testing
 
 ROOT = Path(__file__).parents[3]
-FACE = ROOT / "waystation" / "__init__.py"
 # What a user, a notebook or a module of somebody else needs: the list of README and handbook.
 EXPECTED = """
 Agent Book Cache ChatModel ConfigErrors ConfigFile ConfigInvalid ConfigManager Conflict Context Event
@@ -30,14 +31,15 @@ ALIASES = {"JsonFlag"}
 OURS = ("core", "graph", "nodes", "server", "tools")
 
 
-def imports(source: str) -> dict[str, str]:
-    """The module of each name that a source imports from one of our packages."""
+def imports(package: ModuleType) -> dict[str, str]:
+    """The module of each name that a package imports for type checkers."""
+    source = Path(package.__file__ or "").read_text(encoding="utf-8")
     found = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom) and node.module]
     return {
         alias.name: node.module or ""
         for node in found
         for alias in node.names
-        if (node.module or "").split(".")[0] in OURS
+        if (node.module or "").startswith((*(f"{name}." for name in OURS), "waystation.testing."))
     }
 
 
@@ -46,14 +48,18 @@ def test_the_names_are_these_and_are_sorted() -> None:
     assert dir(waystation) == waystation.__all__
 
 
-def test_type_checkers_are_told_the_same_homes_as_python() -> None:
-    assert imports(FACE.read_text(encoding="utf-8")) == waystation._HOME_OF
-    assert sorted(waystation._HOME_OF) == waystation.__all__
+@pytest.mark.parametrize("package", [waystation, waystation.testing], ids=lambda package: package.__name__)
+def test_type_checkers_are_told_the_same_homes_as_python(package: ModuleType) -> None:
+    assert imports(package) == package._HOME_OF
+    assert sorted(package._HOME_OF) == package.__all__
 
 
-@pytest.mark.parametrize("name", waystation.__all__)
-def test_each_name_is_there_and_says_what_a_caller_needs(name: str) -> None:
-    found = getattr(waystation, name)
+NAMES = [(package, name) for package in (waystation, waystation.testing) for name in package.__all__]
+
+
+@pytest.mark.parametrize(("package", "name"), NAMES)
+def test_each_name_is_there_and_says_what_a_caller_needs(package: ModuleType, name: str) -> None:
+    found = getattr(package, name)
     if name not in ALIASES:
         # Dataclasses without a docstring have their signature as one.
         text = inspect.getdoc(found) or ""
