@@ -325,8 +325,8 @@ def _word() -> str:
     # A shell that completes a line gives it in one of these two.
     line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS")
     words = line.split()[1:] if line and "_WAYSTATION_COMPLETE" in os.environ else sys.argv[1:]
-    if "--version" in words[:2]:
-        return "check"
+    if words and set(words) <= {"--version", "--json"}:
+        return "check"  # any that needs nothing loaded: none is run
     return next((part for part in words if not part.startswith("-")), "")
 
 
