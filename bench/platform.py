@@ -25,6 +25,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.kit.model_server import ModelServer
+
 from core.access import Principal
 from core.cache import Cache
 from core.cache.settings import CacheSettings
@@ -34,7 +36,6 @@ from core.resilience import Policies, ResilienceSettings
 from core.settings import Context, Places
 from core.settings.platform import TelemetrySettings
 from graph import Agent
-from tests.kit.model_server import ModelServer
 from tests.kit.otlp_server import OtlpServer
 
 ROUNDS = 5

@@ -34,13 +34,13 @@ PIPE_WIDTH = 10_000
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
-def make_app(name: str, help_text: str = "") -> typer.Typer:
-    """A typer app with our habits: no completion commands, no pretty tracebacks."""
+def make_app(name: str, help_text: str = "", *, completion: bool = False) -> typer.Typer:
+    """A typer app with our habits: no pretty tracebacks; `completion` for the whole program alone."""
     return typer.Typer(
         name=name,
         help=help_text,
         no_args_is_help=True,
-        add_completion=False,
+        add_completion=completion,
         pretty_exceptions_enable=False,
     )
 

@@ -50,14 +50,17 @@ class Health:
 
 
 def healthy(**details: Any) -> Health:
+    """All is well; `details` are shown to operators."""
     return Health(HealthState.HEALTHY, "", None, details)
 
 
 def degraded(reason: str, **details: Any) -> Health:
+    """It works in part: `reason` says for people what does not."""
     return Health(HealthState.DEGRADED, reason, None, details)
 
 
 def failed(reason: str, **details: Any) -> Health:
+    """It does not work: `reason` says for people why."""
     return Health(HealthState.FAILED, reason, None, details)
 
 

@@ -1,4 +1,4 @@
-"""`make demo`: five turns that show what there is, with nothing configured, and then it exits."""
+"""`waystation demo` and `make demo`: five turns that show what there is, with nothing configured."""
 
 from __future__ import annotations
 

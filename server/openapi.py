@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastapi import FastAPI
@@ -10,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 
 from core.errors import Internal
 from core.identity.errors import NotAuthenticated
+from core.installed import installed_version
 from server.errors import InvalidRequest
 from server.examples import EXAMPLES, Example
 from server.examples.form import JSON
@@ -45,17 +45,9 @@ LOGINS = {
 }
 
 
-def own_version() -> str:
-    """The version of the installed service."""
-    try:
-        return version("waystation")
-    except PackageNotFoundError:  # run from a checkout that was not installed
-        return "0.0.0"
-
-
 def describe(app: FastAPI) -> None:
     """Make `/openapi.json` tell the truth about errors (always problem+json), and show examples."""
-    app.version = own_version()
+    app.version = installed_version()
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:

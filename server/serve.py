@@ -19,6 +19,7 @@ from dishka import Provider, Scope
 from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
+from core.installed import command
 from core.observability import configure_logging
 from core.registry import discover, files_of, sections_of
 from core.settings import Book, Context, read_book
@@ -246,7 +247,7 @@ def greeting(base: str) -> str:
 Three things to try in another shell:
   curl -s {base}/agent/invoke {post} '{{"input": {{"message": "What is 5 + 3?"}}}}'
   curl -sN {base}/agent/stream {post} '{{"input": {{"message": "How do I add a tool?"}}}}'
-  .venv/bin/waystation ask "What time is it in Tokyo?"
+  {command()} ask "What time is it in Tokyo?"
 
 Stop it with Ctrl-C."""
 

@@ -33,6 +33,7 @@ from core.database.waiting import PING_S, is_given, patient
 from core.errors import ConfigInvalid
 from core.foreign import as_json, clean_text, from_json
 from core.home import make_home, make_private
+from core.installed import install_line
 from core.settings import Places
 from core.settings.platform import StorageSettings
 
@@ -50,7 +51,7 @@ POOL_WAIT_S = 3.0
 CLOCK_S = 10.0
 _CLOCK_SQL = "date_part('epoch', clock_timestamp())"
 _CLOCK: ColumnElement[float] = literal_column(_CLOCK_SQL, Float)
-POSTGRES_MISSING = "storage.url: PostgreSQL needs the extra 'postgres': pip install 'waystation[postgres]'"
+POSTGRES_MISSING = f"storage.url: PostgreSQL needs the extra 'postgres': {install_line('postgres')}"
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
 
 

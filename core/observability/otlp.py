@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from core.errors import ConfigInvalid
+from core.installed import install_line
 from core.observability import tracing
 from core.observability.metrics import EXPORTS
 from core.observability.redaction import never_log
@@ -98,7 +99,7 @@ def _check_installed() -> None:
         import opentelemetry.sdk.trace  # noqa: F401, PLC0415 - see above
     except ImportError as error:
         raise ConfigInvalid(
-            "telemetry.otlp_endpoint: OTLP needs the extra 'otel': pip install 'waystation[otel]'"
+            f"telemetry.otlp_endpoint: OTLP needs the extra 'otel': {install_line('otel')}"
         ) from error
 
 

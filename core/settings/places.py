@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.installed import from_wheel, shipped
 from core.settings.problems import ConfigErrors, ConfigProblem, printable
 
 CONFIG_VARIABLE = "WAYSTATION_CONFIG_DIR"
@@ -24,6 +25,8 @@ class Places:
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Places:
         """`WAYSTATION_CONFIG_DIR` (default `./config`) and `WAYSTATION_HOME` (default `./.waystation`).
 
+        Without `./config`, an installed wheel reads the example that it carries: the handbook can be asked.
+
         Raises:
             ConfigErrors: The configuration folder was named and does not exist, or home is no folder.
         """
@@ -36,7 +39,10 @@ class Places:
             raise _wrong(
                 HOME_VARIABLE, f"'{printable(home)}' is not a folder", "move it, or set the variable"
             )
-        return cls(Path(named or "config").absolute(), Path(home).absolute())
+        chosen = Path(named or "config").absolute()
+        if not named and from_wheel() and not os.path.lexists(chosen):
+            chosen = shipped() / "config"
+        return cls(chosen, Path(home).absolute())
 
 
 def _wrong(variable: str, message: str, remedy: str) -> ConfigErrors:

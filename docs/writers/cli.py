@@ -57,4 +57,4 @@ def _parameters(context: typer.Context) -> str:
         record = parameter.get_help_record(context)
         if record and "--help" not in parameter.opts:
             rows.append((code(record[0].strip()), record[1].strip()))
-    return table(("parameter", "meaning"), rows)
+    return table(("parameter", "meaning"), rows) if rows else "It takes no parameter."

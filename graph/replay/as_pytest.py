@@ -21,8 +21,7 @@ Recorded from run {run}. It needs no model, no tool server and no network.
 import asyncio
 from pathlib import Path
 
-from graph.replay.recording import Recording
-from graph.replay.replay import replay
+from waystation import Recording, replay
 
 RECORDING = Path(__file__).with_suffix(".json")
 {constants}

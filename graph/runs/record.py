@@ -91,7 +91,7 @@ _BESIDE = frozenset({"principal", "choices", "resume", "idempotency_key", "webho
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A row of the ledger."""
+    """A run as the ledger has it: its request, its status, and how it ended."""
 
     id: str
     thread_id: str

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from core.installed import PREFIX, shipped_path
 from core.settings import Strict
 from core.settings.editors import flat_or_under
 from nodes.rag.languages import CODES, LANGUAGES
@@ -86,7 +87,10 @@ class LocalSource(_Common):
     type: Literal["local"] = "local"
     path: Annotated[
         list[str], BeforeValidator(_listed, json_schema_input_type=str | list[str]), Field(min_length=1)
-    ] = Field(description="Folders, files or globs, relative to the folder of this file.")
+    ] = Field(
+        description="Folders, files or globs, relative to the folder of this file; "
+        f"`{PREFIX}docs/*.md` is what ships with Waystation."
+    )
     chunk_tokens: int | None = Field(None, ge=20, le=4000)
     embedder: EmbedderEntry | None = None
     language: str = Field(
@@ -112,7 +116,7 @@ class LocalSource(_Common):
     @property
     def patterns(self) -> list[str]:
         """The paths, made absolute."""
-        return [str(self._base / path) for path in self.path]
+        return [str(shipped_path(path) or self._base / path) for path in self.path]
 
     def secrets(self) -> Iterator[str]:
         if self.embedder is not None:

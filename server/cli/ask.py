@@ -15,6 +15,7 @@ from core.access import Principal
 from core.choices import DEFAULT, Approval, Choices
 from core.cli import show
 from core.errors import InvalidInput
+from core.installed import command
 from graph.agent import Agent
 from graph.runs.record import TurnRequest
 from graph.service.handle import Handle
@@ -209,7 +210,7 @@ def after(reply: Mapping[str, Any]) -> None:
     if reply["interrupts"]:
         sample = orjson.dumps(sample_answer(reply["interrupts"])).decode()
         print(
-            f"answer with: waystation ask --thread {reply['thread_id']} --approve (or --deny), "
+            f"answer with: {command()} ask --thread {reply['thread_id']} --approve (or --deny), "
             f"or with --answer '{sample}'",
             file=sys.stderr,
         )

@@ -27,7 +27,11 @@ if TYPE_CHECKING:
     from core.health import Health
     from core.lifecycle import Standing
 
-app = make_app("waystation", "Turns of an agent graph on checkpointed threads: the service and its tools.")
+app = make_app(
+    "waystation",
+    "Turns of an agent graph on checkpointed threads: the service and its tools.",
+    completion=True,
+)
 
 # The platform's groups of commands: where each stands, and what is said of it.
 GROUPS = {
@@ -51,13 +55,74 @@ GROUPS = {
 for word, (where, about) in GROUPS.items():
     app.add_typer(loading_app(where, about), name=word)
 # Words that need none of the modules' own commands.
-OWN = frozenset({"serve", "ask", "check", "graph", "modules", "worker", *GROUPS})
+OWN = frozenset({"serve", "ask", "check", "demo", "graph", "init", "modules", "worker", *GROUPS})
 
 # How long `check` waits for what starts.
 START_PATIENCE_S = 30.0
+
 GroupOption = Annotated[
     list[str] | None, typer.Option("--group", help="A group of that user; may be repeated.")
 ]
+
+
+@app.callback(invoke_without_command=True)
+def _program(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="The version, and how it was installed.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --version: print JSON for machines.")] = False,
+) -> None:
+    if version:
+        _print_version(as_json=as_json)
+        raise typer.Exit
+    if as_json:
+        raise typer.BadParameter("it stands behind the command, or beside --version", param_hint="--json")
+    if context.invoked_subcommand is None:
+        raise typer.BadParameter("there is no command")
+
+
+def _print_version(*, as_json: bool) -> None:
+    from platform import python_version
+
+    from core.installed import ROOT, from_wheel, installed_version
+
+    how = "wheel" if from_wheel() else "checkout"
+    found = {
+        "version": installed_version(),
+        "python": python_version(),
+        "installed": how,
+        "folder": str(ROOT),
+    }
+    if as_json:
+        print_json(found)
+    else:
+        print("waystation {version} (Python {python}, {installed} in {folder})".format(**found))
+
+
+@app.command("init")
+def init_command(
+    folder: Annotated[
+        Path, typer.Argument(help="Made where it is not there; by default the current one.")
+    ] = Path(),
+    *,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write a configuration with comments, a plugin and a notebook to begin with. Overwrites nothing."""
+    from server.cli.init import init
+
+    try:
+        init(folder, as_json=as_json)
+    except WaystationError as error:
+        fail(error)
+
+
+@app.command("demo")
+def demo_command() -> None:
+    """Five turns that show what there is, with nothing configured."""
+    from server.demo import main as demo
+
+    demo()
 
 
 @app.command("serve")
@@ -227,9 +292,19 @@ def mount_modules() -> None:
         app.add_typer(cli, name=module.command, help=module.summary)
 
 
+def _word() -> str:
+    """The command that is meant, before anything is loaded for it; "" where all have to be."""
+    # A shell that completes a line gives it in one of these two.
+    line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS")
+    words = line.split()[1:] if line and "_WAYSTATION_COMPLETE" in os.environ else sys.argv[1:]
+    if words and set(words) <= {"--version", "--json"}:
+        return "check"  # any that needs nothing loaded: none is run
+    return next((part for part in words if not part.startswith("-")), "")
+
+
 def main() -> None:
     """The console script. Every failure is one line on stderr and exit code 1."""
-    word = next((part for part in sys.argv[1:] if not part.startswith("-")), "")
+    word = _word()
     try:
         if word not in OWN:
             mount_modules()

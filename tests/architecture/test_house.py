@@ -18,7 +18,7 @@ from core.events import Event
 from core.registry import discover, loaded
 
 ROOT = Path(__file__).parents[2]
-HOUSE = ("core", "graph", "nodes", "server", "tools")
+HOUSE = ("waystation", "core", "graph", "nodes", "server", "tools")
 LONGEST_FILE = 400
 LONGEST_NODE = 80
 MODULE_FILES = (

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from langchain_core.messages import HumanMessage, ToolMessage
 from pydantic import SecretStr
+from tests.kit.contracts.chat_model import ADD, ChatModelContract, answer
+from tests.kit.model_server import ModelServer, call, refuse, say
 
 from nodes.llm import OFFLINE, ChatModel, Model
 from nodes.llm.adapters import langchain
@@ -17,8 +19,6 @@ from nodes.llm.assembly import Assembly
 from nodes.llm.errors import ModelContextFull, ModelRefused, ModelUnavailable
 from nodes.llm.fake import ScriptedModel
 from nodes.llm.settings import LLMSettings, ModelEntry
-from tests.kit.contracts.chat_model import ADD, ChatModelContract, answer
-from tests.kit.model_server import ModelServer, call, refuse, say
 
 
 class TestFake(ChatModelContract):

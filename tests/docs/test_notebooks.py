@@ -103,7 +103,7 @@ def test_the_tour_looks_at_the_state_and_the_history(tour: dict[str, str]) -> No
     state = cell(tour, "thread = ").splitlines()
     assert [line.split()[0] for line in state[:-1]] == ["human", "ai", "tool", "ai"] * 2
     assert "documents" not in state[-1]
-    history = cell(tour, "from core.access").splitlines()
+    history = cell(tour, "from waystation import Principal").splitlines()
     assert history[0].endswith("next: -")
     assert history[-1].endswith("next: __start__")
 
@@ -117,7 +117,7 @@ def test_the_tour_goes_back_and_runs_from_there(tour: dict[str, str]) -> None:
     assert trunk == "['What is 5 + 3?', 'And what is 12 * 12?']"
 
 
-def test_the_tour_finds_the_checkout_from_the_root_too() -> None:
+def test_the_tour_runs_from_the_root_too() -> None:
     run(TOUR, folder=ROOT, code_cells=1)
 
 
@@ -156,25 +156,25 @@ def test_the_threads_notebook_searches_and_takes_a_thread_along(threads: dict[st
 
 def test_the_debug_notebook_runs_single_nodes_on_a_saved_state(debug: dict[str, str]) -> None:
     assert cell(debug, "thread = ").splitlines()[-1].split(maxsplit=1) == ["human", "And doubled?"]
-    assert cell(debug, "from graph.alone").splitlines()[1] == "{'expression': '8 * 2'}"
+    assert cell(debug, "from waystation import run_node").splitlines()[1] == "{'expression': '8 * 2'}"
     assert cell(debug, "from langchain_core").strip() == "{'expression': '8 - 1'}"
     assert cell(debug, "call = ").strip() == "7 ['tool_call', 'tool_result']"
 
 
 def test_the_debug_notebook_replays_a_run_and_swaps_a_node(debug: dict[str, str]) -> None:
-    recorded = cell(debug, "from graph.recorder").splitlines()
+    recorded = cell(debug, "from waystation import record").splitlines()
     assert recorded[2].endswith("calculator_evaluate {'expression': '8 * 2'} -> 16")
-    assert cell(debug, "from graph.replay").splitlines()[-1] == "as recorded: True"
+    assert cell(debug, "from waystation import replay").splitlines()[-1] == "as recorded: True"
     answer, difference = cell(debug, "work = ").splitlines()
     assert answer == "That makes 16."
     assert difference.startswith("step 5, call_model: text: recorded")
     assert cell(debug, "class Curious").startswith("no recorded answer for calculator_evaluate")
-    assert cell(debug, "from graph.builder").strip() == "8 * 2 = 16 - as recorded: True"
+    assert cell(debug, "from waystation import Steps").strip() == "8 * 2 = 16 - as recorded: True"
 
 
 def test_the_debug_notebook_writes_a_test_that_passes(debug: dict[str, str]) -> None:
-    assert "def test_doubled" in cell(debug, "from graph.as_pytest")
-    assert cell(debug, "import os").startswith("1 passed")
+    assert "def test_doubled" in cell(debug, "from waystation import as_pytest")
+    assert cell(debug, "import subprocess").startswith("1 passed")
 
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.name)

@@ -13,15 +13,16 @@ import pytest
 
 from tests.kit.agents import write_config
 from tests.kit.http import data_of
-from tests.kit.sample_module import SampleModule
+from tests.kit.sample_module import required_at
 from tests.kit.service import Service, run
 from tests.kit.steps import FIVE
+from waystation.testing.packages import InstalledPackage
 
 
 class Machine:
     """A machine that has the module: a configuration, a home, and commands on them."""
 
-    def __init__(self, folder: Path, module: SampleModule, **files: str) -> None:
+    def __init__(self, folder: Path, module: InstalledPackage, **files: str) -> None:
         self.home = folder / "home"
         self.config = write_config(folder, sources=False, files={f"{k}.yaml": v for k, v in files.items()})
         self.env = {**module.environ, "WAYSTATION_MCP__BUNDLED": "false"}  # no servers to wait for
@@ -45,7 +46,7 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path, sample_module: SampleModule) -> Machine:
+def machine(tmp_path: Path, sample_module: InstalledPackage) -> Machine:
     return Machine(tmp_path, sample_module, greetings="greetings:\n  de: Guten Tag\n")
 
 
@@ -55,7 +56,7 @@ REFUSED = "nobody is in the mood for greetings; set greeter.start to ready"
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory, sample_module: SampleModule) -> Machine:
+def house(tmp_path_factory: pytest.TempPathFactory, sample_module: InstalledPackage) -> Machine:
     text = "greeter:\n  word: Ahoy\n"
     return Machine(tmp_path_factory.mktemp("house"), sample_module, waystation=text)
 
@@ -107,7 +108,7 @@ def test_its_commands_are_there_and_read_its_section_and_its_file(machine: Machi
     assert refusal == "greeter_unknown_language: no greeting in 'fr'; known: de\n"
 
 
-def test_its_section_is_validated_with_the_others(tmp_path: Path, sample_module: SampleModule) -> None:
+def test_its_section_is_validated_with_the_others(tmp_path: Path, sample_module: InstalledPackage) -> None:
     broken = "server:\n  port: 0\ngreeter:\n  wrod: Hi\n"
     machine = Machine(tmp_path, sample_module, waystation=broken, greetings="greeting: {}\n")
     told = machine.run("check", code=1)
@@ -158,7 +159,7 @@ def test_its_task_is_run_by_the_service(http: httpx.Client, house: Machine) -> N
 
 
 def test_switched_off_it_is_gone_but_its_settings_may_stay(
-    tmp_path: Path, sample_module: SampleModule
+    tmp_path: Path, sample_module: InstalledPackage
 ) -> None:
     text = "modules:\n  disabled: [greeter]\ngreeter:\n  word: Hi\n"
     machine = Machine(tmp_path, sample_module, waystation=text)
@@ -188,9 +189,9 @@ def test_one_that_hangs_at_its_start_costs_its_deadline_and_no_more(machine: Mac
 
 
 def test_one_that_is_required_keeps_the_service_from_starting(
-    tmp_path: Path, sample_module: SampleModule
+    tmp_path: Path, sample_module: InstalledPackage
 ) -> None:
-    machine = Machine(tmp_path, sample_module.required_at(tmp_path / "required"))
+    machine = Machine(tmp_path, required_at(sample_module, tmp_path / "required"))
     told = machine.run("serve", "--port", "0", code=1, env={"WAYSTATION_GREETER__START": "refused"})
     (line,) = [line for line in told.splitlines() if not line.startswith("{")]
     assert line == f"module_not_started: the module 'greeter' did not start: {REFUSED}"

@@ -16,7 +16,7 @@ def groups(root: Path) -> list[str]:
     """The parts that are measured each by itself: layers, and every module and tool."""
     parts = [p for parent in ("nodes", "tools") for p in sorted((root / parent).iterdir()) if p.is_dir()]
     modules = [p.relative_to(root).as_posix() for p in parts if not p.name.startswith("_")]
-    return ["core", "graph", "server", *modules]
+    return ["core", "graph", "server", "waystation", *modules]
 
 
 def main() -> int:

@@ -15,15 +15,8 @@ from waystation_greeter.module import MODULE
 from waystation_greeter.node import Greet, Reads, Writes
 from waystation_greeter.tasks import GREET_LATER, Whom
 
-from core.access import Principal
-from core.context import RunContext
-from core.events import EventBus, record
-from core.health import HealthState
-from core.lifecycle import StartFailed
-from core.settings import ConfigErrors
-from graph.flow.state import State
-from tests.kit.container import module_container
-from tests.kit.parts import routes_of, run_step, run_task
+from waystation import ConfigErrors, EventBus, HealthState, Principal, RunContext, StartFailed, State
+from waystation.testing import module_container, record_events, routes_of, run_step, run_task
 
 FILES = {"greetings.yaml": "greetings:\n  de: Guten Tag\n"}
 
@@ -55,7 +48,7 @@ def test_the_step_reads_and_writes_only_what_the_state_has() -> None:
 
 
 async def test_a_greeting_is_published_and_counted_in_the_health(container: AsyncContainer) -> None:
-    with record(await container.get(EventBus), Greeted) as seen:
+    with record_events(await container.get(EventBus), Greeted) as seen:
         await run_task(GREET_LATER, Whom(user="ada", language="de"), container)
         (event,) = await seen.wait_for(Greeted)
     assert event.language == "de"

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from core.cli import JsonFlag, command, make_app, print_json, print_table
-from core.container import open_module
+from waystation import JsonFlag, command, make_app, open_module, print_json, print_table
 from waystation_greeter.greeter import Greeter
 
 app = make_app("greeter", "Greet people.")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from core.errors import NotFound
-from core.events import Event
+from waystation import Event, NotFound
 from waystation_greeter.events import Greeted
 
 

@@ -7,11 +7,7 @@ from typing import Any
 
 from dishka import AsyncContainer, Provider
 
-from core.errors import Unavailable
-from core.health import Health, healthy
-from core.registry import Module
-from core.settings import Book
-from core.steps import Step
+from waystation import Book, Health, Module, Step, Unavailable, healthy
 from waystation_greeter.cli import app
 from waystation_greeter.greeter import Greeter, Tally
 from waystation_greeter.places import GUARD, PLACES

@@ -6,7 +6,7 @@ from langchain_core.messages import AnyMessage
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
-from core.context import RunContext, context_of
+from waystation import RunContext, context_of
 from waystation_greeter.greeter import Greeter
 
 

@@ -5,8 +5,7 @@ from typing import Annotated, Any
 
 from langgraph.runtime import Runtime
 
-from core.context import RunContext
-from core.steps import Step
+from waystation import RunContext, Step
 
 UNLUCKY = "= 13"
 KEPT = "I do not say that number."

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from dishka import Provider, Scope, provide
 
-from core.events import EventBus
-from core.settings import Book
+from waystation import Book, EventBus
 from waystation_greeter.events import Greeted
 from waystation_greeter.greeter import Greeter, Tally
 from waystation_greeter.node import Greet

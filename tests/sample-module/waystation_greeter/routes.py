@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 
-from core.access import Principal
+from waystation import Principal
 from waystation_greeter.greeter import Greeter, Tally
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from core.settings import ConfigFile, Section, Strict
+from waystation import ConfigFile, Section, Strict
 
 
 class GreeterSettings(Strict):

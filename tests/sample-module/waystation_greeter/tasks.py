@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from core.task_queue.task import Task, TaskContext
+from waystation import Task, TaskContext
 from waystation_greeter.greeter import Greeter
 
 

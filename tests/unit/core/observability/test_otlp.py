@@ -120,7 +120,7 @@ def test_at_ratio_zero_only_traces_that_a_caller_records_are_recorded() -> None:
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http", None)
-    with pytest.raises(ConfigInvalid, match=r"waystation\[otel\]"):
+    with pytest.raises(ConfigInvalid, match=r"pip install .*\[otel\]"):
         start_telemetry(settings("http://127.0.0.1:4318"))
     assert not recording()
 

@@ -201,7 +201,7 @@ async def test_a_missing_driver_is_told_with_the_extra_that_brings_it(
 ) -> None:
     # What an installation without the extra looks like to an import.
     monkeypatch.setitem(sys.modules, "core.signals.postgres", None)
-    with pytest.raises(ConfigInvalid, match=r"waystation\[postgres\]"):
+    with pytest.raises(ConfigInvalid, match=r"pip install .*\[postgres\]"):
         async with opened_signals(URL.create("postgresql+psycopg", host="127.0.0.1"), places):
             pass
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from server.cli.main import app, main, mount_modules
 from tests.kit.agents import write_config
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 runner = CliRunner()
 
 

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import httpx
 
+# The checkout, or where the wheel was installed.
 ROOT = Path(__file__).parents[2]
 _PATIENCE_SECONDS = 30.0
 

@@ -16,10 +16,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tests.kit.endpoint_checks import Asked, calls_are_answered
-from tests.kit.endpoint_rules import RULES, Rules
-from tests.kit.model_server_chat import Chat, event
-from tests.kit.model_server_raw import unpacked
+from waystation.testing.endpoint_checks import Asked, calls_are_answered
+from waystation.testing.endpoint_rules import RULES, Rules
+from waystation.testing.model_server_chat import Chat, event
+from waystation.testing.model_server_raw import unpacked
 
 Body = dict[str, Any]
 

@@ -1,6 +1,6 @@
 """A scripted OpenAI-compatible server in a process of its own.
 
-`python -m tests.kit.model_server` listens on a free loopback port and prints
+`python -m waystation.testing.model_server` listens on a free loopback port and prints
 `{"port": N}`. Tests use `ModelServer`:
 
     with ModelServer() as server:
@@ -25,8 +25,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from tests.kit.model_server_raw import raw
-from tests.kit.process import ServerProcess
+from waystation.testing.model_server_raw import raw
+from waystation.testing.process import ServerProcess
 
 __all__ = ["ModelServer", "Script", "call", "calls", "hang", "raw", "refuse", "say"]
 
@@ -78,7 +78,7 @@ class ModelServer(ServerProcess):
         self, *, default: str = "Scripted reply.", model: str = "scripted-1", rules: str = ""
     ) -> None:
         words = ("--default", default, "--model", model, "--rules", rules)
-        super().__init__("tests.kit.model_server_app", *words, path="/v1")
+        super().__init__("waystation.testing.model_server_app", *words, path="/v1")
 
     def at(self, rules: str, path: str = "v1") -> str:
         """A base URL where the rules of that endpoint hold, see `endpoint_rules`."""
@@ -155,6 +155,6 @@ class ModelServer(ServerProcess):
 
 
 if __name__ == "__main__":
-    from tests.kit.model_server_app import main
+    from waystation.testing.model_server_app import main
 
     main()

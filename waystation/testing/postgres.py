@@ -33,7 +33,7 @@ from sqlalchemy.engine import URL
 
 from graph.checkpoints.saver import opened_saver
 from graph.db.database import opened_database
-from tests.kit.service import free_port
+from waystation.testing.service import free_port
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0

@@ -22,7 +22,7 @@ from typing import Self
 
 import pytest
 
-from tests.kit.service import free_port
+from waystation.testing.service import free_port
 
 START_SECONDS = 20.0
 

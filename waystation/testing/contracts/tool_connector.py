@@ -10,7 +10,7 @@ import pytest
 from nodes.mcp_tools.models import Answer, Ask, Question
 from nodes.mcp_tools.ports import Listener, ToolConnection, ToolConnector
 from nodes.mcp_tools.settings import ServerEntry
-from tests.kit.mcp_servers import text_of
+from waystation.testing.mcp_servers import text_of
 
 Subject = tuple[ToolConnector, ServerEntry]
 

@@ -1,6 +1,6 @@
 """A retrieval service in a process of its own: discovery, v1 and v2 queries, and embeddings.
 
-`python -m tests.kit.rag_server_app` listens on a free loopback port and prints
+`python -m waystation.testing.rag_server_app` listens on a free loopback port and prints
 `{"port": N}`. Tests use `RagServer`:
 
     with RagServer(token="secret") as server:
@@ -18,7 +18,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from tests.kit.process import ServerProcess
+from waystation.testing.process import ServerProcess
 
 CORPUS: dict[str, dict[str, str]] = {
     "handbook": {
@@ -38,7 +38,7 @@ class RagServer(ServerProcess):
     """
 
     def __init__(self, *, token: str = "") -> None:
-        super().__init__("tests.kit.rag_server_app", "--token", token)
+        super().__init__("waystation.testing.rag_server_app", "--token", token)
 
     def behave(self, **how: Any) -> None:
         """Change how it answers from now on; without arguments, back to normal.

@@ -107,6 +107,7 @@ async def isolated(
 
 
 def text_of(result: CallResult) -> str:
+    """What a tool's result says, its parts on lines of their own."""
     return "\n".join(part.text for part in result.content)
 
 

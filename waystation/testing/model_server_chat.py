@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from tests.kit.endpoint_wires import Wire
+from waystation.testing.endpoint_wires import Wire
 
 Body = dict[str, Any]
 

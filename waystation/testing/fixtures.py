@@ -1,4 +1,4 @@
-"""Every fixture of the kit: a conftest.py that says `pytest_plugins = ("tests.kit.fixtures",)` has them.
+"""The fixtures of the kit: for a conftest.py that says `pytest_plugins = ("waystation.testing.fixtures",)`.
 
 Servers start when the first test asks for one, and slow libraries are imported then.
 """
@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.kit.mcp_servers import IsolatedServer
-    from tests.kit.model_server import ModelServer
-    from tests.kit.rag_server import RagServer
-    from tests.kit.s3 import S3Server
+    from waystation.testing.mcp_servers import IsolatedServer
+    from waystation.testing.model_server import ModelServer
+    from waystation.testing.rag_server import RagServer
+    from waystation.testing.s3 import S3Server
 
-pytest_plugins = ("tests.kit.redis", "tests.kit.postgres", "tests.kit.sample_module")
+pytest_plugins = ("waystation.testing.redis", "waystation.testing.postgres")
 
 
 @pytest.fixture(scope="session")
 def _model_server() -> Iterator[ModelServer]:
-    from tests.kit.model_server import ModelServer
+    from waystation.testing.model_server import ModelServer
 
     with ModelServer() as server:
         yield server
@@ -37,7 +37,7 @@ def model_server(_model_server: ModelServer) -> ModelServer:
 
 @pytest.fixture(scope="session")
 def _rag_server() -> Iterator[RagServer]:
-    from tests.kit.rag_server import RagServer
+    from waystation.testing.rag_server import RagServer
 
     with RagServer() as server:
         yield server
@@ -53,7 +53,7 @@ def rag_server(_rag_server: RagServer) -> RagServer:
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[S3Server]:
     """A real S3 API; take a bucket of your own."""
-    from tests.kit.s3 import S3Server
+    from waystation.testing.s3 import S3Server
 
     with S3Server() as server:
         yield server
@@ -62,7 +62,7 @@ def s3_server() -> Iterator[S3Server]:
 @pytest.fixture
 async def mcp_server(tmp_path: Path) -> AsyncIterator[IsolatedServer]:
     """An MCP server process of the test's own, in an empty folder."""
-    from tests.kit.mcp_servers import isolated
+    from waystation.testing.mcp_servers import isolated
 
     async with isolated(tmp_path / "mcp-server") as server:
         yield server

@@ -1,4 +1,4 @@
-"""A module's step, tasks and routes by themselves, on a container of `tests.kit.container`."""
+"""A module's step, tasks and routes by themselves, on a container of `module_container`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ from starlette.types import Receive, Scope, Send
 
 from core.access import Principal
 from core.context import RunContext
+from core.events import record
 from core.registry import Module
 from core.task_queue import Task, TaskContext
 from server import errors
 from server.module_routes import add_module_routes
+
+# The name says what is recorded: `waystation.record` takes up a run.
+record_events = record
 
 
 async def run_step(

@@ -9,7 +9,7 @@ import pytest
 
 from core.health import HealthState
 from nodes.rag.ports import Retriever
-from tests.kit.rag_server import CORPUS
+from waystation.testing.rag_server import CORPUS
 
 DOCUMENTS = CORPUS["handbook"]
 QUESTION = "How many days of annual leave does an employee have?"

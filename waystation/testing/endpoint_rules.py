@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.kit import endpoint_checks as check
-from tests.kit.endpoint_checks import Asked, Problem
-from tests.kit.endpoint_wires import WIRES, Wire
+from waystation.testing import endpoint_checks as check
+from waystation.testing.endpoint_checks import Asked, Problem
+from waystation.testing.endpoint_wires import WIRES, Wire
 
 Body = dict[str, Any]
 Shape = Callable[[Problem], Any]

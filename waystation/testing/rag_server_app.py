@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from tests.kit.rag_server import CORPUS
+from waystation.testing.rag_server import CORPUS
 
 Body = dict[str, Any]
 

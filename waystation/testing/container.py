@@ -39,7 +39,7 @@ from nodes.rag.client import RAGClient
 from nodes.rag.fake import FakeRetriever
 from nodes.rag.settings import HttpSource, RagSettings
 from nodes.rag.source import Source
-from tests.kit.agents import context_at
+from waystation.testing.agents import context_at
 
 SCRIPTED = "scripted"
 _NOWHERE = "http://127.0.0.1:9"

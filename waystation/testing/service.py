@@ -16,6 +16,9 @@ from types import TracebackType
 
 import httpx
 
+from core.installed import shipped
+
+# The checkout, or where the wheel was installed: the packages stand there.
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0
 
@@ -41,13 +44,13 @@ def environment(
 
     Args:
         home: Its WAYSTATION_HOME.
-        config_dir: Its configuration; by default the example one of the checkout.
+        config_dir: Its configuration; by default the example that ships.
         env: More environment, such as OPENAI_BASE_URL.
     """
     return {
         **{k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "WAYSTATION_", "LANG"))},
         "WAYSTATION_HOME": str(home),
-        "WAYSTATION_CONFIG_DIR": str(config_dir or ROOT / "config"),
+        "WAYSTATION_CONFIG_DIR": str(config_dir or shipped() / "config"),
         **(env or {}),
     }
 
@@ -57,7 +60,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """`waystation WORDS` in a process of its own, to its end; the folders as for `environment`."""
     return subprocess.run(
-        [sys.executable, "-m", "server.cli.main", *words],
+        [sys.executable, "-m", "waystation", *words],
         cwd=ROOT,
         env=environment(home, config_dir=config_dir, env=env),
         stdin=subprocess.DEVNULL,
@@ -73,7 +76,7 @@ class Service:
 
     Args:
         home: Its WAYSTATION_HOME.
-        config_dir: Its configuration; by default the example one of the checkout.
+        config_dir: Its configuration; by default the example that ships.
         env: More environment, such as OPENAI_BASE_URL.
     """
 
@@ -95,7 +98,7 @@ class Service:
         """Start it and wait until it is ready."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "server.cli.main", "serve", "--port", str(self.port)],
+                [sys.executable, "-m", "waystation", "serve", "--port", str(self.port)],
                 cwd=ROOT,
                 env=self._env,
                 stdin=subprocess.DEVNULL,
