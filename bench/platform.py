@@ -25,8 +25,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.kit.model_server import ModelServer
-
 from core.access import Principal
 from core.cache import Cache
 from core.cache.settings import CacheSettings
@@ -37,6 +35,7 @@ from core.settings import Context, Places
 from core.settings.platform import TelemetrySettings
 from graph import Agent
 from tests.kit.otlp_server import OtlpServer
+from waystation.testing.model_server import ModelServer
 
 ROUNDS = 5
 ANSWER = "word " * 50

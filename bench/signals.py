@@ -20,11 +20,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from sqlalchemy.engine import URL, make_url
-from tests.kit.postgres import PostgresServer
 
 from core.settings import Places
 from core.signals import Ear, Signals, opened_signals
 from core.signals.relay import NoRelay
+from waystation.testing.postgres import PostgresServer
 
 LONGEST_S = 60.0
 SENDS = 20_000

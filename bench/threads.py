@@ -32,13 +32,13 @@ from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, BaseM
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
-from tests.kit.agents import open_agent
-from tests.kit.container import Fakes
 from typing_extensions import TypedDict
 
 from core.access import Principal
 from graph.runs.record import TurnRequest
 from nodes.llm.fake import ScriptedModel
+from waystation.testing.agents import open_agent
+from waystation.testing.container import Fakes
 
 KB = " ".join(["w" * 63] * 16)
 SPAN = 20

@@ -22,8 +22,6 @@ from pathlib import Path
 
 import httpx
 from langchain_core.messages import HumanMessage
-from tests.kit.model_server import ModelServer
-from tests.kit.service import Service
 
 from core.context import RunContext
 from core.settings import Context, Places
@@ -32,6 +30,8 @@ from graph.flow.builder import build_graph
 from graph.flow.routing import AfterModel
 from graph.flow.steps import Steps
 from graph.wiring.services import open_services
+from waystation.testing.model_server import ModelServer
+from waystation.testing.service import Service
 
 ANSWER = "word " * 50
 ROUNDS = 5

@@ -94,10 +94,8 @@ def _print_version(*, as_json: bool) -> None:
         "installed": how,
         "folder": str(ROOT),
     }
-    if as_json:
-        print_json(found)
-    else:
-        print("waystation {version} (Python {python}, {installed} in {folder})".format(**found))
+    text = "waystation {version} (Python {python}, {installed} in {folder})".format(**found)
+    show(found, as_json=as_json, text=text)
 
 
 @app.command("init")

@@ -28,8 +28,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.kit.model_server_app import Board, Routes, last_user_text, problem
-from tests.kit.process import ServerProcess
+from waystation.testing.model_server_app import Board, Routes, last_user_text, problem
+from waystation.testing.process import ServerProcess
 
 WORD_SECONDS = 0.004
 PIECE_LETTERS = 65_535

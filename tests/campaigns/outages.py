@@ -36,7 +36,7 @@ from tests.campaigns.clients import Client
 from tests.campaigns.journal import Journal, Sent
 from tests.campaigns.model import RuleServer
 from tests.campaigns.victims import Site, Victim, nursery, plain
-from tests.kit.postgres import PostgresServer
+from waystation.testing.postgres import PostgresServer
 
 CLIENTS = 8
 LONGEST_SECONDS = 6.0

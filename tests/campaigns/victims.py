@@ -20,8 +20,8 @@ import httpx
 from sqlalchemy.engine import URL
 
 from tests.campaigns import traps
-from tests.kit.postgres import PostgresServer
-from tests.kit.service import ROOT, environment
+from waystation.testing.postgres import PostgresServer
+from waystation.testing.service import ROOT, environment
 
 PATIENCE_SECONDS = 60.0
 TOLD_LETTERS = 1_500

@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 from langchain_core.messages import HumanMessage, ToolMessage
 from pydantic import SecretStr
-from tests.kit.contracts.chat_model import ADD, ChatModelContract, answer
-from tests.kit.model_server import ModelServer, call, refuse, say
 
 from nodes.llm import OFFLINE, ChatModel, Model
 from nodes.llm.adapters import langchain
@@ -19,6 +17,8 @@ from nodes.llm.assembly import Assembly
 from nodes.llm.errors import ModelContextFull, ModelRefused, ModelUnavailable
 from nodes.llm.fake import ScriptedModel
 from nodes.llm.settings import LLMSettings, ModelEntry
+from waystation.testing.contracts.chat_model import ADD, ChatModelContract, answer
+from waystation.testing.model_server import ModelServer, call, refuse, say
 
 
 class TestFake(ChatModelContract):

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from tests.kit.contracts.file_store import FileStoreContract, chunks, draft
-from tests.kit.s3 import S3Server
 
 from nodes.file_storage.adapters.local import LocalStore
 from nodes.file_storage.adapters.s3 import S3StorageClient
 from nodes.file_storage.fake import MemoryStore
 from nodes.file_storage.ports import FileStore
+from waystation.testing.contracts.file_store import FileStoreContract, chunks, draft
+from waystation.testing.s3 import S3Server
 
 
 @pytest.fixture(scope="module")

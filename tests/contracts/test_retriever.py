@@ -8,8 +8,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.kit.contracts.retriever import DOCUMENTS, RetrieverContract
-from tests.kit.rag_server import RagServer
 
 from nodes.rag.adapters.http import HttpRetriever
 from nodes.rag.adapters.lance import LanceFolder, LanceStore
@@ -19,6 +17,8 @@ from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import ManifestFile
 from nodes.rag.ports import ChunkStore, Retriever
 from nodes.rag.settings import HttpSource
+from waystation.testing.contracts.retriever import DOCUMENTS, RetrieverContract
+from waystation.testing.rag_server import RagServer
 
 
 class TestFake(RetrieverContract):

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.kit.contracts.tool_connector import Subject, ToolConnectorContract
-from tests.kit.mcp_servers import http_peer, peer
 
 from nodes.mcp_tools.adapters.session import SessionConnector
 from nodes.mcp_tools.errors import ServerGone
@@ -16,6 +14,8 @@ from nodes.mcp_tools.fake import Elicit, FakeConnector, FakeServer
 from nodes.mcp_tools.models import CallResult, Content, Progress, ToolInfo
 from nodes.mcp_tools.ports import Listener
 from nodes.mcp_tools.settings import ServerEntry
+from waystation.testing.contracts.tool_connector import Subject, ToolConnectorContract
+from waystation.testing.mcp_servers import http_peer, peer
 
 
 async def _echo(arguments: Mapping[str, Any], _: Progress) -> str:

@@ -21,8 +21,8 @@ from server.examples import EVENT_STREAM, EXAMPLES, Example
 from server.examples.langserve import A_SCHEMA
 from server.examples.runs import QUESTION_ID
 from server.examples.threads import CHECKPOINT, SAID
-from tests.kit.agents import BUNDLED, open_agent
 from tests.kit.http import client_of, served
+from waystation.testing.agents import BUNDLED, open_agent
 
 # Objects whose keys are somebody's data: held to be objects, not to have the same keys.
 FREE = frozenset({"tags", "arguments", "parameters", "properties", "modules", "platform", "details"})

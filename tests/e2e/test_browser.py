@@ -10,8 +10,8 @@ import pytest
 from playwright.async_api import Browser, Page, Route, async_playwright, expect
 
 from graph.agent import Agent
-from tests.kit.agents import open_agent
 from tests.kit.http import served
+from waystation.testing.agents import open_agent
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 

@@ -16,9 +16,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.kit.mcp_servers import is_running
-from tests.kit.model_server import ModelServer, say
-from tests.kit.service import Service
+from waystation.testing.mcp_servers import is_running
+from waystation.testing.model_server import ModelServer, say
+from waystation.testing.service import Service
 
 DRAIN_S = 4.0
 # Stopping at a checkpoint, closing connections and modules, on a machine that has other things to do.

@@ -16,8 +16,8 @@ import httpx
 from core.access import Principal
 from graph.threads.housekeeping import ThreadUpkeep
 from nodes.file_storage import FileManager
-from tests.kit.agents import open_agent, write_config
-from tests.kit.service import Service
+from waystation.testing.agents import open_agent, write_config
+from waystation.testing.service import Service
 
 NDJSON = {"content-type": "application/x-ndjson"}
 DEADLINE_SECONDS = 30

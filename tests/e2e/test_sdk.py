@@ -14,8 +14,8 @@ from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import ConflictError, NotFoundError
 
-from tests.kit.agents import write_config
 from tests.kit.studio import studio
+from waystation.testing.agents import write_config
 
 ASSISTANT = "waystation"
 STEPS = {"lookup_config", "retrieve", "call_model", "execute_tools", "store_files"}

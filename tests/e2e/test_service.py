@@ -13,7 +13,7 @@ import pytest
 from langserve import RemoteRunnable
 
 from tests.kit.events import check_stream, kinds
-from tests.kit.service import ROOT, Service
+from waystation.testing.service import ROOT, Service
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.kit.agents import write_config
 from tests.kit.counted_tools import CountedTools
-from tests.kit.model_server import ModelServer, call, calls, say
 from tests.kit.studio import studio
+from waystation.testing.agents import write_config
+from waystation.testing.model_server import ModelServer, call, calls, say
 
 
 @dataclass(frozen=True)

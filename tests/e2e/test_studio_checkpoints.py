@@ -21,8 +21,8 @@ import pytest
 
 from core.settings import Context, Places
 from graph import Agent
-from tests.kit.agents import write_config
 from tests.kit.studio import studio
+from waystation.testing.agents import write_config
 
 pytestmark = pytest.mark.timeout(180)
 

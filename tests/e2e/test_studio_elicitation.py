@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.kit.mcp_servers import PEER
-from tests.kit.model_server import ModelServer, call, say
 from tests.kit.studio import studio
+from waystation.testing.mcp_servers import PEER
+from waystation.testing.model_server import ModelServer, call, say
 
 
 def configured(folder: Path) -> dict[str, str]:

@@ -15,8 +15,8 @@ from sqlalchemy.engine import URL
 
 from core.identity.keys import KeyStore
 from graph.db.database import opened_database
-from tests.kit.agents import write_config
 from tests.kit.studio import studio
+from waystation.testing.agents import write_config
 
 QUESTION = {"messages": [{"role": "user", "content": "What is 5 + 3?"}]}
 

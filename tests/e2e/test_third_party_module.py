@@ -11,12 +11,12 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.kit.agents import write_config
 from tests.kit.http import data_of
 from tests.kit.sample_module import required_at
-from tests.kit.service import Service, run
 from tests.kit.steps import FIVE
+from waystation.testing.agents import write_config
 from waystation.testing.packages import InstalledPackage
+from waystation.testing.service import Service, run
 
 
 class Machine:

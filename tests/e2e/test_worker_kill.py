@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from core.task_queue import TaskSettings, TaskStatus
-from tests.kit.redis import RedisServer
 from tests.kit.task_queues import ADA, PATIENCE_S, eventually, opened_queue, sqlite
 from tests.kit.task_worker import note_task
+from waystation.testing.redis import RedisServer
 
 ROOT = Path(__file__).parents[2]
 AGAIN_WITHIN_S = 30.0

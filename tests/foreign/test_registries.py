@@ -17,9 +17,9 @@ from nodes.mcp_tools.fake import FakeLinks
 from nodes.mcp_tools.manager import MCPToolManager
 from nodes.mcp_tools.models import Answer, Ask, ExecutionContext, Progress, ToolOutcome
 from nodes.mcp_tools.settings import ServerEntry
-from tests.kit.contracts.tool_connector import Person
 from tests.kit.foreign import listening, local, node_server, python_of
-from tests.kit.mcp_servers import kill, managed, text_of
+from waystation.testing.contracts.tool_connector import Person
+from waystation.testing.mcp_servers import kill, managed, text_of
 
 CONTEXT = ExecutionContext(Principal("ada"), call_id="c1")
 EVERYTHING = {"stdio": ("stdio", ""), "http": ("streamableHttp", "/mcp"), "sse": ("sse", "/sse")}

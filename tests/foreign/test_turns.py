@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from core.access import Principal
-from tests.kit.agents import open_agent
 from tests.kit.foreign import python_of, written_with
-from tests.kit.model_server import ModelServer, call, say
+from waystation.testing.agents import open_agent
+from waystation.testing.model_server import ModelServer, call, say
 
 
 async def test_a_turn_calls_servers_of_three_libraries_and_one_of_them_asks(tmp_path: Path) -> None:

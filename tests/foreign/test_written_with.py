@@ -12,9 +12,9 @@ import pytest
 from nodes.mcp_tools.manager import MCPToolManager
 from nodes.mcp_tools.models import Answer, ServerState
 from nodes.mcp_tools.settings import ServerEntry
-from tests.kit.contracts.tool_connector import Person
 from tests.kit.foreign import listening, local, written_with
-from tests.kit.mcp_servers import kill, managed, text_of, until
+from waystation.testing.contracts.tool_connector import Person
+from waystation.testing.mcp_servers import kill, managed, text_of, until
 
 PATHS = {"http": "/mcp", "sse": "/sse"}
 SERVERS = [("fastmcp", "stdio"), ("fastmcp", "http"), ("mcp2", "stdio"), ("mcp2", "http"), ("mcp2", "sse")]

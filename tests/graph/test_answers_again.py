@@ -16,8 +16,8 @@ from core.holder import new_holder
 from graph import Agent
 from graph.db.tables import runs
 from graph.runs.lease import fenced, locked, take
-from tests.kit.agents import context_at
-from tests.kit.model_server import ModelServer, call, say
+from waystation.testing.agents import context_at
+from waystation.testing.model_server import ModelServer, call, say
 
 LOCAL = Principal("local")
 PLUGIN = """{"name": "sums", "version": "1", "description": "Adds numbers.", "server": "server.py",

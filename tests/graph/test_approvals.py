@@ -11,7 +11,7 @@ from core.access import Principal
 from core.errors import InvalidInput
 from graph import Agent
 from graph.errors import NothingToResume, ThreadWaiting
-from tests.kit.agents import open_agent
+from waystation.testing.agents import open_agent
 
 LOCAL = Principal("local")
 

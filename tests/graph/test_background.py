@@ -21,9 +21,9 @@ from graph import Agent
 from graph.db.tables import threads
 from graph.errors import ThreadNotFound
 from graph.runs.announcements import TurnFinished, TurnStarted
-from tests.kit.agents import context_at
-from tests.kit.model_server import ModelServer, say
 from tests.kit.webhook_server import SECRET, WebhookServer
+from waystation.testing.agents import context_at
+from waystation.testing.model_server import ModelServer, say
 
 LOCAL = Principal("local")
 DAY = 86_400.0

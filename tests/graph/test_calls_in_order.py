@@ -18,8 +18,8 @@ from graph.flow.messages import calls_of, in_order
 from nodes.llm.fake import ScriptedModel
 from nodes.mcp_tools.fake import Elicit, FakeServer
 from nodes.mcp_tools.models import CallResult, Content, ToolInfo
-from tests.kit.agents import open_agent
-from tests.kit.container import Fakes
+from waystation.testing.agents import open_agent
+from waystation.testing.container import Fakes
 
 LOCAL = Principal("local")
 NIGHTS = {"type": "object", "properties": {"nights": {"type": "integer"}}, "required": ["nights"]}

@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 
 from graph import Agent
-from tests.kit.agents import context_at
+from waystation.testing.agents import context_at
 
 ROUNDS = 6
 PATIENCE_S = 30.0

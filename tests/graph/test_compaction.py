@@ -18,8 +18,8 @@ from graph import Agent
 from graph.checkpoints.compaction import CheckpointLine, Compaction
 from graph.runs.lease import Leases
 from tests.fixtures.make_threads import install_tools
-from tests.kit.agents import context_at
-from tests.kit.model_server import ModelServer, call, calls, say
+from waystation.testing.agents import context_at
+from waystation.testing.model_server import ModelServer, call, calls, say
 
 LOCAL = Principal("local")
 KEPT = 4

@@ -39,7 +39,7 @@ from graph.deploy.reading import Standing, reading, standings
 from graph.flow.state import State, merge_messages
 from nodes.file_storage import FileManager
 from server.cli.deploy import deploy
-from tests.kit.agents import open_agent
+from waystation.testing.agents import open_agent
 
 WRITTEN = sorted((Path(__file__).parents[1] / "fixtures").glob("threads-*.sql"))
 STEPS = ("lookup_config", "retrieve", "call_model", "execute_tools", "store_files")

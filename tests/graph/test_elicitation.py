@@ -18,9 +18,9 @@ from core.errors import InvalidInput
 from graph import Agent
 from graph.db.tables import receipts
 from graph.errors import AlreadyAnswered
-from tests.kit.agents import open_agent
-from tests.kit.mcp_servers import PEER
-from tests.kit.model_server import ModelServer, call, calls, say
+from waystation.testing.agents import open_agent
+from waystation.testing.mcp_servers import PEER
+from waystation.testing.model_server import ModelServer, call, calls, say
 
 LOCAL = Principal("local")
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
 from graph.db.tables import threads, transcript
-from tests.kit.agents import open_agent
+from waystation.testing.agents import open_agent
 
 LOCAL = Principal("local")
 

@@ -22,7 +22,7 @@ from core.registry import Module, discover
 from core.steps import Step as Declared
 from graph import Agent
 from graph.runs.ledger import RunLedger
-from tests.kit.agents import open_agent
+from waystation.testing.agents import open_agent
 
 LOCAL = Principal("local")
 SUM, PRODUCT = "What is 5 + 3?", "What is 7 * 6?"

@@ -18,8 +18,8 @@ from graph.errors import ThreadNotFound
 from graph.threads.history.checkpoints import tables_of
 from graph.threads.history.erase import BELONGING
 from nodes.file_storage import FileManager, FileNotFound
-from tests.kit.agents import context_at
-from tests.kit.model_server import ModelServer, call, say
+from waystation.testing.agents import context_at
+from waystation.testing.model_server import ModelServer, call, say
 
 LOCAL = Principal("local")
 HOUR = 3600.0

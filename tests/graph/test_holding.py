@@ -17,7 +17,7 @@ from graph import Agent
 from graph.checkpoints.compaction import Compaction
 from graph.errors import LeaseLost, ThreadBusy, ThreadNotFound
 from graph.runs.lease import Leases
-from tests.kit.agents import context_at
+from waystation.testing.agents import context_at
 
 LOCAL = Principal("local")
 AUTO = RunContext(approval="auto")

@@ -10,8 +10,8 @@ import pytest
 from core.access import Principal
 from core.errors import InvalidInput
 from graph import Agent, TurnRequest
-from tests.kit.agents import context_at
-from tests.kit.model_server import ModelServer, hang, say
+from waystation.testing.agents import context_at
+from waystation.testing.model_server import ModelServer, hang, say
 
 LOCAL = Principal("local")
 

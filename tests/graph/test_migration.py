@@ -21,8 +21,8 @@ from core.database.engine import create_engine
 from graph import Agent
 from graph.db.database import HEAD, opened_database, revision
 from tests.fixtures.make_threads import install_tools
-from tests.kit.agents import open_agent
-from tests.kit.model_server import ModelServer, say
+from waystation.testing.agents import open_agent
+from waystation.testing.model_server import ModelServer, say
 
 LOCAL = Principal("local")
 ROOT = Path(__file__).parents[2]

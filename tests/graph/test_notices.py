@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from graph import Agent
-from tests.kit.agents import context_at, write_config
-from tests.kit.rag_server import RagServer
+from waystation.testing.agents import context_at, write_config
+from waystation.testing.rag_server import RagServer
 
 SOURCES = "wiki:\n  type: http\n  url: {url}\n"
 

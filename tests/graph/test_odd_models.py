@@ -13,9 +13,9 @@ from core.errors import WaystationError
 from graph import Agent
 from nodes.llm.errors import ModelContextFull
 from nodes.mcp_tools import MCPToolManager
-from tests.kit.agents import open_agent
 from tests.kit.counted_tools import CountedTools
-from tests.kit.model_server import ModelServer, call, calls, raw, say
+from waystation.testing.agents import open_agent
+from waystation.testing.model_server import ModelServer, call, calls, raw, say
 
 LOCAL = Principal("local")
 

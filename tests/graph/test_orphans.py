@@ -23,10 +23,10 @@ from graph.runs.receipts import StoredReceipts
 from graph.runs.record import Policy, Run, RunRecord, TurnRequest
 from graph.service.supervisor import Supervisor
 from nodes.mcp_tools.receipts import UNKNOWN
-from tests.kit.agents import context_at
 from tests.kit.counted_tools import CountedTools
-from tests.kit.model_server import ModelServer, call, hang
 from tests.unit.graph.run_kit import Desk, new_run
+from waystation.testing.agents import context_at
+from waystation.testing.model_server import ModelServer, call, hang
 
 LOCAL = Principal("local")
 WAIT_S = 30.0

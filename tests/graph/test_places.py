@@ -23,8 +23,8 @@ from core.steps import Step
 from graph import Agent
 from graph.flow.builder import build_graph, last_step
 from graph.flow.steps import Steps, check_places, declared_by, placed
-from tests.kit.agents import open_agent
 from tests.kit.steps import FIVE, after_model, steps_with
+from waystation.testing.agents import open_agent
 
 LOCAL = Principal("local")
 SUM = {"messages": [("user", "What is 5 + 3?")]}

@@ -27,9 +27,9 @@ from graph.replay.recorder import record
 from graph.replay.recording import Recording, message_of, without_secrets
 from graph.replay.replay import replay
 from nodes.file_storage import FileManager
-from tests.kit.agents import BUNDLED, open_agent
-from tests.kit.model_server import ModelServer, call, calls, refuse, say
 from tests.kit.recordings import a_sum
+from waystation.testing.agents import BUNDLED, open_agent
+from waystation.testing.model_server import ModelServer, call, calls, refuse, say
 
 LOCAL = Principal("local")
 SALES = "region,amount\nnorth,10.5\nsouth,4\nnorth,2\n"

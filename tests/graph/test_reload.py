@@ -25,10 +25,10 @@ from graph.errors import StepLimit
 from nodes.config.watch import ConfigWatcher
 from nodes.mcp_tools import MCPToolManager
 from nodes.rag import RAGClient
-from tests.kit.agents import BUNDLED, open_agent, write_config
 from tests.kit.events import check_stream
-from tests.kit.mcp_servers import PEER, is_running, until
-from tests.kit.model_server import ModelServer, call, say
+from waystation.testing.agents import BUNDLED, open_agent, write_config
+from waystation.testing.mcp_servers import PEER, is_running, until
+from waystation.testing.model_server import ModelServer, call, say
 
 QUICK = {"quiet_s": 0.05, "every_s": 1}
 

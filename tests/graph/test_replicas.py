@@ -10,7 +10,7 @@ from core.access import Principal
 from core.health import HealthState
 from graph import Agent
 from nodes.file_storage import FileManager
-from tests.kit.agents import open_agent
+from waystation.testing.agents import open_agent
 
 ADA = Principal("ada")
 

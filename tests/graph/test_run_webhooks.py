@@ -18,8 +18,8 @@ from core.task_queue import TaskContext, TaskQueue
 from core.task_queue.task import NoArguments
 from graph import Agent, TurnRequest
 from graph.wiring.background import resume_webhooks
-from tests.kit.agents import context_at
 from tests.kit.webhook_server import SECRET, WebhookServer
+from waystation.testing.agents import context_at
 
 ADA = Principal("ada")
 LOCAL: dict[str, Any] = {"allowed_hosts": ["127.0.0.1"], "allow_private_addresses": True}

@@ -15,7 +15,7 @@ from core.task_queue import TaskContext
 from core.task_queue.task import NoArguments
 from graph import Agent
 from graph.service.schedules import request_of, scheduled_tasks
-from tests.kit.agents import open_agent
+from waystation.testing.agents import open_agent
 
 ADA = Principal("ada")
 MORNING: dict[str, Any] = {

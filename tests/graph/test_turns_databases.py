@@ -16,9 +16,9 @@ from core.access import Principal
 from core.errors import InvalidInput
 from graph import Agent, TurnRequest
 from graph.errors import ThreadBusy
-from tests.kit.agents import open_agent
-from tests.kit.model_server import ModelServer, calls, say
-from tests.kit.postgres import PostgresServer
+from waystation.testing.agents import open_agent
+from waystation.testing.model_server import ModelServer, calls, say
+from waystation.testing.postgres import PostgresServer
 
 LOCAL = Principal("local")
 

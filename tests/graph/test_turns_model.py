@@ -12,9 +12,9 @@ from core.access import Principal
 from core.errors import InvalidInput, Unavailable, WaystationError
 from graph import Agent, TurnRequest
 from graph.errors import StepLimit, ThreadBusy
-from tests.kit.agents import open_agent
 from tests.kit.events import check_stream, kinds
-from tests.kit.model_server import ModelServer, call, calls, hang, refuse, say
+from waystation.testing.agents import open_agent
+from waystation.testing.model_server import ModelServer, call, calls, hang, refuse, say
 
 LOCAL = Principal("local")
 

@@ -17,8 +17,8 @@ from graph.errors import MessageTooLong, ThreadNotFound
 from nodes.file_storage import FileManager
 from nodes.mcp_tools import MCPToolManager
 from nodes.mcp_tools.models import ServerState
-from tests.kit.agents import HANDBOOK, context_at, open_agent
 from tests.kit.events import check_stream, kinds
+from waystation.testing.agents import HANDBOOK, context_at, open_agent
 
 LOCAL = Principal("local")
 SALES = "region,amount\nnorth,10.5\nsouth,4\nnorth,2\n"

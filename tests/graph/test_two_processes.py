@@ -15,8 +15,8 @@ from core.access import Principal
 from graph import Agent
 from graph.errors import RunNotFound, ThreadBusy
 from graph.runs.record import TurnRequest
-from tests.kit.agents import open_agent
-from tests.kit.model_server import ModelServer, hang, say
+from waystation.testing.agents import open_agent
+from waystation.testing.model_server import ModelServer, hang, say
 
 LOCAL = Principal("local")
 WAIT_S = 30.0

@@ -24,8 +24,8 @@ from nodes.llm.fake import Reply, ScriptedModel
 from nodes.llm.window import answered
 from nodes.mcp_tools.fake import FakeServer
 from nodes.mcp_tools.models import ToolInfo
-from tests.kit.agents import open_agent
-from tests.kit.container import Fakes
+from waystation.testing.agents import open_agent
+from waystation.testing.container import Fakes
 
 LOCAL = Principal("local")
 KB = "word " * 200

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from graph.agent import Agent
-from tests.kit.agents import BUNDLED, open_agent
 from tests.kit.http import client_of, served
+from waystation.testing.agents import BUNDLED, open_agent
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from nodes.llm.cli import app
 from tests.kit.counted_tools import CountedTools
-from tests.kit.model_server import ModelServer, call, calls, say
+from waystation.testing.model_server import ModelServer, call, calls, say
 
 
 @pytest.fixture(scope="module")

@@ -17,10 +17,10 @@ from core.events.record import Recorded, record
 from core.resilience import BreakerClosed, BreakerOpened
 from graph.agent import Agent
 from nodes.llm import LLMCaller
-from tests.kit.agents import open_agent
 from tests.kit.events import check_stream
 from tests.kit.http import client_of, served
-from tests.kit.model_server import ModelServer
+from waystation.testing.agents import open_agent
+from waystation.testing.model_server import ModelServer
 
 SILENCE_S = 1.0
 # What a turn may take beside its wait for the model, on a machine with other work.

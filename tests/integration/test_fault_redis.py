@@ -10,8 +10,8 @@ from core.cache import Cache
 from core.health import HealthState
 from core.task_queue import TaskQueue
 from graph import Agent
-from tests.kit.agents import context_at
-from tests.kit.redis import RedisServer
+from waystation.testing.agents import context_at
+from waystation.testing.redis import RedisServer
 
 RECOVERY_S = 30.0
 

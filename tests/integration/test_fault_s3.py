@@ -14,10 +14,10 @@ import pytest
 from core.events import EventBus, record
 from core.resilience import BreakerClosed, BreakerOpened
 from graph.agent import Agent
-from tests.kit.agents import open_agent
 from tests.kit.flaky import FlakyProxy
 from tests.kit.http import assert_problem, client_of, served, turn
-from tests.kit.s3 import S3Server
+from waystation.testing.agents import open_agent
+from waystation.testing.s3 import S3Server
 
 CSV = b"region,amount\nnorth,10\nsouth,32\n"
 QUESTION = "Aggregate sales.csv: the total of amount by region"

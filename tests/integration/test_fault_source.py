@@ -17,10 +17,10 @@ from core.events.record import record
 from core.resilience import BreakerClosed, BreakerOpened
 from graph.agent import Agent
 from nodes.rag.events import RetrievalDone
-from tests.kit.agents import context_at, write_config
 from tests.kit.http import client_of, served
-from tests.kit.rag_server import RagServer
 from tests.kit.task_queues import eventually
+from waystation.testing.agents import context_at, write_config
+from waystation.testing.rag_server import RagServer
 
 TIMEOUT_S = 0.8
 # What a turn may take beside its search, on a machine with other work to do.

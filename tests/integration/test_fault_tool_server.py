@@ -26,9 +26,9 @@ from graph import Agent
 from nodes.mcp_tools import MCPToolManager
 from nodes.mcp_tools.events import ServerDown, ServerUp, ToolExecuted
 from nodes.mcp_tools.models import ServerState
-from tests.kit.agents import open_agent, write_config
-from tests.kit.mcp_servers import PEER, free_port, http_peer, until
-from tests.kit.model_server import ModelServer, call, say
+from waystation.testing.agents import open_agent, write_config
+from waystation.testing.mcp_servers import PEER, free_port, http_peer, until
+from waystation.testing.model_server import ModelServer, call, say
 
 TIMEOUT_S = 0.5
 TURN_S = 8.0  # far more than a call may take on a busy machine, less than waiting for a start that fails

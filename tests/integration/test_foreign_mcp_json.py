@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.kit.agents import open_agent
 from tests.kit.http import client_of, served
+from waystation.testing.agents import open_agent
 
 FOREIGN = """{
   // as an editor keeps it

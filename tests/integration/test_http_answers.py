@@ -12,11 +12,11 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.kit.agents import open_agent
 from tests.kit.counted_tools import CountedTools
 from tests.kit.http import assert_problem, client_of, data_of, served, turn
-from tests.kit.model_server import ModelServer, call, calls, say
 from tests.kit.runs import begin, ended, events_of, resumed
+from waystation.testing.agents import open_agent
+from waystation.testing.model_server import ModelServer, call, calls, say
 
 APPROVE: dict[str, Any] = {"decisions": [{"type": "approve"}]}
 Answering = Callable[[httpx.AsyncClient, str, str, Any], Awaitable[httpx.Response]]

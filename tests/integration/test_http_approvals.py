@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.kit.agents import open_agent
 from tests.kit.counted_tools import CountedTools
 from tests.kit.http import assert_problem, client_of, served, turn
-from tests.kit.model_server import ModelServer, call, calls
 from tests.kit.runs import begin, ended, events_of, resumed
+from waystation.testing.agents import open_agent
+from waystation.testing.model_server import ModelServer, call, calls
 
 YES: dict[str, Any] = {"approve": True}
 NO: dict[str, Any] = {"approve": False, "reason": "not today"}

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from graph.agent import Agent
-from tests.kit.agents import open_agent
 from tests.kit.http import assert_problem, client_of, served
+from waystation.testing.agents import open_agent
 
 PAGE = "http://127.0.0.1:3000"
 FRIEND = "http://localhost:5173"

@@ -9,11 +9,11 @@ import httpx
 import pytest
 
 from graph.agent import Agent
-from tests.kit.agents import open_agent
 from tests.kit.counted_tools import CountedTools
 from tests.kit.http import assert_problem, data_of, turn
-from tests.kit.model_server import ModelServer, call, calls, hang, say
 from tests.kit.runs import begin, ended, events_of, resumed, said_on, until_active
+from waystation.testing.agents import open_agent
+from waystation.testing.model_server import ModelServer, call, calls, hang, say
 
 LIMIT = 3
 

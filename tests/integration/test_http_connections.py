@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from graph.agent import Agent
-from tests.kit.agents import open_agent
 from tests.kit.http import client_of, served
+from waystation.testing.agents import open_agent
 
 Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 PATIENCE = 30.0

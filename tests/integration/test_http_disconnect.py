@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from graph.agent import Agent
-from tests.kit.agents import open_agent
 from tests.kit.http import assert_problem, client_of, turn
-from tests.kit.model_server import ModelServer, hang, say
+from waystation.testing.agents import open_agent
+from waystation.testing.model_server import ModelServer, hang, say
 
 
 @pytest.fixture(scope="module")

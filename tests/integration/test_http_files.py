@@ -10,8 +10,8 @@ import pytest
 from core.access import Principal
 from graph.agent import Agent
 from nodes.file_storage import FileManager
-from tests.kit.agents import open_agent
 from tests.kit.http import assert_problem, client_of, served
+from waystation.testing.agents import open_agent
 
 CSV = b"region,amount\nnorth,10\nsouth,32\n"
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from tests.kit.agents import open_agent
 from tests.kit.http import assert_problem, client_of, served
 from tests.kit.oidc_server import AUDIENCE, OidcServer
+from waystation.testing.agents import open_agent
 
 SECRET = "the-secret-of-the-proxy"
 PUBLIC = "https://agent.example.com"

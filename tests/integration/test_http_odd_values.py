@@ -16,8 +16,8 @@ import pytest
 
 from graph.agent import Agent
 from server.app import create_app
-from tests.kit.agents import open_agent
 from tests.kit.http import JSON, assert_problem, turn
+from waystation.testing.agents import open_agent
 
 SEED = 20261128
 ODD: list[Any] = [

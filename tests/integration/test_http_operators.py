@@ -10,8 +10,8 @@ import pytest
 
 from core.task_queue import TaskQueue
 from graph.agent import Agent
-from tests.kit.agents import open_agent
 from tests.kit.http import assert_problem, client_of, served, turn
+from waystation.testing.agents import open_agent
 
 
 async def test_liveness_and_readiness_answer_shortly(http: httpx.AsyncClient) -> None:

@@ -23,8 +23,8 @@ from graph.agent import Agent
 from graph.runs.record import TurnRequest
 from nodes.file_storage import FileManager
 from server.app import create_app
-from tests.kit.agents import BUNDLED, SOURCES, open_agent, write_config
 from tests.kit.http import assert_problem, client_of, served, turn
+from waystation.testing.agents import BUNDLED, SOURCES, open_agent, write_config
 
 # The whole list of what answers without a login.
 OPEN = {

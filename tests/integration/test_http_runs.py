@@ -11,10 +11,10 @@ import httpx
 import pytest
 
 from graph.agent import Agent
-from tests.kit.agents import open_agent
 from tests.kit.http import assert_problem, data_of, sse, turn
-from tests.kit.model_server import ModelServer, hang, refuse, say
 from tests.kit.runs import begin, ended, until_active
+from waystation.testing.agents import open_agent
+from waystation.testing.model_server import ModelServer, hang, refuse, say
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.kit.agents import write_config
 from tests.kit.http import turn
-from tests.kit.service import ROOT, Service, free_port
+from waystation.testing.agents import write_config
+from waystation.testing.service import ROOT, Service, free_port
 
 
 def serve(*words: str) -> subprocess.CompletedProcess[str]:

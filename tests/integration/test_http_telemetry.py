@@ -10,10 +10,10 @@ import pytest
 
 from core.observability import configure_logging
 from graph import Agent
-from tests.kit.agents import context_at
 from tests.kit.http import client_of, served, turn
-from tests.kit.model_server import ModelServer, call, say
 from tests.kit.otlp_server import OtlpServer
+from waystation.testing.agents import context_at
+from waystation.testing.model_server import ModelServer, call, say
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from tests.kit.agents import open_agent
 from tests.kit.http import assert_problem, client_of, served, turn
+from waystation.testing.agents import open_agent
 
 NDJSON = {"content-type": "application/x-ndjson"}
 

@@ -10,9 +10,9 @@ from core.access import Principal
 from core.task_queue import TaskQueue, TaskRecord, TaskStatus
 from graph.agent import Agent
 from nodes.rag import RAGClient
-from tests.kit.agents import HANDBOOK, context_at
-from tests.kit.service import run
 from tests.kit.task_queues import eventually
+from waystation.testing.agents import HANDBOOK, context_at
+from waystation.testing.service import run
 
 QUICK = {"quiet_s": 0.05, "every_s": 1}
 

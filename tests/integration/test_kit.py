@@ -19,10 +19,10 @@ from nodes.llm.fake import ScriptedModel
 from nodes.mcp_tools.errors import CallTimedOut, ServerGone
 from nodes.mcp_tools.fake import FakeServer
 from nodes.mcp_tools.models import Progress, ServerState, ToolInfo
-from tests.kit.agents import open_agent
-from tests.kit.container import Fakes, module_container
 from tests.kit.events import check_stream
-from tests.kit.mcp_servers import IsolatedServer, isolated, text_of, until
+from waystation.testing.agents import open_agent
+from waystation.testing.container import Fakes, module_container
+from waystation.testing.mcp_servers import IsolatedServer, isolated, text_of, until
 
 PLUGIN = Path(__file__).parents[2] / "tools" / "calculator"
 ADA = Principal("ada")

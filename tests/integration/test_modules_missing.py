@@ -14,8 +14,8 @@ from core.lifecycle import ModuleNotStarted, Phase
 from graph import Agent
 from nodes.llm import LLMCaller
 from nodes.rag import RAGClient
-from tests.kit.agents import context_at
 from tests.kit.http import client_of, served
+from waystation.testing.agents import context_at
 
 OFF = {"disabled": ["rag", "mcp_tools"]}
 

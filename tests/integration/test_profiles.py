@@ -18,11 +18,11 @@ from graph.agent import Agent
 from graph.runs.record import TurnRequest
 from nodes.llm.profiles import PROFILES, profile_for
 from nodes.mcp_tools import MCPToolManager
-from tests.kit.agents import open_agent, write_config
 from tests.kit.counted_tools import CountedTools
-from tests.kit.endpoint_rules import RULES
 from tests.kit.http import client_of, served
-from tests.kit.model_server import ModelServer, call, calls, say
+from waystation.testing.agents import open_agent, write_config
+from waystation.testing.endpoint_rules import RULES
+from waystation.testing.model_server import ModelServer, call, calls, say
 
 NAMES = sorted(RULES)
 LOCAL = Principal("local")

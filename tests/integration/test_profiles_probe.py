@@ -17,8 +17,8 @@ from nodes.llm.probe import ONE, SEVERAL, Probe, Seen
 from nodes.llm.profiles import DEFAULT, PROFILES
 from nodes.llm.settings import ModelEntry
 from nodes.llm.verdict import conflicts, judge
-from tests.kit.endpoint_rules import RULES
-from tests.kit.model_server import ModelServer, call, calls, raw, refuse, say
+from waystation.testing.endpoint_rules import RULES
+from waystation.testing.model_server import ModelServer, call, calls, raw, refuse, say
 
 KEY = "sk-probe-0123456789"
 

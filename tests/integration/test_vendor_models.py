@@ -19,9 +19,9 @@ from langchain_core.messages import AIMessage
 from core.errors import WaystationError
 from core.observability import REGISTRY
 from graph import Agent
-from tests.kit.agents import context_at, open_agent
 from tests.kit.counted_tools import CountedTools
-from tests.kit.model_server import ModelServer, call, refuse, say
+from waystation.testing.agents import context_at, open_agent
+from waystation.testing.model_server import ModelServer, call, refuse, say
 
 SUM = AIMessage(
     "",

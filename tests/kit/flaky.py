@@ -36,7 +36,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from tests.kit.service import free_port
+from waystation.testing.service import free_port
 
 CHUNK = 65536
 PATIENCE_S = 10.0

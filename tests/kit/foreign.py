@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from nodes.mcp_tools.settings import ServerEntry
-from tests.kit.mcp_servers import free_port, wait_for_port
+from waystation.testing.mcp_servers import free_port, wait_for_port
 
 ENVIRONMENTS = Path(sys.prefix) / "foreign"
 OURS = Path(__file__).parents[1] / "foreign" / "servers"

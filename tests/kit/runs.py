@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from tests.kit.http import data_of
-from tests.kit.model_server import ModelServer
+from waystation.testing.model_server import ModelServer
 
 
 async def begin(http: httpx.AsyncClient, thread: str, message: str = "hi", **more: Any) -> str:

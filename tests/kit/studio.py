@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.kit.service import ROOT, free_port
+from waystation.testing.service import ROOT, free_port
 
 START_SECONDS = 90.0
 

@@ -12,10 +12,10 @@ from typing import Protocol
 import pytest
 
 from graph import Agent
-from tests.kit.agents import context_at
 from tests.kit.counted_tools import CountedTools
-from tests.kit.model_server import ModelServer
-from tests.kit.postgres import PostgresServer
+from waystation.testing.agents import context_at
+from waystation.testing.model_server import ModelServer
+from waystation.testing.postgres import PostgresServer
 
 
 class Database(Protocol):

@@ -14,7 +14,7 @@ import pytest
 from tests.campaigns.model import RuleServer
 from tests.campaigns.outages import KINDS, Outages
 from tests.campaigns.victims import Site, nursery, plain
-from tests.kit.postgres import PostgresServer
+from waystation.testing.postgres import PostgresServer
 
 LONGEST_SECONDS = 1.5
 

@@ -10,8 +10,8 @@ import pytest
 
 from graph import Agent
 from tests.kit.http import client_of, served
-from tests.kit.model_server import ModelServer
 from tests.outages.conftest import Database, Killed
+from waystation.testing.model_server import ModelServer
 
 WAIT_S = 60.0
 SAY = {"input": {"message": "hi"}, "config": {"configurable": {"thread_id": "t"}}}

@@ -14,7 +14,7 @@ from core.database.outage import DatabaseUnavailable
 from core.errors import ConfigInvalid, WaystationError
 from graph.checkpoints.saver import opened_saver
 from graph.db.database import open_database
-from tests.kit.service import free_port, run
+from waystation.testing.service import free_port, run
 
 Spoilt = Callable[[Path], None]
 

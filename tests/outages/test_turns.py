@@ -12,8 +12,8 @@ from core.errors import StorageUnavailable
 from graph import Agent
 from graph.runs.record import TurnRequest
 from tests.kit.counted_tools import CountedTools
-from tests.kit.model_server import ModelServer, calls, say
 from tests.outages.conftest import Database
+from waystation.testing.model_server import ModelServer, calls, say
 
 LOCAL = Principal("local")
 WAIT_S = 60.0

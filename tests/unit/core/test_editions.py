@@ -11,7 +11,7 @@ import pytest
 from core.editions import Edition, Editions, Part
 from core.errors import ConfigInvalid
 from core.settings import Book, Strict
-from tests.kit.mcp_servers import until
+from waystation.testing.mcp_servers import until
 
 
 class Hats(Strict):

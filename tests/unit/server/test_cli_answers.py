@@ -12,9 +12,9 @@ import typer
 from typer.testing import CliRunner
 
 from server.cli.main import app
-from tests.kit.agents import write_config
 from tests.kit.counted_tools import CountedTools
-from tests.kit.model_server import ModelServer, call, calls, say
+from waystation.testing.agents import write_config
+from waystation.testing.model_server import ModelServer, call, calls, say
 
 runner = CliRunner()
 

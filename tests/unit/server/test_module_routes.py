@@ -18,7 +18,7 @@ from server import errors
 from server.app import create_app
 from server.module_routes import add_module_routes
 from tests.kit.http import assert_problem
-from tests.kit.parts import routes_of
+from waystation.testing.parts import routes_of
 
 
 async def check(_: AsyncContainer) -> Health:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import waystation.__main__
-from tests.kit.service import free_port
 from waystation import rooms
+from waystation.testing.service import free_port
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = Path(sys.executable).with_name("waystation")

@@ -11,8 +11,8 @@ import redis
 
 from core.cache import Cache
 from core.health import HealthState
-from tests.kit.redis import RedisServer
 from tests.unit.core.cache.helpers import Counted, Loader, on_redis
+from waystation.testing.redis import RedisServer
 
 # What the contract promises, and what a busy machine adds to it.
 BOUND_SECONDS = 0.5

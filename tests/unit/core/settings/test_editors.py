@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # s
 from core.registry import discover, files_of, sections_of
 from core.settings import Context, Places, inspect_book
 from nodes.config import ConfigManager
-from tests.kit.process import ROOT
+from waystation.testing.process import ROOT
 
 GOOD = {
     "waystation": [

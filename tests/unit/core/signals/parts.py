@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL, make_url
 from core.settings import Places
 from core.signals.relay import Relay
 from core.signals.signals import relay_of
-from tests.kit.process import ROOT
+from waystation.testing.process import ROOT
 
 PATIENCE_S = 20.0
 # How long a test waits for what shall not come.

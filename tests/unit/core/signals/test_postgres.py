@@ -19,9 +19,9 @@ from core.settings import Places
 from core.signals import Signals, opened_signals
 from core.signals.postgres import CHANNEL
 from tests.kit.flaky import FlakyProxy
-from tests.kit.postgres import PostgresServer
-from tests.kit.service import free_port
 from tests.unit.core.signals.parts import PATIENCE_S, eventually, opened_relay
+from waystation.testing.postgres import PostgresServer
+from waystation.testing.service import free_port
 
 
 def listening(server: PostgresServer, url: URL) -> list[int]:

@@ -15,8 +15,8 @@ import pytest
 from core.health import HealthState
 from core.task_queue import TaskQueue, TaskSettings, TaskStatus, run_worker
 from core.task_queue.announcer import Announcer
-from tests.kit.redis import RedisServer
 from tests.kit.task_queues import ADA, PATIENCE_S, Work, eventually, opened_queue, quick
+from waystation.testing.redis import RedisServer
 
 
 def patient(redis: RedisServer) -> TaskSettings:

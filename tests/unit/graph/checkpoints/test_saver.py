@@ -15,9 +15,9 @@ from core.errors import ConfigInvalid, Unavailable
 from graph.checkpoints.saver import Saver, opened_saver
 from graph.db.database import opened_database
 from graph.runs.lease import fenced
-from tests.kit.postgres import PostgresServer
-from tests.kit.service import free_port
 from tests.unit.graph.run_kit import Desk
+from waystation.testing.postgres import PostgresServer
+from waystation.testing.service import free_port
 
 PLACE: RunnableConfig = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
 

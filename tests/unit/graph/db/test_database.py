@@ -24,7 +24,7 @@ from core.settings.platform import StorageSettings
 from graph.db.database import HEAD, open_database, revision
 from graph.db.tables import threads, transcript
 from graph.threads.history.search import Search
-from tests.kit.service import free_port
+from waystation.testing.service import free_port
 
 
 def test_head_is_the_newest_migration() -> None:

@@ -15,8 +15,8 @@ from graph.flow.builder import build_graph
 from graph.flow.steps import Steps
 from graph.studio.words import Spoken
 from nodes.llm.errors import ModelUnavailable
-from tests.kit.agents import open_agent
 from tests.kit.steps import after_model
+from waystation.testing.agents import open_agent
 
 QUESTION: Any = {"messages": [("user", "What is 5 + 3?")]}
 THREAD: Any = {"configurable": {"thread_id": "t"}}

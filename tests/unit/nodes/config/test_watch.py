@@ -20,7 +20,6 @@ from nodes.config.events import ConfigRejected, ConfigReloaded
 from nodes.config.reload import FILE_NAME, Snapshot
 from nodes.config.settings import ReloadSettings
 from nodes.config.watch import PATIENCE_SECONDS, ConfigWatcher
-from tests.kit.mcp_servers import until
 from tests.kit.settings import ConfigFolder
 from tests.unit.nodes.config.shapes import (
     LISTED_MODELS,
@@ -30,6 +29,7 @@ from tests.unit.nodes.config.shapes import (
     ModelsFile,
     ShopSettings,
 )
+from waystation.testing.mcp_servers import until
 
 SHOP = Section("shop", ShopSettings, live=("model",))
 

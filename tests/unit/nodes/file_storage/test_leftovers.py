@@ -16,14 +16,14 @@ from nodes.file_storage.adapters import local
 from nodes.file_storage.adapters.local import LocalStore
 from nodes.file_storage.adapters.s3 import S3StorageClient
 from nodes.file_storage.models import Leftovers
-from tests.kit.contracts.file_store import ADA, draft, read
-from tests.kit.s3 import S3Server
+from waystation.testing.contracts.file_store import ADA, draft, read
+from waystation.testing.s3 import S3Server
 
 KILLED = """
 import asyncio, os, signal, sys
 from pathlib import Path
 from nodes.file_storage.adapters import local
-from tests.kit.contracts.file_store import chunks, draft
+from waystation.testing.contracts.file_store import chunks, draft
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)

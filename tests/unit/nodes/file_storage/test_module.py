@@ -16,7 +16,7 @@ from core.health import HealthState
 from core.settings import ConfigErrors, Context, Places
 from nodes.file_storage import FileManager, FileStore, S3StorageClient, StoreFiles
 from nodes.file_storage.module import MODULE
-from tests.kit.s3 import S3Server
+from waystation.testing.s3 import S3Server
 
 ADA = Principal("ada")
 

@@ -26,7 +26,7 @@ from nodes.file_storage.errors import (
 )
 from nodes.file_storage.models import FileInfo
 from nodes.file_storage.settings import S3Settings
-from tests.kit.s3 import ACCESS_KEY, SECRET_KEY, Hook, S3Server
+from waystation.testing.s3 import ACCESS_KEY, SECRET_KEY, Hook, S3Server
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from nodes.file_storage.models import FileInfo
 from nodes.file_storage.probe import Probe
 from nodes.file_storage.settings import FileStorageSettings, S3Settings
 from tests.kit.flaky import FlakyProxy
-from tests.kit.s3 import S3Server
+from waystation.testing.s3 import S3Server
 
 READ_SECONDS = 2.0
 

@@ -14,7 +14,7 @@ from core.resilience import Policies, ResilienceSettings
 from nodes.llm import Catalogue, LLMCaller, Model
 from nodes.llm.provider import connect
 from nodes.llm.settings import LLMSettings, ModelEntry
-from tests.kit.model_server import ModelServer
+from waystation.testing.model_server import ModelServer
 
 
 @pytest.fixture(scope="package")

@@ -23,8 +23,8 @@ from nodes.llm.errors import (
     ModelUnavailable,
 )
 from nodes.llm.models import MALFORMED
-from tests.kit.model_server import ModelServer, call, calls, hang, refuse, say
 from tests.unit.nodes.llm.conftest import MakeCaller, model
+from waystation.testing.model_server import ModelServer, call, calls, hang, refuse, say
 
 TOOL = {
     "type": "function",

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from nodes.llm.cli import app
-from tests.kit.model_server import ModelServer, call, refuse
+from waystation.testing.model_server import ModelServer, call, refuse
 
 run = CliRunner()
 

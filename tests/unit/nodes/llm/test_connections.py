@@ -14,8 +14,8 @@ from core.errors import Unavailable
 from core.resilience import BreakerOpen, Policies, ResilienceSettings, TooBusy
 from nodes.llm import LLMRequest, Model
 from nodes.llm.errors import ModelNotFound, ModelRateLimited, ModelStreamCut, ModelTimedOut, ModelUnavailable
-from tests.kit.model_server import ModelServer, refuse, say
 from tests.unit.nodes.llm.conftest import MakeCaller, model, policies
+from waystation.testing.model_server import ModelServer, refuse, say
 
 NOWHERE = "http://127.0.0.1:9/v1"
 THREE = {"in_a_row": 3, "open_s": 60}

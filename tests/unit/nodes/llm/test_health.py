@@ -10,8 +10,8 @@ from langchain_core.messages import HumanMessage
 from core.errors import Unavailable
 from core.health import Health
 from nodes.llm import LLMCaller, LLMRequest, Model
-from tests.kit.model_server import ModelServer
 from tests.unit.nodes.llm.conftest import MakeCaller, model, policies
+from waystation.testing.model_server import ModelServer
 
 NOWHERE = "http://127.0.0.1:9/v1"
 

@@ -18,8 +18,8 @@ from nodes.llm.errors import ModelUnavailable
 from nodes.llm.fake import ScriptedModel
 from nodes.llm.provider import connect
 from nodes.llm.settings import LLMSettings
-from tests.kit.model_server import ModelServer, say
 from tests.unit.nodes.llm.conftest import model
+from waystation.testing.model_server import ModelServer, say
 
 
 class State(TypedDict, total=False):

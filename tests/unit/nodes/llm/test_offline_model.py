@@ -20,7 +20,7 @@ from nodes.llm.adapters.offline import OfflineModel
 from nodes.llm.offline.reply import reply
 from nodes.llm.prompt import render
 from tests.kit.bundled_tools import bundled_schemas
-from tests.kit.contracts.chat_model import answer
+from waystation.testing.contracts.chat_model import answer
 
 DOCUMENTS = [
     {"n": 1, "title": "Limits", "text": "# Limits\nA turn may take ten minutes. An upload may have 250 MiB."},

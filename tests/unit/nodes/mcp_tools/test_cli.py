@@ -17,7 +17,7 @@ from nodes.mcp_tools.executor import ToolExecutor
 from nodes.mcp_tools.manager import MCPToolManager
 from nodes.mcp_tools.models import ServerState
 from nodes.mcp_tools.module import MODULE
-from tests.kit.mcp_servers import peer, until
+from waystation.testing.mcp_servers import peer, until
 
 
 def entry(mode: str = "normal") -> dict[str, Any]:

@@ -25,7 +25,7 @@ from nodes.mcp_tools.models import ExecutionContext, ToolOutcome
 from nodes.mcp_tools.node import ExecuteTools
 from nodes.mcp_tools.receipts import Receipt
 from nodes.mcp_tools.settings import ServerEntry
-from tests.kit.mcp_servers import http_peer, managed, peer
+from waystation.testing.mcp_servers import http_peer, managed, peer
 
 THREAD: RunnableConfig = {"configurable": {"thread_id": "t1"}}
 ACCEPT = {"action": "accept", "content": {"nights": 3}}

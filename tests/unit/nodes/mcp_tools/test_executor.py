@@ -17,7 +17,7 @@ from nodes.mcp_tools.fake import FakeLinks
 from nodes.mcp_tools.manager import MCPToolManager
 from nodes.mcp_tools.models import ExecutionContext, ToolOutcome
 from nodes.mcp_tools.ports import NoFileLinks
-from tests.kit.mcp_servers import managed, peer
+from waystation.testing.mcp_servers import managed, peer
 
 CONTEXT = ExecutionContext(Principal("ada", frozenset({"staff"})), call_id="c1")
 

@@ -15,8 +15,8 @@ from nodes.mcp_tools.events import ServerDown, ServerUp
 from nodes.mcp_tools.fake import FakeConnector
 from nodes.mcp_tools.models import Progress, ServerState, ToolInfo, ToolList
 from nodes.mcp_tools.settings import ServerEntry
-from tests.kit.mcp_servers import until
 from tests.unit.nodes.mcp_tools.fakes import OddConnector, desk, hang, server
+from waystation.testing.mcp_servers import until
 
 QUICK = ServerEntry(timeout_s=0.05)
 

@@ -11,7 +11,7 @@ from core.observability import extracted
 from nodes.mcp_tools.adapters.session import headers_of
 from nodes.mcp_tools.errors import ServerDown
 from nodes.mcp_tools.settings import ServerEntry
-from tests.kit.mcp_servers import free_port, http_peer, is_running, kill, managed, text_of, until
+from waystation.testing.mcp_servers import free_port, http_peer, is_running, kill, managed, text_of, until
 
 
 @pytest.mark.parametrize("transport", ["streamable-http", "sse"])

@@ -21,7 +21,7 @@ from nodes.mcp_tools.executor import ToolExecutor
 from nodes.mcp_tools.fake import FakeLinks
 from nodes.mcp_tools.node import ExecuteTools
 from nodes.mcp_tools.receipts import NoReceipts
-from tests.kit.mcp_servers import managed, peer
+from waystation.testing.mcp_servers import managed, peer
 
 Graph = CompiledStateGraph[Any, RunContext, Any, Any]
 THREAD: RunnableConfig = {"configurable": {"thread_id": "t1"}}

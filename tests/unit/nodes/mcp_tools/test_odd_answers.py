@@ -14,8 +14,8 @@ from nodes.mcp_tools.executor import ToolExecutor
 from nodes.mcp_tools.fake import FakeLinks
 from nodes.mcp_tools.models import ExecutionContext
 from nodes.mcp_tools.results import Reading, call_result, read_result
-from tests.kit.mcp_servers import managed
 from tests.kit.odd_servers import odd, text
+from waystation.testing.mcp_servers import managed
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"x" * 40).decode()
 PLACED = {"type": "text", "text": "order 4711 placed"}

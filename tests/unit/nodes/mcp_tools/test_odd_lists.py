@@ -14,8 +14,8 @@ from nodes.mcp_tools.arguments import MALFORMED, problem_with, with_user
 from nodes.mcp_tools.models import ServerState, ToolInfo
 from nodes.mcp_tools.schemas import function_schema
 from nodes.mcp_tools.tool_list import MOST_TOOLS, tool_list
-from tests.kit.mcp_servers import managed, text_of
 from tests.kit.odd_servers import GOOD, odd, text
+from waystation.testing.mcp_servers import managed, text_of
 
 ADA = Principal("ada")
 OBJECT = {"type": "object"}

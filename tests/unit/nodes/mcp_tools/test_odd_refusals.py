@@ -19,7 +19,6 @@ from nodes.mcp_tools.fake import FakeLinks
 from nodes.mcp_tools.manager import MCPToolManager
 from nodes.mcp_tools.models import ExecutionContext, ToolOutcome
 from nodes.mcp_tools.settings import ServerEntry
-from tests.kit.mcp_servers import managed, text_of
 from tests.kit.odd_servers import (
     GOOD,
     OddHttp,
@@ -33,6 +32,7 @@ from tests.kit.odd_servers import (
     text,
     usual,
 )
+from waystation.testing.mcp_servers import managed, text_of
 
 CONTEXT = ExecutionContext(Principal("ada"), call_id="c1")
 TOOLS = [GOOD, *({"name": name, "inputSchema": {"type": "object"}} for name in ("bad", "slow"))]

@@ -15,9 +15,9 @@ from nodes.mcp_tools.errors import ServerDown
 from nodes.mcp_tools.fake import FakeConnector
 from nodes.mcp_tools.models import Progress, ServerState, ToolInfo
 from nodes.mcp_tools.settings import McpSettings, ServerEntry
-from tests.kit.mcp_servers import http_peer, managed, text_of, until
 from tests.kit.odd_servers import GOOD, Request, Response, UsualSse, odd_http, text, usual
 from tests.unit.nodes.mcp_tools.fakes import GatedConnector, desk, echo, server
+from waystation.testing.mcp_servers import http_peer, managed, text_of, until
 
 ADA = Principal("ada")
 SCRIPT = {"tools": [GOOD], "calls": {"good": text("fine")}}

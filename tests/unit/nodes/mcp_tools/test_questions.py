@@ -13,8 +13,8 @@ from nodes.mcp_tools.adapters.elicitation import SharedLock
 from nodes.mcp_tools.manager import MCPToolManager
 from nodes.mcp_tools.models import Answer, Question
 from nodes.mcp_tools.settings import ServerEntry
-from tests.kit.contracts.tool_connector import Person, Unanswered
-from tests.kit.mcp_servers import http_peer, managed, peer, text_of, until
+from waystation.testing.contracts.tool_connector import Person, Unanswered
+from waystation.testing.mcp_servers import http_peer, managed, peer, text_of, until
 
 NIGHTS = Answer("accept", {"nights": 3})
 

@@ -21,7 +21,7 @@ from nodes.mcp_tools.errors import (
 )
 from nodes.mcp_tools.manager import MCPToolManager
 from nodes.mcp_tools.models import ServerState
-from tests.kit.mcp_servers import is_running, kill, managed, peer, text_of, until
+from waystation.testing.mcp_servers import is_running, kill, managed, peer, text_of, until
 
 ADA = Principal("ada")
 

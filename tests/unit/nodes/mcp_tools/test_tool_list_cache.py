@@ -11,8 +11,8 @@ from core.cache import Cache, CacheSettings
 from nodes.mcp_tools.fake import FakeConnector
 from nodes.mcp_tools.models import ServerState, ToolInfo
 from nodes.mcp_tools.settings import ServerEntry
-from tests.kit.mcp_servers import until
 from tests.unit.nodes.mcp_tools.fakes import ADA, Desk, GatedConnector, desk, echo, server
+from waystation.testing.mcp_servers import until
 
 PEER = {"peer": ServerEntry()}
 

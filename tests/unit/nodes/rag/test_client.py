@@ -26,8 +26,8 @@ from nodes.rag.models import Collection, Passage
 from nodes.rag.module import MODULE
 from nodes.rag.settings import HttpSource, LocalSource, McpSource
 from tests.kit.otlp_server import OtlpServer
-from tests.kit.rag_server import RagServer
 from tests.unit.nodes.rag.corpus import HANDBOOK, write
+from waystation.testing.rag_server import RagServer
 
 ADA = Principal("ada")
 STAFF = Principal("eve", frozenset({"staff"}))

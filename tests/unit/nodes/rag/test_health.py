@@ -24,9 +24,9 @@ from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import ManifestFile
 from nodes.rag.settings import EmbedderEntry, HttpSource, LocalSource
 from nodes.rag.source import SourceCalls
-from tests.kit.rag_server import RagServer
 from tests.kit.task_queues import eventually
 from tests.unit.nodes.rag.corpus import write
+from waystation.testing.rag_server import RagServer
 
 ADA = Principal("ada")
 QUICK = {"backoff_s": 0.01, "in_a_row": 2, "open_s": 0.2, "attempts": 1}

@@ -19,7 +19,7 @@ from nodes.rag.errors import (
     SourceUnavailable,
 )
 from nodes.rag.settings import HttpSource
-from tests.kit.rag_server import RagServer
+from waystation.testing.rag_server import RagServer
 
 TOKEN = "s3cret-token"
 QUESTION = "annual leave of an employee"

@@ -15,8 +15,8 @@ from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import ManifestFile
 from nodes.rag.ports import ChunkStore
 from nodes.rag.settings import EmbedderEntry, RagSettings
-from tests.kit.rag_server import RagServer
 from tests.unit.nodes.rag.corpus import HANDBOOK, write
+from waystation.testing.rag_server import RagServer
 
 
 @pytest.fixture

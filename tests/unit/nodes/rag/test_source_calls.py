@@ -25,8 +25,8 @@ from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import ManifestFile
 from nodes.rag.settings import EmbedderEntry, HttpSource, LocalSource, RagSettings
 from nodes.rag.source import Source, SourceCalls
-from tests.kit.rag_server import RagServer
 from tests.unit.nodes.rag.corpus import write
+from waystation.testing.rag_server import RagServer
 
 ADA, BOSS = Principal("ada"), Principal("boss")
 QUESTION = "annual leave of an employee"

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from server.cli.main import app, main, mount_modules
-from tests.kit.agents import write_config
+from waystation.testing.agents import write_config
 
 ROOT = Path(__file__).parents[4]
 runner = CliRunner()

@@ -19,8 +19,8 @@ from core.settings import Context, Places
 from graph import Agent
 from graph.replay.recording import Recording
 from server.cli.runs import runs
-from tests.kit.agents import write_config
 from tests.kit.recordings import a_sum, recording, says
+from waystation.testing.agents import write_config
 
 LOCAL = Principal("local")
 

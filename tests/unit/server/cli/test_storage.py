@@ -14,8 +14,8 @@ from core.access import Principal
 from nodes.file_storage import FileManager
 from nodes.llm.fake import ScriptedModel
 from server.cli.storage import size, storage
-from tests.kit.agents import open_agent
-from tests.kit.container import Fakes
+from waystation.testing.agents import open_agent
+from waystation.testing.container import Fakes
 
 ADA = Principal("ada")
 LONG = "A long answer. " * 400

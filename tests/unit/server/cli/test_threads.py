@@ -15,7 +15,7 @@ from graph.db.tables import threads
 from server.cli.main import app
 from server.cli.sessions import opened
 from server.cli.threads import difference_lines
-from tests.kit.agents import write_config
+from waystation.testing.agents import write_config
 
 runner = CliRunner()
 

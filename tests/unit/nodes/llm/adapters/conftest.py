@@ -8,9 +8,9 @@ import pytest
 from aiohttp import web
 
 from nodes.llm.adapters.chat import ChatEndpoint
-from tests.kit.model_server import ModelServer
 from tests.unit.nodes.llm.adapters.endpoint_kit import Endpoint
 from tests.unit.nodes.llm.conftest import entry
+from waystation.testing.model_server import ModelServer
 
 
 @pytest.fixture

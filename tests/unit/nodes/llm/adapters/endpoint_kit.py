@@ -10,8 +10,8 @@ from aiohttp import web
 from langchain_core.messages import BaseMessage, HumanMessage
 
 from nodes.llm.adapters.chat import ChatEndpoint
-from tests.kit.contracts.chat_model import answer
 from tests.unit.nodes.llm.conftest import entry
+from waystation.testing.contracts.chat_model import answer
 
 HI: list[BaseMessage] = [HumanMessage("hi")]
 DONE = "data: [DONE]\n\n"

@@ -11,7 +11,6 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from nodes.llm import LLMRequest
 from nodes.llm.adapters.chat import ChatEndpoint
 from nodes.llm.errors import ModelContextFull, ModelRefused, ModelStreamCut, ModelTimedOut, ModelUnavailable
-from tests.kit.model_server import ModelServer, raw
 from tests.unit.nodes.llm.adapters.endpoint_kit import (
     DONE,
     HI,
@@ -24,6 +23,7 @@ from tests.unit.nodes.llm.adapters.endpoint_kit import (
     whole,
 )
 from tests.unit.nodes.llm.conftest import MakeCaller, model, policies
+from waystation.testing.model_server import ModelServer, raw
 
 
 async def test_m4_1_comments_are_life_and_the_first_token_has_more_patience_than_the_next(

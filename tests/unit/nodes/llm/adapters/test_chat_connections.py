@@ -14,8 +14,6 @@ from pydantic import SecretStr
 from nodes.llm.adapters import http
 from nodes.llm.adapters.chat import ChatEndpoint
 from nodes.llm.errors import ModelRefused, ModelUnavailable
-from tests.kit.contracts.chat_model import answer
-from tests.kit.model_server import ModelServer, call, calls, refuse, say
 from tests.unit.nodes.llm.adapters.endpoint_kit import (
     DONE,
     HI,
@@ -28,6 +26,8 @@ from tests.unit.nodes.llm.adapters.endpoint_kit import (
     whole,
 )
 from tests.unit.nodes.llm.conftest import entry
+from waystation.testing.contracts.chat_model import answer
+from waystation.testing.model_server import ModelServer, call, calls, refuse, say
 
 
 async def test_keys_headers_and_the_address_go_out_as_the_entry_says(endpoint: Endpoint) -> None:

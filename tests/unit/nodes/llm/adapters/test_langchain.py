@@ -21,7 +21,7 @@ from nodes.llm.adapters.langchain import connected
 from nodes.llm.assembly import Assembly
 from nodes.llm.errors import ModelRateLimited, ModelRefused, ModelUnavailable
 from nodes.llm.settings import ModelEntry
-from tests.kit.contracts.chat_model import ADD, answer
+from waystation.testing.contracts.chat_model import ADD, answer
 
 SEALED = [
     {"type": "thinking", "thinking": "five and ", "index": 0},

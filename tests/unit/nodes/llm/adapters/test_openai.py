@@ -15,9 +15,9 @@ from nodes.llm import LLMRequest
 from nodes.llm.adapters.openai import OpenAIModel
 from nodes.llm.catalogue import ASK_ENDPOINT
 from nodes.llm.errors import ModelRefused
-from tests.kit.model_server import ModelServer, refuse, say
 from tests.kit.otlp_server import OtlpServer
 from tests.unit.nodes.llm.conftest import MakeCaller, entry, model
+from waystation.testing.model_server import ModelServer, refuse, say
 
 
 @pytest.fixture
