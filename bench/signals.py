@@ -22,7 +22,7 @@ from pathlib import Path
 from sqlalchemy.engine import URL, make_url
 
 from core.settings import Places
-from core.signals import Ear, Signals, opened_signals
+from core.signals import Listener, Signals, opened_signals
 from core.signals.relay import NoRelay
 from waystation.testing.postgres import PostgresServer
 
@@ -42,7 +42,7 @@ async def echo(url: str, home: str) -> None:
             work.cancel()
 
 
-async def answer(signals: Signals, ear: Ear) -> None:
+async def answer(signals: Signals, ear: Listener) -> None:
     while True:
         await ear.heard()
         signals.send("pong")

@@ -231,7 +231,7 @@ class Editions:
             await self._parts[name][0].retire(value)
 
 
-class Kept(Generic[E, R]):
+class EntryResources(Generic[E, R]):
     """Resources behind the entries of a configuration: a client per model, a session per server.
 
     One is made when its entry is first used. It stays for every edition that has an

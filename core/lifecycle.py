@@ -48,7 +48,7 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ModuleState:
     """A module and what became of it; `reason` says why it does not run."""
 
     module: Module
@@ -72,7 +72,7 @@ class StartFailed(Exception):
         self.reason = reason
 
 
-def standings(modules: Sequence[Module], settings: ModulesSettings) -> list[Standing]:
+def module_states(modules: Sequence[Module], settings: ModulesSettings) -> list[ModuleState]:
     """Every module; those that the settings switch off or whose code cannot be loaded do not run.
 
     Nor do those that need one of them.
@@ -86,7 +86,7 @@ def standings(modules: Sequence[Module], settings: ModulesSettings) -> list[Stan
             near = nearest(name, names)
             hint = f"did you mean '{near}'?" if near else f"modules: {', '.join(names)}"
             raise ConfigInvalid(f"modules.disabled: there is no module '{name}'; {hint}")
-    found = [Standing(module) for module in modules]
+    found = [ModuleState(module) for module in modules]
     for name in settings.disabled:
         found = without(found, name, Phase.DISABLED, "modules.disabled names it")
     for module in running(found):
@@ -112,7 +112,7 @@ def _not_loaded(module: Module) -> str:
     return ""
 
 
-def without(found: Sequence[Standing], name: str, phase: Phase, reason: str) -> list[Standing]:
+def without(found: Sequence[ModuleState], name: str, phase: Phase, reason: str) -> list[ModuleState]:
     """The standings when module `name` does not run, nor those that need it.
 
     Raises:
@@ -135,7 +135,7 @@ def without(found: Sequence[Standing], name: str, phase: Phase, reason: str) -> 
     return result
 
 
-def running(found: Iterable[Standing]) -> list[Module]:
+def running(found: Iterable[ModuleState]) -> list[Module]:
     return [standing.module for standing in found if standing.phase is Phase.RUNNING]
 
 

@@ -18,7 +18,7 @@ from core.choices import CHOICES, Choices, Chosen
 from core.editions import Editions
 from core.health import HealthBoard
 from core.identity.authenticator import local_principal
-from core.lifecycle import Standing, running
+from core.lifecycle import ModuleState, running
 from core.registry import Module
 from core.settings import Book, Context
 from core.settings.platform import AuthSettings
@@ -27,7 +27,7 @@ from graph.runs.record import OnBusy, OnDisconnect, TurnRequest
 from graph.service.handle import Handle
 from graph.service.holding import Holding
 from graph.service.reception import Reception
-from graph.service.run_service import Runs
+from graph.service.run_service import RunService
 from graph.service.supervisor import Supervisor
 from graph.threads.threads import Threads
 from graph.wiring.services import Progress, Services, open_services
@@ -64,7 +64,7 @@ class Agent:
         services: Services,
         graph: CompiledStateGraph[Any, Any, Any, Any],
         threads: Threads,
-        runs: Runs,
+        runs: RunService,
         reception: Reception,
         *,
         editions: Editions,
@@ -119,7 +119,7 @@ class Agent:
                 services,
                 await get(ThreadGraph),
                 await get(Threads),
-                await get(Runs),
+                await get(RunService),
                 await get(Reception),
                 editions=await get(Editions),
                 engine=await get(AsyncEngine),
@@ -136,7 +136,7 @@ class Agent:
         return self._services.container
 
     @property
-    def standings(self) -> list[Standing]:
+    def standings(self) -> list[ModuleState]:
         """Every module that was found, and what became of it."""
         return self._services.standings
 

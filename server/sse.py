@@ -10,7 +10,7 @@ import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from graph.runs.events.log import Entry
+from graph.runs.events.log import LoggedEvent
 from graph.service.handle import Handle
 
 log = structlog.get_logger(__name__)
@@ -23,7 +23,7 @@ END = b"event: end\n\n"
 BEAT = b": still here\n\n"
 
 
-def encode(entry: Entry) -> bytes:
+def encode(entry: LoggedEvent) -> bytes:
     """One event: its number is the id, the whole of it one line of JSON."""
     return b"id: %d\nevent: data\ndata: %b\n\n" % (entry.seq, entry.line)
 

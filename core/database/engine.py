@@ -29,7 +29,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from core.database.outage import STANDBY, DatabaseUnavailable, outage, outages_told
-from core.database.waiting import PING_S, is_given, patient
+from core.database.waiting import PING_S, answered_within, is_given
 from core.errors import ConfigInvalid
 from core.foreign import as_json, clean_text, from_json
 from core.home import make_home, make_private
@@ -109,7 +109,7 @@ class RollingBack(sqlite3.Connection):
 class _Connection(AsyncConnection):
     async def start(self, is_ctxmanager: bool = False) -> AsyncConnection:
         # A kept connection is asked for a sign of life first, in less time than it takes to make a new one.
-        with outages_told(), nullcontext() if is_given() else patient(PING_S):
+        with outages_told(), nullcontext() if is_given() else answered_within(PING_S):
             return await super().start(is_ctxmanager)
 
 

@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.database.engine import BUSY_MS, StoreEngine, is_sqlite
 from core.database.outage import STANDBY, DatabaseUnavailable, outages_told
-from core.database.waiting import patient
+from core.database.waiting import answered_within
 from core.health import Health, failed, healthy
-from core.whole import whole
+from core.uninterrupted import uninterrupted
 
 DATABASE = "database"
 # Less than a check has: a connection that is dead is found out, and a new one tried, within its deadline.
@@ -21,7 +21,7 @@ _PUT_BACK = "stop the service before its file is moved or restored, and start it
 
 async def database_health(engine: AsyncEngine) -> Health:
     """Failed while it takes no writes: a turn stores its message before anything else."""
-    with patient(PATIENCE_S):
+    with answered_within(PATIENCE_S):
         try:
             await (_write(engine) if is_sqlite(engine) else _ask(engine))
             _look_at_file(engine)
@@ -30,7 +30,7 @@ async def database_health(engine: AsyncEngine) -> Health:
     return healthy(kind=engine.dialect.name)
 
 
-@whole
+@uninterrupted
 async def _write(engine: AsyncEngine) -> None:
     """A real write: a lock, a full disk and a read-only file show in nothing less."""
     with outages_told():

@@ -83,7 +83,7 @@ class DatabaseUnavailable(StorageUnavailable):
 DATABASE_ERRORS = (SQLAlchemyError, DatabaseUnavailable)
 
 
-def tell_failure(log: Any, event: str, error: BaseException, **facts: Any) -> None:
+def log_failure(log: Any, event: str, error: BaseException, **facts: Any) -> None:
     """One line where the database was away; with the stack where it is our own fault."""
     away = storage_outage(error)
     if away is not None:

@@ -15,7 +15,7 @@ from typing import Any, Self
 import psycopg
 from sqlalchemy.engine import URL
 
-from core.database.waiting import CONNECT_S, PING_S, patience, patient
+from core.database.waiting import CONNECT_S, PING_S, answer_seconds, answered_within
 
 # For connections that lie idle in the pool when the line is cut.
 OPTIONS: dict[str, Any] = {
@@ -60,7 +60,7 @@ class PatientConnection(psycopg.AsyncConnection[Any]):
             raise psycopg.OperationalError(f"no answer within {CONNECT_S:g} s") from None
 
     async def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
-        seconds = patience()
+        seconds = answer_seconds()
         try:
             return await super().wait(_until(gen, seconds), *args, **options)
         except _SilentError:
@@ -69,7 +69,7 @@ class PatientConnection(psycopg.AsyncConnection[Any]):
 
     async def check(self) -> None:
         """Ask for a sign of life. Raises `psycopg.OperationalError` when there is none."""
-        with patient(PING_S):
+        with answered_within(PING_S):
             await self.execute("")
 
 

@@ -28,7 +28,7 @@ LONGEST_PAUSE_S = 1.0
 _seconds: ContextVar[float | None] = ContextVar("waystation_database_patience", default=None)
 
 
-def patience() -> float:
+def answer_seconds() -> float:
     """Seconds that a statement of this task may take."""
     return _seconds.get() or ANSWER_S
 
@@ -39,7 +39,7 @@ def is_given() -> bool:
 
 
 @contextmanager
-def patient(seconds: float) -> Iterator[None]:
+def answered_within(seconds: float) -> Iterator[None]:
     """Statements of the block may take this long."""
     token = _seconds.set(seconds)
     try:

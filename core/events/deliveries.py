@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.database.engine import insert_new, now_of
 from core.events.tables import webhook_deliveries as table
-from core.whole import whole
+from core.uninterrupted import uninterrupted
 
 WAITING = "waiting"
 DONE = "done"
@@ -56,7 +56,7 @@ class Deliveries:
         """Epoch seconds, by the clock that all processes of the database share."""
         return now_of(self._engine)
 
-    @whole
+    @uninterrupted
     async def add(self, hook: str, event: str, body: bytes) -> str:
         """Keep what is to be sent; gives the delivery's id, which the receiver sees."""
         row = delivery_row(hook, event, body, now=self.now())
@@ -64,7 +64,7 @@ class Deliveries:
             await insert_new(db, table, row)
         return str(row["id"])
 
-    @whole
+    @uninterrupted
     async def begin(self, delivery_id: str) -> Delivery | None:
         """Count an attempt; None when the delivery has ended or is gone."""
         waiting = (table.c.id == delivery_id) & (table.c.status == WAITING)
@@ -97,13 +97,13 @@ class Deliveries:
             found = await db.execute(select(table.c.hook, func.count()).where(failed).group_by(table.c.hook))
             return {row[0]: row[1] for row in found}
 
-    @whole
+    @uninterrupted
     async def forget(self, before: float) -> int:
         """Delete those that were made before (epoch seconds); says how many."""
         async with self._engine.begin() as db:
             return (await db.execute(delete(table).where(table.c.created_at < before))).rowcount
 
-    @whole
+    @uninterrupted
     async def _set(self, delivery_id: str, **values: object) -> None:
         async with self._engine.begin() as db:
             await db.execute(update(table).where(table.c.id == delivery_id).values(**values))

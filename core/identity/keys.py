@@ -30,7 +30,7 @@ from core.errors import InvalidInput
 from core.identity.authenticator import Credentials
 from core.identity.errors import KeyNotFound, NotAuthenticated
 from core.identity.tables import api_keys
-from core.whole import whole
+from core.uninterrupted import uninterrupted
 
 PREFIX = "wsk_"
 CACHE_SECONDS = 1.0
@@ -90,7 +90,7 @@ class KeyStore:
         self._noted: dict[str, float] = {}
         self._notes: set[asyncio.Task[None]] = set()
 
-    @whole
+    @uninterrupted
     async def create(
         self,
         user: str,
@@ -130,7 +130,7 @@ class KeyStore:
         async with self._engine.connect() as db:
             return [_record(row) for row in (await db.execute(query)).mappings()]
 
-    @whole
+    @uninterrupted
     async def revoke(self, key_id: str) -> KeyRecord:
         """End a key now; in every process within a second.
 
@@ -193,7 +193,7 @@ class KeyStore:
         self._notes.add(task)
         task.add_done_callback(self._notes.discard)
 
-    @whole
+    @uninterrupted
     async def _used(self, key_id: str, now: float) -> None:
         # The condition holds between processes: each knows only its own last note.
         stale = or_(api_keys.c.last_used_at.is_(None), api_keys.c.last_used_at <= now - USED_EVERY_SECONDS)

@@ -21,7 +21,7 @@ log = structlog.get_logger()
 LONGEST_TOPIC = 200
 
 
-class Ear:
+class Listener:
     """Hears one topic for one listener. Get one by `Signals.listen`."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Signals:
 
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
-        self._ears: dict[str, set[Ear]] = {}
+        self._ears: dict[str, set[Listener]] = {}
 
     def send(self, topic: str) -> None:
         """Wake those who listen to the topic. Never waits, never fails.
@@ -73,7 +73,7 @@ class Signals:
         self._relay.send(topic)
 
     @contextmanager
-    def listen(self, topic: str) -> Iterator[Ear]:
+    def listen(self, topic: str) -> Iterator[Listener]:
         """Hear the topic for as long as the block runs: what is sent from here on is heard.
 
         Raises:
@@ -81,7 +81,7 @@ class Signals:
         """
         if not _fits(topic):
             raise ValueError(f"a topic has 1 to {LONGEST_TOPIC} printable ASCII characters: {topic[:80]!a}")
-        ear = Ear()
+        ear = Listener()
         self._ears.setdefault(topic, set()).add(ear)
         try:
             yield ear

@@ -14,7 +14,7 @@ from core.access import Principal
 from core.database.engine import StoreEngine, insert_new, now_of
 from core.task_queue.record import OPEN, TaskRecord, TaskStatus
 from core.task_queue.tables import tasks
-from core.whole import whole
+from core.uninterrupted import uninterrupted
 
 # Plain text: drivers have ideas of their own about enumerations.
 _QUEUED, _RUNNING, _CANCELLED = (
@@ -58,7 +58,7 @@ class Ledger:
         self._engine = engine
         self.now = clock or partial(now_of, engine)
 
-    @whole
+    @uninterrupted
     async def add(self, record: TaskRecord) -> bool:
         """False when its id is taken, or its name has an open task with its key."""
         async with self._engine.begin() as db:
@@ -123,7 +123,7 @@ class Ledger:
         )
         return Held(taken, holder) if taken else None
 
-    @whole
+    @uninterrupted
     async def beat(self, holder: str, ids: Collection[str], *, lease_s: float) -> Mapping[str, bool]:
         """Prolong those that the holder still has: id -> whether somebody asked to cancel it."""
         statement = (
@@ -195,7 +195,7 @@ class Ledger:
             waiting, later, running, oldest = (await db.execute(query)).one()
         return Backlog(waiting, later, running, 0.0 if oldest is None else now - oldest)
 
-    @whole
+    @uninterrupted
     async def prune(self, older_than: float) -> int:
         """Forget tasks that ended before `older_than` (epoch seconds); how many."""
         statement = delete(tasks).where(tasks.c.status.not_in(OPEN), tasks.c.ended_at < older_than)
@@ -223,7 +223,7 @@ class Ledger:
         )
         return await self._change(statement.values(**values)) is not None
 
-    @whole
+    @uninterrupted
     async def _change(self, statement: Any) -> TaskRecord | None:
         async with self._engine.begin() as db:
             return _first(await _mappings(db, statement.returning(*tasks.c)))

@@ -16,8 +16,8 @@ from dishka import AsyncContainer
 from prometheus_client import Counter, Gauge
 
 from core.correlation import correlated
-from core.database.outage import DATABASE_ERRORS, DatabaseUnavailable, storage_outage, tell_failure
-from core.database.waiting import TASK_S, Endurance, patient
+from core.database.outage import DATABASE_ERRORS, DatabaseUnavailable, log_failure, storage_outage
+from core.database.waiting import TASK_S, Endurance, answered_within
 from core.errors import InvalidInput, NotAllowed, NotFound, WaystationError
 from core.observability import REGISTRY, span
 from core.task_queue.ledger import Held, Ledger
@@ -207,7 +207,7 @@ class Runner:
                 ATTEMPTS.labels(record.name, outcome).inc()
         except DATABASE_ERRORS as error:
             # Its lease ends, and then it is tried again.
-            tell_failure(log, "task_end_not_written", error, task=record.name, id=record.id)
+            log_failure(log, "task_end_not_written", error, task=record.name, id=record.id)
         finally:
             RUNNING.dec()
             del self._runs[record.id]
@@ -238,7 +238,7 @@ class Runner:
         run.stoppable = True
         try:
             async with asyncio.timeout(task.deadline_s) as deadline:
-                with patient(TASK_S):
+                with answered_within(TASK_S):
                     await task.run(task.parse(record.arguments), context)
         except asyncio.CancelledError:
             return _Failure("CancelledError") if run.stop is _Stop.NOT else run.stop
@@ -289,7 +289,7 @@ class Runner:
         try:
             seen = await self._ledger.beat(self._holder, list(mine), lease_s=self._lease_s)
         except DATABASE_ERRORS as error:
-            tell_failure(log, "task_leases_not_prolonged", error)
+            log_failure(log, "task_leases_not_prolonged", error)
             return
         for task_id, run in mine.items():
             asked = seen.get(task_id)

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from core.database.outage import DATABASE_ERRORS, tell_failure
+from core.database.outage import DATABASE_ERRORS, log_failure
 from core.holder import is_known_dead
 from core.task_queue.ledger import Ledger
 from core.task_queue.runner import Runner
@@ -114,7 +114,7 @@ class Sweeper:
                     await self._look_around()
                 await self._runner.pull()
             except DATABASE_ERRORS as error:
-                tell_failure(log, "task_sweep_failed", error)
+                log_failure(log, "task_sweep_failed", error)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), max(0.0, next_look - time.monotonic()))
             self._woken.clear()

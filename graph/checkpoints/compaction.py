@@ -24,7 +24,7 @@ from core.database.engine import is_sqlite, now_of
 from core.settings.platform import ThreadSettings
 from core.task_queue import Task, TaskContext
 from core.task_queue.task import NoArguments
-from core.whole import whole
+from core.uninterrupted import uninterrupted
 from graph.checkpoints.carrying import Compiled
 from graph.errors import ThreadBusy, ThreadNotFound
 from graph.runs.lease import Leases
@@ -217,14 +217,14 @@ class Compaction:
         histories = await saver.aget_delta_channel_history(config=found.config, channels=list(specs))
         return {name: _value(specs[name], history) for name, history in histories.items()}
 
-    @whole
+    @uninterrupted
     async def _delete(self, thread_id: str, first: str, ids: Sequence[str]) -> None:
         async with self._engine.begin() as db:
             await db.execute(_CUT_OFF, {"thread": thread_id, "first": first})
             for table in (_WRITES[self._engine.dialect.name], "checkpoints"):
                 await _delete_from(db, table, thread_id, ids)
 
-    @whole
+    @uninterrupted
     async def _delete_unused_values(self, thread_id: str) -> None:
         async with self._engine.begin() as db:
             await db.execute(_UNUSED_VALUES, {"thread": thread_id})

@@ -11,9 +11,9 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from sqlalchemy.engine import URL
 
 from core.database.engine import BUSY_MS, POOL, POOL_WAIT_S, POSTGRES_MISSING, RollingBack
+from core.database.opening import opening_error
 from core.database.outage import DatabaseUnavailable
-from core.database.unopened import unopened
-from core.database.waiting import CONNECT_S, UNHURRIED_S, patient
+from core.database.waiting import CONNECT_S, UNHURRIED_S, answered_within
 from core.errors import ConfigInvalid
 from graph.checkpoints.carrying import Carrying, ForeignSerializer
 
@@ -45,7 +45,7 @@ async def opened_saver(url: URL) -> AsyncIterator[Saver]:
         try:
             saver = await stack.enter_async_context(opened(url, serde))
         except Exception as error:
-            told = unopened(url, error)
+            told = opening_error(url, error)
             if told is None:
                 raise
             raise told from error
@@ -91,7 +91,7 @@ async def _on_postgres(url: URL, serde: JsonPlusSerializer) -> AsyncIterator[Sav
         await pool.wait(timeout=CONNECT_S)
         saver = ThreadPostgresSaver(pool, serde=serde)
         try:
-            with patient(UNHURRIED_S):
+            with answered_within(UNHURRIED_S):
                 await _set_up(pool, saver)
         except TimeoutError:
             raise DatabaseUnavailable(

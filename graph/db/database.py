@@ -16,9 +16,9 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.database.engine import BUSY_MS, create_engine, is_sqlite
+from core.database.opening import opening_error
 from core.database.outage import DatabaseUnavailable
-from core.database.unopened import unopened
-from core.database.waiting import CONNECT_S, UNHURRIED_S, patient
+from core.database.waiting import CONNECT_S, UNHURRIED_S, answered_within
 from core.errors import ConfigInvalid
 from core.events.tables import webhook_deliveries
 from core.identity.tables import api_keys
@@ -55,7 +55,7 @@ async def open_database(url: URL) -> AsyncEngine:
         await _made_ready(engine)
     except BaseException as error:
         await engine.dispose()
-        told = unopened(url, error)
+        told = opening_error(url, error)
         if told is None:
             raise
         raise told from error
@@ -68,10 +68,10 @@ async def _made_ready(engine: AsyncEngine) -> None:
         await _write_ahead(engine)
     else:
         # A server that does not answer is told at once; a migration may take its time.
-        with patient(CONNECT_S):
+        with answered_within(CONNECT_S):
             async with engine.connect():
                 pass
-    with patient(UNHURRIED_S):
+    with answered_within(UNHURRIED_S):
         async with engine.begin() as connection:
             await _take_turns(connection)
             await connection.run_sync(_migrate)

@@ -26,7 +26,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from core.database.engine import BUSY_MS, POSTGRES_MISSING
-from core.database.unopened import unopened
+from core.database.opening import opening_error
 from core.errors import ConfigInvalid, Unavailable
 from graph.checkpoints.carrying import Carrying
 from graph.db.database import revision
@@ -154,7 +154,7 @@ async def _postgres(url: URL) -> AsyncIterator[tuple[AsyncEngine, Any]]:
         connection = await PatientConnection.connect(plain, autocommit=True, row_factory=dict_row, **options)
     except psycopg.Error as error:
         await engine.dispose()
-        raise unopened(url, error) or error from error
+        raise opening_error(url, error) or error from error
     try:
         async with connection:
             yield engine, ReadingPostgres(connection)
@@ -172,7 +172,7 @@ async def revision_of(engine: AsyncEngine) -> str | None:
         async with engine.connect() as db:
             return await db.run_sync(revision)
     except DBAPIError as error:
-        raise unopened(engine.url, error) or error from error
+        raise opening_error(engine.url, error) or error from error
 
 
 async def tables_of(engine: AsyncEngine) -> set[str]:

@@ -21,9 +21,9 @@ from sqlalchemy import ColumnElement, RowMapping, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.database.engine import clock_in, is_sqlite
-from core.database.outage import DATABASE_ERRORS, DatabaseUnavailable, tell_failure
+from core.database.outage import DATABASE_ERRORS, DatabaseUnavailable, log_failure
 from core.holder import alive, is_known_dead, new_holder
-from core.whole import whole
+from core.uninterrupted import uninterrupted
 from graph.db.tables import threads
 from graph.errors import LeaseLost, ThreadBusy, ThreadNotFound
 
@@ -233,7 +233,7 @@ class Leases:
                 raise ThreadBusy(f"thread '{thread_id}' has a run going; wait for it to end")
             return await take(db, row, key, self.holder)
 
-    @whole
+    @uninterrupted
     async def _return(self, hold: Hold, left: Mapping[str, object]) -> None:
         async with self._engine.begin() as db:
             await let_go(db, hold, **{"dirty": hold.dirty, **left})
@@ -256,9 +256,9 @@ class Leases:
                 await self.prolong()
             except DATABASE_ERRORS as error:
                 # A database that is locked or full for a moment; the lease outlives two missed beats.
-                tell_failure(log, "lease_not_prolonged", error)
+                log_failure(log, "lease_not_prolonged", error)
 
-    @whole
+    @uninterrupted
     async def prolong(self) -> None:
         """One beat: prolong what is held, and say what was lost."""
         if not self._held:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.access import Principal, owns
 from core.database.engine import insert_new, now_of
-from core.whole import whole
+from core.uninterrupted import uninterrupted
 from graph.db.tables import receipts, runs, threads, transcript
 from graph.errors import (
     KeyReused,
@@ -81,7 +81,7 @@ class RunLedger:
 
     # -- how runs begin ---------------------------------------------------------------------------
 
-    @whole
+    @uninterrupted
     async def open(self, new: NewRun) -> Claim:
         """Store the run and its message, and take the thread for it when that is free.
 
@@ -207,7 +207,7 @@ class RunLedger:
             run_id = (await db.execute(select(threads.c.run_id).where(threads.c.id == thread_id))).scalar()
         return await self._go_on(thread_id, str(run_id), orphan=True) if run_id else None
 
-    @whole
+    @uninterrupted
     async def _go_on(self, thread_id: str, run_id: str, *, orphan: bool = False) -> Claim | None:
         claim: Claim | None = None
         with self._leases.beginning(run_id) as taken:
@@ -264,7 +264,7 @@ class RunLedger:
         record = record_of((await db.execute(changed)).mappings().one())
         return Claim(record, hold, floor=kept["seq_limit"])
 
-    @whole
+    @uninterrupted
     async def reopen(
         self,
         principal: Principal,
@@ -311,7 +311,7 @@ class RunLedger:
             raise NothingToResume(f"run '{record.id}' does not wait to be gone on with")
         return row, kept
 
-    @whole
+    @uninterrupted
     async def adopt_waiting(self, new: NewRun) -> RunRecord:
         """A run for a thread that waits for a person since before there were runs.
 
@@ -337,7 +337,7 @@ class RunLedger:
 
     # -- how they end -----------------------------------------------------------------------------
 
-    @whole
+    @uninterrupted
     async def close(self, hold: Hold, ending: Ending) -> bool:
         """End an attempt and give the thread back; True when another run waits for it.
 
@@ -363,7 +363,7 @@ class RunLedger:
         """Hold its thread no more: its end cannot be written here, and whoever comes next settles it."""
         self._leases.drop(run_id)
 
-    @whole
+    @uninterrupted
     async def ask_to_stop(self, principal: Principal, run_id: str) -> RunRecord:
         """Cancel a run: one that somebody executes is asked to end, any other ends here.
 

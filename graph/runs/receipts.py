@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.database.engine import insert_new, now_of
 from core.database.waiting import endured
-from core.whole import whole
+from core.uninterrupted import uninterrupted
 from graph.db.tables import receipts
 from graph.runs.lease import Hold, assert_held, holding
 from nodes.mcp_tools import ExecutionContext, Receipt, ToolOutcome, outcome_as_json, outcome_from_json
@@ -39,7 +39,7 @@ class StoredReceipts:
         }
         return await endured(self._begin, hold, row)
 
-    @whole
+    @uninterrupted
     async def _begin(self, hold: Hold, row: Mapping[str, Any]) -> Receipt:
         async with (await self._engine()).begin() as db:
             await assert_held(db, hold)
@@ -71,7 +71,7 @@ class StoredReceipts:
         mine = (receipts.c.run_id == hold.run_id) & (receipts.c.call_id == context.call_id)
         await endured(self._write, hold, change(mine))
 
-    @whole
+    @uninterrupted
     async def _write(self, hold: Hold, statement: Any) -> None:
         async with (await self._engine()).begin() as db:
             await assert_held(db, hold)
@@ -95,7 +95,7 @@ async def outcomes_of(
         return {row.call_id: outcome_from_json(row.outcome) for row in await db.execute(query)}
 
 
-@whole
+@uninterrupted
 async def forget_receipts(engine: AsyncEngine, thread_id: str, *, but_of: str) -> None:
     """Delete the receipts of a thread whose unfinished turns have been settled."""
     async with engine.begin() as db:

@@ -17,7 +17,7 @@ from core.events.tables import webhook_deliveries
 from core.foreign import as_bytes
 from graph.db.tables import runs, said, threads, transcript
 from graph.errors import AlreadyAnswered
-from graph.runs.events.log import Entry
+from graph.runs.events.log import LoggedEvent
 from graph.runs.events.store import spoken, store
 from graph.runs.lease import Hold
 from graph.runs.record import SEQ_BLOCK, Policy, RunRecord, TurnRequest, record_of
@@ -84,7 +84,7 @@ class Ending:
     model: str = ""
     input_tokens: int = 0
     output_tokens: int = 0
-    events: Sequence[Entry] = ()
+    events: Sequence[LoggedEvent] = ()
     messages: Sequence[dict[str, Any]] = field(default_factory=list)
 
     def of_run(self, *, now: float) -> dict[str, Any]:
@@ -235,7 +235,7 @@ async def end_here(
     """End a run that nobody executes, with its last event."""
     output = reply(kept["thread_id"], kept["id"], status=status, answer=answer)
     seq = kept["seq_limit"] + 1
-    await store(db, kept["thread_id"], [Entry({"seq": seq, "type": "done", **output})])
+    await store(db, kept["thread_id"], [LoggedEvent({"seq": seq, "type": "done", **output})])
     values = {"status": status, "reason": reason, "ended_at": now_of(db), "output": output, "seq_limit": seq}
     await db.execute(update(runs).where(runs.c.id == kept["id"]).values(values))
     await announce(db, kept, status=status, reason=reason, output=output)

@@ -10,12 +10,12 @@ import structlog
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from core.database.outage import DATABASE_ERRORS, tell_failure
-from core.signals import Ear, Signals
-from core.whole import whole
+from core.database.outage import DATABASE_ERRORS, log_failure
+from core.signals import Listener, Signals
+from core.uninterrupted import uninterrupted
 from graph.db.tables import runs
 from graph.errors import LeaseLost
-from graph.runs.events.log import LAST, Entry, EventLog
+from graph.runs.events.log import LAST, EventLog, LoggedEvent
 from graph.runs.events.store import EventStore, store
 from graph.runs.lease import assert_held
 from graph.runs.lookup import RunLookup
@@ -61,7 +61,7 @@ class EventWriter:
         self._behind[run.id] = run
         self._work.set()
 
-    async def rest(self, run: Run) -> list[Entry]:
+    async def rest(self, run: Run) -> list[LoggedEvent]:
         """What the database does not have of the run, which is not written here any more."""
         self._behind.pop(run.id, None)
         async with self._writing:
@@ -86,13 +86,13 @@ class EventWriter:
             try:
                 await self._write([found[run_id] for run_id in sorted(found)])
             except DATABASE_ERRORS as error:
-                tell_failure(log, "events_not_stored", error)
+                log_failure(log, "events_not_stored", error)
                 for run in found.values():
                     if not run.ending:
                         self.behind(run)
                 await asyncio.sleep(AGAIN_SECONDS)
 
-    @whole
+    @uninterrupted
     async def _write(self, found: list[Run]) -> None:
         async with self._writing:
             for run in found:
@@ -140,7 +140,7 @@ class Follower:
         self._readers = 0
         self._left = asyncio.Event()
 
-    async def read(self, run_id: str, after: int = 0) -> AsyncIterator[Entry]:
+    async def read(self, run_id: str, after: int = 0) -> AsyncIterator[LoggedEvent]:
         """Every event above number `after`, as they come, until the run has no more of them.
 
         A run that waits for a person has no more for now; a reader that comes
@@ -177,8 +177,8 @@ class Follower:
         return None if found is None or found.abandoned else found
 
     async def _more(
-        self, run_id: str, place: int, here: EventLog | None, ear: Ear
-    ) -> tuple[Sequence[Entry], int, bool]:
+        self, run_id: str, place: int, here: EventLog | None, ear: Listener
+    ) -> tuple[Sequence[LoggedEvent], int, bool]:
         """The next events, where the reader stands before them, and whether nothing comes behind them."""
         if here is not None and here.keeps(place):
             found = await here.more(place)
@@ -192,7 +192,7 @@ class Follower:
         over = here is None and not await self._goes_on(run_id, place, ear)
         return (), max(place, floor), over
 
-    async def _goes_on(self, run_id: str, place: int, ear: Ear) -> bool:
+    async def _goes_on(self, run_id: str, place: int, ear: Listener) -> bool:
         """False when there is nothing to wait for; waits for news of a run that goes on elsewhere."""
         record = await self._lookup.find(run_id)
         if record is None:

@@ -10,13 +10,13 @@ from core.settings.platform import LimitSettings
 from graph.errors import Draining, MessageTooLong, TooManyRuns
 from graph.runs.record import TurnRequest
 from graph.service.resume import is_answer
-from graph.service.run_service import Runs
+from graph.service.run_service import RunService
 
 
 class Admission:
     """Lets requests in, or says what is wrong with them."""
 
-    def __init__(self, runs: Runs, editions: Editions) -> None:
+    def __init__(self, runs: RunService, editions: Editions) -> None:
         self._runs = runs
         self._editions = editions
 

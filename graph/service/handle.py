@@ -8,14 +8,14 @@ from typing import Any, Protocol
 from core.access import Principal
 from core.errors import WaystationError
 from graph.errors import Draining, error_from
-from graph.runs.events.log import LAST, Entry
+from graph.runs.events.log import LAST, LoggedEvent
 from graph.runs.record import RunRecord, TurnRequest
 
 
 class RunAccess(Protocol):
     """What a handle needs of whatever executes runs (see `graph.service.run_service.Runs`)."""
 
-    def follow(self, run_id: str, after: int = 0) -> AsyncIterator[Entry]: ...
+    def follow(self, run_id: str, after: int = 0) -> AsyncIterator[LoggedEvent]: ...
 
     async def settled(
         self, run_id: str, *, timeout: float | None = None, hurried: bool = False
@@ -49,7 +49,7 @@ class Handle:
     def request(self) -> TurnRequest:
         return self.record.request
 
-    async def entries(self, after: int = 0) -> AsyncIterator[Entry]:
+    async def entries(self, after: int = 0) -> AsyncIterator[LoggedEvent]:
         """The run's events above number `after`, or from this caller's part on, ready to be sent."""
         async for entry in self._runs.follow(self.id, after or self._since):
             self._ended = entry.event["type"] in LAST

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.access import Principal
 from core.database.engine import insert_new, now_of
-from core.whole import whole
+from core.uninterrupted import uninterrupted
 from graph.db.tables import threads, transcript
 from graph.flow.messages import text_of
 from graph.runs.lease import Hold, Leases, assert_held
@@ -58,13 +58,13 @@ class Holding:
                 after = await self._graph.aget_state(config)
                 left |= await self._agree(hold, before, after)
 
-    @whole
+    @uninterrupted
     async def _there(self, principal: Principal, thread_id: str) -> None:
         async with self._engine.begin() as db:
             await insert_new(db, threads, new_thread(thread_id, principal, "", now=now_of(db)))
             await owned_row(db, principal, thread_id)
 
-    @whole
+    @uninterrupted
     async def _agree(self, hold: Hold, before: StateSnapshot, after: StateSnapshot) -> dict[str, object]:
         """Bring the transcript to agree with the state; what the thread's row says from now on."""
         if before.config == after.config and before.interrupts == after.interrupts:

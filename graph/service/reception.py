@@ -15,7 +15,7 @@ from graph.runs.rows import NewRun
 from graph.service.admission import Admission
 from graph.service.handle import Handle
 from graph.service.resume import answers_for, is_answer
-from graph.service.run_service import Runs
+from graph.service.run_service import RunService
 from graph.threads.threads import Threads, check_id, new_id
 from nodes.config import ConfigLookup
 from nodes.file_storage import FileManager
@@ -26,7 +26,7 @@ class Reception:
 
     def __init__(  # noqa: PLR0917 - the container gives them by type
         self,
-        runs: Runs,
+        runs: RunService,
         ledger: RunLedger,
         threads: Threads,
         lookup: ConfigLookup,

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from core.access import Principal
-from core.database.outage import DATABASE_ERRORS, DatabaseUnavailable, tell_failure
+from core.database.outage import DATABASE_ERRORS, DatabaseUnavailable, log_failure
 from core.editions import Editions
 from core.errors import WaystationError
 from core.signals import Signals
@@ -34,7 +34,7 @@ GRACE_SECONDS = 20.0
 DRAIN_GRACE_SECONDS = 1.0
 
 
-class Runs:
+class RunService:
     """One per process; use with `running`. Rights: whatever takes a principal asks for its own runs only.
 
     `get`, `list` and `interrupted_on` are those of `RunLookup`, `follow` is `Follower.read`.
@@ -361,4 +361,4 @@ class Runs:
             await work
         except DATABASE_ERRORS as error:
             # A database that is away for a moment; the next signal or beat looks again.
-            tell_failure(log, "runs_not_looked_after", error)
+            log_failure(log, "runs_not_looked_after", error)

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from core.database.outage import DATABASE_ERRORS, tell_failure
+from core.database.outage import DATABASE_ERRORS, log_failure
 from core.errors import WaystationError
 from core.signals import Signals
 from graph.runs.lookup import RunLookup
-from graph.service.run_service import QUEUE, Runs
+from graph.service.run_service import QUEUE, RunService
 
 log = structlog.get_logger()
 
@@ -24,7 +24,7 @@ AT_ONCE = 64
 class Supervisor:
     """One per process of a service, whose `RunLedger` is supervised; a command or a notebook has none."""
 
-    def __init__(self, lookup: RunLookup, runs: Runs, signals: Signals) -> None:
+    def __init__(self, lookup: RunLookup, runs: RunService, signals: Signals) -> None:
         self._lookup = lookup
         self._runs = runs
         self._signals = signals
@@ -61,5 +61,5 @@ class Supervisor:
                     await self.sweep()
                 except DATABASE_ERRORS as error:
                     # A database that is away for a moment: the next round looks again.
-                    tell_failure(log, "sweep_failed", error)
+                    log_failure(log, "sweep_failed", error)
                 await ear.heard(SWEEP_SECONDS)

@@ -17,7 +17,7 @@ from core.events import EventBus
 from core.settings.platform import ThreadSettings
 from core.task_queue import Task, TaskContext, TaskQueue
 from core.task_queue.task import NoArguments
-from core.whole import whole
+from core.uninterrupted import uninterrupted
 from graph.db.tables import named, receipts, run_events, runs, threads, transcript
 from graph.runs.announcements import TurnFinished
 from graph.runs.new_threads import title_from
@@ -49,7 +49,7 @@ class ThreadUpkeep:
             first = (await db.execute(message)).scalar()
         return str(first) if first and title == title_from(first) else ""
 
-    @whole
+    @uninterrupted
     async def suggest(self, thread_id: str, title: str, *, instead_of: str) -> None:
         """Give the thread a title, unless its owner gave it another than `instead_of` meanwhile."""
         unchanged = (threads.c.id == thread_id) & (threads.c.title == instead_of)
@@ -77,7 +77,7 @@ class ThreadUpkeep:
         """Finish deletions that something interrupted before then; tells how many there were."""
         return await self._threads.eraser.sweep(before)
 
-    @whole
+    @uninterrupted
     async def forget_runs(self, ended_before: float) -> None:
         """Remove the events of runs that ended before then, and the receipts of their tool calls.
 

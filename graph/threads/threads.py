@@ -16,7 +16,7 @@ from core.access import Principal, owner_seen_by
 from core.cursor import cursor, is_cursor, place_of
 from core.database.engine import insert_new, now_of
 from core.errors import InvalidInput
-from core.whole import whole
+from core.uninterrupted import uninterrupted
 from graph.db.folding import folded_title
 from graph.db.tables import named, threads
 from graph.flow.messages import time_of
@@ -114,7 +114,7 @@ class Threads:
         last = await self._row(principal, after)
         return last["updated_at"], last["id"]
 
-    @whole
+    @uninterrupted
     async def create(
         self, principal: Principal, *, thread_id: str | None = None, title: str = ""
     ) -> dict[str, Any]:
@@ -129,7 +129,7 @@ class Threads:
     async def get(self, principal: Principal, thread_id: str) -> dict[str, Any]:
         return _view(await self._row(principal, thread_id))
 
-    @whole
+    @uninterrupted
     async def change(
         self,
         principal: Principal,

@@ -11,7 +11,7 @@ from sqlalchemy import RowMapping, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.database.engine import insert_new
-from core.whole import whole
+from core.uninterrupted import uninterrupted
 from graph.db.tables import said, transcript
 from graph.flow.messages import ROLES, extra_of, text_of, time_of
 
@@ -22,7 +22,7 @@ class Transcript:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    @whole
+    @uninterrupted
     async def append(
         self,
         thread_id: str,

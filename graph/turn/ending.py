@@ -10,13 +10,13 @@ from typing import Any
 import structlog
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
-from core.database.outage import DatabaseUnavailable, storage_outage, tell_failure
+from core.database.outage import DatabaseUnavailable, log_failure, storage_outage
 from core.database.waiting import FIRST_PAUSE_S, LONGEST_PAUSE_S
 from core.errors import Internal
 from core.observability import TURNS
 from graph.errors import LeaseLost, problem_of
 from graph.flow.messages import answer_in, call_record
-from graph.runs.events.log import Entry
+from graph.runs.events.log import LoggedEvent
 from graph.runs.ledger import RunLedger
 from graph.runs.record import Outcome, Run, message_of
 from graph.runs.rows import Ending, delivery_of
@@ -52,7 +52,7 @@ class Endings:
             run.stopped = "lost"
             run.log.abandon()
         except Exception as error:  # noqa: BLE001 - whatever it is, the reader must get a last event
-            tell_failure(log, "turn_not_stored", error)
+            log_failure(log, "turn_not_stored", error)
             # Held on, the thread would be busy for as long as this process lives.
             self._ledger.leave(run.id)
             run.error = run.error or storage_outage(error) or _not_stored(error)
@@ -153,7 +153,7 @@ def _not_stored(error: Exception) -> Internal:
     return fault
 
 
-def _ending(run: Run, outcome: Outcome, reply: dict[str, Any], events: list[Entry]) -> Ending:
+def _ending(run: Run, outcome: Outcome, reply: dict[str, Any], events: list[LoggedEvent]) -> Ending:
     status = outcome.status
     stopped = run.stopped in ("drain", "outage")
     again = status == "interrupted" and stopped and run.record.policy == "resume"

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.database.engine import insert_new
-from core.whole import whole
+from core.uninterrupted import uninterrupted
 from graph.db.tables import runs, transcript
 from graph.errors import RunAbandoned
 from graph.flow.builder import model_step
@@ -124,7 +124,7 @@ class Opening:
         await self._graph.aupdate_state(config, {"messages": []}, as_node=model_step(self._graph))
         return Start(None)
 
-    @whole
+    @uninterrupted
     async def _keep_words(self, run: Run, settled: Settled) -> None:
         """What the run before had said when its process died and this one took its place."""
         others = (runs.c.thread_id == run.thread_id) & (runs.c.id != run.id) & (runs.c.attempts > 0)
@@ -139,7 +139,7 @@ class Opening:
                     db, transcript, partial_row(row["thread_id"], row["id"], row["attempts"], text)
                 )
 
-    @whole
+    @uninterrupted
     async def _store_message(self, run: Run) -> None:
         if run.record.message_id:
             async with self._engine.begin() as db:

@@ -19,7 +19,7 @@ from core.database.health import DATABASE
 from core.errors import StorageUnavailable
 from core.health import Check, Health, HealthBoard, failed
 from core.home import home_health, is_open, make_home
-from core.lifecycle import ModulesSettings, Phase, Standing, StartFailed, StartProgress
+from core.lifecycle import ModulesSettings, ModuleState, Phase, StartFailed, StartProgress
 from core.observability import quiet_logging, start_telemetry
 from core.registry import Module, discover, files_of, sections_of
 from core.settings import Book, Context, read_book
@@ -31,7 +31,7 @@ from graph.wiring.background import Background
 from graph.wiring.bridges import bridges
 from graph.wiring.nodes import node_provider
 from graph.wiring.storage import Storage
-from graph.wiring.turn_provider import Turns
+from graph.wiring.turn_provider import TurnProvider
 
 log = structlog.get_logger(__name__)
 Progress = Callable[[int, int, str], None]
@@ -41,7 +41,7 @@ Progress = Callable[[int, int, str], None]
 class Services:
     """What a process of ours runs on."""
 
-    standings: list[Standing]
+    standings: list[ModuleState]
     book: Book
     container: AsyncContainer
     health: HealthBoard
@@ -78,7 +78,7 @@ async def open_services(
     check_places(modules, steps)
     book = read_book(sections_of(modules), files_of(modules), context or Context.current())
     _at_home(book.context.places.home)
-    standings = lifecycle.standings(modules, book[ModulesSettings])
+    standings = lifecycle.module_states(modules, book[ModulesSettings])
     while True:
         running = lifecycle.running(standings)
         nodes = node_provider(running, modules, steps)
@@ -123,11 +123,11 @@ def _container(
     modules: Sequence[Module], book: Book, providers: Sequence[Provider], *, worker: bool
 ) -> AsyncContainer:
     joined = bridges((module.name for module in modules), worker=worker)
-    own = (Storage(), Turns(supervised=worker), Background(modules, worker=worker))
+    own = (Storage(), TurnProvider(supervised=worker), Background(modules, worker=worker))
     return build_container(modules, book, *own, *joined, *providers)
 
 
-def _board(standings: Sequence[Standing], container: AsyncContainer, book: Book) -> HealthBoard:
+def _board(standings: Sequence[ModuleState], container: AsyncContainer, book: Book) -> HealthBoard:
     found = [standing for standing in standings if standing.phase is not Phase.DISABLED]
     checks = {s.module.name: _check(s, container) for s in found}
     return HealthBoard(
@@ -143,7 +143,7 @@ def _home_check(home: Path) -> Check:
     return check
 
 
-def _check(standing: Standing, container: AsyncContainer) -> Callable[[], Awaitable[Health]]:
+def _check(standing: ModuleState, container: AsyncContainer) -> Callable[[], Awaitable[Health]]:
     async def not_started() -> Health:
         return failed(f"it did not start: {standing.reason}")
 

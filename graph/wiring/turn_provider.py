@@ -30,7 +30,7 @@ from graph.runs.new_threads import ThreadTotals
 from graph.runs.streams import EventWriter, Follower, signalled
 from graph.service.holding import Holding
 from graph.service.reception import Reception
-from graph.service.run_service import Runs
+from graph.service.run_service import RunService
 from graph.service.supervisor import Supervisor
 from graph.threads.threads import Threads
 from graph.threads.transcript import Transcript
@@ -43,7 +43,7 @@ from nodes.file_storage import FileManager
 ThreadGraph = NewType("ThreadGraph", CompiledStateGraph[Any, Any, Any, Any])
 
 
-class Turns(Provider):
+class TurnProvider(Provider):
     """Each is made when first asked for: Studio, which brings its own checkpoints, asks for steps only.
 
     Args:
@@ -118,7 +118,7 @@ class Turns(Provider):
         signals: Signals,
         editions: Editions,
         container: AsyncContainer,
-    ) -> AsyncIterator[Runs]:
+    ) -> AsyncIterator[RunService]:
         async def deliver(delivery_id: str) -> None:
             # The queue opens only after every module has started. A delivery has one task, its id is the key.
             queue = await container.get(TaskQueue)
@@ -126,7 +126,7 @@ class Turns(Provider):
             await queue.add(TASK, arguments, key=delivery_id, owner=queue.system)
 
         follower = Follower(live, events, lookup, signals)
-        runs = Runs(ledger, lookup, live, driver, follower, signals, editions, deliver=deliver)
+        runs = RunService(ledger, lookup, live, driver, follower, signals, editions, deliver=deliver)
         async with runs.running():
             try:
                 yield runs

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from langchain_core.messages import BaseMessage
 
-from core.editions import Kept
+from core.editions import EntryResources
 from core.errors import WaystationError
 from core.resilience import Policies, Policy
 from nodes.llm.errors import ModelRefused, ModelStreamCut, ModelTimedOut
@@ -228,7 +228,7 @@ class Connections:
         self._first = first
         self._connect = connect
         self._policies = policies
-        self._kept: Kept[Model, Connection] = Kept(living, self._made, Connection.aclose)
+        self._kept: EntryResources[Model, Connection] = EntryResources(living, self._made, Connection.aclose)
 
     def of(self, model: Model) -> Connection:
         """The connection of a model.

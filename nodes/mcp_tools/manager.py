@@ -14,7 +14,7 @@ from langgraph.errors import GraphInterrupt
 from core.access import Principal, usable
 from core.cache import Cache
 from core.correlation import Correlation
-from core.editions import Kept, Part
+from core.editions import EntryResources, Part
 from core.errors import Unavailable
 from core.events import Event
 from core.health import Health
@@ -82,7 +82,7 @@ class MCPToolManager:
         self._lists = ToolListCache(cache)
         self._started = False
         self._listings: WeakKeyDictionary[ToolServer, _Listing] = WeakKeyDictionary()
-        self._sessions: Kept[ServerEntry, ToolServer] = Kept(
+        self._sessions: EntryResources[ServerEntry, ToolServer] = EntryResources(
             lambda: [known.servers for known in self._part.living()],
             self._open,
             lambda server: server.aclose(),

@@ -87,7 +87,7 @@ def _configured() -> tuple[Any, Any]:
 
     context = Context.current()
     book = read_book((*SECTIONS, lifecycle.SECTION), (), context, partial=True)
-    found = lifecycle.standings(discover(), book[lifecycle.ModulesSettings])
+    found = lifecycle.module_states(discover(), book[lifecycle.ModulesSettings])
     return database_url(book[StorageSettings], context.places), present_graph(lifecycle.running(found))
 
 

@@ -25,7 +25,7 @@ from server.cli.sessions import UserOption, opened, quiet
 
 if TYPE_CHECKING:
     from core.health import Health
-    from core.lifecycle import Standing
+    from core.lifecycle import ModuleState
 
 app = make_app(
     "waystation",
@@ -258,7 +258,7 @@ async def worker_command() -> None:
     await work()
 
 
-def _module_row(standing: Standing, report: Mapping[str, Health]) -> dict[str, Any]:
+def _module_row(standing: ModuleState, report: Mapping[str, Health]) -> dict[str, Any]:
     module, health = standing.module, report.get(standing.module.name)
     return {
         "name": module.name,

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.correlation import correlated
-from core.database.outage import storage_outage, tell_failure
+from core.database.outage import log_failure, storage_outage
 from core.errors import Internal
 from core.identity.authenticator import folded
 from core.observability import extracted
@@ -83,7 +83,7 @@ class Edge:
         except ClientDisconnect:
             status = status or CLIENT_WENT_AWAY
         except Exception as fault:  # noqa: BLE001 - the edge: nothing gets past it
-            tell_failure(log, "request_crashed", fault, method=scope["method"], path=scope["path"])
+            log_failure(log, "request_crashed", fault, method=scope["method"], path=scope["path"])
             if not status:
                 error = storage_outage(fault) or Internal(
                     "an unforeseen fault of ours; the log has the details under this request's id"

@@ -27,7 +27,7 @@ BOUNDED = {
 MADE = {
     "core.callers:_parts": "a separator of ours",
     "core.observability.redaction:add": "secrets, each escaped",
-    "core.database.unopened:_of_server": "patterns that stand in the module, on what the driver says",
+    "core.database.opening:_of_server": "patterns that stand in the module, on what the driver says",
     "nodes.llm.adapters.refusals:not_taken": "names of parameters that stand in the module",
     "nodes.llm.profiles:refuses_temperature": "a name's start, from the table of profiles",
     "nodes.llm.offline.arguments:_after": "leads that stand in the module",

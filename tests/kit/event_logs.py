@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from graph.runs.events.log import Entry, EventLog
+from graph.runs.events.log import EventLog, LoggedEvent
 
 
-async def reading_of(log: EventLog, after: int = 0) -> AsyncIterator[Entry]:
+async def reading_of(log: EventLog, after: int = 0) -> AsyncIterator[LoggedEvent]:
     """What the log has above number `after`, as it comes, to the last one."""
     while found := await log.more(after):
         for entry in found:

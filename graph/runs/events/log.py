@@ -42,7 +42,7 @@ def line_of(event: dict[str, Any]) -> bytes:
     return as_bytes(event)
 
 
-class Entry:
+class LoggedEvent:
     """A numbered event. It is encoded once, however many read it."""
 
     __slots__ = ("_line", "event", "seq", "size")
@@ -76,7 +76,7 @@ class EventLog:
 
     def __init__(self, run_id: str, *, floor: int = 0, limit: int = 1 << 62) -> None:
         self._run_id = run_id
-        self._entries: deque[Entry] = deque()
+        self._entries: deque[LoggedEvent] = deque()
         self._size = 0
         self._news = asyncio.Event()
         self._last = floor
@@ -99,11 +99,11 @@ class EventLog:
         if not self.closed and not self.abandoned:
             self.publish(self.numbered(event))
 
-    def numbered(self, event: dict[str, Any]) -> Entry:
+    def numbered(self, event: dict[str, Any]) -> LoggedEvent:
         """The event as the next entry would be, for whoever stores it before it is told."""
-        return Entry({"seq": self._last + 1, "run_id": self._run_id, **event})
+        return LoggedEvent({"seq": self._last + 1, "run_id": self._run_id, **event})
 
-    def publish(self, entry: Entry) -> None:
+    def publish(self, entry: LoggedEvent) -> None:
         self._last = entry.seq
         self._entries.append(entry)
         self._size += entry.size
@@ -114,7 +114,7 @@ class EventLog:
         self.abandoned = True
         self._wake()
 
-    def unstored(self) -> list[Entry]:
+    def unstored(self) -> list[LoggedEvent]:
         """What the database does not have yet."""
         return [entry for entry in self._entries if entry.seq > self._stored]
 
@@ -135,7 +135,7 @@ class EventLog:
         """True when everything above number `after` is here."""
         return after >= self.floor
 
-    async def more(self, after: int) -> Sequence[Entry]:
+    async def more(self, after: int) -> Sequence[LoggedEvent]:
         """What is here above number `after`, as soon as there is any.
 
         Empty when nothing more comes here: after the last event, when the run
@@ -151,7 +151,7 @@ class EventLog:
             await news.wait()
         return ()
 
-    def _ahead(self, place: int) -> Sequence[Entry]:
+    def _ahead(self, place: int) -> Sequence[LoggedEvent]:
         found = []
         for entry in reversed(self._entries):
             if entry.seq <= place:

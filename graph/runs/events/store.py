@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.database.engine import now_of
 from graph.db.tables import run_events
-from graph.runs.events.log import TEXTS, Entry, line_of
+from graph.runs.events.log import TEXTS, LoggedEvent, line_of
 
 # Neighbouring tokens become one row up to this many characters.
 JOINED_LETTERS = 8_000
@@ -26,7 +26,7 @@ class EventStore:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def read(self, run_id: str, after: int, *, limit: int = PAGE_ROWS) -> list[Entry]:
+    async def read(self, run_id: str, after: int, *, limit: int = PAGE_ROWS) -> list[LoggedEvent]:
         """The next events above number `after`: up to `limit` rows, and no more than a slow reader may hold.
 
         Tokens that were stored together come as one, with the number of the last
@@ -60,15 +60,15 @@ async def spoken(db: AsyncConnection, run_id: str) -> str:
     return "".join(reversed(parts))
 
 
-async def store(db: AsyncConnection, thread_id: str, entries: Sequence[Entry]) -> None:
+async def store(db: AsyncConnection, thread_id: str, entries: Sequence[LoggedEvent]) -> None:
     """Add events, neighbouring tokens as one row."""
     rows = [_row(thread_id, group, now=now_of(db)) for group in _groups(entries)]
     if rows:
         await db.execute(insert(run_events), rows)
 
 
-def _groups(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
-    group: list[Entry] = []
+def _groups(entries: Sequence[LoggedEvent]) -> Iterator[list[LoggedEvent]]:
+    group: list[LoggedEvent] = []
     letters = 0
     for entry in entries:
         kind = entry.event["type"]
@@ -93,7 +93,7 @@ def _page_end(sizes: Sequence[Any]) -> int:
     return last
 
 
-def _row(thread_id: str, group: Sequence[Entry], *, now: float) -> dict[str, Any]:
+def _row(thread_id: str, group: Sequence[LoggedEvent], *, now: float) -> dict[str, Any]:
     first, last = group[0], group[-1]
     event, line, cuts = last.event, last.line, None
     if len(group) > 1:
@@ -113,9 +113,9 @@ def _row(thread_id: str, group: Sequence[Entry], *, now: float) -> dict[str, Any
     }
 
 
-def _entry(row: Any, after: int) -> Entry:
+def _entry(row: Any, after: int) -> LoggedEvent:
     event: dict[str, Any] = orjson.loads(row["data"])
     if row["cuts"] and row["first"] <= after:
         known = sum(row["cuts"][: after - row["first"] + 1])
         event["text"] = event["text"][known:]
-    return Entry(event)
+    return LoggedEvent(event)

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal, owner_seen_by
 from core.database.engine import is_sqlite, now_of
-from core.whole import whole
+from core.uninterrupted import uninterrupted
 from graph.db.tables import receipts, run_events, runs, shared_files, threads, transcript
 from graph.errors import ThreadBusy, ThreadNotFound
 from graph.runs.new_threads import check_id
@@ -67,7 +67,7 @@ class Eraser:
         await self._merge_words()
         return len(left)
 
-    @whole
+    @uninterrupted
     async def _hide(self, owner: str, thread_id: str) -> None:
         busy = exists().where(runs.c.thread_id == thread_id, runs.c.status.in_(GOING))
         mine = (threads.c.id == thread_id) & (threads.c.owner == owner)
@@ -120,7 +120,7 @@ class Eraser:
         else:
             await self._files.delete(principal, key)
 
-    @whole
+    @uninterrupted
     async def _remove(self, principal: Principal, thread_id: str) -> None:
         async with self._engine.begin() as db:
             for table in BELONGING:
@@ -129,7 +129,7 @@ class Eraser:
             mine = (threads.c.id == thread_id) & (threads.c.owner == hidden(principal.id))
             await db.execute(delete(threads).where(mine))
 
-    @whole
+    @uninterrupted
     async def _remove_orphans(self) -> None:
         """Rows that somebody wrote late, for a thread that was being deleted."""
         async with self._engine.begin() as db:
@@ -138,7 +138,7 @@ class Eraser:
                 await db.execute(delete(table).where(~there))
             await checkpoints.delete_orphans(db)
 
-    @whole
+    @uninterrupted
     async def _merge_words(self) -> None:
         """FTS5 only marks the words of a deleted text; merging its parts is what removes them."""
         if not is_sqlite(self._engine):

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.access import Principal
 from core.database.engine import insert_new, now_of
-from core.whole import whole
+from core.uninterrupted import uninterrupted
 from graph.db.tables import named, shared_files, threads, transcript
 from graph.runs.new_threads import ThreadTotals, new_id, new_thread
 from graph.threads.history import checkpoints
@@ -147,7 +147,7 @@ class Forks:
                 return began
         return None
 
-    @whole
+    @uninterrupted
     async def _fork(self, principal: Principal, thread_id: str, point: Point) -> str:
         made = new_id("t")
         async with self._engine.begin() as db:

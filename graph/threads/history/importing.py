@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.access import Principal
 from core.database.engine import insert_new, now_of
 from core.errors import Conflict, InvalidInput, TooLarge
-from core.whole import finished, whole
+from core.uninterrupted import finished, uninterrupted
 from graph.db.tables import named, said, threads, transcript
 from graph.runs.new_threads import ThreadTotals, new_id, new_thread
 from graph.threads.history.erase import Eraser
@@ -145,7 +145,7 @@ class Importer:
             found.append((lines.number, _row(line, coming)))
         return found
 
-    @whole
+    @uninterrupted
     async def _store_messages(self, rows: Sequence[tuple[int, dict[str, Any]]], coming: Coming) -> None:
         async with self._engine.begin() as db:
             for number, row in rows:
@@ -176,7 +176,7 @@ class Importer:
             {**values, "turns": coming.users, "dirty": state.unfinished or lost},
         )
 
-    @whole
+    @uninterrupted
     async def _hide(self, principal: Principal, thread_id: str) -> None:
         row = {
             **new_thread(thread_id, principal, "", now=now_of(self._engine)),
@@ -188,7 +188,7 @@ class Importer:
             if self._totals:  # behind the write: see Forks
                 await self._totals.hold(db, principal.id, more=1)
 
-    @whole
+    @uninterrupted
     async def _show(self, principal: Principal, thread_id: str, values: dict[str, Any]) -> None:
         mine = (threads.c.id == thread_id) & (threads.c.owner == hidden(principal.id))
         shown = {"owner": principal.id, "status": "idle", "updated_at": now_of(self._engine), **values}

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from core.editions import Kept
+from core.editions import EntryResources
 
 
 class Client:
@@ -22,7 +22,7 @@ async def close(client: Client) -> None:
 
 
 async def test_an_equal_entry_has_the_same_resource_and_another_one_its_own() -> None:
-    kept = Kept(list, Client, close)
+    kept = EntryResources(list, Client, close)
     first = kept.get("a", [1])
     assert kept.get("a", [1]) is first
     assert kept.get("a", [2]) is not first
@@ -31,7 +31,7 @@ async def test_an_equal_entry_has_the_same_resource_and_another_one_its_own() ->
 
 async def test_what_no_living_edition_names_is_closed() -> None:
     living = [{"a": [1], "b": [1]}, {"a": [2]}]
-    kept = Kept(lambda: living, Client, close)
+    kept = EntryResources(lambda: living, Client, close)
     old, new, other = kept.get("a", [1]), kept.get("a", [2]), kept.get("b", [1])
     await kept.tidy()
     assert not any(client.closed for client in (old, new, other))
@@ -47,7 +47,7 @@ async def test_one_that_fails_to_close_does_not_keep_the_others_open() -> None:
             raise RuntimeError("no")
         await close(client)
 
-    kept = Kept(list, Client, fail_first)
+    kept = EntryResources(list, Client, fail_first)
     kept.get("a", [1])
     other = kept.get("b", [1])
     with pytest.raises(RuntimeError, match="no"):
@@ -64,7 +64,7 @@ async def test_closing_goes_on_when_it_is_cancelled() -> None:
         await go.wait()
         client.closed = True
 
-    kept = Kept(list, Client, slowly)
+    kept = EntryResources(list, Client, slowly)
     client = kept.get("a", [1])
     closing = asyncio.create_task(kept.aclose())
     await begun.wait()

@@ -133,7 +133,7 @@ async def test_a_wrong_configuration_stops_the_start_also_of_an_optional_module(
 
 def test_what_needs_a_disabled_module_does_not_run_either() -> None:
     found = [module("a"), module("b", needs=("a",)), module("c", needs=("b",)), module("d")]
-    standings = lifecycle.standings(found, ModulesSettings(disabled=["a"]))
+    standings = lifecycle.module_states(found, ModulesSettings(disabled=["a"]))
     assert [m.name for m in lifecycle.running(standings)] == ["d"]
     assert [s.phase for s in standings] == [Phase.DISABLED] * 3 + [Phase.RUNNING]
     assert standings[2].reason == "it needs 'b', which does not run"
@@ -141,16 +141,16 @@ def test_what_needs_a_disabled_module_does_not_run_either() -> None:
 
 def test_a_required_module_cannot_be_switched_off() -> None:
     with pytest.raises(ConfigInvalid, match="no turn works without the module 'a'"):
-        lifecycle.standings([module("a", required=True)], ModulesSettings(disabled=["a"]))
+        lifecycle.module_states([module("a", required=True)], ModulesSettings(disabled=["a"]))
     with pytest.raises(ConfigInvalid, match="'b': it needs 'a'"):
-        lifecycle.standings(
+        lifecycle.module_states(
             [module("a"), module("b", needs=("a",), required=True)], ModulesSettings(disabled=["a"])
         )
 
 
 def test_a_name_that_is_no_module_is_refused_with_the_nearest_one() -> None:
     with pytest.raises(ConfigInvalid, match="did you mean 'rag'"):
-        lifecycle.standings([module("rag")], ModulesSettings(disabled=["rga"]))
+        lifecycle.module_states([module("rag")], ModulesSettings(disabled=["rga"]))
 
 
 class Step:
@@ -215,9 +215,9 @@ def broken() -> Provider:
 def test_what_cannot_be_loaded_does_not_run_and_says_why(code: dict[str, Any], reason: str) -> None:
     found = [module("a", **code), module("b"), module("c", needs=("a",))]
     with capture_logs():
-        left = lifecycle.standings(found, ModulesSettings())
+        left = lifecycle.module_states(found, ModulesSettings())
         with pytest.raises(ConfigInvalid, match="no turn works without the module 'a': it cannot be loaded"):
-            lifecycle.standings([module("a", required=True, **code)], ModulesSettings())
+            lifecycle.module_states([module("a", required=True, **code)], ModulesSettings())
     assert [standing.phase for standing in left] == [Phase.FAILED, Phase.RUNNING, Phase.FAILED]
     assert reason in left[0].reason
     assert left[2].reason == "it needs 'a', which does not run"

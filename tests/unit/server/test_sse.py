@@ -11,7 +11,7 @@ import pytest
 from starlette.types import Message, Scope
 
 from core.access import Principal
-from graph.runs.events.log import Entry, EventLog
+from graph.runs.events.log import EventLog, LoggedEvent
 from graph.runs.record import RunRecord, TurnRequest
 from graph.service.handle import Handle
 from server.sse import PIECE_BYTES, RunResponse, disconnected, encode
@@ -71,7 +71,7 @@ class OneRun:
         values: dict[str, Any] = dict.fromkeys(RunRecord.__dataclass_fields__)
         self.record = RunRecord(**{**values, "id": "r1", "thread_id": "t1", "request": request})
 
-    def follow(self, run_id: str, after: int) -> AsyncIterator[Entry]:
+    def follow(self, run_id: str, after: int) -> AsyncIterator[LoggedEvent]:
         return reading_of(self.log, after)
 
     def abandon(self, record: RunRecord) -> None:

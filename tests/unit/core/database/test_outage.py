@@ -14,8 +14,8 @@ from psycopg_pool import PoolTimeout
 from sqlalchemy import exc
 from sqlalchemy.engine import make_url
 
-from core.database.outage import DatabaseUnavailable, outage, outages_told, storage_outage, tell_failure
-from core.database.unopened import unopened
+from core.database.opening import opening_error
+from core.database.outage import DatabaseUnavailable, log_failure, outage, outages_told, storage_outage
 from core.errors import ConfigInvalid, StorageUnavailable
 
 
@@ -126,8 +126,8 @@ def test_an_outage_found_once_stays_what_it_is() -> None:
 
 def test_an_outage_is_one_line_in_the_log_and_a_fault_of_ours_has_its_stack() -> None:
     with structlog.testing.capture_logs() as lines:
-        tell_failure(structlog.get_logger(), "beat", of_sqlite(sqlite3.SQLITE_BUSY), run="r")
-        tell_failure(structlog.get_logger(), "beat", ValueError("x"))
+        log_failure(structlog.get_logger(), "beat", of_sqlite(sqlite3.SQLITE_BUSY), run="r")
+        log_failure(structlog.get_logger(), "beat", ValueError("x"))
     assert lines[0]["log_level"] == "warning"
     assert (lines[0]["run"], "exc_info" in lines[0]) == ("r", False)
     assert isinstance(lines[1]["exc_info"], ValueError)
@@ -158,7 +158,7 @@ SERVER = make_url("postgresql+psycopg://ada:hunter2@db.example:5433/notes")
 def test_g2_3_a_wrong_url_is_told_with_host_role_or_database_and_never_the_password(
     said: str, words: str
 ) -> None:
-    found = unopened(SERVER, psycopg.OperationalError(said))
+    found = opening_error(SERVER, psycopg.OperationalError(said))
     assert found is not None
     assert words in found.detail
     assert "hunter2" not in found.detail
@@ -166,15 +166,15 @@ def test_g2_3_a_wrong_url_is_told_with_host_role_or_database_and_never_the_passw
 
 def test_g2_3_an_option_that_postgresql_does_not_know_is_named() -> None:
     error = psycopg.ProgrammingError('invalid connection option "conect_timeout"')
-    found = unopened(SERVER, error)
+    found = opening_error(SERVER, error)
     assert isinstance(found, ConfigInvalid)
     assert "'conect_timeout'" in found.detail
 
 
 def test_g2_3_a_socket_or_several_hosts_are_named_as_they_are_written() -> None:
     silent = psycopg.OperationalError("no answer within 3 s")
-    local = unopened(make_url("postgresql+psycopg:///notes"), silent)
-    several = unopened(make_url("postgresql+psycopg:///notes?host=a&host=b"), silent)
+    local = opening_error(make_url("postgresql+psycopg:///notes"), silent)
+    several = opening_error(make_url("postgresql+psycopg:///notes?host=a&host=b"), silent)
     assert local is not None
     assert "at the local socket (database 'notes' as role 'of this user')" in local.detail
     assert several is not None
@@ -182,7 +182,7 @@ def test_g2_3_a_socket_or_several_hosts_are_named_as_they_are_written() -> None:
 
 
 def test_a_fault_of_ours_at_the_opening_stays_one() -> None:
-    assert unopened(SERVER, ValueError("x")) is None
+    assert opening_error(SERVER, ValueError("x")) is None
 
 
 def test_g2_2_a_folder_that_may_not_be_written_is_told_with_the_remedy(
@@ -190,7 +190,7 @@ def test_g2_2_a_folder_that_may_not_be_written_is_told_with_the_remedy(
 ) -> None:
     monkeypatch.setattr("os.access", lambda path, mode: False)
     url = make_url(f"sqlite:///{tmp_path / 'waystation.db'}")
-    found = unopened(url, of_sqlite(sqlite3.SQLITE_READONLY))
+    found = opening_error(url, of_sqlite(sqlite3.SQLITE_READONLY))
     assert found is not None
     assert found.detail == (
         "the database 'waystation.db' cannot be written by this user;"

@@ -12,10 +12,10 @@ from pathlib import Path
 from sqlalchemy.engine import make_url
 
 from core.settings import Places
-from core.signals import Ear, Signals, opened_signals
+from core.signals import Listener, Signals, opened_signals
 
 
-async def answer(signals: Signals, ear: Ear) -> None:
+async def answer(signals: Signals, ear: Listener) -> None:
     while True:
         await ear.heard()
         signals.send("pong")

@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL
 from core.signals import Signals
 from core.signals.relay import NoRelay
 from graph.db.database import opened_database
-from graph.runs.events.log import Entry
+from graph.runs.events.log import LoggedEvent
 from graph.runs.events.store import store
 from graph.runs.record import Run
 from graph.runs.streams import Follower, topic_of
@@ -23,7 +23,7 @@ class Reading:
     """A reader in a task of its own."""
 
     def __init__(self, follower: Follower, run_id: str, after: int = 0) -> None:
-        self.found: list[Entry] = []
+        self.found: list[LoggedEvent] = []
         self._news = asyncio.Event()
         self.task = asyncio.create_task(self._read(follower, run_id, after))
 
@@ -165,7 +165,7 @@ async def test_what_leaves_memory_while_a_reader_looks_into_the_database_is_not_
     read = here.desk.events.read
     looked = 0
 
-    async def slow(run_id: str, after: int, **more: Any) -> list[Entry]:
+    async def slow(run_id: str, after: int, **more: Any) -> list[LoggedEvent]:
         nonlocal looked
         looked += 1
         found = await read(run_id, after, **more)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from graph.runs.events.log import TAIL_BYTES, Entry, EventLog
+from graph.runs.events.log import TAIL_BYTES, EventLog, LoggedEvent
 from tests.kit.event_logs import reading_of
 
 DONE = {"type": "done"}
@@ -158,7 +158,7 @@ async def test_readers_are_let_go_when_another_process_has_the_run() -> None:
 
 
 def test_an_event_is_encoded_once() -> None:
-    entry = Entry({"seq": 1, "type": "notice", "code": "x", "text": "ä"})
+    entry = LoggedEvent({"seq": 1, "type": "notice", "code": "x", "text": "ä"})
     assert entry.line is entry.line
     assert entry.line == '{"seq":1,"type":"notice","code":"x","text":"ä"}'.encode()
 
@@ -168,9 +168,9 @@ def test_what_json_does_not_know_becomes_text() -> None:
         def __str__(self) -> str:
             return "/x"
 
-    assert b'"at":"/x"' in Entry({"seq": 1, "type": "notice", "at": Path()}).line
+    assert b'"at":"/x"' in LoggedEvent({"seq": 1, "type": "notice", "at": Path()}).line
 
 
 def test_half_a_pair_that_a_model_said_does_not_break_the_line() -> None:
-    line = Entry({"seq": 1, "type": "token", "text": "a\ud800b", "more": {"k\udc00": 1 << 70}}).line
+    line = LoggedEvent({"seq": 1, "type": "token", "text": "a\ud800b", "more": {"k\udc00": 1 << 70}}).line
     assert "a?b" in line.decode()

@@ -10,7 +10,7 @@ from sqlalchemy.engine import URL
 
 from graph.db.database import opened_database
 from graph.db.tables import run_events
-from graph.runs.events.log import Entry
+from graph.runs.events.log import LoggedEvent
 from graph.runs.events.store import JOINED_LETTERS, store
 from tests.unit.graph.run_kit import Desk
 
@@ -23,11 +23,11 @@ async def desk(database: URL) -> AsyncIterator[Desk]:
         yield Desk.at(engine)
 
 
-def numbered(events: Sequence[Event], *, after: int = 0) -> list[Entry]:
-    return [Entry({"seq": after + n, "run_id": "r", **event}) for n, event in enumerate(events, 1)]
+def numbered(events: Sequence[Event], *, after: int = 0) -> list[LoggedEvent]:
+    return [LoggedEvent({"seq": after + n, "run_id": "r", **event}) for n, event in enumerate(events, 1)]
 
 
-async def put(desk: Desk, entries: Sequence[Entry]) -> None:
+async def put(desk: Desk, entries: Sequence[LoggedEvent]) -> None:
     async with desk.engine.begin() as db:
         await store(db, "t", entries)
 

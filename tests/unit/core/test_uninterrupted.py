@@ -11,14 +11,14 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from core.database.engine import RollingBack, create_engine
-from core.whole import finished, whole
+from core.uninterrupted import finished, uninterrupted
 
 
 async def test_a_cancelled_caller_waits_for_what_it_began() -> None:
     begun, go = asyncio.Event(), asyncio.Event()
     ended = False
 
-    @whole
+    @uninterrupted
     async def write() -> None:
         nonlocal ended
         begun.set()
@@ -66,7 +66,7 @@ async def test_callers_that_are_cancelled_in_mid_statement_lock_nobody_out(tmp_p
     async with engine.begin() as db:
         await db.execute(text("CREATE TABLE t (n INTEGER)"))
 
-    @whole
+    @uninterrupted
     async def add(number: int) -> None:
         async with engine.begin() as db:
             await db.execute(text("INSERT INTO t VALUES (:n) RETURNING n"), {"n": number})

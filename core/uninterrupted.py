@@ -23,7 +23,7 @@ async def finished(work: Coroutine[Any, Any, T]) -> T:
         raise
 
 
-def whole(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+def uninterrupted(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
     """For functions that write in a transaction.
 
     A cancellation between its statements would leave the connection in a state

@@ -28,7 +28,7 @@ _REFUSALS = (
 )
 
 
-def unopened(url: URL, error: BaseException) -> WaystationError | None:
+def opening_error(url: URL, error: BaseException) -> WaystationError | None:
     """The sentence for an error at the opening of the database; None when it is our own fault."""
     if isinstance(error, DatabaseUnavailable):
         if error.__cause__ is None:
