@@ -91,7 +91,7 @@ class RunService:
         if claim.asked_to_stop:
             self._signals.send(STOPS)
         if claim.delivery:
-            self._chore(self._deliver(claim.delivery))
+            self._chore(self._try(self._deliver(claim.delivery)))
         if claim.hold is None and not claim.repeated:
             self._awaited[claim.record.id] = claim.record.thread_id
             self._signals.send(QUEUE)
@@ -305,7 +305,7 @@ class RunService:
             # Long enough for who waits for it here; the rest reads what is stored.
             asyncio.get_running_loop().call_later(60, self._failures.pop, run.id, None)
         if run.delivery:
-            self._chore(self._deliver(run.delivery))
+            self._chore(self._try(self._deliver(run.delivery)))
         if run.more_wait:
             self._chore(self._next(run.thread_id))
         self._signals.send(topic_of(run.id))

@@ -49,7 +49,7 @@ class Endings:
         try:
             run.more_wait = await self._stored(run, outcome)
         except LeaseLost:
-            run.stopped = "lost"
+            run.stopped, run.delivery = "lost", None
             run.log.abandon()
         except Exception as error:  # noqa: BLE001 - whatever it is, the reader must get a last event
             log_failure(log, "turn_not_stored", error)
@@ -115,7 +115,7 @@ class Endings:
 
 
 def reply_of(run: Run, outcome: Outcome) -> dict[str, Any]:
-    """The output of design.md's contract."""
+    """The run's output, as callers and events have it."""
     status = outcome.status
     answer = _answer(outcome, status)
     usage = {name: getattr(outcome, name) for name in ("input_tokens", "output_tokens", "model")}
