@@ -23,6 +23,7 @@ EVERY = "*"
 LONGEST_NAME = 200
 MOST_NAMES = 200
 _SHOWN = 80
+_WORDS: Mapping[Any, str] = {str: "text", list[str]: "a list of names", float: "a number", int: "a number"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +46,12 @@ class Choice:
     sampled: bool = False
     later: bool = False
 
-    def wanted(self, high: float | None = None) -> str:
-        """What it must be, in words."""
-        if self.kind is str:
-            return "text"
-        if self.kind == list[str]:
-            return "a list of names"
-        if self.kind in (float, int):
+    def wanted(self, value: Any, high: float | None = None, *, optional: bool = False) -> str:
+        """What it must be instead of this, in words."""
+        if self.kind in (float, int) and isinstance(value, (int, float)):
             return f"{self.low:g} to {self.high if high is None else high:g}"
-        return f"one of {', '.join(get_args(self.kind))}"
+        words = _WORDS.get(self.kind) or f"one of {', '.join(get_args(self.kind))}"
+        return f"{words}, or null" if optional else words
 
     def fits(self, value: Any, high: float | None = None) -> bool:
         """Whether it may be this."""
@@ -166,12 +164,14 @@ def checked(value: C, **most: float) -> C:
         InvalidInput: One is not.
     """
     for each in fields(value):  # type: ignore[arg-type]  # a dataclass; Python has no bound that says so
-        known, found = each.metadata.get("choice"), getattr(value, each.name)
-        if known is None or (found is None and each.default is None):
+        known, found, high = each.metadata.get("choice"), getattr(value, each.name), most.get(each.name)
+        optional = each.default is None
+        if known is None or (found is None and optional):
             continue
-        if not known.fits(found, most.get(each.name)):
+        if not known.fits(found, high):
             given = found if isinstance(found, (int, float)) else repr(str(found)[:_SHOWN])
-            raise InvalidInput(f"{each.name} must be {known.wanted(most.get(each.name))}, not {given}")
+            wanted = known.wanted(found, high, optional=optional)
+            raise InvalidInput(f"{each.name} must be {wanted}, not {given}")
     return value
 
 

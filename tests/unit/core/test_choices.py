@@ -58,10 +58,10 @@ def test_keywords_of_functions_are_the_choices() -> None:
         ("top_p", 1.5, "top_p must be 0 to 1, not 1.5"),
         ("top_p", float("nan"), "top_p must be 0 to 1, not nan"),
         ("top_p", True, "top_p must be 0 to 1, not True"),
-        ("temperature", "warm", "temperature must be 0 to 2, not 'warm'"),
+        ("temperature", "warm", "temperature must be a number, or null, not 'warm'"),
         ("max_steps", 201, "max_steps must be 1 to 200, not 201"),
         ("approval", None, "approval must be one of ask, auto, deny, not 'None'"),
-        ("tools", "calculator", "tools must be a list of names, not 'calculator'"),
+        ("tools", "calculator", "tools must be a list of names, or null, not 'calculator'"),
         ("model", 5, "model must be text, not 5"),
     ],
 )
