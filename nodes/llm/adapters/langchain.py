@@ -135,7 +135,8 @@ class LangChainModel:
         body = getattr(error, "body", None) or (str(error) if status else None)
         if body is not None:
             headers = getattr(getattr(error, "response", None), "headers", None)
-            return self._refusals.error(Refusal.of(body, status=status, headers=headers or {}), tools)
+            found = headers if hasattr(headers, "get") else {}
+            return self._refusals.error(Refusal.of(body, status=status, headers=found), tools)
         if isinstance(error, OSError) or "connect" in kinds or "transporterror" in kinds:
             return ModelUnavailable(f"{endpoint} cannot be reached")
         log.warning("model_failed", model=self._name, kind=type(error).__name__)
