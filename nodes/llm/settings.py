@@ -32,7 +32,7 @@ DEFAULT_PROMPT = (
 )
 _ENDPOINT = re.compile(r"/(?:chat/completions|messages)/?$")
 # What an entry tells the class of its provider, and what only an endpoint of chat completions has.
-_TOLD = ("model_name", "model_url", "api_key", "max_tokens", *SAMPLED)
+_ARGUMENTS = ("model_name", "model_url", "api_key", "max_tokens", *SAMPLED)
 _ENDPOINT_KEYS = ("client", "extra_headers", "pass_user_as_customer_id")
 
 _kind = lru_cache(maxsize=256)(profile_for)
@@ -185,7 +185,7 @@ class ModelEntry(Strict):
         Raises:
             ValueError: The class takes no such thing.
         """
-        said = {key: getattr(self, key) for key in _TOLD if key in self.model_fields_set}
+        said = {key: getattr(self, key) for key in _ARGUMENTS if key in self.model_fields_set}
         said = {key: v.get_secret_value() if isinstance(v, SecretStr) else v for key, v in said.items()}
         if self.model_name == vendors.served_by(self.provider, self.parameters):
             del said["model_name"]
@@ -218,7 +218,7 @@ class ModelEntry(Strict):
     @field_validator("provider")
     @classmethod
     def _chat_model(cls, value: Any) -> Any:
-        return vendors.checked(value)
+        return vendors.checked("" if value is None else value)
 
     @field_serializer("provider")
     def _path(self, value: Any) -> str:

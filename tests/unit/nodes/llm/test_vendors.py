@@ -108,6 +108,11 @@ def test_an_entry_that_does_not_fit_its_provider_is_refused(
         book(tmp_path, entry)
 
 
+def test_an_empty_provider_is_none() -> None:
+    entry = ModelEntry.model_validate({"provider": None, "model_name": "m", "model_url": "http://x"})
+    assert (entry.provider, Model("x", entry).vendor) == ("", "openai")
+
+
 def test_a_class_may_be_all_that_is_said() -> None:
     entry = ModelEntry.model_validate({"provider": GROQ, "parameters": {"model": "m-1"}})
     assert (entry.model_name, entry.arguments()) == ("m-1", {"max_retries": 0, "model": "m-1"})
