@@ -19,13 +19,13 @@ import waystation.testing
 ROOT = Path(__file__).parents[3]
 # What a user, a notebook or a module of somebody else needs: the list of README and handbook.
 EXPECTED = """
-Agent Book Cache ChatModel ConfigErrors ConfigFile ConfigInvalid ConfigManager Conflict Context Event
-EventBus FileManager FileStore Handle Health HealthState InvalidInput JsonFlag LLMCaller LeaseLost
-MCPToolManager Module NodeSpec NotAllowed NotFound Options Places Policies Principal RAGClient Recording
-Retriever RunContext RunNotFound RunRecord Section State Steps StartFailed StorageUnavailable Strict Task
+Agent Book Cache ChatModel Choices ConfigErrors ConfigFile ConfigInvalid ConfigManager Conflict Context
+Event EventBus FileManager FileStore Handle Health HealthState InvalidInput JsonFlag LLMCaller LeaseLost
+MCPToolManager Module NotAllowed NotFound Options Places Policies Principal RAGClient Recording Retriever
+RunContext RunNotFound RunRecord Section StartFailed State Step Steps StorageUnavailable Strict Task
 TaskContext TaskQueue ThreadBusy ThreadNotFound TimedOut TooLarge ToolExecutor TurnRequest Unavailable
 WaystationError as_pytest command context_of degraded failed healthy make_app may_use open_module owns
-print_json print_table record replay run_node shipped
+print_json print_table record replay run_node shipped show
 """
 ALIASES = {"JsonFlag"}
 OURS = ("core", "graph", "nodes", "server", "tools")
