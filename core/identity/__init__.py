@@ -1,0 +1,1 @@
+"""Who calls: keys, OIDC or a proxy become a principal. What a principal may use is `core.access`'s business."""
