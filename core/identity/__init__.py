@@ -1,1 +1,1 @@
-"""Who calls: keys, OIDC or a proxy become a principal. What a principal may use is `core.access`'s business."""
+"""Who calls: keys, OIDC or a proxy become a principal; `core.access` says what one may use."""
