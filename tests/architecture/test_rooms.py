@@ -30,8 +30,9 @@ def drawn(package: str) -> list[set[str]]:
     return [set(line.split("  ")[0].strip().split(" | ")) for line in picture[1].splitlines()]
 
 
-def test_the_picture_of_graph_is_the_contract() -> None:
-    assert drawn("graph") == LAYERS["graph"]
+@pytest.mark.parametrize("package", ["core", "graph"])
+def test_the_picture_of_a_package_is_the_contract(package: str) -> None:
+    assert drawn(package) == LAYERS[package]
 
 
 def test_the_levels_inside_of_runs_are_told_in_their_order() -> None:
