@@ -1,8 +1,11 @@
-"""Which request, run, thread and user the current task works for; logs, events and spans read it here."""
+"""What the current task works for, and who listens to remarks on how its answer came about.
+
+Logs, events and spans read request, run, thread and user here. A remark where nobody listens is dropped.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -47,3 +50,30 @@ def correlated(**ids: str) -> Iterator[Correlation]:
             yield now
     finally:
         _current.reset(token)
+
+
+Sink = Callable[[str, str], None]
+
+_sink: ContextVar[Sink | None] = ContextVar("waystation_notices", default=None)
+
+
+def notice(code: str, text: str) -> None:
+    """Remark on what is going on; nothing happens where nobody listens.
+
+    Args:
+        code: A fixed name such as "cache_status".
+        text: One short line without content, secret or path.
+    """
+    sink = _sink.get()
+    if sink is not None:
+        sink(code, text)
+
+
+@contextmanager
+def listening(sink: Sink) -> Iterator[None]:
+    """Inside the block, and in tasks that are made there, `sink(code, text)` gets each notice."""
+    token = _sink.set(sink)
+    try:
+        yield
+    finally:
+        _sink.reset(token)

@@ -10,7 +10,7 @@ import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from graph.runs.events.log import LoggedEvent
+from graph.runs.events import LoggedEvent
 from graph.service.handle import Handle
 
 log = structlog.get_logger(__name__)

@@ -18,8 +18,8 @@ from core.access import Principal
 from core.cache.entry import Found, StoreDown, adapter_of, key_of, packed, prefix_of, unpacked
 from core.cache.flights import Flights
 from core.cache.settings import KINDS, CacheSettings, Kind
+from core.correlation import notice
 from core.health import Health, HealthState, healthy
-from core.notices import notice
 from core.observability import REGISTRY
 
 if TYPE_CHECKING:

@@ -21,15 +21,21 @@ from core.observability.metrics import (
 )
 from core.observability.otlp import Telemetry, start_telemetry
 from core.observability.redaction import clean, never_log
-from core.observability.spans import (
+from core.observability.tracing import (
+    Span,
+    extracted,
     file_span,
+    inject,
     model_span,
     node_span,
+    recording,
     retrieval_span,
+    span,
     tool_span,
+    trace_id,
+    traceparent,
     turn_span,
 )
-from core.observability.tracing import Span, extracted, inject, recording, span, trace_id, traceparent
 
 __all__ = [
     "DURATION",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from docs.writers.markdown import code, document, table
-from graph.runs.events.log import LAST, VOCABULARY
+from graph.runs.events import LAST, VOCABULARY
 
 MEANING = {
     "run_started": "The turn was let in and its message is stored.",

@@ -23,8 +23,17 @@ from core.errors import ConfigInvalid
 from core.events.tables import webhook_deliveries
 from core.identity.tables import api_keys
 from core.task_queue.tables import tasks
-from graph.db.folding import folded_tags, folded_title, indexed
-from graph.db.tables import receipts, run_events, runs, shared_files, threads, transcript
+from graph.db.tables import (
+    folded_tags,
+    folded_title,
+    indexed,
+    receipts,
+    run_events,
+    runs,
+    shared_files,
+    threads,
+    transcript,
+)
 
 HEAD = "0005"
 # Named, so that the metadata is whole wherever a database is opened.

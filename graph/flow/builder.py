@@ -12,8 +12,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 from core.context import RunContext
 from core.steps import PARTS
-from graph.flow.needs import Asked, Lookup, Lookups, Supplied, SuppliedCall
-from graph.flow.nodes import Traced, Written, reader
+from graph.flow.nodes import Asked, Lookup, Lookups, Supplied, SuppliedCall, Traced, Written, reader
 from graph.flow.routing import AfterModel, after_files, ahead_of_tools
 from graph.flow.state import Input, State, checked_input
 from graph.flow.steps import MAKES, Placed, Steps

@@ -11,8 +11,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from core.steps import Part
-from graph.flow.messages import text_of
-from graph.flow.state import as_messages
+from graph.flow.state import as_messages, text_of
 from graph.flow.steps import Placed, Steps
 from graph.replay.recording import Made, Recording, message_of, read_writes, written_json
 

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 
 from core.context import RunContext
 from core.steps import Part
-from graph.flow.messages import text_of
+from graph.flow.state import text_of
 from graph.flow.steps import Placed, Steps
 from graph.replay.recording import Answer, Outcome, Recording, message_of, read_writes
 

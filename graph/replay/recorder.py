@@ -14,7 +14,7 @@ from core.context import RunContext
 from core.errors import WaystationError
 from core.settings.platform import LimitSettings
 from graph.agent import Agent
-from graph.flow.messages import call_record
+from graph.flow.state import call_record
 from graph.flow.steps import Steps
 from graph.replay.alone import run_node
 from graph.replay.recording import (

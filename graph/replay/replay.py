@@ -19,9 +19,9 @@ from core.registry import discover
 from core.settings.platform import LimitSettings
 from core.steps import Step
 from graph.flow.builder import build_graph, last_step
-from graph.flow.messages import call_record, calls_of, in_order, text_of
 from graph.flow.nodes import Swap, swapped
 from graph.flow.routing import AfterModel
+from graph.flow.state import call_record, calls_of, in_order, text_of
 from graph.flow.steps import Steps, declared_by, placed
 from graph.replay.alone import questions
 from graph.replay.differences import Compared, Difference, Taken, differences, end_step

@@ -4,11 +4,14 @@ A thread's `fence` grows each time the thread is taken. Whoever holds it works
 inside of `fenced`; checkpoints, events, receipts and endings are written only
 where the number is still the thread's, in the transaction that writes them. So
 a holder that was believed dead and goes on after all changes nothing.
+
+How threads come to be stands here too: their ids, first row and title, and how many a user may have.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -17,15 +20,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import structlog
-from sqlalchemy import ColumnElement, RowMapping, select, true, update
+from sqlalchemy import ColumnElement, RowMapping, func, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from core.access import Principal
 from core.database.engine import clock_in, is_sqlite
 from core.database.outage import DATABASE_ERRORS, DatabaseUnavailable, log_failure
+from core.editions import Editions
 from core.holder import alive, is_known_dead, new_holder
+from core.settings.platform import LimitSettings
 from core.uninterrupted import uninterrupted
-from graph.db.tables import threads
-from graph.errors import LeaseLost, ThreadBusy, ThreadNotFound
+from graph.db.tables import named, threads
+from graph.errors import InvalidThreadId, LeaseLost, ThreadBusy, ThreadNotFound, ThreadTotalReached
 
 log = structlog.get_logger()
 
@@ -271,3 +277,78 @@ class Leases:
         for run_id in taken - kept:
             if run_id in self._held:  # it may have ended meanwhile
                 self._lost(run_id)
+
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_LOCK = 0x7468_7264  # apart from other locks on texts
+
+
+def is_id(value: object) -> bool:
+    """True for 1 to 64 of A-Z a-z 0-9 _ -."""
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
+
+
+def check_id(value: str) -> str:
+    """The id itself.
+
+    Raises:
+        InvalidThreadId: It is not 1 to 64 of A-Z a-z 0-9 _ -.
+    """
+    if not is_id(value):
+        raise InvalidThreadId(f"'{value[:80]}' is not a valid id; use 1 to 64 of A-Z a-z 0-9 _ -")
+    return value
+
+
+def new_id(prefix: str) -> str:
+    """A fresh id that tells nothing: 16 random bytes behind a letter."""
+    return f"{prefix}_{secrets.token_hex(16)}"
+
+
+def new_thread(thread_id: str, principal: Principal, title: str, *, now: float) -> dict[str, object]:
+    """A row for a thread that has had no turn."""
+    return {
+        "id": thread_id,
+        "owner": principal.id,
+        **named(title=title, tags=[]),
+        "status": "idle",
+        "turns": 0,
+        "created_at": now,
+        "updated_at": now,
+        "dirty": False,
+    }
+
+
+def title_from(text: str) -> str:
+    """The first line of a message, cut to 80 characters."""
+    line = next((part.strip() for part in text.splitlines() if part.strip()), "")
+    return line if len(line) <= 80 else line[:79] + "…"
+
+
+class ThreadTotals:
+    """Holds new threads to `limits.threads_per_user`; a thread that is there costs nothing."""
+
+    def __init__(self, editions: Editions) -> None:
+        self._editions = editions
+
+    async def hold(self, db: AsyncConnection, owner: str, *, more: int = 0) -> None:
+        """Asked by every place that makes a thread, in its transaction.
+
+        Args:
+            more: Threads that are about to come, beside those that stand in the database.
+
+        Raises:
+            ThreadTotalReached: The owner would have more than the setting allows.
+        """
+        most = self._editions.now().book[LimitSettings].threads_per_user
+        if not most:
+            return
+        if db.dialect.name == "postgresql":
+            # Threads that others are just making for the owner are not seen before they are there.
+            await db.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(owner, _LOCK))))
+        count = select(func.count()).select_from(threads).where(threads.c.owner == owner)
+        found = (await db.execute(count)).scalar_one() + more
+        if found > most:
+            raise ThreadTotalReached(
+                f"you would have {found} threads; at most {most} are allowed "
+                "(limits.threads_per_user): delete some, or go on with one that you have"
+            )

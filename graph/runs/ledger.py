@@ -26,10 +26,19 @@ from graph.errors import (
     ThreadNotFound,
     ThreadWaiting,
 )
-from graph.runs.events.store import store
-from graph.runs.lease import Hold, Leases, LeaseState, let_go, locked, take
+from graph.runs.events import store
+from graph.runs.lease import (
+    Hold,
+    Leases,
+    LeaseState,
+    ThreadTotals,
+    let_go,
+    locked,
+    new_thread,
+    take,
+    title_from,
+)
 from graph.runs.lookup import RunLookup
-from graph.runs.new_threads import ThreadTotals, new_thread, title_from
 from graph.runs.record import ACTIVE, SEQ_BLOCK, Policy, RunRecord, record_of
 from graph.runs.rows import (
     LATER,

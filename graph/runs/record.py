@@ -19,8 +19,8 @@ from core.choices import DEFAULT, Choices
 from core.cursor import cursor
 from core.errors import WaystationError
 from core.observability import traceparent
-from graph.flow.messages import calls_of, in_order
-from graph.runs.events.log import EventLog
+from graph.flow.state import calls_of, in_order
+from graph.runs.events import EventLog
 from graph.runs.lease import Hold
 
 OnDisconnect = Literal["cancel", "continue"]

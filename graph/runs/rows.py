@@ -17,8 +17,7 @@ from core.events.tables import webhook_deliveries
 from core.foreign import as_bytes
 from graph.db.tables import runs, said, threads, transcript
 from graph.errors import AlreadyAnswered
-from graph.runs.events.log import LoggedEvent
-from graph.runs.events.store import spoken, store
+from graph.runs.events import LoggedEvent, spoken, store
 from graph.runs.lease import Hold
 from graph.runs.record import SEQ_BLOCK, Policy, RunRecord, TurnRequest, record_of
 

@@ -15,8 +15,7 @@ from core.signals import Listener, Signals
 from core.uninterrupted import uninterrupted
 from graph.db.tables import runs
 from graph.errors import LeaseLost
-from graph.runs.events.log import LAST, EventLog, LoggedEvent
-from graph.runs.events.store import EventStore, store
+from graph.runs.events import LAST, EventLog, EventStore, LoggedEvent, store
 from graph.runs.lease import assert_held
 from graph.runs.lookup import RunLookup
 from graph.runs.record import SEQ_BLOCK, Run

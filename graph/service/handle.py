@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from core.access import Principal
 from core.errors import WaystationError
 from graph.errors import Draining, error_from
-from graph.runs.events.log import LAST, LoggedEvent
+from graph.runs.events import LAST, LoggedEvent
 from graph.runs.record import RunRecord, TurnRequest
 
 

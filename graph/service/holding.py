@@ -22,9 +22,8 @@ from core.access import Principal
 from core.database.engine import insert_new, now_of
 from core.uninterrupted import uninterrupted
 from graph.db.tables import threads, transcript
-from graph.flow.messages import text_of
-from graph.runs.lease import Hold, Leases, assert_held
-from graph.runs.new_threads import check_id, new_thread, title_from
+from graph.flow.state import text_of
+from graph.runs.lease import Hold, Leases, assert_held, check_id, new_thread, title_from
 from graph.runs.rows import supersede
 from graph.threads.history.look import Graph, interrupts_of
 from graph.threads.history.owning import owned_row

@@ -20,7 +20,7 @@ from core.task_queue.task import NoArguments
 from core.uninterrupted import uninterrupted
 from graph.db.tables import named, receipts, run_events, runs, threads, transcript
 from graph.runs.announcements import TurnFinished
-from graph.runs.new_threads import title_from
+from graph.runs.lease import title_from
 from graph.threads.history.erase import GOING
 from graph.threads.history.owning import HIDDEN
 from graph.threads.threads import Threads

@@ -17,11 +17,9 @@ from core.cursor import cursor, is_cursor, place_of
 from core.database.engine import insert_new, now_of
 from core.errors import InvalidInput
 from core.uninterrupted import uninterrupted
-from graph.db.folding import folded_title
-from graph.db.tables import named, threads
-from graph.flow.messages import time_of
-from graph.runs.lease import Leases
-from graph.runs.new_threads import ThreadTotals, check_id, new_id, new_thread
+from graph.db.tables import folded_title, named, threads
+from graph.flow.state import time_of
+from graph.runs.lease import Leases, ThreadTotals, check_id, new_id, new_thread
 from graph.threads.history.erase import Eraser
 from graph.threads.history.errors import CheckpointNotFound
 from graph.threads.history.export import Exporter, Markdown

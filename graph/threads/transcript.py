@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.database.engine import insert_new
 from core.uninterrupted import uninterrupted
 from graph.db.tables import said, transcript
-from graph.flow.messages import ROLES, extra_of, text_of, time_of
+from graph.flow.state import ROLES, extra_of, text_of, time_of
 
 
 class Transcript:

@@ -13,18 +13,17 @@ from langgraph.errors import GraphDrained, GraphRecursionError
 from langgraph.graph.state import CompiledStateGraph
 
 from core.context import context_for
-from core.correlation import correlated
+from core.correlation import Sink, correlated, listening
 from core.database.outage import DatabaseUnavailable, storage_outage
 from core.database.waiting import Endurance, endured, enduring
 from core.editions import Editions
 from core.errors import Internal, WaystationError
 from core.events import Event
-from core.notices import Sink, listening
 from core.observability import RUNNING, extracted, track_duration, turn_span
 from core.settings.platform import LimitSettings
 from graph.errors import LeaseLost, StepLimit, TurnTimedOut
 from graph.runs.announcements import TurnFinished, TurnStarted
-from graph.runs.events.log import LAST
+from graph.runs.events import LAST
 from graph.runs.lease import fenced
 from graph.runs.record import Outcome, Run, Stop
 from graph.threads.history.look import questioned

@@ -15,8 +15,8 @@ from core.database.waiting import FIRST_PAUSE_S, LONGEST_PAUSE_S
 from core.errors import Internal
 from core.observability import TURNS
 from graph.errors import LeaseLost, problem_of
-from graph.flow.messages import answer_in, call_record
-from graph.runs.events.log import LoggedEvent
+from graph.flow.state import answer_in, call_record
+from graph.runs.events import LoggedEvent
 from graph.runs.ledger import RunLedger
 from graph.runs.record import Outcome, Run, message_of
 from graph.runs.rows import Ending, delivery_of

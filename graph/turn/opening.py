@@ -18,9 +18,9 @@ from core.uninterrupted import uninterrupted
 from graph.db.tables import runs, transcript
 from graph.errors import RunAbandoned
 from graph.flow.builder import model_step
-from graph.flow.messages import answer_in, calls_of, text_of
 from graph.flow.routing import this_turn
-from graph.runs.events.store import EventStore
+from graph.flow.state import answer_in, calls_of, text_of
+from graph.runs.events import EventStore
 from graph.runs.ledger import AT_MOST_ATTEMPTS
 from graph.runs.record import Outcome, Run, message_of
 from graph.runs.rows import store_message

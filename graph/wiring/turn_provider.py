@@ -22,11 +22,10 @@ from graph.flow.builder import build_graph
 from graph.flow.routing import AfterModel
 from graph.flow.steps import Steps
 from graph.flow.window import Window
-from graph.runs.events.store import EventStore
-from graph.runs.lease import Leases
+from graph.runs.events import EventStore
+from graph.runs.lease import Leases, ThreadTotals
 from graph.runs.ledger import RunLedger
 from graph.runs.lookup import LiveRuns, RunLookup
-from graph.runs.new_threads import ThreadTotals
 from graph.runs.streams import EventWriter, Follower, signalled
 from graph.service.holding import Holding
 from graph.service.reception import Reception

@@ -19,8 +19,7 @@ from nodes.rag.adapters.lance import LanceFolder, LanceStore
 from nodes.rag.adapters.mcp import McpRetriever
 from nodes.rag.client import RAGClient
 from nodes.rag.indexing import Indexer
-from nodes.rag.local import LocalRetriever
-from nodes.rag.manifest import ManifestFile, index_name
+from nodes.rag.local import LocalRetriever, ManifestFile, index_name
 from nodes.rag.node import Retrieve
 from nodes.rag.ports import Later
 from nodes.rag.settings import EmbedderEntry, HttpSource, LocalSource, RagSettings, SourceEntry, SourcesFile

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage
 
 from graph.checkpoints.postgres import FencedPostgresSaver
 from graph.checkpoints.sqlite import WholeSqliteSaver
-from graph.runs.events.log import EventLog
+from graph.runs.events import EventLog
 from graph.runs.ledger import RunLedger
 from graph.runs.receipts import StoredReceipts
 from graph.runs.record import Run

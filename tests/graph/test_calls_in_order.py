@@ -14,7 +14,7 @@ from langgraph.types import Command
 
 from core.access import Principal
 from graph import Agent
-from graph.flow.messages import calls_of, in_order
+from graph.flow.state import calls_of, in_order
 from nodes.llm.fake import ScriptedModel
 from nodes.mcp_tools.fake import Elicit, FakeServer
 from nodes.mcp_tools.models import CallResult, Content, ToolInfo

@@ -18,7 +18,7 @@ from core.database.engine import DRIVERS
 from core.errors import Internal
 from graph import Agent
 from graph.db.database import opened_database
-from graph.runs.events.store import store
+from graph.runs.events import store
 from graph.runs.receipts import StoredReceipts
 from graph.runs.record import Policy, Run, RunRecord, TurnRequest
 from graph.service.supervisor import Supervisor

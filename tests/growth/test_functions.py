@@ -16,7 +16,7 @@ from core.identity.authenticator import folded
 from core.observability import extracted
 from core.observability.redaction import clean
 from core.settings.problems import redacted
-from graph.runs.new_threads import title_from
+from graph.runs.lease import title_from
 from graph.threads.history.export import fenced
 from graph.threads.history.forms import Lines
 from nodes.file_storage.delivery import disposition, parse_range

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from graph.runs.events.log import EventLog, LoggedEvent
+from graph.runs.events import EventLog, LoggedEvent
 
 
 async def reading_of(log: EventLog, after: int = 0) -> AsyncIterator[LoggedEvent]:

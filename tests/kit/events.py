@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from graph.runs.events.log import VOCABULARY
+from graph.runs.events import VOCABULARY
 
 Event = dict[str, Any]
 

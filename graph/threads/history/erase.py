@@ -20,7 +20,7 @@ from core.database.engine import is_sqlite, now_of
 from core.uninterrupted import uninterrupted
 from graph.db.tables import receipts, run_events, runs, shared_files, threads, transcript
 from graph.errors import ThreadBusy, ThreadNotFound
-from graph.runs.new_threads import check_id
+from graph.runs.lease import check_id
 from graph.threads.history import checkpoints
 from graph.threads.history.owning import COMING, HIDDEN, hidden
 from nodes.file_storage import FileManager, FileNotFound

@@ -13,7 +13,7 @@ from langchain_core.messages import BaseMessage
 
 from core.access import Principal
 from core.foreign import as_bytes
-from graph.flow.messages import time_of
+from graph.flow.state import time_of
 from graph.threads.history.forms import FORMAT, PART_BYTES, VERSION, message_as_json
 from graph.threads.history.look import Graph, snapshot_at
 from graph.threads.transcript import Transcript

@@ -15,7 +15,7 @@ from core.database.engine import insert_new, now_of
 from core.errors import Conflict, InvalidInput, TooLarge
 from core.uninterrupted import finished, uninterrupted
 from graph.db.tables import named, said, threads, transcript
-from graph.runs.new_threads import ThreadTotals, new_id, new_thread
+from graph.runs.lease import ThreadTotals, new_id, new_thread
 from graph.threads.history.erase import Eraser
 from graph.threads.history.errors import ExportInvalid
 from graph.threads.history.forms import (

@@ -8,8 +8,8 @@ from typing import Any
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Interrupt, StateSnapshot
 
-from graph.flow.messages import as_view
-from graph.runs.new_threads import check_id
+from graph.flow.state import as_view
+from graph.runs.lease import check_id
 from graph.threads.history.errors import CheckpointNotFound
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]

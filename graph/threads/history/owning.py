@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.access import Principal, owner_seen_by
 from graph.db.tables import threads
 from graph.errors import ThreadNotFound
-from graph.runs.new_threads import check_id
+from graph.runs.lease import check_id
 
 # No user has a slash in the id: a thread under such an owner exists for nobody, and its id stays taken.
 HIDDEN = "hidden/"

@@ -26,9 +26,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from core.access import Principal, owner_seen_by
 from core.database.engine import is_sqlite
 from core.errors import InvalidInput
-from graph.db.folding import INDEXED_LETTERS, Term, folded_tags, snippet, terms
-from graph.db.tables import threads, transcript
-from graph.flow.messages import time_of
+from graph.db.tables import INDEXED_LETTERS, Term, folded_tags, snippet, terms, threads, transcript
+from graph.flow.state import time_of
 
 # The expression of the index of migration 0005, to the letter.
 VECTOR = "array_to_tsvector(string_to_array(transcript.words, ' '))"

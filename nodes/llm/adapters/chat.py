@@ -13,7 +13,7 @@ import aiohttp
 from langchain_core.messages import BaseMessage
 
 from core.cache import Cache
-from core.notices import notice
+from core.correlation import notice
 from core.observability import never_log
 from core.observability.redaction import names_secret
 from nodes.llm.adapters.answers import EndpointError, NoAnswer, Reading, parsed

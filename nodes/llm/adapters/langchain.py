@@ -15,9 +15,9 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
 from pydantic import ValidationError
 
+from core.correlation import notice
 from core.errors import WaystationError
 from core.foreign import storable
-from core.notices import notice
 from core.observability import never_log
 from core.observability.redaction import names_secret
 from nodes.llm import vendors

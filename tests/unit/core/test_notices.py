@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from core.notices import listening, notice
+from core.correlation import listening, notice
 
 
 def test_a_notice_without_a_listener_is_dropped() -> None:

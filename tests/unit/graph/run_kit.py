@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.access import Principal
 from core.choices import CHOICES, Choices
 from graph.db.tables import runs, threads, transcript
-from graph.runs.events.store import EventStore
+from graph.runs.events import EventStore
 from graph.runs.lease import Leases
 from graph.runs.ledger import RunLedger
 from graph.runs.lookup import RunLookup

@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL, make_url
 from core.errors import InvalidInput, TooLarge
 from graph.db.tables import threads
 from graph.errors import ThreadNotFound
-from graph.flow.messages import time_of
+from graph.flow.state import time_of
 from graph.threads.history.errors import ExportInvalid
 from graph.threads.history.forms import PART_BYTES
 from graph.threads.history.owning import HIDDEN

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.access import Principal
 from graph.db.database import opened_database
 from graph.db.tables import threads, transcript
-from graph.runs.new_threads import new_thread
+from graph.runs.lease import new_thread
 from graph.threads.history.search import VECTOR, Search
 from graph.threads.transcript import Transcript
 from tests.kit.languages import SENTENCES

@@ -12,7 +12,7 @@ from core.events.tables import webhook_deliveries
 from graph.db.database import opened_database
 from graph.db.tables import run_events, runs
 from graph.errors import LeaseLost, NothingToResume, RunEnded, ThreadBusy
-from graph.runs.events.store import store
+from graph.runs.events import store
 from graph.runs.ledger import AT_MOST_ATTEMPTS
 from graph.runs.record import SEQ_BLOCK, Policy, Run
 from graph.runs.rows import delivery_of

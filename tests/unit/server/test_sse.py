@@ -11,7 +11,7 @@ import pytest
 from starlette.types import Message, Scope
 
 from core.access import Principal
-from graph.runs.events.log import EventLog, LoggedEvent
+from graph.runs.events import EventLog, LoggedEvent
 from graph.runs.record import RunRecord, TurnRequest
 from graph.service.handle import Handle
 from server.sse import PIECE_BYTES, RunResponse, disconnected, encode

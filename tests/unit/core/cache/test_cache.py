@@ -12,8 +12,8 @@ from pydantic import TypeAdapter
 from core.access import Principal
 from core.cache import Cache, CacheSettings
 from core.cache.settings import KindSettings
+from core.correlation import listening
 from core.health import HealthState
-from core.notices import listening
 from tests.unit.core.cache.helpers import Counted, Loader, on_redis
 
 ADA = Principal("ada", frozenset({"staff"}), frozenset({"internal"}))

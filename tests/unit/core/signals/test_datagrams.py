@@ -16,8 +16,7 @@ from core.health import Health, HealthState
 from core.holder import new_holder
 from core.settings import Places
 from core.signals import opened_signals
-from core.signals.datagrams import MOST_BYTES, TOKEN_BYTES, kept_token, sealed
-from core.signals.peers import Peers
+from core.signals.datagrams import MOST_BYTES, TOKEN_BYTES, Peers, kept_token, sealed
 from tests.unit.core.signals.parts import PATIENCE_S, eventually, opened_relay, peer, sqlite
 
 

@@ -17,8 +17,7 @@ from core.holder import alive, new_holder
 from graph.db.database import opened_database
 from graph.db.tables import runs, threads
 from graph.errors import LeaseLost, ThreadBusy, ThreadNotFound
-from graph.runs.lease import holding
-from graph.runs.new_threads import title_from
+from graph.runs.lease import holding, title_from
 from tests.unit.graph.run_kit import QUESTION, Desk, new_run
 
 

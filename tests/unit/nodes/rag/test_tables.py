@@ -10,8 +10,7 @@ from nodes.rag.adapters.lance import LanceFolder, LanceStore
 from nodes.rag.chunking import chunk_document
 from nodes.rag.citations import MAX_QUOTE_CHARS, best_sentence, cite, sentences
 from nodes.rag.indexing import Indexer
-from nodes.rag.local import LocalRetriever
-from nodes.rag.manifest import ManifestFile
+from nodes.rag.local import LocalRetriever, ManifestFile
 from nodes.rag.models import Passage
 from tests.unit.nodes.rag.corpus import write
 

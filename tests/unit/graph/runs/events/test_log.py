@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from graph.runs.events.log import TAIL_BYTES, EventLog, LoggedEvent
+from graph.runs.events import TAIL_BYTES, EventLog, LoggedEvent
 from tests.kit.event_logs import reading_of
 
 DONE = {"type": "done"}

@@ -10,8 +10,7 @@ from sqlalchemy.engine import URL
 
 from graph.db.database import opened_database
 from graph.db.tables import run_events
-from graph.runs.events.log import LoggedEvent
-from graph.runs.events.store import JOINED_LETTERS, store
+from graph.runs.events import JOINED_LETTERS, LoggedEvent, store
 from tests.unit.graph.run_kit import Desk
 
 Event = dict[str, Any]

@@ -13,8 +13,8 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Huma
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import Field, SecretStr
 
+from core.correlation import listening
 from core.errors import WaystationError
-from core.notices import listening
 from core.observability import clean
 from nodes.llm import Model
 from nodes.llm.adapters.langchain import connected

@@ -1,1 +1,0 @@
-"""What a run tells, in order: the vocabulary and the log, its rows, their writer and their readers."""
