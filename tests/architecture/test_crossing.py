@@ -1,0 +1,31 @@
+"""How many of our files one message crosses, and one tool call: not more than now."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MOST = {"message": 86, "tool_call": 105}
+
+
+@pytest.fixture(scope="module")
+def crossed() -> dict[str, list[str]]:
+    """In a process of its own: every call there is noted."""
+    command = [sys.executable, "-m", "tests.architecture.crossing", "--list"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, list[str]] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("kind", MOST)
+def test_a_turn_crosses_no_more_files_than_it_did(crossed: dict[str, list[str]], kind: str) -> None:
+    found = crossed[kind]
+    assert {"graph/runs/ledger.py", "nodes/llm/node.py", "server/app.py"} <= set(found)
+    assert ("nodes/mcp_tools/node.py" in found) == (kind == "tool_call")
+    assert len(found) <= MOST[kind], "\n".join(found)
