@@ -44,6 +44,7 @@ from graph.runs.rows import (
     LATER,
     Claim,
     Ending,
+    KeyTakenError,
     NewRun,
     announce,
     answered,
@@ -59,10 +60,6 @@ from graph.runs.rows import (
 )
 
 AT_MOST_ATTEMPTS = 3
-
-
-class _KeyTakenError(Exception):
-    """Another request with the same key was faster."""
 
 
 class RunLedger:
@@ -88,8 +85,6 @@ class RunLedger:
         self._totals = totals
         self.supervised = supervised
 
-    # -- how runs begin ---------------------------------------------------------------------------
-
     @uninterrupted
     async def open(self, new: NewRun) -> Claim:
         """Store the run and its message, and take the thread for it when that is free.
@@ -107,7 +102,7 @@ class RunLedger:
             try:
                 async with self._engine.begin() as db:
                     claim = await self._open(db, new)
-            except _KeyTakenError:
+            except KeyTakenError:
                 earlier = await self._repeated(new)
                 assert earlier is not None, "a key that is taken has its run"  # noqa: S101 - an invariant
                 return earlier
@@ -125,11 +120,11 @@ class RunLedger:
             raise ThreadNotFound(new.thread_id)
         if await run_with_key(db, new.request):
             # Since `open` looked: before it is found that this run has the thread.
-            raise _KeyTakenError
+            raise KeyTakenError
         hold, place, asked, delivery = await self._thread_or_place(db, row, new)
         values = row_of(new, hold, self._leases.holder, place, now=now_of(db))
         if not await insert_new(db, runs, values):
-            raise _KeyTakenError
+            raise KeyTakenError
         if hold and not hold.dirty:
             await store_message(db, new.thread_id, new.id, new.message_id, new.request)
         record = record_of({**LATER, **values}, new.request)
@@ -194,8 +189,6 @@ class RunLedger:
         if row["input_hash"] != new.request.digest():
             raise KeyReused(f"the key '{key}' was sent before with another request; use a new key")
         return Claim(record_of(row), repeated=True)
-
-    # -- how they go on ---------------------------------------------------------------------------
 
     async def next_of(self, thread_id: str, *, only: Collection[str] | None = None) -> Claim | None:
         """The first run that waits for the thread, when it may begin now (and is one of `only`)."""
@@ -343,8 +336,6 @@ class RunLedger:
             }
             await insert_new(db, runs, values)
             return record_of({**LATER, **values})
-
-    # -- how they end -----------------------------------------------------------------------------
 
     @uninterrupted
     async def close(self, hold: Hold, ending: Ending) -> bool:

@@ -26,6 +26,10 @@ RUN_ENDED = "run.ended"
 LATER = {"started_at": None, "ended_at": None, "output": None, "error": None}
 
 
+class KeyTakenError(Exception):
+    """Another request with the same key was faster."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewRun:
     """A run as it is asked for. `queue_limit` is how many may wait for one thread."""
