@@ -18,7 +18,7 @@ from nodes.file_storage import FileManager
 from nodes.mcp_tools import MCPToolManager
 from nodes.mcp_tools.models import ServerState
 from tests.kit.events import check_stream, kinds
-from waystation.testing.agents import HANDBOOK, context_at, open_agent
+from waystation.testing.agents import BUNDLED, HANDBOOK, context_at, open_agent
 
 LOCAL = Principal("local")
 SALES = "region,amount\nnorth,10.5\nsouth,4\nnorth,2\n"
@@ -26,7 +26,7 @@ SALES = "region,amount\nnorth,10.5\nsouth,4\nnorth,2\n"
 
 @pytest.fixture(scope="module")
 async def agent(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Agent]:
-    async with open_agent(tmp_path_factory.mktemp("agent")) as agent:
+    async with open_agent(tmp_path_factory.mktemp("agent"), tools=BUNDLED) as agent:
         yield agent
 
 

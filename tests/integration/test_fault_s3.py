@@ -16,7 +16,7 @@ from core.resilience import BreakerClosed, BreakerOpened
 from graph.agent import Agent
 from tests.kit.flaky import FlakyProxy
 from tests.kit.http import assert_problem, client_of, served, turn
-from waystation.testing.agents import open_agent
+from waystation.testing.agents import BUNDLED, open_agent
 from waystation.testing.s3 import S3Server
 
 CSV = b"region,amount\nnorth,10\nsouth,32\n"
@@ -54,7 +54,7 @@ async def agent(
     }
     storage = {"backend": "s3", "s3": plain}
     home = tmp_path_factory.mktemp("fault")
-    async with open_agent(home, auth={"user": "ada"}, file_storage=storage) as agent:
+    async with open_agent(home, tools=BUNDLED, auth={"user": "ada"}, file_storage=storage) as agent:
         yield agent
 
 

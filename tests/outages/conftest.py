@@ -76,8 +76,9 @@ class Locked:
         self.url = f"sqlite:///{path}"
 
     async def goes(self) -> None:
-        self._other = sqlite3.connect(self._path, timeout=30)
-        self._other.execute("BEGIN IMMEDIATE")
+        # In a thread: a transaction of ours that is open ends only while the event loop runs.
+        self._other = sqlite3.connect(self._path, timeout=30, check_same_thread=False)
+        await asyncio.to_thread(self._other.execute, "BEGIN IMMEDIATE")
 
     async def comes_back(self) -> None:
         self._other.rollback()
