@@ -32,8 +32,7 @@ from graph.flow.routing import REMARK, Ways, is_remark, this_turn
 from graph.flow.state import OVERWRITE, State, as_messages
 from graph.flow.steps import Steps
 
-Node = Callable[[Any, Runtime[RunContext]], Any]
-Swap = Node | type[Any] | str
+Swap = Callable[..., Any] | type[Any] | str
 """A node, its class, or its name."""
 
 

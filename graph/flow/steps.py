@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 
 from langchain_core.messages import ToolMessage
 from langgraph.channels import UntrackedValue
+from langgraph.graph import StateGraph
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
@@ -222,8 +223,7 @@ def _place_problem(step: Step, steps: Sequence[Step], table: _Table) -> str:
     if sum(said) != 1:
         return f"say where it stands by one of after=, before= and instead_of=; possible: {possible}"
     if step.part:
-        others = [other.name for other in steps[: steps.index(step)] if other.part == step.part]
-        return f"'{others[0]}' is this part of every turn; say instead_of='{others[0]}'" if others else ""
+        return _part_problem(step, steps[: steps.index(step)])
     if step.neighbour not in {other.name for other in steps}:
         return f"there is no step '{step.neighbour}' to stand by; possible: {possible}"
     if step.instead_of and sum(other.instead_of == step.instead_of for other in steps) > 1:
@@ -231,6 +231,13 @@ def _place_problem(step: Step, steps: Sequence[Step], table: _Table) -> str:
     if not table.has(step.name):
         return f"steps name each other in a circle; possible: {possible}"
     return ""
+
+
+def _part_problem(step: Step, earlier: Sequence[Step]) -> str:
+    if step.part not in PARTS:
+        return f"no turn has a part '{step.part}'; possible: {', '.join(PARTS)}"
+    other = next((other.name for other in earlier if other.part == step.part), "")
+    return f"'{other}' is this part of every turn; say instead_of='{other}'" if other else ""
 
 
 def _channel_problem(step: Step, steps: Sequence[Step]) -> str:
@@ -243,6 +250,10 @@ def _channel_problem(step: Step, steps: Sequence[Step]) -> str:
             return f"the channel '{name}' has the name of a step"
         if any(other.channels.get(name, step.channels[name]) != step.channels[name] for other in steps):
             return f"the channel '{name}' has another type in another step"
+    try:
+        StateGraph(state_of([step]))
+    except (NameError, TypeError, ValueError) as error:
+        return f"its channels cannot be read: {error}"
     if step.makes and step.makes not in turn_only(state_of([step])):
         return f"makes='{step.makes}' has to be one of its channels, annotated with an UntrackedValue"
     return ""

@@ -98,7 +98,7 @@ class Compared:
             made = next((one for one in left if one.step == placed.name), None)
             if made is not None:
                 left.remove(made)
-                found.append(Taken(placed.name, _further(placed, read_writes(made.writes))))
+                found += self._further(placed, read_writes(made.writes))
         return found
 
     def of_update(
@@ -113,8 +113,7 @@ class Compared:
         said: list[BaseMessage] = list(writes.get("messages", []))
         did: list[dict[str, Any]]
         if not placed.main:
-            # A step that wrote nothing stands in no recording.
-            return [Taken(node, _further(placed, writes))] if writes else []
+            return self._further(placed, writes)
         match placed.part:
             case "config":
                 did = [dict(writes.get("config", {}))]
@@ -128,6 +127,11 @@ class Compared:
             case "model":
                 did = [_answer(message) for message in said if isinstance(message, AIMessage)]
         return [Taken(node, one) for one in did]
+
+    def _further(self, placed: Placed, writes: Mapping[str, Any]) -> list[Taken]:
+        """What a further step wrote: nothing, and what lives within a turn, stands in no recording."""
+        kept = {name: value for name, value in writes.items() if name not in self._steps.turn_only}
+        return [Taken(placed.name, _further(placed, kept))] if kept else []
 
     def ordered(self, steps: Iterable[Taken]) -> list[Taken]:
         """Tool calls of one answer run side by side: their order is none."""

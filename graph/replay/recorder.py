@@ -173,11 +173,14 @@ def _outcome(message: ToolMessage, answers: Sequence[AIMessage]) -> Outcome:
 def _further(turn: StoredTurn, steps: Steps) -> list[Made]:
     """What steps wrote that are no part of every turn."""
     names = {placed.name for placed in steps.further}
-    return [
+    found = [
         Made(step=name, writes=written_json(result))
         for name, result in turn.made
         if name in names and isinstance(result, Mapping)
     ]
+    # A step that wrote nothing at first writes the rest at its later turns, not at its first one.
+    last = {made.step: place for place, made in enumerate(found) if made.writes}
+    return [made for place, made in enumerate(found) if place <= last.get(made.step, -1)]
 
 
 def _expected(turn: StoredTurn) -> Expected:

@@ -39,7 +39,7 @@ class StoredTurn:
         after: What the turn added behind it.
         files: The thread's files, as the turn found them and with those that came with the message.
         summary: Notes on what came before those messages.
-        made: What each step wrote that a checkpoint which is kept knows of, in order.
+        made: What each step wrote, each time that a checkpoint which is kept knows of, in order.
     """
 
     row: RowMapping
@@ -155,7 +155,7 @@ async def _checkpoints(
     if not of_turn:
         return having[0], having[0], []
     mine = [s for s in reversed(snapshots) if _last_question(s.values["messages"]) == message_id]
-    made = [(task.name, task.result) for s in mine for task in s.tasks if task.result]
+    made = [(task.name, task.result or {}) for s in mine for task in s.tasks]
     return of_turn[-1], of_turn[0], made
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from dishka import Provider, Scope
 
+from core.errors import ConfigInvalid, InvalidInput
 from core.registry import Module, loaded
 from core.steps import Step
 from graph.flow.nodes import node_of
@@ -23,12 +24,20 @@ def node_provider(
     container sees at its start what each of them needs; one that no provider makes is made here.
     """
     wanted = declared_by(running)
+    owners = {step.name: f"module '{module.name}', " for module in running for step in module.all_steps}
     made = {step.name: kind for step in wanted if isinstance(kind := loaded(step.run), type)}
-    bag: Any = make_dataclass("Nodes", list(made.items()))
+    # Numbered: a step may have the name of a keyword.
+    fields = {name: f"node{place}" for place, name in enumerate(made)}
+    bag: Any = make_dataclass("Nodes", [(fields[name], kind) for name, kind in made.items()])
 
     def steps(nodes: Any) -> Steps:
         def node(step: Step) -> Any:
-            return getattr(nodes, step.name) if step.name in made else node_of(step.run)
+            if step.name in made:
+                return getattr(nodes, fields[step.name])
+            try:
+                return node_of(step.run)
+            except InvalidInput as error:
+                raise ConfigInvalid(f"{owners.get(step.name, '')}step '{step.name}': {error}") from error
 
         return placed([*wanted, *own], [*declared_by(declared or running), *own], node)
 

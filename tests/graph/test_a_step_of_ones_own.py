@@ -1,0 +1,97 @@
+"""A step of one's own is recorded, replayed and compared visit by visit; a wrong one stops the start."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import pytest
+from langchain_core.messages import AIMessage
+from langgraph.channels import UntrackedValue
+
+from core.access import Principal
+from core.errors import ConfigInvalid
+from core.registry import discover
+from core.steps import Part, Step
+from graph.flow.steps import check_places
+from graph.replay.recorder import record
+from graph.replay.recording import Recording
+from graph.replay.replay import Replayed, replay
+from graph.wiring.nodes import node_provider
+from waystation.testing.agents import open_agent
+
+LOCAL = Principal("local")
+
+
+async def replayed(folder: Path, step: Step, *, swap: Any = None) -> tuple[Recording, Replayed]:
+    async with open_agent(folder, steps=[step]) as agent:
+        reply = await agent.ask("What is 5 + 3?", thread="t")
+        kept = await record(agent, LOCAL, reply["run_id"])
+    kept = Recording.model_validate_json(kept.model_dump_json())
+    return kept, await replay(kept, steps=[step], swap=swap)
+
+
+def guard(state: Any) -> dict[str, Any] | None:
+    answer = state["messages"][-1]
+    return None if answer.tool_calls else {"messages": [answer.model_copy(update={"content": "eight"})]}
+
+
+def other_guard(state: Any) -> dict[str, Any] | None:
+    answer = state["messages"][-1]
+    return None if answer.tool_calls else {"messages": [answer.model_copy(update={"content": "8"})]}
+
+
+async def test_a_guard_that_changes_the_second_answer_alone_is_replayed_there(tmp_path: Path) -> None:
+    step = Step("guard", guard, after="call_model")
+    kept, again = await replayed(tmp_path, step)
+    assert [(made.step, bool(made.writes)) for made in kept.further] == [("guard", False), ("guard", True)]
+    assert (again.same, again.answer, len(again.tool_calls)) == (True, "eight", 1)
+    swapped = await replay(kept, steps=[step], swap={"guard": other_guard})
+    changed = [found.replayed.node for found in swapped.differences if found.replayed]
+    assert (changed, swapped.answer) == (["guard", "end"], "8")
+
+
+async def test_a_step_that_writes_nothing_after_a_while_leaves_nothing_behind(tmp_path: Path) -> None:
+    def first(state: Any) -> AIMessage | None:
+        return AIMessage("a remark") if len(state["messages"]) == 1 else None
+
+    kept, again = await replayed(tmp_path, Step("first", first, before="call_model"))
+    assert ([made.step for made in kept.further], again.same) == (["first"], True)
+
+
+async def test_what_lives_within_a_turn_is_not_compared(tmp_path: Path) -> None:
+    channels = {"mood": Annotated[dict[str, Any], UntrackedValue(dict)]}
+    step = Step("feel", lambda _: {"mood": {"calm": 1}}, before="call_model", channels=channels, makes="mood")
+    kept, again = await replayed(tmp_path, step)
+    assert (kept.further, again.differences) == ([], ())
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (Step("s", guard, part=cast(Part, "answers")), "no turn has a part 'answers'; possible: config"),
+        (Step("s", guard, after="retrieve", channels={"seen": "Nothing"}), "its channels cannot be read"),
+        (Step("s", guard, after="retrieve", channels={"n": Annotated[int, abs]}), "cannot be read"),
+    ],
+)
+def test_a_part_or_a_channel_that_there_is_not_is_told_before_the_start(step: Step, said: str) -> None:
+    with pytest.raises(ConfigInvalid, match="step 's': ") as refused:
+        check_places(discover(), [step])
+    assert said in refused.value.detail
+
+
+async def test_what_cannot_run_is_told_with_the_name_of_its_step(tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match=r"step 's': 'no\.such:Thing' cannot be imported"):
+        async with open_agent(tmp_path, steps=[Step("s", "no.such:Thing", after="retrieve")]):
+            pass
+
+
+def test_a_class_of_a_module_may_be_a_step_with_the_name_of_a_keyword() -> None:
+    class Node:
+        async def __call__(self, state: Any) -> None:
+            return None
+
+    modules = discover()
+    last = replace(modules[-1], steps=(Step("class", Node, after="retrieve"),))
+    assert node_provider([*modules[:-1], last]).factories
