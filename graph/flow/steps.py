@@ -198,6 +198,8 @@ def check_places(modules: Sequence[Module], own: Sequence[Step] = ()) -> None:
     Raises:
         ConfigInvalid: One cannot; the sentence names module, step, what is wrong and what is possible.
     """
+    if isinstance(own, Step) or not all(isinstance(step, Step) for step in own):
+        raise ConfigInvalid("steps= is a list of steps: [Step('guard', guard, after='call_model')]")
     owned = [(f"module '{module.name}', ", step) for module in modules for step in module.all_steps]
     owned += [("", step) for step in own]
     steps = [step for _, step in owned]

@@ -141,6 +141,12 @@ async def test_st7_a_step_that_can_stand_nowhere_stops_the_start(
             raise AssertionError
 
 
+@pytest.mark.parametrize("given", [Step("a", len, after="retrieve"), [len], ["guard"]])
+def test_what_is_no_list_of_steps_is_told_so(given: Any) -> None:
+    with pytest.raises(ConfigInvalid, match="steps= is a list of steps"):
+        check_places(discover(), given)
+
+
 def test_steps_that_take_each_others_place_are_a_circle() -> None:
     own = [Step("a", len, instead_of="b"), Step("b", len, instead_of="a")]
     with pytest.raises(ConfigInvalid, match="step 'a': steps name each other in a circle"):
