@@ -161,22 +161,18 @@ def _stated(message: ToolMessage, calls: Mapping[str | None, Any]) -> str:
 
 
 def _wanting(match: Match, sentence: Sentence) -> str:
-    wants = [f"- {name}{_described(match.tool, name)}" for name in match.missing]
-    files = f"\nFiles of this thread: {', '.join(sentence.files) or 'none'}." if _needs_file(match) else ""
-    read = f" I read {json.dumps(match.arguments, ensure_ascii=False)}." if match.arguments else ""
-    listed = "\n".join(wants)
-    lead = f"The tool {match.tool.name} may fit, but your message does not tell:"
-    return f"{lead}\n{listed}{files}\n{read.strip()}".strip()
+    lines = [f"The tool {match.tool.name} may fit, but your message does not tell:"]
+    lines += [f"- {name}{_described(match.tool, name)}" for name in match.missing]
+    if any("file" in name.lower() for name in match.missing):
+        lines.append(f"Files of this thread: {', '.join(sentence.files) or 'none'}.")
+    if match.arguments:
+        lines.append(f"I read {json.dumps(match.arguments, ensure_ascii=False)}.")
+    return "\n".join(lines)
 
 
 def _described(tool: Tool, name: str) -> str:
-    schema = tool.properties.get(name)
-    text = str(schema.get("description") or "") if isinstance(schema, Mapping) else ""
+    text = str(tool.properties.get(name, {}).get("description") or "")
     return f": {' '.join(text.split())}" if text else ""
-
-
-def _needs_file(match: Match) -> bool:
-    return any("file" in name.lower() for name in match.missing)
 
 
 def _nothing(sentence: Sentence, tools: Sequence[Tool], prompt: Prompt) -> str:
@@ -211,7 +207,8 @@ def state(name: str, arguments: Mapping[str, Any], text: str, *, failed: bool) -
     if failed:
         return f"The tool {name} reports an error: {shown(value) or 'no reason given'}"
     value = inner(value)
-    lead = _lead(name, arguments)
+    told = [f"{key} {_scalar(one)}" for key, one in arguments.items()]
+    lead = f"{name} ({', '.join(told)})" if told else name
     if isinstance(value, (dict, list)):
         body = shown(value)
         made = _FILES_MADE.search(text)
@@ -224,7 +221,7 @@ def state(name: str, arguments: Mapping[str, Any], text: str, *, failed: bool) -
     if isinstance(expression, str) and _NUMBER.match(found):
         return f"{expression} = {found}"
     # A text speaks for itself; a bare number needs to be told what it is.
-    return f"{lead}: {found}" if len(found.split()) < 2 else f"{found} ({_source(name, arguments)})"
+    return f"{lead}: {found}" if len(found.split()) < 2 else f"{found} ({', '.join([name, *told])})"
 
 
 def parsed(text: str) -> Any:
@@ -324,15 +321,6 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _cell(value: Any) -> str:
     return _scalar(value).replace("|", "\\|").replace("\n", " ")
-
-
-def _source(name: str, arguments: Mapping[str, Any]) -> str:
-    return ", ".join([name, *(f"{key} {_scalar(value)}" for key, value in arguments.items())])
-
-
-def _lead(name: str, arguments: Mapping[str, Any]) -> str:
-    told = ", ".join(f"{key} {_scalar(value)}" for key, value in arguments.items())
-    return f"{name} ({told})" if told else name
 
 
 def corrected(arguments: Mapping[str, Any], error: str) -> dict[str, Any] | None:

@@ -47,12 +47,9 @@ _OPERATORS = {
     ("==", "eq", "=", "equals"): r"equals?(?: to)?|==?|\bis\b",
 }
 _OPERATIONS = {
-    "+": {"add", "plus", "sum"},
-    "-": {"subtract", "minus"},
-    "*": {"multiply", "times", "product"},
-    "/": {"divide"},
-    "**": {"power", "pow", "exponent"},
-}
+    "+": {"add", "plus", "sum"}, "-": {"subtract", "minus"}, "*": {"multiply", "times", "product"},
+    "/": {"divide"}, "**": {"power", "pow", "exponent"},
+}  # fmt: skip
 # Questions about how something works belong to the handbook, unless all arguments are there.
 _ABOUT = re.compile(
     r"^\W*(?:how (?:do|does|can|could|should|to|is|are)|why|explain|what (?:does|is an?|are)"
@@ -89,7 +86,7 @@ class Tool:
         """What each word weighs that speaks of the tool: of its description, its parameters, its name."""
         said = {meaning(word.value): 1.0 for word in words(self.description)}
         for name, schema in self.properties.items():
-            said |= {meaning(part): 2.0 for part in [*name_parts(name), *map(str, schema.get("enum") or [])]}
+            said |= {meaning(part): 2.0 for part in [*name_parts(name), *map(str, schema.get("enum", ()))]}
         return said | {meaning(part): 3.0 for part in name_parts(self.name)}
 
 
@@ -129,8 +126,7 @@ def tools_of(schemas: Sequence[Mapping[str, Any]]) -> list[Tool]:
 
 
 def _tool(function: Mapping[str, Any]) -> Tool:
-    parameters = function.get("parameters")
-    parameters = parameters if isinstance(parameters, Mapping) else {}
+    parameters = _plain(function.get("parameters"))
     properties = {name: _plain(schema) for name, schema in (parameters.get("properties") or {}).items()}
     required = [name for name in parameters.get("required") or [] if isinstance(name, str)]
     return Tool(str(function["name"]), str(function.get("description") or ""), properties, required)
@@ -144,18 +140,18 @@ def _plain(schema: Any) -> Mapping[str, Any]:
     given = plain.get("type")
     if isinstance(given, list):
         plain["type"] = next((t for t in given if t != "null"), "string")
-    enum = plain.get("enum")
-    return {**plain, "enum": enum if isinstance(enum, list) else []}
+    if not isinstance(plain.get("enum"), list):
+        plain.pop("enum", None)
+    return plain
 
 
 def match_tool(tools: Sequence[Tool], sentence: Sentence) -> Match | None:
     """The tool that fits, perhaps with arguments missing; None when no tool is asked for."""
     if len(sentence.text) > LONGEST_REQUEST:
         return None
-    added = read_sum(sentence.text, sentence.previous)
-    if added is not None:
+    if added := read_sum(sentence.text, sentence.previous):
         return _for_sum(tools, added)
-    matches = [match for tool in tools if (match := _scored(tool, sentence)) is not None]
+    matches = [match for tool in tools if (match := _scored(tool, sentence))]
     complete = [match for match in matches if not match.missing]
     return max(complete or matches, key=lambda m: (round(m.coverage, 2), m.strength), default=None)
 
@@ -164,9 +160,7 @@ def _for_sum(tools: Sequence[Tool], added: Arithmetic) -> Match | None:
     for tool in tools:
         if name := tool.wanting("expression"):
             return Match(tool, {name: added.expression})
-    if added.binary is None:
-        return None
-    operator, *two = added.binary
+    operator, *two = added.binary or ("",)
     for tool in tools:
         numbers = [n for n, schema in tool.properties.items() if schema.get("type") in {"number", "integer"}]
         if len(numbers) == 2 and _OPERATIONS.get(operator, set()) & set(name_parts(tool.name)):
@@ -211,8 +205,7 @@ def read_arguments(tool: Tool, sentence: Sentence) -> Reading:
     # What can be recognised for certain is read first, so that free words are taken last.
     for name in sorted(kinds, key=lambda n: (_CERTAIN.get(kinds[n], len(_CERTAIN)), n not in tool.required)):
         reader = _READERS.get(kinds[name])
-        found = reader(_Asked(name, tool.properties[name], reading)) if reader else None
-        if found is not None:
+        if reader and (found := reader(_Asked(name, tool.properties[name], reading))):
             reading.take(name, found)
     reading.missing = [name for name in tool.required if name not in reading.values]
     if len(reading.missing) == 1 and kinds.get(reading.missing[0]) == "text":
@@ -237,9 +230,8 @@ def kind(name: str, schema: Mapping[str, Any]) -> str:
     """What a parameter wants, from its type, format, name and description."""
     parts, text = set(name_parts(name)), f"{schema.get('description') or ''}".lower()
     given = schema.get("type")
-    if schema.get("enum"):
-        spellings = set().union(*_OPERATORS)
-        return "operator" if len(spellings & set(map(str, schema.get("enum") or []))) >= 2 else "choice"
+    if options := schema.get("enum"):
+        return "operator" if len(set(map(str, options)) & set().union(*_OPERATORS)) >= 2 else "choice"
     if given in {"number", "integer", "boolean", "array"}:
         return str(given)
     if given not in {None, "string"}:
@@ -300,9 +292,8 @@ def _choice(asked: _Asked) -> Found | None:
     # Choices that only the description lists: `sum, mean or max`.
     told = re.findall(r"\w+", str(asked.schema.get("description") or ""))
     listed = [word for word in told if meaning(word) in _FUNCTIONS]
-    return _word_of(
-        asked, {meaning(str(option)): option for option in (asked.schema.get("enum") or []) or listed}
-    )
+    options = asked.schema.get("enum") or listed
+    return _word_of(asked, {meaning(str(option)): option for option in options})
 
 
 def _flag(asked: _Asked) -> Found | None:
@@ -315,7 +306,7 @@ def _word_of(asked: _Asked, options: Mapping[str, Any]) -> Found | None:
 
 
 def _operator(asked: _Asked) -> Found | None:
-    options = [str(option) for option in (asked.schema.get("enum") or [])]
+    options = [str(option) for option in asked.schema.get("enum", ())]
     for spellings, pattern in _OPERATORS.items():
         match = re.search(pattern, asked.text, re.IGNORECASE)
         spelled = next((s for s in spellings if not options or s in options), None)
@@ -392,8 +383,7 @@ def _text(asked: _Asked) -> Found | None:
 
 def _value(asked: _Asked) -> Found | None:
     """A quoted text, a number, or the word behind a comparison."""
-    found = _text(asked) or _number(asked)
-    if found:
+    if found := _text(asked) or _number(asked):
         return Found(str(found.value), found.start, found.end)
     return _after(rf"(?:{'|'.join(f'(?:{said})' for said in _OPERATORS.values())})", asked)
 

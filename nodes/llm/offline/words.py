@@ -291,8 +291,7 @@ _PIECE = re.compile(rf"{NUMBER}|\*\*|[-+*/%()]")
 _SIGN = re.compile(r"(?<=[\d.)])(\*\*|[-+*/%])")
 _OF_TWO = re.compile(rf"^{_N} (\*\*|[-+*/%]) {_N}$")
 _NUMBER_WORD = re.compile(rf"\b(?:{'|'.join(_NUMBERS)})\b", re.IGNORECASE)
-_CURRENCY = re.compile(rf"[$€£]\s*(?={NUMBER})")
-_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
+_IN_A_NUMBER = re.compile(rf"[$€£]\s*(?={NUMBER})|(?<=\d),(?=\d{{3}}\b)")
 
 
 def numbers_in(text: str) -> list[Found]:
@@ -334,7 +333,7 @@ def read_sum(text: str, previous: str | None = None) -> Arithmetic | None:
     if then and (first := read_sum(then[1], previous)):
         return Arithmetic(f"({first.expression}) {_CHANGES[then[2].lower()]}")
     line = _NUMBER_WORD.sub(lambda m: str(_NUMBERS.index(m.group().lower())), _NO_NUMBERS.sub(" date ", text))
-    line = _THOUSANDS.sub("", _CURRENCY.sub("", line))
+    line = _IN_A_NUMBER.sub("", line)
     return _only_sum(_phrases(line if previous is None else _with_previous(line, previous)))
 
 
@@ -395,7 +394,7 @@ def _written(text: str) -> str | None:
 
 
 def _of_a_sum(node: ast.AST) -> bool:
-    """Numbers, operations, and one minus before a number."""
+    """Numbers, operations, and one minus before a number or a bracket."""
     if isinstance(node, ast.UnaryOp):
-        return not isinstance(node.operand, ast.UnaryOp)
+        return not (isinstance(node.operand, ast.UnaryOp) and node.operand.col_offset == node.col_offset + 2)
     return isinstance(node, (ast.BinOp, ast.operator, ast.USub, ast.Name, ast.Load))
