@@ -324,8 +324,8 @@ def _scanner(scan: Callable[[str], list[Found]]) -> Callable[[_Asked], Found | N
         before = {one: asked.text[: one.start].rstrip().rpartition(" ")[2].lower() for one in free}
         if asked.parts & {"to", "target", "end", "until", "destination"}:
             behind = [one for one in free if before[one] in {"to", "in", "until", "into", "for"}]
-            return (behind or (free if len(found) > 1 else []) or [None])[-1]
-        if asked.parts & {"from", "source", "start", "since"}:
+            free = (behind or (free if len(found) > 1 else []))[-1:]
+        elif asked.parts & {"from", "source", "start", "since"}:
             free = [one for one in free if before[one] in {"from", "since"}] or free
         return free[0] if free else None
 
