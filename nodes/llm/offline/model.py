@@ -14,8 +14,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.messages.ai import UsageMetadata
 
 from core.cache import Cache
-from nodes.llm.models import OFFLINE, Model
-from nodes.llm.notices import HOW_TO_CONFIGURE
+from nodes.llm.models import HOW_TO_CONFIGURE, OFFLINE, Model
 from nodes.llm.offline.quoting import best_quotes
 from nodes.llm.offline.request import Match, Sentence, Tool, match_tool, tools_of
 from nodes.llm.offline.words import content_words
