@@ -19,13 +19,19 @@ from nodes.llm.catalogue import Catalogue
 from nodes.llm.connections import Connections, has_content
 from nodes.llm.errors import ModelContextFull, ModelStreamCut
 from nodes.llm.health import ModelHealth
-from nodes.llm.models import LLMChunk, LLMRequest, LLMResponse, Model, Usage
-from nodes.llm.notices import offered, remarks_on
-from nodes.llm.pieces import Chunk
+from nodes.llm.models import HOW_TO_CONFIGURE, OFFLINE, LLMChunk, LLMRequest, LLMResponse, Model, Usage
+from nodes.llm.pieces import KNOWN, Chunk
 from nodes.llm.ports import ChatModel
 from nodes.llm.prompt import render
 from nodes.llm.settings import ModelEntry
 from nodes.llm.window import alternating, answered, shorter, taken_ids, without_empty
+
+_NAMED = 5
+"""Tools that a remark names."""
+_OFFLINE_NOTICE = (
+    "The offline model answers: it calls tools and quotes passages, and writes nothing of its own. "
+    + HOW_TO_CONFIGURE
+)
 
 
 class LLMCaller:
@@ -228,3 +234,44 @@ def _cost(entry: ModelEntry | None, read: int, written: int) -> float | None:
     if entry.input_price is None and entry.output_price is None:
         return None
     return ((entry.input_price or 0.0) * read + (entry.output_price or 0.0) * written) / 1_000_000
+
+
+def offered(model: Model, request: LLMRequest) -> list[Mapping[str, Any]]:
+    """The tools that the model is offered: as many as its endpoint takes, the first of them."""
+    if not model.supports_tools:
+        return []
+    return list(request.tools[: model.entry.kind.max_tools if model.entry else None])
+
+
+def remarks_on(model: Model, wanted: LLMRequest, sent: LLMRequest) -> list[tuple[str, str]]:
+    """(code, text) for what was left out of the request that was wanted."""
+    found: list[tuple[str, str]] = []
+    if sent is not wanted:
+        text = f"The conversation is too long for '{model.name}'; its oldest part was left out."
+        found.append(("context_trimmed", text))
+    over = wanted.tools[len(offered(model, wanted)) :] if model.supports_tools else ()
+    if over:
+        names = [str(tool.get("function", {}).get("name", "")) for tool in over[:_NAMED]]
+        more = f" and {len(over) - _NAMED} more" if len(over) > _NAMED else ""
+        most = len(wanted.tools) - len(over)
+        text = f"'{model.name}' takes {most} tools; not offered: {', '.join(names)}{more}."
+        found.append(("tools_capped", text))
+    return found
+
+
+def notices(request: LLMRequest, response: LLMResponse, *, first: bool) -> Iterator[tuple[str, str]]:
+    """(code, text) of each notice; `first` on the first answer of a thread."""
+    used = response.usage.model
+    if used == OFFLINE and first:
+        yield "offline_model", _OFFLINE_NOTICE
+    if used != request.model:
+        yield "fallback_model", f"'{request.model}' was unavailable; '{used}' answered."
+    yield from response.remarks
+    if not response.tool_calls and not response.text.strip():
+        yield "empty_answer", "The model ended its answer without a word."
+    if response.finish == "length":
+        yield "answer_cut", "The answer reached the model's limit (max_tokens) and is cut."
+    if response.finish == "content_filter":
+        yield "content_filter", "The model's endpoint withheld a part of the answer."
+    if response.finish and response.finish not in KNOWN:
+        yield "finish_reason", f"The model's endpoint ended the answer for the reason '{response.finish}'."

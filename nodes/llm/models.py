@@ -13,6 +13,10 @@ from nodes.llm.settings import ModelEntry
 from nodes.llm.vendors import label_of
 
 OFFLINE = "offline"
+HOW_TO_CONFIGURE = (
+    "For a real model set OPENAI_API_KEY (and OPENAI_BASE_URL for another endpoint), "
+    "or list models in config/models.yaml, and restart."
+)
 MALFORMED = "__malformed__"
 """The one argument of a tool call whose arguments were no JSON object; its value is what the model wrote."""
 

@@ -12,9 +12,8 @@ from typing_extensions import TypedDict
 
 from core.choices import sampling_of
 from core.context import RunContext, context_of
-from nodes.llm.caller import LLMCaller
+from nodes.llm.caller import LLMCaller, notices
 from nodes.llm.models import LLMChunk, LLMRequest, LLMResponse
-from nodes.llm.notices import notices
 from nodes.llm.ports import Toolbox
 from nodes.llm.window import answered, digest, parted, taken_ids
 

@@ -22,7 +22,7 @@ from nodes.llm.settings import LLMSettings
 # Each is called with the model, the settings and the cache. What it imports, such as an SDK, takes its
 # time at the first call, not at start.
 _CLIENTS = {
-    OFFLINE: "nodes.llm.adapters.offline:connected",
+    OFFLINE: "nodes.llm.offline.model:connected",
     "lean": "nodes.llm.adapters.chat:connected",
     "langchain": "nodes.llm.adapters.openai:connected",
     "provider": "nodes.llm.adapters.langchain:connected",

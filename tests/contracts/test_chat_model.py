@@ -11,11 +11,11 @@ from pydantic import SecretStr
 from nodes.llm import OFFLINE, ChatModel, Model
 from nodes.llm.adapters import langchain
 from nodes.llm.adapters.chat import ChatEndpoint
-from nodes.llm.adapters.offline import connected
 from nodes.llm.adapters.openai import OpenAIModel
 from nodes.llm.assembly import Assembly
 from nodes.llm.errors import ModelContextFull, ModelRefused, ModelUnavailable
 from nodes.llm.fake import ScriptedModel
+from nodes.llm.offline.model import connected
 from nodes.llm.settings import LLMSettings, ModelEntry
 from waystation.testing.contracts.chat_model import ADD, ChatModelContract, answer
 from waystation.testing.model_server import ModelServer, call, refuse, say

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from core.rows import is_row
 from core.words import words as core_words
-from nodes.llm.offline.words import FILLERS, STOP, meaning, stem, words
+from nodes.llm.offline.words import content_words, listed, meaning, stem
 from nodes.llm.prompt import Passage
 
 COVERED = 0.4
@@ -42,7 +42,11 @@ _HOW_TO = re.compile(r"^\W*how (?:(?:do|can|should|would) (?:i|we|you|one)|to)\b
 _QUANTITY = re.compile(
     r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|once|twice|none|no)\b", re.IGNORECASE
 )
-_FILLERS = frozenset(map(stem, FILLERS))
+# Words of a question that say nothing of what it is about.
+_FILLERS = frozenset(map(stem, listed("""
+    good mean meaning explain describe happen happens happened work works need know way best take takes go
+    thing called define see
+""")))  # fmt: skip
 _LONGEST_WORD = 12
 # Behind these stand the scripts whose words only `core.words` knows.
 _LATIN_ENDS = "\u0370"
@@ -159,15 +163,16 @@ def _candidates(passage: Passage, longest: int) -> list[_Candidate]:
 def _bag(text: str) -> set[str]:
     """Stems, and the meanings they share with others."""
     plain = text.replace("`", " ").replace("_", " ")
-    found = {_shared(word.stem) for word in words(plain) if word.text.lower() not in STOP}
+    found = {_shared(word.value) for word in content_words(plain)}
     if plain.isascii():
         return found
     latin = {one for one in found if max(one) < _LATIN_ENDS}
     return latin | {one for one in core_words(plain) if len(one) > 1 and max(one) >= _LATIN_ENDS}
 
 
-def _shared(one: str) -> str:
-    return meaning(one) if one.isalpha() else stem(one)
+def _shared(word: str) -> str:
+    found = stem(word)
+    return meaning(found) if found.isalpha() else found
 
 
 def _weights(asked: set[str], candidates: Sequence[_Candidate]) -> dict[str, float]:
@@ -199,8 +204,8 @@ def _score(
 
 
 def _begins_with(text: str, asked: set[str]) -> bool:
-    first = next((word for word in words(text) if word.text.lower() not in STOP), None)
-    return first is not None and _shared(first.stem) in asked
+    first = next(iter(content_words(text)), None)
+    return first is not None and _shared(first.value) in asked
 
 
 def _distinct(scored: Sequence[tuple[float, _Candidate]]) -> list[Quote]:

@@ -16,8 +16,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from nodes.llm.adapters.offline import OfflineModel
-from nodes.llm.offline.reply import reply
+from nodes.llm.offline.model import OfflineModel, reply
 from nodes.llm.prompt import render
 from tests.kit.bundled_tools import bundled_schemas
 from waystation.testing.contracts.chat_model import answer

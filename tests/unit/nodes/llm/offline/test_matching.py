@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from nodes.llm.offline.arguments import Sentence, kind, read_arguments
-from nodes.llm.offline.matching import match_tool, tools_of
+from nodes.llm.offline.request import Sentence, kind, match_tool, read_arguments, tools_of
 from tests.kit.bundled_tools import bundled_schemas
 
 
@@ -17,6 +16,11 @@ def tool(name: str, properties: dict[str, Any], *required: str, description: str
         "type": "function",
         "function": {"name": name, "description": description, "parameters": parameters},
     }
+
+
+def read(parameters: dict[str, Any], sentence: Sentence) -> dict[str, Any]:
+    (found,) = tools_of([{"function": {"name": "t", "parameters": parameters}}])
+    return read_arguments(found, sentence).values
 
 
 SALES = {"filename": "sales.csv"}
@@ -152,8 +156,8 @@ def test_arguments_are_read_by_type_and_format() -> None:
         }
     }
     text = 'Please be loud and green: 1, 2.5 and "My title" with "tag" by 2026-02-30 or 3 March 2026'
-    reading = read_arguments(parameters, Sentence(text))
-    assert reading.values == {
+    values = read(parameters, Sentence(text))
+    assert values == {
         "numbers": [1, 2.5],
         "due": "2026-03-03",
         "loud": True,
@@ -165,13 +169,13 @@ def test_arguments_are_read_by_type_and_format() -> None:
 
 def test_choices_may_stand_in_the_description() -> None:
     parameters = {"properties": {"function": {"type": "string", "description": "one of sum, mean, max"}}}
-    assert read_arguments(parameters, Sentence("the average")).values == {"function": "mean"}
+    assert read(parameters, Sentence("the average")) == {"function": "mean"}
 
 
 def test_an_operator_is_spelled_as_the_schema_spells_it() -> None:
     parameters = {"properties": {"op": {"type": "string", "enum": ["eq", "gte", "lt"]}}}
-    assert read_arguments(parameters, Sentence("amount at least 5")).values == {"op": "gte"}
-    assert read_arguments(parameters, Sentence("amount contains x")).values == {}
+    assert read(parameters, Sentence("amount at least 5")) == {"op": "gte"}
+    assert read(parameters, Sentence("amount contains x")) == {}
 
 
 def test_the_kind_follows_from_name_format_and_description() -> None:

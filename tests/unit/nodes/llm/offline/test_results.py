@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nodes.llm.offline.reply import corrected, number_in, state
+from nodes.llm.offline.model import corrected, number_in, state
 
 
 @pytest.mark.parametrize(

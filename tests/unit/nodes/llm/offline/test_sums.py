@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.llm.offline.values import read_sum
+from nodes.llm.offline.words import read_sum
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,8 @@ from nodes.llm.offline.values import read_sum
         ("What is 5 + 3 and doubled", "(5 + 3) * 2"),
         ("$5 plus $3", "5 + 3"),
         ("double 7", "7 * 2"),
+        ("((5 + 3))", "5 + 3"),
+        ("5 - -(-3)", "5 - -(-3)"),
     ],
 )
 def test_a_sum_is_read(text: str, expression: str) -> None:

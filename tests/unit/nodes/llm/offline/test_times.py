@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nodes.llm.offline.values import clocks_in, dates_in, zones_in
+from nodes.llm.offline.words import clocks_in, dates_in, zones_in
 
 
 @pytest.mark.parametrize(
