@@ -1,4 +1,4 @@
-"""The bundled tool servers of this process's agents are forked: an interpreter for each is most of a test.
+"""Forks the tool servers of plugins that agents of this process start: their interpreter is most of a test.
 
 They are processes on pipes as ever, which run the same scripts. What the tests start in processes of their
 own, such as `waystation serve`, starts its tool servers as for everybody.
@@ -17,8 +17,6 @@ from typing import Any
 
 import pytest
 
-from core.installed import shipped
-
 FORKS = Path(__file__).with_name("tool_forks.py")
 
 
@@ -28,11 +26,10 @@ class Forks:
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
         self._address = ""
-        self._scripts = {str(path) for path in (shipped() / "tools").glob("*/server.py")}
 
     def instead_of(self, argv: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The command to run for `argv`: another one for a bundled server."""
-        if argv[0] != sys.executable or argv[1] not in self._scripts:
+        """The command to run for `argv`: another one for the script of a plugin."""
+        if argv[0] != sys.executable or Path(argv[1]).name != "server.py":
             return argv
         self._address = self._address or self._started()
         return (sys.executable, "-I", "-S", str(FORKS), "ask", self._address, *argv[1:])

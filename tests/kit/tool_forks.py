@@ -25,7 +25,7 @@ def ask(address: str, argv: list[str]) -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in STREAMS:  # only the fork holds the pipes
         os.dup2(nothing, stream)
-    asked.recv(1)
+    sys.exit((asked.recv(1) or b"\1")[0])
 
 
 def serve(address: str) -> None:
@@ -53,6 +53,7 @@ def serve(address: str) -> None:
 
 
 def _become(asked: socket.socket) -> NoReturn:
+    import contextlib
     import runpy
     import threading
 
@@ -71,12 +72,16 @@ def _become(asked: socket.socket) -> NoReturn:
         threading.Thread(target=_die_with, args=(asked,), daemon=True).start()
         runpy.run_path(sys.argv[0], run_name="__main__")
         code = 0
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except BaseException:
         sys.excepthook(*sys.exc_info())
         raise
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
+        with contextlib.suppress(OSError):
+            asked.send(bytes([code % 256]))
         os._exit(code)
 
 
