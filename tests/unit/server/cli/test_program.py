@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 
 from server.cli.main import app, main
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(sys.executable).with_name("waystation")
 runner = CliRunner()
 
