@@ -14,21 +14,24 @@ run: .venv/.runtime
 demo: .venv/.runtime
 	@$(BIN)/python -m server.demo
 
-# The quick part of `make test`, in under a minute: types on one core, unit tests on SQLite on the other.
+# Types and contracts, whose output comes when the tests beside them have ended: $(call beside,TESTS).
+define beside
+@{ $(BIN)/mypy; types=$$?; $(BIN)/lint-imports --no-cache && exit $$types; } > .types.log 2>&1 & types=$$!; \
+    $(1); tests=$$?; \
+    wait $$types; types=$$?; cat .types.log; rm -f .types.log; test $$tests = 0 && test $$types = 0
+endef
+
+# The quick part of `make test`, in under a minute: the unit tests on SQLite that take no second.
 check: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@$(BIN)/mypy > .mypy_cache.log & types=$$!; \
-	    $(BIN)/python -m pytest -m "not server" tests/unit tests/architecture; tests=$$?; \
-	    wait $$types; types=$$?; cat .mypy_cache.log; rm -f .mypy_cache.log; exit $$((tests + types))
+	$(call beside,$(BIN)/python -m pytest -n 2 -m "not server and not slow" tests/unit tests/architecture)
 
 test: .venv/.dev .venv/.foreign
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports --no-cache
 	rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest --cov --cov-report=
+	$(call beside,$(BIN)/python -m pytest --cov --cov-report=)
 	@$(BIN)/python -m tests.kit.coverage_floor
 
 studio: .venv/.dev

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from core.words import fold, places, sought, words
 
+pytestmark = pytest.mark.slow
+
 SAME = """
 Ärger=ärger · ÄRGER=ärger · arger=Ärger · STRASSE=Straße · café=cafe\u0301 · Łódź=lodz · İstanbul=ISTANBUL
 ılık=ILIK · Đà=da · Tiếng=tieng · Ἀθήνα=αθηνα · ΛΌΓΟΣ=λογος · ёлка=ЕЛКА · й=и\u0306 · ガイド=ｶﾞｲﾄﾞ

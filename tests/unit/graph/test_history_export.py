@@ -22,6 +22,8 @@ from graph.threads.history.forms import PART_BYTES
 from graph.threads.history.owning import HIDDEN
 from tests.unit.graph.history_kit import ADA, BOB, World, opened_world
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def world(database: URL) -> AsyncIterator[World]:

@@ -19,6 +19,8 @@ from graph.threads.history.search import VECTOR, Search
 from graph.threads.transcript import Transcript
 from tests.kit.languages import SENTENCES
 
+pytestmark = pytest.mark.slow
+
 ADA, BOB = Principal("ada"), Principal("bob")
 
 

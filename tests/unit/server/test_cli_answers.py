@@ -16,6 +16,8 @@ from tests.kit.counted_tools import CountedTools
 from waystation.testing.agents import write_config
 from waystation.testing.model_server import ModelServer, call, calls, say
 
+pytestmark = pytest.mark.slow
+
 runner = CliRunner()
 
 

@@ -16,6 +16,8 @@ import pytest
 import waystation
 import waystation.testing
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 # What a user, a notebook or a module of somebody else needs: the list of README and handbook.
 EXPECTED = """

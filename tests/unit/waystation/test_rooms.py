@@ -15,6 +15,8 @@ import waystation.__main__
 from waystation import rooms
 from waystation.testing.service import free_port
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 SCRIPT = Path(sys.executable).with_name("waystation")
 IMPORT = (sys.executable, "-c", "import waystation")

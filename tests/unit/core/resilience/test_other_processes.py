@@ -18,6 +18,8 @@ from core.resilience.status import ask_reset, running
 from core.settings import Places
 from tests.unit.core.resilience.dependency import Dependency, Service, fail
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[4]
 RESET = "from core.resilience.cli import app; app()"
 OPENS = """

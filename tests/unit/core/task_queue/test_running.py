@@ -27,6 +27,8 @@ from core.task_queue.ledger import Ledger
 from tests.kit.task_queues import ADA, PATIENCE_S, Work, opened_queue, quick, until
 from tests.kit.task_worker import Item
 
+pytestmark = pytest.mark.slow
+
 
 class Busy(Unavailable):
     code = "busy"

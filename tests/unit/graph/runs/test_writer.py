@@ -16,6 +16,8 @@ from graph.runs.streams import EventWriter
 from tests.kit.event_logs import reading_of
 from tests.unit.graph.run_kit import Desk
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:

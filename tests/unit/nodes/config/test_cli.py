@@ -18,6 +18,8 @@ from nodes.config import ConfigLookup
 from nodes.config.cli import app
 from nodes.config.module import MODULE
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[4]
 
 

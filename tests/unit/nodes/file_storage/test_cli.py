@@ -18,6 +18,8 @@ from nodes.file_storage import FileManager
 from nodes.file_storage.cli import app
 from nodes.file_storage.module import MODULE
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[4]
 
 

@@ -19,6 +19,8 @@ from nodes.file_storage.models import Leftovers
 from waystation.testing.contracts.file_store import ADA, draft, read
 from waystation.testing.s3 import S3Server
 
+pytestmark = pytest.mark.slow
+
 KILLED = """
 import asyncio, os, signal, sys
 from pathlib import Path

@@ -27,6 +27,8 @@ from nodes.mcp_tools.receipts import Receipt
 from nodes.mcp_tools.settings import ServerEntry
 from waystation.testing.mcp_servers import http_peer, managed, peer
 
+pytestmark = pytest.mark.slow
+
 THREAD: RunnableConfig = {"configurable": {"thread_id": "t1"}}
 ACCEPT = {"action": "accept", "content": {"nights": 3}}
 

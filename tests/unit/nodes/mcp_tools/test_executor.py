@@ -19,6 +19,8 @@ from nodes.mcp_tools.models import ExecutionContext, ToolOutcome
 from nodes.mcp_tools.ports import NoFileLinks
 from waystation.testing.mcp_servers import managed, peer
 
+pytestmark = pytest.mark.slow
+
 CONTEXT = ExecutionContext(Principal("ada", frozenset({"staff"})), call_id="c1")
 
 

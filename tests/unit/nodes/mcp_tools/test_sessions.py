@@ -23,6 +23,8 @@ from nodes.mcp_tools.manager import MCPToolManager
 from nodes.mcp_tools.models import ServerState
 from waystation.testing.mcp_servers import is_running, kill, managed, peer, text_of, until
 
+pytestmark = pytest.mark.slow
+
 ADA = Principal("ada")
 
 

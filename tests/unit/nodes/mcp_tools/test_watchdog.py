@@ -17,6 +17,8 @@ import pytest
 from nodes.mcp_tools.adapters.process import WATCHDOG, child_process
 from nodes.mcp_tools.adapters.watchdog import end_groups, left_groups
 
+pytestmark = pytest.mark.slow
+
 DEADLINE_SECONDS = 20
 # A server in the middle of a blocking call: it reads nothing, and will not hear of a polite end.
 DEAF = (

@@ -11,6 +11,8 @@ from typer.testing import CliRunner, Result
 from nodes.rag.cli import app
 from tests.unit.nodes.rag.corpus import HANDBOOK, write
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,8 @@ from nodes.rag.chunking import chunk_document
 from nodes.rag.errors import IndexBroken
 from nodes.rag.models import Chunk
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[LanceFolder]:

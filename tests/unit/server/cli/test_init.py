@@ -12,6 +12,8 @@ from server.cli.init import files
 from server.cli.main import app, mount_modules
 from tests.docs.test_notebooks import run as run_notebook
 
+pytestmark = pytest.mark.slow
+
 WRITTEN = [
     "config/waystation.yaml",
     "config/models.yaml",

@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 from server.cli.main import app, main, mount_modules
 from waystation.testing.agents import write_config
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[4]
 runner = CliRunner()
 

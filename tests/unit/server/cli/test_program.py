@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 
 from server.cli.main import app, main
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(sys.executable).with_name("waystation")
 runner = CliRunner()
 
@@ -48,7 +50,6 @@ def test_the_version_needs_none_of_the_modules(
         raise AssertionError("a module was loaded for --version")
 
     monkeypatch.setattr("server.cli.main.mount_modules", refused)
-    monkeypatch.setattr("server.cli.main.mount_platform", refused)
     monkeypatch.setattr(sys, "argv", ["waystation", "--json", "--version"])
     with pytest.raises(SystemExit, match="0"):
         main()

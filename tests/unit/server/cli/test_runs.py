@@ -22,6 +22,8 @@ from server.cli.runs import runs
 from tests.kit.recordings import a_sum, recording, says
 from waystation.testing.agents import write_config
 
+pytestmark = pytest.mark.slow
+
 LOCAL = Principal("local")
 
 DOUBTER = """

@@ -17,6 +17,8 @@ from server.cli.sessions import opened
 from server.cli.threads import difference_lines
 from waystation.testing.agents import write_config
 
+pytestmark = pytest.mark.slow
+
 runner = CliRunner()
 
 

@@ -132,7 +132,7 @@ async def test_sealed_reasoning_goes_back_to_the_model_it_came_from_and_to_no_ot
     entry = entry_of(sealed, model_name="sealed-1")
     chat = connected(Model("mine", entry))
     kept = Assembly(profile=entry.kind, of=entry.of)
-    chunks, first = await answer(chat, [HumanMessage("x")], into=kept, tools=[ADD], temperature=0.2)
+    chunks, first = await answer(chat, [HumanMessage("x")], into=kept, tools=[ADD], sampling={"temperature": 0.2})
     message = first.message()
     assert "".join(c.additional_kwargs.get("reasoning_content", "") for c in chunks) == "five and three"
     assert (first.finish, first.served) == ("tool_calls", "sealed-1")
@@ -155,7 +155,7 @@ async def test_a_model_that_takes_no_tools_and_no_temperature_is_asked_without()
     said: list[tuple[str, str]] = []
     chat = connected(Model("mine", entry_of(FakeListChatModel(responses=["Hi."]))))
     with listening(lambda code, text: said.append((code, text))):
-        _, whole = await answer(chat, [HumanMessage("x")], tools=[ADD], temperature=0.1)
+        _, whole = await answer(chat, [HumanMessage("x")], tools=[ADD], sampling={"temperature": 0.1})
     assert (whole.text, whole.finish) == ("Hi.", "stop")
     assert said == [("parameter_left_out", "The model 'mine' takes no tools; none were offered.")]
     assert await chat.ping() == ["FakeListChatModel"]
