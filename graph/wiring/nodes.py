@@ -8,6 +8,7 @@ from typing import Any
 
 from dishka import Provider, Scope
 
+from core.errors import ConfigInvalid, InvalidInput
 from core.registry import Module, loaded
 from core.steps import Step
 from graph.flow.nodes import node_of
@@ -28,7 +29,7 @@ def node_provider(
 
     def steps(nodes: Any) -> Steps:
         def node(step: Step) -> Any:
-            return getattr(nodes, step.name) if step.name in made else node_of(step.run)
+            return getattr(nodes, step.name) if step.name in made else _node(step)
 
         return placed([*wanted, *own], [*declared_by(declared or running), *own], node)
 
@@ -41,6 +42,13 @@ def node_provider(
         if kind not in provided:
             provider.provide(kind)
     return provider
+
+
+def _node(step: Step) -> Any:
+    try:
+        return node_of(step.run)
+    except InvalidInput as error:
+        raise ConfigInvalid(f"step '{step.name}': {error.detail}") from error
 
 
 def _factories(module: Module) -> Sequence[Any]:
