@@ -99,7 +99,25 @@ def node_of(given: Any) -> Any:
             raise InvalidInput(f"{error}; name an object that is ready instead of its class") from error
     if not callable(node) and not isinstance(node, Runnable):
         raise InvalidInput(f"'{given}' cannot be called; a node is called with (state, runtime)")
+    if not isinstance(node, Runnable) and (problem := _call_problem(node)):
+        raise InvalidInput(f"'{given}' {problem}")
     return reader(node)
+
+
+def _call_problem(node: Callable[..., Any]) -> str:
+    """Why a call would fail, or give nothing that can be written; "" when it would not."""
+    called = node if inspect.isroutine(node) else getattr(node, "__call__", node)  # noqa: B004 - asked whether it yields
+    if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
+        return "yields; a node returns what it writes"
+    try:
+        signature = inspect.signature(node)
+    except (TypeError, ValueError):  # what is written in C may have no signature
+        return ""
+    try:
+        signature.bind(*([None] if _takes_state_alone(node) else [None, None]))
+    except TypeError as error:
+        return f"cannot be called with (state) or (state, runtime): {error}"
+    return ""
 
 
 def reader(node: Any) -> Any:

@@ -198,16 +198,32 @@ def check_places(modules: Sequence[Module], own: Sequence[Step] = ()) -> None:
     Raises:
         ConfigInvalid: One cannot; the sentence names module, step, what is wrong and what is possible.
     """
-    if isinstance(own, Step) or not all(isinstance(step, Step) for step in own):
-        raise ConfigInvalid("steps= is a list of steps: [Step('guard', guard, after='call_model')]")
     owned = [(f"module '{module.name}', ", step) for module in modules for step in module.all_steps]
+    if not isinstance(own, Sequence):
+        raise ConfigInvalid("steps= is a list of steps: [Step(...)]")
     owned += [("", step) for step in own]
     steps = [step for _, step in owned]
+    for owner, step in owned:
+        if problem := _form_problem(step):
+            raise ConfigInvalid(f"{owner}step '{getattr(step, 'name', step)}': {problem}")
     table = _Table(steps)
     for place, (owner, step) in enumerate(owned):
         problem = _name_problem(step, steps[:place]) or _place_problem(step, steps, table)
         if problem := problem or _channel_problem(step, steps):
             raise ConfigInvalid(f"{owner}step '{step.name}': {problem}")
+
+
+def _form_problem(step: Any) -> str:
+    """What no type checker has said to whoever writes without one."""
+    if not isinstance(step, Step):
+        return "this is no step; write Step(name, what_runs, after=...)"
+    words: tuple[Any, ...] = (step.name, step.after, step.before, step.instead_of)
+    if not all(isinstance(word, str) for word in words):
+        return "its name and the step that it stands by are texts: Step('guard', guard, after='call_model')"
+    channels: Any = step.channels
+    if not isinstance(channels, Mapping) or not all(isinstance(name, str) for name in channels):
+        return "channels= is a mapping of names to types: {'seen': list[int]}"
+    return ""
 
 
 def _name_problem(step: Step, earlier: Sequence[Step]) -> str:
@@ -254,7 +270,7 @@ def _channel_problem(step: Step, steps: Sequence[Step]) -> str:
             return f"the channel '{name}' has another type in another step"
     try:
         StateGraph(state_of([step]))
-    except (NameError, TypeError, ValueError) as error:
+    except (NameError, SyntaxError, TypeError, ValueError) as error:
         return f"its channels cannot be read: {error}"
     if step.makes and step.makes not in turn_only(state_of([step])):
         return f"makes='{step.makes}' has to be one of its channels, annotated with an UntrackedValue"

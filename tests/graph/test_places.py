@@ -28,6 +28,7 @@ from waystation.testing.agents import open_agent
 
 LOCAL = Principal("local")
 SUM = {"messages": [("user", "What is 5 + 3?")]}
+UNTYPED: Any = Step
 THREAD: Any = {"configurable": {"thread_id": "t"}}
 
 
@@ -141,10 +142,50 @@ async def test_st7_a_step_that_can_stand_nowhere_stops_the_start(
             raise AssertionError
 
 
-@pytest.mark.parametrize("given", [Step("a", len, after="retrieve"), [len], ["guard"]])
-def test_what_is_no_list_of_steps_is_told_so(given: Any) -> None:
-    with pytest.raises(ConfigInvalid, match="steps= is a list of steps"):
-        check_places(discover(), given)
+@pytest.mark.parametrize(
+    ("steps", "sentence"),
+    [
+        (Step("own", len, after="retrieve"), r"steps= is a list of steps"),
+        ([len], "this is no step; write Step"),
+        ([UNTYPED(5, len, after="retrieve")], "step '5': its name and the step that it stands by are texts"),
+        (
+            [UNTYPED("own", len, after=["retrieve"])],
+            "step 'own': its name and the step that it stands by are",
+        ),
+        ([UNTYPED("own", len, after="retrieve", channels=["seen"])], "step 'own': channels= is a mapping"),
+        (
+            [UNTYPED("own", len, after="retrieve", channels={"seen": "lst[int]"})],
+            "'own': its channels cannot be",
+        ),
+        (
+            [UNTYPED("own", len, after="retrieve", channels={"seen": Annotated[int, len]})],
+            "'own': its channels cannot be read: Invalid reducer",
+        ),
+    ],
+)
+def test_what_is_no_declaration_stops_the_start_with_a_sentence(steps: Any, sentence: str) -> None:
+    with pytest.raises(ConfigInvalid, match=sentence):
+        check_places(discover(), steps)
+
+
+def yielding(state: Any) -> Any:
+    yield {"messages": []}
+
+
+@pytest.mark.parametrize(
+    ("run", "sentence"),
+    [
+        (yielding, "step 'own': '.*' yields; a node returns what it writes"),
+        (lambda: None, "step 'own': '.*' cannot be called with"),
+        (lambda state, runtime, more: None, "step 'own': '.*' cannot be called with"),
+        (5, "step 'own': '5' cannot be called"),
+        ("no.such:thing", "step 'own': 'no.such:thing' cannot be imported"),
+    ],
+)
+async def test_what_cannot_run_as_a_step_stops_the_start(run: Any, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match=sentence):
+        async with open_agent(tmp_path, steps=[Step("own", run, after="retrieve")]):
+            raise AssertionError
 
 
 def test_steps_that_take_each_others_place_are_a_circle() -> None:

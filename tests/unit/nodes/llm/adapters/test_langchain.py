@@ -132,7 +132,9 @@ async def test_sealed_reasoning_goes_back_to_the_model_it_came_from_and_to_no_ot
     entry = entry_of(sealed, model_name="sealed-1")
     chat = connected(Model("mine", entry))
     kept = Assembly(profile=entry.kind, of=entry.of)
-    chunks, first = await answer(chat, [HumanMessage("x")], into=kept, tools=[ADD], sampling={"temperature": 0.2})
+    chunks, first = await answer(
+        chat, [HumanMessage("x")], into=kept, tools=[ADD], sampling={"temperature": 0.2}
+    )
     message = first.message()
     assert "".join(c.additional_kwargs.get("reasoning_content", "") for c in chunks) == "five and three"
     assert (first.finish, first.served) == ("tool_calls", "sealed-1")
