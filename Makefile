@@ -20,7 +20,7 @@ check: .venv/.dev
 	$(BIN)/ruff format --check .
 	@$(BIN)/mypy > .mypy_cache.log & types=$$!; \
 	    $(BIN)/python -m pytest -m "not server" tests/unit tests/architecture; tests=$$?; \
-	    wait $$types; types=$$?; cat .mypy_cache.log; rm -f .mypy_cache.log; exit $$((tests + types))
+	    wait $$types; types=$$?; cat .mypy_cache.log; rm -f .mypy_cache.log; exit $$((tests || types))
 
 test: .venv/.dev .venv/.foreign
 	$(BIN)/ruff check .
