@@ -48,7 +48,6 @@ def test_the_version_needs_none_of_the_modules(
         raise AssertionError("a module was loaded for --version")
 
     monkeypatch.setattr("server.cli.main.mount_modules", refused)
-    monkeypatch.setattr("server.cli.main.mount_platform", refused)
     monkeypatch.setattr(sys, "argv", ["waystation", "--json", "--version"])
     with pytest.raises(SystemExit, match="0"):
         main()
