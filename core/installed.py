@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -39,7 +40,7 @@ def installed_version() -> str:
 
 
 def command(folder: Path = Path()) -> str:
-    """What a person types in `folder` to get `waystation` of this installation."""
+    """What a person types in `folder` to get `waystation` of this installation, quoted for a shell."""
     script = Path(sys.prefix, "bin", "waystation")
     found = shutil.which("waystation")
     if found and script.exists() and Path(found).samefile(script):
@@ -57,4 +58,4 @@ def install_line(extra: str) -> str:
 def _shown(path: Path, folder: Path) -> str:
     """Relative where it stands below the folder."""
     here = folder.absolute()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def init(folder: Path, *, as_json: bool = False) -> None:
         print(f"{folder / name} is there already, and stays as it is")
     if "config/waystation.yaml" in there and f"{PLUGIN}/plugin.json" in written:
         print("to use the plugin, say in config/waystation.yaml:\n" + _CHOSEN, end="")
-    print(f"\nNext:{'' if folder == Path() else f' cd {folder}, and then'}")
+    print(f"\nNext:{'' if folder == Path() else f' cd {shlex.quote(str(folder))}, and then'}")
     for words in ("check", "ask 'Roll a die with 6 sides'", "serve"):
         print(f"  {command(folder)} {words}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -70,6 +71,16 @@ def test_elsewhere_it_is_the_path_of_the_script_from_here(
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert installed.command() == str(ours)
     assert installed.command(tmp_path) == ".venv/bin/waystation"
+
+
+def test_a_path_with_a_space_can_be_pasted_into_a_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = script(tmp_path / "a folder" / ".venv")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "a folder" / ".venv"))
+    monkeypatch.setenv("PATH", "")
+    assert shlex.split(installed.command(tmp_path / "elsewhere")) == [str(ours)]
+    assert shlex.split(installed.command(tmp_path)) == ["a folder/.venv/bin/waystation"]
 
 
 def test_without_a_script_it_is_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,7 @@ def test_another_folder_is_made_and_named(here: Path) -> None:
     assert (here / "deep" / "agent" / "first.ipynb").is_file()
     assert said.startswith("wrote deep/agent/config/waystation.yaml\n")
     assert "cd deep/agent, and then" in said
+    assert "cd 'my agent', and then" in call("init", "my agent")
 
 
 def test_what_is_there_is_named_and_stays(here: Path) -> None:
