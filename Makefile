@@ -25,13 +25,7 @@ endef
 check: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-<<<<<<< HEAD
 	$(call beside,$(BIN)/python -m pytest -n 2 -m "not server and not slow" tests/unit tests/architecture)
-=======
-	@$(BIN)/mypy > .mypy_cache.log & types=$$!; \
-	    $(BIN)/python -m pytest -m "not server" tests/unit tests/architecture; tests=$$?; \
-	    wait $$types; types=$$?; cat .mypy_cache.log; rm -f .mypy_cache.log; exit $$((tests || types))
->>>>>>> br2
 
 test: .venv/.dev .venv/.foreign
 	$(BIN)/ruff check .

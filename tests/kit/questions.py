@@ -5,11 +5,7 @@ from __future__ import annotations
 QUESTIONS: dict[str, str] = {
     "How do I rotate an API key?": "security.md cli.md",
     "How can I connect to Ollama running on my laptop?": "models.md README.md getting-started.md",
-<<<<<<< HEAD
-    "Can I use PostgreSQL instead of SQLite?": "operations.md configuration.md database.md",
-=======
     "Can I use PostgreSQL instead of SQLite?": "database.md operations.md configuration.md",
->>>>>>> br2
     "How do I back up my data?": "operations.md",
     "What happens if the server crashes in the middle of an answer?": "runs.md threads.md",
     "How do I add my own tool?": "tools.md README.md",

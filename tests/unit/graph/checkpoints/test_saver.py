@@ -112,6 +112,6 @@ async def test_a_missing_driver_is_told_with_the_extra_that_brings_it(
     # What an installation without the extra looks like to an import.
     monkeypatch.delitem(sys.modules, "graph.checkpoints.postgres", raising=False)
     monkeypatch.setitem(sys.modules, "langgraph.checkpoint.postgres.aio", None)
-    with pytest.raises(ConfigInvalid, match=r"waystation\[postgres\]"):
+    with pytest.raises(ConfigInvalid, match=r"\[postgres\]"):
         async with opened_saver(URL.create("postgresql+psycopg", host="127.0.0.1")):
             pass

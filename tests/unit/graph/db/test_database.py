@@ -141,5 +141,5 @@ async def test_a_missing_driver_is_told_with_the_extra_that_brings_it(
     # What an installation without the extra looks like to an import.
     monkeypatch.setitem(sys.modules, "psycopg", None)
     url = database_url(StorageSettings(url="postgresql://127.0.0.1/w"), Places(tmp_path, tmp_path))
-    with pytest.raises(ConfigInvalid, match=r"waystation\[postgres\]"):
+    with pytest.raises(ConfigInvalid, match=r"\[postgres\]"):
         await open_database(url)
