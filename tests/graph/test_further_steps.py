@@ -21,7 +21,6 @@ from core.errors import Internal
 from core.registry import Module, discover
 from core.steps import Step as Declared
 from graph import Agent
-from graph.runs.ledger import RunLedger
 from waystation.testing.agents import open_agent
 
 LOCAL = Principal("local")
@@ -189,11 +188,11 @@ async def test_a_turn_whose_end_cannot_be_written_by_a_fault_of_ours_leaves_its_
 ) -> None:
     async with open_agent(tmp_path) as agent:
         with monkeypatch.context() as broken:
-            broken.setattr(RunLedger, "_close", _fails)
+            broken.setattr("graph.runs.ledger.let_go", _fails)
             with pytest.raises(Internal):
                 await agent.ask(SUM, thread="t")
         assert "42" in (await agent.ask(PRODUCT, thread="t", approval="auto"))["answer"]
 
 
-async def _fails(*_: Any) -> bool:
+async def _fails(*_: Any, **__: Any) -> bool:
     raise ZeroDivisionError
