@@ -16,6 +16,7 @@ from typing_extensions import Unpack
 from core.access import Principal
 from core.choices import CHOICES, Choices, Chosen
 from core.editions import Editions
+from core.errors import ConfigInvalid
 from core.health import HealthBoard
 from core.identity.authenticator import local_principal
 from core.lifecycle import ModuleState, running
@@ -110,6 +111,8 @@ class Agent:
         """
         context = context or Context.current(None, **overrides)
         if models:
+            if not isinstance(models, Mapping):
+                raise ConfigInvalid("models= is a mapping of names to models: {'mine': ChatX(...)}")
             given = {n: m if isinstance(m, Mapping) else {"provider": m} for n, m in models.items()}
             context = replace(context, given={**context.given, "models": {"models": given}})
         opened = open_services(context, providers, progress=progress, worker=worker, idle=idle, steps=steps)

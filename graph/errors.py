@@ -139,6 +139,13 @@ class Draining(Unavailable):
     title = "The service is shutting down"
 
 
+class StepInvalid(WaystationError):
+    """A further step returned what no state can take: its author has to mend it."""
+
+    code = "step_invalid"
+    title = "A step of this service returned what cannot be stored"
+
+
 class StepLimit(WaystationError):
     """The model kept calling tools until the turn's limit."""
 

@@ -129,7 +129,8 @@ class _Nodes:
     def _stepping(self, placed: Placed, node: Any) -> Any:
         model = placed.main and placed.part == "model"
         if placed.foreign:
-            node = Written(node, answers=model)
+            channels = self._steps.state.__annotations__.keys()
+            node = Written(node, placed.name, channels, answers=model)
         if not model:
             return node
         return Asked(Windowed(node, self._window) if self._window else node)

@@ -28,6 +28,7 @@ from langgraph.types import Command, Overwrite
 from core.context import RunContext
 from core.errors import InvalidInput
 from core.observability import node_span
+from graph.errors import StepInvalid
 from graph.flow.routing import REMARK, Ways, is_remark, this_turn
 from graph.flow.state import OVERWRITE, State, as_messages
 from graph.flow.steps import Steps
@@ -168,11 +169,15 @@ class Written:
     that id too, so it is made one, with its id, before anybody sees it.
 
     Args:
+        name: The step's.
+        channels: Those that there are: LangGraph drops what is written to any other without a word.
         answers: It stands in the model's place: what it says as the assistant is the answer.
     """
 
-    def __init__(self, node: Any, *, answers: bool = False) -> None:
+    def __init__(self, node: Any, name: str, channels: Set[str], *, answers: bool = False) -> None:
         self._node = node
+        self._name = name
+        self._channels = channels
         self._answers = answers
 
     async def __call__(self, state: Any, runtime: Runtime[RunContext]) -> Any:
@@ -182,9 +187,22 @@ class Written:
     def _of(self, writes: Any) -> Any:
         if isinstance(writes, Command):
             return replace(writes, update=self._of(writes.update))
-        if not isinstance(writes, Mapping) or "messages" not in writes:
+        if writes is None:
+            return None
+        if not isinstance(writes, Mapping):
+            kind = type(writes).__name__
+            raise StepInvalid(f"step '{self._name}' returned {kind}; return channels, messages or nothing")
+        if unknown := [str(name) for name in writes if name not in self._channels]:
+            raise StepInvalid(
+                f"step '{self._name}' wrote to '{unknown[0]}', which is no channel; bring it with channels=,"
+                f" or write to {', '.join(sorted(self._channels))}"
+            )
+        if "messages" not in writes:
             return writes
-        return {**writes, "messages": self._messages(writes["messages"])}
+        try:
+            return {**writes, "messages": self._messages(writes["messages"])}
+        except InvalidInput as error:
+            raise StepInvalid(f"step '{self._name}': {error.detail}") from error
 
     def _messages(self, written: Any) -> Any:
         """The messages; those that take the place of all are the reducer's business."""

@@ -33,8 +33,11 @@ def checked(provider: object) -> object:
         if provider:
             class_of(provider)
     elif not isinstance(provider, _base()):
-        kind = type(provider).__name__
         # pydantic turns a ValueError into a finding, and lets a TypeError through.
+        if isinstance(provider, type) and issubclass(provider, _base()):
+            path = f"{provider.__module__}:{provider.__qualname__}"
+            raise ValueError(f"is a class; give an object of it, or its name: '{path}'")  # noqa: TRY004
+        kind = type(provider).__name__
         raise ValueError(f"{kind} is no chat model of LangChain (a BaseChatModel)")  # noqa: TRY004
     return provider
 

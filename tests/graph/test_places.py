@@ -299,3 +299,10 @@ async def _texts(agent: Agent) -> list[str]:
     state = await agent.threads.state(LOCAL, "t")
     assert [m["text"] for m in state["messages"]] == [m["text"] for m in page["messages"]]
     return [message["text"] for message in page["messages"]]
+
+
+async def test_models_that_are_no_mapping_stop_the_start_with_a_sentence() -> None:
+    models: Any = [object()]
+    with pytest.raises(ConfigInvalid, match="models= is a mapping of names to models"):
+        async with Agent.open(models=models):
+            raise AssertionError

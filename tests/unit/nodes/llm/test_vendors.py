@@ -118,3 +118,10 @@ def test_a_class_may_be_all_that_is_said() -> None:
     assert (entry.model_name, entry.arguments()) == ("m-1", {"max_retries": 0, "model": "m-1"})
     assert Model("x", entry).served == "m-1"
     assert ModelsFile.model_validate({"models": {"x": entry}}).models["x"] == entry
+
+
+def test_a_class_in_place_of_its_object_is_told_what_to_write() -> None:
+    with pytest.raises(
+        ValueError, match=r"is a class; give an object of it, or its name: '.*:FakeListChatModel'"
+    ):
+        vendors.checked(FakeListChatModel)
