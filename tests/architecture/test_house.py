@@ -7,6 +7,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,6 +118,13 @@ def test_the_help_imports_no_service_of_a_module() -> None:
 
 def test_the_registry_finds_every_module_folder() -> None:
     assert sorted(module.name for module in discover()) == MODULES
+
+
+def test_the_contracts_of_modules_name_every_one() -> None:
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    lists = [c.get("modules") or c.get("ancestors") for c in told["contracts"]]
+    of_modules = [sorted(found) for found in lists if found and found[0].startswith("nodes.")]
+    assert of_modules == [[f"nodes.{name}" for name in MODULES]] * 2
 
 
 @pytest.mark.parametrize("module", MODULES)
