@@ -21,6 +21,7 @@ from core.errors import Internal
 from core.registry import Module, discover
 from core.steps import Step as Declared
 from graph import Agent
+from graph.errors import StepInvalid
 from waystation.testing.agents import open_agent
 
 LOCAL = Principal("local")
@@ -181,6 +182,27 @@ async def test_st7_a_step_may_ask_a_question_in_any_form(
         assert reply["answer"].endswith("restart.")
         assert heard == [{"ok": True}]
         await agrees(agent)
+
+
+@pytest.mark.parametrize(
+    ("writes", "sentence"),
+    [
+        ({"zzz": 1}, "step 'mine' wrote to 'zzz', which is no channel; bring it with channels="),
+        ({1: 2}, "step 'mine' wrote to '1', which is no channel"),
+        (5, "step 'mine' returned int; return channels, messages or nothing"),
+        ("hi", "step 'mine' returned str"),
+        ([5], "step 'mine' returned int"),
+        ({"messages": 5}, "step 'mine': this is no message: 5"),
+    ],
+    ids=str,
+)
+async def test_what_a_step_returns_and_no_state_can_take_is_told_with_its_name(
+    writes: Any, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with with_step(tmp_path, "retrieve", lambda *_: writes, monkeypatch) as agent:
+        with pytest.raises(StepInvalid) as told:
+            await agent.ask(SUM, thread="t")
+        assert told.value.detail.startswith(sentence)
 
 
 async def test_a_turn_whose_end_cannot_be_written_by_a_fault_of_ours_leaves_its_thread_free(
