@@ -90,10 +90,11 @@ def running(folder: Path) -> dict[int, list[dict[str, Any]]]:
     for path in sorted(folder.glob("*.json")):
         try:
             body = orjson.loads(path.read_bytes())
-        except (OSError, orjson.JSONDecodeError):
-            continue  # it has just ended, or a disk was full
-        if _alive(body["pid"], body["born"]):
-            found.setdefault(body["pid"], []).extend(body["targets"])
+            pid, born, targets = int(body["pid"]), str(body["born"]), list(body["targets"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # it has just ended, a disk was full, or another program left the file
+        if _alive(pid, born):
+            found.setdefault(pid, []).extend(targets)
         else:
             path.unlink(missing_ok=True)
     return found

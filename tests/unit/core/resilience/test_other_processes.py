@@ -116,6 +116,15 @@ def test_a_file_from_an_earlier_process_of_the_same_number_vanishes(folder: Path
     assert not left.exists()
 
 
+@pytest.mark.parametrize(
+    "text", ["[]", "{}", "7", '{"pid": 1, "born": "1"}', '{"pid": "x", "born": 1, "targets": 2}']
+)
+def test_a_file_that_is_no_states_is_passed_over(folder: Path, text: str) -> None:
+    folder.mkdir(parents=True)
+    (folder / "other.json").write_text(text)
+    assert running(folder) == {}
+
+
 def test_a_process_of_another_user_counts_as_alive(folder: Path) -> None:
     if os.geteuid() == 0:
         born = Path("/proc/1/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
