@@ -19,6 +19,8 @@ from graph.threads.housekeeping import ThreadUpkeep
 from nodes.file_storage import FileManager, FileNotFound, StorageUnavailable
 from tests.unit.graph.history_kit import ADA, BOB, World, opened_world
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def world(database: URL) -> AsyncIterator[World]:

@@ -19,6 +19,8 @@ from graph.threads.history.errors import CheckpointNotFound, MessageNotFound
 from graph.wiring.turn_provider import ThreadGraph
 from tests.unit.graph.history_kit import ADA, BOB, World, opened_world
 
+pytestmark = pytest.mark.slow
+
 YES: Command[Any] = Command(resume=True)
 
 

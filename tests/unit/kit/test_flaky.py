@@ -13,6 +13,8 @@ from werkzeug.wrappers import Request, Response
 
 from tests.kit.flaky import FlakyProxy
 
+pytestmark = pytest.mark.slow
+
 CONTENT = b"0123456789" * 100
 
 

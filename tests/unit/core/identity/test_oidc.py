@@ -21,6 +21,8 @@ from core.identity.oidc import OidcLogin, claim
 from core.settings.auth import OidcSettings
 from tests.kit.oidc_server import OidcServer
 
+pytestmark = pytest.mark.slow
+
 USE = frozenset({"use"})
 
 

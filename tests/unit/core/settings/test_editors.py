@@ -13,6 +13,8 @@ from core.settings import Context, Places, inspect_book
 from nodes.config import ConfigManager
 from waystation.testing.process import ROOT
 
+pytestmark = pytest.mark.slow
+
 GOOD = {
     "waystation": [
         "",

@@ -16,6 +16,8 @@ from typing_extensions import TypedDict
 
 from graph.checkpoints.fingerprint import fingerprint, shape, type_name
 
+pytestmark = pytest.mark.slow
+
 
 class State(TypedDict, total=False):
     said: Annotated[list[str], add]

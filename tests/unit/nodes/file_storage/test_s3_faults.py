@@ -22,6 +22,8 @@ from nodes.file_storage.settings import FileStorageSettings, S3Settings
 from tests.kit.flaky import FlakyProxy
 from waystation.testing.s3 import S3Server
 
+pytestmark = pytest.mark.slow
+
 READ_SECONDS = 2.0
 
 

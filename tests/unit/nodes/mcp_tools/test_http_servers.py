@@ -13,6 +13,8 @@ from nodes.mcp_tools.errors import ServerDown
 from nodes.mcp_tools.settings import ServerEntry
 from waystation.testing.mcp_servers import free_port, http_peer, is_running, kill, managed, text_of, until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("transport", ["streamable-http", "sse"])
 async def test_a_server_that_was_replaced_is_used_again(tmp_path: Path, transport: str) -> None:

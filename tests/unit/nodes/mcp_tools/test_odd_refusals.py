@@ -34,6 +34,8 @@ from tests.kit.odd_servers import (
 )
 from waystation.testing.mcp_servers import managed, text_of
 
+pytestmark = pytest.mark.slow
+
 CONTEXT = ExecutionContext(Principal("ada"), call_id="c1")
 TOOLS = [GOOD, *({"name": name, "inputSchema": {"type": "object"}} for name in ("bad", "slow"))]
 CALLS = {"good": text("fine"), "slow": text("slow")}

@@ -19,6 +19,8 @@ from tests.kit.odd_servers import GOOD, Request, Response, UsualSse, odd_http, t
 from tests.unit.nodes.mcp_tools.fakes import GatedConnector, desk, echo, server
 from waystation.testing.mcp_servers import http_peer, managed, text_of, until
 
+pytestmark = pytest.mark.slow
+
 ADA = Principal("ada")
 SCRIPT = {"tools": [GOOD], "calls": {"good": text("fine")}}
 
