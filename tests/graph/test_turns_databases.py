@@ -14,6 +14,7 @@ from sqlalchemy.engine import URL
 
 from core.access import Principal
 from core.errors import InvalidInput
+from core.steps import Step
 from graph import Agent, TurnRequest
 from graph.errors import ThreadBusy
 from waystation.testing.agents import open_agent
@@ -54,9 +55,21 @@ async def test_a_thread_goes_on_after_a_restart_of_the_service(storage_url: str,
 
 
 async def test_of_messages_sent_at_once_to_one_thread_one_is_taken(storage_url: str, tmp_path: Path) -> None:
-    async with open_agent(tmp_path, storage={"url": storage_url}) as agent:
-        asked = [agent.ask(f"What is {n} + 1?", thread="t") for n in range(10)]
-        results = await asyncio.gather(*asked, return_exceptions=True)
+    others = asyncio.Event()
+
+    async def wait(state: Any) -> None:
+        await others.wait()
+
+    steps = [Step("wait", wait, after="retrieve")]
+    async with open_agent(tmp_path, storage={"url": storage_url}, steps=steps) as agent:
+        asked = [asyncio.create_task(agent.ask(f"What is {n} + 1?", thread="t")) for n in range(10)]
+        async with asyncio.timeout(60):
+            # However slow the machine is: the one that is taken ends when the others have been refused.
+            for _, refused in zip(range(9), asyncio.as_completed(asked), strict=False):
+                with pytest.raises(ThreadBusy):
+                    await refused
+            others.set()
+            results = await asyncio.gather(*asked, return_exceptions=True)
         assert sum(isinstance(result, ThreadBusy) for result in results) == 9
         page = await agent.threads.transcript(LOCAL, "t")
         assert [m["role"] for m in page["messages"]].count("user") == 1
