@@ -16,6 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from core.settings.platform import ServerSettings
 from server.connections import Bounds, Connection, Waiting
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 20.0
 SHORT = replace(
     Bounds.of(ServerSettings()), head_seconds=0.2, body_seconds=0.2, body_rate=1_000_000, stall_seconds=0.3

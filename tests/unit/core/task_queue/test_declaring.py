@@ -16,6 +16,8 @@ from core.task_queue.task import LONGEST_BACKOFF_S
 from tests.kit.task_queues import eventually, opened_queue
 from tests.kit.task_worker import Item
 
+pytestmark = pytest.mark.slow
+
 
 class Nothing(BaseModel):
     pass

@@ -6,6 +6,7 @@ import asyncio
 import os
 from pathlib import Path
 
+import pytest
 from dishka import make_async_container
 from sqlalchemy import text, update
 from sqlalchemy.engine import make_url
@@ -18,6 +19,8 @@ from core.task_queue.tables import tasks
 from graph.db.database import opened_database
 from tests.kit.task_queues import ADA, PATIENCE_S, Work, opened_queue, quick, sqlite
 from tests.kit.task_worker import Item
+
+pytestmark = pytest.mark.slow
 
 LONG_LEASE = quick(lease_s=300)
 

@@ -19,6 +19,8 @@ from tests.unit.graph.run_kit import Desk
 from waystation.testing.postgres import PostgresServer
 from waystation.testing.service import free_port
 
+pytestmark = pytest.mark.slow
+
 PLACE: RunnableConfig = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
 
 

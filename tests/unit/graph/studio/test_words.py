@@ -18,6 +18,8 @@ from nodes.llm.errors import ModelUnavailable
 from tests.kit.steps import after_model
 from waystation.testing.agents import open_agent
 
+pytestmark = pytest.mark.slow
+
 QUESTION: Any = {"messages": [("user", "What is 5 + 3?")]}
 THREAD: Any = {"configurable": {"thread_id": "t"}}
 

@@ -31,6 +31,8 @@ from tests.unit.nodes.config.shapes import (
 )
 from waystation.testing.mcp_servers import until
 
+pytestmark = pytest.mark.slow
+
 SHOP = Section("shop", ShopSettings, live=("model",))
 
 

@@ -28,6 +28,8 @@ from nodes.file_storage.models import FileInfo
 from nodes.file_storage.settings import S3Settings
 from waystation.testing.s3 import ACCESS_KEY, SECRET_KEY, Hook, S3Server
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[S3Server]:

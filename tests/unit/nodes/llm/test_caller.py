@@ -26,6 +26,8 @@ from nodes.llm.models import MALFORMED
 from tests.unit.nodes.llm.conftest import MakeCaller, model
 from waystation.testing.model_server import ModelServer, call, calls, hang, refuse, say
 
+pytestmark = pytest.mark.slow
+
 TOOL = {
     "type": "function",
     "function": {

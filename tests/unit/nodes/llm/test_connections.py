@@ -17,6 +17,8 @@ from nodes.llm.errors import ModelNotFound, ModelRateLimited, ModelStreamCut, Mo
 from tests.unit.nodes.llm.conftest import MakeCaller, model, policies
 from waystation.testing.model_server import ModelServer, refuse, say
 
+pytestmark = pytest.mark.slow
+
 NOWHERE = "http://127.0.0.1:9/v1"
 THREE = {"in_a_row": 3, "open_s": 60}
 

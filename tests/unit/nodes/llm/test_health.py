@@ -13,6 +13,8 @@ from nodes.llm import LLMCaller, LLMRequest, Model
 from tests.unit.nodes.llm.conftest import MakeCaller, model, policies
 from waystation.testing.model_server import ModelServer
 
+pytestmark = pytest.mark.slow
+
 NOWHERE = "http://127.0.0.1:9/v1"
 
 

@@ -27,6 +27,8 @@ from tests.kit.task_queues import eventually
 from tests.unit.nodes.rag.corpus import write
 from waystation.testing.rag_server import RagServer
 
+pytestmark = pytest.mark.slow
+
 ADA = Principal("ada")
 QUICK = {"backoff_s": 0.01, "in_a_row": 2, "open_s": 0.2, "attempts": 1}
 

@@ -27,6 +27,8 @@ from nodes.rag.source import Source, SourceCalls
 from tests.unit.nodes.rag.corpus import write
 from waystation.testing.rag_server import RagServer
 
+pytestmark = pytest.mark.slow
+
 ADA, BOSS = Principal("ada"), Principal("boss")
 QUESTION = "annual leave of an employee"
 QUICK = {"backoff_s": 0.01, "in_a_row": 3}

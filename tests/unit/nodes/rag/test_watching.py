@@ -19,6 +19,8 @@ from nodes.rag.local import LocalRetriever, ManifestFile
 from nodes.rag.settings import LocalSource
 from nodes.rag.upkeep import FileWatcher, watched
 
+pytestmark = pytest.mark.slow
+
 ADA = Principal("ada")
 PATIENCE_S = 20.0
 

@@ -25,6 +25,8 @@ from tests.unit.nodes.llm.adapters.endpoint_kit import (
 from tests.unit.nodes.llm.conftest import MakeCaller, model, policies
 from waystation.testing.model_server import ModelServer, raw
 
+pytestmark = pytest.mark.slow
+
 
 async def test_m4_1_comments_are_life_and_the_first_token_has_more_patience_than_the_next(
     server: ModelServer, make_caller: MakeCaller
