@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +34,9 @@ QUESTION = "annual leave of an employee"
 QUICK = {"backoff_s": 0.01, "in_a_row": 3}
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[RagServer]:
-    with RagServer() as server:
-        yield server
-
-
 @pytest.fixture
-def server(running: RagServer) -> RagServer:
-    running.forget()
-    return running
+def server(rag_server: RagServer) -> RagServer:
+    return rag_server
 
 
 @pytest.fixture
