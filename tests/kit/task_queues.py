@@ -30,8 +30,8 @@ PATIENCE_S = 20.0
 
 
 def quick(**settings: Any) -> TaskSettings:
-    """Settings under which nothing waits long."""
-    return TaskSettings.model_validate({"poll_s": 0.2, "lease_s": 1.0, "grace_s": 0.2, **settings})
+    """Settings under which nothing waits long, and a busy machine takes no worker for dead."""
+    return TaskSettings.model_validate({"poll_s": 0.2, "lease_s": 10.0, "grace_s": 0.2, **settings})
 
 
 def sqlite(folder: Path) -> str:

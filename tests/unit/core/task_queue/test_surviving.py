@@ -154,7 +154,7 @@ async def test_a_worker_that_has_lost_its_claim_stops_and_writes_nothing(tmp_pat
 async def test_a_worker_that_cannot_prolong_its_claim_stops_before_another_may_begin(tmp_path: Path) -> None:
     work = Work()
     work.hold("a")
-    async with opened_queue(tmp_path, [work.task]) as queue:
+    async with opened_queue(tmp_path, [work.task], settings=quick(lease_s=1)) as queue:
         record = await queue.add("work", {"item": "a"}, owner=ADA)
         await work.begun("a")
         clock = asyncio.get_running_loop().time
