@@ -23,7 +23,7 @@ from sqlalchemy.engine import URL, make_url
 
 from core.settings import Places
 from core.signals import Listener, Signals, opened_signals
-from core.signals.relay import NoRelay
+from core.signals.signals import NoRelay
 from waystation.testing.postgres import PostgresServer
 
 LONGEST_S = 60.0

@@ -11,7 +11,7 @@ from core.cache import Cache
 from core.cache.settings import SECTION as CACHE
 from core.cache.settings import CacheSettings
 from core.events import EventBus
-from core.events.audit import AuditLog
+from core.events.bus import AuditLog
 from core.events.settings import SECTIONS as EVENTS
 from core.events.settings import EventSettings
 from core.resilience import Policies, ResilienceSettings, breakers_folder

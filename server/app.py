@@ -21,8 +21,7 @@ from server import errors
 from server.chat import chat_router
 from server.langserve import agent_router
 from server.middleware.auth import Gate
-from server.middleware.edge import Cors, Edge
-from server.middleware.limits import Guard
+from server.middleware.edge import Cors, Edge, Guard
 from server.module_routes import add_module_routes
 from server.openapi import describe
 from server.routes import catalogue, docs, files, health, runs, tasks, threads

@@ -27,7 +27,7 @@ from core.access import Principal
 from core.choices import CHOICES, Choices, with_choices
 from core.settings import nearest
 from graph.runs.record import OnBusy, OnDisconnect, TurnRequest
-from graph.service.resume import is_answer
+from graph.service.reception import is_answer
 from server.errors import InvalidRequest
 
 _KEY = re.compile(r"[!-~]{1,128}")

@@ -1,4 +1,4 @@
-"""The event bus: who publishes never waits and never fails, whatever a subscriber does.
+"""The event bus, and the audit log on it: who publishes never waits and never fails, whatever a subscriber does.
 
 Each subscription has its own bounded queue and its own worker. A publisher
 only appends; what does not fit is dropped and counted. Events of one publisher
@@ -8,8 +8,14 @@ reach a handler in their order.
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
+import os
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Self, TypeVar
 
 import structlog
@@ -18,6 +24,7 @@ from prometheus_client import Counter
 from core.errors import ConfigInvalid
 from core.events.event import Event
 from core.events.subscription import LoopWorker, Subscription, SubscriptionStatus, ThreadWorker, Worker
+from core.foreign import as_bytes
 from core.health import Health, degraded, healthy
 from core.observability import REGISTRY
 
@@ -192,3 +199,93 @@ def _problem(status: SubscriptionStatus) -> str:
     if status.dropped_ago_s is not None and status.dropped_ago_s < DROPS_SHOW_SECONDS:
         return f"subscriber '{status.name}' is too slow; {status.dropped} events were dropped"
     return ""
+
+
+FILE = "audit.jsonl"
+LOCK = "audit.lock"
+_PRIVATE = 0o600
+
+
+class AuditLog:
+    """Writes who did what, for which run, with what outcome.
+
+    Several processes may write to one folder. An error of the disk ends at the
+    event bus, which counts it and shows it in the health.
+
+    Args:
+        folder: Where `audit.jsonl` stands, with `audit.jsonl.1` for the one before.
+        max_bytes: Size of one file.
+        files: Files that are kept, the current one too.
+    """
+
+    def __init__(self, folder: Path, *, max_bytes: int, files: int) -> None:
+        self._folder = folder
+        self._path = folder / FILE
+        self._max_bytes = max_bytes
+        self._files = files
+
+    def subscribe_to(self, bus: EventBus) -> Subscription:
+        """Write every event of the bus from now on."""
+        return bus.subscribe(Event, self.write, name="audit")
+
+    def write(self, event: Event) -> None:
+        """Append one line.
+
+        Raises:
+            OSError: The folder or the disk takes no more; nothing of the line is left.
+        """
+        line = _line(event)
+        with self._alone():
+            if self._size() + len(line) > self._max_bytes:
+                self._rotate()
+            self._append(line)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other process writes or rotates meanwhile."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self._folder / LOCK, os.O_WRONLY | os.O_CREAT, _PRIVATE)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def _size(self) -> int:
+        return self._path.stat().st_size if self._path.exists() else 0
+
+    def _rotate(self) -> None:
+        if not self._size():
+            return
+        kept = [self._path, *(self._path.with_name(f"{FILE}.{n}") for n in range(1, self._files))]
+        kept[-1].unlink(missing_ok=True)
+        for older, newer in zip(reversed(kept), list(reversed(kept))[1:], strict=False):
+            if newer.exists():
+                newer.replace(older)
+
+    def _append(self, line: bytes) -> None:
+        handle = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, _PRIVATE)
+        try:
+            size = os.fstat(handle).st_size
+            if size and os.pread(handle, 1, size - 1) != b"\n":
+                # A process was killed in the middle of its line: begin on a new one.
+                line = b"\n" + line
+            written = os.write(handle, line)
+            if written < len(line):
+                os.ftruncate(handle, size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        finally:
+            os.close(handle)
+
+
+def _line(event: Event) -> bytes:
+    ids = event.ids()
+    entry = {
+        "at": datetime.fromtimestamp(event.at, UTC).isoformat(),
+        "who": ids.pop("user", ""),
+        "what": event.what,
+        "outcome": event.outcome,
+        **ids,
+        "details": event.details(),
+    }
+    return as_bytes(entry) + b"\n"

@@ -77,7 +77,7 @@ class Authenticator:
     """
 
     def __init__(self, logins: Sequence[Login], *, local: Principal) -> None:
-        self._logins = tuple(logins)
+        self.logins = tuple(logins)
         self._local = local
 
     async def authenticate(self, headers: Mapping[str, str], client_host: str = "") -> Principal:
@@ -91,10 +91,10 @@ class Authenticator:
             NotAuthenticated: No credentials, or none that hold.
             IdentityUnavailable: They cannot be checked just now.
         """
-        if not self._logins:
+        if not self.logins:
             return self._local
         given = Credentials(headers, client_host)
-        for login in self._logins:
+        for login in self.logins:
             found = await login.principal(given)
             if found is not None:
                 return found

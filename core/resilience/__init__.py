@@ -6,8 +6,7 @@ answer = await policy.call(lambda: client.search(text))
 
 from core.resilience.errors import BreakerOpen, PolicyTimeout, TooBusy
 from core.resilience.events import BreakerClosed, BreakerOpened
-from core.resilience.policy import Policy
-from core.resilience.registry import Policies
+from core.resilience.policy import Policies, Policy
 from core.resilience.settings import Kind, PolicySettings, ResilienceSettings
 from core.resilience.status import TargetStatus, breakers_folder
 

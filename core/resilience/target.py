@@ -1,23 +1,191 @@
-"""One thing that can fail: its breaker, its places and its numbers, shared by all policies for it."""
+"""One thing that can fail: its breaker, its places and its numbers, shared by all policies for it.
+
+The breaker says who counts, who probes, and what it says of itself.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Literal, TypeVar
 
 from anyio import CapacityLimiter, WouldBlock
 from prometheus_client import Counter, Gauge
 
-from core.errors import TimedOut, Unavailable
+from core.errors import Internal, TimedOut, Unavailable, WaystationError
 from core.observability import REGISTRY
-from core.resilience.breaker import Breaker, Refused, State, outcome_of
 from core.resilience.errors import BreakerOpen, TooBusy
 from core.resilience.settings import Kind, PolicySettings
 from core.resilience.status import TargetStatus
 
 T = TypeVar("T")
+
+State = Literal["closed", "open", "half_open"]
+Moved = Callable[[State, State], None]
+
+
+class Refused(Exception):
+    """The breaker lets no call through now."""
+
+
+def outcome_of(error: BaseException) -> Literal["failed", "refused", "error"]:
+    """What an error says of the target: "failed" counts against it, "refused" for it, "error" not at all.
+
+    A target that refuses a request (a 4xx) is alive. One that limits requests
+    says nothing of its health, nor does a bug of ours or a caller who left.
+    """
+    if not isinstance(error, WaystationError):
+        return "error"
+    if error.counts_as_failure:
+        return "failed"
+    return "error" if isinstance(error, (Unavailable, Internal)) else "refused"
+
+
+class Breaker:
+    """The breaker of one target.
+
+    Args:
+        changed: Told of every change of state, the old one first.
+        reset_asked: Whether an operator has asked for a reset since that time
+            (seconds since 1970); asked before a call is refused.
+    """
+
+    def __init__(
+        self, settings: PolicySettings, *, changed: Moved, reset_asked: Callable[[float], bool]
+    ) -> None:
+        self._settings = settings
+        self._changed = changed
+        self._reset_asked = reset_asked
+        self._latest: deque[bool] = deque(maxlen=settings.window)  # True for a call that failed
+        self._failures = 0
+        self._in_a_row = 0
+        self._opened_by = (0, 0)
+        self._opened = 0.0
+        self._changed_at = 0.0
+        self._probing = False
+        self._try_now = False
+        self._last_code = ""
+        self.era = 0
+        """Changes with every change of state; an outcome of an earlier era is no news."""
+        self.state: State = "closed"
+        self.since = datetime.now(UTC)
+        self.reason = ""
+
+    @property
+    def calls(self) -> tuple[int, int]:
+        """(failed, all) of the latest calls; while it is not closed, those that opened it."""
+        return (self._failures, len(self._latest)) if self.state == "closed" else self._opened_by
+
+    def retry_after(self) -> float:
+        """Seconds until a call is let through; 0 when one may be now."""
+        if self._try_now:
+            return 0.0
+        return max(0.0, self._changed_at + self._settings.open_s - time.monotonic())
+
+    def admit(self) -> None:
+        """Pass when a call may go now, before it waits for anything.
+
+        Raises:
+            Refused: The breaker is open, or half open and another call is its probe.
+        """
+        if self.state == "closed":
+            return
+        if self._probing or (self.state == "open" and self.retry_after() > 0):
+            if not self._reset_asked(self._opened):
+                raise Refused
+            self.reset()
+
+    async def call(self, call: Callable[[], Awaitable[T]]) -> T:
+        """The result of `call`; its error counts as `outcome_of` says.
+
+        Raises:
+            Refused: As `admit`.
+        """
+        self.admit()
+        if self.state == "open":
+            self._change("half_open")
+        era, probing = self.era, self.state == "half_open"
+        self._probing = self._probing or probing
+        try:
+            result = await call()
+        except BaseException as error:
+            self._count(error, era, probing=probing)
+            raise
+        self._count(None, era, probing=probing)
+        return result
+
+    def ended(self, error: BaseException | None, *, era: int) -> None:
+        """Count how the rest of a stream went that began in `era`: its second outcome."""
+        if self.state == "closed":
+            self._record(error, era)
+
+    def hurry(self) -> None:
+        """Let the next call be the probe, however long ago it opened: there is news of the target."""
+        self._try_now = self.state != "closed"
+
+    def reset(self) -> None:
+        """Close it and forget every call, as an operator asks."""
+        self._forget_calls()
+        if self.state != "closed":
+            self._change("closed")
+
+    def _count(self, error: BaseException | None, era: int, *, probing: bool) -> None:
+        """A call has ended; one that says nothing leaves the turn of the probe to the next one."""
+        if probing:
+            self._probing = False
+        self._record(error, era)
+
+    def _record(self, error: BaseException | None, era: int) -> None:
+        """Add an outcome, unless it says nothing or is of an earlier era.
+
+        Calls that hung since before it opened would open it again after it has closed.
+        """
+        outcome = "ok" if error is None else outcome_of(error)
+        if outcome == "error" or era != self.era:
+            return
+        failed = outcome == "failed"
+        if len(self._latest) == self._latest.maxlen:
+            self._failures -= self._latest[0]
+        self._latest.append(failed)
+        self._failures += failed
+        self._in_a_row = self._in_a_row + 1 if failed else 0
+        if failed:
+            self._last_code = getattr(error, "code", "")
+        if self.state == "half_open":
+            self._change("open" if failed else "closed")
+        elif self._failed_too_often():
+            self._change("open")
+
+    def _failed_too_often(self) -> bool:
+        settings, calls = self._settings, len(self._latest)
+        if self._in_a_row >= settings.in_a_row:
+            return True
+        return calls >= settings.min_calls and self._failures / calls >= settings.failure_rate
+
+    def _forget_calls(self) -> None:
+        self._latest.clear()
+        self._failures = self._in_a_row = 0
+
+    def _change(self, state: State) -> None:
+        before, self.state = self.state, state
+        self.era += 1
+        self._changed_at = time.monotonic()
+        self._try_now = self._try_now and state == "open"
+        if "closed" in (before, state):  # a probe that fails is no new trouble
+            self.since = datetime.now(UTC)
+        if state == "open":
+            failed, calls = self._opened_by = self._failures, len(self._latest)
+            self.reason = f"{failed} of {calls} calls failed, the last with {self._last_code}"
+            self._opened = time.time() if before == "closed" else self._opened
+        elif state == "closed":
+            self.reason = ""
+        self._forget_calls()
+        self._changed(before, state)
+
 
 # Names of targets come from the configuration, never from a user.
 STATE = Gauge(

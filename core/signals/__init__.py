@@ -9,6 +9,7 @@ The database is the truth. A signal carries a topic and no content, and one that
 gets lost costs time only: listen first, then read, then wait.
 """
 
-from core.signals.signals import LONGEST_TOPIC, Listener, Signals, opened_signals
+from core.signals.opening import opened_signals
+from core.signals.signals import LONGEST_TOPIC, Listener, Signals
 
 __all__ = ["LONGEST_TOPIC", "Listener", "Signals", "opened_signals"]

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from core.holder import alive, is_known_dead, new_holder
-from core.signals.relay import Cut, Heard, Missed, Pending, Reach
+from core.signals.signals import Cut, Heard, Missed, Pending, Reach
 
 LOOPBACK = "127.0.0.1"
 TAG_BYTES = 16

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from sqlalchemy.engine import URL
 
-from core.signals.relay import Cut, Heard, Missed, Pending, Reach
+from core.signals.signals import Cut, Heard, Missed, Pending, Reach
 
 CHANNEL = "waystation_signals"
 CONNECT_S = 10.0

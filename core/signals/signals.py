@@ -1,24 +1,139 @@
-"""Signals as the rest of the house uses them."""
+"""Signals as the rest of the house uses them, and what they need of a way to other processes."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
 
 import structlog
-from sqlalchemy.engine import URL
 
-from core.database.engine import POSTGRES_MISSING
-from core.database.replicas import folder_name
-from core.errors import ConfigInvalid
 from core.health import Health, HealthState, healthy
-from core.settings import Places
-from core.signals.relay import NoRelay, Relay
 
 log = structlog.get_logger()
 
 LONGEST_TOPIC = 200
+MOST = 10_000
+
+Heard = Callable[[str], None]
+Missed = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Others are not reached. The reason names no path and no address."""
+
+    since: datetime
+    reason: str
+
+
+class Reach:
+    """What a relay knows of itself. It says in the log when it is cut off, once, and when it is back."""
+
+    def __init__(self) -> None:
+        self.cut: Cut | None = Cut(datetime.now(UTC), "not open")
+        self._told = False
+
+    def lose(self, reason: str) -> None:
+        """Others are not reached any more, or still not: then `since` stays."""
+        if self._told and self.cut:
+            self.cut = Cut(self.cut.since, reason)
+            return
+        self._told = True
+        self.cut = Cut(datetime.now(UTC), reason)
+        log.warning("signals_cut_off", reason=reason)
+
+    def gain(self) -> None:
+        """Others are reached."""
+        self.cut = None
+        if self._told:
+            self._told = False
+            log.info("signals_reach_others")
+
+    def close(self) -> None:
+        self.cut = Cut(datetime.now(UTC), "closed")
+
+
+class NoRelay:
+    """A `Relay` where there is no way to others.
+
+    Args:
+        reason: Why, for the operator.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.cut: Cut | None = Cut(datetime.now(UTC), reason)
+        self.details: Mapping[str, Any] = {}
+
+    def send(self, topic: str) -> None:
+        """Nobody is there."""
+
+    def opened(self, _heard: object, _missed: object) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
+
+
+class Relay(Protocol):
+    """Carries topics to the other processes of a database, and theirs to this one."""
+
+    @property
+    def cut(self) -> Cut | None:
+        """Since when and why others are not reached; None while they are."""
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """Counts for operators."""
+
+    def send(self, topic: str) -> None:
+        """Tell the others. Never waits, never fails, and does nothing unless it is open."""
+
+    def opened(self, heard: Heard, missed: Missed) -> AbstractAsyncContextManager[None]:
+        """Receives as long as the block runs.
+
+        Args:
+            heard: Called with each topic of another process.
+            missed: Called when topics may have been lost.
+        """
+
+
+class Pending:
+    """Takes topics in and gives them out in the order in which they came.
+
+    Args:
+        most: Topics that may wait; beyond, the oldest are dropped and counted.
+    """
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._topics: OrderedDict[str, None] = OrderedDict()
+        self.dropped = 0
+
+    def __len__(self) -> int:
+        return len(self._topics)
+
+    def add(self, topic: str) -> None:
+        self._topics[topic] = None
+        if len(self._topics) > self._most:
+            self._topics.popitem(last=False)
+            self.dropped += 1
+
+    def take(self, most: int = MOST) -> list[str]:
+        """The oldest, which wait no more."""
+        if len(self._topics) <= most:
+            taken = list(self._topics)
+            self._topics.clear()
+            return taken
+        return [self._topics.popitem(last=False)[0] for _ in range(most)]
+
+    def put_back(self, topics: Iterable[str]) -> None:
+        """They did not get out, and go first."""
+        later = list(self._topics)
+        self._topics.clear()
+        for topic in (*topics, *later):
+            self.add(topic)
 
 
 class Listener:
@@ -69,7 +184,7 @@ class Signals:
         if not _fits(topic):
             log.warning("signal_topic_unfit", length=len(topic))
             return
-        self._wake(topic)
+        self.wake(topic)
         self._relay.send(topic)
 
     @contextmanager
@@ -94,7 +209,7 @@ class Signals:
     def wake_all(self) -> None:
         """Wake every listener of this process: something may have been missed."""
         for topic in self._ears:
-            self._wake(topic)
+            self.wake(topic)
 
     async def check(self) -> Health:
         """Degraded while other processes are not reached."""
@@ -103,54 +218,11 @@ class Signals:
             return Health(HealthState.DEGRADED, cut.reason, cut.since, details)
         return healthy(**details)
 
-    def _wake(self, topic: str) -> None:
+    def wake(self, topic: str) -> None:
+        """Wake who listens to the topic in this process."""
         for ear in self._ears.get(topic, ()):
             ear.tell()
 
 
-@asynccontextmanager
-async def opened_signals(url: URL, places: Places) -> AsyncIterator[Signals]:
-    """Signals among the processes of the database at `url`.
-
-    Opens also when others cannot be reached: `Signals.check` says so, and
-    PostgreSQL is tried again for ever.
-
-    Args:
-        url: As from `core.database.engine.database_url`.
-        places: Processes of an SQLite database find each other in their common home.
-
-    Raises:
-        ConfigInvalid: The driver of the database is not installed.
-    """
-    relay = relay_of(url, places)
-    signals = Signals(relay)
-    async with relay.opened(signals._wake, signals.wake_all):
-        yield signals
-
-
 def _fits(topic: str) -> bool:
     return 0 < len(topic) <= LONGEST_TOPIC and topic.isascii() and topic.isprintable()
-
-
-def relay_of(url: URL, places: Places) -> Relay:
-    """The way to the other processes of the database at `url`.
-
-    Raises:
-        ConfigInvalid: The driver of the database is not installed.
-    """
-    if url.get_backend_name() == "sqlite":
-        if _in_memory(url):
-            return NoRelay("a database in memory has no other processes")
-        from core.signals.datagrams import DatagramRelay  # noqa: PLC0415 - each database loads only its own
-
-        return DatagramRelay(places.home / "state")
-    try:
-        from core.signals.postgres import PostgresRelay  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError:
-        raise ConfigInvalid(POSTGRES_MISSING) from None
-    return PostgresRelay(url, name=folder_name(places))
-
-
-def _in_memory(url: URL) -> bool:
-    name = url.database or ":memory:"
-    return name in (":memory:", "file::memory:") or url.query.get("mode") == "memory"

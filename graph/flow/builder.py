@@ -13,10 +13,9 @@ from langgraph.graph.state import CompiledStateGraph
 from core.context import RunContext
 from core.steps import PARTS
 from graph.flow.nodes import Asked, Lookup, Lookups, Supplied, SuppliedCall, Traced, Written, reader
-from graph.flow.routing import AfterModel, after_files, ahead_of_tools
+from graph.flow.routing import AfterModel, Window, Windowed, after_files, ahead_of_tools
 from graph.flow.state import Input, State, checked_input
 from graph.flow.steps import MAKES, Placed, Steps
-from graph.flow.window import Window, Windowed
 
 
 def build_graph(

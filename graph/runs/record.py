@@ -45,7 +45,7 @@ class TurnRequest:
     Args:
         principal: The authenticated caller.
         files: Keys of uploaded files that go with the message.
-        resume: Answers to interrupts, as `graph.service.resume.answers_for` reads them.
+        resume: Answers to interrupts, as `graph.service.reception.answers_for` reads them.
         thread_id: None starts a new thread.
         choices: What the turn shall run with.
         on_busy: What a message does that finds a run going, or a question open:

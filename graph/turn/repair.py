@@ -14,7 +14,7 @@ from graph.flow.builder import last_step
 from graph.flow.routing import is_remark
 from graph.runs.receipts import forget_receipts, outcomes_of
 from graph.threads.transcript import Transcript
-from nodes.llm.window import answered
+from nodes.llm.prompt import answered
 from nodes.mcp_tools import artifacts_of, tool_message
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]

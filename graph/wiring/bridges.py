@@ -3,6 +3,7 @@
 # No `from __future__ import annotations`: dishka reads the annotations at run time.
 
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 
 from dishka import AsyncContainer, Provider, Scope, provide
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -73,7 +74,7 @@ class Tools(Provider):
 
     @provide(override=True)
     def receipts(self, container: AsyncContainer) -> Receipts:
-        return StoredReceipts(lambda: container.get(AsyncEngine))
+        return StoredReceipts(partial(container.get, AsyncEngine))
 
 
 class StoredFileLinks:

@@ -19,9 +19,8 @@ from core.signals import Signals, opened_signals
 from core.task_queue import TaskQueue
 from graph.checkpoints.saver import opened_saver
 from graph.flow.builder import build_graph
-from graph.flow.routing import AfterModel
+from graph.flow.routing import AfterModel, Window
 from graph.flow.steps import Steps
-from graph.flow.window import Window
 from graph.runs.events import EventStore
 from graph.runs.lease import Leases, ThreadTotals
 from graph.runs.ledger import RunLedger

@@ -39,4 +39,4 @@ class LookupConfig:
                 "sources": list(config.sources),
             }
         )
-        return {"config": config.as_state()}
+        return {"config": {**config.as_json(), "servers": list(config.servers)}}

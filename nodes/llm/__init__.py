@@ -6,8 +6,16 @@ from core.registry import names_from
 
 if TYPE_CHECKING:
     from nodes.llm.caller import LLMCaller
-    from nodes.llm.catalogue import Catalogue
-    from nodes.llm.models import MALFORMED, OFFLINE, LLMChunk, LLMRequest, LLMResponse, Model, Usage
+    from nodes.llm.models import (
+        MALFORMED,
+        OFFLINE,
+        Catalogue,
+        LLMChunk,
+        LLMRequest,
+        LLMResponse,
+        Model,
+        Usage,
+    )
     from nodes.llm.node import CallModel
     from nodes.llm.ports import ChatModel, EmptyToolbox, Toolbox
 
@@ -27,4 +35,4 @@ __all__ = [
     "Usage",
 ]
 
-__getattr__ = names_from(__name__, "models", "ports", "catalogue", "caller", "node")
+__getattr__ = names_from(__name__, "models", "ports", "caller", "node")

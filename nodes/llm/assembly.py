@@ -12,9 +12,20 @@ from langchain_core.messages.ai import UsageMetadata
 
 from core.foreign import clean_text, storable
 from nodes.llm.models import MALFORMED, LLMChunk
-from nodes.llm.pieces import ENDPOINT, FIELDS, REASONING, Chunk, finish_of
+from nodes.llm.pieces import (
+    ENDPOINT,
+    FIELDS,
+    REASONING,
+    Call,
+    Calls,
+    Chunk,
+    arguments,
+    as_name,
+    finish_of,
+    looks_unique,
+    new_id,
+)
 from nodes.llm.profiles import Profile
-from nodes.llm.toolcalls import Call, Calls, arguments, as_name, looks_unique, new_id
 
 _TAGS = ("think", "thinking", "thought", "reasoning")
 _OPEN = re.compile(rf"\s*<({'|'.join(_TAGS)})>")

@@ -15,16 +15,23 @@ from core.health import Health
 from core.observability import TOKENS, model_span, track_duration
 from core.resilience import Policies, ResilienceSettings
 from nodes.llm.assembly import Assembly
-from nodes.llm.catalogue import Catalogue
 from nodes.llm.connections import Connections, has_content
 from nodes.llm.errors import ModelContextFull, ModelStreamCut
 from nodes.llm.health import ModelHealth
-from nodes.llm.models import HOW_TO_CONFIGURE, OFFLINE, LLMChunk, LLMRequest, LLMResponse, Model, Usage
+from nodes.llm.models import (
+    HOW_TO_CONFIGURE,
+    OFFLINE,
+    Catalogue,
+    LLMChunk,
+    LLMRequest,
+    LLMResponse,
+    Model,
+    Usage,
+)
 from nodes.llm.pieces import KNOWN, Chunk
 from nodes.llm.ports import ChatModel
-from nodes.llm.prompt import render
+from nodes.llm.prompt import alternating, answered, render, shorter, taken_ids, without_empty
 from nodes.llm.settings import ModelEntry
-from nodes.llm.window import alternating, answered, shorter, taken_ids, without_empty
 
 _NAMED = 5
 """Tools that a remark names."""

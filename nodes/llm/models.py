@@ -1,15 +1,20 @@
-"""Values of the module: what is asked of a model and what comes back."""
+"""Values of the module: what is asked of a model and what comes back; and which models there are."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolCall
+from pydantic import SecretStr
 
-from core.access import Principal
-from nodes.llm.settings import ModelEntry
+from core.access import Principal, usable
+from core.errors import ConfigInvalid
+from core.settings import Book, ConfigErrors, ConfigProblem, nearest
+from nodes.llm.errors import ModelNotFound
+from nodes.llm.settings import LLMSettings, ModelEntry, ModelsFile, known_profile
 from nodes.llm.vendors import label_of
 
 OFFLINE = "offline"
@@ -132,3 +137,123 @@ class LLMResponse:
     @property
     def tool_calls(self) -> list[ToolCall]:
         return list(self.message.tool_calls)
+
+
+OPENAI = "openai"
+OPENAI_URL = "https://api.openai.com/v1"
+OPENAI_DEFAULT_MODEL = "gpt-4.1-mini"
+ASK_ENDPOINT = "(first of the endpoint)"
+"""Stands for the first model that GET /models names; asked at first use."""
+
+_OFFLINE_TEXT = "Needs no network: calls tools and quotes passages, and never writes text of its own."
+
+
+class Catalogue:
+    """Models by display name.
+
+    Raises:
+        ConfigInvalid: `llm.default_model` names no model, or there is none at all.
+    """
+
+    def __init__(self, models: Mapping[str, Model], *, default: str = "") -> None:
+        self._models = dict(models)
+        self._default = self._chosen(default)
+
+    @classmethod
+    def of(cls, book: Book) -> Catalogue:
+        """The models of the configuration and of the environment.
+
+        Raises:
+            ConfigErrors: `llm.default_model` names none of them; with the place where it stands.
+        """
+        settings, configured = book[LLMSettings], book[ModelsFile].models
+        models = {name: _model(name, entry) for name, entry in configured.items()}
+        from_environ = environment_entry(settings, book.context.environ)
+        if from_environ is not None and OPENAI not in models:
+            models = {OPENAI: _model(OPENAI, from_environ), **models}
+        if settings.offline:
+            models[OFFLINE] = Model(OFFLINE, None, _OFFLINE_TEXT)
+        try:
+            return cls(models, default=settings.default_model or (OPENAI if from_environ is not None else ""))
+        except ConfigInvalid as error:
+            raise _placed(error, book) from error
+
+    def entries(self) -> Mapping[str, Model]:
+        return self._models
+
+    def default(self) -> str:
+        return self._default
+
+    def find(self, name: str) -> Model:
+        """The model called `name`; the default for an empty name.
+
+        Raises:
+            ModelNotFound: There is none.
+        """
+        found = self._models.get(name or self._default)
+        if found is None:
+            raise ModelNotFound(f"no model '{name}'; known: {', '.join(self._models)}")
+        return found
+
+    def get(self, name: str) -> Model | None:
+        """The model called `name`, or None."""
+        return self._models.get(name)
+
+    def seen_by(self, principal: Principal | None) -> Catalogue:
+        """The part of it that the principal may use; all of it for this process itself."""
+        if principal is None:
+            return self
+        seen = copy(self)
+        seen._models = usable(principal, self._models)
+        return seen
+
+    def _chosen(self, default: str) -> str:
+        if not self._models:
+            raise ConfigInvalid(
+                "there is no model: set OPENAI_API_KEY, fill models.yaml, or set llm.offline: true"
+            )
+        if not default:
+            return next(iter(self._models))
+        if default not in self._models:
+            near = nearest(default, self._models)
+            hint = f"did you mean '{near}'?" if near else f"known: {', '.join(self._models)}"
+            raise ConfigInvalid(f"llm.default_model: there is no model '{default}'; {hint}")
+        return default
+
+
+def environment_entry(settings: LLMSettings, environ: Mapping[str, str]) -> ModelEntry | None:
+    """The model that OPENAI_API_KEY and OPENAI_BASE_URL describe, if either is set."""
+    key, url = environ.get("OPENAI_API_KEY", ""), environ.get("OPENAI_BASE_URL", "")
+    if not key and not url:
+        return None
+    named = settings.openai_model or environ.get("OPENAI_MODEL", "")
+    profile = settings.openai_profile or environ.get("OPENAI_PROFILE", "")
+    try:
+        known_profile(profile)
+    except ValueError as error:
+        raise ConfigInvalid(f"OPENAI_PROFILE: {error}") from error
+    try:
+        return ModelEntry(
+            model_name=named or (ASK_ENDPOINT if url else OPENAI_DEFAULT_MODEL),
+            model_url=url or OPENAI_URL,
+            profile=profile,
+            api_key=SecretStr(key),
+            description="The endpoint of OPENAI_BASE_URL" if url else "OpenAI, by OPENAI_API_KEY",
+            max_tokens=None,
+            temperature=None,
+        )
+    except ValueError as error:
+        raise ConfigInvalid("OPENAI_BASE_URL must begin with http:// or https://") from error
+
+
+def _placed(error: ConfigInvalid, book: Book) -> ConfigErrors:
+    """The error with the file and line of the key that it begins with."""
+    key, _, message = error.detail.partition(": ")
+    if not key.startswith("llm."):
+        return ConfigErrors([ConfigProblem("models.yaml", error.detail)])
+    file, line = book.layers.place(key.split("."))
+    return ConfigErrors([ConfigProblem(file, message, key, line)])
+
+
+def _model(name: str, entry: ModelEntry) -> Model:
+    return Model(name, entry, entry.description or "", True, list(entry.groups))

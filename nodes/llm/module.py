@@ -5,7 +5,7 @@ from __future__ import annotations
 from core.registry import Module
 from core.settings import ConfigFile, Section
 from core.steps import Step
-from nodes.llm.catalogue import Catalogue
+from nodes.llm.models import Catalogue
 from nodes.llm.settings import LLMSettings, ModelsFile
 
 MODULE = Module(

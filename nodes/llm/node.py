@@ -15,7 +15,7 @@ from core.context import RunContext, context_of
 from nodes.llm.caller import LLMCaller, notices
 from nodes.llm.models import LLMChunk, LLMRequest, LLMResponse
 from nodes.llm.ports import Toolbox
-from nodes.llm.window import answered, digest, parted, taken_ids
+from nodes.llm.prompt import answered, digest, parted, taken_ids
 
 
 class Reads(TypedDict, total=False):

@@ -12,9 +12,8 @@ from core.observability import never_log
 from core.observability.redaction import clean
 from nodes.llm.adapters.questions import Questions
 from nodes.llm.caller import LLMCaller
-from nodes.llm.catalogue import ASK_ENDPOINT
 from nodes.llm.errors import ModelNotFound
-from nodes.llm.models import Model
+from nodes.llm.models import ASK_ENDPOINT, Model
 from nodes.llm.probe import Probe, Seen
 from nodes.llm.profiles import Profile, profile_for
 from nodes.llm.settings import ModelEntry

@@ -13,8 +13,7 @@ from core.resilience import Policies
 from core.settings import Book
 from core.settings.platform import ThreadSettings
 from nodes.llm.caller import LLMCaller
-from nodes.llm.catalogue import Catalogue
-from nodes.llm.models import OFFLINE, Model
+from nodes.llm.models import OFFLINE, Catalogue, Model
 from nodes.llm.node import CallModel
 from nodes.llm.ports import ChatModel, EmptyToolbox, Toolbox
 from nodes.llm.settings import LLMSettings

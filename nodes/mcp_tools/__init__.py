@@ -15,9 +15,14 @@ if TYPE_CHECKING:
     from nodes.mcp_tools.node import ExecuteTools
     from nodes.mcp_tools.plugins import Inventory
     from nodes.mcp_tools.ports import FileLinks, Receipts
-    from nodes.mcp_tools.receipts import Receipt, outcome_as_json, outcome_from_json
+    from nodes.mcp_tools.receipts import (
+        Receipt,
+        artifacts_of,
+        outcome_as_json,
+        outcome_from_json,
+        tool_message,
+    )
     from nodes.mcp_tools.settings import McpFile, McpSettings, ServerEntry
-    from nodes.mcp_tools.stream import artifacts_of, tool_message
 
 __all__ = [
     "Artifact",
@@ -43,5 +48,5 @@ __all__ = [
 ]
 
 __getattr__ = names_from(
-    __name__, "models", "ports", "settings", "plugins", "manager", "executor", "node", "receipts", "stream"
+    __name__, "models", "ports", "settings", "plugins", "manager", "executor", "node", "receipts"
 )

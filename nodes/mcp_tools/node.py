@@ -14,7 +14,7 @@ from nodes.mcp_tools.executor import RecordedCalls, ToolExecutor
 from nodes.mcp_tools.interrupts import AskPerson, decide
 from nodes.mcp_tools.models import ExecutionContext
 from nodes.mcp_tools.ports import Receipts
-from nodes.mcp_tools.stream import artifacts_of, call_event, progress_to, result_event, tool_message
+from nodes.mcp_tools.receipts import artifacts_of, call_event, progress_to, result_event, tool_message
 
 
 class Reads(TypedDict, total=False):

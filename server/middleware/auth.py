@@ -228,7 +228,8 @@ async def _admitted(scope: AsgiScope) -> Principal | None:
 
 def _check_names(scope: AsgiScope, headers: Mapping[str, str]) -> None:
     book: Book = scope["app"].state.agent.book
-    path, server, logins = scope["path"], book[ServerSettings], book[AuthSettings].logins
+    path, server = scope["path"], book[ServerSettings]
+    logins = scope["app"].state.authenticator.logins
     if not logins and path not in PROBES:
         check_host(headers.get("host", ""), server)
     # A link shows a file to whoever has it, also within somebody's page.

@@ -16,12 +16,12 @@ from core.platform import SECTIONS
 from core.settings import Context, Places, read_book
 from core.settings.platform import ThreadSettings
 from graph import Agent
+from graph.flow.routing import Window, trimmed
 from graph.flow.state import merge_messages
-from graph.flow.window import Window, trimmed
 from graph.threads.sizes import measure
 from nodes.llm.errors import ModelUnavailable
 from nodes.llm.fake import Reply, ScriptedModel
-from nodes.llm.window import answered
+from nodes.llm.prompt import answered
 from nodes.mcp_tools.fake import FakeServer
 from nodes.mcp_tools.models import ToolInfo
 from waystation.testing.agents import open_agent

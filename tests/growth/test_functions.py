@@ -23,13 +23,11 @@ from nodes.file_storage.delivery import disposition, parse_range
 from nodes.file_storage.naming import clean_name, media_type_of, owner_folder
 from nodes.llm.offline.model import corrected, number_in, reply, state
 from nodes.llm.offline.quoting import best_quotes
-from nodes.llm.prompt import Passage, parse, render
-from nodes.llm.toolcalls import Calls
-from nodes.llm.window import digest
-from nodes.mcp_tools.adapters.lines import LineCutter
+from nodes.llm.pieces import Calls
+from nodes.llm.prompt import Passage, digest, parse, render
+from nodes.mcp_tools.adapters.messages import LineCutter
 from nodes.mcp_tools.arguments import mismatch
-from server.middleware.edge import request_id
-from server.middleware.limits import check_json, nesting
+from server.middleware.edge import check_json, nesting, request_id
 from server.requests import idempotency_key, last_event_id
 from tests.growth.shapes import FACTOR, MOST_RATIO, growth
 from tools.tables.server import number

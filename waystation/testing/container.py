@@ -26,9 +26,8 @@ from nodes.file_storage.fake import MemoryStore
 from nodes.file_storage.links import FixedHost, LinkSigner
 from nodes.file_storage.ports import FileStore, LinkHost
 from nodes.llm.caller import LLMCaller
-from nodes.llm.catalogue import Catalogue
 from nodes.llm.fake import ScriptedModel
-from nodes.llm.models import Model
+from nodes.llm.models import Catalogue, Model
 from nodes.llm.ports import ChatModel
 from nodes.mcp_tools.fake import FakeConnector, FakeLinks, FakeServer
 from nodes.mcp_tools.manager import MCPToolManager

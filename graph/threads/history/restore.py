@@ -14,7 +14,7 @@ from graph.db.tables import transcript
 from graph.flow.builder import last_step
 from graph.runs.lease import Leases
 from graph.threads.history.look import Graph
-from nodes.llm.window import answered
+from nodes.llm.prompt import answered
 
 # Rows of the transcript that a state is made of, at most; older ones stay in the transcript.
 MOST_ROWS = 200

@@ -11,10 +11,9 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 
 from core.choices import SAMPLED
 from core.foreign import storable
-from nodes.llm.pieces import ENDPOINT
+from nodes.llm.pieces import ENDPOINT, LETTERS
 from nodes.llm.profiles import NINE, Profile
 from nodes.llm.settings import ModelEntry
-from nodes.llm.toolcalls import LETTERS
 
 _READABLE = frozenset({"reasoning_content", "reasoning"})
 BARE: Mapping[str, Mapping[str, Any]] = {

@@ -21,13 +21,12 @@ from nodes.llm.adapters.bodies import Bodies, encoded
 from nodes.llm.adapters.http import Http, UnusableProxy
 from nodes.llm.adapters.refusals import Refusal, Refusals
 from nodes.llm.adapters.sse import EventTooLong
-from nodes.llm.catalogue import ASK_ENDPOINT
 from nodes.llm.errors import ModelRefused, ModelStreamCut, ModelTimedOut, ModelUnavailable
-from nodes.llm.models import Model
+from nodes.llm.models import ASK_ENDPOINT, Model
 from nodes.llm.pieces import ALIVE, Piece
+from nodes.llm.prompt import alternating
 from nodes.llm.schemas import ToolSchemas
 from nodes.llm.settings import LLMSettings, ModelEntry
-from nodes.llm.window import alternating
 
 _ERROR_BYTES = 64 * 1024
 _LIST_BYTES = 4 * 1024 * 1024

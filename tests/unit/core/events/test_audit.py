@@ -18,7 +18,7 @@ import pytest
 
 from core.correlation import correlated
 from core.events import Event, EventBus, record
-from core.events.audit import AuditLog
+from core.events.bus import AuditLog
 from core.health import HealthState
 
 

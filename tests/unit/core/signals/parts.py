@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from sqlalchemy.engine import URL, make_url
 
 from core.settings import Places
-from core.signals.relay import Relay
-from core.signals.signals import relay_of
+from core.signals.opening import relay_of
+from core.signals.signals import Relay
 from waystation.testing.process import ROOT
 
 PATIENCE_S = 20.0

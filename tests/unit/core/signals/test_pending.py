@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.signals.relay import Pending
+from core.signals.signals import Pending
 
 
 def pending(*topics: str, most: int = 3) -> Pending:

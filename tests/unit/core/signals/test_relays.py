@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL
 
 from core.settings import Places
 from core.signals import opened_signals
-from core.signals.signals import relay_of
+from core.signals.opening import relay_of
 from tests.unit.core.signals.parts import PATIENCE_S, Log, opened_relay, peer
 
 MANY = 10_000

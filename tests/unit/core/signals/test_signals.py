@@ -10,7 +10,7 @@ from sqlalchemy.engine import URL, make_url
 from core.health import HealthState
 from core.settings import Places
 from core.signals import Signals, opened_signals
-from core.signals.relay import NoRelay
+from core.signals.signals import NoRelay
 from tests.unit.core.signals.parts import PATIENCE_S, SILENCE_S
 
 UNFIT = ["", "x" * 201, "grüße", "a\0b", "a\nb"]

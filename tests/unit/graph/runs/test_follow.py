@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.engine import URL
 
 from core.signals import Signals
-from core.signals.relay import NoRelay
+from core.signals.signals import NoRelay
 from graph.db.database import opened_database
 from graph.runs.events import LoggedEvent, store
 from graph.runs.record import Run

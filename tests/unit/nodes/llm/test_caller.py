@@ -343,7 +343,7 @@ async def test_one_client_is_kept_per_model(server: ModelServer) -> None:
 async def test_the_first_model_of_the_endpoint_is_asked_once(
     server: ModelServer, make_caller: MakeCaller
 ) -> None:
-    from nodes.llm.catalogue import ASK_ENDPOINT
+    from nodes.llm.models import ASK_ENDPOINT
 
     caller = make_caller(model(server.url, model_name=ASK_ENDPOINT))
     await caller.call(ask())

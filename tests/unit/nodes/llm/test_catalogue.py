@@ -9,8 +9,8 @@ import pytest
 from core.errors import ConfigInvalid
 from core.settings import Book, ConfigErrors, Context, Places, read_book
 from nodes.llm import Catalogue
-from nodes.llm.catalogue import ASK_ENDPOINT
 from nodes.llm.errors import ModelNotFound
+from nodes.llm.models import ASK_ENDPOINT
 from nodes.llm.module import MODULE
 from nodes.llm.settings import ModelsFile
 

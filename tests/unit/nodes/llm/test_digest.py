@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
-from nodes.llm.window import DIGEST_BYTES, digest
+from nodes.llm.prompt import DIGEST_BYTES, digest
 
 CALL = [{"name": "t", "args": {}, "id": "c", "type": "tool_call"}]
 turn = st.tuples(st.text(max_size=400), st.text(max_size=400)).map(

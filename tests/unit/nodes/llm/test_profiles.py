@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from core.errors import ConfigInvalid
 from core.settings import Book, ConfigErrors, Context, Places, read_book
 from nodes.llm import Catalogue
-from nodes.llm.catalogue import OPENAI
+from nodes.llm.models import OPENAI
 from nodes.llm.module import MODULE
 from nodes.llm.profiles import DEFAULT, PROFILES, SCHEMA_MENDS, profile_for
 from nodes.llm.settings import LLMSettings, ModelEntry

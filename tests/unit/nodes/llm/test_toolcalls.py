@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from nodes.llm.models import MALFORMED
+from nodes.llm.pieces import Brackets, arguments, as_name, looks_unique, new_id
 from nodes.llm.profiles import NINE
-from nodes.llm.toolcalls import Brackets, arguments, as_name, looks_unique, new_id
 
 
 @pytest.mark.parametrize(

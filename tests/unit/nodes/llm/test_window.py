@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
-from nodes.llm.window import INTERRUPTED, alternating, answered, parted, recent, taken_ids
+from nodes.llm.prompt import INTERRUPTED, alternating, answered, parted, recent, taken_ids
 
 
 def calling(*ids: str) -> AIMessage:

@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
 from server.errors import BadJson, BodyTooLarge, TooDeep
-from server.middleware.limits import check_json, counted, nesting, read_body, replay
+from server.middleware.edge import check_json, counted, nesting, read_body, replay
 
 
 def arriving(*parts: bytes) -> Receive:

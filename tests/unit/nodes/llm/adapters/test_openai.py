@@ -13,8 +13,8 @@ from core.observability import REGISTRY, clean, start_telemetry, turn_span
 from core.settings.platform import TelemetrySettings
 from nodes.llm import LLMRequest
 from nodes.llm.adapters.openai import OpenAIModel
-from nodes.llm.catalogue import ASK_ENDPOINT
 from nodes.llm.errors import ModelRefused
+from nodes.llm.models import ASK_ENDPOINT
 from tests.kit.otlp_server import OtlpServer
 from tests.unit.nodes.llm.conftest import MakeCaller, entry, model
 from waystation.testing.model_server import ModelServer, refuse, say
