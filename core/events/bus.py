@@ -1,4 +1,4 @@
-"""The event bus, and the audit log on it: who publishes never waits and never fails, whatever a subscriber does.
+"""The event bus and the audit log: who publishes never waits and never fails, whatever a subscriber does.
 
 Each subscription has its own bounded queue and its own worker. A publisher
 only appends; what does not fit is dropped and counted. Events of one publisher

@@ -17,7 +17,6 @@ from core.observability.metrics import (
     TOKENS,
     TURNS,
     metrics_text,
-    track_duration,
 )
 from core.observability.otlp import Telemetry, start_telemetry
 from core.observability.redaction import clean, never_log
@@ -34,6 +33,7 @@ from core.observability.tracing import (
     tool_span,
     trace_id,
     traceparent,
+    track_duration,
     turn_span,
 )
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 REGISTRY = CollectorRegistry()
@@ -43,22 +39,6 @@ GENAI_SECONDS = Histogram(
     buckets=[0.01 * 2**power for power in range(14)],
     registry=REGISTRY,
 )
-
-
-@contextmanager
-def track_duration(operation: str) -> Iterator[None]:
-    """Observe how long the block takes, in seconds, with outcome ok or error.
-
-    Args:
-        operation: A fixed name such as "llm_call"; never anything a user typed.
-    """
-    started = time.perf_counter()
-    outcome = "error"
-    try:
-        yield
-        outcome = "ok"
-    finally:
-        DURATION.labels(operation, outcome).observe(time.perf_counter() - started)
 
 
 def metrics_text() -> bytes:

@@ -1,4 +1,4 @@
-"""Spans: what happened in a turn, how long it took, and what it belonged to.
+"""Spans and durations: what happened in a turn, how long it took, and what it belonged to.
 
 Those of a turn have one constructor each, so that nobody else spells names and attributes.
 
@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from contextvars import Token
 from typing import Literal, Self
 
@@ -22,7 +23,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from core import correlation
 from core.errors import WaystationError
 from core.observability import conventions
-from core.observability.metrics import GENAI_SECONDS, GENAI_TOKENS
+from core.observability.metrics import DURATION, GENAI_SECONDS, GENAI_TOKENS
 
 Kind = Literal["internal", "client", "server"]
 Value = str | bool | int | float | None
@@ -324,3 +325,19 @@ class ModelSpan:
     def error(self, code: str) -> None:
         self._code = code
         self._inner.error(code)
+
+
+@contextmanager
+def track_duration(operation: str) -> Iterator[None]:
+    """Observe how long the block takes, in seconds, with outcome ok or error.
+
+    Args:
+        operation: A fixed name such as "llm_call"; never anything a user typed.
+    """
+    started = time.perf_counter()
+    outcome = "error"
+    try:
+        yield
+        outcome = "ok"
+    finally:
+        DURATION.labels(operation, outcome).observe(time.perf_counter() - started)

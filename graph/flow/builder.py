@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, get_type_hints
 
-from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
@@ -14,7 +13,7 @@ from core.context import RunContext
 from core.steps import PARTS
 from graph.flow.nodes import Asked, Lookup, Lookups, Supplied, SuppliedCall, Traced, Written, reader
 from graph.flow.routing import AfterModel, Window, Windowed, after_files, ahead_of_tools
-from graph.flow.state import Input, State, checked_input
+from graph.flow.state import Gate, Input, State
 from graph.flow.steps import MAKES, Placed, Steps
 
 
@@ -73,18 +72,8 @@ class _Gated(StateGraph[Any, Any, Any, Any]):
 
     def compile(self, *args: Any, **kwargs: Any) -> CompiledStateGraph[Any, Any, Any, Any]:
         compiled = super().compile(*args, **kwargs)
-        compiled.nodes[START].bound = _Gate()
+        compiled.nodes[START].bound = Gate()
         return compiled
-
-
-class _Gate(Runnable[Any, dict[str, Any]]):
-    """`checked_input`, and nothing of what a RunnableLambda costs beside."""
-
-    def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> dict[str, Any]:  # noqa: A002 - LangChain's name
-        return checked_input(input)
-
-    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> dict[str, Any]:  # noqa: A002 - LangChain's name
-        return checked_input(input)
 
 
 class _Nodes:

@@ -18,6 +18,7 @@ from langchain_core.messages import (
     ToolMessage,
     convert_to_messages,
 )
+from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.channels import DeltaChannel, UntrackedValue
 from langgraph.checkpoint.base import PendingWrite
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
@@ -192,6 +193,16 @@ def checked_input(given: Any) -> dict[str, Any]:
     if "files" in given:
         checked["files"] = _entries("files", given["files"], "key", "name")
     return checked
+
+
+class Gate(Runnable[Any, dict[str, Any]]):
+    """`checked_input` as a step, and nothing of what a RunnableLambda costs beside."""
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> dict[str, Any]:  # noqa: A002 - LangChain's name
+        return checked_input(input)
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> dict[str, Any]:  # noqa: A002 - LangChain's name
+        return checked_input(input)
 
 
 class Messages(DeltaChannel[list[AnyMessage]]):
