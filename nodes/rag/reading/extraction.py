@@ -23,7 +23,7 @@ _GRACE = 2.0
 _BROKE = "its reader broke down over it"
 _BEGIN = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
-    "from nodes.rag.reading.child import main; main(int(sys.argv[2]))"
+    "from nodes.rag.adapters.documents.child import main; main(int(sys.argv[2]))"
 )
 
 
@@ -48,6 +48,11 @@ class Extractor:
 
     def __exit__(self, *error: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.close()
+
+    @property
+    def pid(self) -> int | None:
+        """Of its process; None before the first document and after the end."""
+        return self._process.pid if self._process else None
 
     def extract(self, path: Path, kind: str, *, max_bytes: int) -> Extract:
         """What stands in a document.

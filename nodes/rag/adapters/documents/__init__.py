@@ -1,1 +1,1 @@
-"""One reader for each kind of document: bytes in, parts out. `nodes.rag.reading.child` runs them."""
+"""One reader for each kind of document: bytes in, parts out. `child` runs them."""

@@ -13,7 +13,7 @@ from lxml import etree
 from nodes.rag.reading.extract import Unreadable
 
 # Unpacked; a larger part is made to harm, or no document for people.
-MOST_BYTES = 200_000_000
+MOST_BYTES = 100_000_000
 _MOST_FILES = 20_000
 # Word, Excel and PowerPoint up to 2003, and any later file with a password, are "compound files".
 _COMPOUND = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"

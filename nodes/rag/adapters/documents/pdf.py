@@ -16,7 +16,7 @@ _MOST_TITLE = 200
 _PASSWORD = 4  # FPDF_ERR_PASSWORD
 # PDFium's sign for a hyphen at the end of a line; the line's end is gone.
 _SOFT = "\x02"
-_CUT = re.compile(r"([^\W\d_]+)\x02\s*([^\W\d_]+)")
+_CUT = re.compile(r"([^\W\d_]{1,60})\x02\s{0,4}([^\W\d_]{1,60})")
 _WORD = re.compile(r"[^\W\d_]+")
 
 

@@ -20,7 +20,7 @@ from nodes.rag.reading.tables import names_of
 NOT_CALCULATED = "not calculated"
 _FORMULA = re.compile(rb"<(?:\w+:)?f[\s>/]")
 _DECIMALS = re.compile(r"0\.(0+)")
-_QUOTED = re.compile(r'"[^"]*"|\[[^\]]*\]|\\.')
+_QUOTED = re.compile(r'"[^"]{0,99}"|\[[^\]]{0,99}\]|\\.')
 
 
 def read(raw: bytes) -> Extract:
