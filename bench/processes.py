@@ -30,7 +30,7 @@ def tree(pid: int) -> list[int]:
 
 
 def cpu_of(pid: int) -> float:
-    """CPU seconds of a tree so far, by the scheduler's account: to the nanosecond, and with threads that ended.
+    """CPU seconds of a tree so far, as the scheduler counts: in nanoseconds, with threads that ended.
 
     A child that ended stands in its parent's account, in ticks.
     """
@@ -80,6 +80,15 @@ class Checkout:
         """Nothing of the caller's settings, and this checkout before an installed one."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "WAYSTATION_", "LANG"))}
         return {**kept, "PYTHONPATH": str(self.root), **env}
+
+    def words(self, module: str) -> list[str]:
+        """Arguments that run `main` of a module of `bench` with its Python, and all else that it has."""
+        ours = str(HERE.root)
+        code = (
+            f"import sys; sys.path.insert(0, {ours!r}); import {module} as ours; "
+            f"sys.path.remove({ours!r}); ours.main()"
+        )
+        return ["-c", code]
 
 
 HERE = Checkout("now", Path(__file__).parents[1])
