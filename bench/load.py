@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import statistics
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -114,11 +116,16 @@ def joined(body: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """A turn: seconds to the first token and to the end, and what was said; None where it was refused."""
+    """A turn: seconds to the first token and to the end, and what was said; None where it was refused.
+
+    Args:
+        status: Of the HTTP answer; 0 for a connection that broke.
+    """
 
     first: float
     whole: float
     said: str | None
+    status: int = 200
 
 
 @dataclass(slots=True)
@@ -144,12 +151,13 @@ class Slice:
         return [turn for turn in self.turns if turn.said is not None]
 
     @property
-    def refused(self) -> int:
-        return len(self.turns) - len(self.done)
+    def refused(self) -> Counter[int]:
+        """How many turns were answered with which status instead."""
+        return Counter(turn.status for turn in self.turns if turn.said is None)
 
     def cpu_ms(self) -> float:
         """A turn."""
-        return self.cpu * 1000 / len(self.done)
+        return self.cpu * 1000 / len(self.done) if self.done else math.nan
 
     def stored_ms(self) -> float:
         """A turn."""
@@ -167,7 +175,9 @@ class Slice:
 
 
 def at(values: Sequence[float], percent: int) -> float:
-    """The value that so many percent do not exceed."""
+    """The value that so many percent do not exceed; not a number where there is none."""
+    if not values:
+        return math.nan
     return (
         statistics.quantiles(values, n=100, method="inclusive")[percent - 1] if len(values) > 1 else values[0]
     )
@@ -201,6 +211,11 @@ async def load(
 
     await asyncio.gather(*(client(number) for number in range(at_once)))
     return [
-        Took(answer.first - begun, ended - begun, read(answer) if answer.status == 200 else None)
+        Took(
+            answer.first - begun,
+            ended - begun,
+            read(answer) if answer.status == 200 else None,
+            answer.status,
+        )
         for begun, ended, answer in kept
     ]

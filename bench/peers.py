@@ -23,7 +23,8 @@ from pathlib import Path
 
 from bench.processes import HERE, Checkout
 from bench.report import Report
-from bench.sections import SECTIONS, Bench
+from bench.rig import Bench
+from bench.sections import SECTIONS
 from waystation.testing.process import ServerProcess
 
 LONGEST_SECONDS = 3600.0
@@ -34,6 +35,7 @@ async def measure(bench: Bench, only: list[str], report: Report) -> None:
     async with asyncio.timeout(LONGEST_SECONDS):
         for name in only:
             begun = time.monotonic()
+            bench.pace()
             with ExitStack() as stack:
                 rows = await SECTIONS[name](bench, stack)
             report.add(f"{name} (took {time.monotonic() - begun:.0f} s)", rows)

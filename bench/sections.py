@@ -1,121 +1,35 @@
-"""What is held against what: the sections of the yardstick, and the targets of their figures."""
+"""Waystation against what people would build without it, and the targets of these figures."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from pathlib import Path
 
-from bench import fleet
-from bench.fleet import Served, System
+from bench import fleet, streams
+from bench import itself as of_itself
+from bench.fleet import System
 from bench.load import Slice
-from bench.processes import Checkout
 from bench.report import Round, Row, of_each, ratio
-from waystation.testing.process import ServerProcess
+from bench.rig import REALISTIC, Bench, Section
 
-AT_ONCE = {"c1": 1, "c8": 8, "c32": 32, "real32": 32}
-SLICE_TURNS = {"c1": 12, "c8": 40, "c32": 96, "real32": 64}
-# Two model calls of 200 ms, and 49 tokens behind the first.
-REALISTIC = {"first": 0.2, "token": 0.02}
-AT_ONCE_IDEAL_MS = 1380.0
-
-
-@dataclass(slots=True)
-class Bench:
-    """What every section needs.
-
-    Args:
-        folder: For what the systems store.
-        model: The endpoint.
-        checkouts: This one first, and one to hold it against.
-        slices: Rounds.
-        share: Of the turns that a slice has by itself.
-    """
-
-    folder: Path
-    model: ServerProcess
-    checkouts: tuple[Checkout, ...]
-    slices: int
-    share: float
-    _labels: int = field(default=0, init=False)
-
-    def pace(self, first: float = 0.0, token: float = 0.0) -> None:
-        """Seconds to the model's first token, and between two."""
-        self.model.ask("POST", "/control", {"first": first, "token": token})
-
-    def room(self) -> Path:
-        """A new folder."""
-        self._labels += 1
-        made = self.folder / f"room{self._labels}"
-        made.mkdir()
-        return made
-
-    def label(self) -> str:
-        """The beginning of names that no thread has had."""
-        self._labels += 1
-        return f"s{self._labels}c"
-
-    def turns(self, turns: int) -> int:
-        """So many, or the share of them that is wanted."""
-        return max(round(turns * self.share), 2)
-
-    def started(self, stack: ExitStack, checkout: Checkout, **env: str) -> tuple[int, int]:
-        """A service: its process and port."""
-        folder = self.room() / "service"
-        return stack.enter_context(fleet.waystation(checkout, self.model.url, folder, env))
-
-    def ways(self, stack: ExitStack, *ways: str) -> list[Served]:
-        """A service of each checkout, asked in these ways."""
-        found: list[Served] = []
-        for checkout in self.checkouts:
-            pid, port = self.started(stack, checkout)
-            all_ways = fleet.waystation_ways(checkout.name, pid, port)
-            found += [all_ways[way] for way in ways]
-        return found
-
-    async def rounds(
-        self, systems: Sequence[System], at_once: int, turns: int, *, storage: int | None = None
-    ) -> list[Round]:
-        """The systems' slices in turn, after one that is thrown away.
-
-        Raises:
-            AssertionError: An answer was wrong or refused.
-        """
-        found: list[Round] = []
-        for number in range(self.slices + 1):
-            # The first round finds caches empty: a part of the turns will do.
-            count = max(turns // 3, 1) if number == 0 else turns
-            told: Round = {}
-            for system in systems:
-                told[system.name] = await self.checked(system, at_once, count, storage=storage)
-            if number:
-                found.append(told)
-        return found
-
-    async def checked(self, system: System, at_once: int, turns: int, *, storage: int | None = None) -> Slice:
-        """A slice of which every turn was answered as it must be."""
-        part = await fleet.measured(system, min(at_once, turns), turns, self.label(), storage=storage)
-        assert not part.wrong, f"{system.name} answered wrongly: {part.wrong[0]}"
-        assert not part.refused, f"{system.name} refused {part.refused} of {turns} turns"
-        return part
+# Turns at a time, turns of a slice.
+SIZES = {"c1": (1, 12), "c8": (8, 40), "c32": (32, 96), "real32": (32, 64)}
+# Two model calls of 200 ms to the first token, and 49 tokens more.
+IDEAL_MS = 1380.0
+NAIVE = "naive LangServe"
 
 
-Section = Callable[[Bench, ExitStack], Awaitable[list[Row]]]
-
-
-def plain(name: str) -> Section:
+def at_once(name: str) -> Section:
     """All systems, with a model that answers at once."""
 
     async def section(bench: Bench, stack: ExitStack) -> list[Row]:
-        bench.pace()
         systems: list[System] = [
             stack.enter_context(fleet.proxy(bench.model.url, bench.room())),
             stack.enter_context(fleet.bare(bench.model.url, bench.room())),
             stack.enter_context(fleet.naive(bench.model.url, bench.room())),
-            *bench.ways(stack, "stream", "invoke", "runs"),
+            *bench.services(stack, "", "stream", "invoke", "runs"),
         ]
-        rounds = await bench.rounds(systems, AT_ONCE[name], bench.turns(SLICE_TURNS[name]))
+        clients, turns = SIZES[name]
+        rounds = await bench.rounds(systems, clients, bench.turns(turns))
         return of_each(name, rounds) + against_peers(name, rounds)
 
     return section
@@ -123,58 +37,58 @@ def plain(name: str) -> Section:
 
 def against_peers(name: str, rounds: list[Round]) -> list[Row]:
     """CPU and turns a second of `/agent/stream`, against each peer."""
-
-    def cpu(other: str, target: float | None = None) -> Row:
-        return Row(name, f"CPU against {other}", ratio(rounds, "now", other, Slice.cpu_ms), target=target)
-
-    rate = ratio(rounds, "now", "naive LangServe", Slice.rate)
-    rows = [
-        cpu("proxy"),
-        cpu("bare graph", 0.8),
-        cpu("naive LangServe", 0.4),
-        Row(
-            name,
-            "turns a second against naive LangServe",
-            rate,
-            target=2.5 if name == "c32" else None,
-            least=True,
-        ),
-    ]
-    return rows + ([cpu("before")] if "before" in rounds[0] else [])
-
-
-async def real32(bench: Bench, stack: ExitStack) -> list[Row]:
-    """Turns as they are with a model that takes its time."""
-    bench.pace(**REALISTIC)
-    systems = [
-        stack.enter_context(fleet.proxy(bench.model.url, bench.room())),
-        stack.enter_context(fleet.naive(bench.model.url, bench.room())),
-        *bench.ways(stack, "stream"),
-    ]
-    name = "real32"
-    rounds = await bench.rounds(systems, AT_ONCE[name], bench.turns(SLICE_TURNS[name]))
-    rows = of_each(name, rounds)
-    for each in (checkout.name for checkout in bench.checkouts):
-        target = each == "now"
-        rows += [
-            Row(
-                name,
-                f"{each}: {what} against proxy",
-                ratio(rounds, each, "proxy", figure),
-                target=limit if target else None,
-            )
-            for what, figure, limit in (("CPU", Slice.cpu_ms, 3.0), ("first token p50", Slice.first_ms, 1.3))
-        ]
-        ideal = ratio(rounds, each, each, Slice.whole_ms, lambda _: AT_ONCE_IDEAL_MS)
-        rows.append(
-            Row(name, f"{each}: whole turn p50 against ideal", ideal, target=1.15 if target else None)
-        )
+    rate = ratio(rounds, "now", NAIVE, Slice.rate)
+    asked = 2.5 if name == "c32" else None
+    rows = [Row(name, f"turns a second against {NAIVE}", rate, target=asked, least=True)]
+    for other, target in (("proxy", None), ("bare graph", 0.8), (NAIVE, 0.4), ("before", None)):
+        if other in rounds[0]:
+            value = ratio(rounds, "now", other, Slice.cpu_ms)
+            rows.append(Row(name, f"CPU against {other}", value, target=target))
     return rows
 
 
+async def real32(bench: Bench, stack: ExitStack) -> list[Row]:
+    """Turns with a model that takes its time."""
+    bench.pace(*REALISTIC)
+    systems: list[System] = [
+        stack.enter_context(fleet.proxy(bench.model.url, bench.room())),
+        stack.enter_context(fleet.naive(bench.model.url, bench.room())),
+        *bench.services(stack),
+    ]
+    clients, turns = SIZES["real32"]
+    rounds = await bench.rounds(systems, clients, bench.turns(turns))
+    rows = of_each("real32", rounds)
+    for each in bench.checkouts:
+        rows += against_floor(each.name, rounds)
+    return rows
+
+
+def against_floor(each: str, rounds: list[Round]) -> list[Row]:
+    """CPU and times of one Waystation against the proxy and what the model alone takes."""
+
+    def row(what: str, value: float, target: float) -> Row:
+        return Row("real32", f"{each}: {what}", value, target=target if each == "now" else None)
+
+    return [
+        row("CPU against proxy", ratio(rounds, each, "proxy", Slice.cpu_ms), 3.0),
+        row("first token p50 against proxy", ratio(rounds, each, "proxy", Slice.first_ms), 1.3),
+        row(
+            "whole turn p50 against ideal",
+            ratio(rounds, each, each, Slice.whole_ms, lambda _: IDEAL_MS),
+            1.15,
+        ),
+    ]
+
+
 SECTIONS: dict[str, Section] = {
-    "c1": plain("c1"),
-    "c8": plain("c8"),
-    "c32": plain("c32"),
+    "c1": at_once("c1"),
+    "c8": at_once("c8"),
+    "c32": at_once("c32"),
     "real32": real32,
+    "streams": streams.section,
+    "postgres": of_itself.postgres,
+    "workers": of_itself.workers,
+    "tools": of_itself.tools,
+    "telemetry": of_itself.telemetry,
+    "turns": of_itself.turns,
 }
