@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 import statistics
 import time
 from collections import Counter
@@ -119,13 +120,13 @@ class Took:
     """A turn: seconds to the first token and to the end, and what was said; None where it was refused.
 
     Args:
-        status: Of the HTTP answer; 0 for a connection that broke.
+        refusal: Status and code of what was said instead; status 0 for a connection that broke.
     """
 
     first: float
     whole: float
     said: str | None
-    status: int = 200
+    refusal: str = ""
 
 
 @dataclass(slots=True)
@@ -151,9 +152,9 @@ class Slice:
         return [turn for turn in self.turns if turn.said is not None]
 
     @property
-    def refused(self) -> Counter[int]:
-        """How many turns were answered with which status instead."""
-        return Counter(turn.status for turn in self.turns if turn.said is None)
+    def refused(self) -> Counter[str]:
+        """How many turns were refused, by status and code."""
+        return Counter(turn.refusal for turn in self.turns if turn.said is None)
 
     def cpu_ms(self) -> float:
         """A turn."""
@@ -172,6 +173,14 @@ class Slice:
 
     def whole_ms(self, percent: int = 50) -> float:
         return at([turn.whole for turn in self.done], percent) * 1000
+
+
+def refusal(answer: Answer) -> str:
+    """Status and code of an answer that is no turn; nothing for one that is."""
+    if answer.status == 200:
+        return ""
+    code = re.search(rb'"code":\s*"(\w+)"', answer.body)
+    return f"{answer.status} {code[1].decode() if code else answer.body[:80].decode(errors='replace')}"
 
 
 def at(values: Sequence[float], percent: int) -> float:
@@ -215,7 +224,7 @@ async def load(
             answer.first - begun,
             ended - begun,
             read(answer) if answer.status == 200 else None,
-            answer.status,
+            refusal(answer),
         )
         for begun, ended, answer in kept
     ]

@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 
 from bench import fleet, peers, profiled
-from bench.itself import tools
+from bench.itself import postgres, tools, turns
 from bench.load import Slice, Took, at, joined
 from bench.processes import HERE
 from bench.report import Row, ratio, table
-from bench.rig import REALISTIC, Bench
+from bench.rig import Bench, Section
 from bench.streams import of_all, opened
-from bench.systems.model import ANSWER, SUM, WORDS, answer_to
+from bench.systems.model import ANSWER, REALISTIC, SUM, WORDS, answer_to
 from bench.systems.sampled import LOOP, owner
 from waystation.testing.process import ServerProcess
 
 
-def slice_of(cpu: float, *, said: str | None = ANSWER, status: int = 200) -> Slice:
-    return Slice([Took(0.1, 0.2, said, status)] * 4, cpu=cpu, seconds=1.0)
+def slice_of(cpu: float, *, said: str | None = ANSWER, refusal: str = "") -> Slice:
+    return Slice([Took(0.1, 0.2, said, refusal)] * 4, cpu=cpu, seconds=1.0)
 
 
 def test_a_ratio_is_of_slices_of_the_same_round() -> None:
@@ -29,10 +29,10 @@ def test_a_ratio_is_of_slices_of_the_same_round() -> None:
     assert ratio(rounds, "now", "peer", Slice.cpu_ms) == 0.5
 
 
-def test_refused_turns_are_told_by_status_and_cost_nothing() -> None:
+def test_refused_turns_are_told_by_status_and_code_and_cost_nothing() -> None:
     part = slice_of(1.0)
-    part.turns += slice_of(0, said=None, status=429).turns
-    assert part.refused == {429: 4}
+    part.turns += slice_of(0, said=None, refusal="429 too_many_runs").turns
+    assert part.refused == {"429 too_many_runs": 4}
     assert part.cpu_ms() == 250
     assert part.rate() == 4
 
@@ -107,6 +107,20 @@ async def test_open_streams_are_counted_timed_and_weighed(tmp_path: Path) -> Non
     # Two calls of 200 ms to their first token, and 49 tokens more.
     assert rows["first token p50"] >= 400
     assert rows["whole turn p50"] >= 1380
+
+
+@pytest.mark.slow
+@pytest.mark.server
+@pytest.mark.parametrize(
+    ("section", "what"),
+    [(postgres, "now: CPU on PostgreSQL against SQLite"), (turns, "now: CPU of turn 20 against turn 10")],
+)
+async def test_waystation_is_held_against_itself(section: Section, what: str, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        model = stack.enter_context(ServerProcess("bench.systems.model", path="/v1"))
+        rows = {row.what: row for row in await section(Bench(tmp_path, model, (HERE,), 1, 0.04), stack)}
+    assert rows[what].value > 0
+    assert rows[what].target == 1.1
 
 
 @pytest.mark.slow
