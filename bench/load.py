@@ -73,7 +73,10 @@ class Line(asyncio.Protocol):
         """The whole answer to a request, however it ends."""
         loop = asyncio.get_running_loop()
         if self._transport is None or self._transport.is_closing():
-            await loop.create_connection(lambda: self, "127.0.0.1", self._port)
+            try:
+                await loop.create_connection(lambda: self, "127.0.0.1", self._port)
+            except OSError as error:
+                return Answer(0, str(error).encode())
         assert self._transport
         data = b"" if body is None else json.dumps(body).encode()
         lines = [f"{method} {path} HTTP/1.1", "host: 127.0.0.1", f"content-length: {len(data)}"]
@@ -84,8 +87,12 @@ class Line(asyncio.Protocol):
         self._first = 0.0
         self._done = loop.create_future()
         self._transport.write("\r\n".join(lines).encode() + b"\r\n\r\n" + data)
-        async with asyncio.timeout(TURN_SECONDS):
-            return await self._done
+        try:
+            async with asyncio.timeout(TURN_SECONDS):
+                return await self._done
+        except TimeoutError:
+            self.close()
+            return Answer(0, b"no end in time")
 
     def close(self) -> None:
         if self._transport:
@@ -115,12 +122,16 @@ def joined(body: bytes) -> bytes:
     return b"".join(parts)
 
 
+class TurnFailed(Exception):
+    """A stream ended with an error instead of an answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Took:
     """A turn: seconds to the first token and to the end, and what was said; None where it was refused.
 
     Args:
-        refusal: Status and code of what was said instead; status 0 for a connection that broke.
+        refusal: Status and code of what was said instead; 0 for a broken connection or no end.
     """
 
     first: float
@@ -196,16 +207,13 @@ Turn = Callable[[Line, str], Awaitable[Answer]]
 Reading = Callable[[Answer], str]
 
 
-async def load(
-    port: int, turn: Turn, read: Reading, *, at_once: int, turns: int, label: str, offset: int = 0
-) -> list[Took]:
+async def load(port: int, turn: Turn, read: Reading, *, at_once: int, turns: int, label: str) -> list[Took]:
     """So many turns, so many at a time, each client on a thread of its own.
 
     Args:
         turn: Asks for a turn on a thread.
-        read: What an answer says in the end.
+        read: What an answer says in the end, or TurnFailed.
         label: Begins the names of the threads.
-        offset: Number of the first thread.
     """
     left = iter(range(turns))
     kept: list[tuple[float, float, Answer]] = []
@@ -214,17 +222,19 @@ async def load(
         line = Line(port)
         for _ in left:
             begun = time.perf_counter()
-            answer = await turn(line, f"{label}{offset + number}")
+            answer = await turn(line, f"{label}{number}")
             kept.append((begun, time.perf_counter(), answer))
         line.close()
 
     await asyncio.gather(*(client(number) for number in range(at_once)))
-    return [
-        Took(
-            answer.first - begun,
-            ended - begun,
-            read(answer) if answer.status == 200 else None,
-            refusal(answer),
-        )
-        for begun, ended, answer in kept
-    ]
+    return [took(begun, ended, answer, read) for begun, ended, answer in kept]
+
+
+def took(begun: float, ended: float, answer: Answer, read: Reading) -> Took:
+    """A turn, from when it was asked for to its last byte."""
+    refused = refusal(answer)
+    try:
+        said = None if refused else read(answer)
+    except TurnFailed as failed:
+        said, refused = None, f"failed with {failed}"
+    return Took(answer.first - begun, ended - begun, said, refused)

@@ -10,7 +10,7 @@ import pytest
 
 from bench import fleet, peers, profiled
 from bench.itself import postgres, tools, turns
-from bench.load import Slice, Took, at, joined
+from bench.load import Answer, Slice, Took, at, joined, load, took
 from bench.processes import HERE
 from bench.report import Row, ratio, table
 from bench.rig import Bench, Section
@@ -35,6 +35,18 @@ def test_refused_turns_are_told_by_status_and_code_and_cost_nothing() -> None:
     assert part.refused == {"429 too_many_runs": 4}
     assert part.cpu_ms() == 250
     assert part.rate() == 4
+
+
+def test_a_stream_that_ends_with_an_error_is_a_failed_turn_and_no_wrong_answer() -> None:
+    events = b'data: {"type":"token","delta":"word0 "}\n\ndata: {"type":"error","code":"storage_busy"}\n\n'
+    found = took(1.0, 3.0, Answer(200, events, 2.0), fleet.said_in_events)
+    assert found == Took(1.0, 2.0, None, "failed with storage_busy")
+
+
+async def test_nobody_who_listens_is_a_refusal() -> None:
+    [found] = await load(1, fleet.ask_proxy, fleet.said_by_proxy, at_once=1, turns=1, label="t")
+    assert found.said is None
+    assert found.refusal.startswith("0 ")
 
 
 def test_a_target_is_met_from_its_own_side() -> None:
