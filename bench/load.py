@@ -20,7 +20,7 @@ from typing import Any
 from bench.systems.model import WORDS
 
 MARK = WORDS[0].encode()
-TURN_SECONDS = 120.0
+TURN_SECONDS = 240.0
 
 
 @dataclass(frozen=True, slots=True)
