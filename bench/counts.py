@@ -1,6 +1,6 @@
 """What a turn costs in things that can be counted: commits, syncs, statements, hops, tasks, encodings, bytes.
 
-    python -m bench.counts [--turns 80] [--at-once 8] [--also PATH] [--database sqlite]
+    python -m bench.counts [--turns 80] [--at-once 8] [--also PATH] [--database sqlite] [--realistic]
 
 The turn of `bench.peers`, so many at once, in a process of the checkout; once on
 SQLite and once on PostgreSQL. Nothing here depends on how fast the machine is,
@@ -22,6 +22,7 @@ from sqlalchemy.engine import URL
 
 from bench.fleet import settings, write_config
 from bench.processes import HERE, Checkout
+from bench.systems.model import REALISTIC
 from waystation.testing.postgres import PostgresServer
 from waystation.testing.process import ServerProcess
 
@@ -85,11 +86,14 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--at-once", type=int, default=8, help="turns at a time")
     parser.add_argument("--also", type=Path, help="another checkout, with its own .venv")
     parser.add_argument("--database", choices=DATABASES, help="only this one")
+    parser.add_argument("--realistic", action="store_true", help="a model that takes its time")
     given = parser.parse_args(words)
     checkouts = (HERE, *((Checkout("before", given.also.resolve()),) if given.also else ()))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         model = stack.enter_context(ServerProcess("bench.systems.model", path="/v1"))
+        if given.realistic:
+            model.ask("POST", "/control", dict(zip(("first", "token"), REALISTIC, strict=True)))
         for database in [given.database] if given.database else DATABASES:
             server = stack.enter_context(PostgresServer()) if database == "postgres" else None
             found = {}

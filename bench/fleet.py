@@ -16,7 +16,7 @@ from typing import Protocol
 
 import orjson
 
-from bench.load import Answer, Line, Reading, Slice, Took, Turn, load
+from bench.load import Answer, Line, Reading, Slice, Took, Turn, TurnFailed, load
 from bench.processes import HERE, Checkout, cpu_of, memory_of, running, wait_until_ready
 from bench.systems import tool
 from bench.systems.model import ANSWER
@@ -142,9 +142,15 @@ async def ask_stream(line: Line, thread: str) -> Answer:
 
 
 def said_in_events(answer: Answer) -> str:
-    """What the tokens say, where the last event says the same."""
+    """What the tokens say, where the last event says the same.
+
+    Raises:
+        TurnFailed: The last event is an error, with its code.
+    """
     lines = [line[6:] for line in answer.body.split(b"\n") if line.startswith(b"data: {")]
     events = [orjson.loads(line) for line in lines]
+    if events[-1]["type"] == "error":
+        raise TurnFailed(events[-1]["code"])
     # `text` is what it was called once.
     tokens = [event.get("delta", event.get("text")) for event in events if event["type"] == "token"]
     said, told = "".join(tokens), events[-1].get("answer", events[-1])
@@ -165,7 +171,7 @@ async def ask_run(line: Line, thread: str) -> Answer:
     """A run in the background, and its events."""
     begun = await line.ask("POST", f"/threads/{thread}/runs", {"input": {"message": QUESTION}})
     if begun.status != 202:
-        return replace(begun, status=begun.status or 599)
+        return begun
     return await line.ask("GET", f"/runs/{orjson.loads(begun.body)['run_id']}/events")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 import statistics
 import time
 from collections import Counter
@@ -19,7 +20,7 @@ from typing import Any
 from bench.systems.model import WORDS
 
 MARK = WORDS[0].encode()
-TURN_SECONDS = 120.0
+TURN_SECONDS = 240.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,10 @@ class Line(asyncio.Protocol):
         """The whole answer to a request, however it ends."""
         loop = asyncio.get_running_loop()
         if self._transport is None or self._transport.is_closing():
-            await loop.create_connection(lambda: self, "127.0.0.1", self._port)
+            try:
+                await loop.create_connection(lambda: self, "127.0.0.1", self._port)
+            except OSError as error:
+                return Answer(0, str(error).encode())
         assert self._transport
         data = b"" if body is None else json.dumps(body).encode()
         lines = [f"{method} {path} HTTP/1.1", "host: 127.0.0.1", f"content-length: {len(data)}"]
@@ -83,8 +87,12 @@ class Line(asyncio.Protocol):
         self._first = 0.0
         self._done = loop.create_future()
         self._transport.write("\r\n".join(lines).encode() + b"\r\n\r\n" + data)
-        async with asyncio.timeout(TURN_SECONDS):
-            return await self._done
+        try:
+            async with asyncio.timeout(TURN_SECONDS):
+                return await self._done
+        except TimeoutError:
+            self.close()
+            return Answer(0, b"no end in time")
 
     def close(self) -> None:
         if self._transport:
@@ -114,18 +122,22 @@ def joined(body: bytes) -> bytes:
     return b"".join(parts)
 
 
+class TurnFailed(Exception):
+    """A stream ended with an error instead of an answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Took:
     """A turn: seconds to the first token and to the end, and what was said; None where it was refused.
 
     Args:
-        status: Of the HTTP answer; 0 for a connection that broke.
+        refusal: Status and code of what was said instead; 0 for a broken connection or no end.
     """
 
     first: float
     whole: float
     said: str | None
-    status: int = 200
+    refusal: str = ""
 
 
 @dataclass(slots=True)
@@ -151,9 +163,9 @@ class Slice:
         return [turn for turn in self.turns if turn.said is not None]
 
     @property
-    def refused(self) -> Counter[int]:
-        """How many turns were answered with which status instead."""
-        return Counter(turn.status for turn in self.turns if turn.said is None)
+    def refused(self) -> Counter[str]:
+        """How many turns were refused, by status and code."""
+        return Counter(turn.refusal for turn in self.turns if turn.said is None)
 
     def cpu_ms(self) -> float:
         """A turn."""
@@ -174,6 +186,14 @@ class Slice:
         return at([turn.whole for turn in self.done], percent) * 1000
 
 
+def refusal(answer: Answer) -> str:
+    """Status and code of an answer that is no turn; nothing for one that is."""
+    if answer.status == 200:
+        return ""
+    code = re.search(rb'"code":\s*"(\w+)"', answer.body)
+    return f"{answer.status} {code[1].decode() if code else answer.body[:80].decode(errors='replace')}"
+
+
 def at(values: Sequence[float], percent: int) -> float:
     """The value that so many percent do not exceed; not a number where there is none."""
     if not values:
@@ -187,16 +207,13 @@ Turn = Callable[[Line, str], Awaitable[Answer]]
 Reading = Callable[[Answer], str]
 
 
-async def load(
-    port: int, turn: Turn, read: Reading, *, at_once: int, turns: int, label: str, offset: int = 0
-) -> list[Took]:
+async def load(port: int, turn: Turn, read: Reading, *, at_once: int, turns: int, label: str) -> list[Took]:
     """So many turns, so many at a time, each client on a thread of its own.
 
     Args:
         turn: Asks for a turn on a thread.
-        read: What an answer says in the end.
+        read: What an answer says in the end, or TurnFailed.
         label: Begins the names of the threads.
-        offset: Number of the first thread.
     """
     left = iter(range(turns))
     kept: list[tuple[float, float, Answer]] = []
@@ -205,17 +222,19 @@ async def load(
         line = Line(port)
         for _ in left:
             begun = time.perf_counter()
-            answer = await turn(line, f"{label}{offset + number}")
+            answer = await turn(line, f"{label}{number}")
             kept.append((begun, time.perf_counter(), answer))
         line.close()
 
     await asyncio.gather(*(client(number) for number in range(at_once)))
-    return [
-        Took(
-            answer.first - begun,
-            ended - begun,
-            read(answer) if answer.status == 200 else None,
-            answer.status,
-        )
-        for begun, ended, answer in kept
-    ]
+    return [took(begun, ended, answer, read) for begun, ended, answer in kept]
+
+
+def took(begun: float, ended: float, answer: Answer, read: Reading) -> Took:
+    """A turn, from when it was asked for to its last byte."""
+    refused = refusal(answer)
+    try:
+        said = None if refused else read(answer)
+    except TurnFailed as failed:
+        said, refused = None, f"failed with {failed}"
+    return Took(answer.first - begun, ended - begun, said, refused)

@@ -9,7 +9,8 @@ from bench import itself as of_itself
 from bench.fleet import System
 from bench.load import Slice
 from bench.report import Round, Row, of_each, ratio
-from bench.rig import REALISTIC, Bench, Section
+from bench.rig import Bench, Section
+from bench.systems.model import REALISTIC
 
 # Turns at a time, turns of a slice.
 SIZES = {"c1": (1, 12), "c8": (8, 40), "c32": (32, 96), "real32": (32, 64)}

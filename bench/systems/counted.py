@@ -12,6 +12,7 @@ import asyncio
 import json
 import os
 import sqlite3
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextvars import Context
@@ -67,6 +68,8 @@ def watch_encodings(counts: Counter[str]) -> None:
 def watch_sqlite(counts: Counter[str]) -> None:
     """Statements by the trace of each connection, the rest below SQLite."""
     CountingVfs(counts).install()
+    # Each write waits for the interpreter, with the database's lock in hand.
+    sys.setswitchinterval(0.0002)
     connect = sqlite3.connect
 
     def traced(*given: Any, **named: Any) -> sqlite3.Connection:

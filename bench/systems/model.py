@@ -28,6 +28,8 @@ WORDS = tuple(f"word{number} " for number in range(TOKENS - 1))
 NUMBERS = {"a": 19, "b": 23}
 SUM = "42"
 ANSWER = "".join(WORDS) + SUM
+# Seconds to the first token and between two, of one that takes its time.
+REALISTIC = (0.2, 0.02)
 
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 _END = b"0\r\n\r\n"

@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 
 from bench import fleet, peers, profiled
-from bench.itself import tools
-from bench.load import Slice, Took, at, joined
+from bench.itself import postgres, tools, turns
+from bench.load import Answer, Slice, Took, at, joined, load, took
 from bench.processes import HERE
 from bench.report import Row, ratio, table
-from bench.rig import REALISTIC, Bench
+from bench.rig import Bench, Section
 from bench.streams import of_all, opened
-from bench.systems.model import ANSWER, SUM, WORDS, answer_to
+from bench.systems.model import ANSWER, REALISTIC, SUM, WORDS, answer_to
 from bench.systems.sampled import LOOP, owner
 from waystation.testing.process import ServerProcess
 
 
-def slice_of(cpu: float, *, said: str | None = ANSWER, status: int = 200) -> Slice:
-    return Slice([Took(0.1, 0.2, said, status)] * 4, cpu=cpu, seconds=1.0)
+def slice_of(cpu: float, *, said: str | None = ANSWER, refusal: str = "") -> Slice:
+    return Slice([Took(0.1, 0.2, said, refusal)] * 4, cpu=cpu, seconds=1.0)
 
 
 def test_a_ratio_is_of_slices_of_the_same_round() -> None:
@@ -29,12 +29,24 @@ def test_a_ratio_is_of_slices_of_the_same_round() -> None:
     assert ratio(rounds, "now", "peer", Slice.cpu_ms) == 0.5
 
 
-def test_refused_turns_are_told_by_status_and_cost_nothing() -> None:
+def test_refused_turns_are_told_by_status_and_code_and_cost_nothing() -> None:
     part = slice_of(1.0)
-    part.turns += slice_of(0, said=None, status=429).turns
-    assert part.refused == {429: 4}
+    part.turns += slice_of(0, said=None, refusal="429 too_many_runs").turns
+    assert part.refused == {"429 too_many_runs": 4}
     assert part.cpu_ms() == 250
     assert part.rate() == 4
+
+
+def test_a_stream_that_ends_with_an_error_is_a_failed_turn_and_no_wrong_answer() -> None:
+    events = b'data: {"type":"token","delta":"word0 "}\n\ndata: {"type":"error","code":"storage_busy"}\n\n'
+    found = took(1.0, 3.0, Answer(200, events, 2.0), fleet.said_in_events)
+    assert found == Took(1.0, 2.0, None, "failed with storage_busy")
+
+
+async def test_nobody_who_listens_is_a_refusal() -> None:
+    [found] = await load(1, fleet.ask_proxy, fleet.said_by_proxy, at_once=1, turns=1, label="t")
+    assert found.said is None
+    assert found.refusal.startswith("0 ")
 
 
 def test_a_target_is_met_from_its_own_side() -> None:
@@ -107,6 +119,20 @@ async def test_open_streams_are_counted_timed_and_weighed(tmp_path: Path) -> Non
     # Two calls of 200 ms to their first token, and 49 tokens more.
     assert rows["first token p50"] >= 400
     assert rows["whole turn p50"] >= 1380
+
+
+@pytest.mark.slow
+@pytest.mark.server
+@pytest.mark.parametrize(
+    ("section", "what"),
+    [(postgres, "now: CPU on PostgreSQL against SQLite"), (turns, "now: CPU of turn 20 against turn 10")],
+)
+async def test_waystation_is_held_against_itself(section: Section, what: str, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        model = stack.enter_context(ServerProcess("bench.systems.model", path="/v1"))
+        rows = {row.what: row for row in await section(Bench(tmp_path, model, (HERE,), 1, 0.04), stack)}
+    assert rows[what].value > 0
+    assert rows[what].target == 1.1
 
 
 @pytest.mark.slow
