@@ -1,7 +1,7 @@
-"""Runs the tests; the few that fail among all others are run once more alone: `python -m tests.kit.second_chance`.
+"""Runs the tests, and what fails among all once more alone: `python -m tests.kit.second_chance PYTEST-WORDS`.
 
-Further words go to pytest. A test that fails only beside others on a busy machine is named in a line, for
-somebody to mend; one that fails again, and whatever else goes wrong, fails the build.
+A test that fails only beside others on a busy machine is named in a line, for somebody to mend; one that
+fails again, and whatever else goes wrong, fails the build.
 """
 
 from __future__ import annotations

@@ -15,11 +15,15 @@ from waystation.testing.service import ROOT
 pytestmark = pytest.mark.slow
 
 PASSING = "import kept\ndef test_passes(): pass\n"
-FIRST_TIME = "import pathlib, pytest\nfirst = not pathlib.Path('ran').exists()\npathlib.Path('ran').touch()\n"
+FIRST_TIME = """import os, pathlib, pytest
+first = not pathlib.Path("ran").exists()
+pathlib.Path("ran").touch()
+"""
 FLAKY = f"{FIRST_TIME}def test_flaky(): assert not first\n"
-MANY = f"{FIRST_TIME}@pytest.mark.parametrize('number', range(6))\ndef test_of_many(number): assert not first\n"
+SIX = "@pytest.mark.parametrize('number', range(6))\n"
+MANY = f"{FIRST_TIME}{SIX}def test_of_many(number): assert not first\n"
 FAILING = "def test_fails(): assert False\n"
-CRASHING = f"{FIRST_TIME}import os\ndef test_crashes():\n    if first: os._exit(9)\n"
+CRASHING = f"{FIRST_TIME}def test_crashes():\n    if first: os._exit(9)\n"
 BROKEN = "import nothing_of_this_name\n"
 
 
