@@ -18,7 +18,12 @@ from core.observability import reset_logging
 structlog.get_config()["processors"][-1].exception_formatter = structlog.dev.plain_traceback
 
 # Fixtures that any test may ask for; their servers start when one does.
-pytest_plugins = ("waystation.testing.fixtures", "tests.kit.forked_tools", "tests.kit.sample_module")
+pytest_plugins = (
+    "waystation.testing.fixtures",
+    "tests.kit.forked_tools",
+    "tests.kit.forked_programs",
+    "tests.kit.sample_module",
+)
 
 # Whoever asks for one of these waits for a process of its own: `make check` leaves it out.
 _SERVERS = {
