@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,7 +119,10 @@ class Programs:
         if words[:2] != [sys.executable, "-m"] or not _PROGRAM.fullmatch(words[2]):
             return False
         here = Path(os.fsdecode(asked.cwd or ".")).resolve() == ROOT
-        return asked.is_plain and here and _read_early(asked.environ) == self._environ
+        early = _read_early(asked.environ)
+        if "PYTHONPATH" not in self._environ:
+            early.pop("PYTHONPATH", None)  # a fork makes up for it
+        return asked.is_plain and here and early == self._environ
 
     def _opened(self) -> socket.socket:
         """A process that has imported what programs import, at the other end."""
@@ -157,7 +160,16 @@ def _programs_are_forked(tool_forks: Forks) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def anew() -> Iterator[None]:
+    """In the block, programs start as they do for everybody."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.kit.forked_programs._PROGRAM", re.compile("none"))
+        yield
+
+
 @pytest.fixture
-def started_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Programs start as they do for everybody."""
-    monkeypatch.setattr("tests.kit.forked_programs._PROGRAM", re.compile("none"))
+def started_anew() -> Iterator[None]:
+    """In the test, programs start as they do for everybody."""
+    with anew():
+        yield

@@ -37,6 +37,7 @@ IMPORTS = (
     "alembic.config",
     "lance_namespace",
 )
+_OWN_PATH = os.environ.get("PYTHONPATH")
 CLONE_PARENT = 0x8000
 CLONE = {"x86_64": 56, "aarch64": 220}
 
@@ -118,6 +119,8 @@ def run(wanted: Wanted) -> None:
     os.environ.clear()
     os.environ.update(wanted["environ"])
     time.tzset()
+    if "PYTHONPATH" in os.environ and not _OWN_PATH:
+        sys.path[1:1] = [os.path.abspath(part) for part in os.environ["PYTHONPATH"].split(os.pathsep)]
     _fork_tools(wanted["tools"])
     sys.argv = ["-m", *wanted["words"]]
     # What runs as __main__ is not there under its name.

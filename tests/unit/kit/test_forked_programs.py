@@ -44,8 +44,9 @@ def told(*words: str, **options: Any) -> tuple[bool, int, dict[str, Any], str]:
         {"start_new_session": True},
         {"process_group": 0},
         {"env": {**os.environ, "WAYSTATION_HOME": "/x", "OPENAI_API_KEY": "é"}},
+        {"env": {**os.environ, "PYTHONPATH": "/somewhere:there"}},
     ],
-    ids=["plain", "umask", "session", "group", "environment"],
+    ids=["plain", "umask", "session", "group", "environment", "path"],
 )
 def test_it_finds_what_a_started_one_finds(
     options: dict[str, Any], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
