@@ -31,11 +31,12 @@ from waystation.testing.mcp_servers import PEER, free_port, http_peer, until
 from waystation.testing.model_server import ModelServer, call, say
 
 TIMEOUT_S = 1.5
-TURN_S = 8.0  # far more than a call may take on a busy machine, less than waiting for a start that fails
+START_S = 60.0
+TURN_S = 25.0  # far more than a call may take on a busy machine, less than waiting for a start that fails
 RECOVERY_S = 30.0
 IN_A_ROW = 5  # failures that open a breaker, as the settings have it
 
-PROCESS = {"command": [sys.executable, "-P", str(PEER)]}
+PROCESS = {"command": [sys.executable, "-P", str(PEER)], "start_timeout_s": START_S}
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ async def agent(tmp_path_factory: pytest.TempPathFactory, model: ModelServer) ->
         servers = {
             "stopped": {**PROCESS, "timeout_s": TIMEOUT_S},
             "crashing": PROCESS,
-            "far": {"url": url, "timeout_s": TIMEOUT_S},
+            "far": {"url": url, "timeout_s": TIMEOUT_S, "start_timeout_s": START_S},
             "steady": PROCESS,
         }
         write_config(folder, sources=False, files={"mcp.json": json.dumps({"mcpServers": servers})})
