@@ -36,7 +36,7 @@ TURN_S = 25.0  # far more than a call may take on a busy machine, less than wait
 RECOVERY_S = 30.0
 IN_A_ROW = 5  # failures that open a breaker, as the settings have it
 
-PROCESS = {"command": [sys.executable, "-P", str(PEER)], "start_timeout_s": START_S}
+PROCESS = {"command": [sys.executable, "-P", str(PEER)]}
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +53,13 @@ async def agent(tmp_path_factory: pytest.TempPathFactory, model: ModelServer) ->
         servers = {
             "stopped": {**PROCESS, "timeout_s": TIMEOUT_S},
             "crashing": PROCESS,
-            "far": {"url": url, "timeout_s": TIMEOUT_S, "start_timeout_s": START_S},
+            "far": {"url": url, "timeout_s": TIMEOUT_S},
             "steady": PROCESS,
         }
         write_config(folder, sources=False, files={"mcp.json": json.dumps({"mcpServers": servers})})
-        async with open_agent(folder, model_url=model.url, mcp={"bundled": False}) as agent:
+        async with open_agent(
+            folder, model_url=model.url, mcp={"bundled": False, "start_timeout_s": START_S}
+        ) as agent:
             await agent.ask("the first turn loads libraries")
             yield agent
 
