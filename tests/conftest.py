@@ -18,7 +18,13 @@ from core.observability import reset_logging
 structlog.get_config()["processors"][-1].exception_formatter = structlog.dev.plain_traceback
 
 # Fixtures that any test may ask for; their servers start when one does.
-pytest_plugins = ("waystation.testing.fixtures", "tests.kit.forked_tools", "tests.kit.sample_module")
+pytest_plugins = (
+    "waystation.testing.fixtures",
+    "tests.kit.forked_tools",
+    "tests.kit.forked_programs",
+    "tests.kit.measured",
+    "tests.kit.sample_module",
+)
 
 # Whoever asks for one of these waits for a process of its own: `make check` leaves it out.
 _SERVERS = {
@@ -47,13 +53,12 @@ _FIRST = ("e2e", "outages", "graph", "integration")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs a server, for `-m "not server"`, the quick part; what takes longest comes first."""
+    from tests.kit.measured import on_postgresql
+
     items.sort(key=lambda item: _rank(item.path))
     for item in items:
         asked = set(getattr(item, "fixturenames", ()))
-        given = getattr(getattr(item, "callspec", None), "params", {})
-        if asked & _SERVERS or any(
-            value == "postgresql" for value in given.values() if isinstance(value, str)
-        ):
+        if asked & _SERVERS or on_postgresql(item):
             item.add_marker("server")
 
 

@@ -13,12 +13,13 @@ import pytest
 from langserve import RemoteRunnable
 
 from tests.kit.events import check_stream, kinds
+from tests.kit.forked_programs import anew
 from waystation.testing.service import ROOT, Service
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with Service(tmp_path_factory.mktemp("service") / "home") as service:
+    with anew(), Service(tmp_path_factory.mktemp("service") / "home") as service:
         yield service
 
 

@@ -20,8 +20,9 @@ from waystation.testing.model_server import ModelServer, hang, say
 
 LOCAL = Principal("local")
 WAIT_S = 30.0
-# A signal, not the beat of five seconds that makes up for one that got lost.
-SOON_S = 4.5
+# A signal, not the beat that makes up for one that got lost.
+SOON_S = 30.0
+BEAT_S = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +40,11 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-async def two(tmp_path: Path, model: ModelServer, url: str) -> AsyncIterator[tuple[Agent, Agent]]:
+async def two(
+    tmp_path: Path, model: ModelServer, url: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Agent, Agent]]:
     model.reset()
+    monkeypatch.setattr("graph.service.run_service.BEAT_SECONDS", BEAT_S)
     async with AsyncExitStack() as stack:
         agents = [
             await stack.enter_async_context(

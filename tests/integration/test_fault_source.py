@@ -22,11 +22,11 @@ from tests.kit.task_queues import eventually
 from waystation.testing.agents import context_at, write_config
 from waystation.testing.rag_server import RagServer
 
-TIMEOUT_S = 0.8
+TIMEOUT_S = 2.0
 # What a turn may take beside its search, on a machine with other work to do.
 SLACK_S = 6.0
 RECOVERY_S = 30.0
-QUICK = {"source": {"in_a_row": 3, "open_s": 3, "backoff_s": 0.05}}
+QUICK = {"source": {"in_a_row": 3, "open_s": 8, "backoff_s": 0.05}}
 USERS = ("ada", "bob", "cy")
 
 
@@ -105,7 +105,7 @@ async def test_a_source_that_hangs_takes_nobody_with_it_and_comes_back(world: Wo
         assert untouched["seconds"] < SLACK_S
         for found in await hit:
             assert sources(found) == {"harbour"}
-            assert found["failed"] == [{"source": "wiki", "reason": "no answer within 0.8 s"}]
+            assert found["failed"] == [{"source": "wiki", "reason": f"no answer within {TIMEOUT_S:g} s"}]
             assert found["seconds"] < TIMEOUT_S + SLACK_S
         [opened] = await seen.wait_for(BreakerOpened)
         assert (opened.kind, opened.name) == ("source", "wiki")

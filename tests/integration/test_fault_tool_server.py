@@ -30,8 +30,9 @@ from waystation.testing.agents import open_agent, write_config
 from waystation.testing.mcp_servers import PEER, free_port, http_peer, until
 from waystation.testing.model_server import ModelServer, call, say
 
-TIMEOUT_S = 0.5
-TURN_S = 8.0  # far more than a call may take on a busy machine, less than waiting for a start that fails
+TIMEOUT_S = 1.5
+START_S = 60.0
+TURN_S = 25.0  # far more than a call may take on a busy machine, less than waiting for a start that fails
 RECOVERY_S = 30.0
 IN_A_ROW = 5  # failures that open a breaker, as the settings have it
 
@@ -56,7 +57,9 @@ async def agent(tmp_path_factory: pytest.TempPathFactory, model: ModelServer) ->
             "steady": PROCESS,
         }
         write_config(folder, sources=False, files={"mcp.json": json.dumps({"mcpServers": servers})})
-        async with open_agent(folder, model_url=model.url, mcp={"bundled": False}) as agent:
+        async with open_agent(
+            folder, model_url=model.url, mcp={"bundled": False, "start_timeout_s": START_S}
+        ) as agent:
             await agent.ask("the first turn loads libraries")
             yield agent
 
@@ -110,7 +113,10 @@ async def test_a_stopped_server_costs_its_callers_their_timeout_and_is_replaced(
     other = await turn("steady_echo", user="bob", text="meanwhile")
     assert (other["status"], other["text"]) == ("ok", "meanwhile")
     for result in await asyncio.gather(*hung):
-        assert (result["status"], result["text"]) == ("timeout", "'echo' did not answer within 0.5 s")
+        assert (result["status"], result["text"]) == (
+            "timeout",
+            f"'echo' did not answer within {TIMEOUT_S} s",
+        )
     (opened,) = await seen.wait_for(BreakerOpened)
     assert (opened.kind, opened.name) == ("server", "stopped")
 

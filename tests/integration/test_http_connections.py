@@ -17,9 +17,9 @@ from waystation.testing.agents import open_agent
 Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 PATIENCE = 30.0
 BOUNDS = {
-    "header_seconds": 0.5,
-    "keep_alive_seconds": 1,
-    "body_seconds": 0.5,
+    "header_seconds": 1.5,
+    "keep_alive_seconds": 2,
+    "body_seconds": 1.5,
     "body_rate": 1_000_000,
     "header_bytes": 8192,
     "waiting_connections": 50,

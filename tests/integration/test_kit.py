@@ -23,6 +23,7 @@ from tests.kit.events import check_stream
 from waystation.testing.agents import open_agent
 from waystation.testing.container import Fakes, module_container
 from waystation.testing.mcp_servers import IsolatedServer, isolated, text_of, until
+from waystation.testing.service import Service
 
 PLUGIN = Path(__file__).parents[2] / "tools" / "calculator"
 ADA = Principal("ada")
@@ -83,3 +84,14 @@ async def test_a_plugin_runs_from_a_copy_of_its_folder(tmp_path: Path) -> None:
     async with isolated(tmp_path / "plugin", plugin=PLUGIN) as server:
         assert "8" in text_of(await server.call("add", a=5, b=3))
         assert (server.folder / "plugin.json").is_file()
+
+
+def test_a_service_that_does_not_come_up_in_time_is_not_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("waystation.testing.service.START_SECONDS", 0.0)
+    service = Service(tmp_path / "home")
+    with pytest.raises(AssertionError, match="did not start"):
+        service.start()
+    with pytest.raises(AssertionError, match="not running"):
+        assert service.pid

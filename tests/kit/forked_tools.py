@@ -1,7 +1,6 @@
 """Forks the tool servers of plugins that agents of this process start: their interpreter is most of a test.
 
-They are processes on pipes as ever, which run the same scripts. What the tests start in processes of their
-own, such as `waystation serve`, starts its tool servers as for everybody.
+They are processes on pipes as ever, which run the same scripts.
 """
 
 from __future__ import annotations
@@ -12,10 +11,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.kit.tool_forks import asking, is_tool
 
 FORKS = Path(__file__).with_name("tool_forks.py")
 
@@ -25,16 +27,10 @@ class Forks:
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
-        self._address = ""
 
-    def instead_of(self, argv: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The command to run for `argv`: another one for the script of a plugin."""
-        if argv[0] != sys.executable or Path(argv[1]).name != "server.py":
-            return argv
-        self._address = self._address or self._started()
-        return (sys.executable, "-I", "-S", str(FORKS), "ask", self._address, *argv[1:])
-
-    def _started(self) -> str:
+    @cached_property
+    def address(self) -> str:
+        """Where forks are asked for."""
         address = f"{self._stack.enter_context(tempfile.TemporaryDirectory())}/forks"
         process = self._stack.enter_context(
             subprocess.Popen(
@@ -49,14 +45,20 @@ class Forks:
         return address
 
 
+@pytest.fixture(scope="session")
+def tool_forks() -> Iterator[Forks]:
+    """What forks the tool servers of this process, and of what is forked from it."""
+    with ExitStack() as stack:
+        yield Forks(stack)
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _tool_servers_are_forked() -> Iterator[None]:
+def _tool_servers_are_forked(tool_forks: Forks) -> Iterator[None]:
     start = asyncio.create_subprocess_exec
-    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
-        forks = Forks(stack)
 
-        async def started(*argv: Any, **options: Any) -> asyncio.subprocess.Process:
-            return await start(*forks.instead_of(argv), **options)
+    async def started(*argv: Any, **options: Any) -> asyncio.subprocess.Process:
+        return await start(*(asking(argv, tool_forks.address) if is_tool(argv) else argv), **options)
 
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(asyncio, "create_subprocess_exec", started)
         yield

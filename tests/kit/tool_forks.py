@@ -11,10 +11,20 @@ import marshal
 import os
 import socket
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 STREAMS = (0, 1, 2)
 _LARGEST = 1 << 20
+
+
+def is_tool(argv: tuple[Any, ...]) -> bool:
+    """True for the script of a plugin, started by this interpreter."""
+    return bool(argv[0] == sys.executable and os.path.basename(argv[1]) == "server.py")
+
+
+def asking(argv: tuple[Any, ...], address: str) -> tuple[Any, ...]:
+    """The command that asks for a fork instead of running `argv`."""
+    return (sys.executable, "-I", "-S", __file__, "ask", address, *argv[1:])
 
 
 def ask(address: str, argv: list[str]) -> None:

@@ -16,9 +16,10 @@ from core.errors import Unavailable
 from core.events import Event, EventBus, SubscriptionStatus, record
 from core.events.bus import DROPS_SHOW_SECONDS
 from core.health import HealthState
+from tests.kit.patience import A_BUSY_MACHINE_S
 from tests.unit.core.events.test_bus import deliveries
 
-PROMPT_SECONDS = 2.0
+PROMPT_SECONDS = A_BUSY_MACHINE_S
 
 
 @dataclass(frozen=True, slots=True)

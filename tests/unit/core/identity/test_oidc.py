@@ -23,6 +23,7 @@ from tests.kit.oidc_server import OidcServer
 
 pytestmark = pytest.mark.slow
 
+HANG_S = 2.0
 USE = frozenset({"use"})
 
 
@@ -196,21 +197,21 @@ async def test_a_key_for_something_else_checks_no_token(issuer: OidcServer, chan
 
 
 async def test_while_the_issuer_hangs_known_keys_go_on_and_others_wait_shortly(issuer: OidcServer) -> None:
-    async with login(issuer.settings(), deadline_s=0.3, retry_s=60, fresh_s=0) as here:
+    async with login(issuer.settings(), deadline_s=HANG_S, retry_s=60, fresh_s=0) as here:
         here_before = await _warmed(here, issuer)
         issuer.mode = "hang"
         begun = time.monotonic()
         assert await who(here, issuer.token()) == here_before
-        assert time.monotonic() - begun < 0.3
-    async with login(issuer.settings(), deadline_s=0.3, retry_s=60) as cold:
+        assert time.monotonic() - begun < HANG_S
+    async with login(issuer.settings(), deadline_s=HANG_S, retry_s=60) as cold:
         begun = time.monotonic()
         answers = await asyncio.gather(*(who(cold, issuer.token()) for _ in range(5)), return_exceptions=True)
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 4 * HANG_S, "they wait together and not one after the other"
         assert all(isinstance(answer, IdentityUnavailable) for answer in answers)
         begun = time.monotonic()
         with pytest.raises(IdentityUnavailable) as caught:
             await who(cold, issuer.token())
-        assert time.monotonic() - begun < 0.3
+        assert time.monotonic() - begun < HANG_S
         assert caught.value.retry_after == 60
 
 

@@ -28,6 +28,7 @@ from core.observability.otlp import Pusher
 from core.observability.otlp_metrics import metrics_data
 from core.settings.platform import TelemetrySettings
 from tests.kit.otlp_server import OtlpServer
+from tests.kit.patience import A_BUSY_MACHINE_S
 
 SECRET = SecretStr("Basic Y29sbGVjdG9yOnB3")
 
@@ -142,8 +143,8 @@ def test_a_silent_collector_holds_up_neither_work_nor_the_stop(capsys: pytest.Ca
         worked = time.perf_counter() - started
         telemetry.stop(seconds=0.3)
         stopped = time.perf_counter() - started - worked
-    assert worked < 5
-    assert stopped < 1.5
+    assert worked < A_BUSY_MACHINE_S
+    assert stopped < A_BUSY_MACHINE_S
     logged = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
     assert logged == ["telemetry_left_unsent"]
 
@@ -179,7 +180,7 @@ def test_a_collector_that_nobody_runs_costs_a_bounded_stop() -> None:
         pass
     started = time.perf_counter()
     telemetry.stop(seconds=0.3)
-    assert time.perf_counter() - started < 1.5
+    assert time.perf_counter() - started < A_BUSY_MACHINE_S
 
 
 def test_every_kind_of_metric_is_translated() -> None:

@@ -181,7 +181,7 @@ async def test_a_notify_that_hangs_does_not_hold_up_the_end(
             proxy.hang()
             one.send("run:1")
             began = time.monotonic()
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < PATIENCE_S
 
 
 async def test_what_strangers_say_on_the_channel_does_no_harm(postgres_url: URL, places: Places) -> None:

@@ -15,6 +15,7 @@ import pytest
 from core.health import HealthState
 from core.task_queue import TaskQueue, TaskSettings, TaskStatus, run_worker
 from core.task_queue.announcer import Announcer
+from tests.kit.patience import A_BUSY_MACHINE_S
 from tests.kit.task_queues import ADA, PATIENCE_S, Work, eventually, opened_queue, quick
 from waystation.testing.redis import RedisServer
 
@@ -159,7 +160,7 @@ async def test_a_redis_that_hangs_holds_up_neither_adding_nor_running_nor_closin
         redis_server.freeze()
         began = time.monotonic()
         second = await queue.add("work", {"item": "b"}, owner=ADA)
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < A_BUSY_MACHINE_S
         assert (await queue.wait(second.id, PATIENCE_S)).status is TaskStatus.DONE
         began = time.monotonic()
     assert time.monotonic() - began < PATIENCE_S

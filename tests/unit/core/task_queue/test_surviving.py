@@ -22,6 +22,8 @@ from tests.kit.task_worker import Item
 
 pytestmark = pytest.mark.slow
 
+# Waited for, but not over before a busy machine has opened a queue.
+LEASE_S = 4.0
 LONG_LEASE = quick(lease_s=300)
 
 
@@ -91,13 +93,13 @@ async def test_of_a_holder_elsewhere_the_lease_tells(tmp_path: Path) -> None:
     async with opened_queue(tmp_path, [work.task], worker=False) as queue:
         record = await queue.add("work", {"item": "a"}, owner=ADA)
     async with opened_database(make_url(sqlite(tmp_path))) as engine:
-        assert await Ledger(engine).claim(record.id, "elsewhere:1:x", lease_s=1.0, names=["work"])
+        assert await Ledger(engine).claim(record.id, "elsewhere:1:x", lease_s=LEASE_S, names=["work"])
     async with opened_queue(tmp_path, [work.task]) as queue:
         await asyncio.sleep(0)
         assert (await queue.get(record.id)).status is TaskStatus.RUNNING
         done = await queue.wait(record.id, PATIENCE_S)
     assert (done.status, done.attempts) == (TaskStatus.DONE, 2)
-    assert (done.started_at or 0) - record.created_at >= 1.0
+    assert (done.started_at or 0) - record.created_at >= LEASE_S
 
 
 async def test_a_task_that_takes_its_worker_down_each_time_has_failed_in_the_end(tmp_path: Path) -> None:
@@ -154,7 +156,7 @@ async def test_a_worker_that_has_lost_its_claim_stops_and_writes_nothing(tmp_pat
 async def test_a_worker_that_cannot_prolong_its_claim_stops_before_another_may_begin(tmp_path: Path) -> None:
     work = Work()
     work.hold("a")
-    async with opened_queue(tmp_path, [work.task], settings=quick(lease_s=1)) as queue:
+    async with opened_queue(tmp_path, [work.task], settings=quick(lease_s=LEASE_S)) as queue:
         record = await queue.add("work", {"item": "a"}, owner=ADA)
         await work.begun("a")
         clock = asyncio.get_running_loop().time
@@ -164,7 +166,7 @@ async def test_a_worker_that_cannot_prolong_its_claim_stops_before_another_may_b
             async with asyncio.timeout(PATIENCE_S):
                 while work.running["a"]:  # noqa: ASYNC110 - a counter has no event
                     await asyncio.sleep(0.02)
-            assert clock() - begun < PATIENCE_S / 4
+            assert clock() - begun < PATIENCE_S / 2
         work.let_go("a")
         done = await queue.wait(record.id, PATIENCE_S)
     assert (done.status, done.attempts, work.most_at_once["a"]) == (TaskStatus.DONE, 2, 1)

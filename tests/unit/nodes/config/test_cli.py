@@ -117,6 +117,7 @@ def test_reload_check_compares_with_the_defaults_where_no_service_started(config
     assert "Compared with the defaults" in run("reload-check").stdout
 
 
+@pytest.mark.usefixtures("started_anew")
 async def test_reload_check_compares_with_the_service_that_started(config: Path) -> None:
     container = open_module(MODULE, Context.current())
     await MODULE.open(container)

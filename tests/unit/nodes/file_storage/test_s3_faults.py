@@ -20,6 +20,7 @@ from nodes.file_storage.models import FileInfo
 from nodes.file_storage.probe import Probe
 from nodes.file_storage.settings import FileStorageSettings, S3Settings
 from tests.kit.flaky import FlakyProxy
+from tests.kit.patience import A_BUSY_MACHINE_S
 from waystation.testing.s3 import S3Server
 
 pytestmark = pytest.mark.slow
@@ -118,7 +119,7 @@ async def test_a_bucket_that_hangs_costs_its_read_limit_once(
     asked, began = proxy.requests, time.monotonic()
     with pytest.raises(StorageTimedOut):
         await client.info("ada", "first")
-    assert time.monotonic() - began < READ_SECONDS * 2.5
+    assert time.monotonic() - began < READ_SECONDS + A_BUSY_MACHINE_S
     assert proxy.requests == asked + 1
 
 

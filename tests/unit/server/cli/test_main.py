@@ -130,6 +130,7 @@ def test_every_module_has_its_word() -> None:
         assert "Usage" in call(word, "--help")
 
 
+@pytest.mark.usefixtures("started_anew")
 def test_the_help_lists_every_command() -> None:
     said = process("--help")
     assert said.returncode == 0
