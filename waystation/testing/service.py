@@ -78,15 +78,22 @@ class Service:
         home: Its WAYSTATION_HOME.
         config_dir: Its configuration; by default the example that ships.
         env: More environment, such as OPENAI_BASE_URL.
+        root: The checkout that it runs from; by default the one that this is.
     """
 
     def __init__(
-        self, home: Path, *, config_dir: Path | None = None, env: Mapping[str, str] | None = None
+        self,
+        home: Path,
+        *,
+        config_dir: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        root: Path = ROOT,
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = home.parent / f"{home.name}.log"
         self._env = environment(home, config_dir=config_dir, env=env)
+        self._root = root
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -99,7 +106,7 @@ class Service:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "waystation", "serve", "--port", str(self.port)],
-                cwd=ROOT,
+                cwd=self._root,
                 env=self._env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
