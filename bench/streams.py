@@ -84,7 +84,8 @@ async def _read(http: aiohttp.ClientSession, url: str, wanted: str, load: Load) 
     try:
         async with http.post(f"{url}/agent/stream", json={"input": {"message": "hello"}}) as answer:
             if answer.status != 200:
-                load.odd.append(f"{answer.status} {(await answer.json())['code']}")
+                problem = await answer.json()
+                load.odd.append(f"{answer.status} {problem['code']}: {problem['detail']}")
                 return
             load.first.append(await _spoken(answer, wanted, load, began))
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -118,7 +119,7 @@ def service_in(checkout: Path, home: Path, model_url: str, *, limit: bool) -> Se
 
 async def compare(given: argparse.Namespace, services: dict[str, Service], wanted: str) -> None:
     found: dict[str, list[Load]] = {name: [] for name in services}
-    for name, service in services.items():
+    for service in services.values():
         await loaded(service, WARMING, wanted)
     for _ in range(given.rounds):
         for name, service in services.items():
@@ -157,9 +158,7 @@ def main() -> None:
         model.configure(delay=given.every)
         checkouts = {"here": ROOT, **({"beside": given.beside} if given.beside else {})}
         services = {
-            name: stack.enter_context(
-                service_in(checkout, home / name, model.url, limit=name == "beside")
-            )
+            name: stack.enter_context(service_in(checkout, home / name, model.url, limit=name == "beside"))
             for name, checkout in checkouts.items()
         }
         asyncio.run(compare(given, services, wanted))

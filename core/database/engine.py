@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from core.database.outage import STANDBY, DatabaseUnavailable, outage, outages_told
@@ -110,7 +111,14 @@ class _Connection(AsyncConnection):
     async def start(self, is_ctxmanager: bool = False) -> AsyncConnection:
         # A kept connection is asked for a sign of life first, in less time than it takes to make a new one.
         with outages_told(), nullcontext() if is_given() else answered_within(PING_S):
-            return await super().start(is_ctxmanager)
+            while True:
+                began = time.monotonic()
+                try:
+                    return await super().start(is_ctxmanager)
+                except NoConnectionFree:
+                    # Many who wait are no outage, as long as those before them get what they came for.
+                    if not isinstance(self.engine, StoreEngine) or self.engine.given_back < began:
+                        raise
 
 
 class StoreEngine(AsyncEngine):
@@ -126,6 +134,9 @@ class StoreEngine(AsyncEngine):
         self._read: tuple[float, float] | None = None
         # Device and number of SQLite's file, once somebody has looked.
         self.file: tuple[int, int] | None = None
+        # When a connection that works was last given back, by the monotonic clock.
+        self.given_back = 0.0
+        event.listen(sync_engine, "checkin", self._checked_in)
 
     def now(self) -> float:
         """Epoch seconds by the database's clock; by this machine's for SQLite, which is on one machine."""
@@ -133,6 +144,10 @@ class StoreEngine(AsyncEngine):
             return time.time()
         told, at = self._read
         return told + time.monotonic() - at
+
+    def _checked_in(self, connection: object | None, _record: object) -> None:
+        if connection is not None:
+            self.given_back = time.monotonic()
 
     def set_clock(self, told: float) -> None:
         """The database has just said what time it is."""
