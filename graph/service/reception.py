@@ -8,11 +8,11 @@ from typing import Any
 
 from core.access import Principal
 from core.correlation import current
-from core.editions import Editions
 from core.errors import InvalidInput
 from core.events.settings import WebhookSettings
 from core.events.targets import target_of
 from core.foreign import fault_in
+from core.settings.book import Editions
 from core.settings.platform import (
     EVERYBODYS_STREAMS,
     USERS_STREAMS,
@@ -24,7 +24,7 @@ from graph.errors import AlreadyAnswered, Draining, MessageTooLong, NothingToRes
 from graph.runs.ledger import RunLedger
 from graph.runs.record import Policy, TurnRequest
 from graph.runs.rows import NewRun
-from graph.service.handle import Handle
+from graph.runs.streams import Handle
 from graph.service.run_service import RunService
 from graph.threads.threads import Threads, check_id, new_id
 from nodes.config import ConfigLookup

@@ -12,23 +12,22 @@ from langchain_core.messages import AIMessage, BaseMessage, RemoveMessage, ToolM
 from langgraph.errors import GraphDrained, GraphRecursionError
 from langgraph.graph.state import CompiledStateGraph
 
-from core.context import context_for
+from core.access import context_for
 from core.correlation import Sink, correlated, listening
-from core.database.outage import DatabaseUnavailable, storage_outage
-from core.database.waiting import Endurance, endured, enduring
-from core.editions import Editions
+from core.database.outage import DatabaseUnavailable, Endurance, endured, enduring, storage_outage
 from core.errors import Internal, WaystationError
 from core.events import Event
 from core.observability import RUNNING, extracted, track_duration, turn_span
+from core.settings.book import Editions
 from core.settings.platform import LimitSettings
 from graph.errors import LeaseLost, StepLimit, TurnTimedOut
+from graph.flow.nodes import heard_by
 from graph.runs.announcements import TurnFinished, TurnStarted
 from graph.runs.events import LAST
 from graph.runs.lease import fenced
 from graph.runs.record import Outcome, Run, Stop
 from graph.threads.history.look import questioned
-from graph.turn.ending import Endings
-from graph.turn.opening import Opening
+from graph.turn.attempt import Endings, Opening
 
 log = structlog.get_logger()
 
@@ -201,19 +200,24 @@ class TurnDriver:
             durability="sync",
             control=run.control,
         )
-        async for mode, data in stream:
-            if mode == "custom":
-                if is_event(data):
-                    hear(outcome, data)
-                    self._tell(run, data)
+        with heard_by(lambda told: self._hear(run, outcome, told)):
+            async for mode, data in stream:
+                if mode == "custom":
+                    self._hear(run, outcome, data)
                 else:
-                    log.warning("step_event_left_out", told=repr(data)[:_SHOWN])
-            else:
-                gather(outcome, data)
+                    gather(outcome, data)
         # Only now: calls that go side by side pause in any order.
         outcome.put_in_order()
         for asked in outcome.interrupts:
             self._tell(run, {"type": "interrupt", **asked})
+
+    def _hear(self, run: Run, outcome: Outcome, told: Any) -> None:
+        """A step says something while it works; what is no event is not told on."""
+        if is_event(told):
+            hear(outcome, told)
+            self._tell(run, told)
+        else:
+            log.warning("step_event_left_out", told=repr(told)[:_SHOWN])
 
 
 def _finished(run: Run, outcome: Outcome, *, seconds: float) -> TurnFinished:

@@ -7,7 +7,7 @@ from langchain_core.messages import AnyMessage, HumanMessage
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
-from core.context import RunContext, context_of
+from core.access import RunContext, context_of
 from nodes.rag.client import RAGClient
 from nodes.rag.models import RAGResponse
 from nodes.rag.reading import kind_of, unread_reason

@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Sequence
 
-from core.rows import row_sentence
+from core.words import row_sentence
 
 _DELIMITERS = (",", ";", "\t", "|")
 _SEP_LINE = re.compile(r"sep=(.)\s*\Z", re.IGNORECASE)

@@ -10,8 +10,7 @@ import structlog
 from langchain_core.messages import HumanMessage
 from langgraph.runtime import Runtime
 
-from core.access import Principal
-from core.context import RunContext
+from core.access import Principal, RunContext
 from core.health import HealthState
 from nodes.rag import RAGClient, RagSettings
 from nodes.rag.node import Reads, Retrieve

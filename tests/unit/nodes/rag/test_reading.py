@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from core.rows import is_row
+from core.words import is_row
 from nodes.rag.reading import NotText, kind_of, passed_over, read_document
 from nodes.rag.reading.html import text_of_html
 from nodes.rag.reading.tables import text_of_table
