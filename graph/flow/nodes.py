@@ -159,7 +159,7 @@ _tell: ContextVar[Tell | None] = ContextVar("waystation_step_events", default=No
 
 @contextmanager
 def heard_by(tell: Tell) -> Iterator[None]:
-    """In the block, and in tasks that are made there, `tell` gets what steps tell, in the event loop's thread."""
+    """In the block, and in tasks that are made there, `tell` gets what steps tell, in the loop's thread."""
     home, loop = threading.get_ident(), asyncio.get_running_loop()
 
     def at_home(event: Any) -> None:

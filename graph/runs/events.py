@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Any
 
 import orjson
@@ -40,6 +41,8 @@ TEXTS = frozenset({"token", "reasoning"})
 
 # What a log keeps in memory; the rest is read from the database.
 TAIL_BYTES = 256 * 1024
+# What a reader that is slower than its run has in memory, unless a single event is larger.
+PAGE_LETTERS = 64 * 1024
 _BESIDE_THE_TEXT = 160
 
 
@@ -64,7 +67,8 @@ class LoggedEvent:
     def line(self) -> bytes:
         """The event as one line of JSON."""
         if self._line is None:
-            self._line = line_of(self.event)
+            # A copy of its own length: what the encoder gives holds a buffer of 4 KiB, however short it is.
+            self._line = b"%b" % line_of(self.event)
         return self._line
 
 
@@ -142,7 +146,7 @@ class EventLog:
         return after >= self.floor
 
     async def more(self, after: int) -> Sequence[LoggedEvent]:
-        """What is here above number `after`, as soon as there is any.
+        """What is here above number `after`, as soon as there is any: as much as a slow reader may hold.
 
         Empty when nothing more comes here: after the last event, when the run
         goes on elsewhere, or when the next event is only in the database, since
@@ -158,24 +162,30 @@ class EventLog:
         return ()
 
     def _ahead(self, place: int) -> Sequence[LoggedEvent]:
-        found = []
+        found, size = list[LoggedEvent](), 0
         for entry in reversed(self._entries):
             if entry.seq <= place:
                 break
             if entry.seq <= self.limit:
                 found.append(entry)
-        return found[::-1]
+                size += entry.size
+        found.reverse()
+        return found if size <= PAGE_LETTERS else _page(found)
 
     def _wake(self) -> None:
         self._news.set()
         self._news = asyncio.Event()
 
 
+def _page(found: Sequence[LoggedEvent]) -> Sequence[LoggedEvent]:
+    """The first of them, as many as make a page."""
+    sizes = accumulate(entry.size for entry in found)
+    return found[: max(sum(size <= PAGE_LETTERS for size in sizes), 1)]
+
+
 # Neighbouring tokens become one row up to this many characters.
 JOINED_LETTERS = 8_000
 PAGE_ROWS = 200
-# What a reader that is slower than its run has in memory, unless a single event is larger.
-PAGE_LETTERS = 64 * 1024
 
 
 class EventStore:
