@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ _JSON: dict[str, Any] = {"json_serializer": as_json, "json_deserializer": from_j
 # A writer waits this long for another; somebody gets an answer within five seconds.
 BUSY_MS = 4_000
 POOL = 10
-# How long a request waits for others to give a connection back.
+# How long a request waits for others who do not get on: to give a connection back, or to write.
 POOL_WAIT_S = 3.0
 # Between two looks at the database's clock this machine counts the seconds.
 CLOCK_S = 10.0
@@ -141,9 +142,42 @@ class StoreEngine(AsyncEngine):
         self._read: tuple[float, float] | None = None
         # Device and number of SQLite's file, once somebody has looked.
         self.file: tuple[int, int] | None = None
-        # When a connection that works was last given back, by the monotonic clock.
+        # When a connection that works was last given back, and when somebody last wrote; monotonic clock.
         self.given_back = 0.0
+        self._written = 0.0
+        self._writing = asyncio.Lock()
         event.listen(sync_engine, "checkin", self._checked_in)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that writes. SQLite's are let in one after the other, in the order of their coming.
+
+        SQLite itself lets those who wait look again now and then: of many, some would never find it free.
+        """
+        if not is_sqlite(self):
+            async with super().begin() as db:
+                yield db
+            return
+        await self._my_turn()
+        try:
+            async with super().begin() as db:
+                yield db
+            self._written = time.monotonic()
+        finally:
+            self._writing.release()
+
+    async def _my_turn(self) -> None:
+        """Wait for those before, as long as they get on."""
+        while True:
+            began = time.monotonic()
+            try:
+                async with asyncio.timeout(POOL_WAIT_S):
+                    await self._writing.acquire()
+            except TimeoutError:
+                if self._written < began:
+                    raise DatabaseUnavailable("is held up by other writers") from None
+            else:
+                return
 
     def now(self) -> float:
         """Epoch seconds by the database's clock; by this machine's for SQLite, which is on one machine."""

@@ -88,7 +88,7 @@ class EventLog:
         self._run_id = run_id
         self._entries: deque[LoggedEvent] = deque()
         self._size = 0
-        self._news = asyncio.Event()
+        self._waiting: set[asyncio.Future[None]] = set()
         self._last = floor
         self._stored = floor
         # Readers that have less than this read from the database.
@@ -153,13 +153,20 @@ class EventLog:
         the reader is so slow.
         """
         while not self.abandoned and self.keeps(after):
-            news = self._news
             if found := self._ahead(after):
                 return found
             if self.closed and after >= self._last:
                 break
-            await news.wait()
+            await self._woken()
         return ()
+
+    async def _woken(self) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiting.discard(waiter)
 
     def _ahead(self, place: int) -> Sequence[LoggedEvent]:
         found, size = list[LoggedEvent](), 0
@@ -173,8 +180,10 @@ class EventLog:
         return found if size <= PAGE_LETTERS else _page(found)
 
     def _wake(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiting.clear()
 
 
 def _page(found: Sequence[LoggedEvent]) -> Sequence[LoggedEvent]:
