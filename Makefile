@@ -58,6 +58,7 @@ bench: .venv/.dev
 	$(BIN)/python -m bench.platform
 	$(BIN)/python -m bench.threads
 	$(BIN)/python -m bench.signals
+	$(BIN)/python -m bench.streams
 
 # The locks carry hashes and no address: pip takes them from wherever it is set up to look. They are whole, so
 # pip installs them as they stand (--no-deps): left to resolve `coverage[toml]`, it reaches past its pin.
