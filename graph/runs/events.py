@@ -52,16 +52,26 @@ def line_of(event: dict[str, Any]) -> bytes:
 
 
 class LoggedEvent:
-    """A numbered event. It is encoded once, however many read it."""
+    """A numbered event. It is encoded once, however many read it.
 
-    __slots__ = ("_line", "event", "seq", "size")
+    Attributes:
+        kind: Its type.
+    """
+
+    __slots__ = ("_event", "_line", "kind", "seq", "size")
 
     def __init__(self, event: dict[str, Any]) -> None:
-        self.event = event
+        self._event: dict[str, Any] | None = event
         self.seq: int = event["seq"]
+        self.kind: str = event["type"]
         self._line: bytes | None = None
         text = event["type"] in TEXTS
         self.size = len(event["text"]) + _BESIDE_THE_TEXT if text else len(self.line)
+
+    @property
+    def event(self) -> dict[str, Any]:
+        """Its fields."""
+        return orjson.loads(self.line) if self._event is None else self._event
 
     @property
     def line(self) -> bytes:
@@ -70,6 +80,10 @@ class LoggedEvent:
             # A copy of its own length: what the encoder gives holds a buffer of 4 KiB, however short it is.
             self._line = b"%b" % line_of(self.event)
         return self._line
+
+    def settle(self) -> None:
+        """Keep the line alone, as the database does: of a token it is a fourth of the memory."""
+        self._line, self._event = self.line, None
 
 
 class EventLog:
@@ -102,7 +116,7 @@ class EventLog:
 
     @property
     def closed(self) -> bool:
-        return bool(self._entries) and self._entries[-1].event["type"] in LAST
+        return bool(self._entries) and self._entries[-1].kind in LAST
 
     def add(self, event: dict[str, Any]) -> None:
         """Number the event and wake the readers. After the last event nothing is added."""
@@ -130,7 +144,12 @@ class EventLog:
 
     def stored(self, seq: int) -> None:
         """The database has everything up to this number; old entries may go."""
-        self._stored = max(self._stored, seq)
+        before, self._stored = self._stored, max(self._stored, seq)
+        for entry in reversed(self._entries):
+            if entry.seq <= before:
+                break
+            if entry.seq <= seq:
+                entry.settle()
         while self._size > TAIL_BYTES and len(self._entries) > 1 and self._entries[0].seq <= self._stored:
             gone = self._entries.popleft()
             self._size -= gone.size

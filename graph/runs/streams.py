@@ -160,7 +160,7 @@ class Follower:
                     if found:
                         place = found[-1].seq
                         yield found
-                        if self.draining and found[-1].event["type"] in LAST:
+                        if self.draining and found[-1].kind in LAST:
                             return
         finally:
             self._readers -= 1
@@ -252,7 +252,7 @@ class Handle:
         What has come by now is given together: a reader that is behind catches up in one step.
         """
         async for found in self._runs.follow(self.id, after or self._since):
-            self._ended = found[-1].event["type"] in LAST
+            self._ended = found[-1].kind in LAST
             yield found
 
     async def events(self, after: int = 0) -> AsyncIterator[dict[str, Any]]:

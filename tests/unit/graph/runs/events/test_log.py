@@ -159,6 +159,19 @@ async def test_a_reader_that_is_behind_is_given_a_page_at_once_and_in_the_end_al
     assert len(pages) == 6
 
 
+async def test_what_is_stored_is_kept_as_its_line_alone_and_read_as_before() -> None:
+    log = filled()
+    told = [entry.event for entry in log.unstored()]
+    log.stored(2)
+    entries = await log.more(0)
+    assert [entry._event is None for entry in entries] == [True, True, False]
+    assert [entry.event for entry in entries] == told
+    assert [entry.kind for entry in entries] == ["token"] * 3
+    log.add(DONE)
+    log.stored(4)
+    assert log.closed
+
+
 def test_a_short_event_is_kept_in_little_memory() -> None:
     entries = [LoggedEvent({"seq": n, "type": "token", "text": "word "}) for n in range(20_000)]
     before = resident()
