@@ -54,11 +54,13 @@ campaign: .venv/.dev
 	$(BIN)/python -m tests.campaigns.machine --database postgres
 
 bench: .venv/.dev
+	$(BIN)/python -m bench.peers --only c8,real32,tools --slices 3 --turns 0.5
+	$(BIN)/python -m bench.counts --turns 40
+	$(BIN)/python -m bench.profiled --turns 100
 	$(BIN)/python -m bench.turn
 	$(BIN)/python -m bench.platform
 	$(BIN)/python -m bench.threads
 	$(BIN)/python -m bench.signals
-	$(BIN)/python -m bench.streams
 
 # The locks carry hashes and no address: pip takes them from wherever it is set up to look. They are whole, so
 # pip installs them as they stand (--no-deps): left to resolve `coverage[toml]`, it reaches past its pin.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.streams import loaded
+from tests.kit.many_streams import loaded
 from waystation.testing.model_server import ModelServer
 from waystation.testing.service import Service
 

@@ -78,22 +78,15 @@ class Service:
         home: Its WAYSTATION_HOME.
         config_dir: Its configuration; by default the example that ships.
         env: More environment, such as OPENAI_BASE_URL.
-        root: The checkout that it runs from; by default the one that this is.
     """
 
     def __init__(
-        self,
-        home: Path,
-        *,
-        config_dir: Path | None = None,
-        env: Mapping[str, str] | None = None,
-        root: Path = ROOT,
+        self, home: Path, *, config_dir: Path | None = None, env: Mapping[str, str] | None = None
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = home.parent / f"{home.name}.log"
         self._env = environment(home, config_dir=config_dir, env=env)
-        self._root = root
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -106,7 +99,7 @@ class Service:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "waystation", "serve", "--port", str(self.port)],
-                cwd=self._root,
+                cwd=ROOT,
                 env=self._env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
