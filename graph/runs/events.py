@@ -82,8 +82,9 @@ class LoggedEvent:
         return self._line
 
     def settle(self) -> None:
-        """Keep the line alone, as the database does: of a token it is a fourth of the memory."""
-        self._line, self._event = self.line, None
+        """Where there is a line, keep it alone: of a token it is a fourth of the memory."""
+        if self._line is not None:
+            self._event = None
 
 
 class EventLog:

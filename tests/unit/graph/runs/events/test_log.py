@@ -162,9 +162,11 @@ async def test_a_reader_that_is_behind_is_given_a_page_at_once_and_in_the_end_al
 async def test_what_is_stored_is_kept_as_its_line_alone_and_read_as_before() -> None:
     log = filled()
     told = [entry.event for entry in log.unstored()]
+    lines = [entry.line for entry in log.unstored()[1:]]
     log.stored(2)
     entries = await log.more(0)
-    assert [entry._event is None for entry in entries] == [True, True, False]
+    assert [entry._event is None for entry in entries] == [False, True, False], "nobody wanted the first line"
+    assert [entry.line for entry in entries][1:] == lines
     assert [entry.event for entry in entries] == told
     assert [entry.kind for entry in entries] == ["token"] * 3
     log.add(DONE)
