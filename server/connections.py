@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+import resource
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +26,25 @@ from server.errors import PROBLEM_JSON, BadHttp, HeadTooLarge, RequestTooSlow, p
 
 # Longer than a stream of events takes to notice by its heartbeat: it knows what becomes of the run.
 STALL_MARGIN_S = 20.0
+OPEN_FILES = 8192
+# Each turn has its caller's connection and one to its model; the rest is for databases, tools and files.
+_WAITING_SHARE = 4
+
+
+def lift_open_files() -> int:
+    """Let this process, and those that it starts, have `OPEN_FILES` files and sockets open; how many it may.
+
+    Many systems give a process 1,024 and allow it far more, where it asks.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return OPEN_FILES
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if wanted > soft:
+        with suppress(ValueError, OSError):  # some systems have a lower bound of their own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            return wanted
+    return soft
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +59,15 @@ class Bounds:
     waiting: int
 
     @classmethod
-    def of(cls, settings: ServerSettings) -> Bounds:
+    def of(cls, settings: ServerSettings, *, files: int = OPEN_FILES) -> Bounds:
+        """As the settings say; of `files` that may be open, those who wait for nothing have a share."""
         return cls(
             head_bytes=settings.header_bytes,
             head_seconds=settings.header_seconds,
             body_seconds=settings.body_seconds,
             body_rate=settings.body_rate,
             stall_seconds=settings.stream_stall_seconds + STALL_MARGIN_S,
-            waiting=settings.waiting_connections,
+            waiting=min(settings.waiting_connections, files // _WAITING_SHARE),
         )
 
 

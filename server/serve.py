@@ -30,7 +30,7 @@ from nodes.file_storage import LinkHost
 from nodes.file_storage.links import FixedHost
 from nodes.file_storage.settings import FileStorageSettings
 from server.app import create_app
-from server.connections import Bounds, Connection, Waiting
+from server.connections import Bounds, Connection, Waiting, lift_open_files
 from server.errors import AddressInUse, BindRefused
 from server.middleware.auth import check_bind
 
@@ -122,7 +122,7 @@ def uvicorn_config(
 ) -> uvicorn.Config:
     """What uvicorn is told: our logs instead of its own, bounds on connections, and a bounded stop."""
     settings = settings or ServerSettings()
-    bounds = Bounds.of(settings)
+    bounds = Bounds.of(settings, files=lift_open_files())
     return uvicorn.Config(
         app,
         http=partial(Connection, bounds=bounds, waiting=Waiting(bounds.waiting)),  # type: ignore[arg-type]  # makes one

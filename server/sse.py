@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any
 
@@ -41,6 +41,66 @@ def encode(entry: LoggedEvent) -> bytes:
     return b"id: %d\nevent: data\ndata: %b\n\n" % (entry.seq, entry.line)
 
 
+def pieces_of(found: Sequence[LoggedEvent]) -> Iterator[bytes]:
+    """Events as they leave: whole ones, as many together as fit into a piece; a larger one in several."""
+    together, size = list[bytes](), 0
+    for data in map(encode, found):
+        if size + len(data) > PIECE_BYTES:
+            if together:
+                yield b"".join(together)
+            for start in range(0, len(data), PIECE_BYTES):
+                yield data[start : start + PIECE_BYTES]
+            together, size = [], 0
+        else:
+            together.append(data)
+            size += len(data)
+    if together:
+        yield b"".join(together)
+
+
+class Watch:
+    """One timer for a stream, however much it sends: says when nothing was sent, and when nothing is taken.
+
+    Args:
+        heartbeat: Seconds of silence after which `silent` is called, each time.
+        stall: Seconds that one send may take before `stalled` is called, once.
+    """
+
+    def __init__(
+        self, heartbeat: float, stall: float, *, silent: Callable[[], object], stalled: Callable[[], object]
+    ) -> None:
+        self._heartbeat, self._stall = heartbeat, stall
+        self._silent, self._stalled = silent, stalled
+        self._loop = asyncio.get_running_loop()
+        self._last = self._loop.time()
+        self._since: float | None = None
+        self._timer = self._loop.call_later(min(heartbeat, stall), self._look)
+
+    def begins(self) -> None:
+        """Something is on its way to the reader."""
+        self._since = self._loop.time()
+
+    def taken(self) -> None:
+        """The reader has it, or whoever buffers for it."""
+        self._since = None
+        self._last = self._loop.time()
+
+    def close(self) -> None:
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        if self._since is not None and now >= self._since + self._stall:
+            self._stalled()
+            return
+        if self._since is None and now >= self._last + self._heartbeat:
+            self._last = now
+            self._silent()
+        due = self._last + self._heartbeat if self._since is None else self._since + self._stall
+        # Not later than either: what is sent next is not known yet.
+        self._timer = self._loop.call_at(min(due, now + min(self._heartbeat, self._stall)), self._look)
+
+
 class RunResponse(Response):
     """Streams a run until its last event; when the reader goes away, the run is left.
 
@@ -69,6 +129,7 @@ class RunResponse(Response):
         self._heartbeat = heartbeat
         self._stall = stall
         self._line = asyncio.Lock()
+        self._beat: asyncio.Future[None] | None = None
         self._stalled = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,36 +150,45 @@ class RunResponse(Response):
             writer.result()
 
     async def _write(self, send: Send) -> None:
-        me, beat = asyncio.current_task(), asyncio.ensure_future(self._beat(send))
-        # A heartbeat that nobody takes ends the stream too.
-        beat.add_done_callback(lambda _: None if beat.cancelled() or me is None else me.cancel())
+        me = asyncio.current_task()
+        assert me is not None  # noqa: S101 - a coroutine that runs has one
+        watch = Watch(
+            self._heartbeat,
+            self._stall,
+            silent=lambda: self._begin_beat(watch, send, me),
+            stalled=lambda: self._drop(me),
+        )
         try:
             entries: Any = self._run.entries(self._after)
             async with aclosing(entries):
-                async for entry in entries:
-                    await self._send(send, encode(entry))
-            await self._send(send, END, more=False)
+                async for found in entries:
+                    await self._send(watch, send, pieces_of(found))
+            await self._send(watch, send, [END], more=False)
         finally:
-            beat.cancel()
-            await asyncio.gather(beat, return_exceptions=True)
+            watch.close()
+            if self._beat is not None:
+                self._beat.cancel()
+                await asyncio.gather(self._beat, return_exceptions=True)
 
-    async def _beat(self, send: Send) -> None:
-        while True:
-            await asyncio.sleep(self._heartbeat)
-            await self._send(send, BEAT)
+    def _begin_beat(self, watch: Watch, send: Send, writer: asyncio.Task[None]) -> None:
+        if self._line.locked() or (self._beat is not None and not self._beat.done()):
+            return
+        self._beat = asyncio.ensure_future(self._send(watch, send, [BEAT]))
+        # A line that is cut ends the stream also where there is nothing to tell.
+        self._beat.add_done_callback(
+            lambda beat: writer.cancel() if not beat.cancelled() and beat.exception() else None
+        )
 
-    async def _send(self, send: Send, data: bytes, *, more: bool = True) -> None:
+    def _drop(self, writer: asyncio.Task[None]) -> None:
+        self._stalled = True
+        writer.cancel()
+
+    async def _send(self, watch: Watch, send: Send, pieces: Iterable[bytes], *, more: bool = True) -> None:
         async with self._line:  # no heartbeat between the pieces of an event
-            for start in range(0, len(data), PIECE_BYTES):
-                last = start + PIECE_BYTES >= len(data)
-                piece = data[start : start + PIECE_BYTES]
-                message = {"type": "http.response.body", "body": piece, "more_body": more or not last}
-                try:
-                    async with asyncio.timeout(self._stall):
-                        await send(message)
-                except TimeoutError:
-                    self._stalled = True
-                    raise
+            for piece in pieces:
+                watch.begins()
+                await send({"type": "http.response.body", "body": piece, "more_body": more})
+                watch.taken()
 
 
 async def disconnected(receive: Receive) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from core.database.outage import (
@@ -52,7 +54,7 @@ _JSON: dict[str, Any] = {"json_serializer": as_json, "json_deserializer": from_j
 # A writer waits this long for another; somebody gets an answer within five seconds.
 BUSY_MS = 4_000
 POOL = 10
-# How long a request waits for others to give a connection back.
+# How long a request waits for others who do not get on: to give a connection back, or to write.
 POOL_WAIT_S = 3.0
 # Between two looks at the database's clock this machine counts the seconds.
 CLOCK_S = 10.0
@@ -117,7 +119,14 @@ class _Connection(AsyncConnection):
     async def start(self, is_ctxmanager: bool = False) -> AsyncConnection:
         # A kept connection is asked for a sign of life first, in less time than it takes to make a new one.
         with outages_told(), nullcontext() if is_given() else answered_within(PING_S):
-            return await super().start(is_ctxmanager)
+            while True:
+                began = time.monotonic()
+                try:
+                    return await super().start(is_ctxmanager)
+                except NoConnectionFree:
+                    # Many who wait are no outage, as long as those before them get what they came for.
+                    if not isinstance(self.engine, StoreEngine) or self.engine.given_back < began:
+                        raise
 
 
 class StoreEngine(AsyncEngine):
@@ -133,6 +142,42 @@ class StoreEngine(AsyncEngine):
         self._read: tuple[float, float] | None = None
         # Device and number of SQLite's file, once somebody has looked.
         self.file: tuple[int, int] | None = None
+        # When a connection that works was last given back, and when somebody last wrote; monotonic clock.
+        self.given_back = 0.0
+        self._written = 0.0
+        self._writing = asyncio.Lock()
+        event.listen(sync_engine, "checkin", self._checked_in)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that writes. SQLite's are let in one after the other, in the order of their coming.
+
+        SQLite itself lets those who wait look again now and then: of many, some would never find it free.
+        """
+        if not is_sqlite(self):
+            async with super().begin() as db:
+                yield db
+            return
+        await self._my_turn()
+        try:
+            async with super().begin() as db:
+                yield db
+            self._written = time.monotonic()
+        finally:
+            self._writing.release()
+
+    async def _my_turn(self) -> None:
+        """Wait for those before, as long as they get on."""
+        while True:
+            began = time.monotonic()
+            try:
+                async with asyncio.timeout(POOL_WAIT_S):
+                    await self._writing.acquire()
+            except TimeoutError:
+                if self._written < began:
+                    raise DatabaseUnavailable("is held up by other writers") from None
+            else:
+                return
 
     def now(self) -> float:
         """Epoch seconds by the database's clock; by this machine's for SQLite, which is on one machine."""
@@ -140,6 +185,10 @@ class StoreEngine(AsyncEngine):
             return time.time()
         told, at = self._read
         return told + time.monotonic() - at
+
+    def _checked_in(self, connection: object | None, _record: object) -> None:
+        if connection is not None:
+            self.given_back = time.monotonic()
 
     def set_clock(self, told: float) -> None:
         """The database has just said what time it is."""

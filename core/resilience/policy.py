@@ -21,7 +21,7 @@ from core.resilience.errors import BreakerOpen, PolicyTimeout, TooBusy
 from core.resilience.events import BreakerClosed, BreakerOpened
 from core.resilience.settings import Kind, PolicySettings, ResilienceSettings
 from core.resilience.status import StatusFile, TargetStatus
-from core.resilience.target import State, Target, outcome_of
+from core.resilience.target import Place, State, Target, outcome_of
 
 T = TypeVar("T")
 
@@ -82,11 +82,8 @@ class Policy:
             PolicyTimeout: No result in time, unless `late` makes another error.
         """
         deadline = self._deadline(timeout_s, late)
-        place = await self._target.enter(deadline.until)
-        try:
-            return await self._tried(fn, deadline, retry)
-        finally:
-            self._target.leave(place)
+        with Place(self._target) as place:
+            return await self._tried(fn, deadline, retry, place)
 
     async def stream(
         self,
@@ -101,10 +98,12 @@ class Policy:
 
         Its begin and its end are two outcomes for the breaker, so that a
         target that always breaks off later is found out too. The silence and
-        length of the rest are the business of whoever makes the stream.
+        length of the rest are the business of whoever makes the stream. Only
+        its opening takes a place: a stream that is open waits for a model, not
+        for us, and must keep nobody from beginning.
 
         Args:
-            opened: Makes the stream.
+            opened: Makes the stream. Its first item, with or without content, says that it is open.
             content: Whether an item is something that a reader could have seen.
             timeout_s: Longest wait for the first content, in seconds.
             retry, late: As for `call`.
@@ -113,14 +112,13 @@ class Policy:
             BreakerOpen, TooBusy, PolicyTimeout: As `call`, before the first item.
         """
         deadline = self._deadline(timeout_s, late)
-        place = await self._target.enter(deadline.until)
-        try:
-            begun = await self._tried(lambda: begin(opened, content), deadline, retry)
-            async with aclosing(self._rest(begun)) as items:
-                async for item in items:
-                    yield item
-        finally:
-            self._target.leave(place)
+        with Place(self._target) as place:
+            begun = await self._tried(
+                lambda: begin(opened, content, is_open=place.leave), deadline, retry, place
+            )
+        async with aclosing(self._rest(begun)) as items:
+            async for item in items:
+                yield item
 
     def _deadline(self, timeout_s: float | None, late: Late | None) -> _Deadline:
         limit = self.settings.timeout_s if timeout_s is None else timeout_s
@@ -133,11 +131,14 @@ class Policy:
 
         return _Deadline(until, too_late)
 
-    async def _tried(self, fn: Callable[[], Awaitable[T]], deadline: _Deadline, retry: bool | Again) -> T:
-        """`fn`, until it works or trying again is no use."""
+    async def _tried(
+        self, fn: Callable[[], Awaitable[T]], deadline: _Deadline, retry: bool | Again, place: Place
+    ) -> T:
+        """`fn`, until it works or trying again is no use; with a place each time."""
 
         failures = 0
         while True:
+            await place.enter(deadline.until)
             try:
                 return await self._target.attempt(fn, until=deadline.until, late=deadline.late)
             except Unavailable as error:
@@ -185,11 +186,21 @@ class Policy:
             await close(begun.rest)
 
 
-async def begin(opened: Callable[[], AsyncIterator[T]], content: Callable[[T], bool]) -> Begun[T]:
-    """Open a stream and read on until `content` says that a reader could have seen something."""
+async def begin(
+    opened: Callable[[], AsyncIterator[T]],
+    content: Callable[[T], bool],
+    *,
+    is_open: Callable[[], None] = lambda: None,
+) -> Begun[T]:
+    """Open a stream and read on until `content` says that a reader could have seen something.
+
+    Args:
+        is_open: Called at each item up to there.
+    """
     stream, items = opened(), []
     try:
         async for item in stream:
+            is_open()
             items.append(item)
             if content(item):
                 return Begun(items, stream, ended=False)

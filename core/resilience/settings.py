@@ -26,7 +26,8 @@ def _attempts(default: int) -> int:
 
 
 def _at_once(default: int) -> int:
-    found: int = Field(default, ge=1, le=10_000, description="Calls that may be going at once.")
+    text = "Calls that may be going at once; of a stream, those that are being opened."
+    found: int = Field(default, ge=1, le=10_000, description=text)
     return found
 
 
@@ -62,7 +63,7 @@ class ModelPolicy(PolicySettings):
 
     timeout_s: float = _timeout(120)
     at_once: int = _at_once(256)
-    queue: int = _queue(512)
+    queue: int = _queue(4096)
 
 
 class ServerPolicy(PolicySettings):

@@ -264,8 +264,8 @@ class Target:
             self.kind, self.name, self.breaker.state, self.breaker.since, failures, calls, self.breaker.reason
         )
 
-    async def enter(self, until: float) -> object:
-        """A place among the calls, to be given to `leave`.
+    async def enter(self, place: object, until: float) -> None:
+        """Take a place among the calls, to be given back with `leave`.
 
         Args:
             until: The loop's time up to which the caller waits.
@@ -277,12 +277,10 @@ class Target:
             self.breaker.admit()
         except Refused:
             raise self._open() from None
-        place = object()
         try:
             self._places.acquire_on_behalf_of_nowait(place)
         except WouldBlock:
             await self._wait_for(place, until)
-        return place
 
     async def _wait_for(self, place: object, until: float) -> None:
         """A caller who leaves while he waits gives his place on."""
@@ -371,3 +369,29 @@ class Target:
             return
         STATE.labels(self.kind, self.name).set(_GAUGE[now])
         self._on_change(self, before)
+
+
+class Place:
+    """A caller's place among the calls of a target: held once or not at all, and not beyond the block."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._held = False
+
+    async def enter(self, until: float) -> None:
+        """Have the place, from before or anew. Takes and raises what `Target.enter` does."""
+        if not self._held:
+            await self._target.enter(self, until)
+            self._held = True
+
+    def leave(self) -> None:
+        """Give it back, if it is held."""
+        if self._held:
+            self._held = False
+            self._target.leave(self)
+
+    def __enter__(self) -> Place:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()

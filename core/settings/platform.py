@@ -76,7 +76,7 @@ class ServerSettings(Strict):
         4096, ge=1, le=1_000_000_000, description="Slowest that a body may come after that, bytes a second."
     )
     waiting_connections: int = Field(
-        500,
+        2000,
         ge=1,
         le=1_000_000,
         description="Connections without a request in one process; for one more, the longest idle is closed.",
@@ -131,6 +131,10 @@ class TelemetrySettings(Strict):
     metrics: bool = Field(True, description="Send metrics, where a collector is named.")
 
 
+USERS_STREAMS = 20
+EVERYBODYS_STREAMS = 1000
+
+
 class LimitSettings(Strict):
     """Limits; each answers with a clear error."""
 
@@ -145,7 +149,12 @@ class LimitSettings(Strict):
     threads_per_user: int = Field(
         10_000, ge=0, description="Threads that one user may have; 0 for any number."
     )
-    streams_per_user: int = Field(20, ge=1, description="Turns that one user may have going at once.")
+    streams_per_user: int | None = Field(
+        None,
+        ge=1,
+        description=f"Turns that one user may have going at once; empty: {USERS_STREAMS}, and "
+        f"{EVERYBODYS_STREAMS} where nobody logs in, since everybody is one user then.",
+    )
 
 
 class ThreadSettings(Strict):

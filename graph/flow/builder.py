@@ -11,7 +11,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 from core.access import RunContext
 from core.steps import PARTS
-from graph.flow.nodes import Asked, Lookup, Lookups, Supplied, SuppliedCall, Traced, Written, reader
+from graph.flow.nodes import Asked, Heard, Lookup, Lookups, Supplied, SuppliedCall, Traced, Written, reader
 from graph.flow.routing import AfterModel, Window, Windowed, after_files, ahead_of_tools
 from graph.flow.state import Gate, Input, State
 from graph.flow.steps import MAKES, Placed, Steps
@@ -107,7 +107,7 @@ class _Nodes:
         traced = Traced(placed.name, self._stepping(placed, node))
         step = self._supplied(placed, traced, names, frozenset(needs))
         wider = isinstance(step, Supplied) and not self._looked_at | needs <= names
-        self._graph.add_node(placed.name, step, input_schema=self._steps.state if wider else reads)
+        self._graph.add_node(placed.name, Heard(step), input_schema=self._steps.state if wider else reads)
         if makes and placed.part in MAKES:
             self._lookups.append(Lookup(traced, makes))
             self._looked_at |= names - turn.keys()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Any
 
 import orjson
@@ -40,6 +41,8 @@ TEXTS = frozenset({"token", "reasoning"})
 
 # What a log keeps in memory; the rest is read from the database.
 TAIL_BYTES = 256 * 1024
+# What a reader that is slower than its run has in memory, unless a single event is larger.
+PAGE_LETTERS = 64 * 1024
 _BESIDE_THE_TEXT = 160
 
 
@@ -49,23 +52,39 @@ def line_of(event: dict[str, Any]) -> bytes:
 
 
 class LoggedEvent:
-    """A numbered event. It is encoded once, however many read it."""
+    """A numbered event. It is encoded once, however many read it.
 
-    __slots__ = ("_line", "event", "seq", "size")
+    Attributes:
+        kind: Its type.
+    """
+
+    __slots__ = ("_event", "_line", "kind", "seq", "size")
 
     def __init__(self, event: dict[str, Any]) -> None:
-        self.event = event
+        self._event: dict[str, Any] | None = event
         self.seq: int = event["seq"]
+        self.kind: str = event["type"]
         self._line: bytes | None = None
         text = event["type"] in TEXTS
         self.size = len(event["text"]) + _BESIDE_THE_TEXT if text else len(self.line)
 
     @property
+    def event(self) -> dict[str, Any]:
+        """Its fields."""
+        return orjson.loads(self.line) if self._event is None else self._event
+
+    @property
     def line(self) -> bytes:
         """The event as one line of JSON."""
         if self._line is None:
-            self._line = line_of(self.event)
+            # A copy of its own length: what the encoder gives holds a buffer of 4 KiB, however short it is.
+            self._line = b"%b" % line_of(self.event)
         return self._line
+
+    def settle(self) -> None:
+        """Where there is a line, keep it alone: of a token it is a fourth of the memory."""
+        if self._line is not None:
+            self._event = None
 
 
 class EventLog:
@@ -84,7 +103,7 @@ class EventLog:
         self._run_id = run_id
         self._entries: deque[LoggedEvent] = deque()
         self._size = 0
-        self._news = asyncio.Event()
+        self._waiting: set[asyncio.Future[None]] = set()
         self._last = floor
         self._stored = floor
         # Readers that have less than this read from the database.
@@ -98,7 +117,7 @@ class EventLog:
 
     @property
     def closed(self) -> bool:
-        return bool(self._entries) and self._entries[-1].event["type"] in LAST
+        return bool(self._entries) and self._entries[-1].kind in LAST
 
     def add(self, event: dict[str, Any]) -> None:
         """Number the event and wake the readers. After the last event nothing is added."""
@@ -126,7 +145,12 @@ class EventLog:
 
     def stored(self, seq: int) -> None:
         """The database has everything up to this number; old entries may go."""
-        self._stored = max(self._stored, seq)
+        before, self._stored = self._stored, max(self._stored, seq)
+        for entry in reversed(self._entries):
+            if entry.seq <= before:
+                break
+            if entry.seq <= seq:
+                entry.settle()
         while self._size > TAIL_BYTES and len(self._entries) > 1 and self._entries[0].seq <= self._stored:
             gone = self._entries.popleft()
             self._size -= gone.size
@@ -142,40 +166,55 @@ class EventLog:
         return after >= self.floor
 
     async def more(self, after: int) -> Sequence[LoggedEvent]:
-        """What is here above number `after`, as soon as there is any.
+        """What is here above number `after`, as soon as there is any: as much as a slow reader may hold.
 
         Empty when nothing more comes here: after the last event, when the run
         goes on elsewhere, or when the next event is only in the database, since
         the reader is so slow.
         """
         while not self.abandoned and self.keeps(after):
-            news = self._news
             if found := self._ahead(after):
                 return found
             if self.closed and after >= self._last:
                 break
-            await news.wait()
+            await self._woken()
         return ()
 
+    async def _woken(self) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiting.discard(waiter)
+
     def _ahead(self, place: int) -> Sequence[LoggedEvent]:
-        found = []
+        found, size = list[LoggedEvent](), 0
         for entry in reversed(self._entries):
             if entry.seq <= place:
                 break
             if entry.seq <= self.limit:
                 found.append(entry)
-        return found[::-1]
+                size += entry.size
+        found.reverse()
+        return found if size <= PAGE_LETTERS else _page(found)
 
     def _wake(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiting.clear()
+
+
+def _page(found: Sequence[LoggedEvent]) -> Sequence[LoggedEvent]:
+    """The first of them, as many as make a page."""
+    sizes = accumulate(entry.size for entry in found)
+    return found[: max(sum(size <= PAGE_LETTERS for size in sizes), 1)]
 
 
 # Neighbouring tokens become one row up to this many characters.
 JOINED_LETTERS = 8_000
 PAGE_ROWS = 200
-# What a reader that is slower than its run has in memory, unless a single event is larger.
-PAGE_LETTERS = 64 * 1024
 
 
 class EventStore:

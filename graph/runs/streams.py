@@ -144,8 +144,8 @@ class Follower:
         self._readers = 0
         self._left = asyncio.Event()
 
-    async def read(self, run_id: str, after: int = 0) -> AsyncIterator[LoggedEvent]:
-        """Every event above number `after`, as they come, until the run has no more of them.
+    async def read(self, run_id: str, after: int = 0) -> AsyncIterator[Sequence[LoggedEvent]]:
+        """Every event above number `after`, what has come by now together, until the run has no more.
 
         A run that waits for a person has no more for now; a reader that comes
         back with its last number gets what follows the answer.
@@ -157,10 +157,10 @@ class Follower:
                 while not over:
                     here = self._at_hand(run_id, here)
                     found, place, over = await self._more(run_id, place, here, ear)
-                    for entry in found:
-                        place = entry.seq
-                        yield entry
-                        if self.draining and entry.event["type"] in LAST:
+                    if found:
+                        place = found[-1].seq
+                        yield found
+                        if self.draining and found[-1].kind in LAST:
                             return
         finally:
             self._readers -= 1
@@ -212,7 +212,7 @@ class Follower:
 class RunAccess(Protocol):
     """What a handle needs of whatever executes runs (see `graph.service.run_service.Runs`)."""
 
-    def follow(self, run_id: str, after: int = 0) -> AsyncIterator[LoggedEvent]: ...
+    def follow(self, run_id: str, after: int = 0) -> AsyncIterator[Sequence[LoggedEvent]]: ...
 
     async def settled(
         self, run_id: str, *, timeout: float | None = None, hurried: bool = False
@@ -246,16 +246,20 @@ class Handle:
     def request(self) -> TurnRequest:
         return self.record.request
 
-    async def entries(self, after: int = 0) -> AsyncIterator[LoggedEvent]:
-        """The run's events above number `after`, or from this caller's part on, ready to be sent."""
-        async for entry in self._runs.follow(self.id, after or self._since):
-            self._ended = entry.event["type"] in LAST
-            yield entry
+    async def entries(self, after: int = 0) -> AsyncIterator[Sequence[LoggedEvent]]:
+        """The run's events above number `after`, or from this caller's part on, ready to be sent.
+
+        What has come by now is given together: a reader that is behind catches up in one step.
+        """
+        async for found in self._runs.follow(self.id, after or self._since):
+            self._ended = found[-1].kind in LAST
+            yield found
 
     async def events(self, after: int = 0) -> AsyncIterator[dict[str, Any]]:
         """The run's events above number `after`; the last one is `done` or `error`."""
-        async for entry in self.entries(after):
-            yield entry.event
+        async for found in self.entries(after):
+            for entry in found:
+                yield entry.event
 
     async def result(self) -> dict[str, Any]:
         """The reply, when the run has ended or waits for a person.

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from core.access import Principal, owns
+from core.access import Principal
 from core.correlation import current
 from core.errors import InvalidInput
 from core.events.settings import WebhookSettings
 from core.events.targets import target_of
 from core.foreign import fault_in
 from core.settings.book import Editions
-from core.settings.platform import LimitSettings, ThreadSettings
+from core.settings.platform import (
+    EVERYBODYS_STREAMS,
+    USERS_STREAMS,
+    AuthSettings,
+    LimitSettings,
+    ThreadSettings,
+)
 from graph.errors import AlreadyAnswered, Draining, MessageTooLong, NothingToResume, TooManyRuns
 from graph.runs.ledger import RunLedger
 from graph.runs.record import Policy, TurnRequest
@@ -56,6 +63,11 @@ class Reception:
             return await self._begin(request)
 
     async def _begin(self, request: TurnRequest) -> Handle:
+        run_id = new_id("r")
+        with self._admission.counted(request.principal, run_id):
+            return await self._admitted(request, run_id)
+
+    async def _admitted(self, request: TurnRequest, run_id: str) -> Handle:
         self._admission.check(request)
         thread_id = check_id(request.thread_id) if request.thread_id else new_id("t")
         self._lookup.resolve(request.principal, request.choices)
@@ -64,7 +76,7 @@ class Reception:
         for key in request.files:
             await self._files.info(request.principal, key)
         new = NewRun(
-            id=new_id("r"),
+            id=run_id,
             thread_id=thread_id,
             message_id=new_id("m"),
             request=request,
@@ -85,16 +97,18 @@ class Reception:
             AlreadyAnswered: A question has had its answer.
             InvalidInput: The answers do not fit the questions.
         """
-        with self._editions.hold():
-            self._admission.open_for(principal)
-            record = await self._runs.get(principal, run_id)
-            waiting = (await self._threads.state(principal, record.thread_id))["interrupts"]
-            if waiting and not is_answer(answers):
-                raise NothingToResume(f"run '{run_id}' waits for answers; send them")
-            given = None
-            if is_answer(answers):
-                given = answers_for(answers, waiting, answered=record.answered)
-            return await self._runs.reopen(principal, run_id, given, policy="resume", seen=record.attempts)
+        with self._editions.hold(), self._admission.counted(principal, run_id):
+            return await self._resumed(principal, run_id, answers)
+
+    async def _resumed(self, principal: Principal, run_id: str, answers: object) -> Handle:
+        record = await self._runs.get(principal, run_id)
+        waiting = (await self._threads.state(principal, record.thread_id))["interrupts"]
+        if waiting and not is_answer(answers):
+            raise NothingToResume(f"run '{run_id}' waits for answers; send them")
+        given = None
+        if is_answer(answers):
+            given = answers_for(answers, waiting, answered=record.answered)
+        return await self._runs.reopen(principal, run_id, given, policy="resume", seen=record.attempts)
 
     async def _answer(self, new: NewRun, resume: object) -> Handle:
         who, thread_id = new.request.principal, new.thread_id
@@ -117,10 +131,25 @@ class Admission:
     def __init__(self, runs: RunService, editions: Editions) -> None:
         self._runs = runs
         self._editions = editions
+        # Whose requests are on their way into the ledger, by the ids of their runs.
+        self._coming: dict[str, str] = {}
+
+    @contextmanager
+    def counted(self, principal: Principal, run_id: str) -> Iterator[None]:
+        """Within the block the run counts among the turns of its user, although it does not go on yet.
+
+        Raises:
+            Draining, TooManyRuns: The service takes no turns, or no more of this caller's.
+        """
+        self._open_for(principal)
+        self._coming[run_id] = principal.id
+        try:
+            yield
+        finally:
+            self._coming.pop(run_id, None)
 
     def check(self, request: TurnRequest) -> None:
         """Raises what is wrong with the request."""
-        self.open_for(request.principal)
         answers = is_answer(request.resume)
         if answers == bool(request.message.strip()):
             raise InvalidInput(
@@ -136,13 +165,20 @@ class Admission:
             raise InvalidInput(f"{fault}; send JSON that can be kept")
         self._check_text(request.message)
 
-    def open_for(self, principal: Principal) -> None:
-        """Raises when the service takes no turns, or no more of this caller's."""
+    def _open_for(self, principal: Principal) -> None:
         if self._runs.draining:
             raise Draining("the service is shutting down; try again in a moment")
-        mine = sum(owns(principal, run.request.principal.id) for run in self._runs.live.values())
-        if mine >= self._limits.streams_per_user:
+        live = self._runs.live
+        mine = sum(run.request.principal.id == principal.id for run in live.values())
+        mine += sum(who == principal.id and run_id not in live for run_id, who in self._coming.items())
+        if mine >= self._most():
             raise TooManyRuns(f"you have {mine} turns going, the limit; wait for one to end")
+
+    def _most(self) -> int:
+        book = self._editions.now().book
+        own = book[LimitSettings].streams_per_user
+        # Where nobody logs in everybody is one user.
+        return own or (EVERYBODYS_STREAMS if book[AuthSettings].mode == "none" else USERS_STREAMS)
 
     def _check_text(self, text: str) -> None:
         try:

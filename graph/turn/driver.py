@@ -21,6 +21,7 @@ from core.observability import RUNNING, extracted, track_duration, turn_span
 from core.settings.book import Editions
 from core.settings.platform import LimitSettings
 from graph.errors import LeaseLost, StepLimit, TurnTimedOut
+from graph.flow.nodes import heard_by
 from graph.runs.announcements import TurnFinished, TurnStarted
 from graph.runs.events import LAST
 from graph.runs.lease import fenced
@@ -199,19 +200,24 @@ class TurnDriver:
             durability="sync",
             control=run.control,
         )
-        async for mode, data in stream:
-            if mode == "custom":
-                if is_event(data):
-                    hear(outcome, data)
-                    self._tell(run, data)
+        with heard_by(lambda told: self._hear(run, outcome, told)):
+            async for mode, data in stream:
+                if mode == "custom":
+                    self._hear(run, outcome, data)
                 else:
-                    log.warning("step_event_left_out", told=repr(data)[:_SHOWN])
-            else:
-                gather(outcome, data)
+                    gather(outcome, data)
         # Only now: calls that go side by side pause in any order.
         outcome.put_in_order()
         for asked in outcome.interrupts:
             self._tell(run, {"type": "interrupt", **asked})
+
+    def _hear(self, run: Run, outcome: Outcome, told: Any) -> None:
+        """A step says something while it works; what is no event is not told on."""
+        if is_event(told):
+            hear(outcome, told)
+            self._tell(run, told)
+        else:
+            log.warning("step_event_left_out", told=repr(told)[:_SHOWN])
 
 
 def _finished(run: Run, outcome: Outcome, *, seconds: float) -> TurnFinished:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing, closing
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from langchain_core.messages import BaseMessage
 
@@ -18,6 +18,8 @@ from nodes.llm.models import Model
 from nodes.llm.pieces import BROKEN, Chunk, finish_of
 from nodes.llm.ports import ChatModel
 from nodes.llm.settings import ModelEntry
+
+T = TypeVar("T")
 
 # An answer that has said why it ends may still say what it used. Not every server closes then.
 _AFTERWARDS_S = 2.0
@@ -81,6 +83,61 @@ class Clocks:
         return f"the model '{name}' did not begin within {self.limits.begin:g} s (first_token_timeout_s)"
 
 
+class Alarm:
+    """Ends waits that take too long: one timer for the many of a stream, set anew when it rings too early."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._at = 0.0
+        self._until = 0.0
+        self._waiting: asyncio.Task[Any] | None = None
+        self._rang = False
+
+    async def wait(self, awaited: Awaitable[T], until: float) -> T:
+        """What is awaited; its wait ends at the loop's time `until`.
+
+        Raises:
+            TimeoutError: It has not come by then.
+        """
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine that runs has one
+        cancelling = task.cancelling()
+        self._until, self._waiting = until, task
+        if self._timer is None or until < self._at:
+            self._set(until)
+        try:
+            return await awaited
+        except asyncio.CancelledError:
+            # As asyncio's own clocks do: whoever else cancels the task is not kept from it.
+            if self._rang and task.uncancel() <= cancelling:
+                raise TimeoutError from None
+            raise
+        finally:
+            self._waiting, self._rang = None, False
+
+    def close(self) -> None:
+        """Nobody waits any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _set(self, at: float) -> None:
+        self.close()
+        self._at = at
+        self._timer = self._loop.call_at(at, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._waiting is None:
+            return  # the next wait sets it
+        if self._loop.time() < self._until:
+            self._set(self._until)
+        else:
+            self._rang = True
+            self._waiting.cancel()
+
+
 def has_content(chunk: Chunk) -> bool:
     """True when the chunk carries something that a reader could have seen."""
     return bool(chunk.content or chunk.tool_call_chunks or chunk.additional_kwargs)
@@ -93,27 +150,29 @@ async def watched(stream: AsyncIterator[Chunk], clocks: Clocks, name: str) -> As
         ModelTimedOut: It is silent for too long, or takes too long as a whole.
         ModelStreamCut: It ends without a reason, or with one that says it was cut.
     """
-    finish = ""
-    async with aclosing(cast(Any, stream)):
-        while (chunk := await _next(stream, clocks, name, ended=bool(finish))) is not None:
-            if has_content(chunk):
-                clocks.begun()
-            if chunk.response_metadata:
-                finish = finish_of(chunk.response_metadata.get("finish_reason")) or finish
-            yield chunk
+    finish, alarm = "", Alarm()
+    with closing(alarm):
+        async with aclosing(cast(Any, stream)):
+            while (chunk := await _next(stream, clocks, alarm, name, ended=bool(finish))) is not None:
+                if has_content(chunk):
+                    clocks.begun()
+                if chunk.response_metadata:
+                    finish = finish_of(chunk.response_metadata.get("finish_reason")) or finish
+                yield chunk
     if not finish:
         raise ModelStreamCut(f"the answer of the model '{name}' broke off")
     if finish in BROKEN:
         raise ModelStreamCut(f"the endpoint of the model '{name}' broke its answer off ({finish})")
 
 
-async def _next(stream: AsyncIterator[Chunk], clocks: Clocks, name: str, *, ended: bool) -> Chunk | None:
+async def _next(
+    stream: AsyncIterator[Chunk], clocks: Clocks, alarm: Alarm, name: str, *, ended: bool
+) -> Chunk | None:
     """The next chunk; None at the end, also where a server that has said why it ends does not close."""
     loop = asyncio.get_running_loop()
     until = min(loop.time() + (_AFTERWARDS_S if ended else clocks.silence), clocks.end)
     try:
-        async with asyncio.timeout_at(until):
-            return await anext(stream, None)
+        return await alarm.wait(anext(stream, None), until)
     except TimeoutError:
         if ended:
             return None

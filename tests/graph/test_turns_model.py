@@ -225,6 +225,32 @@ async def test_more_turns_at_once_than_the_limit_are_refused(server: ModelServer
         await other.cancel()
 
 
+async def test_of_turns_that_come_together_no_more_are_let_in_than_the_limit(
+    server: ModelServer, tmp_path: Any
+) -> None:
+    server.reset()
+    server.script(hang(), hang())
+    async with open_agent(tmp_path, model_url=server.url, limits={"streams_per_user": 2}) as agent:
+        asked = [agent.begin(TurnRequest(LOCAL, f"message {number}")) for number in range(6)]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        refused = [one for one in found if isinstance(one, WaystationError)]
+        assert [one.code for one in refused] == ["too_many_runs"] * 4
+        server.release()
+
+
+@pytest.mark.parametrize(("mode", "let_in"), [("none", 22), ("keys", 20)])
+async def test_everybody_together_may_have_more_turns_than_one_user(
+    server: ModelServer, tmp_path: Any, mode: str, let_in: int
+) -> None:
+    server.reset()
+    server.script(*[hang()] * 22)
+    async with open_agent(tmp_path, model_url=server.url, auth={"mode": mode}) as agent:
+        asked = [agent.begin(TurnRequest(LOCAL, f"message {number}")) for number in range(22)]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        assert sum(not isinstance(one, BaseException) for one in found) == let_in
+        server.release()
+
+
 async def test_a_turn_that_takes_too_long_ends_with_an_error(server: ModelServer, tmp_path: Any) -> None:
     server.reset()
     server.script(hang())

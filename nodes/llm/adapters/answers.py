@@ -18,6 +18,9 @@ from nodes.llm.profiles import Profile
 
 # Such a call is read number by number as it is written: orjson rounds integers of more than 64 bits.
 _WHOLE_ARGUMENTS = re.compile(rb'"arguments"[ \t]{0,8}:[ \t]{0,8}[\[{]')
+# Most pieces are a token and say nothing else.
+_TOKEN = frozenset({"content", "role"})
+_COUNTING = frozenset({"usage", "x_groq"})
 _SPOKEN = ("text", "output_text", "refusal")
 _THOUGHT = ("thinking", "reasoning", "reasoning_content", "summary_text")
 _COUNTED = {
@@ -111,7 +114,12 @@ class AnswerReader:
         return {"content": choice["text"]} if isinstance(choice.get("text"), str) else {}
 
     def _pieces(self, delta: Mapping[str, Any]) -> Iterator[Piece]:
-        text, thought = texts(delta.get("content"))
+        content = delta.get("content")
+        if content and isinstance(content, str) and delta.keys() <= _TOKEN:
+            self.spoken = True
+            yield Piece(content)
+            return
+        text, thought = texts(content)
         if not text and isinstance(delta.get("refusal"), str):
             text = delta["refusal"]
         thought = thought or reasoning_in(delta)
@@ -138,7 +146,7 @@ class AnswerReader:
 
     def _count(self, item: Mapping[str, Any]) -> None:
         """Usage that is told again tells the whole again, or the part that was missing: the larger counts."""
-        for holder in (item, item.get("x_groq")):
+        for holder in (item, item.get("x_groq")) if not _COUNTING.isdisjoint(item) else ():
             usage = holder.get("usage") if isinstance(holder, dict) else None
             if isinstance(usage, dict):
                 old = self._usage
@@ -155,7 +163,8 @@ def parsed(data: bytes) -> Any:
     Raises:
         NoAnswer: It is none.
     """
-    if _WHOLE_ARGUMENTS.search(data):
+    # Looked for first by its name: most pieces are a token, and the expression takes longer than their JSON.
+    if b'"arguments"' in data and _WHOLE_ARGUMENTS.search(data):
         with suppress(ValueError, RecursionError):
             return json.loads(data)
     try:

@@ -89,9 +89,11 @@ def messages_for(messages: Sequence[BaseMessage], profile: Profile, *, of: str) 
 def encoded(body: Mapping[str, Any]) -> bytes:
     """The body of a request; what cannot be encoded in an old message is mended, and costs no turn."""
     try:
-        return orjson.dumps(body)
+        found = orjson.dumps(body)
     except TypeError:
-        return orjson.dumps(storable(dict(body), weight=None, depth=200))
+        found = orjson.dumps(storable(dict(body), weight=None, depth=200))
+    # A copy of its own length: it stays until the answer's end, and the encoder's buffer is larger.
+    return b"%b" % found
 
 
 def ids_for(messages: Sequence[BaseMessage], profile: Profile, *, of: str) -> dict[str, str]:

@@ -16,7 +16,8 @@ import aiohttp
 from yarl import URL
 
 CONNECT_SECONDS = 10.0
-MOST_CONNECTIONS = 512
+# As many as turns may go at once where everybody is one user, and those that are just being closed.
+MOST_CONNECTIONS = 2048
 # Shorter than what servers keep: one that they are just closing costs a try.
 _IDLE_SECONDS = 15.0
 _MOST_REDIRECTS = 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 MAX_EVENT = 8 * 1024 * 1024
 """Bytes of one event, or of an answer that is one JSON body."""
@@ -15,8 +15,7 @@ class EventTooLong(ValueError):
     """A line without end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """The data of one event, and its name where it has one."""
 
     data: bytes

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import resource
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -14,7 +17,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.settings.platform import ServerSettings
-from server.connections import Bounds, Connection, Waiting
+from server.connections import OPEN_FILES, Bounds, Connection, Waiting
 
 pytestmark = pytest.mark.slow
 
@@ -194,3 +197,25 @@ def test_bounds_are_those_of_the_settings() -> None:
     found = Bounds.of(ServerSettings(**settings))
     assert (found.head_seconds, found.body_rate, found.waiting) == (7, 9, 3)
     assert found.stall_seconds > ServerSettings().stream_stall_seconds
+
+
+def test_of_few_files_those_who_wait_get_a_share() -> None:
+    assert Bounds.of(ServerSettings(), files=1024).waiting == 256
+    assert Bounds.of(ServerSettings()).waiting == ServerSettings().waiting_connections
+
+
+_LIFTED = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, {hard}))
+from server.connections import lift_open_files
+print(lift_open_files(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+"""
+
+
+@pytest.mark.parametrize(("hard", "most"), [(1024, 1024), (10_000, OPEN_FILES)])
+def test_the_bound_on_open_files_is_lifted_to_what_the_system_allows(hard: int, most: int) -> None:
+    if hard > resource.getrlimit(resource.RLIMIT_NOFILE)[1]:
+        pytest.skip("this machine allows less")
+    words = [sys.executable, "-c", _LIFTED.format(hard=hard)]
+    told = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert told.split() == [str(most)] * 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Literal
 
 import pytest
@@ -14,8 +14,7 @@ from core.access import Principal
 from graph.runs.events import EventLog, LoggedEvent
 from graph.runs.record import RunRecord, TurnRequest
 from graph.runs.streams import Handle
-from server.sse import PIECE_BYTES, RunResponse, disconnected, encode
-from tests.kit.event_logs import reading_of
+from server.sse import PIECE_BYTES, RunResponse, disconnected, encode, pieces_of
 
 SCOPE: Scope = {"type": "http"}
 PATIENCE_S = 5.0
@@ -71,8 +70,10 @@ class OneRun:
         values: dict[str, Any] = dict.fromkeys(RunRecord.__dataclass_fields__)
         self.record = RunRecord(**{**values, "id": "r1", "thread_id": "t1", "request": request})
 
-    def follow(self, run_id: str, after: int) -> AsyncIterator[LoggedEvent]:
-        return reading_of(self.log, after)
+    async def follow(self, run_id: str, after: int) -> AsyncIterator[Sequence[LoggedEvent]]:
+        while found := await self.log.more(after):
+            after = found[-1].seq
+            yield found
 
     def abandon(self, record: RunRecord) -> None:
         self.abandoned.set()
@@ -110,13 +111,60 @@ async def test_every_event_is_one_line_of_json_under_its_number(run: OneRun) -> 
     run.say("one\ntwo")
     run.end()
     await over(serve(run, wire))
-    assert wire.sent == [
-        b'id: 1\nevent: data\ndata: {"seq":1,"run_id":"r1","type":"token","text":"one\\ntwo"}\n\n',
-        b'id: 2\nevent: data\ndata: {"seq":2,"run_id":"r1","type":"done"}\n\n',
-        b"event: end\n\n",
-    ]
+    assert wire.text == (
+        b'id: 1\nevent: data\ndata: {"seq":1,"run_id":"r1","type":"token","text":"one\\ntwo"}\n\n'
+        b'id: 2\nevent: data\ndata: {"seq":2,"run_id":"r1","type":"done"}\n\n'
+        b"event: end\n\n"
+    )
     assert (wire.status, wire.complete) == (200, True)
     assert not run.abandoned.is_set()
+
+
+async def test_what_is_told_in_one_step_of_the_loop_leaves_in_one_send(run: OneRun) -> None:
+    wire = Wire()
+    serving = serve(run, wire)
+    run.say("a", "b", "c")
+    await wire.until(b"id: 3\n")
+    run.say("d", "e")
+    await wire.until(b"id: 5\n")
+    run.end()
+    await over(serving)
+    assert [sent.count(b"id: ") for sent in wire.sent] == [3, 2, 1, 0]
+
+
+@pytest.mark.parametrize("sizes", [[10] * 3, [PIECE_BYTES * 2, 10], [10, PIECE_BYTES - 200, 10], []])
+def test_events_are_joined_up_to_a_piece_and_none_is_lost(sizes: list[int]) -> None:
+    log = EventLog("r1")
+    for size in sizes:
+        log.add({"type": "token", "text": "x" * size})
+    entries = log.unstored()
+    pieces = list(pieces_of(entries))
+    assert b"".join(pieces) == b"".join(map(encode, entries))
+    assert all(0 < len(piece) <= PIECE_BYTES for piece in pieces)
+
+
+async def test_a_stream_has_one_timer_however_much_it_sends(run: OneRun) -> None:
+    loop, timers = asyncio.get_running_loop(), list[float]()
+    wire = Wire()
+    real = loop.call_at
+
+    def counted(when: float, *args: Any, **options: Any) -> asyncio.TimerHandle:
+        timers.append(when)
+        return real(when, *args, **options)
+
+    serving = serve(run, wire)
+    run.say("x")
+    await wire.until(b"id: 1\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "call_at", counted)
+        for n in range(50):
+            run.say("x")
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert b"id: %d\n" % (n + 2) in wire.text
+    run.end()
+    await over(serving)
+    assert timers == []
 
 
 async def test_proxies_are_told_not_to_hold_it_back_and_clients_which_run_it_is(run: OneRun) -> None:

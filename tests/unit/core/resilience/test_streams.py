@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from typing import Any, cast
 
 import pytest
 
 from core.errors import WaystationError
-from core.resilience import Policy, PolicyTimeout
+from core.resilience import Policy, PolicyTimeout, TooBusy
 from tests.unit.core.resilience.dependency import (
     OPEN_S,
     Dependency,
@@ -196,3 +196,78 @@ async def test_the_end_of_an_older_stream_is_no_probe(dependency: Dependency) ->
     dependency.go.set()
     await probe
     assert service.state() == "closed"
+
+
+async def test_streams_that_are_open_keep_nobody_from_opening_another() -> None:
+    policy = Service(at_once=1, queue=0).policy()
+
+    async def endless() -> AsyncIterator[str]:
+        while True:
+            yield "a"
+
+    async with AsyncExitStack() as stack:
+        for _ in range(3):
+            items: Any = await stack.enter_async_context(
+                aclosing(cast(Any, policy.stream(endless, content=bool)))
+            )
+            assert await anext(items) == "a"
+
+
+async def test_a_stream_gives_its_place_on_when_its_first_item_comes_with_content_or_without() -> None:
+    policy = Service(at_once=1).policy()
+    go = asyncio.Event()
+
+    async def slow_to_speak() -> AsyncIterator[str]:
+        yield ROLE
+        await go.wait()
+        yield "a"
+
+    first, second = (
+        asyncio.ensure_future(anext(policy.stream(slow_to_speak, content=bool))) for _ in range(2)
+    )
+    assert await policy.call(Dependency(), timeout_s=5) == 1
+    go.set()
+    assert [await first, await second] == [ROLE, ROLE]
+
+
+async def test_a_stream_that_does_not_open_holds_its_place() -> None:
+    policy = Service(at_once=1, queue=0).policy()
+    go, asked = asyncio.Event(), asyncio.Event()
+
+    async def slow_to_open() -> AsyncIterator[str]:
+        asked.set()
+        await go.wait()
+        yield "a"
+
+    opening = asyncio.ensure_future(anext(policy.stream(slow_to_open, content=bool)))
+    await asked.wait()
+    with pytest.raises(TooBusy):
+        await anext(policy.stream(slow_to_open, content=bool))
+    go.set()
+    assert await opening == "a"
+
+
+async def test_a_stream_that_is_opened_again_waits_for_a_place_again() -> None:
+    policy = Service(at_once=1, queue=1, attempts=2).policy()
+    opened: list[str] = []
+    busy, go = asyncio.Event(), asyncio.Event()
+
+    async def fails_once_open() -> AsyncIterator[str]:
+        opened.append("stream")
+        yield ROLE
+        if len(opened) == 1:
+            await busy.wait()
+            raise Down
+        yield "a"
+
+    async def call() -> None:
+        busy.set()
+        await go.wait()
+        opened.append("call")
+
+    reading = asyncio.ensure_future(anext(policy.stream(fails_once_open, content=bool)))
+    calling = asyncio.ensure_future(policy.call(call))
+    await busy.wait()
+    go.set()
+    await asyncio.gather(reading, calling)
+    assert opened == ["stream", "call", "stream"]

@@ -27,8 +27,8 @@ class Reading:
         self.task = asyncio.create_task(self._read(follower, run_id, after))
 
     async def _read(self, follower: Follower, run_id: str, after: int) -> None:
-        async for entry in follower.read(run_id, after):
-            self.found.append(entry)
+        async for found in follower.read(run_id, after):
+            self.found += found
             self._news.set()
 
     @property
@@ -131,7 +131,7 @@ async def test_a_reader_that_fell_behind_reads_on_from_the_database_without_gap_
     run = await here.begun()
     say(run, "0")
     reader = here.follower.read(run.id)
-    first = await anext(reader)
+    (first,) = await anext(reader)
     said = [f"{n} " * 200 for n in range(900)]
     for start in range(0, 900, 90):
         say(run, *said[start : start + 90])
@@ -139,7 +139,7 @@ async def test_a_reader_that_fell_behind_reads_on_from_the_database_without_gap_
     assert run.log.floor > first.seq
     say(run, "the end")
     await here.end(run)
-    found = [entry async for entry in reader]
+    found = [entry async for entries in reader for entry in entries]
     assert "".join(e.event["text"] for e in found if e.event["type"] == "token") == "".join(
         [*said, "the end"]
     )

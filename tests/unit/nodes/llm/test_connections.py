@@ -95,7 +95,7 @@ async def test_without_a_fallback_an_open_breaker_says_when_to_come_back(
 async def test_more_callers_than_places_get_the_fallback_or_hear_it(
     server: ModelServer, make_caller: MakeCaller
 ) -> None:
-    server.script(say("one two", hang_after=1))
+    server.misbehave(hang=1)  # a stream that is open has given its place back
     covered = model(server.url, "covered", fallbacks=["offline"])
     narrow = {"covered": {"at_once": 1, "queue": 0}, "main": {"at_once": 1, "queue": 0}}
     few = Policies(
@@ -103,14 +103,13 @@ async def test_more_callers_than_places_get_the_fallback_or_hear_it(
     )
     caller = make_caller(model(server.url), covered, Model("offline"), policies=few)
     first = asyncio.create_task(caller.call(ask("main")))
-    await asyncio.to_thread(server.wait_for_active, 1)
+    await asyncio.to_thread(server.wait_for_requests, 1)
     with pytest.raises(TooBusy):
         await caller.call(ask("main"))
-    server.script(say("one two", hang_after=1))
     second = asyncio.create_task(caller.call(ask("covered")))
-    await asyncio.to_thread(server.wait_for_active, 2)
+    await asyncio.to_thread(server.wait_for_requests, 2)
     assert (await caller.call(ask("covered"))).usage.model == "offline"
-    server.release()
+    server.behave()
     await asyncio.gather(first, second)
 
 

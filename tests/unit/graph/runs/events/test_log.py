@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import resource
+from pathlib import Path
 from typing import Any
 
-from graph.runs.events import TAIL_BYTES, EventLog, LoggedEvent
+from graph.runs.events import PAGE_LETTERS, TAIL_BYTES, EventLog, LoggedEvent
 from tests.kit.event_logs import reading_of
 
 DONE = {"type": "done"}
@@ -24,6 +26,11 @@ def filled(**limits: int) -> EventLog:
     for text in "abc":
         log.add(token(text))
     return log
+
+
+def resident() -> int:
+    """Bytes of memory that this process has."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def in_memory(log: EventLog) -> int:
@@ -124,16 +131,54 @@ async def test_a_reader_that_has_fallen_behind_stops_where_it_is() -> None:
 
 async def test_a_reader_in_the_middle_of_what_leaves_memory_gets_it_whole() -> None:
     log = EventLog("r1")
-    for _ in range(500):
+    for _ in range(50):
         log.add(token("x" * 1000))
     seen = []
     async for entry in reading_of(log):
         seen.append(entry.seq)
         if entry.seq == 10:
-            log.stored(500)
-        if entry.seq == 500:
-            break
-    assert seen == list(range(1, 501)), "what it was given at once is its own"
+            for _ in range(500):
+                log.add(token("x" * 1000))
+            log.stored(550)
+    assert seen == list(range(1, 51)), "what it was given at once is its own"
+    assert log.floor > 50
+
+
+async def test_a_reader_that_is_behind_is_given_a_page_at_once_and_in_the_end_all() -> None:
+    log = EventLog("r1")
+    for size in [1000] * 200 + [2 * PAGE_LETTERS] + [10] * 5:
+        log.add(token("x" * size))
+    log.add(DONE)
+    pages, place = list[Any](), 0
+    while found := await log.more(place):
+        pages.append(found)
+        place = found[-1].seq
+    assert [entry.seq for page in pages for entry in page] == list(range(1, 208))
+    sizes = [sum(entry.size for entry in page) for page in pages if len(page) > 1]
+    assert max(sizes) <= PAGE_LETTERS
+    assert len(pages) == 6
+
+
+async def test_what_is_stored_is_kept_as_its_line_alone_and_read_as_before() -> None:
+    log = filled()
+    told = [entry.event for entry in log.unstored()]
+    lines = [entry.line for entry in log.unstored()[1:]]
+    log.stored(2)
+    entries = await log.more(0)
+    assert [entry._event is None for entry in entries] == [False, True, False], "nobody wanted the first line"
+    assert [entry.line for entry in entries][1:] == lines
+    assert [entry.event for entry in entries] == told
+    assert [entry.kind for entry in entries] == ["token"] * 3
+    log.add(DONE)
+    log.stored(4)
+    assert log.closed
+
+
+def test_a_short_event_is_kept_in_little_memory() -> None:
+    entries = [LoggedEvent({"seq": n, "type": "token", "text": "word "}) for n in range(20_000)]
+    before = resident()
+    assert all(entry.line for entry in entries)
+    assert (resident() - before) / len(entries) < 1024
 
 
 async def test_ten_thousand_readers_cost_a_log_nothing() -> None:

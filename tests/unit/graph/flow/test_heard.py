@@ -1,0 +1,78 @@
+"""What steps tell goes straight to whoever hears the turn."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+from langgraph.config import get_stream_writer
+from langgraph.graph import START, StateGraph
+from langgraph.runtime import Runtime
+from typing_extensions import TypedDict
+
+from core.access import RunContext
+from graph.flow.nodes import Heard, heard_by
+
+
+class Channels(TypedDict, total=False):
+    said: str
+
+
+class Tells:
+    """A step that tells something, and says in which order that is heard."""
+
+    def __init__(self, heard: list[Any]) -> None:
+        self._heard = heard
+
+    async def __call__(self, state: Channels, runtime: Runtime[RunContext]) -> Channels:
+        runtime.stream_writer("one")
+        runtime.stream_writer("two")
+        return {"said": " ".join(self._heard)}
+
+
+def graph_of(node: Any) -> Any:
+    graph: Any = StateGraph(Channels)
+    graph.add_node("tells", Heard(node), input_schema=Channels)
+    graph.add_edge(START, "tells")
+    return graph.compile()
+
+
+async def streamed(graph: Any) -> list[Any]:
+    return [item async for item in graph.astream({}, stream_mode=["custom", "updates"])]
+
+
+async def test_an_event_is_heard_while_the_step_goes_on_and_takes_no_way_through_the_stream() -> None:
+    heard: list[Any] = []
+    with heard_by(heard.append):
+        items = await streamed(graph_of(Tells(heard)))
+    assert heard == ["one", "two"]
+    assert items == [("updates", {"tells": {"said": "one two"}})]
+
+
+async def test_where_nobody_hears_events_are_in_langgraphs_stream() -> None:
+    items = await streamed(graph_of(Tells([])))
+    assert items[:2] == [("custom", "one"), ("custom", "two")]
+
+
+async def test_what_a_thread_of_the_step_tells_is_heard_in_the_loop() -> None:
+    heard: list[tuple[Any, int]] = []
+
+    async def node(state: Channels, runtime: Runtime[RunContext]) -> Channels:
+        await asyncio.to_thread(runtime.stream_writer, "from afar")
+        await asyncio.sleep(0)
+        return {}
+
+    with heard_by(lambda told: heard.append((told, threading.get_ident()))):
+        await streamed(graph_of(node))
+    assert heard == [("from afar", threading.get_ident())]
+
+
+async def test_the_writer_of_langgraphs_own_is_in_the_stream_as_ever() -> None:
+    async def node(state: Channels, runtime: Runtime[RunContext]) -> Channels:
+        get_stream_writer()("aside")
+        return {}
+
+    with heard_by(lambda _: None):
+        items = await streamed(graph_of(node))
+    assert ("custom", "aside") in items
