@@ -23,6 +23,16 @@ WATCHED_FILES = (
     200  # of a plugin, for changes that take an operator's permission back; the rest at the next reading
 )
 BUNDLED = Path(__file__).resolve().parents[2] / "tools"  # beside the packages, in a checkout and in a wheel
+HOST = BUNDLED / "host.py"
+
+
+def bundled_name(entry: ServerEntry) -> str:
+    """The folder of the bundled server that an entry runs just as it ships; empty for any other."""
+    if entry.env is not None or entry.command != sys.executable or len(entry.args) != 1:
+        return ""
+    script = Path(entry.args[0])
+    ours = script.name == "server.py" and script.parent.parent == BUNDLED
+    return script.parent.name if ours and entry.cwd == script.parent else ""
 
 
 class PluginManifest(ServerEntry):

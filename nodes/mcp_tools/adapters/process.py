@@ -20,15 +20,25 @@ GRACE_SECONDS = 1.5
 
 @asynccontextmanager
 async def child_process(
-    argv: Sequence[str], *, env: Mapping[str, str], cwd: Path | None
+    argv: Sequence[str], *, env: Mapping[str, str], cwd: Path | None, keep: Sequence[int] = ()
 ) -> AsyncIterator[Process]:
     """Run a command in a process group of its own; leaving ends the whole group, and so does our death.
+
+    Args:
+        keep: File descriptors that it gets as they are.
 
     Raises:
         OSError: The command cannot be started.
     """
     process = await asyncio.create_subprocess_exec(
-        *argv, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=dict(env), cwd=cwd, start_new_session=True
+        *argv,
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
+        env=dict(env),
+        cwd=cwd,
+        start_new_session=True,
+        pass_fds=keep,
     )
     watched = ExitStack()
     try:
