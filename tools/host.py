@@ -4,12 +4,16 @@ Waystation starts it as `host.py FD`, with a listening Unix socket as that file 
 standard input open for as long as it is wanted. A connection begins with a line that names a server,
 `{"server": "clock"}`, and is answered with `{"pid": 123}`; from then on both sides speak MCP as over stdio.
 A line from here that begins with `#` is one that the server has printed.
+
+The servers are written for the SDK's FastMCP, and run on it wherever they are started alone. Here they get
+`TextTools` in its place, which is what they use of it: the SDK would take twice the memory of all else.
 """
 
 from __future__ import annotations
 
 import gc
 import importlib.util
+import inspect
 import io
 import itertools
 import json
@@ -17,21 +21,102 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, TextIO
+from types import ModuleType
+from typing import Any, TextIO, TypeVar
 
-import anyio
-from mcp.server.fastmcp import FastMCP
-from mcp.server.stdio import stdio_server
+from pydantic import BaseModel, create_model
+
+F = TypeVar("F", bound=Callable[..., str])
 
 FOLDER = Path(__file__).resolve().parent
 PRINTED = "#"
+VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
+METHOD_NOT_FOUND = -32601
 
 _session: ContextVar[Connection | None] = ContextVar("session", default=None)
 _count = itertools.count(1)
+_loading = threading.Lock()
+
+
+class ToolError(Exception):
+    """Says to the model what was wrong with a call."""
+
+
+class _Tool:
+    """A function that returns text, and what a client is told of it."""
+
+    def __init__(self, run: Callable[..., str], name: str) -> None:
+        self._run = run
+        fields: dict[str, Any] = {}
+        for each in inspect.signature(run, eval_str=True).parameters.values():
+            fields[each.name] = (each.annotation, ... if each.default is each.empty else each.default)
+        self._arguments: type[BaseModel] = create_model(f"{run.__name__}Arguments", **fields)
+        self.told = {
+            "name": name,
+            "description": run.__doc__ or "",
+            "inputSchema": self._arguments.model_json_schema(by_alias=True),
+        }
+
+    def call(self, given: Mapping[str, Any]) -> str:
+        found = self._arguments.model_validate(given)
+        return self._run(**{name: getattr(found, name) for name in type(found).model_fields})
+
+
+class TextTools:
+    """An MCP server of tools that return text, made and used as the SDK's FastMCP."""
+
+    def __init__(self, name: str, *, log_level: str = "WARNING") -> None:
+        self.name = name
+        self._tools: dict[str, _Tool] = {}
+
+    def tool(self, name: str = "", *, structured_output: bool = False) -> Callable[[F], F]:
+        """Offer a function to clients; its parameters and docstring say how it is called."""
+
+        def offered(run: F) -> F:
+            known = name or run.__name__
+            self._tools[known] = _Tool(run, known)
+            return run
+
+        return offered
+
+    def speak(self, lines: Iterable[str], write: Callable[[str], object]) -> None:
+        """Answer a client, a JSON-RPC message a line, until there are no more; one after the other."""
+        for line in lines:
+            message = json.loads(line)
+            if isinstance(message, dict) and "id" in message and "method" in message:
+                answer = self._answer(str(message["method"]), message.get("params") or {})
+                write(json.dumps({"jsonrpc": "2.0", "id": message["id"], **answer}) + "\n")
+
+    def _answer(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        if method == "initialize":
+            return {"result": self._opening(params.get("protocolVersion"))}
+        if method == "tools/list":
+            return {"result": {"tools": [tool.told for tool in self._tools.values()]}}
+        if method == "tools/call":
+            return {"result": self._called(str(params.get("name")), params.get("arguments") or {})}
+        if method == "ping":
+            return {"result": {}}
+        return {"error": {"code": METHOD_NOT_FOUND, "message": "Method not found"}}
+
+    def _opening(self, wanted: object) -> dict[str, Any]:
+        version = wanted if wanted in VERSIONS else VERSIONS[0]
+        about = {"name": self.name, "version": "0.1.0"}
+        return {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": about}
+
+    def _called(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        failed = True
+        try:
+            if name in self._tools:
+                text, failed = self._tools[name].call(given), False
+            else:
+                text = f"Unknown tool: {name}"
+        except Exception as error:  # noqa: BLE001 - whatever it is: the model reads it, and the server lives on
+            text = f"Error executing tool {name}: {error}"
+        return {"content": [{"type": "text", "text": text}], "isError": failed}
 
 
 class Connection(io.TextIOBase):
@@ -73,47 +158,56 @@ class Printed(io.TextIOBase):
 
 
 @contextmanager
-def loaded(name: str) -> Iterator[FastMCP[Any]]:
+def loaded(name: str) -> Iterator[TextTools]:
     """The server of a folder, made anew: what a session leaves behind in its module, the next has not.
 
     Raises:
         LookupError: There is no such server.
     """
     path = FOLDER / name / "server.py"
-    if Path(name).name != name or not path.is_file():
-        raise LookupError(f"there is no server '{name[:64]}'")
     module_name = f"{name}_session_{next(_count)}"
     spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
-        raise LookupError(f"the server '{name[:64]}' cannot be loaded")
+    if Path(name).name != name or not path.is_file() or spec is None or spec.loader is None:
+        raise LookupError(f"there is no server '{name[:64]}'")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module  # where annotations that are text are looked up
     try:
-        spec.loader.exec_module(module)
+        with _loading, _in_place_of_the_sdk():
+            spec.loader.exec_module(module)
         yield module.server
     finally:
         del sys.modules[module_name]
+
+
+@contextmanager
+def _in_place_of_the_sdk() -> Iterator[None]:
+    names = ("mcp", "mcp.server", "mcp.server.fastmcp", "mcp.server.fastmcp.exceptions")
+    before = {name: sys.modules[name] for name in names if name in sys.modules}
+    made = {name: ModuleType(name) for name in names}
+    vars(made["mcp.server.fastmcp"])["FastMCP"] = TextTools
+    vars(made["mcp.server.fastmcp.exceptions"])["ToolError"] = ToolError
+    sys.modules.update(made)
+    try:
+        yield
+    finally:
+        for name in names:
+            del sys.modules[name]
+        sys.modules.update(before)
 
 
 def serve(wire: socket.socket) -> None:
     """One session, from its first line until the other side leaves."""
     with wire, wire.makefile("r", encoding="utf-8", errors="replace") as lines:
         connection = Connection(wire)
-        _session.set(connection)
+        set_before = _session.set(connection)
         try:
             name = str(json.loads(lines.readline())["server"])
             with loaded(name) as server:
                 connection.write(json.dumps({"pid": os.getpid()}) + "\n")
-                anyio.run(_speak, server, lines, connection)
-        except* (OSError, ValueError, LookupError, TypeError) as failed:
-            _session.set(None)
-            print(f"a session ended: {failed.exceptions[0]!r}", file=sys.stderr, flush=True)
-
-
-async def _speak(server: FastMCP[Any], lines: Any, connection: Any) -> None:
-    low = server._mcp_server  # the SDK's own way from a FastMCP to streams that are not the process's
-    async with stdio_server(anyio.wrap_file(lines), anyio.wrap_file(connection)) as (read, write):
-        await low.run(read, write, low.create_initialization_options())
+                server.speak(lines, connection.write)
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            _session.reset(set_before)
+            print(f"a session ended: {error!r}", file=sys.stderr, flush=True)
 
 
 def end_with(owner: io.BufferedIOBase, end: Callable[[int], object] = os._exit) -> None:
