@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -108,23 +107,6 @@ class Module:
 def loaded(target: Any) -> Any:
     """What stands at `package.module:name`; anything but a string is it already."""
     return pkgutil.resolve_name(target) if isinstance(target, str) else target
-
-
-def names_from(package: str, *modules: str) -> Callable[[str], Any]:
-    """A `__getattr__` for a package: what its `__all__` names comes from these modules, when it is asked for.
-
-    So a declaration in `package.module` is read without the services beside it.
-    """
-
-    def named(name: str) -> Any:
-        if name in sys.modules[package].__all__:
-            for module in modules:
-                found = vars(importlib.import_module(f"{package}.{module}"))
-                if name in found:
-                    return found[name]
-        raise AttributeError(f"module {package!r} has no attribute {name!r}")
-
-    return named
 
 
 def discover(package: str = "nodes") -> list[Module]:

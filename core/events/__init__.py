@@ -1,9 +1,14 @@
 """Facts that happened, and whoever wants to know of them."""
 
-from core.events.bus import EventBus
-from core.events.event import Event, known_events
-from core.events.record import Recorded, record
-from core.events.subscription import Subscription, SubscriptionStatus
+from typing import TYPE_CHECKING
+
+from core.names import names_from
+
+if TYPE_CHECKING:
+    from core.events.bus import EventBus
+    from core.events.event import Event, known_events
+    from core.events.record import Recorded, record
+    from core.events.subscription import Subscription, SubscriptionStatus
 
 __all__ = [
     "Event",
@@ -14,3 +19,5 @@ __all__ = [
     "known_events",
     "record",
 ]
+
+__getattr__ = names_from(__name__, "event", "subscription", "bus", "record")

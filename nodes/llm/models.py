@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from langchain_core.messages import AIMessage, BaseMessage, ToolCall
 from pydantic import SecretStr
 
 from core.access import Principal, usable
@@ -16,6 +15,9 @@ from core.settings import Book, ConfigErrors, ConfigProblem, nearest
 from nodes.llm.errors import ModelNotFound
 from nodes.llm.settings import LLMSettings, ModelEntry, ModelsFile, known_profile
 from nodes.llm.vendors import label_of
+
+if TYPE_CHECKING:
+    from langchain_core.messages import AIMessage, BaseMessage, ToolCall
 
 OFFLINE = "offline"
 HOW_TO_CONFIGURE = (

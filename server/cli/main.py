@@ -6,11 +6,8 @@ Anything slow is imported inside the command that needs it, so that `--help` and
 # ruff: noqa: PLC0415 - slow imports stay inside the commands, see above
 from __future__ import annotations
 
-import asyncio
-import gc
 import os
 import sys
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -130,6 +127,9 @@ def serve_command(
     workers: Annotated[int | None, typer.Option(min=1, max=64, help="Server processes.")] = None,
 ) -> None:
     """Start the service."""
+    import asyncio
+    import gc
+
     from core.home import private_files
     from core.settings import Context
     from core.settings.platform import ServerSettings
@@ -316,6 +316,8 @@ def main() -> None:
         sys.exit(130)
     except Exception as error:  # noqa: BLE001 - the edge of the process: people get a line, not a stack
         if os.environ.get("WAYSTATION_TELEMETRY__LOG_LEVEL") == "debug":
+            import traceback
+
             traceback.print_exc()
         print(_last_words(error), file=sys.stderr)
         sys.exit(1)
