@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import Field, SecretStr, ValidationInfo, model_validator
 
-from core.settings import Book, ConfigFile, Context, Finding, Places, load_file, nearest
+from core.settings import Book, ConfigFile, Context, Finding, Places, Section, load_file, nearest
 from nodes.mcp_tools.allowed_plugins import AllowedPlugins, Gate, code_of
 from nodes.mcp_tools.dialects import Remark
 from nodes.mcp_tools.settings import McpFile, McpSettings, ServerEntry
@@ -264,3 +264,18 @@ def read_plugin(folder: Path, origin: str, context: Context) -> Plugin:
         why = f"{MANIFEST}: give one of server, command and url"
         return Plugin(name, origin, value.version, folder=folder, problem=why)
     return Plugin(name, origin, value.version, value.entry(), folder)
+
+
+SECTIONS = (Section("mcp", McpSettings, live=("bundled", "disabled", "plugins")),)
+FILES = (
+    ConfigFile(
+        "servers",
+        ("mcp.json",),
+        McpFile,
+        review=missing_commands,
+        listing=take_inventory,
+        live=True,
+        beside=manifests,
+        own_variables=True,
+    ),
+)

@@ -279,9 +279,9 @@ def _module_row(standing: ModuleState, report: Mapping[str, Health]) -> dict[str
 
 def mount_modules() -> None:
     """Put each module's own commands under its word."""
-    from core.registry import discover
+    from core.registry import declared
 
-    for module in discover():
+    for module in declared():
         if module.command in OWN:
             raise ConfigInvalid(
                 f"the module '{module.name}' wants the word '{module.command}', which is the service's own"
