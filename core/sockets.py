@@ -64,6 +64,25 @@ def refused(path: Path) -> bool:
     return False
 
 
+@contextmanager
+def alone(path: Path) -> Iterator[bool]:
+    """Whether this process has the lock at this path: one at a time has, until the end of its block."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as lock:
+        yield try_lock(lock.fileno())
+
+
+def try_lock(handle: int) -> bool:
+    """Take the lock of an open file, if nobody has it; it is free again when the file is closed."""
+    import fcntl  # noqa: PLC0415 - not on every system
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 def of_this_user(wire: socket.socket) -> bool:
     """Whether the process at the other end is this user's, where the system tells."""
     if not hasattr(socket, "SO_PEERCRED"):

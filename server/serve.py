@@ -33,6 +33,7 @@ from server.app import create_app
 from server.connections import Bounds, Connection, Waiting
 from server.errors import AddressInUse, BindRefused
 from server.middleware.auth import check_bind
+from server.owner import open_to_owner
 
 CLOSE_SECONDS = 2
 READY_SECONDS = 120.0
@@ -161,7 +162,8 @@ async def serve(context: Context, *, progress: Progress | None = None) -> None:
                 ready=lambda: _say_ready(base),
                 agent=agent,
             )
-            await server.serve(sockets=[listener])
+            async with open_to_owner(agent, base):
+                await server.serve(sockets=[listener])
 
 
 def serve_many(context: Context) -> None:
@@ -183,9 +185,8 @@ def app_from_environ() -> FastAPI:
     book = read_settings(context)
     _log(book)
     settings = book[ServerSettings]
-    return create_app(
-        context=context, providers=own_links(book, _address(settings.host, settings.port)), worker=True
-    )
+    url = _address(settings.host, settings.port)
+    return create_app(context=context, providers=own_links(book, url), worker=True, url=url)
 
 
 def own_links(book: Book, url: str) -> list[Provider]:

@@ -49,9 +49,7 @@ def list_in(
         with closing(sqlite3.connect(_read_only(file), uri=True, timeout=_WAIT_SECONDS)) as db:
             if not _as_expected(db):
                 return None
-            return [
-                _view(dict(zip(COLUMNS, row, strict=True))) for row in db.execute(query, (*values, limit))
-            ]
+            found = db.execute(query, (*values, limit)).fetchall()
     except (sqlite3.Error, ValueError):
         return None
     return [_view(dict(zip(COLUMNS, row, strict=True))) for row in found]

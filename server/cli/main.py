@@ -18,7 +18,7 @@ from core.choices import Choices
 from core.cli import JsonFlag, command, fail, loading_app, make_app, progress_bar, show
 from core.errors import ConfigInvalid, InvalidInput, WaystationError
 from server.cli.choices import number_options
-from server.cli.sessions import UserOption, opened, quiet
+from server.cli.sessions import UserOption, opened
 
 if TYPE_CHECKING:
     from core.health import Health
@@ -180,10 +180,14 @@ async def ask_command(
     answer: Annotated[
         str, typer.Option(help="The answer to what waits as JSON, as `resume` takes it over HTTP.")
     ] = "",
+    here: Annotated[
+        bool,
+        typer.Option("--here", "--no-service", help="In this process, also where a service runs."),
+    ] = False,
     as_json: JsonFlag = False,
     **numbers: float | None,
 ) -> None:
-    """One turn in this process, streamed."""
+    """One turn, streamed: through the running service of this home, else in this process."""
     from server.cli.ask import Question, talk
 
     question = Question(
@@ -197,8 +201,7 @@ async def ask_command(
         reason=reason,
         answer=answer,
     )
-    quiet()
-    await talk(question, as_json=as_json)
+    await talk(question, here=here, as_json=as_json)
 
 
 @app.command("check")

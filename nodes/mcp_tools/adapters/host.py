@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import fcntl
 import hashlib
 import multiprocessing
 import os
@@ -269,7 +268,7 @@ async def _kept(printed: StreamReader | None, log: BoundedLog) -> None:
 async def _alone(state: Path) -> AsyncIterator[None]:
     """One process at a time starts a host here; sockets that were left behind go."""
     with _lock_file(state) as lock:
-        while not _locked(lock.fileno()):  # noqa: ASYNC110 - another process has it
+        while not sockets.try_lock(lock.fileno()):  # noqa: ASYNC110 - another process has it
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         _sweep(state)
         yield
@@ -284,14 +283,6 @@ def _sweep(state: Path) -> None:
     for path in state.glob("tools-*.sock"):
         if sockets.refused(path):
             path.unlink(missing_ok=True)
-
-
-def _locked(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _pid_in(greeting: bytes) -> int:
