@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
-import httpx
 import uvicorn
 from dishka import Provider, Scope
 from fastapi import FastAPI
@@ -230,6 +229,7 @@ def _address(host: str, port: int) -> str:
 
 
 def _say_ready(base: str) -> None:
+    gc.collect()  # once: what imports left behind goes, and the rest is not looked at again
     gc.freeze()
     gc.enable()
     print(greeting(base), flush=True)
@@ -254,6 +254,8 @@ Stop it with Ctrl-C."""
 
 
 def _greet_when_ready(base: str) -> None:
+    import httpx  # noqa: PLC0415 - for the parent of several workers alone
+
     deadline = time.monotonic() + READY_SECONDS
     with httpx.Client(trust_env=False, timeout=5) as client:
         while time.monotonic() < deadline:

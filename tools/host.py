@@ -11,6 +11,7 @@ The servers are written for the SDK's FastMCP, and run on it wherever they are s
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import importlib.util
 import inspect
@@ -18,6 +19,7 @@ import io
 import itertools
 import json
 import os
+import signal
 import socket
 import sys
 import threading
@@ -26,7 +28,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TextIO, TypeVar
+from typing import Any, BinaryIO, TextIO, TypeVar
 
 from pydantic import BaseModel, create_model
 
@@ -210,15 +212,24 @@ def serve(wire: socket.socket) -> None:
             print(f"a session ended: {error!r}", file=sys.stderr, flush=True)
 
 
-def end_with(owner: io.BufferedIOBase, end: Callable[[int], object] = os._exit) -> None:
+def end_with(owner: BinaryIO, end: Callable[[int], object] = os._exit) -> None:
     """Wait for the end of what the owner keeps open, then end at once: nothing here outlives a session."""
     owner.read()
     end(0)
 
 
+def killed_with(owner: int) -> None:
+    """Have the kernel kill this process at the end of what the owner keeps open, whatever goes on here."""
+    if sys.platform == "linux":
+        fcntl.fcntl(owner, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(owner, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(owner, fcntl.F_SETFL, fcntl.fcntl(owner, fcntl.F_GETFL) | os.O_ASYNC)
+
+
 def main() -> None:
     """Serve until standard input ends."""
     listener = socket.socket(fileno=int(sys.argv[1]))
+    killed_with(sys.stdin.fileno())
     threading.Thread(target=end_with, args=(sys.stdin.buffer,), daemon=True).start()
     sys.stdout = sys.stderr = Printed(sys.stderr)
     os.dup2(2, 1)  # nobody reads standard output

@@ -45,6 +45,8 @@ GREETING_SECONDS = 10.0
 GRACE_SECONDS = 1.5
 _LOOK_AGAIN_SECONDS = 0.01
 _PRINTED = b"#"
+# There the kernel ends it with us, whatever it is doing, and nobody has to watch over it.
+_ENDS_ITSELF = sys.platform == "linux"
 _SILENT = "the process of the bundled servers does not answer"
 _NOTHING = "the process of the bundled servers ended before it answered"
 
@@ -153,7 +155,8 @@ class BundledHost:
         with sockets.listening(self._socket) as listener:
             handle = listener.fileno()
             argv = [sys.executable, str(self._script), str(handle)]
-            child = child_process(argv, env=self._env, cwd=self._script.parent, keep=[handle])
+            folder = self._script.parent
+            child = child_process(argv, env=self._env, cwd=folder, keep=[handle], watched=not _ENDS_ITSELF)
             async with child as process:
                 listener.close()  # only the process listens now: when it is gone, nobody can connect
                 self._process = process

@@ -20,12 +20,18 @@ GRACE_SECONDS = 1.5
 
 @asynccontextmanager
 async def child_process(
-    argv: Sequence[str], *, env: Mapping[str, str], cwd: Path | None, keep: Sequence[int] = ()
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None,
+    keep: Sequence[int] = (),
+    watched: bool = True,
 ) -> AsyncIterator[Process]:
     """Run a command in a process group of its own; leaving ends the whole group, and so does our death.
 
     Args:
         keep: File descriptors that it gets as they are.
+        watched: Without it nobody but itself ends it when we die.
 
     Raises:
         OSError: The command cannot be started.
@@ -40,13 +46,14 @@ async def child_process(
         start_new_session=True,
         pass_fds=keep,
     )
-    watched = ExitStack()
+    watches = ExitStack()
     try:
-        watched.enter_context(WATCHDOG.over(process.pid))
+        if watched:
+            watches.enter_context(WATCHDOG.over(process.pid))
         yield process
     finally:
         # The shield keeps anyio's cancellation out; a second task.cancel() still kills at once.
-        with watched, anyio.CancelScope(shield=True):
+        with watches, anyio.CancelScope(shield=True):
             await _end(process)
 
 
