@@ -82,7 +82,8 @@ def connector(home: Path) -> SessionConnector:
         return SessionConnector(logs)
     from nodes.mcp_tools.adapters.host import BundledHost  # noqa: PLC0415 - not for every system
 
-    environment = child_environment(os.environ, {})
+    # It needs no plugins of pydantic, and looking for some costs as much as all its tools.
+    environment = child_environment(os.environ, {"PYDANTIC_DISABLE_PLUGINS": "__all__"})
     return SessionConnector(logs, BundledHost(HOST, state=home / "state", logs=logs, env=environment))
 
 
