@@ -7,7 +7,7 @@ from core.names import names_from
 if TYPE_CHECKING:
     from core.events.bus import EventBus
     from core.events.event import Event, known_events
-    from core.events.record import Recorded, record
+    from core.events.recorder import Recorded, record
     from core.events.subscription import Subscription, SubscriptionStatus
 
 __all__ = [
@@ -20,4 +20,4 @@ __all__ = [
     "record",
 ]
 
-__getattr__ = names_from(__name__, "event", "subscription", "bus", "record")
+__getattr__ = names_from(__name__, "event", "subscription", "bus", "recorder")

@@ -24,6 +24,7 @@ from typing import BinaryIO
 
 import anyio
 import orjson
+from anyio.streams.memory import MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
 
 from core import sockets
@@ -48,6 +49,8 @@ _PRINTED = b"#"
 # There the kernel ends it with us, whatever it is doing, and nobody has to watch over it.
 _ENDS_ITSELF = sys.platform == "linux"
 _SILENT = "the process of the bundled servers does not answer"
+_ELSEWHERE = "the process of the bundled servers ended"
+_LEFT = "it ended the session"
 _NOTHING = "the process of the bundled servers ended before it answered"
 
 
@@ -80,6 +83,7 @@ class BundledHost:
         self._process: Process | None = None
         self._owner: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
+        self._ended = _ELSEWHERE
         self._changing = asyncio.Lock()
 
     @asynccontextmanager
@@ -105,12 +109,15 @@ class BundledHost:
                     if not self._sessions:
                         await self._end()
 
-    async def ended(self) -> str:
-        """Wait for the end of the process, and say how it ended; for ever where another worker started it."""
+    async def ending(self) -> str:
+        """Why a connection came to its end: how the process ended, as far as this one can know it."""
         if self._process is None:
-            await asyncio.Event().wait()
-        process: Process = self._process  # type: ignore[assignment]  # see above
-        return ending_of(await process.wait())
+            return self._ended
+        try:
+            async with asyncio.timeout(GRACE_SECONDS):
+                return ending_of(await self._process.wait())
+        except TimeoutError:
+            return _LEFT
 
     async def _connected(self, server: str) -> Link:
         async with self._changing:
@@ -143,7 +150,7 @@ class BundledHost:
 
     async def _start(self) -> None:
         started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._stop = asyncio.Event()
+        self._stop, self._ended = asyncio.Event(), _ELSEWHERE
         # A task of its own, which belongs to no session: the first may be over long before the process is.
         self._owner = asyncio.create_task(self._own(started), context=contextvars.Context())
         await asyncio.wait({self._owner, started}, return_when=asyncio.FIRST_COMPLETED)
@@ -165,6 +172,8 @@ class BundledHost:
                     await self._until_over(process)
                 finally:
                     self._process = None
+                    if process.returncode is not None:
+                        self._ended = ending_of(process.returncode)
 
     async def _until_over(self, process: Process) -> None:
         log = BoundedLog(self._logs / "tools-host.log")
@@ -241,25 +250,32 @@ async def hosted_streams(
     printed = BoundedLog(log)
     try:
         async with (
-            host.session(server) as link,
             to_session,
             read,
             write,
             from_session,
+            host.session(server) as link,
             anyio.create_task_group() as pumps,
         ):
             lines, stray = LineCutter(line_limit), Printing(incoming, printed, said)
-            pumps.start_soon(read_messages, link.reader, to_session, lines, stray)
+            pumps.start_soon(_read, link.reader, to_session, lines, stray, host, lost)
             pumps.start_soon(write_messages, link.writer, from_session)
-            pumps.start_soon(_watch, host, lost)
             yield read, write, link.pid
             pumps.cancel_scope.cancel()
     finally:
         printed.close()
 
 
-async def _watch(host: BundledHost, lost: Callable[[str], None]) -> None:
-    lost(await host.ended())
+async def _read(  # noqa: PLR0917 - anyio starts tasks with what stands in its place
+    reader: StreamReader,
+    to_session: MemoryObjectSendStream[SessionMessage | Exception],
+    lines: LineCutter,
+    stray: Stray,
+    host: BundledHost,
+    lost: Callable[[str], None],
+) -> None:
+    await read_messages(reader, to_session, lines, stray)
+    lost(await host.ending())
 
 
 async def _kept(printed: StreamReader | None, log: BoundedLog) -> None:
