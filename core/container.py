@@ -10,13 +10,13 @@ from dishka import AsyncContainer, Provider, Scope, make_async_container
 from dishka.exception_base import DishkaError
 from dishka.exceptions import CycleDependenciesError, NoFactoryError
 
-from core.editions import Editions
 from core.errors import ConfigInvalid
 from core.lifecycle import StartProgress
 from core.platform import PlatformProvider
 from core.registry import Module, files_of, loaded, sections_of
 from core.sections import SECTIONS
 from core.settings import Book, Context, Places, read_book
+from core.settings.book import Editions
 
 T = TypeVar("T")
 

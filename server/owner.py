@@ -19,7 +19,7 @@ from core.identity.authenticator import local_principal
 from core.settings.auth import AuthSettings
 from graph.agent import Agent
 from graph.runs.record import TurnRequest
-from graph.service.handle import Handle
+from graph.runs.streams import Handle
 from nodes.file_storage import FileManager
 from server.private import LINE_BYTES, mark_of, problem_in, socket_in, tell, told
 

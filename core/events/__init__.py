@@ -6,9 +6,8 @@ from core.names import names_from
 
 if TYPE_CHECKING:
     from core.events.bus import EventBus
-    from core.events.event import Event, known_events
     from core.events.recorder import Recorded, record
-    from core.events.subscription import Subscription, SubscriptionStatus
+    from core.events.subscription import Event, Subscription, SubscriptionStatus, known_events
 
 __all__ = [
     "Event",
@@ -20,4 +19,4 @@ __all__ = [
     "record",
 ]
 
-__getattr__ = names_from(__name__, "event", "subscription", "bus", "recorder")
+__getattr__ = names_from(__name__, "subscription", "bus", "recorder")

@@ -12,8 +12,7 @@ from sqlalchemy.engine import URL
 
 from core.database.engine import BUSY_MS, POOL, POOL_WAIT_S, POSTGRES_MISSING, RollingBack
 from core.database.opening import opening_error
-from core.database.outage import DatabaseUnavailable
-from core.database.waiting import CONNECT_S, UNHURRIED_S, answered_within
+from core.database.outage import CONNECT_S, UNHURRIED_S, DatabaseUnavailable, answered_within
 from core.errors import ConfigInvalid
 from graph.checkpoints.carrying import Carrying, ForeignSerializer
 

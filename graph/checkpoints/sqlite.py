@@ -20,8 +20,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from core.database.engine import BUSY_MS
-from core.database.outage import DatabaseUnavailable
-from core.uninterrupted import finished
+from core.database.outage import DatabaseUnavailable, finished
 from graph.checkpoints.carrying import Carrying, Enduring
 from graph.errors import LeaseLost
 from graph.runs.lease import hold_on

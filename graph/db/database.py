@@ -17,8 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.database.engine import BUSY_MS, create_engine, is_sqlite
 from core.database.opening import opening_error
-from core.database.outage import DatabaseUnavailable
-from core.database.waiting import CONNECT_S, UNHURRIED_S, answered_within
+from core.database.outage import CONNECT_S, UNHURRIED_S, DatabaseUnavailable, answered_within
 from core.errors import ConfigInvalid
 from core.events.tables import webhook_deliveries
 from core.identity.tables import api_keys

@@ -9,8 +9,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.database.engine import insert_new, now_of
-from core.database.waiting import endured
-from core.uninterrupted import uninterrupted
+from core.database.outage import endured, uninterrupted
 from graph.db.tables import receipts
 from graph.runs.lease import Hold, assert_held, holding
 from nodes.mcp_tools import ExecutionContext, Receipt, ToolOutcome, outcome_as_json, outcome_from_json
