@@ -36,6 +36,7 @@ from server.owner import open_to_owner
 
 CLOSE_SECONDS = 2
 READY_SECONDS = 120.0
+_PYTHONS_OWN = (700, 10, 10)  # thresholds of the garbage collector
 
 
 def read_settings(context: Context) -> Book:
@@ -231,6 +232,7 @@ def _address(host: str, port: int) -> str:
 def _say_ready(base: str) -> None:
     gc.collect()  # once: what imports left behind goes, and the rest is not looked at again
     gc.freeze()
+    gc.set_threshold(*_PYTHONS_OWN)
     gc.enable()
     print(greeting(base), flush=True)
 

@@ -6,6 +6,7 @@ Anything slow is imported inside the command that needs it, so that `--help` and
 # ruff: noqa: PLC0415 - slow imports stay inside the commands, see above
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Mapping
@@ -128,14 +129,10 @@ def serve_command(
 ) -> None:
     """Start the service."""
     import asyncio
-    import gc
 
     from core.home import private_files
     from core.settings import Context
     from core.settings.platform import ServerSettings
-
-    # Two hundred thousand objects are made by imports and all stay: collecting among them is time lost.
-    gc.disable()
     from server.serve import loop_factory, read_settings, serve, serve_many
 
     given = {"host": host, "port": port, "workers": workers}
@@ -305,6 +302,8 @@ def _word() -> str:
 
 def main() -> None:
     """The console script. Every failure is one line on stderr and exit code 1."""
+    # Imports make hundreds of thousands of objects, and all stay: to look among them each 700 is time lost.
+    gc.set_threshold(50_000)
     word = _word()
     try:
         if word not in OWN:
