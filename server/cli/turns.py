@@ -78,16 +78,19 @@ async def _reached(user: str, groups: Sequence[str]) -> Through | None:
     if not sockets.AVAILABLE or not path.exists() or (user and not is_user(user)):
         return None
     try:
+        with sockets.address(path) as where:
+            reader, writer = await asyncio.open_unix_connection(where, limit=LINE_BYTES)
+    except OSError:
+        return None
+    try:
         async with asyncio.timeout(GREETING_SECONDS):
-            with sockets.address(path) as where:
-                reader, writer = await asyncio.open_unix_connection(where, limit=LINE_BYTES)
             await tell(writer, mark=mark_of(context), user=user, groups=list(groups))
             greeting = await told(reader)
     except OSError:  # a timeout is one too
-        return None
+        greeting = None
     if greeting is None:
         writer.close()
-        print("the running service has another configuration, so this process answers", file=sys.stderr)
+        print("the running service does not answer for this configuration: asked here", file=sys.stderr)
         return None
     print(f"through the service at {greeting['url']}; --here asks in this process", file=sys.stderr)
     return Through(reader, writer)
