@@ -11,34 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
-
-from prometheus_client import Counter
 
 from core.callers import Scope
 from core.choices import Choices, choice, described
 from core.errors import NotAllowed
-from core.observability import REGISTRY
 
-if TYPE_CHECKING:  # commands that only read rows start without LangGraph
+if TYPE_CHECKING:  # commands that only read rows start without either
     from langgraph.runtime import Runtime
+    from prometheus_client import Counter
 
 EVERY = "*"
 EVERY_SCOPE = frozenset({EVERY})
-
-DECISIONS = Counter(
-    "waystation_access_decisions_total",
-    "What was asked of core.access, and what it said; 'own' asks of an owner, 'use' of groups and level.",
-    ["question", "answer"],
-    registry=REGISTRY,
-)
-_SAID = {
-    (question, answer): DECISIONS.labels(question, "yes" if answer else "no")
-    for question in ("scope", "use", "own")
-    for answer in (True, False)
-}
-# A database or a store is given the owner and leaves out the rest by itself.
-_FILTERED = DECISIONS.labels("own", "filter")
 
 
 class ScopeMissing(NotAllowed):
@@ -107,7 +92,8 @@ def owns(principal: Principal, owner: str) -> bool:
 
 def owner_seen_by(principal: Principal) -> str:
     """Whose objects the principal sees: for a query or a store that filters by owner itself."""
-    _FILTERED.inc()
+    # A database or a store is given the owner and leaves out the rest by itself.
+    _count("own", "filter").inc()
     return principal.id
 
 
@@ -127,8 +113,15 @@ def require(principal: Principal, scope: Scope) -> None:
 
 
 def _said(question: str, *, answer: bool) -> bool:
-    _SAID[question, answer].inc()
+    _count(question, "yes" if answer else "no").inc()
     return answer
+
+
+@cache
+def _count(question: str, answer: str) -> Counter:
+    from core.observability.metrics import DECISIONS  # noqa: PLC0415 - a declaration of a task decides nothing
+
+    return DECISIONS.labels(question, answer)
 
 
 @dataclass(frozen=True, kw_only=True)

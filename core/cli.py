@@ -1,11 +1,11 @@
 """What every command line of ours shares: output for people and machines, errors, exit codes.
 
-Exit 0: done. 1: refused or failed. 2: wrong usage.
+Exit 0: done. 1: refused or failed. 2: wrong usage. What only some commands need is imported there.
 """
 
+# ruff: noqa: PLC0415 - see above
 from __future__ import annotations
 
-import asyncio
 import json
 import pkgutil
 import sys
@@ -14,17 +14,11 @@ from contextlib import contextmanager
 from functools import cache, wraps
 from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
 
-import orjson
-import structlog
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 from typer.core import TyperGroup
 
 from core.errors import ConfigInvalid, WaystationError
 from core.home import private_files
-from core.observability import configure_logging, reset_logging
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,6 +44,8 @@ def command(run: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
 
     @wraps(run)
     def outer(*args: P.args, **kwargs: P.kwargs) -> T:
+        import asyncio
+
         try:
             with _logs_apart(), private_files():
                 return asyncio.run(run(*args, **kwargs))
@@ -58,7 +54,7 @@ def command(run: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
         except Exception as error:
-            from core.database.outage import storage_outage  # noqa: PLC0415 - only where it is needed
+            from core.database.outage import storage_outage
 
             if (away := storage_outage(error)) is None:
                 raise
@@ -70,6 +66,10 @@ def command(run: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
 @contextmanager
 def _logs_apart() -> Iterator[None]:
     """Where nobody configured logging, structlog prints to stdout, into the middle of `--json`."""
+    import structlog
+
+    from core.observability import configure_logging, reset_logging
+
     if structlog.is_configured():
         yield
         return
@@ -160,6 +160,8 @@ def short(value: object, most: int) -> str:
 
 def print_json(value: object) -> None:
     """One JSON document on stdout."""
+    import orjson
+
     try:
         text = orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode()
     except TypeError:  # numbers beyond 64 bits, keys that are no text
@@ -173,6 +175,10 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, emp
     if not rows:
         print(f"({empty})")
         return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
@@ -193,7 +199,8 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
 
     Nothing where nobody looks.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415 - slow
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     console = Console(stderr=True)
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))

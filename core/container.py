@@ -12,8 +12,9 @@ from dishka.exceptions import CycleDependenciesError, NoFactoryError
 
 from core.errors import ConfigInvalid
 from core.lifecycle import StartProgress
-from core.platform import SECTIONS, PlatformProvider
+from core.platform import PlatformProvider
 from core.registry import Module, files_of, loaded, sections_of
+from core.sections import SECTIONS
 from core.settings import Book, Context, Places, read_book
 from core.settings.book import Editions
 

@@ -250,3 +250,8 @@ def as_json(value: Any) -> str:
     except TypeError:
         line = orjson.dumps(storable(value, weight=None))
     return line.decode() if line.isascii() else json.dumps(orjson.loads(line))
+
+
+def is_answer(resume: object) -> bool:
+    """Whether anything is said at all: forms send an empty object for a field that was left alone."""
+    return resume is not None and resume not in ({}, [], "")

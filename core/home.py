@@ -6,8 +6,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from core.health import Health, degraded, healthy
+if TYPE_CHECKING:
+    from core.health import Health
 
 _OTHERS = 0o007
 _FOR_US_ALONE = 0o077
@@ -49,6 +51,8 @@ def is_open(home: Path) -> bool:
 
 def home_health(home: Path) -> Health:
     """Degraded where others may read everything, with the command that ends it."""
+    from core.health import degraded, healthy  # noqa: PLC0415 - every command has a home, and few ask how it is
+
     if not is_open(home):
         return healthy()
     return degraded(

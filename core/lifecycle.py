@@ -10,26 +10,15 @@ from enum import StrEnum
 import structlog
 from dishka import AsyncContainer
 from dishka.exceptions import ExitError
-from pydantic import Field
 
 from core.errors import ConfigInvalid, Unavailable, WaystationError
 from core.registry import Module, loaded
-from core.settings import Section, Strict, nearest
+from core.settings import nearest
+from core.settings.platform import ModulesSettings
 
 log = structlog.get_logger(__name__)
 
 STOP_SECONDS = 10.0
-
-
-class ModulesSettings(Strict):
-    """Which modules run."""
-
-    disabled: list[str] = Field(
-        default_factory=list, description="Names of modules that are not started, `rag` for example."
-    )
-
-
-SECTION = Section("modules", ModulesSettings)
 
 
 class ModuleNotStarted(Unavailable):

@@ -1,4 +1,4 @@
-"""What every module may ask the container for, and the sections that it reads."""
+"""What every module may ask the container for."""
 
 # No `from __future__ import annotations`: dishka reads the annotations at run time.
 
@@ -6,22 +6,13 @@ from collections.abc import AsyncIterator, Iterator
 
 from dishka import Provider, Scope, provide
 
-from core import lifecycle
 from core.cache import Cache
-from core.cache.settings import SECTION as CACHE
 from core.cache.settings import CacheSettings
 from core.events import EventBus
 from core.events.bus import AuditLog
-from core.events.settings import SECTIONS as EVENTS
 from core.events.settings import EventSettings
 from core.resilience import Policies, ResilienceSettings, breakers_folder
-from core.resilience.settings import SECTION as RESILIENCE
 from core.settings import Book, Places
-from core.settings.platform import SECTIONS as BASE
-from core.settings.schedules import SECTION as SCHEDULES
-from core.task_queue.settings import SECTION as TASKS
-
-SECTIONS = (*BASE, lifecycle.SECTION, *EVENTS, RESILIENCE, CACHE, TASKS, SCHEDULES)
 
 
 class PlatformProvider(Provider):

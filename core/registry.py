@@ -8,24 +8,25 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from core.errors import ConfigInvalid
-from core.health import Health, healthy
-from core.settings import ConfigFile, Section
 from core.steps import Step
 
 if TYPE_CHECKING:
     import typer
     from dishka import AsyncContainer, Provider
 
+    from core.health import Health
+    from core.settings import ConfigFile, Section
     from core.task_queue.task import Task
+
+T = TypeVar("T")
 
 ENTRY_POINTS = "waystation.modules"
 # Of the modules that ship with the service; others name their own.
@@ -36,8 +37,8 @@ VERSION = "0.1.0"
 class Module:
     """What a module declares.
 
-    Where a string is allowed it is `package.module:name`: what stands there is
-    imported when it is used, so that a declaration costs its settings only.
+    Where a string is allowed it is `package.module:name`: what stands there is imported when it is used,
+    so that a declaration costs nothing. Sequences are made late by `late("package.module:NAME")`.
 
     Args:
         name: Its folder and its name in commands and reports.
@@ -69,13 +70,13 @@ class Module:
     service: str = ""
     eager: bool = False
     check: Callable[[AsyncContainer], Awaitable[Health]] | None = None
-    sections: tuple[Section, ...] = ()
-    files: tuple[ConfigFile, ...] = ()
+    sections: Sequence[Section] = ()
+    files: Sequence[ConfigFile] = ()
     needs: tuple[str, ...] = ()
     step: Step | None = None
     steps: tuple[Step, ...] = ()
     routes: Callable[[], Any] | str | None = None
-    tasks: tuple[Task[Any], ...] = ()
+    tasks: Sequence[Task[Any]] = ()
     start: Callable[[AsyncContainer], Awaitable[None]] | str | None = None
     start_seconds: float = 60.0
     stop: Callable[[AsyncContainer], Awaitable[None]] | str | None = None
@@ -91,6 +92,8 @@ class Module:
         if self.check is not None:
             return await self.check(container)
         if not self.service:
+            from core.health import healthy  # noqa: PLC0415 - a declaration asks nobody
+
             return healthy()
         found: Health = await (await container.get(loaded(self.service))).check()
         return found
@@ -110,28 +113,33 @@ def loaded(target: Any) -> Any:
     return pkgutil.resolve_name(target) if isinstance(target, str) else target
 
 
-def names_from(package: str, *modules: str) -> Callable[[str], Any]:
-    """A `__getattr__` for a package: what its `__all__` names comes from these modules, when it is asked for.
+class _Late(Sequence[T]):
+    """Imported when somebody looks at it."""
 
-    So a declaration in `package.module` is read without the services beside it.
-    """
+    def __init__(self, target: str) -> None:
+        self._target = target
 
-    def named(name: str) -> Any:
-        if name in sys.modules[package].__all__:
-            for module in modules:
-                found = vars(importlib.import_module(f"{package}.{module}"))
-                if name in found:
-                    return found[name]
-        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+    @property
+    def _found(self) -> tuple[T, ...]:
+        return tuple(loaded(self._target))
 
-    return named
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._found[place]
 
 
-def discover(package: str = "nodes") -> list[Module]:
-    """Every module of `package` and of the entry points, dependencies first.
+def late(target: str) -> Sequence[Any]:
+    """What a module declares of a kind: a sequence at `package.module:NAME`, imported when it is read."""
+    return _Late(target)
+
+
+def declared(package: str = "nodes") -> list[Module]:
+    """Every module of `package` and of the entry points, dependencies first; what each declares is not read.
 
     Raises:
-        ConfigInvalid: Two modules share a name, one needs what is not there, or they need each other.
+        ConfigInvalid: Two share a name or a command, one needs what is not there, or they need each other.
     """
     found = [*_in_package(package), *_in_entry_points()]
     by_name: dict[str, Module] = {}
@@ -139,12 +147,22 @@ def discover(package: str = "nodes") -> list[Module]:
         if module.name in by_name:
             raise ConfigInvalid(f"two modules are called '{module.name}'; rename or remove one")
         by_name[module.name] = module
+    _declared_once("command", [(m.command, m.name) for m in found])
+    return _ordered(by_name)
+
+
+def discover(package: str = "nodes") -> list[Module]:
+    """As `declared`, and nothing that they declare is there twice.
+
+    Raises:
+        ConfigInvalid: As `declared`, or two modules declare the same section, file, step or task.
+    """
+    found = declared(package)
     _declared_once("section", [(section.name, m.name) for m in found for section in m.sections])
     _declared_once("file kind", [(file.kind, m.name) for m in found for file in m.files])
-    _declared_once("command", [(m.command, m.name) for m in found])
     _declared_once("step", [(step.name, m.name) for m in found for step in m.all_steps])
     _declared_once("task", [(task.name, m.name) for m in found for task in m.tasks])
-    return _ordered(by_name)
+    return found
 
 
 def _declared_once(what: str, declared: Sequence[tuple[str, str]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import structlog
@@ -24,6 +24,7 @@ from server.middleware.auth import Gate
 from server.middleware.edge import Cors, Edge, Guard
 from server.module_routes import add_module_routes
 from server.openapi import describe
+from server.owner import open_to_owner
 from server.routes import catalogue, docs, files, health, runs, tasks, threads
 from server.stopping import draining_first
 
@@ -36,6 +37,7 @@ def create_app(
     context: Context | None = None,
     providers: Sequence[Provider] = (),
     worker: bool = False,
+    url: str = "",
     **overrides: Any,
 ) -> FastAPI:
     """The service.
@@ -44,6 +46,7 @@ def create_app(
         agent: One that is open already and that somebody else closes; without
             it the application opens its own when it starts.
         context, providers, worker, overrides: As in `Agent.open`, for the agent that it opens.
+        url: Where programs of this machine reach it; with it, commands of its user have their turns here.
     """
 
     @asynccontextmanager
@@ -57,7 +60,8 @@ def create_app(
             add_module_routes(app, running(opened.standings))
             async with _identified(app, opened):
                 with draining_first(opened):
-                    yield
+                    async with open_to_owner(opened, url) if url else nullcontext():
+                        yield
 
     app = FastAPI(
         title="Waystation",

@@ -35,8 +35,8 @@ from pydantic_core import CoreSchema
 
 from core.access import Principal
 from core.errors import WaystationError
+from core.foreign import is_answer
 from graph.runs.streams import Handle
-from graph.service.reception import is_answer
 from server.facade import Facade, GetAgent, add_langserve
 from server.questions import told_in_chat
 from server.requests import AgentInput, json_answer, turn_request

@@ -25,9 +25,9 @@ from pydantic import (
 
 from core.access import Principal
 from core.choices import CHOICES, Choices, with_choices
+from core.foreign import is_answer
 from core.settings import nearest
 from graph.runs.record import OnBusy, OnDisconnect, TurnRequest
-from graph.service.reception import is_answer
 from server.errors import InvalidRequest
 
 _KEY = re.compile(r"[!-~]{1,128}")

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
-import httpx
 import uvicorn
 from dishka import Provider, Scope
 from fastapi import FastAPI
@@ -33,9 +32,11 @@ from server.app import create_app
 from server.connections import Bounds, Connection, Waiting, lift_open_files
 from server.errors import AddressInUse, BindRefused
 from server.middleware.auth import check_bind
+from server.owner import open_to_owner
 
 CLOSE_SECONDS = 2
 READY_SECONDS = 120.0
+_PYTHONS_OWN = (700, 10, 10)  # thresholds of the garbage collector
 
 
 def read_settings(context: Context) -> Book:
@@ -161,7 +162,8 @@ async def serve(context: Context, *, progress: Progress | None = None) -> None:
                 ready=lambda: _say_ready(base),
                 agent=agent,
             )
-            await server.serve(sockets=[listener])
+            async with open_to_owner(agent, base):
+                await server.serve(sockets=[listener])
 
 
 def serve_many(context: Context) -> None:
@@ -183,9 +185,8 @@ def app_from_environ() -> FastAPI:
     book = read_settings(context)
     _log(book)
     settings = book[ServerSettings]
-    return create_app(
-        context=context, providers=own_links(book, _address(settings.host, settings.port)), worker=True
-    )
+    url = _address(settings.host, settings.port)
+    return create_app(context=context, providers=own_links(book, url), worker=True, url=url)
 
 
 def own_links(book: Book, url: str) -> list[Provider]:
@@ -229,7 +230,9 @@ def _address(host: str, port: int) -> str:
 
 
 def _say_ready(base: str) -> None:
+    gc.collect()  # once: what imports left behind goes, and the rest is not looked at again
     gc.freeze()
+    gc.set_threshold(*_PYTHONS_OWN)
     gc.enable()
     print(greeting(base), flush=True)
 
@@ -253,6 +256,8 @@ Stop it with Ctrl-C."""
 
 
 def _greet_when_ready(base: str) -> None:
+    import httpx  # noqa: PLC0415 - for the parent of several workers alone
+
     deadline = time.monotonic() + READY_SECONDS
     with httpx.Client(trust_env=False, timeout=5) as client:
         while time.monotonic() < deadline:

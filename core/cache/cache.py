@@ -23,7 +23,7 @@ from core.health import Health, HealthState, healthy
 from core.observability import REGISTRY
 
 if TYPE_CHECKING:
-    from core.cache.store import CashewsStore
+    from core.cache.store import Store
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -64,7 +64,7 @@ class Cache:
         self._secret = settings.secret.get_secret_value().encode()
         self._flights = Flights()
         self._opening = asyncio.Lock()
-        self._store: CashewsStore | None = None
+        self._store: Store | None = None
         # Counts clearings: a load that began before one stores nothing after it.
         self._cleared = dict.fromkeys(KINDS, 0)
 
@@ -196,7 +196,7 @@ class Cache:
             entry = packed(ask.place, content, ttl_s=ttl_s, secret=self._secret)
             await (await self._opened()).put(ask.place, entry, ttl_s=ttl_s)
 
-    async def _opened(self) -> CashewsStore:
+    async def _opened(self) -> Store:
         """The store; opened at the first question, in a thread, since its libraries load slowly."""
         if self._store is None:
             async with self._opening:
@@ -207,10 +207,10 @@ class Cache:
         return self._store
 
 
-def _make_store(settings: CacheSettings) -> CashewsStore:
-    from core.cache.store import CashewsStore  # noqa: PLC0415 - a third of a second
+def _make_store(settings: CacheSettings) -> Store:
+    from core.cache.store import Store  # noqa: PLC0415 - a third of a second
 
-    return CashewsStore(settings)
+    return Store(settings)
 
 
 def _count(kind: Kind, result: str, ttl: int | None = None) -> None:

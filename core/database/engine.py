@@ -24,7 +24,7 @@ from sqlalchemy import (
     literal_column,
     select,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
@@ -279,10 +279,16 @@ def clock_in(db: AsyncConnection) -> ColumnElement[float]:
 
 async def insert_new(db: AsyncConnection, table: Table, row: Mapping[str, Any]) -> bool:
     """Insert the row unless one with its key is there; True when it was inserted."""
-    dialect = sqlite if is_sqlite(db) else postgresql
-    statement = dialect.insert(table).values(**row).on_conflict_do_nothing()
+    insert = sqlite.insert if is_sqlite(db) else _insert_of_postgresql()
+    statement = insert(table).values(**row).on_conflict_do_nothing()
     # Not `rowcount`, which PostgreSQL's driver does not tell here.
     return (await db.execute(statement.returning(*table.primary_key.columns))).first() is not None
+
+
+def _insert_of_postgresql() -> Any:
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - slow, and not for SQLite
+
+    return postgresql.insert
 
 
 def _clock_by(connection: Any) -> float:

@@ -9,33 +9,38 @@
 | otlp, otlp_metrics | sending both to a collector (extra `otel`) |
 """
 
-from core.observability.logging import configure_logging, quiet_logging, reset_logging
-from core.observability.metrics import (
-    DURATION,
-    REGISTRY,
-    RUNNING,
-    TOKENS,
-    TURNS,
-    metrics_text,
-)
-from core.observability.otlp import Telemetry, start_telemetry
-from core.observability.redaction import clean, never_log
-from core.observability.tracing import (
-    Span,
-    extracted,
-    file_span,
-    inject,
-    model_span,
-    node_span,
-    recording,
-    retrieval_span,
-    span,
-    tool_span,
-    trace_id,
-    traceparent,
-    track_duration,
-    turn_span,
-)
+from typing import TYPE_CHECKING
+
+from core.names import names_from
+
+if TYPE_CHECKING:
+    from core.observability.logging import configure_logging, quiet_logging, reset_logging
+    from core.observability.metrics import (
+        DURATION,
+        REGISTRY,
+        RUNNING,
+        TOKENS,
+        TURNS,
+        metrics_text,
+    )
+    from core.observability.otlp import Telemetry, start_telemetry
+    from core.observability.redaction import clean, never_log
+    from core.observability.tracing import (
+        Span,
+        extracted,
+        file_span,
+        inject,
+        model_span,
+        node_span,
+        recording,
+        retrieval_span,
+        span,
+        tool_span,
+        trace_id,
+        traceparent,
+        track_duration,
+        turn_span,
+    )
 
 __all__ = [
     "DURATION",
@@ -66,3 +71,5 @@ __all__ = [
     "track_duration",
     "turn_span",
 ]
+
+__getattr__ = names_from(__name__, "redaction", "logging", "metrics", "tracing", "otlp")

@@ -11,7 +11,6 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from core.observability.redaction import redact
-from core.observability.tracing import trace_id
 
 # What libraries say is shown from here on; at our level `debug`, from `info` on.
 _LIBRARY_LEVEL = logging.WARNING
@@ -144,6 +143,8 @@ def _route_libraries(start: list[Processor], finish: list[Processor], level: int
 
 
 def _add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    from core.observability.tracing import trace_id  # noqa: PLC0415 - commands log, and trace nothing
+
     found = trace_id()
     if found:
         event["trace_id"] = found

@@ -195,6 +195,15 @@ class ThreadSettings(Strict):
     )
 
 
+class ModulesSettings(Strict):
+    """Which modules run."""
+
+    disabled: list[str] = Field(
+        default_factory=list, description="Names of modules that are not started, `rag` for example."
+    )
+
+
+MODULES = Section("modules", ModulesSettings)
 SECTIONS = (
     Section("server", ServerSettings),
     Section("auth", AuthSettings),

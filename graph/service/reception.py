@@ -11,7 +11,7 @@ from core.correlation import current
 from core.errors import InvalidInput
 from core.events.settings import WebhookSettings
 from core.events.targets import target_of
-from core.foreign import fault_in
+from core.foreign import fault_in, is_answer
 from core.settings.book import Editions
 from core.settings.platform import (
     EVERYBODYS_STREAMS,
@@ -207,11 +207,6 @@ _OWN = frozenset(
         *("action", "content", "limit", "credential", "decline"),
     )
 )
-
-
-def is_answer(resume: object) -> bool:
-    """Whether anything is said at all: forms send an empty object for a field that was left alone."""
-    return resume is not None and resume not in ({}, [], "")
 
 
 def answers_for(

@@ -19,11 +19,11 @@ from core.database.health import DATABASE
 from core.errors import StorageUnavailable
 from core.health import Check, Health, HealthBoard, failed
 from core.home import home_health, is_open, make_home
-from core.lifecycle import ModulesSettings, ModuleState, Phase, StartFailed, StartProgress
+from core.lifecycle import ModuleState, Phase, StartFailed, StartProgress
 from core.observability import quiet_logging, start_telemetry
 from core.registry import Module, discover, files_of, sections_of
 from core.settings import Book, Context, read_book
-from core.settings.platform import TelemetrySettings
+from core.settings.platform import ModulesSettings, TelemetrySettings
 from core.steps import Step
 from graph.flow.steps import check_places
 from graph.wiring import background

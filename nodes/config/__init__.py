@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from core.registry import names_from
+from core.names import names_from
 
 if TYPE_CHECKING:
     from nodes.config.errors import UnknownModel, UnknownPart, UnknownSource, UnknownTool

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from core.registry import Module
+from core.registry import Module, late
 from core.steps import Step
-from nodes.config.settings import SECTIONS
 
 MODULE = Module(
     name="config",
@@ -14,6 +13,6 @@ MODULE = Module(
     provider="nodes.config.provider:ConfigProvider",
     service="nodes.config.watch:ConfigWatcher",
     step=Step("lookup_config", "nodes.config.node:LookupConfig", part="config"),
-    sections=SECTIONS,
+    sections=late("nodes.config.settings:SECTIONS"),
     start="nodes.config.provider:start",
 )

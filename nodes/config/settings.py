@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from core.platform import SECTIONS as PLATFORM
+from core.sections import SECTIONS as PLATFORM
 from core.settings import Section, Strict
 from core.settings.platform import LimitSettings
 

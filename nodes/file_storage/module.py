@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from core.registry import Module
+from core.registry import Module, late
 from core.steps import Step
-from nodes.file_storage.settings import SECTION
-from nodes.file_storage.tasks import TASKS
 
 MODULE = Module(
     name="file_storage",
@@ -15,6 +13,6 @@ MODULE = Module(
     provider="nodes.file_storage.provider:FileStorageProvider",
     service="nodes.file_storage.manager:FileManager",
     step=Step("store_files", "nodes.file_storage.node:StoreFiles", part="files"),
-    sections=(SECTION,),
-    tasks=TASKS,
+    sections=late("nodes.file_storage.settings:SECTIONS"),
+    tasks=late("nodes.file_storage.tasks:TASKS"),
 )

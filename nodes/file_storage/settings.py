@@ -96,3 +96,4 @@ class FileStorageSettings(Strict):
 
 
 SECTION = Section("file_storage", FileStorageSettings)
+SECTIONS = (SECTION,)

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from langchain_core.messages import AIMessage, BaseMessage, ToolCall
 from pydantic import SecretStr
 
 from core.access import Principal, usable
 from core.errors import ConfigInvalid
-from core.settings import Book, ConfigErrors, ConfigProblem, nearest
+from core.settings import Book, ConfigErrors, ConfigFile, ConfigProblem, Section, nearest
 from nodes.llm.errors import ModelNotFound
 from nodes.llm.settings import LLMSettings, ModelEntry, ModelsFile, known_profile
 from nodes.llm.vendors import label_of
+
+if TYPE_CHECKING:
+    from langchain_core.messages import AIMessage, BaseMessage, ToolCall
 
 OFFLINE = "offline"
 HOW_TO_CONFIGURE = (
@@ -257,3 +259,7 @@ def _placed(error: ConfigInvalid, book: Book) -> ConfigErrors:
 
 def _model(name: str, entry: ModelEntry) -> Model:
     return Model(name, entry, entry.description or "", True, list(entry.groups))
+
+
+SECTIONS = (Section("llm", LLMSettings, live=("default_model", "offline", "openai_model", "openai_profile")),)
+FILES = (ConfigFile("models", ("models.yaml", "llmconfig.yml"), ModelsFile, listing=Catalogue.of, live=True),)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from core.registry import Module
-from core.settings import ConfigFile, Section
+from core.registry import Module, late
 from core.steps import Step
-from nodes.mcp_tools.plugins import manifests, missing_commands, take_inventory
-from nodes.mcp_tools.settings import McpFile, McpSettings
 
 MODULE = Module(
     name="mcp_tools",
@@ -17,19 +14,8 @@ MODULE = Module(
     service="nodes.mcp_tools.manager:MCPToolManager",
     eager=True,  # starts every server, in the background
     step=Step("execute_tools", "nodes.mcp_tools.node:ExecuteTools", part="tools"),
-    sections=(Section("mcp", McpSettings, live=("bundled", "disabled", "plugins")),),
-    files=(
-        ConfigFile(
-            "servers",
-            ("mcp.json",),
-            McpFile,
-            review=missing_commands,
-            listing=take_inventory,
-            live=True,
-            beside=manifests,
-            own_variables=True,
-        ),
-    ),
+    sections=late("nodes.mcp_tools.plugins:SECTIONS"),
+    files=late("nodes.mcp_tools.plugins:FILES"),
     bench="nodes.mcp_tools.bench:open_bench",
     required=False,
 )

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import Field, SecretStr, ValidationInfo, model_validator
 
-from core.settings import Book, ConfigFile, Context, Finding, Places, load_file, nearest
+from core.settings import Book, ConfigFile, Context, Finding, Places, Section, load_file, nearest
 from nodes.mcp_tools.allowed_plugins import AllowedPlugins, Gate, code_of
 from nodes.mcp_tools.dialects import Remark
 from nodes.mcp_tools.settings import McpFile, McpSettings, ServerEntry
@@ -23,6 +23,16 @@ WATCHED_FILES = (
     200  # of a plugin, for changes that take an operator's permission back; the rest at the next reading
 )
 BUNDLED = Path(__file__).resolve().parents[2] / "tools"  # beside the packages, in a checkout and in a wheel
+HOST = BUNDLED / "host.py"
+
+
+def bundled_name(entry: ServerEntry) -> str:
+    """The folder of the bundled server that an entry runs just as it ships; empty for any other."""
+    if entry.env is not None or entry.command != sys.executable or len(entry.args) != 1:
+        return ""
+    script = Path(entry.args[0])
+    ours = script.name == "server.py" and script.parent.parent == BUNDLED
+    return script.parent.name if ours and entry.cwd == script.parent else ""
 
 
 class PluginManifest(ServerEntry):
@@ -254,3 +264,18 @@ def read_plugin(folder: Path, origin: str, context: Context) -> Plugin:
         why = f"{MANIFEST}: give one of server, command and url"
         return Plugin(name, origin, value.version, folder=folder, problem=why)
     return Plugin(name, origin, value.version, value.entry(), folder)
+
+
+SECTIONS = (Section("mcp", McpSettings, live=("bundled", "disabled", "plugins")),)
+FILES = (
+    ConfigFile(
+        "servers",
+        ("mcp.json",),
+        McpFile,
+        review=missing_commands,
+        listing=take_inventory,
+        live=True,
+        beside=manifests,
+        own_variables=True,
+    ),
+)

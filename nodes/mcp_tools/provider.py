@@ -30,19 +30,29 @@ log = structlog.get_logger(__name__)
 
 
 class LateConnector:
-    """Loads the SDK, a second of imports, in a thread when the first session opens, not at the start."""
+    """Loads the SDK, a second of imports, in a thread when the first session opens, not at the start.
 
-    def __init__(self, logs: Path) -> None:
-        self._logs = logs
+    Args:
+        home: Its folders `logs` and `state` are used.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._made: ToolConnector | None = None
 
     @asynccontextmanager
     async def open(
         self, name: str, entry: ServerEntry, listener: Listener, *, max_result_bytes: int
     ) -> AsyncIterator[ToolConnection]:
-        session = await asyncio.to_thread(importlib.import_module, "nodes.mcp_tools.adapters.session")
-        connector: ToolConnector = session.SessionConnector(self._logs)
+        connector = await self._connector()
         async with connector.open(name, entry, listener, max_result_bytes=max_result_bytes) as connection:
             yield connection
+
+    async def _connector(self) -> ToolConnector:
+        session = await asyncio.to_thread(importlib.import_module, "nodes.mcp_tools.adapters.session")
+        if self._made is None:  # made once: its sessions share what serves the bundled servers
+            self._made = session.connector(self._home)
+        return self._made
 
 
 async def _inventory(book: Book, _: Inventory | None) -> Inventory:
@@ -76,7 +86,7 @@ class McpProvider(Provider):
 
     @provide
     def connector(self, places: Places) -> ToolConnector:
-        return LateConnector(places.home / "logs")
+        return LateConnector(places.home)
 
     @provide
     async def manager(  # noqa: PLR0917 - dishka gives them by type

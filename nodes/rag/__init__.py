@@ -5,7 +5,7 @@ The graph's step is `nodes.rag.node.Retrieve`; its imports are heavier than a co
 
 from typing import TYPE_CHECKING
 
-from core.registry import names_from
+from core.names import names_from
 
 if TYPE_CHECKING:
     from nodes.rag.client import RAGClient

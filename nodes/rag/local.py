@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -41,9 +41,13 @@ _RECORDS = frozenset(
 )
 # 0007-use-sqlite.md, as decisions are numbered.
 _NUMBERED = re.compile(r"\d{3,4}-[^\W\d]")
-_ASKED_RECORDS = frozenset(form for name in _RECORDS for form in terms(name))
 # The constant of reciprocal rank fusion (Cormack, Clarke, Büttcher 2009).
 _RRF = 60
+
+
+@cache
+def _asked_records() -> frozenset[str]:
+    return frozenset(form for name in _RECORDS for form in terms(name))
 
 
 class LocalRetriever:
@@ -184,7 +188,7 @@ def _body(chunk: Chunk) -> str:
 
 def is_record(document: str, wanted: Sequence[str] = ()) -> bool:
     """True for a document that records the past, unless the question asks for such a thing."""
-    return _records(document) and not _ASKED_RECORDS.intersection(wanted)
+    return _records(document) and not _asked_records().intersection(wanted)
 
 
 @lru_cache(maxsize=10_000)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from core.registry import Module
-from core.settings import ConfigFile, Section
+from core.registry import Module, late
 from core.steps import Step
-from nodes.rag.settings import RagSettings, SourcesFile
-from nodes.rag.tasks import TASKS
 
 MODULE = Module(
     name="rag",
@@ -16,9 +13,9 @@ MODULE = Module(
     provider="nodes.rag.provider:RagProvider",
     service="nodes.rag.client:RAGClient",
     step=Step("retrieve", "nodes.rag.node:Retrieve", part="passages"),
-    sections=(Section("rag", RagSettings),),
-    files=(ConfigFile("sources", ("sources.yaml", "rag-sources.json"), SourcesFile, live=True),),
-    tasks=TASKS,
+    sections=late("nodes.rag.settings:SECTIONS"),
+    files=late("nodes.rag.settings:FILES"),
+    tasks=late("nodes.rag.tasks:TASKS"),
     start="nodes.rag.provider:start",
     start_seconds=3600,  # a first indexing takes as long as it takes, and tells its progress
     required=False,  # a turn without passages is still a turn

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from core.installed import PREFIX, shipped_path
-from core.settings import Strict
+from core.settings import ConfigFile, Section, Strict
 from core.settings.editors import flat_or_under
 from nodes.rag.languages import CODES, LANGUAGES
 
@@ -225,3 +225,7 @@ def _http_url(value: str) -> str:
     if not value.startswith(("http://", "https://")):
         raise ValueError("must start with http:// or https://")
     return value
+
+
+SECTIONS = (Section("rag", RagSettings),)
+FILES = (ConfigFile("sources", ("sources.yaml", "rag-sources.json"), SourcesFile, live=True),)

@@ -13,7 +13,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from core.words import MOST_LETTERS, fold, is_row, unspaced, words
@@ -29,7 +29,6 @@ _CACHED_LETTERS = 40
 # A longer message is more than a sum.
 _SUM_LETTERS = 200
 _SUM_WORDS = ("add", "calculate", "compute", "divide", "minus", "multiply", "plus", "subtract")
-_SUMS = frozenset(stem(word, DEFAULT) for word in _SUM_WORDS)
 _OPERATORS = frozenset("+-*/×÷^%")
 _FORMULA = re.compile(r"[\d.,()+*/×÷^%=?-]+")
 _DIFFERENCE = re.compile(r"\(?[1-9]\d{0,2}[-/][1-9]\d{0,2}\)?[=?]*")
@@ -56,6 +55,11 @@ _MARK = re.compile(r"\[\s*(\d{1,4}(?:\s*[,;]\s*\d{1,4})*)\s*\]")
 _STOP = r"(?<=[.!?…])(?<!^\d\.)(?<!^\d\d\.)(?<!\be\.g\.)(?<!\bi\.e\.)[\"'”’)\]]*(?:\s*\[[\d,;\s]+\])*(?=\s)"
 _ITEM = r"\n(?=\s*(?:[-*+|>#]|\d+[.)]\s))"
 _END = re.compile(rf"{_STOP}|[。！？।॥؟۔።]|{_ITEM}|\n\s*\n", re.MULTILINE)
+
+
+@cache
+def _sums() -> frozenset[str]:
+    return frozenset(stem(word, DEFAULT) for word in _SUM_WORDS)
 
 
 def terms(text: str, language: str = DEFAULT) -> list[str]:
@@ -111,7 +115,7 @@ def asked(query: str, languages: Sequence[str] = (DEFAULT,)) -> list[tuple[str, 
         elif len(plain) > 1 and not small(plain, small_in):
             found[tuple(_forms(token.text, plain, asked_in))] = None
     if _calculates(query) or _told_to_calculate(query):
-        found = {word: None for word in found if word[0] not in _SUMS and any(map(str.isalpha, word[0]))}
+        found = {word: None for word in found if word[0] not in _sums() and any(map(str.isalpha, word[0]))}
     numbered = any(sign in query for sign in _NUMBERING)
     return list(found) if numbered or not all(_little_number(word[0]) for word in found) else []
 
@@ -145,7 +149,7 @@ def _told_to_calculate(query: str) -> bool:
     """True for a sum in words: multiply 1234 by 567."""
     words = fold(query[:_SUM_LETTERS]).replace("?", " ").split()
     numbers = sum(1 for word in words if word.strip(".,!").replace(".", "").replace(",", "").isdecimal())
-    return numbers > 1 and any(stem(word, DEFAULT) in _SUMS for word in words)
+    return numbers > 1 and any(stem(word, DEFAULT) in _sums() for word in words)
 
 
 def _bounded(found: list[str]) -> list[str]:

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-import anyio
 import orjson
 
-from core.access import Principal
 from core.choices import DEFAULT, Approval, Choices
 from core.cli import show
 from core.errors import InvalidInput
+from core.foreign import is_answer
 from core.installed import command
-from graph.agent import Agent
-from graph.runs.record import TurnRequest
-from graph.runs.streams import Handle
-from graph.service.reception import is_answer
-from nodes.file_storage import FileManager
 from server.cli.prompting import at_a_terminal, parsed, prompted
-from server.cli.sessions import opened
+from server.cli.turns import Run, Turns, opened_turns
 from server.questions import arguments_of, line_of, sample_answer, short, tool_of
 
-CHUNK_BYTES = 1 << 18
 APPROVALS: Mapping[bool | None, Approval] = {None: "ask", True: "auto", False: "deny"}
 
 
@@ -43,28 +36,31 @@ class Question:
     reason: str = ""
     answer: str = ""
 
-    def request(self, who: Principal, files: tuple[str, ...], resume: Any) -> TurnRequest:
+    def words(self, files: tuple[str, ...], resume: Any) -> dict[str, Any]:
+        """The request, in the words of `server.owner.request_of`."""
         answers = is_answer(resume)
-        return TurnRequest(
-            principal=who,
-            message="" if answers else self.text,
-            files=() if answers else files,
-            resume=resume,
-            thread_id=self.thread,
-            choices=replace(self.choices, approval=APPROVALS[self.approve]),
-        )
+        return {
+            "message": "" if answers else self.text,
+            "files": [] if answers else list(files),
+            "resume": resume,
+            "thread": self.thread,
+            "choices": replace(self.choices, approval=APPROVALS[self.approve]).as_json(),
+        }
 
 
-async def talk(question: Question, *, as_json: bool) -> None:
+async def talk(question: Question, *, here: bool, as_json: bool) -> None:
     """Run the turn and show it.
+
+    Args:
+        here: In this process, also where a service runs.
 
     Raises:
         WaystationError: It was refused, or it failed.
     """
-    async with opened(question.user, question.groups) as (agent, who):
-        keys = tuple([await _upload(agent, who, path) for path in question.files])
-        run = await agent.begin(question.request(who, keys, _answer_to_pause(question)))
-        reply = await _to_its_end(agent, who, run, as_json=as_json)
+    async with opened_turns(question.user, question.groups, here=here) as turns:
+        keys = tuple([await turns.upload(path) for path in question.files])
+        run = await turns.begin(question.words(keys, _answer_to_pause(question)))
+        reply = await _to_its_end(turns, run, as_json=as_json)
     show(reply, as_json=as_json, people=lambda: after(reply))
 
 
@@ -74,26 +70,26 @@ async def go_on(run_id: str, answer: Any, *, user: str, as_json: bool) -> None:
     Raises:
         WaystationError: It was refused, or it failed.
     """
-    async with opened(user) as (agent, who):
-        run = await agent.resume(who, run_id, answer)
-        reply = await _to_its_end(agent, who, run, as_json=as_json)
+    async with opened_turns(user, here=True) as turns:
+        run = await turns.resume(run_id, answer)
+        reply = await _to_its_end(turns, run, as_json=as_json)
     show(reply, as_json=as_json, people=lambda: after(reply))
 
 
-async def _to_its_end(agent: Agent, who: Principal, run: Handle, *, as_json: bool) -> dict[str, Any]:
+async def _to_its_end(turns: Turns, run: Run, *, as_json: bool) -> dict[str, Any]:
     """Follow the run, and ask the person at the terminal whenever it waits for one."""
     reply = await _shown(run, as_json=as_json)
     while reply["interrupts"] and not as_json and at_a_terminal():
-        run = await _answered(agent, who, reply)
-        reply = await _shown(run, as_json=False)
+        reply = await _answered(turns, reply)
     return reply
 
 
-async def _answered(agent: Agent, who: Principal, reply: Mapping[str, Any]) -> Handle:
+async def _answered(turns: Turns, reply: Mapping[str, Any]) -> dict[str, Any]:
     while True:
         answers = prompted(reply["interrupts"])
+        words = {"resume": answers, "thread": reply["thread_id"]}
         try:
-            return await agent.begin(TurnRequest(who, resume=answers, thread_id=reply["thread_id"]))
+            return await _shown(await turns.begin(words), as_json=False)
         except InvalidInput as refused:
             print(f"not taken: {refused.detail}", file=sys.stderr)
 
@@ -129,20 +125,7 @@ def _answer_to_pause(question: Question) -> Any:
     return answer
 
 
-async def _upload(agent: Agent, who: Principal, path: Path) -> str:
-    if not await anyio.Path(path).is_file():
-        raise InvalidInput(f"there is no file '{path.name}'")
-    files = await agent.container.get(FileManager)
-    return (await files.put(who, path.name, _chunks(path))).key
-
-
-async def _chunks(path: Path) -> AsyncIterator[bytes]:
-    async with await anyio.open_file(path, "rb") as file:
-        while chunk := await file.read(CHUNK_BYTES):
-            yield chunk
-
-
-async def _shown(run: Handle, *, as_json: bool) -> dict[str, Any]:
+async def _shown(run: Run, *, as_json: bool) -> dict[str, Any]:
     """Follow the run to its end.
 
     Raises:

@@ -82,12 +82,12 @@ def _configured() -> tuple[Any, Any]:
     from core.database.engine import database_url
     from core.registry import discover
     from core.settings import Context, read_book
-    from core.settings.platform import SECTIONS, StorageSettings
+    from core.settings.platform import MODULES, SECTIONS, ModulesSettings, StorageSettings
     from graph.deploy.check import present_graph
 
     context = Context.current()
-    book = read_book((*SECTIONS, lifecycle.SECTION), (), context, partial=True)
-    found = lifecycle.module_states(discover(), book[lifecycle.ModulesSettings])
+    book = read_book((*SECTIONS, MODULES), (), context, partial=True)
+    found = lifecycle.module_states(discover(), book[ModulesSettings])
     return database_url(book[StorageSettings], context.places), present_graph(lifecycle.running(found))
 
 

@@ -6,11 +6,9 @@ Anything slow is imported inside the command that needs it, so that `--help` and
 # ruff: noqa: PLC0415 - slow imports stay inside the commands, see above
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 import sys
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -21,7 +19,7 @@ from core.choices import Choices
 from core.cli import JsonFlag, command, fail, loading_app, make_app, progress_bar, show
 from core.errors import ConfigInvalid, InvalidInput, WaystationError
 from server.cli.choices import number_options
-from server.cli.sessions import UserOption, opened, quiet
+from server.cli.sessions import UserOption, opened
 
 if TYPE_CHECKING:
     from core.health import Health
@@ -130,12 +128,11 @@ def serve_command(
     workers: Annotated[int | None, typer.Option(min=1, max=64, help="Server processes.")] = None,
 ) -> None:
     """Start the service."""
+    import asyncio
+
     from core.home import private_files
     from core.settings import Context
     from core.settings.platform import ServerSettings
-
-    # Two hundred thousand objects are made by imports and all stay: collecting among them is time lost.
-    gc.disable()
     from server.serve import loop_factory, read_settings, serve, serve_many
 
     given = {"host": host, "port": port, "workers": workers}
@@ -180,10 +177,14 @@ async def ask_command(
     answer: Annotated[
         str, typer.Option(help="The answer to what waits as JSON, as `resume` takes it over HTTP.")
     ] = "",
+    here: Annotated[
+        bool,
+        typer.Option("--here", "--no-service", help="In this process, also where a service runs."),
+    ] = False,
     as_json: JsonFlag = False,
     **numbers: float | None,
 ) -> None:
-    """One turn in this process, streamed."""
+    """One turn, streamed: through the running service of this home, else in this process."""
     from server.cli.ask import Question, talk
 
     question = Question(
@@ -197,8 +198,7 @@ async def ask_command(
         reason=reason,
         answer=answer,
     )
-    quiet()
-    await talk(question, as_json=as_json)
+    await talk(question, here=here, as_json=as_json)
 
 
 @app.command("check")
@@ -279,9 +279,9 @@ def _module_row(standing: ModuleState, report: Mapping[str, Health]) -> dict[str
 
 def mount_modules() -> None:
     """Put each module's own commands under its word."""
-    from core.registry import discover
+    from core.registry import declared
 
-    for module in discover():
+    for module in declared():
         if module.command in OWN:
             raise ConfigInvalid(
                 f"the module '{module.name}' wants the word '{module.command}', which is the service's own"
@@ -302,6 +302,8 @@ def _word() -> str:
 
 def main() -> None:
     """The console script. Every failure is one line on stderr and exit code 1."""
+    # Imports make hundreds of thousands of objects, and all stay: to look among them each 700 is time lost.
+    gc.set_threshold(50_000)
     word = _word()
     try:
         if word not in OWN:
@@ -316,6 +318,8 @@ def main() -> None:
         sys.exit(130)
     except Exception as error:  # noqa: BLE001 - the edge of the process: people get a line, not a stack
         if os.environ.get("WAYSTATION_TELEMETRY__LOG_LEVEL") == "debug":
+            import traceback
+
             traceback.print_exc()
         print(_last_words(error), file=sys.stderr)
         sys.exit(1)

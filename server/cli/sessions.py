@@ -13,7 +13,6 @@ import typer
 from core.callers import is_user
 from core.cli import progress_bar
 from core.errors import InvalidInput
-from core.observability import configure_logging
 
 if TYPE_CHECKING:
     from core.access import Principal
@@ -24,6 +23,8 @@ UserOption = Annotated[str, typer.Option("--user", help="Whose; by default the u
 
 def quiet() -> None:
     """Only errors are logged, unless the settings' variable says otherwise."""
+    from core.observability import configure_logging
+
     configure_logging(level=os.environ.get("WAYSTATION_TELEMETRY__LOG_LEVEL", "error"), as_json=False)
 
 

@@ -12,6 +12,7 @@ import typer
 
 from core.cli import JsonFlag, cell, command, make_app, print_fields, short, show
 from core.errors import InvalidInput
+from server.cli.glance import threads_at_a_glance
 from server.cli.sessions import UserOption, opened
 
 threads = make_app("threads")
@@ -33,8 +34,10 @@ async def list_command(
     as_json: JsonFlag = False,
 ) -> None:
     """Sessions, the last used first."""
-    async with opened(user, idle=True) as (agent, who):
-        found = await agent.threads.list(who, status=status, q=query, tag=tag, limit=limit)
+    found = threads_at_a_glance(user, status=status, q=query, tag=tag, limit=limit)
+    if found is None:
+        async with opened(user, idle=True) as (agent, who):
+            found = await agent.threads.list(who, status=status, q=query, tag=tag, limit=limit)
     columns = ("id", "title", "status", "turns", "tags", "updated_at")
     show(found, as_json=as_json, table=columns, empty="no threads")
 

@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, Remove
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
-from core.platform import SECTIONS
+from core.sections import SECTIONS
 from core.settings import Context, Places, read_book
 from core.settings.platform import ThreadSettings
 from graph import Agent

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from core.events import EventBus
-from core.events.record import Recorded, record
+from core.events.recorder import Recorded, record
 from core.resilience import BreakerClosed, BreakerOpened
 from graph.agent import Agent
 from nodes.llm import LLMCaller

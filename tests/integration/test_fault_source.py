@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from core.events import EventBus
-from core.events.record import record
+from core.events.recorder import record
 from core.resilience import BreakerClosed, BreakerOpened
 from graph.agent import Agent
 from nodes.rag.events import RetrievalDone

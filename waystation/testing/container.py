@@ -17,8 +17,8 @@ from dishka import AsyncContainer, Provider, Scope, provide
 
 from core import lifecycle
 from core.container import build_container
-from core.platform import SECTIONS
 from core.registry import Module, discover, files_of, sections_of
+from core.sections import SECTIONS
 from core.settings import read_book
 from nodes.config.fake import FakeModels, FakeServers, FakeSources
 from nodes.config.ports import ModelCatalogue, ServerCatalogue, SourceCatalogue

@@ -20,7 +20,6 @@ from sqlalchemy import (
     table,
     text,
 )
-from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.access import Principal, owner_seen_by
@@ -98,6 +97,8 @@ def _sqlite(wanted: Sequence[Term]) -> str:
 
 def _postgres(wanted: Sequence[Term]) -> ColumnElement[bool]:
     """The index finds rows with all words; whether those of a term stand together is read in the row."""
+    from sqlalchemy.dialects.postgresql import TSQUERY  # noqa: PLC0415 - slow, and not for SQLite
+
     lexemes = [f"'{word}'" for term in wanted for word in term.words[: -1 if term.prefix else None]]
     lexemes += [f"'{term.words[-1]}':*" for term in wanted if term.prefix]
     # Letters and digits only: nothing to escape within the quotes.

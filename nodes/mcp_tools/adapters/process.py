@@ -20,23 +20,40 @@ GRACE_SECONDS = 1.5
 
 @asynccontextmanager
 async def child_process(
-    argv: Sequence[str], *, env: Mapping[str, str], cwd: Path | None
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None,
+    keep: Sequence[int] = (),
+    watched: bool = True,
 ) -> AsyncIterator[Process]:
     """Run a command in a process group of its own; leaving ends the whole group, and so does our death.
+
+    Args:
+        keep: File descriptors that it gets as they are.
+        watched: Without it nobody but itself ends it when we die.
 
     Raises:
         OSError: The command cannot be started.
     """
     process = await asyncio.create_subprocess_exec(
-        *argv, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=dict(env), cwd=cwd, start_new_session=True
+        *argv,
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
+        env=dict(env),
+        cwd=cwd,
+        start_new_session=True,
+        pass_fds=keep,
     )
-    watched = ExitStack()
+    watches = ExitStack()
     try:
-        watched.enter_context(WATCHDOG.over(process.pid))
+        if watched:
+            watches.enter_context(WATCHDOG.over(process.pid))
         yield process
     finally:
         # The shield keeps anyio's cancellation out; a second task.cancel() still kills at once.
-        with watched, anyio.CancelScope(shield=True):
+        with watches, anyio.CancelScope(shield=True):
             await _end(process)
 
 

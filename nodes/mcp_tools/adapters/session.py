@@ -6,19 +6,24 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_mcp_adapters.sessions import create_session
 from mcp import ClientSession
 
+from core import sockets
 from nodes.mcp_tools.adapters.connection import SessionConnection
 from nodes.mcp_tools.adapters.http import McpClient
-from nodes.mcp_tools.adapters.stdio import Command, stdio_streams
+from nodes.mcp_tools.adapters.stdio import Command, ReadStream, WriteStream, stdio_streams
 from nodes.mcp_tools.errors import StatusRefused
+from nodes.mcp_tools.plugins import HOST, bundled_name
 from nodes.mcp_tools.ports import Listener
 from nodes.mcp_tools.reasons import root_of
 from nodes.mcp_tools.schemas import file_stem
 from nodes.mcp_tools.settings import ServerEntry
+
+if TYPE_CHECKING:
+    from nodes.mcp_tools.adapters.host import BundledHost
 
 LINE_FACTOR = 16  # a message may carry files beside its text
 # With these an endpoint of the older transport refuses a message of the newer one.
@@ -36,10 +41,12 @@ class SessionConnector:
 
     Args:
         logs: Folder for what servers write to stderr.
+        host: Serves the bundled servers; without one each is a process of its own.
     """
 
-    def __init__(self, logs: Path) -> None:
+    def __init__(self, logs: Path, host: BundledHost | None = None) -> None:
         self._logs = logs
+        self._host = host
 
     @asynccontextmanager
     async def open(
@@ -47,10 +54,15 @@ class SessionConnector:
     ) -> AsyncIterator[SessionConnection]:
         limit = LINE_FACTOR * max_result_bytes
         async with AsyncExitStack() as stack:
-            if entry.transport == "stdio":
-                yield await _local(stack, self._command(name, entry, limit), listener)
-            else:
+            if entry.transport != "stdio":
                 yield await _remote(stack, entry, listener, limit)
+                return
+            bundled = bundled_name(entry)
+            command = self._command(name, entry, limit)
+            if self._host is not None and bundled:
+                yield await _hosted(stack, self._host, bundled, command, listener)
+            else:
+                yield await _local(stack, command, listener)
 
     def _command(self, name: str, entry: ServerEntry, limit: int) -> Command:
         own = {key: value.get_secret_value() for key, value in (entry.env or {}).items()}
@@ -63,6 +75,18 @@ class SessionConnector:
         )
 
 
+def connector(home: Path) -> SessionConnector:
+    """For a service with this home: bundled servers share a process, where the system has Unix sockets."""
+    logs = home / "logs"
+    if not sockets.AVAILABLE or not HOST.is_file():
+        return SessionConnector(logs)
+    from nodes.mcp_tools.adapters.host import BundledHost  # noqa: PLC0415 - not for every system
+
+    # It needs no plugins of pydantic, and looking for some costs as much as all its tools.
+    environment = child_environment(os.environ, {"PYDANTIC_DISABLE_PLUGINS": "__all__"})
+    return SessionConnector(logs, BundledHost(HOST, state=home / "state", logs=logs, env=environment))
+
+
 def child_environment(ours: Mapping[str, str], entry: Mapping[str, str]) -> dict[str, str]:
     """Nothing secret passes: keys, PYTHONPATH and the rest of `ours` stay with us."""
     passed = {k: v for k, v in ours.items() if k.upper() in _ALLOWED or k.startswith("LC_")}
@@ -72,6 +96,32 @@ def child_environment(ours: Mapping[str, str], entry: Mapping[str, str]) -> dict
 async def _local(stack: AsyncExitStack, command: Command, listener: Listener) -> SessionConnection:
     connection = SessionConnection(listener)
     streams = stdio_streams(command, connection.incoming, said=connection.said, lost=listener.lost)
+    return await _begun(stack, connection, streams)
+
+
+async def _hosted(
+    stack: AsyncExitStack, host: BundledHost, bundled: str, command: Command, listener: Listener
+) -> SessionConnection:
+    from nodes.mcp_tools.adapters.host import hosted_streams  # noqa: PLC0415 - not for every system
+
+    connection = SessionConnection(listener)
+    streams = hosted_streams(
+        host,
+        bundled,
+        connection.incoming,
+        log=command.log,
+        line_limit=command.line_limit,
+        said=connection.said,
+        lost=listener.lost,
+    )
+    return await _begun(stack, connection, streams)
+
+
+async def _begun(
+    stack: AsyncExitStack,
+    connection: SessionConnection,
+    streams: AbstractAsyncContextManager[tuple[ReadStream, WriteStream, int]],
+) -> SessionConnection:
     read, write, pid = await stack.enter_async_context(streams)
     session = await stack.enter_async_context(ClientSession(read, write, **connection.callbacks))
     stack.push_async_callback(connection.aclose)

@@ -6,7 +6,7 @@ and reads in quadratic time without a limit.
 
 from __future__ import annotations
 
-import asyncio
+from asyncio import StreamReader, StreamWriter
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -64,8 +64,9 @@ async def stdio_streams(
     try:
         async with to_session, read, write, from_session, anyio.create_task_group() as pumps:
             async with child_process(command.argv, env=command.env, cwd=command.cwd) as process:
-                pumps.start_soon(_read, process, to_session, LineCutter(command.line_limit), incoming, log)
-                pumps.start_soon(_write, process, from_session)
+                lines = LineCutter(command.line_limit)
+                pumps.start_soon(read_messages, process.stdout, to_session, lines, Stray(incoming, log))
+                pumps.start_soon(write_messages, process.stdin, from_session)
                 pumps.start_soon(_listen, process, log, said)
                 pumps.start_soon(_watch, process, lost)
                 yield read, write, process.pid
@@ -74,43 +75,54 @@ async def stdio_streams(
         log.close()
 
 
-async def _read(
-    process: Process,
+class Stray:
+    """Reads lines of a server: messages for the session, and what else there is for its log."""
+
+    def __init__(self, incoming: Incoming, log: BoundedLog) -> None:
+        self._incoming = incoming
+        self._log = log
+
+    def messages(self, line: bytes | Oversize) -> list[Message]:
+        if isinstance(line, Oversize):
+            return self._incoming.oversize(line)
+        found = self._incoming.read(line)
+        if not found and line.strip() and not line.lstrip().startswith((b"{", b"[")):
+            # Servers print to stdout although they must not.
+            self._log.write(b"[stdout] " + line[:2000] + b"\n")
+        return found
+
+
+async def read_messages(
+    reader: StreamReader | None,
     to_session: MemoryObjectSendStream[SessionMessage | Exception],
     lines: LineCutter,
-    incoming: Incoming,
-    log: BoundedLog,
+    stray: Stray,
 ) -> None:
+    """Give a session what comes, until the end of it."""
     with suppress(*_GONE):
         async with to_session:  # its end tells the session that nothing more comes
-            async for chunk in _chunks(process.stdout):
+            async for chunk in pieces(reader):
                 for line in lines.feed(chunk):
-                    for message in _messages(line, incoming, log):
+                    for message in stray.messages(line):
                         await to_session.send(SessionMessage(JSONRPCMessage.model_validate(message)))
 
 
-def _messages(line: bytes | Oversize, incoming: Incoming, log: BoundedLog) -> list[Message]:
-    if isinstance(line, Oversize):
-        return incoming.oversize(line)
-    found = incoming.read(line)
-    if not found and line.strip() and not line.lstrip().startswith((b"{", b"[")):
-        log.write(b"[stdout] " + line[:2000] + b"\n")  # servers print to stdout although they must not
-    return found
-
-
-async def _write(process: Process, from_session: MemoryObjectReceiveStream[SessionMessage]) -> None:
-    if process.stdin is None:
+async def write_messages(
+    writer: StreamWriter | None, from_session: MemoryObjectReceiveStream[SessionMessage]
+) -> None:
+    """Send what a session says, a line each."""
+    if writer is None:
         return
     with suppress(*_GONE, ConnectionError):
         async for item in from_session:
             text = item.message.model_dump_json(by_alias=True, exclude_none=True)
-            process.stdin.write(text.encode() + b"\n")
-            await process.stdin.drain()
+            writer.write(text.encode() + b"\n")
+            await writer.drain()
 
 
 async def _listen(process: Process, log: BoundedLog, said: Callable[[str], None]) -> None:
     lines = LineCutter(_CHUNK)
-    async for chunk in _chunks(process.stderr):
+    async for chunk in pieces(process.stderr):
         log.write(chunk)
         for line in lines.feed(chunk):
             if isinstance(line, bytes):
@@ -118,11 +130,16 @@ async def _listen(process: Process, log: BoundedLog, said: Callable[[str], None]
 
 
 async def _watch(process: Process, lost: Callable[[str], None]) -> None:
-    code = await process.wait()
-    lost(f"its process was ended by signal {-code}" if code < 0 else f"its process exited with code {code}")
+    lost(ending_of(await process.wait()))
 
 
-async def _chunks(stream: asyncio.StreamReader | None) -> AsyncIterator[bytes]:
+def ending_of(code: int) -> str:
+    """How a process ended, in words."""
+    return f"its process was ended by signal {-code}" if code < 0 else f"its process exited with code {code}"
+
+
+async def pieces(stream: StreamReader | None) -> AsyncIterator[bytes]:
+    """What comes, as it comes, until its end."""
     while stream is not None:
         chunk = await stream.read(_CHUNK)
         if not chunk:

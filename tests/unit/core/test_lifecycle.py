@@ -16,8 +16,9 @@ from core.cli import make_app
 from core.container import build_container
 from core.errors import ConfigInvalid, Unavailable
 from core.health import Health, healthy
-from core.lifecycle import ModuleNotStarted, ModulesSettings, Phase, StartFailed
+from core.lifecycle import ModuleNotStarted, Phase, StartFailed
 from core.registry import Module
+from core.settings.platform import ModulesSettings
 from core.steps import Step as Declared
 from tests.kit.settings import ConfigFolder
 

@@ -140,7 +140,8 @@ SERVICE_PY = """
     from dishka import Provider, Scope, provide
     from core.cli import make_app
     from core.health import degraded
-    from core.registry import Module, names_from
+    from core.names import names_from
+    from core.registry import Module
 
     class Lamp:
         lit = False
@@ -164,7 +165,7 @@ def lamps(package: Path) -> Path:
     (package / "lamps").mkdir()
     (package / "lamps" / "service.py").write_text(dedent(SERVICE_PY))
     (package / "lamps" / "__init__.py").write_text(
-        "from core.registry import names_from\n"
+        "from core.names import names_from\n"
         "__all__ = ['Lamp', 'Nowhere']\n"
         "__getattr__ = names_from(__name__, 'service')\n"
     )

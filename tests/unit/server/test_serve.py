@@ -10,7 +10,7 @@ import pytest
 
 from core.access import Principal
 from core.container import build_container
-from core.platform import SECTIONS
+from core.sections import SECTIONS
 from core.settings import Context, Places, read_book
 from core.settings.platform import ServerSettings
 from nodes.file_storage import FileManager

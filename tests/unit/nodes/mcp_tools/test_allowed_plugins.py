@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from core.platform import SECTIONS
+from core.sections import SECTIONS
 from core.settings import Book, Context, Places, read_book
 from nodes.mcp_tools.allowed_plugins import AllowedPlugins, PluginNotFound, PluginTooLarge, digest
 from nodes.mcp_tools.cli import app

@@ -10,6 +10,7 @@ import pytest
 from core.access import Principal
 from core.choices import Choices
 from server.cli.ask import Question, Screen
+from server.owner import request_of
 
 
 def shown(*events: dict[str, Any]) -> tuple[str, str]:
@@ -63,12 +64,12 @@ def test_arguments_that_are_no_object_are_shown_as_they_are() -> None:
 
 @pytest.mark.parametrize(("approve", "word"), [(None, "ask"), (True, "auto"), (False, "deny")])
 def test_the_flags_become_the_approval_mode(approve: bool | None, word: str) -> None:
-    assert Question("hi", approve=approve).request(Principal("a"), (), None).choices.approval == word
+    words = Question("hi", approve=approve).words((), None)
+    assert request_of(Principal("a"), words).choices.approval == word
 
 
 def test_a_resume_carries_no_message_and_no_files() -> None:
-    request = Question("", thread="t", choices=Choices(sources=["s"], tools=[])).request(
-        Principal("a"), ("f",), {"approve": True}
-    )
+    question = Question("", thread="t", choices=Choices(sources=["s"], tools=[]))
+    request = request_of(Principal("a"), question.words(("f",), {"approve": True}))
     assert (request.message, request.files, request.resume) == ("", (), {"approve": True})
     assert (request.choices.sources, request.choices.tools) == (("s",), ())

@@ -1,0 +1,55 @@
+"""Sockets in the home: for their owner, at paths of any length, one listener at a time."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from core import sockets
+
+pytestmark = pytest.mark.skipif(not sockets.AVAILABLE, reason="this system has no Unix sockets")
+
+
+def connected(path: Path) -> socket.socket:
+    wire = socket.socket(socket.AF_UNIX)
+    with sockets.address(path) as where:
+        wire.connect(where)
+    return wire
+
+
+@pytest.mark.parametrize("folder", ["short", "a" * 120])
+def test_a_socket_is_reached_however_long_its_path_is(tmp_path: Path, folder: str) -> None:
+    path = tmp_path / folder / "s.sock"
+    with sockets.listening(path) as listener, connected(path):
+        wire, _ = listener.accept()
+        with wire:
+            assert sockets.of_this_user(wire)
+        assert path.stat().st_mode & 0o777 == 0o600
+    assert not path.exists()
+
+
+def test_what_was_left_behind_makes_way_and_its_owner_s_end_does_not_take_what_came_after(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "s.sock"
+    with sockets.listening(path) as first:
+        first.close()
+        assert sockets.refused(path)
+        with sockets.listening(path):
+            assert not sockets.refused(path)
+            first.close()
+    assert not path.exists()
+    with sockets.listening(path) as first:
+        path.unlink()
+        path.write_text("of somebody else")
+    assert path.read_text() == "of somebody else"
+
+
+def test_a_lock_has_one_owner_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "s.lock"
+    with sockets.alone(path) as one, sockets.alone(path) as other:
+        assert (one, other) == (True, False)
+    with sockets.alone(path) as again:
+        assert again
