@@ -173,7 +173,7 @@ class Slice:
 
     def stored_ms(self) -> float:
         """A turn."""
-        return self.stored * 1000 / len(self.done)
+        return self.stored * 1000 / len(self.done) if self.done else math.nan
 
     def rate(self) -> float:
         """Turns a second."""
@@ -191,7 +191,8 @@ def refusal(answer: Answer) -> str:
     if answer.status == 200:
         return ""
     code = re.search(rb'"code":\s*"(\w+)"', answer.body)
-    return f"{answer.status} {code[1].decode() if code else answer.body[:80].decode(errors='replace')}"
+    said = code[1] if code else answer.body[:80] or b"broken off"
+    return f"{answer.status} {said.decode(errors='replace')}"
 
 
 def at(values: Sequence[float], percent: int) -> float:

@@ -74,7 +74,7 @@ class Bench:
         """The systems' slices in turn, after a round that is thrown away.
 
         Raises:
-            AssertionError: An answer was wrong, or all were refused.
+            AssertionError: An answer was wrong.
         """
         found: list[Round] = []
         for number in range(self.slices + 1):
@@ -93,13 +93,12 @@ class Bench:
         """A slice of turns; those that were refused are told, and cost nothing.
 
         Raises:
-            AssertionError: One was answered wrongly, or all were refused.
+            AssertionError: One was answered wrongly.
         """
         part = await fleet.measured(
             system, min(at_once, turns), turns, label or self.label(), storage=storage
         )
         assert not part.wrong, f"{system.name} answered wrongly: {part.wrong[0]}"
-        assert part.done, f"{system.name} refused all turns: {dict(part.refused)}"
         if part.refused:
             print(f"  {system.name} refused of {turns} turns: {dict(part.refused)}", flush=True)
         return part

@@ -45,7 +45,7 @@ async def opened(bench: Bench, systems: list[System]) -> list[Round]:
     """Rounds in which each system has all the streams at once.
 
     Raises:
-        AssertionError: An answer was wrong, or all were refused.
+        AssertionError: An answer was wrong.
     """
     for system in systems:
         await bench.slice(system, WARM, bench.turns(WARM))
@@ -54,10 +54,7 @@ async def opened(bench: Bench, systems: list[System]) -> list[Round]:
         told: Round = {}
         for system in systems:
             count = bench.turns(OPEN)
-            told[system.name] = await fleet.measured(system, count, count, bench.label())
-            assert not told[system.name].wrong, (
-                f"{system.name} answered wrongly: {told[system.name].wrong[0]}"
-            )
+            told[system.name] = await bench.slice(system, count, count)
         rounds.append(told)
     return rounds
 

@@ -37,6 +37,12 @@ def test_refused_turns_are_told_by_status_and_code_and_cost_nothing() -> None:
     assert part.rate() == 4
 
 
+def test_a_system_that_refuses_every_turn_misses_its_targets() -> None:
+    refused = slice_of(1.0, said=None, refusal="429 too_many_runs")
+    value = ratio([{"now": refused, "peer": slice_of(1.0)}], "now", "peer", Slice.cpu_ms)
+    assert Row("s", "CPU", value, target=3.0).met is False
+
+
 def test_a_stream_that_ends_with_an_error_is_a_failed_turn_and_no_wrong_answer() -> None:
     events = b'data: {"type":"token","delta":"word0 "}\n\ndata: {"type":"error","code":"storage_busy"}\n\n'
     found = took(1.0, 3.0, Answer(200, events, 2.0), fleet.said_in_events)
