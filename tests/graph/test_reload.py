@@ -81,7 +81,9 @@ async def test_a_turn_finishes_on_the_model_and_tools_it_began_with(
     tmp_path: Path, old_and_new: tuple[ModelServer, ModelServer]
 ) -> None:
     old, new = old_and_new
-    write_config(tmp_path, sources=False, files={"models.yaml": models(main=old.url)})
+    apart: dict[str, dict[str, Any]] = {"clock": {"env": {}}, "tables": {"env": {}}}  # a process of its own
+    servers = json.dumps({"mcpServers": apart})
+    write_config(tmp_path, sources=False, files={"models.yaml": models(main=old.url), "mcp.json": servers})
     old.script({**say("Wait for it"), "hang_after": 1}, match="slow")
     async with open_agent(tmp_path, tools=BUNDLED, reload=QUICK, llm={"default_model": "main"}) as agent:
         config = tmp_path / "config"
@@ -95,7 +97,7 @@ async def test_a_turn_finishes_on_the_model_and_tools_it_began_with(
         await swapped(agent, above=1)
         save(
             config / "mcp.json",
-            json.dumps({"mcpServers": {"clock": {"timeout_s": 7}, "tables": {"enabled": False}}}),
+            json.dumps({"mcpServers": {"clock": {"env": {}, "timeout_s": 7}, "tables": {"enabled": False}}}),
         )
         await swapped(agent, above=2)
         assert (await agent.ask("hello"))["answer"] == "I am new."
