@@ -227,7 +227,8 @@ class ModelEntry(Strict):
     @field_validator("model_url")
     @classmethod
     def _base_url(cls, value: str, info: ValidationInfo) -> str:
-        if not value and info.data.get("provider", ""):
+        # A provider that is refused is a finding of its own, and no reason to ask for an address.
+        if not value and info.data.get("provider") != "":
             return value
         if not value.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://")
