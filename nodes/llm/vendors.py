@@ -118,8 +118,8 @@ def _imported(package: str) -> Any:
         if missing == top:
             name = missing.replace("_", "-")
             raise ValueError(
-                f"there is no package '{missing}'; install it: pip install {name}; a file of your own: put its "
-                "folder into PYTHONPATH"
+                f"there is no package '{missing}'; install it: pip install {name}; "
+                "a file of your own: put its folder into PYTHONPATH"
             ) from None
         raise ValueError(f"'{package}' needs '{missing}', which is not there") from None
     except ImportError as error:
