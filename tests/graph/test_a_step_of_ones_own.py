@@ -45,7 +45,7 @@ def other_guard(state: Any) -> dict[str, Any] | None:
 async def test_a_guard_that_changes_the_second_answer_alone_is_replayed_there(tmp_path: Path) -> None:
     step = Step("guard", guard, after="call_model")
     kept, again = await replayed(tmp_path, step)
-    assert [(made.step, bool(made.writes)) for made in kept.further] == [("guard", False), ("guard", True)]
+    assert [bool(made.writes) for made in kept.further if made.step == "guard"] == [False, True]
     assert (again.same, again.answer, len(again.tool_calls)) == (True, "eight", 1)
     swapped = await replay(kept, steps=[step], swap={"guard": other_guard})
     changed = [found.replayed.node for found in swapped.differences if found.replayed]
@@ -57,14 +57,16 @@ async def test_a_step_that_writes_nothing_after_a_while_leaves_nothing_behind(tm
         return AIMessage("a remark") if len(state["messages"]) == 1 else None
 
     kept, again = await replayed(tmp_path, Step("first", first, before="call_model"))
-    assert ([made.step for made in kept.further], again.same) == (["first"], True)
+    assert [made.step for made in kept.further].count("first") == 1
+    assert again.same
 
 
 async def test_what_lives_within_a_turn_is_not_compared(tmp_path: Path) -> None:
     channels = {"mood": Annotated[dict[str, Any], UntrackedValue(dict)]}
     step = Step("feel", lambda _: {"mood": {"calm": 1}}, before="call_model", channels=channels, makes="mood")
     kept, again = await replayed(tmp_path, step)
-    assert (kept.further, again.differences) == ([], ())
+    assert "feel" not in [made.step for made in kept.further]
+    assert again.differences == ()
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,14 @@ FIVE = ("lookup_config", "retrieve", "call_model", "execute_tools", "store_files
 """The steps of every turn, by the names that threads have in their checkpoints."""
 
 
-def steps_with(nodes: Mapping[str, Any], *own: Step) -> Steps:
-    """The steps of every turn on these nodes, with further ones of the test's own.
+def every_turns() -> list[Step]:
+    """The five as they are declared; a module that brings a sixth changes no test of these."""
+    return [step for step in declared_by(discover()) if step.part]
 
-    Further steps of modules stay out: a test of five steps holds, whoever brings a sixth.
-    """
-    every_turns = [step for step in declared_by(discover()) if step.part]
-    declared = [*every_turns, *own]
+
+def steps_with(nodes: Mapping[str, Any], *own: Step) -> Steps:
+    """The steps of every turn on these nodes, with further ones of the test's own."""
+    declared = [*every_turns(), *own]
     return placed(declared, declared, lambda step: nodes.get(step.name) or node_of(step.run))
 
 
