@@ -118,6 +118,8 @@ class _Workshop:
             manifest=ManifestFile(self.folder.path, index),
             chunk_tokens=entry.chunk_tokens or self.settings.chunk_tokens,
             max_file_bytes=self.settings.max_file_bytes,
+            max_document_bytes=self.settings.max_document_bytes,
+            document_seconds=self.settings.document_timeout_s,
             embedder=self._embedder(name, entry.embedder, indexing=True),
             language=entry.language,
         )
