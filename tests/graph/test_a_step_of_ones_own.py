@@ -12,13 +12,14 @@ from langgraph.channels import UntrackedValue
 
 from core.access import Principal
 from core.errors import ConfigInvalid
-from core.registry import discover
+from core.registry import Module, discover
 from core.steps import Part, Step
 from graph.flow.steps import check_places
 from graph.replay.recorder import record
 from graph.replay.recording import Recording
 from graph.replay.replay import Replayed, replay
 from graph.wiring.nodes import node_provider
+from server.cli.main import app, mount_modules
 from waystation.testing.agents import open_agent
 
 LOCAL = Principal("local")
@@ -97,3 +98,16 @@ def test_a_class_of_a_module_may_be_a_step_with_the_name_of_a_keyword() -> None:
     modules = discover()
     last = replace(modules[-1], steps=(Step("class", Node, after="retrieve"),))
     assert node_provider([*modules[:-1], last]).factories
+
+
+async def test_a_module_that_brings_a_step_and_nothing_else_needs_no_commands_and_no_services(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = Module("mine", "Guards answers.", step=Step("guard", guard, after="call_model"))
+    monkeypatch.setattr("graph.wiring.services.discover", lambda: [*discover(), mine])
+    monkeypatch.setattr("core.registry.discover", lambda: [mine])
+    before = len(app.registered_groups)
+    mount_modules()
+    assert len(app.registered_groups) == before
+    async with open_agent(tmp_path) as agent:
+        assert (await agent.ask("What is 5 + 3?"))["answer"] == "eight"
