@@ -88,8 +88,9 @@ def _where(node: ast.AST, parents: Mapping[ast.AST, ast.AST]) -> str:
 def of_hand(node: ast.Call, parents: Mapping[ast.AST, ast.AST]) -> bool:
     """Whether it is made of what a function has in hand, be it under a name that the module has too."""
     read, bound = _names(node.args[0], ast.Load), _names(node.args[0], ast.Store)
-    above: ast.AST | None = node
-    while above := parents.get(above):
+    above: ast.AST = node
+    while above in parents:
+        above = parents[above]
         if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             given = {found.arg for found in ast.walk(above.args) if isinstance(found, ast.arg)}
             if (read - bound) & (given | _names(above, ast.Store)):
