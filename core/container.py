@@ -13,7 +13,7 @@ from dishka.exceptions import CycleDependenciesError, NoFactoryError
 from core.errors import ConfigInvalid
 from core.lifecycle import StartProgress
 from core.platform import PlatformProvider
-from core.registry import Module, files_of, loaded, sections_of
+from core.registry import Module, files_of, sections_of
 from core.sections import SECTIONS
 from core.settings import Book, Context, Places, read_book
 from core.settings.book import Editions
@@ -33,7 +33,7 @@ def build_container(modules: Sequence[Module], book: Book, *others: Provider) ->
     root.provide(_editions)
     root.provide(_progress)
     try:
-        own = [loaded(module.provider)() for module in modules]
+        own = [module.made_provider() for module in modules]
         return make_async_container(root, PlatformProvider(), *own, *others)
     except DishkaError as error:
         raise ConfigInvalid(f"the services do not fit together: {_reason(error)}") from error

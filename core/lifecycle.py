@@ -87,7 +87,7 @@ def module_states(modules: Sequence[Module], settings: ModulesSettings) -> list[
 def _not_loaded(module: Module) -> str:
     """Why what the module declares cannot be loaded; "" when it can."""
     try:
-        loaded(module.provider)()
+        module.made_provider()
         for step in module.all_steps:
             loaded(step.run)
         if module.routes:

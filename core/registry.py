@@ -43,12 +43,13 @@ class Module:
     Args:
         name: Its folder and its name in commands and reports.
         needs: Modules that start before it.
-        provider: Makes its dishka provider (APP scope): the class, or a function.
+        provider: Makes its dishka provider (APP scope): the class, or a function; none where it brings no
+            services.
         service: The class of its main service, whose `check()` is the module's health.
         eager: The service is made at start, and its `start()` awaited where it has one.
         check: The module's health, asked of the container; in place of the service's.
         cli: Its typer app, also under `waystation <command>`.
-        command: The word for `waystation <command>`.
+        command: The word for `waystation <command>`; left out, its name.
         step: Its step of the graph.
         steps: Its steps, where it brings several.
         routes: Makes its FastAPI router, served under `/<command>`.
@@ -63,9 +64,9 @@ class Module:
 
     name: str
     summary: str
-    command: str
-    cli: typer.Typer | str
-    provider: Callable[[], Provider] | str
+    command: str = ""
+    cli: typer.Typer | str = ""
+    provider: Callable[[], Provider] | str = ""
     version: str = VERSION
     service: str = ""
     eager: bool = False
@@ -82,6 +83,17 @@ class Module:
     stop: Callable[[AsyncContainer], Awaitable[None]] | str | None = None
     bench: Callable[[], AbstractAsyncContextManager[Any]] | str | None = None
     required: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.command:
+            object.__setattr__(self, "command", self.name)
+
+    def made_provider(self) -> Provider:
+        """A new provider of its services; an empty one where it brings none."""
+        from dishka import Provider, Scope  # noqa: PLC0415 - slow; a declaration is read without it
+
+        made: Provider = loaded(self.provider)() if self.provider else Provider(scope=Scope.APP)
+        return made
 
     @property
     def all_steps(self) -> tuple[Step, ...]:

@@ -53,4 +53,4 @@ def node_provider(
 
 
 def _factories(module: Module) -> Sequence[Any]:
-    return list(loaded(module.provider)().factories)
+    return list(module.made_provider().factories)

@@ -35,6 +35,9 @@ _ENDPOINT = re.compile(r"/(?:chat/completions|messages)/?$")
 _ARGUMENTS = ("model_name", "model_url", "api_key", "max_tokens", *SAMPLED)
 _ENDPOINT_KEYS = ("client", "extra_headers", "pass_user_as_customer_id")
 
+Client = Literal["lean", "langchain"]
+"""How endpoints are talked to; `nodes.llm.provider` makes each."""
+
 _kind = lru_cache(maxsize=256)(profile_for)
 
 
@@ -79,7 +82,7 @@ class LLMSettings(Strict):
         400, ge=80, le=4000, description="Longest sentence, in characters, that the offline model quotes."
     )
     offline: bool = Field(True, description="Offer the offline model, which needs no network.")
-    client: Literal["lean", "langchain"] = Field(
+    client: Client = Field(
         "lean",
         description="How endpoints are talked to: by a client of our own, or through langchain-openai.",
     )
@@ -151,7 +154,7 @@ class ModelEntry(Strict):
         description="Longest silence before the first token, in seconds; left out, as the profile says.",
     )
     silence_timeout_s: float = Field(30, gt=0, description="Longest silence after it, in seconds.")
-    client: Literal["lean", "langchain"] | None = Field(
+    client: Client | None = Field(
         None, description="How its endpoint is talked to; left out, as llm.client says."
     )
     think_tags: bool | None = Field(
@@ -227,7 +230,8 @@ class ModelEntry(Strict):
     @field_validator("model_url")
     @classmethod
     def _base_url(cls, value: str, info: ValidationInfo) -> str:
-        if not value and info.data.get("provider", ""):
+        # A provider that is refused is a finding of its own, and no reason to ask for an address.
+        if not value and info.data.get("provider") != "":
             return value
         if not value.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://")

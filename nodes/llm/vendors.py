@@ -117,7 +117,10 @@ def _imported(package: str) -> Any:
         missing, top = error.name or package, package.partition(".")[0]
         if missing == top:
             name = missing.replace("_", "-")
-            raise ValueError(f"there is no package '{missing}'; install it: pip install {name}") from None
+            raise ValueError(
+                f"there is no package '{missing}'; install it: pip install {name}; "
+                "a file of your own: put its folder into PYTHONPATH"
+            ) from None
         raise ValueError(f"'{package}' needs '{missing}', which is not there") from None
     except ImportError as error:
         raise ValueError(f"the package '{package}' cannot be imported ({type(error).__name__})") from error

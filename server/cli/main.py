@@ -282,6 +282,8 @@ def mount_modules() -> None:
     from core.registry import declared
 
     for module in declared():
+        if not module.cli:
+            continue
         if module.command in OWN:
             raise ConfigInvalid(
                 f"the module '{module.name}' wants the word '{module.command}', which is the service's own"

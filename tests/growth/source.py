@@ -45,7 +45,7 @@ def every_regex() -> Iterator[Used]:
     for top in TOPS:
         for path in sorted((ROOT / top).rglob("*.py")):
             tree = ast.parse(path.read_text())
-            if any(_is_re(node) for node in ast.walk(tree)):
+            if any(is_re(node) for node in ast.walk(tree)):
                 module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
                 yield from _of_module(module, tree)
 
@@ -54,17 +54,18 @@ def _of_module(module: str, tree: ast.Module) -> Iterator[Used]:
     names = importlib.import_module(module).__dict__
     parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
     for node in ast.walk(tree):
-        if not _is_re(node):
+        if not is_re(node):
             continue
         assert isinstance(node, ast.Call)
-        way = node.func.attr  # type: ignore[attr-defined]  # _is_re has looked
+        way = node.func.attr  # type: ignore[attr-defined]  # is_re has looked
         name, ways = _where(node, parents), frozenset({way})
         if way == "compile":
             ways = frozenset(_ways(tree, name)) or frozenset({"search"})
-        yield Used(module, name, _value(node, names), ways)
+        made = of_hand(node, parents)
+        yield Used(module, name, None if made else _value(node, names), ways)
 
 
-def _is_re(node: ast.AST) -> bool:
+def is_re(node: ast.AST) -> bool:
     return (
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
@@ -82,6 +83,24 @@ def _where(node: ast.AST, parents: Mapping[ast.AST, ast.AST]) -> str:
     while not isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef | ast.Module):
         above = parents[above]
     return "" if isinstance(above, ast.Module) else above.name
+
+
+def of_hand(node: ast.Call, parents: Mapping[ast.AST, ast.AST]) -> bool:
+    """Whether it is made of what a function has in hand, be it under a name that the module has too."""
+    read, bound = _names(node.args[0], ast.Load), _names(node.args[0], ast.Store)
+    above: ast.AST = node
+    while above in parents:
+        above = parents[above]
+        if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            given = {found.arg for found in ast.walk(above.args) if isinstance(found, ast.arg)}
+            if (read - bound) & (given | _names(above, ast.Store)):
+                return True
+    return False
+
+
+def _names(node: ast.AST, use: type[ast.expr_context]) -> set[str]:
+    names = [found for found in ast.walk(node) if isinstance(found, ast.Name)]
+    return {name.id for name in names if isinstance(name.ctx, use)}
 
 
 def _ways(tree: ast.Module, name: str) -> Iterator[str]:

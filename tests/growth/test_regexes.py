@@ -9,12 +9,13 @@ running and cannot be tried from outside.
 
 from __future__ import annotations
 
+import ast
 import re
 
 import pytest
 
 from tests.growth.shapes import FACTOR, MOST_RATIO, growth, pumped
-from tests.growth.source import Used, every_regex
+from tests.growth.source import Used, every_regex, is_re, of_hand
 
 # Four times each is the next: what explodes is seen before it takes for ever.
 SIZES = (64, 256, 1024)
@@ -87,3 +88,17 @@ def test_a_careless_pattern_would_be_found(pattern: str, way: str) -> None:
             pumped(careless, size), pumped(careless, FACTOR * size), strict=True
         )
     )
+
+
+def test_a_pattern_of_an_argument_is_made_while_running_whatever_the_module_calls_so() -> None:
+    source = "words = 'a|b'\ndef found(words):\n    return re.compile('|'.join(word for word in words))\n"
+    tree = ast.parse(source)
+    parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+    (call,) = [node for node in ast.walk(tree) if is_re(node)]
+    assert isinstance(call, ast.Call)
+    assert of_hand(call, parents)
+    above = ast.parse("words = 'a|b'\nPATTERN = re.compile('|'.join(word for word in words))\n")
+    parents = {child: node for node in ast.walk(above) for child in ast.iter_child_nodes(node)}
+    (call,) = [node for node in ast.walk(above) if is_re(node)]
+    assert isinstance(call, ast.Call)
+    assert not of_hand(call, parents)

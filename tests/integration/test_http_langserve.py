@@ -13,6 +13,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langserve import RemoteRunnable
 from starlette.routing import Route
 
+from core.choices import CHOICES
 from graph.agent import Agent
 from server.app import create_app
 from tests.kit.events import check_stream, kinds
@@ -137,18 +138,8 @@ async def test_the_schemas_are_json_schemas(http: httpx.AsyncClient, path: str) 
 
 async def test_the_config_schema_is_the_allow_list(http: httpx.AsyncClient) -> None:
     schema = (await http.get("/agent/config_schema")).json()
-    assert list(schema["$defs"]["Configurable"]["properties"]) == [
-        "thread_id",
-        "model",
-        "sources",
-        "tools",
-        "temperature",
-        "max_steps",
-        "approval",
-        "top_p",
-        "on_disconnect",
-        "on_busy",
-    ]
+    names = list(schema["$defs"]["Configurable"]["properties"])
+    assert names == ["thread_id", *CHOICES, "on_disconnect", "on_busy"]
 
 
 @pytest.mark.parametrize("name", ["agent", "chat"])

@@ -23,6 +23,8 @@ from graph.agent import Agent
 from graph.runs.record import TurnRequest
 from nodes.file_storage import FileManager
 from server.app import create_app
+from server.examples import EXAMPLES
+from server.examples.form import JSON
 from tests.kit.http import assert_problem, client_of, served, turn
 from waystation.testing.agents import BUNDLED, SOURCES, open_agent, write_config
 
@@ -37,12 +39,6 @@ OPEN = {
 OWNED = {"thread_id", "key", "run_id"}
 # Those that do not: a credential of its own, parts of LangServe's pages, what operators see of everybody.
 NOT_OWNED = {"token", "file_path", "config_hash", "task_id"}
-# What makes a request whole, where a route wants more than its path.
-BODIES: Mapping[str, Any] = {
-    "PATCH /threads/{thread_id}": {"title": "mine now"},
-    "POST /threads/{thread_id}/edit": {"message_id": "m", "message": "hi"},
-    "POST /threads/{thread_id}/runs": {"input": {"message": "hi"}},
-}
 # Routes that make the object of their path, where nobody has it.
 MAKES = {"POST /threads/{thread_id}/runs"}
 INNER = """models:
@@ -153,8 +149,13 @@ def asked(question: str) -> float:
 
 
 async def request(http: httpx.AsyncClient, route: Route, values: Mapping[str, str]) -> httpx.Response:
-    body = BODIES.get(str(route), {}) if route.method in ("POST", "PUT", "PATCH") else None
-    return await http.request(route.method, route.url(values), json=body)
+    """What the route's example asks, of other objects: a request that would be answered, were it allowed."""
+    example = EXAMPLES.get((route.method, route.path))
+    if route.method not in ("POST", "PUT", "PATCH"):
+        query = dict(example.query) if example and example.query else None
+        return await http.request(route.method, route.url(values), params=query)
+    body = example.body if example and example.sends == JSON else {}
+    return await http.request(route.method, route.url(values), json=body or {})
 
 
 def test_the_table_has_the_routes_that_we_know() -> None:

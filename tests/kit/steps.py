@@ -1,4 +1,4 @@
-"""The table of steps of the modules, on nodes of a test's own."""
+"""The table of the steps of every turn, on nodes of a test's own."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ FIVE = ("lookup_config", "retrieve", "call_model", "execute_tools", "store_files
 """The steps of every turn, by the names that threads have in their checkpoints."""
 
 
+def every_turns() -> list[Step]:
+    """The five as they are declared; a module that brings a sixth changes no test of these."""
+    return [step for step in declared_by(discover()) if step.part]
+
+
 def steps_with(nodes: Mapping[str, Any], *own: Step) -> Steps:
-    """The steps of the modules on these nodes, with further ones of the test's own."""
-    declared = [*declared_by(discover()), *own]
+    """The steps of every turn on these nodes, with further ones of the test's own."""
+    declared = [*every_turns(), *own]
     return placed(declared, declared, lambda step: nodes.get(step.name) or node_of(step.run))
 
 

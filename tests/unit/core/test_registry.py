@@ -14,6 +14,7 @@ from dishka import make_async_container
 from core.errors import ConfigInvalid
 from core.health import HealthState
 from core.registry import ENTRY_POINTS, Module, discover, files_of, loaded, sections_of
+from core.steps import Step
 
 MODULE_PY = """
     from dishka import Provider, Scope
@@ -194,6 +195,11 @@ async def test_a_module_in_words_imports_what_it_names_when_it_is_used(*, eager:
         stack.push_async_callback(container.close)
         await module.open(container)
         assert (await module.health(container)).reason == reason
+
+
+def test_a_module_may_bring_a_step_and_nothing_else() -> None:
+    module = Module("mine", "Guards answers.", step=Step("guard", len, after="call_model"))
+    assert (module.command, module.made_provider().factories) == ("mine", [])
 
 
 @pytest.mark.usefixtures("lamps")

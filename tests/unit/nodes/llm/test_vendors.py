@@ -108,6 +108,14 @@ def test_an_entry_that_does_not_fit_its_provider_is_refused(
         book(tmp_path, entry)
 
 
+def test_a_provider_that_is_not_there_is_the_one_thing_that_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(ConfigErrors) as refused:
+        book(tmp_path, {"provider": "not_there:Chat"})
+    (finding,) = refused.value.problems
+    assert "there is no package 'not_there'" in str(finding)
+    assert "put its folder into PYTHONPATH" in str(finding)
+
+
 def test_an_empty_provider_is_none() -> None:
     entry = ModelEntry.model_validate({"provider": None, "model_name": "m", "model_url": "http://x"})
     assert (entry.provider, Model("x", entry).vendor) == ("", "openai")
