@@ -30,6 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from core.database.outage import STANDBY, DatabaseUnavailable, outage, outages_told
 from core.database.waiting import PING_S, answered_within, is_given
+from core.database.writer import Writer
 from core.errors import ConfigInvalid
 from core.foreign import as_json, clean_text, from_json
 from core.home import make_home, make_private
@@ -40,7 +41,7 @@ from core.settings.platform import StorageSettings
 METADATA = MetaData()
 
 # One value that a store cannot hold must break neither a transaction nor a list: see core.foreign.
-_JSON: dict[str, Any] = {"json_serializer": as_json, "json_deserializer": from_json}
+JSON_OPTIONS: dict[str, Any] = {"json_serializer": as_json, "json_deserializer": from_json}
 
 # A writer waits this long for another; somebody gets an answer within five seconds.
 BUSY_MS = 4_000
@@ -126,6 +127,13 @@ class StoreEngine(AsyncEngine):
         self._read: tuple[float, float] | None = None
         # Device and number of SQLite's file, once somebody has looked.
         self.file: tuple[int, int] | None = None
+        self.writer: Writer | None = None
+
+    async def dispose(self, close: bool = True) -> None:
+        """Close every connection; what was handed over to the writer is stored before."""
+        if self.writer is not None:
+            await self.writer.aclose()
+        await super().dispose(close)
 
     def now(self) -> float:
         """Epoch seconds by the database's clock; by this machine's for SQLite, which is on one machine."""
@@ -154,7 +162,7 @@ def create_engine(url: URL) -> AsyncEngine:
         DatabaseUnavailable: There can be no file where the URL says.
     """
     engine = _on_sqlite(url) if url.get_backend_name() == "sqlite" else _on_postgres(url)
-    event.listen(engine.sync_engine, "handle_error", _as_outage)
+    event.listen(engine.sync_engine, "handle_error", as_outage)
     store = StoreEngine(engine.sync_engine)
     if not is_sqlite(store):
 
@@ -173,7 +181,7 @@ def _on_sqlite(url: URL) -> AsyncEngine:
         raise DatabaseUnavailable(f"cannot be made: {error.strerror}") from error
     make_private(file)
     engine = create_async_engine(
-        url, pool_timeout=POOL_WAIT_S, connect_args={"factory": RollingBack}, **_JSON
+        url, pool_timeout=POOL_WAIT_S, connect_args={"factory": RollingBack}, **JSON_OPTIONS
     )
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     return engine
@@ -190,13 +198,14 @@ def _on_postgres(url: URL) -> AsyncEngine:
             pool_size=POOL,
             pool_timeout=POOL_WAIT_S,
             connect_args={**options_for(url), "async_creator_fn": PatientConnection.connect},
-            **_JSON,
+            **JSON_OPTIONS,
         )
     except ModuleNotFoundError:
         raise ConfigInvalid(POSTGRES_MISSING) from None
 
 
-def _as_outage(context: ExceptionContext) -> DatabaseUnavailable | None:
+def as_outage(context: ExceptionContext) -> DatabaseUnavailable | None:
+    """For the event `handle_error` of an engine: what an error of its driver says of the database."""
     if context.is_pre_ping:
         return None  # no answer yet: a new connection is tried instead
     away = outage(context.original_exception)

@@ -73,6 +73,27 @@ class PatientConnection(psycopg.AsyncConnection[Any]):
             await self.execute("")
 
 
+class PatientWriter(psycopg.Connection[Any]):
+    """The same for the writer's thread."""
+
+    def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
+        seconds = answer_seconds()
+        try:
+            return super().wait(_until(gen, seconds), *args, **options)
+        except _SilentError:
+            self.pgconn.finish()
+            raise psycopg.OperationalError(f"no answer within {seconds:g} s") from None
+
+    def is_alive(self) -> bool:
+        """Ask for a sign of life."""
+        try:
+            with answered_within(PING_S):
+                self.execute("")
+        except psycopg.Error:
+            return False
+        return True
+
+
 class _SilentError(Exception):
     """The server has not answered in time."""
 

@@ -15,10 +15,12 @@ from sqlalchemy import Column, Connection, RowMapping, Table, bindparam, inspect
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from core.database.engine import BUSY_MS, create_engine, is_sqlite
+from core.database.engine import BUSY_MS, StoreEngine, create_engine, is_sqlite
+from core.database.groups import group_for
 from core.database.opening import opening_error
 from core.database.outage import DatabaseUnavailable
 from core.database.waiting import CONNECT_S, UNHURRIED_S, answered_within
+from core.database.writer import Writer
 from core.errors import ConfigInvalid
 from core.events.tables import webhook_deliveries
 from core.identity.tables import api_keys
@@ -48,8 +50,22 @@ TABLES = (
     api_keys,
     webhook_deliveries,
 )
+# Where a fence still stands, see `core.database.groups`. On PostgreSQL it is shared: readers and other checks
+# go on, whoever takes a thread over waits for the group. In order, so that no two groups wait crosswise.
+_HELD = {
+    "sqlite": "SELECT 1 FROM threads WHERE id = ? AND fence = ?",
+    "postgresql": "SELECT id, fence FROM threads WHERE id = ANY(%s) ORDER BY id FOR SHARE",
+}
 _MIGRATION_LOCK = 0x5761797374
 _ASK_AGAIN_S = 0.02
+
+
+def writer_of(engine: AsyncEngine) -> Writer:
+    """The one writer of this process to the engine's database; it is closed with the engine."""
+    assert isinstance(engine, StoreEngine), "a database that this service opened"  # noqa: S101 - an invariant
+    if engine.writer is None:
+        engine.writer = Writer(group_for(engine, _HELD[engine.dialect.name]))
+    return engine.writer
 
 
 async def open_database(url: URL) -> AsyncEngine:

@@ -218,9 +218,14 @@ async def spoken(db: AsyncConnection, run_id: str) -> str:
     return "".join(reversed(parts))
 
 
+def rows_of_events(thread_id: str, entries: Sequence[LoggedEvent], *, now: float) -> list[dict[str, Any]]:
+    """Events as rows, neighbouring tokens as one."""
+    return [_row(thread_id, group, now=now) for group in _groups(entries)]
+
+
 async def store(db: AsyncConnection, thread_id: str, entries: Sequence[LoggedEvent]) -> None:
     """Add events, neighbouring tokens as one row."""
-    rows = [_row(thread_id, group, now=now_of(db)) for group in _groups(entries)]
+    rows = rows_of_events(thread_id, entries, now=now_of(db))
     if rows:
         await db.execute(insert(run_events), rows)
 
