@@ -1,14 +1,15 @@
-"""How a group of units is committed on each database: one connection, used from the writer's thread."""
+"""How a group of units is committed: one connection, used from the writer's thread; here that of SQLite."""
 
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.database.engine import BUSY_MS, JSON_OPTIONS, RollingBack, as_outage, is_sqlite
@@ -16,11 +17,22 @@ from core.database.outage import DatabaseUnavailable, outage, outages_told
 from core.database.writer import Group, Unit
 
 Entry = Sequence[Unit]
-# A connection that was used so lately needs no sign of life.
-FRESH_S = 1.0
 
 
-class _NothingElse(AsyncConnection):
+@dataclass(frozen=True, slots=True)
+class Fencing:
+    """Where a fence still stands, in the words of a driver.
+
+    Args:
+        held: Finds a row for (key, number) on SQLite; keys and numbers for (keys) on PostgreSQL.
+        all_held: For (how many, keys, numbers): fails with a division by zero where one does not stand.
+    """
+
+    held: str
+    all_held: str = ""
+
+
+class _Direct(AsyncConnection):
     """The connection that a unit's work sees: each statement is done at once, in the writer's thread."""
 
     async def execute(self, statement: Any, parameters: Any = None, **_: Any) -> Any:
@@ -28,7 +40,7 @@ class _NothingElse(AsyncConnection):
         return self.sync_connection.execute(statement, parameters)
 
 
-class _Connected:
+class Connected:
     """The writer's connection: plain for statements of the driver, SQLAlchemy's for work."""
 
     def __init__(self, store: AsyncEngine, engine: Engine) -> None:
@@ -39,7 +51,7 @@ class _Connected:
     def done(self, unit: Unit) -> Any:
         """The result of the unit's work, which has nothing to wait for."""
         assert unit.work is not None  # noqa: S101 - an invariant
-        return _run(unit.work(_NothingElse(self._store, self._core)))
+        return _run(unit.work(_Direct(self._store, self._core)))
 
     def close(self) -> None:
         self._core.close()
@@ -54,7 +66,7 @@ def _run(work: Coroutine[Any, Any, Any]) -> Any:
     raise RuntimeError("what is done in a transaction waits for the database alone")
 
 
-def _engine(url: URL | str, connect: Any) -> Engine:
+def engine_of_group(url: URL | str, connect: Any) -> Engine:
     """An engine that leaves transactions to the group."""
     engine = create_engine(url, creator=connect, poolclass=NullPool, **JSON_OPTIONS)
     event.listen(engine, "handle_error", as_outage)
@@ -63,22 +75,26 @@ def _engine(url: URL | str, connect: Any) -> Engine:
     return engine
 
 
+def told(error: Exception) -> Exception:
+    """A driver's error as that of an outage, or else as SQLAlchemy has it; any other as it is."""
+    if away := outage(error):
+        return away
+    base = next((kind for kind in type(error).__mro__ if kind.__name__ == "Error"), None)
+    return DBAPIError.instance("", None, error, base) if base and not isinstance(error, DBAPIError) else error
+
+
 def _leave(_: object) -> None:
     """A transaction of the group's is neither begun nor ended by a part of it."""
 
 
 class SqliteGroup:
-    """One transaction, with a savepoint for each entry.
+    """One transaction, with a savepoint for each entry."""
 
-    Args:
-        held: Finds a row where a fence (key, number) still stands.
-    """
-
-    def __init__(self, store: AsyncEngine, held: str) -> None:
+    def __init__(self, store: AsyncEngine, fencing: Fencing) -> None:
         self._store = store
-        self._held = held
-        self._engine = _engine(store.url.set(drivername="sqlite"), self._open)
-        self._now: _Connected | None = None
+        self._held = fencing.held
+        self._engine = engine_of_group(store.url.set(drivername="sqlite"), self._open)
+        self._now: Connected | None = None
 
     def commit(self, entries: Sequence[Entry]) -> list[Any]:
         """See `Group.commit`."""
@@ -92,7 +108,7 @@ class SqliteGroup:
                 if whole:
                     db.raw.execute("COMMIT")
             except sqlite3.Error as error:
-                outcomes, whole = [outage(error) or error] * len(entries), False
+                outcomes, whole = [told(error)] * len(entries), False
             finally:
                 if db.raw.in_transaction:
                     db.raw.rollback()
@@ -117,12 +133,12 @@ class SqliteGroup:
         raw.execute("PRAGMA synchronous=FULL")
         return raw
 
-    def _connected(self) -> _Connected:
+    def _connected(self) -> Connected:
         if self._now is None:
-            self._now = _Connected(self._store, self._engine)
+            self._now = Connected(self._store, self._engine)
         return self._now
 
-    def _entry(self, db: _Connected, entry: Entry) -> Any:
+    def _entry(self, db: Connected, entry: Entry) -> Any:
         if not db.raw.in_transaction:
             return DatabaseUnavailable("has given up the transaction")
         db.raw.execute("SAVEPOINT entry")
@@ -134,11 +150,11 @@ class SqliteGroup:
             if db.raw.in_transaction:
                 db.raw.execute("ROLLBACK TO entry")
                 db.raw.execute("RELEASE entry")
-            return outage(error) or error
+            return told(error)
         db.raw.execute("RELEASE entry")
         return result
 
-    def _unit(self, db: _Connected, unit: Unit) -> Any:
+    def _unit(self, db: Connected, unit: Unit) -> Any:
         if unit.fence:
             fence = (unit.fence.key, unit.fence.number)
             if db.raw.execute(self._held, fence).fetchone() is None:
@@ -150,119 +166,11 @@ class SqliteGroup:
         return db.done(unit) if unit.work is not None else None
 
 
-class PostgresGroup:
-    """One transaction in few round trips: fences first, for all; then what the others write, in a pipeline.
-
-    Args:
-        held: Gives key and number of those of a list of keys that are there, locked until the end.
-    """
-
-    def __init__(self, store: AsyncEngine, held: str) -> None:
-        self._store = store
-        self._held = held
-        self._engine = _engine(store.url, self._open)
-        self._now: _Connected | None = None
-        self._used = 0.0
-
-    def commit(self, entries: Sequence[Entry]) -> list[Any]:
-        """See `Group.commit`."""
-        with outages_told():
-            db = self._connected()
-            try:
-                return self._transaction(db, entries)
-            except Exception as error:
-                if not self._is_usable(db):
-                    raise
-                db.raw.rollback()
-                if len(entries) == 1:
-                    return [outage(error) or error]
-        # One of them is to blame: it fails alone.
-        return [self._alone(entry) for entry in entries]
-
-    def close(self) -> None:
-        """See `Group.close`."""
-        if self._now is not None:
-            self._now.close()
-            self._now = None
-
-    def _alone(self, entry: Entry) -> Any:
-        return self.commit([entry])[0]
-
-    def _is_usable(self, db: _Connected) -> bool:
-        """False for a connection that broke: it is let go."""
-        if not db.raw.closed:
-            return True
-        self.close()
-        return False
-
-    def _open(self) -> Any:
-        from core.database.postgres import PatientWriter, options_for  # noqa: PLC0415 - only where it is used
-
-        url = self._store.url
-        address = url.set(drivername="postgresql").render_as_string(hide_password=False)
-        return PatientWriter.connect(address, autocommit=True, **options_for(url))
-
-    def _connected(self) -> _Connected:
-        if self._now is not None and time.monotonic() - self._used > FRESH_S and not self._now.raw.is_alive():
-            self.close()
-        if self._now is None:
-            self._now = _Connected(self._store, self._engine)
-        self._used = time.monotonic()
-        return self._now
-
-    def _transaction(self, db: _Connected, entries: Sequence[Entry]) -> list[Any]:
-        keys = sorted({unit.fence.key for entry in entries for unit in entry if unit.fence})
-        results: list[Any] = []
-        with db.raw.pipeline():
-            db.raw.execute("BEGIN")
-            found = dict(db.raw.execute(self._held, [keys]).fetchall()) if keys else {}
-            rest = list(entries)
-            while rest and not _has_work(rest[0]):
-                results.append(self._sent(db, found, rest.pop(0)))
-            if not rest:
-                db.raw.execute("COMMIT")
-        if rest:
-            results += [self._step(db, found, entry) for entry in rest]
-            db.raw.execute("COMMIT")
-        self._used = time.monotonic()
-        return [_rows(result) for result in results]
-
-    def _sent(self, db: _Connected, found: dict[str, int], entry: Entry) -> Any:
-        """Send what the entry writes: the cursor of its query, or the error of its fence."""
-        for unit in entry:
-            if unit.fence and found.get(unit.fence.key) != unit.fence.number:
-                return unit.fence.lost()
-        cursor = None
-        for unit in entry:
-            for sql, rows in unit.statements:
-                db.raw.cursor().executemany(sql, rows)
-            cursor = db.raw.execute(*unit.query) if unit.query is not None else None
-        return cursor
-
-    def _step(self, db: _Connected, found: dict[str, int], entry: Entry) -> Any:
-        """An entry with work, in a savepoint of its own; or one behind it."""
-        with db.raw.pipeline():
-            db.raw.execute("SAVEPOINT entry")
-            result = self._sent(db, found, entry)
-        if isinstance(result, Exception) or not _has_work(entry):
-            return result
-        try:
-            return [db.done(unit) for unit in entry if unit.work is not None][-1]
-        except Exception as error:
-            if not self._is_usable(db):
-                raise
-            db.raw.execute("ROLLBACK TO entry")
-            return outage(error) or error
-
-
-def _has_work(entry: Entry) -> bool:
-    return any(unit.work is not None for unit in entry)
-
-
-def _rows(result: Any) -> Any:
-    return result.fetchall() if hasattr(result, "fetchall") else result
-
-
-def group_for(store: AsyncEngine, held: str) -> Group:
+def group_for(store: AsyncEngine, fencing: Fencing) -> Group:
     """The group of the engine's database."""
-    return SqliteGroup(store, held) if is_sqlite(store) else PostgresGroup(store, held)
+    if is_sqlite(store):
+        return SqliteGroup(store, fencing)
+    # Loaded only where it is the database.
+    from core.database.postgres_group import PostgresGroup  # noqa: PLC0415
+
+    return PostgresGroup(store, fencing)

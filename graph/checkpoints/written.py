@@ -8,8 +8,9 @@ Whoever reads a thread waits for what was handed over for it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -21,9 +22,13 @@ from langgraph.checkpoint.base import (
     DeltaChannelHistory,
 )
 
+from core.database.outage import outage
+from core.database.waiting import PING_S
 from core.database.writer import Unit, Writer
 from graph.runs.lease import fence_of, hold_on
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Statement = tuple[str, Sequence[Sequence[Any]]]
 # LangGraph runs the handler of a step's error only when this one is on disk.
 _AWAITED = "__error_source_node__"
@@ -86,7 +91,7 @@ class Written(BaseCheckpointSaver[str]):
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         await self._writer.stored(_thread(config))
-        return await super().aget_tuple(config)
+        return await _read(super().aget_tuple, config)
 
     async def alist(
         self,
@@ -105,7 +110,18 @@ class Written(BaseCheckpointSaver[str]):
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         await self._writer.stored(_thread(config))
-        return await super().aget_delta_channel_history(config=config, channels=channels)
+        return await _read(super().aget_delta_channel_history, config=config, channels=channels)
+
+
+async def _read(read: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Reads once more where the connection was cut while nobody used it: that is found out at once."""
+    began = time.monotonic()
+    try:
+        return await read(*args, **kwargs)
+    except Exception as error:
+        if outage(error) is None or time.monotonic() - began > PING_S:
+            raise
+        return await read(*args, **kwargs)
 
 
 def _thread(config: RunnableConfig) -> str:

@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.database.engine import BUSY_MS, StoreEngine, create_engine, is_sqlite
-from core.database.groups import group_for
+from core.database.groups import Fencing, group_for
 from core.database.opening import opening_error
 from core.database.outage import DatabaseUnavailable
 from core.database.waiting import CONNECT_S, UNHURRIED_S, answered_within
@@ -50,11 +50,16 @@ TABLES = (
     api_keys,
     webhook_deliveries,
 )
-# Where a fence still stands, see `core.database.groups`. On PostgreSQL it is shared: readers and other checks
-# go on, whoever takes a thread over waits for the group. In order, so that no two groups wait crosswise.
-_HELD = {
-    "sqlite": "SELECT 1 FROM threads WHERE id = ? AND fence = ?",
-    "postgresql": "SELECT id, fence FROM threads WHERE id = ANY(%s) ORDER BY id FOR SHARE",
+# On PostgreSQL a fence is shared: readers and other checks go on, whoever takes a thread over waits for the
+# group. In order, so that no two groups wait crosswise.
+_FENCING = {
+    "sqlite": Fencing("SELECT 1 FROM threads WHERE id = ? AND fence = ?"),
+    "postgresql": Fencing(
+        held="SELECT id, fence FROM threads WHERE id = ANY(%s) ORDER BY id FOR SHARE",
+        all_held="SELECT 1 / (count(*) = %s)::int FROM (SELECT 1 FROM threads"
+        " JOIN unnest(%s::text[], %s::int[]) AS wanted (id, fence) USING (id, fence)"
+        " ORDER BY id FOR SHARE OF threads) AS held",
+    ),
 }
 _MIGRATION_LOCK = 0x5761797374
 _ASK_AGAIN_S = 0.02
@@ -64,7 +69,7 @@ def writer_of(engine: AsyncEngine) -> Writer:
     """The one writer of this process to the engine's database; it is closed with the engine."""
     assert isinstance(engine, StoreEngine), "a database that this service opened"  # noqa: S101 - an invariant
     if engine.writer is None:
-        engine.writer = Writer(group_for(engine, _HELD[engine.dialect.name]))
+        engine.writer = Writer(group_for(engine, _FENCING[engine.dialect.name]))
     return engine.writer
 
 

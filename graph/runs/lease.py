@@ -134,7 +134,10 @@ async def _write_held(
     db: AsyncConnection, hold: Hold, also: ColumnElement[bool], values: Mapping[str, object]
 ) -> None:
     mine = (threads.c.id == hold.thread_id) & (threads.c.fence == hold.fence) & also
-    if not (await db.execute(update(threads).where(mine).values(**values))).rowcount:
+    # By what it returns: in a pipeline nobody knows how many rows a statement met.
+    if (
+        await db.execute(update(threads).where(mine).values(**values).returning(threads.c.id))
+    ).first() is None:
         raise LeaseLost(f"thread '{hold.thread_id}' was taken over")
 
 

@@ -33,7 +33,8 @@ BEHIND_SECONDS = 0.1
 AGAIN_SECONDS = 0.5
 # Signals carry the news; one that gets lost must not cost a reader more than this.
 LOOK_AGAIN_SECONDS = 30.0
-_EVENTS = Inserting(run_events)
+# Whoever does not know whether they were stored writes them again.
+_EVENTS = Inserting(run_events, new_only=True)
 _RESERVE = "UPDATE runs SET seq_limit = ? WHERE id = ?"
 
 

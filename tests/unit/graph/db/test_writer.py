@@ -312,9 +312,8 @@ async def test_st6_what_was_handed_over_before_an_outage_is_stored_behind_it(
 
 
 async def test_st6_the_writer_makes_a_new_connection_when_its_own_was_cut(
-    postgres_server: PostgresServer, postgres_url: URL, monkeypatch: pytest.MonkeyPatch
+    postgres_server: PostgresServer, postgres_url: URL
 ) -> None:
-    monkeypatch.setattr("core.database.groups.FRESH_S", 0.0)
     async with opened_database(postgres_url) as engine:
         writer = writer_of(engine)
         one = Unit(query=("SELECT 1", ()))
