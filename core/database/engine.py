@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,9 @@ JSON_OPTIONS: dict[str, Any] = {"json_serializer": as_json, "json_deserializer":
 
 # A writer waits this long for another; somebody gets an answer within five seconds.
 BUSY_MS = 4_000
+# What is written stands in the log beside the file; this many pages of it are put into the file at once, so
+# that a page which many turns write is not put there for each of them.
+LOG_PAGES = 4_000
 POOL = 10
 # How long a request waits for others to give a connection back.
 POOL_WAIT_S = 3.0
@@ -238,6 +241,13 @@ async def insert_new(db: AsyncConnection, table: Table, row: Mapping[str, Any]) 
     return (await db.execute(statement.returning(*table.primary_key.columns))).first() is not None
 
 
+async def add_new(db: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert those rows whose key is not there yet; nobody waits to hear which."""
+    dialect = sqlite if is_sqlite(db) else postgresql
+    if rows:
+        await db.execute(dialect.insert(table).on_conflict_do_nothing(), [dict(row) for row in rows])
+
+
 def _clock_by(connection: Any) -> float:
     cursor = connection.cursor()
     cursor.execute(f"SELECT {_CLOCK_SQL}")
@@ -251,4 +261,5 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={BUSY_MS}")
     cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
     cursor.close()

@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from core.database.engine import BUSY_MS, JSON_OPTIONS, RollingBack, as_outage, is_sqlite
+from core.database.engine import BUSY_MS, JSON_OPTIONS, LOG_PAGES, RollingBack, as_outage, is_sqlite
 from core.database.outage import DatabaseUnavailable, outage, outages_told
 from core.database.writer import Group, Unit
 
@@ -131,6 +131,7 @@ class SqliteGroup:
             cached_statements=256,
         )
         raw.execute("PRAGMA synchronous=FULL")
+        raw.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
         return raw
 
     def _connected(self) -> Connected:

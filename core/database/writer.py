@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -28,8 +27,11 @@ log = structlog.get_logger(__name__)
 
 # The largest group: who comes last in it waits for all of it.
 AT_MOST = 200
-# Others that wrote a moment ago are waited for this long, so that one commit carries them too.
-GATHER_S = 0.004
+# While the event loop is busy, others are about to hand something over too, and one commit carries all of it:
+# they are waited for, for so long at most, until it has gone round a few times with next to nothing to do.
+GATHER_S = 0.02
+_QUIET_ROUNDS = 3
+_QUIET_S = 0.0002
 # What was handed over without a promise stands in the database this much later at most.
 LATER_S = 0.05
 # After a database that is locked or full for a moment.
@@ -110,8 +112,6 @@ class Writer:
         self._open: dict[str, int] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
-        self._more = asyncio.Event()
-        self._siblings = 0
 
     async def write(self, unit: Unit) -> Any:
         """The unit's result, once it is committed; a cancelled caller waits for that too.
@@ -189,7 +189,6 @@ class Writer:
         # Whoever waited may have gone: nobody else asks for its error.
         entry.done.add_done_callback(lambda done: done.exception() if not done.cancelled() else None)
         self._line.append(entry)
-        self._more.set()
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="database writer")
         return entry
@@ -236,19 +235,18 @@ class Writer:
             self._task = None
 
     async def _gather(self) -> None:
-        """Wait a moment for those that wrote with the last group: they are about to come again."""
-        await asyncio.sleep(0)
-        wanted = min(self._siblings, AT_MOST)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(GATHER_S if len(self._line) < wanted else 0):
-                while len(self._line) < wanted:
-                    self._more.clear()
-                    await self._more.wait()
+        """Let everybody in this process come who is about to, as long as nobody waits for anything else."""
+        loop, quiet = asyncio.get_running_loop(), 0
+        until = loop.time() + GATHER_S
+        while quiet < _QUIET_ROUNDS and len(self._line) < AT_MOST and (began := loop.time()) < until:
+            came = len(self._line)
+            await asyncio.sleep(0)
+            is_quiet = len(self._line) == came and loop.time() - began < _QUIET_S
+            quiet = quiet + 1 if is_quiet else 0
 
     async def _committed(self, entries: Sequence[Entry]) -> Sequence[Any]:
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="database writer")
-        self._siblings = sum(entry.is_promise for entry in entries)
         units = [entry.units for entry in entries]
         loop = asyncio.get_running_loop()
         try:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, func, select, update
+from sqlalchemy import RowMapping, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.access import Principal, owns
-from core.database.engine import insert_new, now_of
+from core.database.engine import add_new, insert_new, now_of
 from core.uninterrupted import uninterrupted
 from graph.db.database import writer_of
 from graph.db.tables import receipts, runs, threads, transcript
@@ -113,11 +113,7 @@ class RunLedger:
         return claim
 
     async def _open(self, db: AsyncConnection, new: NewRun) -> Claim:
-        title = title_from(new.request.message)
-        fresh = new_thread(new.thread_id, new.request.principal, title, now=now_of(db))
-        if await insert_new(db, threads, fresh) and self._totals:
-            await self._totals.hold(db, new.request.principal.id)
-        row = await locked(db, new.thread_id)
+        row = await locked(db, new.thread_id) or await self._new_thread(db, new)
         if row is None or not owns(new.request.principal, row["owner"]):
             raise ThreadNotFound(new.thread_id)
         if await run_with_key(db, new.request):
@@ -125,12 +121,21 @@ class RunLedger:
             raise KeyTakenError
         hold, place, asked, delivery = await self._thread_or_place(db, row, new)
         values = row_of(new, hold, self._leases.holder, place, now=now_of(db))
-        if not await insert_new(db, runs, values):
+        if not new.request.idempotency_key:
+            await db.execute(insert(runs), [values])
+        elif not await insert_new(db, runs, values):
             raise KeyTakenError
         if hold and not hold.dirty:
             await store_message(db, new.thread_id, new.id, new.message_id, new.request)
         record = record_of({**LATER, **values}, new.request)
         return Claim(record, hold, asked_to_stop=asked, delivery=delivery)
+
+    async def _new_thread(self, db: AsyncConnection, new: NewRun) -> RowMapping | None:
+        title = title_from(new.request.message)
+        fresh = new_thread(new.thread_id, new.request.principal, title, now=now_of(db))
+        if await insert_new(db, threads, fresh) and self._totals:
+            await self._totals.hold(db, new.request.principal.id)
+        return await locked(db, new.thread_id)
 
     async def _thread_or_place(
         self, db: AsyncConnection, row: RowMapping, new: NewRun
@@ -356,17 +361,19 @@ class RunLedger:
 
     async def _close(self, db: AsyncConnection, hold: Hold, ending: Ending) -> bool:
         await let_go(db, hold, **ending.of_thread(now=now_of(db)))
-        for message in ending.messages:
-            await insert_new(db, transcript, message)
+        await add_new(db, transcript, ending.messages)
         await store(db, hold.thread_id, ending.events)
         over = update(runs).where(runs.c.id == hold.run_id).values(ending.of_run(now=now_of(db)))
-        run = (await db.execute(over.returning(runs))).mappings().one()
+        other = runs.alias()
+        queued = (other.c.thread_id == hold.thread_id) & (other.c.status == "queued")
+        more = select(other.c.id).where(queued).exists().label("more_wait")
+        run = (await db.execute(over.returning(runs, more))).mappings().one()
         if not ending.again:
             shown = {"output": ending.output, "error": ending.error}
             await announce(db, run, status=ending.status, reason=ending.reason, **shown)
         if ending.clean and ending.has_calls:
             await db.execute(delete(receipts).where(receipts.c.thread_id == hold.thread_id))
-        return bool(await places(db, hold.thread_id))
+        return ending.again or bool(run["more_wait"])
 
     def leave(self, run_id: str) -> None:
         """Hold its thread no more: its end cannot be written here, and whoever comes next settles it."""
