@@ -121,8 +121,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if given.database == "sqlite":
             # Whoever opens a connection takes the class from there.
-            for name in ("core.database.engine", "core.database.groups", "graph.checkpoints.saver"):
-                __import__(name, fromlist=["x"]).RollingBack = Counted
+            for module in (engine, groups, saver):
+                vars(module)["RollingBack"] = Counted
             print(asyncio.run(turns(Path(folder), "", given.clients, given.turns, None)))
             return
         with PostgresServer() as server:

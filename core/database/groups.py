@@ -14,9 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.database.engine import BUSY_MS, JSON_OPTIONS, LOG_PAGES, RollingBack, as_outage, is_sqlite
 from core.database.outage import DatabaseUnavailable, outage, outages_told
-from core.database.writer import Group, Unit
-
-Entry = Sequence[Unit]
+from core.database.writer import GIVEN_UP, Entry, Group, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +140,12 @@ class SqliteGroup:
     def _entry(self, db: Connected, entry: Entry) -> Any:
         if not db.raw.in_transaction:
             return DatabaseUnavailable("has given up the transaction")
+        if entry.given_up:
+            return GIVEN_UP
         db.raw.execute("SAVEPOINT entry")
         try:
             result = None
-            for unit in entry:
+            for unit in entry.units:
                 result = self._unit(db, unit)
         except Exception as error:  # noqa: BLE001 - the others of the group go on
             if db.raw.in_transaction:

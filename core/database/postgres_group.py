@@ -10,11 +10,11 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from core.database.groups import Connected, Entry, Fencing, engine_of_group, told
+from core.database.groups import Connected, Fencing, engine_of_group, told
 from core.database.outage import outage, outages_told
 from core.database.postgres import PatientWriter, options_for
 from core.database.waiting import PING_S
-from core.database.writer import Fence, Unit
+from core.database.writer import GIVEN_UP, Entry, Fence, Unit
 
 
 class _CutError(Exception):
@@ -101,7 +101,8 @@ class PostgresGroup:
 
     def _committed(self, db: Connected, entries: Sequence[Entry]) -> list[Any]:
         fences = sorted(
-            {unit.fence for entry in entries for unit in entry if unit.fence}, key=lambda fence: fence.key
+            {unit.fence for entry in entries for unit in entry.units if unit.fence},
+            key=lambda fence: fence.key,
         )
         try:
             return self._transaction(db, entries, fences)
@@ -121,7 +122,7 @@ class PostgresGroup:
             lost = self._checked(db, fences, one_by_one=one_by_one) if fences else frozenset[Fence]()
             results = [self._entry(db, entry, lost) for entry in entries]
             # What has no work comes to the same when it is done again.
-            self._in_doubt = any(unit.work is not None for entry in entries for unit in entry)
+            self._in_doubt = any(unit.work is not None for entry in entries for unit in entry.units)
             db.raw.execute("COMMIT")
         return [result.fetchall() if isinstance(result, psycopg.Cursor) else result for result in results]
 
@@ -136,14 +137,17 @@ class PostgresGroup:
         return frozenset()
 
     def _entry(self, db: Connected, entry: Entry, lost: frozenset[Fence]) -> Any:
-        for unit in entry:
+        units = entry.units
+        for unit in units:
             if unit.fence in lost:
                 return unit.fence.lost()
-        has_work = any(unit.work is not None for unit in entry)
+        if entry.given_up:
+            return GIVEN_UP
+        has_work = any(unit.work is not None for unit in units)
         if has_work:
             db.raw.execute("SAVEPOINT entry")
         try:
-            return [self._unit(db, unit) for unit in entry][-1]
+            return [self._unit(db, unit) for unit in units][-1]
         except (DBAPIError, psycopg.Error):
             raise
         except Exception as error:  # noqa: BLE001 - the others of the group go on

@@ -70,14 +70,16 @@ class Unit:
     work: Work | None = None
 
 
-@dataclass(slots=True)
 class Entry:
     """A unit in the line, with what was handed over before it; its outcome comes into `done`."""
 
-    unit: Unit
-    done: asyncio.Future[Any]
-    earlier: list[Unit] = field(default_factory=list)
-    is_promise: bool = True
+    def __init__(self, unit: Unit, done: asyncio.Future[Any], earlier: list[Unit]) -> None:
+        self.unit = unit
+        self.done = done
+        self.earlier = earlier
+        self.is_promise = True
+        # Whoever waited has been told that it is not stored: it is not begun any more.
+        self.given_up = False
 
     @property
     def units(self) -> list[Unit]:
@@ -85,10 +87,13 @@ class Entry:
         return [*self.earlier, self.unit]
 
 
+GIVEN_UP = DatabaseUnavailable("is held up by other writers")
+
+
 class Group(Protocol):
     """A connection that commits a group. Called from one thread, which is not the event loop's."""
 
-    def commit(self, entries: Sequence[Sequence[Unit]]) -> list[Any]:
+    def commit(self, entries: Sequence[Entry]) -> list[Any]:
         """Write each entry whole or not at all; its result, or its error, in their order."""
         ...
 
@@ -183,9 +188,9 @@ class Writer:
     # -- inside -----------------------------------------------------------------------------------
 
     def _enter(self, unit: Unit, *, is_promise: bool = True) -> Entry:
-        entry = Entry(unit, asyncio.get_running_loop().create_future(), is_promise=is_promise)
-        if unit.fence is not None:
-            entry.earlier = self._later.pop(unit.fence, [])
+        earlier = self._later.pop(unit.fence, []) if unit.fence is not None else []
+        entry = Entry(unit, asyncio.get_running_loop().create_future(), earlier)
+        entry.is_promise = is_promise
         # Whoever waited may have gone: nobody else asks for its error.
         entry.done.add_done_callback(lambda done: done.exception() if not done.cancelled() else None)
         self._line.append(entry)
@@ -194,10 +199,11 @@ class Writer:
         return entry
 
     def _given_up(self, entry: Entry) -> DatabaseUnavailable:
+        entry.given_up = True
         if entry in self._line:
             self._line.remove(entry)
             self._put_back(entry)
-            return DatabaseUnavailable("is held up by other writers")
+            return GIVEN_UP
         return DatabaseUnavailable("does not answer")
 
     async def _passed(self) -> None:
@@ -247,10 +253,9 @@ class Writer:
     async def _committed(self, entries: Sequence[Entry]) -> Sequence[Any]:
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="database writer")
-        units = [entry.units for entry in entries]
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._thread, self._group.commit, units)
+            return await loop.run_in_executor(self._thread, self._group.commit, entries)
         except Exception as error:  # noqa: BLE001 - each of the group is told
             return [error] * len(entries)
 

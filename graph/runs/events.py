@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from core.database.engine import now_of
+from core.database.engine import add_new, now_of
 from core.foreign import as_bytes
 from graph.db.tables import run_events
 
@@ -225,9 +225,8 @@ def rows_of_events(thread_id: str, entries: Sequence[LoggedEvent], *, now: float
 
 async def store(db: AsyncConnection, thread_id: str, entries: Sequence[LoggedEvent]) -> None:
     """Add events, neighbouring tokens as one row."""
-    rows = rows_of_events(thread_id, entries, now=now_of(db))
-    if rows:
-        await db.execute(insert(run_events), rows)
+    # Where nobody heard whether they were stored, they are stored again.
+    await add_new(db, run_events, rows_of_events(thread_id, entries, now=now_of(db)))
 
 
 def _groups(entries: Sequence[LoggedEvent]) -> Iterator[list[LoggedEvent]]:

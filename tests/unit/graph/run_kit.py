@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.access import Principal
 from core.choices import CHOICES, Choices
 from core.database.outage import DatabaseUnavailable
-from core.database.writer import Group, Unit
+from core.database.writer import Entry, Group
 from graph.db.database import writer_of
 from graph.db.tables import runs, threads, transcript
 from graph.runs.events import EventStore
@@ -69,7 +69,7 @@ class FailingGroup:
         self.times = times
         monkeypatch.setattr(writer, "_group", self)
 
-    def commit(self, entries: Sequence[Sequence[Unit]]) -> list[Any]:
+    def commit(self, entries: Sequence[Entry]) -> list[Any]:
         if not self.times:
             return self._group.commit(entries)
         self.times -= 1

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.database.outage import DatabaseUnavailable
 from core.database.waiting import answered_within
-from core.database.writer import Fence, Group, Unit, Writer
+from core.database.writer import Entry, Fence, Group, Unit, Writer
 from graph.db.database import opened_database, writer_of
 from graph.db.plain import worded
 from graph.errors import LeaseLost
@@ -40,7 +40,7 @@ class Watched:
         self._group = group
         self.commits: list[int] = []
 
-    def commit(self, entries: Sequence[Sequence[Unit]]) -> list[Any]:
+    def commit(self, entries: Sequence[Entry]) -> list[Any]:
         self.commits.append(len(entries))
         return self._group.commit(entries)
 
