@@ -54,6 +54,9 @@ campaign: .venv/.dev
 	$(BIN)/python -m tests.campaigns.machine --database postgres
 
 bench: .venv/.dev
+	$(BIN)/python -m bench.peers --only c8,real32,tools --slices 3 --turns 0.5
+	$(BIN)/python -m bench.counts --turns 40
+	$(BIN)/python -m bench.profiled --turns 100
 	$(BIN)/python -m bench.turn
 	$(BIN)/python -m bench.platform
 	$(BIN)/python -m bench.threads

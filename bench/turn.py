@@ -23,7 +23,7 @@ from pathlib import Path
 import httpx
 from langchain_core.messages import HumanMessage
 
-from core.context import RunContext
+from core.access import RunContext
 from core.settings import Context, Places
 from graph import Agent
 from graph.flow.builder import build_graph

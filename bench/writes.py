@@ -19,7 +19,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from core.database import engine, groups
 from core.database.engine import RollingBack
+from graph.checkpoints import saver
 from waystation.testing.agents import open_agent
 from waystation.testing.postgres import PostgresServer
 

@@ -3,19 +3,25 @@
 A `Principal` comes from authentication. A thing is guarded by its owner, or by
 groups and a level: no groups means everyone, several mean any of them; a level
 means those who have it. Scopes say which kinds of requests a caller may make.
+Who asks and what they chose is a `RunContext`, the graph's context schema: JSON
+only, for Studio shows it as a form.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from prometheus_client import Counter
 
 from core.callers import Scope
+from core.choices import Choices, choice, described
 from core.errors import NotAllowed
 from core.observability import REGISTRY
+
+if TYPE_CHECKING:  # commands that only read rows start without LangGraph
+    from langgraph.runtime import Runtime
 
 EVERY = "*"
 EVERY_SCOPE = frozenset({EVERY})
@@ -123,3 +129,48 @@ def require(principal: Principal, scope: Scope) -> None:
 def _said(question: str, *, answer: bool) -> bool:
     _SAID[question, answer].inc()
     return answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunContext(Choices):
+    """Run-scoped settings. Over HTTP, user and groups come from authentication, never from the body.
+
+    Args:
+        user: Who asks.
+        groups: Their groups.
+        levels: The compliance levels that they may see; "*" for all.
+    """
+
+    __pydantic_config__: ClassVar[Any] = {"json_schema_extra": described}
+
+    user: str = field(default="local", metadata=choice(str, "Who asks."))
+    groups: list[str] = field(default_factory=list, metadata=choice(list[str], "Their groups."))
+    levels: list[str] = field(
+        default_factory=list,
+        metadata=choice(list[str], 'Compliance levels that they may see; "*" for all.'),
+    )
+
+    @property
+    def principal(self) -> Principal:
+        return Principal(self.user, frozenset(self.groups), frozenset(self.levels))
+
+
+def context_for(choices: Choices, principal: Principal) -> RunContext:
+    """The context of what somebody chose."""
+    groups, levels = sorted(principal.groups), sorted(principal.levels)
+    return RunContext(user=principal.id, groups=groups, levels=levels, **choices.by_name())
+
+
+def context_of(runtime: Runtime[RunContext]) -> RunContext:
+    """The run's context; defaults where the caller gave none (Studio may).
+
+    Under `langgraph dev` a person fills it in. Whoever has logged in there is
+    that user, whatever the form says.
+    """
+    given: RunContext | None = runtime.context
+    context = given or RunContext()
+    user: Any = runtime.server_info.user if runtime.server_info else None
+    if user is None or not user.is_authenticated:
+        return context
+    groups, levels = (list(getattr(user, name, ())) for name in ("groups", "levels"))
+    return replace(context, user=user.identity, groups=groups, levels=levels)

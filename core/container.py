@@ -10,12 +10,12 @@ from dishka import AsyncContainer, Provider, Scope, make_async_container
 from dishka.exception_base import DishkaError
 from dishka.exceptions import CycleDependenciesError, NoFactoryError
 
-from core.editions import Editions
 from core.errors import ConfigInvalid
 from core.lifecycle import StartProgress
 from core.platform import SECTIONS, PlatformProvider
 from core.registry import Module, files_of, loaded, sections_of
 from core.settings import Book, Context, Places, read_book
+from core.settings.book import Editions
 
 T = TypeVar("T")
 

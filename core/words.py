@@ -8,6 +8,9 @@ no decoration. The result is NFC, so that an index holds it as it is asked for.
 Scripts that put no spaces between words, and Korean with its endings, are cut
 into overlapping pairs of characters: a word within a sentence is found by the
 pairs that it consists of.
+
+Rows of a table become sentences that carry the names of their columns: a row
+that stands apart from its head says nothing.
 """
 
 from __future__ import annotations
@@ -51,6 +54,9 @@ _RUN = re.compile(rf"[{_UNSPACED}]+|[^{_UNSPACED}]+")
 _SOLID = re.compile(rf"[{_UNSPACED}]")
 _WORD = re.compile(r"\S+")
 
+_NAME = r"[^\n:;]{1,80}: "
+_ROW = re.compile(rf"\s*{_NAME}[^\n]*?; {_NAME}")
+
 
 class _Folds(dict[int, str]):
     """What each character becomes, worked out when it is first met. `parting`: separators become spaces."""
@@ -66,6 +72,10 @@ class _Folds(dict[int, str]):
         if unicodedata.category(char) != "Cn":
             self[code] = found
         return found
+
+
+_KEEPING = _Folds(parting=False)
+_PARTING = _Folds(parting=True)
 
 
 def fold(text: str) -> str:
@@ -188,5 +198,12 @@ def _cluster(text: str) -> str:
     return _folded(text, _PARTING)
 
 
-_KEEPING = _Folds(parting=False)
-_PARTING = _Folds(parting=True)
+def row_sentence(names: Sequence[str], values: Sequence[str]) -> str:
+    """One line with each value behind its column's name; empty cells are left out."""
+    cells = ((name, " ".join(value.split())) for name, value in zip(names, values, strict=False))
+    return "; ".join(f"{name}: {value}" for name, value in cells if value)
+
+
+def is_row(line: str) -> bool:
+    """True for a line as `row_sentence` writes one of several cells: that is one sentence."""
+    return _ROW.match(line) is not None

@@ -2,6 +2,6 @@
 
 from graph.agent import Agent, Options
 from graph.runs.record import TurnRequest
-from graph.service.handle import Handle
+from graph.runs.streams import Handle
 
 __all__ = ["Agent", "Handle", "Options", "TurnRequest"]

@@ -15,17 +15,17 @@ from typing_extensions import Unpack
 
 from core.access import Principal
 from core.choices import CHOICES, Choices, Chosen
-from core.editions import Editions
 from core.errors import ConfigInvalid
 from core.health import HealthBoard
 from core.identity.authenticator import local_principal
 from core.lifecycle import ModuleState, running
 from core.registry import Module
 from core.settings import Book, Context
+from core.settings.book import Editions
 from core.settings.platform import AuthSettings
 from core.steps import Step
 from graph.runs.record import OnBusy, OnDisconnect, TurnRequest
-from graph.service.handle import Handle
+from graph.runs.streams import Handle
 from graph.service.holding import Holding
 from graph.service.reception import Reception
 from graph.service.run_service import RunService

@@ -35,7 +35,7 @@ from pydantic_core import CoreSchema
 
 from core.access import Principal
 from core.errors import WaystationError
-from graph.service.handle import Handle
+from graph.runs.streams import Handle
 from graph.service.reception import is_answer
 from server.facade import Facade, GetAgent, add_langserve
 from server.questions import told_in_chat

@@ -24,7 +24,7 @@ from core.access import Principal
 from core.choices import CHOICES, EVERY, Approval
 from graph.agent import Agent
 from graph.runs.record import OnBusy, OnDisconnect
-from graph.service.handle import Handle
+from graph.runs.streams import Handle
 from server.errors import CLIENT_WENT_AWAY
 from server.middleware.auth import principal
 from server.requests import checked_inputs, idempotency_key

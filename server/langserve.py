@@ -8,27 +8,18 @@ problem+json; later ones are a typed `error` event, the last data of the stream.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import get_config_list
 from pydantic import BaseModel, Field
 
 from core.access import Principal
-from core.settings.platform import ServerSettings
-from graph.service.handle import Handle
+from graph.runs.streams import Handle
 from server.facade import KEY, Facade, GetAgent, add_langserve
-from server.middleware.auth import Caller
-from server.requests import (
-    AgentInput,
-    CheckedInput,
-    checked_inputs,
-    idempotency_key,
-    last_event_id,
-    turn_request,
-)
-from server.sse import RunResponse
+from server.requests import AgentInput, turn_request
+from server.sse import add_stream
 
 BATCH_AT_ONCE = 4
 
@@ -80,18 +71,6 @@ def agent_router(agent: GetAgent) -> APIRouter:
     """The routes under /agent."""
     router = APIRouter()
 
-    @router.post("/agent/stream", include_in_schema=False)
-    async def stream(
-        request: Request,
-        who: Caller,
-        turns: Annotated[list[CheckedInput], Depends(checked_inputs(AgentInput))],
-    ) -> Response:
-        [(given, wishes)] = turns
-        key = idempotency_key(request.headers.get("idempotency-key"))
-        after = last_event_id(request.headers.get("last-event-id"))
-        handle = await agent().begin(turn_request(who, given, wishes.model_dump(), key=key))
-        stall = agent().book[ServerSettings].stream_stall_seconds
-        return RunResponse(handle, after=after, stall=stall)
-
+    add_stream(router, agent)
     add_langserve(router, AgentRunnable(agent), "/agent", playground_type="default")
     return router

@@ -1,17 +1,30 @@
-"""A run's events as server-sent events, in LangServe's dialect: `event: data` … `event: end`."""
+"""A run's events as server-sent events, in LangServe's dialect, and the route `/agent/stream`."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Annotated, Any
 
 import structlog
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from core.settings.platform import ServerSettings
+from graph.agent import Agent
 from graph.runs.events import LoggedEvent
-from graph.service.handle import Handle
+from graph.runs.streams import Handle
+from server.middleware.auth import Caller
+from server.requests import (
+    AgentInput,
+    CheckedInput,
+    checked_inputs,
+    idempotency_key,
+    last_event_id,
+    turn_request,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -112,3 +125,20 @@ async def disconnected(receive: Receive) -> None:
     """Returns when the client has gone."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def add_stream(router: APIRouter, agent: Callable[[], Agent]) -> None:
+    """The route /agent/stream: LangServe's own would encode every event again."""
+
+    @router.post("/agent/stream", include_in_schema=False)
+    async def stream(
+        request: Request,
+        who: Caller,
+        turns: Annotated[list[CheckedInput], Depends(checked_inputs(AgentInput))],
+    ) -> Response:
+        [(given, wishes)] = turns
+        key = idempotency_key(request.headers.get("idempotency-key"))
+        after = last_event_id(request.headers.get("last-event-id"))
+        handle = await agent().begin(turn_request(who, given, wishes.model_dump(), key=key))
+        stall = agent().book[ServerSettings].stream_stall_seconds
+        return RunResponse(handle, after=after, stall=stall)

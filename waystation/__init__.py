@@ -17,12 +17,11 @@ from waystation import rooms
 from waystation.names import homes_of, lazy
 
 if TYPE_CHECKING:
-    from core.access import Principal, may_use, owns
+    from core.access import Principal, RunContext, context_of, may_use, owns
     from core.cache import Cache
     from core.choices import Choices
     from core.cli import JsonFlag, command, make_app, print_json, print_table, show
     from core.container import open_module
-    from core.context import RunContext, context_of
     from core.errors import (
         ConfigInvalid,
         Conflict,
@@ -54,7 +53,7 @@ if TYPE_CHECKING:
     from graph.replay.recording import Recording
     from graph.replay.replay import replay
     from graph.runs.record import RunRecord, TurnRequest
-    from graph.service.handle import Handle
+    from graph.runs.streams import Handle
     from nodes.config import ConfigManager
     from nodes.file_storage import FileManager, FileStore
     from nodes.llm import ChatModel, LLMCaller
@@ -137,12 +136,11 @@ __all__ = [
 
 # Where each name stands. A test holds it together with the imports above, which are for type checkers.
 _HOMES = {
-    "core.access": "Principal may_use owns",
+    "core.access": "Principal RunContext context_of may_use owns",
     "core.cache": "Cache",
     "core.choices": "Choices",
     "core.cli": "JsonFlag command make_app print_json print_table show",
     "core.container": "open_module",
-    "core.context": "RunContext context_of",
     "core.errors": "ConfigInvalid Conflict InvalidInput NotAllowed NotFound StorageUnavailable TimedOut "
     "TooLarge Unavailable WaystationError",
     "core.events": "Event EventBus",
@@ -164,7 +162,7 @@ _HOMES = {
     "graph.replay.recording": "Recording",
     "graph.replay.replay": "replay",
     "graph.runs.record": "RunRecord TurnRequest",
-    "graph.service.handle": "Handle",
+    "graph.runs.streams": "Handle",
     "nodes.config": "ConfigManager",
     "nodes.file_storage": "FileManager FileStore",
     "nodes.llm": "ChatModel LLMCaller",

@@ -28,8 +28,15 @@ from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from core.database.outage import STANDBY, DatabaseUnavailable, outage, outages_told
-from core.database.waiting import PING_S, answered_within, is_given
+from core.database.outage import (
+    PING_S,
+    STANDBY,
+    DatabaseUnavailable,
+    answered_within,
+    is_given,
+    outage,
+    outages_told,
+)
 from core.database.writer import Writer
 from core.errors import ConfigInvalid
 from core.foreign import as_json, clean_text, from_json

@@ -12,9 +12,9 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from core.database.engine import BUSY_MS, JSON_OPTIONS, LOG_PAGES, RollingBack, as_outage, is_sqlite
+from core.database.engine import BUSY_MS, JSON_OPTIONS, LOG_PAGES, RollingBack, as_outage
 from core.database.outage import DatabaseUnavailable, outage, outages_told
-from core.database.writer import GIVEN_UP, Entry, Group, Unit
+from core.database.writer import GIVEN_UP, Entry, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +165,3 @@ class SqliteGroup:
         if unit.query is not None:
             return db.raw.execute(*unit.query).fetchall()
         return db.done(unit) if unit.work is not None else None
-
-
-def group_for(store: AsyncEngine, fencing: Fencing) -> Group:
-    """The group of the engine's database."""
-    if is_sqlite(store):
-        return SqliteGroup(store, fencing)
-    # Loaded only where it is the database.
-    from core.database.postgres_group import PostgresGroup  # noqa: PLC0415
-
-    return PostgresGroup(store, fencing)

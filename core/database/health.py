@@ -8,10 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.database.engine import BUSY_MS, StoreEngine, is_sqlite
-from core.database.outage import STANDBY, DatabaseUnavailable, outages_told
-from core.database.waiting import answered_within
+from core.database.outage import STANDBY, DatabaseUnavailable, answered_within, outages_told, uninterrupted
 from core.health import Health, failed, healthy
-from core.uninterrupted import uninterrupted
 
 DATABASE = "database"
 # Less than a check has: a connection that is dead is found out, and a new one tried, within its deadline.

@@ -2,16 +2,22 @@
 
 The engine (`core.database.engine`) and the savers of checkpoints pass each error of a driver through
 `outage`; the edges (HTTP, turns, tasks, commands) do so once more with what reaches them by another way.
+How long the database is waited for stands here too: for one answer, and for its return after an outage;
+and work that is not left half done when its caller is cancelled.
 """
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import sqlite3
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
@@ -65,6 +71,22 @@ _DISK = {
     errno.EACCES: "a folder of the service may not be written by its user",
     errno.EIO: "the disk fails",
 }
+
+P = ParamSpec("P")
+T = TypeVar("T")
+# Somebody gets an answer within five seconds, also when the database gives none.
+ANSWER_S = 4.0
+# What a connection may take to show that it is alive: a new one can then be made in time.
+PING_S = 1.0
+CONNECT_S = 2.5
+# For tasks, which nobody waits for on a connection, and for migrations.
+TASK_S = 60.0
+UNHURRIED_S = 600.0
+# Between two tries while it is away.
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 1.0
+_seconds: ContextVar[float | None] = ContextVar("waystation_database_patience", default=None)
+_endurance: ContextVar[Endurance | None] = ContextVar("waystation_endurance", default=None)
 
 
 class DatabaseUnavailable(StorageUnavailable):
@@ -152,3 +174,127 @@ def _of_postgres(error: BaseException) -> str | None:
     state = error.sqlstate or ""
     known = _POSTGRES.get(state) or _POSTGRES.get(state[:2])
     return known or (_SILENT if isinstance(error, psycopg.OperationalError) else None)
+
+
+def answer_seconds() -> float:
+    """Seconds that a statement of this task may take."""
+    return _seconds.get() or ANSWER_S
+
+
+def is_given() -> bool:
+    """Whether this task has said how long it waits."""
+    return _seconds.get() is not None
+
+
+@contextmanager
+def answered_within(seconds: float) -> Iterator[None]:
+    """Statements of the block may take this long."""
+    token = _seconds.set(seconds)
+    try:
+        yield
+    finally:
+        _seconds.reset(token)
+
+
+class Endurance:
+    """How long whoever works waits for a database that is away, and whom it tells.
+
+    Args:
+        seconds: From the beginning of the first try that failed.
+        away: Told once for each outage, with the error and the seconds that the first try took.
+        back: Told when the outage is over.
+    """
+
+    def __init__(
+        self,
+        seconds: float,
+        *,
+        away: Callable[[DatabaseUnavailable, float], None] = lambda error, took: None,
+        back: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._seconds = seconds
+        self._tell_away = away
+        self._tell_back = back
+        self._since: float | None = None
+
+    async def through(self, work: Callable[[], Awaitable[T]]) -> T:
+        """The result of `work`, which may be done more than once.
+
+        Raises:
+            DatabaseUnavailable: The database has been away for too long.
+        """
+        pause = FIRST_PAUSE_S
+        while True:
+            began = time.monotonic()
+            try:
+                result = await work()
+            except DatabaseUnavailable as error:
+                if not self._goes_on(error, began):
+                    raise
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_S)
+            else:
+                self.over()
+                return result
+
+    def _goes_on(self, error: DatabaseUnavailable, began: float) -> bool:
+        now = time.monotonic()
+        if self._since is None:
+            self._since = began
+            self._tell_away(error, now - began)
+        # The next try may take as long as this one did.
+        return now + (now - began) - self._since < self._seconds
+
+    def over(self) -> None:
+        """The database answers."""
+        if self._since is not None:
+            self._since = None
+            self._tell_back()
+
+
+@contextmanager
+def enduring(endurance: Endurance) -> Iterator[None]:
+    """In the block, and in tasks that are made there, `endured` work is tried again."""
+    token = _endurance.set(endurance)
+    try:
+        yield
+    finally:
+        _endurance.reset(token)
+
+
+async def endured(work: Callable[..., Awaitable[T]], *args: Any, **options: Any) -> T:
+    """The result of `work`, tried again while the database is away and somebody here endures that.
+
+    It must come to the same however often it is done: an outage does not say
+    whether what was written before it is there.
+    """
+    endurance = _endurance.get()
+    if endurance is None:
+        return await work(*args, **options)
+    return await endurance.through(lambda: work(*args, **options))
+
+
+async def finished(work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which runs to its end in any case: a cancelled caller waits for that."""
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # the caller has gone: nobody else asks for it
+        raise
+
+
+def uninterrupted(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """For functions that write in a transaction.
+
+    A cancellation between its statements would leave the connection in a state
+    that only closing it mends, and on SQLite the whole database locked meanwhile.
+    """
+
+    @wraps(method)
+    async def outer(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await finished(method(*args, **kwargs))
+
+    return outer

@@ -16,7 +16,7 @@ from typing import Any, Self
 import psycopg
 from sqlalchemy.engine import URL
 
-from core.database.waiting import CONNECT_S, PING_S, answer_seconds, answered_within
+from core.database.outage import CONNECT_S, PING_S, answer_seconds, answered_within
 
 # For connections that lie idle in the pool when the line is cut.
 OPTIONS: dict[str, Any] = {

@@ -11,9 +11,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.database.groups import Connected, Fencing, engine_of_group, told
-from core.database.outage import outage, outages_told
+from core.database.outage import PING_S, outage, outages_told
 from core.database.postgres import PatientWriter, options_for
-from core.database.waiting import PING_S
 from core.database.writer import GIVEN_UP, Entry, Fence, Unit
 
 

@@ -16,8 +16,7 @@ from typing import Any, Protocol, TypeVar
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.database.outage import DatabaseUnavailable, log_failure
-from core.database.waiting import answer_seconds
+from core.database.outage import DatabaseUnavailable, answer_seconds, log_failure
 
 T = TypeVar("T")
 Rows = Sequence[Sequence[Any]]

@@ -1,9 +1,8 @@
 """Facts that happened, and whoever wants to know of them."""
 
 from core.events.bus import EventBus
-from core.events.event import Event, known_events
 from core.events.record import Recorded, record
-from core.events.subscription import Subscription, SubscriptionStatus
+from core.events.subscription import Event, Subscription, SubscriptionStatus, known_events
 
 __all__ = [
     "Event",

@@ -22,8 +22,7 @@ import structlog
 from prometheus_client import Counter
 
 from core.errors import ConfigInvalid
-from core.events.event import Event
-from core.events.subscription import LoopWorker, Subscription, SubscriptionStatus, ThreadWorker, Worker
+from core.events.subscription import Event, LoopWorker, Subscription, SubscriptionStatus, ThreadWorker, Worker
 from core.foreign import as_bytes
 from core.health import Health, degraded, healthy
 from core.observability import REGISTRY

@@ -9,8 +9,8 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.database.engine import insert_new, now_of
+from core.database.outage import uninterrupted
 from core.events.tables import webhook_deliveries as table
-from core.uninterrupted import uninterrupted
 
 WAITING = "waiting"
 DONE = "done"

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from core.events.bus import EventBus
-from core.events.event import Event
+from core.events.subscription import Event
 
 E = TypeVar("E", bound=Event)
 

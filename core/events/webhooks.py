@@ -16,10 +16,9 @@ from core.events.addresses import Resolve, resolved
 from core.events.bus import EventBus
 from core.events.deliveries import DONE, FAILED, Deliveries, Delivery
 from core.events.errors import WebhookRefused, WebhookUnavailable
-from core.events.event import Event, known_events
 from core.events.sender import Sender
 from core.events.settings import ALL_EVENTS, Hook, WebhookSettings
-from core.events.subscription import Subscription
+from core.events.subscription import Event, Subscription, known_events
 from core.events.targets import WebhookNotAllowed, target_of
 from core.foreign import as_bytes
 from core.health import Health, degraded, healthy

@@ -25,12 +25,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.access import Principal
 from core.callers import SCOPES, is_user, is_word
 from core.database.engine import now_of
-from core.database.outage import DATABASE_ERRORS
+from core.database.outage import DATABASE_ERRORS, uninterrupted
 from core.errors import InvalidInput
 from core.identity.authenticator import Credentials
 from core.identity.errors import KeyNotFound, NotAuthenticated
 from core.identity.tables import api_keys
-from core.uninterrupted import uninterrupted
 
 PREFIX = "wsk_"
 CACHE_SECONDS = 1.0

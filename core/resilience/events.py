@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.events.event import Event
+from core.events.subscription import Event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

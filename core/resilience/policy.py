@@ -16,7 +16,7 @@ from typing import Generic, NamedTuple, TypeVar
 import structlog
 
 from core.errors import NotFound, TimedOut, Unavailable
-from core.events.event import Event
+from core.events.subscription import Event
 from core.resilience.errors import BreakerOpen, PolicyTimeout, TooBusy
 from core.resilience.events import BreakerClosed, BreakerOpened
 from core.resilience.settings import Kind, PolicySettings, ResilienceSettings

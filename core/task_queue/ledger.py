@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.access import Principal
 from core.database.engine import StoreEngine, insert_new, now_of
+from core.database.outage import uninterrupted
 from core.task_queue.record import OPEN, TaskRecord, TaskStatus
 from core.task_queue.tables import tasks
-from core.uninterrupted import uninterrupted
 
 # Plain text: drivers have ideas of their own about enumerations.
 _QUEUED, _RUNNING, _CANCELLED = (

@@ -16,8 +16,15 @@ from dishka import AsyncContainer
 from prometheus_client import Counter, Gauge
 
 from core.correlation import correlated
-from core.database.outage import DATABASE_ERRORS, DatabaseUnavailable, log_failure, storage_outage
-from core.database.waiting import TASK_S, Endurance, answered_within
+from core.database.outage import (
+    DATABASE_ERRORS,
+    TASK_S,
+    DatabaseUnavailable,
+    Endurance,
+    answered_within,
+    log_failure,
+    storage_outage,
+)
 from core.errors import InvalidInput, NotAllowed, NotFound, WaystationError
 from core.observability import REGISTRY, span
 from core.task_queue.ledger import Held, Ledger

@@ -34,8 +34,7 @@ from langgraph.checkpoint.serde.jsonplus import EXT_DELTA_SNAPSHOT, JsonPlusSeri
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 from langgraph.graph.state import CompiledStateGraph
 
-from core.database.outage import outages_told
-from core.database.waiting import endured
+from core.database.outage import endured, outages_told
 from core.foreign import storable
 from graph.checkpoints.fingerprint import FINGERPRINT, fingerprint
 from graph.checkpoints.renames import FORGOTTEN, RENAMED

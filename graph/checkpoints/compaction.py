@@ -21,10 +21,10 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.database.engine import is_sqlite, now_of
+from core.database.outage import uninterrupted
 from core.settings.platform import ThreadSettings
 from core.task_queue import Task, TaskContext
 from core.task_queue.task import NoArguments
-from core.uninterrupted import uninterrupted
 from graph.checkpoints.carrying import Compiled
 from graph.errors import ThreadBusy, ThreadNotFound
 from graph.runs.lease import Leases

@@ -20,8 +20,7 @@ from core.database.engine import (
     create_engine,
 )
 from core.database.opening import opening_error
-from core.database.outage import DatabaseUnavailable
-from core.database.waiting import CONNECT_S, UNHURRIED_S, answered_within
+from core.database.outage import CONNECT_S, UNHURRIED_S, DatabaseUnavailable, answered_within
 from core.database.writer import Writer
 from core.errors import ConfigInvalid
 from graph.checkpoints.carrying import Carrying, ForeignSerializer

@@ -22,8 +22,7 @@ from langgraph.checkpoint.base import (
     DeltaChannelHistory,
 )
 
-from core.database.outage import outage
-from core.database.waiting import PING_S
+from core.database.outage import PING_S, outage
 from core.database.writer import Unit, Writer
 from graph.runs.lease import fence_of, hold_on
 

@@ -16,11 +16,10 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.database.engine import BUSY_MS, StoreEngine, create_engine, is_sqlite
-from core.database.groups import Fencing, group_for
+from core.database.groups import Fencing, SqliteGroup
 from core.database.opening import opening_error
-from core.database.outage import DatabaseUnavailable
-from core.database.waiting import CONNECT_S, UNHURRIED_S, answered_within
-from core.database.writer import Writer
+from core.database.outage import CONNECT_S, UNHURRIED_S, DatabaseUnavailable, answered_within
+from core.database.writer import Group, Writer
 from core.errors import ConfigInvalid
 from core.events.tables import webhook_deliveries
 from core.identity.tables import api_keys
@@ -69,8 +68,17 @@ def writer_of(engine: AsyncEngine) -> Writer:
     """The one writer of this process to the engine's database; it is closed with the engine."""
     assert isinstance(engine, StoreEngine), "a database that this service opened"  # noqa: S101 - an invariant
     if engine.writer is None:
-        engine.writer = Writer(group_for(engine, _FENCING[engine.dialect.name]))
+        engine.writer = Writer(_group(engine, _FENCING[engine.dialect.name]))
     return engine.writer
+
+
+def _group(engine: StoreEngine, fencing: Fencing) -> Group:
+    if is_sqlite(engine):
+        return SqliteGroup(engine, fencing)
+    # Loaded only where it is the database.
+    from core.database.postgres_group import PostgresGroup  # noqa: PLC0415
+
+    return PostgresGroup(engine, fencing)
 
 
 async def open_database(url: URL) -> AsyncEngine:

@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
-from core.context import RunContext
+from core.access import RunContext
 from core.steps import PARTS
 from graph.flow.nodes import Asked, Lookup, Lookups, Supplied, SuppliedCall, Traced, Written, reader
 from graph.flow.routing import AfterModel, Window, Windowed, after_files, ahead_of_tools

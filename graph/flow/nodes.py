@@ -25,7 +25,7 @@ from langgraph.pregel._read import ChannelRead
 from langgraph.runtime import Runtime
 from langgraph.types import Command, Overwrite
 
-from core.context import RunContext
+from core.access import RunContext
 from core.errors import InvalidInput
 from core.observability import node_span
 from graph.errors import StepInvalid

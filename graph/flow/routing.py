@@ -15,8 +15,8 @@ from langgraph.graph import END
 from langgraph.runtime import Runtime
 from langgraph.types import Send
 
-from core.context import RunContext
-from core.editions import Editions
+from core.access import RunContext
+from core.settings.book import Editions
 from core.settings.platform import LimitSettings, ThreadSettings
 from graph.errors import StepLimit
 from graph.flow.state import State

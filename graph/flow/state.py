@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
@@ -26,6 +27,7 @@ from langgraph.types import Overwrite
 from typing_extensions import TypedDict
 
 from core.errors import InvalidInput
+from graph.db.tables import said
 
 SNAPSHOT_EVERY = 40
 
@@ -312,3 +314,32 @@ def call_record(message: ToolMessage) -> dict[str, Any]:
         "duration_ms": record.get("duration_ms", 0),
         **({"decision": record["decision"]} if "decision" in record else {}),
     }
+
+
+def rows_of(
+    thread_id: str,
+    run_id: str,
+    messages: Sequence[BaseMessage],
+    extras: dict[str, dict[str, Any]] | None = None,
+) -> list[dict[str, Any]]:
+    """Messages as rows of the transcript, for whoever adds them in a transaction of its own."""
+    now = time.time()
+    return [
+        {
+            "thread_id": thread_id,
+            "message_id": message.id,
+            "role": ROLES.get(message.type, message.type),
+            **said(text_of(message)),
+            "extra": {**extra_of(message), **(extras or {}).get(str(message.id), {})},
+            "run_id": run_id,
+            "created_at": now,
+        }
+        for message in messages
+    ]
+
+
+def partial_row(thread_id: str, run_id: str, attempt: int, text: str) -> dict[str, Any]:
+    """An answer that was cut, as a row of the transcript."""
+    message = AIMessage(text, id=f"partial_{run_id}_{attempt}")
+    (row,) = rows_of(thread_id, run_id, [message], {str(message.id): {"partial": True}})
+    return row

@@ -13,7 +13,7 @@ from langgraph.graph import StateGraph
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
-from core.context import RunContext
+from core.access import RunContext
 from core.errors import ConfigInvalid
 from core.registry import Module
 from core.steps import PARTS, Part, Step

@@ -10,7 +10,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Interrupt, Send
 
-from core.context import RunContext
+from core.access import RunContext
 from core.errors import InvalidInput
 from graph.agent import Agent
 from graph.flow.nodes import AnyNode

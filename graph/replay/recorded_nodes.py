@@ -10,7 +10,7 @@ from langchain_core.messages import AnyMessage, BaseMessage, ToolMessage
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
-from core.context import RunContext
+from core.access import RunContext
 from core.steps import Part
 from graph.flow.state import text_of
 from graph.flow.steps import Placed, Steps

@@ -8,9 +8,8 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, ToolMessage
 
-from core.access import Principal
+from core.access import Principal, RunContext
 from core.choices import Choices
-from core.context import RunContext
 from core.errors import WaystationError
 from core.settings.platform import LimitSettings
 from graph.agent import Agent

@@ -11,11 +11,10 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.errors import GraphRecursionError
 from langgraph.graph.state import CompiledStateGraph
 
-from core.access import Principal
-from core.context import RunContext, context_for
-from core.editions import Editions
+from core.access import Principal, RunContext, context_for
 from core.errors import WaystationError
 from core.registry import discover
+from core.settings.book import Editions
 from core.settings.platform import LimitSettings
 from core.steps import Step
 from graph.flow.builder import build_graph, last_step

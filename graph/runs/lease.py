@@ -25,12 +25,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.access import Principal
 from core.database.engine import clock_in, is_sqlite
-from core.database.outage import DATABASE_ERRORS, DatabaseUnavailable, log_failure
+from core.database.outage import DATABASE_ERRORS, DatabaseUnavailable, log_failure, uninterrupted
 from core.database.writer import Fence
-from core.editions import Editions
 from core.holder import alive, is_known_dead, new_holder
+from core.settings.book import Editions
 from core.settings.platform import LimitSettings
-from core.uninterrupted import uninterrupted
 from graph.db.database import writer_of
 from graph.db.tables import named, threads
 from graph.errors import InvalidThreadId, LeaseLost, ThreadBusy, ThreadNotFound, ThreadTotalReached

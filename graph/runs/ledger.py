@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.access import Principal, owns
 from core.database.engine import add_new, insert_new, now_of
-from core.uninterrupted import uninterrupted
+from core.database.outage import uninterrupted
 from graph.db.database import writer_of
 from graph.db.tables import receipts, runs, threads, transcript
 from graph.errors import (

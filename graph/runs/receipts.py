@@ -9,10 +9,9 @@ from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.database.engine import now_of
-from core.database.waiting import endured
+from core.database.outage import endured, uninterrupted
 from core.database.writer import Unit
 from core.foreign import as_json, from_json
-from core.uninterrupted import uninterrupted
 from graph.db.database import writer_of
 from graph.db.plain import Inserting, worded
 from graph.db.tables import receipts

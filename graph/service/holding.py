@@ -20,14 +20,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.access import Principal
 from core.database.engine import insert_new, now_of
-from core.uninterrupted import uninterrupted
+from core.database.outage import uninterrupted
 from graph.db.tables import threads, transcript
-from graph.flow.state import text_of
+from graph.flow.state import rows_of, text_of
 from graph.runs.lease import Hold, Leases, assert_held, check_id, new_thread, title_from
 from graph.runs.rows import supersede
 from graph.threads.history.look import Graph, interrupts_of
 from graph.threads.history.owning import owned_row
-from graph.threads.transcript import rows_of
 
 
 class Holding:

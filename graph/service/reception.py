@@ -7,17 +7,17 @@ from typing import Any
 
 from core.access import Principal, owns
 from core.correlation import current
-from core.editions import Editions
 from core.errors import InvalidInput
 from core.events.settings import WebhookSettings
 from core.events.targets import target_of
 from core.foreign import fault_in
+from core.settings.book import Editions
 from core.settings.platform import LimitSettings, ThreadSettings
 from graph.errors import AlreadyAnswered, Draining, MessageTooLong, NothingToResume, TooManyRuns
 from graph.runs.ledger import RunLedger
 from graph.runs.record import Policy, TurnRequest
 from graph.runs.rows import NewRun
-from graph.service.handle import Handle
+from graph.runs.streams import Handle
 from graph.service.run_service import RunService
 from graph.threads.threads import Threads, check_id, new_id
 from nodes.config import ConfigLookup

@@ -11,8 +11,8 @@ import structlog
 
 from core.access import Principal
 from core.database.outage import DATABASE_ERRORS, DatabaseUnavailable, log_failure
-from core.editions import Editions
 from core.errors import WaystationError
+from core.settings.book import Editions
 from core.signals import Signals
 from graph.errors import RunEnded, RunNotFound, ThreadBusy
 from graph.runs.lease import BEAT_SECONDS
@@ -20,8 +20,7 @@ from graph.runs.ledger import AT_MOST_ATTEMPTS, RunLedger
 from graph.runs.lookup import LiveRuns, RunLookup
 from graph.runs.record import Policy, Run, RunRecord
 from graph.runs.rows import Claim, NewRun, delivery_of
-from graph.runs.streams import Follower, topic_of
-from graph.service.handle import Handle
+from graph.runs.streams import Follower, Handle, topic_of
 from graph.turn.driver import TurnDriver
 
 log = structlog.get_logger()

@@ -62,7 +62,7 @@ async def authenticate(scope: dict[str, Any]) -> Auth.types.MinimalUserDict:
 
 
 def user_of(caller: Principal) -> Auth.types.MinimalUserDict:
-    """A principal as the development server hands it to runs; `core.context` reads it there."""
+    """A principal as the development server hands it to runs; `core.access` reads it there."""
     found: Any = {
         "identity": caller.id,
         "is_authenticated": True,

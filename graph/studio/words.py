@@ -22,7 +22,7 @@ from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.config import get_config
 from langgraph.runtime import Runtime
 
-from core.context import RunContext
+from core.access import RunContext
 
 
 class Spoken:

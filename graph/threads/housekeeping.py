@@ -12,12 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
 from core.database.engine import now_of
+from core.database.outage import uninterrupted
 from core.errors import WaystationError
 from core.events import EventBus
 from core.settings.platform import ThreadSettings
 from core.task_queue import Task, TaskContext, TaskQueue
 from core.task_queue.task import NoArguments
-from core.uninterrupted import uninterrupted
 from graph.db.tables import named, receipts, run_events, runs, threads, transcript
 from graph.runs.announcements import TurnFinished
 from graph.runs.lease import title_from

@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.access import Principal, owner_seen_by
 from core.cursor import cursor, is_cursor, place_of
 from core.database.engine import insert_new, now_of
+from core.database.outage import uninterrupted
 from core.errors import InvalidInput
-from core.uninterrupted import uninterrupted
 from graph.db.tables import folded_title, named, threads
 from graph.flow.state import time_of
 from graph.runs.lease import Leases, ThreadTotals, check_id, new_id, new_thread

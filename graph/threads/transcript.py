@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import BaseMessage
 from sqlalchemy import RowMapping, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.database.engine import insert_new
-from core.uninterrupted import uninterrupted
-from graph.db.tables import said, transcript
-from graph.flow.state import ROLES, extra_of, text_of, time_of
+from core.database.outage import uninterrupted
+from graph.db.tables import transcript
+from graph.flow.state import rows_of, time_of
 
 
 class Transcript:
@@ -89,35 +88,6 @@ class Transcript:
         async with self._engine.connect() as db:
             rows = (await db.execute(query)).mappings().all()
         return [_view(row) for row in rows[::-1]]
-
-
-def rows_of(
-    thread_id: str,
-    run_id: str,
-    messages: Sequence[BaseMessage],
-    extras: dict[str, dict[str, Any]] | None = None,
-) -> list[dict[str, Any]]:
-    """Messages as rows of the transcript, for whoever adds them in a transaction of its own."""
-    now = time.time()
-    return [
-        {
-            "thread_id": thread_id,
-            "message_id": message.id,
-            "role": ROLES.get(message.type, message.type),
-            **said(text_of(message)),
-            "extra": {**extra_of(message), **(extras or {}).get(str(message.id), {})},
-            "run_id": run_id,
-            "created_at": now,
-        }
-        for message in messages
-    ]
-
-
-def partial_row(thread_id: str, run_id: str, attempt: int, text: str) -> dict[str, Any]:
-    """An answer that was cut, as a row of the transcript."""
-    message = AIMessage(text, id=f"partial_{run_id}_{attempt}")
-    (row,) = rows_of(thread_id, run_id, [message], {str(message.id): {"partial": True}})
-    return row
 
 
 def _view(row: Any) -> dict[str, Any]:

@@ -12,14 +12,13 @@ from langchain_core.messages import AIMessage, BaseMessage, RemoveMessage, ToolM
 from langgraph.errors import GraphDrained, GraphRecursionError
 from langgraph.graph.state import CompiledStateGraph
 
-from core.context import context_for
+from core.access import context_for
 from core.correlation import Sink, correlated, listening
-from core.database.outage import DatabaseUnavailable, storage_outage
-from core.database.waiting import Endurance, endured, enduring
-from core.editions import Editions
+from core.database.outage import DatabaseUnavailable, Endurance, endured, enduring, storage_outage
 from core.errors import Internal, WaystationError
 from core.events import Event
 from core.observability import RUNNING, extracted, track_duration, turn_span
+from core.settings.book import Editions
 from core.settings.platform import LimitSettings
 from graph.errors import LeaseLost, StepLimit, TurnTimedOut
 from graph.runs.announcements import TurnFinished, TurnStarted
@@ -27,8 +26,7 @@ from graph.runs.events import LAST
 from graph.runs.lease import fenced
 from graph.runs.record import Outcome, Run, Stop
 from graph.threads.history.look import questioned
-from graph.turn.ending import Endings
-from graph.turn.opening import Opening
+from graph.turn.attempt import Endings, Opening
 
 log = structlog.get_logger()
 

@@ -10,10 +10,10 @@ from langgraph.graph.state import CompiledStateGraph
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.database.engine import database_url
-from core.editions import Editions
 from core.events import EventBus
 from core.events.webhooks import TASK, DeliverWebhook
 from core.settings import Book, Places
+from core.settings.book import Editions
 from core.settings.platform import StorageSettings, TelemetrySettings, ThreadSettings
 from core.signals import Signals, opened_signals
 from core.task_queue import TaskQueue
@@ -33,9 +33,8 @@ from graph.service.run_service import RunService
 from graph.service.supervisor import Supervisor
 from graph.threads.threads import Threads
 from graph.threads.transcript import Transcript
+from graph.turn.attempt import Endings, Opening
 from graph.turn.driver import TurnDriver
-from graph.turn.ending import Endings
-from graph.turn.opening import Opening
 from graph.turn.repair import Repair
 from nodes.file_storage import FileManager
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from core.access import Guarded, Principal, usable
 from core.choices import Choices, checked
-from core.editions import Editions
+from core.settings.book import Editions
 from core.settings.problems import nearest, printable
 from nodes.config.errors import UnknownModel, UnknownSource, UnknownTool
 from nodes.config.models import TurnConfig

@@ -7,8 +7,8 @@ from typing import Any
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
+from core.access import RunContext, context_of
 from core.choices import checked
-from core.context import RunContext, context_of
 from nodes.config.lookup import ConfigLookup
 
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 
 from dishka import AsyncContainer, Provider, Scope, provide
 
-from core.editions import Editions
 from core.events import EventBus
 from core.settings import Book, Places
+from core.settings.book import Editions
 from nodes.config.fake import FakeModels, FakeServers, FakeSources
 from nodes.config.lookup import ConfigLookup
 from nodes.config.manager import ConfigManager

@@ -15,12 +15,12 @@ from typing import Any
 
 import structlog
 
-from core.editions import Editions
 from core.errors import WaystationError
 from core.events import Event
 from core.health import Health, HealthState, healthy
 from core.reload import Fingerprint, Stamps, fingerprint, folders_of, lost, stamps, wake_ups
 from core.settings import Book, ConfigErrors, ConfigProblem
+from core.settings.book import Editions
 from nodes.config.events import ConfigRejected, ConfigReloaded
 from nodes.config.manager import ConfigManager
 from nodes.config.reload import Snapshot, changed_keys, changes, files_of, is_live, renewed

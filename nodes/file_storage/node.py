@@ -8,8 +8,7 @@ from typing import Any
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
-from core.access import Principal
-from core.context import RunContext, context_of
+from core.access import Principal, RunContext, context_of
 from core.errors import Unavailable, WaystationError
 from nodes.file_storage.errors import InvalidFile
 from nodes.file_storage.manager import FileManager

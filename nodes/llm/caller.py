@@ -9,11 +9,11 @@ from typing import Any, cast
 
 from langchain_core.messages import BaseMessage, SystemMessage
 
-from core.editions import Part
 from core.errors import Unavailable
 from core.health import Health
 from core.observability import TOKENS, model_span, track_duration
 from core.resilience import Policies, ResilienceSettings
+from core.settings.book import Part
 from nodes.llm.assembly import Assembly
 from nodes.llm.connections import Connections, has_content
 from nodes.llm.errors import ModelContextFull, ModelStreamCut

@@ -10,9 +10,9 @@ from typing import Any, cast
 
 from langchain_core.messages import BaseMessage
 
-from core.editions import EntryResources
 from core.errors import WaystationError
 from core.resilience import Policies, Policy
+from core.settings.book import EntryResources
 from nodes.llm.errors import ModelRefused, ModelStreamCut, ModelTimedOut
 from nodes.llm.models import Model
 from nodes.llm.pieces import BROKEN, Chunk, finish_of

@@ -10,8 +10,8 @@ from langchain_core.messages import AIMessage, AnyMessage, BaseMessage
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
+from core.access import RunContext, context_of
 from core.choices import sampling_of
-from core.context import RunContext, context_of
 from nodes.llm.caller import LLMCaller, notices
 from nodes.llm.models import LLMChunk, LLMRequest, LLMResponse
 from nodes.llm.ports import Toolbox

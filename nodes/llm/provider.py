@@ -8,9 +8,9 @@ from pkgutil import resolve_name
 from dishka import Provider, Scope, provide
 
 from core.cache import Cache
-from core.editions import Editions
 from core.resilience import Policies
 from core.settings import Book
+from core.settings.book import Editions
 from core.settings.platform import ThreadSettings
 from nodes.llm.caller import LLMCaller
 from nodes.llm.models import OFFLINE, Catalogue, Model

@@ -14,11 +14,11 @@ from langgraph.errors import GraphInterrupt
 from core.access import Principal, usable
 from core.cache import Cache
 from core.correlation import Correlation
-from core.editions import EntryResources, Part
 from core.errors import Unavailable
 from core.events import Event
 from core.health import Health
 from core.resilience import Policies, Policy, ResilienceSettings
+from core.settings.book import EntryResources, Part
 from nodes.mcp_tools import events
 from nodes.mcp_tools.errors import ServerDown, ServerFailed, ServerGone, UnknownServer
 from nodes.mcp_tools.health import health_of

@@ -9,7 +9,7 @@ from langchain_core.messages import ToolMessage
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
-from core.context import RunContext, context_of
+from core.access import RunContext, context_of
 from nodes.mcp_tools.executor import RecordedCalls, ToolExecutor
 from nodes.mcp_tools.interrupts import AskPerson, decide
 from nodes.mcp_tools.models import ExecutionContext

@@ -12,11 +12,11 @@ import structlog
 from dishka import Provider, Scope, provide
 
 from core.cache import Cache
-from core.editions import Editions
 from core.events import EventBus
 from core.observability import never_log
 from core.resilience import Policies
 from core.settings import Book, Places
+from core.settings.book import Editions
 from nodes.mcp_tools.dialects import Remark
 from nodes.mcp_tools.executor import ToolExecutor
 from nodes.mcp_tools.manager import MCPToolManager

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from core.registry import names_from
 
 if TYPE_CHECKING:
-    from nodes.rag.citations import cite
     from nodes.rag.client import RAGClient
     from nodes.rag.models import Collection, IngestReport, Passage, RAGResponse, SourceInfo, SourceStats
     from nodes.rag.ports import ChunkStore, Embedder, Later, Retriever
     from nodes.rag.settings import RagSettings, SourcesFile
     from nodes.rag.source import Source
+    from nodes.rag.terms import cite
 
 __all__ = [
     "ChunkStore",
@@ -33,4 +33,4 @@ __all__ = [
     "cite",
 ]
 
-__getattr__ = names_from(__name__, "models", "ports", "settings", "citations", "source", "client")
+__getattr__ = names_from(__name__, "models", "ports", "settings", "terms", "source", "client")

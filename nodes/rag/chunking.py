@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from nodes.rag.languages import DEFAULT
 from nodes.rag.models import Chunk
-from nodes.rag.reading import Kind, kind_of
+from nodes.rag.reading import Kind, Place, kind_of
 from nodes.rag.terms import terms
 
 __all__ = ["CHARS_PER_TOKEN", "Section", "chunk_document", "sections", "slug"]
@@ -37,7 +37,13 @@ _FILLED = 0.25
 
 
 def chunk_document(
-    document: str, text: str, *, chunk_tokens: int, language: str = DEFAULT, kind: Kind | None = None
+    document: str,
+    text: str,
+    *,
+    chunk_tokens: int,
+    language: str = DEFAULT,
+    kind: Kind | None = None,
+    places: Sequence[Place] = (),
 ) -> list[Chunk]:
     """The chunks of `text`, in order.
 
@@ -46,11 +52,12 @@ def chunk_document(
         chunk_tokens: Size of a chunk at most, in tokens of about four characters.
         language: Whose stems its words have.
         kind: How its headings are written; None for what its name says.
+        places: Its pages, sheets or slides.
     """
     size = chunk_tokens * CHARS_PER_TOKEN
     found: list[Chunk] = []
-    for section in sections(document, text, kind):
-        naming = _Naming(document, section.path, language)
+    for section in sections(document, text, kind, places):
+        naming = _Naming(document, section, language)
         for start, end, columns in _pieces(text, section, size):
             chunk = naming.chunk(start, text[start:end], columns)
             if chunk is not None:
@@ -61,19 +68,23 @@ def chunk_document(
 class _Naming:
     """Makes the chunks of one section."""
 
-    def __init__(self, document: str, path: tuple[str, ...], language: str) -> None:
+    def __init__(self, document: str, section: Section, language: str) -> None:
+        path = section.path
         self._document = document
         self._language = language
-        self._title = " › ".join(path) or PurePosixPath(document).name
-        self._uri = document + (f"#{slug(path[-1])}" if len(path) > 1 else "")
+        self._heading = path[-1] if path else ""
+        called = " › ".join(path) or PurePosixPath(document).name
+        self._title = f"{called} › {section.where}" if section.where else called
+        anchor = section.fragment or (slug(path[-1]) if len(path) > 1 else "")
+        self._uri = f"{document}#{anchor}" if anchor else document
         # What a text is called says what it is about: that counts twice, and the name of its file once.
-        said = f"{PurePosixPath(document).stem}\n{self._title}\n{self._title}"
+        said = f"{PurePosixPath(document).stem}\n{called}\n{called}"
         self._called = terms(said, language)
 
     def chunk(self, start: int, piece: str, columns: str) -> Chunk | None:
         """None for a piece that answers nothing: without words, or a heading alone, the title of the next."""
         said = terms(piece, self._language)
-        if not said or ("\n" not in piece and heading_of(piece)):
+        if not said or ("\n" not in piece and (heading_of(piece) or piece == self._heading)):
             return None
         title = f"{self._title} › {columns}" if columns else self._title
         named = terms(columns, self._language) if columns else []
@@ -106,20 +117,50 @@ def _pieces(text: str, section: Section, size: int) -> Iterator[tuple[int, int, 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A stretch of a document under one heading; `path` are the headings above it, outermost first."""
+    """A stretch of a document under one heading; `path` are the headings above it, outermost first.
+
+    `where` is its page, sheet or slide, `fragment` the same for an address.
+    """
 
     start: int
     end: int
     path: tuple[str, ...]
+    where: str = ""
+    fragment: str = ""
 
 
-def sections(document: str, text: str, kind: Kind | None = None) -> list[Section]:
+def sections(
+    document: str, text: str, kind: Kind | None = None, places: Sequence[Place] = ()
+) -> list[Section]:
     """Where each heading's text begins and ends. A text without headings is one section.
 
     Args:
         kind: How headings are written; None for what the document's name says.
+        places: Pages, sheets or slides, in which headings may stand again.
     """
     written = kind_of(PurePosixPath(document).name) if kind is None else kind
+    if not places:
+        return _sections(text, written)
+    ends = [*(place.start for place in places[1:]), len(text)]
+    return [
+        Section(
+            place.start + inner.start,
+            place.start + inner.end,
+            place.path + inner.path,
+            place.where,
+            _fragment(place, inner),
+        )
+        for place, end in zip(places, ends, strict=True)
+        for inner in _sections(text[place.start : end], written)
+    ]
+
+
+def _fragment(place: Place, inner: Section) -> str:
+    named = place.fragment or (slug(inner.path[-1]) if inner.path else "")
+    return named if "=" in named else slug(named)
+
+
+def _sections(text: str, written: Kind | None) -> list[Section]:
     if written is Kind.MARKDOWN:
         marks = list(_markdown_headings(text))
     elif written is Kind.RST:

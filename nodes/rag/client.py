@@ -12,12 +12,12 @@ from pathlib import Path
 import structlog
 
 from core.access import Principal, may_use, usable
-from core.editions import Part
 from core.errors import WaystationError
 from core.events import Event
 from core.health import Health, healthy
 from core.observability import retrieval_span, track_duration
 from core.settings import nearest
+from core.settings.book import Part
 from nodes.rag.errors import NotIngestable, SourceNotFound
 from nodes.rag.events import RetrievalDone
 from nodes.rag.health import CHECK_SECONDS, SourceHealth

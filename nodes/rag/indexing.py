@@ -15,14 +15,15 @@ from nodes.rag.languages import DEFAULT, language_of
 from nodes.rag.local import MOST_UNREAD, Manifest, ManifestFile, Record
 from nodes.rag.models import Chunk, IngestReport, Progress, SourceStats
 from nodes.rag.ports import ChunkStore, Embedder
-from nodes.rag.reading import NotText, read_document
+from nodes.rag.reading import Extractor, NotText, read_document
+from nodes.rag.reading.extraction import SECONDS
 
 BATCH_CHUNKS = 256
 BATCH_FILES = 64
 # A file that changed this shortly before it was read may change again within the same time stamp.
 _RACY_NS = 2_000_000_000
 # Raise it when chunking changes, so that everything is indexed anew.
-_FORMAT = "3"
+_FORMAT = "4"
 # Files that a sentence names.
 _NAMED = 3
 NOTHING = "there is no document in it"
@@ -55,6 +56,8 @@ class Indexer:
     Args:
         roots: Absolute folders, files or globs.
         embedder: For vectors beside the words; None for words alone.
+        max_file_bytes: Of a text file; of any other document, `max_document_bytes`.
+        document_seconds: For one document that is no text file.
         language: Of all its texts; "" where each one's own is found out.
     """
 
@@ -67,6 +70,8 @@ class Indexer:
         manifest: ManifestFile,
         chunk_tokens: int,
         max_file_bytes: int,
+        max_document_bytes: int = 50_000_000,
+        document_seconds: float = SECONDS,
         embedder: Embedder | None = None,
         language: str = "",
     ) -> None:
@@ -76,9 +81,12 @@ class Indexer:
         self._manifest = manifest
         self._chunk_tokens = chunk_tokens
         self._max_bytes = max_file_bytes
+        self._max_document_bytes = max_document_bytes
+        self._extractor = Extractor(seconds=document_seconds)
         self._embedder = embedder
         self._language = language
-        self._recipe = f"{_FORMAT}/{chunk_tokens}/{max_file_bytes}/{language}"
+        limits = f"{max_file_bytes}/{max_document_bytes}/{document_seconds:g}"
+        self._recipe = f"{_FORMAT}/{chunk_tokens}/{limits}/{language}"
 
     async def update(self, *, add: str | None = None, progress: Progress | None = None) -> IngestReport:
         """Index what is new or changed, drop what is gone. Safe to interrupt at any point.
@@ -98,7 +106,10 @@ class Indexer:
             unread = dict(list(listing.unread.items())[:MOST_UNREAD])
             before = replace(before, unread=unread, passed_over=len(listing.unread))
             plan = await asyncio.to_thread(self._plan, before, listing)
-            after = await self._carry_out(plan, before, progress)
+            try:
+                after = await self._carry_out(plan, before, progress)
+            finally:
+                self._extractor.close()
             return self._report(plan, after, listing)
 
     def roots(self) -> tuple[str, ...]:
@@ -130,7 +141,9 @@ class Indexer:
             chunks=manifest.chunks,
             skipped=len(manifest.skipped) + manifest.passed_over,
             size_bytes=sum(record.size for record in manifest.files.values() if not record.problem),
-            reasons=dict(list({**manifest.skipped, **manifest.unread}.items())[:MOST_UNREAD]),
+            reasons=dict(
+                list({**manifest.skipped, **manifest.unread, **manifest.partly}.items())[:MOST_UNREAD]
+            ),
             problem=self._problem(manifest),
             indexed=self._manifest.there(),
         )
@@ -168,7 +181,7 @@ class Indexer:
             digest = _digest(file.path)
             if record and record.recipe == self._recipe and record.digest == digest:
                 touched = _record(file, digest, self._recipe, record.chunks, record.problem)
-                plan.kept[name] = replace(touched, language=record.language)
+                plan.kept[name] = replace(touched, language=record.language, notes=record.notes)
             else:
                 plan.changed.append((file, digest))
         for name, record in before.files.items():
@@ -223,16 +236,26 @@ class Indexer:
 
     def _read(self, file: SourceFile, digest: str) -> tuple[Record, list[Chunk]]:
         try:
-            read = read_document(file.path, max_bytes=self._max_bytes)
+            read = read_document(
+                file.path,
+                max_bytes=self._max_bytes,
+                extractor=self._extractor,
+                max_document_bytes=self._max_document_bytes,
+            )
         except NotText as reason:
             return _record(file, digest, self._recipe, 0, str(reason)), []
         language = self._language or language_of(read.text) or DEFAULT
         chunks = chunk_document(
-            file.document, read.text, chunk_tokens=self._chunk_tokens, language=language, kind=read.kind
+            file.document,
+            read.text,
+            chunk_tokens=self._chunk_tokens,
+            language=language,
+            kind=read.kind,
+            places=read.places,
         )
         problem = "" if chunks else "it has no words"
         record = _record(file, digest, self._recipe, len(chunks), problem)
-        return replace(record, language=language), chunks
+        return replace(record, language=language, notes=read.notes), chunks
 
     def _report(self, plan: _Plan, after: Manifest, listing: Listing) -> IngestReport:
         return IngestReport(

@@ -205,7 +205,7 @@ _VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A file as it was indexed. `problem` is set for a file that was left out."""
+    """A file as it was indexed. `problem` is set for a file that was left out, `notes` for what was of it."""
 
     root: str
     size: int
@@ -216,6 +216,7 @@ class Record:
     chunks: int = 0
     problem: str = ""
     language: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +244,11 @@ class Manifest:
     @property
     def skipped(self) -> dict[str, str]:
         return {name: record.problem for name, record in self.files.items() if record.problem}
+
+    @property
+    def partly(self) -> dict[str, str]:
+        """What was not read of the documents that were."""
+        return {name: f"partly read: {'; '.join(r.notes)}" for name, r in self.files.items() if r.notes}
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -279,7 +285,7 @@ class ManifestFile:
             data: Any = orjson.loads(self._path.read_bytes())
             if data["version"] != _VERSION:
                 return Manifest()
-            files = {name: Record(**record) for name, record in data["files"].items()}
+            files = {name: _record(record) for name, record in data["files"].items()}
             return Manifest(
                 files, tuple(data["added"]), dict(data.get("unread", {})), int(data.get("passed_over", 0))
             )
@@ -341,6 +347,10 @@ async def _flock(handle: int, seconds: float) -> None:
             await asyncio.sleep(_POLL_SECONDS)
         else:
             return
+
+
+def _record(data: dict[str, Any]) -> Record:
+    return Record(**{**data, "notes": tuple(data.get("notes", ()))})
 
 
 def index_name(source: str, flavour: str) -> str:

@@ -7,10 +7,10 @@ from langchain_core.messages import AnyMessage, HumanMessage
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
-from core.context import RunContext, context_of
+from core.access import RunContext, context_of
 from nodes.rag.client import RAGClient
 from nodes.rag.models import RAGResponse
-from nodes.rag.reading import kind_of, unread_reason
+from nodes.rag.reading import is_text, unread_reason
 
 
 class Reads(TypedDict):
@@ -55,14 +55,12 @@ def unseen(files: Sequence[Mapping[str, Any]], thread: str | None) -> Iterator[t
     for file in files:
         name, media_type = str(file["name"]), str(file.get("media_type") or "")
         new = thread is None or file.get("thread") != thread
-        if new and not _is_text(name, media_type):
-            reason = unread_reason(name) or f"files of type {media_type or 'unknown'} are not read"
+        if new and not (is_text(name) or media_type.startswith("text/")):
+            reason = (
+                unread_reason(name, attached=True) or f"files of type {media_type or 'unknown'} are not read"
+            )
             seen = f"The model sees the name, type and size of '{name}' and not what is in it: {reason}."
             yield "file_not_read", f"{seen} A tool that takes files can open it."
-
-
-def _is_text(name: str, media_type: str) -> bool:
-    return kind_of(name) is not None or media_type.startswith("text/")
 
 
 def _thread_of(runtime: Runtime[RunContext]) -> str | None:

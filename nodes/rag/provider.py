@@ -7,12 +7,12 @@ import httpx
 from dishka import AsyncContainer, Provider, Scope, provide
 
 from core.cache import Cache
-from core.editions import Editions
 from core.events import EventBus
 from core.lifecycle import StartProgress
 from core.observability import never_log
 from core.resilience import Policies
 from core.settings import Book, Places
+from core.settings.book import Editions
 from nodes.rag.adapters.embeddings import EndpointEmbedder
 from nodes.rag.adapters.http import HttpRetriever
 from nodes.rag.adapters.lance import LanceFolder, LanceStore
@@ -118,6 +118,8 @@ class _Workshop:
             manifest=ManifestFile(self.folder.path, index),
             chunk_tokens=entry.chunk_tokens or self.settings.chunk_tokens,
             max_file_bytes=self.settings.max_file_bytes,
+            max_document_bytes=self.settings.max_document_bytes,
+            document_seconds=self.settings.document_timeout_s,
             embedder=self._embedder(name, entry.embedder, indexing=True),
             language=entry.language,
         )

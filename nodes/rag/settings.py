@@ -44,7 +44,13 @@ class RagSettings(Strict):
         20, gt=0, le=600, description="How long a turn waits for a local source; a remote one has its own."
     )
     passage_chars: int = Field(4000, ge=100, description="Longest text of a passage; the rest is cut.")
-    max_file_bytes: int = Field(5_000_000, ge=1000, description="Larger files are not indexed.")
+    max_file_bytes: int = Field(5_000_000, ge=1000, description="Larger text files are not indexed.")
+    max_document_bytes: int = Field(
+        50_000_000, ge=1000, description="Larger PDF, Office, mail and EPUB files are not indexed."
+    )
+    document_timeout_s: float = Field(
+        60, gt=0, le=3600, description="How long reading one such file may take; it is left out then."
+    )
     refresh: bool = Field(
         True,
         description="Take over files of local sources that change while the service runs.",

@@ -18,7 +18,7 @@ from core.errors import InvalidInput
 from core.installed import command
 from graph.agent import Agent
 from graph.runs.record import TurnRequest
-from graph.service.handle import Handle
+from graph.runs.streams import Handle
 from graph.service.reception import is_answer
 from nodes.file_storage import FileManager
 from server.cli.prompting import at_a_terminal, parsed, prompted

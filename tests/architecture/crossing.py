@@ -31,7 +31,7 @@ from server.app import create_app
 ROOT = Path(__file__).parents[2]
 HOUSE = tuple(str(ROOT / name) + "/" for name in ("core", "graph", "nodes", "server"))
 ASKED = {"message": "Say hello.", "tool_call": "What is 5 + 3?"}
-ROUNDS = 3
+ROUNDS = 6
 STORED = 0.2
 """Seconds after an answer in which what is written behind it still counts."""
 

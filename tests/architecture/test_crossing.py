@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-MOST = {"message": 84, "tool_call": 103}
+MOST = {"message": 60, "tool_call": 75}
 
 
 @pytest.fixture(scope="module")

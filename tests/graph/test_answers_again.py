@@ -10,8 +10,7 @@ import pytest
 from langgraph.types import Command
 from sqlalchemy import update
 
-from core.access import Principal
-from core.context import context_for
+from core.access import Principal, context_for
 from core.holder import new_holder
 from graph import Agent
 from graph.db.tables import runs

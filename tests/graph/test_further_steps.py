@@ -15,8 +15,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command, Overwrite, interrupt
 from typing_extensions import TypedDict
 
-from core.access import Principal
-from core.context import RunContext
+from core.access import Principal, RunContext
 from core.errors import Internal
 from core.registry import Module, discover
 from core.steps import Step as Declared

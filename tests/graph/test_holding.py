@@ -10,8 +10,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage
 from langgraph.types import Command
 
-from core.access import Principal
-from core.context import RunContext
+from core.access import Principal, RunContext
 from core.errors import InvalidInput
 from graph import Agent
 from graph.checkpoints.compaction import Compaction

@@ -15,8 +15,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
-from core.access import Principal
-from core.context import RunContext
+from core.access import Principal, RunContext
 from core.errors import ConfigInvalid
 from core.registry import Module, discover
 from core.steps import Step

@@ -13,9 +13,8 @@ from langgraph.types import interrupt
 from sqlalchemy import text, update
 from sqlalchemy.engine import URL
 
-from core.access import Principal
+from core.access import Principal, RunContext
 from core.choices import Choices
-from core.context import RunContext
 from core.errors import Conflict, InvalidInput, NotFound, WaystationError
 from core.observability.redaction import never_log
 from graph import Agent

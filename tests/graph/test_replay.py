@@ -13,7 +13,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 from typing_extensions import TypedDict
 
-from core.context import RunContext
+from core.access import RunContext
 from core.errors import InvalidInput, Unavailable
 from graph.replay.as_pytest import as_pytest
 from graph.replay.recording import Recording

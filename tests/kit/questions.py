@@ -48,7 +48,7 @@ QUESTIONS: dict[str, str] = {
     "How do I find a message I wrote last week?": "history.md",
     "How do I get notified when a run is finished?": "events.md runs.md",
     "Can a tool ask the user a question?": "people.md tool-servers.md tools.md",
-    "How fast is it?": "quality.md",
+    "How fast is it?": "quality.md benchmarks.md",
     "How do I hide a tool from some users?": "tools.md security.md",
     "How do citations work?": "sources.md",
 }

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.editions import Editions
 from core.registry import discover
+from core.settings.book import Editions
 from core.settings.platform import LimitSettings
 from core.steps import Step
 from graph.flow.nodes import node_of

@@ -14,8 +14,7 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
-from core.access import Principal
-from core.context import RunContext
+from core.access import Principal, RunContext
 from core.events import record
 from core.registry import Module
 from core.task_queue import Task, TaskContext

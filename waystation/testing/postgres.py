@@ -69,6 +69,11 @@ class PostgresServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._migrated = False
 
+    @property
+    def pid(self) -> int:
+        assert self._process, "PostgreSQL is not running"
+        return self._process.pid
+
     def url(self, database: str = "postgres") -> URL:
         """What `graph.db.database.open_database` takes."""
         return URL.create("postgresql+psycopg", USER, host="127.0.0.1", port=self.port, database=database)

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal, owner_seen_by
 from core.database.engine import is_sqlite, now_of
-from core.uninterrupted import uninterrupted
+from core.database.outage import uninterrupted
 from graph.db.tables import receipts, run_events, runs, shared_files, threads, transcript
 from graph.errors import ThreadBusy, ThreadNotFound
 from graph.runs.lease import check_id

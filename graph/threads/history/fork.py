@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.access import Principal
 from core.database.engine import insert_new, now_of
-from core.uninterrupted import uninterrupted
+from core.database.outage import uninterrupted
 from graph.db.tables import named, shared_files, threads, transcript
 from graph.runs.lease import ThreadTotals, new_id, new_thread
 from graph.threads.history import checkpoints

@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
 from core.database.engine import insert_new, now_of
+from core.database.outage import finished, uninterrupted
 from core.errors import Conflict, InvalidInput, TooLarge
-from core.uninterrupted import finished, uninterrupted
 from graph.db.tables import named, said, threads, transcript
 from graph.runs.lease import ThreadTotals, new_id, new_thread
 from graph.threads.history.erase import Eraser

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.rows import is_row
+from core.words import is_row
 from core.words import words as core_words
 from nodes.llm.offline.words import content_words, listed, meaning, stem
 from nodes.llm.prompt import Passage

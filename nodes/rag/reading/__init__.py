@@ -1,9 +1,13 @@
 """From a file to the text that is indexed and quoted."""
 
+from nodes.rag.reading.extraction import Extractor
 from nodes.rag.reading.reader import (
+    DOCUMENTS,
     Kind,
     NotText,
+    Place,
     Text,
+    is_text,
     kind_of,
     passed_over,
     read_document,
@@ -11,4 +15,17 @@ from nodes.rag.reading.reader import (
     unread_reason,
 )
 
-__all__ = ["Kind", "NotText", "Text", "kind_of", "passed_over", "read_document", "read_text", "unread_reason"]
+__all__ = [
+    "DOCUMENTS",
+    "Extractor",
+    "Kind",
+    "NotText",
+    "Place",
+    "Text",
+    "is_text",
+    "kind_of",
+    "passed_over",
+    "read_document",
+    "read_text",
+    "unread_reason",
+]

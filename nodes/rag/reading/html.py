@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Iterator
 
-from core.rows import row_sentence
+from core.words import row_sentence
 
 # Each "<" is tried once, and what is no tag is text: one pass, whatever the page is like.
 _PART = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9-]*)([^<>]*)>|<[!?][^<>]*>|[^<]+|<")

@@ -8,6 +8,8 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 from nodes.rag.reading.decoding import Undecodable, decoded
+from nodes.rag.reading.extract import Extract, Unreadable
+from nodes.rag.reading.extraction import Extractor
 from nodes.rag.reading.html import text_of_html
 from nodes.rag.reading.tables import text_of_table
 
@@ -21,7 +23,17 @@ class Kind(StrEnum):
     HTML = "html"
     TABLE = "table"
     JSON = "json"
+    PDF = "pdf"
+    WORD = "word"
+    SHEETS = "sheets"
+    SLIDES = "slides"
+    MAIL = "mail"
+    BOOK = "book"
+    NOTEBOOK = "notebook"
 
+
+DOCUMENTS = frozenset({Kind.PDF, Kind.WORD, Kind.SHEETS, Kind.SLIDES, Kind.MAIL, Kind.BOOK, Kind.NOTEBOOK})
+"""What is read in a process of its own."""
 
 _READ = {
     Kind.MARKDOWN: "md markdown mdx",
@@ -29,6 +41,13 @@ _READ = {
     Kind.HTML: "html htm xhtml",
     Kind.TABLE: "csv tsv",
     Kind.JSON: "json",
+    Kind.PDF: "pdf",
+    Kind.WORD: "docx docm dotx",
+    Kind.SHEETS: "xlsx xlsm xltx",
+    Kind.SLIDES: "pptx pptm ppsx",
+    Kind.MAIL: "eml",
+    Kind.BOOK: "epub",
+    Kind.NOTEBOOK: "ipynb",
     Kind.PLAIN: """
         txt text log rtx adoc asciidoc org tex bib textile wiki srt vtt
         jsonl ndjson yaml yml toml ini cfg conf properties xml xsd svg graphql proto
@@ -45,13 +64,11 @@ _NAMES_ALONE = frozenset(
     )
 )
 _UNREAD = {
-    "PDF files": "pdf",
-    "Word files": "docx doc docm dotx odt rtf pages",
-    "PowerPoint files": "pptx ppt pptm odp key",
-    "Excel files": "xlsx xls xlsm xlsb ods numbers",
-    "e-books": "epub mobi azw3",
-    "e-mails": "eml msg mbox pst",
-    "notebooks": "ipynb",
+    "texts of Word before 2007, of OpenDocument and other programs": "doc odt rtf pages",
+    "slides of PowerPoint before 2007, of OpenDocument and other programs": "ppt odp key",
+    "sheets of Excel before 2007, of OpenDocument and other programs": "xls xlsb ods numbers",
+    "e-books other than EPUB": "mobi azw3",
+    "mailboxes": "msg mbox pst",
     "images": "png jpg jpeg gif bmp tif tiff webp heic ico psd",
     "sound files": "mp3 wav ogg flac m4a aac",
     "videos": "mp4 mov avi mkv webm",
@@ -71,8 +88,20 @@ def kind_of(name: str) -> Kind | None:
     return found
 
 
-def unread_reason(name: str) -> str:
-    """Why a file of this name is not read, in words for people; "" where nothing is known against it."""
+def is_text(name: str) -> bool:
+    """True for a file whose text stands in it as it is."""
+    kind = kind_of(name)
+    return kind is not None and kind not in DOCUMENTS
+
+
+def unread_reason(name: str, *, attached: bool = False) -> str:
+    """Why a file of this name is not read, in words for people; "" where nothing is known against it.
+
+    Args:
+        attached: To a message, not in a source.
+    """
+    if attached and kind_of(name) in DOCUMENTS:
+        return "documents of its kind are read in sources, and not yet in messages"
     return _WHY.get(PurePosixPath(name.lower()).suffix.removeprefix("."), "")
 
 
@@ -87,23 +116,49 @@ def passed_over(name: str) -> str:
 
 # A line that is longer was written for machines.
 _LONG_LINE = 2000
+# Of these the text has headings as Markdown has them.
+_TAKEN_AS = {Kind.HTML: Kind.MARKDOWN, Kind.BOOK: Kind.MARKDOWN, Kind.NOTEBOOK: Kind.MARKDOWN}
 _FROM, _TO = "\ue0f0", "\ue0f1"
 
 
-class NotText(Exception):
+class NotText(Unreadable):
     """A file that is no text of ours; its message says why. Never leaves this module's users."""
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a stretch of a document begins that goes on to the next one.
+
+    Args:
+        path: The headings above it, outermost first.
+        where: Its page, sheet or slide, in words.
+        fragment: The same for an address.
+    """
+
+    start: int
+    path: tuple[str, ...] = ()
+    where: str = ""
+    fragment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
-    """A document's text, and how its headings are written."""
+    """A document's text, how its headings are written, its places, and notes of what was not read of it."""
 
     text: str
     kind: Kind
+    places: tuple[Place, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def read_document(path: Path, *, max_bytes: int) -> Text:
+def read_document(
+    path: Path, *, max_bytes: int, extractor: Extractor | None = None, max_document_bytes: int = 50_000_000
+) -> Text:
     """The text of a file as it is indexed and quoted: of a page its words, of a table its rows.
+
+    Args:
+        max_bytes: Of a text file; the text of other documents is a small part of them.
+        extractor: Reads what is no text file; without one such a file is not read.
 
     Raises:
         NotText: It is too large, binary, of a kind that is not read, or cannot be read.
@@ -112,12 +167,29 @@ def read_document(path: Path, *, max_bytes: int) -> Text:
     if reason:
         raise NotText(reason)
     kind = kind_of(path.name) or Kind.PLAIN
-    text = read_text(path, max_bytes=max_bytes, declares=kind is Kind.HTML or path.suffix.lower() == ".xml")
+    if kind not in DOCUMENTS:
+        return Text(text_of(_bytes(path, max_bytes), path.name, kind), _TAKEN_AS.get(kind, kind))
+    if extractor is None:
+        raise NotText(f"files that end in '{path.suffix}' are read in sources only")
+    try:
+        return _assembled(extractor.extract(path, kind, max_bytes=max_document_bytes), kind)
+    except Unreadable as error:
+        raise NotText(str(error)) from None
+
+
+def text_of(raw: bytes, name: str, kind: Kind) -> str:
+    """The text of a text file's content.
+
+    Raises:
+        NotText: It is binary, or in an encoding that cannot be told.
+    """
+    suffix = PurePosixPath(name.lower()).suffix
+    text = _decoded(raw, declares=kind is Kind.HTML or suffix == ".xml")
     if kind is Kind.HTML:
-        return Text(text_of_html(text), Kind.MARKDOWN)
+        return text_of_html(text)
     if kind is Kind.TABLE:
-        return Text(text_of_table(text, delimiter="\t" if path.suffix.lower() == ".tsv" else ""), kind)
-    return Text(_readable_json(text) if kind is Kind.JSON else text, kind)
+        return text_of_table(text, delimiter="\t" if suffix == ".tsv" else "")
+    return _readable_json(text) if kind is Kind.JSON else text
 
 
 def read_text(path: Path, *, max_bytes: int, declares: bool = False) -> str:
@@ -126,17 +198,37 @@ def read_text(path: Path, *, max_bytes: int, declares: bool = False) -> str:
     Raises:
         NotText: It is too large, binary, in an encoding that cannot be told, or cannot be read.
     """
+    return _decoded(_bytes(path, max_bytes), declares=declares)
+
+
+def _bytes(path: Path, most: int) -> bytes:
     try:
-        raw = path.read_bytes() if path.stat().st_size <= max_bytes else None
+        raw = path.read_bytes() if path.stat().st_size <= most else None
     except OSError as error:
         raise NotText(f"it cannot be read: {error.strerror}") from error
-    if raw is None or len(raw) > max_bytes:
-        raise NotText(f"it is larger than {max_bytes} bytes")
+    if raw is None or len(raw) > most:
+        raise NotText(f"it is larger than {most} bytes")
+    return raw
+
+
+def _decoded(raw: bytes, *, declares: bool) -> str:
     try:
         text = decoded(raw, declares=declares)
     except Undecodable as error:
         raise NotText(str(error)) from None
     return text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "\ufffd")
+
+
+def _assembled(found: Extract, kind: Kind) -> Text:
+    """The parts of a document as one text, of which passages are slices."""
+    places: list[Place] = []
+    texts: list[str] = []
+    at = 0
+    for part in found.parts:
+        places.append(Place(at, part.path, part.where, part.fragment))
+        texts.append(part.text)
+        at += len(part.text) + 2
+    return Text("\n\n".join(texts), _TAKEN_AS.get(kind, kind), tuple(places), tuple(found.notes))
 
 
 def _readable_json(text: str) -> str:

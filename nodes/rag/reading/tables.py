@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Sequence
 
-from core.rows import row_sentence
+from core.words import row_sentence
 
 _DELIMITERS = (",", ";", "\t", "|")
 _SEP_LINE = re.compile(r"sep=(.)\s*\Z", re.IGNORECASE)
@@ -52,8 +52,14 @@ def _delimiter(text: str) -> str:
 
 def _named(rows: Sequence[list[str]]) -> tuple[list[str], Sequence[list[str]]]:
     """The columns' names, and the rows under them; numbers where the first row is one like the others."""
-    head = [" ".join(cell.split()).replace(":", " ").replace(";", " ").strip() for cell in rows[0]]
     width = max(map(len, rows))
-    is_head = not any(_NUMBER.fullmatch(cell) for cell in head if cell)
-    names = [(head[i] if is_head and i < len(head) else "") or f"column {i + 1}" for i in range(width)]
-    return names, rows[1:] if is_head else rows
+    names = names_of(rows[0], width)
+    return (names, rows[1:]) if names else ([f"column {n}" for n in range(1, width + 1)], rows)
+
+
+def names_of(row: Sequence[str], width: int) -> list[str] | None:
+    """The names of `width` columns under this row; None where it is one like the others."""
+    head = [" ".join(cell.split()).replace(":", " ").replace(";", " ").strip() for cell in row]
+    if any(_NUMBER.fullmatch(cell) for cell in head if cell):
+        return None
+    return [(head[i] if i < len(head) else "") or f"column {i + 1}" for i in range(width)]

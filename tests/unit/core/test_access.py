@@ -7,7 +7,9 @@ from langgraph.runtime import Runtime, ServerInfo
 
 from core.access import (
     Principal,
+    RunContext,
     ScopeMissing,
+    context_of,
     has_scope,
     may_use,
     owner_seen_by,
@@ -15,7 +17,6 @@ from core.access import (
     require,
     usable,
 )
-from core.context import RunContext, context_of
 from core.observability import REGISTRY
 from graph.studio.auth import principal_of, user_of
 

@@ -8,9 +8,8 @@ from typing import Any, get_type_hints
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from core.access import Principal
+from core.access import Principal, RunContext, context_for
 from core.choices import CHOICES, Choices, Chosen, checked, choice, sampling_of, with_choices
-from core.context import RunContext, context_for
 from core.errors import InvalidInput
 
 ALL = Choices(model="m", sources=["a"], tools=[], temperature=0.5, max_steps=3, approval="deny", top_p=0.9)

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from core.editions import Edition, Editions, Part
 from core.errors import ConfigInvalid
 from core.settings import Book, Strict
+from core.settings.book import Edition, Editions, Part
 from waystation.testing.mcp_servers import until
 
 

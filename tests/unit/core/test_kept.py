@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from core.editions import EntryResources
+from core.settings.book import EntryResources
 
 
 class Client:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from core.database.engine import RollingBack, create_engine
-from core.uninterrupted import finished, uninterrupted
+from core.database.outage import finished, uninterrupted
 
 
 async def test_a_cancelled_caller_waits_for_what_it_began() -> None:

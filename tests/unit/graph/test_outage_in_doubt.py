@@ -11,15 +11,14 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
-from core.database.outage import DatabaseUnavailable
-from core.database.waiting import Endurance, enduring
+from core.database.outage import DatabaseUnavailable, Endurance, enduring
 from core.holder import alive
 from graph.db.database import opened_database
 from graph.runs.lease import LeaseState, fenced, locked
 from graph.runs.receipts import StoredReceipts
 from graph.runs.record import Outcome, Run
 from graph.runs.streams import EventWriter
-from graph.turn.ending import Endings
+from graph.turn.attempt import Endings
 from nodes.mcp_tools.models import ExecutionContext
 from tests.unit.graph.run_kit import Desk, new_run
 
@@ -93,7 +92,7 @@ def outcome() -> Outcome:
 
 async def ended_through(desk: Desk, run: Run, close: Fragile, monkeypatch: pytest.MonkeyPatch) -> Endings:
     monkeypatch.setattr(desk.ledger, "close", close)
-    monkeypatch.setattr("graph.turn.ending.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("graph.turn.attempt.FIRST_PAUSE_S", 0.001)
     ends = endings(desk)
     await ends.end(run, outcome())
     return ends
@@ -117,7 +116,7 @@ async def test_st6_an_ending_that_was_stored_unheard_is_not_written_twice(
     await desk.ledger.open(new_run("waits", on_busy="enqueue"))
     ends = endings(desk)
     monkeypatch.setattr(desk.ledger, "close", Fragile(desk.ledger.close, 1, done=True))
-    monkeypatch.setattr("graph.turn.ending.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("graph.turn.attempt.FIRST_PAUSE_S", 0.001)
     await ends.end(run, outcome())
     assert run.log.abandoned, "its readers find the stored end"
     assert run.more_wait, "what waits for the thread is looked at"

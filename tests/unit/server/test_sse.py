@@ -13,7 +13,7 @@ from starlette.types import Message, Scope
 from core.access import Principal
 from graph.runs.events import EventLog, LoggedEvent
 from graph.runs.record import RunRecord, TurnRequest
-from graph.service.handle import Handle
+from graph.runs.streams import Handle
 from server.sse import PIECE_BYTES, RunResponse, disconnected, encode
 from tests.kit.event_logs import reading_of
 

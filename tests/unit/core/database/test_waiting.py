@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from core.database import waiting
-from core.database.outage import DatabaseUnavailable
-from core.database.waiting import Endurance, endured, enduring
+from core.database import outage
+from core.database.outage import DatabaseUnavailable, Endurance, endured, enduring
 
 AWAY = DatabaseUnavailable("is locked by another program")
 
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr(outage, "FIRST_PAUSE_S", 0.0)
 
 
 class Work:

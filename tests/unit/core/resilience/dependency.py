@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from core.errors import InvalidInput, Unavailable
-from core.events.event import Event
+from core.events.subscription import Event
 from core.resilience import Policies, Policy, ResilienceSettings
 
 OPEN_S = 0.05  # for tests that wait for the probe; for all others an open breaker stays open

@@ -16,8 +16,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from core.database.outage import DatabaseUnavailable
-from core.database.waiting import answered_within
+from core.database.outage import DatabaseUnavailable, answered_within
 from core.database.writer import Entry, Fence, Group, Unit, Writer
 from graph.db.database import opened_database, writer_of
 from graph.db.plain import worded

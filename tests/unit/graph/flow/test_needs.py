@@ -11,8 +11,8 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command, interrupt
 from typing_extensions import TypedDict
 
+from core.access import RunContext
 from core.choices import checked
-from core.context import RunContext
 from core.errors import InvalidInput
 from graph.flow.builder import build_graph
 from graph.flow.state import State

@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMes
 from langgraph.graph import END
 from langgraph.types import Send
 
-from core.editions import Editions
+from core.settings.book import Editions
 from core.settings.platform import LimitSettings
 from graph.errors import StepLimit
 from graph.flow.routing import AfterModel, Ways, after_files, this_turn

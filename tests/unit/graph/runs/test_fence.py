@@ -17,10 +17,10 @@ from graph.checkpoints.saver import Saver, opened_saver
 from graph.db.database import opened_database
 from graph.db.tables import receipts, run_events, transcript
 from graph.errors import LeaseLost
+from graph.flow.state import rows_of
 from graph.runs.lease import Hold, assert_held, fenced, hold_on, holding
 from graph.runs.receipts import StoredReceipts, forget_receipts, outcomes_of
 from graph.runs.record import Run
-from graph.threads.transcript import rows_of
 from nodes.mcp_tools.models import Artifact, ExecutionContext, ToolOutcome
 from tests.unit.graph.run_kit import Desk
 

@@ -10,7 +10,7 @@ import pytest
 from langchain_core.messages import AIMessageChunk
 from langgraph.checkpoint.memory import InMemorySaver
 
-from core.context import RunContext
+from core.access import RunContext
 from graph.flow.builder import build_graph
 from graph.flow.steps import Steps
 from graph.studio.words import Spoken

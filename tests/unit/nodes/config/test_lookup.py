@@ -6,8 +6,8 @@ import pytest
 
 from core.access import Principal
 from core.choices import Choices
-from core.editions import Editions
 from core.errors import InvalidInput, WaystationError
+from core.settings.book import Editions
 from core.settings.platform import LimitSettings
 from nodes.config import ConfigLookup, UnknownModel, UnknownSource, UnknownTool
 from nodes.config.fake import Entry, FakeModels, FakeServers, FakeSources

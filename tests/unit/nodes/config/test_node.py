@@ -6,8 +6,8 @@ import pytest
 from langgraph.graph import END, START, StateGraph
 from typing_extensions import TypedDict
 
-from core.context import RunContext
-from core.editions import Editions
+from core.access import RunContext
+from core.settings.book import Editions
 from core.settings.platform import LimitSettings
 from nodes.config import ConfigLookup, LookupConfig, UnknownModel
 from nodes.config.fake import Entry, FakeModels, FakeServers, FakeSources

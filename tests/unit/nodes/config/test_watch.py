@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from core.editions import Editions
 from core.events import Event
 from core.health import HealthState
 from core.settings import Book, Section
+from core.settings.book import Editions
 from nodes.config import ConfigManager
 from nodes.config.events import ConfigRejected, ConfigReloaded
 from nodes.config.reload import FILE_NAME, Snapshot

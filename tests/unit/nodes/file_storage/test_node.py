@@ -10,8 +10,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 from typing_extensions import TypedDict
 
-from core.access import Principal
-from core.context import RunContext
+from core.access import Principal, RunContext
 from nodes.file_storage.errors import StorageUnavailable
 from nodes.file_storage.fake import MemoryStore
 from nodes.file_storage.links import FixedHost, LinkSigner

@@ -11,8 +11,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from typing_extensions import TypedDict
 
-from core.access import Principal
-from core.context import RunContext
+from core.access import Principal, RunContext
 from nodes.llm import CallModel, Catalogue, ChatModel, LLMCaller, Model
 from nodes.llm.errors import ModelUnavailable
 from nodes.llm.fake import ScriptedModel

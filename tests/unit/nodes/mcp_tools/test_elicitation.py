@@ -16,7 +16,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, Interrupt, Send
 from typing_extensions import TypedDict
 
-from core.context import RunContext
+from core.access import RunContext
 from core.events import Event
 from nodes.mcp_tools.events import ToolExecuted
 from nodes.mcp_tools.executor import ToolExecutor

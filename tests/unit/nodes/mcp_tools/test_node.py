@@ -16,7 +16,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, Send
 from typing_extensions import TypedDict
 
-from core.context import RunContext
+from core.access import RunContext
 from nodes.mcp_tools.executor import ToolExecutor
 from nodes.mcp_tools.fake import FakeLinks
 from nodes.mcp_tools.node import ExecuteTools

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nodes.rag.citations import best_sentence, cite, cited_numbers, sentences
+from nodes.rag.terms import best_sentence, cite, cited_numbers, sentences
 from tests.unit.nodes.rag.corpus import HANDBOOK
 
 

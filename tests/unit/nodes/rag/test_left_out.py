@@ -10,15 +10,16 @@ import structlog
 from langchain_core.messages import HumanMessage
 from langgraph.runtime import Runtime
 
-from core.access import Principal
-from core.context import RunContext
+from core.access import Principal, RunContext
 from core.health import HealthState
-from nodes.rag import RAGClient, RagSettings
+from nodes.rag import RAGClient, RagSettings, cite
 from nodes.rag.node import Reads, Retrieve
+from tests.kit import documents
 from tests.unit.nodes.rag.corpus import write
 from tests.unit.nodes.rag.test_tasks import local
 
 ADA = Principal("ada")
+IN_MESSAGES = "documents of its kind are read in sources, and not yet in messages"
 
 
 async def client(folder: Path, *, large: bool = False) -> RAGClient:
@@ -32,24 +33,26 @@ async def client(folder: Path, *, large: bool = False) -> RAGClient:
 
 
 async def test_rd3_a_source_that_is_one_pdf_says_so_everywhere(tmp_path: Path) -> None:
-    write(tmp_path / "docs", {"report.pdf": "%PDF-1.7"})
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "report.pdf").write_bytes(documents.scan())
     with structlog.testing.capture_logs() as logs:
         rag = await client(tmp_path)
-    why = "nothing in it can be read: 'report.pdf' (PDF files are not read)"
+    scan = "it is a scan: its pages are pictures without text"
+    why = f"nothing in it can be read: 'report.pdf' ({scan})"
     (told,) = [line for line in logs if line["event"] == "source_incomplete"]
-    assert (told["reason"], told["left_out"]) == (why, {"report.pdf": "PDF files are not read"})
+    assert (told["reason"], told["left_out"]) == (why, {"report.pdf": scan})
     health = await rag.check()
     assert (health.state, why in health.reason) == (HealthState.DEGRADED, True)
     (info,) = await rag.discover(ADA)
     assert (info.documents, info.chunks, info.skipped, info.problem) == (0, 0, 1, why)
     (stats,) = await rag.stats()
-    assert (stats.files, stats.reasons) == (0, {"report.pdf": "PDF files are not read"})
+    assert (stats.files, stats.reasons) == (0, {"report.pdf": scan})
     found = await rag.query("What does the report say?", sources=["docs"], principal=ADA)
     assert found.failed == (("docs", why),)
 
 
 async def test_rd3_what_is_left_out_of_a_source_that_works_is_named(tmp_path: Path) -> None:
-    names = ["a.docx", "b.xlsx", "c.png", "d.xyz"]
+    names = ["a.rtf", "b.docx", "c.png", "d.xyz"]
     write(tmp_path / "docs", {**dict.fromkeys(names, "x"), "kites.md": "Kites fly on Mondays."})
     (tmp_path / "docs" / "raw.txt").write_bytes(b"\0\1\2")
     rag = await client(tmp_path, large=True)
@@ -59,8 +62,8 @@ async def test_rd3_what_is_left_out_of_a_source_that_works_is_named(tmp_path: Pa
     assert details["reasons"] == {
         "large.txt": "it is larger than 100000 bytes",
         "raw.txt": "it is a binary file",
-        "a.docx": "Word files are not read",
-        "b.xlsx": "Excel files are not read",
+        "b.docx": "it is broken, or of another kind than its name says",
+        "a.rtf": "texts of Word before 2007, of OpenDocument and other programs are not read",
         "c.png": "images are not read",
         "d.xyz": "files that end in '.xyz' are not read",
     }
@@ -69,6 +72,43 @@ async def test_rd3_what_is_left_out_of_a_source_that_works_is_named(tmp_path: Pa
     assert info.as_json()["reasons"] == details["reasons"]
     found = await rag.query("zebra", sources=["docs"], principal=ADA)
     assert found.failed == ()
+
+
+async def test_what_was_not_read_of_a_document_that_was_is_named(tmp_path: Path) -> None:
+    root = tmp_path / "docs"
+    root.mkdir()
+    sheets: dict[str, list[list[object]]] = {"Prices": [["item", "price"], ["desk", 99]], "Old": [["x"]]}
+    (root / "prices.xlsx").write_bytes(documents.workbook(sheets, hidden=["Old"]))
+    rag = await client(tmp_path)
+    (stats,) = await rag.stats()
+    note = "partly read: sheet 'Old' is hidden and not read"
+    assert (stats.files, stats.skipped, stats.reasons) == (1, 0, {"prices.xlsx": note})
+    assert (await rag.check()).state is HealthState.HEALTHY
+
+
+async def test_a_passage_says_its_page_sheet_or_slide_and_stands_word_for_word(tmp_path: Path) -> None:
+    root = tmp_path / "docs"
+    root.mkdir()
+    pages = [["Contents of the manual"], ["The boiler key hangs at desk 14."]]
+    (root / "manual.pdf").write_bytes(documents.pdf(pages, marks={2: "Keys"}))
+    (root / "prices.xlsx").write_bytes(documents.workbook({"Prices 2026": [["item", "price"], ["desk", 99]]}))
+    (root / "goals.pptx").write_bytes(documents.slides())
+    (root / "travel.docx").write_bytes(documents.word())
+    rag = await client(tmp_path)
+    asked = {
+        "Where does the boiler key hang?": ("Keys › page 2", "manual.pdf#page=2"),
+        "What is the price of a desk?": ("Prices 2026 › sheet 'Prices 2026'", "prices.xlsx#prices-2026"),
+        "Which sales did the north have?": ("Figures › slide 2", "goals.pptx#slide=2"),
+        "When are trains booked?": ("Travel policy › Trains", "travel.docx#trains"),
+    }
+    for question, (title, uri) in asked.items():
+        found = await rag.query(question, sources=["docs"], principal=ADA)
+        best = found.passages[0]
+        assert (best.title, best.uri) == (title, uri)
+    quoted = cite("It hangs at desk 14 [1].", [
+        (await rag.query("boiler key", sources=["docs"], principal=ADA)).passages[0].as_state(1)
+    ])  # fmt: skip
+    assert quoted[0]["quote"] == "The boiler key hangs at desk 14."
 
 
 async def test_rd3_an_empty_folder_and_one_that_is_not_there_are_told(tmp_path: Path) -> None:
@@ -110,8 +150,8 @@ async def notices(*files: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("name", "media_type", "why"),
     [
-        ("report.pdf", "application/pdf", "PDF files are not read"),
-        ("plan.docx", "application/vnd.openxmlformats", "Word files are not read"),
+        ("report.pdf", "application/pdf", IN_MESSAGES),
+        ("plan.docx", "application/vnd.openxmlformats", IN_MESSAGES),
         ("photo.jpg", "image/jpeg", "images are not read"),
         ("blob", "application/octet-stream", "files of type application/octet-stream are not read"),
     ],

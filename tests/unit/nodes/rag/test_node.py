@@ -5,7 +5,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.runtime import Runtime
 
-from core.context import RunContext
+from core.access import RunContext
 from nodes.rag import RAGClient, RagSettings, Source
 from nodes.rag.errors import SourceUnavailable
 from nodes.rag.fake import FakeRetriever

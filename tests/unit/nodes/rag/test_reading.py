@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from core.rows import is_row
+from core.words import is_row
 from nodes.rag.reading import NotText, kind_of, passed_over, read_document
 from nodes.rag.reading.html import text_of_html
 from nodes.rag.reading.tables import text_of_table
@@ -67,10 +67,9 @@ def test_rd3_these_kinds_are_read(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("a.pdf", "PDF files are not read"),
-        ("b.docx", "Word files are not read"),
-        ("c.pptx", "PowerPoint files are not read"),
-        ("d.XLSX", "Excel files are not read"),
+        ("a.rtf", "texts of Word before 2007, of OpenDocument and other programs are not read"),
+        ("c.msg", "mailboxes are not read"),
+        ("d.XLS", "sheets of Excel before 2007, of OpenDocument and other programs are not read"),
         ("e.png", "images are not read"),
         ("f.zip", "archives are not read"),
         ("g.xyz", "files that end in '.xyz' are not read"),
@@ -82,8 +81,8 @@ def test_rd3_other_kinds_say_why_not(name: str, why: str) -> None:
 
 
 def test_rd3_a_file_that_is_named_outright_is_judged_too(tmp_path: Path) -> None:
-    with pytest.raises(NotText, match="PDF"):
-        read(tmp_path, "a.pdf", b"%PDF-1.7 text")
+    with pytest.raises(NotText, match="other programs"):
+        read(tmp_path, "a.rtf", b"{\\rtf1 text}")
     assert read(tmp_path, "notes", "Plain text.") == "Plain text."
     with pytest.raises(NotText, match="larger than 10"):
         read(tmp_path, "large.txt", "x" * 11, most=10)

@@ -8,10 +8,10 @@ import pytest
 
 from nodes.rag.adapters.lance import LanceFolder, LanceStore
 from nodes.rag.chunking import chunk_document
-from nodes.rag.citations import MAX_QUOTE_CHARS, best_sentence, cite, sentences
 from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever, ManifestFile
 from nodes.rag.models import Passage
+from nodes.rag.terms import MAX_QUOTE_CHARS, best_sentence, cite, sentences
 from tests.unit.nodes.rag.corpus import write
 
 NUMBERS = range(20_000, 20_900)

@@ -13,8 +13,8 @@ import structlog
 from dishka import Provider, Scope, make_async_container, provide
 
 from core.access import Principal
-from core.editions import Editions
 from core.settings import Book
+from core.settings.book import Editions
 from core.task_queue import TaskQueue, TaskStatus
 from nodes.rag import RAGClient, RagSettings, Source, SourcesFile
 from nodes.rag.errors import SourceUnavailable

@@ -1,0 +1,381 @@
+"""Where an attempt of a run begins, and how it ends.
+
+It begins with its message, with a person's answers, or where it was cut. At
+its end answer, events, thread and run are written in one transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from langchain_core.messages import AIMessage, BaseMessage, RemoveMessage, ToolMessage
+from langgraph.checkpoint.serde.types import INTERRUPT, RESUME
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Command
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core.database.engine import insert_new
+from core.database.outage import (
+    FIRST_PAUSE_S,
+    LONGEST_PAUSE_S,
+    DatabaseUnavailable,
+    log_failure,
+    storage_outage,
+    uninterrupted,
+)
+from core.errors import Internal
+from core.observability import TURNS
+from graph.db.tables import runs, transcript
+from graph.errors import LeaseLost, RunAbandoned, problem_of
+from graph.flow.builder import model_step
+from graph.flow.routing import this_turn
+from graph.flow.state import answer_in, call_record, calls_of, partial_row, rows_of, text_of
+from graph.runs.events import EventStore, LoggedEvent
+from graph.runs.ledger import AT_MOST_ATTEMPTS, RunLedger
+from graph.runs.record import Outcome, Run, message_of
+from graph.runs.rows import Ending, delivery_of, store_message
+from graph.runs.rows import reply as reply_with
+from graph.runs.streams import EventWriter
+from graph.turn.repair import Repair, Settled, is_answered
+from nodes.file_storage import FileManager
+from nodes.llm.errors import ModelContextFull
+from nodes.rag import cite
+
+log = structlog.get_logger()
+_THREAD = {"done": "idle", "cancelled": "idle", "failed": "failed"}
+_REASONS = {"cancel": "asked", "supersede": "superseded", "drain": "drained", "outage": "outage"}
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What the graph is given; None goes on from the checkpoint."""
+
+    given: Any
+
+
+class Opening:
+    """Brings the thread of a run into the state from which the attempt can begin."""
+
+    def __init__(
+        self,
+        graph: CompiledStateGraph[Any, Any, Any, Any],
+        repair: Repair,
+        engine: AsyncEngine,
+        files: FileManager,
+    ) -> None:
+        self._graph = graph
+        self._repair = repair
+        self._engine = engine
+        self._events = EventStore(engine)
+        self._files = files
+
+    async def of(self, run: Run, outcome: Outcome) -> Start | None:
+        """What to give to the graph; None when nothing is left to do but to end the run.
+
+        Raises:
+            RunAbandoned: It was tried too often.
+        """
+        if run.attempt == 1 and not run.hold.dirty:
+            return Start(await self._input(run, [message_of(run)]))
+        if run.attempt > 1 and (start := await self._answered(run, outcome)):
+            return start
+        return await self._settled(run, outcome)
+
+    async def _input(self, run: Run, messages: list[BaseMessage]) -> dict[str, Any]:
+        if not run.request.files:
+            return {"messages": messages}
+        files = [await self._files.info(run.request.principal, key) for key in run.request.files]
+        return {"messages": messages, "files": [file.as_ref() for file in files]}
+
+    async def _answered(self, run: Run, outcome: Outcome) -> Start | None:
+        """A person's answers to questions that still wait; None after a crash behind them."""
+        given = run.record.answers or {}
+        if not given:
+            return None
+        config: Any = {"configurable": {"thread_id": run.thread_id, "checkpoint_ns": ""}}
+        snapshot = await self._graph.aget_state(config)
+        turn = this_turn(snapshot.values.get("messages", []))
+        outcome.asked, outcome.earlier_answer = calls_of(turn), answer_in(turn)
+        answers = {i.id: given[i.id] for i in snapshot.interrupts if i.id in given}
+        if not answers:
+            return None
+        saver: Any = self._graph.checkpointer
+        if run.record.tries > 1:
+            # An earlier attempt has given them; once more, and they would answer the next question.
+            kept = _answered_ids((await saver.aget_tuple(config)).pending_writes or ())
+            answers = {key: answer for key, answer in answers.items() if key not in kept}
+        if not answers:
+            return Start(None)
+        return Start(Command(resume=await saver.answers_now(config, answers)))
+
+    async def _settled(self, run: Run, outcome: Outcome) -> Start | None:
+        settled = await self._repair.settle(run.thread_id, run.id)
+        await self._keep_words(run, settled)
+        await self._store_message(run)
+        if run.attempt > 1:
+            outcome.messages = _since(settled.messages, run.record.message_id)
+        if is_answered(settled.messages, run.record.message_id):
+            return await self._last_step(run)
+        if run.only_end:
+            spoken = await self._events.spoken(run.id)
+            outcome.streamed = [_unkept(spoken, settled.messages, run.record.message_id)]
+            if run.record.tries > AT_MOST_ATTEMPTS:
+                raise RunAbandoned(f"its process died at each of {AT_MOST_ATTEMPTS} attempts")
+            return None
+        unsendable = await self._unsendable(run)
+        gone = _removals(settled.messages, unsendable)
+        missing = [m for m in _missing(run, settled) if m.id not in unsendable]
+        return Start(await self._input(run, [*gone, *missing]))
+
+    async def _unsendable(self, run: Run) -> set[str]:
+        """Messages that were too long for their model by themselves, and would make each next prompt so."""
+        mine = (runs.c.thread_id == run.thread_id) & (runs.c.id != run.id)
+        query = select(runs.c.message_id).where(mine, runs.c.reason == ModelContextFull.code)
+        async with self._engine.connect() as db:
+            return {str(message_id) for message_id in (await db.execute(query)).scalars() if message_id}
+
+    async def _last_step(self, run: Run) -> Start:
+        """The answer is there, and what comes behind it may not be."""
+        config: Any = {"configurable": {"thread_id": run.thread_id}}
+        await self._graph.aupdate_state(config, {"messages": []}, as_node=model_step(self._graph))
+        return Start(None)
+
+    @uninterrupted
+    async def _keep_words(self, run: Run, settled: Settled) -> None:
+        """What the run before had said when its process died and this one took its place."""
+        others = (runs.c.thread_id == run.thread_id) & (runs.c.id != run.id) & (runs.c.attempts > 0)
+        query = select(runs).where(others).order_by(runs.c.fence.desc()).limit(1)
+        async with self._engine.begin() as db:
+            row = (await db.execute(query)).mappings().first()
+            if row is None or row["status"] not in ("interrupted", "cancelled") or not row["output"]:
+                return
+            text = _unkept(str(row["output"].get("answer", "")), settled.messages, row["message_id"])
+            if text:
+                await insert_new(
+                    db, transcript, partial_row(row["thread_id"], row["id"], row["attempts"], text)
+                )
+
+    @uninterrupted
+    async def _store_message(self, run: Run) -> None:
+        if run.record.message_id:
+            async with self._engine.begin() as db:
+                await store_message(db, run.thread_id, run.id, run.record.message_id, run.request)
+        run.message_stored = True
+
+
+def _removals(messages: Sequence[BaseMessage], unsendable: set[str]) -> list[BaseMessage]:
+    """Take these messages out of the state; they stay in the transcript.
+
+    One that was followed by calls was sent, and only what came of it was too much. It stays:
+    a model that does not know what was done would do it again.
+    """
+    following = [*messages[1:], None]
+    return [
+        RemoveMessage(id=message.id)
+        for message, after in zip(messages, following, strict=False)
+        if message.id and message.id in unsendable and not isinstance(after, AIMessage)
+    ]
+
+
+def _missing(run: Run, settled: Settled) -> list[BaseMessage]:
+    """What the checkpoint lacks of what the user said, this run's message last."""
+    known = {message.id for message in [*settled.messages, *settled.lost]}
+    own = [] if run.record.message_id in known else [message_of(run)]
+    return [*settled.lost, *own]
+
+
+def _unkept(text: str, messages: list[BaseMessage], message_id: str | None) -> str:
+    """What was heard of an answer to this message, unless the answer itself is there."""
+    answers = [m for m in _since(messages, message_id) if isinstance(m, AIMessage)]
+    return "" if any(text_of(answer).startswith(text) for answer in answers) else text
+
+
+def _since(messages: list[BaseMessage], message_id: str | None) -> list[BaseMessage]:
+    start = next((i for i, message in enumerate(messages) if message.id == message_id), len(messages))
+    return messages[start + 1 :]
+
+
+def _answered_ids(writes: Sequence[tuple[str, str, Any]]) -> set[str]:
+    """Questions of steps that have been given an answer: LangGraph stores it before the step goes on."""
+    steps = {step for step, channel, _ in writes if channel == RESUME}
+    return {i.id for step, channel, asked in writes if channel == INTERRUPT and step in steps for i in asked}
+
+
+class Endings:
+    """Writes endings. One per process."""
+
+    def __init__(self, ledger: RunLedger, writer: EventWriter) -> None:
+        self._ledger = ledger
+        self._writer = writer
+        # Set when the service stops: what is not stored then, another process settles.
+        self.closing = asyncio.Event()
+
+    async def end(self, run: Run, outcome: Outcome) -> None:
+        """Write the ending and close the log; a run that somebody else has taken over is left alone.
+
+        The run says then whether another waits for its thread, and what its webhook is to be sent.
+        """
+        run.ending = True
+        try:
+            run.more_wait = await self._stored(run, outcome)
+        except LeaseLost:
+            run.stopped, run.delivery = "lost", None
+            run.log.abandon()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the reader must get a last event
+            log_failure(log, "turn_not_stored", error)
+            # Held on, the thread would be busy for as long as this process lives.
+            self._ledger.leave(run.id)
+            run.error = run.error or storage_outage(error) or _not_stored(error)
+            run.log.extend(run.log.last + 1)
+            run.log.add({"type": "error", **problem_of(run.error)})
+        status = "lost" if run.stopped == "lost" else outcome.status
+        TURNS.labels("failed" if run.error else status).inc()
+
+    async def _stored(self, run: Run, outcome: Outcome) -> bool:
+        """Write the ending, however long the database is away: the thread is free when it is back."""
+        pause, tried = FIRST_PAUSE_S, False
+        while True:
+            began = time.monotonic()
+            try:
+                more = await self._end(run, outcome)
+            except DatabaseUnavailable as error:
+                if self.closing.is_set():
+                    raise
+                if not tried:
+                    self._tell_delay(run, error, time.monotonic() - began)
+            except LeaseLost:
+                if not tried:
+                    raise
+                # Perhaps it was written before, and only the answer lost: then another run may wait.
+                run.over_it()
+                run.stopped = "lost"
+                run.log.abandon()
+                return True
+            else:
+                run.over_it()
+                return more
+            tried = True
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.closing.wait(), pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    def _tell_delay(self, run: Run, error: DatabaseUnavailable, took: float) -> None:
+        log.warning("ending_waits_for_database", reason=error.reason)
+        if run.waits:
+            return  # its readers know, and its caller is about to
+        run.meets(error, took)
+        text = f"the database {error.reason}; the end of the turn is stored when it is back"
+        run.log.add({"type": "notice", "code": error.code, "text": text})
+
+    async def _end(self, run: Run, outcome: Outcome) -> bool:
+        rest = await self._writer.rest(run)
+        if run.stopped == "lost":
+            raise LeaseLost
+        outcome.put_in_order()
+        reply = reply_of(run, outcome)
+        event = {"type": "error", **problem_of(run.error)} if run.error else {"type": "done", **reply}
+        last = run.log.numbered(event)
+        ending = _ending(run, outcome, reply, [*rest, last])
+        if run.request.webhook and not ending.again:
+            run.delivery = delivery_of(run.id, run.attempt, ending.status)
+        more = await self._ledger.close(run.hold, ending)
+        run.log.extend(last.seq)
+        run.log.publish(last)
+        return more
+
+
+def reply_of(run: Run, outcome: Outcome) -> dict[str, Any]:
+    """The run's output, as callers and events have it."""
+    status = outcome.status
+    answer = _answer(outcome, status)
+    usage = {name: getattr(outcome, name) for name in ("input_tokens", "output_tokens", "model")}
+    return reply_with(
+        run.thread_id,
+        run.id,
+        status=status,
+        answer=answer,
+        citations=cite(answer, outcome.documents),
+        files=outcome.files,
+        tool_calls=_calls(outcome),
+        interrupts=outcome.interrupts,
+        usage=usage,
+    )
+
+
+def _calls(outcome: Outcome) -> list[dict[str, Any]]:
+    """Every call of the run once, also those of its attempts before a pause, in the model's order."""
+    made = [call_record(m) for m in outcome.messages if isinstance(m, ToolMessage)]
+    found = {call["id"]: call for call in [*outcome.earlier_calls, *made]}
+    places = {call_id: place for place, call_id in enumerate(outcome.asked)}
+    return sorted(found.values(), key=lambda call: places.get(call["id"], -1))
+
+
+def _answer(outcome: Outcome, status: str) -> str:
+    if outcome.streamed and status != "done":
+        return "".join(outcome.streamed)
+    said = any(isinstance(message, AIMessage) for message in outcome.messages)
+    return answer_in(outcome.messages) if said else outcome.earlier_answer
+
+
+def _not_stored(error: Exception) -> Internal:
+    fault = Internal("the answer could not be stored; the log has the details")
+    fault.__cause__ = error
+    return fault
+
+
+def _ending(run: Run, outcome: Outcome, reply: dict[str, Any], events: list[LoggedEvent]) -> Ending:
+    status = outcome.status
+    stopped = run.stopped in ("drain", "outage")
+    again = status == "interrupted" and stopped and run.record.policy == "resume"
+    return Ending(
+        status="queued" if again else status,
+        thread_status=_thread_status(status, outcome),
+        reason=_reason(run, outcome),
+        clean=status == "done",
+        has_calls=bool(reply["tool_calls"]),
+        again=again,
+        waiting=outcome.interrupts or None,
+        output=None if run.error else reply,
+        error=problem_of(run.error) if run.error else None,
+        model=outcome.model,
+        input_tokens=outcome.input_tokens,
+        output_tokens=outcome.output_tokens,
+        events=events,
+        messages=[] if again else _messages(run, outcome, reply, status),
+    )
+
+
+def _thread_status(status: str, outcome: Outcome) -> str:
+    if status == "interrupted":
+        return "interrupted" if outcome.interrupts else "idle"
+    return _THREAD[status]
+
+
+def _reason(run: Run, outcome: Outcome) -> str:
+    if run.error:
+        return run.error.code[:32]
+    if outcome.interrupts:
+        return "person"
+    if run.only_end and outcome.status == "interrupted":
+        return "orphaned"
+    return "" if outcome.status == "done" else _REASONS.get(run.stopped or "", "asked")
+
+
+def _messages(run: Run, outcome: Outcome, reply: dict[str, Any], status: str) -> list[dict[str, Any]]:
+    messages: list[BaseMessage] = [] if run.message_stored or not run.record.message_id else [message_of(run)]
+    messages += outcome.messages
+    partial = "".join(outcome.streamed)
+    if status != "done" and partial:
+        rows = rows_of(run.thread_id, run.id, messages)
+        return [*rows, partial_row(run.thread_id, run.id, run.attempt, partial)]
+    extras: dict[str, dict[str, Any]] = {}
+    if messages and (reply["citations"] or reply["files"]):
+        extras[str(messages[-1].id)] = {"citations": reply["citations"], "files": reply["files"]}
+    return rows_of(run.thread_id, run.id, messages, extras)

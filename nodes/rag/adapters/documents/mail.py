@@ -1,0 +1,101 @@
+"""E-mail (EML): who wrote what to whom and when, the text, and the attachments that can be read."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+from collections.abc import Callable, Iterator
+from email.message import EmailMessage, MIMEPart
+
+from nodes.rag.reading.decoding import Undecodable, decoded
+from nodes.rag.reading.extract import Extract, Unreadable
+from nodes.rag.reading.html import text_of_html
+
+_HEADERS = ("From", "To", "Cc", "Date", "Subject")
+_MOST_ATTACHMENTS = 100
+
+Attached = Callable[[str, bytes], Extract | None]
+
+
+def reader(attached: Attached) -> Callable[[bytes], Extract]:
+    """Reads mails.
+
+    Args:
+        attached: Reads an attachment by its name; None for one of a kind that is not read.
+    """
+
+    def read(raw: bytes) -> Extract:
+        """The message, then its attachments.
+
+        Raises:
+            Unreadable: It is no e-mail.
+        """
+        message = email.message_from_bytes(raw, policy=email.policy.default)
+        if not any(name in message for name in _HEADERS):
+            raise Unreadable("it is no e-mail")
+        subject = _header(message, "Subject")
+        found = Extract()
+        heads = [f"{name}: {said}" for name in _HEADERS if (said := _header(message, name))]
+        found.add(["\n".join(heads), *_body(message)], (subject,) if subject else ())
+        for name, content in _attachments(message):
+            _attach(found, subject, name, content, attached)
+        return found
+
+    return read
+
+
+def _header(message: EmailMessage, name: str) -> str:
+    try:
+        return " ".join(str(message.get(name, "")).split())
+    except (ValueError, TypeError, IndexError, AttributeError):  # the parser's own, of a broken header
+        return ""
+
+
+def _body(message: EmailMessage) -> Iterator[str]:
+    part = message.get_body(("plain", "html"))
+    if part is None:
+        return
+    text = _text(part)
+    yield text_of_html(text) if part.get_content_subtype() == "html" else text
+
+
+def _text(part: MIMEPart) -> str:
+    raw = part.get_payload(decode=True)
+    content = raw if isinstance(raw, bytes) else b""
+    charset = part.get_content_charset() or ""
+    try:
+        text = content.decode(charset or "utf-8")
+    except (LookupError, UnicodeDecodeError):
+        try:
+            text = decoded(content)
+        except Undecodable:
+            text = content.decode("latin-1")
+    return text.replace("\r\n", "\n").strip()
+
+
+def _attachments(message: EmailMessage) -> Iterator[tuple[str, bytes]]:
+    for count, part in enumerate(message.iter_attachments()):
+        if count >= _MOST_ATTACHMENTS:
+            return
+        name = part.get_filename() or ("message.eml" if part.get_content_type() == "message/rfc822" else "")
+        raw = part.get_payload(decode=True)
+        if part.get_content_type() == "message/rfc822":
+            inner = part.get_payload(0)
+            raw = inner.as_bytes() if hasattr(inner, "as_bytes") else b""
+        if name and isinstance(raw, bytes):
+            yield name, raw
+
+
+def _attach(found: Extract, subject: str, name: str, content: bytes, attached: Attached) -> None:
+    try:
+        inner = attached(name, content)
+    except Unreadable as reason:
+        found.notes.append(f"attachment '{name}': {reason}")
+        return
+    if inner is None:
+        found.notes.append(f"attachment '{name}' is not read")
+        return
+    for part in inner.parts:
+        where = f"attachment '{name}'" + (f", {part.where}" if part.where else "")
+        found.add([part.text], (*filter(None, [subject]), *part.path), where, name)
+    found.notes += [f"attachment '{name}': {note}" for note in inner.notes]

@@ -1,0 +1,135 @@
+"""PDF: the text layer page by page, as PDFium finds it; bookmarks are the headings."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+import pypdfium2 as pdfium
+from pypdfium2 import raw as pdfium_c
+
+from nodes.rag.reading.extract import MOST_CHARS, Extract, Unreadable, numbers
+
+MOST_PAGES = 10_000
+_MOST_TITLE = 200
+_PASSWORD = 4  # FPDF_ERR_PASSWORD
+# PDFium's sign for a hyphen at the end of a line; the line's end is gone.
+_SOFT = "\x02"
+_CUT = re.compile(r"([^\W\d_]{1,60})\x02\s{0,4}([^\W\d_]{1,60})")
+_WORD = re.compile(r"[^\W\d_]+")
+
+
+def read(raw: bytes) -> Extract:
+    """The pages with text. A page that is a picture is named in the notes.
+
+    Raises:
+        Unreadable: It is broken, needs a password, or has no text at all.
+    """
+    document = _opened(raw)
+    try:
+        document.init_forms()
+        return _pages(document)
+    finally:
+        document.close()
+
+
+def _opened(raw: bytes) -> pdfium.PdfDocument:
+    try:
+        return pdfium.PdfDocument(raw)
+    except pdfium.PdfiumError as error:
+        if getattr(error, "err_code", None) == _PASSWORD:
+            raise Unreadable("it needs a password") from None
+        raise Unreadable("it is broken, or no PDF") from None
+
+
+def _pages(document: pdfium.PdfDocument) -> Extract:
+    count = len(document)
+    texts: list[str] = []
+    pictures: list[int] = []
+    broken: list[int] = []
+    for index in range(min(count, MOST_PAGES)):
+        try:
+            text, picture = _page(document, index)
+        except pdfium.PdfiumError:
+            text, picture = "", False
+            broken.append(index + 1)
+        texts.append(text)
+        pictures += [index + 1] * picture
+    found = Extract()
+    words = Counter(word.lower() for text in texts for word in _WORD.findall(text))
+    headings = _bookmarks(document, count)
+    for number, text in enumerate(texts, start=1):
+        found.add([_rejoined(text, words)], headings.get(number, ()), f"page {number}", f"page={number}")
+    if found.chars > MOST_CHARS:
+        raise Unreadable("it is too much text")
+    if not found.parts:
+        why = "it is a scan: its pages are pictures without text" if pictures else "it has no text"
+        raise Unreadable(why)
+    told = (
+        (pictures, f"pictures without text: page {numbers(pictures)}"),
+        (broken, f"broken: page {numbers(broken)}"),
+        (count > MOST_PAGES, f"only its first {MOST_PAGES} pages are read"),
+    )
+    found.notes += [note for there, note in told if there]
+    return found
+
+
+def _page(document: pdfium.PdfDocument, index: int) -> tuple[str, bool]:
+    """A page's text, and whether it is a picture without any."""
+    page = document[index]
+    try:
+        if document.formenv:
+            # What was filled in becomes part of the page, which has to be loaded again to show it.
+            page.flatten()
+            page.close()
+            page = document[index]
+        text = page.get_textpage()
+        try:
+            said = text.get_text_bounded().replace("\r\n", "\n").replace("\r", "\n").strip()
+        finally:
+            text.close()
+        picture = not said and any(True for _ in page.get_objects(filter=[pdfium_c.FPDF_PAGEOBJ_IMAGE]))
+        return said.replace("\x00", "\ufffd").replace("\ufffe", _SOFT), picture
+    finally:
+        page.close()
+
+
+def _rejoined(text: str, words: Counter[str]) -> str:
+    """Words that were parted at a line's end, whole; with a hyphen where the second half is a word too."""
+    if _SOFT not in text:
+        return text
+
+    def joined(match: re.Match[str]) -> str:
+        first, second = match.groups()
+        # Both halves of a parted word are counted as words once, for the place at which it is parted.
+        whole = words[(first + second).lower()] or words[second.lower()] <= 1
+        return first + second if whole else f"{first}-{second}"
+
+    return _CUT.sub(joined, text).replace(_SOFT, "-")
+
+
+def _bookmarks(document: pdfium.PdfDocument, pages: int) -> dict[int, tuple[str, ...]]:
+    """The headings that each page begins under, by its number."""
+    marks = sorted(_marks(document), key=lambda mark: mark[0])
+    found: dict[int, tuple[str, ...]] = {}
+    path: list[tuple[int, str]] = []
+    at = 0
+    for number in range(1, min(pages, MOST_PAGES) + 1):
+        while at < len(marks) and marks[at][0] <= number:
+            _, level, title = marks[at]
+            path = [*(p for p in path if p[0] < level), (level, title)]
+            at += 1
+        if path:
+            found[number] = tuple(title for _, title in path)
+    return found
+
+
+def _marks(document: pdfium.PdfDocument) -> Iterator[tuple[int, int, str]]:
+    """(page, level, title) of each bookmark that leads to a page."""
+    for mark in document.get_toc():
+        dest = mark.get_dest()
+        index = dest.get_index() if dest else None
+        title = " ".join(mark.get_title().split())
+        if index is not None and index >= 0 and title:
+            yield index + 1, mark.level, title[:_MOST_TITLE]

@@ -1,0 +1,148 @@
+"""Excel (XLSX): each row as a sentence that carries the names of its columns, sheet by sheet."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import re
+import zipfile
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from typing import Any
+
+import openpyxl
+from openpyxl.utils.exceptions import InvalidFileException
+
+from core.words import row_sentence
+from nodes.rag.adapters.documents.ooxml import Package
+from nodes.rag.reading.extract import MOST_CHARS, Extract, Unreadable
+from nodes.rag.reading.tables import names_of
+
+NOT_CALCULATED = "not calculated"
+_FORMULA = re.compile(rb"<(?:\w+:)?f[\s>/]")
+_DECIMALS = re.compile(r"0\.(0+)")
+_QUOTED = re.compile(r'"[^"]{0,99}"|\[[^\]]{0,99}\]|\\.')
+
+
+def read(raw: bytes) -> Extract:
+    """The rows of every sheet that is shown.
+
+    Raises:
+        Unreadable: It is broken, needs a password, or has no cell with anything in it.
+    """
+    package = Package(raw)
+    found = Extract()
+    values = _opened(raw, values=True)
+    formulas = _opened(raw, values=False) if _has_formulas(package) else None
+    for sheet in values.worksheets:
+        if sheet.sheet_state != "visible":
+            found.notes.append(f"sheet '{sheet.title}' is hidden and not read")
+            continue
+        rows = _shown(sheet, formulas[sheet.title] if formulas else None)
+        try:
+            found.add(_blocks(rows), (sheet.title,), f"sheet '{sheet.title}'", sheet.title)
+        except (ValueError, KeyError, TypeError, zipfile.BadZipFile):
+            found.notes.append(f"sheet '{sheet.title}' is broken")
+        if found.chars > MOST_CHARS:
+            raise Unreadable("it is too much text")
+    if not found.parts:
+        raise Unreadable("; ".join(found.notes) or "its cells are empty")
+    if any(NOT_CALCULATED in part.text for part in found.parts):
+        found.notes.append("some formulas were never calculated: open it in Excel and save it")
+    return found
+
+
+def _opened(raw: bytes, *, values: bool) -> Any:
+    try:
+        return openpyxl.load_workbook(io.BytesIO(raw), read_only=True, data_only=values)
+    except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError):
+        raise Unreadable("it is broken, or of another kind than its name says") from None
+
+
+def _has_formulas(package: Package) -> bool:
+    sheets = [name for name in package.names if name.startswith("xl/worksheets/") and name.endswith(".xml")]
+    return any(_FORMULA.search(package.bytes(name)) for name in sheets)
+
+
+def _shown(sheet: Any, formulas: Any) -> Iterator[list[str]]:
+    """The cells of each row as text."""
+    # A size that the file claims and does not have would be walked cell by cell.
+    sheet.reset_dimensions()
+    if formulas is None:
+        yield from ([_cell(cell) for cell in row] for row in sheet.iter_rows())
+        return
+    formulas.reset_dimensions()
+    for row, written in zip(sheet.iter_rows(), formulas.iter_rows(), strict=False):
+        yield [
+            NOT_CALCULATED if cell.value is None and formula.data_type == "f" else _cell(cell)
+            for cell, formula in zip(row, written, strict=False)
+        ]
+
+
+def _cell(cell: Any) -> str:
+    value = cell.value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (int, float)):
+        return _number(value, str(cell.number_format or ""))
+    if isinstance(value, dt.datetime):
+        midnight = value.time() == dt.time() and "h" not in _QUOTED.sub("", str(cell.number_format)).lower()
+        return value.date().isoformat() if midnight else value.isoformat(" ", "minutes")
+    if isinstance(value, dt.time):
+        return value.isoformat("minutes" if value.second == 0 else "seconds")
+    return " ".join(str(value).split())
+
+
+def _number(value: float, written: str) -> str:
+    """A number as the sheet shows it: its decimals and percent, not its colours and currency."""
+    shown = _QUOTED.sub("", written.split(";", maxsplit=1)[0])
+    found = _DECIMALS.search(shown)
+    decimals = len(found.group(1)) if found else 0
+    if "%" in shown:
+        return f"{value * 100:.{decimals}f} %"
+    if decimals:
+        return f"{value:.{decimals}f}"
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
+
+
+def _blocks(rows: Iterable[list[str]]) -> Iterator[str]:
+    """Sentences; an empty row ends a table, and the next one may have columns of its own."""
+    names: list[str] = []
+    table: list[list[str]] = []
+    for row in [*_trimmed(rows), []]:
+        if row:
+            table.append(row)
+        elif table:
+            names = yield from _table(table, names)
+            table = []
+
+
+def _trimmed(rows: Iterable[list[str]]) -> Iterator[list[str]]:
+    """Rows without the empty cells behind their last; of empty rows one stands for all."""
+    empty = True
+    for row in rows:
+        while row and not row[-1]:
+            row.pop()
+        if row or not empty:
+            yield row
+        empty = not row
+
+
+def _table(table: Sequence[list[str]], before: list[str]) -> Generator[str, None, list[str]]:
+    """The sentences of one table; returns the names of its columns for what goes on below it."""
+    rows = list(table)
+    while rows and sum(map(bool, rows[0])) == 1 and len(rows) > 1:
+        # A line of its own above the table: what it is about.
+        yield next(filter(None, rows.pop(0)))
+    names = names_of(rows[0], max(map(len, rows))) if sum(map(bool, rows[0])) > 1 else None
+    if names and len(rows) > 1:
+        rows = rows[1:]
+    else:
+        names = before or [f"column {n}" for n in range(1, max(map(len, rows)) + 1)]
+    for row in rows:
+        if sum(map(bool, row)) == 1:
+            yield next(filter(None, row)) if row[0] else row_sentence(names, row)
+        else:
+            yield row_sentence([*names, *(f"column {n}" for n in range(len(names) + 1, len(row) + 1))], row)
+    return names

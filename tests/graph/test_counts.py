@@ -1,0 +1,68 @@
+"""What a turn costs in things that can be counted stays below these ceilings, see docs/benchmarks.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from sqlalchemy.engine import URL
+
+from bench.counts import Counts, counted
+from bench.processes import HERE
+from waystation.testing.process import ServerProcess
+
+# Of a turn with one tool call, eight at once. What has to be raised here costs every turn of everybody.
+SQLITE = {
+    "commits": 26,
+    "syncs": 27,
+    "statements": 175,
+    "thread hops": 330,
+    "tasks": 110,
+    "orjson encodings": 52,
+    "json encodings": 15,
+    "msgpack encodings": 30,
+    "decodings": 75,
+    "log bytes": 540 * 1024,
+    "process bytes": 620 * 1024,
+}
+POSTGRES = {
+    "commits": 25,
+    "transactions": 80,
+    "statements": 160,
+    "round trips": 170,
+    "thread hops": 85,
+    "tasks": 90,
+    "orjson encodings": 52,
+    "json encodings": 24,
+    "msgpack encodings": 26,
+    "decodings": 75,
+    "log bytes": 55 * 1024,
+}
+TURNS = 24
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[ServerProcess]:
+    with ServerProcess("bench.systems.model", path="/v1") as server:
+        yield server
+
+
+def above(found: Counts, ceilings: Mapping[str, int]) -> dict[str, float]:
+    """What is more than it may be."""
+    assert found["commits"] > 0, "whatever joins them, turns are stored"
+    return {what: found[what] for what, most in ceilings.items() if found.get(what, 0) > most}
+
+
+@pytest.mark.slow
+@pytest.mark.server
+def test_a_turn_on_sqlite_costs_no_more_than_it_may(model: ServerProcess, tmp_path: Path) -> None:
+    found = counted(HERE, model.url, tmp_path / "turns", turns=TURNS)
+    assert above(found, SQLITE) == {}
+
+
+def test_a_turn_on_postgresql_costs_no_more_than_it_may(
+    model: ServerProcess, tmp_path: Path, postgres_url: URL
+) -> None:
+    found = counted(HERE, model.url, tmp_path / "turns", turns=TURNS, postgres=postgres_url)
+    assert above(found, POSTGRES) == {}
