@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.database.engine import BUSY_MS, JSON_OPTIONS, LOG_PAGES, RollingBack, as_outage
 from core.database.outage import DatabaseUnavailable, outage, outages_told
-from core.database.writer import GIVEN_UP, Entry, Unit
+from core.database.writer import Entry, Unit, given_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ class SqliteGroup:
         if not db.raw.in_transaction:
             return DatabaseUnavailable("has given up the transaction")
         if entry.given_up:
-            return GIVEN_UP
+            return given_up()
         db.raw.execute("SAVEPOINT entry")
         try:
             result = None

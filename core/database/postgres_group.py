@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.database.groups import Connected, Fencing, engine_of_group, told
 from core.database.outage import PING_S, outage, outages_told
 from core.database.postgres import PatientWriter, options_for
-from core.database.writer import GIVEN_UP, Entry, Fence, Unit
+from core.database.writer import Entry, Fence, Unit, given_up
 
 
 class _CutError(Exception):
@@ -141,7 +141,7 @@ class PostgresGroup:
             if unit.fence in lost:
                 return unit.fence.lost()
         if entry.given_up:
-            return GIVEN_UP
+            return given_up()
         has_work = any(unit.work is not None for unit in units)
         if has_work:
             db.raw.execute("SAVEPOINT entry")

@@ -86,7 +86,9 @@ class Entry:
         return [*self.earlier, self.unit]
 
 
-GIVEN_UP = DatabaseUnavailable("is held up by other writers")
+def given_up() -> DatabaseUnavailable:
+    """For an entry that was not begun, since nobody waits for it any more."""
+    return DatabaseUnavailable("is held up by other writers")
 
 
 class Group(Protocol):
@@ -202,7 +204,7 @@ class Writer:
         if entry in self._line:
             self._line.remove(entry)
             self._put_back(entry)
-            return GIVEN_UP
+            return given_up()
         return DatabaseUnavailable("does not answer")
 
     async def _passed(self) -> None:
