@@ -76,7 +76,7 @@ async def test_numbers_are_reserved_before_they_run_out(desk: Desk) -> None:
         few = SEQ_BLOCK + SEQ_BLOCK // 3  # so many that all of them stay in memory
         written.say(run, *"x" * few)
         seqs = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             async for entry in reading_of(run.log):
                 seqs.append(entry.seq)
                 assert entry.seq <= (await desk.run(run.id))["seq_limit"]
