@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
 from core.database.writer import Writer
+from core.foreign import as_json
 from graph.checkpoints.carrying import Carrying, Enduring
 from graph.checkpoints.written import Statement, Written
 
@@ -53,8 +53,8 @@ class WrittenPostgresSaver(Written, AsyncPostgresSaver):
             space,
             checkpoint["id"],
             place.get("checkpoint_id"),
-            json.dumps({**checkpoint, "channel_values": short}),
-            json.dumps(told),
+            as_json({**checkpoint, "channel_values": short}),
+            as_json(told),
         )
         blobs = self._dump_blobs(thread_id, space, values, new) if new else []
         stored: list[Statement] = [(self.UPSERT_CHECKPOINT_BLOBS_SQL, blobs)] if blobs else []
