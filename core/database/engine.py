@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from core.database.outage import (
     outage,
     outages_told,
 )
+from core.database.writer import Writer
 from core.errors import ConfigInvalid
 from core.foreign import as_json, clean_text, from_json
 from core.home import make_home, make_private
@@ -49,10 +50,13 @@ from core.settings.platform import StorageSettings
 METADATA = MetaData()
 
 # One value that a store cannot hold must break neither a transaction nor a list: see core.foreign.
-_JSON: dict[str, Any] = {"json_serializer": as_json, "json_deserializer": from_json}
+JSON_OPTIONS: dict[str, Any] = {"json_serializer": as_json, "json_deserializer": from_json}
 
 # A writer waits this long for another; somebody gets an answer within five seconds.
 BUSY_MS = 4_000
+# What is written stands in the log beside the file; this many pages of it are put into the file at once, so
+# that a page which many turns write is not put there for each of them.
+LOG_PAGES = 4_000
 POOL = 10
 # How long a request waits for others who do not get on: to give a connection back, or to write.
 POOL_WAIT_S = 3.0
@@ -142,6 +146,7 @@ class StoreEngine(AsyncEngine):
         self._read: tuple[float, float] | None = None
         # Device and number of SQLite's file, once somebody has looked.
         self.file: tuple[int, int] | None = None
+        self.writer: Writer | None = None
         # When a connection that works was last given back, and when somebody last wrote; monotonic clock.
         self.given_back = 0.0
         self._written = 0.0
@@ -179,6 +184,12 @@ class StoreEngine(AsyncEngine):
             else:
                 return
 
+    async def dispose(self, close: bool = True) -> None:
+        """Close every connection; what was handed over to the writer is stored before."""
+        if self.writer is not None:
+            await self.writer.aclose()
+        await super().dispose(close)
+
     def now(self) -> float:
         """Epoch seconds by the database's clock; by this machine's for SQLite, which is on one machine."""
         if self._read is None:
@@ -210,7 +221,7 @@ def create_engine(url: URL) -> AsyncEngine:
         DatabaseUnavailable: There can be no file where the URL says.
     """
     engine = _on_sqlite(url) if url.get_backend_name() == "sqlite" else _on_postgres(url)
-    event.listen(engine.sync_engine, "handle_error", _as_outage)
+    event.listen(engine.sync_engine, "handle_error", as_outage)
     store = StoreEngine(engine.sync_engine)
     if not is_sqlite(store):
 
@@ -229,7 +240,7 @@ def _on_sqlite(url: URL) -> AsyncEngine:
         raise DatabaseUnavailable(f"cannot be made: {error.strerror}") from error
     make_private(file)
     engine = create_async_engine(
-        url, pool_timeout=POOL_WAIT_S, connect_args={"factory": RollingBack}, **_JSON
+        url, pool_timeout=POOL_WAIT_S, connect_args={"factory": RollingBack}, **JSON_OPTIONS
     )
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     return engine
@@ -246,13 +257,14 @@ def _on_postgres(url: URL) -> AsyncEngine:
             pool_size=POOL,
             pool_timeout=POOL_WAIT_S,
             connect_args={**options_for(url), "async_creator_fn": PatientConnection.connect},
-            **_JSON,
+            **JSON_OPTIONS,
         )
     except ModuleNotFoundError:
         raise ConfigInvalid(POSTGRES_MISSING) from None
 
 
-def _as_outage(context: ExceptionContext) -> DatabaseUnavailable | None:
+def as_outage(context: ExceptionContext) -> DatabaseUnavailable | None:
+    """For the event `handle_error` of an engine: what an error of its driver says of the database."""
     if context.is_pre_ping:
         return None  # no answer yet: a new connection is tried instead
     away = outage(context.original_exception)
@@ -291,6 +303,13 @@ def _insert_of_postgresql() -> Any:
     return postgresql.insert
 
 
+async def add_new(db: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert those rows whose key is not there yet; nobody waits to hear which."""
+    insert = sqlite.insert if is_sqlite(db) else _insert_of_postgresql()
+    if rows:
+        await db.execute(insert(table).on_conflict_do_nothing(), [dict(row) for row in rows])
+
+
 def _clock_by(connection: Any) -> float:
     cursor = connection.cursor()
     cursor.execute(f"SELECT {_CLOCK_SQL}")
@@ -304,4 +323,5 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={BUSY_MS}")
     cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
     cursor.close()

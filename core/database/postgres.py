@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import select
 from collections.abc import Generator
 from time import monotonic
 from typing import Any, Self
@@ -25,6 +26,8 @@ OPTIONS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
 }
+# A connection that was answered so lately is not asked for a sign of life.
+FRESH_S = 1.0
 # A server stops a statement whose client has gone, from release 14 on; where it is older, nothing is set.
 _NOTICE_LEAVING = """
 SELECT set_config(name, '5s', false) FROM pg_settings WHERE name = 'client_connection_check_interval'
@@ -38,6 +41,8 @@ def options_for(url: URL) -> dict[str, Any]:
 
 class PatientConnection(psycopg.AsyncConnection[Any]):
     """Raises `psycopg.OperationalError` where the server does not answer in time, and is closed then."""
+
+    _answered = 0.0
 
     @classmethod
     async def connect(cls, conninfo: str = "", **options: Any) -> Self:
@@ -62,15 +67,55 @@ class PatientConnection(psycopg.AsyncConnection[Any]):
     async def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
         seconds = answer_seconds()
         try:
-            return await super().wait(_until(gen, seconds), *args, **options)
+            result = await super().wait(_until(gen, seconds), *args, **options)
         except _SilentError:
             self.pgconn.finish()
             raise psycopg.OperationalError(f"no answer within {seconds:g} s") from None
+        self._answered = monotonic()
+        return result
 
     async def check(self) -> None:
-        """Ask for a sign of life. Raises `psycopg.OperationalError` when there is none."""
+        """Look for a sign of life. Raises `psycopg.OperationalError` when there is none."""
+        if _is_quiet(self.pgconn, self._answered):
+            return
         with answered_within(PING_S):
             await self.execute("")
+
+
+class PatientWriter(psycopg.Connection[Any]):
+    """The same for the writer's thread."""
+
+    _answered = 0.0
+
+    def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
+        seconds = answer_seconds()
+        try:
+            result = super().wait(_until(gen, seconds), *args, **options)
+        except _SilentError:
+            self.pgconn.finish()
+            raise psycopg.OperationalError(f"no answer within {seconds:g} s") from None
+        self._answered = monotonic()
+        return result
+
+    def is_alive(self) -> bool:
+        """Ask for a sign of life, unless there was one a moment ago and the line is quiet since."""
+        if _is_quiet(self.pgconn, self._answered):
+            return True
+        try:
+            with answered_within(PING_S):
+                self.execute("")
+        except psycopg.Error:
+            return False
+        return True
+
+
+def _is_quiet(line: Any, answered: float) -> bool:
+    """True where the server has answered a moment ago, and has not hung up since: that can be read."""
+    if monotonic() - answered > FRESH_S:
+        return False
+    look = select.poll()
+    look.register(line.socket, select.POLLIN)
+    return not look.poll(0)
 
 
 class _SilentError(Exception):

@@ -1,77 +1,92 @@
-"""LangGraph's PostgreSQL saver, whose writes are those of the thread's holder."""
+"""LangGraph's PostgreSQL saver over the database's one writer; it reads by connections of its own."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar
+from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
+from langgraph.checkpoint.base import (
+    WRITES_IDX_MAP,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    get_serializable_checkpoint_metadata,
+)
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
-from psycopg import AsyncCursor
-from psycopg.rows import DictRow, dict_row
+from langgraph.checkpoint.serde.base import SerializerProtocol
+from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
+from core.database.writer import Writer
+from core.foreign import as_json
 from graph.checkpoints.carrying import Carrying, Enduring
-from graph.errors import LeaseLost
-from graph.runs.lease import Hold, hold_on
+from graph.checkpoints.written import Statement, Written
 
-# Shared: readers and other checks may go on; whoever takes the thread over waits for the write.
-_IS_HELD = "SELECT 1 FROM threads WHERE id = %s AND fence = %s FOR SHARE"
-_writing: ContextVar[Hold | None] = ContextVar("waystation_checkpoint_hold", default=None)
-
-
-@contextmanager
-def _as_holder(config: RunnableConfig) -> Iterator[None]:
-    token = _writing.set(hold_on(str(config["configurable"]["thread_id"])))
-    try:
-        yield
-    finally:
-        _writing.reset(token)
+_DELETE = (
+    "DELETE FROM checkpoints WHERE thread_id = %s",
+    "DELETE FROM checkpoint_blobs WHERE thread_id = %s",
+    "DELETE FROM checkpoint_writes WHERE thread_id = %s",
+)
 
 
-class FencedPostgresSaver(AsyncPostgresSaver):
-    """Each write is one transaction, which also makes sure that the thread is held.
+class WrittenPostgresSaver(Written, AsyncPostgresSaver):
+    """Its rows are those of LangGraph's own saver, which reads them."""
 
-    Raises:
-        LeaseLost: From every write of a task that does not hold the thread (see `graph.runs.lease`).
-    """
+    def __init__(self, conn: Any, writer: Writer, *, serde: SerializerProtocol | None = None) -> None:
+        super().__init__(conn, serde=serde)
+        self._writer = writer
 
-    async def aput(
+    def _of_checkpoint(
         self,
         config: RunnableConfig,
         checkpoint: Checkpoint,
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
-    ) -> RunnableConfig:
-        with _as_holder(config):
-            return await super().aput(config, checkpoint, metadata, new_versions)
+    ) -> list[Statement]:
+        place = config["configurable"]
+        thread_id, space = place["thread_id"], place["checkpoint_ns"]
+        short, values = _apart(checkpoint["channel_values"])
+        new = {name: version for name, version in new_versions.items() if name in values}
+        told = get_serializable_checkpoint_metadata(config, metadata)
+        row = (
+            thread_id,
+            space,
+            checkpoint["id"],
+            place.get("checkpoint_id"),
+            as_json({**checkpoint, "channel_values": short}),
+            as_json(told),
+        )
+        blobs = self._dump_blobs(thread_id, space, values, new) if new else []
+        stored: list[Statement] = [(self.UPSERT_CHECKPOINT_BLOBS_SQL, blobs)] if blobs else []
+        return [*stored, (self.UPSERT_CHECKPOINTS_SQL, [row])]
 
-    async def aput_writes(
-        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
-    ) -> None:
-        with _as_holder(config):
-            await super().aput_writes(config, writes, task_id, task_path)
+    def _of_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str
+    ) -> list[Statement]:
+        machinery = all(channel in WRITES_IDX_MAP for channel, _ in writes)
+        sql = self.UPSERT_CHECKPOINT_WRITES_SQL if machinery else self.INSERT_CHECKPOINT_WRITES_SQL
+        thread_id, space, at = (
+            config["configurable"][n] for n in ("thread_id", "checkpoint_ns", "checkpoint_id")
+        )
+        return [(sql, self._dump_writes(thread_id, space, at, task_id, task_path, writes))]
 
-    @asynccontextmanager
-    async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[AsyncCursor[DictRow]]:
-        hold = _writing.get()
-        if hold is None:
-            async with super()._cursor(pipeline=pipeline) as cursor:
-                yield cursor
-            return
-        pool: Any = self.conn
-        async with (
-            pool.connection() as connection,
-            connection.transaction(),
-            connection.cursor(binary=True, row_factory=dict_row) as cursor,
-        ):
-            await cursor.execute(_IS_HELD, [hold.thread_id, hold.fence])
-            if await cursor.fetchone() is None:
-                raise LeaseLost(f"thread '{hold.thread_id}' was taken over")
-            yield cursor
+    def _of_deletion(self, thread_id: str) -> list[Statement]:
+        return [(sql, [(thread_id,)]) for sql in _DELETE]
 
 
-class ThreadPostgresSaver(Enduring, Carrying, FencedPostgresSaver):
+def _apart(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What stands inside of a checkpoint, and what stands beside it, by its version."""
+    inside: dict[str, Any] = {}
+    beside: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, _DeltaSnapshot):
+            inside[name], beside[name] = True, value
+        elif value is None or isinstance(value, str | int | float | bool):
+            inside[name] = value
+        else:
+            beside[name] = value
+    return inside, beside
+
+
+class ThreadPostgresSaver(Enduring, Carrying, WrittenPostgresSaver):
     """The saver of a service: it also keeps what this graph does not know (`graph.checkpoints.carrying`)."""

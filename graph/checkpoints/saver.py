@@ -10,11 +10,21 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from sqlalchemy.engine import URL
 
-from core.database.engine import BUSY_MS, POOL, POOL_WAIT_S, POSTGRES_MISSING, RollingBack
+from core.database.engine import (
+    BUSY_MS,
+    DRIVERS,
+    POOL,
+    POOL_WAIT_S,
+    POSTGRES_MISSING,
+    RollingBack,
+    create_engine,
+)
 from core.database.opening import opening_error
 from core.database.outage import CONNECT_S, UNHURRIED_S, DatabaseUnavailable, answered_within
+from core.database.writer import Writer
 from core.errors import ConfigInvalid
 from graph.checkpoints.carrying import Carrying, ForeignSerializer
+from graph.db.database import writer_of
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
@@ -30,8 +40,11 @@ RECONNECT_SECONDS = 3.0
 
 
 @asynccontextmanager
-async def opened_saver(url: URL) -> AsyncIterator[Saver]:
+async def opened_saver(url: URL, writer: Writer | None = None) -> AsyncIterator[Saver]:
     """The saver of checkpoints for the database at `url`, its tables made or migrated.
+
+    Args:
+        writer: The process's one writer to that database; without it the saver has one of its own.
 
     Raises:
         ConfigInvalid: The driver of the database is not installed.
@@ -42,7 +55,11 @@ async def opened_saver(url: URL) -> AsyncIterator[Saver]:
     opened = _on_sqlite if url.get_backend_name() == "sqlite" else _on_postgres
     async with AsyncExitStack() as stack:
         try:
-            saver = await stack.enter_async_context(opened(url, serde))
+            if writer is None:
+                engine = create_engine(url.set(drivername=DRIVERS[url.get_backend_name()]))
+                stack.push_async_callback(engine.dispose)
+                writer = writer_of(engine)
+            saver = await stack.enter_async_context(opened(url, serde, writer))
         except Exception as error:
             told = opening_error(url, error)
             if told is None:
@@ -52,20 +69,20 @@ async def opened_saver(url: URL) -> AsyncIterator[Saver]:
 
 
 @asynccontextmanager
-async def _on_sqlite(url: URL, serde: JsonPlusSerializer) -> AsyncIterator[Saver]:
+async def _on_sqlite(url: URL, serde: JsonPlusSerializer, writer: Writer) -> AsyncIterator[Saver]:
     import aiosqlite  # noqa: PLC0415 - each database loads only its own driver
 
     from graph.checkpoints.sqlite import ThreadSqliteSaver  # noqa: PLC0415
 
     opening = aiosqlite.connect(str(url.database), timeout=BUSY_MS / 1000, factory=RollingBack)
     async with opening as connection:
-        saver = ThreadSqliteSaver(connection, serde=serde)
+        saver = ThreadSqliteSaver(connection, writer, serde=serde)
         await saver.setup()
         yield saver
 
 
 @asynccontextmanager
-async def _on_postgres(url: URL, serde: JsonPlusSerializer) -> AsyncIterator[Saver]:
+async def _on_postgres(url: URL, serde: JsonPlusSerializer, writer: Writer) -> AsyncIterator[Saver]:
     try:
         from psycopg.rows import dict_row  # noqa: PLC0415
         from psycopg_pool import AsyncConnectionPool  # noqa: PLC0415
@@ -79,7 +96,8 @@ async def _on_postgres(url: URL, serde: JsonPlusSerializer) -> AsyncIterator[Sav
         connection_class=PatientConnection,
         kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row, **options_for(url)},
         min_size=1,
-        max_size=POOL,
+        # One is the writer's.
+        max_size=POOL - 1,
         timeout=POOL_WAIT_S,
         reconnect_timeout=RECONNECT_SECONDS,
         # Each connection is looked at before it is used: a saver on a broken one would never recover.
@@ -88,7 +106,7 @@ async def _on_postgres(url: URL, serde: JsonPlusSerializer) -> AsyncIterator[Sav
     )
     async with pool:
         await pool.wait(timeout=CONNECT_S)
-        saver = ThreadPostgresSaver(pool, serde=serde)
+        saver = ThreadPostgresSaver(pool, writer, serde=serde)
         try:
             with answered_within(UNHURRIED_S):
                 await _set_up(pool, saver)

@@ -1,108 +1,81 @@
-"""LangGraph's SQLite saver, whose writes are those of the thread's holder and happen whole or not at all.
-
-The saver writes a statement and then commits, on the one connection that it has.
-A turn that is cancelled between the two would leave the transaction open, and
-with it the database locked for every writer until the saver's next commit.
-"""
+"""LangGraph's SQLite saver over the database's one writer; it reads by a connection of its own."""
 
 from __future__ import annotations
 
-import asyncio
-import sqlite3
-from collections.abc import Coroutine, Sequence
-from contextlib import suppress
-from typing import Any, TypeVar
+import json
+from collections.abc import Sequence
+from typing import Any
 
 import aiosqlite
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
+from langgraph.checkpoint.base import (
+    WRITES_IDX_MAP,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    get_checkpoint_metadata,
+)
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
-from core.database.engine import BUSY_MS
-from core.database.outage import DatabaseUnavailable, finished
+from core.database.writer import Writer
 from graph.checkpoints.carrying import Carrying, Enduring
-from graph.errors import LeaseLost
-from graph.runs.lease import hold_on
+from graph.checkpoints.written import Statement, Written
 
-T = TypeVar("T")
+_CHECKPOINT = (
+    "INSERT OR REPLACE INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id,"
+    " type, checkpoint, metadata) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_WRITES = (
+    "INSERT OR {how} INTO writes (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel,"
+    " type, value) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_DELETE = ("DELETE FROM checkpoints WHERE thread_id = ?", "DELETE FROM writes WHERE thread_id = ?")
 
-_IS_HELD = "SELECT 1 FROM threads WHERE id = ? AND fence = ?"
 
+class WrittenSqliteSaver(Written, AsyncSqliteSaver):
+    """Its rows are those of LangGraph's own saver, which reads them."""
 
-class WholeSqliteSaver(AsyncSqliteSaver):
-    """A cancelled caller waits until its write is committed; a write that fails is rolled back.
-
-    Raises:
-        LeaseLost: From every write of a task that does not hold the thread (see `graph.runs.lease`).
-    """
-
-    def __init__(self, conn: aiosqlite.Connection, *, serde: SerializerProtocol | None = None) -> None:
+    def __init__(
+        self, conn: aiosqlite.Connection, writer: Writer, *, serde: SerializerProtocol | None = None
+    ) -> None:
         super().__init__(conn, serde=serde)
-        # The saver's own lock is taken inside of a write; this one is around the whole transaction.
-        self._transaction = asyncio.Lock()
+        self._writer = writer
 
-    async def aput(
+    def _of_checkpoint(
         self,
         config: RunnableConfig,
         checkpoint: Checkpoint,
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
-    ) -> RunnableConfig:
-        return await self._held(config, super().aput(config, checkpoint, metadata, new_versions))
+    ) -> list[Statement]:
+        place = config["configurable"]
+        told = json.dumps(get_checkpoint_metadata(config, metadata), ensure_ascii=False)
+        row = (
+            str(place["thread_id"]),
+            place["checkpoint_ns"],
+            checkpoint["id"],
+            place.get("checkpoint_id"),
+            *self.serde.dumps_typed(checkpoint),
+            told.encode("utf-8", "ignore"),
+        )
+        return [(_CHECKPOINT, [row])]
 
-    async def aput_writes(
-        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
-    ) -> None:
-        await self._held(config, super().aput_writes(config, writes, task_id, task_path))
+    def _of_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str
+    ) -> list[Statement]:
+        # Those of the machinery take the place of what a task wrote before, others stand as they were first.
+        how = "REPLACE" if all(channel in WRITES_IDX_MAP for channel, _ in writes) else "IGNORE"
+        place = [str(config["configurable"][n]) for n in ("thread_id", "checkpoint_ns", "checkpoint_id")]
+        rows = [
+            (*place, task_id, task_path, WRITES_IDX_MAP.get(name, at), name, *self.serde.dumps_typed(value))
+            for at, (name, value) in enumerate(writes)
+        ]
+        return [(_WRITES.format(how=how), rows)]
 
-    async def adelete_thread(self, thread_id: str) -> None:
-        await finished(self._or_nothing(super().adelete_thread(thread_id)))
-
-    async def _held(self, config: RunnableConfig, write: Coroutine[Any, Any, T]) -> T:
-        return await finished(self._or_nothing(write, str(config["configurable"]["thread_id"])))
-
-    async def _or_nothing(self, write: Coroutine[Any, Any, T], thread_id: str | None = None) -> T:
-        try:
-            await self._my_turn()
-        except BaseException:
-            write.close()
-            raise
-        try:
-            if thread_id is not None:
-                await self._begin(thread_id)
-            return await write
-        except BaseException:
-            write.close()
-            # What went wrong first is what counts.
-            with suppress(sqlite3.Error):
-                await self.conn.rollback()
-            raise
-        finally:
-            self._transaction.release()
-
-    async def _my_turn(self) -> None:
-        """Wait for the write before this one, but not for a whole line that the database holds up."""
-        if not self._transaction.locked():
-            await self._transaction.acquire()
-            return
-        try:
-            async with asyncio.timeout(BUSY_MS / 1000):
-                await self._transaction.acquire()
-        except TimeoutError:
-            raise DatabaseUnavailable("is held up by other writers") from None
-
-    async def _begin(self, thread_id: str) -> None:
-        """Open the transaction of the write, in which nobody else can take the thread."""
-        hold = hold_on(thread_id)
-        # Readers of this connection hold this lock. With one of them half way SQLite would not wait for
-        # another writer but say at once that the database is locked.
-        async with self.lock:
-            await self.conn.execute("BEGIN IMMEDIATE")
-        async with self.conn.execute(_IS_HELD, (thread_id, hold.fence)) as found:
-            if await found.fetchone() is None:
-                raise LeaseLost(f"thread '{thread_id}' was taken over")
+    def _of_deletion(self, thread_id: str) -> list[Statement]:
+        return [(sql, [(thread_id,)]) for sql in _DELETE]
 
 
-class ThreadSqliteSaver(Enduring, Carrying, WholeSqliteSaver):
+class ThreadSqliteSaver(Enduring, Carrying, WrittenSqliteSaver):
     """The saver of a service: it also keeps what this graph does not know (`graph.checkpoints.carrying`)."""

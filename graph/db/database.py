@@ -15,9 +15,11 @@ from sqlalchemy import Column, Connection, RowMapping, Table, bindparam, inspect
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from core.database.engine import BUSY_MS, create_engine, is_sqlite
+from core.database.engine import BUSY_MS, StoreEngine, create_engine, is_sqlite
+from core.database.groups import Fencing, SqliteGroup
 from core.database.opening import opening_error
 from core.database.outage import CONNECT_S, UNHURRIED_S, DatabaseUnavailable, answered_within
+from core.database.writer import Group, Writer
 from core.errors import ConfigInvalid
 from core.events.tables import webhook_deliveries
 from core.identity.tables import api_keys
@@ -47,8 +49,36 @@ TABLES = (
     api_keys,
     webhook_deliveries,
 )
+# On PostgreSQL a fence is shared: readers and other checks go on, whoever takes a thread over waits for the
+# group. In order, so that no two groups wait crosswise.
+_FENCING = {
+    "sqlite": Fencing("SELECT 1 FROM threads WHERE id = ? AND fence = ?"),
+    "postgresql": Fencing(
+        held="SELECT id, fence FROM threads WHERE id = ANY(%s) ORDER BY id FOR SHARE",
+        all_held="SELECT 1 / (count(*) = %s)::int FROM (SELECT 1 FROM threads"
+        " JOIN unnest(%s::text[], %s::int[]) AS wanted (id, fence) USING (id, fence)"
+        " ORDER BY id FOR SHARE OF threads) AS held",
+    ),
+}
 _MIGRATION_LOCK = 0x5761797374
 _ASK_AGAIN_S = 0.02
+
+
+def writer_of(engine: AsyncEngine) -> Writer:
+    """The one writer of this process to the engine's database; it is closed with the engine."""
+    assert isinstance(engine, StoreEngine), "a database that this service opened"  # noqa: S101 - an invariant
+    if engine.writer is None:
+        engine.writer = Writer(_group(engine, _FENCING[engine.dialect.name]))
+    return engine.writer
+
+
+def _group(engine: StoreEngine, fencing: Fencing) -> Group:
+    if is_sqlite(engine):
+        return SqliteGroup(engine, fencing)
+    # Loaded only where it is the database.
+    from core.database.postgres_group import PostgresGroup  # noqa: PLC0415
+
+    return PostgresGroup(engine, fencing)
 
 
 async def open_database(url: URL) -> AsyncEngine:

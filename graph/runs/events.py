@@ -9,10 +9,10 @@ from itertools import accumulate
 from typing import Any
 
 import orjson
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from core.database.engine import now_of
+from core.database.engine import add_new, now_of
 from core.foreign import as_bytes
 from graph.db.tables import run_events
 
@@ -257,11 +257,15 @@ async def spoken(db: AsyncConnection, run_id: str) -> str:
     return "".join(reversed(parts))
 
 
+def rows_of_events(thread_id: str, entries: Sequence[LoggedEvent], *, now: float) -> list[dict[str, Any]]:
+    """Events as rows, neighbouring tokens as one."""
+    return [_row(thread_id, group, now=now) for group in _groups(entries)]
+
+
 async def store(db: AsyncConnection, thread_id: str, entries: Sequence[LoggedEvent]) -> None:
     """Add events, neighbouring tokens as one row."""
-    rows = [_row(thread_id, group, now=now_of(db)) for group in _groups(entries)]
-    if rows:
-        await db.execute(insert(run_events), rows)
+    # Where nobody heard whether they were stored, they are stored again.
+    await add_new(db, run_events, rows_of_events(thread_id, entries, now=now_of(db)))
 
 
 def _groups(entries: Sequence[LoggedEvent]) -> Iterator[list[LoggedEvent]]:

@@ -26,9 +26,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from core.access import Principal
 from core.database.engine import clock_in, is_sqlite
 from core.database.outage import DATABASE_ERRORS, DatabaseUnavailable, log_failure, uninterrupted
+from core.database.writer import Fence
 from core.holder import alive, is_known_dead, new_holder
 from core.settings.book import Editions
 from core.settings.platform import LimitSettings
+from graph.db.database import writer_of
 from graph.db.tables import named, threads
 from graph.errors import InvalidThreadId, LeaseLost, ThreadBusy, ThreadNotFound, ThreadTotalReached
 
@@ -131,8 +133,16 @@ async def _write_held(
     db: AsyncConnection, hold: Hold, also: ColumnElement[bool], values: Mapping[str, object]
 ) -> None:
     mine = (threads.c.id == hold.thread_id) & (threads.c.fence == hold.fence) & also
-    if not (await db.execute(update(threads).where(mine).values(**values))).rowcount:
+    # By what it returns: in a pipeline nobody knows how many rows a statement met.
+    if (
+        await db.execute(update(threads).where(mine).values(**values).returning(threads.c.id))
+    ).first() is None:
         raise LeaseLost(f"thread '{hold.thread_id}' was taken over")
+
+
+def fence_of(hold: Hold) -> Fence:
+    """For the writer: what it writes for the holder stands under this number."""
+    return Fence(hold.thread_id, hold.fence, lambda: LeaseLost(f"thread '{hold.thread_id}' was taken over"))
 
 
 class Leases:
@@ -143,7 +153,7 @@ class Leases:
     """
 
     def __init__(self, engine: AsyncEngine, *, lost: Callable[[str], None] = lambda _: None) -> None:
-        self._engine = engine
+        self._writer = writer_of(engine)
         self._lost = lost
         # Run id -> whether the thread has been taken for it by now.
         self._held: dict[str, bool] = {}
@@ -230,7 +240,7 @@ class Leases:
             raise
 
     async def _borrow(self, thread_id: str, key: str) -> Hold:
-        async with self._engine.begin() as db:
+        async def work(db: AsyncConnection) -> Hold:
             row = await locked(db, thread_id)
             if row is None:
                 raise ThreadNotFound(thread_id)
@@ -238,10 +248,15 @@ class Leases:
                 raise ThreadBusy(f"thread '{thread_id}' has a run going; wait for it to end")
             return await take(db, row, key, self.holder)
 
+        return await self._writer.talk(work)
+
     @uninterrupted
     async def _return(self, hold: Hold, left: Mapping[str, object]) -> None:
-        async with self._engine.begin() as db:
+        async def work(db: AsyncConnection) -> None:
             await let_go(db, hold, **{"dirty": hold.dirty, **left})
+
+        # With what the block handed over and nobody waited for.
+        await self._writer.talk(work, fence=fence_of(hold))
 
     @asynccontextmanager
     async def beating(self) -> AsyncIterator[None]:
@@ -270,9 +285,12 @@ class Leases:
             return
         taken = {run_id for run_id, is_taken in self._held.items() if is_taken}
         mine = (threads.c.holder == self.holder) & threads.c.run_id.in_(list(self._held))
-        async with self._engine.begin() as db:
+
+        async def work(db: AsyncConnection) -> set[str]:
             beat = update(threads).where(mine).values(lease_until=clock_in(db) + LEASE_SECONDS)
-            kept = {row[0] for row in await db.execute(beat.returning(threads.c.run_id))}
+            return {row[0] for row in await db.execute(beat.returning(threads.c.run_id))}
+
+        kept = await self._writer.talk(work)
         for run_id in taken - kept:
             if run_id in self._held:  # it may have ended meanwhile
                 self._lost(run_id)

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, func, select, update
+from sqlalchemy import RowMapping, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.access import Principal, owns
-from core.database.engine import insert_new, now_of
+from core.database.engine import add_new, insert_new, now_of
 from core.database.outage import uninterrupted
+from graph.db.database import writer_of
 from graph.db.tables import receipts, runs, threads, transcript
 from graph.errors import (
     KeyReused,
@@ -32,6 +33,7 @@ from graph.runs.lease import (
     Leases,
     LeaseState,
     ThreadTotals,
+    fence_of,
     let_go,
     locked,
     new_thread,
@@ -80,6 +82,7 @@ class RunLedger:
         supervised: bool = False,
     ) -> None:
         self._engine = engine
+        self._writer = writer_of(engine)
         self._leases = leases
         self._lookup = lookup
         self._totals = totals
@@ -100,8 +103,7 @@ class RunLedger:
             return found
         with self._leases.beginning(new.id) as taken:
             try:
-                async with self._engine.begin() as db:
-                    claim = await self._open(db, new)
+                claim = await self._writer.talk(lambda db: self._open(db, new))
             except KeyTakenError:
                 earlier = await self._repeated(new)
                 assert earlier is not None, "a key that is taken has its run"  # noqa: S101 - an invariant
@@ -111,11 +113,7 @@ class RunLedger:
         return claim
 
     async def _open(self, db: AsyncConnection, new: NewRun) -> Claim:
-        title = title_from(new.request.message)
-        fresh = new_thread(new.thread_id, new.request.principal, title, now=now_of(db))
-        if await insert_new(db, threads, fresh) and self._totals:
-            await self._totals.hold(db, new.request.principal.id)
-        row = await locked(db, new.thread_id)
+        row = await locked(db, new.thread_id) or await self._new_thread(db, new)
         if row is None or not owns(new.request.principal, row["owner"]):
             raise ThreadNotFound(new.thread_id)
         if await run_with_key(db, new.request):
@@ -123,12 +121,21 @@ class RunLedger:
             raise KeyTakenError
         hold, place, asked, delivery = await self._thread_or_place(db, row, new)
         values = row_of(new, hold, self._leases.holder, place, now=now_of(db))
-        if not await insert_new(db, runs, values):
+        if not new.request.idempotency_key:
+            await db.execute(insert(runs), [values])
+        elif not await insert_new(db, runs, values):
             raise KeyTakenError
         if hold and not hold.dirty:
             await store_message(db, new.thread_id, new.id, new.message_id, new.request)
         record = record_of({**LATER, **values}, new.request)
         return Claim(record, hold, asked_to_stop=asked, delivery=delivery)
+
+    async def _new_thread(self, db: AsyncConnection, new: NewRun) -> RowMapping | None:
+        title = title_from(new.request.message)
+        fresh = new_thread(new.thread_id, new.request.principal, title, now=now_of(db))
+        if await insert_new(db, threads, fresh) and self._totals:
+            await self._totals.hold(db, new.request.principal.id)
+        return await locked(db, new.thread_id)
 
     async def _thread_or_place(
         self, db: AsyncConnection, row: RowMapping, new: NewRun
@@ -211,12 +218,14 @@ class RunLedger:
 
     @uninterrupted
     async def _go_on(self, thread_id: str, run_id: str, *, orphan: bool = False) -> Claim | None:
-        claim: Claim | None = None
+        async def work(db: AsyncConnection) -> Claim | None:
+            row = await locked(db, thread_id)
+            if row is not None and await self._may(db, row, run_id, orphan=orphan):
+                return await self._gone_on(db, row, run_id)
+            return None
+
         with self._leases.beginning(run_id) as taken:
-            async with self._engine.begin() as db:
-                row = await locked(db, thread_id)
-                if row is not None and await self._may(db, row, run_id, orphan=orphan):
-                    claim = await self._gone_on(db, row, run_id)
+            claim = await self._writer.talk(work)
             if claim:
                 taken()
         return claim
@@ -288,14 +297,15 @@ class RunLedger:
             ThreadBusy: Another run is going.
         """
         record = await self._lookup.get(principal, run_id)
+
+        async def work(db: AsyncConnection) -> Claim:
+            row, kept = await self._interrupted(db, record)
+            request = answered(kept, answers, seen)
+            wished = {"policy": policy} if policy else {}
+            return await self._begin_attempt(db, row, kept, request=request, stop_requested=None, **wished)
+
         with self._leases.beginning(run_id) as taken:
-            async with self._engine.begin() as db:
-                row, kept = await self._interrupted(db, record)
-                request = answered(kept, answers, seen)
-                wished = {"policy": policy} if policy else {}
-                claim = await self._begin_attempt(
-                    db, row, kept, request=request, stop_requested=None, **wished
-                )
+            claim = await self._writer.talk(work)
             taken()
         return claim
 
@@ -320,22 +330,24 @@ class RunLedger:
         Raises:
             NothingToResume: The thread does not wait.
         """
-        async with self._engine.begin() as db:
-            row = await locked(db, new.thread_id)
-            if row is None or not owns(new.request.principal, row["owner"]):
-                raise ThreadNotFound(new.thread_id)
-            if row["status"] != "interrupted":
-                raise NothingToResume(f"thread '{new.thread_id}' does not wait for an answer")
-            values = {
-                **row_of(new, None, self._leases.holder, 0.0, now=now_of(db)),
-                "status": "interrupted",
-                "reason": "person",
-                "attempts": 1,
-                "fence": row["fence"],
-                "message_id": None,
-            }
-            await insert_new(db, runs, values)
-            return record_of({**LATER, **values})
+        return await self._writer.talk(lambda db: self._adopt(db, new))
+
+    async def _adopt(self, db: AsyncConnection, new: NewRun) -> RunRecord:
+        row = await locked(db, new.thread_id)
+        if row is None or not owns(new.request.principal, row["owner"]):
+            raise ThreadNotFound(new.thread_id)
+        if row["status"] != "interrupted":
+            raise NothingToResume(f"thread '{new.thread_id}' does not wait for an answer")
+        values = {
+            **row_of(new, None, self._leases.holder, 0.0, now=now_of(db)),
+            "status": "interrupted",
+            "reason": "person",
+            "attempts": 1,
+            "fence": row["fence"],
+            "message_id": None,
+        }
+        await insert_new(db, runs, values)
+        return record_of({**LATER, **values})
 
     @uninterrupted
     async def close(self, hold: Hold, ending: Ending) -> bool:
@@ -345,19 +357,23 @@ class RunLedger:
             LeaseLost: Somebody has taken the thread over; nothing was written.
         """
         with self._leases.ending(hold.run_id):
-            async with self._engine.begin() as db:
-                await let_go(db, hold, **ending.of_thread(now=now_of(db)))
-                for message in ending.messages:
-                    await insert_new(db, transcript, message)
-                await store(db, hold.thread_id, ending.events)
-                over = update(runs).where(runs.c.id == hold.run_id).values(ending.of_run(now=now_of(db)))
-                run = (await db.execute(over.returning(runs))).mappings().one()
-                if not ending.again:
-                    shown = {"output": ending.output, "error": ending.error}
-                    await announce(db, run, status=ending.status, reason=ending.reason, **shown)
-                if ending.clean and ending.has_calls:
-                    await db.execute(delete(receipts).where(receipts.c.thread_id == hold.thread_id))
-                return bool(await places(db, hold.thread_id))
+            return await self._writer.talk(lambda db: self._close(db, hold, ending), fence=fence_of(hold))
+
+    async def _close(self, db: AsyncConnection, hold: Hold, ending: Ending) -> bool:
+        await let_go(db, hold, **ending.of_thread(now=now_of(db)))
+        await add_new(db, transcript, ending.messages)
+        await store(db, hold.thread_id, ending.events)
+        over = update(runs).where(runs.c.id == hold.run_id).values(ending.of_run(now=now_of(db)))
+        other = runs.alias()
+        queued = (other.c.thread_id == hold.thread_id) & (other.c.status == "queued")
+        more = select(other.c.id).where(queued).exists().label("more_wait")
+        run = (await db.execute(over.returning(runs, more))).mappings().one()
+        if not ending.again:
+            shown = {"output": ending.output, "error": ending.error}
+            await announce(db, run, status=ending.status, reason=ending.reason, **shown)
+        if ending.clean and ending.has_calls:
+            await db.execute(delete(receipts).where(receipts.c.thread_id == hold.thread_id))
+        return ending.again or bool(run["more_wait"])
 
     def leave(self, run_id: str) -> None:
         """Hold its thread no more: its end cannot be written here, and whoever comes next settles it."""
@@ -372,25 +388,28 @@ class RunLedger:
             RunEnded: It is over.
         """
         record = await self._lookup.get(principal, run_id)
-        async with self._engine.begin() as db:
-            row = await locked(db, record.thread_id)
-            kept = (await db.execute(select(runs).where(runs.c.id == run_id))).mappings().one()
-            mine = update(threads).where(threads.c.id == record.thread_id)
-            if kept["status"] == "running" and row and self._is_orphan(row, run_id):
-                await end_orphan(db, run_id, status="cancelled", reason="asked")
-                free = {"run_id": None, "holder": None, "lease_until": None, "status": "idle"}
-                await db.execute(mine.values(**free, fence=row["fence"] + 1))
-            elif kept["status"] == "running":
-                wish = update(runs).where(runs.c.id == run_id).values(stop_requested="cancel")
-                await db.execute(wish)
-            elif kept["status"] == "queued" or (kept["status"] == "interrupted" and row):
-                if kept["reason"] == "person" and kept["status"] == "interrupted":
-                    idle = mine.where(threads.c.run_id.is_(None))
-                    await db.execute(idle.values(status="idle", waiting=None))
-                await end_here(db, kept, status="cancelled", reason="asked")
-            else:
-                raise RunEnded(f"run '{run_id}' has ended ({kept['status']})")
+        await self._writer.talk(lambda db: self._stop(db, record))
         return await self._lookup.get(principal, run_id)
+
+    async def _stop(self, db: AsyncConnection, record: RunRecord) -> None:
+        run_id = record.id
+        row = await locked(db, record.thread_id)
+        kept = (await db.execute(select(runs).where(runs.c.id == run_id))).mappings().one()
+        mine = update(threads).where(threads.c.id == record.thread_id)
+        if kept["status"] == "running" and row and self._is_orphan(row, run_id):
+            await end_orphan(db, run_id, status="cancelled", reason="asked")
+            free = {"run_id": None, "holder": None, "lease_until": None, "status": "idle"}
+            await db.execute(mine.values(**free, fence=row["fence"] + 1))
+        elif kept["status"] == "running":
+            wish = update(runs).where(runs.c.id == run_id).values(stop_requested="cancel")
+            await db.execute(wish)
+        elif kept["status"] == "queued" or (kept["status"] == "interrupted" and row):
+            if kept["reason"] == "person" and kept["status"] == "interrupted":
+                idle = mine.where(threads.c.run_id.is_(None))
+                await db.execute(idle.values(status="idle", waiting=None))
+            await end_here(db, kept, status="cancelled", reason="asked")
+        else:
+            raise RunEnded(f"run '{run_id}' has ended ({kept['status']})")
 
     def _is_orphan(self, row: RowMapping, run_id: str) -> bool:
         return row["run_id"] == run_id and self._leases.state_of(row) is LeaseState.ORPHANED

@@ -50,6 +50,8 @@ class RunLookup:
     async def find(self, run_id: str) -> RunRecord | None:
         """The run, whoever it belongs to."""
         async with self._engine.connect() as db:
+            # One statement needs no transaction: PostgreSQL would be asked three times.
+            await db.execution_options(isolation_level="AUTOCOMMIT")
             row = (await db.execute(select(runs).where(runs.c.id == run_id))).mappings().first()
         return record_of(row) if row else None
 

@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from core.database.engine import insert_new, now_of
+from core.database.engine import now_of
 from core.database.outage import endured, uninterrupted
+from core.database.writer import Unit
+from core.foreign import as_json, from_json
+from graph.db.database import writer_of
+from graph.db.plain import Inserting, worded
 from graph.db.tables import receipts
-from graph.runs.lease import Hold, assert_held, holding
+from graph.runs.lease import Hold, fence_of, holding
 from nodes.mcp_tools import ExecutionContext, Receipt, ToolOutcome, outcome_as_json, outcome_from_json
+
+_RECEIPTS = Inserting(receipts, new_only=True)
+_KEPT = "SELECT CAST(outcome AS TEXT), started_at FROM receipts WHERE run_id = ? AND call_id = ?"
+_END = "UPDATE receipts SET outcome = ?, ended_at = ? WHERE run_id = ? AND call_id = ?"
+_FORGET = "DELETE FROM receipts WHERE run_id = ? AND call_id = ? AND ended_at IS NULL"
 
 
 class StoredReceipts:
@@ -27,8 +36,8 @@ class StoredReceipts:
 
     async def begin(self, context: ExecutionContext) -> Receipt:
         """See `nodes.mcp_tools.ports.Receipts`. A holder that lost its thread is stopped here."""
-        hold = holding()
-        if hold is None or not hold.run_id:
+        hold = _working()
+        if hold is None:
             return Receipt()
         row = {
             "run_id": hold.run_id,
@@ -38,43 +47,39 @@ class StoredReceipts:
         }
         return await endured(self._begin, hold, row)
 
-    @uninterrupted
     async def _begin(self, hold: Hold, row: Mapping[str, Any]) -> Receipt:
-        async with (await self._engine()).begin() as db:
-            await assert_held(db, hold)
-            if await insert_new(db, receipts, row):
-                return Receipt()
-            mine = (receipts.c.run_id == row["run_id"]) & (receipts.c.call_id == row["call_id"])
-            columns = select(receipts.c.outcome, receipts.c.started_at).where(mine)
-            kept = (await db.execute(columns)).one()
-        if kept.outcome is None and kept.started_at == row["started_at"]:
-            # This very beginning: its answer was lost with the database, and the call has not been made.
+        engine = await self._engine()
+        mine = (row["run_id"], row["call_id"])
+        unit = Unit(fence_of(hold), [_RECEIPTS.into(engine, [row])], query=(worded(engine, _KEPT), mine))
+        ((outcome, started_at),) = await writer_of(engine).write(unit)
+        if outcome is None and started_at == row["started_at"]:
+            # This very beginning, perhaps told for a second time: its answer was lost with the database, and
+            # the call has not been made.
             return Receipt()
-        return Receipt(begun=True, outcome=outcome_from_json(kept.outcome) if kept.outcome else None)
+        return Receipt(begun=True, outcome=outcome_from_json(from_json(outcome)) if outcome else None)
 
     async def end(self, context: ExecutionContext, outcome: ToolOutcome) -> None:
-        """See `nodes.mcp_tools.ports.Receipts`. What a tool did outlives a database that is away."""
-        if holding() is None:
-            return
-        values = {"outcome": outcome_as_json(outcome), "ended_at": now_of(await self._engine())}
-        await self._change(context, lambda mine: update(receipts).where(mine).values(values))
+        """See `nodes.mcp_tools.ports.Receipts`. Stored with the checkpoint of its result, or before."""
+        if hold := _working():
+            engine = await self._engine()
+            values = as_json(outcome_as_json(outcome)), now_of(engine)
+            _hand_over(engine, hold, _END, *values, hold.run_id, context.call_id)
 
     async def forget(self, context: ExecutionContext) -> None:
         """See `nodes.mcp_tools.ports.Receipts`. An outcome that is known is kept."""
-        await self._change(context, lambda mine: delete(receipts).where(mine, receipts.c.ended_at.is_(None)))
+        if hold := _working():
+            engine = await self._engine()
+            _hand_over(engine, hold, _FORGET, hold.run_id, context.call_id)
 
-    async def _change(self, context: ExecutionContext, change: Callable[[Any], Any]) -> None:
-        hold = holding()
-        if hold is None or not hold.run_id:
-            return
-        mine = (receipts.c.run_id == hold.run_id) & (receipts.c.call_id == context.call_id)
-        await endured(self._write, hold, change(mine))
 
-    @uninterrupted
-    async def _write(self, hold: Hold, statement: Any) -> None:
-        async with (await self._engine()).begin() as db:
-            await assert_held(db, hold)
-            await db.execute(statement)
+def _working() -> Hold | None:
+    """What this task has taken for a run."""
+    hold = holding()
+    return hold if hold is not None and hold.run_id else None
+
+
+def _hand_over(engine: AsyncEngine, hold: Hold, sql: str, *values: Any) -> None:
+    writer_of(engine).later(Unit(fence_of(hold), [(worded(engine, sql), [values])]))
 
 
 async def outcomes_of(
@@ -88,6 +93,7 @@ async def outcomes_of(
     if not call_ids:
         return {}
     kept = (receipts.c.thread_id == thread_id) & receipts.c.call_id.in_(call_ids)
+    await writer_of(engine).stored(thread_id)
     query = select(receipts.c.call_id, receipts.c.outcome).where(kept, receipts.c.outcome.is_not(None))
     query = query.order_by(receipts.c.started_at)
     async with engine.connect() as db:

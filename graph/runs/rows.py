@@ -11,7 +11,7 @@ from sqlalchemy import RowMapping, Select, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.access import owner_seen_by
-from core.database.engine import insert_new, now_of
+from core.database.engine import add_new, now_of
 from core.events.deliveries import delivery_row
 from core.events.tables import webhook_deliveries
 from core.foreign import as_bytes
@@ -195,7 +195,7 @@ async def store_message(
         "run_id": run_id,
         "created_at": now_of(db),
     }
-    await insert_new(db, transcript, row)
+    await add_new(db, transcript, [row])
 
 
 async def places(db: AsyncConnection, thread_id: str) -> Sequence[float]:
@@ -229,7 +229,7 @@ async def announce(
     hook = "run" if url else row["webhook"]
     values = delivery_row(hook, RUN_ENDED, as_bytes(body), now=now_of(db), url=url)
     key = delivery_of(row["id"], row["attempts"], status)
-    await insert_new(db, webhook_deliveries, {**values, "id": key})
+    await add_new(db, webhook_deliveries, [{**values, "id": key}])
 
 
 async def end_here(

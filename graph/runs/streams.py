@@ -8,20 +8,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
-from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
+from core.database.engine import now_of
 from core.database.outage import DATABASE_ERRORS, log_failure, uninterrupted
+from core.database.writer import Unit
 from core.errors import WaystationError
 from core.signals import Listener, Signals
-from graph.db.tables import runs
+from graph.db.database import writer_of
+from graph.db.plain import Inserting, worded
+from graph.db.tables import run_events
 from graph.errors import Draining, LeaseLost, error_from
-from graph.runs.events import LAST, EventLog, EventStore, LoggedEvent, store
-from graph.runs.lease import assert_held
+from graph.runs.events import LAST, EventLog, EventStore, LoggedEvent, rows_of_events
+from graph.runs.lease import fence_of
 from graph.runs.lookup import RunLookup
 from graph.runs.record import SEQ_BLOCK, Run, RunRecord, TurnRequest
 
@@ -33,6 +37,9 @@ BEHIND_SECONDS = 0.1
 AGAIN_SECONDS = 0.5
 # Signals carry the news; one that gets lost must not cost a reader more than this.
 LOOK_AGAIN_SECONDS = 30.0
+# Whoever does not know whether they were stored writes them again.
+_EVENTS = Inserting(run_events, new_only=True)
+_RESERVE = "UPDATE runs SET seq_limit = ? WHERE id = ?"
 
 
 def topic_of(run_id: str) -> str:
@@ -54,6 +61,7 @@ class EventWriter:
 
     def __init__(self, engine: AsyncEngine, *, stored: Callable[[str], None] = lambda _: None) -> None:
         self._engine = engine
+        self._writer = writer_of(engine)
         self._stored = stored
         self._behind: dict[str, Run] = {}
         self._work = asyncio.Event()
@@ -98,29 +106,48 @@ class EventWriter:
 
     @uninterrupted
     async def _write(self, found: list[Run]) -> None:
+        """All of them with one commit; of a run whose thread was taken over nothing is written."""
         async with self._writing:
-            for run in found:
-                if not run.ending:  # from then on its ending writes what is left
-                    await self._write_one(run)
+            # Once a run ends, its ending writes what is left.
+            units = [(run, news) for run in found if not run.ending and (news := self._news_of(run))]
+            written = [self._writer.write(news.unit) for _, news in units]
+            outcomes = await asyncio.gather(*written, return_exceptions=True)
+            faults = [self._told(run, news, out) for (run, news), out in zip(units, outcomes, strict=True)]
+        for fault in faults:
+            if fault is not None:
+                raise fault
 
-    async def _write_one(self, run: Run) -> None:
+    def _news_of(self, run: Run) -> _News | None:
         entries, limit = run.log.unstored(), run.log.limit
         if not entries:
-            return
+            return None
         if entries[-1].seq > limit - SEQ_BLOCK // 2:
             limit = entries[-1].seq + SEQ_BLOCK
-        try:
-            async with self._engine.begin() as db:
-                await assert_held(db, run.hold)
-                if limit > run.log.limit:
-                    await db.execute(update(runs).where(runs.c.id == run.id).values(seq_limit=limit))
-                await store(db, run.thread_id, entries)
-        except LeaseLost:
+        rows = rows_of_events(run.thread_id, entries, now=now_of(self._engine))
+        statements = [_EVENTS.into(self._engine, rows)]
+        if limit > run.log.limit:
+            statements.append((worded(self._engine, _RESERVE), [(limit, run.id)]))
+        return _News(Unit(fence_of(run.hold), statements), entries[-1].seq, limit)
+
+    def _told(self, run: Run, news: _News, outcome: Any) -> BaseException | None:
+        if isinstance(outcome, LeaseLost):
             run.stop("lost")
-            return
-        run.log.stored(entries[-1].seq)
-        run.log.extend(limit)
-        self._stored(run.id)
+        elif isinstance(outcome, BaseException):
+            return outcome
+        else:
+            run.log.stored(news.last)
+            run.log.extend(news.limit)
+            self._stored(run.id)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """What the database does not have of a run yet: up to which number, and what is reserved with it."""
+
+    unit: Unit
+    last: int
+    limit: int
 
 
 class Follower:

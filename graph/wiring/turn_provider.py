@@ -18,6 +18,7 @@ from core.settings.platform import StorageSettings, TelemetrySettings, ThreadSet
 from core.signals import Signals, opened_signals
 from core.task_queue import TaskQueue
 from graph.checkpoints.saver import opened_saver
+from graph.db.database import writer_of
 from graph.flow.builder import build_graph
 from graph.flow.routing import AfterModel, Window
 from graph.flow.steps import Steps
@@ -73,9 +74,10 @@ class TurnProvider(Provider):
 
     @provide
     async def graph(
-        self, steps: Steps, after_model: AfterModel, book: Book, places: Places
+        self, engine: AsyncEngine, steps: Steps, after_model: AfterModel, book: Book, places: Places
     ) -> AsyncIterator[ThreadGraph]:
-        async with opened_saver(database_url(book[StorageSettings], places)) as saver:
+        url = database_url(book[StorageSettings], places)
+        async with opened_saver(url, writer_of(engine)) as saver:
             graph = build_graph(steps, after_model, Window.of(book[ThreadSettings]))
             compiled = graph.compile(checkpointer=saver, name="waystation")
             saver.serve(compiled)

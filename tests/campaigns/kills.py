@@ -28,7 +28,7 @@ from tests.campaigns import checks
 from tests.campaigns.clients import Client, all_of
 from tests.campaigns.journal import Journal
 from tests.campaigns.model import RuleServer
-from tests.campaigns.traps import AT_REPAIR, IN_A_TURN, LATE, NAMED
+from tests.campaigns.traps import AT_REPAIR, IN_A_TURN, LATE, NAMED, OFTEN
 from tests.campaigns.victims import Site, Victim, nursery, storage_of
 
 RANDOM = "at a random moment"
@@ -103,7 +103,7 @@ class Campaign:
             await asyncio.sleep(self.chance.random() * LATEST_SECONDS)
             self.victim.signal(signal.SIGKILL)
         else:
-            self.victim.arm(place, after=self.chance.randint(0, 30 if place == "in the model stream" else 2))
+            self.victim.arm(place, after=self.chance.randint(0, 30 if place in OFTEN else 2))
             if place == "during a drain":
                 await asyncio.sleep(self.chance.random() * LATEST_SECONDS)
                 self.victim.signal(signal.SIGTERM)

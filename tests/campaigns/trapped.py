@@ -8,8 +8,10 @@ from typing import Any
 
 from langchain_core.messages import AIMessage
 
-from graph.checkpoints.postgres import FencedPostgresSaver
-from graph.checkpoints.sqlite import WholeSqliteSaver
+from core.database.groups import SqliteGroup
+from core.database.postgres_group import PostgresGroup
+from graph.checkpoints.postgres import WrittenPostgresSaver
+from graph.checkpoints.sqlite import WrittenSqliteSaver
 from graph.runs.events import EventLog
 from graph.runs.ledger import RunLedger
 from graph.runs.receipts import StoredReceipts
@@ -23,8 +25,10 @@ LATE_SECONDS = 0.4
 
 def set_traps(trap: Trap) -> None:
     """Wrap the places; call it once in a process."""
-    for saver in (WholeSqliteSaver, FencedPostgresSaver):
+    for saver in (WrittenSqliteSaver, WrittenPostgresSaver):
         _trap_checkpoints(saver, Checkpoints(trap))
+    for group in (SqliteGroup, PostgresGroup):
+        _trap_group(group, trap)
     _trap_receipts(trap)
     _trap_ledger(trap)
     around(Repair, "settle", after=lambda *_, **__: trap.at(AT_REPAIR))
@@ -47,13 +51,28 @@ def _trap_plain(owner: type, name: str, before: Any) -> None:
     setattr(owner, name, outer)
 
 
+def _trap_group(group: type, trap: Trap) -> None:
+    """What a group writes is in the database whole or not at all, also where nobody has heard of it."""
+    commit = group.commit  # type: ignore[attr-defined]
+
+    def outer(*args: Any) -> Any:
+        trap.at("before a group is committed")
+        outcomes = commit(*args)
+        trap.at("group committed, nobody told")
+        return outcomes
+
+    group.commit = outer  # type: ignore[attr-defined]
+    # Before an entry: those in front of it in the group have been written.
+    _trap_plain(group, "_entry", lambda *_: trap.at("within a group"))
+
+
 def _trap_receipts(trap: Trap) -> None:
     around(StoredReceipts, "begin", after=lambda *_: trap.at("call noted, not made"))
     around(
         StoredReceipts,
         "end",
         before=lambda *_: trap.at("tool done, not stored"),
-        after=lambda *_: trap.at("receipt stored, answer not"),
+        after=lambda *_: trap.at("receipt handed over, answer not"),
     )
 
 

@@ -28,11 +28,18 @@ NAMED = (
     "in tool 1 of 2",
     "after the tool's write",
     "tool done, not stored",
-    "receipt stored, answer not",
+    "receipt handed over, answer not",
     "before the last checkpoint",
     "after the last checkpoint, before the reply",
     "ending stored, before the reply",
     "during a drain",
+    "before a group is committed",
+    "within a group",
+    "group committed, nobody told",
+)
+# Passed so often that the first time is hardly ever in a turn.
+OFTEN = frozenset(
+    {"in the model stream", "before a group is committed", "within a group", "group committed, nobody told"}
 )
 # A death there leaves a turn to be settled.
 IN_A_TURN = (

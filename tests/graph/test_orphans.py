@@ -17,7 +17,7 @@ from core.access import Principal
 from core.database.engine import DRIVERS
 from core.errors import Internal
 from graph import Agent
-from graph.db.database import opened_database
+from graph.db.database import opened_database, writer_of
 from graph.runs.events import store
 from graph.runs.receipts import StoredReceipts
 from graph.runs.record import Policy, Run, RunRecord, TurnRequest
@@ -244,7 +244,8 @@ async def test_an_answer_that_cannot_be_stored_is_an_error_and_the_thread_recove
             if full and str(args[2]).startswith("INSERT INTO transcript") and "assistant" in str(args[3]):
                 raise OperationalError("INSERT", {}, RuntimeError("the disk is full"))
 
-        event.listen(agent.engine.sync_engine, "before_cursor_execute", fail)
+        group: Any = writer_of(agent.engine)._group
+        event.listen(group._engine, "before_cursor_execute", fail)
         run = await agent.begin(TurnRequest(LOCAL, "hello?", thread_id="t"))
         reading = asyncio.create_task(_types(agent, run.id))
         async with asyncio.timeout(WAIT_S):

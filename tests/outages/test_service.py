@@ -7,8 +7,11 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from graph import Agent
+from graph.db.database import writer_of
 from tests.kit.http import client_of, served
 from tests.outages.conftest import Database, Killed
 from waystation.testing.model_server import ModelServer
@@ -104,7 +107,13 @@ async def test_g2_2_a_disk_that_is_full_is_told_and_costs_no_thread(
 
 
 async def _limit(agent: Agent, pages: int) -> None:
-    """No connection of the engine lets the file grow above so many pages."""
+    """No connection of the service's lets the file grow above so many pages."""
     await agent.engine.dispose()
+    limit = text(f"PRAGMA max_page_count={pages}")
     async with agent.engine.connect() as db:
-        await db.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+        await db.execute(limit)
+
+    async def work(db: AsyncConnection) -> None:
+        await db.execute(limit)
+
+    await writer_of(agent.engine).talk(work)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from sqlalchemy import RowMapping, Table, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
 from core.choices import CHOICES, Choices
+from core.database.outage import DatabaseUnavailable
+from core.database.writer import Entry, Group
+from graph.db.database import writer_of
 from graph.db.tables import runs, threads, transcript
 from graph.runs.events import EventStore
 from graph.runs.lease import Leases
@@ -54,6 +58,25 @@ def going(claim: Claim) -> Run:
     """The attempt that a claim allows."""
     assert claim.hold is not None, "the thread was not taken"
     return Run(claim.record, claim.hold, floor=claim.floor)
+
+
+class FailingGroup:
+    """The writer's connection on a disk that is full, so many times; then it is itself again."""
+
+    def __init__(self, engine: AsyncEngine, times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        writer = writer_of(engine)
+        self._group: Group = writer._group
+        self.times = times
+        monkeypatch.setattr(writer, "_group", self)
+
+    def commit(self, entries: Sequence[Entry]) -> list[Any]:
+        if not self.times:
+            return self._group.commit(entries)
+        self.times -= 1
+        raise DatabaseUnavailable("cannot be written: the disk is full")
+
+    def close(self) -> None:
+        self._group.close()
 
 
 @dataclass(frozen=True, slots=True)

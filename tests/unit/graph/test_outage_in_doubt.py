@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
 from core.database.outage import DatabaseUnavailable, Endurance, enduring
 from core.holder import alive
-from graph.checkpoints.saver import opened_saver
 from graph.db.database import opened_database
 from graph.runs.lease import LeaseState, fenced, locked
 from graph.runs.receipts import StoredReceipts
@@ -153,15 +151,3 @@ async def test_st6_a_lease_whose_end_could_not_be_stored_is_held_on(desk: Desk) 
     with pytest.raises(DatabaseUnavailable):
         end()
     assert desk.leases.keeps(run.id)
-
-
-async def test_g2_2_a_line_of_writers_is_not_waited_for_without_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("graph.checkpoints.sqlite.BUSY_MS", 20)
-    async with opened_saver(make_url(f"sqlite:///{tmp_path / 'w.db'}")) as saver:
-        writing: asyncio.Lock = saver._transaction  # type: ignore[attr-defined]  # the SQLite saver's own
-        async with writing:
-            with pytest.raises(DatabaseUnavailable, match="other writers"):
-                await saver.adelete_thread("t")
-        await saver.adelete_thread("t")

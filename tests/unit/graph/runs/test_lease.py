@@ -11,14 +11,13 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import event, update
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import OperationalError
 
 from core.holder import alive, new_holder
 from graph.db.database import opened_database
 from graph.db.tables import runs, threads
 from graph.errors import LeaseLost, ThreadBusy, ThreadNotFound
 from graph.runs.lease import holding, title_from
-from tests.unit.graph.run_kit import QUESTION, Desk, new_run
+from tests.unit.graph.run_kit import QUESTION, Desk, FailingGroup, new_run
 
 
 @pytest.fixture
@@ -140,18 +139,11 @@ async def test_a_beat_that_fails_is_followed_by_the_next(desk: Desk, monkeypatch
     monkeypatch.setattr("graph.runs.lease.BEAT_SECONDS", 0.01)
     await desk.begun("one")
     first = (await desk.thread())["lease_until"]
-    failed = asyncio.Event()
-
-    def fail(*_: object) -> None:
-        if not failed.is_set():
-            failed.set()
-            raise OperationalError("UPDATE", {}, RuntimeError("the disk is full"))
-
+    fault = FailingGroup(desk.engine, 1, monkeypatch)
     async with desk.leases.beating(), asyncio.timeout(10):
-        event.listen(desk.engine.sync_engine, "before_cursor_execute", fail)
-        await failed.wait()
         while (await desk.thread())["lease_until"] == first:
             pass
+    assert not fault.times
 
 
 async def test_what_was_taken_for_a_caller_who_went_away_can_be_given_back(desk: Desk) -> None:

@@ -6,15 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from sqlalchemy import event
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import OperationalError
 
 from graph.db.database import opened_database
 from graph.runs.record import SEQ_BLOCK, Run
 from graph.runs.streams import EventWriter
 from tests.kit.event_logs import reading_of
-from tests.unit.graph.run_kit import Desk
+from tests.unit.graph.run_kit import Desk, FailingGroup
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +76,7 @@ async def test_numbers_are_reserved_before_they_run_out(desk: Desk) -> None:
         few = SEQ_BLOCK + SEQ_BLOCK // 3  # so many that all of them stay in memory
         written.say(run, *"x" * few)
         seqs = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             async for entry in reading_of(run.log):
                 seqs.append(entry.seq)
                 assert entry.seq <= (await desk.run(run.id))["seq_limit"]
@@ -100,24 +98,18 @@ async def test_whoever_lost_the_thread_writes_nothing_and_is_stopped(desk: Desk)
     assert [entry.event["type"] for entry in await desk.events.read(run.id, 0)] == ["done"]
 
 
-async def test_after_a_fault_of_the_database_nothing_is_missing(desk: Desk) -> None:
+async def test_after_a_fault_of_the_database_nothing_is_missing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = await desk.begun()
-    faults = 2
-
-    def fail(*args: object) -> None:
-        nonlocal faults
-        if "run_events" in str(args[2]) and faults:
-            faults -= 1
-            raise OperationalError("INSERT", {}, RuntimeError("the disk is full"))
-
-    event.listen(desk.engine.sync_engine, "before_cursor_execute", fail)
+    fault = FailingGroup(desk.engine, 2, monkeypatch)
     written = Written(desk)
     async with written.writer.running():
         written.say(run, "a", "b")
         await written.until(lambda: run.log.unstored() == [] and bool(written.told))
         written.say(run, "c")
         await written.until(lambda: len(written.told) == 2)
-    assert faults == 0
+    assert fault.times == 0
     assert "".join(entry.event["text"] for entry in await desk.events.read(run.id, 0)) == "abc"
 
 

@@ -1,0 +1,167 @@
+"""How a group of units is committed: one connection, used from the writer's thread; here that of SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from core.database.engine import BUSY_MS, JSON_OPTIONS, LOG_PAGES, RollingBack, as_outage
+from core.database.outage import DatabaseUnavailable, outage, outages_told
+from core.database.writer import Entry, Unit, given_up
+
+
+@dataclass(frozen=True, slots=True)
+class Fencing:
+    """Where a fence still stands, in the words of a driver.
+
+    Args:
+        held: Finds a row for (key, number) on SQLite; keys and numbers for (keys) on PostgreSQL.
+        all_held: For (how many, keys, numbers): fails with a division by zero where one does not stand.
+    """
+
+    held: str
+    all_held: str = ""
+
+
+class _Direct(AsyncConnection):
+    """The connection that a unit's work sees: each statement is done at once, in the writer's thread."""
+
+    async def execute(self, statement: Any, parameters: Any = None, **_: Any) -> Any:
+        assert self.sync_connection is not None  # noqa: S101 - an invariant
+        return self.sync_connection.execute(statement, parameters)
+
+
+class Connected:
+    """The writer's connection: plain for statements of the driver, SQLAlchemy's for work."""
+
+    def __init__(self, store: AsyncEngine, engine: Engine) -> None:
+        self._store = store
+        self._core: Connection = engine.connect()
+        self.raw: Any = self._core.connection.driver_connection
+
+    def done(self, unit: Unit) -> Any:
+        """The result of the unit's work, which has nothing to wait for."""
+        assert unit.work is not None  # noqa: S101 - an invariant
+        return _run(unit.work(_Direct(self._store, self._core)))
+
+    def close(self) -> None:
+        self._core.close()
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        work.send(None)
+    except StopIteration as end:
+        return end.value
+    work.close()
+    raise RuntimeError("what is done in a transaction waits for the database alone")
+
+
+def engine_of_group(url: URL | str, connect: Any) -> Engine:
+    """An engine that leaves transactions to the group."""
+    engine = create_engine(url, creator=connect, poolclass=NullPool, **JSON_OPTIONS)
+    event.listen(engine, "handle_error", as_outage)
+    dialect: Any = engine.dialect
+    dialect.do_begin = dialect.do_commit = dialect.do_rollback = _leave
+    return engine
+
+
+def told(error: Exception) -> Exception:
+    """A driver's error as that of an outage, or else as SQLAlchemy has it; any other as it is."""
+    if away := outage(error):
+        return away
+    base = next((kind for kind in type(error).__mro__ if kind.__name__ == "Error"), None)
+    return DBAPIError.instance("", None, error, base) if base and not isinstance(error, DBAPIError) else error
+
+
+def _leave(_: object) -> None:
+    """A transaction of the group's is neither begun nor ended by a part of it."""
+
+
+class SqliteGroup:
+    """One transaction, with a savepoint for each entry."""
+
+    def __init__(self, store: AsyncEngine, fencing: Fencing) -> None:
+        self._store = store
+        self._held = fencing.held
+        self._engine = engine_of_group(store.url.set(drivername="sqlite"), self._open)
+        self._now: Connected | None = None
+
+    def commit(self, entries: Sequence[Entry]) -> list[Any]:
+        """See `Group.commit`."""
+        with outages_told():
+            db = self._connected()
+            db.raw.execute("BEGIN IMMEDIATE")
+            try:
+                outcomes = [self._entry(db, entry) for entry in entries]
+                # SQLite gives a whole transaction up where the disk is full: then each is tried alone.
+                whole = db.raw.in_transaction
+                if whole:
+                    db.raw.execute("COMMIT")
+            except sqlite3.Error as error:
+                outcomes, whole = [told(error)] * len(entries), False
+            finally:
+                if db.raw.in_transaction:
+                    db.raw.rollback()
+        if whole or len(entries) == 1:
+            return outcomes
+        return [self.commit([entry])[0] for entry in entries]
+
+    def close(self) -> None:
+        """See `Group.close`."""
+        if self._now is not None:
+            self._now.close()
+            self._now = None
+
+    def _open(self) -> sqlite3.Connection:
+        raw = sqlite3.connect(
+            str(self._store.url.database),
+            timeout=BUSY_MS / 1000,
+            isolation_level=None,
+            factory=RollingBack,
+            cached_statements=256,
+        )
+        raw.execute("PRAGMA synchronous=FULL")
+        raw.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
+        return raw
+
+    def _connected(self) -> Connected:
+        if self._now is None:
+            self._now = Connected(self._store, self._engine)
+        return self._now
+
+    def _entry(self, db: Connected, entry: Entry) -> Any:
+        if not db.raw.in_transaction:
+            return DatabaseUnavailable("has given up the transaction")
+        if entry.given_up:
+            return given_up()
+        db.raw.execute("SAVEPOINT entry")
+        try:
+            result = None
+            for unit in entry.units:
+                result = self._unit(db, unit)
+        except Exception as error:  # noqa: BLE001 - the others of the group go on
+            if db.raw.in_transaction:
+                db.raw.execute("ROLLBACK TO entry")
+                db.raw.execute("RELEASE entry")
+            return told(error)
+        db.raw.execute("RELEASE entry")
+        return result
+
+    def _unit(self, db: Connected, unit: Unit) -> Any:
+        if unit.fence:
+            fence = (unit.fence.key, unit.fence.number)
+            if db.raw.execute(self._held, fence).fetchone() is None:
+                raise unit.fence.lost()
+        for sql, rows in unit.statements:
+            db.raw.executemany(sql, rows)
+        if unit.query is not None:
+            return db.raw.execute(*unit.query).fetchall()
+        return db.done(unit) if unit.work is not None else None

@@ -1,0 +1,301 @@
+"""The one writer of a process: what is handed over to it is committed in groups, in order, and fenced.
+
+Whoever needs a promise calls `write` and gets the result when the commit that carries it is on disk. What
+needs none of its own is handed over by `later`: it goes in front of the next promise of its holder, in the
+same savepoint, or by itself a moment later. A group takes what came while the one before was committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.database.outage import DatabaseUnavailable, answer_seconds, log_failure
+
+T = TypeVar("T")
+Rows = Sequence[Sequence[Any]]
+Work = Callable[[AsyncConnection], Coroutine[Any, Any, Any]]
+
+log = structlog.get_logger(__name__)
+
+# The largest group: who comes last in it waits for all of it.
+AT_MOST = 50
+# While the event loop is busy, others are about to hand something over too, and one commit carries all of it:
+# they are waited for, for so long at most, until it has gone round a few times with next to nothing to do.
+GATHER_S = 0.02
+_QUIET_ROUNDS = 3
+_QUIET_S = 0.0002
+# What was handed over without a promise stands in the database this much later at most.
+LATER_S = 0.05
+# After a database that is locked or full for a moment.
+AGAIN_S = 0.5
+# The reason that the database gives comes a little after the patience of whoever asks.
+_SLACK_S = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """What must still stand when a unit is written: `key` has this number.
+
+    Args:
+        lost: Makes the error for whoever is refused.
+    """
+
+    key: str
+    number: int
+    lost: Callable[[], Exception] = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What is written whole or not at all.
+
+    Args:
+        fence: Without it nobody is refused.
+        statements: SQL in the driver's own words, each with its rows.
+        query: Asked behind them; its rows are the result.
+        work: Done inside of the transaction, where statements depend on what is found; it may be done twice.
+    """
+
+    fence: Fence | None = None
+    statements: Sequence[tuple[str, Rows]] = ()
+    query: tuple[str, Sequence[Any]] | None = None
+    work: Work | None = None
+
+
+class Entry:
+    """A unit in the line, with what was handed over before it; its outcome comes into `done`."""
+
+    def __init__(self, unit: Unit, done: asyncio.Future[Any], earlier: list[Unit]) -> None:
+        self.unit = unit
+        self.done = done
+        self.earlier = earlier
+        self.is_promise = True
+        # Whoever waited has been told that it is not stored: it is not begun any more.
+        self.given_up = False
+
+    @property
+    def units(self) -> list[Unit]:
+        """In the order in which they are written."""
+        return [*self.earlier, self.unit]
+
+
+def given_up() -> DatabaseUnavailable:
+    """For an entry that was not begun, since nobody waits for it any more."""
+    return DatabaseUnavailable("is held up by other writers")
+
+
+class Group(Protocol):
+    """A connection that commits a group. Called from one thread, which is not the event loop's."""
+
+    def commit(self, entries: Sequence[Entry]) -> list[Any]:
+        """Write each entry whole or not at all; its result, or its error, in their order."""
+        ...
+
+    def close(self) -> None:
+        """Give the connection back; the next commit opens one."""
+        ...
+
+
+class Writer:
+    """Hands what comes to the database, a group at a time. One per process and database.
+
+    It needs no opening, and may be used again after `aclose`.
+    """
+
+    def __init__(self, group: Group) -> None:
+        self._group = group
+        self._thread: ThreadPoolExecutor | None = None
+        self._line: list[Entry] = []
+        self._later: dict[Fence, list[Unit]] = {}
+        # Keys of what was handed over and is not known to be stored.
+        self._open: dict[str, int] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        # When the last group was committed, by the loop's clock.
+        self._moved = 0.0
+
+    async def write(self, unit: Unit) -> Any:
+        """The unit's result, once it is committed; a cancelled caller waits for that too.
+
+        Raises:
+            DatabaseUnavailable: It is not known to be stored within the patience of this task.
+            Exception: What the unit raised, or its fence.
+        """
+        entry = self._enter(unit)
+        try:
+            return await self._done(entry)
+        except asyncio.CancelledError:
+            if not entry.done.done():
+                await asyncio.wait([entry.done], timeout=answer_seconds() + _SLACK_S)
+            raise
+
+    async def _done(self, entry: Entry) -> Any:
+        """The entry's outcome; a line that moves is no outage, however long it is."""
+        patience, loop = answer_seconds() + _SLACK_S, asyncio.get_running_loop()
+        came = loop.time()
+        while True:
+            try:
+                async with asyncio.timeout_at(max(came, self._moved) + patience):
+                    return await asyncio.shield(entry.done)
+            except TimeoutError:
+                if max(came, self._moved) + patience <= loop.time():
+                    raise self._given_up(entry) from None
+
+    async def talk(
+        self, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]], *, fence: Fence | None = None
+    ) -> T:
+        """The result of `work` in a transaction; it waits for nothing but its connection."""
+        result: T = await self.write(Unit(fence, work=work))
+        return result
+
+    def later(self, unit: Unit) -> None:
+        """Hand over what needs no promise; never waits. It has a fence."""
+        assert unit.fence is not None, "what is written later belongs to a holder"  # noqa: S101 - an invariant
+        self._later.setdefault(unit.fence, []).append(unit)
+        self._count(unit.fence.key, 1)
+        self._flush_in(LATER_S)
+
+    async def stored(self, key: str) -> None:
+        """Returns when everything that was handed over for this key is stored, or refused.
+
+        Raises:
+            DatabaseUnavailable: It is away.
+        """
+        while self._open.get(key):
+            fences = [fence for fence in self._later if fence.key == key]
+            if not fences:
+                await self._passed()
+            for fence in fences:
+                try:
+                    await self.write(Unit(fence))
+                except DatabaseUnavailable:
+                    raise
+                except Exception as error:  # noqa: BLE001 - whoever handed it over hears it, or nobody
+                    log.info("handed_over_refused", reason=str(error))
+
+    async def aclose(self) -> None:
+        """Write what was handed over, then let go of connection and thread."""
+        self._flush()
+        while self._task is not None:
+            await asyncio.wait([self._task])
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._later:
+            log.error("handed_over_not_stored", units=sum(map(len, self._later.values())))
+            self._later.clear()
+            self._open.clear()
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            await asyncio.get_running_loop().run_in_executor(thread, self._group.close)
+            thread.shutdown()
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _enter(self, unit: Unit, *, is_promise: bool = True) -> Entry:
+        earlier = self._later.pop(unit.fence, []) if unit.fence is not None else []
+        entry = Entry(unit, asyncio.get_running_loop().create_future(), earlier)
+        entry.is_promise = is_promise
+        # Whoever waited may have gone: nobody else asks for its error.
+        entry.done.add_done_callback(lambda done: done.exception() if not done.cancelled() else None)
+        self._line.append(entry)
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="database writer")
+        return entry
+
+    def _given_up(self, entry: Entry) -> DatabaseUnavailable:
+        entry.given_up = True
+        if entry in self._line:
+            self._line.remove(entry)
+            self._put_back(entry)
+            return given_up()
+        return DatabaseUnavailable("does not answer")
+
+    async def _passed(self) -> None:
+        """Returns when everything that is in the line, or on its way, has been tried."""
+        await self.write(Unit())
+
+    def _count(self, key: str, more: int) -> None:
+        left = self._open.get(key, 0) + more
+        if left > 0:
+            self._open[key] = left
+        else:
+            self._open.pop(key, None)
+
+    def _flush_in(self, seconds: float) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._flush)
+
+    def _flush(self) -> None:
+        """Send what nobody took along."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for fence in list(self._later):
+            self._enter(Unit(fence), is_promise=False)
+
+    async def _run(self) -> None:
+        try:
+            while self._line:
+                await self._gather()
+                entries, self._line = self._line[:AT_MOST], self._line[AT_MOST:]
+                outcomes = await self._committed(entries)
+                if not all(isinstance(outcome, DatabaseUnavailable) for outcome in outcomes):
+                    self._moved = asyncio.get_running_loop().time()
+                for entry, outcome in zip(entries, outcomes, strict=True):
+                    self._settle(entry, outcome)
+        finally:
+            self._task = None
+
+    async def _gather(self) -> None:
+        """Let everybody in this process come who is about to, as long as nobody waits for anything else."""
+        loop, quiet = asyncio.get_running_loop(), 0
+        until = loop.time() + GATHER_S
+        while quiet < _QUIET_ROUNDS and len(self._line) < AT_MOST and (began := loop.time()) < until:
+            came = len(self._line)
+            await asyncio.sleep(0)
+            is_quiet = len(self._line) == came and loop.time() - began < _QUIET_S
+            quiet = quiet + 1 if is_quiet else 0
+
+    async def _committed(self, entries: Sequence[Entry]) -> Sequence[Any]:
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="database writer")
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._thread, self._group.commit, entries)
+        except Exception as error:  # noqa: BLE001 - each of the group is told
+            return [error] * len(entries)
+
+    def _settle(self, entry: Entry, outcome: Any) -> None:
+        away = isinstance(outcome, DatabaseUnavailable)
+        if away:
+            self._put_back(entry)
+        else:
+            for unit in entry.earlier:
+                assert unit.fence is not None  # noqa: S101 - an invariant
+                self._count(unit.fence.key, -1)
+        if not entry.is_promise and isinstance(outcome, Exception):
+            log_failure(log, "handed_over_not_stored_yet" if away else "handed_over_refused", outcome)
+        if isinstance(outcome, Exception):
+            entry.done.set_exception(outcome)
+        else:
+            entry.done.set_result(outcome)
+
+    def _put_back(self, entry: Entry) -> None:
+        """What the entry took along stands in front of what its holder handed over since."""
+        fence = entry.unit.fence
+        if fence is None or not entry.earlier:
+            return
+        following = next((each for each in self._line if each.unit.fence == fence), None)
+        if following is not None:
+            following.earlier[:0] = entry.earlier
+        else:
+            self._later.setdefault(fence, [])[:0] = entry.earlier
+            self._flush_in(AGAIN_S)
