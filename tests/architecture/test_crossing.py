@@ -19,7 +19,7 @@ MOST = {"message": 60, "tool_call": 75}
 def crossed() -> dict[str, list[str]]:
     """In a process of its own: every call there is noted."""
     command = [sys.executable, "-m", "tests.architecture.crossing", "--list"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=250)
     assert done.returncode == 0, done.stderr
     found: dict[str, list[str]] = json.loads(done.stdout)
     return found
