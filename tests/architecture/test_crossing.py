@@ -24,7 +24,7 @@ FURTHER = tuple(
 def crossed() -> dict[str, list[str]]:
     """In a process of its own: every call there is noted."""
     command = [sys.executable, "-m", "tests.architecture.crossing", "--list"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=250)
     assert done.returncode == 0, done.stderr
     found: dict[str, list[str]] = json.loads(done.stdout)
     return found

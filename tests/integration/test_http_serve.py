@@ -20,7 +20,7 @@ from waystation.testing.service import ROOT, Service, free_port
 def serve(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "server.cli.main", "serve", *words]
     return subprocess.run(
-        command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=100, check=False
+        command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=250, check=False
     )
 
 

@@ -115,6 +115,6 @@ def test_it_runs_as_a_module_and_quietly() -> None:
         "backups",
         "--json",
     ]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=250)
     assert (result.returncode, result.stderr) == (0, "")
     assert json.loads(result.stdout)[0]["document"] == "faq.txt"

@@ -42,7 +42,7 @@ def process(*words: str, env: Mapping[str, str] | None = None) -> subprocess.Com
         env={**os.environ, **(env or {})},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
         check=False,
     )
 
