@@ -152,8 +152,7 @@ async def request(http: httpx.AsyncClient, route: Route, values: Mapping[str, st
     """What the route's example asks, of other objects: a request that would be answered, were it allowed."""
     example = EXAMPLES.get((route.method, route.path))
     if route.method not in ("POST", "PUT", "PATCH"):
-        query = dict(example.query) if example and example.query else None
-        return await http.request(route.method, route.url(values), params=query)
+        return await http.request(route.method, route.url(values), params=example.query if example else None)
     body = example.body if example and example.sends == JSON else {}
     return await http.request(route.method, route.url(values), json=body or {})
 
