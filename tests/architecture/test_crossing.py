@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-MOST = {"message": 60, "tool_call": 75}
+MOST = {"message": 63, "tool_call": 78}
 
 
 @pytest.fixture(scope="module")
