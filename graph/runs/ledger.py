@@ -6,7 +6,7 @@ the thread's row locked, so that two processes never disagree on who goes on.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import RowMapping, delete, func, insert, select, update
@@ -20,7 +20,6 @@ from graph.db.tables import receipts, runs, threads, transcript
 from graph.errors import (
     KeyReused,
     NothingToResume,
-    QueueFull,
     RunEnded,
     RunNotFound,
     ThreadBusy,
@@ -53,6 +52,7 @@ from graph.runs.rows import (
     end_here,
     end_orphan,
     first_waiting,
+    line_up,
     places,
     row_of,
     run_row,
@@ -151,7 +151,7 @@ class RunLedger:
             )
         busy = state is LeaseState.HELD or (queued and how == "reject")
         if busy or (how == "enqueue" and (queued or waits)):
-            return None, *(await self._line_up(db, row, new, queued)), None
+            return None, *(await line_up(db, row, new, queued)), None
         delivery = await end_orphan(db, row["run_id"]) if state is LeaseState.ORPHANED else None
         if waits:
             await supersede(db, new.thread_id)
@@ -166,24 +166,6 @@ class RunLedger:
             if record and record.policy == "resume" and record.tries < AT_MOST_ATTEMPTS:
                 return LeaseState.HELD
         return state
-
-    async def _line_up(
-        self, db: AsyncConnection, row: RowMapping, new: NewRun, queued: Sequence[float]
-    ) -> tuple[float, bool]:
-        how = new.request.on_busy
-        if how == "reject":
-            raise ThreadBusy(f"thread '{new.thread_id}' has a run going; wait for it to end or cancel it")
-        if len(queued) >= new.queue_limit:
-            raise QueueFull(
-                f"{len(queued)} runs wait for thread '{new.thread_id}', the limit; wait for one to end"
-            )
-        if how == "enqueue":
-            return max([row["now"], *queued]) + 1e-3, False
-        running = (runs.c.id == row["run_id"]) & (runs.c.status == "running")
-        await db.execute(
-            update(runs).where(running, runs.c.stop_requested.is_(None)).values(stop_requested="supersede")
-        )
-        return min([row["now"], *queued]) - 1e-3, True
 
     async def _repeated(self, new: NewRun) -> Claim | None:
         key = new.request.idempotency_key

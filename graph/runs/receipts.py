@@ -13,8 +13,7 @@ from core.database.outage import endured, uninterrupted
 from core.database.writer import Unit
 from core.foreign import as_json, from_json
 from graph.db.database import writer_of
-from graph.db.plain import Inserting, worded
-from graph.db.tables import receipts
+from graph.db.tables import Inserting, receipts, worded
 from graph.runs.lease import Hold, fence_of, holding
 from nodes.mcp_tools import ExecutionContext, Receipt, ToolOutcome, outcome_as_json, outcome_from_json
 

@@ -16,7 +16,7 @@ from core.events.deliveries import delivery_row
 from core.events.tables import webhook_deliveries
 from core.foreign import as_bytes
 from graph.db.tables import runs, said, threads, transcript
-from graph.errors import AlreadyAnswered
+from graph.errors import AlreadyAnswered, QueueFull, ThreadBusy
 from graph.runs.events import LoggedEvent, spoken, store
 from graph.runs.lease import Hold
 from graph.runs.record import SEQ_BLOCK, Policy, RunRecord, TurnRequest, record_of
@@ -202,6 +202,26 @@ async def places(db: AsyncConnection, thread_id: str) -> Sequence[float]:
     """The places of those that wait for the thread."""
     query = select(runs.c.place).where(runs.c.thread_id == thread_id, runs.c.status == "queued")
     return list((await db.execute(query)).scalars())
+
+
+async def line_up(
+    db: AsyncConnection, row: RowMapping, new: NewRun, queued: Sequence[float]
+) -> tuple[float, bool]:
+    """The place of a run that waits for a busy thread, and whether the one that goes on was asked to stop."""
+    how = new.request.on_busy
+    if how == "reject":
+        raise ThreadBusy(f"thread '{new.thread_id}' has a run going; wait for it to end or cancel it")
+    if len(queued) >= new.queue_limit:
+        raise QueueFull(
+            f"{len(queued)} runs wait for thread '{new.thread_id}', the limit; wait for one to end"
+        )
+    if how == "enqueue":
+        return max([row["now"], *queued]) + 1e-3, False
+    running = (runs.c.id == row["run_id"]) & (runs.c.status == "running")
+    await db.execute(
+        update(runs).where(running, runs.c.stop_requested.is_(None)).values(stop_requested="supersede")
+    )
+    return min([row["now"], *queued]) - 1e-3, True
 
 
 async def supersede(db: AsyncConnection, thread_id: str) -> None:

@@ -21,8 +21,7 @@ from core.database.writer import Unit
 from core.errors import WaystationError
 from core.signals import Listener, Signals
 from graph.db.database import writer_of
-from graph.db.plain import Inserting, worded
-from graph.db.tables import run_events
+from graph.db.tables import Inserting, run_events, worded
 from graph.errors import Draining, LeaseLost, error_from
 from graph.runs.events import LAST, EventLog, EventStore, LoggedEvent, rows_of_events
 from graph.runs.lease import fence_of

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from core.database.outage import DatabaseUnavailable, answered_within
 from core.database.writer import Entry, Fence, Group, Unit, Writer
 from graph.db.database import opened_database, writer_of
-from graph.db.plain import worded
+from graph.db.tables import worded
 from graph.errors import LeaseLost
 from graph.runs.lease import fence_of
 from tests.unit.graph.run_kit import Desk
