@@ -35,6 +35,8 @@ from server.middleware.auth import check_bind
 from server.owner import open_to_owner
 
 CLOSE_SECONDS = 2
+# A worker that is silent for so long is taken for dead: uvicorn's five seconds end one that is merely busy.
+WORKER_SECONDS = 30
 READY_SECONDS = 120.0
 _PYTHONS_OWN = (700, 10, 10)  # thresholds of the garbage collector
 
@@ -135,6 +137,7 @@ def uvicorn_config(
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=CLOSE_SECONDS,
+        timeout_worker_healthcheck=WORKER_SECONDS,
         lifespan="on",
     )
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.database.engine import now_of
 from core.database.outage import endured, uninterrupted
-from core.database.writer import Unit
+from core.database.writer import Unit, Writer
 from core.foreign import as_json, from_json
 from graph.db.database import writer_of
 from graph.db.tables import Inserting, receipts, worded
@@ -32,6 +32,7 @@ class StoredReceipts:
 
     def __init__(self, engine: Callable[[], Awaitable[AsyncEngine]]) -> None:
         self._engine = engine
+        self._one: Writer | None = None
 
     async def begin(self, context: ExecutionContext) -> Receipt:
         """See `nodes.mcp_tools.ports.Receipts`. A holder that lost its thread is stopped here."""
@@ -50,7 +51,7 @@ class StoredReceipts:
         engine = await self._engine()
         mine = (row["run_id"], row["call_id"])
         unit = Unit(fence_of(hold), [_RECEIPTS.into(engine, [row])], query=(worded(engine, _KEPT), mine))
-        ((outcome, started_at),) = await writer_of(engine).write(unit)
+        ((outcome, started_at),) = await self._writer(engine).write(unit)
         if outcome is None and started_at == row["started_at"]:
             # This very beginning, perhaps told for a second time: its answer was lost with the database, and
             # the call has not been made.
@@ -62,23 +63,27 @@ class StoredReceipts:
         if hold := _working():
             engine = await self._engine()
             values = as_json(outcome_as_json(outcome)), now_of(engine)
-            _hand_over(engine, hold, _END, *values, hold.run_id, context.call_id)
+            self._hand_over(engine, hold, _END, *values, hold.run_id, context.call_id)
 
     async def forget(self, context: ExecutionContext) -> None:
         """See `nodes.mcp_tools.ports.Receipts`. An outcome that is known is kept."""
         if hold := _working():
             engine = await self._engine()
-            _hand_over(engine, hold, _FORGET, hold.run_id, context.call_id)
+            self._hand_over(engine, hold, _FORGET, hold.run_id, context.call_id)
+
+    def _hand_over(self, engine: AsyncEngine, hold: Hold, sql: str, *values: Any) -> None:
+        self._writer(engine).later(Unit(fence_of(hold), [(worded(engine, sql), [values])]))
+
+    def _writer(self, engine: AsyncEngine) -> Writer:
+        if self._one is None:
+            self._one = writer_of(engine)
+        return self._one
 
 
 def _working() -> Hold | None:
     """What this task has taken for a run."""
     hold = holding()
     return hold if hold is not None and hold.run_id else None
-
-
-def _hand_over(engine: AsyncEngine, hold: Hold, sql: str, *values: Any) -> None:
-    writer_of(engine).later(Unit(fence_of(hold), [(worded(engine, sql), [values])]))
 
 
 async def outcomes_of(

@@ -78,7 +78,7 @@ class Indexer:
         self._source = source
         self._roots = tuple(roots)
         self._store = store
-        self._manifest = manifest
+        self.manifest = manifest
         self._chunk_tokens = chunk_tokens
         self._max_bytes = max_file_bytes
         self._max_document_bytes = max_document_bytes
@@ -98,8 +98,8 @@ class Indexer:
             IndexBusy: Another process is at it and does not finish.
             SourceUnavailable: The embedder does not answer.
         """
-        async with self._manifest.locked():
-            before = self._manifest.read()
+        async with self.manifest.locked():
+            before = self.manifest.read()
             if add is not None and add not in (*self._roots, *before.added):
                 before = replace(before, added=(*before.added, add))
             listing = await asyncio.to_thread(list_files, (*self._roots, *before.added))
@@ -114,26 +114,22 @@ class Indexer:
 
     def roots(self) -> tuple[str, ...]:
         """Every folder, file or glob that the source consists of now."""
-        return (*self._roots, *self._manifest.read().added)
+        return (*self._roots, *self.manifest.read().added)
 
     async def stale(self) -> bool:
         """True when `update` would find something to do. Costs a look at each file's size and time."""
         return await asyncio.to_thread(self._stale)
 
     def _stale(self) -> bool:
-        before = self._manifest.read()
+        before = self.manifest.read()
         listing = list_files((*self._roots, *before.added))
         plan = self._plan(before, listing)
         # Kept and yet not the same: it was seen so soon after its change that it has to be read each time.
         same = plan.kept == before.files and len(listing.unread) == before.passed_over
-        return not (same and self._manifest.there()) or bool(plan.changed)
-
-    def generation(self) -> str:
-        """Another text after each indexing that changed something, whichever process did it."""
-        return self._manifest.generation()
+        return not (same and self.manifest.there()) or bool(plan.changed)
 
     def stats(self) -> SourceStats:
-        manifest = self._manifest.read()
+        manifest = self.manifest.read()
         return SourceStats(
             self._source,
             "local",
@@ -145,18 +141,12 @@ class Indexer:
                 list({**manifest.skipped, **manifest.unread, **manifest.partly}.items())[:MOST_UNREAD]
             ),
             problem=self._problem(manifest),
-            indexed=self._manifest.there(),
+            indexed=self.manifest.there(),
         )
-
-    def languages(self) -> tuple[str, ...]:
-        """The languages in whose stems its words stand in the index."""
-        if self._language:
-            return (self._language,)
-        return tuple(dict.fromkeys([*self._manifest.read().languages, DEFAULT]))
 
     def _problem(self, manifest: Manifest) -> str:
         """Why nothing of the source can be found; "" where something can, or nobody has looked yet."""
-        if manifest.chunks or not self._manifest.there():
+        if manifest.chunks or not self.manifest.there():
             return ""
         why = {**manifest.skipped, **manifest.unread}
         if not why:
@@ -230,8 +220,8 @@ class Indexer:
                 vectors = await self._embedder.embed([f"{c.title}\n{c.text}" for c in batch.chunks])
             await self._store.replace(list(batch.records), batch.chunks, vectors)
         after = replace(manifest, files=manifest.files | batch.records)
-        if after != self._manifest.read() or not self._manifest.there():
-            self._manifest.write(after)
+        if after != self.manifest.read() or not self.manifest.there():
+            self.manifest.write(after)
         return after
 
     def _read(self, file: SourceFile, digest: str) -> tuple[Record, list[Chunk]]:

@@ -308,6 +308,14 @@ class ManifestFile:
             return ""
         return f"{found.st_ino}-{found.st_mtime_ns}-{found.st_size}"
 
+    def languages(self, own: str = "") -> tuple[str, ...]:
+        """The languages in whose stems the words of its index stand.
+
+        Args:
+            own: Of all its texts; "" where each one's own was found out.
+        """
+        return (own,) if own else tuple(dict.fromkeys([*self.read().languages, DEFAULT]))
+
     def write(self, manifest: Manifest) -> None:
         """Replace the manifest in one step."""
         body = {

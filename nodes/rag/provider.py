@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 
 import httpx
 from dishka import AsyncContainer, Provider, Scope, provide
@@ -129,7 +130,7 @@ class _Workshop:
             store=store,
             min_score=self.settings.min_score,
             embedder=embedder,
-            languages=indexer.languages,
+            languages=partial(indexer.manifest.languages, entry.language),
         )
         return Source(entry, retriever, indexer, store)
 

@@ -52,7 +52,7 @@ class Source:
     def version(self) -> str:
         """Changes with the entry, its token too, and with each indexing; older answers are over then."""
         written = json.dumps(self.entry.model_dump(), sort_keys=True, default=_plain)
-        generation = self.indexer.generation() if self.indexer else ""
+        generation = self.indexer.manifest.generation() if self.indexer else ""
         return hashlib.sha256(f"{written}\n{generation}".encode()).hexdigest()
 
 

@@ -33,7 +33,9 @@ async def handbook(tmp_path_factory: pytest.TempPathFactory) -> LocalRetriever:
         max_file_bytes=settings.max_file_bytes,
     )
     await indexer.update()
-    return LocalRetriever("handbook", store=store, min_score=settings.min_score, languages=indexer.languages)
+    return LocalRetriever(
+        "handbook", store=store, min_score=settings.min_score, languages=indexer.manifest.languages
+    )
 
 
 async def hits(handbook: LocalRetriever, questions: Mapping[str, str]) -> tuple[int, int]:

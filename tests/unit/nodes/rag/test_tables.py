@@ -35,7 +35,7 @@ async def passages(folder: Path, documents: dict[str, str], question: str) -> li
         max_file_bytes=1_000_000,
     )
     await indexer.update()
-    found = LocalRetriever("docs", store=store, min_score=0.35, languages=indexer.languages)
+    found = LocalRetriever("docs", store=store, min_score=0.35, languages=indexer.manifest.languages)
     answer = list(await found.search(question, limit=4, as_user="ada"))
     lance.close()
     return answer

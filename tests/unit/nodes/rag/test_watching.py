@@ -38,7 +38,9 @@ class Desk:
         self.indexer = Indexer(
             "docs", roots, store=store, manifest=manifest, chunk_tokens=200, max_file_bytes=100_000
         )
-        retriever = LocalRetriever("docs", store=store, min_score=0.35, languages=self.indexer.languages)
+        retriever = LocalRetriever(
+            "docs", store=store, min_score=0.35, languages=self.indexer.manifest.languages
+        )
         source = Source(LocalSource(path=roots), retriever, self.indexer, store)
         self.client = RAGClient({"docs": source}, RagSettings())
 
