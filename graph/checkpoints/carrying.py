@@ -13,7 +13,7 @@ of a saver: `class Saver(Carrying, AsyncSqliteSaver)`. Then call `serve` with th
 database's one writer: a checkpoint is a promise, and the next step begins when the commit that carries it is
 on disk; the writes of a task are handed over without waiting. They stand in front of the checkpoint that
 follows, in one transaction with it, or by themselves a moment later. Whoever reads a thread waits for them.
-`ForeignSerializer` writes values that LangGraph's cannot encode: such a value costs itself, and not the thread.
+`ForeignSerializer` writes values that LangGraph's cannot encode: such a value costs itself, not the thread.
 """
 
 from __future__ import annotations
