@@ -238,6 +238,7 @@ class Policies:
         self._file = StatusFile(resets) if resets else None
         self._targets: dict[str, Target] = {}
         self._policies: dict[tuple[str, float, int], Policy] = {}
+        self._asked: dict[tuple[Kind, str, float | None, int | None], Policy] = {}
 
     def of(
         self, kind: Kind, name: str, *, timeout_s: float | None = None, attempts: int | None = None
@@ -248,6 +249,13 @@ class Policies:
             timeout_s: What the target's own entry says of the longest call, in seconds.
             attempts: What it says of the number of tries.
         """
+        asked = (kind, name, timeout_s, attempts)
+        known = self._asked.get(asked)
+        if known is None:
+            known = self._asked[asked] = self._of(kind, name, timeout_s, attempts)
+        return known
+
+    def _of(self, kind: Kind, name: str, timeout_s: float | None, attempts: int | None) -> Policy:
         settings = self._settings.of(kind, name, timeout_s=timeout_s, attempts=attempts)
         target = self._target(kind, name, settings)
         key = (target.key, settings.timeout_s, settings.attempts)
@@ -287,6 +295,9 @@ class Policies:
         for target in gone:
             del self._targets[target.key]
             self._policies = {key: kept for key, kept in self._policies.items() if key[0] != target.key}
+            self._asked = {
+                asked: kept for asked, kept in self._asked.items() if asked[:2] != (target.kind, target.name)
+            }
             if target.forget():
                 self._publish(BreakerClosed(kind=target.kind, name=target.name))
         if gone and self._file:

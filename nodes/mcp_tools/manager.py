@@ -200,13 +200,15 @@ class MCPToolManager:
         """
         allowed = usable(principal, self.inventory.servers)
         chosen = [self._servers[name] for name in allowed if servers is None or name in servers]
-        due = [server for server in chosen if server.state is not ServerState.DOWN and server.look_due()]
+        now = asyncio.get_running_loop().time()
+        due = [server for server in chosen if server.state is not ServerState.DOWN and server.look_at <= now]
         if due:
             await asyncio.gather(*(self._look(server) for server in due))
         return [server.name for server in chosen if server.state is not ServerState.DOWN and server.known]
 
     async def _look(self, server: ToolServer) -> None:
         """Learn which tools a server is known to have, and start it."""
+        server.looking()
         server.start()
         with suppress(ServerDown):  # its state says so; the others go on without it
             server.assume(await self._lists.get(server.name, server.entry, server.listing))

@@ -42,7 +42,12 @@ Signal = tuple[Literal["changed", "lost", "restart"], str]
 
 
 class ToolServer:
-    """One server: started when first needed, restarted after a loss, closed by `aclose`."""
+    """One server: started when first needed, restarted after a loss, closed by `aclose`.
+
+    `tools` are those last known, kept while it restarts; as long as it is not
+    `known`, there is nothing to offer before it is up. From `look_at` on, by the
+    loop's clock, it is time to ask what others know of its tools.
+    """
 
     def __init__(
         self, name: str, entry: ServerEntry, connector: ToolConnector, limits: Limits, observer: Observer
@@ -52,12 +57,13 @@ class ToolServer:
         self.limits = limits
         self._connector = connector
         self._observer = observer
-        self._state = ServerState.IDLE
+        self.state = ServerState.IDLE
         self._since = datetime.now(UTC)
         self._reported_down = False
-        self._tools: tuple[ToolInfo, ...] | None = None
+        self.tools: tuple[ToolInfo, ...] = ()
+        self.known = False
         self._left_out: tuple[str, ...] = ()
-        self._looked_at = float("-inf")
+        self.look_at = float("-inf")
         self._restarts = 0
         self._last_error = ""
         self._connection: ToolConnection | None = None
@@ -71,26 +77,12 @@ class ToolServer:
         self._was_up = False
         self._closed = False
 
-    @property
-    def state(self) -> ServerState:
-        return self._state
-
-    @property
-    def tools(self) -> tuple[ToolInfo, ...]:
-        """The tools as last known; kept while the server restarts."""
-        return self._tools or ()
-
-    @property
-    def known(self) -> bool:
-        """Whether its tools are known; without, there is nothing to offer before it is up."""
-        return self._tools is not None
-
     def status(self) -> ServerStatus:
         pid = self._connection.pid if self._connection else None
         transport = self.entry.transport or "stdio"
         return ServerStatus(
             self.name,
-            self._state,
+            self.state,
             transport,
             self._since,
             tools=len(self.tools),
@@ -103,24 +95,21 @@ class ToolServer:
     def start(self) -> None:
         """Begin in the background; again does nothing."""
         if self._supervisor is None and not self._closed:
-            self._state, self._since = ServerState.STARTING, datetime.now(UTC)
+            self.state, self._since = ServerState.STARTING, datetime.now(UTC)
             self._begun_at = asyncio.get_running_loop().time()
             self._supervisor = _own_task(self._supervise(), f"mcp {self.name}")
 
     def assume(self, tools: Sequence[ToolInfo]) -> None:
         """Hear which tools it is known to have: what to offer while it has not said so itself."""
-        if self._tools is None:
-            self._tools = tuple(tools)
-        elif tuple(tools) != self._tools:
+        if not self.known:
+            self.tools, self.known = tuple(tools), True
+        elif tuple(tools) != self.tools:
             self.look_again()
 
-    def look_due(self) -> bool:
-        """Whether it is time to ask what others know of its tools; then not again for a while."""
-        now = asyncio.get_running_loop().time()
-        due = self._tools is None or now - self._looked_at > LOOK_SECONDS
-        if due:
-            self._looked_at = now
-        return due
+    def looking(self) -> None:
+        """Somebody asks now what others know of its tools; nobody else need for a while."""
+        if self.known:
+            self.look_at = asyncio.get_running_loop().time() + LOOK_SECONDS
 
     def look_again(self) -> None:
         """Ask the server for its tools anew, in the background."""
@@ -135,7 +124,7 @@ class ToolServer:
         Raises:
             ServerDown: It is down, or still starting.
         """
-        if self._tools is None:
+        if not self.known:
             self.start()
             spent = asyncio.get_running_loop().time() - self._begun_at
             await self.ready(self.limits.start_s - spent)
@@ -293,8 +282,8 @@ class ToolServer:
     def _listed(self, found: ToolList) -> None:
         if found.left_out and found.left_out != self._left_out:
             log.warning("mcp tools left out", server=self.name, left_out=found.left_out)
-        self._tools, self._left_out = found.tools, found.left_out
-        self._observer.listed(self._tools)
+        self.tools, self.known, self._left_out = found.tools, True, found.left_out
+        self._observer.listed(self.tools)
 
     def _reason(self, error: Exception, inbox: asyncio.Queue[Signal]) -> str:
         """What the connection said last is better than the exception that followed from it."""
@@ -326,7 +315,7 @@ class ToolServer:
         self._entered_at = asyncio.get_running_loop().time()
         self._connection = connection
         self._was_up = True
-        self._state, self._since = ServerState.UP, datetime.now(UTC)
+        self.state, self._since = ServerState.UP, datetime.now(UTC)
         self._settled.set()
         self._reported_down = False
         self._observer.up()
@@ -347,7 +336,7 @@ class ToolServer:
 
     def _disconnect(self, state: ServerState) -> None:
         self._connection = None
-        self._state = state
+        self.state = state
         self._settled.clear()
 
     async def _wait_to_restart(self, signal: Signal, failures: int) -> bool:
@@ -358,7 +347,7 @@ class ToolServer:
         never = self.entry.restart == "never"
         delay = min(LONGEST_DELAY, FIRST_DELAY * 4.0 ** max(0, failures - 1))
         if never or delay > LONG_DELAY or not self.known:
-            self._state = ServerState.DOWN
+            self.state = ServerState.DOWN
             self._settled.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(None if never else delay):

@@ -24,16 +24,15 @@ from typing import BinaryIO
 
 import anyio
 import orjson
-from anyio.streams.memory import MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
 
 from core import sockets
-from nodes.mcp_tools.adapters.messages import Incoming, LineCutter, Message, Oversize
+from nodes.mcp_tools.adapters.messages import Incoming, LineCutter
 from nodes.mcp_tools.adapters.process import child_process
 from nodes.mcp_tools.adapters.stdio import (
     BoundedLog,
+    Printing,
     ReadStream,
-    Stray,
     WriteStream,
     ending_of,
     pieces,
@@ -45,7 +44,6 @@ from nodes.mcp_tools.errors import ServerGone
 GREETING_SECONDS = 10.0
 GRACE_SECONDS = 1.5
 _LOOK_AGAIN_SECONDS = 0.01
-_PRINTED = b"#"
 # There the kernel ends it with us, whatever it is doing, and nobody has to watch over it.
 _ENDS_ITSELF = sys.platform == "linux"
 _SILENT = "the process of the bundled servers does not answer"
@@ -208,21 +206,6 @@ class BundledHost:
             link.writer.close()
 
 
-class Printing(Stray):
-    """Lines of the host: what a server printed is marked there."""
-
-    def __init__(self, incoming: Incoming, log: BoundedLog, said: Callable[[str], None]) -> None:
-        super().__init__(incoming, log)
-        self._said = said
-
-    def messages(self, line: bytes | Oversize) -> list[Message]:
-        if isinstance(line, Oversize) or not line.startswith(_PRINTED):
-            return super().messages(line)
-        self._log.write(line[1:] + b"\n")
-        self._said(line[1:].decode("utf-8", "replace"))
-        return []
-
-
 @asynccontextmanager
 async def hosted_streams(
     host: BundledHost,
@@ -258,24 +241,16 @@ async def hosted_streams(
             anyio.create_task_group() as pumps,
         ):
             lines, stray = LineCutter(line_limit), Printing(incoming, printed, said)
-            pumps.start_soon(_read, link.reader, to_session, lines, stray, host, lost)
+
+            async def over() -> None:
+                lost(await host.ending())
+
+            pumps.start_soon(read_messages, link.reader, to_session, lines, stray, over)
             pumps.start_soon(write_messages, link.writer, from_session)
             yield read, write, link.pid
             pumps.cancel_scope.cancel()
     finally:
         printed.close()
-
-
-async def _read(  # noqa: PLR0917 - anyio starts tasks with what stands in its place
-    reader: StreamReader,
-    to_session: MemoryObjectSendStream[SessionMessage | Exception],
-    lines: LineCutter,
-    stray: Stray,
-    host: BundledHost,
-    lost: Callable[[str], None],
-) -> None:
-    await read_messages(reader, to_session, lines, stray)
-    lost(await host.ending())
 
 
 async def _kept(printed: StreamReader | None, log: BoundedLog) -> None:

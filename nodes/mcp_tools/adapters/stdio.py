@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from asyncio import StreamReader, StreamWriter
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,9 @@ from mcp.types import JSONRPCMessage
 
 from nodes.mcp_tools.adapters.messages import Incoming, LineCutter, Message, Oversize
 from nodes.mcp_tools.adapters.process import child_process
+
+# Before a line of the host that a server printed.
+_PRINTED = b"#"
 
 _CHUNK = 65_536
 _GONE = (anyio.ClosedResourceError, anyio.BrokenResourceError)
@@ -92,19 +95,37 @@ class Stray:
         return found
 
 
+class Printing(Stray):
+    """Lines of the host: what a server printed is marked there."""
+
+    def __init__(self, incoming: Incoming, log: BoundedLog, said: Callable[[str], None]) -> None:
+        super().__init__(incoming, log)
+        self._said = said
+
+    def messages(self, line: bytes | Oversize) -> list[Message]:
+        if isinstance(line, Oversize) or not line.startswith(_PRINTED):
+            return super().messages(line)
+        self._log.write(line[1:] + b"\n")
+        self._said(line[1:].decode("utf-8", "replace"))
+        return []
+
+
 async def read_messages(
     reader: StreamReader | None,
     to_session: MemoryObjectSendStream[SessionMessage | Exception],
     lines: LineCutter,
     stray: Stray,
+    over: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
-    """Give a session what comes, until the end of it."""
+    """Give a session what comes, until the end of it; then do what is to be done `over` that."""
     with suppress(*_GONE):
         async with to_session:  # its end tells the session that nothing more comes
             async for chunk in pieces(reader):
                 for line in lines.feed(chunk):
                     for message in stray.messages(line):
                         await to_session.send(SessionMessage(JSONRPCMessage.model_validate(message)))
+    if over is not None:
+        await over()
 
 
 async def write_messages(
