@@ -105,7 +105,7 @@ async def test_a_module_that_brings_a_step_and_nothing_else_needs_no_commands_an
 ) -> None:
     mine = Module("mine", "Guards answers.", step=Step("guard", guard, after="call_model"))
     monkeypatch.setattr("graph.wiring.services.discover", lambda: [*discover(), mine])
-    monkeypatch.setattr("core.registry.discover", lambda: [mine])
+    monkeypatch.setattr("core.registry.declared", lambda: [mine])
     before = len(app.registered_groups)
     mount_modules()
     assert len(app.registered_groups) == before
