@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -219,8 +220,8 @@ async def test_who_is_cancelled_waits_for_its_commit(
         waiting = asyncio.create_task(writer.write(mark(engine, number, fences["t0"])))
         for _ in range(number):
             await asyncio.sleep(0)
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
+        told = waiting.cancel()  # it may be done already
+        with pytest.raises(asyncio.CancelledError) if told else nullcontext():
             await waiting
         if number:
             assert await numbers(engine) == list(range(1, number + 1))
