@@ -29,7 +29,9 @@ _PROGRAM = re.compile(
     r"waystation|server\.cli\.main|nodes\.\w+\.cli|waystation\.testing\.\w+|tests\.kit\.(task_worker|start_told)"
 )
 # Read when a program runs. Whatever else differs may have been read when its modules were imported.
-_READ_LATE = re.compile(r"WAYSTATION_\w+|AWS_\w+|OPENAI_(BASE_URL|API_KEY)|PYTEST_CURRENT_TEST|LANG(UAGE)?")
+_READ_LATE = re.compile(
+    r"WAYSTATION_\w+|AWS_\w+|LANCE_LOG|OPENAI_(BASE_URL|API_KEY)|PYTEST_CURRENT_TEST|LANG(UAGE)?"
+)
 # No test has these of the machine's, see conftest.py.
 _CLEARED = ("OPENAI_", "LANGCHAIN_", "LANGSMITH_")
 

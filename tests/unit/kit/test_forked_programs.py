@@ -75,9 +75,10 @@ def test_signals_reach_it(number: signal.Signals) -> None:
     with subprocess.Popen([*TOLD, "wait"], cwd=ROOT, stdin=quiet, stdout=pipe, stderr=quiet) as process:
         assert process.stdout
         process.stdout.readline()
-        assert is_forked(process.pid)
+        forked = is_forked(process.pid)
         process.send_signal(number)
         assert process.wait(timeout=60) == -number
+    assert forked
 
 
 async def test_an_event_loop_waits_for_it_as_for_any_child() -> None:
