@@ -105,9 +105,10 @@ async def test_a_module_that_brings_a_step_and_nothing_else_needs_no_commands_an
 ) -> None:
     mine = Module("mine", "Guards answers.", step=Step("guard", guard, after="call_model"))
     monkeypatch.setattr("graph.wiring.services.discover", lambda: [*discover(), mine])
-    monkeypatch.setattr("core.registry.declared", lambda: [mine])
     before = len(app.registered_groups)
-    mount_modules()
+    with monkeypatch.context() as alone:
+        alone.setattr("core.registry.declared", lambda: [mine])
+        mount_modules()
     assert len(app.registered_groups) == before
     async with open_agent(tmp_path) as agent:
         assert (await agent.ask("What is 5 + 3?"))["answer"] == "eight"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
 from tests.kit.measured import is_measured
@@ -12,4 +10,3 @@ from tests.kit.measured import is_measured
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_of_a_test_on_both_databases_one_is_measured(request: pytest.FixtureRequest, database: str) -> None:
     assert is_measured(request.node) == (database == "sqlite")
-    assert is_measured(request.node) or sys.gettrace() is None
