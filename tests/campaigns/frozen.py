@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import threading
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,6 +14,7 @@ from typing import Any, Self
 # Little fits in: the server soon has nowhere to put what it wants to send.
 BUFFER_BYTES = 4096
 WATCH_SECONDS = 0.02
+_ESTABLISHED = "01"  # as /proc/net/tcp has it
 
 
 class FrozenReader:
@@ -23,6 +25,11 @@ class FrozenReader:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
         self._socket.connect(("127.0.0.1", port))
         self._socket.sendall(f"GET /runs/{run_id}/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        self.port: int = self._socket.getsockname()[1]
+
+    def close(self) -> None:
+        """Leave, whatever has come."""
+        self._socket.close()
 
     def thaw(self, seconds: float = 30.0) -> bytes:
         """All that was underway to it, to where the server gave up."""
@@ -31,11 +38,19 @@ class FrozenReader:
         try:
             while piece := self._socket.recv(65_536):
                 found += piece
-        except ConnectionResetError:
-            pass
+        except (ConnectionResetError, TimeoutError):
+            pass  # one that was not dropped has its answer, and its connection stays open
         finally:
             self._socket.close()
         return bytes(found)
+
+
+def connected(server: int, clients: Collection[int]) -> int:
+    """How many of these clients' ports a server of this machine has an open connection with."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    open_ones = [(row[1], row[2]) for row in rows if row[3] == _ESTABLISHED]
+    found = {(int(own[-4:], 16), int(other[-4:], 16)) for own, other in open_ones}
+    return sum((server, client) in found for client in clients)
 
 
 def whole_events(stream: bytes) -> list[dict[str, Any]]:
