@@ -41,7 +41,7 @@ class Principal:
         id: Who it is; owns what it makes.
         groups: Any of them opens what names it.
         levels: Compliance levels it may see; "*" for all.
-        scopes: `use`, `operate`, `admin`; "*" for all.
+        scopes: `use`, `operate`, `admin`, `act_as`; "*" for all.
     """
 
     id: str

@@ -10,8 +10,8 @@ USER_PATTERN = r"^[A-Za-z0-9_.@:|+-]{1,128}$"
 WORD_PATTERN = r"^[^,\x00-\x1f\x7f]{1,128}$"
 """Groups and levels: no comma, so that headers can list them."""
 
-Scope = Literal["use", "operate", "admin", "*"]
-SCOPES: frozenset[str] = frozenset({"use", "operate", "admin", "*"})
+Scope = Literal["use", "operate", "admin", "act_as", "*"]
+SCOPES: frozenset[str] = frozenset({"use", "operate", "admin", "act_as", "*"})
 
 _USER = re.compile(USER_PATTERN.strip("^$"))
 _WORD = re.compile(WORD_PATTERN.strip("^$"))

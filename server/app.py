@@ -25,7 +25,7 @@ from server.middleware.edge import Cors, Edge, Guard
 from server.module_routes import add_module_routes
 from server.openapi import describe
 from server.owner import open_to_owner
-from server.routes import catalogue, docs, files, health, runs, tasks, threads
+from server.routes import catalogue, docs, files, health, retrieval, runs, tasks, threads
 from server.stopping import draining_first
 
 log = structlog.get_logger(__name__)
@@ -107,6 +107,6 @@ def _add_routes(app: FastAPI) -> None:
 
     app.include_router(agent_router(agent))
     app.include_router(chat_router(agent))
-    for part in (threads, runs, files, catalogue, health, tasks, docs):
+    for part in (threads, runs, files, catalogue, retrieval, health, tasks, docs):
         app.include_router(part.router)
     docs.mount_assets(app)

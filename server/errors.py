@@ -216,6 +216,8 @@ STATUS: Mapping[str, int] = {
     "index_broken": 503,
     "questions_invalid": 422,
     "below_floor": 409,
+    "query_not_accepted": 400,
+    "source_loop": 508,
     # nodes.mcp_tools
     "unknown_server": 404,
     "plugin_not_found": 404,

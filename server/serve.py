@@ -18,7 +18,6 @@ from dishka import Provider, Scope
 from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
-from core.installed import command
 from core.observability import configure_logging
 from core.registry import discover, files_of, sections_of
 from core.settings import Book, Context, read_book
@@ -31,6 +30,7 @@ from nodes.file_storage.settings import FileStorageSettings
 from server.app import create_app
 from server.connections import Bounds, Connection, Waiting, lift_open_files
 from server.errors import AddressInUse, BindRefused
+from server.greeting import greeting, sources_told
 from server.middleware.auth import check_bind
 from server.owner import open_to_owner
 
@@ -160,9 +160,10 @@ async def serve(context: Context, *, progress: Progress | None = None) -> None:
         base = base_url(settings, listener)
         links = own_links(book, own_url(settings, listener))
         async with Agent.open(context, providers=links, progress=progress, worker=True) as agent:
+            said = greeting(base, await sources_told(agent))
             server = Server(
                 uvicorn_config(create_app(agent), settings=settings),
-                ready=lambda: _say_ready(base),
+                ready=lambda: _say_ready(said),
                 agent=agent,
             )
             async with open_to_owner(agent, base):
@@ -232,30 +233,12 @@ def _address(host: str, port: int) -> str:
     return f"http://{host}:{port}"
 
 
-def _say_ready(base: str) -> None:
+def _say_ready(text: str) -> None:
     gc.collect()  # once: what imports left behind goes, and the rest is not looked at again
     gc.freeze()
     gc.set_threshold(*_PYTHONS_OWN)
     gc.enable()
-    print(greeting(base), flush=True)
-
-
-def greeting(base: str) -> str:
-    """What is printed when the service is ready."""
-    post = "-H 'content-type: application/json' -d"
-    return f"""Waystation is ready at {base}
-
-  playground   {base}/agent/playground/
-  chat         {base}/chat/playground/
-  API          {base}/docs
-  health       {base}/health
-
-Three things to try in another shell:
-  curl -s {base}/agent/invoke {post} '{{"input": {{"message": "What is 5 + 3?"}}}}'
-  curl -sN {base}/agent/stream {post} '{{"input": {{"message": "How do I add a tool?"}}}}'
-  {command()} ask "What time is it in Tokyo?"
-
-Stop it with Ctrl-C."""
+    print(text, flush=True)
 
 
 def _greet_when_ready(base: str) -> None:

@@ -75,6 +75,13 @@ class ProxySettings(Strict):
         return value
 
 
+class Person(Strict):
+    """What a user may see in whose name somebody else asks."""
+
+    groups: list[Word] = Field(default_factory=list, description="Their groups.")
+    levels: list[Word] = Field(default_factory=list, description="Their levels; * for all.")
+
+
 def _one_or_several(value: Any) -> Any:
     """A list of one is that one: a variable always brings a list."""
     return value[0] if isinstance(value, list) and len(value) == 1 else value
@@ -92,6 +99,11 @@ class AuthSettings(Strict):
     trust_everyone: bool = Field(
         False,
         description="The second word, beside server.allow_remote, that opens mode none to a network.",
+    )
+    people: dict[str, Person] = Field(
+        default_factory=dict,
+        description="Groups and levels of users in whose names callers with the scope `act_as` ask, by id; "
+        "`*` is everybody else. They count as far as the caller has them too.",
     )
     oidc: OidcSettings = Field(default_factory=OidcSettings, description="For mode oidc.")
     proxy: ProxySettings = Field(default_factory=ProxySettings, description="For mode proxy.")

@@ -89,7 +89,10 @@ async def stats(as_json: JsonFlag = False) -> None:
     """Show what the index holds."""
     async with _client() as rag:
         found = await rag.stats()
-    rows = [(s.source, s.type, s.files, s.chunks, s.skipped, s.size_bytes) for s in found]
+    rows = [
+        (s.source, s.type, *((s.files, s.chunks, s.skipped, s.size_bytes) if s.type == "local" else "----"))
+        for s in found
+    ]
     columns = ("SOURCE", "TYPE", "FILES", "CHUNKS", "SKIPPED", "BYTES")
     value = [item.as_json() for item in found]
     show(value, as_json=as_json, table=columns, rows=rows, empty="no sources configured")

@@ -91,3 +91,17 @@ class BelowFloor(Conflict):
 
     code = "below_floor"
     title = "Retrieval is below its floor"
+
+
+class QueryNotAccepted(InvalidInput):
+    """A question that this service is asked as a source is empty, or wants what is not offered."""
+
+    code = "query_not_accepted"
+    title = "The question is not accepted"
+
+
+class SourceLoop(WaystationError):
+    """A question has come through too many services: some of them are sources of each other."""
+
+    code = "source_loop"
+    title = "Services ask each other in a circle"

@@ -8,6 +8,8 @@ from typing import Any
 
 Progress = Callable[[int, int, str], None]
 """Called with (files done, files in all, name of the next one)."""
+# Files left out that one line names.
+_TOLD = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,23 @@ class SourceStats:
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    def told(self) -> str:
+        """In one line for people: what can be found, and what is left out and why."""
+        if self.type != "local":
+            return f"asked where it is ({self.type})"
+        if self.problem or not self.indexed:
+            return self.problem or "not indexed yet"
+        held = f"{_counted(self.files, 'document')}, {_counted(self.chunks, 'chunk')}"
+        if not self.skipped:
+            return held
+        named = [f"{name}: {why}" for name, why in list(self.reasons.items())[:_TOLD]]
+        more = [f"and {self.skipped - _TOLD} more"] if self.skipped > _TOLD else []
+        return f"{held}; {_counted(self.skipped, 'file')} left out ({'; '.join([*named, *more])})"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,11 @@ class RagSettings(Strict):
         True,
         description="Take over files of local sources that change while the service runs.",
     )
+    completions: Literal["passages", "answer"] = Field(
+        "passages",
+        description="What POST /api/v1/rag/completions says: the passages as they are, or an answer that "
+        "the model writes from them.",
+    )
 
 
 def _listed(value: Any) -> Any:

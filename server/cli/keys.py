@@ -45,7 +45,7 @@ async def create_command(
     group: Annotated[list[str] | None, typer.Option(help="A group of the user; may be repeated.")] = None,
     level: Annotated[list[str] | None, typer.Option(help="A compliance level; may be repeated.")] = None,
     scope: Annotated[
-        list[str] | None, typer.Option(help="use, operate or admin; may be repeated. Default: use.")
+        list[str] | None, typer.Option(help="use, operate, admin or act_as; may be repeated. Default: use.")
     ] = None,
     days: Annotated[float | None, typer.Option(min=0.0001, help="Until it expires; default: never.")] = None,
     as_json: JsonFlag = False,

@@ -13,6 +13,7 @@ from server.examples.files import FILES
 from server.examples.form import EVENT_STREAM, Example
 from server.examples.langserve import LANGSERVE
 from server.examples.operators import OPERATORS
+from server.examples.retrieval import RETRIEVAL
 from server.examples.runs import RUNS
 from server.examples.threads import THREADS
 
@@ -24,6 +25,7 @@ EXAMPLES: Mapping[tuple[str, str], Example] = {
     **RUNS,
     **FILES,
     **CATALOGUE,
+    **RETRIEVAL,
     **OPERATORS,
 }
 """By method and path, as the route table has them: ("POST", "/threads")."""

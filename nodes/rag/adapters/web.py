@@ -17,6 +17,7 @@ from nodes.rag.errors import (
     SourceTimedOut,
     SourceUnavailable,
 )
+from nodes.rag.loops import HEADER, passed_on
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 
@@ -62,7 +63,7 @@ async def call_json(
 
 def _headers(token: str) -> dict[str, str]:
     """Who we are, and what the request belongs to on both sides."""
-    headers = {"accept": "application/json"}
+    headers = {"accept": "application/json", HEADER: passed_on()}
     if token:
         headers["authorization"] = f"Bearer {token}"
     request_id = correlation.current().request_id
@@ -82,6 +83,8 @@ def raise_for_status(status: int, headers: Mapping[str, str]) -> None:
         raise SourceRejected("the service does not know this address or collection (HTTP 404)")
     if status == 429:
         raise SourceBusy("the service limits requests (HTTP 429)", retry_after=_retry_after(headers))
+    if status == 508:
+        raise SourceRejected("it has us for a source, and would ask us again (HTTP 508)")
     text = f"the service answered HTTP {status}"
     if 400 <= status < 500 and status != 408:
         raise SourceRejected(text)

@@ -1,0 +1,43 @@
+"""What is printed when the service is ready."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core.installed import command
+from graph.agent import Agent
+from nodes.rag import RAGClient
+
+
+async def sources_told(agent: Agent) -> list[tuple[str, str]]:
+    """(name, what it holds and what is left out of it) of each source that is switched on."""
+    if not agent.has("rag"):
+        return []
+    rag = await agent.container.get(RAGClient)
+    entries = rag.entries()
+    return [(found.source, found.told()) for found in await rag.stats() if entries[found.source].enabled]
+
+
+def greeting(base: str, sources: Sequence[tuple[str, str]] = ()) -> str:
+    """Where everything is, what the sources hold, and what to try."""
+    post = "-H 'content-type: application/json' -d"
+    return f"""Waystation is ready at {base}
+
+  playground   {base}/agent/playground/
+  chat         {base}/chat/playground/
+  API          {base}/docs
+  health       {base}/health
+{_listed(sources)}
+Three things to try in another shell:
+  curl -s {base}/agent/invoke {post} '{{"input": {{"message": "What is 5 + 3?"}}}}'
+  curl -sN {base}/agent/stream {post} '{{"input": {{"message": "How do I add a tool?"}}}}'
+  {command()} ask "What time is it in Tokyo?"
+
+Stop it with Ctrl-C."""
+
+
+def _listed(sources: Sequence[tuple[str, str]]) -> str:
+    if not sources:
+        return ""
+    lines = [f"  source       {name}: {told}" for name, told in sources]
+    return "\n".join(["", *lines, ""])
