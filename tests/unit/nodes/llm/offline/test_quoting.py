@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.llm.offline.quoting import best_quotes, sentences
-from nodes.llm.prompt import Passage
+from nodes.llm.fences import Passage
 
 HANDBOOK = Passage(
     1,
