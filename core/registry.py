@@ -59,6 +59,8 @@ class Module:
         start_seconds: How long that may take.
         stop: What it does before the services close.
         bench: Opens the tools that it brings, a `core.tool_bench.ToolBench`, for another's command line.
+        reader: Opens what reads documents for other modules, a `nodes.file_storage.ports.DocumentReader`;
+            called with `most_bytes=` and `seconds=` for one document.
         required: Without it no turn works: when it does not start, nothing does.
     """
 
@@ -82,6 +84,7 @@ class Module:
     start_seconds: float = 60.0
     stop: Callable[[AsyncContainer], Awaitable[None]] | str | None = None
     bench: Callable[[], AbstractAsyncContextManager[Any]] | str | None = None
+    reader: Callable[..., AbstractAsyncContextManager[Any]] | str | None = None
     required: bool = True
 
     def __post_init__(self) -> None:

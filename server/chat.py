@@ -1,5 +1,7 @@
 """LangServe's chat playground under /chat: messages in, a message out.
 
+The content of a message is a text, or a list of parts; images and files in it become files of the thread.
+
 The playground sends no thread but the whole conversation, each time. The thread
 of a conversation is found again by its text: after each turn the messages so
 far, with the answer, are remembered with their thread. A conversation that was
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -28,6 +30,7 @@ from pydantic import (
     Field,
     GetJsonSchemaHandler,
     RootModel,
+    field_validator,
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue, SkipJsonSchema
@@ -37,6 +40,9 @@ from core.access import Principal
 from core.errors import WaystationError
 from core.foreign import is_answer
 from graph.runs.streams import Handle
+from nodes.file_storage import FileManager
+from server.attachments import Content, read_content, stored
+from server.errors import InvalidRequest
 from server.facade import Facade, GetAgent, add_langserve
 from server.questions import told_in_chat
 from server.requests import AgentInput, json_answer, turn_request
@@ -50,7 +56,25 @@ class ChatMessage(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     type: Literal["human", "ai"]
-    content: str = ""
+    # In schemas a text: the playground shows nothing on a union.
+    content: str | SkipJsonSchema[list[Any]] = ""
+
+    @field_validator("content")
+    @classmethod
+    def _readable(cls, given: str | list[Any]) -> str | list[Any]:
+        try:
+            read_content(given)
+        except InvalidRequest as error:
+            raise ValueError(error.detail) from None
+        return given
+
+    def read(self) -> Content:
+        """Its text, and the files in it."""
+        return read_content(self.content)
+
+    def says_something(self) -> bool:
+        content = self.read()
+        return bool(content.text.strip() or content.files)
 
 
 class ChatInput(CustomUserType):
@@ -71,13 +95,13 @@ class ChatInput(CustomUserType):
         if is_answer(self.resume):
             if asks:
                 raise ValueError("resume is an answer; leave out the message behind it")
-        elif last is None or not asks or not last.content.strip():
+        elif last is None or not asks or not last.says_something():
             raise ValueError("the last message must be a human one with text")
         return self
 
     def said(self) -> list[tuple[str, str]]:
         """The conversation, as it is remembered."""
-        return [(message.type, message.content) for message in self.messages]
+        return [(message.type, message.read().mark()) for message in self.messages]
 
 
 class ChatOutput(RootModel[AIMessage]):
@@ -161,13 +185,20 @@ class ChatRunnable(Facade[ChatInput, AIMessage]):
         """The answer to what waits, or what is said."""
         if is_answer(given.resume):
             return AgentInput.model_construct(resume=given.resume)
-        message = given.messages[-1].content
+        content = given.messages[-1].read()
+        message = content.text
         answer = _json_of(message) if thread and on_busy in (None, "reject") else None
         if thread and answer is not None:
             found = await self._agent().threads.get(who, thread)
             if found["status"] == "interrupted":
                 return AgentInput.model_construct(resume=answer)
-        return AgentInput.model_construct(message=message)
+        files: Sequence[str] = ()
+        if content.files:
+            manager = await self._agent().container.get(FileManager)
+            files = await stored(manager, who, content, of=[part for said in given.said() for part in said])
+            # A turn needs something that was said.
+            message = message if message.strip() else " ".join(f"[{each.name}]" for each in content.files)
+        return AgentInput.model_construct(message=message, files=list(files))
 
 
 def spoken(event: Mapping[str, Any], shown: str) -> str:

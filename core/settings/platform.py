@@ -139,6 +139,9 @@ class LimitSettings(Strict):
     """Limits; each answers with a clear error."""
 
     body_bytes: int = Field(1_048_576, ge=1024, description="Largest JSON request body.")
+    content_bytes: int = Field(
+        33_554_432, ge=1024, description="The same under /chat, where messages may hold images and files."
+    )
     upload_bytes: int = Field(262_144_000, ge=1024, description="Largest uploaded file.")
     json_depth: int = Field(64, ge=8, le=500, description="Deepest nesting of a JSON body.")
     message_bytes: int = Field(65_536, ge=256, description="Longest message, in UTF-8 bytes.")

@@ -92,7 +92,9 @@ class Opening:
         if not run.request.files:
             return {"messages": messages}
         files = [await self._files.info(run.request.principal, key) for key in run.request.files]
-        return {"messages": messages, "files": [file.as_ref() for file in files]}
+        # With which message a file came is known by the message's id, which outlives edits of it.
+        came = {"message": run.record.message_id} if run.record.message_id else {}
+        return {"messages": messages, "files": [{**file.as_ref(), **came} for file in files]}
 
     async def _answered(self, run: Run, outcome: Outcome) -> Start | None:
         """A person's answers to questions that still wait; None after a crash behind them."""

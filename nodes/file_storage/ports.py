@@ -1,9 +1,10 @@
-"""What file storage needs from the outside: a place that keeps bytes, and an address for links."""
+"""What file storage needs from the outside: a place that keeps bytes, an address for links, a reader."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 from core.resilience import TargetStatus
@@ -100,3 +101,22 @@ class LinkHost(Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+class DocumentReader(Protocol):
+    """Takes the text out of a document, see `core.registry.Module.reader`."""
+
+    async def read(self, path: Path) -> tuple[Sequence[tuple[str, str]], Sequence[str]]:
+        """The parts of a document in order, each with its page, sheet or slide in words, and notes.
+
+        Args:
+            path: Its name says how it is read.
+
+        Raises:
+            InvalidInput: It cannot be read; says why, in words for people and without its name.
+        """
+        ...
+
+    def sought(self, question: str, sample: str) -> Sequence[Sequence[str]]:
+        """The words of a question, each with the beginnings that may stand for it in a text like `sample`."""
+        ...

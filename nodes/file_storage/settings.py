@@ -48,6 +48,31 @@ class S3Settings(Strict):
         return self
 
 
+class AttachmentSettings(Strict):
+    """What a model is given of the files of a thread."""
+
+    chars: int = Field(
+        40_000,
+        ge=0,
+        le=4_000_000,
+        description="Characters of the texts of a thread's files that a model is sent, together; 0: none.",
+    )
+    files: int = Field(20, ge=0, le=1000, description="Files of a thread that it is shown, the newest ones.")
+    image_bytes: int = Field(10_000_000, ge=1000, description="Largest image or PDF that it is sent as such.")
+    media_bytes: int = Field(
+        20_000_000, ge=1000, description="Bytes of all images and PDFs that it is sent together."
+    )
+    document_bytes: int = Field(
+        50_000_000, ge=1000, description="Largest document, such as a PDF, whose text is taken out."
+    )
+    document_timeout_s: float = Field(
+        60, gt=0, le=3600, description="How long that may take for one document; it is not read then."
+    )
+    kept_chars: int = Field(
+        20_000_000, ge=0, description="Characters of texts that were taken out and are kept in memory."
+    )
+
+
 class FileStorageSettings(Strict):
     """Where files are kept, and how links to them look."""
 
@@ -82,6 +107,9 @@ class FileStorageSettings(Strict):
         GIB // 2, ge=0, description="Health is degraded when less disk than this is free."
     )
     s3: S3Settings = Field(default_factory=S3Settings, description="For backend s3.")
+    attachments: AttachmentSettings = Field(
+        default_factory=AttachmentSettings, description="What models are given of files."
+    )
 
     @property
     def keep_days(self) -> dict[Origin, float]:

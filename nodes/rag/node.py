@@ -1,7 +1,7 @@
 """The step of the graph that finds passages for the person's last message."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NotRequired
+from collections.abc import Sequence
+from typing import Any
 
 from langchain_core.messages import AnyMessage, HumanMessage
 from langgraph.runtime import Runtime
@@ -10,13 +10,11 @@ from typing_extensions import TypedDict
 from core.access import RunContext, context_of
 from nodes.rag.client import RAGClient
 from nodes.rag.models import RAGResponse
-from nodes.rag.reading import is_text, unread_reason
 
 
 class Reads(TypedDict):
     messages: Sequence[AnyMessage]
     config: dict[str, Any]
-    files: NotRequired[Sequence[Mapping[str, Any]]]
 
 
 class Writes(TypedDict):
@@ -30,8 +28,6 @@ class Retrieve:
         self._rag = rag
 
     async def __call__(self, state: Reads, runtime: Runtime[RunContext]) -> Writes:
-        for code, text in unseen(state.get("files") or (), _thread_of(runtime)):
-            runtime.stream_writer({"type": "notice", "code": code, "text": text})
         sources = state["config"].get("sources") or []
         query = question(state["messages"]) if sources else ""
         if not query:
@@ -48,23 +44,6 @@ def question(messages: Sequence[AnyMessage]) -> str:
     """The text of the last human message."""
     last = next((m for m in reversed(messages) if isinstance(m, HumanMessage)), None)
     return str(last.text).strip() if last else ""
-
-
-def unseen(files: Sequence[Mapping[str, Any]], thread: str | None) -> Iterator[tuple[str, str]]:
-    """(code, text) of a notice for each file that comes with this turn and is no text."""
-    for file in files:
-        name, media_type = str(file["name"]), str(file.get("media_type") or "")
-        new = thread is None or file.get("thread") != thread
-        if new and not (is_text(name) or media_type.startswith("text/")):
-            reason = (
-                unread_reason(name, attached=True) or f"files of type {media_type or 'unknown'} are not read"
-            )
-            seen = f"The model sees the name, type and size of '{name}' and not what is in it: {reason}."
-            yield "file_not_read", f"{seen} A tool that takes files can open it."
-
-
-def _thread_of(runtime: Runtime[RunContext]) -> str | None:
-    return runtime.execution_info.thread_id if runtime.execution_info else None
 
 
 def event(documents: Sequence[dict[str, Any]], found: RAGResponse) -> dict[str, Any]:

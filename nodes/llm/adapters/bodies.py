@@ -136,7 +136,23 @@ def _message(message: BaseMessage, profile: Profile, of: str, ids: Mapping[str, 
         return {"role": profile.system_role, "content": text_of(message)}
     content = message.content
     parts = isinstance(message, HumanMessage) and isinstance(content, list) and not _only_text(content)
-    return {"role": "user", "content": content if parts else text_of(message)}
+    return {"role": "user", "content": [_part(part) for part in content] if parts else text_of(message)}
+
+
+def _part(part: Any) -> Any:
+    """A content part of chat completions; LangChain's own blocks of images and files become such.
+
+    A chat model of LangChain makes these of the parts that it is given, files at least.
+    """
+    if not isinstance(part, Mapping) or not isinstance(part.get("base64"), str):
+        return part
+    url = f"data:{part.get('mime_type') or 'application/octet-stream'};base64,{part['base64']}"
+    if part.get("type") == "image":
+        return {"type": "image_url", "image_url": {"url": url}}
+    if part.get("type") != "file":
+        return part
+    name = part.get("filename") or (part.get("extras") or {}).get("filename") or "file"
+    return {"type": "file", "file": {"filename": name, "file_data": url}}
 
 
 def _answer(message: AIMessage, profile: Profile, of: str, ids: Mapping[str, str]) -> dict[str, Any]:

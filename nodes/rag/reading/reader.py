@@ -94,14 +94,8 @@ def is_text(name: str) -> bool:
     return kind is not None and kind not in DOCUMENTS
 
 
-def unread_reason(name: str, *, attached: bool = False) -> str:
-    """Why a file of this name is not read, in words for people; "" where nothing is known against it.
-
-    Args:
-        attached: To a message, not in a source.
-    """
-    if attached and kind_of(name) in DOCUMENTS:
-        return "documents of its kind are read in sources, and not yet in messages"
+def unread_reason(name: str) -> str:
+    """Why a file of this name is not read, in words for people; "" where nothing is known against it."""
     return _WHY.get(PurePosixPath(name.lower()).suffix.removeprefix("."), "")
 
 
