@@ -214,6 +214,10 @@ class Agent:
             principal, thread_id, values, as_node=as_node, checkpoint_id=checkpoint_id
         )
 
+    async def seed(self, principal: Principal, thread_id: str, messages: Sequence[Any]) -> None:
+        """See `Holding.seed`."""
+        await (await self.container.get(Holding)).seed(principal, thread_id, messages)
+
     @asynccontextmanager
     async def holding(
         self,

@@ -151,6 +151,9 @@ STATUS: Mapping[str, int] = {
     "host_refused": 403,
     "bind_refused": 500,
     "address_in_use": 500,
+    "not_offered": 501,
+    "assistant_not_found": 404,
+    "thread_exists": 409,
     # core.lifecycle, core.resilience, core.task_queue, core.events
     "module_not_started": 503,
     "circuit_open": 503,

@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 
-Protocol = Literal["openai"]
+Protocol = Literal["openai", "langgraph"]
 """Wires that the service can speak beside its own routes; `server.protocols.table` has each."""
 
 

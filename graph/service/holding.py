@@ -8,7 +8,7 @@ checkpoint or by removing a message, is taken out.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -24,12 +24,14 @@ from core.database.engine import insert_new, now_of
 from core.database.outage import uninterrupted
 from core.errors import InvalidInput
 from graph.db.tables import threads, transcript
-from graph.flow.state import rows_of, text_of
+from graph.flow.builder import last_step
+from graph.flow.state import as_messages, rows_of, text_of
 from graph.runs.lease import Hold, Leases, assert_held, check_id, new_thread, title_from
 from graph.runs.rows import supersede
 from graph.threads.history.agree import put, take_out
 from graph.threads.history.look import Graph, interrupts_of, snapshot_at
 from graph.threads.history.owning import owned_row
+from nodes.llm.prompt import answered
 
 
 class Holding:
@@ -87,6 +89,17 @@ class Holding:
                 return await self._graph.aupdate_state({"configurable": place}, values, as_node=as_node)
             except InvalidUpdateError as error:
                 raise InvalidInput(f"the state cannot be changed so: {error}") from error
+
+    async def seed(self, principal: Principal, thread_id: str, messages: Sequence[Any]) -> None:
+        """Add messages to a thread, a new one if there is none, as if they had been said in it.
+
+        Raises:
+            ThreadNotFound, ThreadBusy: As `of`.
+            InvalidInput: Something of it is no message.
+        """
+        whole, _ = answered(as_messages(list(messages)))
+        async with self.of(principal, thread_id) as config:
+            await self._graph.aupdate_state(config, {"messages": whole}, as_node=last_step(self._graph))
 
     @uninterrupted
     async def _there(self, principal: Principal, thread_id: str) -> None:

@@ -27,7 +27,7 @@ from graph.threads.history.errors import CheckpointNotFound
 from graph.threads.history.export import Exporter, Markdown
 from graph.threads.history.fork import Forks
 from graph.threads.history.importing import Importer
-from graph.threads.history.line import Shown, ancestor_of, line_of
+from graph.threads.history.line import Shown, ancestor_of, line_of, newest_of
 from graph.threads.history.look import checkpoint_view, difference, id_before, id_of, snapshot_at, state_view
 from graph.threads.history.owning import owned_row
 from graph.threads.history.restore import Restorer
@@ -231,6 +231,11 @@ class Threads:
         """Checkpoints of every branch, few for each turn (see `graph.threads.history.line`), newest first."""
         await self._row(principal, thread_id)
         return await line_of(self._engine, self._graph, thread_id, limit=_page(limit), before=before)
+
+    async def newest(self, principal: Principal, thread_id: str) -> str | None:
+        """The id of the newest checkpoint; None where there is none. Raises ThreadNotFound."""
+        await self._row(principal, thread_id)
+        return await newest_of(self._engine, thread_id)
 
     async def before(self, thread_id: str, snapshot: StateSnapshot) -> str | None:
         """The id of the checkpoint that `course` shows before this one."""

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, FastAPI
 
 from core.settings.platform import Protocol, ServerSettings
 from server.errors import RouteNotFound
+from server.protocols.langgraph import routes as langgraph
 from server.protocols.openai import routes as openai
 from server.routes.common import OpenAgent
 
@@ -29,7 +30,10 @@ class Wire:
     router: APIRouter
 
 
-WIRES = (Wire("openai", "/v1", openai.router),)
+WIRES = (
+    Wire("openai", "/v1", openai.router),
+    Wire("langgraph", "/langgraph", langgraph.router),
+)
 
 
 def add_protocols(app: FastAPI) -> None:

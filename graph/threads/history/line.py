@@ -97,6 +97,15 @@ async def line_of(
     return [Shown(snapshot, found[key]) for key, snapshot in pairs if snapshot.created_at is not None]
 
 
+async def newest_of(engine: AsyncEngine, thread_id: str) -> str | None:
+    """The id of the newest checkpoint."""
+    query = text(
+        "SELECT max(checkpoint_id) FROM checkpoints WHERE thread_id = :thread AND checkpoint_ns = ''"
+    )
+    async with engine.connect() as db:
+        return (await db.execute(query, {"thread": thread_id})).scalar()
+
+
 async def ancestor_of(engine: AsyncEngine, thread_id: str, checkpoint_id: str) -> str | None:
     """The id of the checkpoint that is shown before this one; None where there is none."""
     rows = await rows_of_line(engine, thread_id)
