@@ -21,10 +21,10 @@ from core.errors import (
     Unavailable,
     WaystationError,
 )
+from server.protocols.refusals import form_at
 
 # For our log alone: whoever would read it has gone.
 CLIENT_WENT_AWAY = 499
-PROBLEM_JSON = "application/problem+json"
 UNKNOWN_FIELD = "there is no such field; /docs shows those that there are"
 
 
@@ -151,6 +151,9 @@ STATUS: Mapping[str, int] = {
     "host_refused": 403,
     "bind_refused": 500,
     "address_in_use": 500,
+    "not_offered": 501,
+    "assistant_not_found": 404,
+    "thread_exists": 409,
     # core.lifecycle, core.resilience, core.task_queue, core.events
     "module_not_started": 503,
     "circuit_open": 503,
@@ -276,15 +279,15 @@ def problem(
 def problem_response(
     error: WaystationError, *, instance: str | None = None, errors: Sequence[Mapping[str, Any]] = ()
 ) -> Response:
-    """The whole answer, with Retry-After where waiting may help."""
-    body = problem(error, instance=instance, errors=errors)
-    headers = {}
+    """The whole answer in the form of the path `instance`, with Retry-After where waiting may help."""
+    body, form = problem(error, instance=instance, errors=errors), form_at(instance or "")
+    headers = dict(form.headers(body))
     if body["status"] == 401:
         headers["WWW-Authenticate"] = getattr(error, "challenge", "Bearer")
     if body["status"] in (429, 503) or (body["status"] == 409 and error.retryable):
         wait = getattr(error, "retry_after", None)
         headers["Retry-After"] = str(max(1, math.ceil(wait)) if wait else 1)
-    return Response(orjson.dumps(body), body["status"], headers, PROBLEM_JSON)
+    return Response(orjson.dumps(form.body(body)), body["status"], headers, form.media)
 
 
 def findings(raw: Sequence[Any]) -> list[dict[str, str]]:
@@ -311,7 +314,7 @@ def invalid(raw: Sequence[Any]) -> tuple[InvalidRequest, list[dict[str, str]]]:
 
 
 def install(app: FastAPI) -> None:
-    """Answer every exception with problem+json."""
+    """Answer every exception with problem+json, or in the form of a protocol."""
     app.add_exception_handler(WaystationError, _waystation)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any
 
@@ -113,6 +113,7 @@ class RunResponse(Response):
     """
 
     media_type = "text/event-stream"
+    end = END
 
     def __init__(
         self,
@@ -149,6 +150,14 @@ class RunResponse(Response):
         if not writer.cancelled() and not self._stalled:
             writer.result()
 
+    def _entries(self) -> AsyncIterator[Any]:
+        """What is sent, as much at once as there is."""
+        return self._run.entries(self._after)
+
+    def _pieces(self, found: Any) -> Iterable[bytes]:
+        """What `_entries` gave at once, as it leaves."""
+        return pieces_of(found)
+
     async def _write(self, send: Send) -> None:
         me = asyncio.current_task()
         assert me is not None  # noqa: S101 - a coroutine that runs has one
@@ -159,11 +168,11 @@ class RunResponse(Response):
             stalled=lambda: self._drop(me),
         )
         try:
-            entries: Any = self._run.entries(self._after)
+            entries: Any = self._entries()
             async with aclosing(entries):
                 async for found in entries:
-                    await self._send(watch, send, pieces_of(found))
-            await self._send(watch, send, [END], more=False)
+                    await self._send(watch, send, self._pieces(found))
+            await self._send(watch, send, [self.end], more=False)
         finally:
             watch.close()
             if self._beat is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
@@ -14,11 +14,16 @@ __all__ = [
     "SECTIONS",
     "AuthSettings",
     "LimitSettings",
+    "Protocol",
     "ServerSettings",
     "StorageSettings",
     "TelemetrySettings",
     "ThreadSettings",
 ]
+
+
+Protocol = Literal["openai", "langgraph"]
+"""Wires that the service can speak beside its own routes; `server.protocols.table` has each."""
 
 
 def _off(value: object) -> object:
@@ -40,6 +45,10 @@ class ServerSettings(Strict):
     port: int = Field(8000, ge=0, le=65535, description="TCP port; 0 picks a free one.")
     workers: int = Field(1, ge=1, le=64, description="Server processes.")
     public_url: str = Field("", description="How others reach the service; empty: from host and port.")
+    protocols: list[Protocol] = Field(
+        default_factory=lambda: list(get_args(Protocol)),
+        description="Wires of other clients that are served; [] serves none of them.",
+    )
     cors_origins: list[Annotated[str, AfterValidator(_origin)]] = Field(
         default_factory=list,
         max_length=50,

@@ -54,6 +54,8 @@ threads = Table(
     Column("waiting", JSON(none_as_null=True)),
     Column("tags", JSON, nullable=False, default=list, server_default=text("'[]'")),
     Column("parent", String(64)),
+    # What clients note about it, under names of theirs.
+    Column("metadata", JSON, nullable=False, default=dict, server_default=text("'{}'")),
     # Title and tags as they are compared, see `named`.
     Column("title_folded", Text),
     Column("tags_folded", Text),

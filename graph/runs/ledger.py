@@ -125,7 +125,7 @@ class RunLedger:
             await db.execute(insert(runs), [values])
         elif not await insert_new(db, runs, values):
             raise KeyTakenError
-        if hold and not hold.dirty:
+        if hold and not hold.dirty and new.message_id:
             await store_message(db, new.thread_id, new.id, new.message_id, new.request)
         record = record_of({**LATER, **values}, new.request)
         return Claim(record, hold, asked_to_stop=asked, delivery=delivery)

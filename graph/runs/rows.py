@@ -36,7 +36,7 @@ class NewRun:
 
     id: str
     thread_id: str
-    message_id: str
+    message_id: str | None
     request: TurnRequest
     policy: Policy
     queue_limit: int

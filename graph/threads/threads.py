@@ -5,10 +5,11 @@ Somebody else's do not exist.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import StateSnapshot
 from sqlalchemy import select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -20,11 +21,13 @@ from core.errors import InvalidInput
 from graph.db.tables import folded_title, named, threads
 from graph.flow.state import time_of
 from graph.runs.lease import Leases, ThreadTotals, check_id, new_id, new_thread
+from graph.threads.finding import Finding, checked_notes
 from graph.threads.history.erase import Eraser
 from graph.threads.history.errors import CheckpointNotFound
 from graph.threads.history.export import Exporter, Markdown
 from graph.threads.history.fork import Forks
 from graph.threads.history.importing import Importer
+from graph.threads.history.line import Shown, ancestor_of, line_of, newest_of
 from graph.threads.history.look import checkpoint_view, difference, id_before, id_of, snapshot_at, state_view
 from graph.threads.history.owning import owned_row
 from graph.threads.history.restore import Restorer
@@ -62,6 +65,7 @@ class Threads:
         restorer = Restorer(engine, graph, leases)
         self._forks = Forks(engine, graph, restorer, totals)
         self._search = Search(engine)
+        self.finding = Finding(engine, _view)
         self._exporter = Exporter(graph, transcript, files)
         self._markdown = Markdown(transcript)
         self.eraser = Eraser(engine, files)
@@ -114,11 +118,17 @@ class Threads:
 
     @uninterrupted
     async def create(
-        self, principal: Principal, *, thread_id: str | None = None, title: str = ""
+        self,
+        principal: Principal,
+        *,
+        thread_id: str | None = None,
+        title: str = "",
+        notes: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """A new, empty thread; one that the principal has already is given back as it is."""
         key = check_id(thread_id) if thread_id else new_id("t")
-        row = {**new_thread(key, principal, _title(title), now=now_of(self._engine)), "tags": []}
+        noted = {"metadata": checked_notes(notes)} if notes else {}
+        row = {**new_thread(key, principal, _title(title), now=now_of(self._engine)), "tags": [], **noted}
         async with self._engine.begin() as db:
             if await insert_new(db, threads, row) and self._totals:
                 await self._totals.hold(db, principal.id)
@@ -135,11 +145,13 @@ class Threads:
         *,
         title: str | None = None,
         tags: Sequence[str] | None = None,
+        notes: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Give the thread another title, or other tags instead of those that it has.
 
         Args:
             tags: At most 20, of 1 to 40 characters each.
+            notes: What clients note about it, as JSON; added to what is noted already.
 
         Raises:
             InvalidInput: The title or a tag cannot be accepted.
@@ -147,7 +159,9 @@ class Threads:
         new = named(
             title=None if title is None else _title(title), tags=None if tags is None else checked_tags(tags)
         )
-        await self._row(principal, thread_id)
+        row = await self._row(principal, thread_id)
+        if notes:
+            new["metadata"] = checked_notes({**(row["metadata"] or {}), **notes})
         if new:
             mine = (threads.c.id == thread_id) & (threads.c.owner == principal.id)
             async with self._engine.begin() as db:
@@ -199,6 +213,38 @@ class Threads:
             "checkpoints": [checkpoint_view(snapshot) for snapshot in found],
             "before": id_of(found[-1]) if len(found) == limit else None,
         }
+
+    async def snapshot(
+        self, principal: Principal, thread_id: str, checkpoint_id: str | None = None
+    ) -> StateSnapshot:
+        """The state at a checkpoint as LangGraph has it, by default the newest.
+
+        Raises:
+            ThreadNotFound, CheckpointNotFound: There is none.
+        """
+        await self._row(principal, thread_id)
+        return await snapshot_at(self._graph, thread_id, checkpoint_id)
+
+    async def course(
+        self, principal: Principal, thread_id: str, *, limit: int = 10, before: str | None = None
+    ) -> Sequence[Shown]:
+        """Checkpoints of every branch, few for each turn (see `graph.threads.history.line`), newest first."""
+        await self._row(principal, thread_id)
+        return await line_of(self._engine, self._graph, thread_id, limit=_page(limit), before=before)
+
+    async def newest(self, principal: Principal, thread_id: str) -> str | None:
+        """The id of the newest checkpoint; None where there is none. Raises ThreadNotFound."""
+        await self._row(principal, thread_id)
+        return await newest_of(self._engine, thread_id)
+
+    async def before(self, thread_id: str, snapshot: StateSnapshot) -> str | None:
+        """The id of the checkpoint that `course` shows before this one."""
+        found = id_of(snapshot)
+        return await ancestor_of(self._engine, thread_id, found) if found else None
+
+    async def has_message(self, thread_id: str, message_id: str) -> bool:
+        """True when a message of the thread has this id."""
+        return await self._transcript.has(thread_id, message_id)
 
     async def diff(
         self,
@@ -338,6 +384,7 @@ def _view(row: Any) -> dict[str, Any]:
         "tags": row["tags"] or [],
         "parent": row["parent"],
         "waiting": row["waiting"] or [],
+        "metadata": row["metadata"] or {},
         "created_at": time_of(row["created_at"]),
         "updated_at": time_of(row["updated_at"]),
     }

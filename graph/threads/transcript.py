@@ -40,6 +40,12 @@ class Transcript:
                 for row in rows:
                     await insert_new(db, transcript, row)
 
+    async def has(self, thread_id: str, message_id: str) -> bool:
+        """True when a message of the thread has this id."""
+        known = (transcript.c.thread_id == thread_id) & (transcript.c.message_id == message_id)
+        async with self._engine.connect() as db:
+            return (await db.execute(select(transcript.c.seq).where(known))).first() is not None
+
     async def page(self, thread_id: str, *, limit: int, before: int | None) -> dict[str, Any]:
         """The newest `limit` messages older than `before`, oldest first.
 

@@ -228,9 +228,16 @@ def _assembly(model: Model, request: LLMRequest) -> Assembly:
     names = [str(tool.get("function", {}).get("name", "")) for tool in offered(model, request)]
     entry = model.entry
     if entry is None:
-        return Assembly(taken, offered=names)
+        return Assembly(taken, offered=names, message_id=request.message_id)
     tags = entry.kind.think_tags if entry.think_tags is None else entry.think_tags
-    return Assembly(taken, offered=names, profile=entry.kind, of=entry.of, think_tags=tags)
+    return Assembly(
+        taken,
+        offered=names,
+        profile=entry.kind,
+        of=entry.of,
+        think_tags=tags,
+        message_id=request.message_id,
+    )
 
 
 def _too_long(model: Model, request: LLMRequest) -> ModelContextFull:

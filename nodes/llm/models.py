@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from pydantic import SecretStr
 
@@ -108,6 +109,11 @@ class Attachment:
         return replace(self, text=f"{self.text[:chars]}\n[…]", extent=self.extent or "its beginning")
 
 
+def new_answer_id() -> str:
+    """A fresh id for a message of the assistant."""
+    return f"ai-{uuid4().hex}"
+
+
 @dataclass(frozen=True, slots=True)
 class LLMRequest:
     """One call of a model.
@@ -124,6 +130,7 @@ class LLMRequest:
         earlier: Notes on what was said before `messages`.
         notes: Whether those go on where more has to be left out.
         taken: Ids of tool calls that stand elsewhere in the thread.
+        message_id: The id of the message that the answer becomes.
     """
 
     model: str = ""
@@ -137,6 +144,7 @@ class LLMRequest:
     earlier: str = ""
     notes: bool = False
     taken: Collection[str] = ()
+    message_id: str = field(default_factory=new_answer_id, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,8 @@ class CallModel:
         return {"messages": [*repairs, response.message]}
 
     async def _streamed(self, request: LLMRequest, runtime: Runtime[RunContext]) -> LLMResponse:
+        # Under which id the pieces that follow will stand in the state.
+        runtime.stream_writer({"type": "answer", "id": request.message_id})
         stream: AsyncIterator[LLMChunk | LLMResponse] = self._llm.stream(request)
         async with aclosing(cast(Any, stream)):
             async for item in stream:

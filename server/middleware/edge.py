@@ -41,12 +41,17 @@ _ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 _READABLE = (
     "Content-Disposition",
+    "Content-Location",
     "Content-Range",
     "ETag",
     "Link",
+    "Location",
     "Retry-After",
+    "X-Pagination-Next",
+    "X-Pagination-Total",
     "X-Request-ID",
     "X-Run-ID",
+    "X-Thread-ID",
 )
 log = structlog.get_logger()
 

@@ -16,11 +16,12 @@ from graph import Agent
 from nodes.file_storage import FileManager
 from nodes.rag.tasks import INDEX, IndexSource
 from server.app import create_app
-from server.errors import PROBLEM_JSON, STATUS
+from server.errors import STATUS
 from server.examples import EVENT_STREAM, EXAMPLES, Example
 from server.examples.langserve import A_SCHEMA
 from server.examples.runs import QUESTION_ID
 from server.examples.threads import CHECKPOINT, SAID
+from server.protocols.refusals import PROBLEM_JSON
 from tests.kit.http import client_of, served
 from waystation.testing.agents import BUNDLED, open_agent
 

@@ -1,0 +1,11 @@
+"""The routes of OpenAI's wire."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from server.protocols.openai import models
+
+router = APIRouter(prefix="/v1")
+
+router.include_router(models.router)
