@@ -23,6 +23,7 @@ pytest_plugins = (
     "tests.kit.forked_tools",
     "tests.kit.forked_programs",
     "tests.kit.measured",
+    "tests.kit.migrated",
     "tests.kit.sample_module",
     "tests.kit.spent",
 )
