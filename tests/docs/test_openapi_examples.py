@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import httpx
@@ -24,11 +25,13 @@ from server.examples.threads import CHECKPOINT, SAID
 from server.protocols.refusals import PROBLEM_JSON
 from tests.kit.http import client_of, served
 from waystation.testing.agents import BUNDLED, open_agent
+from waystation.testing.service import ROOT
 
 # Objects whose keys are somebody's data: held to be objects, not to have the same keys.
 FREE = frozenset({"tags", "arguments", "parameters", "properties", "modules", "platform", "details"})
-DESCRIBED = create_app().openapi()["paths"]
-ROUTES = sorted((method.upper(), path) for path, operations in DESCRIBED.items() for method in operations)
+# Of the page, which says what the application does: to ask that while tests are collected takes seconds.
+PAGE = json.loads((ROOT / "docs" / "reference" / "openapi.json").read_text(encoding="utf-8"))
+ROUTES = sorted((method.upper(), path) for path, operations in PAGE["paths"].items() for method in operations)
 # Changes that take away what the other examples show come last.
 # Ids in the bodies of examples, and what stands for them in a real service.
 SHOWN = {QUESTION_ID: "question", CHECKPOINT: "checkpoint_id", SAID[0]["id"]: "message_id"}
@@ -36,9 +39,19 @@ ASKS_FIRST = "What time is it in UTC?"
 LAST = ("PATCH", "DELETE")
 
 
+@cache
+def described() -> dict[str, Any]:
+    paths: dict[str, Any] = create_app().openapi()["paths"]
+    return paths
+
+
 def operation(route: tuple[str, str]) -> Any:
     method, path = route
-    return DESCRIBED[path][method.lower()]
+    return described()[path][method.lower()]
+
+
+def test_the_page_has_every_route() -> None:
+    assert sorted((m.upper(), path) for path, found in described().items() for m in found) == ROUTES
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=" ".join)
