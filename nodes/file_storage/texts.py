@@ -88,6 +88,10 @@ class Document:
                     totals[at] += rarity * count * (_K1 + 1) / (count + _K1 * length)
         return totals
 
+    def matched(self, at: int, words: Words) -> int:
+        """How many of the words the piece has. After `scores`."""
+        return sum(any(form in self._folded[at] for form in _forms(forms)) for forms in words)
+
     def chosen(self, words: Words, chars: int) -> list[int]:
         """The pieces to be shown where only `chars` fit: those for the words, then the beginning."""
         scores = self.scores(words)
