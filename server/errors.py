@@ -200,6 +200,7 @@ STATUS: Mapping[str, int] = {
     "file_not_found": 404,
     "file_too_large": 413,
     "file_total_reached": 413,
+    "no_direct_uploads": 409,
     "invalid_file": 422,
     "link_invalid": 403,
     "link_expired": 403,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from core.access import Principal
-from core.errors import InvalidInput, WaystationError
+from core.errors import InvalidInput, Unavailable, WaystationError
 from nodes.file_storage.errors import FileNotFound
 from nodes.file_storage.library import IMAGES, PDF, Library
 from nodes.file_storage.manager import FileManager
@@ -19,6 +19,10 @@ from nodes.file_storage.settings import AttachmentSettings
 from nodes.file_storage.texts import Document, ranges
 
 READ_CHARS = 16_000
+SEARCHED = 200
+SEARCH_SECONDS = 20.0
+_TOGETHER = 4
+_SHOWN = 600
 FOUND = 6
 _SPAN = re.compile(r"\s*(\d{1,7})\s*(?:-\s*(\d{0,7})\s*)?")
 _MOST_SPANS = 50
@@ -90,6 +94,30 @@ class Wanted:
     pdf_texts: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A file with the place in it that has most to do with a query."""
+
+    info: FileInfo
+    where: str
+    text: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The best hits of a search in texts.
+
+    Args:
+        searched: Files that were looked into.
+        left_out: Files that were not: there was no time, or they have no text.
+    """
+
+    hits: Sequence[Hit] = ()
+    searched: int = 0
+    left_out: int = 0
+
+
 class AttachedFiles:
     """Reads the files of a thread for one turn."""
 
@@ -137,6 +165,47 @@ class AttachedFiles:
         if not best:
             return f"Nothing in it has to do with '{query[:200]}'. {_size_of(document)}"
         return document.shown(sorted(best))
+
+    async def find(self, principal: Principal, query: str, *, limit: int = 10) -> Found:
+        """The principal's newest files that have most to do with the query, by their texts.
+
+        Texts that are not known yet are taken out now, for as long as that is bearable.
+
+        Raises:
+            Unavailable: The store cannot be used now.
+        """
+        infos = await self._files.list(principal, limit=SEARCHED)
+        gate, hits, searched = asyncio.Semaphore(_TOGETHER), list[Hit](), 0
+
+        async def look(info: FileInfo) -> None:
+            nonlocal searched
+            async with gate:
+                document = await self._library.document(principal, info)
+                if not document.parts:
+                    return
+                words = self._library.sought(query, document) or [[word] for word in query.split()]
+                scores = await asyncio.to_thread(document.scores, words)
+            searched += 1
+            best = max(range(len(scores)), key=scores.__getitem__, default=-1)
+            if best >= 0 and scores[best]:
+                piece = document.pieces[best]
+                # A score tells places of one text apart; how many words are there, one text from another.
+                score = document.matched(best, words) + scores[best] / (1 + scores[best])
+                hits.append(Hit(info, piece.where, piece.text[:_SHOWN], round(score, 3)))
+
+        tasks = [asyncio.create_task(look(info)) for info in infos]
+        try:
+            if tasks:
+                await asyncio.wait(tasks, timeout=SEARCH_SECONDS)
+        finally:
+            for task in tasks:
+                task.cancel()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+        for outage in ended:
+            if isinstance(outage, Unavailable):
+                raise outage
+        hits.sort(key=lambda hit: -hit.score)
+        return Found(hits[:limit], searched, len(infos) - searched)
 
     async def _readable(self, principal: Principal, key: str) -> Document:
         document = await self._library.document(principal, await self._files.info(principal, key))

@@ -88,12 +88,18 @@ class Document:
                     totals[at] += rarity * count * (_K1 + 1) / (count + _K1 * length)
         return totals
 
+    def matched(self, at: int, words: Words) -> int:
+        """How many of the words the piece has. After `scores`."""
+        return sum(any(form in self._folded[at] for form in _forms(forms)) for forms in words)
+
     def chosen(self, words: Words, chars: int) -> list[int]:
-        """The pieces to be shown where only `chars` fit: those for the words, then the beginning."""
+        """The pieces to be shown where only `chars` fit: how it begins, those for the words, what follows."""
         scores = self.scores(words)
         best = sorted((at for at, score in enumerate(scores) if score), key=lambda at: -scores[at])
+        # How it begins says what it is, where that leaves room for what is asked.
+        opening = [0] if self.pieces and 3 * len(self.pieces[0].text) < chars else []
         kept: set[int] = set()
-        for at in [*([0] if self.pieces else []), *best, *range(len(self.pieces))]:
+        for at in [*opening, *best, *range(len(self.pieces))]:
             size = len(self.pieces[at].text) + len(self.pieces[at].where) + 8
             if at in kept or size > chars:
                 continue
