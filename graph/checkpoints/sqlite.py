@@ -19,7 +19,8 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from core.database.writer import Writer
-from graph.checkpoints.carrying import Carrying, Enduring, Statement, Written
+from graph.checkpoints.carrying import Carrying, Enduring
+from graph.checkpoints.written import Statement, Written
 
 _CHECKPOINT = (
     "INSERT OR REPLACE INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id,"
