@@ -15,6 +15,7 @@ from graph.flow.nodes import Asked, Heard, Lookup, Lookups, Supplied, SuppliedCa
 from graph.flow.routing import AfterModel, Window, Windowed, after_files, ahead_of_tools, way
 from graph.flow.state import Gate, Input, State
 from graph.flow.steps import MAKES, Placed, Steps
+from graph.flow.unheard import run_lean
 
 
 def build_graph(
@@ -76,10 +77,13 @@ class _Gated(StateGraph[Any, Any, Any, Any]):
 
     model = ""
     looking: frozenset[str] = frozenset()
+    # Those whose code is ours: a further step may leave something behind in its context.
+    own: frozenset[str] = frozenset()
 
     def compile(self, *args: Any, **kwargs: Any) -> CompiledStateGraph[Any, Any, Any, Any]:
         compiled = super().compile(*args, **kwargs)
         compiled.nodes[START].bound = Gate()
+        run_lean(compiled, self.own)
         return compiled
 
 
@@ -99,6 +103,7 @@ class _Nodes:
         self._graph.model = self._steps.main("model").name
         looks = {placed.name for placed in self._steps.placed if getattr(placed.node, "only_looks", False)}
         self._graph.looking = frozenset({START, *looks})
+        self._graph.own = frozenset(placed.name for placed in self._steps.placed if not placed.foreign)
         for placed in self._steps.placed:
             self._add(placed)
 

@@ -23,10 +23,11 @@ from graph.runs.rows import Ending, announcement
 _MESSAGES = Inserting(transcript, new_only=True)
 _EVENTS = Inserting(run_events, new_only=True)
 _DELIVERIES = Inserting(webhook_deliveries, new_only=True)
-# Nothing is changed where it was given back before: an ending may be written twice.
+# An ending that was written, and told as failed, is not written again: readers have heard its last event.
+_HELD = "SELECT 1 FROM threads WHERE id = ? AND fence = ? AND run_id = ?"
 _LET_GO = (
     "UPDATE threads SET run_id = NULL, holder = NULL, lease_until = NULL, status = ?, dirty = ?, waiting = ?,"
-    " turns = turns + ?, updated_at = ? WHERE id = ? AND fence = ? AND run_id = ?"
+    " turns = turns + ?, updated_at = ? WHERE id = ?"
 )
 _FORGET = "DELETE FROM receipts WHERE thread_id = ?"
 _MORE = "SELECT 1 FROM runs WHERE thread_id = ? AND status = 'queued' LIMIT 1"
@@ -37,14 +38,16 @@ Statement = tuple[str, Sequence[Sequence[Any]]]
 def unit_of(engine: AsyncEngine, hold: Hold, ending: Ending) -> Unit:
     """All that the end of the attempt writes; its result has a row where another run waits for the thread."""
     statements = list(_statements(engine, hold, ending))
-    return Unit(fence_of(hold), statements, query=(worded(engine, _MORE), (hold.thread_id,)))
+    held = (worded(engine, _HELD), (hold.thread_id, hold.fence, hold.run_id))
+    more = (worded(engine, _MORE), (hold.thread_id,))
+    return Unit(fence_of(hold), statements, query=more, guard=held)
 
 
 def _statements(engine: AsyncEngine, hold: Hold, ending: Ending) -> Iterator[Statement]:
     now = now_of(engine)
     waiting = None if ending.waiting is None else as_json(ending.waiting)
     thread = (ending.thread_status, not ending.clean, waiting, 0 if ending.again else 1, now)
-    yield worded(engine, _LET_GO), [(*thread, hold.thread_id, hold.fence, hold.run_id)]
+    yield worded(engine, _LET_GO), [(*thread, hold.thread_id)]
     if ending.messages:
         yield _MESSAGES.into(engine, ending.messages)
     if ending.events:
