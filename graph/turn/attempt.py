@@ -365,6 +365,8 @@ def _ending(run: Run, outcome: Outcome, reply: dict[str, Any], events: list[Logg
         output_tokens=outcome.output_tokens,
         events=events,
         messages=[] if again else _messages(run, outcome, reply, status),
+        webhook=run.request.webhook,
+        attempt=run.attempt,
     )
 
 

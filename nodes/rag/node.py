@@ -24,6 +24,8 @@ class Writes(TypedDict):
 class Retrieve:
     """Searches the sources of this turn and numbers what it finds from 1."""
 
+    only_looks = True
+
     def __init__(self, rag: RAGClient) -> None:
         self._rag = rag
 
