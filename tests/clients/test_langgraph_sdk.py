@@ -1,4 +1,4 @@
-"""The Python SDK of LangGraph against a real service: every method of it that is served, and how the rest is refused."""
+"""The Python SDK of LangGraph against a real service: every method that is served, and the rest refused."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ async def test_an_answer_comes_in_pieces_under_the_id_that_it_has_in_values_and_
         values["messages"][-1]["id"] for values in (last, state["values"], update["call_model"])
     }
     assert len(answers) == 1
-    assert [message["id"] for message in state["values"]["messages"]][0] == "mine-1"
+    assert state["values"]["messages"][0]["id"] == "mine-1"
     assert {told["type"] for told in named(parts, "custom")} >= {"config", "usage"}
     assert (await sdk.runs.get(thread, made[0]["run_id"]))["status"] == "success"
 
@@ -427,8 +427,8 @@ async def test_what_is_not_served_is_refused_with_a_code(sdk: LangGraphClient, t
     unserved: list[Any] = [
         lambda: sdk.store.put_item(["notes"], "a", {"b": 1}),
         lambda: sdk.store.search_items(["notes"]),
-        lambda: sdk.store.list_namespaces(),
-        lambda: sdk.crons.search(),
+        sdk.store.list_namespaces,
+        sdk.crons.search,
         lambda: sdk.crons.create(GRAPH, schedule="0 7 * * *"),
         lambda: sdk.assistants.create(GRAPH, name="mine"),
         lambda: sdk.threads.create(ttl=5),
