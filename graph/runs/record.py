@@ -51,6 +51,8 @@ class TurnRequest:
         on_busy: What a message does that finds a run going, or a question open:
             reject it, wait in line, or take its place.
         idempotency_key: The same key of the same caller gives the same run.
+        conversation: A hash of all that was said up to and with the message, by which a client that
+            keeps the conversation itself finds the run again.
         webhook: Name of a hook of the settings that is told of the end.
         background: Nobody waits for it on a connection.
     """
@@ -64,6 +66,7 @@ class TurnRequest:
     on_disconnect: OnDisconnect = "cancel"
     on_busy: OnBusy = "reject"
     idempotency_key: str | None = None
+    conversation: str | None = None
     webhook: str | None = None
     background: bool = False
 
@@ -86,7 +89,7 @@ class TurnRequest:
 
 
 CURSOR = "run"
-_BESIDE = frozenset({"principal", "choices", "resume", "idempotency_key", "webhook"})
+_BESIDE = frozenset({"principal", "choices", "resume", "idempotency_key", "conversation", "webhook"})
 
 
 @dataclass(frozen=True, slots=True)

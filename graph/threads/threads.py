@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from langchain_core.messages import BaseMessage
 from langgraph.graph.state import CompiledStateGraph
 from sqlalchemy import select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -29,6 +30,7 @@ from graph.threads.history.look import checkpoint_view, difference, id_before, i
 from graph.threads.history.owning import owned_row
 from graph.threads.history.restore import Restorer
 from graph.threads.history.search import Search, checked_tags, tagged
+from graph.threads.history.seeding import as_lines
 from graph.threads.transcript import Transcript
 from nodes.file_storage import FileManager
 
@@ -298,6 +300,24 @@ class Threads:
         """
         made = await self._importer.take_in(principal, chunks, most_bytes=most_bytes)
         return await self.get(principal, made)
+
+    async def begin_with(self, principal: Principal, messages: Sequence[BaseMessage]) -> dict[str, Any]:
+        """A new thread of the principal that begins with a conversation that was held elsewhere.
+
+        Raises:
+            ExportInvalid, TooLarge: A message cannot be kept; nothing is.
+        """
+        return await self.import_lines(principal, as_lines(messages))
+
+    async def message_after(self, principal: Principal, thread_id: str, message_id: str) -> str | None:
+        """The id of the user's message that follows this one on the thread; None where it is the last."""
+        await self._row(principal, thread_id)
+        return await self._transcript.next_of_user(thread_id, message_id)
+
+    async def said_in(self, principal: Principal, thread_id: str, run_id: str) -> str:
+        """All that the assistant said in a run on the thread, before calls of tools too."""
+        await self._row(principal, thread_id)
+        return await self._transcript.said_in(thread_id, run_id)
 
     async def _row(self, principal: Principal, thread_id: str) -> Any:
         async with self._engine.connect() as db:
