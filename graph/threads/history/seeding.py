@@ -1,4 +1,4 @@
-"""A conversation that was held elsewhere, as the lines of an exported thread: it comes in by the same door."""
+"""A conversation that was held elsewhere, as lines of an exported thread: it comes in by the same door."""
 
 from __future__ import annotations
 
