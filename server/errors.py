@@ -162,6 +162,7 @@ STATUS: Mapping[str, int] = {
     "unsupported_media_type": 415,
     "invalid_request": 422,
     "unsupported_parameter": 422,
+    "response_in_thread": 409,
     "no_such_route": 404,
     "method_not_allowed": 405,
     "host_refused": 403,

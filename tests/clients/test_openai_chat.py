@@ -15,20 +15,20 @@ from tests.kit.http import sse
 from waystation.testing.model_server import ModelServer, call, hang, refuse, say
 from waystation.testing.service import Service
 
-Messages = list[dict[str, Any]]
+Messages = list[Any]
 
 
 @pytest.fixture
 def client(service: Service) -> Iterator[openai.OpenAI]:
     with (
-        httpx.Client(trust_env=False, timeout=120) as http,
+        openai.DefaultHttpxClient(trust_env=False, timeout=120) as http,
         openai.OpenAI(base_url=f"{service.url}/v1", api_key="none", http_client=http) as client,
     ):
         yield client
 
 
 def asked(client: openai.OpenAI, messages: Messages, **more: Any) -> Any:
-    return client.chat.completions.create(model="waystation", messages=messages, **more)  # type: ignore[call-overload]
+    return client.chat.completions.create(model="waystation", messages=messages, **more)
 
 
 def user(text: str) -> dict[str, Any]:

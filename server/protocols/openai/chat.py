@@ -19,7 +19,7 @@ from server.errors import InvalidRequest, UnsupportedParameter, problem_response
 from server.facade import while_connected
 from server.middleware.auth import Caller
 from server.protocols.openai.bodies import THREAD_HEADER, Body
-from server.protocols.openai.chunks import ChatStream, completion
+from server.protocols.openai.chunks import ChatStream, completion, was_cut
 from server.protocols.openai.parts import Attachment, read, store
 from server.requests import idempotency_key
 from server.routes.common import OpenAgent
@@ -98,8 +98,7 @@ async def _whole(run: Handle, model: str) -> Response:
     headers = {"X-Run-ID": run.id, THREAD_HEADER: run.thread_id}
     try:
         reply = await run.result()
-        # What the reply does not say: that the answer was cut.
-        cut = any([event.get("code") == "answer_cut" async for event in run.events()])
+        cut = await was_cut(run)
     except WaystationError as error:
         answer = problem_response(error, instance=PATH)
         # The turn was had: to try again would be another one.

@@ -42,6 +42,11 @@ def completion(run: Handle, reply: Mapping[str, Any], *, model: str, cut: bool) 
     }
 
 
+async def was_cut(run: Handle) -> bool:
+    """Whether the answer reached the model's limit, which a reply does not say; its events are read."""
+    return any([event.get("code") == "answer_cut" async for event in run.events()])
+
+
 def usage_of(reply: Mapping[str, Any]) -> dict[str, int]:
     """Tokens of all model calls of the turn."""
     used = reply["usage"]
