@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Request, Response
-from fastapi.responses import ORJSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.access import Principal
@@ -18,6 +17,7 @@ from server.conversations import Said, Turn, begin
 from server.errors import InvalidRequest, UnsupportedParameter, problem_response
 from server.facade import while_connected
 from server.middleware.auth import Caller
+from server.protocols.openai.answer import answer_of
 from server.protocols.openai.bodies import THREAD_HEADER, Body
 from server.protocols.openai.chunks import ChatStream, completion, was_cut
 from server.protocols.openai.parts import Attachment, read, store
@@ -106,7 +106,7 @@ async def _whole(run: Handle, model: str) -> Response:
         return answer
     finally:
         run.leave()
-    return ORJSONResponse(completion(run, reply, model=model, cut=cut), headers=headers)
+    return answer_of(completion(run, reply, model=model, cut=cut), headers=headers)
 
 
 async def _turn(body: ChatBody, agent: Agent, who: Principal, *, thread: str | None, key: str | None) -> Turn:

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from core.foreign import as_bytes
 from graph.errors import error_from
 from graph.runs.events import LoggedEvent
 from graph.runs.streams import Handle
@@ -119,8 +120,8 @@ class ChatStream(RunResponse):
         if self._with_usage:
             yield _line({**self._head, "choices": [], "usage": usage_of(reply)})
 
-    def _delta(self, delta: Mapping[str, Any]) -> bytes:
-        return b"%b%b%b" % (self._before, orjson.dumps(delta), self._after_delta)
+    def _delta(self, delta: dict[str, Any]) -> bytes:
+        return b"%b%b%b" % (self._before, as_bytes(delta), self._after_delta)
 
 
 def unshown(reply: Mapping[str, Any], *, shown: bool) -> str:
@@ -136,4 +137,4 @@ def failure(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _line(value: Mapping[str, Any]) -> bytes:
-    return b"data: " + orjson.dumps(value) + b"\n\n"
+    return b"data: " + as_bytes(dict(value)) + b"\n\n"

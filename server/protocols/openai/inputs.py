@@ -41,13 +41,13 @@ def asked_in(given: str | Sequence[Mapping[str, Any]]) -> Asked:
     answers: dict[str, Any] = {}
     messages: list[Message] = []
     for place, item in enumerate(items):
-        kind = item.get("type") or "message"
+        kind = str(item.get("type") or "message")
         if kind == _ANSWER:
             answers |= _answer(item, place)
         elif kind == "message":
             messages.append(_message(item, place))
         elif kind not in _OURS:
-            raise UnsupportedParameter(f"input.{place}", f"items of type '{str(kind)[:40]}' are not taken")
+            raise UnsupportedParameter(f"input.{place}", f"items of type '{kind[:40]}' are not taken")
     instructions = instructions_of(messages)
     if answers:
         if any(one.role == "user" for one in messages):
@@ -67,7 +67,7 @@ def _answer(item: Mapping[str, Any], place: int) -> dict[str, Any]:
 
 def _message(item: Mapping[str, Any], place: int) -> Message:
     role, content = item.get("role"), item.get("content")
-    if role not in _ROLES:
+    if str(role) not in _ROLES:
         raise InvalidRequest(f"input.{place}.role: one of {', '.join(sorted(_ROLES))}")
     parts = isinstance(content, list) and all(isinstance(part, Mapping) for part in content)
     if not isinstance(content, str) and not parts:

@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
+from core.foreign import as_json
 from graph.runs.record import RunRecord
 from server.conversations import waiting_text
 from server.protocols.openai.chunks import beside
@@ -125,7 +124,7 @@ def mcp_call(call: Mapping[str, Any], output: str | None = None) -> Item:
         "type": "mcp_call",
         "server_label": call.get("server") or "",
         "name": call.get("tool") or "",
-        "arguments": orjson.dumps(call.get("arguments") or {}).decode(),
+        "arguments": as_json(call.get("arguments") or {}),
         "output": output,
         "error": None if status == "ok" else status,
         "status": "completed" if status == "ok" else "failed",
@@ -141,7 +140,7 @@ def approvals(reply: Mapping[str, Any]) -> list[Item]:
             "type": "mcp_approval_request",
             "server_label": each["call"].get("server") or "",
             "name": each["call"].get("tool") or "",
-            "arguments": orjson.dumps(each["call"].get("arguments") or {}).decode(),
+            "arguments": as_json(each["call"].get("arguments") or {}),
         }
         for each in reply.get("interrupts") or ()
         if each.get("kind") == "approval" and isinstance(each.get("call"), Mapping)

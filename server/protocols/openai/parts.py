@@ -63,15 +63,13 @@ def read(content: Content, where: str) -> Read:
     attached: list[Attachment] = []
     for place, part in enumerate(content):
         at = f"{where}.{place}"
-        kind = part.get("type")
+        kind = str(part.get("type"))
         if kind in _TEXTS:
-            texts.append(_text(part.get(_TEXTS[str(kind)]), at))
+            texts.append(_text(part.get(_TEXTS[kind]), at))
         elif kind in _IMAGES or kind in _FILES:
             attached.append(_attachment(part, at))
         else:
-            raise UnsupportedParameter(
-                at, f"parts of type '{str(kind)[:40]}' are not taken; send text or files"
-            )
+            raise UnsupportedParameter(at, f"parts of type '{kind[:40]}' are not taken; send text or files")
     return Read("\n\n".join(texts), tuple(attached))
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.responses import ORJSONResponse
 from pydantic import Field
 
 from core.access import Principal
@@ -18,6 +17,7 @@ from server.conversations import Turn, begin
 from server.errors import InvalidRequest, UnsupportedParameter
 from server.facade import while_connected
 from server.middleware.auth import Caller
+from server.protocols.openai.answer import answer_of
 from server.protocols.openai.bodies import THREAD_HEADER, Body
 from server.protocols.openai.chunks import was_cut
 from server.protocols.openai.errors import ResponseInThread
@@ -88,7 +88,7 @@ async def create_response(
     if body.stream:
         return _stream(agent, run, body.told)
     if body.background:
-        return ORJSONResponse(of_record(run.record, body.told, cut=False), headers=_named(run))
+        return answer_of(of_record(run.record, body.told, cut=False), headers=_named(run))
     return await while_connected(request, _whole(agent, who, run, body.told))
 
 
@@ -128,7 +128,7 @@ async def _shown(agent: Agent, who: Principal, run_id: str, told: Told | None = 
     record = run.record
     cut = record.status == "done" and await was_cut(run)
     found = of_record(record, told or Told(background=record.request.background), cut=cut)
-    return ORJSONResponse(found, headers=_named(run))
+    return answer_of(found, headers=_named(run))
 
 
 def _stream(agent: Agent, run: Handle, told: Told) -> Response:
@@ -182,7 +182,7 @@ async def delete_response(response_id: ResponseId, agent: OpenAgent, who: Caller
             "delete the thread with DELETE /threads/{id}"
         )
     await agent.threads.delete(who, record.thread_id)
-    return ORJSONResponse({"id": response_id, "object": "response.deleted", "deleted": True})
+    return answer_of({"id": response_id, "object": "response.deleted", "deleted": True})
 
 
 @router.get("/{response_id}/input_items")
@@ -198,7 +198,7 @@ async def list_input_items(response_id: ResponseId, agent: OpenAgent, who: Calle
         "status": "completed",
         "content": [{"type": "input_text", "text": asked.message}, *files],
     }
-    return ORJSONResponse(_listed([item]))
+    return answer_of(_listed([item]))
 
 
 def _listed(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import orjson
-
+from core.foreign import as_bytes
 from graph.runs.events import LoggedEvent
 from graph.runs.streams import Handle
 from server.protocols.openai import items
@@ -124,4 +123,4 @@ class ResponseStream(RunResponse):
     def _event(self, kind: str, **more: Any) -> bytes:
         data = {"type": kind, "sequence_number": self._number, **more}
         self._number += 1
-        return b"event: %b\ndata: %b\n\n" % (kind.encode(), orjson.dumps(data))
+        return b"event: %b\ndata: %b\n\n" % (kind.encode(), as_bytes(data))
