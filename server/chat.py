@@ -1,23 +1,18 @@
 """LangServe's chat playground under /chat: messages in, a message out.
 
-The playground sends no thread but the whole conversation, each time. The thread
-of a conversation is found again by its text: after each turn the messages so
-far, with the answer, are remembered with their thread. A conversation that was
-edited, or that nobody remembers any more, begins a new thread.
+The playground sends no thread but the whole conversation, each time. Where it goes on
+is `server.conversations`' to find.
 
 A turn that waits for a person says in its text what waits and how to answer. The
 answer is `resume`, as under /agent, or on a page that has nothing but messages
-the same JSON as the next message.
+the same JSON, or `approve` or `reject`, as the next message.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any, Literal
 
-import orjson
 from fastapi import APIRouter
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langserve import CustomUserType
@@ -34,14 +29,11 @@ from pydantic.json_schema import JsonSchemaValue, SkipJsonSchema
 from pydantic_core import CoreSchema
 
 from core.access import Principal
-from core.errors import WaystationError
 from core.foreign import is_answer
 from graph.runs.streams import Handle
+from server.conversations import Said, Turn, begin, waiting_text
 from server.facade import Facade, GetAgent, add_langserve
-from server.questions import told_in_chat
-from server.requests import AgentInput, json_answer, turn_request
-
-REMEMBERED = 1000
+from server.requests import json_answer
 
 
 class ChatMessage(BaseModel):
@@ -75,9 +67,13 @@ class ChatInput(CustomUserType):
             raise ValueError("the last message must be a human one with text")
         return self
 
-    def said(self) -> list[tuple[str, str]]:
-        """The conversation, as it is remembered."""
-        return [(message.type, message.content) for message in self.messages]
+    def turn(self, wishes: Mapping[str, Any]) -> Turn:
+        """What is asked for, and what was said before."""
+        roles: dict[str, Literal["user", "assistant"]] = {"human": "user", "ai": "assistant"}
+        said = [Said(roles[message.type], message.content) for message in self.messages]
+        if is_answer(self.resume):
+            return Turn(said, None, wishes, resume=self.resume)
+        return Turn(said[:-1], said[-1], wishes)
 
 
 class ChatOutput(RootModel[AIMessage]):
@@ -94,27 +90,6 @@ class ChatOutput(RootModel[AIMessage]):
         }
 
 
-class Conversations:
-    """Which thread continues which conversation, for the last thousand of this process."""
-
-    def __init__(self, size: int = REMEMBERED) -> None:
-        self._threads: OrderedDict[bytes, str] = OrderedDict()
-        self._size = size
-
-    def keep(self, who: Principal, messages: list[tuple[str, str]], thread_id: str) -> None:
-        self._threads[_key(who, messages)] = thread_id
-        while len(self._threads) > self._size:
-            self._threads.popitem(last=False)
-
-    def take(self, who: Principal, messages: list[tuple[str, str]]) -> str | None:
-        """The thread that stands exactly here. It is forgotten: from now on it has gone further."""
-        return self._threads.pop(_key(who, messages), None)
-
-
-def _key(who: Principal, messages: list[tuple[str, str]]) -> bytes:
-    return hashlib.sha256(orjson.dumps([who.id, messages])).digest()
-
-
 class ChatRunnable(Facade[ChatInput, AIMessage]):
     """The agent as a chat model: the text of a turn, as it comes."""
 
@@ -124,26 +99,11 @@ class ChatRunnable(Facade[ChatInput, AIMessage]):
     # Nobody can be asked on this page, so what needs a person's word is refused.
     approval = "deny"
 
-    def __init__(self, agent: GetAgent) -> None:
-        super().__init__(agent)
-        self._known = Conversations()
-
     async def begin(self, given: ChatInput, who: Principal, wishes: Mapping[str, Any]) -> Handle:
-        said = given.said()
-        before = said if is_answer(given.resume) else said[:-1]
-        remembered = None if wishes.get("thread_id") else self._known.take(who, before)
-        thread = wishes.get("thread_id") or remembered
-        try:
-            asked = await self._asked(who, given, thread, wishes.get("on_busy"))
-            return await self._agent().begin(turn_request(who, asked, {**wishes, "thread_id": thread}))
-        except WaystationError:
-            if remembered:  # nothing has happened on it: the next try finds it where it was
-                self._known.keep(who, before, remembered)
-            raise
+        return await begin(self._agent(), who, given.turn(wishes))
 
     def answer(self, given: ChatInput, run: Handle, reply: dict[str, Any]) -> AIMessage:
         text = "\n\n".join(part for part in (reply["answer"], waiting_text(reply)) if part)
-        self._known.keep(run.request.principal, [*given.said(), ("ai", text)], run.thread_id)
         return AIMessage(text, id=run.id, response_metadata=waiting_data(reply))
 
     async def pieces(self, given: ChatInput, run: Handle) -> AsyncIterator[AIMessage]:
@@ -153,21 +113,6 @@ class ChatRunnable(Facade[ChatInput, AIMessage]):
                 shown += text
                 data = waiting_data(event) if event["type"] == "done" else {}
                 yield AIMessageChunk(content=text, id=run.id, response_metadata=data)
-        self._known.keep(run.request.principal, [*given.said(), ("ai", shown)], run.thread_id)
-
-    async def _asked(
-        self, who: Principal, given: ChatInput, thread: str | None, on_busy: str | None
-    ) -> AgentInput:
-        """The answer to what waits, or what is said."""
-        if is_answer(given.resume):
-            return AgentInput.model_construct(resume=given.resume)
-        message = given.messages[-1].content
-        answer = _json_of(message) if thread and on_busy in (None, "reject") else None
-        if thread and answer is not None:
-            found = await self._agent().threads.get(who, thread)
-            if found["status"] == "interrupted":
-                return AgentInput.model_construct(resume=answer)
-        return AgentInput.model_construct(message=message)
 
 
 def spoken(event: Mapping[str, Any], shown: str) -> str:
@@ -183,27 +128,12 @@ def spoken(event: Mapping[str, Any], shown: str) -> str:
     return ""
 
 
-def waiting_text(reply: Mapping[str, Any]) -> str:
-    """What waits for a person, in words; empty where nothing does."""
-    return told_in_chat(reply["interrupts"], reply["thread_id"]) if reply.get("interrupts") else ""
-
-
 def waiting_data(reply: Mapping[str, Any]) -> dict[str, Any]:
     """The same for programs, without keys `text`: LangChain's JavaScript swallows an object that has one."""
     if not reply.get("interrupts"):
         return {}
     asked = [{key: value for key, value in each.items() if key != "text"} for each in reply["interrupts"]]
     return {**{key: reply[key] for key in ("status", "thread_id", "run_id")}, "interrupts": asked}
-
-
-def _json_of(message: str) -> Any:
-    """What the message is as JSON, where it may be an answer: an object or a list."""
-    if not message.lstrip().startswith(("{", "[")):
-        return None
-    try:
-        return orjson.loads(message)
-    except orjson.JSONDecodeError:
-        return None
 
 
 def chat_router(agent: GetAgent) -> APIRouter:

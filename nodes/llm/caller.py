@@ -197,7 +197,8 @@ class LLMCaller:
         ordered = without_empty(answered(request.messages)[0])
         if model.entry and (model.entry.strict_role_ordering or model.entry.kind.strict_roles):
             ordered = alternating(ordered)
-        system = render(self._system, request.documents, request.files, earlier=request.earlier)
+        own = {"earlier": request.earlier, "instructions": request.instructions}
+        system = render(self._system, request.documents, request.files, **own)
         return [SystemMessage(content=system), *ordered] if system else ordered
 
     def _response(self, model: Model, assembly: Assembly, remarks: Sequence[tuple[str, str]]) -> LLMResponse:

@@ -56,6 +56,7 @@ class CallModel:
             model=config.get("model") or self._llm.default(),
             messages=messages,
             earlier=digest(state.get("summary") or "", before) if self._notes else "",
+            instructions=config.get("instructions") or "",
             notes=self._notes,
             taken=taken_ids(before),
             tools=await self._toolbox.schemas(context.principal, servers, offered),

@@ -81,7 +81,7 @@ async def test_it_is_a_step_of_another_graph_and_the_thread_goes_on(
     builder = StateGraph(MessagesState)
     builder.add_node("remote", remote)
     builder.add_edge(START, "remote")
-    parent = builder.compile(checkpointer=InMemorySaver())
+    parent: Any = builder.compile(checkpointer=InMemorySaver())
     where: Any = config()
     model_server.script(say("Heard you."), match="from a parent")
     first = await parent.ainvoke(asks("from a parent"), where)

@@ -322,7 +322,7 @@ async def test_a_failed_run_says_so_in_the_stream_in_wait_and_on_the_thread(
     context = {"model": "no-such-model"}
     with pytest.raises(UnprocessableEntityError):
         await sdk.runs.create(thread, GRAPH, input=asks("hi"), context=context)
-    turn = {"max_steps": 1, **FREE}
+    turn: Any = {"max_steps": 1, **FREE}
     model_server.script(call(ADD, {"a": 1, "b": 1}), call(ADD, {"a": 1, "b": 1}), match="too far")
     parts = await parts_of(sdk.runs.stream(thread, GRAPH, input=asks("too far"), context=turn))
     (error,) = named(parts, "error")
@@ -350,13 +350,14 @@ async def test_threads_are_made_found_changed_copied_and_deleted(
     model_server.script(say("kept"), match="copy me")
     await sdk.runs.wait(key, GRAPH, input=asks("copy me"))
     changed = await sdk.threads.update(key, metadata={"more": True})
-    assert {"tag": tag, "n": 1, "more": True}.items() <= changed["metadata"].items()
+    assert {"tag": tag, "n": 1, "more": True}.items() <= (changed["metadata"] or {}).items()
     found_ids = [t["thread_id"] for t in await sdk.threads.search(metadata={"tag": tag}, status="idle")]
     assert sorted(found_ids) == sorted([key, other["thread_id"]])
     page = await sdk.threads.search(metadata={"tag": tag}, limit=1, offset=1, select=["thread_id"])
     assert len(page) == 1
     assert list(page[0]) == ["thread_id"]
-    copied: Any = await sdk.threads.copy(key)
+    copy: Any = sdk.threads.copy
+    copied = await copy(key)
     assert texts((await sdk.threads.get_state(copied["thread_id"]))["values"]) == ["copy me", "kept"]
     await sdk.threads.delete(key)
     for reach in (sdk.threads.get(key), sdk.threads.get_state(key), sdk.threads.get_history(key)):

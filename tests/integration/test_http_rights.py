@@ -36,7 +36,7 @@ OPEN = {
     ("HEAD", "/files/link/{token}"),
 }
 # Path parameters that name an object with an owner; the fixture `theirs` has one of bob's for each.
-OWNED = {"thread_id", "key", "run_id"}
+OWNED = {"thread_id", "key", "run_id", "response_id"}
 # Those that do not: a credential of its own, parts of LangServe's pages, what operators see of everybody.
 NOT_OWNED = {
     *("token", "file_path", "config_hash", "task_id", "model_id"),
@@ -140,6 +140,7 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
         await run.result()
         theirs = {
             "run_id": run.id,
+            "response_id": run.id,
             "thread_id": (await agent.threads.create(bob, thread_id="of-bob"))["id"],
             "key": (await manager.put(bob, "secret.txt", b"bob's secret")).key,
         }
