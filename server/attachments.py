@@ -39,15 +39,14 @@ class Content:
     text: str
     files: tuple[Sent, ...] = ()
 
-    def mark(self) -> str:
-        """The same for the same content: a text that stands for it where conversations are compared."""
-        if not self.files:
-            return self.text
-        told = hashlib.sha256()
-        for each in self.files:
-            told.update("\0".join([each.name, each.media_type, each.key, each.b64]).encode())
-            told.update(b"\1")
-        return f"{self.text}\0{told.hexdigest()}"
+    def marks(self) -> tuple[str, ...]:
+        """A hash of each file: the same for the same content, where conversations are compared."""
+        told = ("\0".join([each.name, each.media_type, each.key, each.b64]) for each in self.files)
+        return tuple(hashlib.sha256(each.encode()).hexdigest() for each in told)
+
+    def names(self) -> str:
+        """What stands for files that came without a word."""
+        return " ".join(f"[{each.name}]" for each in self.files)
 
 
 def read_content(given: str | Sequence[Any], where: str = "content") -> Content:

@@ -84,6 +84,21 @@ class InvalidRequest(InvalidInput):
     title = "A field of the request is not valid"
 
 
+class UnsupportedParameter(InvalidInput):
+    """A client asks for something that its protocol has and this service does not do.
+
+    Args:
+        field: Where it stands in the body.
+    """
+
+    code = "unsupported_parameter"
+    title = "This service does not do that"
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(f"{field}: {detail}")
+        self.field = field
+
+
 class RouteNotFound(NotFound):
     """No route has this path."""
 
@@ -146,6 +161,8 @@ STATUS: Mapping[str, int] = {
     "request_too_slow": 408,
     "unsupported_media_type": 415,
     "invalid_request": 422,
+    "unsupported_parameter": 422,
+    "response_in_thread": 409,
     "no_such_route": 404,
     "method_not_allowed": 405,
     "host_refused": 403,
@@ -323,9 +340,12 @@ def install(app: FastAPI) -> None:
 
 async def _waystation(request: Request, exc: Exception) -> Response:
     error = cast(WaystationError, exc)
+    errors = (
+        [{"field": error.field, "message": error.detail}] if isinstance(error, UnsupportedParameter) else []
+    )
     if status_of(error) >= 500:
         structlog.get_logger().warning("request_failed", code=error.code, path=request.url.path)
-    return problem_response(error, instance=request.url.path)
+    return problem_response(error, instance=request.url.path, errors=errors)
 
 
 async def _validation(request: Request, exc: Exception) -> Response:

@@ -51,6 +51,8 @@ class TurnRequest:
         on_busy: What a message does that finds a run going, or a question open:
             reject it, wait in line, or take its place.
         idempotency_key: The same key of the same caller gives the same run.
+        conversation: A hash of all that was said up to and with the message, by which a client that
+            keeps the conversation itself finds the run again.
         webhook: Name of a hook of the settings that is told of the end.
         background: Nobody waits for it on a connection.
         detailed: Events also tell under which id an answer will stand, and what each step wrote.
@@ -69,6 +71,7 @@ class TurnRequest:
     on_disconnect: OnDisconnect = "cancel"
     on_busy: OnBusy = "reject"
     idempotency_key: str | None = None
+    conversation: str | None = None
     webhook: str | None = None
     background: bool = False
     detailed: bool = False
@@ -98,7 +101,7 @@ class TurnRequest:
 
 CURSOR = "run"
 _WHERE_GIVEN = frozenset({"detailed", "checkpoint", "goes_on", "message_id", "about"})
-_BESIDE = frozenset({"principal", "choices", "resume", "idempotency_key", "webhook"})
+_BESIDE = frozenset({"principal", "choices", "resume", "idempotency_key", "conversation", "webhook"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,7 @@ def row_of(new: NewRun, hold: Hold | None, holder: str, place: float, *, now: fl
         "message_id": new.message_id,
         "input_hash": request.digest(),
         "idempotency_key": request.idempotency_key,
+        "conversation": request.conversation,
         "policy": new.policy,
         "place": place or now,
         "stop_requested": None,

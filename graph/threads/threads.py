@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
+from langchain_core.messages import BaseMessage
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.types import StateSnapshot
 from sqlalchemy import select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -27,11 +27,12 @@ from graph.threads.history.errors import CheckpointNotFound
 from graph.threads.history.export import Exporter, Markdown
 from graph.threads.history.fork import Forks
 from graph.threads.history.importing import Importer
-from graph.threads.history.line import Shown, ancestor_of, line_of, newest_of
+from graph.threads.history.line import Course
 from graph.threads.history.look import checkpoint_view, difference, id_before, id_of, snapshot_at, state_view
 from graph.threads.history.owning import owned_row
 from graph.threads.history.restore import Restorer
 from graph.threads.history.search import Search, checked_tags, tagged
+from graph.threads.history.seeding import as_lines
 from graph.threads.transcript import Transcript
 from nodes.file_storage import FileManager
 
@@ -66,6 +67,7 @@ class Threads:
         self._forks = Forks(engine, graph, restorer, totals)
         self._search = Search(engine)
         self.finding = Finding(engine, _view)
+        self.course = Course(engine, graph, transcript)
         self._exporter = Exporter(graph, transcript, files)
         self._markdown = Markdown(transcript)
         self.eraser = Eraser(engine, files)
@@ -214,38 +216,6 @@ class Threads:
             "before": id_of(found[-1]) if len(found) == limit else None,
         }
 
-    async def snapshot(
-        self, principal: Principal, thread_id: str, checkpoint_id: str | None = None
-    ) -> StateSnapshot:
-        """The state at a checkpoint as LangGraph has it, by default the newest.
-
-        Raises:
-            ThreadNotFound, CheckpointNotFound: There is none.
-        """
-        await self._row(principal, thread_id)
-        return await snapshot_at(self._graph, thread_id, checkpoint_id)
-
-    async def course(
-        self, principal: Principal, thread_id: str, *, limit: int = 10, before: str | None = None
-    ) -> Sequence[Shown]:
-        """Checkpoints of every branch, few for each turn (see `graph.threads.history.line`), newest first."""
-        await self._row(principal, thread_id)
-        return await line_of(self._engine, self._graph, thread_id, limit=_page(limit), before=before)
-
-    async def newest(self, principal: Principal, thread_id: str) -> str | None:
-        """The id of the newest checkpoint; None where there is none. Raises ThreadNotFound."""
-        await self._row(principal, thread_id)
-        return await newest_of(self._engine, thread_id)
-
-    async def before(self, thread_id: str, snapshot: StateSnapshot) -> str | None:
-        """The id of the checkpoint that `course` shows before this one."""
-        found = id_of(snapshot)
-        return await ancestor_of(self._engine, thread_id, found) if found else None
-
-    async def has_message(self, thread_id: str, message_id: str) -> bool:
-        """True when a message of the thread has this id."""
-        return await self._transcript.has(thread_id, message_id)
-
     async def diff(
         self,
         principal: Principal,
@@ -344,6 +314,24 @@ class Threads:
         """
         made = await self._importer.take_in(principal, chunks, most_bytes=most_bytes)
         return await self.get(principal, made)
+
+    async def begin_with(self, principal: Principal, messages: Sequence[BaseMessage]) -> dict[str, Any]:
+        """A new thread of the principal that begins with a conversation that was held elsewhere.
+
+        Raises:
+            ExportInvalid, TooLarge: A message cannot be kept; nothing is.
+        """
+        return await self.import_lines(principal, as_lines(messages))
+
+    async def message_after(self, principal: Principal, thread_id: str, message_id: str) -> str | None:
+        """The id of the user's message that follows this one on the thread; None where it is the last."""
+        await self._row(principal, thread_id)
+        return await self._transcript.next_of_user(thread_id, message_id)
+
+    async def said_in(self, principal: Principal, thread_id: str, run_id: str) -> str:
+        """All that the assistant said in a run on the thread, before calls of tools too."""
+        await self._row(principal, thread_id)
+        return await self._transcript.said_in(thread_id, run_id)
 
     async def _row(self, principal: Principal, thread_id: str) -> Any:
         async with self._engine.connect() as db:

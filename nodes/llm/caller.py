@@ -204,10 +204,9 @@ class LLMCaller:
         ordered = with_media(without_empty(answered(request.messages)[0]), request.attachments, model)
         if model.entry and (model.entry.strict_role_ordering or model.entry.kind.strict_roles):
             ordered = alternating(ordered)
+        own = {"earlier": request.earlier, "instructions": request.instructions}
         texts = texts_of(request, model) if request.attachments else ""
-        system = render(
-            self._system, request.documents, request.files, earlier=request.earlier, attached=texts
-        )
+        system = render(self._system, request.documents, request.files, attached=texts, **own)
         return [SystemMessage(content=system), *ordered] if system else ordered
 
     def _response(self, model: Model, assembly: Assembly, remarks: Sequence[tuple[str, str]]) -> LLMResponse:

@@ -129,6 +129,7 @@ class LLMRequest:
         principal: Who asks; None for this process itself, which may use every model.
         earlier: Notes on what was said before `messages`.
         notes: Whether those go on where more has to be left out.
+        instructions: The caller's own, behind those of the service.
         taken: Ids of tool calls that stand elsewhere in the thread.
         message_id: The id of the message that the answer becomes.
     """
@@ -142,6 +143,7 @@ class LLMRequest:
     sampling: Mapping[str, float] = field(default_factory=dict)
     principal: Principal | None = None
     earlier: str = ""
+    instructions: str = ""
     notes: bool = False
     taken: Collection[str] = ()
     message_id: str = field(default_factory=new_answer_id, compare=False)

@@ -46,6 +46,7 @@ class TurnRequests:
             model=model,
             messages=messages,
             earlier=digest(state.get("summary") or "", before) if self._notes else "",
+            instructions=config.get("instructions") or "",
             notes=self._notes,
             taken=taken_ids(before),
             tools=[*tools, *files.tools] if files.tools else tools,

@@ -51,8 +51,16 @@ def _detail(problem: Problem) -> dict[str, Any]:
 
 
 OURS = Form(PROBLEM_JSON, dict)
+
+
+def _once(problem: Problem) -> dict[str, str]:
+    """SDKs try conflicts and faults again by themselves; they are told where that cannot help."""
+    helps = problem["status"] in {429, 503} or problem["code"] == "thread_busy"
+    return {} if helps else {"X-Should-Retry": "false"}
+
+
 _FORMS = {
-    "/v1": Form(JSON, openai_body),
+    "/v1": Form(JSON, openai_body, _once),
     "/langgraph": Form(JSON, _detail),
 }
 

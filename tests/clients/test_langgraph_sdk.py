@@ -1,4 +1,4 @@
-"""The Python SDK of LangGraph against a real service: every method of it that is served, and how the rest is refused."""
+"""The Python SDK of LangGraph against a real service: every method that is served, and the rest refused."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ async def test_an_answer_comes_in_pieces_under_the_id_that_it_has_in_values_and_
         values["messages"][-1]["id"] for values in (last, state["values"], update["call_model"])
     }
     assert len(answers) == 1
-    assert [message["id"] for message in state["values"]["messages"]][0] == "mine-1"
+    assert state["values"]["messages"][0]["id"] == "mine-1"
     assert {told["type"] for told in named(parts, "custom")} >= {"config", "usage"}
     assert (await sdk.runs.get(thread, made[0]["run_id"]))["status"] == "success"
 
@@ -322,7 +322,7 @@ async def test_a_failed_run_says_so_in_the_stream_in_wait_and_on_the_thread(
     context = {"model": "no-such-model"}
     with pytest.raises(UnprocessableEntityError):
         await sdk.runs.create(thread, GRAPH, input=asks("hi"), context=context)
-    turn = {"max_steps": 1, **FREE}
+    turn: Any = {"max_steps": 1, **FREE}
     model_server.script(call(ADD, {"a": 1, "b": 1}), call(ADD, {"a": 1, "b": 1}), match="too far")
     parts = await parts_of(sdk.runs.stream(thread, GRAPH, input=asks("too far"), context=turn))
     (error,) = named(parts, "error")
@@ -350,13 +350,14 @@ async def test_threads_are_made_found_changed_copied_and_deleted(
     model_server.script(say("kept"), match="copy me")
     await sdk.runs.wait(key, GRAPH, input=asks("copy me"))
     changed = await sdk.threads.update(key, metadata={"more": True})
-    assert {"tag": tag, "n": 1, "more": True}.items() <= changed["metadata"].items()
+    assert {"tag": tag, "n": 1, "more": True}.items() <= (changed["metadata"] or {}).items()
     found_ids = [t["thread_id"] for t in await sdk.threads.search(metadata={"tag": tag}, status="idle")]
     assert sorted(found_ids) == sorted([key, other["thread_id"]])
     page = await sdk.threads.search(metadata={"tag": tag}, limit=1, offset=1, select=["thread_id"])
     assert len(page) == 1
     assert list(page[0]) == ["thread_id"]
-    copied: Any = await sdk.threads.copy(key)
+    copy: Any = sdk.threads.copy
+    copied = await copy(key)
     assert texts((await sdk.threads.get_state(copied["thread_id"]))["values"]) == ["copy me", "kept"]
     await sdk.threads.delete(key)
     for reach in (sdk.threads.get(key), sdk.threads.get_state(key), sdk.threads.get_history(key)):
@@ -427,8 +428,8 @@ async def test_what_is_not_served_is_refused_with_a_code(sdk: LangGraphClient, t
     unserved: list[Any] = [
         lambda: sdk.store.put_item(["notes"], "a", {"b": 1}),
         lambda: sdk.store.search_items(["notes"]),
-        lambda: sdk.store.list_namespaces(),
-        lambda: sdk.crons.search(),
+        sdk.store.list_namespaces,
+        sdk.crons.search,
         lambda: sdk.crons.create(GRAPH, schedule="0 7 * * *"),
         lambda: sdk.assistants.create(GRAPH, name="mine"),
         lambda: sdk.threads.create(ttl=5),

@@ -36,11 +36,21 @@ OPEN = {
     ("HEAD", "/files/link/{token}"),
 }
 # Path parameters that name an object with an owner; the fixture `theirs` has one of bob's for each.
-OWNED = {"thread_id", "key", "run_id"}
+OWNED = {"thread_id", "key", "run_id", "response_id"}
 # Those that do not: a credential of its own, parts of LangServe's pages, what operators see of everybody.
-NOT_OWNED = {"token", "file_path", "config_hash", "task_id", "model_id"}
+NOT_OWNED = {
+    *("token", "file_path", "config_hash", "task_id", "model_id"),
+    *("assistant_id", "checkpoint_id", "namespace", "cron_id"),
+}
 # Routes that make the object of their path, where nobody has it.
 MAKES = {"POST /threads/{thread_id}/runs"}
+# What routes need to be asked at all, where the API's description has no example of them.
+_RUN = {"assistant_id": "waystation", "input": {"messages": "hi"}}
+BODIES: Mapping[str, Any] = {
+    f"/langgraph{thread}/runs{kind}": _RUN
+    for thread in ("", "/threads/{thread_id}")
+    for kind in ("", "/stream", "/wait")
+}
 INNER = """models:
   inner:
     model_name: m
@@ -130,6 +140,7 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
         await run.result()
         theirs = {
             "run_id": run.id,
+            "response_id": run.id,
             "thread_id": (await agent.threads.create(bob, thread_id="of-bob"))["id"],
             "key": (await manager.put(bob, "secret.txt", b"bob's secret")).key,
         }
@@ -153,7 +164,7 @@ async def request(http: httpx.AsyncClient, route: Route, values: Mapping[str, st
     example = EXAMPLES.get((route.method, route.path))
     if route.method not in ("POST", "PUT", "PATCH"):
         return await http.request(route.method, route.url(values), params=example.query if example else None)
-    body = example.body if example and example.sends == JSON else {}
+    body = example.body if example and example.sends == JSON else BODIES.get(route.path, {})
     return await http.request(route.method, route.url(values), json=body or {})
 
 

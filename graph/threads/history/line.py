@@ -14,8 +14,11 @@ from langgraph.types import StateSnapshot
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from core.access import Principal
 from core.database.engine import is_sqlite
-from graph.threads.history.look import Graph
+from graph.threads.history.look import Graph, id_of, snapshot_at
+from graph.threads.history.owning import owned_row
+from graph.threads.transcript import Transcript
 
 _LINE = (
     "SELECT c.checkpoint_id, c.parent_checkpoint_id, {source}, EXISTS (SELECT 1 FROM {writes} AS w"
@@ -81,34 +84,70 @@ def _ancestor(row: _Row, known: dict[str, _Row], shown: set[str]) -> str | None:
     return at
 
 
-async def line_of(
-    engine: AsyncEngine, graph: Graph, thread_id: str, *, limit: int, before: str | None = None
-) -> list[Shown]:
-    """The checkpoints that tell the thread's course, the newest first.
+class Course:
+    """A person's thread through time, as LangGraph has it."""
 
-    Args:
-        before: Only those that are older than the one with this id.
-    """
-    found = telling(await rows_of_line(engine, thread_id))
-    wanted = [key for key in found if before is None or key < before][:limit]
-    places = [{"configurable": {"thread_id": thread_id, "checkpoint_id": key}} for key in wanted]
-    snapshots = await asyncio.gather(*(graph.aget_state(place) for place in places))  # type: ignore[arg-type]  # a plain dict is one
-    pairs = zip(wanted, snapshots, strict=True)
-    return [Shown(snapshot, found[key]) for key, snapshot in pairs if snapshot.created_at is not None]
+    def __init__(self, engine: AsyncEngine, graph: Graph, transcript: Transcript) -> None:
+        self._engine = engine
+        self._graph = graph
+        self._transcript = transcript
 
+    async def page(
+        self, principal: Principal, thread_id: str, *, limit: int = 10, before: str | None = None
+    ) -> Sequence[Shown]:
+        """The checkpoints that tell the thread's course, the newest first.
 
-async def newest_of(engine: AsyncEngine, thread_id: str) -> str | None:
-    """The id of the newest checkpoint."""
-    query = text(
-        "SELECT max(checkpoint_id) FROM checkpoints WHERE thread_id = :thread AND checkpoint_ns = ''"
-    )
-    async with engine.connect() as db:
-        return (await db.execute(query, {"thread": thread_id})).scalar()
+        Args:
+            before: Only those that are older than the one with this id.
 
+        Raises:
+            ThreadNotFound: There is none.
+        """
+        await self._owned(principal, thread_id)
+        found = telling(await rows_of_line(self._engine, thread_id))
+        wanted = [key for key in found if before is None or key < before][:limit]
+        snapshots = await asyncio.gather(*(self._at(thread_id, key) for key in wanted))
+        pairs = zip(wanted, snapshots, strict=True)
+        return [Shown(snapshot, found[key]) for key, snapshot in pairs if snapshot.created_at is not None]
 
-async def ancestor_of(engine: AsyncEngine, thread_id: str, checkpoint_id: str) -> str | None:
-    """The id of the checkpoint that is shown before this one; None where there is none."""
-    rows = await rows_of_line(engine, thread_id)
-    known = {row.id: row for row in rows}
-    row = known.get(checkpoint_id)
-    return _ancestor(row, known, set(telling(rows))) if row else None
+    async def at(
+        self, principal: Principal, thread_id: str, checkpoint_id: str | None = None
+    ) -> StateSnapshot:
+        """The state at a checkpoint, by default the newest.
+
+        Raises:
+            ThreadNotFound, CheckpointNotFound: There is none.
+        """
+        await self._owned(principal, thread_id)
+        return await snapshot_at(self._graph, thread_id, checkpoint_id)
+
+    async def _at(self, thread_id: str, checkpoint_id: str) -> StateSnapshot:
+        # Read by its id: deleted meanwhile, as too old, it is an empty one.
+        return await self._graph.aget_state(
+            {"configurable": {"thread_id": thread_id, "checkpoint_id": checkpoint_id}}
+        )
+
+    async def newest(self, principal: Principal, thread_id: str) -> str | None:
+        """The id of the newest checkpoint; None where there is none. Raises ThreadNotFound."""
+        await self._owned(principal, thread_id)
+        query = text(
+            "SELECT max(checkpoint_id) FROM checkpoints WHERE thread_id = :thread AND checkpoint_ns = ''"
+        )
+        async with self._engine.connect() as db:
+            found: str | None = (await db.execute(query, {"thread": thread_id})).scalar()
+        return found
+
+    async def before(self, thread_id: str, snapshot: StateSnapshot) -> str | None:
+        """The id of the checkpoint that `page` shows before this one."""
+        rows = await rows_of_line(self._engine, thread_id)
+        known = {row.id: row for row in rows}
+        row = known.get(id_of(snapshot) or "")
+        return _ancestor(row, known, set(telling(rows))) if row else None
+
+    async def has_message(self, thread_id: str, message_id: str) -> bool:
+        """True when a message of the thread has this id."""
+        return await self._transcript.has(thread_id, message_id)
+
+    async def _owned(self, principal: Principal, thread_id: str) -> None:
+        async with self._engine.connect() as db:
+            await owned_row(db, principal, thread_id)

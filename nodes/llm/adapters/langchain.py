@@ -22,7 +22,7 @@ from core.observability import never_log
 from core.observability.redaction import names_secret
 from nodes.llm import vendors
 from nodes.llm.adapters.answers import texts
-from nodes.llm.adapters.bodies import ids_for, kept_of, text_of
+from nodes.llm.adapters.bodies import ids_for, kept_of, least, text_of
 from nodes.llm.adapters.refusals import Refusal, Refusals
 from nodes.llm.errors import ModelRefused, ModelStreamCut, ModelTimedOut, ModelUnavailable
 from nodes.llm.models import Model
@@ -105,6 +105,8 @@ class LangChainModel:
         """The chat model as it is asked this time."""
         chat = self._chat
         if known := {name: value for name, value in sampling.items() if name in type(chat).model_fields}:
+            if "max_tokens" in known:
+                known["max_tokens"] = least(getattr(chat, "max_tokens", None), known["max_tokens"]) or 0
             chat = chat.model_copy(update=known)
         if not tools:
             return chat

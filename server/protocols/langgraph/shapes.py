@@ -139,6 +139,6 @@ def selected(found: Mapping[str, Any], wanted: Collection[str] | None) -> dict[s
 async def final_values(agent: Agent, record: RunRecord) -> dict[str, Any]:
     """What `wait` and `join` answer: the thread's values, and the questions that wait there."""
     who = record.request.principal
-    values = values_json((await agent.threads.snapshot(who, record.thread_id)).values)
+    values = values_json((await agent.threads.course.at(who, record.thread_id)).values)
     asked = (record.output or {}).get("interrupts") if record.status == "interrupted" else None
     return {**values, "__interrupt__": questions_json(asked)} if asked else values

@@ -74,10 +74,10 @@ async def _placed(agent: Agent, wish: TurnRequest, at: str | None, *, has_row: b
     if not has_row:
         return wish
     assert wish.thread_id is not None  # noqa: S101 - it was made above
-    if at is not None and at != await agent.threads.newest(wish.principal, wish.thread_id):
+    if at is not None and at != await agent.threads.course.newest(wish.principal, wish.thread_id):
         return replace(wish, checkpoint=at)
     if wish.goes_on:
-        snapshot = await agent.threads.snapshot(wish.principal, wish.thread_id)
+        snapshot = await agent.threads.course.at(wish.principal, wish.thread_id)
         if not snapshot.next:
             raise NothingToResume(
                 "nothing is left to do there; send a message, or a checkpoint to go on from"
@@ -116,7 +116,7 @@ async def _seeded(agent: Agent, who: Principal, thread_id: str, said: Said) -> N
     """Put what was said before the message into the thread, where it is not known there."""
     known: set[str] = set()
     try:
-        snapshot = await agent.threads.snapshot(who, thread_id)
+        snapshot = await agent.threads.course.at(who, thread_id)
         known = {str(message.id) for message in snapshot.values.get("messages") or ()}
     except ThreadNotFound:
         pass

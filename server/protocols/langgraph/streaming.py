@@ -22,7 +22,7 @@ from server.errors import InvalidRequest
 from server.protocols.langgraph.shapes import final_values
 from server.protocols.langgraph.translating import TEXTS, Part, Translator
 from server.protocols.langgraph.words import error_json, values_json
-from server.sse import HEARTBEAT_SECONDS, PIECE_BYTES, RunResponse
+from server.sse import HEARTBEAT_SECONDS, RunResponse
 
 END = b"event: end\r\ndata: null\r\n\r\n"
 _ID = re.compile(r"(\d{1,15})(?:-(\d{1,4}))?")
@@ -56,8 +56,6 @@ class WireResponse(RunResponse):
         left: Called when the reader has gone, in place of what its run says of that.
     """
 
-    end = END
-
     def __init__(
         self,
         agent: Agent,
@@ -82,7 +80,14 @@ class WireResponse(RunResponse):
         finally:
             self._finished()
 
-    async def _entries(self) -> AsyncIterator[bytes]:
+    def encoded(self, found: Any) -> Iterable[bytes]:
+        parts: list[bytes] = found
+        return parts
+
+    def ending(self) -> Iterable[bytes]:
+        return [END]
+
+    async def _entries(self) -> AsyncIterator[list[bytes]]:
         translator = await self._translator()
         if self._place[0]:
             known: Any = self._known(translator)
@@ -91,13 +96,10 @@ class WireResponse(RunResponse):
         rest: Any = self._run.entries(self._place[0] or self._run.since)
         async with aclosing(rest):
             async for found in rest:
-                if data := b"".join([await self._parts(translator, entry) for entry in found]):
-                    yield data
+                if told := [part for entry in found for part in await self._parts(translator, entry)]:
+                    yield told
 
-    def _pieces(self, found: Any) -> Iterable[bytes]:
-        return (found[start : start + PIECE_BYTES] for start in range(0, len(found), PIECE_BYTES))
-
-    async def _known(self, translator: Translator) -> AsyncIterator[bytes]:
+    async def _known(self, translator: Translator) -> AsyncIterator[list[bytes]]:
         """Lead the translator up to the reader's place; of the event there the parts that it lacks."""
         seq, part = self._place
         entries: Any = self._agent.runs.follow(self._run.id)
@@ -124,11 +126,11 @@ class WireResponse(RunResponse):
                 return whole if new.seq > entry.seq else ""
         return ""
 
-    async def _parts(self, translator: Translator, entry: LoggedEvent) -> bytes:
+    async def _parts(self, translator: Translator, entry: LoggedEvent) -> list[bytes]:
         event = entry.event
         if event["type"] == "done" and not translator.steps and "values" in self._modes:
             record = self._run.record
-            now = await self._agent.threads.snapshot(record.request.principal, record.thread_id)
+            now = await self._agent.threads.course.at(record.request.principal, record.thread_id)
             values = values_json(now.values)
             translator.replace(values.pop("messages"), values)
         return _encoded(entry.seq, translator.parts(event))
@@ -159,7 +161,7 @@ class WireResponse(RunResponse):
         """The messages before the run's own; where an answer goes on with it, all that there are."""
         who, checkpoint = record.request.principal, record.request.checkpoint
         try:
-            snapshot = await self._agent.threads.snapshot(
+            snapshot = await self._agent.threads.course.at(
                 who, record.thread_id, None if self._run.since else checkpoint
             )
         except CheckpointNotFound:
@@ -172,12 +174,12 @@ class WireResponse(RunResponse):
         return messages[: places[0]] if places else messages, values
 
 
-def _encoded(seq: int, parts: Sequence[Part], *, after: int = -1) -> bytes:
-    return b"".join(
+def _encoded(seq: int, parts: Sequence[Part], *, after: int = -1) -> list[bytes]:
+    return [
         b"event: %b\r\ndata: %b\r\nid: %d-%d\r\n\r\n" % (name, data, seq, place)
         for place, (name, data) in enumerate(parts)
         if place > after
-    )
+    ]
 
 
 def waiting(

@@ -132,7 +132,7 @@ async def _whole(
     agent: Agent, who: Principal, row: dict[str, Any], select: list[str] | None = None
 ) -> dict[str, Any]:
     reads = not select or any(name.partition(".")[0] in ("values", "interrupts") for name in select)
-    found = thread_json(row, await agent.threads.snapshot(who, row["id"]) if reads else None)
+    found = thread_json(row, await agent.threads.course.at(who, row["id"]) if reads else None)
     if row["status"] == "failed":
         last = await agent.runs.list(who, thread_id=row["id"], status="failed", limit=1)
         found["error"] = error_json(last[0].error) if last and last[0].error else None
@@ -220,8 +220,8 @@ Select = Annotated[list[str] | None, Query()]
 
 
 async def _state(agent: Agent, who: Principal, thread_id: str, at: str | None) -> dict[str, Any]:
-    snapshot = await agent.threads.snapshot(who, thread_id, at)
-    return state_json(thread_id, snapshot, await agent.threads.before(thread_id, snapshot))
+    snapshot = await agent.threads.course.at(who, thread_id, at)
+    return state_json(thread_id, snapshot, await agent.threads.course.before(thread_id, snapshot))
 
 
 @router.get("/{thread_id}/state")
@@ -325,7 +325,7 @@ async def history_by_query(
 async def _history(
     agent: Agent, who: Principal, thread_id: str, body: HistoryWish, before: str | None
 ) -> list[dict[str, Any]]:
-    found = await agent.threads.course(who, thread_id, limit=body.limit, before=before)
+    found = await agent.threads.course.page(who, thread_id, limit=body.limit, before=before)
     states = [state_json(thread_id, shown.snapshot, shown.parent) for shown in found]
     wanted = (body.metadata or {}).items()
     fitting = [one for one in states if all(one["metadata"].get(name) == value for name, value in wanted)]

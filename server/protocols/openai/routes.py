@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from server.protocols.openai import models
+from server.protocols.openai import chat, models, responses
 
 router = APIRouter(prefix="/v1")
 
 router.include_router(models.router)
+router.include_router(chat.router)
+router.include_router(responses.router)
