@@ -47,6 +47,20 @@ class MemoryStore:
         found = [Hit(c, _cosine(vector, self.vectors[c.id])) for c in self._all() if c.id in self.vectors]
         return _best(found, limit)
 
+    async def reconcile(self) -> list[str]:
+        there = [chunk.id for chunk in self._all()]
+        self.vectors = {key: vector for key, vector in self.vectors.items() if key in there}
+        return [key for key in there if key not in self.vectors]
+
+    async def chunks_of(self, ids: Sequence[str]) -> list[Chunk]:
+        return [chunk for chunk in self._all() if chunk.id in ids]
+
+    async def attach(self, vectors: Mapping[str, Sequence[float]]) -> None:
+        self.vectors |= vectors
+
+    async def settle(self) -> None:
+        """Nothing to settle."""
+
     async def open(self) -> None:
         """Nothing to open."""
 

@@ -14,53 +14,60 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
-from functools import cache, lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import orjson
 
 from core.health import Health
-from nodes.rag.errors import IndexBusy
+from nodes.rag.errors import IndexBusy, SourceUnavailable
 from nodes.rag.languages import DEFAULT
 from nodes.rag.models import Chunk, Collection, Hit, Passage
-from nodes.rag.ports import ChunkStore, Embedder
-from nodes.rag.terms import asked, terms, terms_of
+from nodes.rag.ports import ChunkStore, Embedder, Reranker
+from nodes.rag.ranking import current_first, distinct, fuse, guides_first, spread
+from nodes.rag.remarks import remark
+from nodes.rag.terms import asked, terms_of
 
-CANDIDATES = 50
-# What a passage of a changelog or a decision counts, compared with one of a guide.
-RECORDS_COUNT = 0.5
-_RECORDS = frozenset(
-    str.split(
-        "adr adrs archive archived archives changelog changelogs changes decision decisions history minutes "
-        "news rfc rfcs"
-    )
-)
-# 0007-use-sqlite.md, as decisions are numbered.
-_NUMBERED = re.compile(r"\d{3,4}-[^\W\d]")
-# The constant of reciprocal rank fusion (Cormack, Clarke, Büttcher 2009).
-_RRF = 60
+CANDIDATES = 100
+# A word with a digit in it and this many characters is the name of something, and chance does not find it.
+_NAME_LETTERS = 4
+# What a passage must score in words grows by so much for what its meaning lacks.
+_DOUBT = 3.0
 
 
-@cache
-def _asked_records() -> frozenset[str]:
-    return frozenset(form for name in _RECORDS for form in terms(name))
+@dataclass(frozen=True, slots=True)
+class Nearness:
+    """What the similarities of an embedder mean; each has a scale of its own.
+
+    Args:
+        floor: Cosine similarity below which a chunk has nothing to do with a question.
+        enough: From which one is shown for its meaning alone.
+        optional: Search by words alone where the embedder does not work.
+    """
+
+    floor: float
+    enough: float
+    optional: bool = False
 
 
 class LocalRetriever:
-    """Gives what the store finds in the store's own order (BM25), a passage of each document first.
+    """Gives what the store finds by words (BM25) and by meaning, a passage of each document first.
 
-    BM25 says what is best, not whether it is any good: the best passage for
-    "What is the capital of Peru?" still has a score. So the best one must reach
+    Neither says whether the best is any good: the best passage for "What is
+    the capital of Peru?" still has a score. So the best by words must reach
     `min_score` or hold every word of the question, or none is shown. Words of
     the question that the index does not hold count for nothing, neither for a
-    passage nor against it.
+    passage nor against it. With vectors, a passage that is near enough is shown
+    whatever its words are, and one that is far from the question needs the more words.
 
     Args:
         min_score: 0 to 1; see `confidence`.
+        embedder: For the store's vectors; None: words alone.
+        nearness: Of that embedder; None: `min_score` is its floor, and is enough.
+        reranker: Has the last word on the order; None: nobody.
         languages: In which languages the source's texts are, asked at each search.
     """
 
@@ -71,12 +78,17 @@ class LocalRetriever:
         store: ChunkStore,
         min_score: float,
         embedder: Embedder | None = None,
+        nearness: Nearness | None = None,
+        reranker: Reranker | None = None,
         languages: Callable[[], Sequence[str]] = lambda: (DEFAULT,),
     ) -> None:
         self._source = source
         self._store = store
         self._min_score = min_score
         self._embedder = embedder
+        self._nearness = nearness or Nearness(floor=min_score, enough=min_score)
+        self._calibrated = nearness is not None
+        self._reranker = reranker
         self._languages = languages
 
     async def search(
@@ -86,23 +98,51 @@ class LocalRetriever:
         words = asked(query, self._languages())
         if not words:
             return []
-        ranked = await self._by_words(words, most=max(CANDIDATES, limit))
-        if self._embedder:
-            [vector] = await self._embedder.embed([query])
-            near = await self._store.near(vector, limit=max(CANDIDATES, limit))
-            ranked = merge(ranked, [f for f in near if f.score >= self._min_score])
-        return [self._passage(f) for f in spread(distinct(ranked))[:limit]]
+        wanted, most = terms_of(words), max(CANDIDATES, limit)
+        by_words, by_meaning = await asyncio.gather(
+            self._by_words(wanted, most=most), self._by_meaning(query, wanted, most=most)
+        )
+        if not self._worth_showing(words, by_words, by_meaning):
+            return []
+        found = current_first(distinct(fuse(by_words, by_meaning)), query)
+        if self._reranker is not None:
+            found = current_first(spread(await self._reranker.rerank(query, found)), query)
+        return [self._passage(f) for f in found[:limit]]
 
-    async def _by_words(self, words: Sequence[tuple[str, ...]], *, most: int) -> list[Hit]:
-        wanted = terms_of(words)
+    async def _by_words(self, wanted: Sequence[str], *, most: int) -> list[Hit]:
         found = await self._store.find(wanted, limit=most)
         if not found:
             return []
-        ranked = guides_first(found, wanted)
         chunks = await self._store.size()
-        scored = [Hit(f.chunk, confidence(f.score, chunks)) for f in ranked]
-        good = scored[0].score >= self._min_score or holds_all(scored[0].chunk, words)
-        return scored if good else []
+        return [Hit(f.chunk, confidence(f.score, chunks)) for f in guides_first(found, wanted)]
+
+    async def _by_meaning(self, query: str, wanted: Sequence[str], *, most: int) -> list[Hit]:
+        """What is near the question; nothing where the embedder may fail and does."""
+        if self._embedder is None:
+            return []
+        try:
+            [vector] = await self._embedder.embed([query])
+        except SourceUnavailable as error:
+            if not self._nearness.optional:
+                raise
+            remark("searched_by_words", f"'{self._source}' was searched by words alone: {error.detail}.")
+            return []
+        near = await self._store.near(vector, limit=most)
+        return guides_first([f for f in near if f.score >= self._nearness.floor], wanted)
+
+    def _worth_showing(
+        self, words: Sequence[tuple[str, ...]], by_words: Sequence[Hit], by_meaning: Sequence[Hit]
+    ) -> bool:
+        nearest = by_meaning[0].score if by_meaning else 0.0
+        if by_meaning and nearest >= self._nearness.enough:
+            return True
+        if not by_words:
+            return False
+        best = by_words[0]
+        if holds_all(best.chunk, words):
+            return True
+        doubt = _DOUBT * (self._nearness.enough - nearest) if by_meaning and self._calibrated else 0.0
+        return best.score >= self._min_score + (0.0 if holds_a_name(best.chunk, words) else doubt)
 
     async def collections(self, *, as_user: str) -> Sequence[Collection]:
         return ()
@@ -139,66 +179,10 @@ def holds_all(chunk: Chunk, words: Sequence[tuple[str, ...]]) -> bool:
     return all(held.intersection(forms) for forms in words)
 
 
-def guides_first(found: Sequence[Hit], wanted: Sequence[str]) -> list[Hit]:
-    """Best first; what records the past stands behind what says how things are, unless it is asked for.
-
-    The store's order of equal scores changes with the limit, so the document decides between these.
-    """
-    scored = [
-        Hit(f.chunk, f.score * (RECORDS_COUNT if is_record(f.chunk.document, wanted) else 1)) for f in found
-    ]
-    return sorted(scored, key=lambda f: (-f.score, f.chunk.document, f.chunk.start))
-
-
-def spread(found: Sequence[Hit]) -> list[Hit]:
-    """The best passage of each document, then the second ones: one long page does not take all places."""
-    turns: dict[str, int] = {}
-    placed: list[tuple[int, int, Hit]] = []
-    for rank, item in enumerate(found):
-        turn = turns.get(item.chunk.document, 0)
-        turns[item.chunk.document] = turn + 1
-        placed.append((turn, rank, item))
-    return [item for _, _, item in sorted(placed, key=lambda one: one[:2])]
-
-
-def merge(*rankings: Sequence[Hit]) -> list[Hit]:
-    """One ranking of several by reciprocal rank; each chunk keeps its best score."""
-    points: dict[str, float] = {}
-    best: dict[str, Hit] = {}
-    for ranking in rankings:
-        for position, item in enumerate(ranking, start=1):
-            key = item.chunk.id
-            points[key] = points.get(key, 0.0) + 1 / (_RRF + position)
-            if key not in best or item.score > best[key].score:
-                best[key] = item
-    return sorted(best.values(), key=lambda f: -points[f.chunk.id])
-
-
-def distinct(found: Iterable[Hit]) -> list[Hit]:
-    """Without chunks whose text came before: copies of a page say nothing new."""
-    seen: dict[str, Hit] = {}
-    for item in found:
-        seen.setdefault(_body(item.chunk), item)
-    return list(seen.values())
-
-
-def _body(chunk: Chunk) -> str:
-    return " ".join(chunk.text.split())
-
-
-def is_record(document: str, wanted: Sequence[str] = ()) -> bool:
-    """True for a document that records the past, unless the question asks for such a thing."""
-    return _records(document) and not _asked_records().intersection(wanted)
-
-
-@lru_cache(maxsize=10_000)
-def _records(document: str) -> bool:
-    path = PurePosixPath(document)
-    if any(folder.lower() in _RECORDS for folder in path.parts[:-1]) or _NUMBERED.match(path.name):
-        return True
-    # A guide may be called history.md; a file in capitals, or one that is called a changelog, is none.
-    name = path.stem.lower()
-    return name in _RECORDS if path.stem.isupper() else name in {"changelog", "changes", "news"}
+def holds_a_name(chunk: Chunk, words: Sequence[tuple[str, ...]]) -> bool:
+    """True for a chunk with a name of the question that has digits in it, as numbers of orders have."""
+    named = {f for forms in words for f in forms if len(f) >= _NAME_LETTERS and any(map(str.isdigit, f))}
+    return bool(named) and not named.isdisjoint(chunk.terms.split())
 
 
 LOCK_SECONDS = 30.0
