@@ -214,6 +214,8 @@ STATUS: Mapping[str, int] = {
     "not_ingestable": 422,
     "index_busy": 409,
     "index_broken": 503,
+    "questions_invalid": 422,
+    "below_floor": 409,
     # nodes.mcp_tools
     "unknown_server": 404,
     "plugin_not_found": 404,
