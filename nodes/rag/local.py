@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -27,30 +27,38 @@ from nodes.rag.errors import IndexBusy, SourceUnavailable
 from nodes.rag.languages import DEFAULT
 from nodes.rag.models import Chunk, Collection, Hit, Passage
 from nodes.rag.ports import ChunkStore, Embedder, Reranker
-from nodes.rag.ranking import current_first, distinct, fuse, guides_first, spread
+from nodes.rag.ranking import current_first, distinct, fuse, guides_first, spread, weigh
 from nodes.rag.remarks import remark
 from nodes.rag.terms import asked, terms_of
 
 CANDIDATES = 100
 # A word with a digit in it and this many characters is the name of something, and chance does not find it.
 _NAME_LETTERS = 4
-# What a passage must score in words grows by so much for what its meaning lacks.
-_DOUBT = 3.0
+# How many of each ranking are looked at to see whether they agree, and how many shared documents count.
+_LOOKED_AT, _AGREEING = 8, 2
 
 
 @dataclass(frozen=True, slots=True)
 class Nearness:
     """What the similarities of an embedder mean; each has a scale of its own.
 
+    Evidence that a passage answers is the similarity of the nearest one, and
+    some of that scale for the words of the question that it or the best by
+    words holds, and for each document, of two at most, that both rankings begin with.
+
     Args:
         floor: Cosine similarity below which a chunk has nothing to do with a question.
-        enough: From which one is shown for its meaning alone.
-        optional: Search by words alone where the embedder does not work.
+        enough: Evidence from which passages are shown.
+        held: What counts a passage that holds every word.
+        agreed: What counts a document of both rankings.
+        weight: What similarity counts in the order of passages, beside the confidence of words.
     """
 
     floor: float
     enough: float
-    optional: bool = False
+    held: float
+    agreed: float
+    weight: float
 
 
 class LocalRetriever:
@@ -60,13 +68,14 @@ class LocalRetriever:
     the capital of Peru?" still has a score. So the best by words must reach
     `min_score` or hold every word of the question, or none is shown. Words of
     the question that the index does not hold count for nothing, neither for a
-    passage nor against it. With vectors, a passage that is near enough is shown
-    whatever its words are, and one that is far from the question needs the more words.
+    passage nor against it. Where it is known what the similarities of vectors
+    mean, both kinds of evidence are added up instead; see `Nearness`.
 
     Args:
         min_score: 0 to 1; see `confidence`.
         embedder: For the store's vectors; None: words alone.
-        nearness: Of that embedder; None: `min_score` is its floor, and is enough.
+        nearness: Of that embedder, which may fail then; None: what is nearer than `min_score` is shown.
+        by: "words", "meaning" or "both".
         reranker: Has the last word on the order; None: nobody.
         languages: In which languages the source's texts are, asked at each search.
     """
@@ -81,15 +90,16 @@ class LocalRetriever:
         nearness: Nearness | None = None,
         reranker: Reranker | None = None,
         languages: Callable[[], Sequence[str]] = lambda: (DEFAULT,),
+        by: Literal["both", "words", "meaning"] = "both",
     ) -> None:
         self._source = source
         self._store = store
         self._min_score = min_score
         self._embedder = embedder
-        self._nearness = nearness or Nearness(floor=min_score, enough=min_score)
-        self._calibrated = nearness is not None
+        self._nearness = nearness
         self._reranker = reranker
         self._languages = languages
+        self._by = by
 
     async def search(
         self, query: str, *, limit: int, as_user: str, within: Sequence[Collection] | None = None
@@ -99,50 +109,58 @@ class LocalRetriever:
         if not words:
             return []
         wanted, most = terms_of(words), max(CANDIDATES, limit)
-        by_words, by_meaning = await asyncio.gather(
-            self._by_words(wanted, most=most), self._by_meaning(query, wanted, most=most)
+        by_words, near = await asyncio.gather(
+            self._by_words(wanted, most=most), self._near(query, wanted, most=most)
         )
-        if not self._worth_showing(words, by_words, by_meaning):
+        floor = self._nearness.floor if self._nearness else self._min_score
+        by_meaning = [f for f in near if f.score >= floor]
+        if not self._worth_showing(words, by_words, by_meaning, searched=bool(near)):
             return []
-        found = current_first(distinct(fuse(by_words, by_meaning)), query)
+        found = current_first(distinct(self._merged(by_words, by_meaning)), query)
         if self._reranker is not None:
             found = current_first(spread(await self._reranker.rerank(query, found)), query)
         return [self._passage(f) for f in found[:limit]]
 
     async def _by_words(self, wanted: Sequence[str], *, most: int) -> list[Hit]:
-        found = await self._store.find(wanted, limit=most)
+        found = await self._store.find(wanted, limit=most) if self._by != "meaning" else []
         if not found:
             return []
         chunks = await self._store.size()
         return [Hit(f.chunk, confidence(f.score, chunks)) for f in guides_first(found, wanted)]
 
-    async def _by_meaning(self, query: str, wanted: Sequence[str], *, most: int) -> list[Hit]:
+    async def _near(self, query: str, wanted: Sequence[str], *, most: int) -> list[Hit]:
         """What is near the question; nothing where the embedder may fail and does."""
-        if self._embedder is None:
+        if self._embedder is None or self._by == "words":
             return []
         try:
             [vector] = await self._embedder.embed([query])
         except SourceUnavailable as error:
-            if not self._nearness.optional:
+            if self._nearness is None:
                 raise
             remark("searched_by_words", f"'{self._source}' was searched by words alone: {error.detail}.")
             return []
-        near = await self._store.near(vector, limit=most)
-        return guides_first([f for f in near if f.score >= self._nearness.floor], wanted)
+        return guides_first(await self._store.near(vector, limit=most), wanted)
 
     def _worth_showing(
-        self, words: Sequence[tuple[str, ...]], by_words: Sequence[Hit], by_meaning: Sequence[Hit]
+        self,
+        words: Sequence[tuple[str, ...]],
+        by_words: Sequence[Hit],
+        by_meaning: Sequence[Hit],
+        *,
+        searched: bool,
     ) -> bool:
-        nearest = by_meaning[0].score if by_meaning else 0.0
-        if by_meaning and nearest >= self._nearness.enough:
+        if by_words and holds_all(by_words[0].chunk, words):
             return True
-        if not by_words:
-            return False
-        best = by_words[0]
-        if holds_all(best.chunk, words):
-            return True
-        doubt = _DOUBT * (self._nearness.enough - nearest) if by_meaning and self._calibrated else 0.0
-        return best.score >= self._min_score + (0.0 if holds_a_name(best.chunk, words) else doubt)
+        if self._nearness is not None and searched:
+            named = bool(by_words) and holds_a_name(by_words[0].chunk, words)
+            return named or evidence(self._nearness, words, by_words, by_meaning) >= self._nearness.enough
+        return bool(by_meaning) or (bool(by_words) and by_words[0].score >= self._min_score)
+
+    def _merged(self, by_words: Sequence[Hit], by_meaning: Sequence[Hit]) -> list[Hit]:
+        if self._nearness is None or not (by_words and by_meaning):
+            return fuse(by_words, by_meaning)
+        weight, floor = self._nearness.weight, self._nearness.floor
+        return weigh(by_words, by_meaning, weight=weight, floor=floor)
 
     async def collections(self, *, as_user: str) -> Sequence[Collection]:
         return ()
@@ -164,6 +182,20 @@ class LocalRetriever:
         )
 
 
+def evidence(
+    nearness: Nearness,
+    words: Sequence[tuple[str, ...]],
+    by_words: Sequence[Hit],
+    by_meaning: Sequence[Hit],
+) -> float:
+    """How likely what was found answers, on the scale of the similarities; see `Nearness`."""
+    nearest = by_meaning[0].score if by_meaning else 0.0
+    held = max((share_held(f.chunk, words) for f in [*by_words[:3], *by_meaning[:3]]), default=0.0)
+    begin = [{f.chunk.document for f in ranking[:_LOOKED_AT]} for ranking in (by_words, by_meaning)]
+    agreed = min(len(begin[0] & begin[1]), _AGREEING)
+    return nearest + nearness.held * held + nearness.agreed * agreed
+
+
 def confidence(score: float, chunks: int) -> float:
     """A BM25 score as 0 to 1: one half is what a word is worth that a single chunk of the index holds.
 
@@ -175,8 +207,13 @@ def confidence(score: float, chunks: int) -> float:
 
 def holds_all(chunk: Chunk, words: Sequence[tuple[str, ...]]) -> bool:
     """True for a chunk with every word of the question: common words alone give a low score."""
+    return share_held(chunk, words) == 1
+
+
+def share_held(chunk: Chunk, words: Sequence[tuple[str, ...]]) -> float:
+    """Which share of the words of a question a chunk holds, 0 to 1."""
     held = set(chunk.terms.split())
-    return all(held.intersection(forms) for forms in words)
+    return sum(1 for forms in words if held.intersection(forms)) / len(words)
 
 
 def holds_a_name(chunk: Chunk, words: Sequence[tuple[str, ...]]) -> bool:

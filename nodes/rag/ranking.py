@@ -67,6 +67,34 @@ def fuse(*rankings: Sequence[Hit]) -> list[Hit]:
     return spread(sorted(by_points, key=lambda f: -documents[f.chunk.document]))
 
 
+def weigh(by_words: Sequence[Hit], by_meaning: Sequence[Hit], *, weight: float, floor: float) -> list[Hit]:
+    """One ranking of two by their scores, which must be comparable; a passage of each document first.
+
+    Ranks alone forget that the first may be far ahead of the second, as one with the very name of a
+    question is. A document's score is that of its best passage by words, and `weight` times that of
+    its best by meaning; of one that is not among those by meaning, `floor`.
+    """
+    best: dict[str, Hit] = {}
+    scores: dict[str, list[float]] = {}
+    documents: dict[str, list[float]] = {}
+    for column, ranking in enumerate((by_words, by_meaning)):
+        for item in ranking:
+            key, document = item.chunk.id, item.chunk.document
+            for kept, name in ((scores, key), (documents, document)):
+                pair = kept.setdefault(name, [0.0, floor])
+                pair[column] = max(pair[column], item.score)
+            if key not in best or item.score > best[key].score:
+                best[key] = item
+
+    def order(item: Hit) -> tuple[float, float, str, int]:
+        words, meaning = documents[item.chunk.document]
+        own = scores[item.chunk.id]
+        found = -(words + weight * meaning), -(own[0] + weight * own[1])
+        return *found, item.chunk.document, item.chunk.start
+
+    return spread(sorted(best.values(), key=order))
+
+
 def spread(found: Sequence[Hit]) -> list[Hit]:
     """The best passage of each document, then the second ones: one long page does not take all places."""
     turns: dict[str, int] = {}

@@ -62,17 +62,22 @@ class VectorKeeper:
         """Something was indexed; what is not started stays asleep."""
         self._changed.set()
 
-    async def aclose(self) -> None:
-        """Stop; what was embedded stays."""
+    def stop(self) -> None:
+        """Work no more; what was embedded stays."""
         if self._task is not None:
             self._task.cancel()
+
+    async def aclose(self) -> None:
+        """Stop, and wait until nothing is under way."""
+        self.stop()
+        if self._task is not None:
             with suppress(asyncio.CancelledError):
                 await self._task
 
-    async def fill(self, progress: Progress | None = None) -> int:
-        """Embed every chunk that has no vector; how many there were.
+    async def fill(self, progress: Progress | None = None, *, most: int | None = None) -> int:
+        """Embed every chunk that has no vector; how many were.
 
-        Nothing where another process is at it.
+        None where another process is at it, or where more than `most` have none.
 
         Raises:
             SourceUnavailable: The embedder does not work.
@@ -82,6 +87,8 @@ class VectorKeeper:
             if not mine:
                 return 0
             ids = await self._store.reconcile()
+            if most is not None and len(ids) > most:
+                return 0
             for first in range(0, len(ids), BATCH):
                 if progress:
                     progress(first, len(ids), "vectors")

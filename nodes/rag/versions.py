@@ -14,11 +14,11 @@ _YEAR = re.compile(r"(?<!\d)((?:19|20)\d\d)[._-]?(\d\d)?[._-]?(\d\d)?(?!\d)")
 _NUMBER = re.compile(r"(?<![^\W_])(?:version|ver|rev|v)[ ._-]?(\d{1,3})(?:\.(\d{1,3}))?(?!\d)")
 _OLD = frozenset(
     str.split(
-        "alt archiv archive archived archives deprecated former legacy obsolete old outdated previous retired "
-        "superseded veraltet"
+        "alt archiv archive archived archives deprecated former legacy obsolete old outdated previous "
+        "retired superseded veraltet"
     )
 )
-_NEW = frozenset("aktuell current final latest neu new".split())
+_NEW = frozenset(["aktuell", "current", "final", "latest", "neu", "new"])
 _WORDS = re.compile(r"[^\W_]+")
 
 

@@ -67,7 +67,9 @@ def _sdk() -> SimpleNamespace:
         from lancedb.index import FTS, BTree, IvfSq  # noqa: PLC0415
         from lancedb.query import MatchQuery  # noqa: PLC0415
 
-    return SimpleNamespace(connect=lancedb.connect_async, fts=FTS, btree=BTree, ivf=IvfSq, match=MatchQuery, pa=pa)
+    return SimpleNamespace(
+        connect=lancedb.connect_async, fts=FTS, btree=BTree, ivf=IvfSq, match=MatchQuery, pa=pa
+    )
 
 
 class LanceStore:
@@ -88,9 +90,7 @@ class LanceStore:
     ) -> None:
         self._folder = folder
         self._name = name
-        self._beside = (
-            VectorTable(folder.connection, _sdk, index=name, model=model) if model else None
-        )
+        self._beside = VectorTable(folder.connection, _sdk, index=name, model=model) if model else None
         self._changed = changed
         self._table: Any = None
 
