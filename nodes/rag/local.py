@@ -26,7 +26,7 @@ from core.health import Health
 from nodes.rag.errors import IndexBusy, SourceUnavailable
 from nodes.rag.languages import DEFAULT
 from nodes.rag.models import Chunk, Collection, Hit, Passage
-from nodes.rag.ports import ChunkStore, Embedder, Reranker
+from nodes.rag.ports import ChunkStore, Embedder, Judge, Reranker
 from nodes.rag.ranking import current_first, distinct, fuse, guides_first, spread, weigh
 from nodes.rag.remarks import remark
 from nodes.rag.terms import asked, terms_of
@@ -34,31 +34,23 @@ from nodes.rag.terms import asked, terms_of
 CANDIDATES = 100
 # A word with a digit in it and this many characters is the name of something, and chance does not find it.
 _NAME_LETTERS = 4
-# How many of each ranking are looked at to see whether they agree, and how many shared documents count.
-_LOOKED_AT, _AGREEING = 8, 2
+# Passages that are judged.
+_JUDGED = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Nearness:
     """What the similarities of an embedder mean; each has a scale of its own.
 
-    Evidence that a passage answers is the similarity of the nearest one, and
-    some of that scale for the words of the question that it or the best by
-    words holds, and for each document, of two at most, that both rankings begin with.
-
     Args:
         floor: Cosine similarity below which a chunk has nothing to do with a question.
-        enough: Evidence from which passages are shown.
-        held: What counts a passage that holds every word.
-        agreed: What counts a document of both rankings.
         weight: What similarity counts in the order of passages, beside the confidence of words.
+        likely: Likelihood of an answer, as its judge gives it, from which passages are shown.
     """
 
     floor: float
-    enough: float
-    held: float
-    agreed: float
     weight: float
+    likely: float
 
 
 class LocalRetriever:
@@ -68,13 +60,14 @@ class LocalRetriever:
     the capital of Peru?" still has a score. So the best by words must reach
     `min_score` or hold every word of the question, or none is shown. Words of
     the question that the index does not hold count for nothing, neither for a
-    passage nor against it. Where it is known what the similarities of vectors
-    mean, both kinds of evidence are added up instead; see `Nearness`.
+    passage nor against it. Where there is a judge, it decides instead: it
+    compares the question with the sentences and words of the best passages.
 
     Args:
         min_score: 0 to 1; see `confidence`.
         embedder: For the store's vectors; None: words alone.
         nearness: Of that embedder, which may fail then; None: what is nearer than `min_score` is shown.
+        judge: Whether to show anything; None: the scores decide.
         by: "words", "meaning" or "both".
         reranker: Has the last word on the order; None: nobody.
         languages: In which languages the source's texts are, asked at each search.
@@ -88,6 +81,7 @@ class LocalRetriever:
         min_score: float,
         embedder: Embedder | None = None,
         nearness: Nearness | None = None,
+        judge: Judge | None = None,
         reranker: Reranker | None = None,
         languages: Callable[[], Sequence[str]] = lambda: (DEFAULT,),
         by: Literal["both", "words", "meaning"] = "both",
@@ -97,6 +91,7 @@ class LocalRetriever:
         self._min_score = min_score
         self._embedder = embedder
         self._nearness = nearness
+        self._judge = judge
         self._reranker = reranker
         self._languages = languages
         self._by = by
@@ -114,9 +109,9 @@ class LocalRetriever:
         )
         floor = self._nearness.floor if self._nearness else self._min_score
         by_meaning = [f for f in near if f.score >= floor]
-        if not self._worth_showing(words, by_words, by_meaning, searched=bool(near)):
-            return []
         found = current_first(distinct(self._merged(by_words, by_meaning)), query)
+        if not await self._worth_showing(query, words, found, (by_words, by_meaning, near)):
+            return []
         if self._reranker is not None:
             found = current_first(spread(await self._reranker.rerank(query, found)), query)
         return [self._passage(f) for f in found[:limit]]
@@ -141,19 +136,21 @@ class LocalRetriever:
             return []
         return guides_first(await self._store.near(vector, limit=most), wanted)
 
-    def _worth_showing(
+    async def _worth_showing(
         self,
+        query: str,
         words: Sequence[tuple[str, ...]],
-        by_words: Sequence[Hit],
-        by_meaning: Sequence[Hit],
-        *,
-        searched: bool,
+        found: Sequence[Hit],
+        rankings: tuple[Sequence[Hit], Sequence[Hit], Sequence[Hit]],
     ) -> bool:
+        by_words, by_meaning, near = rankings
         if by_words and holds_all(by_words[0].chunk, words):
             return True
-        if self._nearness is not None and searched:
-            named = bool(by_words) and holds_a_name(by_words[0].chunk, words)
-            return named or evidence(self._nearness, words, by_words, by_meaning) >= self._nearness.enough
+        if self._judge is not None and self._nearness is not None and near and found:
+            if by_words and holds_a_name(by_words[0].chunk, words):
+                return True
+            judged = [item.chunk for item in found[:_JUDGED]]
+            return await self._judge.likelihood(query, judged) >= self._nearness.likely
         return bool(by_meaning) or (bool(by_words) and by_words[0].score >= self._min_score)
 
     def _merged(self, by_words: Sequence[Hit], by_meaning: Sequence[Hit]) -> list[Hit]:
@@ -180,20 +177,6 @@ class LocalRetriever:
             start=chunk.start,
             end=chunk.end,
         )
-
-
-def evidence(
-    nearness: Nearness,
-    words: Sequence[tuple[str, ...]],
-    by_words: Sequence[Hit],
-    by_meaning: Sequence[Hit],
-) -> float:
-    """How likely what was found answers, on the scale of the similarities; see `Nearness`."""
-    nearest = by_meaning[0].score if by_meaning else 0.0
-    held = max((share_held(f.chunk, words) for f in [*by_words[:3], *by_meaning[:3]]), default=0.0)
-    begin = [{f.chunk.document for f in ranking[:_LOOKED_AT]} for ranking in (by_words, by_meaning)]
-    agreed = min(len(begin[0] & begin[1]), _AGREEING)
-    return nearest + nearness.held * held + nearness.agreed * agreed
 
 
 def confidence(score: float, chunks: int) -> float:

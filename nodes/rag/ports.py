@@ -104,6 +104,18 @@ class Embedder(Protocol):
         ...
 
 
+class Judge(Protocol):
+    """Says whether what was found is any good: the best passage for a question may not answer it."""
+
+    async def likelihood(self, question: str, passages: Sequence[Chunk]) -> float:
+        """0 to 1: how likely one of the passages answers.
+
+        Raises:
+            SourceUnavailable: It does not work.
+        """
+        ...
+
+
 class Reranker(Protocol):
     """Reads question and passages together, which tells more than their words or vectors apart do."""
 

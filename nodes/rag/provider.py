@@ -147,6 +147,7 @@ class _Workshop:
             min_score=self.settings.min_score,
             embedder=self._bundled if model else self._endpoint(name, entry.embedder),
             nearness=NEARNESS if model else None,
+            judge=self._bundled if model else None,
             reranker=self._reranker(name, entry.reranker),
             languages=partial(indexer.manifest.languages, entry.language),
             by=self.settings.search,

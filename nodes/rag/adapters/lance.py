@@ -90,7 +90,9 @@ class LanceStore:
     ) -> None:
         self._folder = folder
         self._name = name
-        self._beside = VectorTable(folder.connection, _sdk, index=name, model=model) if model else None
+        self._beside = (
+            VectorTable(folder.connection, _sdk, path=folder.path, index=name, model=model) if model else None
+        )
         self._changed = changed
         self._table: Any = None
 

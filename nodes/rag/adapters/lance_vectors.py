@@ -7,8 +7,9 @@ holds the vectors of one model: another model gets another table, which is searc
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,17 +27,24 @@ class VectorTable:
     """The vectors of one index and one model.
 
     Args:
-        connection: lancedb's AsyncConnection, opened at the first use.
+        connection: Gives lancedb's AsyncConnection to the folder `path`.
         sdk: What is used of the library.
         index: Name of the index.
         model: Name and version of the model.
     """
 
     def __init__(
-        self, connection: Callable[[], Any], sdk: Callable[[], SimpleNamespace], *, index: str, model: str
+        self,
+        connection: Callable[[], Awaitable[Any]],
+        sdk: Callable[[], SimpleNamespace],
+        *,
+        path: Path,
+        index: str,
+        model: str,
     ) -> None:
         self._connection = connection
         self._sdk = sdk
+        self._path = path
         self._prefix = f"{index}.vectors-"
         self._name = self._prefix + hashlib.sha256(model.encode()).hexdigest()[:8]
         self._table: Any = None
@@ -89,9 +97,9 @@ class VectorTable:
         await self._group(table, await table.count_rows())
         await table.optimize(cleanup_older_than=_KEEP_VERSIONS)
         connection = await self._connection()
-        for name in await connection.table_names(limit=10_000):
-            if name.startswith(self._prefix) and name != self._name:
-                await connection.drop_table(name)
+        for other in self._path.glob(f"{self._prefix}*.lance"):
+            if other.stem != self._name:
+                await connection.drop_table(other.stem)
 
     async def _group(self, table: Any, rows: int) -> None:
         if rows <= EXACT_ROWS:
@@ -106,7 +114,7 @@ class VectorTable:
         """lancedb's AsyncTable; None before the first vector."""
         if self._table is None:
             connection = await self._connection()
-            if self._name in await connection.table_names(limit=10_000):
+            if (self._path / f"{self._name}.lance").is_dir():
                 self._table = await connection.open_table(self._name)
         return self._table
 
