@@ -36,6 +36,8 @@ class Retrieve:
             return {"documents": []}
         principal = context_of(runtime).principal
         found = await self._rag.query(query, sources=sources, principal=principal)
+        for code, text in found.notices:
+            runtime.stream_writer({"type": "notice", "code": code, "text": text})
         documents = [passage.as_state(n) for n, passage in enumerate(found.passages, start=1)]
         if documents or found.failed:
             runtime.stream_writer(event(documents, found))
