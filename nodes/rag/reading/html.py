@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from core.words import row_sentence
-from nodes.rag.reading.spans import Cell, Grid, names_of_columns, under, width
+from nodes.rag.reading.spans import Allowance, Cell, Grid, names_of_columns, under, width
 from nodes.rag.reading.tables import names_of
 
 # Each "<" is tried once, and what is no tag is text: one pass, whatever the page is like.
@@ -49,10 +49,10 @@ def text_of_html(page: str) -> str:
 class _Table:
     """The rows of one table, as blocks."""
 
-    def __init__(self) -> None:
+    def __init__(self, allowance: Allowance) -> None:
         self.cells: list[Cell] | None = None
         self.heads = False
-        self._grid = Grid()
+        self._grid = Grid(allowance)
         self._names: list[str] = []
         self._first: list[Cell] | None = None
         self._begun = False
@@ -116,6 +116,7 @@ class _Reader:
         self._title = ""
         self._tables: list[_Table] = []
         self._as_written = False
+        self._allowance = Allowance()
 
     def say(self, text: str) -> None:
         if not self._silent:
@@ -171,7 +172,7 @@ class _Reader:
             # A table within a table arranges the page: what stands before it is no row.
             self._add(cell.text for cell in self._tables[-1].cells)
             self._tables[-1].cells = []
-        self._tables.append(_Table())
+        self._tables.append(_Table(self._allowance))
 
     @property
     def _cells(self) -> list[Cell] | None:

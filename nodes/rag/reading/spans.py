@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 # A table that says more was made to harm.
 MOST_ACROSS, MOST_DOWN = 200, 2000
+MOST_REPEATED = 1_000_000
+# The name of a column is said in each row.
+MOST_OF_A_NAME = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,34 +22,47 @@ class Cell:
     down: int = 1
 
 
+@dataclass(slots=True)
+class Allowance:
+    """Letters that may still be said again, in all tables of a document together."""
+
+    letters: int = MOST_REPEATED
+
+
 class Grid:
     """Puts rows in their columns: a cell from above that reaches down stands in each row that it reaches."""
 
-    def __init__(self) -> None:
+    def __init__(self, allowance: Allowance | None = None) -> None:
         self._above: dict[int, Cell] = {}
+        self._allowance = allowance or Allowance()
 
     def row(self, cells: Iterable[Cell]) -> list[Cell]:
         """The cells of the next row, those from above among them."""
         found: list[Cell] = []
         below: dict[int, Cell] = {}
         column = 0
-        given = iter(cells)
+        given, above = iter(cells), deque(sorted(self._above.items()))
         while True:
-            cell = self._above.pop(column, None) or next(given, None)
+            while above and above[0][0] < column:
+                above.popleft()
+            reached = above and above[0][0] == column
+            cell = self._again(above.popleft()[1]) if reached else next(given, None)
             if cell is None:
-                if not self._above:
+                if not above:
                     break
                 # A row that ends early, with more from above behind its end.
-                cell = Cell("", min(self._above) - column)
+                cell = Cell("", above[0][0] - column)
             across, down = min(max(cell.across, 1), MOST_ACROSS), min(max(cell.down, 1), MOST_DOWN)
             if down > 1:
                 below[column] = replace(cell, across=across, down=down - 1)
             found.append(Cell(cell.text, across))
             column += across
-            for passed in [place for place in self._above if place < column]:
-                del self._above[passed]
-        self._above = below
+        self._above = below if self._allowance.letters > 0 else {}
         return found
+
+    def _again(self, cell: Cell) -> Cell:
+        self._allowance.letters -= len(cell.text) + 1
+        return cell
 
 
 def width(row: Sequence[Cell]) -> int:
@@ -55,7 +72,7 @@ def width(row: Sequence[Cell]) -> int:
 
 def names_of_columns(row: Sequence[Cell]) -> list[str]:
     """A name for each column under a row of heads."""
-    return [cell.text for cell in row for _ in range(cell.across)]
+    return [cell.text[:MOST_OF_A_NAME] for cell in row for _ in range(cell.across)]
 
 
 def under(names: Sequence[str], row: Sequence[Cell]) -> tuple[list[str], list[str]]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from core.words import row_sentence
+from nodes.rag.reading.extract import MOST_CHARS, Unreadable
+from nodes.rag.reading.spans import MOST_OF_A_NAME
 
 _DELIMITERS = (",", ";", "\t", "|")
 _SEP_LINE = re.compile(r"sep=(.)\s*\Z", re.IGNORECASE)
@@ -19,7 +22,11 @@ _LOOKED_AT = 20
 
 
 def text_of_table(text: str, *, delimiter: str = "") -> str:
-    """The rows, a paragraph each; the text itself where it is no table."""
+    """The rows, a paragraph each; the text itself where it is no table.
+
+    Raises:
+        Unreadable: Its rows say more than is read of a document.
+    """
     first, _, rest = text.partition("\n")
     said = _SEP_LINE.match(first)
     if said:
@@ -29,7 +36,17 @@ def text_of_table(text: str, *, delimiter: str = "") -> str:
         return text
     titles, table = _titles(rows)
     names, body = _named(table)
-    return "\n\n".join(filter(None, (*titles, *(row_sentence(names, row) for row in body))))
+    return "\n\n".join(_bounded(filter(None, chain(titles, (row_sentence(names, row) for row in body)))))
+
+
+def _bounded(said: Iterable[str]) -> Iterator[str]:
+    """Names of columns are said in each row: a small file may say a lot."""
+    letters = 0
+    for block in said:
+        letters += len(block) + 2
+        if letters > MOST_CHARS:
+            raise Unreadable("it is too much text")
+        yield block
 
 
 def _titles(rows: Sequence[list[str]]) -> tuple[list[str], Sequence[list[str]]]:
@@ -88,7 +105,7 @@ def names_of(row: Sequence[str], width: int, below: Sequence[Sequence[str]] = ()
         years = set()
     if any(_NUMBER.fullmatch(cell) for i, cell in enumerate(head) if cell and i not in years):
         return None
-    return [(head[i] if i < len(head) else "") or f"column {i + 1}" for i in range(width)]
+    return [(head[i] if i < len(head) else "")[:MOST_OF_A_NAME] or f"column {i + 1}" for i in range(width)]
 
 
 def _has_years(rows: Sequence[Sequence[str]], column: int) -> bool:

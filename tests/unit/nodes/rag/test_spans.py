@@ -9,9 +9,9 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from nodes.rag.reading import Extractor, read_document
+from nodes.rag.reading import Extractor, NotText, read_document
 from nodes.rag.reading.html import text_of_html
-from nodes.rag.reading.spans import Cell, Grid, under
+from nodes.rag.reading.spans import MOST_OF_A_NAME, MOST_REPEATED, Cell, Grid, under
 from nodes.rag.reading.tables import text_of_table
 from tests.kit import documents as made
 
@@ -77,6 +77,22 @@ def test_a_table_within_a_table_loses_neither() -> None:
 def test_cells_that_claim_to_be_endless_cost_nothing() -> None:
     rows = "<tr><td colspan=9999 rowspan=9999>a</td><td>b</td></tr>" + "<tr><td>c</td></tr>" * 50
     assert html(f"<tr><th>x<th>y</tr>{rows}")[0] == "a: b"
+
+
+def test_what_reaches_down_is_said_again_only_so_often() -> None:
+    wide = f"<tr>{'<td rowspan=2000>' + 'a' * 200}{'<td rowspan=2000>b' * 3000}</tr>"
+    page = f"<table>{HEADS}{wide}{'<tr></tr>' * 2000}</table>"
+    assert len(text_of_html(page * 3)) < 3 * MOST_REPEATED
+
+
+def test_a_long_name_of_a_column_is_not_said_whole_in_each_row(tmp_path: Path) -> None:
+    rows = f"{'x' * 100_000},y\n" + "1,2\n" * 2000
+    assert text_of_table(rows).split("\n\n")[0] == f"{'x' * MOST_OF_A_NAME}: 1; y: 2"
+    many = ",".join(f"{'x' * 79}{n}" for n in range(300))
+    path = tmp_path / "a.csv"
+    path.write_text(f"{many}\n" + f"{'1,' * 300}\n" * 2000)
+    with pytest.raises(NotText, match="it is too much text"):
+        read_document(path, max_bytes=10**7)
 
 
 def test_what_a_page_hides_is_not_read() -> None:
