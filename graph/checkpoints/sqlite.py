@@ -62,7 +62,8 @@ class _Reading(AsyncSqliteSaver):
         if reader.serde is not self.serde:
             reader = SqliteSaver(self.conn._conn, serde=self.serde)
         # What runs in its thread there is no public name for.
-        found: T = await self.conn._execute(read, reader, *args, **named)
+        in_its_thread: Any = self.conn._execute
+        found: T = await in_its_thread(read, reader, *args, **named)
         return found
 
 

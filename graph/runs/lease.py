@@ -111,8 +111,11 @@ async def locked(db: AsyncConnection, thread_id: str) -> RowMapping | None:
     """The thread's row, which nobody else changes until the transaction ends, and `now`; or None."""
     if is_sqlite(db):
         given = {"thread": thread_id, "clock": time.time()}
-        return (await db.execute(_LOCKED_ON_SQLITE, given)).mappings().first()
-    return (await db.execute(_LOCKED, {"thread": thread_id})).mappings().first()
+        found = await db.execute(_LOCKED_ON_SQLITE, given)
+    else:
+        found = await db.execute(_LOCKED, {"thread": thread_id})
+    row: RowMapping | None = found.mappings().first()
+    return row
 
 
 async def take(db: AsyncConnection, row: RowMapping, run_id: str, holder: str) -> Hold:

@@ -63,7 +63,7 @@ def _trap_group(group: type, trap: Trap) -> None:
 
     group.commit = outer  # type: ignore[attr-defined]
     # Before an entry: those in front of it in the group have been written.
-    _trap_plain(group, "_entry", lambda *_: trap.at("within a group"))
+    _trap_plain(group, "_entry", lambda *_, **__: trap.at("within a group"))
 
 
 def _trap_receipts(trap: Trap) -> None:

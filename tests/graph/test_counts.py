@@ -34,7 +34,7 @@ POSTGRES = {
     "round trips": 30,
     "thread hops": 60,
     "tasks": 80,
-    "orjson encodings": 52,
+    "orjson encodings": 56,
     "json encodings": 24,
     "msgpack encodings": 26,
     "decodings": 75,

@@ -18,7 +18,7 @@ from tests.unit.graph.run_kit import Desk
 
 LOOKING = frozenset({"__start__", "lookup_config", "retrieve"})
 # What each checkpoint of a turn without tools was made of: its source, and the channels that were written.
-TURN = (
+TURN: tuple[tuple[str, list[str]], ...] = (
     ("input", ["__start__"]),
     ("loop", ["branch:to:lookup_config", "messages"]),
     ("loop", ["branch:to:retrieve", "config"]),
@@ -58,8 +58,9 @@ async def put(saver: Saver, steps: Sequence[tuple[str, list[str]]], space: str =
     config: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": space}}
     ids: list[str] = []
     for number, (source, updated) in enumerate(steps):
-        checkpoint = {**empty_checkpoint(), "id": f"{number:08d}", "updated_channels": updated}
-        config = await saver.aput(config, checkpoint, {"source": source, "step": number}, {})  # type: ignore[arg-type,typeddict-item]  # as it comes
+        checkpoint: Any = {**empty_checkpoint(), "id": f"{number:08d}", "updated_channels": updated}
+        told: Any = {"source": source, "step": number}
+        config = await saver.aput(config, checkpoint, told, {})
         ids.append(checkpoint["id"])
     return ids
 
