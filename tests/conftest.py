@@ -89,6 +89,8 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name.startswith(("OPENAI_", "WAYSTATION_", "LANGCHAIN_", "LANGSMITH_", "AWS_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("WAYSTATION_HOME", str(tmp_path / "home"))
+    # Vectors of the handbook take a core for seconds; tests of meaning ask for them.
+    monkeypatch.setenv("WAYSTATION_RAG__SEARCH", "words")
 
 
 @pytest.fixture(autouse=True)

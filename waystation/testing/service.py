@@ -46,12 +46,14 @@ def environment(
     Args:
         home: Its WAYSTATION_HOME.
         config_dir: Its configuration; by default the example that ships.
-        env: More environment, such as OPENAI_BASE_URL.
+        env: More environment, such as OPENAI_BASE_URL; searches are by words unless it says otherwise.
     """
     return {
         **{k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "WAYSTATION_", "LANG"))},
         "WAYSTATION_HOME": str(home),
         "WAYSTATION_CONFIG_DIR": str(config_dir or shipped() / "config"),
+        # Vectors of the handbook take a core for seconds, in each process with a home of its own.
+        "WAYSTATION_RAG__SEARCH": "words",
         **(env or {}),
     }
 

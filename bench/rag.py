@@ -1,0 +1,193 @@
+"""Retrieval: how fast it indexes, and what a question costs as an index grows.
+
+    python -m bench.rag [--chunks 1000 10000 100000] [--questions 200] [--embed 500]
+
+Documents are of made-up words in a Zipf distribution, one chunk of about 120
+words each. Vectors of the large indexes are random around a few hundred centres, so that
+they cost what real ones cost to search; how fast the extra `embed` makes real ones is measured apart.
+Rates of kinds of files are whole updates of an index: reading, cutting, stemming, writing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import csv
+import io
+import json
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from nodes.rag.adapters.bundled import NEARNESS, BundledEmbedder, installed
+from nodes.rag.adapters.lance import LanceFolder, LanceStore
+from nodes.rag.chunking import chunk_document
+from nodes.rag.indexing import Indexer
+from nodes.rag.local import LocalRetriever, ManifestFile
+from nodes.rag.models import Chunk
+
+T = TypeVar("T")
+_WIDTH, _CENTRES, _AT_ONCE = 512, 300, 2000
+_WORDS = 120
+
+
+class Texts:
+    """Made-up prose, the same for the same seed."""
+
+    def __init__(self, seed: int = 1) -> None:
+        self._random = random.Random(seed)  # noqa: S311 - texts, no secrets
+        syllables = [a + b for a in "bdfgklmnprst" for b in "aeiou"]
+        self._words = ["".join(self._random.choices(syllables, k=3)) for _ in range(20_000)]
+        self._weights = [1 / (rank + 10) for rank in range(len(self._words))]
+
+    def text(self, words: int = _WORDS) -> str:
+        """That many words, in sentences."""
+        said = self._random.choices(self._words, self._weights, k=words)
+        return ". ".join(" ".join(said[i : i + 12]) for i in range(0, words, 12)) + "."
+
+    def question(self) -> str:
+        """Some words of middling rarity."""
+        return " ".join(self._random.sample(self._words[100:8000], 5))
+
+
+class NearCentres:
+    """Vectors without a model: random, around the same centres for texts and questions."""
+
+    def __init__(self) -> None:
+        import numpy as np  # noqa: PLC0415
+
+        self._random = np.random.default_rng(1)
+        self._centres = self._random.normal(size=(_CENTRES, _WIDTH)).astype("float32")
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        chosen = self._centres[self._random.integers(0, _CENTRES, len(texts))]
+        found: list[list[float]] = (chosen + self._random.normal(size=chosen.shape) * 0.7).tolist()
+        return found
+
+
+async def queries(chunks: int, questions: int) -> None:
+    """Fill an index of so many chunks, and ask."""
+    texts, vectors = Texts(), NearCentres()
+    with tempfile.TemporaryDirectory() as home, closing(LanceFolder(Path(home))) as folder:
+        store = LanceStore(folder, "bench", model="centres")
+        began = time.perf_counter()
+        for first in range(0, chunks, _AT_ONCE):
+            some = [_chunk(n, texts) for n in range(first, min(first + _AT_ONCE, chunks))]
+            await store.replace([chunk.document for chunk in some], some)
+            made = await vectors.embed([chunk.text for chunk in some])
+            await store.attach({c.id: v for c, v in zip(some, made, strict=True)})
+        await store.tidy()
+        await store.settle()
+        print(f"{chunks} chunks: filled in {time.perf_counter() - began:.1f} s, {_megabytes()} MB")
+        ways: tuple[Literal["words", "meaning", "both"], ...] = ("words", "meaning", "both")
+        for by in ways:
+            retriever = LocalRetriever(
+                "bench", store=store, min_score=0, embedder=vectors, nearness=NEARNESS, by=by
+            )
+            asked = [texts.question() for _ in range(questions)]
+            print(f"  {by:8}", await _timed(retriever, asked))
+
+
+async def _timed(retriever: LocalRetriever, questions: Sequence[str]) -> str:
+    taken = []
+    for question in questions:
+        began = time.perf_counter()
+        await retriever.search(question, limit=4, as_user="bench")
+        taken.append((time.perf_counter() - began) * 1000)
+    cuts = statistics.quantiles(taken, n=20)
+    return f"p50 {statistics.median(taken):.1f} ms, p95 {cuts[-1]:.1f} ms"
+
+
+async def rates() -> None:
+    """Whole updates of an index by kind of file, and one more in which nothing has changed."""
+    texts = Texts()
+    kinds: dict[str, Callable[[], str]] = {
+        "md": lambda: "\n\n".join(f"## {texts.text(4)}\n\n{texts.text()}" for _ in range(10)),
+        "txt": lambda: "\n\n".join(texts.text() for _ in range(10)),
+        "html": lambda: "".join(f"<h2>{texts.text(4)}</h2><p>{texts.text()}</p>" for _ in range(10)),
+        "csv": lambda: _table(texts),
+        "json": lambda: json.dumps([{"name": texts.text(3), "text": texts.text(40)} for _ in range(20)]),
+    }
+    for kind, make in kinds.items():
+        with tempfile.TemporaryDirectory() as home, closing(LanceFolder(Path(home) / "index")) as folder:
+            files = Path(home) / "files"
+            files.mkdir()
+            for n in range(200):
+                (files / f"{n}.{kind}").write_text(make(), encoding="utf-8")
+            size = sum(path.stat().st_size for path in files.iterdir()) / 1e6
+            indexer = Indexer(
+                "bench",
+                [str(files)],
+                store=LanceStore(folder, "bench"),
+                manifest=ManifestFile(folder.path, "bench"),
+                chunk_tokens=200,
+                max_file_bytes=5_000_000,
+            )
+            await folder.connection()
+            report, first = await _measured(indexer.update)
+            _, again = await _measured(indexer.update)
+            print(
+                f"{kind:5} {200 / first:6.0f} documents/s {size / first:5.1f} MB/s "
+                f"{report.chunks / first:6.0f} chunks/s; nothing changed: {again * 1000:.0f} ms"
+            )
+
+
+async def embedding(count: int) -> None:
+    """How fast the extra makes vectors, and what it keeps in memory."""
+    if not installed():
+        print("the extra `embed` is not installed")
+        return
+    texts, embedder, before = Texts(), BundledEmbedder(), _megabytes()
+    _, loading = await _measured(lambda: embedder.embed(["first"]))
+    made = [c.text for c in chunk_document("x.md", texts.text(count * _WORDS // 2), chunk_tokens=200)][:count]
+    _, taken = await _measured(lambda: embedder.embed(made))
+    loaded = _megabytes()
+    embedder.close()
+    print(
+        f"embed: loaded in {loading:.1f} s, {len(made) / taken:.0f} chunks/s; "
+        f"memory {before} MB before, {loaded} MB while it works, {_megabytes()} MB after"
+    )
+
+
+def _chunk(number: int, texts: Texts) -> Chunk:
+    text = texts.text()
+    return Chunk(f"{number:08}", f"d{number}.md", "", text, text.replace(".", ""), 0, len(text), "")
+
+
+def _table(texts: Texts) -> str:
+    sheet = io.StringIO()
+    csv.writer(sheet).writerows(
+        [("id", "name", "remark"), *((n, texts.text(2), texts.text(8)) for n in range(50))]
+    )
+    return sheet.getvalue()
+
+
+async def _measured(work: Callable[[], Awaitable[T]]) -> tuple[T, float]:
+    began = time.perf_counter()
+    return await work(), time.perf_counter() - began
+
+
+def _megabytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 // 1_000_000
+
+
+async def main() -> None:
+    """Print everything."""
+    options = argparse.ArgumentParser(prog="python -m bench.rag", description=__doc__)
+    options.add_argument("--chunks", type=int, nargs="*", default=[1000, 10_000, 100_000])
+    options.add_argument("--questions", type=int, default=200)
+    options.add_argument("--embed", type=int, default=500)
+    chosen = options.parse_args()
+    await rates()
+    await embedding(chosen.embed)
+    for chunks in chosen.chunks:
+        await queries(chunks, chosen.questions)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
