@@ -58,6 +58,7 @@ class RAGClient:
         self._part: Part[Mapping[str, Source]] = Part.of(sources)
         self._part.on_change(adopted=self._adopt, retired=self._retired)
         self._seen = self._part.now
+        self._opened: dict[int, Source] = {id(source): source for source in self._seen.values()}
         self._settings = settings
         self._calls = calls or SourceCalls(settings)
         self._publish = publish
@@ -74,6 +75,7 @@ class RAGClient:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         await self._indexing.aclose()
+        await asyncio.gather(*(source.aclose() for source in self._opened.values()), return_exceptions=True)
 
     @property
     def _sources(self) -> Mapping[str, Source]:
@@ -166,12 +168,17 @@ class RAGClient:
     def _adopt(self, sources: Mapping[str, Source]) -> None:
         """Index local sources that are new or have changed, while turns go on."""
         before, self._seen = self._seen, sources
+        self._opened |= {id(source): source for source in sources.values()}
         for name, source in sources.items():
             if source.indexer is not None and source.entry.enabled and source is not before.get(name):
                 self._indexing.begin(name, self._index(name, source.indexer))
 
     async def _retired(self, _: Mapping[str, Source]) -> None:
-        self._calls.retain({name for known in self._part.living() for name in known})
+        living = list(self._part.living())
+        self._calls.retain({name for known in living for name in known})
+        used = {id(source) for known in living for source in known.values()}
+        for gone in self._opened.keys() - used:
+            await self._opened.pop(gone).aclose()
 
     async def _index(self, name: str, indexer: Indexer) -> None:
         if await self._left_to_others(name):

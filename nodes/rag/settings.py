@@ -181,6 +181,30 @@ class McpSource(_Common):
     timeout_s: float = Field(30, gt=0)
     max_result_bytes: int = Field(262_144, ge=1024)
     restart: Literal["on-failure", "never"] = "on-failure"
+    top_k: int = Field(4, ge=1, le=100)
+    default_mode: Literal["raw", "synthesized"] = "raw"
+    _base: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @model_validator(mode="after")
+    def _remember_base(self, info: ValidationInfo) -> McpSource:
+        base = (info.context or {}).get("base")
+        if base is not None:
+            self._base = Path(base)
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_reached(self) -> McpSource:
+        if not self.command and not self.url:
+            raise ValueError("needs a command (stdio) or a url (http, sse)")
+        return self
+
+    @property
+    def server(self) -> dict[str, Any]:
+        """What of it is an entry of mcp.json."""
+        own = {"type", "display_name", "top_k", "default_mode", "groups", "compliance_level"}
+        entry = {k: v for k, v in self if k not in own and v is not None and k in self.model_fields_set}
+        cwd = {"cwd": str(self._base / self.cwd)} if self.cwd else {}
+        return {**entry, "timeout_s": self.timeout_s, "max_result_bytes": self.max_result_bytes, **cwd}
 
     def secrets(self) -> Iterator[str]:
         if self.auth_token is not None:
