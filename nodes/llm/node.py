@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -13,7 +13,8 @@ from typing_extensions import TypedDict
 from core.access import RunContext, context_of
 from core.choices import sampling_of
 from nodes.llm.caller import LLMCaller, notices
-from nodes.llm.models import LLMChunk, LLMRequest, LLMResponse
+from nodes.llm.citations import offered_only
+from nodes.llm.models import LLMRequest, LLMResponse
 from nodes.llm.ports import Toolbox
 from nodes.llm.prompt import answered, digest, parted, taken_ids
 
@@ -66,7 +67,7 @@ class CallModel:
         ), list(repairs)
 
     async def _streamed(self, request: LLMRequest, runtime: Runtime[RunContext]) -> LLMResponse:
-        stream: AsyncIterator[LLMChunk | LLMResponse] = self._llm.stream(request)
+        stream = offered_only(self._llm.stream(request), request.documents)
         async with aclosing(cast(Any, stream)):
             async for item in stream:
                 if isinstance(item, LLMResponse):

@@ -339,7 +339,8 @@ def render(
 
 def parse(text: str) -> Prompt:
     """The passages and file names that `render` put into `text`."""
-    opened = _OPEN.search(text)
+    # What we wrote ends with the text; what a note or a passage imitates does not.
+    opened = next((m for m in _OPEN.finditer(text) if text.endswith(f"\n--- end {m.group(1)} ---")), None)
     before = text[: opened.start()] if opened else text
     passages: tuple[Passage, ...] = ()
     if opened:
