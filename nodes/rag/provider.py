@@ -21,10 +21,11 @@ from nodes.rag.adapters.http import HttpRetriever
 from nodes.rag.adapters.lance import LanceFolder, LanceStore
 from nodes.rag.adapters.mcp import McpRetriever
 from nodes.rag.client import RAGClient
+from nodes.rag.followups import FollowUps, NobodyRewrites
 from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever, ManifestFile, index_name
 from nodes.rag.node import Retrieve
-from nodes.rag.ports import Later
+from nodes.rag.ports import Later, Rewriter
 from nodes.rag.settings import EmbedderEntry, HttpSource, LocalSource, RagSettings, SourceEntry, SourcesFile
 from nodes.rag.source import Source, SourceCalls, policy_of
 from nodes.rag.upkeep import NobodyElse
@@ -61,6 +62,14 @@ class RagProvider(Provider):
             client = RAGClient(sources, settings, calls=calls, publish=bus.publish, later=later)
             stack.push_async_callback(client.aclose)
             yield client
+
+    @provide
+    def rewriter(self) -> Rewriter:
+        return NobodyRewrites()
+
+    @provide
+    def follow_ups(self, book: Book, rewriter: Rewriter) -> FollowUps:
+        return FollowUps(book[RagSettings], rewriter)
 
     node = provide(Retrieve)
 

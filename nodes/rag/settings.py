@@ -55,6 +55,18 @@ class RagSettings(Strict):
         True,
         description="Take over files of local sources that change while the service runs.",
     )
+    rewrite: Literal["auto", "off"] = Field(
+        "auto",
+        description="Search for a question that needs what was said before it (`and in winter?`) as it would "
+        "be asked alone: the turn's model says how, in a call of its own. Without a real model, the question "
+        "before is searched for too.",
+    )
+    rewrite_timeout_s: float = Field(
+        4,
+        gt=0,
+        le=60,
+        description="How long the model may take for that; then the question is taken as it is.",
+    )
     completions: Literal["passages", "answer"] = Field(
         "passages",
         description="What POST /api/v1/rag/completions says: the passages as they are, or an answer that "

@@ -13,11 +13,13 @@ from langgraph.runtime import Runtime
 from core.access import Principal, RunContext
 from core.health import HealthState
 from nodes.rag import RAGClient, RagSettings, cite
+from nodes.rag.followups import FollowUps, NobodyRewrites
 from nodes.rag.node import Reads, Retrieve
 from tests.kit import documents
 from tests.unit.nodes.rag.corpus import write
 from tests.unit.nodes.rag.test_tasks import local
 
+ALONE = FollowUps(RagSettings(), NobodyRewrites())
 ADA = Principal("ada")
 IN_MESSAGES = "documents of its kind are read in sources, and not yet in messages"
 
@@ -143,7 +145,7 @@ async def notices(*files: dict[str, Any]) -> list[dict[str, Any]]:
     told: list[Any] = []
     runtime = Runtime(context=RunContext(user="ada"), stream_writer=told.append)
     state: Reads = {"messages": [HumanMessage("What is in it?")], "config": {}, "files": files}
-    await Retrieve(RAGClient({}, RagSettings()))(state, runtime)
+    await Retrieve(RAGClient({}, RagSettings()), ALONE)(state, runtime)
     return told
 
 
