@@ -5,6 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 FOREIGN := tests/foreign/environments
+CLIENTS := tests/clients/environment
 OURS := bench core docs graph nodes server tests tools waystation
 
 # Images and CI set it, and then every one of hundreds of processes compiles all our files again.
@@ -103,15 +104,19 @@ clean:
 	@$(PIP) install --require-hashes --no-deps -r requirements-dev.lock
 	@touch $@
 
-# Tool servers of other people, each in an environment of its own; tests/foreign says what is missing where.
-.venv/.foreign: $(wildcard $(FOREIGN)/*.txt) $(FOREIGN)/package.json $(FOREIGN)/npm-shrinkwrap.json | .venv/.dev
-	@echo "Installing the tool servers that the tests run against ..."
+# Tool servers and clients of other people, each in an environment of its own; the tests say what is missing where.
+.venv/.foreign: $(wildcard $(FOREIGN)/*.txt $(FOREIGN)/*.json $(CLIENTS)/*.json) | .venv/.dev
+	@echo "Installing the tool servers and clients that the tests run against ..."
 	@for name in time git fastmcp mcp2; do \
 	    $(BIN)/python -m venv --clear --without-pip .venv/foreign/$$name && \
 	    $(PIP) --python .venv/foreign/$$name install --require-hashes --no-deps -r $(FOREIGN)/$$name.txt || exit 1; \
 	done
 	@if command -v node >/dev/null && command -v npm >/dev/null; then \
-	    mkdir -p .venv/foreign/node && cp $(FOREIGN)/package.json $(FOREIGN)/npm-shrinkwrap.json .venv/foreign/node && \
-	    (cd .venv/foreign/node && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error); \
+	    mkdir -p .venv/foreign/node .venv/foreign/clients && \
+	    cp $(FOREIGN)/package.json $(FOREIGN)/npm-shrinkwrap.json .venv/foreign/node && \
+	    cp $(CLIENTS)/package.json $(CLIENTS)/npm-shrinkwrap.json .venv/foreign/clients && \
+	    for name in node clients; do \
+	        (cd .venv/foreign/$$name && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) || exit 1; \
+	    done; \
 	else echo "Node.js is missing: the tests of servers that need it are skipped"; fi
 	@touch $@

@@ -33,7 +33,7 @@ class Choice:
     Args:
         kind: str, list[str], float, int or a Literal.
         description: For people: in schemas, forms, options and the reference.
-        low, high: Bounds of a number.
+        low, high: Bounds of a number; `high` of a text is the most characters, where it is not 0.
         sampled: The model's endpoint is sent it, under this name.
         later: Came after the first release: it is written only where it is chosen, so that
             a request has the digest that it had, and an older recording is what it was.
@@ -50,13 +50,15 @@ class Choice:
         """What it must be instead of this, in words."""
         if self.kind in (float, int) and isinstance(value, (int, float)):
             return f"{self.low:g} to {self.high if high is None else high:g}"
+        if self.kind is str and self.high and isinstance(value, str):
+            return f"text of at most {self.high:g} characters"
         words = _WORDS.get(self.kind) or f"one of {', '.join(get_args(self.kind))}"
         return f"{words}, or null" if optional else words
 
     def fits(self, value: Any, high: float | None = None) -> bool:
         """Whether it may be this."""
         if self.kind is str:
-            return isinstance(value, str)
+            return isinstance(value, str) and (not self.high or len(value) <= self.high)
         if self.kind == list[str]:
             return isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
         if self.kind in (float, int):
@@ -104,6 +106,22 @@ class Choices:
         default=None,
         metadata=choice(float, "Share of the likeliest words, 0 to 1.", high=1, sampled=True, later=True),
     )
+    max_tokens: int | None = field(
+        default=None,
+        metadata=choice(
+            int,
+            "Longest answer of a model call, in tokens; a lower limit of the model's entry stays.",
+            low=1,
+            high=10_000_000,
+            later=True,
+        ),
+    )
+    instructions: str | None = field(
+        default=None,
+        metadata=choice(
+            str, "What the model is told behind the service's own instructions.", high=16_000, later=True
+        ),
+    )
 
     def __post_init__(self) -> None:
         for name in CHOICES:
@@ -139,6 +157,8 @@ class Chosen(TypedDict, total=False):
     max_steps: int | None
     approval: Approval
     top_p: float | None
+    max_tokens: int | None
+    instructions: str | None
 
 
 CHOICES: Mapping[str, Choice] = {each.name: each.metadata["choice"] for each in fields(Choices)}
@@ -176,8 +196,8 @@ def checked(value: C, **most: float) -> C:
 
 
 def sampling_of(config: Mapping[str, Any]) -> dict[str, float]:
-    """What the model's endpoint is sent of a turn's choices."""
-    return {name: config[name] for name in SAMPLED if config.get(name) is not None}
+    """What the model's endpoint is sent of a turn's choices; `max_tokens` under the name that it wants."""
+    return {name: config[name] for name in (*SAMPLED, "max_tokens") if config.get(name) is not None}
 
 
 def with_choices(model: M) -> M:
@@ -193,8 +213,11 @@ def with_choices(model: M) -> M:
     further: dict[str, Any] = {}
     for known, each in CHOICES.items():
         if known not in base.model_fields:
-            low, high = (each.low, each.high) if each.high else (None, None)
-            kind = kinds.get(each.kind, each.kind) | None
+            if each.kind is str and each.high:
+                kind, low, high = Annotated[str, Field(max_length=int(each.high))] | None, None, None
+            else:
+                low, high = (each.low, each.high) if each.high else (None, None)
+                kind = kinds.get(each.kind, each.kind) | None
             further[known] = (kind, Field(None, ge=low, le=high, description=each.description))
     made = create_model(
         base.__name__, __base__=base, __module__=base.__module__, __doc__=base.__doc__, **further

@@ -199,6 +199,25 @@ class Agent:
         finally:
             run.leave()
 
+    async def change(
+        self,
+        principal: Principal,
+        thread_id: str,
+        values: Any,
+        *,
+        as_node: str | None = None,
+        checkpoint_id: str | None = None,
+    ) -> RunnableConfig:
+        """See `Holding.change`."""
+        holding = await self.container.get(Holding)
+        return await holding.change(
+            principal, thread_id, values, as_node=as_node, checkpoint_id=checkpoint_id
+        )
+
+    async def seed(self, principal: Principal, thread_id: str, messages: Sequence[Any]) -> None:
+        """See `Holding.seed`."""
+        await (await self.container.get(Holding)).seed(principal, thread_id, messages)
+
     @asynccontextmanager
     async def holding(
         self,

@@ -25,6 +25,7 @@ from server.middleware.edge import Cors, Edge, Guard
 from server.module_routes import add_module_routes
 from server.openapi import describe
 from server.owner import open_to_owner
+from server.protocols.table import add_protocols
 from server.routes import catalogue, docs, files, health, retrieval, runs, tasks, threads
 from server.stopping import draining_first
 
@@ -109,4 +110,5 @@ def _add_routes(app: FastAPI) -> None:
     app.include_router(chat_router(agent))
     for part in (threads, runs, files, catalogue, retrieval, health, tasks, docs):
         app.include_router(part.router)
+    add_protocols(app)
     docs.mount_assets(app)

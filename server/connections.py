@@ -22,7 +22,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from core.errors import WaystationError
 from core.settings.platform import ServerSettings
-from server.errors import PROBLEM_JSON, BadHttp, HeadTooLarge, RequestTooSlow, problem
+from server.errors import BadHttp, HeadTooLarge, RequestTooSlow, problem
+from server.protocols.refusals import PROBLEM_JSON
 
 # Longer than a stream of events takes to notice by its heartbeat: it knows what becomes of the run.
 STALL_MARGIN_S = 20.0

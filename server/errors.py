@@ -21,10 +21,10 @@ from core.errors import (
     Unavailable,
     WaystationError,
 )
+from server.protocols.refusals import form_at
 
 # For our log alone: whoever would read it has gone.
 CLIENT_WENT_AWAY = 499
-PROBLEM_JSON = "application/problem+json"
 UNKNOWN_FIELD = "there is no such field; /docs shows those that there are"
 
 
@@ -82,6 +82,21 @@ class InvalidRequest(InvalidInput):
 
     code = "invalid_request"
     title = "A field of the request is not valid"
+
+
+class UnsupportedParameter(InvalidInput):
+    """A client asks for something that its protocol has and this service does not do.
+
+    Args:
+        field: Where it stands in the body.
+    """
+
+    code = "unsupported_parameter"
+    title = "This service does not do that"
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(f"{field}: {detail}")
+        self.field = field
 
 
 class RouteNotFound(NotFound):
@@ -146,11 +161,16 @@ STATUS: Mapping[str, int] = {
     "request_too_slow": 408,
     "unsupported_media_type": 415,
     "invalid_request": 422,
+    "unsupported_parameter": 422,
+    "response_in_thread": 409,
     "no_such_route": 404,
     "method_not_allowed": 405,
     "host_refused": 403,
     "bind_refused": 500,
     "address_in_use": 500,
+    "not_offered": 501,
+    "assistant_not_found": 404,
+    "thread_exists": 409,
     # core.lifecycle, core.resilience, core.task_queue, core.events
     "module_not_started": 503,
     "circuit_open": 503,
@@ -197,6 +217,7 @@ STATUS: Mapping[str, int] = {
     "file_not_found": 404,
     "file_too_large": 413,
     "file_total_reached": 413,
+    "no_direct_uploads": 409,
     "invalid_file": 422,
     "link_invalid": 403,
     "link_expired": 403,
@@ -214,6 +235,8 @@ STATUS: Mapping[str, int] = {
     "not_ingestable": 422,
     "index_busy": 409,
     "index_broken": 503,
+    "questions_invalid": 422,
+    "below_floor": 409,
     "query_not_accepted": 400,
     "source_loop": 508,
     # nodes.mcp_tools
@@ -274,15 +297,15 @@ def problem(
 def problem_response(
     error: WaystationError, *, instance: str | None = None, errors: Sequence[Mapping[str, Any]] = ()
 ) -> Response:
-    """The whole answer, with Retry-After where waiting may help."""
-    body = problem(error, instance=instance, errors=errors)
-    headers = {}
+    """The whole answer in the form of the path `instance`, with Retry-After where waiting may help."""
+    body, form = problem(error, instance=instance, errors=errors), form_at(instance or "")
+    headers = dict(form.headers(body))
     if body["status"] == 401:
         headers["WWW-Authenticate"] = getattr(error, "challenge", "Bearer")
     if body["status"] in (429, 503) or (body["status"] == 409 and error.retryable):
         wait = getattr(error, "retry_after", None)
         headers["Retry-After"] = str(max(1, math.ceil(wait)) if wait else 1)
-    return Response(orjson.dumps(body), body["status"], headers, PROBLEM_JSON)
+    return Response(orjson.dumps(form.body(body)), body["status"], headers, form.media)
 
 
 def findings(raw: Sequence[Any]) -> list[dict[str, str]]:
@@ -309,7 +332,7 @@ def invalid(raw: Sequence[Any]) -> tuple[InvalidRequest, list[dict[str, str]]]:
 
 
 def install(app: FastAPI) -> None:
-    """Answer every exception with problem+json."""
+    """Answer every exception with problem+json, or in the form of a protocol."""
     app.add_exception_handler(WaystationError, _waystation)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
@@ -317,9 +340,12 @@ def install(app: FastAPI) -> None:
 
 async def _waystation(request: Request, exc: Exception) -> Response:
     error = cast(WaystationError, exc)
+    errors = (
+        [{"field": error.field, "message": error.detail}] if isinstance(error, UnsupportedParameter) else []
+    )
     if status_of(error) >= 500:
         structlog.get_logger().warning("request_failed", code=error.code, path=request.url.path)
-    return problem_response(error, instance=request.url.path)
+    return problem_response(error, instance=request.url.path, errors=errors)
 
 
 async def _validation(request: Request, exc: Exception) -> Response:

@@ -8,6 +8,10 @@ from typing import Any
 import orjson
 
 SHOWN = 200
+_YES_OR_NO = frozenset({"approval", "budget"})
+_WORDS = {"approve": True, "approved": True, "reject": False, "rejected": False, "deny": False}
+# Asked for an approval, a person may say why not behind the word.
+_REASON_LETTERS = 2000
 
 Questions = Sequence[Mapping[str, Any]]
 
@@ -38,6 +42,24 @@ def line_of(question: Mapping[str, Any]) -> str:
     return f"{text} {called}" if text else f"Allow {called}?"
 
 
+def answer_in(message: str) -> Any:
+    """The answer to a question that somebody wrote as a message; None where it is none.
+
+    `approve`, `reject`, or `reject: why`; or an answer as JSON, an object or a list.
+    """
+    text = message.strip()
+    if text.startswith(("{", "[")):
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return None
+    word, _, reason = text[:_REASON_LETTERS].partition(":")
+    approved = _WORDS.get(word.strip().lower().rstrip(".!"))
+    if approved is None or (reason and approved):
+        return None
+    return {"approve": approved, **({"reason": reason.strip()} if reason.strip() else {})}
+
+
 def sample_answer(questions: Questions) -> dict[str, Any]:
     """An answer that would be taken: a decision for each in their order, or one by its id."""
     if all(question.get("kind", "approval") == "approval" for question in questions):
@@ -64,6 +86,7 @@ def told_in_chat(questions: Questions, thread_id: str) -> str:
         [
             "This waits for your answer:",
             *lines,
+            *(['Send "approve" or "reject" as the next message here.'] if kinds <= _YES_OR_NO else []),
             f"Send for instance {answer}",
             f'as the next message here, or as "resume" with the thread_id "{thread_id}".',
             *([f"({'; '.join(others)})"] if others else []),

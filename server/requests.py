@@ -237,9 +237,17 @@ def check_configurable(given: Any, *where: str) -> Configurable:
     Raises:
         RequestValidationError, InvalidRequest: Something in it is not allowed.
     """
-    place = ".".join([*where, "configurable"])
-    _known_only(given, place)
-    found: Configurable = validated(Configurable, given, *where, "configurable")
+    return check_wishes(given, *where, "configurable")
+
+
+def check_wishes(given: Any, *where: str) -> Configurable:
+    """The validated wishes that stand at `where`.
+
+    Raises:
+        RequestValidationError, InvalidRequest: Something in them is not allowed.
+    """
+    _known_only(given, ".".join(where))
+    found: Configurable = validated(Configurable, given, *where)
     return found
 
 

@@ -39,7 +39,9 @@ CLOSE_SECONDS = 2
 # A worker that is silent for so long is taken for dead: uvicorn's five seconds end one that is merely busy.
 WORKER_SECONDS = 30
 READY_SECONDS = 120.0
-_PYTHONS_OWN = (700, 10, 10)  # thresholds of the garbage collector
+# Of the garbage collector. With Python's own 700 it would look eight times as often at what turns just now
+# hold, for next to nothing.
+_THRESHOLDS = (10_000, 10, 10)
 
 
 def read_settings(context: Context) -> Book:
@@ -259,7 +261,7 @@ def _address(host: str, port: int) -> str:
 def _say_ready(text: str) -> None:
     gc.collect()  # once: what imports left behind goes, and the rest is not looked at again
     gc.freeze()
-    gc.set_threshold(*_PYTHONS_OWN)
+    gc.set_threshold(*_THRESHOLDS)
     gc.enable()
     print(text, flush=True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any
 
@@ -41,10 +41,10 @@ def encode(entry: LoggedEvent) -> bytes:
     return b"id: %d\nevent: data\ndata: %b\n\n" % (entry.seq, entry.line)
 
 
-def pieces_of(found: Sequence[LoggedEvent]) -> Iterator[bytes]:
-    """Events as they leave: whole ones, as many together as fit into a piece; a larger one in several."""
+def pieces_of(found: Iterable[bytes]) -> Iterator[bytes]:
+    """Encoded events as they leave: as many together as fit into a piece; a larger one in several."""
     together, size = list[bytes](), 0
-    for data in map(encode, found):
+    for data in found:
         if size + len(data) > PIECE_BYTES:
             if together:
                 yield b"".join(together)
@@ -122,7 +122,8 @@ class RunResponse(Response):
         heartbeat: float = HEARTBEAT_SECONDS,
         stall: float = STALL_SECONDS,
     ) -> None:
-        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Run-ID": run.id})
+        named = {"X-Run-ID": run.id, "X-Thread-ID": run.thread_id}
+        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", **named})
         del self.headers["content-length"]
         self._run = run
         self._after = after
@@ -131,6 +132,14 @@ class RunResponse(Response):
         self._line = asyncio.Lock()
         self._beat: asyncio.Future[None] | None = None
         self._stalled = False
+
+    def encoded(self, found: Sequence[LoggedEvent]) -> Iterable[bytes]:
+        """Events as this stream's readers want them; a protocol has words of its own."""
+        return map(encode, found)
+
+    def ending(self) -> Iterable[bytes]:
+        """What stands behind the last event."""
+        return [END]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -149,6 +158,10 @@ class RunResponse(Response):
         if not writer.cancelled() and not self._stalled:
             writer.result()
 
+    def _entries(self) -> AsyncIterator[Any]:
+        """What is given to `encoded`, as much at once as there is."""
+        return self._run.entries(self._after)
+
     async def _write(self, send: Send) -> None:
         me = asyncio.current_task()
         assert me is not None  # noqa: S101 - a coroutine that runs has one
@@ -159,11 +172,11 @@ class RunResponse(Response):
             stalled=lambda: self._drop(me),
         )
         try:
-            entries: Any = self._run.entries(self._after)
+            entries: Any = self._entries()
             async with aclosing(entries):
                 async for found in entries:
-                    await self._send(watch, send, pieces_of(found))
-            await self._send(watch, send, [END], more=False)
+                    await self._send(watch, send, pieces_of(self.encoded(found)))
+            await self._send(watch, send, [b"".join(self.ending())], more=False)
         finally:
             watch.close()
             if self._beat is not None:

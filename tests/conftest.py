@@ -23,7 +23,9 @@ pytest_plugins = (
     "tests.kit.forked_tools",
     "tests.kit.forked_programs",
     "tests.kit.measured",
+    "tests.kit.migrated",
     "tests.kit.sample_module",
+    "tests.kit.spent",
 )
 
 # Whoever asks for one of these waits for a process of its own: `make check` leaves it out.

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ POOL_WAIT_S = 3.0
 # Between two looks at the database's clock this machine counts the seconds.
 CLOCK_S = 10.0
 _CLOCK_SQL = "date_part('epoch', clock_timestamp())"
-_CLOCK: ColumnElement[float] = literal_column(_CLOCK_SQL, Float)
+CLOCK: ColumnElement[float] = literal_column(_CLOCK_SQL, Float)
 POSTGRES_MISSING = f"storage.url: PostgreSQL needs the extra 'postgres': {install_line('postgres')}"
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
 
@@ -210,7 +211,7 @@ class StoreEngine(AsyncEngine):
         if is_sqlite(self) or (self._read and time.monotonic() - self._read[1] < CLOCK_S):
             return
         async with self.connect() as db:
-            self.set_clock(float((await db.execute(select(_CLOCK))).scalar_one()))
+            self.set_clock(float((await db.execute(select(CLOCK))).scalar_one()))
 
 
 def create_engine(url: URL) -> AsyncEngine:
@@ -286,7 +287,7 @@ def now_of(bind: AsyncEngine | AsyncConnection) -> float:
 
 def clock_in(db: AsyncConnection) -> ColumnElement[float]:
     """The present time inside of a statement, for leases: by the database's clock, as it stands then."""
-    return literal(time.time()) if is_sqlite(db) else _CLOCK
+    return literal(time.time()) if is_sqlite(db) else CLOCK
 
 
 async def insert_new(db: AsyncConnection, table: Table, row: Mapping[str, Any]) -> bool:
@@ -305,9 +306,14 @@ def _insert_of_postgresql() -> Any:
 
 async def add_new(db: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert those rows whose key is not there yet; nobody waits to hear which."""
-    insert = sqlite.insert if is_sqlite(db) else _insert_of_postgresql()
     if rows:
-        await db.execute(insert(table).on_conflict_do_nothing(), [dict(row) for row in rows])
+        await db.execute(_adding(table, db.dialect.name), [dict(row) for row in rows])
+
+
+@cache
+def _adding(table: Table, dialect: str) -> Any:
+    insert = sqlite.insert if dialect == "sqlite" else _insert_of_postgresql()
+    return insert(table).on_conflict_do_nothing()
 
 
 def _clock_by(connection: Any) -> float:

@@ -160,6 +160,8 @@ class SqliteGroup:
             fence = (unit.fence.key, unit.fence.number)
             if db.raw.execute(self._held, fence).fetchone() is None:
                 raise unit.fence.lost()
+            if unit.guard is not None and db.raw.execute(*unit.guard).fetchone() is None:
+                raise unit.fence.lost()
         for sql, rows in unit.statements:
             db.raw.executemany(sql, rows)
         if unit.query is not None:

@@ -119,7 +119,7 @@ class PostgresGroup:
         with db.raw.pipeline():
             db.raw.execute("BEGIN")
             lost = self._checked(db, fences, one_by_one=one_by_one) if fences else frozenset[Fence]()
-            results = [self._entry(db, entry, lost) for entry in entries]
+            results = [self._entry(db, entry, lost, look=one_by_one) for entry in entries]
             # What has no work comes to the same when it is done again.
             self._in_doubt = any(unit.work is not None for entry in entries for unit in entry.units)
             db.raw.execute("COMMIT")
@@ -135,10 +135,10 @@ class PostgresGroup:
         psycopg.Cursor(db.raw).execute(self._fencing.all_held, [len(fences), keys, numbers])
         return frozenset()
 
-    def _entry(self, db: Connected, entry: Entry, lost: frozenset[Fence]) -> Any:
+    def _entry(self, db: Connected, entry: Entry, lost: frozenset[Fence], *, look: bool) -> Any:
         units = entry.units
         for unit in units:
-            if unit.fence in lost:
+            if unit.fence and (unit.fence in lost or not self._guarded(db, unit, look=look)):
                 return unit.fence.lost()
         if entry.given_up:
             return given_up()
@@ -152,6 +152,16 @@ class PostgresGroup:
         except Exception as error:  # noqa: BLE001 - the others of the group go on
             db.raw.execute("ROLLBACK TO entry")
             return error
+
+    def _guarded(self, db: Connected, unit: Unit, *, look: bool) -> bool:
+        """False where the unit is refused; without a look it is found out as a lost fence is."""
+        if unit.guard is None:
+            return True
+        sql, given = unit.guard
+        if look:
+            return bool(db.raw.execute(sql, given).fetchall())
+        psycopg.Cursor(db.raw).execute(f"SELECT 1 / count(*)::int FROM ({sql}) AS found", given)  # noqa: S608 - our own words
+        return True
 
     def _unit(self, db: Connected, unit: Unit) -> Any:
         """Send it; what work comes to, or the cursor of the query."""

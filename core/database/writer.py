@@ -60,12 +60,14 @@ class Unit:
         fence: Without it nobody is refused.
         statements: SQL in the driver's own words, each with its rows.
         query: Asked behind them; its rows are the result.
+        guard: Where it finds no row, the unit is refused as by its fence.
         work: Done inside of the transaction, where statements depend on what is found; it may be done twice.
     """
 
     fence: Fence | None = None
     statements: Sequence[tuple[str, Rows]] = ()
     query: tuple[str, Sequence[Any]] | None = None
+    guard: tuple[str, Sequence[Any]] | None = None
     work: Work | None = None
 
 

@@ -203,6 +203,7 @@ def _problem(status: SubscriptionStatus) -> str:
 FILE = "audit.jsonl"
 LOCK = "audit.lock"
 _PRIVATE = 0o600
+_APPENDING = os.O_RDWR | os.O_APPEND | os.O_CREAT
 
 
 class AuditLog:
@@ -220,6 +221,8 @@ class AuditLog:
     def __init__(self, folder: Path, *, max_bytes: int, files: int) -> None:
         self._folder = folder
         self._path = folder / FILE
+        # Each event is written at once: the names are not put together for each.
+        self._name, self._lock = str(self._path), str(folder / LOCK)
         self._max_bytes = max_bytes
         self._files = files
 
@@ -235,46 +238,53 @@ class AuditLog:
         """
         line = _line(event)
         with self._alone():
-            if self._size() + len(line) > self._max_bytes:
-                self._rotate()
-            self._append(line)
+            handle = self._opened(len(line))
+            try:
+                _append(handle, line)
+            finally:
+                os.close(handle)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """No other process writes or rotates meanwhile."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self._folder / LOCK, os.O_WRONLY | os.O_CREAT, _PRIVATE)
+        try:
+            handle = os.open(self._lock, os.O_WRONLY | os.O_CREAT, _PRIVATE)
+        except (FileNotFoundError, NotADirectoryError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self._lock, os.O_WRONLY | os.O_CREAT, _PRIVATE)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:
             os.close(handle)
 
-    def _size(self) -> int:
-        return self._path.stat().st_size if self._path.exists() else 0
+    def _opened(self, more: int) -> int:
+        """The file, with room for so many bytes more."""
+        handle = os.open(self._name, _APPENDING, _PRIVATE)
+        size = os.fstat(handle).st_size
+        if not size or size + more <= self._max_bytes:
+            return handle
+        os.close(handle)
+        self._rotate()
+        return os.open(self._name, _APPENDING, _PRIVATE)
 
     def _rotate(self) -> None:
-        if not self._size():
-            return
         kept = [self._path, *(self._path.with_name(f"{FILE}.{n}") for n in range(1, self._files))]
         kept[-1].unlink(missing_ok=True)
         for older, newer in zip(reversed(kept), list(reversed(kept))[1:], strict=False):
             if newer.exists():
                 newer.replace(older)
 
-    def _append(self, line: bytes) -> None:
-        handle = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, _PRIVATE)
-        try:
-            size = os.fstat(handle).st_size
-            if size and os.pread(handle, 1, size - 1) != b"\n":
-                # A process was killed in the middle of its line: begin on a new one.
-                line = b"\n" + line
-            written = os.write(handle, line)
-            if written < len(line):
-                os.ftruncate(handle, size)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        finally:
-            os.close(handle)
+
+def _append(handle: int, line: bytes) -> None:
+    size = os.fstat(handle).st_size
+    if size and os.pread(handle, 1, size - 1) != b"\n":
+        # A process was killed in the middle of its line: begin on a new one.
+        line = b"\n" + line
+    written = os.write(handle, line)
+    if written < len(line):
+        os.ftruncate(handle, size)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _line(event: Event) -> bytes:

@@ -292,6 +292,10 @@ class LoopWorker:
             raise HandlerFailed("what it waited for was cancelled") from error
 
 
+# How long a blocking handler is left alone behind what it was woken for.
+REST_SECONDS = 0.02
+
+
 class ThreadWorker:
     """Runs a sync handler in a thread of its own, so that a blocking one holds up nobody else."""
 
@@ -319,6 +323,7 @@ class ThreadWorker:
         """A thread cannot be stopped; it ends when its handler returns."""
 
     def _run(self) -> None:
+        rested = 0.0
         while True:
             event = self._sub.take()
             if event is not None:
@@ -328,6 +333,10 @@ class ThreadWorker:
                 break
             else:
                 self._woken.get()
+                # Waking a thread costs the publisher more than most handlers take: of many events that
+                # come one by one, each wakes it no more often than so.
+                time.sleep(max(rested + REST_SECONDS - time.monotonic(), 0.0))
+                rested = time.monotonic()
         self._finished.set_result(None)
 
     def _handle(self, event: Event) -> None:

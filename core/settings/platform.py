@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
@@ -14,11 +14,16 @@ __all__ = [
     "SECTIONS",
     "AuthSettings",
     "LimitSettings",
+    "Protocol",
     "ServerSettings",
     "StorageSettings",
     "TelemetrySettings",
     "ThreadSettings",
 ]
+
+
+Protocol = Literal["openai", "langgraph"]
+"""Wires that the service can speak beside its own routes; `server.protocols.table` has each."""
 
 
 def _off(value: object) -> object:
@@ -40,6 +45,10 @@ class ServerSettings(Strict):
     port: int = Field(8000, ge=0, le=65535, description="TCP port; 0 picks a free one.")
     workers: int = Field(1, ge=1, le=64, description="Server processes.")
     public_url: str = Field("", description="How others reach the service; empty: from host and port.")
+    protocols: list[Protocol] = Field(
+        default_factory=lambda: list(get_args(Protocol)),
+        description="Wires of other clients that are served; [] serves none of them.",
+    )
     cors_origins: list[Annotated[str, AfterValidator(_origin)]] = Field(
         default_factory=list,
         max_length=50,
@@ -139,6 +148,9 @@ class LimitSettings(Strict):
     """Limits; each answers with a clear error."""
 
     body_bytes: int = Field(1_048_576, ge=1024, description="Largest JSON request body.")
+    content_bytes: int = Field(
+        33_554_432, ge=1024, description="The same under /chat, where messages may hold images and files."
+    )
     upload_bytes: int = Field(262_144_000, ge=1024, description="Largest uploaded file.")
     json_depth: int = Field(64, ge=8, le=500, description="Deepest nesting of a JSON body.")
     message_bytes: int = Field(65_536, ge=256, description="Longest message, in UTF-8 bytes.")

@@ -10,6 +10,8 @@ MEANING = {
     "config": "What this turn uses: its model, the full names of its tools, its sources.",
     "documents": "Passages that were found, and sources that did not answer, with the reason. `searched` is "
     "there where another text than the question was searched for.",
+    "answer": "An answer begins, which will stand in the thread's state under this `id`. Detailed runs only: "
+    "those that were begun over `/langgraph`.",
     "token": "A piece of the answer.",
     "reasoning": "A piece of what the model thinks aloud, where the endpoint tells.",
     "tool_call": "A tool is called, by its name on its server. `decision` is there where a person decided.",
@@ -17,6 +19,8 @@ MEANING = {
     "tool_result": "`status` is ok, error, denied, timeout, unknown, or answered: by a person in its place.",
     "interrupt": "The turn pauses for a person. Further fields say what the person must see. "
     "Several come in the order of their calls.",
+    "step": "A step of the graph has ended: its messages, and what it wrote to other channels. "
+    "Detailed runs only.",
     "file": "A file was added to the thread.",
     "usage": "What one model call used. `cost` is null where no price is configured.",
     "notice": "Something that a person should know and that is no error.",

@@ -9,20 +9,15 @@ of a saver: `class Saver(Carrying, AsyncSqliteSaver)`. Then call `serve` with th
   the next step, and on PostgreSQL the short ones (text, numbers, true, false), which stand inside too.
 - Steps that were renamed are read under their new names.
 
-`Enduring`, in front of that, waits for a database that is away. `Written`, behind it, hands over to the
-database's one writer: a checkpoint is a promise, and the next step begins when the commit that carries it is
-on disk; the writes of a task are handed over without waiting. They stand in front of the checkpoint that
-follows, in one transaction with it, or by themselves a moment later. Whoever reads a thread waits for them.
+`Enduring`, in front of that, waits for a database that is away.
 `ForeignSerializer` writes values that LangGraph's cannot encode: such a value costs itself, not the thread.
 """
 
 from __future__ import annotations
 
 import copy
-import time
-from abc import abstractmethod
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar, cast
 
 import ormsgpack
@@ -34,19 +29,16 @@ from langgraph.checkpoint.base import (
     Checkpoint,
     CheckpointMetadata,
     CheckpointTuple,
-    DeltaChannelHistory,
 )
 from langgraph.checkpoint.serde.jsonplus import EXT_DELTA_SNAPSHOT, JsonPlusSerializer
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 from langgraph.graph.state import CompiledStateGraph
 
-from core.database.outage import PING_S, endured, outage, outages_told
-from core.database.writer import Unit, Writer
+from core.database.outage import endured, outages_told
 from core.foreign import storable
 from graph.checkpoints.fingerprint import FINGERPRINT, fingerprint
 from graph.checkpoints.renames import FORGOTTEN, RENAMED
 from graph.checkpoints.renaming import Renaming
-from graph.runs.lease import fence_of, hold_on
 
 Compiled = CompiledStateGraph[Any, Any, Any, Any]
 P = ParamSpec("P")
@@ -56,16 +48,13 @@ REMEMBERED = 4096
 # Channels of the machinery: what they hold means something to its own graph only.
 _MACHINERY = ("__", "branch:to:", "join:")
 
-Statement = tuple[str, Sequence[Sequence[Any]]]
-# LangGraph runs the handler of a step's error only when this one is on disk.
-_AWAITED = "__error_source_node__"
-
 
 class Carrying(BaseCheckpointSaver[str]):
     """Mixin in front of `AsyncSqliteSaver` or `AsyncPostgresSaver`."""
 
     renaming = Renaming(RENAMED)
     forgotten = FORGOTTEN
+    looking: frozenset[str] = frozenset()
     _known: frozenset[str] | None = None
     _fingerprint = ""
 
@@ -75,10 +64,15 @@ class Carrying(BaseCheckpointSaver[str]):
         # does not know. Names only, so that it stays small; most often there are none.
         self._unknown: OrderedDict[tuple[str, str], tuple[str, frozenset[str]]] = OrderedDict()
 
-    def serve(self, graph: Compiled) -> None:
-        """Say which graph this saver works for; before that nothing is carried and nothing is marked."""
+    def serve(self, graph: Compiled, looking: Collection[str] = ()) -> None:
+        """Say which graph this saver works for; before that nothing is carried and nothing is marked.
+
+        Args:
+            looking: Its steps that only look something up (see `graph.checkpoints.written`).
+        """
         self._known = frozenset(graph.channels)
         self._fingerprint = fingerprint(graph)
+        self.looking = frozenset(looking)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         found = await super().aget_tuple(config)
@@ -159,7 +153,7 @@ class Carrying(BaseCheckpointSaver[str]):
         )
 
     def _remember(self, config: RunnableConfig, checkpoint_id: str, names: frozenset[str]) -> None:
-        key = _place(config)
+        key = place_of(config)
         self._unknown[key] = checkpoint_id, names
         self._unknown.move_to_end(key)
         if len(self._unknown) > REMEMBERED:
@@ -170,7 +164,7 @@ class Carrying(BaseCheckpointSaver[str]):
         parent = config["configurable"].get("checkpoint_id")
         if not parent:
             return {}
-        remembered, names = self._unknown.get(_place(config), ("", frozenset[str]()))
+        remembered, names = self._unknown.get(place_of(config), ("", frozenset[str]()))
         if remembered == parent and not names:
             return {}
         # Read with the values left sealed: a class that is gone must not turn into a plain dict for good.
@@ -192,7 +186,7 @@ def _seal(code: int, data: bytes) -> Any:
 SEALED = JsonPlusSerializer(__unpack_ext_hook__=_seal)
 
 
-def _place(config: RunnableConfig) -> tuple[str, str]:
+def place_of(config: RunnableConfig) -> tuple[str, str]:
     found = config["configurable"]
     return str(found["thread_id"]), str(found.get("checkpoint_ns", ""))
 
@@ -275,97 +269,3 @@ def _mended(value: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     return storable(value, weight=None) if isinstance(value, str | int | float) else value
-
-
-class Written(BaseCheckpointSaver[str]):
-    """Mixin in front of LangGraph's savers. What a saver writes, and in which words, is its own business.
-
-    Raises:
-        LeaseLost: From a write of a task that does not hold the thread (see `graph.runs.lease`); where the
-            thread was taken over meanwhile, from the next checkpoint.
-    """
-
-    _writer: Writer
-
-    @abstractmethod
-    def _of_checkpoint(
-        self,
-        config: RunnableConfig,
-        checkpoint: Checkpoint,
-        metadata: CheckpointMetadata,
-        new_versions: ChannelVersions,
-    ) -> list[Statement]:
-        """A checkpoint as rows."""
-
-    @abstractmethod
-    def _of_writes(
-        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str
-    ) -> list[Statement]:
-        """A task's writes as rows."""
-
-    @abstractmethod
-    def _of_deletion(self, thread_id: str) -> list[Statement]:
-        """A thread's end."""
-
-    async def aput(
-        self,
-        config: RunnableConfig,
-        checkpoint: Checkpoint,
-        metadata: CheckpointMetadata,
-        new_versions: ChannelVersions,
-    ) -> RunnableConfig:
-        hold = hold_on(_thread(config))
-        statements = self._of_checkpoint(config, checkpoint, metadata, new_versions)
-        await self._writer.write(Unit(fence_of(hold), statements))
-        place = {name: config["configurable"][name] for name in ("thread_id", "checkpoint_ns")}
-        return {"configurable": {**place, "checkpoint_id": checkpoint["id"]}}
-
-    async def aput_writes(
-        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
-    ) -> None:
-        unit = Unit(fence_of(hold_on(_thread(config))), self._of_writes(config, writes, task_id, task_path))
-        if any(channel == _AWAITED for channel, _ in writes):
-            await self._writer.write(unit)
-        else:
-            self._writer.later(unit)
-
-    async def adelete_thread(self, thread_id: str) -> None:
-        await self._writer.write(Unit(statements=self._of_deletion(str(thread_id))))
-
-    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        await self._writer.stored(_thread(config))
-        return await _read(super().aget_tuple, config)
-
-    async def alist(
-        self,
-        config: RunnableConfig | None,
-        *,
-        filter: dict[str, Any] | None = None,  # noqa: A002 - the saver's own name
-        before: RunnableConfig | None = None,
-        limit: int | None = None,
-    ) -> AsyncIterator[CheckpointTuple]:
-        if config is not None:
-            await self._writer.stored(_thread(config))
-        async for found in super().alist(config, filter=filter, before=before, limit=limit):
-            yield found
-
-    async def aget_delta_channel_history(
-        self, *, config: RunnableConfig, channels: Sequence[str]
-    ) -> Mapping[str, DeltaChannelHistory]:
-        await self._writer.stored(_thread(config))
-        return await _read(super().aget_delta_channel_history, config=config, channels=channels)
-
-
-async def _read(read: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Reads once more where the connection was cut while nobody used it: that is found out at once."""
-    began = time.monotonic()
-    try:
-        return await read(*args, **kwargs)
-    except Exception as error:
-        if outage(error) is None or time.monotonic() - began > PING_S:
-            raise
-        return await read(*args, **kwargs)
-
-
-def _thread(config: RunnableConfig) -> str:
-    return str(config["configurable"]["thread_id"])

@@ -19,7 +19,8 @@ from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
 from core.database.writer import Writer
 from core.foreign import as_json
-from graph.checkpoints.carrying import Carrying, Enduring, Statement, Written
+from graph.checkpoints.carrying import Carrying, Enduring
+from graph.checkpoints.written import Statement, Written
 
 _DELETE = (
     "DELETE FROM checkpoints WHERE thread_id = %s",

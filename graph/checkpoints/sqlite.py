@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import aiosqlite
 from langchain_core.runnables import RunnableConfig
@@ -13,13 +13,19 @@ from langgraph.checkpoint.base import (
     ChannelVersions,
     Checkpoint,
     CheckpointMetadata,
+    CheckpointTuple,
+    DeltaChannelHistory,
     get_checkpoint_metadata,
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
+from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from core.database.writer import Writer
-from graph.checkpoints.carrying import Carrying, Enduring, Statement, Written
+from graph.checkpoints.carrying import Carrying, Enduring
+from graph.checkpoints.written import Statement, Written
+
+T = TypeVar("T")
 
 _CHECKPOINT = (
     "INSERT OR REPLACE INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id,"
@@ -32,7 +38,35 @@ _WRITES = (
 _DELETE = ("DELETE FROM checkpoints WHERE thread_id = ?", "DELETE FROM writes WHERE thread_id = ?")
 
 
-class WrittenSqliteSaver(Written, AsyncSqliteSaver):
+class _Reading(AsyncSqliteSaver):
+    """Reads as LangGraph's saver for threads does, each time as a whole in the connection's own thread.
+
+    LangGraph's asynchronous saver goes to that thread and back for each statement, cursor and row.
+    """
+
+    _reader: SqliteSaver | None = None
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        return await self._read(SqliteSaver.get_tuple, config)
+
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        return await self._read(SqliteSaver.get_delta_channel_history, config=config, channels=channels)
+
+    async def _read(self, read: Callable[..., T], *args: Any, **named: Any) -> T:
+        await self.setup()
+        if self._reader is None:
+            self._reader = SqliteSaver(self.conn._conn, serde=self.serde)
+        reader = self._reader
+        if reader.serde is not self.serde:
+            reader = SqliteSaver(self.conn._conn, serde=self.serde)
+        # What runs in its thread there is no public name for.
+        found: T = await self.conn._execute(read, reader, *args, **named)
+        return found
+
+
+class WrittenSqliteSaver(Written, _Reading):
     """Its rows are those of LangGraph's own saver, which reads them."""
 
     def __init__(

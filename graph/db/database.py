@@ -36,7 +36,7 @@ from graph.db.tables import (
     transcript,
 )
 
-HEAD = "0005"
+HEAD = "0007"
 # Named, so that the metadata is whole wherever a database is opened.
 TABLES = (
     threads,

@@ -54,6 +54,8 @@ threads = Table(
     Column("waiting", JSON(none_as_null=True)),
     Column("tags", JSON, nullable=False, default=list, server_default=text("'[]'")),
     Column("parent", String(64)),
+    # What clients note about it, under names of theirs.
+    Column("metadata", JSON, nullable=False, default=dict, server_default=text("'{}'")),
     # Title and tags as they are compared, see `named`.
     Column("title_folded", Text),
     Column("tags_folded", Text),
@@ -116,6 +118,8 @@ runs = Table(
     Column("message_id", String(64)),
     Column("input_hash", String(64), nullable=False),
     Column("idempotency_key", String(128)),
+    # What a client without threads had said when it asked for this, as a hash.
+    Column("conversation", String(64)),
     # What becomes of it when its process dies: resume or end.
     Column("policy", String(8), nullable=False),
     # Its place among the runs that wait for the thread; the smallest is next.
@@ -137,6 +141,7 @@ runs = Table(
     Index("runs_by_thread", "thread_id", "created_at"),
     Index("runs_by_status", "status", "created_at"),
     Index("runs_by_owner", "owner", "created_at"),
+    Index("runs_by_conversation", "conversation"),
     UniqueConstraint("owner", "idempotency_key", name="runs_by_key"),
 )
 

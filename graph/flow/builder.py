@@ -12,9 +12,10 @@ from langgraph.graph.state import CompiledStateGraph
 from core.access import RunContext
 from core.steps import PARTS
 from graph.flow.nodes import Asked, Heard, Lookup, Lookups, Supplied, SuppliedCall, Traced, Written, reader
-from graph.flow.routing import AfterModel, Window, Windowed, after_files, ahead_of_tools
+from graph.flow.routing import AfterModel, Window, Windowed, after_files, ahead_of_tools, way
 from graph.flow.state import Gate, Input, State
 from graph.flow.steps import MAKES, Placed, Steps
+from graph.flow.unheard import run_lean
 
 
 def build_graph(
@@ -39,14 +40,14 @@ def build_graph(
     graph.add_edge(last["config"], first["passages"])
     graph.add_edge(last["passages"], first["model"])
     ahead = first["tools"] if first["tools"] != ways.tools else ""
-    behind_model = after_model.ways(ways, tools_ahead=ahead)
+    behind_model = way(after_model.ways(ways, tools_ahead=ahead))
     graph.add_conditional_edges(last["model"], behind_model, [ahead or ways.tools, ways.files, ways.begin])
     if ahead:
         before = names["tools"][names["tools"].index(ways.tools) - 1]
-        graph.add_conditional_edges(before, ahead_of_tools(ways), [ways.tools, ways.files])
+        graph.add_conditional_edges(before, way(ahead_of_tools(ways)), [ways.tools, ways.files])
     # Always to the model: calls of one answer may end in different attempts, and have to agree on the way.
     graph.add_edge(last["tools"], first["model"])
-    graph.add_conditional_edges(last["files"], after_files(ways.begin), [END, ways.begin])
+    graph.add_conditional_edges(last["files"], way(after_files(ways.begin)), [END, ways.begin])
     return graph
 
 
@@ -65,14 +66,24 @@ def model_step(graph: CompiledStateGraph[Any, Any, Any, Any]) -> str:
     return name
 
 
+def looking_steps(graph: CompiledStateGraph[Any, Any, Any, Any]) -> frozenset[str]:
+    """The steps that only look something up for the turn: nothing is lost where they are made again."""
+    builder: Any = graph.builder
+    return frozenset(getattr(builder, "looking", ()))
+
+
 class _Gated(StateGraph[Any, Any, Any, Any]):
     """A state graph that looks at what comes in before anything of it is stored."""
 
     model = ""
+    looking: frozenset[str] = frozenset()
+    # Those whose code is ours: a further step may leave something behind in its context.
+    own: frozenset[str] = frozenset()
 
     def compile(self, *args: Any, **kwargs: Any) -> CompiledStateGraph[Any, Any, Any, Any]:
         compiled = super().compile(*args, **kwargs)
         compiled.nodes[START].bound = Gate()
+        run_lean(compiled, self.own)
         return compiled
 
 
@@ -90,6 +101,9 @@ class _Nodes:
 
     def add(self) -> None:
         self._graph.model = self._steps.main("model").name
+        looks = {placed.name for placed in self._steps.placed if getattr(placed.node, "only_looks", False)}
+        self._graph.looking = frozenset({START, *looks})
+        self._graph.own = frozenset(placed.name for placed in self._steps.placed if not placed.foreign)
         for placed in self._steps.placed:
             self._add(placed)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage, ToolCall, ToolMessage
+from langgraph._internal._runnable import RunnableCallable
 from langgraph.graph import END
 from langgraph.runtime import Runtime
 from langgraph.types import Send
@@ -101,6 +102,15 @@ def after_files(begin: str) -> Callable[[State], str]:
         return begin if _reopened(state) else END
 
     return after_end
+
+
+def way(decide: Callable[[State], Any]) -> RunnableCallable:
+    """The decision as a part of the graph: LangGraph calls a plain function in a thread."""
+
+    async def decided(state: State) -> Any:
+        return decide(state)
+
+    return RunnableCallable(decide, decided, name=decide.__name__, trace=False)
 
 
 def _reopened(state: State) -> bool:

@@ -288,6 +288,8 @@ class _Call(TypedDict):
 class NoPassages:
     """Retrieval that finds nothing."""
 
+    only_looks = True
+
     async def __call__(self, state: _Search, runtime: Runtime[RunContext]) -> dict[str, Any]:
         return {"documents": []}
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
@@ -20,11 +21,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import structlog
-from sqlalchemy import ColumnElement, RowMapping, func, select, true, update
+from sqlalchemy import ColumnElement, Float, RowMapping, bindparam, func, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.access import Principal
-from core.database.engine import clock_in, is_sqlite
+from core.database.engine import CLOCK, clock_in, is_sqlite
 from core.database.outage import DATABASE_ERRORS, DatabaseUnavailable, log_failure, uninterrupted
 from core.database.writer import Fence
 from core.holder import alive, is_known_dead, new_holder
@@ -93,13 +94,25 @@ def fenced(thread_id: str, number: int, *, run_id: str = "") -> Iterator[Hold]:
         _hold.reset(token)
 
 
+# Made once: SQLAlchemy takes longer to put a statement together than SQLite to answer it.
+_MINE = threads.c.id == bindparam("thread")
+# SQLite has one lock, which a write takes: a transaction that begins by reading may not write later.
+_LOCKED_ON_SQLITE = (
+    update(threads)
+    .where(_MINE)
+    .values(fence=threads.c.fence)
+    .returning(threads, bindparam("clock", type_=Float).label("now"))
+)
+_CHANGE = update(threads).where(_MINE)
+_LOCKED = select(threads, CLOCK.label("now")).where(_MINE).with_for_update()
+
+
 async def locked(db: AsyncConnection, thread_id: str) -> RowMapping | None:
     """The thread's row, which nobody else changes until the transaction ends, and `now`; or None."""
-    mine, now = threads.c.id == thread_id, clock_in(db).label("now")
-    # SQLite has one lock, which a write takes: a transaction that begins by reading may not write later.
-    by_writing = update(threads).where(mine).values(fence=threads.c.fence).returning(threads, now)
-    query = by_writing if is_sqlite(db) else select(threads, now).where(mine).with_for_update()
-    return (await db.execute(query)).mappings().first()
+    if is_sqlite(db):
+        given = {"thread": thread_id, "clock": time.time()}
+        return (await db.execute(_LOCKED_ON_SQLITE, given)).mappings().first()
+    return (await db.execute(_LOCKED, {"thread": thread_id})).mappings().first()
 
 
 async def take(db: AsyncConnection, row: RowMapping, run_id: str, holder: str) -> Hold:
@@ -114,7 +127,7 @@ async def take(db: AsyncConnection, row: RowMapping, run_id: str, holder: str) -
     }
     if not run_id.startswith(_UPKEEP):
         values |= {"status": "running", "waiting": None, "updated_at": now}
-    await db.execute(update(threads).where(threads.c.id == row["id"]).values(values))
+    await db.execute(_CHANGE, {"thread": row["id"], **values})
     return Hold(str(row["id"]), run_id, row["fence"] + 1, bool(row["dirty"]))
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, func, insert, select, update
+from sqlalchemy import RowMapping, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.access import Principal, owns
-from core.database.engine import add_new, insert_new, now_of
+from core.database.engine import insert_new, now_of
 from core.database.outage import uninterrupted
 from graph.db.database import writer_of
-from graph.db.tables import receipts, runs, threads, transcript
+from graph.db.tables import runs, threads
 from graph.errors import (
     KeyReused,
     NothingToResume,
@@ -26,14 +26,12 @@ from graph.errors import (
     ThreadNotFound,
     ThreadWaiting,
 )
-from graph.runs.events import store
+from graph.runs.closing import unit_of
 from graph.runs.lease import (
     Hold,
     Leases,
     LeaseState,
     ThreadTotals,
-    fence_of,
-    let_go,
     locked,
     new_thread,
     take,
@@ -47,7 +45,6 @@ from graph.runs.rows import (
     Ending,
     KeyTakenError,
     NewRun,
-    announce,
     answered,
     end_here,
     end_orphan,
@@ -125,7 +122,7 @@ class RunLedger:
             await db.execute(insert(runs), [values])
         elif not await insert_new(db, runs, values):
             raise KeyTakenError
-        if hold and not hold.dirty:
+        if hold and not hold.dirty and new.message_id:
             await store_message(db, new.thread_id, new.id, new.message_id, new.request)
         record = record_of({**LATER, **values}, new.request)
         return Claim(record, hold, asked_to_stop=asked, delivery=delivery)
@@ -339,23 +336,8 @@ class RunLedger:
             LeaseLost: Somebody has taken the thread over; nothing was written.
         """
         with self._leases.ending(hold.run_id):
-            return await self._writer.talk(lambda db: self._close(db, hold, ending), fence=fence_of(hold))
-
-    async def _close(self, db: AsyncConnection, hold: Hold, ending: Ending) -> bool:
-        await let_go(db, hold, **ending.of_thread(now=now_of(db)))
-        await add_new(db, transcript, ending.messages)
-        await store(db, hold.thread_id, ending.events)
-        over = update(runs).where(runs.c.id == hold.run_id).values(ending.of_run(now=now_of(db)))
-        other = runs.alias()
-        queued = (other.c.thread_id == hold.thread_id) & (other.c.status == "queued")
-        more = select(other.c.id).where(queued).exists().label("more_wait")
-        run = (await db.execute(over.returning(runs, more))).mappings().one()
-        if not ending.again:
-            shown = {"output": ending.output, "error": ending.error}
-            await announce(db, run, status=ending.status, reason=ending.reason, **shown)
-        if ending.clean and ending.has_calls:
-            await db.execute(delete(receipts).where(receipts.c.thread_id == hold.thread_id))
-        return ending.again or bool(run["more_wait"])
+            more_wait = await self._writer.write(unit_of(self._engine, hold, ending))
+        return ending.again or bool(more_wait)
 
     def leave(self, run_id: str) -> None:
         """Hold its thread no more: its end cannot be written here, and whoever comes next settles it."""

@@ -87,6 +87,15 @@ class RunLookup:
         last = await self.get(principal, after)
         return last.created_at, last.id
 
+    async def of_conversation(
+        self, principal: Principal, conversation: str, *, limit: int = 20
+    ) -> Sequence[RunRecord]:
+        """The principal's runs that were asked for with this hash, the newest first."""
+        same = (runs.c.conversation == conversation) & (runs.c.owner == owner_seen_by(principal))
+        query = select(runs).where(same).order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(limit)
+        async with self._engine.connect() as db:
+            return [record_of(row) for row in (await db.execute(query)).mappings()]
+
     async def interrupted_on(self, principal: Principal, thread_id: str) -> RunRecord | None:
         """The run of the thread that was interrupted last."""
         mine = (runs.c.owner == owner_seen_by(principal)) & (runs.c.thread_id == thread_id)

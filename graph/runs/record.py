@@ -51,8 +51,15 @@ class TurnRequest:
         on_busy: What a message does that finds a run going, or a question open:
             reject it, wait in line, or take its place.
         idempotency_key: The same key of the same caller gives the same run.
+        conversation: A hash of all that was said up to and with the message, by which a client that
+            keeps the conversation itself finds the run again.
         webhook: Name of a hook of the settings that is told of the end.
         background: Nobody waits for it on a connection.
+        detailed: Events also tell under which id an answer will stand, and what each step wrote.
+        checkpoint: The checkpoint of the thread from which the turn goes on; None for the newest.
+        goes_on: Neither message nor answer: the graph goes on from where the checkpoint stands.
+        message_id: The id of the message, where the caller has one; a fresh one where the thread has it.
+        about: What the caller notes about the run, as JSON.
     """
 
     principal: Principal
@@ -64,13 +71,20 @@ class TurnRequest:
     on_disconnect: OnDisconnect = "cancel"
     on_busy: OnBusy = "reject"
     idempotency_key: str | None = None
+    conversation: str | None = None
     webhook: str | None = None
     background: bool = False
+    detailed: bool = False
+    checkpoint: str | None = None
+    goes_on: bool = False
+    message_id: str | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """What the ledger keeps; the caller's rights stand in columns of their own."""
         own = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in _BESIDE}
-        return own | self.choices.as_json()
+        # Requests without them have the digest that earlier releases gave them.
+        return {k: v for k, v in own.items() if v or k not in _WHERE_GIVEN} | self.choices.as_json()
 
     @classmethod
     def of(cls, principal: Principal, kept: Mapping[str, Any]) -> TurnRequest:
@@ -86,7 +100,8 @@ class TurnRequest:
 
 
 CURSOR = "run"
-_BESIDE = frozenset({"principal", "choices", "resume", "idempotency_key", "webhook"})
+_WHERE_GIVEN = frozenset({"detailed", "checkpoint", "goes_on", "message_id", "about"})
+_BESIDE = frozenset({"principal", "choices", "resume", "idempotency_key", "conversation", "webhook"})
 
 
 @dataclass(frozen=True, slots=True)

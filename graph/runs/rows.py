@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, select, update
+from sqlalchemy import RowMapping, Select, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.access import owner_seen_by
@@ -15,7 +15,7 @@ from core.database.engine import add_new, now_of
 from core.events.deliveries import delivery_row
 from core.events.tables import webhook_deliveries
 from core.foreign import as_bytes
-from graph.db.tables import runs, said, threads, transcript
+from graph.db.tables import runs, said, transcript
 from graph.errors import AlreadyAnswered, QueueFull, ThreadBusy
 from graph.runs.events import LoggedEvent, spoken, store
 from graph.runs.lease import Hold
@@ -36,7 +36,7 @@ class NewRun:
 
     id: str
     thread_id: str
-    message_id: str
+    message_id: str | None
     request: TurnRequest
     policy: Policy
     queue_limit: int
@@ -73,6 +73,8 @@ class Ending:
         messages: Rows for the transcript.
         has_calls: Tools were called: there are receipts, which a clean end needs no more.
         again: The run is not over: it waits to be gone on with, by whoever can.
+        webhook: Who is told of it.
+        attempt: Which of the run's it was.
     """
 
     status: str
@@ -89,6 +91,8 @@ class Ending:
     output_tokens: int = 0
     events: Sequence[LoggedEvent] = ()
     messages: Sequence[dict[str, Any]] = field(default_factory=list)
+    webhook: str | None = None
+    attempt: int = 0
 
     def of_run(self, *, now: float) -> dict[str, Any]:
         """What becomes of the run's row."""
@@ -97,12 +101,6 @@ class Ending:
         values |= {"ended_at": None if self.again else now, "holder": None, "stop_requested": None}
         # Nothing above this was read by anybody, so that a later attempt counts on from here.
         return {**values, "seq_limit": self.events[-1].seq} if self.events else values
-
-    def of_thread(self, *, now: float) -> dict[str, Any]:
-        """What becomes of the thread's row."""
-        values = {"status": self.thread_status, "dirty": not self.clean, "waiting": self.waiting}
-        counted = {} if self.again else {"turns": threads.c.turns + 1}
-        return {**values, **counted, "updated_at": now}
 
 
 def reply(thread_id: str, run_id: str, *, status: str, answer: str = "", **more: Any) -> dict[str, Any]:
@@ -139,6 +137,7 @@ def row_of(new: NewRun, hold: Hold | None, holder: str, place: float, *, now: fl
         "message_id": new.message_id,
         "input_hash": request.digest(),
         "idempotency_key": request.idempotency_key,
+        "conversation": request.conversation,
         "policy": new.policy,
         "place": place or now,
         "stop_requested": None,
@@ -198,10 +197,13 @@ async def store_message(
     await add_new(db, transcript, [row])
 
 
+# Made once: SQLAlchemy takes longer to put a statement together than SQLite to answer it.
+_PLACES = select(runs.c.place).where(runs.c.thread_id == bindparam("thread"), runs.c.status == "queued")
+
+
 async def places(db: AsyncConnection, thread_id: str) -> Sequence[float]:
     """The places of those that wait for the thread."""
-    query = select(runs.c.place).where(runs.c.thread_id == thread_id, runs.c.status == "queued")
-    return list((await db.execute(query)).scalars())
+    return list((await db.execute(_PLACES, {"thread": thread_id})).scalars())
 
 
 async def line_up(
@@ -236,20 +238,37 @@ def delivery_of(run_id: str, attempt: int, status: str) -> str:
     return f"msg_{run_id}_{attempt}_{status}"
 
 
-async def announce(
-    db: AsyncConnection, row: RowMapping, *, status: str, reason: str, output: Any = None, error: Any = None
-) -> None:
+async def announce(db: AsyncConnection, row: RowMapping, *, status: str, reason: str, output: Any) -> None:
     """Keep what the run's webhook is to hear of its end, for the task queue to deliver."""
-    if not row["webhook"]:
-        return
+    if row["webhook"]:
+        kept = _delivery(
+            row["id"],
+            row["thread_id"],
+            row["attempts"],
+            row["webhook"],
+            {"status": status, "reason": reason, "output": output, "error": None},
+            now=now_of(db),
+        )
+        await add_new(db, webhook_deliveries, [kept])
+
+
+def announcement(hold: Hold, ending: Ending, *, now: float) -> dict[str, Any] | None:
+    """The same of an attempt's end, as a row; None where nobody is told."""
+    if not ending.webhook or ending.again:
+        return None
+    shown = {name: getattr(ending, name) for name in ("status", "reason", "output", "error")}
+    return _delivery(hold.run_id, hold.thread_id, ending.attempt, ending.webhook, shown, now=now)
+
+
+def _delivery(
+    run_id: str, thread_id: str, attempt: int, webhook: str, shown: Mapping[str, Any], *, now: float
+) -> dict[str, Any]:
     at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-    shown = {"run_id": row["id"], "thread_id": row["thread_id"], "status": status, "reason": reason}
-    body = {"type": RUN_ENDED, "timestamp": at, "data": {**shown, "output": output, "error": error}}
-    url = row["webhook"] if "://" in row["webhook"] else None
-    hook = "run" if url else row["webhook"]
-    values = delivery_row(hook, RUN_ENDED, as_bytes(body), now=now_of(db), url=url)
-    key = delivery_of(row["id"], row["attempts"], status)
-    await add_new(db, webhook_deliveries, [{**values, "id": key}])
+    data = {"run_id": run_id, "thread_id": thread_id, **shown}
+    body = {"type": RUN_ENDED, "timestamp": at, "data": data}
+    url = webhook if "://" in webhook else None
+    values = delivery_row("run" if url else webhook, RUN_ENDED, as_bytes(body), now=now, url=url)
+    return {**values, "id": delivery_of(run_id, attempt, str(shown["status"]))}
 
 
 async def end_here(

@@ -262,7 +262,8 @@ class Handle:
     def __init__(self, runs: RunAccess, record: RunRecord, *, mine: bool, since: int = 0) -> None:
         self._runs = runs
         self._mine = mine
-        self._since = since
+        # Number of the last event before this caller's part of the run.
+        self.since = since
         self._ended = False
         self.record = record
         self.id = record.id
@@ -277,7 +278,7 @@ class Handle:
 
         What has come by now is given together: a reader that is behind catches up in one step.
         """
-        async for found in self._runs.follow(self.id, after or self._since):
+        async for found in self._runs.follow(self.id, after or self.since):
             self._ended = found[-1].kind in LAST
             yield found
 

@@ -12,21 +12,26 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
+from langgraph.errors import InvalidUpdateError
 from langgraph.types import StateSnapshot
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.access import Principal
 from core.database.engine import insert_new, now_of
 from core.database.outage import uninterrupted
+from core.errors import InvalidInput
 from graph.db.tables import threads, transcript
-from graph.flow.state import rows_of, text_of
+from graph.flow.builder import last_step
+from graph.flow.state import as_messages, rows_of, text_of
 from graph.runs.lease import Hold, Leases, assert_held, check_id, new_thread, title_from
 from graph.runs.rows import supersede
-from graph.threads.history.look import Graph, interrupts_of
+from graph.threads.history.agree import put, take_out
+from graph.threads.history.look import Graph, interrupts_of, snapshot_at
 from graph.threads.history.owning import owned_row
+from nodes.llm.prompt import answered
 
 
 class Holding:
@@ -56,6 +61,46 @@ class Holding:
                 after = await self._graph.aget_state(config)
                 left |= await self._agree(hold, before, after)
 
+    async def change(
+        self,
+        principal: Principal,
+        thread_id: str,
+        values: Any,
+        *,
+        as_node: str | None = None,
+        checkpoint_id: str | None = None,
+    ) -> RunnableConfig:
+        """Change the state as a step would, the newest or an older one; names the checkpoint that this makes.
+
+        Args:
+            as_node: The step in whose place it is written; by default the one that wrote last.
+
+        Raises:
+            ThreadNotFound, ThreadBusy: As `of`.
+            CheckpointNotFound: The thread has no such checkpoint.
+            InvalidInput: It cannot be written so.
+        """
+        async with self.of(principal, thread_id) as config:
+            place = dict(config["configurable"])
+            if checkpoint_id is not None:
+                await snapshot_at(self._graph, thread_id, checkpoint_id)
+                place["checkpoint_id"] = checkpoint_id
+            try:
+                return await self._graph.aupdate_state({"configurable": place}, values, as_node=as_node)
+            except InvalidUpdateError as error:
+                raise InvalidInput(f"the state cannot be changed so: {error}") from error
+
+    async def seed(self, principal: Principal, thread_id: str, messages: Sequence[Any]) -> None:
+        """Add messages to a thread, a new one if there is none, as if they had been said in it.
+
+        Raises:
+            ThreadNotFound, ThreadBusy: As `of`.
+            InvalidInput: Something of it is no message.
+        """
+        whole, _ = answered(as_messages(list(messages)))
+        async with self.of(principal, thread_id) as config:
+            await self._graph.aupdate_state(config, {"messages": whole}, as_node=last_step(self._graph))
+
     @uninterrupted
     async def _there(self, principal: Principal, thread_id: str) -> None:
         async with self._engine.begin() as db:
@@ -70,46 +115,12 @@ class Holding:
         old, new = (snapshot.values.get("messages", []) for snapshot in (before, after))
         async with self._engine.begin() as db:
             await assert_held(db, hold)
-            await _take_out(db, hold.thread_id, old, new)
+            await take_out(db, hold.thread_id, old, new)
             for row in rows_of(hold.thread_id, "", new):
-                await _put(db, row)
+                await put(db, row)
             if before.interrupts and before.interrupts != after.interrupts:
                 await supersede(db, hold.thread_id)
             return await _row(db, hold.thread_id, after)
-
-
-async def _take_out(
-    db: AsyncConnection, thread_id: str, old: Sequence[BaseMessage], new: Sequence[BaseMessage]
-) -> None:
-    """Delete what the state had and has no more. What has only left the window stays, as in any turn."""
-    ids = {message.id for message in new}
-    mine = transcript.c.thread_id == thread_id
-    places = {row.message_id: row.seq for row in await db.execute(_seqs(thread_id, [*old, *new]))}
-    first_kept = next((place for place, message in enumerate(old) if message.id in ids), 0)
-    gone = [str(message.id) for message in old[first_kept:] if message.id not in ids]
-    await db.execute(delete(transcript).where(mine, transcript.c.message_id.in_(gone)))
-    # Behind an older checkpoint there may be turns that had left the window already.
-    last = max((seq for key, seq in places.items() if key in ids), default=0)
-    first = min((places[str(message.id)] for message in old if str(message.id) in places), default=0)
-    between = (transcript.c.seq > last) & (transcript.c.seq < first)
-    await db.execute(delete(transcript).where(mine, between))
-
-
-def _seqs(thread_id: str, messages: Sequence[BaseMessage]) -> Any:
-    ids = [str(message.id) for message in messages]
-    known = (transcript.c.thread_id == thread_id) & transcript.c.message_id.in_(ids)
-    return select(transcript.c.message_id, transcript.c.seq).where(known)
-
-
-async def _put(db: AsyncConnection, row: dict[str, Any]) -> None:
-    """Add the message, or what has changed of it."""
-    if await insert_new(db, transcript, row):
-        return
-    same = (transcript.c.thread_id == row["thread_id"]) & (transcript.c.message_id == row["message_id"])
-    kept = (await db.execute(select(transcript.c.text, transcript.c.extra).where(same))).one()
-    extra = {**kept.extra, **row["extra"]}
-    if (kept.text, kept.extra) != (row["text"], extra):
-        await db.execute(update(transcript).where(same).values(text=row["text"], extra=extra))
 
 
 async def _row(db: AsyncConnection, thread_id: str, after: StateSnapshot) -> dict[str, object]:

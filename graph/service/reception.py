@@ -75,10 +75,12 @@ class Reception:
             target_of(self._editions.now().book[WebhookSettings], request.webhook)
         for key in request.files:
             await self._files.info(request.principal, key)
+        if request.checkpoint:
+            await self._threads.course.at(request.principal, thread_id, request.checkpoint)
         new = NewRun(
             id=run_id,
             thread_id=thread_id,
-            message_id=new_id("m"),
+            message_id=await self._message_id(request, thread_id),
             request=request,
             policy=self._policy(request),
             queue_limit=self._editions.now().book[LimitSettings].queued_runs,
@@ -118,6 +120,13 @@ class Reception:
         record = found or await self._ledger.adopt_waiting(new)
         return await self._runs.reopen(who, record.id, answers, seen=record.attempts)
 
+    async def _message_id(self, request: TurnRequest, thread_id: str) -> str | None:
+        if request.goes_on:
+            return None
+        if request.message_id and not await self._threads.course.has_message(thread_id, request.message_id):
+            return check_id(request.message_id)
+        return new_id("m")
+
     def _policy(self, request: TurnRequest) -> Policy:
         wish = self._editions.now().book[ThreadSettings].orphans
         if wish != "auto":
@@ -151,7 +160,7 @@ class Admission:
     def check(self, request: TurnRequest) -> None:
         """Raises what is wrong with the request."""
         answers = is_answer(request.resume)
-        if answers == bool(request.message.strip()):
+        if answers + bool(request.message.strip()) + request.goes_on != 1:
             raise InvalidInput(
                 "send a message, or resume with the answer to an interrupt (exactly one of them)"
             )

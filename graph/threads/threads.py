@@ -5,9 +5,10 @@ Somebody else's do not exist.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
+from langchain_core.messages import BaseMessage
 from langgraph.graph.state import CompiledStateGraph
 from sqlalchemy import select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -20,15 +21,18 @@ from core.errors import InvalidInput
 from graph.db.tables import folded_title, named, threads
 from graph.flow.state import time_of
 from graph.runs.lease import Leases, ThreadTotals, check_id, new_id, new_thread
+from graph.threads.finding import Finding, checked_notes
 from graph.threads.history.erase import Eraser
 from graph.threads.history.errors import CheckpointNotFound
 from graph.threads.history.export import Exporter, Markdown
 from graph.threads.history.fork import Forks
 from graph.threads.history.importing import Importer
+from graph.threads.history.line import Course
 from graph.threads.history.look import checkpoint_view, difference, id_before, id_of, snapshot_at, state_view
 from graph.threads.history.owning import owned_row
 from graph.threads.history.restore import Restorer
 from graph.threads.history.search import Search, checked_tags, tagged
+from graph.threads.history.seeding import as_lines
 from graph.threads.transcript import Transcript
 from nodes.file_storage import FileManager
 
@@ -62,6 +66,8 @@ class Threads:
         restorer = Restorer(engine, graph, leases)
         self._forks = Forks(engine, graph, restorer, totals)
         self._search = Search(engine)
+        self.finding = Finding(engine, _view)
+        self.course = Course(engine, graph, transcript)
         self._exporter = Exporter(graph, transcript, files)
         self._markdown = Markdown(transcript)
         self.eraser = Eraser(engine, files)
@@ -114,11 +120,17 @@ class Threads:
 
     @uninterrupted
     async def create(
-        self, principal: Principal, *, thread_id: str | None = None, title: str = ""
+        self,
+        principal: Principal,
+        *,
+        thread_id: str | None = None,
+        title: str = "",
+        notes: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """A new, empty thread; one that the principal has already is given back as it is."""
         key = check_id(thread_id) if thread_id else new_id("t")
-        row = {**new_thread(key, principal, _title(title), now=now_of(self._engine)), "tags": []}
+        noted = {"metadata": checked_notes(notes)} if notes else {}
+        row = {**new_thread(key, principal, _title(title), now=now_of(self._engine)), "tags": [], **noted}
         async with self._engine.begin() as db:
             if await insert_new(db, threads, row) and self._totals:
                 await self._totals.hold(db, principal.id)
@@ -135,11 +147,13 @@ class Threads:
         *,
         title: str | None = None,
         tags: Sequence[str] | None = None,
+        notes: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Give the thread another title, or other tags instead of those that it has.
 
         Args:
             tags: At most 20, of 1 to 40 characters each.
+            notes: What clients note about it, as JSON; added to what is noted already.
 
         Raises:
             InvalidInput: The title or a tag cannot be accepted.
@@ -147,7 +161,9 @@ class Threads:
         new = named(
             title=None if title is None else _title(title), tags=None if tags is None else checked_tags(tags)
         )
-        await self._row(principal, thread_id)
+        row = await self._row(principal, thread_id)
+        if notes:
+            new["metadata"] = checked_notes({**(row["metadata"] or {}), **notes})
         if new:
             mine = (threads.c.id == thread_id) & (threads.c.owner == principal.id)
             async with self._engine.begin() as db:
@@ -299,6 +315,24 @@ class Threads:
         made = await self._importer.take_in(principal, chunks, most_bytes=most_bytes)
         return await self.get(principal, made)
 
+    async def begin_with(self, principal: Principal, messages: Sequence[BaseMessage]) -> dict[str, Any]:
+        """A new thread of the principal that begins with a conversation that was held elsewhere.
+
+        Raises:
+            ExportInvalid, TooLarge: A message cannot be kept; nothing is.
+        """
+        return await self.import_lines(principal, as_lines(messages))
+
+    async def message_after(self, principal: Principal, thread_id: str, message_id: str) -> str | None:
+        """The id of the user's message that follows this one on the thread; None where it is the last."""
+        await self._row(principal, thread_id)
+        return await self._transcript.next_of_user(thread_id, message_id)
+
+    async def said_in(self, principal: Principal, thread_id: str, run_id: str) -> str:
+        """All that the assistant said in a run on the thread, before calls of tools too."""
+        await self._row(principal, thread_id)
+        return await self._transcript.said_in(thread_id, run_id)
+
     async def _row(self, principal: Principal, thread_id: str) -> Any:
         async with self._engine.connect() as db:
             return await owned_row(db, principal, thread_id)
@@ -338,6 +372,7 @@ def _view(row: Any) -> dict[str, Any]:
         "tags": row["tags"] or [],
         "parent": row["parent"],
         "waiting": row["waiting"] or [],
+        "metadata": row["metadata"] or {},
         "created_at": time_of(row["created_at"]),
         "updated_at": time_of(row["updated_at"]),
     }

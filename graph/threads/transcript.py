@@ -40,6 +40,12 @@ class Transcript:
                 for row in rows:
                     await insert_new(db, transcript, row)
 
+    async def has(self, thread_id: str, message_id: str) -> bool:
+        """True when a message of the thread has this id."""
+        known = (transcript.c.thread_id == thread_id) & (transcript.c.message_id == message_id)
+        async with self._engine.connect() as db:
+            return (await db.execute(select(transcript.c.seq).where(known))).first() is not None
+
     async def page(self, thread_id: str, *, limit: int, before: int | None) -> dict[str, Any]:
         """The newest `limit` messages older than `before`, oldest first.
 
@@ -76,6 +82,27 @@ class Transcript:
             for row in found:
                 yield row
             after = found[-1]["seq"]
+
+    async def next_of_user(self, thread_id: str, message_id: str) -> str | None:
+        """The id of the user's message that follows this message."""
+        here = transcript.c.thread_id == thread_id
+        place = select(transcript.c.seq).where(here, transcript.c.message_id == message_id).scalar_subquery()
+        query = select(transcript.c.message_id).where(
+            here, transcript.c.role == "user", transcript.c.seq > place
+        )
+        async with self._engine.connect() as db:
+            found: str | None = (await db.execute(query.order_by(transcript.c.seq).limit(1))).scalar()
+        return found
+
+    async def said_in(self, thread_id: str, run_id: str) -> str:
+        """All that the assistant said in a run, before calls of tools too."""
+        query = select(transcript.c.text).where(
+            transcript.c.thread_id == thread_id,
+            transcript.c.run_id == run_id,
+            transcript.c.role == "assistant",
+        )
+        async with self._engine.connect() as db:
+            return "".join((await db.execute(query.order_by(transcript.c.seq))).scalars())
 
     async def user_messages(self, thread_id: str, *, limit: int) -> list[dict[str, Any]]:
         """The newest user messages, oldest first."""

@@ -55,9 +55,10 @@ _REASONS = {"cancel": "asked", "supersede": "superseded", "drain": "drained", "o
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What the graph is given; None goes on from the checkpoint."""
+    """What the graph is given; None goes on from the checkpoint, the newest where none is named."""
 
     given: Any
+    checkpoint: str | None = None
 
 
 class Opening:
@@ -82,17 +83,32 @@ class Opening:
         Raises:
             RunAbandoned: It was tried too often.
         """
+        if run.request.checkpoint and run.attempt == 1:
+            return await self._gone_back(run, run.request.checkpoint)
         if run.attempt == 1 and not run.hold.dirty:
-            return Start(await self._input(run, [message_of(run)]))
+            return Start(await self._own_input(run))
         if run.attempt > 1 and (start := await self._answered(run, outcome)):
             return start
         return await self._settled(run, outcome)
+
+    async def _gone_back(self, run: Run, checkpoint: str) -> Start:
+        """From an older checkpoint. What was said behind it is another branch, and leaves the transcript."""
+        if run.hold.dirty:
+            await self._repair.settle(run.thread_id, run.id)
+            await self._store_message(run)
+        await self._repair.go_back(run.hold, checkpoint)
+        return Start(await self._own_input(run), checkpoint)
+
+    async def _own_input(self, run: Run) -> dict[str, Any] | None:
+        return None if run.request.goes_on else await self._input(run, [message_of(run)])
 
     async def _input(self, run: Run, messages: list[BaseMessage]) -> dict[str, Any]:
         if not run.request.files:
             return {"messages": messages}
         files = [await self._files.info(run.request.principal, key) for key in run.request.files]
-        return {"messages": messages, "files": [file.as_ref() for file in files]}
+        # With which message a file came is known by the message's id, which outlives edits of it.
+        came = {"message": run.record.message_id} if run.record.message_id else {}
+        return {"messages": messages, "files": [{**file.as_ref(), **came} for file in files]}
 
     async def _answered(self, run: Run, outcome: Outcome) -> Start | None:
         """A person's answers to questions that still wait; None after a crash behind them."""
@@ -187,7 +203,7 @@ def _removals(messages: Sequence[BaseMessage], unsendable: set[str]) -> list[Bas
 def _missing(run: Run, settled: Settled) -> list[BaseMessage]:
     """What the checkpoint lacks of what the user said, this run's message last."""
     known = {message.id for message in [*settled.messages, *settled.lost]}
-    own = [] if run.record.message_id in known else [message_of(run)]
+    own = [] if run.record.message_id in {*known, None} else [message_of(run)]
     return [*settled.lost, *own]
 
 
@@ -349,6 +365,8 @@ def _ending(run: Run, outcome: Outcome, reply: dict[str, Any], events: list[Logg
         output_tokens=outcome.output_tokens,
         events=events,
         messages=[] if again else _messages(run, outcome, reply, status),
+        webhook=run.request.webhook,
+        attempt=run.attempt,
     )
 
 

@@ -27,7 +27,8 @@ from graph.runs.events import LAST
 from graph.runs.lease import fenced
 from graph.runs.record import Outcome, Run, Stop
 from graph.threads.history.look import questioned
-from graph.turn.attempt import Endings, Opening
+from graph.turn.attempt import Endings, Opening, Start
+from graph.turn.details import DETAILS, steps_in
 
 log = structlog.get_logger()
 
@@ -154,7 +155,7 @@ class TurnDriver:
         start = await endured(self._opening.of, run, outcome)
         if start is not None:
             self._tell(run, {"type": "run_started", "thread_id": run.thread_id, "attempt": run.attempt})
-            await self._go(run, start.given, outcome)
+            await self._go(run, start, outcome)
         return start is not None
 
     def _remarks_of(self, run: Run) -> Sink:
@@ -183,16 +184,17 @@ class TurnDriver:
     def _limits(self) -> LimitSettings:
         return self._editions.now().book[LimitSettings]
 
-    async def _go(self, run: Run, start: Any, outcome: Outcome) -> None:
+    async def _go(self, run: Run, start: Start, outcome: Outcome) -> None:
+        where = {"checkpoint_id": start.checkpoint} if start.checkpoint else {}
         config: Any = {
-            "configurable": {"thread_id": run.thread_id},
+            "configurable": {"thread_id": run.thread_id, **where},
             "run_id": None,
             # Only a backstop, with room for steps of further modules in every round and beside them.
             "recursion_limit": len(self._graph.nodes)
             * (1 + (run.request.choices.max_steps or self._limits.steps)),
         }
         stream: AsyncIterator[Any] = self._graph.astream(
-            start,
+            start.given,
             config,
             context=context_for(run.request.choices, run.request.principal),
             stream_mode=["custom", "updates"],
@@ -206,16 +208,22 @@ class TurnDriver:
                     self._hear(run, outcome, data)
                 else:
                     gather(outcome, data)
+                    self._tell_steps(run, data)
         # Only now: calls that go side by side pause in any order.
         outcome.put_in_order()
         for asked in outcome.interrupts:
             self._tell(run, {"type": "interrupt", **asked})
 
+    def _tell_steps(self, run: Run, update: dict[str, Any]) -> None:
+        for step in steps_in(update) if run.request.detailed else ():
+            self._tell(run, step)
+
     def _hear(self, run: Run, outcome: Outcome, told: Any) -> None:
         """A step says something while it works; what is no event is not told on."""
         if is_event(told):
             hear(outcome, told)
-            self._tell(run, told)
+            if run.request.detailed or told["type"] not in DETAILS:
+                self._tell(run, told)
         else:
             log.warning("step_event_left_out", told=repr(told)[:_SHOWN])
 

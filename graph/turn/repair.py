@@ -10,9 +10,13 @@ from langgraph.graph import END
 from langgraph.graph.state import CompiledStateGraph
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from core.database.outage import uninterrupted
 from graph.flow.builder import last_step
 from graph.flow.routing import is_remark
+from graph.runs.lease import Hold, assert_held
 from graph.runs.receipts import forget_receipts, outcomes_of
+from graph.threads.history.agree import take_out
+from graph.threads.history.look import snapshot_at
 from graph.threads.transcript import Transcript
 from nodes.llm.prompt import answered
 from nodes.mcp_tools import artifacts_of, tool_message
@@ -63,6 +67,19 @@ class Repair:
         await self._answer_told(thread_id)
         await forget_receipts(self._engine, thread_id, but_of=run_id)
         return Settled(messages, _lost(told, known))
+
+    async def go_back(self, hold: Hold, checkpoint_id: str) -> None:
+        """Take out of the transcript what the thread's state has and that of an older checkpoint has not."""
+        now = await snapshot_at(self._graph, hold.thread_id)
+        then = await snapshot_at(self._graph, hold.thread_id, checkpoint_id)
+        old, new = (snapshot.values.get("messages", []) for snapshot in (now, then))
+        await self._take_out(hold, old, new)
+
+    @uninterrupted
+    async def _take_out(self, hold: Hold, old: list[BaseMessage], new: list[BaseMessage]) -> None:
+        async with self._engine.begin() as db:
+            await assert_held(db, hold)
+            await take_out(db, hold.thread_id, old, new)
 
     async def _closed(self, config: Any, thread_id: str) -> list[BaseMessage]:
         before = await self._graph.aget_state(config)

@@ -12,22 +12,36 @@ from core.access import Principal
 from core.task_queue import TaskQueue
 from graph.flow.routing import AfterModel
 from graph.runs.receipts import StoredReceipts
+from graph.wiring.attachments import FileTools, ThreadAttachments
 from graph.wiring.rewriting import ModelRewriter
 from nodes.config.ports import ModelCatalogue, ServerCatalogue, SourceCatalogue
 from nodes.file_storage import FileManager
+from nodes.file_storage.attached import AttachedFiles
 from nodes.llm import LLMCaller
-from nodes.llm.ports import Toolbox
+from nodes.llm.ports import Attachments, Toolbox
 from nodes.mcp_tools import MCPToolManager
-from nodes.mcp_tools.ports import FileLinks, Receipts
+from nodes.mcp_tools.ports import FileLinks, OwnTools, Receipts
 from nodes.rag import RAGClient
 from nodes.rag.ports import Later, Rewriter
 from nodes.rag.tasks import INDEX, IndexSource
 
 
 class Models(Provider):
-    """What no turn goes without."""
+    """What no turn goes without.
+
+    Args:
+        tools: Whether tools run here.
+    """
 
     scope = Scope.APP
+
+    def __init__(self, *, tools: bool) -> None:
+        super().__init__()
+        self._tools = tools
+
+    @provide(override=True)
+    def attachments(self, files: AttachedFiles) -> Attachments:
+        return ThreadAttachments(files, tools=self._tools)
 
     @provide(override=True)
     def models(self, llm: LLMCaller) -> ModelCatalogue:
@@ -78,6 +92,10 @@ class Tools(Provider):
         return StoredFileLinks(files)
 
     @provide(override=True)
+    def own(self, files: AttachedFiles) -> OwnTools:
+        return FileTools(files)
+
+    @provide(override=True)
     def receipts(self, container: AsyncContainer) -> Receipts:
         return StoredReceipts(partial(container.get, AsyncEngine))
 
@@ -117,7 +135,7 @@ def bridges(names: Iterable[str], *, worker: bool = False) -> list[Provider]:
             tasks. A command or a notebook does not: nobody may ever run what it queues.
     """
     running = set(names)
-    found: list[Provider] = [Models()]
+    found: list[Provider] = [Models(tools="mcp_tools" in running)]
     if "rag" in running:
         found.append(Sources())
         if worker:

@@ -25,6 +25,8 @@ class Writes(TypedDict):
 class LookupConfig:
     """Checks again at execution what was checked when the request came: rights may have changed."""
 
+    only_looks = True
+
     def __init__(self, lookup: ConfigLookup) -> None:
         self._lookup = lookup
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import IO, Annotated, Any
@@ -19,8 +19,11 @@ from core.cli import JsonFlag, command, make_app, show
 from core.container import opened_service
 from core.settings import Book
 from core.settings.auth import AuthSettings
-from nodes.file_storage.errors import InvalidFile
-from nodes.file_storage.manager import FileManager
+from nodes.file_storage.attached import AttachedFiles
+from nodes.file_storage.errors import FileNotFound, InvalidFile
+from nodes.file_storage.filters import Filter
+from nodes.file_storage.library import Library
+from nodes.file_storage.manager import LIST_MOST, FileManager
 from nodes.file_storage.models import CHUNK_BYTES, FileInfo
 from nodes.file_storage.module import MODULE
 from nodes.file_storage.settings import FileStorageSettings
@@ -65,7 +68,11 @@ async def upload(
 @command
 async def list_files(
     user: Annotated[str, typer.Argument(help="Whose files.")],
+    *,
     thread: Annotated[str, typer.Option(help="Only files of this thread.")] = "",
+    query: Annotated[str, typer.Option("--query", "-q", help="Words in the name or the tags.")] = "",
+    media_type: Annotated[str, typer.Option("--type", help="Such as text/csv, or image/ for any.")] = "",
+    tag: Annotated[list[str] | None, typer.Option(help="A tag that it has: name or name=value.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most this many.")] = 100,
     after: Annotated[str, typer.Option(help="Go on behind this key or cursor.")] = "",
     as_json: JsonFlag = False,
@@ -75,7 +82,8 @@ async def list_files(
     Where nobody logs in, everybody is one user: the files of auth.user are those of whoever is named.
     """
     async with _files() as (files, book, local):
-        wanted: dict[str, Any] = {"thread": thread or None, "limit": limit, "after": after or None}
+        chosen = Filter(None, thread or None, query, media_type, _tags(tag or []))
+        wanted: dict[str, Any] = {"wanted": chosen, "limit": limit, "after": after or None}
         found = await files.list(Principal(user), **wanted)
         if not found and not book[AuthSettings].logins and user != local.id:
             found = await files.list(local, **wanted)
@@ -157,17 +165,104 @@ async def stats(
 
 @app.command()
 @command
+async def copy(
+    key: KeyArgument,
+    name: Annotated[str, typer.Option(help="What the copy is called; default: the same.")] = "",
+    user: UserOption = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """Make a second file with the same content and print its key."""
+    async with _files(user) as (files, _, owner):
+        info = await files.copy(owner, key, name=name or None)
+    show({"key": info.key, "name": info.name} if not as_json else info.as_json(), as_json=as_json)
+
+
+@app.command()
+@command
+async def tag(
+    key: KeyArgument,
+    tags: Annotated[list[str], typer.Argument(help="name=value sets a tag, name= takes it away.")],
+    replace: Annotated[bool, typer.Option("--replace", help="These are all its tags then.")] = False,
+    user: UserOption = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """Set tags of a file."""
+    given: dict[str, str | None] = {name: value or None for name, value in _tags(tags).items()}
+    async with _files(user) as (files, _, owner):
+        info = await files.tag(owner, key, given, replace=replace)
+    text = ", ".join(f"{name}={value}" for name, value in info.tags.items()) or "no tags"
+    show(info.as_json(), as_json=as_json, text=text)
+
+
+@app.command()
+@command
+async def search(
+    text: Annotated[str, typer.Argument(help="What to look for.")],
+    user: UserOption = "",
+    limit: Annotated[int, typer.Option(min=1, max=100, help="At most this many.")] = 10,
+    as_json: JsonFlag = False,
+) -> None:
+    """Find files by what stands in them, the best first; `list --query` finds them by name."""
+    async with opened_service(MODULE, AttachedFiles) as (attached, container):
+        owner = Principal(user or (await container.get(Book))[AuthSettings].user)
+        found = await attached.find(owner, text, limit=limit)
+    rows = [(hit.info.key, hit.info.name, hit.where, " ".join(hit.text.split())[:100]) for hit in found.hits]
+    hits = [{**h.info.as_json(), "where": h.where, "text": h.text, "score": h.score} for h in found.hits]
+    told = {"hits": hits, "searched": found.searched, "left_out": found.left_out}
+    if found.left_out:
+        print(f"{found.left_out} files have no text that can be read, or there was no time", file=sys.stderr)
+    show(told, as_json=as_json, table=("key", "name", "where", "text"), rows=rows, empty="nothing found")
+
+
+@app.command()
+@command
+async def extract(
+    name: Annotated[str, typer.Argument(help="The file's key, or its name: the newest of that name.")],
+    user: UserOption = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """Print the text of a file as a model is given it: of a PDF each page, of a workbook each sheet."""
+    async with opened_service(MODULE, FileManager) as (files, container):
+        owner = Principal(user or (await container.get(Book))[AuthSettings].user)
+        info = await _named(files, owner, name)
+        document = await (await container.get(Library)).document(owner, info)
+    if not document.parts:
+        raise InvalidFile(f"'{info.name}' has no text that can be read: {document.reason or 'it is empty'}")
+    for note in document.notes:
+        print(f"not read: {note}", file=sys.stderr)
+    parts = [{"where": part.where, "text": part.text} for part in document.parts]
+    told = {"key": info.key, "name": info.name, "notes": list(document.notes), "parts": parts}
+    show(told, as_json=as_json, text=document.whole())
+
+
+@app.command()
+@command
 async def reconcile(
     hours: Annotated[float, typer.Option(min=0, help="Only what was begun longer ago.")] = 24,
     remove: Annotated[bool, typer.Option("--remove", help="Delete it; without it, only count.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Find what uploads left behind whose process was killed; the service does so once a day."""
+    """Find what killed uploads left behind, and records without content; the service does so once a day."""
     async with _files() as (files, _, _):
         left = await files.reconcile(older_s=hours * 3600, remove=remove)
     word = "removed" if remove else "found; --remove deletes them"
-    text = f"{left.pieces} pieces of {left.bytes} bytes {word}"
+    text = f"{left.pieces} pieces of {left.bytes} bytes and {left.records} records without content {word}"
     show({**left.as_json(), "removed": remove}, as_json=as_json, text=text)
+
+
+async def _named(files: FileManager, owner: Principal, name: str) -> FileInfo:
+    with suppress(FileNotFound):
+        return await files.info(owner, name)
+    found = await files.list(owner, wanted=Filter(q=name), limit=LIST_MOST)
+    exact = [info for info in found if info.name == name]
+    if not exact:
+        near = f"; did you mean '{found[0].name}'?" if found else ""
+        raise FileNotFound(f"no file has the key or the name '{name[:200]}'{near}")
+    return exact[0]
+
+
+def _tags(given: Sequence[str]) -> dict[str, str]:
+    return {name: value for name, _, value in (one.partition("=") for one in given)}
 
 
 def _opened(path: Path) -> IO[bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.errors import InvalidInput, NotAllowed, NotFound, TimedOut, TooLarge
+from core.errors import Conflict, InvalidInput, NotAllowed, NotFound, TimedOut, TooLarge
 from core.errors import StorageUnavailable as StorageUnavailable  # noqa: PLC0414 - named here beside the others
 
 
@@ -70,3 +70,10 @@ class StorageTimedOut(TimedOut):
 
     code = "storage_timed_out"
     title = "File storage did not answer in time"
+
+
+class NoDirectUploads(Conflict):
+    """Files are kept where clients cannot store any themselves."""
+
+    code = "no_direct_uploads"
+    title = "Uploads go through the service"

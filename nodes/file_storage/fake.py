@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -49,6 +49,18 @@ class MemoryStore(FileStore):
         changed = replace(info, thread=thread)
         self._write(changed, content)
         return changed
+
+    async def tag(self, owner: str, key: str, tags: Mapping[str, str]) -> FileInfo:
+        info, content = self._get(owner, key)
+        changed = replace(info, tags=dict(tags))
+        self._write(changed, content)
+        return changed
+
+    async def copy(self, owner: str, key: str, draft: FileInfo) -> FileInfo:
+        info, content = self._get(owner, key)
+        made = replace(draft, size=info.size, etag=info.etag)
+        self._write(made, content)
+        return made
 
     async def delete(self, owner: str, key: str) -> None:
         self._get(owner, key)

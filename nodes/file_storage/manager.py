@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from core.access import Principal, owner_seen_by
@@ -11,23 +12,24 @@ from core.errors import InvalidInput
 from core.events import Event
 from core.health import Health
 from core.observability import Span, file_span, track_duration
-from nodes.file_storage.errors import FileNotFound, FileTooLarge, InvalidFile
+from nodes.file_storage.checks import checked_thread, existing, lifetime, pieces, spot, too_large
+from nodes.file_storage.errors import InvalidFile, NoDirectUploads
 from nodes.file_storage.events import FileDeleted, FileUploaded
+from nodes.file_storage.filters import Filter
 from nodes.file_storage.links import LinkSigner
-from nodes.file_storage.models import CHUNK_BYTES, FileInfo, Leftovers, Origin, Usage
+from nodes.file_storage.models import DirectUpload, FileInfo, Leftovers, Origin, Usage
 from nodes.file_storage.naming import (
     checked_key,
     checked_tags,
     clean_name,
-    is_key,
+    is_digest,
     media_type_of,
     new_key,
 )
-from nodes.file_storage.order import Spot, spot_of
 from nodes.file_storage.ports import FileStore, LinkHost
 from nodes.file_storage.probe import PROBE_OWNER, Probe
 from nodes.file_storage.retention import Swept, sweep
-from nodes.file_storage.settings import WEEK_SECONDS, FileStorageSettings
+from nodes.file_storage.settings import FileStorageSettings
 from nodes.file_storage.totals import Take, Totals
 
 LIST_MOST = 1000
@@ -86,32 +88,34 @@ class FileManager:
             StorageFull: More than file_storage.user_files or user_bytes; nothing is kept of it.
             InvalidFile: The key, thread or tags cannot be accepted.
         """
-        kept = clean_name(name)
-        draft = FileInfo(
-            key=new_key() if key is None else checked_key(key),
-            name=kept,
-            size=0,
-            media_type=media_type_of(kept, media_type),
-            etag="",
-            created=datetime.now(UTC),
-            origin=origin,
-            thread=_checked_thread(thread),
-            tags=checked_tags(tags),
-            owner=principal.id,
-        )
-        chunks = _pieces(data) if isinstance(data, bytes) else data
+        made_key = new_key() if key is None else checked_key(key)
+        plain = self._draft(principal, name, media_type, tags)
+        draft = replace(plain, key=made_key, origin=origin, thread=checked_thread(thread))
+        kept = draft.name
+        chunks = pieces(data) if isinstance(data, bytes) else data
         with self._operation("put") as span:
             async with (
-                self._totals.room(principal.id) as take,
+                self._totals.room(principal) as take,
                 aclosing(self._limited(kept, chunks, take)) as limited,
             ):
                 info = await self._store.put(draft, limited)
                 self._totals.added(info)
             span.set(file_size=info.size)
-        self._publish(
-            FileUploaded(key=info.key, name=info.name, size=info.size, origin=origin, owner=info.owner)
-        )
+        self._tell_stored(info)
         return info
+
+    def _draft(
+        self, principal: Principal, name: str, media_type: str | None, tags: Mapping[str, str] | None
+    ) -> FileInfo:
+        kept = clean_name(name)
+        kind = media_type_of(kept, media_type)
+        now, checked = datetime.now(UTC), checked_tags(tags)
+        return FileInfo(new_key(), kept, 0, kind, "", now, "user", None, checked, principal.id)
+
+    def _tell_stored(self, info: FileInfo) -> None:
+        self._publish(
+            FileUploaded(key=info.key, name=info.name, size=info.size, origin=info.origin, owner=info.owner)
+        )
 
     async def info(self, principal: Principal, key: str) -> FileInfo:
         """What is known of the file.
@@ -119,7 +123,7 @@ class FileManager:
         Raises:
             FileNotFound: The principal has no such file.
         """
-        return await self._store.info(owner_seen_by(principal), _existing(key))
+        return await self._store.info(owner_seen_by(principal), existing(key))
 
     def open(
         self, principal: Principal, key: str, *, start: int = 0, end: int | None = None
@@ -131,7 +135,7 @@ class FileManager:
         """
         if start < 0 or (end is not None and end < 0):
             raise InvalidInput(f"a range begins and ends at 0 or later (got {start} to {end})")
-        return self._read(owner_seen_by(principal), _existing(key), start, end)
+        return self._read(owner_seen_by(principal), existing(key), start, end)
 
     async def _read(self, owner: str, key: str, start: int, end: int | None) -> AsyncGenerator[bytes, None]:
         size = 0
@@ -148,12 +152,14 @@ class FileManager:
         *,
         origin: Origin | None = None,
         thread: str | None = None,
+        wanted: Filter | None = None,
         limit: int = 100,
         after: str | None = None,
     ) -> list[FileInfo]:
         """The principal's files, the latest change first.
 
         Args:
+            wanted: What they must be beside; `origin` and `thread` may stand in it too.
             limit: At most this many, 1 to 1000.
             after: `cursor_of` the last file of the page before this one: it holds when that file changes or
                 goes meanwhile. Its key will do where it has stayed as it was.
@@ -164,22 +170,126 @@ class FileManager:
         """
         if not 1 <= limit <= LIST_MOST:
             raise InvalidInput(f"limit must be 1 to {LIST_MOST} (got {limit})")
+        one, other = wanted or Filter(), Filter(origin, thread)
         found: list[FileInfo] = []
-        scan = self._store.scan(owner_seen_by(principal), after=_spot(after))
+        scan = self._store.scan(owner_seen_by(principal), after=spot(after))
         with self._operation("list") as span:
             async for info in scan:
-                if origin in (None, info.origin) and thread in (None, info.thread):
+                if one.takes(info) and other.takes(info):
                     found.append(info)
                     if len(found) == limit:
                         break
             span.set(files=len(found))
         return found
 
+    async def tag(
+        self, principal: Principal, key: str, tags: Mapping[str, str | None], *, replace: bool = False
+    ) -> FileInfo:
+        """Set tags of the file; None takes one away. Of two who change the same tag the last one counts.
+
+        Args:
+            replace: These are all that it has then.
+
+        Raises:
+            FileNotFound: The principal has no such file.
+            InvalidFile: They are no texts, or too many.
+        """
+        owner = owner_seen_by(principal)
+        with self._operation("tag"):
+            before = {} if replace else (await self._store.info(owner, existing(key))).tags
+            given = {name: value for name, value in {**before, **tags}.items() if value is not None}
+            return await self._store.tag(owner, existing(key), checked_tags(given))
+
+    async def copy(
+        self,
+        principal: Principal,
+        key: str,
+        *,
+        name: str | None = None,
+        thread: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> FileInfo:
+        """A new file with the same content. The content does not pass through this process.
+
+        Args:
+            name: None: the same.
+            tags: None: the same.
+
+        Raises:
+            FileNotFound: The principal has no such file.
+            StorageFull: There is no room for another file of this size.
+        """
+        owner = owner_seen_by(principal)
+        with self._operation("copy") as span:
+            info = await self._store.info(owner, existing(key))
+            draft = replace(
+                info,
+                key=new_key(),
+                name=clean_name(name or info.name),
+                created=datetime.now(UTC),
+                thread=checked_thread(thread),
+                tags=checked_tags(info.tags if tags is None else tags),
+                owner=principal.id,
+            )
+            async with self._totals.room(principal) as take:
+                take(info.size)
+                made = await self._store.copy(owner, key, draft)
+                self._totals.added(made)
+            span.set(file_size=made.size)
+        self._tell_stored(made)
+        return made
+
+    async def upload_link(
+        self,
+        principal: Principal,
+        name: str,
+        *,
+        size: int,
+        sha256: str,
+        media_type: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        seconds: int | None = None,
+    ) -> tuple[FileInfo, DirectUpload]:
+        """How a client stores a file in the bucket itself; then it is a file, and `uploaded` tells of it.
+
+        Args:
+            size, sha256: Of the content, in bytes and in hex: the bucket takes no other content.
+            seconds: How long the link works; None: file_storage.link_seconds.
+
+        Raises:
+            FileTooLarge, StorageFull, InvalidFile: As `put`.
+            NoDirectUploads: Files are kept in a folder; upload to this service.
+        """
+        if not is_digest(sha256):
+            raise InvalidFile("sha256 must be the content's SHA-256, 64 hexadecimal digits")
+        if size > self._settings.max_bytes:
+            raise too_large(name, self._settings.max_bytes)
+        seconds_left = lifetime(self._settings.link_seconds if seconds is None else seconds)
+        draft = replace(self._draft(principal, name, media_type, tags), size=size, etag=sha256.lower())
+        with self._operation("upload_link"):
+            async with self._totals.room(principal) as take:
+                take(size)
+                found = await self._store.presign_upload(draft, seconds_left)
+        if found is None:
+            raise NoDirectUploads("files are kept in a folder here; send the content to POST /files")
+        return draft, found
+
+    async def uploaded(self, principal: Principal, key: str) -> FileInfo:
+        """Tell of a file that its client has stored in the bucket itself.
+
+        Raises:
+            FileNotFound: It is not there yet.
+        """
+        info = await self.info(principal, key)
+        self._totals.forget(info.owner)
+        self._tell_stored(info)
+        return info
+
     async def attach(self, principal: Principal, key: str, thread: str) -> FileInfo:
         """Make the file one of `thread`; it leaves the thread that it was in."""
         with self._operation("attach"):
             return await self._store.annotate(
-                owner_seen_by(principal), _existing(key), thread=_checked_thread(thread)
+                owner_seen_by(principal), existing(key), thread=checked_thread(thread)
             )
 
     async def delete(self, principal: Principal, key: str) -> None:
@@ -190,7 +300,7 @@ class FileManager:
         """
         owner = owner_seen_by(principal)
         with self._operation("delete"):
-            await self._store.delete(owner, _existing(key))
+            await self._store.delete(owner, existing(key))
         self._totals.forget(owner)
         self._publish(FileDeleted(key=key, owner=owner))
 
@@ -206,16 +316,14 @@ class FileManager:
         Raises:
             FileNotFound: The principal has no such file.
         """
-        lifetime = self._settings.link_seconds if seconds is None else seconds
-        if not 1 <= lifetime <= WEEK_SECONDS:
-            raise InvalidInput(f"a link lives 1 to {WEEK_SECONDS} seconds (got {lifetime})")
+        seconds_left = lifetime(self._settings.link_seconds if seconds is None else seconds)
         with self._operation("link") as span:
             info = await self.info(principal, key)
             span.set(file_size=info.size)
-            direct = await self._store.presign(info, lifetime)
+            direct = await self._store.presign(info, seconds_left)
             if direct is not None:
                 return direct
-            token = self._signer.sign(principal.id, key, seconds=lifetime)
+            token = self._signer.sign(principal.id, key, seconds=seconds_left)
             base = await self._host.base_url() if base_url is None else base_url.rstrip("/")
             return f"{base}/files/link/{token}"
 
@@ -227,7 +335,7 @@ class FileManager:
             FileNotFound: The file was deleted since.
         """
         owner, key = self._signer.verify(token)
-        return await self._store.info(owner, _existing(key))
+        return await self._store.info(owner, existing(key))
 
     async def stats(self, principal: Principal | None = None) -> Usage:
         """How much the principal has stored; None: everybody together."""
@@ -280,27 +388,5 @@ class FileManager:
             size += len(chunk)
             take(len(chunk))
             if size > most:
-                raise FileTooLarge(f"'{name}' is larger than {most} bytes, the limit file_storage.max_bytes")
+                raise too_large(name, most)
             yield chunk
-
-
-async def _pieces(data: bytes) -> AsyncIterator[bytes]:
-    for at in range(0, len(data), CHUNK_BYTES):
-        yield data[at : at + CHUNK_BYTES]
-
-
-def _spot(after: str | None) -> Spot | str | None:
-    return None if after is None else spot_of(after) or _existing(after)
-
-
-def _existing(key: str) -> str:
-    """`key`, when a file may have it; what cannot be a key is not found, like any wrong one."""
-    if not is_key(key):
-        raise FileNotFound(f"no file {key[:80]!r}")
-    return key
-
-
-def _checked_thread(thread: str | None) -> str | None:
-    if thread is not None and not is_key(thread):
-        raise InvalidFile(f"{thread[:80]!r} cannot be a thread; use 1 to 64 of A-Z a-z 0-9 _ -")
-    return thread

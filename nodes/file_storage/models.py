@@ -99,11 +99,31 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class DirectUpload:
+    """A request that a client sends to the store itself, with exactly these headers.
+
+    Args:
+        url: Where a PUT with the content goes; it works for `seconds`.
+    """
+
+    url: str
+    headers: Mapping[str, str]
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Leftovers:
-    """What killed uploads left behind: how many pieces, and how many bytes (0 where a store does not say)."""
+    """What killed uploads and damage left behind.
+
+    Args:
+        pieces: Contents and parts of contents that no record names.
+        bytes: Their size together; 0 where a store does not say.
+        records: Records whose content is not there: files that can never be read again.
+    """
 
     pieces: int = 0
     bytes: int = 0
+    records: int = 0
 
     def as_json(self) -> dict[str, int]:
         return asdict(self)

@@ -20,6 +20,7 @@ TAG_BYTES = 512
 DEFAULT_MEDIA_TYPE = "application/octet-stream"
 
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_DIGEST = re.compile(r"[0-9A-Fa-f]{64}")
 _MEDIA_TYPE = re.compile(
     r'[\w!#$&^.+-]{1,64}/[\w!#$&^.+-]{1,64}(?: ?; ?[\w.-]{1,32}="?[\w./+-]{1,64}"?){0,4}', re.ASCII
 )
@@ -41,6 +42,11 @@ def derived_key(*parts: str) -> str:
 
 def is_key(text: str) -> bool:
     return _KEY.fullmatch(text) is not None
+
+
+def is_digest(text: str) -> bool:
+    """Whether it is a SHA-256 in hex."""
+    return _DIGEST.fullmatch(text) is not None
 
 
 def checked_key(text: str) -> str:

@@ -1,13 +1,14 @@
-"""What file storage needs from the outside: a place that keeps bytes, and an address for links."""
+"""What file storage needs from the outside: a place that keeps bytes, an address for links, a reader."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 from core.resilience import TargetStatus
-from nodes.file_storage.models import FileInfo, Leftovers, OldFile, Usage
+from nodes.file_storage.models import DirectUpload, FileInfo, Leftovers, OldFile, Usage
 from nodes.file_storage.order import Spot
 
 
@@ -53,6 +54,18 @@ class FileStore(Protocol):
         """Write which thread the file belongs to."""
         ...
 
+    async def tag(self, owner: str, key: str, tags: Mapping[str, str]) -> FileInfo:
+        """Write the tags of the file, in place of those that it had."""
+        ...
+
+    async def copy(self, owner: str, key: str, draft: FileInfo) -> FileInfo:
+        """Store the content of a file under the draft's owner and key too, without it passing through us.
+
+        Returns:
+            The draft with the content's `size` and `etag`.
+        """
+        ...
+
     async def delete(self, owner: str, key: str) -> None: ...
 
     def unchanged_since(self, until: datetime) -> AsyncIterator[OldFile]:
@@ -70,14 +83,22 @@ class FileStore(Protocol):
         """An address that serves the file without us, or None where there is none."""
         return None
 
+    async def presign_upload(self, draft: FileInfo, seconds: int) -> DirectUpload | None:
+        """How a client stores the draft's content itself, or None where it cannot.
+
+        The store refuses any content but that of the draft's `size` and `etag`.
+        """
+        return None
+
     async def usage(self, owner: str | None) -> Usage:
         """What is stored by `owner`, or by everyone."""
         ...
 
     async def reconcile(self, until: datetime, *, remove: bool) -> Leftovers:
-        """Find what uploads left behind that were killed before `until`, and with `remove` delete it.
+        """Find what was left behind before `until`, and with `remove` delete it.
 
-        A file that can be read is never touched.
+        That are pieces of killed uploads, and records whose content is gone. A file that can be read is
+        never touched.
         """
         ...
 
@@ -100,3 +121,22 @@ class LinkHost(Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+class DocumentReader(Protocol):
+    """Takes the text out of a document, see `core.registry.Module.reader`."""
+
+    async def read(self, path: Path) -> tuple[Sequence[tuple[str, str]], Sequence[str]]:
+        """The parts of a document in order, each with its page, sheet or slide in words, and notes.
+
+        Args:
+            path: Its name says how it is read.
+
+        Raises:
+            InvalidInput: It cannot be read; says why, in words for people and without its name.
+        """
+        ...
+
+    def sought(self, question: str, sample: str) -> Sequence[Sequence[str]]:
+        """The words of a question, each with the beginnings that may stand for it in a text like `sample`."""
+        ...

@@ -10,15 +10,18 @@ from core.events import EventBus
 from core.resilience import Policies
 from core.settings import Book, Places
 from nodes.file_storage.adapters.local import LocalStore
+from nodes.file_storage.attached import AttachedFiles
+from nodes.file_storage.library import Library
 from nodes.file_storage.links import FixedHost, LinkSigner
 from nodes.file_storage.manager import FileManager
 from nodes.file_storage.node import StoreFiles
-from nodes.file_storage.ports import FileStore, LinkHost
+from nodes.file_storage.ports import DocumentReader, FileStore, LinkHost
+from nodes.file_storage.readers import opened_reader
 from nodes.file_storage.settings import FileStorageSettings
 
 
 class FileStorageProvider(Provider):
-    """FileStore, LinkSigner, LinkHost, FileManager and the node, by the settings."""
+    """The store, links, what reads files, FileManager and the node, by the settings."""
 
     scope = Scope.APP
 
@@ -49,6 +52,23 @@ class FileStorageProvider(Provider):
     ) -> FileManager:
         settings = book[FileStorageSettings]
         return FileManager(store, signer=signer, host=host, settings=settings, publish=bus.publish)
+
+    @provide
+    async def reader(self, book: Book) -> AsyncIterator[DocumentReader]:
+        async with opened_reader(book[FileStorageSettings].attachments) as reader:
+            yield reader
+
+    @provide
+    async def library(self, files: FileManager, reader: DocumentReader, book: Book) -> AsyncIterator[Library]:
+        library = Library(files, reader, book[FileStorageSettings].attachments)
+        try:
+            yield library
+        finally:
+            await library.aclose()
+
+    @provide
+    def attached(self, files: FileManager, library: Library, book: Book) -> AttachedFiles:
+        return AttachedFiles(files, library, book[FileStorageSettings].attachments)
 
     node = provide(StoreFiles)
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
+from core.access import Principal
 from nodes.file_storage.errors import StorageFull
 from nodes.file_storage.models import FileInfo, Usage
 from nodes.file_storage.ports import FileStore
@@ -31,31 +32,32 @@ class Totals:
 
     def __init__(self, store: FileStore, settings: FileStorageSettings) -> None:
         self._store = store
-        self._files, self._bytes = settings.user_files, settings.user_bytes
+        self._settings = settings
         self._known: OrderedDict[str, tuple[float, Usage]] = OrderedDict()
         self._on_their_way: dict[str, Usage] = {}
         self._counting: dict[str, Usage] = {}
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def room(self, owner: str) -> AsyncIterator[Take]:
-        """Room for one more file of the owner within the block, and what counts its bytes as they come.
+    async def room(self, principal: Principal) -> AsyncIterator[Take]:
+        """Room for one more file of the principal within the block, and what counts its bytes as they come.
 
         Raises:
             StorageFull: There is no room for another file.
         """
-        if not self._files and not self._bytes:
+        owner, quota = principal.id, self._settings.quota_of(principal.groups)
+        if not quota.files and not quota.bytes:
             yield lambda _: None
             return
         used = await self._used(owner)
         coming = self._on_their_way.get(owner, Usage())
-        if self._files and used.files + coming.files >= self._files:
+        if quota.files and used.files + coming.files >= quota.files:
             raise StorageFull(
-                f"you have {used.files} files{_and_coming(coming.files)}; at most {self._files} are allowed "
-                "(file_storage.user_files): delete some"
+                f"you have {used.files} files{_and_coming(coming.files)}; at most {quota.files} are allowed "
+                "(file_storage.user_files, or that of your group): delete some"
             )
-        if self._bytes and used.bytes >= self._bytes:
-            raise self._full(used.bytes)
+        if quota.bytes and used.bytes >= quota.bytes:
+            raise _full(used.bytes, quota.bytes)
         self._on_their_way[owner] = _plus(coming, 1, 0)
         taken = 0
 
@@ -64,8 +66,8 @@ class Totals:
             taken += size
             coming = self._on_their_way[owner] = _plus(self._on_their_way[owner], 0, size)
             _, used = self._known.get(owner, (0.0, Usage()))
-            if self._bytes and used.bytes + coming.bytes > self._bytes:
-                raise self._full(used.bytes + coming.bytes)
+            if quota.bytes and used.bytes + coming.bytes > quota.bytes:
+                raise _full(used.bytes + coming.bytes, quota.bytes)
 
         try:
             yield take
@@ -86,12 +88,6 @@ class Totals:
         """Count anew at the next upload: something of the owner was deleted."""
         self._known.pop(owner, None)
 
-    def _full(self, size: int) -> StorageFull:
-        return StorageFull(
-            f"your files would have {size} bytes together; at most {self._bytes} are allowed "
-            "(file_storage.user_bytes): delete some"
-        )
-
     async def _used(self, owner: str) -> Usage:
         turn = self._turns.setdefault(owner, asyncio.Lock())
         async with turn:  # an older count must not write over a younger one
@@ -109,6 +105,13 @@ class Totals:
             while len(self._known) > KNOWN_OWNERS:
                 self._known.popitem(last=False)
             return used
+
+
+def _full(size: int, most: int) -> StorageFull:
+    return StorageFull(
+        f"your files would have {size} bytes together; at most {most} are allowed "
+        "(file_storage.user_bytes, or that of your group): delete some"
+    )
 
 
 def _plus(usage: Usage, files: int, size: int) -> Usage:

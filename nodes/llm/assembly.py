@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from typing import Any
-from uuid import uuid4
 
 from langchain_core.messages import AIMessage, ToolCall
 from langchain_core.messages.ai import UsageMetadata
 
 from core.foreign import clean_text, storable
-from nodes.llm.models import MALFORMED, LLMChunk
+from nodes.llm.models import MALFORMED, LLMChunk, new_answer_id
 from nodes.llm.pieces import (
     ENDPOINT,
     FIELDS,
@@ -125,8 +124,10 @@ class Assembly:
         profile: Profile | None = None,
         of: str = "",
         think_tags: bool = False,
+        message_id: str = "",
     ) -> None:
         self._taken = set(taken)
+        self._id = message_id or new_answer_id()
         self._profile = profile
         self._of = of
         self._text: list[str] = []
@@ -179,7 +180,7 @@ class Assembly:
         return AIMessage(
             content=self.text,
             tool_calls=found,
-            id=f"ai-{uuid4().hex}",
+            id=self._id,
             usage_metadata=self.usage,
             response_metadata={"finish_reason": self.finish} if self.finish else {},
             additional_kwargs={ENDPOINT: storable(kept)} if len(kept) > 1 else {},

@@ -9,14 +9,17 @@ from typing import Any, cast
 
 from langchain_core.messages import BaseMessage, SystemMessage
 
+from core.access import Principal
 from core.errors import Unavailable
 from core.health import Health
 from core.observability import TOKENS, model_span, track_duration
 from core.resilience import Policies, ResilienceSettings
 from core.settings.book import Part
 from nodes.llm.assembly import Assembly
+from nodes.llm.attachments import remarks_on_files, texts_of, with_media
 from nodes.llm.connections import Connections, has_content
 from nodes.llm.errors import ModelContextFull, ModelStreamCut
+from nodes.llm.fences import render
 from nodes.llm.health import ModelHealth
 from nodes.llm.models import (
     HOW_TO_CONFIGURE,
@@ -30,7 +33,7 @@ from nodes.llm.models import (
 )
 from nodes.llm.pieces import KNOWN, Chunk
 from nodes.llm.ports import ChatModel
-from nodes.llm.prompt import alternating, answered, render, shorter, taken_ids, without_empty
+from nodes.llm.prompt import alternating, answered, shorter, taken_ids, without_empty
 from nodes.llm.settings import ModelEntry
 
 _NAMED = 5
@@ -96,7 +99,7 @@ class LLMCaller:
             BreakerOpen, TooBusy: The model is not asked now, and no fallback answered.
             ModelStreamCut: It broke off after text had come; the error has that text.
         """
-        models = self._line(request)
+        models = self.line(request.model, request.principal)
         for place, model in enumerate(models):
             begun_here = False
             try:
@@ -129,10 +132,14 @@ class LLMCaller:
     async def _tidy(self, _: Catalogue) -> None:
         await self._connections.tidy()
 
-    def _line(self, request: LLMRequest) -> list[Model]:
-        """The model asked for, then its fallbacks that this caller may use."""
-        catalogue = self._catalogue.seen_by(request.principal)
-        first = catalogue.find(request.model)
+    def line(self, name: str, principal: Principal | None) -> list[Model]:
+        """The model of this name, then its fallbacks that this caller may use.
+
+        Raises:
+            ModelNotFound: No such model, or none for this caller.
+        """
+        catalogue = self._catalogue.seen_by(principal)
+        first = catalogue.find(name)
         others = [catalogue.get(name) for name in (first.entry.fallbacks if first.entry else [])]
         return [first, *(model for model in others if model is not None and model is not first)]
 
@@ -194,10 +201,12 @@ class LLMCaller:
         )
 
     def _messages(self, model: Model, request: LLMRequest) -> list[BaseMessage]:
-        ordered = without_empty(answered(request.messages)[0])
+        ordered = with_media(without_empty(answered(request.messages)[0]), request.attachments, model)
         if model.entry and (model.entry.strict_role_ordering or model.entry.kind.strict_roles):
             ordered = alternating(ordered)
-        system = render(self._system, request.documents, request.files, earlier=request.earlier)
+        own = {"earlier": request.earlier, "instructions": request.instructions}
+        texts = texts_of(request, model) if request.attachments else ""
+        system = render(self._system, request.documents, request.files, attached=texts, **own)
         return [SystemMessage(content=system), *ordered] if system else ordered
 
     def _response(self, model: Model, assembly: Assembly, remarks: Sequence[tuple[str, str]]) -> LLMResponse:
@@ -218,9 +227,16 @@ def _assembly(model: Model, request: LLMRequest) -> Assembly:
     names = [str(tool.get("function", {}).get("name", "")) for tool in offered(model, request)]
     entry = model.entry
     if entry is None:
-        return Assembly(taken, offered=names)
+        return Assembly(taken, offered=names, message_id=request.message_id)
     tags = entry.kind.think_tags if entry.think_tags is None else entry.think_tags
-    return Assembly(taken, offered=names, profile=entry.kind, of=entry.of, think_tags=tags)
+    return Assembly(
+        taken,
+        offered=names,
+        profile=entry.kind,
+        of=entry.of,
+        think_tags=tags,
+        message_id=request.message_id,
+    )
 
 
 def _too_long(model: Model, request: LLMRequest) -> ModelContextFull:
@@ -263,7 +279,7 @@ def remarks_on(model: Model, wanted: LLMRequest, sent: LLMRequest) -> list[tuple
         most = len(wanted.tools) - len(over)
         text = f"'{model.name}' takes {most} tools; not offered: {', '.join(names)}{more}."
         found.append(("tools_capped", text))
-    return found
+    return [*found, *remarks_on_files(sent.attachments, model)]
 
 
 def notices(request: LLMRequest, response: LLMResponse, *, first: bool) -> Iterator[tuple[str, str]]:

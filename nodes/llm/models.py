@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from pydantic import SecretStr
 
@@ -62,6 +63,56 @@ class Model:
     def supports_tools(self) -> bool:
         return self.entry is None or self.entry.supports_tools
 
+    @property
+    def supports_vision(self) -> bool:
+        return self.entry is not None and self.entry.supports_vision
+
+    @property
+    def supports_pdf(self) -> bool:
+        return self.entry is not None and self.entry.supports_pdf
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file of the thread, as far as a model may be given it.
+
+    Args:
+        text: What of its text is shown; "" for none.
+        extent: Which part of the text that is; "" for all of it.
+        notes: What could not be read of it.
+        reason: Why its text is not there.
+        data: The content in base64, of an image or a PDF that a model may see as such.
+        message: Id of the message that it came with, where that is known.
+        new: It comes with this turn.
+    """
+
+    name: str
+    media_type: str = ""
+    size: int = 0
+    text: str = ""
+    extent: str = ""
+    notes: tuple[str, ...] = ()
+    reason: str = ""
+    data: str = ""
+    message: str = ""
+    new: bool = False
+
+    def as_new(self) -> Attachment:
+        return replace(self, new=True)
+
+    def shortened(self, chars: int) -> Attachment:
+        """With at most so much of its text, for a model that takes no more; with none, not as such either."""
+        if not chars:
+            return replace(self, text="", data="", reason="there is no room for it in this conversation")
+        if len(self.text) <= chars:
+            return self
+        return replace(self, text=f"{self.text[:chars]}\n[…]", extent=self.extent or "its beginning")
+
+
+def new_answer_id() -> str:
+    """A fresh id for a message of the assistant."""
+    return f"ai-{uuid4().hex}"
+
 
 @dataclass(frozen=True, slots=True)
 class LLMRequest:
@@ -73,11 +124,14 @@ class LLMRequest:
         tools: OpenAI function schemas that the model may call.
         documents: Retrieved passages, each with n, title, text and more.
         files: Files of the thread, each with name, media_type and size.
+        attachments: What of them a model may be given; it gets what it can see.
         sampling: What the endpoint is sent by name, such as `temperature`; else the model's own.
         principal: Who asks; None for this process itself, which may use every model.
         earlier: Notes on what was said before `messages`.
         notes: Whether those go on where more has to be left out.
+        instructions: The caller's own, behind those of the service.
         taken: Ids of tool calls that stand elsewhere in the thread.
+        message_id: The id of the message that the answer becomes.
     """
 
     model: str = ""
@@ -85,11 +139,14 @@ class LLMRequest:
     tools: Sequence[Mapping[str, Any]] = ()
     documents: Sequence[Mapping[str, Any]] = ()
     files: Sequence[Mapping[str, Any]] = ()
+    attachments: Sequence[Attachment] = ()
     sampling: Mapping[str, float] = field(default_factory=dict)
     principal: Principal | None = None
     earlier: str = ""
+    instructions: str = ""
     notes: bool = False
     taken: Collection[str] = ()
+    message_id: str = field(default_factory=new_answer_id, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,14 @@ from langchain_core.messages import AIMessage, AnyMessage, BaseMessage
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
-from core.access import RunContext, context_of
-from core.choices import sampling_of
+from core.access import RunContext
 from nodes.llm.caller import LLMCaller, notices
 from nodes.llm.citations import offered_only
 from nodes.llm.models import LLMRequest, LLMResponse
-from nodes.llm.ports import Toolbox
-from nodes.llm.prompt import answered, digest, parted, taken_ids
+from nodes.llm.ports import Attachments, NoAttachments, Toolbox
+from nodes.llm.requests import TurnRequests
+
+_NONE = NoAttachments()
 
 
 class Reads(TypedDict, total=False):
@@ -32,14 +33,22 @@ class Writes(TypedDict):
 
 
 class CallModel:
-    """Sends the recent messages, notes on those before, passages and tools to the model of the turn."""
+    """Sends recent messages, notes on those before, passages, files and tools to the model of the turn."""
 
-    def __init__(self, llm: LLMCaller, toolbox: Toolbox, *, window: int = 40, notes: bool = True) -> None:
-        self._llm, self._toolbox = llm, toolbox
-        self._window, self._notes = window, notes
+    def __init__(
+        self,
+        llm: LLMCaller,
+        toolbox: Toolbox,
+        files: Attachments = _NONE,
+        *,
+        window: int = 40,
+        notes: bool = True,
+    ) -> None:
+        self._llm = llm
+        self._requests = TurnRequests(llm, toolbox, files, window=window, notes=notes)
 
     async def __call__(self, state: Reads, runtime: Runtime[RunContext]) -> Writes:
-        request, repairs = await self._request(state, context_of(runtime))
+        request, repairs = await self._requests.of(state, runtime)
         first = not any(isinstance(message, AIMessage) for message in state["messages"])
         response = await self._streamed(request, runtime)
         for code, text in notices(request, response, first=first):
@@ -47,26 +56,9 @@ class CallModel:
         runtime.stream_writer({"type": "usage", **response.usage.as_json()})
         return {"messages": [*repairs, response.message]}
 
-    async def _request(self, state: Reads, context: RunContext) -> tuple[LLMRequest, list[BaseMessage]]:
-        config = state.get("config") or {}
-        before, sent = parted(state["messages"], self._window)
-        # Checked once more here: an unanswered call makes every endpoint refuse the whole thread.
-        messages, repairs = answered(sent)
-        servers, offered = config.get("servers") or (), config.get("tools")
-        return LLMRequest(
-            model=config.get("model") or self._llm.default(),
-            messages=messages,
-            earlier=digest(state.get("summary") or "", before) if self._notes else "",
-            notes=self._notes,
-            taken=taken_ids(before),
-            tools=await self._toolbox.schemas(context.principal, servers, offered),
-            documents=state.get("documents") or (),
-            files=state.get("files") or (),
-            sampling=sampling_of(config),
-            principal=context.principal,
-        ), list(repairs)
-
     async def _streamed(self, request: LLMRequest, runtime: Runtime[RunContext]) -> LLMResponse:
+        # Under which id the pieces that follow will stand in the state.
+        runtime.stream_writer({"type": "answer", "id": request.message_id})
         stream = offered_only(self._llm.stream(request), request.documents)
         async with aclosing(cast(Any, stream)):
             async for item in stream:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from langchain_core.messages import BaseMessage
 
 from core.access import Principal
+from nodes.llm.models import Attachment
 from nodes.llm.pieces import Chunk
 
 
@@ -51,3 +52,49 @@ class EmptyToolbox:
         self, principal: Principal, servers: Sequence[str], tools: Sequence[str] | None
     ) -> Sequence[dict[str, Any]]:
         return []
+
+
+class Attachments(Protocol):
+    """Where the contents of a thread's files come from."""
+
+    async def shown(
+        self,
+        principal: Principal,
+        files: Sequence[Mapping[str, Any]],
+        question: str,
+        *,
+        images: bool,
+        pdfs: bool,
+        pdf_texts: bool,
+    ) -> Sequence[Attachment]:
+        """What of the files a model may be given, under the rights of the principal; never an error.
+
+        Args:
+            files: Entries of the graph's `files` channel.
+            question: Of a text that is too long the parts for it are shown.
+            images: A model can see images; `pdfs`: PDFs as such. `pdf_texts`: the text is wanted as well.
+        """
+        ...
+
+    def tools(self) -> Sequence[Mapping[str, Any]]:
+        """Function schemas of the tools by which the model reads on."""
+        ...
+
+
+class NoAttachments:
+    """Files are names only: what a module that runs alone has."""
+
+    async def shown(
+        self,
+        principal: Principal,
+        files: Sequence[Mapping[str, Any]],
+        question: str,
+        *,
+        images: bool,
+        pdfs: bool,
+        pdf_texts: bool,
+    ) -> Sequence[Attachment]:
+        return ()
+
+    def tools(self) -> Sequence[Mapping[str, Any]]:
+        return ()

@@ -15,7 +15,7 @@ from core.settings.platform import ThreadSettings
 from nodes.llm.caller import LLMCaller
 from nodes.llm.models import OFFLINE, Catalogue, Model
 from nodes.llm.node import CallModel
-from nodes.llm.ports import ChatModel, EmptyToolbox, Toolbox
+from nodes.llm.ports import Attachments, ChatModel, EmptyToolbox, NoAttachments, Toolbox
 from nodes.llm.settings import LLMSettings
 
 # Each is called with the model, the settings and the cache. What it imports, such as an SDK, takes its
@@ -41,7 +41,7 @@ async def _catalogue(book: Book, _: Catalogue | None) -> Catalogue:
 
 
 class LLMProvider(Provider):
-    """Caller and graph step; the toolbox is empty until someone bridges it."""
+    """Caller and graph step; the toolbox is empty, and files are names, until someone bridges them."""
 
     scope = Scope.APP
 
@@ -68,6 +68,10 @@ class LLMProvider(Provider):
         return EmptyToolbox()
 
     @provide
-    def node(self, llm: LLMCaller, toolbox: Toolbox, book: Book) -> CallModel:
+    def attachments(self) -> Attachments:
+        return NoAttachments()
+
+    @provide
+    def node(self, llm: LLMCaller, toolbox: Toolbox, files: Attachments, book: Book) -> CallModel:
         notes = book[ThreadSettings].summary == "digest"
-        return CallModel(llm, toolbox, window=book[LLMSettings].window_messages, notes=notes)
+        return CallModel(llm, toolbox, files, window=book[LLMSettings].window_messages, notes=notes)

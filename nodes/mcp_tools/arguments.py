@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -39,22 +40,49 @@ def problem_with(
             f"the arguments are not a JSON object: {_short(arguments[MALFORMED])}. "
             f"Call the tool again with a JSON object. {_expected(schema, hidden)}"
         )
-    place, why = mismatch(arguments, schema)
+    place, why = mismatch(arguments, schema, validator_for_it=_kept_validator)
     if not why:
         return ""
     return f"{f'argument {place!r}: ' if place else ''}{why}. {_expected(schema, hidden)}"
 
 
-def mismatch(given: Mapping[str, Any], schema: Mapping[str, Any]) -> tuple[str, str]:
+def mismatch(
+    given: Mapping[str, Any],
+    schema: Mapping[str, Any],
+    *,
+    validator_for_it: Callable[[Mapping[str, Any]], Any] | None = None,
+) -> tuple[str, str]:
     """Where and why `given` does not fit a JSON schema of somebody else's; both empty when it fits."""
     try:
-        validator = bounded_validator(schema)(without_name_patterns(schema), registry=_NO_REMOTE)
-        error: ValidationError | None = best_match(validator.iter_errors(dict(given)))
+        error: ValidationError | None = best_match(
+            (validator_for_it or _validator)(schema).iter_errors(dict(given))
+        )
     except Exception:  # noqa: BLE001  # a foreign schema may break the validator in any way: its server shall judge
         return "", ""
     if error is None:
         return "", ""
     return ".".join(str(part) for part in error.absolute_path), _short(error.message)
+
+
+# By identity, with the schema itself so that its place is not taken: a tool's is read once and stays as it is.
+_VALIDATORS: OrderedDict[int, tuple[Mapping[str, Any], Any]] = OrderedDict()
+_MOST_VALIDATORS = 512
+
+
+def _kept_validator(schema: Mapping[str, Any]) -> Any:
+    """Made once for a tool: it takes many times as long as to look at a call."""
+    known = _VALIDATORS.get(id(schema))
+    if known is not None:
+        return known[1]
+    validator = _validator(schema)
+    _VALIDATORS[id(schema)] = schema, validator
+    if len(_VALIDATORS) > _MOST_VALIDATORS:
+        _VALIDATORS.popitem(last=False)
+    return validator
+
+
+def _validator(schema: Mapping[str, Any]) -> Any:
+    return bounded_validator(schema)(without_name_patterns(schema), registry=_NO_REMOTE)
 
 
 def properties_of(schema: Mapping[str, Any]) -> Mapping[str, Any]:

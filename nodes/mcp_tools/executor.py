@@ -27,11 +27,13 @@ from nodes.mcp_tools.errors import AnswerUnreadable, ResultTooLarge, ServerGone
 from nodes.mcp_tools.events import ToolExecuted, ToolReviewed
 from nodes.mcp_tools.manager import Listed, MCPToolManager
 from nodes.mcp_tools.models import Ask, ExecutionContext, Progress, Status, ToolInfo, ToolOutcome
-from nodes.mcp_tools.ports import FileLinks, Receipts
+from nodes.mcp_tools.ports import FileLinks, NoOwnTools, OwnTools, Receipts
 from nodes.mcp_tools.receipts import UNKNOWN
 from nodes.mcp_tools.results import Reading, read_result
 from nodes.mcp_tools.settings import FILLED_IN
 
+OWN = "waystation"
+OWN_BYTES = 262_144
 _UNSURE = "whether the tool did its work is unknown, so do not repeat the call unless that does no harm"
 
 
@@ -43,6 +45,7 @@ class Target:
         approval: The operator wants a person asked.
         firm: No caller can lower that.
         hidden: Parameters that the service fills in.
+        own: It is the service's own, and no server's.
     """
 
     server: str
@@ -51,6 +54,7 @@ class Target:
     approval: bool = False
     firm: bool = True
     hidden: tuple[str, ...] = FILLED_IN
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ class ToolExecutor:
     Args:
         links: Makes addresses for the thread's files.
         publish: Told of every call, also of those that were not made.
+        own: Tools of the service itself, for threads with files.
     """
 
     def __init__(
@@ -93,14 +98,18 @@ class ToolExecutor:
         links: FileLinks,
         *,
         publish: Callable[[Event], None] = lambda _: None,
+        own: OwnTools | None = None,
     ) -> None:
         self._manager = manager
         self._links = links
         self._publish = publish
+        self._own = own or NoOwnTools()
 
     async def find(self, name: str, context: ExecutionContext) -> Target:
         """Which tool `name` means among those that this turn and its user may use."""
         found = self._named(name, context)
+        if found is None and (own := self._own_tool(name, context)):
+            return Target(OWN, name, own, firm=False, hidden=(), own=True)
         if found is None:
             # Only now: a server that takes long to start holds up nobody who does not need it.
             await self._manager.ready(context.principal, context.servers)
@@ -218,9 +227,12 @@ class ToolExecutor:
         given, problem = self._judged(attempt.arguments, attempt.target, tool, context)
         if problem:
             return attempt.ended("error", f"not called: {problem}")
-        given = await with_links(given, context, self._links)
-        answer = await self._manager.call(server, name, given, progress=progress, ask=ask)
-        limit = self._manager.limits(server).result_bytes
+        if attempt.target.own:
+            answer, limit = await self._own.call(name, given, context), OWN_BYTES
+        else:
+            given = await with_links(given, context, self._links)
+            answer = await self._manager.call(server, name, given, progress=progress, ask=ask)
+            limit = self._manager.limits(server).result_bytes
         reading = read_result(answer, call_id=attempt.call_id, tool=name, max_bytes=limit)
         return attempt.ended("error" if answer.is_error else "ok", reading.text, reading)
 
@@ -236,6 +248,9 @@ class ToolExecutor:
             names = ", ".join(context.files) or "none"
             return given, f"'{address}' is no file of this thread; files: {names}"
         return given, ""
+
+    def _own_tool(self, name: str, context: ExecutionContext) -> ToolInfo | None:
+        return self._own.find(name) if context.files and context.tools is None else None
 
     def _named(self, name: str, context: ExecutionContext) -> Listed | None:
         return next((listed for listed in self._known(context) if listed.full == name), None)

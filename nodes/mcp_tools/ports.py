@@ -136,3 +136,29 @@ class NoFileLinks:
 
     async def link(self, key: str, *, principal: Principal) -> str:
         raise Unavailable("files of a thread cannot be reached from here; run the whole service")
+
+
+class OwnTools(Protocol):
+    """Tools of the service itself, for turns whose thread has files. They only read."""
+
+    def find(self, name: str) -> ToolInfo | None:
+        """The tool of this name."""
+        ...
+
+    async def call(self, tool: str, arguments: Mapping[str, Any], context: ExecutionContext) -> CallResult:
+        """Call it under the rights of the context's principal.
+
+        Raises:
+            WaystationError: It cannot be done; the model is told why.
+        """
+        ...
+
+
+class NoOwnTools:
+    """For this module alone."""
+
+    def find(self, name: str) -> ToolInfo | None:
+        return None
+
+    async def call(self, tool: str, arguments: Mapping[str, Any], context: ExecutionContext) -> CallResult:
+        raise Unavailable("the service itself has no tools here")

@@ -22,7 +22,16 @@ from nodes.mcp_tools.executor import ToolExecutor
 from nodes.mcp_tools.manager import MCPToolManager
 from nodes.mcp_tools.node import ExecuteTools
 from nodes.mcp_tools.plugins import Inventory, take_inventory
-from nodes.mcp_tools.ports import FileLinks, Listener, NoFileLinks, Receipts, ToolConnection, ToolConnector
+from nodes.mcp_tools.ports import (
+    FileLinks,
+    Listener,
+    NoFileLinks,
+    NoOwnTools,
+    OwnTools,
+    Receipts,
+    ToolConnection,
+    ToolConnector,
+)
 from nodes.mcp_tools.receipts import NoReceipts
 from nodes.mcp_tools.settings import McpSettings, ServerEntry
 
@@ -80,7 +89,7 @@ def _mistakes(inventory: Inventory) -> Iterator[tuple[str, Remark]]:
 
 
 class McpProvider(Provider):
-    """Sessions with real servers. The composition root replaces `FileLinks` and `Receipts`."""
+    """Sessions with real servers. The composition root replaces `FileLinks`, `Receipts` and `OwnTools`."""
 
     scope = Scope.APP
 
@@ -120,7 +129,13 @@ class McpProvider(Provider):
         return NoReceipts()
 
     @provide
-    def executor(self, manager: MCPToolManager, links: FileLinks, bus: EventBus) -> ToolExecutor:
-        return ToolExecutor(manager, links, publish=bus.publish)
+    def own(self) -> OwnTools:
+        return NoOwnTools()
+
+    @provide
+    def executor(
+        self, manager: MCPToolManager, links: FileLinks, bus: EventBus, own: OwnTools
+    ) -> ToolExecutor:
+        return ToolExecutor(manager, links, publish=bus.publish, own=own)
 
     node = provide(ExecuteTools)

@@ -2,16 +2,19 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from core.access import EVERY, Principal
-from core.cli import JsonFlag, command, make_app, progress_bar, show
+from core.cli import JsonFlag, command, make_app, print_json, progress_bar, show
 from core.container import opened_service
 from core.observability import configure_logging
 from nodes.rag.client import RAGClient
-from nodes.rag.errors import SourceUnavailable
+from nodes.rag.errors import QuestionsInvalid, SourceUnavailable
+from nodes.rag.evaluation.command import Evaluation, print_runs, raise_below
+from nodes.rag.evaluation.questions import schema
 from nodes.rag.models import IngestReport, RAGResponse
 from nodes.rag.module import MODULE
 
@@ -99,6 +102,65 @@ async def stats(as_json: JsonFlag = False) -> None:
         if item.problem:
             print(f"{item.source}: {item.problem}")
         _print_left_out(item.reasons, item.skipped, f"{item.source}: ")
+
+
+@app.command("eval")
+@command
+async def evaluate(  # noqa: PLR0917  # typer reads the arguments, nobody calls it by position
+    file: Annotated[
+        Path | None, typer.Argument(help="YAML or JSON file of questions; see docs/rag-eval.md.")
+    ] = None,
+    user: Annotated[str, typer.Option("--user", help="In whose name.")] = "local",
+    groups: Groups = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option("--source", help="Search this one instead of the file's; repeatable."),
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Questions of this group alone; repeatable.")
+    ] = None,
+    half: Annotated[
+        str, typer.Option("--half", help="odd or even: tune with one half, report the other.")
+    ] = "",
+    limit: Annotated[
+        int | None, typer.Option(min=1, max=50, help="Passages at most, as in a turn by default.")
+    ] = None,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option("--variant", help="Settings of rag to compare, as min_score=0.5,limit=6; repeatable."),
+    ] = None,
+    floor: Annotated[
+        list[str] | None,
+        typer.Option("--floor", help="Exit 1 below it: hit@4=0.8, or german.hit@4=0.7; repeatable."),
+    ] = None,
+    by: Annotated[str, typer.Option("--by", help="Figures for each group, language or source.")] = "group",
+    misses: Annotated[bool, typer.Option("--misses", help="List what was missed, and what came.")] = False,
+    print_schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of FILE for editors, and end.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Ask the questions of FILE and count how often a document that answers is shown."""
+    if print_schema:
+        print_json(schema())
+        return
+    if file is None:
+        raise QuestionsInvalid("name a file of questions; docs/rag-eval.md says how it is written")
+    evaluation = Evaluation(
+        file=file,
+        principal=_principal(user, groups),
+        sources=tuple(source or ()),
+        only=tuple(only or ()),
+        half=half,
+        limit=limit,
+        variants=tuple(variant or ()),
+        floors=tuple(floor or ()),
+        by=by,
+    )
+    runs = await evaluation.runs()
+    value = [run.as_json() for run in runs]
+    show(value, as_json=as_json, people=lambda: print_runs(runs, misses=misses))
+    raise_below(runs)
 
 
 @asynccontextmanager

@@ -79,6 +79,20 @@ class IndexBroken(Unavailable):
     retryable = False
 
 
+class QuestionsInvalid(InvalidInput):
+    """A file of questions cannot be read, a question in it is not complete, or none is left to ask."""
+
+    code = "questions_invalid"
+    title = "The questions cannot be asked"
+
+
+class BelowFloor(Conflict):
+    """Retrieval finds less than it was told to find at least."""
+
+    code = "below_floor"
+    title = "Retrieval is below its floor"
+
+
 class QueryNotAccepted(InvalidInput):
     """A question that this service is asked as a source is empty, or wants what is not offered."""
 

@@ -15,7 +15,7 @@ from nodes.rag.languages import DEFAULT, language_of
 from nodes.rag.local import MOST_UNREAD, Manifest, ManifestFile, Record
 from nodes.rag.models import Chunk, IngestReport, Progress, SourceStats
 from nodes.rag.ports import ChunkStore, Embedder
-from nodes.rag.reading import Extractor, NotText, read_document
+from nodes.rag.reading import Extractor, KeptTexts, NotText, read_document
 from nodes.rag.reading.extraction import SECONDS
 
 BATCH_CHUNKS = 256
@@ -59,6 +59,7 @@ class Indexer:
         max_file_bytes: Of a text file; of any other document, `max_document_bytes`.
         document_seconds: For one document that is no text file.
         language: Of all its texts; "" where each one's own is found out.
+        kept: What was taken out of documents before; None: each is read.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Indexer:
         document_seconds: float = SECONDS,
         embedder: Embedder | None = None,
         language: str = "",
+        kept: KeptTexts | None = None,
     ) -> None:
         self._source = source
         self._roots = tuple(roots)
@@ -82,7 +84,8 @@ class Indexer:
         self._chunk_tokens = chunk_tokens
         self._max_bytes = max_file_bytes
         self._max_document_bytes = max_document_bytes
-        self._extractor = Extractor(seconds=document_seconds)
+        self._extractor = Extractor(seconds=document_seconds, kept=kept)
+        self._kept = kept
         self._embedder = embedder
         self._language = language
         limits = f"{max_file_bytes}/{max_document_bytes}/{document_seconds:g}"
@@ -208,9 +211,17 @@ class Indexer:
         after = await self._flush(batch, after)
         if plan.changed or plan.removed:
             await self._store.tidy()
+            await asyncio.to_thread(self._forget, before, after)
         if progress and plan.changed:
             progress(len(plan.changed), len(plan.changed), "")
         return after
+
+    def _forget(self, before: Manifest, after: Manifest) -> None:
+        """What is in no document any longer is not kept either."""
+        still = {record.digest for record in after.files.values()}
+        for record in before.files.values():
+            if self._kept is not None and record.digest not in still:
+                self._kept.forget(record.digest)
 
     async def _flush(self, batch: _Batch, manifest: Manifest) -> Manifest:
         """Rows first, then the manifest that speaks of them."""
@@ -231,6 +242,7 @@ class Indexer:
                 max_bytes=self._max_bytes,
                 extractor=self._extractor,
                 max_document_bytes=self._max_document_bytes,
+                digest=digest,
             )
         except NotText as reason:
             return _record(file, digest, self._recipe, 0, str(reason)), []

@@ -16,6 +16,7 @@ MODULE = Module(
     sections=late("nodes.rag.settings:SECTIONS"),
     files=late("nodes.rag.settings:FILES"),
     tasks=late("nodes.rag.tasks:TASKS"),
+    reader="nodes.rag.attached:opened",
     start="nodes.rag.provider:start",
     start_seconds=3600,  # a first indexing takes as long as it takes, and tells its progress
     required=False,  # a turn without passages is still a turn

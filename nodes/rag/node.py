@@ -1,7 +1,7 @@
 """The step of the graph that finds passages for the person's last message."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NotRequired
+from collections.abc import Sequence
+from typing import Any
 
 from langchain_core.messages import AnyMessage
 from langgraph.runtime import Runtime
@@ -11,13 +11,11 @@ from core.access import RunContext, context_of
 from nodes.rag.client import RAGClient
 from nodes.rag.followups import FollowUps
 from nodes.rag.models import RAGResponse
-from nodes.rag.reading import is_text, unread_reason
 
 
 class Reads(TypedDict):
     messages: Sequence[AnyMessage]
     config: dict[str, Any]
-    files: NotRequired[Sequence[Mapping[str, Any]]]
 
 
 class Writes(TypedDict):
@@ -27,12 +25,12 @@ class Writes(TypedDict):
 class Retrieve:
     """Searches the sources of this turn and numbers what it finds from 1."""
 
+    only_looks = True
+
     def __init__(self, rag: RAGClient, follow_ups: FollowUps) -> None:
         self._rag, self._follow_ups = rag, follow_ups
 
     async def __call__(self, state: Reads, runtime: Runtime[RunContext]) -> Writes:
-        for code, text in unseen(state.get("files") or (), _thread_of(runtime)):
-            runtime.stream_writer({"type": "notice", "code": code, "text": text})
         config, who = state["config"], context_of(runtime).principal
         sources = config.get("sources") or []
         if not sources:
@@ -46,23 +44,6 @@ class Retrieve:
         if documents or found.failed or wanted.rewritten:
             runtime.stream_writer(event(documents, found, wanted.text if wanted.rewritten else ""))
         return {"documents": documents}
-
-
-def unseen(files: Sequence[Mapping[str, Any]], thread: str | None) -> Iterator[tuple[str, str]]:
-    """(code, text) of a notice for each file that comes with this turn and is no text."""
-    for file in files:
-        name, media_type = str(file["name"]), str(file.get("media_type") or "")
-        new = thread is None or file.get("thread") != thread
-        if new and not (is_text(name) or media_type.startswith("text/")):
-            reason = (
-                unread_reason(name, attached=True) or f"files of type {media_type or 'unknown'} are not read"
-            )
-            seen = f"The model sees the name, type and size of '{name}' and not what is in it: {reason}."
-            yield "file_not_read", f"{seen} A tool that takes files can open it."
-
-
-def _thread_of(runtime: Runtime[RunContext]) -> str | None:
-    return runtime.execution_info.thread_id if runtime.execution_info else None
 
 
 def event(documents: Sequence[dict[str, Any]], found: RAGResponse, searched: str = "") -> dict[str, Any]:

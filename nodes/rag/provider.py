@@ -26,6 +26,7 @@ from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever, ManifestFile, index_name
 from nodes.rag.node import Retrieve
 from nodes.rag.ports import Later, Rewriter
+from nodes.rag.reading import KeptTexts
 from nodes.rag.settings import EmbedderEntry, HttpSource, LocalSource, RagSettings, SourceEntry, SourcesFile
 from nodes.rag.source import Source, SourceCalls, policy_of
 from nodes.rag.upkeep import NobodyElse
@@ -89,6 +90,7 @@ class _Workshop:
         self._home = home
         self.folder = folder
         self.settings = settings
+        self._kept = KeptTexts(folder.path / "texts", most_bytes=settings.kept_text_bytes)
         self._policies = policies
         self._http: httpx.AsyncClient | None = None
 
@@ -136,6 +138,7 @@ class _Workshop:
             document_seconds=self.settings.document_timeout_s,
             embedder=self._embedder(name, entry.embedder, indexing=True),
             language=entry.language,
+            kept=self._kept,
         )
         embedder = self._embedder(name, entry.embedder)
         retriever = LocalRetriever(

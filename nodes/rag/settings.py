@@ -51,6 +51,12 @@ class RagSettings(Strict):
     document_timeout_s: float = Field(
         60, gt=0, le=3600, description="How long reading one such file may take; it is left out then."
     )
+    kept_text_bytes: int = Field(
+        256_000_000,
+        ge=0,
+        description="What was taken out of such files is kept so far, so that an index that is built anew "
+        "does not read them again; 0 keeps nothing.",
+    )
     refresh: bool = Field(
         True,
         description="Take over files of local sources that change while the service runs.",

@@ -32,6 +32,35 @@ FILES = {
         answer=FILE,
     ),
     ("GET", "/files"): Example(query={"file_type": "user", "limit": 100}, answer=[LISTED]),
+    ("GET", "/files/search"): Example(
+        query={"q": "fee", "limit": 10},
+        answer={
+            "hits": [{**FILE, "where": "lines 1-2", "text": TEXT.strip(), "score": 1.213}],
+            "searched": 1,
+            "left_out": 0,
+        },
+    ),
+    ("POST", "/files/direct"): Example(
+        body={
+            "filename": "fees.csv",
+            "size": 16,
+            "sha256": FILE["etag"],
+            "content_type": "text/csv",
+        },
+        answer={
+            "key": KEY,
+            "upload": {
+                "method": "PUT",
+                "url": "https://my-bucket.s3.amazonaws.com/waystation/ada-0f5e/f_HnxW?X-Amz-Signature=c2ln",
+                "headers": {"content-type": "text/csv", "content-length": "16"},
+                "seconds": 600,
+            },
+        },
+    ),
+    ("POST", "/files/{key}/uploaded"): Example(path=PATH, answer=FILE),
+    ("POST", "/files/{key}/copy"): Example(path=PATH, body={"filename": "fees.csv"}, answer=FILE),
+    ("PATCH", "/files/{key}"): Example(path=PATH, body={"tags": {"year": "2026"}}, answer=FILE),
+    ("PUT", "/files/{key}/tags"): Example(path=PATH, body={"tags": {"year": "2026"}}, answer=FILE),
     ("GET", "/files/{key}"): Example(path=PATH, answer=FILE),
     ("GET", "/files/{key}/content"): Example(path=PATH, media="text/csv", answer=TEXT),
     ("GET", "/files/link/{token}"): Example(

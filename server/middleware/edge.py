@@ -41,12 +41,17 @@ _ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 _READABLE = (
     "Content-Disposition",
+    "Content-Location",
     "Content-Range",
     "ETag",
     "Link",
+    "Location",
     "Retry-After",
+    "X-Pagination-Next",
+    "X-Pagination-Total",
     "X-Request-ID",
     "X-Run-ID",
+    "X-Thread-ID",
 )
 log = structlog.get_logger()
 
@@ -142,6 +147,8 @@ class Cors:
 UPLOAD_PATH = "/files"
 # Whole threads, a line each message; read as they come.
 IMPORT_PATH = "/threads/import"
+# Messages with images and files in them.
+CONTENT_PATHS = ("/chat/",)
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _OPENING, _CLOSING = b"[{", b"]}"
 # Each bracket as one signed byte: a step down, a step up.
@@ -192,8 +199,11 @@ async def _body(path: str, headers: Headers, receive: Receive, limits: LimitSett
     if path == IMPORT_PATH and kind == "application/x-ndjson":
         _announced(headers, limits.upload_bytes)
         return counted(receive, limits.upload_bytes, limits.upload_bytes)
-    _announced(headers, limits.body_bytes)
-    body = await read_body(receive, limits.body_bytes)
+    most = limits.body_bytes
+    if path.startswith(CONTENT_PATHS):
+        most = max(most, limits.content_bytes)
+    _announced(headers, most)
+    body = await read_body(receive, most)
     if body:
         if not (kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))):
             raise WrongMediaType(

@@ -10,7 +10,8 @@ from fastapi import Depends, Query, Request, Response
 from core.cursor import LONGEST
 from core.errors import WaystationError
 from graph.agent import Agent
-from server.errors import PROBLEM_JSON, status_of
+from server.errors import status_of
+from server.protocols.refusals import PROBLEM_JSON
 
 
 def open_agent(request: Request) -> Agent:

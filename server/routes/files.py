@@ -15,8 +15,18 @@ from starlette.responses import StreamingResponse
 
 from core.access import Principal
 from nodes.file_storage import FileInfo, FileManager
+from nodes.file_storage.attached import AttachedFiles
 from nodes.file_storage.delivery import RangeNotSatisfiable, download_headers, parse_range
-from nodes.file_storage.errors import FileNotFound, FileTooLarge, InvalidFile, LinkExpired, LinkInvalid
+from nodes.file_storage.errors import (
+    FileNotFound,
+    FileTooLarge,
+    InvalidFile,
+    LinkExpired,
+    LinkInvalid,
+    NoDirectUploads,
+    StorageFull,
+)
+from nodes.file_storage.filters import Filter
 from nodes.file_storage.order import cursor_of
 from server.errors import InvalidRequest, WrongMediaType
 from server.middleware.auth import Caller
@@ -29,6 +39,43 @@ router = APIRouter(prefix="/files", tags=["files"], responses=problems(FileNotFo
 
 _CANNOT_LINK = (LinkInvalid, LinkExpired, RangeNotSatisfiable)
 _CANNOT_UPLOAD = (FileTooLarge, InvalidRequest, InvalidFile, WrongMediaType)
+
+
+class Copied(BaseModel):
+    """What a copy is called; what is left out stays as it is."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    filename: str | None = Field(None, min_length=1, max_length=1000)
+    tags: dict[str, str] | None = Field(None, max_length=50)
+
+
+class Change(BaseModel):
+    """Tags to be set; null takes one away, and the others stay."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    tags: dict[str, str | None] = Field(max_length=50)
+
+
+class Tags(BaseModel):
+    """All the tags of a file."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    tags: dict[str, str] = Field(max_length=50)
+
+
+class DirectFile(BaseModel):
+    """A file that its client sends to the bucket itself."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    filename: str = Field(min_length=1, max_length=1000)
+    size: int = Field(ge=0)
+    sha256: str = Field(description="Of the content, in hex.", min_length=64, max_length=64)
+    content_type: str | None = Field(None, max_length=200)
+    tags: dict[str, str] = Field(default={}, max_length=50)
 
 
 class JsonUpload(BaseModel):
@@ -127,15 +174,54 @@ async def list_files(
     who: Caller,
     file_type: Annotated[Literal["user", "tool"] | None, Query(description="Who made it.")] = None,
     thread_id: Annotated[str | None, Query(max_length=64)] = None,
+    q: Annotated[str, Query(max_length=500, description="Words in the name or the tags.")] = "",
+    content_type: Annotated[
+        str, Query(max_length=200, description="Such as text/csv, or image/ for every image.")
+    ] = "",
+    tag: Annotated[
+        list[str] | None, Query(max_length=50, description="Tags that it has, as `name` or `name:value`.")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     after: After = None,
 ) -> list[dict[str, Any]]:
     """Your files, the latest change first."""
     files = await agent.container.get(FileManager)
-    found = await files.list(who, origin=file_type, thread=thread_id, limit=limit, after=after)
+    tags = {name: value for name, _, value in (one.partition(":") for one in tag or ())}
+    wanted = Filter(file_type, thread_id, q, content_type, tags)
+    found = await files.list(who, wanted=wanted, limit=limit, after=after)
     rows = [{**described(info), "cursor": cursor_of(info)} for info in found]
     link_next(request, response, rows, limit)
     return rows
+
+
+@router.get("/search")
+async def search_texts(
+    agent: OpenAgent,
+    who: Caller,
+    q: Annotated[str, Query(min_length=1, max_length=500, description="What to look for in the texts.")],
+    limit: Annotated[int, Query(ge=1, le=100)] = 10,
+) -> dict[str, Any]:
+    """Your newest files whose text has to do with some words, the best first, each with its best place."""
+    attached = await agent.container.get(AttachedFiles)
+    found = await attached.find(who, q, limit=limit)
+    hits = [{**described(h.info), "where": h.where, "text": h.text, "score": h.score} for h in found.hits]
+    return {"hits": hits, "searched": found.searched, "left_out": found.left_out}
+
+
+@router.post("/direct", status_code=201, responses=problems(*_CANNOT_UPLOAD, StorageFull, NoDirectUploads))
+async def direct_upload(given: DirectFile, agent: OpenAgent, who: Caller) -> dict[str, Any]:
+    """How to send a file to the bucket itself; then `POST /files/{key}/uploaded`."""
+    files = await agent.container.get(FileManager)
+    info, link = await files.upload_link(
+        who,
+        given.filename,
+        size=given.size,
+        sha256=given.sha256,
+        media_type=given.content_type,
+        tags=given.tags,
+    )
+    request = {"method": "PUT", "url": link.url, "headers": dict(link.headers), "seconds": link.seconds}
+    return {"key": info.key, "upload": request}
 
 
 @router.head("/link/{token}", include_in_schema=False)
@@ -160,6 +246,32 @@ async def content(key: str, request: Request, agent: OpenAgent, who: Caller) -> 
     """The content, or with a Range header a part of it."""
     files = await agent.container.get(FileManager)
     return _content(request, files, who, await files.info(who, key))
+
+
+@router.post("/{key}/uploaded")
+async def uploaded(key: str, agent: OpenAgent, who: Caller) -> dict[str, Any]:
+    """Tell that a file was sent to the bucket itself; gives what is known of it."""
+    return described(await (await agent.container.get(FileManager)).uploaded(who, key))
+
+
+@router.post("/{key}/copy", status_code=201, responses=problems(InvalidFile, StorageFull))
+async def copy_file(key: str, agent: OpenAgent, who: Caller, given: Copied) -> dict[str, Any]:
+    """A new file with the same content, of no thread."""
+    files = await agent.container.get(FileManager)
+    return described(await files.copy(who, key, name=given.filename, tags=given.tags))
+
+
+@router.patch("/{key}", responses=problems(InvalidFile))
+async def change_file(key: str, agent: OpenAgent, who: Caller, given: Change) -> dict[str, Any]:
+    """Set some tags of a file, or take them away."""
+    return described(await (await agent.container.get(FileManager)).tag(who, key, given.tags))
+
+
+@router.put("/{key}/tags", responses=problems(InvalidFile))
+async def replace_tags(key: str, agent: OpenAgent, who: Caller, given: Tags) -> dict[str, Any]:
+    """Give a file these tags in place of all that it had."""
+    files = await agent.container.get(FileManager)
+    return described(await files.tag(who, key, dict(given.tags), replace=True))
 
 
 @router.delete("/{key}", status_code=204)

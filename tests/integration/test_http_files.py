@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 
 import httpx
 import pytest
@@ -10,8 +12,10 @@ import pytest
 from core.access import Principal
 from graph.agent import Agent
 from nodes.file_storage import FileManager
+from server.examples import EXAMPLES
 from tests.kit.http import assert_problem, client_of, served
 from waystation.testing.agents import open_agent
+from waystation.testing.s3 import S3Server
 
 CSV = b"region,amount\nnorth,10\nsouth,32\n"
 
@@ -182,3 +186,61 @@ async def test_cl3_head_of_a_signed_link(http: httpx.AsyncClient, agent: Agent) 
         head = await http.head(link)
         assert (head.status_code, head.headers["content-length"], head.content) == (200, "10", b"")
         assert (await http.head(link[:-3] + "abc")).status_code == 403
+
+
+async def test_files_are_copied_tagged_and_found(http: httpx.AsyncClient) -> None:
+    tags = {"tags": json.dumps({"year": "2026", "kind": "log"})}
+    made = (await http.post("/files", files={"file": ("mast.txt", b"The mast is high.")}, data=tags)).json()
+    changed = await http.patch(f"/files/{made['key']}", json={"tags": {"year": "1999", "kind": None}})
+    assert changed.json()["tags"] == {"year": "1999"}
+    copy = (await http.post(f"/files/{made['key']}/copy", json={"filename": "boom.txt"})).json()
+    assert (copy["filename"], copy["tags"], copy["etag"]) == ("boom.txt", {"year": "1999"}, made["etag"])
+    assert (await http.put(f"/files/{copy['key']}/tags", json={"tags": {"b": "c"}})).json()["tags"] == {
+        "b": "c"
+    }
+    for query, found in (
+        ({"q": "MAST"}, ["mast.txt"]),
+        ({"tag": "year:1999"}, ["mast.txt"]),
+        ({"tag": ["b", "b:c"]}, ["boom.txt"]),
+        ({"q": "boom", "content_type": "image/"}, []),
+    ):
+        listed = (await http.get("/files", params=query)).json()
+        assert [file["filename"] for file in listed] == found, query
+    hits = (await http.get("/files/search", params={"q": "masts"})).json()["hits"]
+    assert {hit["filename"] for hit in hits} == {"mast.txt", "boom.txt"}
+    assert_problem(
+        await http.patch(f"/files/{made['key']}", json={"tags": {"a": "x" * 600}}), 422, "invalid_file"
+    )
+    assert_problem(await http.post("/files/nobody/copy", json={}), 404, "file_not_found")
+    digest = hashlib.sha256(b"x").hexdigest()
+    direct = {"filename": "a", "size": 1, "sha256": digest}
+    assert_problem(await http.post("/files/direct", json=direct), 409, "no_direct_uploads")
+
+
+async def test_a_file_goes_to_the_bucket_itself(tmp_path_factory: pytest.TempPathFactory) -> None:
+    content = b"length,fee\n8,12\n"
+    asked = {"filename": "fees.csv", "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    with S3Server() as s3:
+        known = s3.settings("direct")
+        bucket = known.model_dump() | {
+            name: getattr(known, name).get_secret_value() for name in ("access_key_id", "secret_access_key")
+        }
+        storage = {"backend": "s3", "s3": bucket}
+        async with (
+            open_agent(tmp_path_factory.mktemp("direct"), tools=(), file_storage=storage) as agent,
+            served(agent) as base,
+            client_of(base) as http,
+        ):
+            told = await http.post("/files/direct", json=asked)
+            assert told.status_code == 201, told.text
+            assert told.json().keys() == EXAMPLES["POST", "/files/direct"].answer.keys()
+            key, upload = told.json()["key"], told.json()["upload"]
+            assert upload.keys() == EXAMPLES["POST", "/files/direct"].answer["upload"].keys()
+            assert_problem(await http.post(f"/files/{key}/uploaded"), 404, "file_not_found")
+            async with httpx.AsyncClient(trust_env=False) as outside:
+                sent = await outside.request(
+                    upload["method"], upload["url"], headers=upload["headers"], content=content
+                )
+            assert sent.status_code == 200, sent.text
+            assert (await http.post(f"/files/{key}/uploaded")).json()["size"] == len(content)
+            assert (await http.get(f"/files/{key}/content")).content == content

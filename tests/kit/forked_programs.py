@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.kit.forked_tools import Forks
+from tests.kit.migrated_file import Migrated
 from tests.kit.program_forks import CLONE, READY, Wanted
 from waystation.testing.service import ROOT
 
@@ -88,10 +89,11 @@ class Start(NamedTuple):
 class Programs:
     """Called as what `subprocess` starts processes with, it asks for a fork; else `start` starts one."""
 
-    def __init__(self, stack: ExitStack, start: Callable[..., int], tools: Forks) -> None:
+    def __init__(self, stack: ExitStack, start: Callable[..., int], tools: Forks, migrated: Migrated) -> None:
         self._stack = stack
         self._start = start
         self._tools = tools
+        self._migrated = migrated
         self._turn = threading.Lock()
         self._line: socket.socket | None = None
         early = _read_early(os.environ).items()
@@ -110,6 +112,7 @@ class Programs:
             "session": asked.session,
             "group": asked.group,
             "tools": self._tools.address,
+            "migrated": str(self._migrated.folder),
         }
         with self._turn:
             self._line = self._line or self._opened()
@@ -152,13 +155,17 @@ def _umask() -> int:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _programs_are_forked(tool_forks: Forks) -> Iterator[None]:
+def _programs_are_forked(tool_forks: Forks, migrated: Migrated) -> Iterator[None]:
     if sys.platform != "linux" or platform.machine() not in CLONE:
         yield
         return
     name = "_fork_exec"
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(subprocess, name, Programs(stack, getattr(subprocess, name), tool_forks))
+        patch.setattr(
+            subprocess,
+            name,
+            Programs(stack, getattr(subprocess, name), tool_forks, migrated),
+        )
         yield
 
 

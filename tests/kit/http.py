@@ -69,6 +69,22 @@ def data_of(text: str) -> list[dict[str, Any]]:
     return [json.loads(event["data"]) for event in events if event["event"] == "data"]
 
 
+def code_of(body: dict[str, Any]) -> str:
+    """The code in the body of an error, whatever protocol's form it has."""
+    error = body.get("error")
+    return str(error["code"] if isinstance(error, dict) else body["code"])
+
+
+def assert_refused(answer: httpx.Response, status: int, code: str | None = None) -> dict[str, Any]:
+    """Holds an error answer of any protocol to what all of them keep: status, our code, nothing leaked."""
+    assert answer.status_code == status, answer.text
+    body: dict[str, Any] = answer.json()
+    assert code in (None, code_of(body)), body
+    assert "Traceback" not in answer.text
+    assert "/work" not in answer.text
+    return body
+
+
 def assert_problem(answer: httpx.Response, status: int, code: str | None = None) -> dict[str, Any]:
     """Holds an error answer to the contract: its status, problem+json, and nothing leaked."""
     assert answer.status_code == status, answer.text

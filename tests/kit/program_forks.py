@@ -18,8 +18,10 @@ import signal
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import Any, TypedDict
 
+from tests.kit.migrated_file import are_copied
 from tests.kit.tool_forks import asking, is_tool
 
 STREAMS = (0, 1, 2)
@@ -45,7 +47,8 @@ CLONE = {"x86_64": 56, "aarch64": 220}
 class Wanted(TypedDict):
     """A program: `module` and its `words`; -1 is no umask and no process group of its own.
 
-    `tools` is the address that forked tool servers are asked from, see `tests.kit.tool_forks`.
+    `tools` is the address that forked tool servers are asked from, see `tests.kit.tool_forks`;
+    `migrated` the folder of what new databases are copied from, see `tests.kit.migrated_file`.
     """
 
     module: str
@@ -55,6 +58,7 @@ class Wanted(TypedDict):
     session: bool
     group: int
     tools: str
+    migrated: str
 
 
 def main(descriptor: int) -> None:
@@ -122,6 +126,7 @@ def run(wanted: Wanted) -> None:
     if "PYTHONPATH" in os.environ and not _OWN_PATH:
         sys.path[1:1] = [os.path.abspath(part) for part in os.environ["PYTHONPATH"].split(os.pathsep)]
     _fork_tools(wanted["tools"])
+    are_copied(Path(wanted["migrated"]))
     sys.argv = ["-m", *wanted["words"]]
     # What runs as __main__ is not there under its name.
     sys.modules.pop(wanted["module"], None)

@@ -1,4 +1,4 @@
-"""An MCP server for CSV files: describe, head, filter, aggregate. Numbers are exact decimals."""
+"""An MCP server for CSV and Excel files: describe, head, filter, aggregate. Numbers are exact decimals."""
 
 from __future__ import annotations
 
@@ -23,10 +23,14 @@ MAX_ROWS_SHOWN = 100
 MAX_COLUMNS = 1_000
 MAX_GROUPS_SHOWN = 200
 MAX_ARTIFACT_BYTES = 1_500_000
+MAX_UNPACKED = 300_000_000
 
 server = FastMCP("tables", log_level="WARNING")
 
-Filename = Annotated[str, Field(description="The name of a CSV file of this conversation, such as sales.csv")]
+Filename = Annotated[
+    str, Field(description="The name of a CSV or Excel (xlsx) file of this conversation, such as sales.csv")
+]
+Sheet = Annotated[str, Field(description="Of an Excel file the name of the sheet; empty for its first")]
 Column = Annotated[str, Field(description="The name of a column")]
 
 
@@ -74,25 +78,56 @@ def fetch(address: str) -> bytes:
     return data
 
 
-def parse(data: bytes) -> Table:
-    """The table in a CSV file, whatever its delimiter and encoding.
+def parse(data: bytes, sheet: str = "") -> Table:
+    """The table in a CSV file, whatever its delimiter and encoding, or in a sheet of an Excel file.
 
     Raises:
         ToolError: It is no table.
     """
+    lines = _sheet_rows(data, sheet) if data.startswith(b"PK\x03\x04") else _csv_rows(data)
+    columns = _unique([name.strip() for name in lines[0]] if lines else [])
+    if not columns or len(columns) > MAX_COLUMNS:
+        raise ToolError("the file is not a CSV table, nor a sheet of columns")
+    width = len(columns)
+    return Table(columns, [(row + [""] * width)[:width] for row in lines[1:]])
+
+
+def _csv_rows(data: bytes) -> list[list[str]]:
     text = _decoded(data)
     if not text.strip():
         raise ToolError("the file is empty")
     csv.field_size_limit(10_000_000)
     try:
-        lines = [row for row in csv.reader(io.StringIO(text, newline=""), _dialect(text)) if any(row)]
+        return [row for row in csv.reader(io.StringIO(text, newline=""), _dialect(text)) if any(row)]
     except csv.Error as error:
         raise ToolError(f"the file is not a CSV table: {error}") from None
-    columns = _unique([name.strip() for name in lines[0]] if lines else [])
-    if not columns or len(columns) > MAX_COLUMNS:
-        raise ToolError("the file is not a CSV table")
-    width = len(columns)
-    return Table(columns, [(row + [""] * width)[:width] for row in lines[1:]])
+
+
+def _sheet_rows(data: bytes, name: str) -> list[list[str]]:
+    import zipfile  # noqa: PLC0415 - an idle server does without
+
+    import openpyxl  # noqa: PLC0415
+
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as packed:
+            if sum(item.file_size for item in packed.infolist()) > MAX_UNPACKED:
+                raise ToolError("the file unpacks to too much")
+        book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
+        sheets = {sheet.title.casefold(): sheet for sheet in book.worksheets}
+        found = sheets.get(name.strip().casefold()) if name.strip() else next(iter(sheets.values()), None)
+        if found is None:
+            raise ToolError(f"there is no sheet '{name[:80]}'; sheets: {', '.join(book.sheetnames)}")
+        found.reset_dimensions()  # a size that the file claims and does not have
+        rows = [[_written(value) for value in row] for row in found.iter_rows(values_only=True)]
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError):
+        raise ToolError("the file is broken, or no Excel file (xlsx)") from None
+    return [row for row in rows if any(row)]
+
+
+def _written(value: object) -> str:
+    if hasattr(value, "isoformat"):
+        return str(value.isoformat()).removesuffix("T00:00:00")
+    return "" if value is None else str(value)
 
 
 def _decoded(data: bytes) -> str:
@@ -225,17 +260,18 @@ def _stem(address: str) -> str:
     """A file name to build on; signed addresses do not always show the file's own."""
     parts = urlsplit(address)
     last = unquote(parts.path).rpartition("/")[2] if parts.scheme != "data" else ""
-    return re.sub(r"[^\w -]", "", last[:-4])[:60] if last.lower().endswith(".csv") else "table"
+    stem, dot, ending = last.rpartition(".")
+    return re.sub(r"[^\w -]", "", stem)[:60] if dot and ending.lower() in ("csv", "xlsx") else "table"
 
 
-def _load(filename: str) -> Table:
-    return parse(fetch(filename))
+def _load(filename: str, sheet: str) -> Table:
+    return parse(fetch(filename), sheet)
 
 
 @server.tool(structured_output=False)
-def describe(filename: Filename) -> str:
-    """Describe a CSV file: how many rows it has, and each column with its kind, range and examples."""
-    table = _load(filename)
+def describe(filename: Filename, sheet: Sheet = "") -> str:
+    """Describe a CSV or Excel file: how many rows it has, and of each column its kind, range and examples."""
+    table = _load(filename, sheet)
     columns = [_described(table, position) for position in range(len(table.columns))]
     return _answer({"rows": len(table.rows), "columns": columns})
 
@@ -255,9 +291,10 @@ def _described(table: Table, position: int) -> dict[str, Any]:
 def head(
     filename: Filename,
     rows: Annotated[int, Field(description="How many rows to show", ge=1, le=MAX_ROWS_SHOWN)] = 10,
+    sheet: Sheet = "",
 ) -> str:
-    """Show the first rows of a CSV file."""
-    table = _load(filename)
+    """Show the first rows of a CSV or Excel file."""
+    table = _load(filename, sheet)
     shown = [dict(zip(table.columns, row, strict=True)) for row in table.rows[:rows]]
     return _answer({"rows": shown, "of": len(table.rows)})
 
@@ -292,9 +329,10 @@ def filter_rows(
     column: Column,
     value: Annotated[str, Field(description="The value to compare with")],
     operator: Annotated[Operator, Field(description="How to compare")] = "=",
+    sheet: Sheet = "",
 ) -> str:
-    """Filter a CSV file: the rows where a column matches a value, also as a new CSV file."""
-    table = _load(filename)
+    """Filter a CSV or Excel file: the rows where a column matches a value, also as a new CSV file."""
+    table = _load(filename, sheet)
     position = table.index(column)
     found = [row for row in table.rows if matches(row[position], operator, value)]
     shown = [dict(zip(table.columns, row, strict=True)) for row in found[:20]]
@@ -312,9 +350,11 @@ def aggregate(
     ] = "sum",
     by: Annotated[str, Field(description="Column to group by; empty for one number over all rows")] = "",
     artifact: Annotated[bool, Field(description="Also make a CSV file of the result")] = True,
+    *,
+    sheet: Sheet = "",
 ) -> str:
-    """Total, sum, average, minimum, maximum or count of a column of a CSV file, over all rows or by group."""
-    table = _load(filename)
+    """Total, sum, average, minimum, maximum or count of a column of a CSV or Excel file, also by group."""
+    table = _load(filename, sheet)
     position = table.index(column)
     name, of = f"{function} of {table.columns[position]}", len(table.rows)
     results: dict[str, Any] = {"function": function, "column": table.columns[position], "rows": of}

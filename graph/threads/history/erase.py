@@ -19,7 +19,7 @@ from core.access import Principal, owner_seen_by
 from core.database.engine import is_sqlite, now_of
 from core.database.outage import uninterrupted
 from graph.db.tables import receipts, run_events, runs, shared_files, threads, transcript
-from graph.errors import ThreadBusy, ThreadNotFound
+from graph.errors import RunNotFound, ThreadBusy, ThreadNotFound
 from graph.runs.lease import check_id
 from graph.threads.history import checkpoints
 from graph.threads.history.owning import COMING, HIDDEN, hidden
@@ -49,6 +49,25 @@ class Eraser:
         """
         await self._hide(owner_seen_by(principal), check_id(thread_id))
         await self.finish(principal, thread_id)
+
+    @uninterrupted
+    async def forget_run(self, principal: Principal, run_id: str) -> None:
+        """Remove a run with its events; what was said in it stays with its thread.
+
+        Raises:
+            RunNotFound: There is none, or it is somebody else's.
+            ThreadBusy: It goes on, or waits for its turn or for a person.
+        """
+        mine = (runs.c.id == run_id) & (runs.c.owner == owner_seen_by(principal))
+        open_still = runs.c.status.in_((*GOING, "interrupted"))
+        async with self._engine.begin() as db:
+            gone = await db.execute(delete(runs).where(mine, ~open_still))
+            if gone.rowcount:
+                await db.execute(delete(run_events).where(run_events.c.run_id == run_id))
+            elif (await db.execute(select(runs.c.id).where(mine))).first():
+                raise ThreadBusy(f"run '{run_id}' is not over; cancel it first")
+            else:
+                raise RunNotFound(run_id[:80])
 
     async def sweep(self, before: float) -> int:
         """Finish what was begun before then (epoch seconds), and remove rows whose thread is gone.

@@ -1,4 +1,4 @@
-"""What killed uploads leave in a folder: in `.incoming/`, and contents that no record names."""
+"""What killed uploads and damage leave in a folder: contents without a record, and records without one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,11 +17,14 @@ INCOMING = ".incoming"
 
 
 def reconciled(root: Path, until: datetime, *, remove: bool) -> Leftovers:
-    """Find pieces that were last written before `until`, and with `remove` delete them.
+    """Find what was last written before `until`, and with `remove` delete it.
 
-    A folder whose record is damaged is left alone: its content may be the only copy.
+    That are pieces that no record names, and records whose content is not there. A folder whose record is
+    damaged is left alone: its content may be the only copy.
     """
-    return _taken(_pieces(root), root, until, remove=remove)
+    found = _taken(_pieces(root), root, until, remove=remove)
+    empty = _taken(_records_alone(root), root, until, remove=remove)
+    return replace(found, records=empty.pieces)
 
 
 def sweep_incoming(root: Path) -> None:
@@ -48,6 +52,16 @@ def _pieces(root: Path) -> Iterator[Path]:
         elif owner.is_dir():
             for folder in _entries(owner):
                 yield from _unnamed(folder)
+
+
+def _records_alone(root: Path) -> Iterator[Path]:
+    """Records that name a content which is not there."""
+    for owner in _entries(root):
+        for folder in _entries(owner) if owner.name != INCOMING else ():
+            record = folder / RECORD
+            with suppress(ValueError, KeyError, TypeError, OSError):
+                if not (folder / str(json.loads(record.read_bytes())["content"])).exists():
+                    yield record
 
 
 def _unnamed(folder: Path) -> Iterator[Path]:

@@ -13,7 +13,7 @@ import secrets
 import shutil
 import threading
 from asyncio import to_thread
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -100,7 +100,13 @@ class LocalStore(FileStore):
                 yield info
 
     async def annotate(self, owner: str, key: str, *, thread: str | None) -> FileInfo:
-        return await _on_disk(self._annotate, owner, key, thread)
+        return await _on_disk(self._rewrite, owner, key, thread=thread)
+
+    async def tag(self, owner: str, key: str, tags: Mapping[str, str]) -> FileInfo:
+        return await _on_disk(self._rewrite, owner, key, tags=dict(tags))
+
+    async def copy(self, owner: str, key: str, draft: FileInfo) -> FileInfo:
+        return await _on_disk(self._copy, owner, key, draft)
 
     async def delete(self, owner: str, key: str) -> None:
         await _on_disk(self._delete, owner, key)
@@ -145,6 +151,10 @@ class LocalStore(FileStore):
         info = replace(draft, size=intake.size, etag=intake.etag)
         _sync(intake.handle)
         intake.handle.close()
+        return self._put(info, path)
+
+    def _put(self, info: FileInfo, path: Path) -> FileInfo:
+        """Let a content that lies in `.incoming/` be that of the file."""
         folder = self._folder(info.owner, info.key)
         content = f"data-{secrets.token_hex(8)}"
         _move_into(folder, path, content)
@@ -154,6 +164,26 @@ class LocalStore(FileStore):
         if before:
             (folder / str(before)).unlink(missing_ok=True)
         return info
+
+    def _copy(self, owner: str, key: str, draft: FileInfo) -> FileInfo:
+        """A second name for the same bytes, where the disk has such: contents are never written again."""
+        path, intake = self._begin()
+        intake.handle.close()
+        path.unlink()
+        try:
+            info = self._linked(owner, key, path)
+            return self._put(replace(draft, size=info.size, etag=info.etag), path)
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _linked(self, owner: str, key: str, path: Path) -> FileInfo:
+        for _ in range(TRIES):
+            info, content = self._record(owner, key)
+            # The content may be replaced between reading the record and naming it.
+            with suppress(FileNotFoundError):
+                _name_or_copy(content, path)
+                return info
+        raise StorageUnavailable(f"the content of file '{key}' is missing")
 
     def _record(self, owner: str, key: str) -> tuple[FileInfo, Path]:
         return _read_record(self._folder(owner, key))
@@ -186,10 +216,10 @@ class LocalStore(FileStore):
                 log.warning("file_record_damaged", key=key)
         return found
 
-    def _annotate(self, owner: str, key: str, thread: str | None) -> FileInfo:
+    def _rewrite(self, owner: str, key: str, **change: Any) -> FileInfo:
         with self._records:
             info, content = self._record(owner, key)
-            changed = replace(info, thread=thread)
+            changed = replace(info, **change)
             _write_record(content.parent, {**changed.as_json(), "content": content.name})
         return changed
 
@@ -270,6 +300,18 @@ def _recorded(folder: Path, name: str) -> Any:
         return json.loads((folder / RECORD).read_bytes())[name]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
+
+
+def _name_or_copy(content: Path, path: Path) -> None:
+    try:
+        os.link(content, path)
+        os.utime(path)  # it is on its way from now on, however old the bytes are
+    except FileNotFoundError:
+        raise
+    except OSError:  # a file system without second names
+        shutil.copyfile(content, path)
+        with path.open("rb") as handle:
+            os.fsync(handle.fileno())
 
 
 def _move_into(folder: Path, path: Path, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import tempfile
+from base64 import b64encode
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
@@ -21,7 +22,7 @@ from nodes.file_storage.adapters.s3_errors import code_of
 from nodes.file_storage.adapters.s3_metadata import info_from_head, is_ours, metadata_of
 from nodes.file_storage.delivery import disposition
 from nodes.file_storage.errors import FileNotFound, StorageUnavailable
-from nodes.file_storage.models import FileInfo, Leftovers, OldFile, Usage
+from nodes.file_storage.models import DirectUpload, FileInfo, Leftovers, OldFile, Usage
 from nodes.file_storage.naming import is_key, owner_folder
 from nodes.file_storage.order import Spot, behind, newest_first
 from nodes.file_storage.ports import FileStore
@@ -99,11 +100,30 @@ class S3StorageClient(FileStore):
                     yield replace(info, changed=changed)
 
     async def annotate(self, owner: str, key: str, *, thread: str | None) -> FileInfo:
+        return await self._changed(owner, key, thread=thread)
+
+    async def tag(self, owner: str, key: str, tags: Mapping[str, str]) -> FileInfo:
+        return await self._changed(owner, key, tags=dict(tags))
+
+    async def copy(self, owner: str, key: str, draft: FileInfo) -> FileInfo:
         for _ in range(TRIES):
             head = await self._head(self._name(owner, key), key)
-            changed = replace(info_from_head(owner, key, head), thread=thread)
+            info = info_from_head(owner, key, head)
+            made = replace(draft, size=info.size, etag=info.etag)
+            source = self._name(owner, key), str(head["ETag"])
+            if await self._bucket.call(
+                self._copied, source, made, key=key, parts=1 + info.size // PART_BYTES
+            ):
+                return made
+        raise StorageUnavailable(f"file '{key}' is being replaced again and again; try later")
+
+    async def _changed(self, owner: str, key: str, **change: Any) -> FileInfo:
+        for _ in range(TRIES):
+            head = await self._head(self._name(owner, key), key)
+            changed = replace(info_from_head(owner, key, head), **change)
             # Metadata is changed by copying the object onto itself, unless it was replaced meanwhile.
-            if await self._bucket.call(self._recopy, changed, str(head["ETag"]), key=key):
+            source = self._name(owner, key), str(head["ETag"])
+            if await self._bucket.call(self._copied, source, changed, key=key):
                 return changed
         raise StorageUnavailable(f"file '{key}' is being replaced again and again; try later")
 
@@ -136,6 +156,23 @@ class S3StorageClient(FileStore):
         }
         link = self._client.generate_presigned_url  # made here, without asking the bucket
         return str(await self._bucket.once(link, "get_object", Params=wanted, ExpiresIn=seconds))
+
+    async def presign_upload(self, draft: FileInfo, seconds: int) -> DirectUpload:
+        await self._ensure_bucket()
+        digest = b64encode(bytes.fromhex(draft.etag)).decode()
+        wanted = {
+            "Bucket": self._bucket.name,
+            "Key": self._name(draft.owner, draft.key),
+            "ContentType": draft.media_type,
+            "ContentLength": draft.size,
+            "ChecksumSHA256": digest,
+            "Metadata": metadata_of(draft),
+        }
+        link = self._client.generate_presigned_url  # made here, without asking the bucket
+        url = str(await self._bucket.once(link, "put_object", Params=wanted, ExpiresIn=seconds))
+        told = {f"x-amz-meta-{name}": value for name, value in metadata_of(draft).items()}
+        headers = {"content-type": draft.media_type, "content-length": str(draft.size)}
+        return DirectUpload(url, {**headers, "x-amz-checksum-sha256": digest, **told}, seconds)
 
     async def usage(self, owner: str | None) -> Usage:
         await self._ensure_bucket()  # a user's total is asked for before anything was stored
@@ -202,12 +239,13 @@ class S3StorageClient(FileStore):
         name = self._name(info.owner, info.key)
         self._client.upload_fileobj(Lent(spool), self._bucket.name, name, ExtraArgs=extra, Config=_TRANSFER)
 
-    def _recopy(self, info: FileInfo, etag: str) -> bool:
-        name = self._name(info.owner, info.key)
+    def _copied(self, source: tuple[str, str], info: FileInfo) -> bool:
+        """Copy the object (name, ETag) to the name of `info` with its metadata; False when it has changed."""
+        name, etag = source
         try:
             self._client.copy_object(
                 Bucket=self._bucket.name,
-                Key=name,
+                Key=self._name(info.owner, info.key),
                 CopySource={"Bucket": self._bucket.name, "Key": name},
                 CopySourceIfMatch=etag,
                 ContentType=info.media_type,

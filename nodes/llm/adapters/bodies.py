@@ -50,15 +50,16 @@ class Bodies:
         """A body. `tools` stand in it as they are given, unless there are none."""
         entry, profile = self._entry, self._profile
         own = {name: getattr(entry, name) for name in SAMPLED}
+        asked = {name: value for name, value in sampling.items() if name != "max_tokens"}
         wanted: dict[str, Any] = {
             "model": model,
             "messages": messages_for(messages, profile, of=entry.of),
             "stream": True,
             "stream_options": {"include_usage": True} if profile.stream_usage == "ask" else None,
             "tools": tools or None,
-            **({} if profile.refuses_temperature(model) else own | dict(sampling)),
+            **({} if profile.refuses_temperature(model) else own | asked),
             "user": user or None,
-            self._limit: entry.max_tokens,
+            self._limit: least(entry.max_tokens, sampling.get("max_tokens")),
         }
         return {
             key: value for key, value in wanted.items() if value is not None and key not in self._left_out
@@ -74,6 +75,11 @@ class Bodies:
             self._limit = "max_completion_tokens" if name == "max_tokens" else "max_tokens"
         else:
             self.leave_out(name)
+
+
+def least(*limits: float | None) -> int | None:
+    """The lowest limit that is set."""
+    return min((int(limit) for limit in limits if limit is not None), default=None)
 
 
 def messages_for(messages: Sequence[BaseMessage], profile: Profile, *, of: str) -> list[dict[str, Any]]:
@@ -136,7 +142,23 @@ def _message(message: BaseMessage, profile: Profile, of: str, ids: Mapping[str, 
         return {"role": profile.system_role, "content": text_of(message)}
     content = message.content
     parts = isinstance(message, HumanMessage) and isinstance(content, list) and not _only_text(content)
-    return {"role": "user", "content": content if parts else text_of(message)}
+    return {"role": "user", "content": [_part(part) for part in content] if parts else text_of(message)}
+
+
+def _part(part: Any) -> Any:
+    """A content part of chat completions; LangChain's own blocks of images and files become such.
+
+    A chat model of LangChain makes these of the parts that it is given, files at least.
+    """
+    if not isinstance(part, Mapping) or not isinstance(part.get("base64"), str):
+        return part
+    url = f"data:{part.get('mime_type') or 'application/octet-stream'};base64,{part['base64']}"
+    if part.get("type") == "image":
+        return {"type": "image_url", "image_url": {"url": url}}
+    if part.get("type") != "file":
+        return part
+    name = part.get("filename") or (part.get("extras") or {}).get("filename") or "file"
+    return {"type": "file", "file": {"filename": name, "file_data": url}}
 
 
 def _answer(message: AIMessage, profile: Profile, of: str, ids: Mapping[str, str]) -> dict[str, Any]:

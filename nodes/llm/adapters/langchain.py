@@ -11,7 +11,7 @@ import orjson
 import structlog
 from langchain_core import exceptions as lc
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
 from pydantic import ValidationError
 
@@ -22,7 +22,7 @@ from core.observability import never_log
 from core.observability.redaction import names_secret
 from nodes.llm import vendors
 from nodes.llm.adapters.answers import texts
-from nodes.llm.adapters.bodies import ids_for, kept_of, text_of
+from nodes.llm.adapters.bodies import ids_for, kept_of, least, text_of
 from nodes.llm.adapters.refusals import Refusal, Refusals
 from nodes.llm.errors import ModelRefused, ModelStreamCut, ModelTimedOut, ModelUnavailable
 from nodes.llm.models import Model
@@ -105,6 +105,8 @@ class LangChainModel:
         """The chat model as it is asked this time."""
         chat = self._chat
         if known := {name: value for name, value in sampling.items() if name in type(chat).model_fields}:
+            if "max_tokens" in known:
+                known["max_tokens"] = least(getattr(chat, "max_tokens", None), known["max_tokens"]) or 0
             chat = chat.model_copy(update=known)
         if not tools:
             return chat
@@ -282,6 +284,8 @@ def _restored(message: BaseMessage, of: str, ids: Mapping[str, str]) -> BaseMess
             name=message.name,
             status=message.status,
         )
+    if isinstance(message, HumanMessage) and isinstance(message.content, list):
+        return message.model_copy(update={"content": [_block(part) for part in message.content]})
     if not isinstance(message, AIMessage):
         return message
     kept = kept_of(message)
@@ -294,3 +298,19 @@ def _restored(message: BaseMessage, of: str, ids: Mapping[str, str]) -> BaseMess
         tool_calls=calls,
         additional_kwargs=fields.get("more", {}),
     )
+
+
+def _block(part: Any) -> Any:
+    """A content part of chat completions as LangChain's own block, which its packages translate."""
+    if not isinstance(part, Mapping):
+        return part
+    kind = {"image_url": "image", "file": "file"}.get(str(part.get("type")), "")
+    held = part.get(str(part.get("type"))) if kind else None
+    if not isinstance(held, Mapping):
+        return part
+    url = str(held.get("url") or held.get("file_data") or "")
+    head, comma, data = url.partition(";base64,")
+    if not comma or not head.startswith("data:"):
+        return part
+    named = {"extras": {"filename": held["filename"]}} if held.get("filename") else {}
+    return {"type": kind, "mime_type": head.removeprefix("data:"), "base64": data, **named}

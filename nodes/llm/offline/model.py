@@ -14,12 +14,12 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.messages.ai import UsageMetadata
 
 from core.cache import Cache
+from nodes.llm.fences import Prompt, parse
 from nodes.llm.models import HOW_TO_CONFIGURE, OFFLINE, Model
 from nodes.llm.offline.quoting import best_quotes
 from nodes.llm.offline.request import Match, Sentence, Tool, match_tool, tools_of
 from nodes.llm.offline.words import content_words
 from nodes.llm.pieces import Piece
-from nodes.llm.prompt import Prompt, parse
 from nodes.llm.settings import LLMSettings
 
 LONGEST = 4000
@@ -119,6 +119,9 @@ def _to(sentence: Sentence, tools: Sequence[Tool], prompt: Prompt, max_quote: in
     quotes = best_quotes(sentence.text, prompt.passages, longest=max_quote)
     if quotes:
         return Reply("\n\n".join(f"“{quote.text}” [{quote.n}]" for quote in quotes))
+    if quotes := best_quotes(sentence.text, prompt.texts, longest=max_quote):
+        titles = {text.n: text.title for text in prompt.texts}
+        return Reply("\n\n".join(f"“{quote.text}” ({titles[quote.n]})" for quote in quotes))
     if match is not None:
         return Reply(_wanting(match, sentence))
     return Reply(_nothing(sentence, tools, prompt))

@@ -1,6 +1,7 @@
 """From a file to the text that is indexed and quoted."""
 
 from nodes.rag.reading.extraction import Extractor
+from nodes.rag.reading.kept import KeptTexts
 from nodes.rag.reading.reader import (
     DOCUMENTS,
     Kind,
@@ -18,6 +19,7 @@ from nodes.rag.reading.reader import (
 __all__ = [
     "DOCUMENTS",
     "Extractor",
+    "KeptTexts",
     "Kind",
     "NotText",
     "Place",

@@ -15,6 +15,7 @@ from types import TracebackType
 
 from core.installed import ROOT
 from nodes.rag.reading.extract import Extract, Unreadable
+from nodes.rag.reading.kept import KeptTexts
 
 SECONDS = 60.0
 MEMORY_BYTES = 1_500_000_000
@@ -35,11 +36,15 @@ class Extractor:
     Args:
         seconds: For one document.
         memory: Bytes of address space of the process.
+        kept: Knows what was taken out of documents before; None: each is read.
     """
 
-    def __init__(self, *, seconds: float = SECONDS, memory: int = MEMORY_BYTES) -> None:
+    def __init__(
+        self, *, seconds: float = SECONDS, memory: int = MEMORY_BYTES, kept: KeptTexts | None = None
+    ) -> None:
         self._seconds = seconds
         self._memory = memory
+        self._kept = kept
         self._process: subprocess.Popen[bytes] | None = None
         self._one = Lock()
 
@@ -54,12 +59,18 @@ class Extractor:
         """Of its process; None before the first document and after the end."""
         return self._process.pid if self._process else None
 
-    def extract(self, path: Path, kind: str, *, max_bytes: int) -> Extract:
+    def extract(self, path: Path, kind: str, *, max_bytes: int, digest: str = "") -> Extract:
         """What stands in a document.
+
+        Args:
+            digest: SHA-256 of its content, by which it is known from before; "" to read it in any case.
 
         Raises:
             Unreadable: It cannot be read, or not within the limits.
         """
+        known = self._known(path, kind, max_bytes, digest)
+        if known is not None:
+            return known
         job = {
             "kind": kind,
             "path": str(path.absolute()),
@@ -70,7 +81,19 @@ class Extractor:
             answer = json.loads(self._asked(json.dumps(job).encode() + b"\n"))
         if "error" in answer:
             raise Unreadable(answer["error"])
-        return Extract.from_json(answer)
+        found = Extract.from_json(answer)
+        if self._kept is not None:
+            # By what was read, not by what was looked at before: it may have changed in between.
+            self._kept.keep(answer["digest"], kind, found)
+        return found
+
+    def _known(self, path: Path, kind: str, most: int, digest: str) -> Extract | None:
+        if self._kept is None or not digest:
+            return None
+        try:
+            return self._kept.find(digest, kind) if path.stat().st_size <= most else None
+        except OSError:
+            return None
 
     def close(self) -> None:
         """End the process; the next document starts another."""

@@ -94,14 +94,8 @@ def is_text(name: str) -> bool:
     return kind is not None and kind not in DOCUMENTS
 
 
-def unread_reason(name: str, *, attached: bool = False) -> str:
-    """Why a file of this name is not read, in words for people; "" where nothing is known against it.
-
-    Args:
-        attached: To a message, not in a source.
-    """
-    if attached and kind_of(name) in DOCUMENTS:
-        return "documents of its kind are read in sources, and not yet in messages"
+def unread_reason(name: str) -> str:
+    """Why a file of this name is not read, in words for people; "" where nothing is known against it."""
     return _WHY.get(PurePosixPath(name.lower()).suffix.removeprefix("."), "")
 
 
@@ -152,13 +146,19 @@ class Text:
 
 
 def read_document(
-    path: Path, *, max_bytes: int, extractor: Extractor | None = None, max_document_bytes: int = 50_000_000
+    path: Path,
+    *,
+    max_bytes: int,
+    extractor: Extractor | None = None,
+    max_document_bytes: int = 50_000_000,
+    digest: str = "",
 ) -> Text:
     """The text of a file as it is indexed and quoted: of a page its words, of a table its rows.
 
     Args:
         max_bytes: Of a text file; the text of other documents is a small part of them.
         extractor: Reads what is no text file; without one such a file is not read.
+        digest: SHA-256 of its content, by which the extractor may know it; "" to read it in any case.
 
     Raises:
         NotText: It is too large, binary, of a kind that is not read, or cannot be read.
@@ -172,7 +172,7 @@ def read_document(
     if extractor is None:
         raise NotText(f"files that end in '{path.suffix}' are read in sources only")
     try:
-        return _assembled(extractor.extract(path, kind, max_bytes=max_document_bytes), kind)
+        return _assembled(extractor.extract(path, kind, max_bytes=max_document_bytes, digest=digest), kind)
     except Unreadable as error:
         raise NotText(str(error)) from None
 

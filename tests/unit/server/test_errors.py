@@ -12,7 +12,8 @@ import graph
 import nodes
 import server
 from core.errors import Conflict, Internal, InvalidInput, WaystationError, known_errors
-from server.errors import PROBLEM_JSON, STATUS, findings, invalid, problem, problem_response, status_of
+from server.errors import STATUS, findings, invalid, problem, problem_response, status_of
+from server.protocols.refusals import PROBLEM_JSON
 
 
 class RateLimited(WaystationError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
+import io
 import json
 import threading
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
+import openpyxl
 import pytest
 from mcp.server.fastmcp.exceptions import ToolError
 
@@ -46,6 +49,18 @@ def root() -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+def workbook() -> bytes:
+    book = openpyxl.Workbook()
+    book.active.title = "Berths"
+    for row in (["Berth", "Fee", "Since"], ["North", 12.5, dt.datetime(2026, 1, 2)], ["South", 15, None], []):
+        book.active.append(row)
+    book.create_sheet("Boats").append(["Boat"])
+    book["Boats"].append(["Gull"])
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
 
 
 def inline(text: str | bytes) -> str:
@@ -228,3 +243,17 @@ def test_answers_of_the_file_server_are_told_apart(root: str) -> None:
 def test_an_unknown_column_lists_those_that_are_there(root: str) -> None:
     with pytest.raises(ToolError, match="no column 'prize'; columns: region, product, amount, note"):
         tables.aggregate(f"{root}/sales.csv", "prize")
+
+
+def test_sheets_of_an_excel_file_are_tables_too() -> None:
+    book = inline(workbook())
+    assert results(tables.head(book))["rows"] == [
+        {"Berth": "North", "Fee": "12.5", "Since": "2026-01-02"},
+        {"Berth": "South", "Fee": "15", "Since": ""},
+    ]
+    assert results(tables.aggregate(book, "Fee"))["value"] == "27.5"
+    assert results(tables.head(book, sheet="boats"))["rows"] == [{"Boat": "Gull"}]
+    with pytest.raises(ToolError, match="there is no sheet 'Cars'; sheets: Berths, Boats"):
+        tables.describe(book, sheet="Cars")
+    with pytest.raises(ToolError, match="broken, or no Excel file"):
+        tables.describe(inline(workbook()[:900]))

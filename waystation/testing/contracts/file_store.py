@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from nodes.file_storage.errors import FileNotFound
-from nodes.file_storage.models import FileInfo, OldFile, Usage
+from nodes.file_storage.models import FileInfo, Leftovers, OldFile, Usage
 from nodes.file_storage.ports import FileStore
 
 ADA, BOB = "ada@example.com", "bob"
@@ -199,6 +199,38 @@ class FileStoreContract:
         assert await read(store, ADA, "k1") == b"content"
         assert (await store.annotate(ADA, "k1", thread=None)).thread is None
 
+    async def test_tags_are_replaced_and_nothing_else_changes(self, store: FileStore) -> None:
+        put = await store.put(draft("k1", thread="t-1", tags={"a": "b"}), chunks(b"content"))
+        changed = await store.tag(ADA, "k1", {"kind": "räport", "year": "2026"})
+        found = await store.info(ADA, "k1")
+        assert found == changed
+        assert found.tags == {"kind": "räport", "year": "2026"}
+        assert (found.name, found.thread, found.etag) == (put.name, "t-1", put.etag)
+        assert (await store.tag(ADA, "k1", {})).tags == {}
+        assert await read(store, ADA, "k1") == b"content"
+
+    async def test_a_copy_has_the_content_and_a_life_of_its_own(self, store: FileStore) -> None:
+        put = await store.put(draft("k1", tags={"a": "b"}), chunks(b"the content"))
+        made = await store.copy(ADA, "k1", draft("k2", owner=BOB, name="copy.txt", tags={"c": "d"}))
+        assert (made.size, made.etag) == (put.size, put.etag)
+        found = await store.info(BOB, "k2")
+        assert found == made
+        assert (found.name, found.tags, found.owner) == ("copy.txt", {"c": "d"}, BOB)
+        await store.put(draft("k1"), chunks(b"something else"))
+        assert await read(store, BOB, "k2") == b"the content"
+        await store.delete(ADA, "k1")
+        assert await read(store, BOB, "k2") == b"the content"
+        assert await store.usage(BOB) == Usage(files=1, bytes=11, owners=1)
+        assert await store.reconcile(datetime.now(UTC) + LATER, remove=True) == Leftovers()
+        assert await read(store, BOB, "k2") == b"the content"
+
+    async def test_a_copy_takes_the_place_of_the_file_that_has_its_key(self, store: FileStore) -> None:
+        await store.put(draft("k1"), chunks(b"one"))
+        await store.put(draft("k2"), chunks(b"two"))
+        await store.copy(ADA, "k1", draft("k2"))
+        assert await read(store, ADA, "k2") == b"one"
+        assert await store.usage(ADA) == Usage(files=2, bytes=6, owners=1)
+
     async def test_a_deleted_file_is_gone(self, store: FileStore) -> None:
         await store.put(draft("k1"), chunks(b"x"))
         await store.delete(ADA, "k1")
@@ -215,6 +247,8 @@ class FileStoreContract:
             store.info(ADA, "none"),
             store.delete(ADA, "none"),
             store.annotate(ADA, "none", thread="t"),
+            store.tag(ADA, "none", {}),
+            store.copy(ADA, "none", draft("k2")),
             read(store, ADA, "none"),
             read(store, ADA, "none", start=2),
             read(store, ADA, "none", start=2, end=2),
@@ -314,6 +348,11 @@ class FileStoreContract:
         async for found in store.unchanged_since(datetime.now(UTC) + LATER):
             assert await store.discard(found)
         assert await store.usage(None) == Usage()
+
+    async def test_an_upload_past_us_is_offered_or_there_is_none(self, store: FileStore) -> None:
+        found = await store.presign_upload(draft("k1", size=5, etag="0" * 64), 60)
+        assert found is None or (found.url.startswith("http") and found.seconds == 60)
+        assert await keys(store, ADA) == []
 
     async def test_the_breaker_is_closed_or_there_is_none(self, store: FileStore) -> None:
         breaker = store.breaker()

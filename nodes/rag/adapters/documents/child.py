@@ -1,12 +1,14 @@
 """The process in which documents are read: whatever a file does to it, the service is unharmed.
 
 It takes a line of JSON for each document, `{"kind", "path", "most", "seconds"}`, and answers with a line:
-`{"parts", "notes"}`, or `{"error"}` in words for people. It holds no more memory than it was started for,
-ends by itself when it is told nothing more, and at once when a document takes longer than `seconds`.
+`{"parts", "notes", "digest"}`, or `{"error"}` in words for people. It holds no more memory than it was
+started for, ends by itself when it is told nothing more, and at once when a document takes longer than
+`seconds`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import resource
@@ -44,7 +46,7 @@ def _answer(job: dict[str, Any]) -> dict[str, Any]:
         raw = Path(job["path"]).read_bytes()
         if len(raw) > job["most"]:
             return {"error": f"it is larger than {job['most']} bytes"}
-        return extracted(Kind(job["kind"]), raw).as_json()
+        return {**extracted(Kind(job["kind"]), raw).as_json(), "digest": hashlib.sha256(raw).hexdigest()}
     except Exception as error:  # noqa: BLE001 - a library's own, of a file that it was not made for
         return {"error": _why(error)}
     finally:

@@ -26,6 +26,8 @@ from graph.db.tables import threads, transcript
 from graph.threads.history.search import Search
 from waystation.testing.service import free_port
 
+pytestmark = pytest.mark.usefixtures("migrated_anew")
+
 
 def test_head_is_the_newest_migration() -> None:
     config = Config()

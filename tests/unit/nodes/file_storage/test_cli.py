@@ -17,6 +17,7 @@ from core.container import open_module
 from nodes.file_storage import FileManager
 from nodes.file_storage.cli import app
 from nodes.file_storage.module import MODULE
+from tests.kit import documents
 
 pytestmark = pytest.mark.slow
 
@@ -198,8 +199,47 @@ def test_leftovers_are_counted_and_removed_on_the_command_line(tmp_path: Path) -
     incoming = tmp_path / "home" / "files" / ".incoming"
     incoming.mkdir(parents=True)
     (incoming / "half").write_bytes(b"12345")
-    assert ok("reconcile") == {"pieces": 0, "bytes": 0, "removed": False}
+    assert ok("reconcile") == {"pieces": 0, "bytes": 0, "records": 0, "removed": False}
     found = ok("reconcile", "--hours", "0")
-    assert found == {"pieces": 1, "bytes": 5, "removed": False}
+    assert found == {"pieces": 1, "bytes": 5, "records": 0, "removed": False}
     assert ok("reconcile", "--hours", "0", "--remove") == {**found, "removed": True}
-    assert "0 pieces of 0 bytes found" in call("reconcile", "--hours", "0").stdout
+    assert (
+        "0 pieces of 0 bytes and 0 records without content found" in call("reconcile", "--hours", "0").stdout
+    )
+
+
+def test_a_text_is_extracted_and_found_by_name_and_by_what_it_says(tmp_path: Path) -> None:
+    (tmp_path / "coast.pdf").write_bytes(documents.pdf([["The lighthouse."], ["The harbour."]]))
+    key = ok("upload", "coast.pdf", str(tmp_path / "coast.pdf"))["key"]
+    told = ok("extract", "coast.pdf")
+    assert told["parts"] == [
+        {"where": "page 1", "text": "The lighthouse."},
+        {"where": "page 2", "text": "The harbour."},
+    ]
+    assert call("extract", key).stdout == "[page 1]\nThe lighthouse.\n\n[page 2]\nThe harbour.\n"
+    (hit,) = ok("search", "harbours")["hits"]
+    assert (hit["key"], hit["where"]) == (key, "page 2")
+    assert ok("search", "aeroplane")["hits"] == []
+    wrong = call("extract", "cost.pdf")
+    assert wrong.exit_code == 1
+    assert wrong.stderr.startswith("file_not_found: no file has the key or the name 'cost.pdf'")
+
+
+def test_a_scan_says_why_it_has_no_text(tmp_path: Path) -> None:
+    (tmp_path / "scan.pdf").write_bytes(documents.scan())
+    ok("upload", "scan.pdf", str(tmp_path / "scan.pdf"))
+    wrong = call("extract", "scan.pdf")
+    assert wrong.exit_code == 1
+    assert "it is a scan: its pages are pictures without text" in wrong.stderr
+
+
+def test_files_are_copied_tagged_and_listed_by_what_they_are(csv: Path) -> None:
+    key = ok("upload", "fees.csv", str(csv))["key"]
+    assert ok("tag", key, "year=2026", "kind=fees")["tags"] == {"year": "2026", "kind": "fees"}
+    copy = ok("copy", key, "--name", "fees of old.csv")
+    assert copy["tags"] == {"year": "2026", "kind": "fees"}
+    assert ok("tag", copy["key"], "year=1999")["tags"] == {"year": "1999", "kind": "fees"}
+    assert [i["name"] for i in ok("list", "local", "--tag", "year=2026")] == ["fees.csv"]
+    assert [i["name"] for i in ok("list", "local", "-q", "OLD fees")] == ["fees of old.csv"]
+    assert ok("list", "local", "--type", "image/") == []
+    assert ok("tag", key, "kind=", "--replace")["tags"] == {}

@@ -16,6 +16,7 @@ from nodes.file_storage.adapters import local
 from nodes.file_storage.adapters.local import LocalStore
 from nodes.file_storage.adapters.s3 import S3StorageClient
 from nodes.file_storage.models import Leftovers
+from nodes.file_storage.naming import owner_folder
 from waystation.testing.contracts.file_store import ADA, draft, read
 from waystation.testing.s3 import S3Server
 
@@ -92,6 +93,20 @@ async def test_a_damaged_record_keeps_its_content(tmp_path: Path) -> None:
     record.write_text("{")
     assert await store.reconcile(TOMORROW, remove=True) == Leftovers()
     assert len(list(record.parent.iterdir())) == 2
+
+
+async def test_a_record_without_its_content_is_found_and_taken_away(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    await store.put(draft("kept"), pieces(b"whole"))
+    await store.put(draft("lost"), pieces(b"gone"))
+    (content,) = (tmp_path / owner_folder(ADA) / "lost").glob("data-*")
+    content.unlink()
+    assert await store.reconcile(datetime.now(UTC) - timedelta(hours=1), remove=True) == Leftovers()
+    assert await store.reconcile(TOMORROW, remove=False) == Leftovers(records=1)
+    assert await store.reconcile(TOMORROW, remove=True) == Leftovers(records=1)
+    assert [info.key async for info in store.scan(ADA)] == ["kept"]
+    assert not (tmp_path / owner_folder(ADA) / "lost").exists()
+    assert await store.reconcile(TOMORROW, remove=True) == Leftovers()
 
 
 async def test_an_upload_that_is_going_on_is_left_alone(tmp_path: Path) -> None:

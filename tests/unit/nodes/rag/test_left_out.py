@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import pytest
 import structlog
-from langchain_core.messages import HumanMessage
-from langgraph.runtime import Runtime
 
-from core.access import Principal, RunContext
+from core.access import Principal
 from core.health import HealthState
 from nodes.rag import RAGClient, RagSettings, cite
-from nodes.rag.followups import FollowUps, NobodyRewrites
-from nodes.rag.node import Reads, Retrieve
 from tests.kit import documents
 from tests.unit.nodes.rag.corpus import write
 from tests.unit.nodes.rag.test_tasks import local
 
-ALONE = FollowUps(RagSettings(), NobodyRewrites())
 ADA = Principal("ada")
-IN_MESSAGES = "documents of its kind are read in sources, and not yet in messages"
 
 
 async def client(folder: Path, *, large: bool = False) -> RAGClient:
@@ -139,33 +131,6 @@ async def test_rd3_many_files_are_counted_and_the_first_named(tmp_path: Path) ->
     (stats,) = await rag.stats()
     assert (stats.skipped, len(stats.reasons)) == (250, 200)
     assert stats.problem.endswith("and 247 more")
-
-
-async def notices(*files: dict[str, Any]) -> list[dict[str, Any]]:
-    told: list[Any] = []
-    runtime = Runtime(context=RunContext(user="ada"), stream_writer=told.append)
-    state: Reads = {"messages": [HumanMessage("What is in it?")], "config": {}, "files": files}
-    await Retrieve(RAGClient({}, RagSettings()), ALONE)(state, runtime)
-    return told
-
-
-@pytest.mark.parametrize(
-    ("name", "media_type", "why"),
-    [
-        ("report.pdf", "application/pdf", IN_MESSAGES),
-        ("plan.docx", "application/vnd.openxmlformats", IN_MESSAGES),
-        ("photo.jpg", "image/jpeg", "images are not read"),
-        ("blob", "application/octet-stream", "files of type application/octet-stream are not read"),
-    ],
-)
-async def test_rd3_a_file_that_the_model_cannot_see_is_told(name: str, media_type: str, why: str) -> None:
-    (told,) = await notices({"name": name, "media_type": media_type})
-    assert (told["type"], told["code"]) == ("notice", "file_not_read")
-    assert f"of '{name}' and not what is in it: {why}." in told["text"]
-
-
-async def test_rd3_a_text_file_is_no_notice() -> None:
-    assert await notices({"name": "a.csv", "media_type": "text/csv"}, {"name": "b.md"}) == []
 
 
 async def test_rd3_links_that_lead_nowhere_or_out_are_named(tmp_path: Path) -> None:

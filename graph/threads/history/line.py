@@ -1,0 +1,153 @@
+"""The checkpoints of a thread that tell its course: few for each turn, those of other branches too.
+
+Shown are where a turn was asked for, where it stands or ended, where it waited for a person, what
+somebody has changed, and the first. What lies between is how the graph went from one to the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from langgraph.types import StateSnapshot
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core.access import Principal
+from core.database.engine import is_sqlite
+from graph.threads.history.look import Graph, id_of, snapshot_at
+from graph.threads.history.owning import owned_row
+from graph.threads.transcript import Transcript
+
+_LINE = (
+    "SELECT c.checkpoint_id, c.parent_checkpoint_id, {source}, EXISTS (SELECT 1 FROM {writes} AS w"
+    " WHERE w.thread_id = c.thread_id AND w.checkpoint_ns = c.checkpoint_ns"
+    " AND w.checkpoint_id = c.checkpoint_id AND w.channel = '__interrupt__')"
+    " FROM checkpoints AS c WHERE c.thread_id = :thread AND c.checkpoint_ns = ''"
+    " ORDER BY c.checkpoint_id DESC"
+)
+_SQLITE = _LINE.format(source="json_extract(CAST(c.metadata AS TEXT), '$.source')", writes="writes")
+_POSTGRES = _LINE.format(source="c.metadata ->> 'source'", writes="checkpoint_writes")
+_CHANGED = ("update", "fork")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A checkpoint, and the id of the next older one that is shown too."""
+
+    snapshot: StateSnapshot
+    parent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    id: str
+    parent: str | None
+    source: str
+    asks: bool
+
+
+async def rows_of_line(engine: AsyncEngine, thread_id: str) -> list[_Row]:
+    """Every checkpoint of the thread, the newest first."""
+    async with engine.connect() as db:
+        query = text(_SQLITE if is_sqlite(db) else _POSTGRES)
+        found = (await db.execute(query, {"thread": thread_id})).all()
+    return [_Row(str(key), parent, str(source), bool(asks)) for key, parent, source, asks in found]
+
+
+def telling(rows: Sequence[_Row]) -> dict[str, str | None]:
+    """Ids of the checkpoints that are shown, the newest first, each with that of its shown ancestor."""
+    known = {row.id: row for row in rows}
+    continued = {row.parent for row in rows}
+    asked = {row.parent for row in rows if row.source == "input"}
+    shown = {row.id for row in rows if _tells(row, known, asked, ends=row.id not in continued)}
+    return {row.id: _ancestor(row, known, shown) for row in rows if row.id in shown}
+
+
+def _tells(row: _Row, known: dict[str, _Row], asked: set[str | None], *, ends: bool) -> bool:
+    before = known.get(row.parent or "")
+    return (
+        ends
+        or before is None
+        or row.asks
+        or row.source in _CHANGED
+        or row.id in asked
+        or (before.source == "input" and row.source != "input")
+    )
+
+
+def _ancestor(row: _Row, known: dict[str, _Row], shown: set[str]) -> str | None:
+    at = row.parent
+    while at is not None and at not in shown:
+        at = known[at].parent if at in known else None
+    return at
+
+
+class Course:
+    """A person's thread through time, as LangGraph has it."""
+
+    def __init__(self, engine: AsyncEngine, graph: Graph, transcript: Transcript) -> None:
+        self._engine = engine
+        self._graph = graph
+        self._transcript = transcript
+
+    async def page(
+        self, principal: Principal, thread_id: str, *, limit: int = 10, before: str | None = None
+    ) -> Sequence[Shown]:
+        """The checkpoints that tell the thread's course, the newest first.
+
+        Args:
+            before: Only those that are older than the one with this id.
+
+        Raises:
+            ThreadNotFound: There is none.
+        """
+        await self._owned(principal, thread_id)
+        found = telling(await rows_of_line(self._engine, thread_id))
+        wanted = [key for key in found if before is None or key < before][:limit]
+        snapshots = await asyncio.gather(*(self._at(thread_id, key) for key in wanted))
+        pairs = zip(wanted, snapshots, strict=True)
+        return [Shown(snapshot, found[key]) for key, snapshot in pairs if snapshot.created_at is not None]
+
+    async def at(
+        self, principal: Principal, thread_id: str, checkpoint_id: str | None = None
+    ) -> StateSnapshot:
+        """The state at a checkpoint, by default the newest.
+
+        Raises:
+            ThreadNotFound, CheckpointNotFound: There is none.
+        """
+        await self._owned(principal, thread_id)
+        return await snapshot_at(self._graph, thread_id, checkpoint_id)
+
+    async def _at(self, thread_id: str, checkpoint_id: str) -> StateSnapshot:
+        # Read by its id: deleted meanwhile, as too old, it is an empty one.
+        return await self._graph.aget_state(
+            {"configurable": {"thread_id": thread_id, "checkpoint_id": checkpoint_id}}
+        )
+
+    async def newest(self, principal: Principal, thread_id: str) -> str | None:
+        """The id of the newest checkpoint; None where there is none. Raises ThreadNotFound."""
+        await self._owned(principal, thread_id)
+        query = text(
+            "SELECT max(checkpoint_id) FROM checkpoints WHERE thread_id = :thread AND checkpoint_ns = ''"
+        )
+        async with self._engine.connect() as db:
+            found: str | None = (await db.execute(query, {"thread": thread_id})).scalar()
+        return found
+
+    async def before(self, thread_id: str, snapshot: StateSnapshot) -> str | None:
+        """The id of the checkpoint that `page` shows before this one."""
+        rows = await rows_of_line(self._engine, thread_id)
+        known = {row.id: row for row in rows}
+        row = known.get(id_of(snapshot) or "")
+        return _ancestor(row, known, set(telling(rows))) if row else None
+
+    async def has_message(self, thread_id: str, message_id: str) -> bool:
+        """True when a message of the thread has this id."""
+        return await self._transcript.has(thread_id, message_id)
+
+    async def _owned(self, principal: Principal, thread_id: str) -> None:
+        async with self._engine.connect() as db:
+            await owned_row(db, principal, thread_id)

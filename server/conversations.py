@@ -1,0 +1,232 @@
+"""Where a conversation goes on whose client sends all of it each time, and no thread.
+
+What the client sends is what the model sees. A run is found again by the hash of all that was said
+up to its message, and is taken where it said what the client says that it said:
+
+- It is the last of its thread: the turn goes on there, with all that the thread knows.
+- The thread has gone further (a message was edited, an answer asked for again): a fork before that.
+- Nothing is found (another service's conversation, an edited answer): a new thread that begins with it.
+
+Nothing is kept here: the hash stands in the run's row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import orjson
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+
+from core.access import Principal
+from core.errors import WaystationError
+from core.foreign import is_answer
+from graph.agent import Agent
+from graph.errors import ThreadBusy
+from graph.runs.record import RunRecord, TurnRequest
+from graph.runs.streams import Handle
+from server.questions import answer_in, told_in_chat
+from server.requests import AgentInput, turn_request
+
+TOLD = ("done", "interrupted")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A message as the client keeps it.
+
+    Args:
+        calls: Tool calls of an answer: (id, name, arguments).
+        call_id: Whose result it is.
+        others: Hashes of what is no text.
+    """
+
+    role: Literal["user", "assistant", "tool"]
+    text: str
+    calls: tuple[tuple[str, str, dict[str, Any]], ...] = ()
+    call_id: str = ""
+    others: tuple[str, ...] = ()
+
+    def as_message(self) -> BaseMessage:
+        """As a thread keeps it."""
+        if self.role == "user":
+            return HumanMessage(self.text)
+        if self.role == "tool":
+            return ToolMessage(self.text, tool_call_id=self.call_id)
+        calls = [
+            {"id": key, "name": name, "args": args, "type": "tool_call"} for key, name, args in self.calls
+        ]
+        return AIMessage(self.text, tool_calls=calls)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a client asks for.
+
+    Args:
+        before: The conversation so far; of no account where `wishes` name a thread.
+        asked: What is said now; None where `resume` is all.
+        resume: An answer to what waits.
+        files: Keys of uploaded files that go with it.
+        wishes: As in `configurable`.
+    """
+
+    before: Sequence[Said]
+    asked: Said | None
+    wishes: Mapping[str, Any]
+    resume: Any = None
+    files: tuple[str, ...] = ()
+    key: str | None = None
+
+
+@dataclass(slots=True)
+class Place:
+    """The thread on which a turn begins.
+
+    Args:
+        found: Nobody named it: it was found, and another turn may be found going there.
+        made: It was made for this turn, and goes with it where that cannot begin.
+        waits: It waits for a person.
+    """
+
+    thread_id: str | None = None
+    found: RunRecord | None = None
+    made: bool = False
+    waits: bool = False
+
+
+async def begin(agent: Agent, who: Principal, turn: Turn, *, after: str | None = None) -> Handle:
+    """Begin the turn where its conversation goes on.
+
+    Args:
+        after: The id of the run that it follows, where the client names it.
+
+    Raises:
+        RunNotFound: There is no such run.
+        WaystationError: The turn cannot begin; nothing is left of it.
+    """
+    place = await _place(agent, who, turn, after)
+    try:
+        async with _kept(agent, who, place):
+            return await agent.begin(_request(who, turn, place))
+    except ThreadBusy:
+        if place.found is None or turn.wishes.get("on_busy") not in (None, "reject"):
+            raise
+    # Two at once behind the same answer: each has a thread of its own.
+    place = await _behind(agent, who, place.found)
+    async with _kept(agent, who, place):
+        return await agent.begin(_request(who, turn, place))
+
+
+def _request(who: Principal, turn: Turn, place: Place) -> TurnRequest:
+    said = turn.asked.text if turn.asked else ""
+    resume = turn.resume if is_answer(turn.resume) else answer_in(said) if place.waits else None
+    if resume is not None:
+        given = AgentInput.model_construct(resume=resume)
+    else:
+        given = AgentInput.model_construct(message=said, files=list(turn.files))
+    wishes = {**turn.wishes, "thread_id": place.thread_id}
+    request = turn_request(who, given, wishes, key=turn.key if resume is None else None)
+    everything = [*turn.before, *([turn.asked] if turn.asked else ())]
+    return replace(request, conversation=digest(everything)) if resume is None else request
+
+
+@asynccontextmanager
+async def _kept(agent: Agent, who: Principal, place: Place) -> AsyncIterator[None]:
+    """The thread goes again where its turn does not begin."""
+    try:
+        yield
+    except WaystationError:
+        if place.made and place.thread_id:
+            await agent.threads.delete(who, place.thread_id)
+        raise
+
+
+async def _place(agent: Agent, who: Principal, turn: Turn, after: str | None) -> Place:
+    if after:
+        return await _behind(agent, who, await agent.runs.get(who, after))
+    if named := turn.wishes.get("thread_id"):
+        return Place(named, waits=await _waits(agent, who, turn, named))
+    if not turn.before:
+        return Place()
+    run = await _run_behind(agent, who, turn.before)
+    if run is not None:
+        return await _behind(agent, who, run)
+    made = await agent.threads.begin_with(who, [said.as_message() for said in turn.before])
+    return Place(made["id"], made=True)
+
+
+async def _waits(agent: Agent, who: Principal, turn: Turn, thread_id: str) -> bool:
+    """Whether the thread waits; looked at only where an answer may have been given."""
+    if turn.asked is None or answer_in(turn.asked.text) is None:
+        return False
+    if turn.wishes.get("on_busy") not in (None, "reject"):
+        return False  # it is a message, and takes the question's place
+    listed = await agent.threads.get(who, thread_id)
+    return bool(listed["status"] == "interrupted")
+
+
+async def _behind(agent: Agent, who: Principal, run: RunRecord) -> Place:
+    """Right behind the run: on its thread, or on a fork where that has gone further."""
+    later = await agent.threads.message_after(who, run.thread_id, str(run.message_id))
+    if later is None:
+        return Place(run.thread_id, found=run, waits=run.status == "interrupted")
+    made = await agent.threads.fork_before(who, run.thread_id, later)
+    return Place(made["id"], found=run, made=True)
+
+
+async def _run_behind(agent: Agent, who: Principal, before: Sequence[Said]) -> RunRecord | None:
+    """The run that said what stands last."""
+    for asked, told in askings(before):
+        for run in await agent.runs.of_conversation(who, digest(asked)):
+            if run.status in TOLD and await _has_told(agent, who, run, told):
+                return run
+    return None
+
+
+async def _has_told(agent: Agent, who: Principal, run: RunRecord, told: str) -> bool:
+    output = run.output or {}
+    waiting = waiting_text(output)
+    if squeezed(told) == squeezed(f"{output.get('answer', '')}{waiting}"):
+        return True
+    # Who reads a stream has also read what was said before tools were called.
+    whole = await agent.threads.said_in(who, run.thread_id, run.id)
+    return squeezed(told) == squeezed(f"{whole}{waiting}")
+
+
+def askings(before: Sequence[Said]) -> Iterator[tuple[Sequence[Said], str]]:
+    """What was said up to a message that a run may have answered, and the text that the client says it told.
+
+    The last message of the user; and where that was an answer to a question, the one before the
+    question too: an answer goes on with the same run.
+    """
+    end = _last_of_user(before)
+    told = "".join(said.text for said in before[end + 1 :])
+    while end >= 0 and before[end + 1 :]:
+        yield before[: end + 1], told
+        if answer_in(before[end].text) is None:
+            return
+        end = _last_of_user(before[:end])
+
+
+def _last_of_user(said: Sequence[Said]) -> int:
+    return max((place for place, one in enumerate(said) if one.role == "user"), default=-1)
+
+
+def digest(said: Sequence[Said]) -> str:
+    """A hash of a conversation; blanks do not count, since clients trim what they keep."""
+    told = [[one.role, squeezed(one.text), one.calls, one.call_id, one.others] for one in said]
+    return hashlib.sha256(orjson.dumps(told)).hexdigest()
+
+
+def squeezed(text: str) -> str:
+    """The text without blanks."""
+    return "".join(text.split())
+
+
+def waiting_text(reply: Mapping[str, Any]) -> str:
+    """What waits for a person, in words; empty where nothing does."""
+    return told_in_chat(reply["interrupts"], reply["thread_id"]) if reply.get("interrupts") else ""

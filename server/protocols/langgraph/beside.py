@@ -1,0 +1,71 @@
+"""What this service says of itself on this wire, and the parts that it does not serve."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from core.installed import installed_version
+from server.middleware.auth import Caller
+from server.protocols.langgraph.reading import Id
+from server.protocols.langgraph.words import NotOffered
+from server.routes.common import OpenAgent
+
+router = APIRouter()
+
+
+@router.get("/ok")
+async def ok(_: Caller) -> dict[str, bool]:
+    """The service answers."""
+    return {"ok": True}
+
+
+@router.get("/info")
+async def info(_: Caller) -> dict[str, Any]:
+    """What it is and does."""
+    return {
+        "version": installed_version(),
+        "flags": {
+            "assistants": True,
+            "crons": False,
+            "store": False,
+            "langsmith": False,
+            "strict_resume": True,
+        },
+        "metadata": {},
+    }
+
+
+@router.api_route("/threads/{thread_id}/stream", methods=["GET", "POST"])
+@router.post("/threads/{thread_id}/commands")
+@router.post("/threads/{thread_id}/stream/events")
+async def newer(thread_id: Id, agent: OpenAgent, who: Caller) -> None:
+    """The protocol of a thread's own stream is not spoken."""
+    await agent.threads.get(who, thread_id)
+    raise NotOffered("streams of a whole thread are not served; stream its runs: /threads/{id}/runs/stream")
+
+
+@router.post("/threads/{thread_id}/runs/crons")
+async def thread_crons(thread_id: Id, agent: OpenAgent, who: Caller) -> None:
+    """Schedules are settings here."""
+    await agent.threads.get(who, thread_id)
+    raise NotOffered("crons are not made over this wire; `schedules` of waystation.yaml has them")
+
+
+@router.post("/runs/crons")
+@router.post("/runs/crons/search")
+@router.post("/runs/crons/count")
+@router.patch("/runs/crons/{cron_id}")
+@router.delete("/runs/crons/{cron_id}")
+async def crons(_: Caller, cron_id: str = "") -> None:
+    """The same."""
+    raise NotOffered("crons are not made over this wire; `schedules` of waystation.yaml has them")
+
+
+@router.api_route("/store/items", methods=["GET", "PUT", "DELETE"])
+@router.post("/store/items/search")
+@router.post("/store/namespaces")
+async def store(_: Caller) -> None:
+    """The graph has no store."""
+    raise NotOffered("this graph has no store of its own; threads and files keep what lasts")

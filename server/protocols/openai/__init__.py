@@ -1,0 +1,1 @@
+"""OpenAI's wire: `/v1/models`, `/v1/chat/completions`, `/v1/responses`."""

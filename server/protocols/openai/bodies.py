@@ -1,0 +1,87 @@
+"""What both kinds of requests share: fields with a meaning here, those that are refused, and wishes.
+
+A field that would change the answer, and that nothing is done about, is refused. One that only
+tunes it, or that nobody knows, is read over: clients send new ones all the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.access import Principal
+from graph.agent import Agent
+from server.errors import UnsupportedParameter
+from server.protocols.openai.models import chosen
+from server.requests import check_wishes
+
+THREAD_HEADER = "X-Thread-ID"
+_WHY = {
+    "tools": "the service runs its own tools; choose among them with waystation.tools",
+    "functions": "the service runs its own tools; choose among them with waystation.tools",
+    "response_format": "only text; say in the message which form you want",
+    "text.format": "only text; say in the message which form you want",
+    "n": "one answer for each request",
+    "stop": "the answer is not cut at words",
+    "logprobs": "there are no probabilities of tokens",
+    "top_logprobs": "there are no probabilities of tokens",
+    "logit_bias": "tokens are not weighted",
+    "modalities": "only text",
+    "audio": "only text",
+    "prediction": "nothing is predicted",
+    "web_search_options": "choose sources with waystation.sources",
+    "prompt": "prompts are not stored here; send the text",
+}
+_NOTHING: tuple[Any, ...] = (None, False, 0, "", [], {})
+
+
+class Body(BaseModel):
+    """What chat completions and responses have in common."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: Annotated[str, Field(min_length=1, max_length=300)]
+    stream: bool | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    metadata: dict[str, Any] | None = None
+    waystation: dict[str, Any] | None = None
+
+    def refuse(self, *fields: str, but: Mapping[str, Sequence[Any]]) -> None:
+        """Refuse what is asked for in these fields.
+
+        Args:
+            but: Values that ask for nothing more than what is done anyway.
+
+        Raises:
+            UnsupportedParameter: Something is.
+        """
+        given = self.model_extra or {}
+        for name in fields:
+            value = given.get(name)
+            if value not in _NOTHING and value not in but.get(name, ()):
+                raise UnsupportedParameter(name, _WHY[name])
+
+    async def wishes(
+        self, agent: Agent, who: Principal, *, thread: str | None, limit: int | None, instructions: str
+    ) -> dict[str, Any]:
+        """What the turn shall run with, as in `configurable`.
+
+        `waystation` in the body is what OpenAI's wire has no word for; its own words win.
+
+        Raises:
+            ModelNotFound, InvalidRequest: Something of it is not allowed.
+        """
+        given = dict(self.waystation or {})
+        words = {
+            "thread_id": thread or (self.metadata or {}).get("thread_id"),
+            "model": await chosen(agent, who, self.model),
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "max_tokens": limit,
+            "instructions": instructions,
+        }
+        given |= {name: value for name, value in words.items() if value not in (None, "")}
+        return check_wishes(given, "waystation").model_dump()

@@ -1,0 +1,180 @@
+"""`POST /v1/chat/completions`: the whole conversation in, one turn, its answer whole or as it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.access import Principal
+from core.errors import WaystationError
+from core.settings.platform import ServerSettings
+from graph.agent import Agent
+from graph.runs.streams import Handle
+from server.conversations import Said, Turn, begin
+from server.errors import InvalidRequest, UnsupportedParameter, problem_response
+from server.facade import while_connected
+from server.middleware.auth import Caller
+from server.protocols.openai.answer import answer_of
+from server.protocols.openai.bodies import THREAD_HEADER, Body
+from server.protocols.openai.chunks import ChatStream, completion, was_cut
+from server.protocols.openai.parts import Attachment, read, store
+from server.requests import idempotency_key
+from server.routes.common import OpenAgent
+
+router = APIRouter()
+PATH = "/v1/chat/completions"
+
+_REFUSED = (
+    *("tools", "functions", "response_format", "n", "stop", "logprobs", "top_logprobs", "logit_bias"),
+    *("modalities", "audio", "prediction", "web_search_options"),
+)
+_HARMLESS: Mapping[str, Sequence[Any]] = {
+    "n": (1,),
+    "response_format": ({"type": "text"},),
+    "modalities": (["text"],),
+}
+# A turn has a message; files may come without one.
+_ALONE = "(a file)"
+_OWN_TOOLS = "results of tools that the client runs are not taken; the service runs its own tools"
+
+
+class Message(BaseModel):
+    """A message of the conversation."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | list[dict[str, Any]] | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+
+
+class StreamOptions(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    include_usage: bool | None = None
+
+
+class ChatBody(Body):
+    """The fields that have a meaning here."""
+
+    messages: Annotated[list[Message], Field(min_length=1, max_length=2000)]
+    stream_options: StreamOptions | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+
+    @property
+    def limit(self) -> int | None:
+        return self.max_completion_tokens or self.max_tokens
+
+    @property
+    def with_usage(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+
+@router.post("/chat/completions")
+async def chat_completions(
+    body: ChatBody,
+    request: Request,
+    agent: OpenAgent,
+    who: Caller,
+    thread: Annotated[str | None, Header(alias=THREAD_HEADER)] = None,
+) -> Response:
+    """One turn. The answer is `text/event-stream` where `stream` is true."""
+    body.refuse(*_REFUSED, but=_HARMLESS)
+    key = idempotency_key(request.headers.get("idempotency-key"))
+    turn = await _turn(body, agent, who, thread=thread, key=key)
+    run = await begin(agent, who, turn)
+    if body.stream:
+        stall = agent.book[ServerSettings].stream_stall_seconds
+        return ChatStream(run, model=body.model, with_usage=body.with_usage, stall=stall)
+    return await while_connected(request, _whole(run, body.model))
+
+
+async def _whole(run: Handle, model: str) -> Response:
+    headers = {"X-Run-ID": run.id, THREAD_HEADER: run.thread_id}
+    try:
+        reply = await run.result()
+        cut = await was_cut(run)
+    except WaystationError as error:
+        answer = problem_response(error, instance=PATH)
+        # The turn was had: to try again would be another one.
+        answer.headers.update({**headers, "X-Should-Retry": "false"})
+        return answer
+    finally:
+        run.leave()
+    return answer_of(completion(run, reply, model=model, cut=cut), headers=headers)
+
+
+async def _turn(body: ChatBody, agent: Agent, who: Principal, *, thread: str | None, key: str | None) -> Turn:
+    said, attached = conversation(body.messages)
+    wishes = await body.wishes(
+        agent, who, thread=thread, limit=body.limit, instructions=instructions_of(body.messages)
+    )
+    files = await store(agent, who, attached)
+    return Turn(said[:-1], said[-1], wishes, files=files, key=key)
+
+
+def instructions_of(messages: Sequence[Message]) -> str:
+    """What the client's system messages say."""
+    texts = [
+        read(one.content, f"messages.{place}.content").text
+        for place, one in enumerate(messages)
+        if one.role in ("system", "developer")
+    ]
+    return "\n\n".join(text for text in texts if text.strip())
+
+
+def conversation(messages: Sequence[Message]) -> tuple[list[Said], Sequence[Attachment]]:
+    """What was said, the user's last words as one message, and what is attached to them.
+
+    Raises:
+        InvalidRequest: The last words are nobody's to answer.
+        UnsupportedParameter: They are the result of a tool, or have a part that is not taken.
+    """
+    said: list[Said] = []
+    asked: list[str] = []
+    attached: list[Attachment] = []
+    for place, message in enumerate(messages):
+        if message.role in ("system", "developer"):
+            continue
+        found = read(message.content, f"messages.{place}.content")
+        one = _said(message, found.text, tuple(each.digest for each in found.attachments), place)
+        if one.role == "user":
+            asked.append(one.text)
+            attached += found.attachments
+        else:
+            asked, attached = [], []
+        said.append(one)
+    if said and said[-1].role == "tool":
+        raise UnsupportedParameter(f"messages.{len(messages) - 1}", _OWN_TOOLS)
+    if not any(text.strip() for text in asked) and not (asked and attached):
+        raise InvalidRequest("messages: the last one must be of the user, with text")
+    return _joined(said, len(asked)), attached
+
+
+def _joined(said: list[Said], last: int) -> list[Said]:
+    """The last messages of the user as one."""
+    words = said[-last:]
+    others = tuple(other for one in words for other in one.others)
+    text = "\n\n".join(one.text for one in words if one.text.strip())
+    return [*said[:-last], Said("user", text or _ALONE, others=others)]
+
+
+def _said(message: Message, text: str, others: tuple[str, ...], place: int) -> Said:
+    if message.role == "user":
+        return Said("user", text, others=others)
+    if message.role == "assistant":
+        return Said("assistant", text, calls=tuple(map(_call, message.tool_calls or ())), others=others)
+    if not message.tool_call_id:
+        raise UnsupportedParameter(f"messages.{place}", _OWN_TOOLS)
+    return Said("tool", text, call_id=message.tool_call_id)
+
+
+def _call(call: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:
+    function = call.get("function")
+    named: Mapping[str, Any] = function if isinstance(function, Mapping) else {}
+    return str(call.get("id") or ""), str(named.get("name") or ""), {"arguments": named.get("arguments")}

@@ -1,0 +1,75 @@
+"""What a request to /v1/responses says: a text, or items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from server.conversations import Said
+from server.errors import InvalidRequest, UnsupportedParameter
+from server.protocols.openai.chat import Message, conversation, instructions_of
+from server.protocols.openai.parts import Attachment
+
+# What our own output holds beside messages: a client that sends it back says nothing with it.
+_OURS = frozenset({"mcp_call", "mcp_approval_request", "mcp_list_tools", "reasoning"})
+_ANSWER = "mcp_approval_response"
+_ROLES = frozenset({"system", "developer", "user", "assistant"})
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request says.
+
+    Args:
+        answers: Decisions on what waits, by the ids of the questions.
+    """
+
+    said: Sequence[Said] = ()
+    instructions: str = ""
+    attached: Sequence[Attachment] = ()
+    answers: Mapping[str, Any] = field(default_factory=dict)
+
+
+def asked_in(given: str | Sequence[Mapping[str, Any]]) -> Asked:
+    """The conversation, or the answers, that an `input` holds.
+
+    Raises:
+        InvalidRequest, UnsupportedParameter: It holds neither, or both, or something that is not taken.
+    """
+    items = [{"role": "user", "content": given}] if isinstance(given, str) else given
+    answers: dict[str, Any] = {}
+    messages: list[Message] = []
+    for place, item in enumerate(items):
+        kind = str(item.get("type") or "message")
+        if kind == _ANSWER:
+            answers |= _answer(item, place)
+        elif kind == "message":
+            messages.append(_message(item, place))
+        elif kind not in _OURS:
+            raise UnsupportedParameter(f"input.{place}", f"items of type '{kind[:40]}' are not taken")
+    instructions = instructions_of(messages)
+    if answers:
+        if any(one.role == "user" for one in messages):
+            raise InvalidRequest("input: send answers or a message, not both")
+        return Asked(instructions=instructions, answers=answers)
+    said, attached = conversation(messages)
+    return Asked(said, instructions, attached)
+
+
+def _answer(item: Mapping[str, Any], place: int) -> dict[str, Any]:
+    key, approved, reason = (item.get(name) for name in ("approval_request_id", "approve", "reason"))
+    if not isinstance(key, str) or not isinstance(approved, bool):
+        raise InvalidRequest(f"input.{place}: an answer has approval_request_id and approve (true or false)")
+    why = {"reason": reason} if isinstance(reason, str) and reason and not approved else {}
+    return {key: {"approve": approved, **why}}
+
+
+def _message(item: Mapping[str, Any], place: int) -> Message:
+    role, content = item.get("role"), item.get("content")
+    if str(role) not in _ROLES:
+        raise InvalidRequest(f"input.{place}.role: one of {', '.join(sorted(_ROLES))}")
+    parts = isinstance(content, list) and all(isinstance(part, Mapping) for part in content)
+    if not isinstance(content, str) and not parts:
+        raise InvalidRequest(f"input.{place}.content: must be a text, or a list of parts")
+    return Message.model_construct(role=role, content=content)

@@ -1,0 +1,211 @@
+"""`/v1/responses`: a response is a run of ours, and has its id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import Field
+
+from core.access import Principal
+from core.settings.platform import ServerSettings
+from graph.agent import Agent
+from graph.errors import RunEnded
+from graph.runs.streams import Handle
+from server.conversations import Turn, begin
+from server.errors import InvalidRequest, UnsupportedParameter
+from server.facade import while_connected
+from server.middleware.auth import Caller
+from server.protocols.openai.answer import answer_of
+from server.protocols.openai.bodies import THREAD_HEADER, Body
+from server.protocols.openai.chunks import was_cut
+from server.protocols.openai.errors import ResponseInThread
+from server.protocols.openai.inputs import asked_in
+from server.protocols.openai.items import Told, of_record
+from server.protocols.openai.parts import store
+from server.protocols.openai.stream import ResponseStream
+from server.requests import ID_PATTERN, idempotency_key
+from server.routes.common import OpenAgent
+
+router = APIRouter(prefix="/responses")
+
+_REFUSED = ("tools", "prompt", "top_logprobs")
+ResponseId = Annotated[str, Field(pattern=ID_PATTERN)]
+
+
+class ResponseBody(Body):
+    """The fields that have a meaning here."""
+
+    model: Annotated[str, Field(min_length=1, max_length=300)] = "waystation"
+    input: str | Annotated[list[dict[str, Any]], Field(min_length=1, max_length=2000)]
+    instructions: str | None = None
+    previous_response_id: ResponseId | None = None
+    conversation: str | dict[str, Any] | None = None
+    max_output_tokens: Annotated[int, Field(ge=1)] | None = None
+    background: bool | None = None
+
+    def check(self) -> None:
+        """Refuse what is not done.
+
+        Raises:
+            UnsupportedParameter, InvalidRequest: Something is asked for that is not.
+        """
+        self.refuse(*_REFUSED, but={})
+        text = (self.model_extra or {}).get("text")
+        form = text.get("format") if isinstance(text, Mapping) else None
+        if isinstance(form, Mapping) and form.get("type") != "text":
+            raise UnsupportedParameter("text.format", "only text; say in the message which form you want")
+        if self.previous_response_id and self.conversation:
+            raise InvalidRequest("previous_response_id: goes without conversation; send one of them")
+
+    @property
+    def thread(self) -> str | None:
+        """The thread that `conversation` names."""
+        named = self.conversation
+        return named.get("id") if isinstance(named, dict) else named
+
+    @property
+    def told(self) -> Told:
+        """What the response tells again."""
+        names = ("instructions", "max_output_tokens", "temperature", "top_p")
+        fields = {name: getattr(self, name) for name in names} | {"metadata": self.metadata or {}}
+        return Told(self.model, self.previous_response_id, bool(self.background), fields)
+
+
+@router.post("")
+async def create_response(
+    body: ResponseBody,
+    request: Request,
+    agent: OpenAgent,
+    who: Caller,
+    thread: Annotated[str | None, Header(alias=THREAD_HEADER)] = None,
+) -> Response:
+    """One turn: whole, as events where `stream` is true, in the background where that is asked for."""
+    body.check()
+    key = idempotency_key(request.headers.get("idempotency-key"))
+    run = await _begun(body, agent, who, thread=thread, key=key)
+    if body.stream:
+        return _stream(agent, run, body.told)
+    if body.background:
+        return answer_of(of_record(run.record, body.told, cut=False), headers=_named(run))
+    return await while_connected(request, _whole(agent, who, run, body.told))
+
+
+async def _begun(
+    body: ResponseBody, agent: Agent, who: Principal, *, thread: str | None, key: str | None
+) -> Handle:
+    asked = asked_in(body.input)
+    instructions = "\n\n".join(text for text in (body.instructions, asked.instructions) if text)
+    wishes = await body.wishes(
+        agent, who, thread=thread or body.thread, limit=body.max_output_tokens, instructions=instructions
+    )
+    if body.background:
+        wishes["on_disconnect"] = "continue"
+    after = body.previous_response_id
+    if asked.answers:
+        turn = Turn((), None, wishes, resume=dict(asked.answers))
+        if not after and not wishes.get("thread_id"):
+            raise InvalidRequest("previous_response_id: answers need the response that waits for them")
+    else:
+        files = await store(agent, who, asked.attached)
+        turn = Turn(asked.said[:-1], asked.said[-1], wishes, files=files, key=key)
+    return await begin(agent, who, turn, after=after)
+
+
+async def _whole(agent: Agent, who: Principal, run: Handle, told: Told) -> Response:
+    try:
+        # A response that failed is one too, with its error in it.
+        await agent.runs.settled(run.id, hurried=True)
+        return await _shown(agent, who, run.id, told)
+    finally:
+        run.leave()
+
+
+async def _shown(agent: Agent, who: Principal, run_id: str, told: Told | None = None) -> Response:
+    """The response as it is now."""
+    run = await agent.runs.handle(who, run_id)
+    record = run.record
+    cut = record.status == "done" and await was_cut(run)
+    found = of_record(record, told or Told(background=record.request.background), cut=cut)
+    return answer_of(found, headers=_named(run))
+
+
+def _stream(agent: Agent, run: Handle, told: Told) -> Response:
+    return ResponseStream(run, told=told, stall=agent.book[ServerSettings].stream_stall_seconds)
+
+
+def _named(run: Handle) -> dict[str, str]:
+    return {"X-Run-ID": run.id, THREAD_HEADER: run.thread_id}
+
+
+@router.get("/{response_id}")
+async def show_response(
+    response_id: ResponseId,
+    agent: OpenAgent,
+    who: Caller,
+    stream: Annotated[bool, Query()] = False,
+    starting_after: Annotated[int | None, Query()] = None,
+) -> Response:
+    """A response as it is now; with `stream` its events, from the first to the last."""
+    if starting_after is not None:
+        raise UnsupportedParameter("starting_after", "events are told from the first; leave it out")
+    if stream:
+        return _stream(agent, await agent.runs.handle(who, response_id), Told())
+    return await _shown(agent, who, response_id)
+
+
+@router.post("/{response_id}/cancel")
+async def cancel_response(response_id: ResponseId, agent: OpenAgent, who: Caller) -> Response:
+    """End the run of a response; one that has ended is given as it is."""
+    try:
+        await agent.runs.cancel(who, response_id)
+        await agent.runs.wait(who, response_id, timeout=30)
+    except RunEnded:
+        pass
+    return await _shown(agent, who, response_id)
+
+
+@router.delete("/{response_id}")
+async def delete_response(response_id: ResponseId, agent: OpenAgent, who: Caller) -> Response:
+    """Remove a response with its thread, where nothing else was said on that.
+
+    Raises:
+        ResponseInThread: Other turns stand there too.
+    """
+    record = await agent.runs.get(who, response_id)
+    others = await agent.runs.list(who, thread_id=record.thread_id, limit=2)
+    found = await agent.threads.get(who, record.thread_id)
+    if len(others) > 1 or found["turns"] > 1:
+        raise ResponseInThread(
+            f"response '{response_id}' is one of several turns of thread '{record.thread_id}'; "
+            "delete the thread with DELETE /threads/{id}"
+        )
+    await agent.threads.delete(who, record.thread_id)
+    return answer_of({"id": response_id, "object": "response.deleted", "deleted": True})
+
+
+@router.get("/{response_id}/input_items")
+async def list_input_items(response_id: ResponseId, agent: OpenAgent, who: Caller) -> Response:
+    """What was said for a response: the message, and the keys of its files."""
+    record = await agent.runs.get(who, response_id)
+    asked = record.request
+    files = [{"type": "input_file", "file_id": key} for key in asked.files]
+    item = {
+        "id": record.message_id,
+        "type": "message",
+        "role": "user",
+        "status": "completed",
+        "content": [{"type": "input_text", "text": asked.message}, *files],
+    }
+    return answer_of(_listed([item]))
+
+
+def _listed(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        "object": "list",
+        "data": found,
+        "first_id": found[0]["id"],
+        "last_id": found[-1]["id"],
+        "has_more": False,
+    }

@@ -1,0 +1,13 @@
+"""The routes of OpenAI's wire."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from server.protocols.openai import chat, models, responses
+
+router = APIRouter(prefix="/v1")
+
+router.include_router(models.router)
+router.include_router(chat.router)
+router.include_router(responses.router)

@@ -1,0 +1,57 @@
+"""The protocols that there are, and how they come into the application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Depends, FastAPI
+
+from core.settings.platform import Protocol, ServerSettings
+from server.errors import RouteNotFound
+from server.protocols.langgraph import routes as langgraph
+from server.protocols.openai import routes as openai
+from server.routes.common import OpenAgent
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """A protocol.
+
+    Args:
+        name: What it is called in `server.protocols`.
+        root: What its paths begin with; errors there have the form of `refusals`.
+        router: Its routes, which carry that root. They stay out of `/openapi.json`: the protocol's own
+            documentation describes them.
+    """
+
+    name: Protocol
+    root: str
+    router: APIRouter
+
+
+WIRES = (
+    Wire("openai", "/v1", openai.router),
+    Wire("langgraph", "/langgraph", langgraph.router),
+)
+
+
+def add_protocols(app: FastAPI) -> None:
+    """Serve every protocol. One that `server.protocols` leaves out answers as if it had no routes."""
+    for wire in WIRES:
+        app.include_router(
+            wire.router, include_in_schema=False, dependencies=[Depends(switched_on(wire.name))]
+        )
+
+
+def switched_on(name: Protocol) -> Callable[[OpenAgent], None]:
+    """A FastAPI dependency that refuses where the protocol is switched off.
+
+    The settings are known when the agent is open, which may be after the routes were made.
+    """
+
+    def check(agent: OpenAgent) -> None:
+        if name not in agent.book[ServerSettings].protocols:
+            raise RouteNotFound(f"the protocol '{name}' is switched off here; server.protocols leaves it out")
+
+    return check

@@ -1,0 +1,454 @@
+"""The Python SDK of LangGraph against a real service: every method that is served, and the rest refused."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from langgraph_sdk import get_client
+from langgraph_sdk.client import LangGraphClient
+from langgraph_sdk.errors import ConflictError, InternalServerError, NotFoundError, UnprocessableEntityError
+
+from tests.kit.clients import service_on
+from waystation.testing.model_server import ModelServer, call, hang, say
+from waystation.testing.service import Service
+
+GRAPH = "waystation"
+ADD = "calculator_add"
+APPROVAL = '{"calculator": {"require_approval": ["*"]}}'
+FREE = {"approval": "auto"}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, _model_server: ModelServer) -> Iterator[Service]:
+    """Its calculator asks a person, unless the caller says otherwise."""
+    folder = tmp_path_factory.mktemp("langgraph")
+    lowered = {"MCP__CALLERS_MAY_LOWER_APPROVAL": "true"}
+    with service_on(folder, _model_server.url, files={"mcp.json": APPROVAL}, **lowered) as service:
+        yield service
+
+
+@pytest.fixture
+async def sdk(service: Service) -> AsyncIterator[LangGraphClient]:
+    async with get_client(url=f"{service.url}/langgraph", api_key=None) as client:
+        yield client
+
+
+@pytest.fixture
+async def thread(sdk: LangGraphClient) -> str:
+    return str((await sdk.threads.create())["thread_id"])
+
+
+def asks(text: str, **more: Any) -> dict[str, Any]:
+    return {"messages": [{"type": "human", "content": text, **more}]}
+
+
+def texts(values: Any) -> list[str]:
+    return [str(message["content"]) for message in values["messages"]]
+
+
+async def parts_of(stream: AsyncIterator[Any]) -> list[Any]:
+    return [part async for part in stream]
+
+
+def named(parts: list[Any], name: str) -> list[Any]:
+    return [part.data for part in parts if part.event == name]
+
+
+async def test_an_answer_comes_in_pieces_under_the_id_that_it_has_in_values_and_state(
+    sdk: LangGraphClient, thread: str, model_server: ModelServer
+) -> None:
+    model_server.script(say("The harbour is open."), match="is it open")
+    made: list[Any] = []
+    parts = await parts_of(
+        sdk.runs.stream(
+            thread,
+            GRAPH,
+            input=asks("is it open", id="mine-1"),
+            stream_mode=["values", "updates", "messages-tuple", "custom"],
+            on_run_created=made.append,
+        )
+    )
+    assert parts[0].event == "metadata"
+    assert parts[0].data["run_id"] == made[0]["run_id"]
+    assert made[0]["thread_id"] == thread
+    assert [parts[1].event, parts[-1].event] == ["values", "end"]
+    assert texts(parts[1].data) == ["is it open"]
+    ids = [part.id for part in parts[:-1]]
+    assert len(set(ids)) == len(ids)
+    assert None not in ids
+    pieces = named(parts, "messages")
+    assert "".join(chunk["content"] for chunk, _ in pieces) == "The harbour is open."
+    assert len(pieces) > 2
+    last = named(parts, "values")[-1]
+    state: Any = await sdk.threads.get_state(thread)
+    (update,) = named(parts, "updates")
+    answers = {chunk["id"] for chunk, _ in pieces} | {
+        values["messages"][-1]["id"] for values in (last, state["values"], update["call_model"])
+    }
+    assert len(answers) == 1
+    assert state["values"]["messages"][0]["id"] == "mine-1"
+    assert {told["type"] for told in named(parts, "custom")} >= {"config", "usage"}
+    assert (await sdk.runs.get(thread, made[0]["run_id"]))["status"] == "success"
+
+
+async def test_a_tool_call_is_shown_with_its_result(
+    sdk: LangGraphClient, thread: str, model_server: ModelServer
+) -> None:
+    model_server.script(call(ADD, {"a": 5, "b": 3}), say("It is 8."), match="5 and 3")
+    modes: Any = ["messages-tuple", "updates", "events"]
+    parts = await parts_of(
+        sdk.runs.stream(thread, GRAPH, input=asks("5 and 3"), stream_mode=modes, context=FREE)
+    )
+    pieces = [chunk for chunk, _ in named(parts, "messages")]
+    (calling,) = [chunk for chunk in pieces if chunk.get("tool_call_chunks")]
+    (result,) = [chunk for chunk in pieces if chunk["type"] == "tool"]
+    assert calling["tool_call_chunks"][0]["name"] == ADD
+    assert result["tool_call_id"] == calling["tool_calls"][0]["id"]
+    assert "8" in result["content"]
+    assert [list(update) for update in named(parts, "updates")] == [
+        ["call_model"],
+        ["execute_tools"],
+        ["call_model"],
+    ]
+    events = [event["event"] for event in named(parts, "events")]
+    assert events[0] == "on_chain_start"
+    assert {"on_tool_start", "on_tool_end", "on_chat_model_stream"} < set(events)
+    state: Any = await sdk.threads.get_state(thread)
+    assert [message["type"] for message in state["values"]["messages"]] == ["human", "ai", "tool", "ai"]
+
+
+async def test_the_older_mode_gives_the_whole_message_each_time(
+    sdk: LangGraphClient, thread: str, model_server: ModelServer
+) -> None:
+    model_server.script(say("One two three"), match="count")
+    parts = await parts_of(sdk.runs.stream(thread, GRAPH, input=asks("count"), stream_mode="messages"))
+    so_far = [messages[0]["content"] for messages in named(parts, "messages/partial")]
+    assert so_far == sorted(so_far, key=len)
+    assert so_far[-1] == "One two three"
+    (described,) = named(parts, "messages/metadata")
+    (whole,) = named(parts, "messages/complete")
+    assert list(described) == [whole[0]["id"]]
+
+
+async def paused(sdk: LangGraphClient, thread: str, model_server: ModelServer) -> dict[str, Any]:
+    model_server.script(call(ADD, {"a": 5, "b": 3}), match="with a question")
+    ended: Any = await sdk.runs.wait(thread, GRAPH, input=asks("with a question"))
+    (question,) = ended["__interrupt__"]
+    return dict(question)
+
+
+async def test_a_question_is_told_everywhere_and_answered_by_its_id(
+    sdk: LangGraphClient, thread: str, model_server: ModelServer
+) -> None:
+    model_server.script(call(ADD, {"a": 5, "b": 3}), match="told everywhere")
+    modes: Any = ["values", "updates"]
+    parts = await parts_of(sdk.runs.stream(thread, GRAPH, input=asks("told everywhere"), stream_mode=modes))
+    (question,) = named(parts, "values")[-1]["__interrupt__"]
+    assert named(parts, "updates")[-1] == {"__interrupt__": [question]}
+    known = await sdk.threads.get(thread)
+    assert known["status"] == "interrupted"
+    assert list(known["interrupts"].values()) == [[question]]
+    state: Any = await sdk.threads.get_state(thread)
+    assert state["interrupts"] == state["tasks"][0]["interrupts"] == [question]
+    assert state["next"] == ["execute_tools"]
+
+    model_server.script(say("It is 8."))
+    answers: Any = {"resume": {question["id"]: {"approve": True}}}
+    more = await parts_of(sdk.runs.stream(thread, GRAPH, command=answers, stream_mode=modes))
+    assert [list(update) for update in named(more, "updates")] == [["execute_tools"], ["call_model"]]
+    assert texts(named(more, "values")[-1])[-1] == "It is 8."
+    assert (await sdk.threads.get(thread))["status"] == "idle"
+
+
+@pytest.mark.parametrize("answer", [True, {"decisions": [{"type": "approve"}]}])
+async def test_an_answer_for_all_that_waits_will_do(
+    sdk: LangGraphClient, thread: str, model_server: ModelServer, answer: Any
+) -> None:
+    await paused(sdk, thread, model_server)
+    model_server.script(say("It is 8."))
+    ended: Any = await sdk.runs.wait(thread, GRAPH, command={"resume": answer})
+    assert texts(ended)[-1] == "It is 8."
+    assert "__interrupt__" not in ended
+
+
+async def test_a_message_takes_the_place_of_an_open_question(
+    sdk: LangGraphClient, thread: str, model_server: ModelServer
+) -> None:
+    await paused(sdk, thread, model_server)
+    model_server.script(say("As you like."), match="never mind")
+    ended: Any = await sdk.runs.wait(thread, GRAPH, input=asks("never mind"))
+    assert texts(ended)[-1] == "As you like."
+    assert [m["type"] for m in ended["messages"]] == ["human", "ai", "tool", "human", "ai"]
+
+
+async def test_history_has_one_state_before_a_turn_and_one_behind_it(
+    sdk: LangGraphClient, thread: str, model_server: ModelServer
+) -> None:
+    for number in ("one", "two", "three"):
+        model_server.script(say(f"answer {number}"), match=number)
+        await sdk.runs.wait(thread, GRAPH, input=asks(number))
+    states: Any = await sdk.threads.get_history(thread)
+    assert [len(state["values"].get("messages", [])) for state in states] == [6, 5, 4, 3, 2, 1, 0]
+    parents = [(state["parent_checkpoint"] or {}).get("checkpoint_id") for state in states]
+    assert parents == [state["checkpoint"]["checkpoint_id"] for state in states[1:]] + [None]
+    assert [state["next"] == [] for state in states] == [True, False, True, False, True, False, False]
+    older = states[2]["checkpoint"]
+    forms: list[Any] = [older["checkpoint_id"], older, {"configurable": older}]
+    for before in forms:
+        found = await sdk.threads.get_history(thread, before=before, limit=2)
+        assert [state["checkpoint"] for state in found] == [s["checkpoint"] for s in states[3:5]]
+    at: Any = await sdk.threads.get_state(thread, checkpoint=older)
+    assert at == states[2] == await sdk.threads.get_state(thread, checkpoint_id=older["checkpoint_id"])
+    only: Any = await sdk.threads.get_state(thread, select=["values.messages"])
+    assert list(only) == ["values"]
+
+
+async def test_a_message_is_edited_by_going_on_from_the_state_before_it(
+    sdk: LangGraphClient, thread: str, model_server: ModelServer
+) -> None:
+    for number in ("first", "second"):
+        model_server.script(say(f"to the {number}"), match=number)
+        await sdk.runs.wait(thread, GRAPH, input=asks(number))
+    states: Any = await sdk.threads.get_history(thread)
+    before_second = states[1]["parent_checkpoint"]
+    model_server.script(say("to the edited"), match="edited")
+    ended: Any = await sdk.runs.wait(thread, GRAPH, input=asks("edited"), checkpoint=before_second)
+    assert texts(ended) == ["first", "to the first", "edited", "to the edited"]
+    now: Any = await sdk.threads.get_history(thread)
+    siblings = [
+        state for state in now if state["parent_checkpoint"] and state["parent_checkpoint"] == before_second
+    ]
+    assert len(siblings) == 2
+    older: Any = await sdk.threads.get_state(thread, checkpoint=states[0]["checkpoint"])
+    assert texts(older["values"]) == ["first", "to the first", "second", "to the second"]
+
+    before_first = states[3]["parent_checkpoint"]
+    model_server.script(say("to the other"), match="other")
+    again: Any = await sdk.runs.wait(thread, GRAPH, input=asks("other"), checkpoint=before_first)
+    assert texts(again) == ["other", "to the other"]
+
+
+async def test_an_answer_is_given_again_from_the_state_that_asked(
+    sdk: LangGraphClient, thread: str, model_server: ModelServer
+) -> None:
+    model_server.script(say("one way"), say("another way"), match="which way")
+    await sdk.runs.wait(thread, GRAPH, input=asks("which way"))
+    states: Any = await sdk.threads.get_history(thread)
+    ended: Any = await sdk.runs.wait(thread, GRAPH, input=None, checkpoint=states[0]["parent_checkpoint"])
+    assert texts(ended) == ["which way", "another way"]
+    older: Any = await sdk.threads.get_state(thread, checkpoint=states[0]["checkpoint"])
+    assert texts(older["values"]) == ["which way", "one way"]
+
+
+async def test_a_stream_is_taken_up_behind_any_part_also_after_the_end(
+    sdk: LangGraphClient, thread: str, model_server: ModelServer
+) -> None:
+    model_server.script(call(ADD, {"a": 5, "b": 3}), say("It is eight, I think."), match="taken up")
+    modes: Any = ["values", "messages-tuple", "updates"]
+    whole = await parts_of(
+        sdk.runs.stream(thread, GRAPH, input=asks("taken up"), stream_mode=modes, context=FREE)
+    )
+    run_id = whole[0].data["run_id"]
+    for last in ("-1", None):
+        assert told(await joined(sdk, thread, run_id, modes, last)) == told(whole)
+    for place in range(len(whole) - 1):
+        rest = await joined(sdk, thread, run_id, modes, whole[place].id)
+        assert told(rest) == told(whole[place + 1 :]), place
+
+
+async def joined(sdk: LangGraphClient, thread: str, run_id: str, modes: Any, last: str | None) -> list[Any]:
+    stream = sdk.runs.join_stream(thread, run_id, stream_mode=modes, last_event_id=last)
+    return await parts_of(stream)
+
+
+def told(parts: list[Any]) -> list[Any]:
+    """The parts; the text of pieces that follow each other is one, as it may have been stored so."""
+    found: list[Any] = []
+    for part in parts:
+        piece = part.event == "messages" and part.data[0].get("chunk_position") is None
+        if piece and part.data[0]["type"] == "AIMessageChunk":
+            text = part.data[0]["content"]
+            if found and found[-1][0] == "text":
+                found[-1] = ("text", found[-1][1] + text)
+            else:
+                found.append(("text", text))
+        else:
+            found.append((part.event, part.data))
+    return found
+
+
+async def test_a_run_in_the_background_is_joined_listed_and_deleted(
+    sdk: LangGraphClient, thread: str, model_server: ModelServer
+) -> None:
+    model_server.script(say("done at last"), match="background")
+    run = await sdk.runs.create(thread, GRAPH, input=asks("background"), metadata={"from": "a test"})
+    assert run["status"] in ("pending", "running", "success")
+    ended: Any = await sdk.runs.join(thread, run["run_id"])
+    assert texts(ended)[-1] == "done at last"
+    (listed,) = await sdk.runs.list(thread, status="success")
+    assert listed["run_id"] == run["run_id"]
+    assert listed["metadata"] == {"from": "a test"}
+    await sdk.runs.delete(thread, run["run_id"])
+    assert await sdk.runs.list(thread) == []
+    assert len(texts((await sdk.threads.get_state(thread))["values"])) == 2
+
+
+async def test_a_run_is_cancelled_and_the_next_one_waits_its_turn(
+    sdk: LangGraphClient, thread: str, model_server: ModelServer
+) -> None:
+    model_server.script(hang(), match="hang")
+    first = await sdk.runs.create(thread, GRAPH, input=asks("hang"))
+    model_server.script(say("now it is my turn"), match="waits")
+    second = await sdk.runs.create(thread, GRAPH, input=asks("waits"))
+    assert second["status"] == "pending"
+    with pytest.raises(ConflictError):
+        await sdk.runs.create(thread, GRAPH, input=asks("no"), multitask_strategy="reject")
+    with pytest.raises(InternalServerError, match="rollback"):
+        await sdk.runs.create(thread, GRAPH, input=asks("no"), multitask_strategy="rollback")
+    assert (await sdk.threads.get(thread))["status"] == "busy"
+    await sdk.runs.cancel(thread, first["run_id"], wait=True)
+    assert (await sdk.runs.get(thread, first["run_id"]))["status"] == "interrupted"
+    ended: Any = await sdk.runs.join(thread, second["run_id"])
+    assert texts(ended)[-1] == "now it is my turn"
+    await sdk.runs.cancel_many(thread_id=thread, run_ids=[first["run_id"], second["run_id"]])
+
+
+async def test_a_failed_run_says_so_in_the_stream_in_wait_and_on_the_thread(
+    sdk: LangGraphClient, thread: str, model_server: ModelServer
+) -> None:
+    context = {"model": "no-such-model"}
+    with pytest.raises(UnprocessableEntityError):
+        await sdk.runs.create(thread, GRAPH, input=asks("hi"), context=context)
+    turn: Any = {"max_steps": 1, **FREE}
+    model_server.script(call(ADD, {"a": 1, "b": 1}), call(ADD, {"a": 1, "b": 1}), match="too far")
+    parts = await parts_of(sdk.runs.stream(thread, GRAPH, input=asks("too far"), context=turn))
+    (error,) = named(parts, "error")
+    assert error["error"] == "step_limit"
+    model_server.script(call(ADD, {"a": 1, "b": 1}), call(ADD, {"a": 1, "b": 1}), match="again")
+    with pytest.raises(Exception, match="step_limit"):
+        await sdk.runs.wait(thread, GRAPH, input=asks("again"), context=turn)
+    known: Any = await sdk.threads.get(thread)
+    assert (known["status"], known["error"]["error"]) == ("error", "step_limit")
+
+
+async def test_threads_are_made_found_changed_copied_and_deleted(
+    sdk: LangGraphClient, model_server: ModelServer
+) -> None:
+    key, tag = str(uuid4()), str(uuid4())
+    made = await sdk.threads.create(thread_id=key, metadata={"tag": tag, "n": 1}, graph_id=GRAPH)
+    assert made["thread_id"] == key
+    with pytest.raises(ConflictError):
+        await sdk.threads.create(thread_id=key)
+    assert (await sdk.threads.create(thread_id=key, if_exists="do_nothing"))["thread_id"] == key
+    other = await sdk.threads.create(metadata={"tag": tag, "n": 2})
+    assert await sdk.threads.count(metadata={"tag": tag}) == 2
+    (found,) = await sdk.threads.search(metadata={"tag": tag, "n": 2, "graph_id": GRAPH})
+    assert found["thread_id"] == other["thread_id"]
+    model_server.script(say("kept"), match="copy me")
+    await sdk.runs.wait(key, GRAPH, input=asks("copy me"))
+    changed = await sdk.threads.update(key, metadata={"more": True})
+    assert {"tag": tag, "n": 1, "more": True}.items() <= (changed["metadata"] or {}).items()
+    found_ids = [t["thread_id"] for t in await sdk.threads.search(metadata={"tag": tag}, status="idle")]
+    assert sorted(found_ids) == sorted([key, other["thread_id"]])
+    page = await sdk.threads.search(metadata={"tag": tag}, limit=1, offset=1, select=["thread_id"])
+    assert len(page) == 1
+    assert list(page[0]) == ["thread_id"]
+    copy: Any = sdk.threads.copy
+    copied = await copy(key)
+    assert texts((await sdk.threads.get_state(copied["thread_id"]))["values"]) == ["copy me", "kept"]
+    await sdk.threads.delete(key)
+    for reach in (sdk.threads.get(key), sdk.threads.get_state(key), sdk.threads.get_history(key)):
+        with pytest.raises(NotFoundError):
+            await reach
+    await sdk.threads.prune([other["thread_id"], copied["thread_id"]])
+    assert await sdk.threads.count(metadata={"tag": tag}) == 0
+
+
+async def test_the_state_is_changed_and_the_run_goes_on_from_there(
+    sdk: LangGraphClient, thread: str, model_server: ModelServer
+) -> None:
+    model_server.script(say("nothing yet"), match="state")
+    await sdk.runs.wait(thread, GRAPH, input=asks("state"))
+    state: Any = await sdk.threads.get_state(thread)
+    answer = {**state["values"]["messages"][-1], "content": "changed by hand"}
+    made: Any = await sdk.threads.update_state(thread, {"messages": [answer]}, as_node="call_model")
+    now: Any = await sdk.threads.get_state(thread)
+    assert texts(now["values"]) == ["state", "changed by hand"]
+    assert made["checkpoint"] == now["checkpoint"]
+    with pytest.raises(UnprocessableEntityError, match="no step"):
+        await sdk.threads.update_state(thread, {"messages": []}, as_node="nobody")
+    with pytest.raises(UnprocessableEntityError):
+        await sdk.threads.update_state(thread, {"config": {"user": "root"}})
+    question = {"messages": [{"type": "human", "content": "by a command"}]}
+    model_server.script(say("so be it"), match="by a command")
+    ended: Any = await sdk.runs.wait(thread, GRAPH, command={"update": question})
+    assert texts(ended)[-1] == "so be it"
+
+
+async def test_runs_without_a_thread_leave_none_behind(
+    sdk: LangGraphClient, model_server: ModelServer
+) -> None:
+    model_server.script(say("gone with it"), match="stateless")
+    ended: Any = await sdk.runs.wait(None, GRAPH, input=asks("stateless"))
+    assert texts(ended)[-1] == "gone with it"
+    model_server.script(say("streamed"), match="and streamed")
+    parts = await parts_of(sdk.runs.stream(None, GRAPH, input=asks("and streamed")))
+    assert texts(named(parts, "values")[-1])[-1] == "streamed"
+    model_server.script(say("kept"), match="but kept")
+    made: list[Any] = []
+    kept = sdk.runs.stream(
+        None, GRAPH, input=asks("but kept"), on_completion="keep", on_run_created=made.append
+    )
+    assert named(await parts_of(kept), "values")
+    assert made[0]["thread_id"] is None
+    batch = await sdk.runs.create_batch([{"assistant_id": GRAPH, "input": asks("hi")}])  # type: ignore[typeddict-item]
+    assert len(batch) == 1
+
+
+async def test_the_assistant_is_the_one_that_langgraph_dev_would_name(sdk: LangGraphClient) -> None:
+    (found,) = await sdk.assistants.search(graph_id=GRAPH)
+    assert found["assistant_id"] == "0faeb6df-0ba0-5f1f-9ef0-8ed1a1d4ec9a" or len(found["assistant_id"]) == 36
+    assert await sdk.assistants.get(found["assistant_id"]) == found
+    graph = await sdk.assistants.get_graph(GRAPH)
+    assert {"call_model", "execute_tools"} <= {str(node["id"]) for node in graph["nodes"]}
+    schemas: Any = await sdk.assistants.get_schemas(found["assistant_id"])
+    assert "messages" in schemas["input_schema"]["properties"]
+    assert {"model", "tools", "approval"} <= schemas["context_schema"]["properties"].keys()
+    assert await sdk.assistants.count() == 1
+    with pytest.raises(NotFoundError):
+        await sdk.assistants.get("another")
+    with pytest.raises(NotFoundError):
+        await sdk.runs.create(None, "another", input=asks("hi"))
+
+
+async def test_what_is_not_served_is_refused_with_a_code(sdk: LangGraphClient, thread: str) -> None:
+    unserved: list[Any] = [
+        lambda: sdk.store.put_item(["notes"], "a", {"b": 1}),
+        lambda: sdk.store.search_items(["notes"]),
+        sdk.store.list_namespaces,
+        sdk.crons.search,
+        lambda: sdk.crons.create(GRAPH, schedule="0 7 * * *"),
+        lambda: sdk.assistants.create(GRAPH, name="mine"),
+        lambda: sdk.threads.create(ttl=5),
+        lambda: sdk.runs.create(thread, GRAPH, input=asks("hi"), interrupt_before=["call_model"]),
+        lambda: sdk.runs.create(thread, GRAPH, input=asks("hi"), stream_mode="debug"),
+        lambda: sdk.http.post(f"/threads/{thread}/commands", json={"id": 1, "method": "run.start"}),
+    ]
+    for reach in unserved:
+        with pytest.raises(InternalServerError) as refused:
+            await reach()
+        assert refused.value.status_code == 501
+        assert refused.value.code == "not_offered"
+        assert refused.value.body
+        assert set(refused.value.body) == {"detail", "code"}  # type: ignore[call-overload]
+    with pytest.raises(UnprocessableEntityError):
+        await sdk.runs.create(thread, GRAPH, input=asks("hi"), stream_mode="nonsense")  # type: ignore[arg-type]
+    with pytest.raises(UnprocessableEntityError):
+        await sdk.threads.get("no such id")
+    with pytest.raises(NotFoundError):
+        await sdk.runs.create(str(uuid4()), GRAPH, input=asks("hi"))
+    made = await sdk.runs.create(str(uuid4()), GRAPH, input=asks("hi"), if_not_exists="create")
+    await sdk.runs.join(made["thread_id"], made["run_id"])

@@ -1,0 +1,71 @@
+"""Clients of other people, as processes of their own, and the service that they are run against."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from waystation.testing.agents import BUNDLED, write_config
+from waystation.testing.service import Service
+
+ENVIRONMENT = Path(sys.prefix) / "foreign" / "clients"
+SCRIPTS = Path(__file__).parents[1] / "clients" / "scripts"
+# A client that waits for a service waits for it; this ends one that hangs.
+CLIENT_SECONDS = 240
+
+
+@contextmanager
+def service_on(
+    folder: Path, model_url: str, *, files: Mapping[str, str] | None = None, **settings: str
+) -> Iterator[Service]:
+    """A service in a process of its own, with the calculator and the source `harbour`.
+
+    Args:
+        settings: Variables of its environment, without their prefix.
+    """
+    config = write_config(folder, files=files)
+    env = {
+        "OPENAI_BASE_URL": model_url,
+        "OPENAI_API_KEY": "test",
+        "WAYSTATION_MCP__DISABLED": json.dumps(sorted(BUNDLED - {"calculator"})),
+        **{f"WAYSTATION_{name}": value for name, value in settings.items()},
+    }
+    with Service(folder / "home", config_dir=config, env=env) as service:
+        yield service
+
+
+def node(script: str, package: str, *words: str) -> Any:
+    """What a script of `tests/clients/scripts` prints, run by Node.js with the packages of the environment.
+
+    Skips the test where Node.js or the package is missing.
+    """
+    program = shutil.which("node")
+    if program is None:
+        pytest.skip("Node.js is missing: this client needs it")
+    if not (ENVIRONMENT / "node_modules" / package / "package.json").exists():
+        pytest.skip(f"the client '{package}' is not installed: run `make .venv/.foreign` with npm")
+    # Packages are looked for beside the script: so it runs from a copy in their folder.
+    copy = ENVIRONMENT / f"{os.getpid()}-{script}"
+    shutil.copy(SCRIPTS / script, copy)
+    try:
+        done = subprocess.run(
+            [program, str(copy), *words],
+            capture_output=True,
+            text=True,
+            timeout=CLIENT_SECONDS,
+            check=False,
+            cwd=ENVIRONMENT,
+        )
+    finally:
+        copy.unlink()
+    assert done.returncode == 0, done.stderr[-4000:]
+    return json.loads(done.stdout)

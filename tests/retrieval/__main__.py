@@ -1,0 +1,49 @@
+"""`python -m tests.retrieval`: judge retrieval with the sets of this folder.
+
+Options are those of `waystation rag eval`; `--set NAME` takes one set alone, and `--folder PATH` keeps
+documents and index there, so that the next time starts at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+
+from tests.retrieval.corpora import SETS, prepare
+
+HERE = Path(__file__).parent
+
+
+def main() -> int:
+    """Ask the questions of each set; 1 where one is below its floor."""
+    options = argparse.ArgumentParser(prog="python -m tests.retrieval", description=__doc__)
+    options.add_argument("--set", choices=SETS, action="append")
+    options.add_argument("--folder", type=Path)
+    chosen, others = options.parse_known_args()
+    if chosen.folder:
+        return _asked(chosen.folder, chosen.set or SETS, others)
+    with tempfile.TemporaryDirectory() as folder:
+        return _asked(Path(folder), chosen.set or SETS, others)
+
+
+def _asked(folder: Path, sets: list[str] | tuple[str, ...], options: list[str]) -> int:
+    from typer.testing import CliRunner
+
+    from nodes.rag.cli import app
+
+    prepare(folder)
+    os.environ["WAYSTATION_CONFIG_DIR"] = str(folder / "config")
+    os.environ["WAYSTATION_HOME"] = str(folder / "home")
+    worst = 0
+    for name in sets:
+        print(f"== {name}", flush=True)
+        found = CliRunner().invoke(app, ["eval", str(HERE / f"{name}.yaml"), *options])
+        print(found.output)
+        worst = max(worst, found.exit_code)
+    return worst
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
