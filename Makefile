@@ -58,6 +58,9 @@ campaign: .venv/.dev
 	$(BIN)/python -m tests.campaigns.streams --database postgres
 	$(BIN)/python -m tests.campaigns.machine --database sqlite
 	$(BIN)/python -m tests.campaigns.machine --database postgres
+	$(BIN)/python -m tests.campaigns.uploads --store local
+	$(BIN)/python -m tests.campaigns.uploads --store s3
+	$(BIN)/python -m tests.campaigns.uploads --what ingests
 
 bench: .venv/.dev
 	$(BIN)/python -m bench.peers --only c8,real32,tools --slices 3 --turns 0.5
@@ -67,6 +70,7 @@ bench: .venv/.dev
 	$(BIN)/python -m bench.platform
 	$(BIN)/python -m bench.threads
 	$(BIN)/python -m bench.signals
+	$(BIN)/python -m bench.files
 
 # The locks carry hashes and no address: pip takes them from wherever it is set up to look. They are whole, so
 # pip installs them as they stand (--no-deps): left to resolve `coverage[toml]`, it reaches past its pin.

@@ -27,6 +27,7 @@ from core.steps import Step
 from graph.runs.record import OnBusy, OnDisconnect, TurnRequest
 from graph.runs.streams import Handle
 from graph.service.holding import Holding
+from graph.service.plans import Plans
 from graph.service.reception import Reception
 from graph.service.run_service import RunService
 from graph.service.supervisor import Supervisor
@@ -213,6 +214,10 @@ class Agent:
         return await holding.change(
             principal, thread_id, values, as_node=as_node, checkpoint_id=checkpoint_id
         )
+
+    async def plans(self) -> Plans:
+        """The runs that callers have planned by the clock."""
+        return await self.container.get(Plans)
 
     async def seed(self, principal: Principal, thread_id: str, messages: Sequence[Any]) -> None:
         """See `Holding.seed`."""

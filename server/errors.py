@@ -170,6 +170,7 @@ STATUS: Mapping[str, int] = {
     "address_in_use": 500,
     "not_offered": 501,
     "assistant_not_found": 404,
+    "plan_not_found": 404,
     "thread_exists": 409,
     # core.lifecycle, core.resilience, core.task_queue, core.events
     "module_not_started": 503,

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.database.engine import BUSY_MS, JSON_OPTIONS, LOG_PAGES, RollingBack, as_outage
 from core.database.outage import DatabaseUnavailable, outage, outages_told
-from core.database.writer import Entry, Unit, given_up
+from core.database.writer import Entry, Fence, Unit, given_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +144,12 @@ class SqliteGroup:
             return given_up()
         db.raw.execute("SAVEPOINT entry")
         try:
-            result = None
+            result, checked = None, None
             for unit in entry.units:
+                # What an entry took along has its own fence: one look is enough.
+                if unit.fence and unit.fence != checked:
+                    self._check(db, unit.fence)
+                    checked = unit.fence
                 result = self._unit(db, unit)
         except Exception as error:  # noqa: BLE001 - the others of the group go on
             if db.raw.in_transaction:
@@ -155,13 +159,14 @@ class SqliteGroup:
         db.raw.execute("RELEASE entry")
         return result
 
+    def _check(self, db: Connected, fence: Fence) -> None:
+        if db.raw.execute(self._held, (fence.key, fence.number)).fetchone() is None:
+            raise fence.lost()
+
     def _unit(self, db: Connected, unit: Unit) -> Any:
-        if unit.fence:
-            fence = (unit.fence.key, unit.fence.number)
-            if db.raw.execute(self._held, fence).fetchone() is None:
-                raise unit.fence.lost()
-            if unit.guard is not None and db.raw.execute(*unit.guard).fetchone() is None:
-                raise unit.fence.lost()
+        if unit.guard is not None and db.raw.execute(*unit.guard).fetchone() is None:
+            assert unit.fence is not None  # noqa: S101 - an invariant
+            raise unit.fence.lost()
         for sql, rows in unit.statements:
             db.raw.executemany(sql, rows)
         if unit.query is not None:

@@ -119,7 +119,13 @@ class PostgresGroup:
         with db.raw.pipeline():
             db.raw.execute("BEGIN")
             lost = self._checked(db, fences, one_by_one=one_by_one) if fences else frozenset[Fence]()
-            results = [self._entry(db, entry, lost, look=one_by_one) for entry in entries]
+            results, taken = list[Any](), False
+            for entry in entries:
+                # Work may take a thread over: who comes behind it in the group is checked again.
+                mine = {unit.fence for unit in entry.units if unit.fence} if taken else set[Fence]()
+                lost |= self._checked(db, list(mine), one_by_one=one_by_one) if mine else frozenset()
+                results.append(self._entry(db, entry, lost, look=one_by_one))
+                taken = taken or any(unit.work is not None for unit in entry.units)
             # What has no work comes to the same when it is done again.
             self._in_doubt = any(unit.work is not None for entry in entries for unit in entry.units)
             db.raw.execute("COMMIT")

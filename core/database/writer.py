@@ -123,14 +123,17 @@ class Writer:
         # When the last group was committed, by the loop's clock.
         self._moved = 0.0
 
-    async def write(self, unit: Unit) -> Any:
+    async def write(self, unit: Unit, *, alone: bool = False) -> Any:
         """The unit's result, once it is committed; a cancelled caller waits for that too.
+
+        Args:
+            alone: What its holder handed over does not stand or fall with it.
 
         Raises:
             DatabaseUnavailable: It is not known to be stored within the patience of this task.
             Exception: What the unit raised, or its fence.
         """
-        entry = self._enter(unit)
+        entry = self._enter(unit, alone=alone)
         try:
             return await self._done(entry)
         except asyncio.CancelledError:
@@ -147,6 +150,8 @@ class Writer:
                 async with asyncio.timeout_at(max(came, self._moved) + patience):
                     return await asyncio.shield(entry.done)
             except TimeoutError:
+                if entry.done.done():
+                    return entry.done.result()  # what the unit came to, be it this very error
                 if max(came, self._moved) + patience <= loop.time():
                     raise self._given_up(entry) from None
 
@@ -201,8 +206,8 @@ class Writer:
 
     # -- inside -----------------------------------------------------------------------------------
 
-    def _enter(self, unit: Unit, *, is_promise: bool = True) -> Entry:
-        earlier = self._later.pop(unit.fence, []) if unit.fence is not None else []
+    def _enter(self, unit: Unit, *, is_promise: bool = True, alone: bool = False) -> Entry:
+        earlier = self._later.pop(unit.fence, []) if unit.fence is not None and not alone else []
         entry = Entry(unit, asyncio.get_running_loop().create_future(), earlier)
         entry.is_promise = is_promise
         # Whoever waited may have gone: nobody else asks for its error.
@@ -210,7 +215,15 @@ class Writer:
         self._line.append(entry)
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="database writer")
+            self._task.add_done_callback(self._ended)
         return entry
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Where the event loop has ended it, perhaps before it began, nobody waits for the rest."""
+        if task.cancelled():
+            self._task = None if self._task is task else self._task
+            line, self._line = self._line, []
+            self._all_told(line, DatabaseUnavailable("is not waited for any more"))
 
     def _given_up(self, entry: Entry) -> DatabaseUnavailable:
         entry.given_up = True
@@ -248,7 +261,12 @@ class Writer:
             while self._line:
                 await self._gather()
                 entries, self._line = self._line[:AT_MOST], self._line[AT_MOST:]
-                outcomes = await self._committed(entries)
+                try:
+                    outcomes = await self._committed(entries)
+                except asyncio.CancelledError:
+                    # The event loop ends: it is not known what became of them, and nobody may wait for that.
+                    self._all_told(entries, DatabaseUnavailable("is not waited for any more"))
+                    raise
                 if not all(isinstance(outcome, DatabaseUnavailable) for outcome in outcomes):
                     self._moved = asyncio.get_running_loop().time()
                 for entry, outcome in zip(entries, outcomes, strict=True):
@@ -274,6 +292,10 @@ class Writer:
             return await loop.run_in_executor(self._thread, self._group.commit, entries)
         except Exception as error:  # noqa: BLE001 - each of the group is told
             return [error] * len(entries)
+
+    def _all_told(self, entries: Sequence[Entry], error: DatabaseUnavailable) -> None:
+        for entry in entries:
+            self._settle(entry, error)
 
     def _settle(self, entry: Entry, outcome: Any) -> None:
         away = isinstance(outcome, DatabaseUnavailable)

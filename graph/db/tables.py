@@ -161,6 +161,31 @@ run_events = Table(
     Index("run_events_by_age", "created_at"),
 )
 
+# Runs that callers have planned by the clock, with the rights that they had then.
+plans = Table(
+    "plans",
+    METADATA,
+    Column("id", String(64), primary_key=True),
+    Column("owner", String(255), nullable=False),
+    Column("groups", JSON, nullable=False),
+    Column("levels", JSON, nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("thread_id", String(64)),
+    Column("request", JSON, nullable=False),
+    Column("webhook", Text),
+    Column("schedule", String(128), nullable=False),
+    Column("timezone", String(128)),
+    Column("end_at", Float),
+    Column("enabled", Boolean, nullable=False),
+    Column("payload", JSON, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    Column("next_at", Float),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Index("plans_by_owner", "owner", "created_at"),
+    Index("plans_by_time", "next_at"),
+)
+
 # A tool call that was begun, and what it gave: it is never made a second time by itself.
 receipts = Table(
     "receipts",

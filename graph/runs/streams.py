@@ -109,7 +109,8 @@ class EventWriter:
         async with self._writing:
             # Once a run ends, its ending writes what is left.
             units = [(run, news) for run in found if not run.ending and (news := self._news_of(run))]
-            written = [self._writer.write(news.unit) for _, news in units]
+            # A row of these that cannot be stored must not take a step's writes along.
+            written = [self._writer.write(news.unit, alone=True) for _, news in units]
             outcomes = await asyncio.gather(*written, return_exceptions=True)
             faults = [self._told(run, news, out) for (run, news), out in zip(units, outcomes, strict=True)]
         for fault in faults:

@@ -28,6 +28,7 @@ from graph.runs.ledger import RunLedger
 from graph.runs.lookup import LiveRuns, RunLookup
 from graph.runs.streams import EventWriter, Follower, signalled
 from graph.service.holding import Holding
+from graph.service.plans import Plans
 from graph.service.reception import Reception
 from graph.service.run_service import RunService
 from graph.service.supervisor import Supervisor
@@ -61,6 +62,7 @@ class TurnProvider(Provider):
     endings = provide(Endings)
     supervisor = provide(Supervisor)
     reception = provide(Reception)
+    plans = provide(Plans)
 
     @provide
     def live(self) -> LiveRuns:

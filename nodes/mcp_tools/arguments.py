@@ -64,7 +64,7 @@ def mismatch(
     return ".".join(str(part) for part in error.absolute_path), _short(error.message)
 
 
-# By identity, with the schema itself so that its place is not taken: a tool's is read once and stays as it is.
+# By identity, with the schema so that its place is not taken: a tool's is read once and stays as it is.
 _VALIDATORS: OrderedDict[int, tuple[Mapping[str, Any], Any]] = OrderedDict()
 _MOST_VALIDATORS = 512
 

@@ -20,6 +20,8 @@ from nodes.rag.module import MODULE
 
 app = make_app("rag", "Search sources and keep their index.")
 
+# A question waits for so many vectors, some 20 seconds; with more missing it is answered by words alone.
+MOST_VECTORS = 1500
 # Files left out that are named.
 _SHOWN = 20
 
@@ -59,7 +61,7 @@ async def query(  # noqa: PLR0917  # typer reads the arguments, nobody calls it 
         entry = rag.entries().get(source)
         if entry is not None and entry.type == "local":
             with progress_bar("indexing") as progress:
-                await rag.ingest(source, progress=progress)
+                await rag.ingest(source, progress=progress, most_vectors=MOST_VECTORS)
         found = await rag.query(text, sources=[source], principal=_principal(user, groups), limit=limit)
     for _, reason in found.failed:
         raise SourceUnavailable(f"source '{source}' failed: {reason}")

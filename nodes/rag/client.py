@@ -24,6 +24,7 @@ from nodes.rag.health import CHECK_SECONDS, SourceHealth
 from nodes.rag.indexing import Indexer
 from nodes.rag.models import IngestReport, Passage, Progress, RAGResponse, SourceInfo, SourceStats
 from nodes.rag.ports import Later
+from nodes.rag.remarks import remarks
 from nodes.rag.settings import RagSettings, SourceEntry
 from nodes.rag.source import Source, SourceCalls
 from nodes.rag.upkeep import FileWatcher, IndexTasks, NobodyElse, update
@@ -107,7 +108,7 @@ class RAGClient:
         if not names or not text.strip():
             return RAGResponse()
         wanted, began = limit or self._settings.limit, time.perf_counter()
-        with track_duration("retrieval"), retrieval_span(top_k=wanted):
+        with track_duration("retrieval"), retrieval_span(top_k=wanted), remarks() as told:
             answers = await asyncio.gather(
                 *(self._ask(n, s, text, principal, wanted) for n, s in chosen.items())
             )
@@ -122,15 +123,21 @@ class RAGClient:
                 duration_ms=round((time.perf_counter() - began) * 1000),
             )
         )
-        return RAGResponse(tuple(passages), tuple(reasons))
+        return RAGResponse(tuple(passages), tuple(reasons), tuple(told))
 
     async def ingest(
-        self, source: str, *, path: str | Path | None = None, progress: Progress | None = None
+        self,
+        source: str,
+        *,
+        path: str | Path | None = None,
+        progress: Progress | None = None,
+        most_vectors: int | None = None,
     ) -> IngestReport:
-        """Bring the index of a local source up to date.
+        """Bring the index of a local source up to date, with its vectors.
 
         Args:
             path: A file or folder to add to the source for good, beside what is configured.
+            most_vectors: Leave them to the service where more are missing; None: wait for all.
 
         Raises:
             SourceNotFound: No such source.
@@ -148,7 +155,9 @@ class RAGClient:
         now = self._sources.get(source)
         if now is not None and now is not found and now.indexer is not None:
             # Its entry changed meanwhile: what was asked for is the index of the entry of now.
-            return await self.ingest(source, progress=progress)
+            return await self.ingest(source, progress=progress, most_vectors=most_vectors)
+        if found.vectors is not None:
+            await found.vectors.fill(progress, most=most_vectors)
         return report
 
     async def prepare(self, progress: Progress | None = None) -> list[IngestReport]:
@@ -184,6 +193,9 @@ class RAGClient:
         if await self._left_to_others(name):
             return
         await update(name, indexer)
+        source = self._sources.get(name)
+        if source is not None and source.vectors is not None and source.indexer is indexer:
+            source.vectors.start()
 
     async def _left_to_others(self, name: str) -> bool:
         try:
@@ -223,6 +235,8 @@ class RAGClient:
                 continue
             try:
                 await source.store.open()
+                if source.vectors is not None:
+                    source.vectors.start()
             except WaystationError as error:
                 _log.warning("index_not_opened", source=name, code=error.code, reason=error.detail)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from core.health import Health, healthy
 from nodes.rag.chunking import chunk_document
@@ -46,6 +47,20 @@ class MemoryStore:
     async def near(self, vector: Sequence[float], *, limit: int) -> list[Hit]:
         found = [Hit(c, _cosine(vector, self.vectors[c.id])) for c in self._all() if c.id in self.vectors]
         return _best(found, limit)
+
+    async def reconcile(self) -> list[str]:
+        there = [chunk.id for chunk in self._all()]
+        self.vectors = {key: vector for key, vector in self.vectors.items() if key in there}
+        return [key for key in there if key not in self.vectors]
+
+    async def chunks_of(self, ids: Sequence[str]) -> list[Chunk]:
+        return [chunk for chunk in self._all() if chunk.id in ids]
+
+    async def attach(self, vectors: Mapping[str, Sequence[float]]) -> None:
+        self.vectors |= vectors
+
+    async def settle(self) -> None:
+        """Nothing to settle."""
 
     async def open(self) -> None:
         """Nothing to open."""
@@ -99,6 +114,18 @@ class FakeRetriever:
 
     async def check(self) -> Health:
         return healthy(documents=len(self._documents))
+
+
+class FakeReranker:
+    """Puts first what shares most words with the question."""
+
+    async def rerank(self, query: str, found: Sequence[Hit]) -> list[Hit]:
+        asked = set(query.lower().split())
+        scored = [
+            replace(hit, score=len(asked & set(hit.chunk.text.lower().split())) / (len(asked) or 1))
+            for hit in found
+        ]
+        return sorted(scored, key=lambda hit: -hit.score)
 
 
 def _best(found: list[Hit], limit: int) -> list[Hit]:

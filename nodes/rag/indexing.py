@@ -23,7 +23,7 @@ BATCH_FILES = 64
 # A file that changed this shortly before it was read may change again within the same time stamp.
 _RACY_NS = 2_000_000_000
 # Raise it when chunking changes, so that everything is indexed anew.
-_FORMAT = "4"
+_FORMAT = "5"
 # Files that a sentence names.
 _NAMED = 3
 NOTHING = "there is no document in it"

@@ -14,53 +14,62 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
-from functools import cache, lru_cache
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import orjson
 
 from core.health import Health
-from nodes.rag.errors import IndexBusy
+from nodes.rag.errors import IndexBusy, SourceUnavailable
 from nodes.rag.languages import DEFAULT
 from nodes.rag.models import Chunk, Collection, Hit, Passage
-from nodes.rag.ports import ChunkStore, Embedder
-from nodes.rag.terms import asked, terms, terms_of
+from nodes.rag.ports import ChunkStore, Embedder, Judge, Reranker
+from nodes.rag.ranking import current_first, distinct, fuse, guides_first, spread, weigh
+from nodes.rag.remarks import remark
+from nodes.rag.terms import asked, terms_of
 
-CANDIDATES = 50
-# What a passage of a changelog or a decision counts, compared with one of a guide.
-RECORDS_COUNT = 0.5
-_RECORDS = frozenset(
-    str.split(
-        "adr adrs archive archived archives changelog changelogs changes decision decisions history minutes "
-        "news rfc rfcs"
-    )
-)
-# 0007-use-sqlite.md, as decisions are numbered.
-_NUMBERED = re.compile(r"\d{3,4}-[^\W\d]")
-# The constant of reciprocal rank fusion (Cormack, Clarke, Büttcher 2009).
-_RRF = 60
+CANDIDATES = 100
+# A word with a digit in it and this many characters is the name of something, and chance does not find it.
+_NAME_LETTERS = 4
+# Passages that are judged.
+_JUDGED = 3
 
 
-@cache
-def _asked_records() -> frozenset[str]:
-    return frozenset(form for name in _RECORDS for form in terms(name))
+@dataclass(frozen=True, slots=True)
+class Nearness:
+    """What the similarities of an embedder mean; each has a scale of its own.
+
+    Args:
+        floor: Cosine similarity below which a chunk has nothing to do with a question.
+        weight: What similarity counts in the order of passages, beside the confidence of words.
+        likely: Likelihood of an answer, as its judge gives it, from which passages are shown.
+    """
+
+    floor: float
+    weight: float
+    likely: float
 
 
 class LocalRetriever:
-    """Gives what the store finds in the store's own order (BM25), a passage of each document first.
+    """Gives what the store finds by words (BM25) and by meaning, a passage of each document first.
 
-    BM25 says what is best, not whether it is any good: the best passage for
-    "What is the capital of Peru?" still has a score. So the best one must reach
+    Neither says whether the best is any good: the best passage for "What is
+    the capital of Peru?" still has a score. So the best by words must reach
     `min_score` or hold every word of the question, or none is shown. Words of
     the question that the index does not hold count for nothing, neither for a
-    passage nor against it.
+    passage nor against it. Where there is a judge, it decides instead: it
+    compares the question with the sentences and words of the best passages.
 
     Args:
         min_score: 0 to 1; see `confidence`.
+        embedder: For the store's vectors; None: words alone.
+        nearness: Of that embedder, which may fail then; None: what is nearer than `min_score` is shown.
+        judge: Whether to show anything; None: the scores decide.
+        by: "words", "meaning" or "both".
+        reranker: Has the last word on the order; None: nobody.
         languages: In which languages the source's texts are, asked at each search.
     """
 
@@ -71,13 +80,21 @@ class LocalRetriever:
         store: ChunkStore,
         min_score: float,
         embedder: Embedder | None = None,
+        nearness: Nearness | None = None,
+        judge: Judge | None = None,
+        reranker: Reranker | None = None,
         languages: Callable[[], Sequence[str]] = lambda: (DEFAULT,),
+        by: Literal["both", "words", "meaning"] = "both",
     ) -> None:
         self._source = source
         self._store = store
         self._min_score = min_score
         self._embedder = embedder
+        self._nearness = nearness
+        self._judge = judge
+        self._reranker = reranker
         self._languages = languages
+        self._by = by
 
     async def search(
         self, query: str, *, limit: int, as_user: str, within: Sequence[Collection] | None = None
@@ -86,23 +103,61 @@ class LocalRetriever:
         words = asked(query, self._languages())
         if not words:
             return []
-        ranked = await self._by_words(words, most=max(CANDIDATES, limit))
-        if self._embedder:
-            [vector] = await self._embedder.embed([query])
-            near = await self._store.near(vector, limit=max(CANDIDATES, limit))
-            ranked = merge(ranked, [f for f in near if f.score >= self._min_score])
-        return [self._passage(f) for f in spread(distinct(ranked))[:limit]]
+        wanted, most = terms_of(words), max(CANDIDATES, limit)
+        by_words, near = await asyncio.gather(
+            self._by_words(wanted, most=most), self._near(query, wanted, most=most)
+        )
+        floor = self._nearness.floor if self._nearness else self._min_score
+        by_meaning = [f for f in near if f.score >= floor]
+        found = current_first(distinct(self._merged(by_words, by_meaning)), query)
+        if not await self._worth_showing(query, words, found, (by_words, by_meaning, near)):
+            return []
+        if self._reranker is not None:
+            found = current_first(spread(await self._reranker.rerank(query, found)), query)
+        return [self._passage(f) for f in found[:limit]]
 
-    async def _by_words(self, words: Sequence[tuple[str, ...]], *, most: int) -> list[Hit]:
-        wanted = terms_of(words)
-        found = await self._store.find(wanted, limit=most)
+    async def _by_words(self, wanted: Sequence[str], *, most: int) -> list[Hit]:
+        found = await self._store.find(wanted, limit=most) if self._by != "meaning" else []
         if not found:
             return []
-        ranked = guides_first(found, wanted)
         chunks = await self._store.size()
-        scored = [Hit(f.chunk, confidence(f.score, chunks)) for f in ranked]
-        good = scored[0].score >= self._min_score or holds_all(scored[0].chunk, words)
-        return scored if good else []
+        return [Hit(f.chunk, confidence(f.score, chunks)) for f in guides_first(found, wanted)]
+
+    async def _near(self, query: str, wanted: Sequence[str], *, most: int) -> list[Hit]:
+        """What is near the question; nothing where the embedder may fail and does."""
+        if self._embedder is None or self._by == "words":
+            return []
+        try:
+            [vector] = await self._embedder.embed([query])
+        except SourceUnavailable as error:
+            if self._nearness is None:
+                raise
+            remark("searched_by_words", f"'{self._source}' was searched by words alone: {error.detail}.")
+            return []
+        return guides_first(await self._store.near(vector, limit=most), wanted)
+
+    async def _worth_showing(
+        self,
+        query: str,
+        words: Sequence[tuple[str, ...]],
+        found: Sequence[Hit],
+        rankings: tuple[Sequence[Hit], Sequence[Hit], Sequence[Hit]],
+    ) -> bool:
+        by_words, by_meaning, near = rankings
+        if by_words and holds_all(by_words[0].chunk, words):
+            return True
+        if self._judge is not None and self._nearness is not None and near and found:
+            if by_words and holds_a_name(by_words[0].chunk, words):
+                return True
+            judged = [item.chunk for item in found[:_JUDGED]]
+            return await self._judge.likelihood(query, judged) >= self._nearness.likely
+        return bool(by_meaning) or (bool(by_words) and by_words[0].score >= self._min_score)
+
+    def _merged(self, by_words: Sequence[Hit], by_meaning: Sequence[Hit]) -> list[Hit]:
+        if self._nearness is None or not (by_words and by_meaning):
+            return fuse(by_words, by_meaning)
+        weight, floor = self._nearness.weight, self._nearness.floor
+        return weigh(by_words, by_meaning, weight=weight, floor=floor)
 
     async def collections(self, *, as_user: str) -> Sequence[Collection]:
         return ()
@@ -135,70 +190,19 @@ def confidence(score: float, chunks: int) -> float:
 
 def holds_all(chunk: Chunk, words: Sequence[tuple[str, ...]]) -> bool:
     """True for a chunk with every word of the question: common words alone give a low score."""
+    return share_held(chunk, words) == 1
+
+
+def share_held(chunk: Chunk, words: Sequence[tuple[str, ...]]) -> float:
+    """Which share of the words of a question a chunk holds, 0 to 1."""
     held = set(chunk.terms.split())
-    return all(held.intersection(forms) for forms in words)
+    return sum(1 for forms in words if held.intersection(forms)) / len(words)
 
 
-def guides_first(found: Sequence[Hit], wanted: Sequence[str]) -> list[Hit]:
-    """Best first; what records the past stands behind what says how things are, unless it is asked for.
-
-    The store's order of equal scores changes with the limit, so the document decides between these.
-    """
-    scored = [
-        Hit(f.chunk, f.score * (RECORDS_COUNT if is_record(f.chunk.document, wanted) else 1)) for f in found
-    ]
-    return sorted(scored, key=lambda f: (-f.score, f.chunk.document, f.chunk.start))
-
-
-def spread(found: Sequence[Hit]) -> list[Hit]:
-    """The best passage of each document, then the second ones: one long page does not take all places."""
-    turns: dict[str, int] = {}
-    placed: list[tuple[int, int, Hit]] = []
-    for rank, item in enumerate(found):
-        turn = turns.get(item.chunk.document, 0)
-        turns[item.chunk.document] = turn + 1
-        placed.append((turn, rank, item))
-    return [item for _, _, item in sorted(placed, key=lambda one: one[:2])]
-
-
-def merge(*rankings: Sequence[Hit]) -> list[Hit]:
-    """One ranking of several by reciprocal rank; each chunk keeps its best score."""
-    points: dict[str, float] = {}
-    best: dict[str, Hit] = {}
-    for ranking in rankings:
-        for position, item in enumerate(ranking, start=1):
-            key = item.chunk.id
-            points[key] = points.get(key, 0.0) + 1 / (_RRF + position)
-            if key not in best or item.score > best[key].score:
-                best[key] = item
-    return sorted(best.values(), key=lambda f: -points[f.chunk.id])
-
-
-def distinct(found: Iterable[Hit]) -> list[Hit]:
-    """Without chunks whose text came before: copies of a page say nothing new."""
-    seen: dict[str, Hit] = {}
-    for item in found:
-        seen.setdefault(_body(item.chunk), item)
-    return list(seen.values())
-
-
-def _body(chunk: Chunk) -> str:
-    return " ".join(chunk.text.split())
-
-
-def is_record(document: str, wanted: Sequence[str] = ()) -> bool:
-    """True for a document that records the past, unless the question asks for such a thing."""
-    return _records(document) and not _asked_records().intersection(wanted)
-
-
-@lru_cache(maxsize=10_000)
-def _records(document: str) -> bool:
-    path = PurePosixPath(document)
-    if any(folder.lower() in _RECORDS for folder in path.parts[:-1]) or _NUMBERED.match(path.name):
-        return True
-    # A guide may be called history.md; a file in capitals, or one that is called a changelog, is none.
-    name = path.stem.lower()
-    return name in _RECORDS if path.stem.isupper() else name in {"changelog", "changes", "news"}
+def holds_a_name(chunk: Chunk, words: Sequence[tuple[str, ...]]) -> bool:
+    """True for a chunk with a name of the question that has digits in it, as numbers of orders have."""
+    named = {f for forms in words for f in forms if len(f) >= _NAME_LETTERS and any(map(str.isdigit, f))}
+    return bool(named) and not named.isdisjoint(chunk.terms.split())
 
 
 LOCK_SECONDS = 30.0

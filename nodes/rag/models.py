@@ -86,10 +86,11 @@ class SourceInfo:
 
 @dataclass(frozen=True, slots=True)
 class RAGResponse:
-    """Passages, best first, and (source, reason) of each source that failed."""
+    """Passages, best first, (source, reason) of each source that failed, and (code, text) of remarks."""
 
     passages: tuple[Passage, ...] = ()
     failed: tuple[tuple[str, str], ...] = ()
+    notices: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,8 @@ class Retrieve:
         if not wanted.text:
             return {"documents": []}
         found = await self._rag.query(wanted.text, sources=sources, principal=who)
+        for code, text in found.notices:
+            runtime.stream_writer({"type": "notice", "code": code, "text": text})
         documents = [passage.as_state(n) for n, passage in enumerate(found.passages, start=1)]
         if documents or found.failed or wanted.rewritten:
             runtime.stream_writer(event(documents, found, wanted.text if wanted.rewritten else ""))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -74,6 +74,26 @@ class ChunkStore(Protocol):
         ...
 
 
+class VectorStore(ChunkStore, Protocol):
+    """An index whose vectors come after its words, and stand beside them."""
+
+    async def reconcile(self) -> list[str]:
+        """Drop the vectors of chunks that are gone; gives the ids of chunks that have none yet."""
+        ...
+
+    async def chunks_of(self, ids: Sequence[str]) -> list[Chunk]:
+        """Those of `ids` that are still there."""
+        ...
+
+    async def attach(self, vectors: Mapping[str, Sequence[float]]) -> None:
+        """Keep the vectors of chunks, by their ids."""
+        ...
+
+    async def settle(self) -> None:
+        """All vectors are there: make searching them fast, and drop those of another embedder."""
+        ...
+
+
 class Embedder(Protocol):
     """Turns texts into vectors of one length."""
 
@@ -109,6 +129,26 @@ class Rewriter(Protocol):
         Raises:
             WaystationError: The model does not answer.
         """
+        ...
+
+
+class Judge(Protocol):
+    """Says whether what was found is any good: the best passage for a question may not answer it."""
+
+    async def likelihood(self, question: str, passages: Sequence[Chunk]) -> float:
+        """0 to 1: how likely one of the passages answers.
+
+        Raises:
+            SourceUnavailable: It does not work.
+        """
+        ...
+
+
+class Reranker(Protocol):
+    """Reads question and passages together, which tells more than their words or vectors apart do."""
+
+    async def rerank(self, query: str, found: Sequence[Hit]) -> list[Hit]:
+        """The same hits, best first, with new scores of 0 to 1; as they came where it does not work."""
         ...
 
 

@@ -16,20 +16,31 @@ from core.resilience import Policies
 from core.settings import Book, Places
 from core.settings.book import Editions
 from core.tool_bench import lend_server
+from nodes.rag.adapters.bundled import NEARNESS, BundledEmbedder, installed
 from nodes.rag.adapters.embeddings import EndpointEmbedder
 from nodes.rag.adapters.http import HttpRetriever
 from nodes.rag.adapters.lance import LanceFolder, LanceStore
 from nodes.rag.adapters.mcp import McpRetriever
+from nodes.rag.adapters.rerank import EndpointReranker
 from nodes.rag.client import RAGClient
 from nodes.rag.followups import FollowUps, NobodyRewrites
 from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever, ManifestFile, index_name
 from nodes.rag.node import Retrieve
-from nodes.rag.ports import Later, Rewriter
+from nodes.rag.ports import Later, Rewriter, VectorStore
 from nodes.rag.reading import KeptTexts
-from nodes.rag.settings import EmbedderEntry, HttpSource, LocalSource, RagSettings, SourceEntry, SourcesFile
+from nodes.rag.settings import (
+    EmbedderEntry,
+    HttpSource,
+    LocalSource,
+    RagSettings,
+    RerankerEntry,
+    SourceEntry,
+    SourcesFile,
+)
 from nodes.rag.source import Source, SourceCalls, policy_of
 from nodes.rag.upkeep import NobodyElse
+from nodes.rag.vectors import VectorKeeper
 
 
 class RagProvider(Provider):
@@ -93,6 +104,8 @@ class _Workshop:
         self._kept = KeptTexts(folder.path / "texts", most_bytes=settings.kept_text_bytes)
         self._policies = policies
         self._http: httpx.AsyncClient | None = None
+        self._bundled = BundledEmbedder()
+        self._keepers: dict[str, VectorKeeper] = {}
 
     @property
     def http(self) -> httpx.AsyncClient:
@@ -101,6 +114,9 @@ class _Workshop:
         return self._http
 
     async def aclose(self) -> None:
+        for keeper in self._keepers.values():
+            await keeper.aclose()
+        self._bundled.close()
         if self._http is not None:
             await self._http.aclose()
 
@@ -126,7 +142,8 @@ class _Workshop:
     def _local(self, name: str, entry: LocalSource) -> Source:
         flavour = f"{entry.embedder.url} {entry.embedder.model}" if entry.embedder else ""
         index = index_name(name, flavour)
-        store = LanceStore(self.folder, index)
+        model = "" if entry.embedder or self.settings.search == "words" else installed()
+        store = LanceStore(self.folder, index, model=model, changed=lambda: self._woken(name))
         indexer = Indexer(
             name,
             entry.patterns,
@@ -136,25 +153,46 @@ class _Workshop:
             max_file_bytes=self.settings.max_file_bytes,
             max_document_bytes=self.settings.max_document_bytes,
             document_seconds=self.settings.document_timeout_s,
-            embedder=self._embedder(name, entry.embedder, indexing=True),
+            embedder=self._endpoint(name, entry.embedder, indexing=True),
             language=entry.language,
             kept=self._kept,
         )
-        embedder = self._embedder(name, entry.embedder)
         retriever = LocalRetriever(
             name,
             store=store,
             min_score=self.settings.min_score,
-            embedder=embedder,
+            embedder=self._bundled if model else self._endpoint(name, entry.embedder),
+            nearness=NEARNESS if model else None,
+            judge=self._bundled if model else None,
+            reranker=self._reranker(name, entry.reranker),
             languages=partial(indexer.manifest.languages, entry.language),
+            by=self.settings.search,
         )
-        return Source(entry, retriever, indexer, store)
+        return Source(entry, retriever, indexer, store, self._keeper(name, index, store) if model else None)
 
-    def _embedder(
+    def _keeper(self, name: str, index: str, store: VectorStore) -> VectorKeeper:
+        before = self._keepers.get(name)
+        if before is not None:
+            before.stop()
+        lock = self.folder.path / f"{index}.vectors.lock"
+        keeper = self._keepers[name] = VectorKeeper(name, store=store, embedder=self._bundled, lock=lock)
+        return keeper
+
+    def _woken(self, name: str) -> None:
+        if name in self._keepers:
+            self._keepers[name].wake()
+
+    def _endpoint(
         self, name: str, entry: EmbedderEntry | None, *, indexing: bool = False
     ) -> EndpointEmbedder | None:
         """A search goes through its source's policy as a whole; an indexing, by its calls of the endpoint."""
-        if entry is None:
+        if entry is None or self.settings.search == "words":
             return None
         policy = self._policies.of("source", name, timeout_s=entry.timeout_s) if indexing else None
         return EndpointEmbedder(entry, http=self.http, policy=policy)
+
+    def _reranker(self, name: str, entry: RerankerEntry | None) -> EndpointReranker | None:
+        if entry is None:
+            return None
+        policy = self._policies.of("other", f"reranker of {name}", timeout_s=entry.timeout_s, attempts=1)
+        return EndpointReranker(name, entry, http=self.http, policy=policy)

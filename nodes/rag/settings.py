@@ -40,6 +40,11 @@ class RagSettings(Strict):
         description="Score, 0 to 1, that the best passage of a local source must reach for any to be shown; "
         "0.5 is what a word tells that a single chunk holds. One with every word of the question always is.",
     )
+    search: Literal["both", "words", "meaning"] = Field(
+        "both",
+        description="How local sources are searched: by words, by meaning (with an embedder of the source or "
+        "the extra `embed`), or by both where there is one.",
+    )
     timeout_s: float = Field(
         20, gt=0, le=600, description="How long a turn waits for a local source; a remote one has its own."
     )
@@ -98,6 +103,30 @@ class EmbedderEntry(Strict):
         return _http_url(value).rstrip("/").removesuffix("/embeddings")
 
 
+class RerankerEntry(Strict):
+    """An endpoint that puts passages in order, as Cohere, Jina, vLLM, llama.cpp and TEI serve it."""
+
+    url: str = Field(description="Base URL; `/rerank` is added.")
+    model: str = ""
+    api: Literal["documents", "texts"] = Field(
+        "documents", description="What the passages are called in a request; `texts` is TEI's."
+    )
+    api_key: SecretStr = SecretStr("")
+    candidates: int = Field(24, ge=2, le=100, description="Passages that it is shown for a question.")
+    min_score: float = Field(
+        0,
+        ge=0,
+        le=1,
+        description="Passages below are not shown; 0 shows what the search would show without it.",
+    )
+    timeout_s: float = Field(10, gt=0)
+
+    @field_validator("url")
+    @classmethod
+    def _base_url(cls, value: str) -> str:
+        return _http_url(value).rstrip("/").removesuffix("/rerank")
+
+
 class _Common(Strict):
     display_name: str = ""
     description: str = ""
@@ -122,6 +151,7 @@ class LocalSource(_Common):
     )
     chunk_tokens: int | None = Field(None, ge=20, le=4000)
     embedder: EmbedderEntry | None = None
+    reranker: RerankerEntry | None = None
     language: str = Field(
         "", description="Language of all its texts, as `german` or `de`; empty: that of each is found out."
     )
@@ -148,8 +178,9 @@ class LocalSource(_Common):
         return [str(shipped_path(path) or self._base / path) for path in self.path]
 
     def secrets(self) -> Iterator[str]:
-        if self.embedder is not None:
-            yield self.embedder.api_key.get_secret_value()
+        for endpoint in (self.embedder, self.reranker):
+            if endpoint is not None:
+                yield endpoint.api_key.get_secret_value()
 
 
 class HttpSource(_Common):

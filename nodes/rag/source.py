@@ -25,6 +25,7 @@ from nodes.rag.indexing import Indexer
 from nodes.rag.models import Collection, Passage
 from nodes.rag.ports import ChunkStore, Retriever
 from nodes.rag.settings import HttpSource, LocalSource, McpSource, RagSettings, SourceEntry
+from nodes.rag.vectors import VectorKeeper
 
 T = TypeVar("T")
 _PASSAGES = TypeAdapter(list[Passage])
@@ -40,12 +41,13 @@ class Closing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A source as it is served. `indexer` and `store` are set for a local one."""
+    """A source as it is served. `indexer` and `store` are set for a local one, `vectors` where it has any."""
 
     entry: SourceEntry
     retriever: Retriever
     indexer: Indexer | None = None
     store: ChunkStore | None = None
+    vectors: VectorKeeper | None = None
 
     @property
     def remote(self) -> bool:

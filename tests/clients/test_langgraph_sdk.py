@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 from langgraph_sdk import get_client
@@ -429,8 +431,7 @@ async def test_what_is_not_served_is_refused_with_a_code(sdk: LangGraphClient, t
         lambda: sdk.store.put_item(["notes"], "a", {"b": 1}),
         lambda: sdk.store.search_items(["notes"]),
         sdk.store.list_namespaces,
-        sdk.crons.search,
-        lambda: sdk.crons.create(GRAPH, schedule="0 7 * * *"),
+        lambda: sdk.crons.create(GRAPH, schedule="0 7 * * *", input=asks("hi"), on_run_completed="delete"),
         lambda: sdk.assistants.create(GRAPH, name="mine"),
         lambda: sdk.threads.create(ttl=5),
         lambda: sdk.runs.create(thread, GRAPH, input=asks("hi"), interrupt_before=["call_model"]),
@@ -452,3 +453,31 @@ async def test_what_is_not_served_is_refused_with_a_code(sdk: LangGraphClient, t
         await sdk.runs.create(str(uuid4()), GRAPH, input=asks("hi"))
     made = await sdk.runs.create(str(uuid4()), GRAPH, input=asks("hi"), if_not_exists="create")
     await sdk.runs.join(made["thread_id"], made["run_id"])
+
+
+async def test_runs_are_planned_by_the_clock_of_a_time_zone(sdk: LangGraphClient, thread: str) -> None:
+    zone = ZoneInfo("Pacific/Auckland")
+    plan: Any = await sdk.crons.create(
+        GRAPH, schedule="30 7 * * 1-5", timezone=zone, input=asks("good morning"), metadata={"for": "a test"}
+    )
+    due = datetime.fromisoformat(plan["next_run_date"])
+    assert due.utcoffset() == timedelta(0)
+    assert (due.astimezone(zone).hour, due.astimezone(zone).minute) == (7, 30)
+    bound: Any = await sdk.crons.create_for_thread(thread, GRAPH, schedule="0 0 * * *", input=asks("hi"))
+    assert bound["thread_id"] == thread
+    (found,) = await sdk.crons.search(metadata={"for": "a test"})
+    assert found["cron_id"] == plan["cron_id"]
+    assert found["payload"]["input"] == asks("good morning")
+    assert await sdk.crons.count(thread_id=thread) == 1
+    changed = await sdk.crons.update(plan["cron_id"], enabled=False, timezone="UTC", schedule="0 9 * * *")
+    assert (changed["enabled"], str(changed["next_run_date"])[11:16]) == (False, "09:00")
+    for bad in ("often", "0 0 30 2 *", "* * * * * *"):
+        with pytest.raises(UnprocessableEntityError):
+            await sdk.crons.create(GRAPH, schedule=bad, input=asks("hi"))
+    with pytest.raises(UnprocessableEntityError, match="no time zone"):
+        await sdk.crons.create(GRAPH, schedule="0 7 * * *", timezone="Moon/Base", input=asks("hi"))
+    await sdk.crons.delete(plan["cron_id"])
+    with pytest.raises(NotFoundError):
+        await sdk.crons.delete(plan["cron_id"])
+    await sdk.threads.delete(thread)
+    assert await sdk.crons.count(thread_id=thread) == 0

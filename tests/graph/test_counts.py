@@ -14,26 +14,26 @@ from waystation.testing.process import ServerProcess
 
 # Of a turn with one tool call. What has to be raised here costs every turn of everybody.
 SQLITE = {
-    # Eight at once share most of their commits; alone, a turn has eleven.
-    "commits": 12,
-    "syncs": 13,
-    "statements": 175,
-    "thread hops": 130,
-    "tasks": 110,
+    # Eight at once share most of their commits; alone, a turn has six, and one more of its events.
+    "commits": 8,
+    "syncs": 9,
+    "statements": 170,
+    "thread hops": 50,
+    "tasks": 80,
     "orjson encodings": 52,
     "json encodings": 15,
     "msgpack encodings": 30,
     "decodings": 75,
-    "log bytes": 400 * 1024,
-    "process bytes": 620 * 1024,
+    "log bytes": 300 * 1024,
+    "process bytes": 500 * 1024,
 }
 POSTGRES = {
-    "commits": 12,
-    "transactions": 25,
-    "statements": 110,
-    "round trips": 40,
-    "thread hops": 85,
-    "tasks": 90,
+    "commits": 8,
+    "transactions": 18,
+    "statements": 100,
+    "round trips": 30,
+    "thread hops": 60,
+    "tasks": 80,
     "orjson encodings": 52,
     "json encodings": 24,
     "msgpack encodings": 26,

@@ -144,14 +144,19 @@ OTHERS = {
     "/assistants/search": ("metadata", "graph_id", "name", "limit", "offset", "select"),
     "/runs/cancel": ("thread_id", "run_ids", "status"),
     "/threads/prune": ("thread_ids", "strategy"),
+    "/runs/crons": ("schedule", "timezone", "end_time", "input", "enabled"),
+    "/runs/crons/search": ("thread_id", "limit", "metadata", "enabled", "select"),
 }
+
+
+PLAN = {**RUN, "schedule": "0 0 1 1 *"}
 
 
 async def test_whatever_is_sent_is_no_fault_of_ours(http: httpx.AsyncClient) -> None:
     thread = await made(http)
     wishes = [(f"/threads/{thread}/runs/wait", {**RUN, name: odd}) for name in FIELDS for odd in ODD]
     wishes += [
-        (path.replace("T/", f"{thread}/"), {name: odd})
+        (path.replace("T/", f"{thread}/"), {**(PLAN if path == "/runs/crons" else {}), name: odd})
         for path, names in OTHERS.items()
         for name in names
         for odd in ODD

@@ -36,21 +36,22 @@ OPEN = {
     ("HEAD", "/files/link/{token}"),
 }
 # Path parameters that name an object with an owner; the fixture `theirs` has one of bob's for each.
-OWNED = {"thread_id", "key", "run_id", "response_id"}
+OWNED = {"thread_id", "key", "run_id", "response_id", "cron_id"}
 # Those that do not: a credential of its own, parts of LangServe's pages, what operators see of everybody.
 NOT_OWNED = {
     *("token", "file_path", "config_hash", "task_id", "model_id"),
-    *("assistant_id", "checkpoint_id", "namespace", "cron_id"),
+    *("assistant_id", "checkpoint_id", "namespace"),
 }
 # Routes that make the object of their path, where nobody has it.
 MAKES = {"POST /threads/{thread_id}/runs"}
 # What routes need to be asked at all, where the API's description has no example of them.
 _RUN = {"assistant_id": "waystation", "input": {"messages": "hi"}}
-BODIES: Mapping[str, Any] = {
+BODIES: dict[str, Any] = {
     f"/langgraph{thread}/runs{kind}": _RUN
     for thread in ("", "/threads/{thread_id}")
     for kind in ("", "/stream", "/wait")
 }
+BODIES["/langgraph/threads/{thread_id}/runs/crons"] = {**_RUN, "schedule": "0 7 * * *"}
 INNER = """models:
   inner:
     model_name: m
@@ -142,10 +143,17 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
             "run_id": run.id,
             "response_id": run.id,
             "thread_id": (await agent.threads.create(bob, thread_id="of-bob"))["id"],
+            "cron_id": await planned_by(agent, bob),
             "key": (await manager.put(bob, "secret.txt", b"bob's secret")).key,
         }
         async with served(agent) as base:
             yield House(agent, base, keys, theirs)
+
+
+async def planned_by(agent: Agent, who: Principal) -> str:
+    request = TurnRequest(who, "hi")
+    made = await (await agent.plans()).create(request, schedule="0 0 1 1 *", payload={}, metadata={})
+    return str(made["id"])
 
 
 def asked(question: str) -> float:

@@ -1,4 +1,4 @@
-"""A retrieval service in a process of its own: discovery, v1 and v2 queries, and embeddings.
+"""A retrieval service in a process of its own: discovery, v1 and v2 queries, embeddings and reranking.
 
 `python -m waystation.testing.rag_server_app` listens on a free loopback port and prints
 `{"port": N}`. Tests use `RagServer`:
@@ -43,10 +43,10 @@ class RagServer(ServerProcess):
     def behave(self, **how: Any) -> None:
         """Change how it answers from now on; without arguments, back to normal.
 
-        `shape` newer or older (v1), `discovery` list or object, `fault` one of
+        `shape` newer or older (v1), data or logits (reranking), `discovery` list or object, `fault` one of
         hang, status, text, wrong or huge, `status` the code of fault
         `status`, `retry_after` its header, `only` the route that the fault is
-        for (discover, query or embeddings; empty: all), `percent` how many of
+        for (discover, query, embeddings or rerank; empty: all), `percent` how many of
         these requests it hits, evenly spread (100).
         """
         self.ask("POST", "/control/behave", how)

@@ -157,6 +157,24 @@ class Service:
         data = [{"index": i, "embedding": _vector(text)} for i, text in enumerate(body["input"])]
         return JSONResponse({"data": data[::-1], "model": body["model"]})
 
+    async def rerank(self, request: Request) -> Response:
+        body = await request.json()
+        refused = await self._admit(request, "rerank", body)
+        if refused:
+            return refused
+        asked, texts = _words(body["query"]), body["documents" if "documents" in body else "texts"]
+        scores = [len(asked & _words(text)) / (len(asked) or 1) for text in texts]
+        shape = self._how.get("shape")
+        if shape == "logits":
+            scores = [10 * score - 5 for score in scores]
+        name = "score" if "texts" in body else "relevance_score"
+        items = sorted(
+            ({"index": i, name: score} for i, score in enumerate(scores)), key=lambda item: -item[name]
+        )[: body.get("top_n")]
+        if "texts" in body:
+            return JSONResponse(items)
+        return JSONResponse({"model": body["model"], "data" if shape == "data" else "results": items})
+
     async def behave(self, request: Request) -> Response:
         self._how = await request.json()
         return JSONResponse({})
@@ -213,6 +231,7 @@ def build(service: Service) -> Starlette:
             Route("/api/v1/rag/completions", service.completions, methods=["POST"]),
             Route("/api/v2/rag/query", service.query, methods=["POST"]),
             Route("/v1/embeddings", service.embeddings, methods=["POST"]),
+            Route("/v1/rerank", service.rerank, methods=["POST"]),
             Route("/control/behave", service.behave, methods=["POST"]),
             Route("/control/requests", service.requests),
             Route("/control/forget", service.forget, methods=["POST"]),

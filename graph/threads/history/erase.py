@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.access import Principal, owner_seen_by
 from core.database.engine import is_sqlite, now_of
 from core.database.outage import uninterrupted
-from graph.db.tables import receipts, run_events, runs, shared_files, threads, transcript
+from graph.db.tables import plans, receipts, run_events, runs, shared_files, threads, transcript
 from graph.errors import RunNotFound, ThreadBusy, ThreadNotFound
 from graph.runs.lease import check_id
 from graph.threads.history import checkpoints
@@ -27,7 +27,7 @@ from nodes.file_storage import FileManager, FileNotFound
 from nodes.file_storage.models import Origin
 
 # Everything that has a `thread_id`, beside LangGraph's tables.
-BELONGING: Sequence[Table] = (transcript, run_events, receipts, runs, shared_files)
+BELONGING: Sequence[Table] = (transcript, run_events, receipts, runs, shared_files, plans)
 GOING = ("queued", "running")
 _MERGES = 200
 _MERGE_PAGES = 500

@@ -22,7 +22,7 @@ from typing import IO, Any, ParamSpec, TypeVar
 
 import structlog
 
-from nodes.file_storage.adapters.intake import Intake
+from nodes.file_storage.adapters.intake import Intake, taken_in
 from nodes.file_storage.adapters.leftovers import INCOMING, RECORD, reconciled, sweep_incoming
 from nodes.file_storage.errors import FileNotFound, StorageUnavailable
 from nodes.file_storage.models import CHUNK_BYTES, FileInfo, Leftovers, OldFile, Usage, info_from_json
@@ -64,8 +64,7 @@ class LocalStore(FileStore):
     async def put(self, draft: FileInfo, data: AsyncIterator[bytes]) -> FileInfo:
         path, intake = await _on_disk(self._begin)
         try:
-            async for chunk in data:
-                await _on_disk(intake.write, chunk)
+            await taken_in(intake, data, _on_disk)
             return await _on_disk(self._commit, draft, path, intake)
         finally:
             # Not in a thread: a second cancellation must not stop this. A full disk fails again here.

@@ -16,7 +16,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from core.resilience import Policies, ResilienceSettings, TargetStatus
-from nodes.file_storage.adapters.intake import Intake, Lent
+from nodes.file_storage.adapters.intake import Intake, Lent, taken_in
 from nodes.file_storage.adapters.s3_bucket import Bucket
 from nodes.file_storage.adapters.s3_errors import code_of
 from nodes.file_storage.adapters.s3_metadata import info_from_head, is_ours, metadata_of
@@ -62,9 +62,8 @@ class S3StorageClient(FileStore):
         spool = tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115  # closed below
         try:
             intake = Intake(cast("IO[bytes]", spool))
-            async for chunk in data:
-                # Not in the bucket's threads, all of which may wait for a bucket that hangs.
-                await asyncio.to_thread(intake.write, chunk)
+            # Not in the bucket's threads, all of which may wait for a bucket that hangs.
+            await taken_in(intake, data, asyncio.to_thread)
             info = replace(draft, size=intake.size, etag=intake.etag)
             # The caller's data can be read only once; what each try sends is the spool, from its start.
             parts = 1 + info.size // PART_BYTES

@@ -1,4 +1,4 @@
-"""The local index on LanceDB: one table per source, words by BM25, vectors where there are any.
+"""The local index on LanceDB: one table per source, words by BM25, vectors in it or in one beside it.
 
 The library takes seconds to import, so that happens in a thread when an index
 is first used, and never for a command that needs none.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, fields
 from datetime import timedelta
@@ -19,12 +19,15 @@ from typing import Any
 
 from core.health import Health, failed, healthy
 from nodes.rag.adapters.hollow import hollow
+from nodes.rag.adapters.lance_vectors import VectorTable, any_of
 from nodes.rag.errors import IndexBroken
 from nodes.rag.models import Chunk, Hit
 
 _COLUMNS = [field.name for field in fields(Chunk)]
 # Older versions serve readers that began before a change; none reads for minutes.
 _KEEP_VERSIONS = timedelta(minutes=10)
+# With fewer vectors than this share of its chunks, an index is searched by words alone.
+_COVERED = 0.9
 _REPAIR = "stop the service, delete the folder 'index' in WAYSTATION_HOME, and start again to rebuild it"
 
 
@@ -61,18 +64,36 @@ def _sdk() -> SimpleNamespace:
     with hollow("lance_namespace_urllib3_client"):
         import lancedb  # noqa: PLC0415  # slow; see the head of this file
         import pyarrow as pa  # noqa: PLC0415
-        from lancedb.index import FTS  # noqa: PLC0415
+        from lancedb.index import FTS, BTree, IvfSq  # noqa: PLC0415
         from lancedb.query import MatchQuery  # noqa: PLC0415
 
-    return SimpleNamespace(connect=lancedb.connect_async, fts=FTS, match=MatchQuery, pa=pa)
+    return SimpleNamespace(
+        connect=lancedb.connect_async, fts=FTS, btree=BTree, ivf=IvfSq, match=MatchQuery, pa=pa
+    )
 
 
 class LanceStore:
-    """The index of one source, as a table of `folder`."""
+    """The index of one source, as a table of `folder`.
 
-    def __init__(self, folder: LanceFolder, name: str) -> None:
+    Args:
+        model: Whose vectors stand beside it, in a table of their own; "" where they stand in its rows.
+        changed: Called when rows have come or gone.
+    """
+
+    def __init__(
+        self,
+        folder: LanceFolder,
+        name: str,
+        *,
+        model: str = "",
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._folder = folder
         self._name = name
+        self._beside = (
+            VectorTable(folder.connection, _sdk, path=folder.path, index=name, model=model) if model else None
+        )
+        self._changed = changed
         self._table: Any = None
 
     async def replace(
@@ -88,7 +109,7 @@ class LanceStore:
                 if not chunks:
                     return
                 table = await self._create(len(vectors[0]) if vectors else 0)
-            among = _any_of(documents)
+            among = any_of("document", documents)
             if not chunks:
                 await table.delete(among)
             elif await table.count_rows(among) == 0:
@@ -117,15 +138,64 @@ class LanceStore:
         """Chunks by cosine similarity."""
         async with self._trouble():
             table = await self._existing()
-            if table is None or "vector" not in (await table.schema()).names:
+            if table is None:
+                return []
+            if self._beside is not None:
+                return await self._near_beside(table, self._beside, vector, limit)
+            if "vector" not in (await table.schema()).names:
                 return []
             query = table.query().nearest_to(list(vector)).distance_type("cosine")
             rows = await query.select([*_COLUMNS, "_distance"]).limit(limit).to_list()
         return [Hit(_chunk(row), 1 - float(row["_distance"])) for row in rows]
 
+    async def _near_beside(
+        self, table: Any, beside: VectorTable, vector: Sequence[float], limit: int
+    ) -> list[Hit]:
+        if await beside.size() < _COVERED * await table.count_rows():
+            return []
+        near = await beside.near(vector, limit=limit)
+        found = {chunk.id: chunk for chunk in await self.chunks_of(list(near))}
+        # A chunk that was replaced a moment ago has its vector still, and is found no more.
+        return [Hit(found[key], score) for key, score in near.items() if key in found]
+
+    async def chunks_of(self, ids: Sequence[str]) -> list[Chunk]:
+        """Those of `ids` that are still there."""
+        async with self._trouble():
+            table = await self._existing()
+            if table is None or not ids:
+                return []
+            rows = await table.query().where(any_of("id", ids)).select(_COLUMNS).to_list()
+        return [_chunk(row) for row in rows]
+
+    async def reconcile(self) -> list[str]:
+        """Drop the vectors of chunks that are gone; gives the ids of chunks that have none yet."""
+        async with self._trouble():
+            table = await self._existing()
+            if table is None or self._beside is None:
+                return []
+            read = await table.query().select(["id"]).to_arrow()
+            there: list[str] = read.column("id").to_pylist()
+            known = await self._beside.ids()
+            await self._beside.drop(known.difference(there))
+        return [key for key in there if key not in known]
+
+    async def attach(self, vectors: Mapping[str, Sequence[float]]) -> None:
+        """Keep the vectors of chunks, by their ids."""
+        if self._beside is not None and vectors:
+            async with self._trouble():
+                await self._beside.add(vectors)
+
+    async def settle(self) -> None:
+        """Index the vectors where there are many, and drop those of another embedder."""
+        if self._beside is not None:
+            async with self._trouble():
+                await self._beside.settle()
+
     async def open(self) -> None:
         async with self._trouble():
             await self._existing()
+            if self._beside is not None:
+                await self._beside.size()
 
     async def tidy(self) -> None:
         """Take new rows into the word index and drop old versions."""
@@ -133,6 +203,7 @@ class LanceStore:
             table = await self._existing()
             if table is not None:
                 await table.optimize(cleanup_older_than=_KEEP_VERSIONS)
+        self._changed()
 
     async def check(self, *, expected: int) -> Health:
         """Opens the index where there is one, and counts its rows."""
@@ -175,6 +246,8 @@ class LanceStore:
             max_token_length=None,
         )
         await table.create_index("terms", config=words)
+        if self._beside is not None:
+            await table.create_index("id", config=sdk.btree())
         self._table = table
         return table
 
@@ -185,12 +258,9 @@ class LanceStore:
             yield
         except (RuntimeError, ValueError, OSError) as error:
             self._table = None
+            if self._beside is not None:
+                self._beside.forget()
             raise IndexBroken(f"the index '{self._name}' cannot be read or written; {_REPAIR}") from error
-
-
-def _any_of(documents: Sequence[str]) -> str:
-    quoted = ", ".join("'" + name.replace("'", "''") + "'" for name in documents)
-    return f"document IN ({quoted})"
 
 
 def _rows(chunks: Sequence[Chunk], vectors: Sequence[Sequence[float]] | None) -> list[dict[str, Any]]:

@@ -71,10 +71,19 @@ def _declared(raw: bytes) -> str:
     found = _DECLARED.search(raw[:_LOOKED_AT])
     name = found.group(1).decode("ascii") if found else ""
     try:
-        known = codecs.lookup(name).name
-        return raw.decode(known)
+        return raw.decode(known_as(name))
     except (LookupError, UnicodeDecodeError, ValueError, TypeError, AssertionError):
         return _western(raw)
+
+
+def known_as(name: str) -> str:
+    """The codec for a charset that a file names: Latin-1 means Windows-1252 (WHATWG Encoding, 4.2).
+
+    Raises:
+        LookupError: Nobody knows it.
+    """
+    found = codecs.lookup(name).name
+    return "cp1252" if found == "iso8859-1" else found
 
 
 def _western(raw: bytes) -> str:

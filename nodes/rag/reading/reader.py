@@ -188,8 +188,15 @@ def text_of(raw: bytes, name: str, kind: Kind) -> str:
     if kind is Kind.HTML:
         return text_of_html(text)
     if kind is Kind.TABLE:
-        return text_of_table(text, delimiter="\t" if suffix == ".tsv" else "")
+        return _rows(text, delimiter="\t" if suffix == ".tsv" else "")
     return _readable_json(text) if kind is Kind.JSON else text
+
+
+def _rows(text: str, *, delimiter: str) -> str:
+    try:
+        return text_of_table(text, delimiter=delimiter)
+    except Unreadable as error:
+        raise NotText(str(error)) from None
 
 
 def read_text(path: Path, *, max_bytes: int, declares: bool = False) -> str:

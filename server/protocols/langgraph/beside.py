@@ -28,7 +28,7 @@ async def info(_: Caller) -> dict[str, Any]:
         "version": installed_version(),
         "flags": {
             "assistants": True,
-            "crons": False,
+            "crons": True,
             "store": False,
             "langsmith": False,
             "strict_resume": True,
@@ -44,23 +44,6 @@ async def newer(thread_id: Id, agent: OpenAgent, who: Caller) -> None:
     """The protocol of a thread's own stream is not spoken."""
     await agent.threads.get(who, thread_id)
     raise NotOffered("streams of a whole thread are not served; stream its runs: /threads/{id}/runs/stream")
-
-
-@router.post("/threads/{thread_id}/runs/crons")
-async def thread_crons(thread_id: Id, agent: OpenAgent, who: Caller) -> None:
-    """Schedules are settings here."""
-    await agent.threads.get(who, thread_id)
-    raise NotOffered("crons are not made over this wire; `schedules` of waystation.yaml has them")
-
-
-@router.post("/runs/crons")
-@router.post("/runs/crons/search")
-@router.post("/runs/crons/count")
-@router.patch("/runs/crons/{cron_id}")
-@router.delete("/runs/crons/{cron_id}")
-async def crons(_: Caller, cron_id: str = "") -> None:
-    """The same."""
-    raise NotOffered("crons are not made over this wire; `schedules` of waystation.yaml has them")
 
 
 @router.api_route("/store/items", methods=["GET", "PUT", "DELETE"])

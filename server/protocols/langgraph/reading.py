@@ -227,7 +227,13 @@ def _files(given: Any) -> list[str]:
 
 
 def request_of(
-    who: Principal, thread_id: str, body: RunBody, said: Said | None, *, on_busy: OnBusy, background: bool
+    who: Principal,
+    thread_id: str | None,
+    body: RunBody,
+    said: Said | None,
+    *,
+    on_busy: OnBusy,
+    background: bool,
 ) -> TurnRequest:
     """The run that a body asks for, on a thread that is there or may be made."""
     about = body.metadata or {}

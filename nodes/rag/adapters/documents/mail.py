@@ -7,7 +7,7 @@ import email.policy
 from collections.abc import Callable, Iterator
 from email.message import EmailMessage, MIMEPart
 
-from nodes.rag.reading.decoding import Undecodable, decoded
+from nodes.rag.reading.decoding import Undecodable, decoded, known_as
 from nodes.rag.reading.extract import Extract, Unreadable
 from nodes.rag.reading.html import text_of_html
 
@@ -57,6 +57,19 @@ def _body(message: EmailMessage) -> Iterator[str]:
         return
     text = _text(part)
     yield text_of_html(text) if part.get_content_subtype() == "html" else text
+    for more in _further(message, part):
+        text = _text(more)
+        yield text_of_html(text) if more.get_content_subtype() == "html" else text
+
+
+def _further(message: EmailMessage, body: MIMEPart) -> Iterator[MIMEPart]:
+    """Texts of its kind that stand beside the body: what goes on behind a picture, a list's last lines."""
+    if message.get_content_type() != "multipart/mixed":
+        return
+    for part in message.iter_parts():
+        named = part.get_filename() or part.is_attachment()
+        if part is not body and not named and part.get_content_type() == body.get_content_type():
+            yield part
 
 
 def _text(part: MIMEPart) -> str:
@@ -64,7 +77,7 @@ def _text(part: MIMEPart) -> str:
     content = raw if isinstance(raw, bytes) else b""
     charset = part.get_content_charset() or ""
     try:
-        text = content.decode(charset or "utf-8")
+        text = content.decode(known_as(charset or "utf-8"))
     except (LookupError, UnicodeDecodeError):
         try:
             text = decoded(content)

@@ -6,10 +6,11 @@ import datetime as dt
 import io
 import re
 import zipfile
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import openpyxl
+from openpyxl.utils.cell import column_index_from_string
 from openpyxl.utils.exceptions import InvalidFileException
 
 from core.words import row_sentence
@@ -18,7 +19,13 @@ from nodes.rag.reading.extract import MOST_CHARS, Extract, Unreadable
 from nodes.rag.reading.tables import names_of
 
 NOT_CALCULATED = "not calculated"
+# Rows that are looked at to tell whether the first one names the columns.
+_LOOKED_AT = 20
 _FORMULA = re.compile(rb"<(?:\w+:)?f[\s>/]")
+_MERGED = re.compile(
+    rb'<(?:\w{1,20}:)?mergeCell\s[^<>]{0,100}?ref="([A-Z]{1,3})(\d{1,7}):[A-Z]{1,3}(\d{1,7})"'
+)
+_MOST_MERGED, _MOST_DOWN = 20_000, 2000
 _DECIMALS = re.compile(r"0\.(0+)")
 _QUOTED = re.compile(r'"[^"]{0,99}"|\[[^\]]{0,99}\]|\\.')
 
@@ -37,7 +44,8 @@ def read(raw: bytes) -> Extract:
         if sheet.sheet_state != "visible":
             found.notes.append(f"sheet '{sheet.title}' is hidden and not read")
             continue
-        rows = _shown(sheet, formulas[sheet.title] if formulas else None)
+        shown = _shown(sheet, formulas[sheet.title] if formulas else None)
+        rows = _filled_down(shown, _merged_down(package, sheet))
         try:
             found.add(_blocks(rows), (sheet.title,), f"sheet '{sheet.title}'", sheet.title)
         except (ValueError, KeyError, TypeError, zipfile.BadZipFile):
@@ -76,6 +84,34 @@ def _shown(sheet: Any, formulas: Any) -> Iterator[list[str]]:
             NOT_CALCULATED if cell.value is None and formula.data_type == "f" else _cell(cell)
             for cell, formula in zip(row, written, strict=False)
         ]
+
+
+def _merged_down(package: Package, sheet: Any) -> dict[tuple[int, int], int]:
+    """(row, column) of each cell that is merged with those below it, from 1, and the last row of it."""
+    path = str(getattr(sheet, "_worksheet_path", "")).lstrip("/")
+    if path not in package:
+        return {}
+    found = {}
+    for letters, first, end in _MERGED.findall(package.bytes(path))[:_MOST_MERGED]:
+        row, last = int(first), int(end)
+        if last > row:
+            found[row, column_index_from_string(letters.decode())] = min(last, row + _MOST_DOWN)
+    return found
+
+
+def _filled_down(rows: Iterable[list[str]], merged: Mapping[tuple[int, int], int]) -> Iterator[list[str]]:
+    """The value of a merged cell in each row that it stands beside."""
+    going: dict[int, tuple[int, str]] = {}
+    columns = sorted({column for _, column in merged})
+    for number, row in enumerate(rows, start=1):
+        for column in columns:
+            last, value = going.get(column, (0, ""))
+            if (number, column) in merged and column <= len(row):
+                going[column] = (merged[number, column], row[column - 1])
+            elif number <= last:
+                row.extend([""] * (column - len(row)))
+                row[column - 1] = row[column - 1] or value
+        yield row
 
 
 def _cell(cell: Any) -> str:
@@ -135,7 +171,8 @@ def _table(table: Sequence[list[str]], before: list[str]) -> Generator[str, None
     while rows and sum(map(bool, rows[0])) == 1 and len(rows) > 1:
         # A line of its own above the table: what it is about.
         yield next(filter(None, rows.pop(0)))
-    names = names_of(rows[0], max(map(len, rows))) if sum(map(bool, rows[0])) > 1 else None
+    widest = max(map(len, rows))
+    names = names_of(rows[0], widest, rows[1:_LOOKED_AT]) if sum(map(bool, rows[0])) > 1 else None
     if names and len(rows) > 1:
         rows = rows[1:]
     else:

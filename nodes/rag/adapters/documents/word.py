@@ -13,6 +13,7 @@ from lxml import etree
 from core.words import row_sentence
 from nodes.rag.adapters.documents.ooxml import Package
 from nodes.rag.reading.extract import MOST_CHARS, Extract, Unreadable
+from nodes.rag.reading.spans import MOST_ACROSS, Cell, names_of_columns, under
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
@@ -168,18 +169,34 @@ class _Reader:
 
     def _table(self, table: etree._Element, depth: int) -> Iterator[str]:
         """A sentence for each row, with the names of the columns where the first row has them."""
-        rows = [
-            [self._cell(cell, depth) for cell in row.iter(f"{_W}tc") if _row_of(cell) is row]
-            for row in table.iter(f"{_W}tr")
-            if _table_of(row) is table
-        ]
-        rows = [row for row in rows if any(row)]
+        rows = [row for row in self._rows(table, depth) if any(cell.text for cell in row)]
+        while len(rows) > 1 and len(rows[0]) == 1 and len(rows[1]) > 1:
+            # A line over the whole table: what it is about.
+            yield _one_line(rows.pop(0))
         if len(rows) > 1 and len(rows[0]) > 1:
-            names = [cell or f"column {n}" for n, cell in enumerate(rows[0], start=1)]
+            names = names_of_columns(rows[0])
             for row in rows[1:]:
-                yield row_sentence(names, row) if len(row) == len(names) else _listed(row)
+                yield row_sentence(*under(names, row)) if len(row) > 1 else _one_line(row)
         else:
-            yield from map(_listed, rows)
+            yield from map(_one_line, rows)
+
+    def _rows(self, table: etree._Element, depth: int) -> Iterator[list[Cell]]:
+        """Rows in their columns; a cell that goes on from above has the text of the one where it began."""
+        above: dict[int, str] = {}
+        for row in table.iter(f"{_W}tr"):
+            if _table_of(row) is not table:
+                continue
+            found: list[Cell] = []
+            column = 0
+            for cell in row.iter(f"{_W}tc"):
+                if _row_of(cell) is not row:
+                    continue
+                across, merged = _merged(cell)
+                text = above.get(column, "") if merged == "continue" else self._cell(cell, depth)
+                above[column] = text if merged else ""
+                found.append(Cell(text, across))
+                column += across
+            yield found
 
     def _cell(self, cell: etree._Element, depth: int) -> str:
         said = []
@@ -191,8 +208,20 @@ class _Reader:
         return " ".join(" ".join(said).split())
 
 
-def _listed(row: list[str]) -> str:
-    return ": ".join(row) if len(row) == 2 else " | ".join(filter(None, row))
+def _one_line(row: list[Cell]) -> str:
+    said = [cell.text for cell in row if cell.text]
+    return ": ".join(said) if len(row) == 2 else " | ".join(said)
+
+
+def _merged(cell: etree._Element) -> tuple[int, str]:
+    """(columns that a cell reaches over, "restart" or "continue" where it is merged with its neighbours)."""
+    properties = cell.find(f"{_W}tcPr")
+    if properties is None:
+        return 1, ""
+    across = _value(properties, "gridSpan")
+    mark = properties.find(f"{_W}vMerge")
+    count = int(across) if across.isdecimal() and len(across) < 4 else 1
+    return min(max(count, 1), MOST_ACROSS), "" if mark is None else mark.get(f"{_W}val", "continue")
 
 
 def _chosen(element: etree._Element) -> etree._Element:

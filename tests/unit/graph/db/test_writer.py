@@ -140,6 +140,78 @@ async def test_who_lost_its_thread_is_refused_alone(
     assert watched.commits == [3]
 
 
+async def test_who_takes_a_thread_over_shuts_out_who_stands_behind_it_in_the_group(
+    engine: AsyncEngine, writer: Writer, fences: dict[str, Fence], watched: Watched
+) -> None:
+    async def take_over(db: AsyncConnection) -> None:
+        await db.execute(text("UPDATE threads SET fence = fence + 1 WHERE id = 't0'"))
+
+    units = [mark(engine, 0, fences["t0"]), Unit(work=take_over), mark(engine, 1, fences["t0"])]
+    units += [mark(engine, 2, fences["t1"])]
+    found = await asyncio.gather(*map(writer.write, units), return_exceptions=True)
+    assert [type(each) for each in found] == [type(None), type(None), LeaseLost, type(None)]
+    assert await numbers(engine) == [0, 2]
+    assert watched.commits == [4]
+
+
+async def test_a_unit_whose_guard_finds_nothing_is_refused_alone(
+    engine: AsyncEngine, writer: Writer, fences: dict[str, Fence], watched: Watched
+) -> None:
+    guard = worded(engine, "SELECT 1 FROM threads WHERE id = ? AND status = ?")
+    units = [
+        Unit(fences[thread], mark(engine, number, fences[thread]).statements, guard=(guard, (thread, status)))
+        for number, (thread, status) in enumerate([("t0", "running"), ("t1", "gone"), ("t2", "running")])
+    ]
+    found = await asyncio.gather(*map(writer.write, units), return_exceptions=True)
+    assert [type(each) for each in found] == [type(None), LeaseLost, type(None)]
+    assert await numbers(engine) == [0, 2]
+    assert watched.commits == [3]
+
+
+async def test_a_value_that_no_driver_takes_fails_alone(
+    engine: AsyncEngine, writer: Writer, fences: dict[str, Fence]
+) -> None:
+    odd = Unit(fences["t1"], [(worded(engine, _MARK), [("t1", object())])])
+    units = [mark(engine, 0, fences["t0"]), odd, mark(engine, 2, fences["t2"])]
+    found = await asyncio.gather(*map(writer.write, units), return_exceptions=True)
+    assert [isinstance(each, Exception) for each in found] == [False, True, False]
+    assert not isinstance(found[1], DatabaseUnavailable), "it is no outage, and is not tried again"
+    assert await numbers(engine) == [0, 2]
+
+
+async def test_what_fails_alone_leaves_what_its_holder_handed_over(
+    engine: AsyncEngine, writer: Writer, fences: dict[str, Fence]
+) -> None:
+    await writer.write(mark(engine, 7))
+    writer.later(mark(engine, 0, fences["t0"]))
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        await writer.write(mark(engine, 7, fences["t0"]), alone=True)
+    await writer.stored("t0")
+    assert await numbers(engine) == [7, 0]
+
+
+async def test_a_unit_that_raises_a_timeout_is_told_at_once(engine: AsyncEngine, writer: Writer) -> None:
+    async def late(db: AsyncConnection) -> None:
+        raise TimeoutError("of its own")
+
+    tried = asyncio.create_task(writer.talk(late))
+    await asyncio.wait([tried], timeout=2)
+    assert tried.done(), "its own error, and not the writer's patience"
+    assert isinstance(tried.exception(), TimeoutError | DatabaseUnavailable)
+
+
+async def test_a_writer_that_is_cancelled_leaves_nobody_waiting(
+    engine: AsyncEngine, writer: Writer, fences: dict[str, Fence]
+) -> None:
+    waiting = [asyncio.create_task(writer.write(mark(engine, n, fences["t0"]))) for n in range(3)]
+    await asyncio.sleep(0)
+    assert writer._task is not None
+    writer._task.cancel()
+    found = await asyncio.gather(*waiting, return_exceptions=True)
+    assert {type(each) for each in found} <= {DatabaseUnavailable, type(None)}
+    assert await writer.write(Unit()) is None, "it goes on with whoever comes next"
+
+
 async def test_who_fails_fails_alone_and_whole(
     engine: AsyncEngine, writer: Writer, fences: dict[str, Fence]
 ) -> None:

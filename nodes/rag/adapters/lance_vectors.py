@@ -1,0 +1,129 @@
+"""The vectors of an index, in a table of their own beside its words.
+
+Words are indexed in seconds and vectors in minutes, so neither waits for the other. A table
+holds the vectors of one model: another model gets another table, which is searched once it is full.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+# Up to so many rows each is compared with the question; beyond, those of the nearest groups.
+EXACT_ROWS = 5_000
+_ROWS_OF_A_GROUP = 400
+_GROUPS_ASKED = 20
+# The groups are made anew when there are so many times the rows that they were made of.
+_GROWN = 2
+_DELETED_AT_ONCE = 500
+_KEEP_VERSIONS = timedelta(minutes=10)
+
+
+class VectorTable:
+    """The vectors of one index and one model.
+
+    Args:
+        connection: Gives lancedb's AsyncConnection to the folder `path`.
+        sdk: What is used of the library.
+        index: Name of the index.
+        model: Name and version of the model.
+    """
+
+    def __init__(
+        self,
+        connection: Callable[[], Awaitable[Any]],
+        sdk: Callable[[], SimpleNamespace],
+        *,
+        path: Path,
+        index: str,
+        model: str,
+    ) -> None:
+        self._connection = connection
+        self._sdk = sdk
+        self._path = path
+        self._prefix = f"{index}.vectors-"
+        self._name = self._prefix + hashlib.sha256(model.encode()).hexdigest()[:8]
+        self._table: Any = None
+
+    async def size(self) -> int:
+        """How many vectors there are."""
+        table = await self._existing()
+        return 0 if table is None else int(await table.count_rows())
+
+    async def ids(self) -> set[str]:
+        """Of which chunks there are vectors."""
+        table = await self._existing()
+        if table is None:
+            return set()
+        read = await table.query().select(["id"]).to_arrow()
+        return set(read.column("id").to_pylist())
+
+    async def near(self, vector: Sequence[float], *, limit: int) -> dict[str, float]:
+        """Chunks with their cosine similarities, best first."""
+        table = await self._existing()
+        if table is None:
+            return {}
+        query = table.query().nearest_to(list(vector)).distance_type("cosine").nprobes(_GROUPS_ASKED)
+        found = await query.select(["id", "_distance"]).limit(limit).to_arrow()
+        columns = found.column("id").to_pylist(), found.column("_distance").to_pylist()
+        return {key: 1 - distance for key, distance in zip(*columns, strict=True)}
+
+    async def add(self, vectors: Mapping[str, Sequence[float]]) -> None:
+        """Keep further vectors."""
+        table, pa = await self._existing(), self._sdk().pa
+        width = len(next(iter(vectors.values())))
+        schema = pa.schema([("id", pa.string()), ("vector", pa.list_(pa.float32(), width))])
+        if table is None:
+            connection = await self._connection()
+            table = self._table = await connection.create_table(self._name, schema=schema)
+        rows = [list(vectors), [list(vector) for vector in vectors.values()]]
+        await table.add(pa.table(rows, schema=schema))
+
+    async def drop(self, ids: Iterable[str]) -> None:
+        """Forget the vectors of some chunks."""
+        table, gone = await self._existing(), sorted(ids)
+        for first in range(0, len(gone) if table is not None else 0, _DELETED_AT_ONCE):
+            await table.delete(any_of("id", gone[first : first + _DELETED_AT_ONCE]))
+
+    async def settle(self) -> None:
+        """Make searching fast, and drop the tables of other models."""
+        table = await self._existing()
+        if table is None:
+            return
+        await self._group(table, await table.count_rows())
+        await table.optimize(cleanup_older_than=_KEEP_VERSIONS)
+        connection = await self._connection()
+        for other in self._path.glob(f"{self._prefix}*.lance"):
+            if other.stem != self._name:
+                await connection.drop_table(other.stem)
+
+    async def _group(self, table: Any, rows: int) -> None:
+        if rows <= EXACT_ROWS:
+            return
+        stats = await table.index_stats("vector_idx")
+        if stats is not None and rows <= _GROWN * (stats.num_indexed_rows or 1):
+            return
+        groups = self._sdk().ivf(distance_type="cosine", num_partitions=max(16, rows // _ROWS_OF_A_GROUP))
+        await table.create_index("vector", config=groups, replace=True)
+
+    async def _existing(self) -> Any:
+        """lancedb's AsyncTable; None before the first vector."""
+        if self._table is None:
+            connection = await self._connection()
+            if (self._path / f"{self._name}.lance").is_dir():
+                self._table = await connection.open_table(self._name)
+        return self._table
+
+    def forget(self) -> None:
+        """Open it anew at the next use."""
+        self._table = None
+
+
+def any_of(column: str, values: Iterable[str]) -> str:
+    """A filter for rows with one of `values`."""
+    quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
+    return f"{column} IN ({quoted})"
