@@ -132,11 +132,13 @@ class RAGClient:
         path: str | Path | None = None,
         progress: Progress | None = None,
         most_vectors: int | None = None,
+        anew: bool = False,
     ) -> IngestReport:
         """Bring the index of a local source up to date, with its vectors.
 
         Args:
             path: A file or folder to add to the source for good, beside what is configured.
+            anew: Read every file again, changed or not; searches go on meanwhile.
             most_vectors: Leave them to the service where more are missing; None: wait for all.
 
         Raises:
@@ -151,7 +153,7 @@ class RAGClient:
         if indexer is None:
             raise NotIngestable(f"'{source}' is searched where it is; only local sources are indexed here")
         added = None if path is None else await asyncio.to_thread(_absolute, Path(path))
-        report = await indexer.update(add=added, progress=progress)
+        report = await indexer.update(add=added, progress=progress, anew=anew)
         now = self._sources.get(source)
         if now is not None and now is not found and now.indexer is not None:
             # Its entry changed meanwhile: what was asked for is the index of the entry of now.
