@@ -59,6 +59,7 @@ class Module:
         start_seconds: How long that may take.
         stop: What it does before the services close.
         bench: Opens the tools that it brings, a `core.tool_bench.ToolBench`, for another's command line.
+        lend: Makes a `core.tool_bench.LentServer` of an entry, for another module's use.
         reader: Opens what reads documents for other modules, a `nodes.file_storage.ports.DocumentReader`;
             called with `most_bytes=` and `seconds=` for one document.
         required: Without it no turn works: when it does not start, nothing does.
@@ -84,6 +85,7 @@ class Module:
     start_seconds: float = 60.0
     stop: Callable[[AsyncContainer], Awaitable[None]] | str | None = None
     bench: Callable[[], AbstractAsyncContextManager[Any]] | str | None = None
+    lend: Callable[..., Any] | str | None = None
     reader: Callable[..., AbstractAsyncContextManager[Any]] | str | None = None
     required: bool = True
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from core.errors import Unavailable
-from core.registry import Module, discover, loaded
+from core.registry import Module, declared, discover, loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +61,58 @@ async def open_bench(modules: Sequence[Module] | None = None) -> AsyncIterator[T
                 yield bench
             return
     raise Unavailable("no module here brings tools; see `waystation modules`")
+
+
+@dataclass(frozen=True, slots=True)
+class LentAnswer:
+    """What a tool of a lent server answered: its text, and the JSON in it, where there is any."""
+
+    text: str
+    value: Any = None
+    is_error: bool = False
+
+
+class LentServer(Protocol):
+    """An MCP server for the use of one module alone: no model is offered its tools."""
+
+    async def tools(self) -> Mapping[str, Mapping[str, Any]]:
+        """The schema of each tool's parameters, by its name; the server is started where it is not up.
+
+        Raises:
+            Unavailable: It does not come up.
+        """
+        ...
+
+    async def call(self, tool: str, arguments: Mapping[str, Any]) -> LentAnswer:
+        """Call a tool, within the time of the server's entry.
+
+        Raises:
+            Unavailable: The server is not up, or went away.
+            TimedOut: No answer in time.
+            WaystationError: It refused the request, or what it answered cannot be read; `status` of
+                one that has it is that of HTTP.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """End the session and its process."""
+        ...
+
+
+def lend_server(
+    name: str, entry: Mapping[str, Any], *, home: Path, modules: Sequence[Module] | None = None
+) -> LentServer:
+    """A server by an entry as mcp.json has them, from the module that keeps such sessions.
+
+    Args:
+        home: The service's, for logs.
+
+    Raises:
+        ConfigInvalid: No server can be made of the entry.
+        Unavailable: No module here keeps sessions with servers.
+    """
+    for module in declared() if modules is None else modules:
+        if module.lend is not None:
+            lent: LentServer = loaded(module.lend)(name, entry, home=home)
+            return lent
+    raise Unavailable("no module here speaks MCP; see `waystation modules`")

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
+
+from dishka import AsyncContainer
 
 from core.installed import command
-from graph.agent import Agent
 from nodes.rag import RAGClient
 
 
-async def sources_told(agent: Agent) -> list[tuple[str, str]]:
+class Serving(Protocol):
+    """An agent, or modules apart from one."""
+
+    @property
+    def container(self) -> AsyncContainer: ...
+
+    def has(self, module: str) -> bool: ...
+
+
+async def sources_told(agent: Serving) -> list[tuple[str, str]]:
     """(name, what it holds and what is left out of it) of each source that is switched on."""
     if not agent.has("rag"):
         return []
@@ -33,6 +44,17 @@ Three things to try in another shell:
   curl -sN {base}/agent/stream {post} '{{"input": {{"message": "How do I add a tool?"}}}}'
   {command()} ask "What time is it in Tokyo?"
 
+Stop it with Ctrl-C."""
+
+
+def greeting_apart(base: str, modules: Sequence[str], sources: Sequence[tuple[str, str]] = ()) -> str:
+    """The same for modules without turns."""
+    return f"""Waystation is ready at {base}
+
+  modules      {", ".join(modules)}; no turns are answered here
+  API          {base}/docs
+  health       {base}/health
+{_listed(sources)}
 Stop it with Ctrl-C."""
 
 

@@ -10,7 +10,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import uvicorn
@@ -27,10 +27,11 @@ from graph.wiring.services import Progress
 from nodes.file_storage import LinkHost
 from nodes.file_storage.links import FixedHost
 from nodes.file_storage.settings import FileStorageSettings
+from server.apart import Host, check_workers, create_apart, open_host
 from server.app import create_app
 from server.connections import Bounds, Connection, Waiting, lift_open_files
 from server.errors import AddressInUse, BindRefused
-from server.greeting import greeting, sources_told
+from server.greeting import greeting, greeting_apart, sources_told
 from server.middleware.auth import check_bind
 from server.owner import open_to_owner
 
@@ -90,7 +91,7 @@ class Server(uvicorn.Server):
         agent: Drained before connections are closed; none when the workers have their own.
     """
 
-    def __init__(self, config: uvicorn.Config, *, ready: Callable[[], None], agent: Agent) -> None:
+    def __init__(self, config: uvicorn.Config, *, ready: Callable[[], None], agent: Agent | Host) -> None:
         super().__init__(config)
         self._ready = ready
         self._agent = agent
@@ -170,6 +171,28 @@ async def serve(context: Context, *, progress: Progress | None = None) -> None:
             )
             async with open_to_owner(agent, base):
                 await server.serve(sockets=[listener])
+
+
+async def serve_apart(context: Context, names: Sequence[str], *, progress: Progress | None = None) -> None:
+    """Serve some modules and no turns, in this process until SIGINT or SIGTERM.
+
+    Raises:
+        WaystationError: It cannot start.
+    """
+    book = read_settings(context)
+    settings = book[ServerSettings]
+    check_workers(book)
+    _log(book)
+    with bind(settings, book[AuthSettings]) as listener:
+        base = base_url(settings, listener)
+        async with open_host(context, names, progress=progress) as host:
+            said = greeting_apart(base, host.names, await sources_told(host))
+            server = Server(
+                uvicorn_config(create_apart(host), settings=settings),
+                ready=lambda: _say_ready(said),
+                agent=host,
+            )
+            await server.serve(sockets=[listener])
 
 
 def serve_many(context: Context) -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from core.access import Principal, may_use
 from core.choices import CHOICES, SAMPLED
 from nodes.llm import LLMCaller, LLMRequest
+from nodes.llm.citations import checked
 from nodes.rag.errors import QueryNotAccepted
 from nodes.rag.models import RAGResponse
 from nodes.rag.terms import cited_numbers
@@ -59,9 +60,9 @@ async def written(
         sampling={name: given[name] for name in SAMPLED if given.get(name) is not None},
         principal=who,
     )
-    answer = (await llm.call(request)).text
-    known = range(1, len(found.passages) + 1)
-    return answer, [n for n in cited_numbers(answer) if n in known]
+    offered = range(1, len(found.passages) + 1)
+    answer = checked(await llm.call(request), offered).text
+    return answer, [n for n in cited_numbers(answer) if n in offered]
 
 
 def _model(llm: LLMCaller, who: Principal, wanted: str) -> str:

@@ -16,17 +16,19 @@ from core.settings.auth import AuthSettings
 
 
 @asynccontextmanager
-async def opened_authenticator(settings: AuthSettings, engine: AsyncEngine) -> AsyncIterator[Authenticator]:
+async def opened_authenticator(
+    settings: AuthSettings, engine: AsyncEngine | None
+) -> AsyncIterator[Authenticator]:
     """Tells who sends requests, by the logins of the settings.
 
     Args:
-        engine: The database that has the keys.
+        engine: The database that has the keys; none is needed where nobody logs in with one.
     """
     async with AsyncExitStack() as stack:
         logins: list[Login] = []
         if "proxy" in settings.logins:
             logins.append(ProxyLogin(settings.proxy))
-        if "keys" in settings.logins:
+        if "keys" in settings.logins and engine is not None:
             keys = KeyStore(engine)
             stack.push_async_callback(keys.aclose)
             logins.append(keys)

@@ -17,6 +17,12 @@ DURATION = Histogram(
 TURNS = Counter("waystation_turns_total", "Turns that ended, by status.", ["status"], registry=REGISTRY)
 RUNNING = Gauge("waystation_turns_running", "Turns that run now.", registry=REGISTRY)
 TOKENS = Counter("waystation_tokens_total", "Tokens that models counted.", ["kind"], registry=REGISTRY)
+CITATIONS = Counter(
+    "waystation_citations_total",
+    "Numbers of passages in answers: those that were offered, and those that a model invented.",
+    ["kind"],
+    registry=REGISTRY,
+)
 DECISIONS = Counter(
     "waystation_access_decisions_total",
     "What was asked of core.access, and what it said; 'own' asks of an owner, 'use' of groups and level.",

@@ -8,7 +8,8 @@ from graph.runs.events import LAST, VOCABULARY
 MEANING = {
     "run_started": "The turn was let in and its message is stored.",
     "config": "What this turn uses: its model, the full names of its tools, its sources.",
-    "documents": "Passages that were found, and sources that did not answer, with the reason.",
+    "documents": "Passages that were found, and sources that did not answer, with the reason. `searched` is "
+    "there where another text than the question was searched for.",
     "answer": "An answer begins, which will stand in the thread's state under this `id`. Detailed runs only: "
     "those that were begun over `/langgraph`.",
     "token": "A piece of the answer.",

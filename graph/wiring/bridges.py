@@ -13,6 +13,7 @@ from core.task_queue import TaskQueue
 from graph.flow.routing import AfterModel
 from graph.runs.receipts import StoredReceipts
 from graph.wiring.attachments import FileTools, ThreadAttachments
+from graph.wiring.rewriting import ModelRewriter
 from nodes.config.ports import ModelCatalogue, ServerCatalogue, SourceCatalogue
 from nodes.file_storage import FileManager
 from nodes.file_storage.attached import AttachedFiles
@@ -21,7 +22,7 @@ from nodes.llm.ports import Attachments, Toolbox
 from nodes.mcp_tools import MCPToolManager
 from nodes.mcp_tools.ports import FileLinks, OwnTools, Receipts
 from nodes.rag import RAGClient
-from nodes.rag.ports import Later
+from nodes.rag.ports import Later, Rewriter
 from nodes.rag.tasks import INDEX, IndexSource
 
 
@@ -57,6 +58,10 @@ class Sources(Provider):
     @provide(override=True)
     def sources(self, rag: RAGClient) -> SourceCatalogue:
         return rag
+
+    @provide(override=True)
+    def rewriter(self, llm: LLMCaller) -> Rewriter:
+        return ModelRewriter(llm)
 
 
 class IndexingByQueue(Provider):

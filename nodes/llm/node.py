@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -12,7 +12,8 @@ from typing_extensions import TypedDict
 
 from core.access import RunContext
 from nodes.llm.caller import LLMCaller, notices
-from nodes.llm.models import LLMChunk, LLMRequest, LLMResponse
+from nodes.llm.citations import offered_only
+from nodes.llm.models import LLMRequest, LLMResponse
 from nodes.llm.ports import Attachments, NoAttachments, Toolbox
 from nodes.llm.requests import TurnRequests
 
@@ -58,7 +59,7 @@ class CallModel:
     async def _streamed(self, request: LLMRequest, runtime: Runtime[RunContext]) -> LLMResponse:
         # Under which id the pieces that follow will stand in the state.
         runtime.stream_writer({"type": "answer", "id": request.message_id})
-        stream: AsyncIterator[LLMChunk | LLMResponse] = self._llm.stream(request)
+        stream = offered_only(self._llm.stream(request), request.documents)
         async with aclosing(cast(Any, stream)):
             async for item in stream:
                 if isinstance(item, LLMResponse):

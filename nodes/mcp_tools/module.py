@@ -17,5 +17,6 @@ MODULE = Module(
     sections=late("nodes.mcp_tools.plugins:SECTIONS"),
     files=late("nodes.mcp_tools.plugins:FILES"),
     bench="nodes.mcp_tools.bench:open_bench",
+    lend="nodes.mcp_tools.lending:lend",
     required=False,
 )

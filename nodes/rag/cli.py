@@ -87,6 +87,18 @@ async def ingest(
 
 @app.command()
 @command
+async def rebuild(
+    source: Annotated[str, typer.Argument(help="Name of a local source.")], as_json: JsonFlag = False
+) -> None:
+    """Read every file of SOURCE again, changed or not. Searches go on, also those of a running service."""
+    async with _client() as rag:
+        with progress_bar("indexing") as progress:
+            report = await rag.ingest(source, progress=progress, anew=True)
+    show(report.as_json(), as_json=as_json, people=lambda: _print_report(report))
+
+
+@app.command()
+@command
 async def stats(as_json: JsonFlag = False) -> None:
     """Show what the index holds."""
     async with _client() as rag:

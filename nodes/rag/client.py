@@ -59,6 +59,7 @@ class RAGClient:
         self._part: Part[Mapping[str, Source]] = Part.of(sources)
         self._part.on_change(adopted=self._adopt, retired=self._retired)
         self._seen = self._part.now
+        self._opened: dict[int, Source] = {id(source): source for source in self._seen.values()}
         self._settings = settings
         self._calls = calls or SourceCalls(settings)
         self._publish = publish
@@ -75,6 +76,7 @@ class RAGClient:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         await self._indexing.aclose()
+        await asyncio.gather(*(source.aclose() for source in self._opened.values()), return_exceptions=True)
 
     @property
     def _sources(self) -> Mapping[str, Source]:
@@ -130,11 +132,13 @@ class RAGClient:
         path: str | Path | None = None,
         progress: Progress | None = None,
         most_vectors: int | None = None,
+        anew: bool = False,
     ) -> IngestReport:
         """Bring the index of a local source up to date, with its vectors.
 
         Args:
             path: A file or folder to add to the source for good, beside what is configured.
+            anew: Read every file again, changed or not; searches go on meanwhile.
             most_vectors: Leave them to the service where more are missing; None: wait for all.
 
         Raises:
@@ -149,7 +153,7 @@ class RAGClient:
         if indexer is None:
             raise NotIngestable(f"'{source}' is searched where it is; only local sources are indexed here")
         added = None if path is None else await asyncio.to_thread(_absolute, Path(path))
-        report = await indexer.update(add=added, progress=progress)
+        report = await indexer.update(add=added, progress=progress, anew=anew)
         now = self._sources.get(source)
         if now is not None and now is not found and now.indexer is not None:
             # Its entry changed meanwhile: what was asked for is the index of the entry of now.
@@ -175,12 +179,17 @@ class RAGClient:
     def _adopt(self, sources: Mapping[str, Source]) -> None:
         """Index local sources that are new or have changed, while turns go on."""
         before, self._seen = self._seen, sources
+        self._opened |= {id(source): source for source in sources.values()}
         for name, source in sources.items():
             if source.indexer is not None and source.entry.enabled and source is not before.get(name):
                 self._indexing.begin(name, self._index(name, source.indexer))
 
     async def _retired(self, _: Mapping[str, Source]) -> None:
-        self._calls.retain({name for known in self._part.living() for name in known})
+        living = list(self._part.living())
+        self._calls.retain({name for known in living for name in known})
+        used = {id(source) for known in living for source in known.values()}
+        for gone in self._opened.keys() - used:
+            await self._opened.pop(gone).aclose()
 
     async def _index(self, name: str, indexer: Indexer) -> None:
         if await self._left_to_others(name):

@@ -91,11 +91,15 @@ class Indexer:
         limits = f"{max_file_bytes}/{max_document_bytes}/{document_seconds:g}"
         self._recipe = f"{_FORMAT}/{chunk_tokens}/{limits}/{language}"
 
-    async def update(self, *, add: str | None = None, progress: Progress | None = None) -> IngestReport:
+    async def update(
+        self, *, add: str | None = None, progress: Progress | None = None, anew: bool = False
+    ) -> IngestReport:
         """Index what is new or changed, drop what is gone. Safe to interrupt at any point.
 
         Args:
             add: One more root, remembered for every later update.
+            anew: Read every file again, changed or not. Searches go on: each document has its old
+                passages until it has all of its new ones.
 
         Raises:
             IndexBusy: Another process is at it and does not finish.
@@ -108,7 +112,7 @@ class Indexer:
             listing = await asyncio.to_thread(list_files, (*self._roots, *before.added))
             unread = dict(list(listing.unread.items())[:MOST_UNREAD])
             before = replace(before, unread=unread, passed_over=len(listing.unread))
-            plan = await asyncio.to_thread(self._plan, before, listing)
+            plan = await asyncio.to_thread(self._plan, before, listing, anew=anew)
             try:
                 after = await self._carry_out(plan, before, progress)
             finally:
@@ -164,10 +168,10 @@ class Indexer:
         """Folders and files of the source that are not there, in words."""
         return "; ".join(not_there(root) for root in (*self._roots, *manifest.added) if not exists(root))
 
-    def _plan(self, before: Manifest, listing: Listing) -> _Plan:
+    def _plan(self, before: Manifest, listing: Listing, *, anew: bool = False) -> _Plan:
         plan = _Plan({}, [], [])
         for name, file in listing.files.items():
-            record = before.files.get(name)
+            record = None if anew else before.files.get(name)
             if record and record.recipe == self._recipe and self._untouched(record, file):
                 plan.kept[name] = replace(record, root=file.root)
                 continue
@@ -193,10 +197,12 @@ class Indexer:
         return same and file.mtime_ns < record.seen_ns - _RACY_NS
 
     async def _carry_out(self, plan: _Plan, before: Manifest, progress: Progress | None) -> Manifest:
-        files = {name: before.files[name] for name in plan.removed} | plan.kept
+        # What is read again is found by its old passages, and told of so, until the new ones are there.
+        again = [file.document for file, _ in plan.changed if file.document in before.files]
+        files = {name: before.files[name] for name in [*plan.removed, *again]} | plan.kept
         if plan.removed:
             await self._store.replace(plan.removed, [])
-            files = dict(plan.kept)
+            files = {name: record for name, record in files.items() if name not in set(plan.removed)}
         after = replace(before, files=files)
         batch = _Batch()
         for index, (file, digest) in enumerate(plan.changed):

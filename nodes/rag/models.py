@@ -38,12 +38,24 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A part of a remote source, as its discovery names it."""
+    """A part of a remote source, as its discovery names it.
+
+    Args:
+        groups: Whom the source itself names; empty: everyone.
+        auth_required: It wants to know the user, who is told to every source.
+    """
 
     id: str
     label: str = ""
     description: str = ""
     compliance_level: str = ""
+    groups: list[str] = field(default_factory=list)
+    auth_required: bool = False
+
+    @property
+    def enabled(self) -> bool:
+        """True: what is switched off is not discovered."""
+        return True
 
 
 @dataclass(frozen=True, slots=True)

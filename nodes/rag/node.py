@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_core.messages import AnyMessage, HumanMessage
+from langchain_core.messages import AnyMessage
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from core.access import RunContext, context_of
 from nodes.rag.client import RAGClient
+from nodes.rag.followups import FollowUps
 from nodes.rag.models import RAGResponse
 
 
@@ -26,35 +27,33 @@ class Retrieve:
 
     only_looks = True
 
-    def __init__(self, rag: RAGClient) -> None:
-        self._rag = rag
+    def __init__(self, rag: RAGClient, follow_ups: FollowUps) -> None:
+        self._rag, self._follow_ups = rag, follow_ups
 
     async def __call__(self, state: Reads, runtime: Runtime[RunContext]) -> Writes:
-        sources = state["config"].get("sources") or []
-        query = question(state["messages"]) if sources else ""
-        if not query:
+        config, who = state["config"], context_of(runtime).principal
+        sources = config.get("sources") or []
+        if not sources:
             return {"documents": []}
-        principal = context_of(runtime).principal
-        found = await self._rag.query(query, sources=sources, principal=principal)
+        model = str(config.get("model") or "")
+        wanted = await self._follow_ups.searched(state["messages"], model=model, principal=who)
+        if not wanted.text:
+            return {"documents": []}
+        found = await self._rag.query(wanted.text, sources=sources, principal=who)
         for code, text in found.notices:
             runtime.stream_writer({"type": "notice", "code": code, "text": text})
         documents = [passage.as_state(n) for n, passage in enumerate(found.passages, start=1)]
-        if documents or found.failed:
-            runtime.stream_writer(event(documents, found))
+        if documents or found.failed or wanted.rewritten:
+            runtime.stream_writer(event(documents, found, wanted.text if wanted.rewritten else ""))
         return {"documents": documents}
 
 
-def question(messages: Sequence[AnyMessage]) -> str:
-    """The text of the last human message."""
-    last = next((m for m in reversed(messages) if isinstance(m, HumanMessage)), None)
-    return str(last.text).strip() if last else ""
-
-
-def event(documents: Sequence[dict[str, Any]], found: RAGResponse) -> dict[str, Any]:
-    """The `documents` event of the stream: what was found, without the texts."""
+def event(documents: Sequence[dict[str, Any]], found: RAGResponse, searched: str = "") -> dict[str, Any]:
+    """The `documents` event: what was found, without the texts, and for what where that was another text."""
     shown = ("n", "source", "document", "title", "score")
     return {
         "type": "documents",
         "items": [{key: document[key] for key in shown} for document in documents],
         "failed": [{"source": source, "reason": reason} for source, reason in found.failed],
+        **({"searched": searched} if searched else {}),
     }

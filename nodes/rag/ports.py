@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+from core.access import Principal
 from core.health import Health
 from nodes.rag.models import Chunk, Collection, Hit, Passage
 
@@ -100,6 +102,32 @@ class Embedder(Protocol):
 
         Raises:
             SourceUnavailable, SourceTimedOut, SourceRefused: The endpoint does not answer properly.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What a person asked, and what was answered; "" where nothing was yet."""
+
+    question: str
+    answer: str = ""
+
+
+class Rewriter(Protocol):
+    """Whoever can make a question stand alone that needs what was said before it."""
+
+    async def rewrite(
+        self, question: str, earlier: Sequence[Exchange], *, model: str, principal: Principal
+    ) -> str | None:
+        """The question as it would be asked first; None where no model is there that could tell.
+
+        Args:
+            earlier: The exchanges before, the oldest first.
+            model: Of the turn.
+
+        Raises:
+            WaystationError: The model does not answer.
         """
         ...
 

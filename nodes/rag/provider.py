@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 
 import httpx
 from dishka import AsyncContainer, Provider, Scope, provide
@@ -14,6 +15,7 @@ from core.observability import never_log
 from core.resilience import Policies
 from core.settings import Book, Places
 from core.settings.book import Editions
+from core.tool_bench import lend_server
 from nodes.rag.adapters.bundled import NEARNESS, BundledEmbedder, installed
 from nodes.rag.adapters.embeddings import EndpointEmbedder
 from nodes.rag.adapters.http import HttpRetriever
@@ -21,10 +23,11 @@ from nodes.rag.adapters.lance import LanceFolder, LanceStore
 from nodes.rag.adapters.mcp import McpRetriever
 from nodes.rag.adapters.rerank import EndpointReranker
 from nodes.rag.client import RAGClient
+from nodes.rag.followups import FollowUps, NobodyRewrites
 from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever, ManifestFile, index_name
 from nodes.rag.node import Retrieve
-from nodes.rag.ports import Later, VectorStore
+from nodes.rag.ports import Later, Rewriter, VectorStore
 from nodes.rag.reading import KeptTexts
 from nodes.rag.settings import (
     EmbedderEntry,
@@ -64,13 +67,21 @@ class RagProvider(Provider):
         async with AsyncExitStack() as stack:
             folder = LanceFolder(places.home / "index")
             stack.callback(folder.close)
-            workshop = _Workshop(folder, settings, policies)
+            workshop = _Workshop(folder, settings, policies, places.home)
             stack.push_async_callback(workshop.aclose)
             sources = await stack.enter_async_context(editions.part("sources", workshop.sources))
             calls = SourceCalls(settings, policies=policies, cache=cache)
             client = RAGClient(sources, settings, calls=calls, publish=bus.publish, later=later)
             stack.push_async_callback(client.aclose)
             yield client
+
+    @provide
+    def rewriter(self) -> Rewriter:
+        return NobodyRewrites()
+
+    @provide
+    def follow_ups(self, book: Book, rewriter: Rewriter) -> FollowUps:
+        return FollowUps(book[RagSettings], rewriter)
 
     node = provide(Retrieve)
 
@@ -86,7 +97,8 @@ async def start(container: AsyncContainer) -> None:
 class _Workshop:
     """Puts sources together. The HTTP client is made when a source needs it: making one costs 20 ms."""
 
-    def __init__(self, folder: LanceFolder, settings: RagSettings, policies: Policies) -> None:
+    def __init__(self, folder: LanceFolder, settings: RagSettings, policies: Policies, home: Path) -> None:
+        self._home = home
         self.folder = folder
         self.settings = settings
         self._kept = KeptTexts(folder.path / "texts", most_bytes=settings.kept_text_bytes)
@@ -124,7 +136,8 @@ class _Workshop:
         if isinstance(entry, HttpSource):
             timeout_s = policy_of(self._policies, name, entry, self.settings).settings.timeout_s
             return Source(entry, HttpRetriever(name, entry, http=self.http, timeout_s=timeout_s))
-        return Source(entry, McpRetriever())
+        open_server = partial(lend_server, name, entry.server, home=self._home)
+        return Source(entry, McpRetriever(name, entry, open_server))
 
     def _local(self, name: str, entry: LocalSource) -> Source:
         flavour = f"{entry.embedder.url} {entry.embedder.model}" if entry.embedder else ""

@@ -102,9 +102,10 @@ def _metadata(found: RAGResponse, *, corpora: Sequence[str], ms: int) -> Json:
 
 
 def _failed(found: RAGResponse) -> Json:
-    """Sources that could not be searched, where there are any."""
+    """Sources that could not be searched, and remarks on how the others were, where there are any."""
     failed = [{"source": source, "reason": reason} for source, reason in found.failed]
-    return {"failed": failed} if failed else {}
+    notices = [{"code": code, "detail": text} for code, text in found.notices]
+    return {**({"failed": failed} if failed else {}), **({"notices": notices} if notices else {})}
 
 
 def _by_title(passages: Sequence[Passage]) -> list[list[Passage]]:

@@ -66,6 +66,18 @@ class RagSettings(Strict):
         True,
         description="Take over files of local sources that change while the service runs.",
     )
+    rewrite: Literal["auto", "off"] = Field(
+        "auto",
+        description="Search for a question that needs what was said before it (`and in winter?`) as it would "
+        "be asked alone: the turn's model says how, in a call of its own. Without a real model, the question "
+        "before is searched for too.",
+    )
+    rewrite_timeout_s: float = Field(
+        4,
+        gt=0,
+        le=60,
+        description="How long the model may take for that; then the question is taken as it is.",
+    )
     completions: Literal["passages", "answer"] = Field(
         "passages",
         description="What POST /api/v1/rag/completions says: the passages as they are, or an answer that "
@@ -218,6 +230,30 @@ class McpSource(_Common):
     timeout_s: float = Field(30, gt=0)
     max_result_bytes: int = Field(262_144, ge=1024)
     restart: Literal["on-failure", "never"] = "on-failure"
+    top_k: int = Field(4, ge=1, le=100)
+    default_mode: Literal["raw", "synthesized"] = "raw"
+    _base: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @model_validator(mode="after")
+    def _remember_base(self, info: ValidationInfo) -> McpSource:
+        base = (info.context or {}).get("base")
+        if base is not None:
+            self._base = Path(base)
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_reached(self) -> McpSource:
+        if not self.command and not self.url:
+            raise ValueError("needs a command (stdio) or a url (http, sse)")
+        return self
+
+    @property
+    def server(self) -> dict[str, Any]:
+        """What of it is an entry of mcp.json."""
+        own = {"type", "display_name", "top_k", "default_mode", "groups", "compliance_level"}
+        entry = {k: v for k, v in self if k not in own and v is not None and k in self.model_fields_set}
+        cwd = {"cwd": str(self._base / self.cwd)} if self.cwd else {}
+        return {**entry, "timeout_s": self.timeout_s, "max_result_bytes": self.max_result_bytes, **cwd}
 
     def secrets(self) -> Iterator[str]:
         if self.auth_token is not None:

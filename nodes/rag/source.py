@@ -12,11 +12,11 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from pydantic import SecretStr, TypeAdapter
 
-from core.access import Principal
+from core.access import Principal, may_use
 from core.cache import Cache
 from core.errors import TimedOut
 from core.resilience import Policies, Policy, ResilienceSettings, TargetStatus
@@ -24,12 +24,19 @@ from nodes.rag.errors import SourceTimedOut
 from nodes.rag.indexing import Indexer
 from nodes.rag.models import Collection, Passage
 from nodes.rag.ports import ChunkStore, Retriever
-from nodes.rag.settings import HttpSource, LocalSource, RagSettings, SourceEntry
+from nodes.rag.settings import HttpSource, LocalSource, McpSource, RagSettings, SourceEntry
 from nodes.rag.vectors import VectorKeeper
 
 T = TypeVar("T")
 _PASSAGES = TypeAdapter(list[Passage])
 _COLLECTIONS = TypeAdapter(list[Collection])
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """A retriever that keeps something open for itself alone."""
+
+    async def aclose(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +53,12 @@ class Source:
     def remote(self) -> bool:
         """Whether a search asks another process: a service, or an endpoint for embeddings."""
         entry = self.entry
-        return isinstance(entry, HttpSource) or (
-            isinstance(entry, LocalSource) and entry.embedder is not None
-        )
+        return not isinstance(entry, LocalSource) or entry.embedder is not None
+
+    async def aclose(self) -> None:
+        """End what the source keeps open for itself."""
+        if isinstance(self.retriever, Closing):
+            await self.retriever.aclose()
 
     @property
     def version(self) -> str:
@@ -64,7 +74,11 @@ def _plain(value: object) -> str:
 
 def policy_of(policies: Policies, name: str, entry: SourceEntry, settings: RagSettings) -> Policy:
     """The policy of a source: `resilience.targets` wins over what its entry says of the time."""
-    timeout_s = entry.timeout if isinstance(entry, HttpSource) else settings.timeout_s
+    timeout_s = settings.timeout_s
+    if isinstance(entry, HttpSource):
+        timeout_s = entry.timeout
+    elif isinstance(entry, McpSource):
+        timeout_s = entry.timeout_s
     return policies.of("source", name, timeout_s=timeout_s)
 
 
@@ -105,7 +119,7 @@ class SourceCalls:
 
     async def collections(self, name: str, source: Source, *, principal: Principal) -> list[Collection]:
         """The parts of the source that the user may search. Raises what `passages` raises."""
-        if not isinstance(source.entry, HttpSource):
+        if isinstance(source.entry, LocalSource):
             return list(await self._in_time(source.retriever.collections(as_user=principal.id)))
         policy = self._policy(name, source)
 
@@ -115,7 +129,11 @@ class SourceCalls:
         async def asked() -> list[Collection]:
             return await policy.call(discover, late=_late(policy.settings.timeout_s))
 
-        return await self._kept("discovery", [name, source.version], asked, principal, _COLLECTIONS)
+        found = await self._kept("discovery", [name, source.version], asked, principal, _COLLECTIONS)
+        if isinstance(source.entry, McpSource):
+            # A server there names groups and levels of ours, and leaves it to us to look at them.
+            return [collection for collection in found if may_use(principal, collection)]
+        return found
 
     def retain(self, names: set[str]) -> None:
         """Forget what is known of all other sources: they are no longer configured."""
@@ -142,7 +160,7 @@ class SourceCalls:
         seconds = policy.settings.timeout_s
         until = clock.time() + seconds
         within = None
-        if isinstance(source.entry, HttpSource):
+        if not isinstance(source.entry, LocalSource):
             within = await self.collections(name, source, principal=principal)
 
         async def query() -> list[Passage]:

@@ -126,6 +126,10 @@ def serve_command(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="TCP port; 0 picks a free one.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, max=64, help="Server processes.")] = None,
+    modules: Annotated[
+        list[str] | None,
+        typer.Option(help="Serve these modules alone, `rag` for example; by comma, or repeated."),
+    ] = None,
 ) -> None:
     """Start the service."""
     import asyncio
@@ -133,10 +137,21 @@ def serve_command(
     from core.home import private_files
     from core.settings import Context
     from core.settings.platform import ServerSettings
-    from server.serve import loop_factory, read_settings, serve, serve_many
+    from server.serve import loop_factory, read_settings, serve, serve_apart, serve_many
 
     given = {"host": host, "port": port, "workers": workers}
-    context = Context.current(server={k: v for k, v in given.items() if v is not None})
+    sections: dict[str, Any] = {"server": {k: v for k, v in given.items() if v is not None}}
+    names = [name.strip() for part in modules or () for name in part.split(",") if name.strip()]
+    apart = names and _without_others(names, sections)
+    context = Context.current(**sections)
+    if apart:
+        with (
+            private_files(),
+            progress_bar("indexing") as progress,
+            asyncio.Runner(loop_factory=loop_factory()) as runner,
+        ):
+            runner.run(serve_apart(context, names, progress=progress))
+        return
     if read_settings(context)[ServerSettings].workers > 1:
         gc.enable()
         with private_files():
@@ -148,6 +163,20 @@ def serve_command(
         asyncio.Runner(loop_factory=loop_factory()) as runner,
     ):
         runner.run(serve(context, progress=progress))
+
+
+def _without_others(names: list[str], sections: dict[str, Any]) -> bool:
+    """True where no turn works with these modules alone; otherwise the others are switched off."""
+    from core.registry import discover
+    from graph.wiring.apart import named_modules, turns_work
+
+    everything = discover()
+    chosen = named_modules(names, everything)
+    if not turns_work(chosen, everything):
+        return True
+    kept = {module.name for module in chosen}
+    sections["modules"] = {"disabled": [m.name for m in everything if m.name not in kept]}
+    return False
 
 
 @app.command("ask")

@@ -23,15 +23,36 @@ from nodes.mcp_tools.manager import MCPToolManager
 from nodes.mcp_tools.models import CallResult
 from nodes.mcp_tools.plugins import MANIFEST, Inventory, PluginManifest
 from nodes.mcp_tools.settings import McpSettings, ServerEntry
+from nodes.rag.settings import McpSource
 
 # -P: the folder of the scripts is no place to import from.
 PEER = Path(__file__).with_name("mcp_peer.py")
 HTTP_PEER = Path(__file__).with_name("mcp_http_peer.py")
+RAG_SERVER = Path(__file__).with_name("rag_mcp_server.py")
 
 
 def peer(mode: str = "normal", **fields: Any) -> ServerEntry:
     """An entry for the test server over stdio (modes: normal, exit, mute, paged)."""
     return ServerEntry.model_validate({"command": [sys.executable, "-P", str(PEER), mode], **fields})
+
+
+def rag_mcp_source(mode: str, log: Path, **fields: Any) -> McpSource:
+    """A source behind `rag_mcp_server` over stdio; its calls stand in the file `log`, a line of JSON each."""
+    command = [sys.executable, "-P", str(RAG_SERVER), mode, str(log)]
+    return McpSource.model_validate({"type": "mcp", "command": command, **fields})
+
+
+@contextmanager
+def rag_mcp_over_http(mode: str, log: Path) -> Iterator[str]:
+    """The same over HTTP, in a process of its own; gives its address."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, "-P", str(RAG_SERVER), mode, str(log), str(port)])
+    try:
+        wait_for_port(process, port)
+        yield f"http://127.0.0.1:{port}/mcp"
+    finally:
+        process.kill()
+        process.wait()
 
 
 @asynccontextmanager

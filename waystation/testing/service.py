@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -81,15 +81,22 @@ class Service:
         home: Its WAYSTATION_HOME.
         config_dir: Its configuration; by default the example that ships.
         env: More environment, such as OPENAI_BASE_URL.
+        words: More words for `waystation serve`.
     """
 
     def __init__(
-        self, home: Path, *, config_dir: Path | None = None, env: Mapping[str, str] | None = None
+        self,
+        home: Path,
+        *,
+        config_dir: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        words: Sequence[str] = (),
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = home.parent / f"{home.name}.log"
         self._env = environment(home, config_dir=config_dir, env=env)
+        self._words = tuple(words)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -101,7 +108,7 @@ class Service:
         """Start it and wait until it is ready."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "waystation", "serve", "--port", str(self.port)],
+                [sys.executable, "-m", "waystation", "serve", "--port", str(self.port), *self._words],
                 cwd=ROOT,
                 env=self._env,
                 stdin=subprocess.DEVNULL,

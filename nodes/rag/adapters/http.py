@@ -145,7 +145,7 @@ class _Reference(BaseModel):
 
     @property
     def document(self) -> str:
-        return _public(self.filename or self.document_ref or "document")
+        return public_name(self.filename or self.document_ref or "document")
 
 
 class _Message(BaseModel):
@@ -169,7 +169,7 @@ class _Document(BaseModel):
 
     @property
     def name(self) -> str:
-        return _public(self.id or self.corpus_id or "document")
+        return public_name(self.id or self.corpus_id or "document")
 
 
 class _RagMetadata(BaseModel):
@@ -264,7 +264,7 @@ def _uri(reference: _Reference, section: _Section) -> str:
     return f"{name}#{section.section_ref}" if section.section_ref else name
 
 
-def _public(name: str) -> str:
+def public_name(name: str) -> str:
     """A service may name a file by its place on its own machine; that is nobody's business."""
     return _last_part(name) if name.startswith(("/", "\\")) or name[1:3] == ":\\" else name
 

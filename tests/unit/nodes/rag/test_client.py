@@ -9,12 +9,13 @@ import structlog
 
 from core.access import Principal
 from core.container import open_module
-from core.errors import WaystationError
+from core.errors import Unavailable, WaystationError
 from core.events import Event
 from core.health import Health, HealthState, degraded
 from core.observability import clean, start_telemetry
 from core.settings import Context, Places
 from core.settings.platform import TelemetrySettings
+from core.tool_bench import LentServer
 from nodes.rag import RAGClient, RagSettings, Source
 from nodes.rag.adapters.lance import LanceFolder, LanceStore
 from nodes.rag.adapters.mcp import McpRetriever
@@ -99,6 +100,16 @@ async def test_a_near_miss_is_suggested() -> None:
         await client(handbook=fake("handbook", KITES)).query("x", sources=["handbok"], principal=ADA)
 
 
+def tool() -> Source:
+    """A source whose server cannot be made."""
+    mcp = McpSource(command="x")
+
+    def opened() -> LentServer:
+        raise Unavailable("the tool server 'tool' is down: no such command")
+
+    return Source(mcp, McpRetriever("tool", mcp, opened))
+
+
 async def test_failing_and_hanging_sources_do_not_keep_the_others_from_answering() -> None:
     settings = RagSettings(timeout_s=0.2)
     rag = client(
@@ -108,7 +119,7 @@ async def test_failing_and_hanging_sources_do_not_keep_the_others_from_answering
         broken=fake("broken", {}, problem=KeyError("x")),
         slow=Source(entry(), HangingRetriever()),
         remote=Source(HttpSource(url="http://127.0.0.1:9", timeout=0.1), HangingRetriever()),
-        tool=Source(McpSource(command="x"), McpRetriever()),
+        tool=tool(),
     )
     with structlog.testing.capture_logs():
         found = await rag.query("kites", sources=list(rag.entries()), principal=ADA)
@@ -118,7 +129,7 @@ async def test_failing_and_hanging_sources_do_not_keep_the_others_from_answering
         "broken": "an internal fault (KeyError)",
         "slow": "no answer within 0.2 s",
         "remote": "no answer within 0.1 s",
-        "tool": "searching sources over MCP is not part of this release; use type http or local",
+        "tool": "the tool server 'tool' is down: no such command",
     }
 
 
@@ -172,12 +183,12 @@ async def test_discovery_says_which_source_does_not_answer() -> None:
         RagSettings(timeout_s=0.1),
         good=fake("good", KITES),
         slow=Source(entry(), HangingRetriever()),
-        tool=Source(McpSource(command="x"), McpRetriever()),
+        tool=tool(),
     )
     problems = {info.name: info.problem for info in await rag.discover(ADA)}
     assert problems["good"] == ""
     assert problems["slow"] == "no answer within 0.1 s"
-    assert "MCP" in problems["tool"]
+    assert problems["tool"] == "the tool server 'tool' is down: no such command"
 
 
 async def test_nothing_asked_is_nothing_done() -> None:
@@ -333,4 +344,4 @@ def test_every_error_of_the_module_has_its_own_code() -> None:
 
     found = [e for e in vars(errors).values() if isinstance(e, type) and issubclass(e, WaystationError)]
     ours = [e for e in found if e.__module__ == errors.__name__]
-    assert len({e.code for e in ours}) == len(ours) == 9
+    assert len({e.code for e in ours}) == len(ours) == 11

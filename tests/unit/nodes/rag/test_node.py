@@ -9,9 +9,11 @@ from core.access import RunContext
 from nodes.rag import RAGClient, RagSettings, Source
 from nodes.rag.errors import SourceUnavailable
 from nodes.rag.fake import FakeRetriever
+from nodes.rag.followups import FollowUps, NobodyRewrites
 from nodes.rag.node import Reads, Retrieve
 from nodes.rag.settings import LocalSource
 
+ALONE = FollowUps(RagSettings(), NobodyRewrites())
 KITES = FakeRetriever("kites", {"kites.txt": "Kites fly on Mondays.", "more.txt": "Kites are light."})
 DOWN = FakeRetriever("down", {}, problem=SourceUnavailable("HTTP 500"))
 
@@ -25,7 +27,7 @@ async def run(sources: list[str], *messages: Any) -> tuple[list[dict[str, Any]],
     rag = RAGClient({"kites": source(KITES, "staff"), "down": source(DOWN)}, RagSettings())
     runtime = Runtime(context=RunContext(user="ada", groups=["staff"]), stream_writer=events.append)
     state: Reads = {"messages": messages, "config": {"sources": sources}}
-    return (await Retrieve(rag)(state, runtime))["documents"], events
+    return (await Retrieve(rag, ALONE)(state, runtime))["documents"], events
 
 
 async def test_passages_are_numbered_and_told_without_their_text() -> None:
