@@ -11,10 +11,9 @@ from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from core.access import RunContext
-from nodes.llm.caller import LLMCaller, notices
+from nodes.llm.caller import LLMCaller, TurnRequests, notices
 from nodes.llm.models import LLMChunk, LLMRequest, LLMResponse
 from nodes.llm.ports import Attachments, NoAttachments, Toolbox
-from nodes.llm.requests import TurnRequests
 
 _NONE = NoAttachments()
 
