@@ -31,6 +31,9 @@ class OfFiles:
     tools: Sequence[Mapping[str, Any]] = ()
 
 
+NO_FILES = OfFiles()
+
+
 async def of_state(
     state: Mapping[str, Any],
     source: Attachments,

@@ -8,15 +8,17 @@ from contextlib import aclosing
 from typing import Any, cast
 
 from langchain_core.messages import BaseMessage, SystemMessage
+from langgraph.runtime import Runtime
 
-from core.access import Principal
+from core.access import Principal, RunContext, context_of
+from core.choices import sampling_of
 from core.errors import Unavailable
 from core.health import Health
 from core.observability import TOKENS, model_span, track_duration
 from core.resilience import Policies, ResilienceSettings
 from core.settings.book import Part
 from nodes.llm.assembly import Assembly
-from nodes.llm.attachments import remarks_on_files, texts_of, with_media
+from nodes.llm.attachments import NO_FILES, of_state, remarks_on_files, texts_of, with_media
 from nodes.llm.connections import Connections, has_content
 from nodes.llm.errors import ModelContextFull, ModelStreamCut
 from nodes.llm.fences import render
@@ -32,8 +34,8 @@ from nodes.llm.models import (
     Usage,
 )
 from nodes.llm.pieces import KNOWN, Chunk
-from nodes.llm.ports import ChatModel
-from nodes.llm.prompt import alternating, answered, shorter, taken_ids, without_empty
+from nodes.llm.ports import Attachments, ChatModel, Toolbox
+from nodes.llm.prompt import alternating, answered, digest, parted, shorter, taken_ids, without_empty
 from nodes.llm.settings import ModelEntry
 
 _NAMED = 5
@@ -201,7 +203,9 @@ class LLMCaller:
         )
 
     def _messages(self, model: Model, request: LLMRequest) -> list[BaseMessage]:
-        ordered = with_media(without_empty(answered(request.messages)[0]), request.attachments, model)
+        ordered = without_empty(answered(request.messages)[0])
+        if request.attachments:
+            ordered = with_media(ordered, request.attachments, model)
         if model.entry and (model.entry.strict_role_ordering or model.entry.kind.strict_roles):
             ordered = alternating(ordered)
         own = {"earlier": request.earlier, "instructions": request.instructions}
@@ -220,6 +224,49 @@ class LLMCaller:
         TOKENS.labels("input").inc(usage.input_tokens)
         TOKENS.labels("output").inc(usage.output_tokens)
         return LLMResponse(assembly.message(), usage, assembly.finish, remarks)
+
+
+class TurnRequests:
+    """Makes the requests of turns.
+
+    Args:
+        window: Recent messages that are sent.
+        notes: Of the messages before these, notes are.
+    """
+
+    def __init__(
+        self, llm: LLMCaller, toolbox: Toolbox, files: Attachments, *, window: int, notes: bool
+    ) -> None:
+        self._llm, self._toolbox, self._files = llm, toolbox, files
+        self._window, self._notes = window, notes
+
+    async def of(
+        self, state: Mapping[str, Any], runtime: Runtime[RunContext]
+    ) -> tuple[LLMRequest, list[BaseMessage]]:
+        """The request, and the results of calls that had to be made up for it."""
+        config, principal = state.get("config") or {}, context_of(runtime).principal
+        model = config.get("model") or self._llm.default()
+        before, sent = parted(state["messages"], self._window)
+        # Checked once more here: an unanswered call makes every endpoint refuse the whole thread.
+        messages, repairs = answered(sent)
+        tools = await self._toolbox.schemas(principal, config.get("servers") or (), config.get("tools"))
+        files = NO_FILES
+        if state.get("files"):
+            files = await of_state(state, self._files, runtime, lambda: self._llm.line(model, principal))
+        return LLMRequest(
+            model=model,
+            messages=messages,
+            earlier=digest(state.get("summary") or "", before) if self._notes else "",
+            instructions=config.get("instructions") or "",
+            notes=self._notes,
+            taken=taken_ids(before),
+            tools=[*tools, *files.tools] if files.tools else tools,
+            documents=state.get("documents") or (),
+            files=state.get("files") or (),
+            attachments=files.shown,
+            sampling=sampling_of(config),
+            principal=principal,
+        ), list(repairs)
 
 
 def _assembly(model: Model, request: LLMRequest) -> Assembly:
@@ -279,7 +326,7 @@ def remarks_on(model: Model, wanted: LLMRequest, sent: LLMRequest) -> list[tuple
         most = len(wanted.tools) - len(over)
         text = f"'{model.name}' takes {most} tools; not offered: {', '.join(names)}{more}."
         found.append(("tools_capped", text))
-    return [*found, *remarks_on_files(sent.attachments, model)]
+    return [*found, *remarks_on_files(sent.attachments, model)] if sent.attachments else found
 
 
 def notices(request: LLMRequest, response: LLMResponse, *, first: bool) -> Iterator[tuple[str, str]]:

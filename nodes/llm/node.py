@@ -11,11 +11,10 @@ from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from core.access import RunContext
-from nodes.llm.caller import LLMCaller, notices
+from nodes.llm.caller import LLMCaller, TurnRequests, notices
 from nodes.llm.citations import offered_only
 from nodes.llm.models import LLMRequest, LLMResponse
 from nodes.llm.ports import Attachments, NoAttachments, Toolbox
-from nodes.llm.requests import TurnRequests
 
 _NONE = NoAttachments()
 

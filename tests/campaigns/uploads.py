@@ -228,6 +228,8 @@ class Ingests:
         self.found: list[str] = []
         self.partly = 0
         self._whole: dict[str, int] = {}
+        # How long an ingest takes here that nobody kills.
+        self._longest = LATEST_SECONDS
 
     async def prepare(self) -> None:
         """Documents, and how many chunks each has in an index that nobody disturbed."""
@@ -236,13 +238,15 @@ class Ingests:
         undisturbed.mkdir()
         (undisturbed / "docs").symlink_to(self._folder / "docs")
         client, store, lance = index_at(undisturbed)
+        began = time.monotonic()
         await client.ingest("docs")
+        self._longest = time.monotonic() - began
         self._whole = await self._counts(store)
         lance.close()
 
     async def round(self, number: int) -> None:
         victim = Victim("ingests", str(self._folder))
-        await asyncio.to_thread(victim.killed_after, self._chance.uniform(0, LATEST_SECONDS))
+        await asyncio.to_thread(victim.killed_after, self._chance.uniform(0, self._longest))
         client, store, lance = index_at(self._folder)
         counts = await self._counts(store)
         half = {name: n for name, n in counts.items() if n not in (0, self._whole[name])}
