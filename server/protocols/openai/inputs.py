@@ -66,8 +66,9 @@ def _answer(item: Mapping[str, Any], place: int) -> dict[str, Any]:
 
 
 def _message(item: Mapping[str, Any], place: int) -> Message:
-    role, content = item.get("role"), item.get("content")
-    if str(role) not in _ROLES:
+    role: Any = item.get("role")
+    content = item.get("content")
+    if not isinstance(role, str) or role not in _ROLES:
         raise InvalidRequest(f"input.{place}.role: one of {', '.join(sorted(_ROLES))}")
     parts = isinstance(content, list) and all(isinstance(part, Mapping) for part in content)
     if not isinstance(content, str) and not parts:
