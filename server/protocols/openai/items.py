@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from core.choices import SAMPLED
 from core.foreign import as_json
 from graph.runs.record import RunRecord
 from server.conversations import waiting_text
@@ -72,14 +73,13 @@ def response(
         "conversation": {"id": record.thread_id},
         "reasoning": {"effort": None, "summary": None},
         "store": True,
-        "temperature": None,
         "text": {"format": {"type": "text"}},
         "tool_choice": "auto",
         "tools": [],
-        "top_p": None,
         "truncation": "disabled",
         "usage": _usage(reply) if reply else None,
         "user": None,
+        **dict.fromkeys(SAMPLED),
         **told.fields,
     }
     return {**found, "waystation": beside(reply)} if reply else found
