@@ -67,8 +67,7 @@ class CallModel:
         ), list(repairs)
 
     async def _streamed(self, request: LLMRequest, runtime: Runtime[RunContext]) -> LLMResponse:
-        # Under which id the pieces that follow will stand in the state.
-        runtime.stream_writer({"type": "answer", "id": request.message_id})
+        runtime.stream_writer({"type": "answer", "id": request.message_id})  # of the pieces, in the state
         stream: AsyncIterator[LLMChunk | LLMResponse] = self._llm.stream(request)
         async with aclosing(cast(Any, stream)):
             async for item in stream:
