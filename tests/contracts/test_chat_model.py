@@ -68,6 +68,19 @@ async def test_what_was_chosen_stands_before_what_the_entry_says(
     assert sent == [(0.1, 0.8), (0.1, 0.25)]
 
 
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_of_two_limits_of_an_answer_the_lower_one_is_sent(
+    client: Any, model_server: ModelServer
+) -> None:
+    entry = ModelEntry(model_name="m", model_url=model_server.url, max_tokens=9)
+    chat: ChatModel = client("main", entry)
+    for limit in (5, 50):
+        await answer(chat, [HumanMessage("hi")], sampling={"max_tokens": limit})
+    await chat.aclose()
+    bodies = model_server.requests()
+    assert [body.get("max_tokens") or body.get("max_completion_tokens") for body in bodies] == [5, 9]
+
+
 async def test_an_unreachable_endpoint_is_unavailable() -> None:
     entry = ModelEntry(model_name="m", model_url="http://127.0.0.1:9/v1")
     gone: list[ChatModel] = [

@@ -67,9 +67,10 @@ def _answer(item: Mapping[str, Any], place: int) -> dict[str, Any]:
 
 def _message(item: Mapping[str, Any], place: int) -> Message:
     role, content = item.get("role"), item.get("content")
-    if str(role) not in _ROLES:
+    if not isinstance(role, str) or role not in _ROLES:
         raise InvalidRequest(f"input.{place}.role: one of {', '.join(sorted(_ROLES))}")
     parts = isinstance(content, list) and all(isinstance(part, Mapping) for part in content)
     if not isinstance(content, str) and not parts:
         raise InvalidRequest(f"input.{place}.content: must be a text, or a list of parts")
-    return Message.model_construct(role=role, content=content)
+    given: dict[str, Any] = {"role": role, "content": content}
+    return Message.model_construct(**given)

@@ -62,6 +62,8 @@ def test_keywords_of_functions_are_the_choices() -> None:
         ("approval", None, "approval must be one of ask, auto, deny, not 'None'"),
         ("tools", "calculator", "tools must be a list of names, or null, not 'calculator'"),
         ("model", 5, "model must be text, not 5"),
+        ("max_tokens", 0, "max_tokens must be 1 to 1e+07, not 0"),
+        ("instructions", 5, "instructions must be text, or null, not 5"),
     ],
 )
 def test_what_is_out_of_its_kind_or_bounds_is_refused_by_name(name: str, value: Any, says: str) -> None:
@@ -70,6 +72,12 @@ def test_what_is_out_of_its_kind_or_bounds_is_refused_by_name(name: str, value: 
     assert caught.value.detail == says
     with pytest.raises(InvalidInput):
         checked(RunContext(**{name: value}))
+
+
+def test_a_text_has_a_longest_length() -> None:
+    assert checked(Choices(instructions="x" * 16_000)).instructions
+    with pytest.raises(InvalidInput, match="instructions must be text of at most 16000 characters, not 'xxx"):
+        checked(Choices(instructions="x" * 16_001))
 
 
 def test_bounds_of_now_are_told_where_they_are_narrower() -> None:
@@ -103,6 +111,7 @@ def test_a_form_of_the_context_says_what_each_choice_is() -> None:
 
 def test_the_model_is_sent_what_was_chosen_of_it() -> None:
     assert sampling_of({"temperature": 0.0, "top_p": None, "max_steps": 3}) == {"temperature": 0.0}
+    assert sampling_of({"max_tokens": 5, "instructions": "brief"}) == {"max_tokens": 5}
     assert sampling_of(ALL.as_json()) == {"temperature": 0.5, "top_p": 0.9}
 
 
@@ -118,6 +127,14 @@ def test_a_body_gets_a_field_for_each_choice_that_it_does_not_declare() -> None:
     schema = Body.model_json_schema()
     assert schema["description"] == "A body."
     assert schema["properties"].keys() == CHOICES.keys()
-    for wrong in ({"top_p": 1.1}, {"sources": [""]}, {"model": "x" * 201}, {"max_steps": 0}):
+    assert Choices.of(dict(Body.model_validate({"instructions": "x" * 300}))).instructions == "x" * 300
+    for wrong in (
+        {"top_p": 1.1},
+        {"instructions": "x" * 16_001},
+        {"max_tokens": 0},
+        {"sources": [""]},
+        {"model": "x" * 201},
+        {"max_steps": 0},
+    ):
         with pytest.raises(ValidationError):
             Body.model_validate(wrong)

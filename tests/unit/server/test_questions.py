@@ -12,7 +12,7 @@ from core.errors import InvalidInput
 from graph.service.reception import answers_for
 from server.cli.ask import answer_of
 from server.cli.prompting import parsed, prompted
-from server.questions import line_of, sample_answer, told_in_chat
+from server.questions import answer_in, line_of, sample_answer, told_in_chat
 
 CALL = {"id": "c1", "server": "sums", "tool": "add", "arguments": {"a": 5}}
 APPROVAL = {"id": "i1", "kind": "approval", "text": "May sums run 'add'?", "call": CALL}
@@ -35,6 +35,26 @@ def test_a_question_is_one_line_with_its_call() -> None:
     assert line_of(APPROVAL) == "May sums run 'add'? sums.add(a=5)"
     assert line_of(BUDGET) == "Allow this?"
     assert line_of({"call": {"tool": "add", "arguments": "x" * 300}}).endswith("…)?")
+
+
+@pytest.mark.parametrize(
+    ("message", "answer"),
+    [
+        ("approve", {"approve": True}),
+        (" Approved. ", {"approve": True}),
+        ("reject", {"approve": False}),
+        ("Deny!", {"approve": False}),
+        ("reject: not today: busy", {"approve": False, "reason": "not today: busy"}),
+        ('{"approve": true}', {"approve": True}),
+        ('[{"type": "approve"}]', [{"type": "approve"}]),
+        ("approve: but why", None),
+        ("I approve of it", None),
+        ("{not json", None),
+        ("", None),
+    ],
+)
+def test_a_message_is_an_answer_where_it_is_nothing_else(message: str, answer: Any) -> None:
+    assert answer_in(message) == answer
 
 
 def test_a_sample_answer_has_a_place_for_each_question() -> None:

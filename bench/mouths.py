@@ -1,0 +1,106 @@
+"""CPU per turn of the service by the wire that it is asked over, in one run on the same model stub.
+
+    python -m bench.mouths [--turns 300]
+
+A turn is look-up, retrieval from no source, and one streamed answer of 50 tokens. Each way's ratio is
+to `/agent/stream`; rounds are interleaved and the median is shown. The last way has no thread: its
+client sends the conversation so far, three turns of it, and the service finds out where it goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from bench.turn import ANSWER, Turn, measured, settings
+from waystation.testing.model_server import ModelServer
+from waystation.testing.service import Service
+
+ROUNDS = 5
+WARM = 10
+FLOOR = "/agent/stream"
+
+
+def ways(http: httpx.AsyncClient, url: str) -> Mapping[str, Turn]:
+    """The ways to ask for a turn, by what they are called."""
+
+    async def ask(path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> str:
+        async with http.stream("POST", f"{url}{path}", json=body, headers=headers) as answer:
+            said = b"".join([part async for part in answer.aiter_bytes()]).decode()
+        assert answer.status_code == 200, said
+        return said
+
+    async def agent(number: int) -> None:
+        config = {"configurable": {"thread_id": f"a{number}"}}
+        await ask(FLOOR, {"input": {"message": "hello"}, "config": config})
+
+    def chat(said: list[dict[str, str]]) -> dict[str, Any]:
+        return {"model": "waystation", "messages": said, "stream": True}
+
+    async def completions(number: int) -> None:
+        body = chat([{"role": "user", "content": "hello"}])
+        await ask("/v1/chat/completions", body, {"x-thread-id": f"c{number}"})
+
+    async def responses(number: int) -> None:
+        body = {"model": "waystation", "input": "hello", "stream": True, "conversation": f"r{number}"}
+        await ask("/v1/responses", body)
+
+    begun: list[dict[str, str]] = []
+
+    async def remembered(number: int) -> None:
+        # One turn of a conversation of three; the fourth begins another.
+        if len(begun) >= 6:
+            begun.clear()
+        begun.append({"role": "user", "content": f"hello {number}" if not begun else "and then"})
+        await ask("/v1/chat/completions", chat(begun))
+        begun.append({"role": "assistant", "content": ANSWER})
+
+    return {
+        FLOOR: agent,
+        "/v1/chat/completions": completions,
+        "/v1/responses": responses,
+        "the same, without a thread": remembered,
+    }
+
+
+async def compare(model_url: str, home: Path, turns: int) -> dict[str, float]:
+    """CPU milliseconds of a turn, by way."""
+    context = settings(home / "agent")
+    env = {"OPENAI_BASE_URL": model_url, "OPENAI_API_KEY": "bench", "WAYSTATION_MCP__BUNDLED": "false"}
+    found: dict[str, list[float]] = {}
+    async with httpx.AsyncClient(timeout=60, trust_env=False) as http:
+        with Service(home / "service", config_dir=context.places.config_dir, env=env) as service:
+            every = ways(http, service.url)
+            for turn in every.values():
+                await measured(turn, WARM, 0, service.pid)
+            share = turns // ROUNDS
+            for lap in range(ROUNDS):
+                for name, turn in every.items():
+                    took = await measured(turn, share, 100 + lap * share, service.pid)
+                    found.setdefault(name, []).append(took)
+    return {name: statistics.median(values) for name, values in found.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
+    parser.add_argument("--turns", type=int, default=300, help="turns for each way")
+    turns = parser.parse_args().turns
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as home, ModelServer(default=ANSWER) as model:
+        found = asyncio.run(compare(model.url, Path(home), turns))
+    took = time.monotonic() - started
+    print(f"CPU per turn, median of {ROUNDS} rounds of {turns // ROUNDS} turns (took {took:.0f} s)")
+    for name, value in found.items():
+        print(f"  {name:<28} {value:7.2f} ms   {value / found[FLOOR]:.2f}x")
+
+
+if __name__ == "__main__":
+    main()
