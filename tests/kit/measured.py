@@ -1,6 +1,7 @@
 """Coverage is measured where the floors need it: following every line takes a third of what the tests take.
 
-Once where a test runs on both databases, and not where files are read rather than run.
+Not while tests are collected. Once where a test runs on both databases, and not where files are read rather
+than run, nor where what runs is a process of its own, or runs in the tests beside it as well.
 """
 
 from __future__ import annotations
@@ -9,13 +10,18 @@ import importlib
 import pkgutil
 from collections.abc import Generator
 from pathlib import Path
+from types import ModuleType
+from typing import Protocol
 
 import pytest
 from coverage import Coverage
 
 _TESTS = Path(__file__).parents[1]
-_OURS = ("core", "nodes", "graph", "server")
+_OURS = ("core", "nodes", "graph", "server", "waystation", "tools")
 _READING = ("architecture", "docs", "growth")
+_BESIDE = ("bench", "campaigns", "e2e", "foreign", "outages")
+# Migrations run inside Alembic, __main__ would run, and the kit for tests is not measured.
+_LEFT_OUT = (".migrations", ".__main__", "waystation.testing")
 
 
 def on_postgresql(item: pytest.Item) -> bool:
@@ -25,28 +31,52 @@ def on_postgresql(item: pytest.Item) -> bool:
 
 
 def is_measured(item: pytest.Item) -> bool:
-    return item.path.relative_to(_TESTS).parts[0] not in _READING and not on_postgresql(item)
+    folder = item.path.relative_to(_TESTS).parts[0]
+    return folder not in (*_READING, *_BESIDE) and not on_postgresql(item)
 
 
-def pytest_collection_finish() -> None:
-    """Import now what would be imported in a test that is not measured: its definitions would not count."""
-    if Coverage.current() is None:
-        return
-    for package in map(importlib.import_module, _OURS):
-        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            # Migrations run inside Alembic, and __main__ would run.
-            if ".migrations" not in found.name and not found.name.endswith("__main__"):
-                importlib.import_module(found.name)
+class Follows(Protocol):
+    """What measures: `Coverage`, once it has started."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Setup and teardown too."""
+class Measured:
+    """Lets `coverage` follow what a measured test runs, its setup and teardown too."""
+
+    def __init__(self, coverage: Follows) -> None:
+        self._coverage = coverage
+        self._follows = True
+
+    def only_if(self, wanted: bool) -> None:
+        # Between measured tests it goes on: a thread that was there before a pause is not followed behind it.
+        if wanted != self._follows:
+            self._follows = wanted
+            (self._coverage.start if wanted else self._coverage.stop)()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        self.only_if(is_measured(item))
+        return (yield)
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Import all of ours while coverage follows, in one of the processes: what is defined there counts."""
     coverage = Coverage.current()
-    if coverage is None or is_measured(item):
-        return (yield)
-    coverage.stop()
-    try:
-        return (yield)
-    finally:
-        coverage.start()
+    worker = getattr(session.config, "workerinput", {}).get("workerid")
+    if coverage is None or (worker is None and session.config.getoption("numprocesses", None)):
+        return
+    if worker in (None, "gw0"):
+        for package in map(importlib.import_module, _OURS):
+            _import_all_of(package)
+    measured = Measured(coverage)
+    measured.only_if(False)
+    session.config.pluginmanager.register(measured)
+
+
+def _import_all_of(package: ModuleType) -> None:
+    for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        if not any(part in found.name for part in _LEFT_OUT):
+            importlib.import_module(found.name)

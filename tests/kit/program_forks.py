@@ -38,6 +38,19 @@ IMPORTS = (
     "graph.checkpoints.postgres",
     "alembic.config",
     "lance_namespace",
+    # What a service loads when it starts.
+    "waystation",
+    "nodes.config.provider",
+    "nodes.file_storage.provider",
+    "nodes.llm.offline.model",
+    "nodes.llm.provider",
+    "nodes.mcp_tools.provider",
+    "nodes.rag.provider",
+    "aiosqlite",
+    "anyio._backends._asyncio",
+    "uvloop",
+    "uvicorn.protocols.http.auto",
+    "uvicorn.protocols.websockets.auto",
 )
 _OWN_PATH = os.environ.get("PYTHONPATH")
 CLONE_PARENT = 0x8000
@@ -65,6 +78,7 @@ def main(descriptor: int) -> None:
     """Until the other end is closed."""
     for name in IMPORTS:
         importlib.import_module(name)
+    _warm()
     threads = len(os.listdir("/proc/self/task"))
     assert threads == 1, f"a forked process keeps only the thread that forks, of {threads}"
     gc.collect()
@@ -74,6 +88,13 @@ def main(descriptor: int) -> None:
         wanted = _wanted_of_a_fork(line)
     if wanted:
         run(wanted)
+
+
+def _warm() -> None:
+    """Libraries keep the classes that they make for an application: half a second of its first one."""
+    from server.app import create_app
+
+    create_app()
 
 
 def _wanted_of_a_fork(line: socket.socket) -> Wanted | None:

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from typing import Any
 
 
@@ -50,6 +51,8 @@ if __name__ == "__main__":
             raise ValueError("as told")
         case ["wait"]:
             sys.stdout.flush()
-            signal.pause()
+            # Not `signal.pause`: what came just before it would be waited for for ever.
+            while True:
+                time.sleep(0.1)
         case [number]:
             sys.exit(int(number))
