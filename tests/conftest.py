@@ -11,11 +11,16 @@ from typing import Any
 
 import pytest
 import structlog
+from hypothesis import settings
 
 from core.observability import reset_logging
 
 # structlog's default prints every local variable of an exception; of an agent's frames that takes seconds.
 structlog.get_config()["processors"][-1].exception_formatter = structlog.dev.plain_traceback
+
+# An example that takes long says how busy the machine is.
+settings.register_profile("waystation", settings(), deadline=None)
+settings.load_profile("waystation")
 
 # Fixtures that any test may ask for; their servers start when one does.
 pytest_plugins = (

@@ -53,9 +53,10 @@ def root() -> Iterator[str]:
 
 def workbook() -> bytes:
     book = openpyxl.Workbook()
-    book.active.title = "Berths"
+    sheet = book.worksheets[0]
+    sheet.title = "Berths"
     for row in (["Berth", "Fee", "Since"], ["North", 12.5, dt.datetime(2026, 1, 2)], ["South", 15, None], []):
-        book.active.append(row)
+        sheet.append(row)
     book.create_sheet("Boats").append(["Boat"])
     book["Boats"].append(["Gull"])
     out = io.BytesIO()
