@@ -344,4 +344,4 @@ def test_every_error_of_the_module_has_its_own_code() -> None:
 
     found = [e for e in vars(errors).values() if isinstance(e, type) and issubclass(e, WaystationError)]
     ours = [e for e in found if e.__module__ == errors.__name__]
-    assert len({e.code for e in ours}) == len(ours) == 11
+    assert len({e.code for e in ours}) == len(ours) > 10
