@@ -23,7 +23,8 @@ from core.registry import Module
 from core.settings import Book, Context
 from core.settings.book import Editions
 from core.settings.platform import AuthSettings
-from core.steps import Step
+from core.steps import Part, Step
+from graph.flow.steps import Steps
 from graph.runs.record import OnBusy, OnDisconnect, TurnRequest
 from graph.runs.streams import Handle
 from graph.service.holding import Holding
@@ -218,6 +219,10 @@ class Agent:
     async def plans(self) -> Plans:
         """The runs that callers have planned by the clock."""
         return await self.container.get(Plans)
+
+    async def step(self, part: Part) -> str:
+        """The name of the step that is this part of every turn."""
+        return (await self.container.get(Steps)).main(part).name
 
     async def seed(self, principal: Principal, thread_id: str, messages: Sequence[Any]) -> None:
         """See `Holding.seed`."""

@@ -12,10 +12,9 @@ from langgraph.graph.state import CompiledStateGraph
 from core.access import RunContext
 from core.steps import PARTS
 from graph.flow.nodes import Asked, Heard, Lookup, Lookups, Supplied, SuppliedCall, Traced, Written, reader
-from graph.flow.routing import AfterModel, Window, Windowed, after_files, ahead_of_tools, way
+from graph.flow.routing import AfterModel, Window, Windowed, after_files, ahead_of_tools, run_lean, way
 from graph.flow.state import Gate, Input, State
 from graph.flow.steps import MAKES, Placed, Steps
-from graph.flow.unheard import run_lean
 
 
 def build_graph(

@@ -26,7 +26,6 @@ from graph.errors import (
     ThreadNotFound,
     ThreadWaiting,
 )
-from graph.runs.closing import unit_of
 from graph.runs.lease import (
     Hold,
     Leases,
@@ -56,6 +55,7 @@ from graph.runs.rows import (
     run_with_key,
     store_message,
     supersede,
+    unit_of,
 )
 
 AT_MOST_ATTEMPTS = 3

@@ -19,7 +19,10 @@ import orjson
 from core.cursor import cursor
 from core.words import fold
 
-COLUMNS = ("id", "title", "status", "turns", "tags", "parent", "waiting", "created_at", "updated_at")
+COLUMNS = (
+    *("id", "title", "status", "turns", "tags", "parent", "waiting", "metadata"),
+    *("created_at", "updated_at"),
+)
 STATUSES = frozenset({"idle", "running", "interrupted", "failed"})
 _WAIT_SECONDS = 5.0
 _MIGRATIONS = Path(__file__).parents[1] / "db" / "migrations" / "versions"
@@ -95,6 +98,7 @@ def _view(row: Mapping[str, Any]) -> dict[str, Any]:
         **row,
         "tags": orjson.loads(row["tags"] or "[]") or [],
         "waiting": orjson.loads(row["waiting"] or "[]") or [],
+        "metadata": orjson.loads(row["metadata"] or "{}") or {},
         "created_at": _time_of(row["created_at"]),
         "updated_at": _time_of(row["updated_at"]),
         "cursor": cursor("thread", row["updated_at"], row["id"]),

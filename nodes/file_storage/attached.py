@@ -24,7 +24,7 @@ SEARCH_SECONDS = 20.0
 _TOGETHER = 4
 _SHOWN = 600
 FOUND = 6
-_SPAN = re.compile(r"\s*(\d{1,7})\s*(?:-\s*(\d{0,7})\s*)?")
+_SPAN = re.compile(r"(\d{1,7})\s*(?:-\s*(\d{0,7}))?")
 _MOST_SPANS = 50
 
 READ, SEARCH = "read_file", "search_in_file"
@@ -295,7 +295,7 @@ def _spans(given: str, what: str) -> list[tuple[int, int]]:
     """(first, last) of each of "3-5, 9"; an open end goes as far as there is."""
     found: list[tuple[int, int]] = []
     for one in given.split(",")[:_MOST_SPANS]:
-        match = _SPAN.fullmatch(one)
+        match = _SPAN.fullmatch(one.strip())
         if match is None:
             raise InvalidInput(f"{what}: '{given[:80]}' is no range; write 3-5 or 2, 7")
         first, last = int(match.group(1)), match.group(2)

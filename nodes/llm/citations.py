@@ -8,7 +8,8 @@ stays: in code, right behind a word (`rows[7]`), a link's text, a list of number
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from asyncio import CancelledError
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, TypeVar, cast
@@ -102,7 +103,10 @@ class OfferedOnly:
 async def offered_only(
     stream: AsyncIterator[LLMChunk | LLMResponse], documents: Sequence[Mapping[str, Any]]
 ) -> AsyncIterator[LLMChunk | LLMResponse]:
-    """The stream of an answer without numbers that none of `documents` has; its response says how many."""
+    """The stream of an answer without numbers that none of `documents` has; its response says how many.
+
+    Where it breaks off, or is stopped, what was held back comes before the error: it was said.
+    """
     async with aclosing(cast(Any, stream)) as items:
         if not documents:
             async for item in items:
@@ -110,16 +114,32 @@ async def offered_only(
             return
         offered = [int(document["n"]) for document in documents]
         text = OfferedOnly(offered)
-        async for item in items:
-            if isinstance(item, LLMResponse):
-                rest = text.end()
-                if rest:
-                    yield LLMChunk(text=rest)
-                yield checked(item, offered)
-            else:
-                shown = text.feed(item.text) if item.text else ""
-                if shown or item.reasoning:
-                    yield replace(item, text=shown)
+        try:
+            async for item in items:
+                for shown in _shown(item, text, offered):
+                    yield shown
+        except (Exception, CancelledError):
+            for chunk in _rest(text):
+                yield chunk
+            raise
+
+
+def _shown(
+    item: LLMChunk | LLMResponse, text: OfferedOnly, offered: Collection[int]
+) -> Iterator[LLMChunk | LLMResponse]:
+    if isinstance(item, LLMResponse):
+        yield from _rest(text)
+        yield checked(item, offered)
+        return
+    shown = text.feed(item.text) if item.text else ""
+    if shown or item.reasoning:
+        yield replace(item, text=shown)
+
+
+def _rest(text: OfferedOnly) -> Iterator[LLMChunk]:
+    rest = text.end()
+    if rest:
+        yield LLMChunk(text=rest)
 
 
 def checked(response: LLMResponse, offered: Collection[int]) -> LLMResponse:

@@ -58,7 +58,9 @@ class CallModel:
     async def _streamed(self, request: LLMRequest, runtime: Runtime[RunContext]) -> LLMResponse:
         # Under which id the pieces that follow will stand in the state.
         runtime.stream_writer({"type": "answer", "id": request.message_id})
-        stream = offered_only(self._llm.stream(request), request.documents)
+        stream = self._llm.stream(request)
+        if request.documents:
+            stream = offered_only(stream, request.documents)
         async with aclosing(cast(Any, stream)):
             async for item in stream:
                 if isinstance(item, LLMResponse):

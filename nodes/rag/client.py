@@ -22,9 +22,17 @@ from nodes.rag.errors import NotIngestable, SourceNotFound
 from nodes.rag.events import RetrievalDone
 from nodes.rag.health import CHECK_SECONDS, SourceHealth
 from nodes.rag.indexing import Indexer
-from nodes.rag.models import IngestReport, Passage, Progress, RAGResponse, SourceInfo, SourceStats
+from nodes.rag.models import (
+    TOLD,
+    IngestReport,
+    Passage,
+    Progress,
+    RAGResponse,
+    Remark,
+    SourceInfo,
+    SourceStats,
+)
 from nodes.rag.ports import Later
-from nodes.rag.remarks import remarks
 from nodes.rag.settings import RagSettings, SourceEntry
 from nodes.rag.source import Source, SourceCalls
 from nodes.rag.upkeep import FileWatcher, IndexTasks, NobodyElse, update
@@ -108,10 +116,15 @@ class RAGClient:
         if not names or not text.strip():
             return RAGResponse()
         wanted, began = limit or self._settings.limit, time.perf_counter()
-        with track_duration("retrieval"), retrieval_span(top_k=wanted), remarks() as told:
-            answers = await asyncio.gather(
-                *(self._ask(n, s, text, principal, wanted) for n, s in chosen.items())
-            )
+        told: list[Remark] = []
+        telling = TOLD.set(told)
+        try:
+            with track_duration("retrieval"), retrieval_span(top_k=wanted):
+                answers = await asyncio.gather(
+                    *(self._ask(n, s, text, principal, wanted) for n, s in chosen.items())
+                )
+        finally:
+            TOLD.reset(telling)
         found = [answer for answer in answers if not isinstance(answer, str)]
         reasons = [(n, a) for n, a in zip(names, answers, strict=True) if isinstance(a, str)]
         passages = [self._capped(passage) for passage in interleave(found)[:wanted]]
@@ -157,7 +170,7 @@ class RAGClient:
         now = self._sources.get(source)
         if now is not None and now is not found and now.indexer is not None:
             # Its entry changed meanwhile: what was asked for is the index of the entry of now.
-            return await self.ingest(source, progress=progress, most_vectors=most_vectors)
+            return await self.ingest(source, progress=progress, most_vectors=most_vectors, anew=anew)
         if found.vectors is not None:
             await found.vectors.fill(progress, most=most_vectors)
         return report
@@ -271,7 +284,9 @@ class RAGClient:
                 code, reason = "internal", f"an internal fault ({type(error).__name__})"
             else:
                 span.set(passages=len(found))
-                return found or await asyncio.to_thread(_why_nothing, source)
+                if found or (source.indexer is not None and source.indexer.manifest.read().chunks):
+                    return found
+                return await asyncio.to_thread(_why_nothing, source)
             span.error(code)
         _log.warning("source_failed", source=name, code=code, reason=reason)
         return reason

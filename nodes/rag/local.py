@@ -25,10 +25,9 @@ import orjson
 from core.health import Health
 from nodes.rag.errors import IndexBusy, SourceUnavailable
 from nodes.rag.languages import DEFAULT
-from nodes.rag.models import Chunk, Collection, Hit, Passage
+from nodes.rag.models import Chunk, Collection, Hit, Passage, remark
 from nodes.rag.ports import ChunkStore, Embedder, Judge, Reranker
 from nodes.rag.ranking import current_first, distinct, fuse, guides_first, spread, weigh
-from nodes.rag.remarks import remark
 from nodes.rag.terms import asked, terms_of
 
 CANDIDATES = 100

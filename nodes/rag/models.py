@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 Progress = Callable[[int, int, str], None]
-"""Called with (files done, files in all, name of the next one)."""
+"""Called with (files done, files in all, name of the next one); of vectors with chunks, named `VECTORS`."""
+VECTORS = "vectors"
 # Files left out that one line names.
 _TOLD = 2
 
@@ -82,6 +84,18 @@ class SourceInfo:
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+Remark = tuple[str, str]
+TOLD: ContextVar[list[Remark] | None] = ContextVar("waystation_rag_remarks", default=None)
+"""What the people of a turn are told about its search, (code, text), by whatever searches for it."""
+
+
+def remark(code: str, text: str) -> None:
+    """Tell whoever asked; once for each text, and nobody where nobody listens."""
+    told = TOLD.get()
+    if told is not None and (code, text) not in told:
+        told.append((code, text))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_core.messages import AnyMessage
+from langchain_core.messages import AnyMessage, HumanMessage
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from core.access import RunContext, context_of
 from nodes.rag.client import RAGClient
-from nodes.rag.followups import FollowUps
+from nodes.rag.followups import FollowUps, Searched
 from nodes.rag.models import RAGResponse
 
 
@@ -36,7 +36,9 @@ class Retrieve:
         if not sources:
             return {"documents": []}
         model = str(config.get("model") or "")
-        wanted = await self._follow_ups.searched(state["messages"], model=model, principal=who)
+        wanted = alone(state["messages"]) or await self._follow_ups.searched(
+            state["messages"], model=model, principal=who
+        )
         if not wanted.text:
             return {"documents": []}
         found = await self._rag.query(wanted.text, sources=sources, principal=who)
@@ -46,6 +48,13 @@ class Retrieve:
         if documents or found.failed or wanted.rewritten:
             runtime.stream_writer(event(documents, found, wanted.text if wanted.rewritten else ""))
         return {"documents": documents}
+
+
+def alone(messages: Sequence[AnyMessage]) -> Searched | None:
+    """What the first message of a thread asks: there is nothing before it that it could need."""
+    if len(messages) == 1 and isinstance(messages[0], HumanMessage):
+        return Searched(str(messages[0].text).strip())
+    return None
 
 
 def event(documents: Sequence[dict[str, Any]], found: RAGResponse, searched: str = "") -> dict[str, Any]:

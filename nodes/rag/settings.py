@@ -107,7 +107,9 @@ class RerankerEntry(Strict):
     """An endpoint that puts passages in order, as Cohere, Jina, vLLM, llama.cpp and TEI serve it."""
 
     url: str = Field(description="Base URL; `/rerank` is added.")
-    model: str = ""
+    model: str = Field(
+        "", description="The name that its endpoint knows; one with a single model may need none."
+    )
     api: Literal["documents", "texts"] = Field(
         "documents", description="What the passages are called in a request; `texts` is TEI's."
     )
@@ -119,7 +121,7 @@ class RerankerEntry(Strict):
         le=1,
         description="Passages below are not shown; 0 shows what the search would show without it.",
     )
-    timeout_s: float = Field(10, gt=0)
+    timeout_s: float = Field(10, gt=0, description="Longest answer, in seconds.")
 
     @field_validator("url")
     @classmethod

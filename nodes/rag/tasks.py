@@ -48,18 +48,20 @@ async def refresh_sources(_: NoArguments, context: TaskContext) -> None:
 @asynccontextmanager
 async def _reporting(context: TaskContext) -> AsyncIterator[Progress]:
     """A progress function that never waits; the ledger hears the last word of it."""
-    said: list[tuple[int, int]] = []
+    from nodes.rag.models import VECTORS  # noqa: PLC0415 - every command loads the declaration
+
+    said: list[tuple[int, int, str]] = []
     news = asyncio.Event()
 
-    def say(done: int, total: int, _: str) -> None:
-        said[:] = [(done, total)]
+    def say(done: int, total: int, name: str) -> None:
+        said[:] = [(done, total, VECTORS if name == VECTORS else "files")]
         news.set()
 
     async def tell() -> None:
         while True:
             await news.wait()
             news.clear()
-            await context.progress(*said[0], "files")
+            await context.progress(*said[0])
 
     telling = asyncio.create_task(tell())
     try:
@@ -68,7 +70,7 @@ async def _reporting(context: TaskContext) -> AsyncIterator[Progress]:
         telling.cancel()
         await asyncio.gather(telling, return_exceptions=True)
     if said:
-        await context.progress(*said[0], "files")
+        await context.progress(*said[0])
 
 
 TASKS: tuple[Task[Any], ...] = (

@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 
 from core.errors import WaystationError
-from nodes.rag.models import Progress
+from nodes.rag.models import VECTORS, Progress
 from nodes.rag.ports import Embedder, VectorStore
 
 # Changes come in bursts, and a command has ended by then.
@@ -91,13 +91,13 @@ class VectorKeeper:
                 return 0
             for first in range(0, len(ids), BATCH):
                 if progress:
-                    progress(first, len(ids), "vectors")
+                    progress(first, len(ids), VECTORS)
                 chunks = await self._store.chunks_of(ids[first : first + BATCH])
                 vectors = await self._embedder.embed([f"{c.title}\n{c.text}" for c in chunks])
                 await self._store.attach({c.id: v for c, v in zip(chunks, vectors, strict=True)})
             await self._store.settle()
             if progress and ids:
-                progress(len(ids), len(ids), "")
+                progress(len(ids), len(ids), VECTORS)
             return len(ids)
 
     async def _run(self) -> None:

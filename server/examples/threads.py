@@ -20,6 +20,7 @@ THREAD: dict[str, Any] = {
     "tags": [],
     "parent": None,
     "waiting": [],
+    "metadata": {},
     "created_at": WHEN,
     "updated_at": WHEN,
 }

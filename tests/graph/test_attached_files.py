@@ -238,9 +238,9 @@ async def test_at9_a_text_is_taken_out_once_for_as_long_as_it_is_the_same(
     read: list[str] = []
     extract = Extractor.extract
 
-    def counted(self: Extractor, path: Path, kind: str, *, max_bytes: int) -> Any:
+    def counted(self: Extractor, path: Path, kind: str, *, max_bytes: int, digest: str = "") -> Any:
         read.append(path.name)
-        return extract(self, path, kind, max_bytes=max_bytes)
+        return extract(self, path, kind, max_bytes=max_bytes, digest=digest)
 
     monkeypatch.setattr(Extractor, "extract", counted)
     async with opened(tmp_path, server) as (agent, files):

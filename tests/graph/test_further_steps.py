@@ -209,11 +209,11 @@ async def test_a_turn_whose_end_cannot_be_written_by_a_fault_of_ours_leaves_its_
 ) -> None:
     async with open_agent(tmp_path) as agent:
         with monkeypatch.context() as broken:
-            broken.setattr("graph.runs.ledger.let_go", _fails)
+            broken.setattr("graph.runs.ledger.unit_of", _fails)
             with pytest.raises(Internal):
                 await agent.ask(SUM, thread="t")
         assert "42" in (await agent.ask(PRODUCT, thread="t", approval="auto"))["answer"]
 
 
-async def _fails(*_: Any, **__: Any) -> None:
+def _fails(*_: Any, **__: Any) -> None:
     raise ZeroDivisionError

@@ -20,7 +20,7 @@ from core.access import Principal
 from core.database.engine import create_engine
 from graph import Agent
 from graph.db.database import HEAD, opened_database, revision
-from tests.fixtures.make_threads import install_tools
+from tests.fixtures.make_threads import install_tools, reword
 from waystation.testing.agents import open_agent
 from waystation.testing.model_server import ModelServer, say
 
@@ -114,6 +114,7 @@ async def test_the_next_message_works_at_the_first_try_on_every_thread(
     agent: Agent, model: ModelServer
 ) -> None:
     for thread, before in ASKED.items():
+        reword(model, "And now?", "What is there now?")
         model.script(say(f"Still here, {thread}."))
         reply = await agent.ask("And now?", thread=thread)
         assert (reply["status"], reply["answer"]) == ("done", f"Still here, {thread}.")

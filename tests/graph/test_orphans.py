@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
 from core.access import Principal
 from core.database.engine import DRIVERS
+from core.database.writer import Unit
 from core.errors import Internal
 from graph import Agent
 from graph.db.database import opened_database, writer_of
@@ -240,12 +240,16 @@ async def test_an_answer_that_cannot_be_stored_is_an_error_and_the_thread_recove
     async with house.process(supervises=False) as agent:
         full = True
 
-        def fail(*args: object) -> None:
-            if full and str(args[2]).startswith("INSERT INTO transcript") and "assistant" in str(args[3]):
-                raise OperationalError("INSERT", {}, RuntimeError("the disk is full"))
-
         group: Any = writer_of(agent.engine)._group
-        event.listen(group._engine, "before_cursor_execute", fail)
+        written = group._unit
+
+        def fail(db: Any, unit: Unit) -> Any:
+            told = (rows for sql, rows in unit.statements if "INTO transcript" in sql)
+            if full and any("assistant" in str(row) for rows in told for row in rows):
+                raise OperationalError("INSERT", {}, RuntimeError("the disk is full"))
+            return written(db, unit)
+
+        group._unit = fail
         run = await agent.begin(TurnRequest(LOCAL, "hello?", thread_id="t"))
         reading = asyncio.create_task(_types(agent, run.id))
         async with asyncio.timeout(WAIT_S):

@@ -22,7 +22,8 @@ async def done(queue: TaskQueue, name: str) -> list[TaskRecord]:
 
 
 async def test_a_source_is_indexed_by_command_in_the_service_that_runs(tmp_path: Path) -> None:
-    context = context_at(tmp_path, tasks={"poll_s": 0.2}, rag={"refresh": False})
+    rag_settings = {"refresh": False, "search": "words"}  # vectors would be told last: how many there are
+    context = context_at(tmp_path, tasks={"poll_s": 0.2}, rag=rag_settings)
     async with Agent.open(context, worker=True) as agent:
         (tmp_path / "harbour" / "tides.md").write_text("# Tides\n\nThe ebb begins at noon.\n")
         words = ("tasks", "run", "index_source", '{"source": "harbour"}', "--wait", "20", "--json")
@@ -31,6 +32,7 @@ async def test_a_source_is_indexed_by_command_in_the_service_that_runs(tmp_path:
         assert ended.returncode == 0, ended.stderr
         task = json.loads(ended.stdout)
         assert (task["status"], task["progress"], task["total"]) == ("done", 1, 1)
+        assert task["message"] == "files"
         rag = await agent.container.get(RAGClient)
         found = await rag.query("the ebb", sources=["harbour"], principal=Principal("ada"))
         assert [passage.document for passage in found.passages] == ["tides.md"]

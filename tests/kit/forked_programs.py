@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -30,8 +31,10 @@ _PROGRAM = re.compile(
     r"waystation|server\.cli\.main|nodes\.\w+\.cli|waystation\.testing\.\w+|tests\.kit\.(task_worker|start_told)"
 )
 # Read when a program runs. Whatever else differs may have been read when its modules were imported.
+# The last one is for OpenMP, and a search by meaning leaves it behind (threadpoolctl sets it).
 _READ_LATE = re.compile(
     r"WAYSTATION_\w+|AWS_\w+|LANCE_LOG|OPENAI_(BASE_URL|API_KEY)|PYTEST_CURRENT_TEST|LANG(UAGE)?"
+    r"|KMP_DUPLICATE_LIB_OK"
 )
 # No test has these of the machine's, see conftest.py.
 _CLEARED = ("OPENAI_", "LANGCHAIN_", "LANGSMITH_")
@@ -111,6 +114,7 @@ class Programs:
             "umask": asked.umask if asked.umask >= 0 else _umask(),
             "session": asked.session,
             "group": asked.group,
+            "ignored": _ignored(),
             "tools": self._tools.address,
             "migrated": str(self._migrated.folder),
         }
@@ -145,6 +149,11 @@ class Programs:
 
 def _read_early(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if not _READ_LATE.fullmatch(name)}
+
+
+def _ignored() -> list[int]:
+    """Signals that are ignored here, now: an event loop that handled them may have changed them."""
+    return [int(number) for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN]
 
 
 def _umask() -> int:

@@ -52,6 +52,7 @@ IMPORTS = (
     "uvicorn.protocols.http.auto",
     "uvicorn.protocols.websockets.auto",
 )
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 _OWN_PATH = os.environ.get("PYTHONPATH")
 CLONE_PARENT = 0x8000
 CLONE = {"x86_64": 56, "aarch64": 220}
@@ -60,6 +61,7 @@ CLONE = {"x86_64": 56, "aarch64": 220}
 class Wanted(TypedDict):
     """A program: `module` and its `words`; -1 is no umask and no process group of its own.
 
+    `ignored` are the signals that its parent ignores now: what is started inherits them.
     `tools` is the address that forked tool servers are asked from, see `tests.kit.tool_forks`;
     `migrated` the folder of what new databases are copied from, see `tests.kit.migrated_file`.
     """
@@ -70,6 +72,7 @@ class Wanted(TypedDict):
     umask: int
     session: bool
     group: int
+    ignored: list[int]
     tools: str
     migrated: str
 
@@ -141,6 +144,7 @@ def run(wanted: Wanted) -> None:
         os.setsid()
     if wanted["group"] >= 0:
         os.setpgid(0, wanted["group"])
+    _handle_signals(wanted["ignored"])
     os.environ.clear()
     os.environ.update(wanted["environ"])
     time.tzset()
@@ -152,6 +156,16 @@ def run(wanted: Wanted) -> None:
     # What runs as __main__ is not there under its name.
     sys.modules.pop(wanted["module"], None)
     runpy.run_module(wanted["module"], run_name="__main__", alter_sys=True)
+
+
+def _handle_signals(ignored: list[int]) -> None:
+    """As an interpreter that starts finds and handles them."""
+    own: dict[int, Any] = dict.fromkeys(_IGNORED_BY_PYTHON, signal.SIG_IGN)
+    own[signal.SIGINT] = signal.default_int_handler
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        handler = signal.SIG_IGN if number in ignored else own.get(number, signal.SIG_DFL)
+        if handler != signal.getsignal(number):
+            signal.signal(number, handler)
 
 
 def _fork_tools(address: str) -> None:

@@ -116,10 +116,11 @@ def _to(sentence: Sentence, tools: Sequence[Tool], prompt: Prompt, max_quote: in
     match = match_tool(tools, sentence)
     if match is not None and not match.missing:
         return Reply(tool=match.tool.name, arguments=match.arguments)
-    quotes = best_quotes(sentence.text, prompt.passages, longest=max_quote)
+    quotes = best_quotes(sentence.text, prompt.passages, longest=max_quote) if prompt.passages else ()
     if quotes:
         return Reply("\n\n".join(f"“{quote.text}” [{quote.n}]" for quote in quotes))
-    if quotes := best_quotes(sentence.text, prompt.texts, longest=max_quote):
+    quotes = best_quotes(sentence.text, prompt.texts, longest=max_quote) if prompt.texts else ()
+    if quotes:
         titles = {text.n: text.title for text in prompt.texts}
         return Reply("\n\n".join(f"“{quote.text}” ({titles[quote.n]})" for quote in quotes))
     if match is not None:

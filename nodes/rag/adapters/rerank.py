@@ -21,8 +21,7 @@ from core.observability import model_span
 from core.resilience import Policy
 from nodes.rag.adapters.web import call_json
 from nodes.rag.errors import SourceUnavailable
-from nodes.rag.models import Hit
-from nodes.rag.remarks import remark
+from nodes.rag.models import Hit, remark
 from nodes.rag.settings import RerankerEntry
 
 NOTICE = "not_reranked"

@@ -137,8 +137,9 @@ class WireResponse(RunResponse):
 
     async def _translator(self) -> Translator:
         record = self._run.record
+        model, tools = await self._agent.step("model"), await self._agent.step("tools")
         if "values" not in self._modes:
-            return Translator(record.id, record.thread_id, self._modes)
+            return Translator(record.id, record.thread_id, self._modes, model=model, tools=tools)
         before, others = await self._values_before(record)
         said: dict[str, Any] = {
             "content": record.request.message,
@@ -152,6 +153,8 @@ class WireResponse(RunResponse):
             record.id,
             record.thread_id,
             self._modes,
+            model=model,
+            tools=tools,
             before=before,
             others=others,
             said=said if record.message_id and not self._run.since else None,

@@ -23,13 +23,13 @@ TEXTS = {"token": "content", "reasoning": "reasoning"}
 _TOLD_OTHERWISE = frozenset(
     {"run_started", "answer", "token", "reasoning", "step", "interrupt", "done", "error"}
 )
-_MODEL = "call_model"
 
 
 class Translator:
     """Makes parts of events. Feed it every event of the run from the first one on.
 
     Args:
+        model, tools: Names of the steps that call the model and the tools.
         before: Messages of the thread before the run's own, as LangChain writes them.
         others: Values of the other channels then.
         said: The message of the run, where it has one.
@@ -41,12 +41,16 @@ class Translator:
         thread_id: str,
         modes: Sequence[str],
         *,
+        model: str,
+        tools: str,
         before: Sequence[Mapping[str, Any]] = (),
         others: Mapping[str, Any] | None = None,
         said: Mapping[str, Any] | None = None,
     ) -> None:
         self._run_id = run_id
         self._modes = frozenset(modes)
+        self._model = model
+        self._tools = tools
         self._messages: dict[str, bytes] = {}
         self._others = dict(others or {})
         for message in [*before, said] if said else before:
@@ -88,13 +92,13 @@ class Translator:
         self._answer = None
 
     def _answering(self, event: Mapping[str, Any]) -> Iterator[Part]:
-        self._answer = _Answer(str(event["id"]), self._metadata(_MODEL))
+        self._answer = _Answer(str(event["id"]), self._metadata(self._model))
         yield from ()
 
     def _text(self, text: str, *, reasoning: bool, seq: int) -> list[Part]:
         if self._answer is None:
             # A run that does not tell its answers' ids: the number of the first piece is always the same.
-            self._answer = _Answer(f"{self._run_id}-{seq}", self._metadata(_MODEL))
+            self._answer = _Answer(f"{self._run_id}-{seq}", self._metadata(self._model))
         answer, found = self._answer, list[Part]()
         first = not answer.said
         answer.add(text, reasoning=reasoning)
@@ -141,7 +145,7 @@ class Translator:
             return
         name, key = names[event["type"]]
         data = {key: event.get("arguments") if key == "input" else event.get("text")}
-        yield b"events", self._event(name, str(event.get("tool") or event["id"]), data, "execute_tools")
+        yield b"events", self._event(name, str(event.get("tool") or event["id"]), data, self._tools)
 
     # -- what parts are made of ---------------------------------------------------------------------
 
@@ -185,7 +189,7 @@ class Translator:
 
     def _chunk_event(self, answer: _Answer, text: str) -> bytes:
         chunk = {"content": text, "type": "AIMessageChunk", "id": answer.id}
-        return self._event("on_chat_model_stream", "model", {"chunk": chunk}, _MODEL)
+        return self._event("on_chat_model_stream", "model", {"chunk": chunk}, self._model)
 
     def _event(self, event: str, name: str, data: Mapping[str, Any], step: str) -> bytes:
         metadata = {**self._about, **({"langgraph_node": step} if step else {})}

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,9 @@ def told(*words: str, **options: Any) -> tuple[bool, int, dict[str, Any], str]:
         {"process_group": 0},
         {"env": {**os.environ, "WAYSTATION_HOME": "/x", "OPENAI_API_KEY": "é"}},
         {"env": {**os.environ, "PYTHONPATH": "/somewhere:there"}},
+        {"env": {**os.environ, "KMP_DUPLICATE_LIB_OK": "True"}},
     ],
-    ids=["plain", "umask", "session", "group", "environment", "path"],
+    ids=["plain", "umask", "session", "group", "environment", "path", "of a library"],
 )
 def test_it_finds_what_a_started_one_finds(
     options: dict[str, Any], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
@@ -62,6 +64,22 @@ def test_it_finds_what_a_started_one_finds(
     assert {what: found for what, found in forked_finds.items() if found != finds[what]} == {}
 
 
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, signal.SIG_DFL, signal.default_int_handler])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_it_ignores_what_is_ignored_where_it_is_started(
+    number: signal.Signals, handler: Any, request: pytest.FixtureRequest
+) -> None:
+    before = signal.signal(number, handler)
+    try:
+        forked = told("7")
+        request.getfixturevalue("started_anew")
+        started = told("7")
+    finally:
+        signal.signal(number, before)
+    assert (forked[0], started[0]) == (True, False)
+    assert forked[2]["handlers"] == started[2]["handlers"]
+
+
 def test_its_end_is_its_own() -> None:
     assert told("7")[1] == 7
     _, code, _, beside = told("fail")
@@ -69,6 +87,15 @@ def test_its_end_is_its_own() -> None:
     assert "ValueError: as told" in beside
 
 
+@pytest.fixture
+def not_ignored() -> Iterator[None]:
+    """What a shell starts behind itself ignores SIGINT, and so does all that it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("not_ignored")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
 def test_signals_reach_it(number: signal.Signals) -> None:
     quiet, pipe = subprocess.DEVNULL, subprocess.PIPE

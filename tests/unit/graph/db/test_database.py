@@ -22,11 +22,17 @@ from core.errors import ConfigInvalid, Unavailable
 from core.settings import Places
 from core.settings.platform import StorageSettings
 from graph.db.database import HEAD, open_database, revision
-from graph.db.tables import threads, transcript
+from graph.db.tables import transcript
 from graph.threads.history.search import Search
 from waystation.testing.service import free_port
 
 pytestmark = pytest.mark.usefixtures("migrated_anew")
+
+# In the words of its time: the table of today has columns that came later.
+OLD_THREAD = """
+INSERT INTO threads (id, owner, title, status, turns, created_at, updated_at, tags, dirty)
+VALUES (:id, :owner, :title, 'idle', 0, :created_at, :updated_at, '[]', FALSE)
+"""
 
 
 def test_head_is_the_newest_migration() -> None:
@@ -56,10 +62,10 @@ async def test_messages_of_an_older_release_are_found_after_the_migration(databa
         command.upgrade(config, "0003")
 
     row = {"thread_id": "t", "message_id": "m", "role": "user", "text": "Ein Liegeplatz", "extra": {}}
-    thread = {"id": "t", "owner": "ada", "title": "", "created_at": 1.0, "updated_at": 1.0, "tags": []}
+    thread = {"id": "t", "owner": "ada", "title": "", "created_at": 1.0, "updated_at": 1.0}
     async with engine.begin() as db:
         await db.run_sync(before_the_index)
-        await db.execute(threads.insert().values(thread))
+        await db.execute(text(OLD_THREAD), thread)
         await db.execute(transcript.insert().values({**row, "created_at": 1.0}))
     await engine.dispose()
     engine = await open_database(database)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import AsyncIterator
 from itertools import pairwise
 from typing import Any
 
@@ -12,9 +14,10 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage
 
 from core.observability import REGISTRY
-from nodes.llm.citations import OfferedOnly, checked
+from nodes.llm.citations import OfferedOnly, checked, offered_only
+from nodes.llm.errors import ModelStreamCut
 from nodes.llm.fake import ScriptedModel
-from nodes.llm.models import LLMResponse, Usage
+from nodes.llm.models import LLMChunk, LLMResponse, Usage
 from tests.unit.nodes.llm.test_node import caller_of, turn
 
 TWO = [
@@ -69,6 +72,75 @@ def test_however_it_comes_in_pieces_the_same_is_left(parts: list[str], cuts: lis
     held = OfferedOnly({1})
     pieces = [held.feed(text[a:b]) for a, b in pairwise(places)]
     assert ("".join(pieces) + held.end(), held.invented) == through(text, offered=1)
+
+
+@pytest.mark.parametrize(
+    ("said", "held"),
+    [
+        ("half an", ""),
+        ("half an ", " "),
+        ("one line\n", ""),
+        ("two  ", " "),
+        ("Early [", " ["),
+        ("Early [1, 7", " [1, 7"),
+        ("Early [7]", " [7]"),
+        ("Early [x", ""),
+        ("Early [7].", ""),
+        ("Take ``", "``"),
+    ],
+)
+def test_no_more_is_held_back_than_may_begin_a_citation(said: str, held: str) -> None:
+    text = OfferedOnly({1, 7})
+    assert (text.feed(said), text.end()) == (said.removesuffix(held), held)
+
+
+def broken_off(error: Exception | None, *parts: str) -> AsyncIterator[LLMChunk | LLMResponse]:
+    """A stream that fails after these parts, or hangs."""
+
+    async def stream() -> AsyncIterator[LLMChunk | LLMResponse]:
+        for part in parts:
+            yield LLMChunk(text=part)
+        if error is not None:
+            raise error
+        await asyncio.Event().wait()
+
+    return offered_only(stream(), TWO)
+
+
+async def listen(stream: AsyncIterator[LLMChunk | LLMResponse], said: list[str]) -> None:
+    async for item in stream:
+        assert isinstance(item, LLMChunk)
+        said.append(item.text)
+
+
+BROKEN = [
+    (("half ", "an "), "half an "),
+    (("Early", " [", "1"), "Early [1"),
+    (("Early", " [", "7]"), "Early"),
+    (("Early [7", "] or late ["), "Early or late ["),
+]
+
+
+@pytest.mark.parametrize(("parts", "left"), BROKEN)
+async def test_what_is_held_back_is_said_where_the_stream_breaks_off(
+    parts: tuple[str, ...], left: str
+) -> None:
+    said: list[str] = []
+    with pytest.raises(ModelStreamCut, match="it broke"):
+        await listen(broken_off(ModelStreamCut("it broke"), *parts), said)
+    assert "".join(said) == left
+
+
+@pytest.mark.parametrize(("parts", "left"), BROKEN)
+async def test_what_is_held_back_is_said_when_the_turn_is_stopped(parts: tuple[str, ...], left: str) -> None:
+    said: list[str] = []
+    task = asyncio.create_task(listen(broken_off(None, *parts), said))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert task.cancelled()
+    assert "".join(said) == left
 
 
 def counted(kind: str) -> float:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,25 @@ from nodes.rag.local import LocalRetriever, ManifestFile
 from nodes.rag.settings import HttpSource, LocalSource
 from nodes.rag.tasks import INDEX, TASKS
 from nodes.rag.upkeep import IndexTasks
+from nodes.rag.vectors import VectorKeeper
 from tests.kit.task_queues import eventually, opened_queue
 from tests.unit.nodes.rag.corpus import HANDBOOK, write
 
 ADA = Principal("ada")
+
+
+class Constant:
+    """Finds every text alike."""
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        return [[1.0, 0.0] for _ in texts]
+
+
+def embedded(source: Source, name: str, lock: Path) -> Source:
+    """The same source, with vectors beside its words."""
+    assert isinstance(source.store, MemoryStore)
+    vectors = VectorKeeper(name, store=source.store, embedder=Constant(), lock=lock)
+    return replace(source, vectors=vectors)
 
 
 def local(folder: Path, name: str, *, root: Path | None = None, store: MemoryStore | None = None) -> Source:
@@ -56,12 +72,16 @@ class Given(Provider):
 class Desk:
     """A client over two local sources, and a queue whose tasks find it."""
 
-    def __init__(self, folder: Path, settings: RagSettings | None = None) -> None:
+    def __init__(
+        self, folder: Path, settings: RagSettings | None = None, *, by_meaning: bool = False
+    ) -> None:
         self.folder = folder
         write(folder / "docs")
         write(folder / "notes", {"a.md": "Kites fly on Mondays."})
         remote = Source(HttpSource(url="http://127.0.0.1:9"), FakeRetriever("remote", {}))
         sources = {name: local(folder, name) for name in ("docs", "notes")}
+        if by_meaning:
+            sources = {n: embedded(s, n, folder / "index" / f"{n}.vectors") for n, s in sources.items()}
         self.client = RAGClient({**sources, "remote": remote}, settings or RagSettings())
         self._stack = AsyncExitStack()
         self.queue: TaskQueue
@@ -98,6 +118,14 @@ async def test_a_task_indexes_one_source_and_tells_how_far_it_is(desk: Desk) -> 
     assert await desk.documents() == {"docs": len(HANDBOOK), "notes": 0, "remote": 0}
     again = await desk.run(INDEX, {"source": "docs"})
     assert (again.status, again.progress) == (TaskStatus.DONE, None)
+
+
+async def test_vectors_are_counted_by_themselves_behind_the_files(tmp_path: Path) -> None:
+    async with Desk(tmp_path, by_meaning=True) as desk:
+        record = await desk.run(INDEX, {"source": "docs"})
+        [chunks] = [one.chunks for one in await desk.client.stats() if one.source == "docs"]
+        assert (record.progress, record.total, record.message) == (chunks, chunks, "vectors")
+        assert chunks > len(HANDBOOK)
 
 
 @pytest.mark.parametrize(("source", "why"), [("nothere", "source_not_found"), ("remote", "not_ingestable")])

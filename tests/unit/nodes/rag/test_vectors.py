@@ -19,9 +19,9 @@ from nodes.rag.fake import MemoryStore
 from nodes.rag.local import LocalRetriever
 from nodes.rag.models import Chunk
 from nodes.rag.ports import VectorStore
-from nodes.rag.remarks import remarks
 from nodes.rag.vectors import VectorKeeper
 from tests.kit.patience import A_BUSY_MACHINE_S
+from tests.kit.remarks import remarks
 
 TEXTS = {
     "leave.md": "Employees have thirty days of holiday a year.",
