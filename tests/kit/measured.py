@@ -19,7 +19,7 @@ from coverage import Coverage
 _TESTS = Path(__file__).parents[1]
 _OURS = ("core", "nodes", "graph", "server", "waystation", "tools")
 _READING = ("architecture", "docs", "growth")
-_BESIDE = ("bench", "campaigns", "e2e", "foreign", "outages")
+_BESIDE = ("bench", "campaigns", "foreign")
 # Migrations run inside Alembic, __main__ would run, and the kit for tests is not measured.
 _LEFT_OUT = (".migrations", ".__main__", "waystation.testing")
 
