@@ -76,9 +76,9 @@ bench: .venv/.dev
 # pip installs them as they stand (--no-deps): left to resolve `coverage[toml]`, it reaches past its pin.
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q \
-	    pyproject.toml --extra embed --group build --group dev -o requirements-dev.lock
+	    pyproject.toml --extra a2a --extra embed --group build --group dev -o requirements-dev.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q \
-	    pyproject.toml --extra embed --group build -c requirements-dev.lock -o requirements.lock
+	    pyproject.toml --extra a2a --extra embed --group build -c requirements-dev.lock -o requirements.lock
 
 	uv pip compile --python-version 3.11 --universal --generate-hashes --no-header -q \
 	    $(FOREIGN)/time.in -o $(FOREIGN)/time.txt
