@@ -30,14 +30,15 @@ endef
 check: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(call beside,$(BIN)/python -m pytest -m "not server and not slow" tests/unit tests/architecture)
+	$(call beside,$(BIN)/python -m pytest -n 2 -m "not server and not slow" tests/unit tests/architecture)
 
 test: .venv/.dev .venv/.foreign
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	rm -f .coverage .coverage.*
 	@$(BIN)/python -m compileall -q -j 0 $(OURS)
-	$(call beside,$(BIN)/python -m tests.kit.second_chance --cov --cov-report=)
+	@$(BIN)/python -m tests.kit.probes
+	$(call beside,$(BIN)/python -m tests.kit.second_chance -ptests.kit.probes)
 	@$(BIN)/python -m tests.kit.coverage_floor
 
 studio: .venv/.dev

@@ -6,6 +6,7 @@ import gc
 import os
 import socket
 from collections.abc import Generator, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,10 @@ pytest_plugins = (
     "waystation.testing.fixtures",
     "tests.kit.forked_tools",
     "tests.kit.forked_programs",
-    "tests.kit.measured",
     "tests.kit.migrated",
     "tests.kit.sample_module",
     "tests.kit.spent",
+    "tests.kit.together",
 )
 
 # Whoever asks for one of these waits for a process of its own: `make check` leaves it out.
@@ -60,13 +61,17 @@ _FIRST = ("e2e", "outages", "graph", "integration")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs a server, for `-m "not server"`, the quick part; what takes longest comes first."""
-    from tests.kit.measured import on_postgresql
-
     items.sort(key=lambda item: _rank(item.path))
     for item in items:
         asked = set(getattr(item, "fixturenames", ()))
         if asked & _SERVERS or on_postgresql(item):
             item.add_marker("server")
+
+
+def on_postgresql(item: pytest.Item) -> bool:
+    """True for the one of a test's variants that runs on PostgreSQL."""
+    given = getattr(getattr(item, "callspec", None), "params", {}).values()
+    return any(value == "postgresql" for value in given if isinstance(value, str))
 
 
 def _rank(path: Path) -> int:
@@ -98,12 +103,24 @@ def _only_loopback() -> Iterator[None]:
     patch.undo()
 
 
+_homes = count()
+
+
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _clean_environment(
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     for name in list(os.environ):
         if name.startswith(("OPENAI_", "WAYSTATION_", "LANGCHAIN_", "LANGSMITH_", "AWS_")):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("WAYSTATION_HOME", str(tmp_path / "home"))
+    # A folder for each test takes a millisecond: it is made where somebody asks for it.
+    if "tmp_path" in request.fixturenames:
+        home = request.getfixturevalue("tmp_path") / "home"
+    else:
+        home = tmp_path_factory.getbasetemp() / f"home-{next(_homes)}"
+    monkeypatch.setenv("WAYSTATION_HOME", str(home))
     # Vectors of the handbook take a core for seconds; tests of meaning ask for them.
     monkeypatch.setenv("WAYSTATION_RAG__SEARCH", "words")
 

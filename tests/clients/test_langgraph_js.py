@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.kit.clients import node, service_on
+from tests.kit.clients import node
 from waystation.testing.model_server import ModelServer, call, say
 from waystation.testing.service import Service
 
-APPROVAL = '{"calculator": {"require_approval": ["*"]}}'
-
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, _model_server: ModelServer) -> Iterator[Service]:
-    """Its calculator asks a person."""
-    files = {"mcp.json": APPROVAL}
-    with service_on(tmp_path_factory.mktemp("langgraph-js"), _model_server.url, files=files) as service:
-        yield service
+def service(asking_service: Service) -> Service:
+    return asking_service
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4, uuid5
@@ -13,23 +13,17 @@ from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import ConflictError, InternalServerError, NotFoundError, UnprocessableEntityError
 
-from tests.kit.clients import service_on
 from tests.kit.langgraph import GRAPH, asks, texts
 from waystation.testing.model_server import ModelServer, say
 from waystation.testing.service import Service
 
 ADD = "calculator_add"
-APPROVAL = '{"calculator": {"require_approval": ["*"]}}'
 FREE = {"approval": "auto"}
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, _model_server: ModelServer) -> Iterator[Service]:
-    """Its calculator asks a person, unless the caller says otherwise."""
-    folder = tmp_path_factory.mktemp("langgraph")
-    lowered = {"MCP__CALLERS_MAY_LOWER_APPROVAL": "true"}
-    with service_on(folder, _model_server.url, files={"mcp.json": APPROVAL}, **lowered) as service:
-        yield service
+@pytest.fixture
+def service(asking_service: Service) -> Service:
+    return asking_service
 
 
 @pytest.fixture

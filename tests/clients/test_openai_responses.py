@@ -8,11 +8,8 @@ from typing import Any
 import openai
 import pytest
 
-from tests.kit.clients import service_on
 from waystation.testing.model_server import ModelServer, call, hang, refuse, say
 from waystation.testing.service import Service
-
-ASKS_FIRST = '{"calculator": {"require_approval": ["*"]}}'
 
 
 def client_of(service: Service) -> Iterator[openai.OpenAI]:
@@ -183,19 +180,12 @@ def test_what_is_not_done_is_refused_by_its_name(
     assert (caught.value.code, caught.value.param) == ("unsupported_parameter", field)
 
 
-@pytest.fixture(scope="module")
-def asking(tmp_path_factory: pytest.TempPathFactory, _model_server: ModelServer) -> Iterator[Service]:
-    files = {"mcp.json": ASKS_FIRST}
-    with service_on(tmp_path_factory.mktemp("asking"), _model_server.url, files=files) as service:
-        yield service
-
-
 class TestApprovals:
     """The calculator asks before it is used."""
 
     @pytest.fixture
-    def client(self, asking: Service) -> Iterator[openai.OpenAI]:
-        yield from client_of(asking)
+    def client(self, asking_service: Service) -> Iterator[openai.OpenAI]:
+        yield from client_of(asking_service)
 
     @pytest.mark.parametrize(("approve", "told"), [(True, "8"), (False, "not today")])
     def test_a_response_that_waits_is_answered_by_its_item(

@@ -11,8 +11,8 @@ import pytest
 
 from tests.campaigns.streams import Streams, opened
 
-SUBSCRIBERS = 30
-FROZEN = 40
+SUBSCRIBERS = 12
+FROZEN = 16
 # Pieces of 64 KiB: more than the system takes in for a reader, 4 MiB and a little at the sender.
 POURED = 110
 

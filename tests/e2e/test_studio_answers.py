@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from tests.kit.counted_tools import CountedTools
 from tests.kit.studio import studio
 from waystation.testing.agents import write_config
+from waystation.testing.mcp_servers import PEER
 from waystation.testing.model_server import ModelServer, call, calls, say
 
 
@@ -49,7 +52,8 @@ class Desk:
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     folder: Path = tmp_path_factory.mktemp("studio")
     tools = CountedTools(folder / "home")
-    config = write_config(folder, sources=False)
+    hotels = {"hotels": {"command": [sys.executable, "-P", str(PEER)]}}
+    config = write_config(folder, files={"mcp.json": json.dumps(hotels)}, sources=False)
     with ModelServer() as model:
         env = {
             "WAYSTATION_CONFIG_DIR": str(config),
@@ -120,3 +124,14 @@ def test_g6_in_studio_the_form_of_a_run_does_not_switch_approval_off(desk: Desk)
     _, (question,) = desk.asks(("counted_add", {"a": 7, "b": 7}), context={"approval": "auto"})
     assert "approval: auto does not count here" in question["value"]["text"]
     assert "add 7 7" not in desk.tools.made
+
+
+def test_a_question_of_a_tool_is_shown_and_its_answer_goes_to_it(desk: Desk) -> None:
+    thread, _ = desk.asks(("hotels_book", {"place": "Rome"}))
+    (task,) = desk.client.get(f"/threads/{thread}/state").raise_for_status().json()["tasks"]
+    (question,) = task["interrupts"]
+    assert question["value"]["kind"] == "elicitation"
+    assert question["value"]["text"] == "How many nights in Rome?"
+    assert question["value"]["schema"]["required"] == ["nights"]
+    values = desk.answers(thread, {question["id"]: {"action": "accept", "content": {"nights": 3}}})
+    assert [message["content"] for message in values["messages"][-2:]] == ["Rome: 3 nights", "All done."]

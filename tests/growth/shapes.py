@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import permutations
 from re import _constants as op  # type: ignore[attr-defined]  # what a pattern is made of stands only there
 from re import _parser as parser  # type: ignore[attr-defined]
@@ -12,9 +14,11 @@ from time import thread_time
 from typing import Any
 
 Work = Callable[[Any], object]
+Make = Callable[[int], Any]
 
-# Four times the text may take four times the work; a square takes sixteen.
-FACTOR, MOST_RATIO = 4, 9.0
+# The power of its size that the work may grow with: 1 is one pass, 2 a square, and sorting is little over 1.
+MOST_POWER = 1.6
+FACTOR = 4
 # What takes less than this at the larger size cannot be told from the clock's own grain.
 GRAIN_S = 0.004
 TRIES = 4
@@ -30,20 +34,30 @@ _OF_CATEGORY = {
 }
 
 
-def growth(work: Work, small: Any, large: Any) -> float:
-    """How many times the work of the small input the large one takes; 0 where that is too little to tell.
+def growth(work: Work, make: Make, size: int) -> float:
+    """The power of the size that the work grows with, from `make(size)` to four times that.
 
-    CPU time of this thread, the least of several tries: what else the machine does counts for nothing.
+    0 where it is too little to tell. CPU time of this thread, the least of several tries. That is not free of
+    what else the machine does: what no longer fits into a cache that others use takes twice as long, once. So
+    what looks like more than a pass is looked at over a wider span, where a square is sixteen times a pass.
     """
-    best = MOST_RATIO * 1000
+    power = _power(work, make, size, FACTOR)
+    if power > MOST_POWER:
+        power = min(power, _power(work, make, size // FACTOR, FACTOR * FACTOR))
+    return power
+
+
+def _power(work: Work, make: Make, size: int, factor: int) -> float:
+    small, large = make(size), make(factor * size)
+    best = math.inf
     for _ in range(TRIES):
         ours = _took(work, large)
         if ours < GRAIN_S:
             return 0.0
         # As often as makes them equal where all is well: a clock with a coarse grain errs on both alike.
-        theirs = _took(lambda given: [work(given) for _ in range(FACTOR)], small)
-        best = min(best, FACTOR * ours / max(theirs, 1e-9))
-        if best <= MOST_RATIO:
+        theirs = _took(lambda given: [work(given) for _ in range(factor)], small)
+        best = min(best, 1 + math.log(ours / max(theirs, 1e-9), factor))
+        if best <= MOST_POWER:
             break
     return best
 
@@ -73,20 +87,23 @@ def example(pattern: re.Pattern[Any]) -> str:
     return _example(_tree(pattern))
 
 
-def pumped(pattern: re.Pattern[Any], size: int) -> Iterator[tuple[str, Any]]:
-    """Named texts of about `size` letters: a piece again and again, alone and within an example."""
+def pumped(pattern: re.Pattern[Any]) -> Iterator[tuple[str, Make]]:
+    """Named texts of about any size: a piece again and again, alone and within an example."""
     pieces = tokens(pattern, 6)
     pairs = [one + other for one, other in permutations(pieces[:4], 2)]
     sample = example(pattern)
     step = max(1, len(sample) // 8)
     for piece in (*pieces, *pairs):
-        filled = (piece * (size // len(piece) + 1))[:size]
-        yield f"{piece!r}…", _as(pattern, filled)
+        yield f"{piece!r}…", partial(_filled, pattern, "", piece, "")
         for place in range(0, len(sample) + 1, step):
             before, behind = sample[:place], sample[place:]
             for end in ("", "\x00"):
-                name = f"{before!r} {piece!r}… {behind + end!r}"
-                yield name, _as(pattern, before + filled + behind + end)
+                made = partial(_filled, pattern, before, piece, behind + end)
+                yield f"{before!r} {piece!r}… {behind + end!r}", made
+
+
+def _filled(pattern: re.Pattern[Any], before: str, piece: str, behind: str, size: int) -> Any:
+    return _as(pattern, before + (piece * (size // len(piece) + 1))[:size] + behind)
 
 
 def _as(pattern: re.Pattern[Any], text: str) -> Any:

@@ -22,7 +22,7 @@ def groups(root: Path) -> list[str]:
 def main() -> int:
     """Print a line per group; 1 when one is under the floor."""
     coverage = Coverage()
-    coverage.load()
+    coverage.combine()
     low = []
     for group in groups(Path.cwd()):
         report = io.StringIO()

@@ -17,6 +17,8 @@ import pytest
 # More than these are no accident of a busy machine.
 MOST = 5
 BROKEN = 3
+# The plugin that measures coverage, as a word of pytest's.
+MEASURED = "-ptests.kit.probes"
 _LAST_FAILED = Path(".pytest_cache/v/cache/lastfailed")
 _broken: list[str] = []
 
@@ -47,7 +49,7 @@ def main(words: Sequence[str]) -> int:
         return code
     print(f"\nonce more, alone: {', '.join(failed)}", flush=True)
     # The whole run's coverage stays as it is: what runs twice is not measured twice.
-    again = [word for word in words if not word.startswith("--cov")]
+    again = [word for word in words if word != MEASURED]
     code = _pytest(*again, "--last-failed", "--last-failed-no-failures", "none", "-n", "0")
     if code == 0:
         print(f"failed in the whole run and passed alone: {', '.join(failed)}", flush=True)

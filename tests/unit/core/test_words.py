@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.words import fold, places, sought, words
+from tests.growth.shapes import MOST_POWER, growth
 
 pytestmark = pytest.mark.slow
 
@@ -107,14 +106,7 @@ SHAPES = ["x", "7", "é", "e\u0301", "中", "ก้", "a中", "ﷺ", "\u0301", "
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_g1_2_the_time_grows_with_the_text_and_not_with_its_square(shape: str) -> None:
-    def seconds(count: int) -> float:
-        text, best = shape * count, 9.0
-        for _ in range(3):
-            began = time.thread_time()
-            words(text), places(text), sought(text)
-            best = min(best, time.thread_time() - began)
-        return best
+    def work(text: str) -> None:
+        words(text), places(text), sought(text)
 
-    seconds(1000)
-    # Eight times as long where time grows with the text, sixty-four times where it grows with its square.
-    assert seconds(40_000) < 30 * max(seconds(5_000), 0.0005)
+    assert growth(work, lambda size: shape * size, 5000) <= MOST_POWER

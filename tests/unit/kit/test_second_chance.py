@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.second_chance import MEASURED
 from waystation.testing.service import ROOT
 
 pytestmark = pytest.mark.slow
@@ -29,14 +30,16 @@ BROKEN = "import nothing_of_this_name\n"
 
 def run(folder: Path, *contents: str, workers: int = 0) -> subprocess.CompletedProcess[str]:
     """Made-up tests in files of their own, beside one that passes, as `make test` runs ours."""
-    options = f"-n {workers} -p xdist -p pytest_cov --import-mode=importlib"
+    options = f"-n {workers} -p xdist --import-mode=importlib"
     (folder / "pytest.ini").write_text(f"[pytest]\npythonpath = .\naddopts = {options}\n")
-    (folder / "kept.py").touch()
+    (folder / ".coveragerc").write_text("[run]\nbranch = true\nsource = kept\n")
+    (folder / "kept").mkdir()
+    (folder / "kept/__init__.py").touch()
     for number, content in enumerate((PASSING, *contents)):
         (folder / f"test_{number}.py").write_text(content)
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
     return subprocess.run(
-        [sys.executable, "-m", "tests.kit.second_chance", "--cov=kept", "--cov-report="],
+        [sys.executable, "-m", "tests.kit.second_chance", MEASURED],
         cwd=folder,
         env={**environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -53,7 +56,7 @@ def test_what_passes_alone_is_named_and_the_build_passes(tmp_path: Path) -> None
     done = run(tmp_path, FLAKY)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("\nfailed in the whole run and passed alone: test_1.py::test_flaky\n")
-    assert (tmp_path / ".coverage").exists()
+    assert len(list(tmp_path.glob(".coverage.*"))) == 1  # what runs twice is not measured twice
 
 
 def test_what_fails_again_fails_the_build(tmp_path: Path) -> None:

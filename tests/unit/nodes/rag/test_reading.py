@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from core.words import is_row
 from nodes.rag.reading import NotText, kind_of, passed_over, read_document
 from nodes.rag.reading.html import text_of_html
 from nodes.rag.reading.tables import text_of_table
+from tests.growth.shapes import MOST_POWER, growth
 
 SAID = "Die Gebühr beträgt 12 €, café naïve."
 CYRILLIC = "Договор подписан вчера в Москве"
@@ -139,16 +139,10 @@ def test_rd3_a_page_that_is_none_is_text() -> None:
     ],
 )
 def test_g1_2_a_page_takes_time_by_its_length(shape: str) -> None:
-    def seconds(count: int) -> float:
-        page, best = shape * (count // len(shape)), 9.0
-        for _ in range(3):
-            began = time.thread_time()
-            text_of_html(page)
-            best = min(best, time.thread_time() - began)
-        return best
+    def work(text: str) -> None:
+        text_of_html(text)
 
-    seconds(1000)
-    assert seconds(80_000) < 30 * max(seconds(10_000), 0.0005)
+    assert growth(work, lambda size: shape * (size // len(shape)), 5000) <= MOST_POWER
 
 
 def test_rd3_json_for_machines_is_made_readable(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from itertools import pairwise
 
 import pytest
@@ -10,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodes.rag.chunking import chunk_document, heading_of, pieces, sections
+from tests.growth.shapes import MOST_POWER, growth
 
 
 def cut(text: str, size: int) -> list[str]:
@@ -67,13 +67,7 @@ def test_what_is_a_heading(line: str, found: tuple[int, str] | None) -> None:
     "shape", ["# ", "# a ", "[", "[a](", "#", " ", "\n# x", "= \n", "|", "x. ", ". ", "a\n\n", "```\n"]
 )
 def test_g1_2_a_document_takes_time_by_its_length(shape: str) -> None:
-    def seconds(count: int) -> float:
-        text, best = "# " + shape * (count // len(shape)) + "x", 9.0
-        for _ in range(3):
-            began = time.thread_time()
-            sections("a.md", text), list(pieces(text, 0, len(text), size=800)), sections("a.rst", text)
-            best = min(best, time.thread_time() - began)
-        return best
+    def work(text: str) -> None:
+        sections("a.md", text), list(pieces(text, 0, len(text), size=800)), sections("a.rst", text)
 
-    seconds(1000)
-    assert seconds(80_000) < 30 * max(seconds(10_000), 0.0005)
+    assert growth(work, lambda size: "# " + shape * (size // len(shape)) + "x", 5000) <= MOST_POWER

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from nodes.rag.languages import stem
 from nodes.rag.terms import query_terms, terms
+from tests.growth.shapes import MOST_POWER, growth
 from tests.kit.languages import SENTENCES
 
 
@@ -207,17 +206,10 @@ SHAPES = [
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_g1_2_a_pasted_log_takes_time_by_its_length(shape: str) -> None:
-    def seconds(count: int) -> float:
-        text, best = shape * (count // len(shape)), 9.0
-        for _ in range(3):
-            began = time.thread_time()
-            query_terms(text), terms(text)
-            best = min(best, time.thread_time() - began)
-        return best
+    def work(text: str) -> None:
+        query_terms(text), terms(text)
 
-    seconds(1000)
-    # Eight times as long where time grows with the text, sixty-four times where it grows with its square.
-    assert seconds(40_000) < 30 * max(seconds(5_000), 0.0005)
+    assert growth(work, lambda size: shape * (size // len(shape)), 5000) <= MOST_POWER
 
 
 def test_what_is_asked_at_the_end_of_a_long_message_counts() -> None:
