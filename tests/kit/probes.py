@@ -3,7 +3,7 @@
 `pytest -ptests.kit.probes` measures; `python -m tests.kit.probes` compiles ahead, on every core.
 
 A tracer follows the libraries as well, line by line and without the interpreter's own caches (Python 3.11
-has no other way), and takes a third of what the tests take. A probe is one call into C, `set.add`, where the
+has no other way), and takes as much again as the tests. A probe is one call into C, `set.add`, where the
 code is ours. What is written is Coverage's own data, with its own idea of a file's branches: its reports and
 floors are as ever.
 """
@@ -13,8 +13,10 @@ from __future__ import annotations
 import ast
 import builtins
 import hashlib
+import importlib
 import marshal
 import os
+import pkgutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -40,6 +42,8 @@ _KIND = (Path(__file__).read_bytes(), coverage.__version__.encode())
 _HIT, _PROBED = "__hit__", "__probed__"
 # An arc is one number, as a line is: sets of those are the quickest.
 _ARC, _EXIT = 1 << 40, 1 << 19
+# Migrations run inside Alembic, __main__ would run, and the kit for tests is not measured.
+_LEFT_OUT = (".migrations", ".__main__", "waystation.testing")
 _BRANCHING = (ast.If, ast.For, ast.AsyncFor, ast.While)
 _WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -211,12 +215,27 @@ def write(into: str) -> None:
     data.write()
 
 
+def _worker(config: pytest.Config) -> str | None:
+    """The name of this process where it runs tests; None in one that only tells others to."""
+    worker: str | None = getattr(config, "workerinput", {}).get("workerid")
+    return worker or (None if config.getoption("numprocesses", None) else "alone")
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Import all of ours, in one of the processes: what is defined in a file counts, whoever uses it."""
+    if _worker(session.config) not in ("alone", "gw0"):
+        return
+    for package in map(importlib.import_module, _GIVEN.source or ()):
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not any(part in found.name for part in _LEFT_OUT):
+                importlib.import_module(found.name)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Where tests ran: in each worker, or in the one process."""
-    worker = getattr(config, "workerinput", {}).get("workerid")
-    if worker or not config.getoption("numprocesses", None):
-        write(f"{worker or 'alone'}-{os.getpid()}")
+    if worker := _worker(config):
+        write(f"{worker}-{os.getpid()}")
 
 
 def main() -> None:
