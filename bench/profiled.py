@@ -95,9 +95,7 @@ def main(words: list[str] | None = None) -> None:
             model.ask("POST", "/control", {"first": FIRST_SECONDS, "token": TOKEN_SECONDS})
         for checkout in checkouts:
             room = Path(folder) / checkout.name
-            found = sampled(
-                checkout, model.url, room, turns=given.turns, at_once=given.at_once, by=given.by
-            )
+            found = sampled(checkout, model.url, room, turns=given.turns, at_once=given.at_once, by=given.by)
             show(checkout.name, found, given.turns, given.least)
 
 
