@@ -39,7 +39,7 @@ def test_the_rest_grows_with_the_crowd_up_to_what_a_reader_does_not_see() -> Non
 
 async def test_an_answer_that_has_ended_is_not_waited_for() -> None:
     class Slow(Crowd):
-        rest = 3_600.0  # type: ignore[assignment]
+        rest = 3_600.0
 
     read = content()
     with Pace(read, Slow()) as pace:
