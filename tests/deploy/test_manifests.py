@@ -15,8 +15,8 @@ import yaml
 
 from core.installed import ROOT
 from core.registry import discover, files_of, sections_of
+from core.settings import Context, Places
 from core.settings.book import inspect_book
-from core.settings.loader import Context, Places
 
 KIT = ROOT / "deploy"
 KUBERNETES_VERSION = "1.35"
@@ -121,6 +121,6 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
 def test_caddy_takes_its_file() -> None:
     if (caddy := shutil.which("caddy")) is None:
         pytest.skip("caddy is missing, so nobody here can judge its file")
-    words = [caddy, "validate", "--adapter", "caddyfile", "--config", KIT / "caddy/Caddyfile"]
+    words = [caddy, "validate", "--adapter", "caddyfile", "--config", str(KIT / "caddy/Caddyfile")]
     found = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert found.returncode == 0, found.stderr
