@@ -62,6 +62,7 @@ campaign: .venv/.dev
 	$(BIN)/python -m tests.campaigns.uploads --store local
 	$(BIN)/python -m tests.campaigns.uploads --store s3
 	$(BIN)/python -m tests.campaigns.uploads --what ingests
+	$(BIN)/python -m tests.campaigns.image
 
 bench: .venv/.dev
 	$(BIN)/python -m bench.peers --only c8,real32,tools --slices 3 --turns 0.5
@@ -80,6 +81,9 @@ lock:
 	    pyproject.toml --extra a2a --extra embed --group build --group dev -o requirements-dev.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q \
 	    pyproject.toml --extra a2a --extra embed --group build -c requirements-dev.lock -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q \
+	    pyproject.toml --extra a2a --extra embed --extra otel --extra postgres --group build \
+	    -c requirements-dev.lock -o deploy/image/requirements.lock
 
 	uv pip compile --python-version 3.11 --universal --generate-hashes --no-header -q \
 	    $(FOREIGN)/time.in -o $(FOREIGN)/time.txt

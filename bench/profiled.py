@@ -1,9 +1,10 @@
 """Whose code a turn's CPU goes to: the service, sampled while it takes turns.
 
-    python -m bench.profiled [--turns 200] [--at-once 8] [--least 1] [--also PATH]
+    python -m bench.profiled [--turns 200] [--at-once 8] [--least 1] [--paced] [--by function] [--also PATH]
 
 The turn of `bench.peers` over `/agent/stream`, on SQLite, with a model that
-answers at once. Prints shares of the service's process by package and room.
+answers at once, or with `--paced` at the pace of a real one. Prints shares of
+the service's process by package and room, or by function.
 """
 
 from __future__ import annotations
@@ -27,9 +28,12 @@ from waystation.testing.service import free_port
 
 WARM = 40
 RESULT_SECONDS = 20.0
+FIRST_SECONDS, TOKEN_SECONDS = 0.2, 0.02
 
 
-def sampled(checkout: Checkout, model: str, folder: Path, *, turns: int, at_once: int) -> Mapping[str, float]:
+def sampled(
+    checkout: Checkout, model: str, folder: Path, *, turns: int, at_once: int, by: str
+) -> Mapping[str, float]:
     """CPU seconds of the service by owner, over so many turns.
 
     Raises:
@@ -38,7 +42,7 @@ def sampled(checkout: Checkout, model: str, folder: Path, *, turns: int, at_once
     folder.mkdir()
     fleet.write_config(folder)
     port, result, log = free_port(), folder / "result.json", folder / "service.log"
-    words = [*checkout.words("bench.systems.sampled"), str(result), "serve", "--port", str(port)]
+    words = [*checkout.words("bench.systems.sampled"), str(result), by, "serve", "--port", str(port)]
     with running(words, checkout, log, fleet.settings(model, folder)) as process:
         wait_until_ready(f"http://127.0.0.1:{port}/health/ready", process, log)
         for count, sign in ((WARM, signal.SIGUSR1), (turns, signal.SIGUSR2)):
@@ -72,8 +76,8 @@ def show(name: str, found: Mapping[str, float], turns: int, least: float) -> Non
         if share < least:
             rest += share
         else:
-            print(f"  {owner:<32}{share:>6.1f} %{seconds * 1000 / turns:>8.2f} ms")
-    print(f"  {'below that':<32}{rest:>6.1f} %")
+            print(f"  {owner:<60}{share:>6.1f} %{seconds * 1000 / turns:>8.2f} ms")
+    print(f"  {'below that':<60}{rest:>6.1f} %")
 
 
 def main(words: list[str] | None = None) -> None:
@@ -81,13 +85,17 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--turns", type=int, default=200, help="turns that are sampled")
     parser.add_argument("--at-once", type=int, default=8, help="turns at a time")
     parser.add_argument("--least", type=float, default=1.0, help="percent of what gets a line")
+    parser.add_argument("--paced", action="store_true", help="200 ms to the first token, 20 ms to each other")
+    parser.add_argument("--by", choices=("owner", "function"), default="owner", help="what gets a line")
     parser.add_argument("--also", type=Path, help="another checkout, with its own .venv")
     given = parser.parse_args(words)
     checkouts = (HERE, *((Checkout("before", given.also.resolve()),) if given.also else ()))
     with tempfile.TemporaryDirectory() as folder, ServerProcess("bench.systems.model", path="/v1") as model:
+        if given.paced:
+            model.ask("POST", "/control", {"first": FIRST_SECONDS, "token": TOKEN_SECONDS})
         for checkout in checkouts:
             room = Path(folder) / checkout.name
-            found = sampled(checkout, model.url, room, turns=given.turns, at_once=given.at_once)
+            found = sampled(checkout, model.url, room, turns=given.turns, at_once=given.at_once, by=given.by)
             show(checkout.name, found, given.turns, given.least)
 
 

@@ -1,7 +1,7 @@
 """The service, looked at while it works: whose code has the CPU.
 
 Run by `bench.profiled` with the Python of a checkout, with a file for the result
-before the words of `waystation`. SIGUSR1 begins the sampling, SIGUSR2 ends it
+and what to count by before the words of `waystation`. SIGUSR1 begins the sampling, SIGUSR2 ends it
 and writes the file: CPU seconds of the main thread by package, and those of all
 other threads.
 
@@ -47,10 +47,12 @@ class Sampler:
     Args:
         root: The folder of the checkout, with a slash.
         result: Where they are written.
+        by: `owner`, or `function`: the innermost one that has an owner.
     """
 
-    def __init__(self, root: str, result: Path) -> None:
+    def __init__(self, root: str, result: Path, *, by: str = "owner") -> None:
         self._root = root
+        self._by = by
         self._result = result
         self._found: defaultdict[str, float] = defaultdict(float)
         self._main = self._all = 0.0
@@ -74,7 +76,7 @@ class Sampler:
     def _owner_of(self, frame: FrameType | None) -> str:
         while frame is not None:
             if found := owner(frame.f_code.co_filename, self._root):
-                return found
+                return found if self._by == "owner" else f"{found}: {frame.f_code.co_qualname}"
             frame = frame.f_back
         return "Python"
 
@@ -88,10 +90,10 @@ class Sampler:
 
 
 def main() -> None:
-    """`FILE WORDS...`: the command `waystation WORDS...`, sampled."""
+    """`FILE BY WORDS...`: the command `waystation WORDS...`, sampled."""
     from waystation.__main__ import main as waystation  # noqa: PLC0415 - of the checkout
 
-    result, *words = sys.argv[1:]
-    Sampler(f"{Path.cwd()}/", Path(result)).install()
+    result, by, *words = sys.argv[1:]
+    Sampler(f"{Path.cwd()}/", Path(result), by=by).install()
     sys.argv = ["waystation", *words]
     waystation()

@@ -30,8 +30,12 @@ from graph.runs.record import SEQ_BLOCK, Run, RunRecord, TurnRequest
 
 log = structlog.get_logger()
 
-# How far the database is behind a turn at most; readers in other processes see it.
+# How far the database is behind a turn at most; readers in other processes see it. Of many runs more is
+# written together: a row for each of them every tenth of a second was a tenth of a turn's CPU.
 BEHIND_SECONDS = 0.1
+BEHIND_EACH_SECONDS = 0.005
+LONGEST_BEHIND_SECONDS = 0.3
+FEW = 8
 # After a database that is locked or full for a moment.
 AGAIN_SECONDS = 0.5
 # Signals carry the news; one that gets lost must not cost a reader more than this.
@@ -64,6 +68,8 @@ class EventWriter:
         self._stored = stored
         self._behind: dict[str, Run] = {}
         self._work = asyncio.Event()
+        # Of the runs that told something last time, those above a few.
+        self._told_before = 0
         # Held while rows are written: an ending waits for it, and then writes the rest itself.
         self._writing = asyncio.Lock()
 
@@ -91,9 +97,10 @@ class EventWriter:
     async def _run(self) -> None:
         while True:
             await self._work.wait()
-            await asyncio.sleep(BEHIND_SECONDS)
+            await asyncio.sleep(self._pause())
             self._work.clear()
             found, self._behind = self._behind, {}
+            self._told_before = max(len(found) - FEW, 0)
             try:
                 await self._write([found[run_id] for run_id in sorted(found)])
             except DATABASE_ERRORS as error:
@@ -102,6 +109,9 @@ class EventWriter:
                     if not run.ending:
                         self.behind(run)
                 await asyncio.sleep(AGAIN_SECONDS)
+
+    def _pause(self) -> float:
+        return min(BEHIND_SECONDS + self._told_before * BEHIND_EACH_SECONDS, LONGEST_BEHIND_SECONDS)
 
     @uninterrupted
     async def _write(self, found: list[Run]) -> None:

@@ -19,6 +19,7 @@ from core.observability.redaction import names_secret
 from nodes.llm.adapters.answers import EndpointError, NoAnswer, Reading, parsed
 from nodes.llm.adapters.bodies import Bodies, encoded
 from nodes.llm.adapters.http import Http, UnusableProxy
+from nodes.llm.adapters.pace import Pace
 from nodes.llm.adapters.refusals import Refusal, Refusals
 from nodes.llm.adapters.sse import EventTooLong
 from nodes.llm.errors import ModelRefused, ModelStreamCut, ModelTimedOut, ModelUnavailable
@@ -115,22 +116,24 @@ class ChatEndpoint:
         alive = clock()
         yield ALIVE  # the headers are there
         try:
-            async for chunk in response.content.iter_any():
-                told = False
-                for piece in reading.feed(chunk):
-                    told = True
-                    yield piece
-                if reading.done:
-                    break
-                if not told and clock() - alive > _ALIVE_SECONDS:
-                    alive = clock()
-                    yield ALIVE
+            with Pace(response.content) as pace:
+                async for chunk in response.content.iter_any():
+                    told = False
+                    for piece in pace.shared(reading.feed(chunk)):
+                        told = True
+                        yield piece
+                    if reading.done:
+                        break
+                    if told:
+                        await pace.rest()
+                    elif clock() - alive > _ALIVE_SECONDS:
+                        alive = clock()
+                        yield ALIVE
             for piece in reading.end():
                 yield piece
         except (NoAnswer, EventTooLong) as error:
             raise ModelUnavailable(self._odd(error, response)) from None
-        if reading.done:
-            await _read_rest(response)
+        await _read_rest(response, wanted=reading.done)
 
     @asynccontextmanager
     async def _asked(
@@ -241,8 +244,10 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
     return b"".join(parts)[:limit]
 
 
-async def _read_rest(response: aiohttp.ClientResponse) -> None:
+async def _read_rest(response: aiohttp.ClientResponse, *, wanted: bool) -> None:
     """The end of a body that has said all: a connection that was read to its end can be used again."""
+    if not wanted:
+        return
     try:
         async with asyncio.timeout(_REST_SECONDS):
             await response.content.read(_ERROR_BYTES)

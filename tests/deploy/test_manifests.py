@@ -1,0 +1,126 @@
+"""What `deploy/` holds fits Waystation as it is, and those who read it take it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate  # type: ignore[import-untyped]  # ships no types
+import pytest
+import yaml
+
+from core.installed import ROOT
+from core.registry import discover, files_of, sections_of
+from core.settings import Context, Places
+from core.settings.book import inspect_book
+
+KIT = ROOT / "deploy"
+KUBERNETES_VERSION = "1.35"
+
+
+def manifests() -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((KIT / "kubernetes/waystation.yaml").read_text()))
+
+
+def manifest(kind: str) -> Any:
+    [found] = [one for one in manifests() if one["kind"] == kind]
+    return found
+
+
+def problems_of(environ: Mapping[str, str], config: Path) -> list[str]:
+    modules = discover()
+    context = Context(Places(config, config / "home"), environ, {})
+    _, problems = inspect_book(sections_of(modules), files_of(modules), context)
+    return [str(problem) for problem in problems]
+
+
+def compose() -> Any:
+    return yaml.safe_load((KIT / "compose/compose.yaml").read_text())
+
+
+def test_compose_sets_what_the_service_reads(tmp_path: Path) -> None:
+    said = compose()["services"]["waystation"]["environment"]
+    environ = {
+        name: re.sub(r"\$\{\w+:([-?])([^}]*)\}", lambda found: found[2] or "0" * 64, str(value))
+        for name, value in said.items()
+    }
+    assert problems_of(environ, tmp_path) == []
+
+
+def test_compose_names_each_secret_in_its_example() -> None:
+    wanted = set(re.findall(r"\$\{(\w+):", (KIT / "compose/compose.yaml").read_text()))
+    example = (KIT / "compose/secrets.example").read_text()
+    assert wanted == set(re.findall(r"^(\w+)=", example, re.MULTILINE))
+
+
+@pytest.mark.parametrize("found", manifests(), ids=lambda found: found["kind"])
+def test_kubernetes_takes_each_manifest(found: dict[str, Any]) -> None:
+    kubernetes_validate.validate(found, KUBERNETES_VERSION, strict=True)
+
+
+def test_the_map_of_kubernetes_is_a_configuration(tmp_path: Path) -> None:
+    for name, text in manifest("ConfigMap")["data"].items():
+        (tmp_path / name).write_text(text)
+    environ = {
+        "WAYSTATION_STORAGE__URL": "postgresql://waystation@postgres/waystation",
+        "WAYSTATION_FILE_STORAGE__LINK_SECRET": "0" * 64,
+        "WAYSTATION_SERVER__HOST": "0.0.0.0",  # noqa: S104 - as the image has it; nothing listens
+    }
+    assert problems_of(environ, tmp_path) == []
+
+
+def test_a_place_in_kubernetes_has_longer_to_end_than_its_turns_have_to_drain() -> None:
+    pod = manifest("Deployment")["spec"]["template"]["spec"]
+    drain = yaml.safe_load(manifest("ConfigMap")["data"]["waystation.yaml"])["server"]["drain_seconds"]
+    assert pod["terminationGracePeriodSeconds"] >= drain + 15
+
+
+def test_kubernetes_scales_by_a_metric_that_the_service_has() -> None:
+    [metric] = manifest("HorizontalPodAutoscaler")["spec"]["metrics"]
+    named = metric["pods"]["metric"]["name"]
+    assert f"`{named}`" in (ROOT / "docs/observability.md").read_text()
+
+
+def instructions() -> Iterator[tuple[str, str]]:
+    text = (KIT / "image/Dockerfile").read_text()
+    joined = re.sub(r"\\\n\s*", "", "\n".join(line for line in text.split("\n") if not line.startswith("#")))
+    for line in filter(None, joined.split("\n")):
+        word, _, rest = line.partition(" ")
+        yield word, rest
+
+
+def test_the_image_runs_as_nobody_special_and_says_how_it_is() -> None:
+    said = list(instructions())
+    assert ("USER", "10001:10001") in said
+    assert [rest for word, rest in said if word == "CMD"] == ['["waystation", "serve"]']
+    assert any(word == "HEALTHCHECK" and "/health/ready" in rest for word, rest in said)
+
+
+def test_the_lock_of_the_image_agrees_with_the_one_that_tests_run_on() -> None:
+    def pins(path: Path) -> set[str]:
+        return set(re.findall(r"^[\w.\[\],-]+==[^\s;\\]+", path.read_text(), re.MULTILINE))
+
+    image = pins(KIT / "image/requirements.lock")
+    assert pins(ROOT / "requirements.lock") <= image <= pins(ROOT / "requirements-dev.lock")
+
+
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    if (verify := shutil.which("systemd-analyze")) is None:
+        pytest.skip("systemd-analyze is missing, so nobody here can judge the unit")
+    unit = tmp_path / "waystation.service"
+    text = (KIT / "systemd/waystation.service").read_text()
+    unit.write_text(text.replace("/opt/waystation/bin/waystation", "/bin/true"))
+    found = subprocess.run([verify, "verify", unit], capture_output=True, text=True, timeout=60, check=False)
+    assert (found.returncode, found.stderr) == (0, "")
+
+
+def test_caddy_takes_its_file() -> None:
+    if (caddy := shutil.which("caddy")) is None:
+        pytest.skip("caddy is missing, so nobody here can judge its file")
+    words = [caddy, "validate", "--adapter", "caddyfile", "--config", str(KIT / "caddy/Caddyfile")]
+    found = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert found.returncode == 0, found.stderr
