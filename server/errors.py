@@ -163,6 +163,7 @@ STATUS: Mapping[str, int] = {
     "invalid_request": 422,
     "unsupported_parameter": 422,
     "response_in_thread": 409,
+    "resource_too_large": 413,
     "no_such_route": 404,
     "method_not_allowed": 405,
     "host_refused": 403,
