@@ -120,6 +120,13 @@ class HostRefused(NotAllowed):
     title = "The request names a host or origin that is not this service"
 
 
+class Misdirected(HostRefused):
+    """The request was made under a host name that is not ours."""
+
+    code = "host_misdirected"
+    title = "The request's Host names another service"
+
+
 class BindRefused(NotAllowed):
     """The service would be open to the network with nobody having to log in."""
 
@@ -167,6 +174,7 @@ STATUS: Mapping[str, int] = {
     "no_such_route": 404,
     "method_not_allowed": 405,
     "host_refused": 403,
+    "host_misdirected": 421,
     "bind_refused": 500,
     "address_in_use": 500,
     "not_offered": 501,

@@ -58,8 +58,9 @@ def _described(listed: Listed) -> dict[str, Any]:
 async def call(x: Exchange, name: str, arguments: Mapping[str, Any]) -> rpc.Result:
     """Call a tool as a turn does: the same rights, checks and limits."""
     executor = await x.agent.container.get(ToolExecutor)
-    made = {"id": x.seals.digest([x.who.id, name, arguments])[:16], "name": name, "args": dict(arguments)}
-    context = ExecutionContext(x.who, call_id=made["id"])
+    call_id = x.seals.digest([name, arguments])[:16]
+    made: dict[str, Any] = {"id": call_id, "name": name, "args": dict(arguments)}
+    context = ExecutionContext(x.who, call_id=call_id)
     target = await executor.find(name, context)
     if target.approval:
         allowed = await _allowed(x, made, target)
