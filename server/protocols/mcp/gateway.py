@@ -17,6 +17,7 @@ from graph.errors import Draining
 from nodes.mcp_tools import ExecutionContext, MCPToolManager, ToolExecutor, ToolOutcome
 from nodes.mcp_tools.executor import Target
 from nodes.mcp_tools.manager import Listed
+from nodes.mcp_tools.models import ServerState
 from server.protocols.mcp import people, results, rpc
 from server.protocols.mcp.exchange import Exchange
 from server.questions import line_of
@@ -41,8 +42,12 @@ async def _listed(x: Exchange) -> list[Listed]:
     if not x.agent.has("mcp_tools"):
         return []
     manager = await x.agent.container.get(MCPToolManager)
-    await manager.ready(x.who, None)
-    return list(manager.known(list(usable(x.who, manager.entries()))))
+    names, ready = list(usable(x.who, manager.entries())), set(await manager.ready(x.who, None))
+    status = manager.status()
+    # Clients ask once for the list, and keep it: what is still starting is waited for.
+    late = [name for name in names if name not in ready and status[name].state is not ServerState.DOWN]
+    await asyncio.gather(*map(manager.tools, late), return_exceptions=True)
+    return list(manager.known(names))
 
 
 def _described(listed: Listed) -> dict[str, Any]:
