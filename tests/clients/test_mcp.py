@@ -16,6 +16,7 @@ import pytest
 from mcp import ClientSession, McpError, StdioServerParameters, types
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
+from pydantic import AnyUrl
 
 from core.access import Principal
 from tests.kit.clients import CLIENT_SECONDS, SCRIPTS
@@ -24,6 +25,7 @@ from waystation.testing.agents import BUNDLED, open_agent, write_config
 from waystation.testing.model_server import ModelServer, call, say
 from waystation.testing.service import ROOT, Service, environment
 
+VERSION = "io.modelcontextprotocol/protocolVersion"
 APPROVAL = json.dumps({"calculator": {"require_approval": ["add"]}})
 
 
@@ -50,7 +52,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, _model_server: ModelServer) 
         yield Place(service, environment(home, config_dir=config, env=env), config)
 
 
-async def yes(_: Any, params: types.ElicitRequestParams) -> types.ElicitResult:
+async def yes(context: Any, params: types.ElicitRequestParams) -> types.ElicitResult:
     assert "calculator.add" in params.message
     return types.ElicitResult(action="accept", content={"approve": True})
 
@@ -85,7 +87,7 @@ async def test_the_sdk_asks_answers_for_its_person_and_reads(
     model_server.script(call("calculator_add", {"a": 5, "b": 3}), say("It is eight."), match="approval")
     told: list[str | None] = []
 
-    async def progress(_: float, __: float | None, message: str | None) -> None:
+    async def progress(progress: float, total: float | None, message: str | None) -> None:
         told.append(message)
 
     async with met(place, way) as session:
@@ -103,13 +105,13 @@ async def test_the_sdk_asks_answers_for_its_person_and_reads(
         assert found.structuredContent["passages"][0]["source"] == "harbour"
         thread = f"waystation://threads/{plain.structuredContent['thread_id']}"
         assert thread in {str(each.uri) for each in (await session.list_resources()).resources}
-        [content] = (await session.read_resource(types.AnyUrl(thread))).contents  # type: ignore[attr-defined]
+        [content] = (await session.read_resource(AnyUrl(thread))).contents
         assert "A whole answer." in content.text  # type: ignore[union-attr]
         assert len((await session.list_prompts()).prompts) == 2
         wrong = await session.call_tool("ask", {"message": "hi", "model": "nope"})
         assert wrong.isError
         with pytest.raises(McpError, match="no thread"):
-            await session.read_resource(types.AnyUrl("waystation://threads/nope"))  # type: ignore[attr-defined]
+            await session.read_resource(AnyUrl("waystation://threads/nope"))
         # None of what was refused has ended the session.
         assert (await session.list_tools()).tools
 
@@ -191,6 +193,3 @@ def test_stdio_says_nothing_but_messages_and_ends_with_its_input(place: Place) -
     assert {each.get("id") for each in told} == {1, 2, None}
     assert [each["error"]["code"] for each in told if "error" in each] == [-32022, -32700, -32700]
     assert "through the service" in done.stderr
-
-
-VERSION = "io.modelcontextprotocol/protocolVersion"

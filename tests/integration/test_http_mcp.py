@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]  # ships no types
 import pytest
 
 from core.access import Principal
@@ -108,7 +108,7 @@ async def test_a_client_discovers_what_there_is(new: New) -> None:
     ],
 )
 async def test_headers_say_the_same_as_the_body(new: New, headers: dict[str, str], code: int) -> None:
-    answer = await new.post("tools/list", **headers)
+    answer = await new.post("tools/list", {}, **headers)
     if code:
         assert (answer.status_code, error_of(answer)["code"]) == (400, code)
     else:
