@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,7 @@ FLOOR = "/agent/stream"
 def ways(http: httpx.AsyncClient, url: str) -> Mapping[str, Turn]:
     """The ways to ask for a turn, by what they are called."""
 
-    async def ask(path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> str:
-        async with http.stream("POST", f"{url}{path}", json=body, headers=headers) as answer:
-            said = b"".join([part async for part in answer.aiter_bytes()]).decode()
-        assert answer.status_code == 200, said
-        return said
+    ask = partial(_asked, http, url)
 
     async def agent(number: int) -> None:
         config = {"configurable": {"thread_id": f"a{number}"}}
@@ -67,8 +64,40 @@ def ways(http: httpx.AsyncClient, url: str) -> Mapping[str, Turn]:
         FLOOR: agent,
         "/v1/chat/completions": completions,
         "/v1/responses": responses,
+        "/mcp": mcp_way(http, url),
         "the same, without a thread": remembered,
     }
+
+
+async def _asked(
+    http: httpx.AsyncClient,
+    url: str,
+    path: str,
+    body: Mapping[str, Any],
+    headers: Mapping[str, str] | None = None,
+) -> str:
+    async with http.stream("POST", f"{url}{path}", json=body, headers=headers) as answer:
+        said = b"".join([part async for part in answer.aiter_bytes()]).decode()
+    assert answer.status_code == 200, said
+    return said
+
+
+def mcp_way(http: httpx.AsyncClient, url: str) -> Turn:
+    """The tool `ask` within one session, with progress for what is said."""
+    headers = {"accept": "application/json, text/event-stream"}
+
+    async def mcp(number: int) -> None:
+        if "mcp-session-id" not in headers:
+            hello = {"protocolVersion": "2025-11-25", "capabilities": {}}
+            body = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello}
+            met = await http.post(f"{url}/mcp", json=body, headers=headers)
+            headers["mcp-session-id"] = met.headers["mcp-session-id"]
+        arguments = {"message": "hello", "thread_id": f"m{number}"}
+        params = {"name": "ask", "arguments": arguments, "_meta": {"progressToken": number}}
+        call = {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}
+        assert '"isError":false' in await _asked(http, url, "/mcp", call, headers)
+
+    return mcp
 
 
 async def compare(model_url: str, home: Path, turns: int) -> dict[str, float]:

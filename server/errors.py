@@ -120,6 +120,13 @@ class HostRefused(NotAllowed):
     title = "The request names a host or origin that is not this service"
 
 
+class Misdirected(HostRefused):
+    """The request was made under a host name that is not ours."""
+
+    code = "host_misdirected"
+    title = "The request's Host names another service"
+
+
 class BindRefused(NotAllowed):
     """The service would be open to the network with nobody having to log in."""
 
@@ -163,9 +170,11 @@ STATUS: Mapping[str, int] = {
     "invalid_request": 422,
     "unsupported_parameter": 422,
     "response_in_thread": 409,
+    "resource_too_large": 413,
     "no_such_route": 404,
     "method_not_allowed": 405,
     "host_refused": 403,
+    "host_misdirected": 421,
     "bind_refused": 500,
     "address_in_use": 500,
     "not_offered": 501,

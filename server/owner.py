@@ -22,6 +22,7 @@ from graph.runs.record import TurnRequest
 from graph.runs.streams import Handle
 from nodes.file_storage import FileManager
 from server.private import LINE_BYTES, mark_of, problem_in, socket_in, tell, told
+from server.protocols.mcp.lines import Conversation
 
 log = structlog.get_logger(__name__)
 
@@ -90,6 +91,9 @@ class _Door:
         who = local_principal(self._agent.book[AuthSettings], user, groups or None)
         await tell(writer, url=self._url)
         while (words := await told(reader)) is not None:
+            if "mcp" in words:
+                await _mcp(self._agent, who, words, reader, writer)
+                return
             try:
                 if "upload" in words:
                     await tell(writer, key=await self._upload(who, str(words["upload"]), reader))
@@ -110,6 +114,19 @@ class _Door:
             return (await files.put(who, name, chunks.each())).key
         finally:
             await chunks.drain()
+
+
+async def _mcp(
+    agent: Agent, who: Principal, words: Mapping[str, Any], reader: StreamReader, writer: StreamWriter
+) -> None:
+    """From here on the lines are those of MCP, to the last one."""
+
+    async def write(message: bytes) -> None:
+        writer.write(message + b"\n")
+        await writer.drain()
+
+    conversation = await Conversation.of(agent, who, write, gateway=bool(words.get("gateway")))
+    await conversation.hold(reader)
 
 
 class _Chunks:

@@ -6,6 +6,7 @@ The service listens at a socket in its home, which nobody else gets into. A line
 |---|---|
 | `{"mark": "…", "user": "", "groups": []}` | `{"url": "…"}`, or the end where it is not the same |
 | `{"upload": "a.csv"}`, then `{"bytes": n}` and so many bytes, at the end with 0 | `{"key": "…"}` |
+| `{"mcp": true, "gateway": false}` | from here on both sides speak MCP |
 | `{"begin": {…}}`, `{"resume": "r_1", "answer": …}` | `{"event": {…}}` each, then `{"reply": {…}}` |
 
 In place of each answer there may be `{"error": {"code", "kind", "detail"}}`.

@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 
-Protocol = Literal["openai", "langgraph"]
+Protocol = Literal["openai", "langgraph", "mcp"]
 """Wires that the service can speak beside its own routes; `server.protocols.table` has each."""
 
 
@@ -48,6 +48,10 @@ class ServerSettings(Strict):
     protocols: list[Protocol] = Field(
         default_factory=lambda: list(get_args(Protocol)),
         description="Wires of other clients that are served; [] serves none of them.",
+    )
+    mcp_gateway: bool = Field(
+        False,
+        description="Offer the tools of all tool servers at /mcp too, each to those who may use it.",
     )
     cors_origins: list[Annotated[str, AfterValidator(_origin)]] = Field(
         default_factory=list,

@@ -14,13 +14,13 @@ from core.database.outage import DATABASE_ERRORS, DatabaseUnavailable, log_failu
 from core.errors import WaystationError
 from core.settings.book import Editions
 from core.signals import Signals
-from graph.errors import RunEnded, RunNotFound, ThreadBusy
+from graph.errors import Draining, RunEnded, RunNotFound, ThreadBusy
 from graph.runs.lease import BEAT_SECONDS
 from graph.runs.ledger import AT_MOST_ATTEMPTS, RunLedger
 from graph.runs.lookup import LiveRuns, RunLookup
 from graph.runs.record import Policy, Run, RunRecord
 from graph.runs.rows import Claim, NewRun, delivery_of
-from graph.runs.streams import Follower, Handle, topic_of
+from graph.runs.streams import LOOK_AGAIN_SECONDS, Follower, Handle, topic_of
 from graph.turn.driver import TurnDriver
 
 log = structlog.get_logger()
@@ -157,6 +157,24 @@ class RunService:
         """
         await self.get(principal, run_id)
         return await self.settled(run_id, timeout=timeout)
+
+    async def gone_on(self, principal: Principal, run_id: str, *, seen: int) -> Handle:
+        """The run of this caller, once it goes on behind attempt number `seen`, which waits for a person.
+
+        Wherever the answer comes in, and also where the run is ended instead.
+
+        Raises:
+            RunNotFound: There is none, or it is somebody else's.
+            Draining: The service stops; the question stays.
+        """
+        with self._signals.listen(topic_of(run_id)) as ear:
+            while True:
+                record = await self.get(principal, run_id)
+                if record.attempts > seen or record.status != "interrupted":
+                    return Handle(self, record, mine=True)
+                if self._follower.closing:
+                    raise Draining(f"the service stops; run '{run_id}' still waits for its answer")
+                await ear.heard(LOOK_AGAIN_SECONDS)
 
     async def cancel(self, principal: Principal, run_id: str) -> RunRecord:
         """End the run, wherever it goes on, and give it as it is then; the end may still be on its way.

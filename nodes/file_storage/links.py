@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 import secrets
 import time
@@ -55,6 +57,10 @@ class LinkSigner:
         except jwt.PyJWTError:
             raise LinkInvalid("the link was not made by this service, or was changed") from None
         return str(claims["sub"]), str(claims["key"])
+
+    def key_for(self, use: str) -> bytes:
+        """A key of its own for another use, the same wherever and whenever the secret is the same."""
+        return hmac.digest(self._loaded().encode(), use.encode(), hashlib.sha256)
 
     def _loaded(self) -> str:
         if not self._secret and isinstance(self._source, Path):

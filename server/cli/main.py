@@ -52,6 +52,8 @@ GROUPS = {
 }
 for word, (where, about) in GROUPS.items():
     app.add_typer(loading_app(where, about), name=word)
+# A module's group with commands of the service in it.
+WITH_OURS = {"mcp": "server.cli.mcp:app"}
 # Words that need none of the modules' own commands.
 OWN = frozenset({"serve", "ask", "check", "demo", "graph", "init", "modules", "worker", *GROUPS})
 
@@ -317,7 +319,8 @@ def mount_modules() -> None:
             raise ConfigInvalid(
                 f"the module '{module.name}' wants the word '{module.command}', which is the service's own"
             )
-        cli = loading_app(module.cli, module.summary) if isinstance(module.cli, str) else module.cli
+        where = WITH_OURS.get(module.command, module.cli)
+        cli = loading_app(where, module.summary) if isinstance(where, str) else where
         app.add_typer(cli, name=module.command, help=module.summary)
 
 

@@ -58,8 +58,9 @@ async def opened_turns(user: str, groups: Sequence[str] = (), *, here: bool = Fa
     Raises:
         WaystationError: Neither is there.
     """
-    service = None if here else await _reached(user, groups)
-    if service is not None:
+    found = None if here else await reached(user, groups)
+    if found is not None:
+        service = Through(*found)
         try:
             yield service
         finally:
@@ -70,7 +71,8 @@ async def opened_turns(user: str, groups: Sequence[str] = (), *, here: bool = Fa
         yield Here(agent, who)
 
 
-async def _reached(user: str, groups: Sequence[str]) -> Through | None:
+async def reached(user: str, groups: Sequence[str]) -> tuple[StreamReader, StreamWriter] | None:
+    """The line to the service that stands at this home with this configuration; says on stderr what it is."""
     from core.settings import Context
 
     context = Context.current()
@@ -93,7 +95,7 @@ async def _reached(user: str, groups: Sequence[str]) -> Through | None:
         print("the running service does not answer for this configuration: asked here", file=sys.stderr)
         return None
     print(f"through the service at {greeting['url']}; --here asks in this process", file=sys.stderr)
-    return Through(reader, writer)
+    return reader, writer
 
 
 class Through:

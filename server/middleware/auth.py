@@ -30,7 +30,7 @@ from core.identity.errors import NotAuthenticated
 from core.settings import Book
 from core.settings.auth import AuthSettings
 from core.settings.platform import ServerSettings
-from server.errors import BindRefused, HostRefused, problem_response
+from server.errors import BindRefused, HostRefused, Misdirected, problem_response
 
 # Probes come under the machine's address, and these answers hold nothing.
 PROBES = frozenset({"/health/live", "/health/ready"})
@@ -102,10 +102,10 @@ def check_host(host: str, server: ServerSettings) -> None:
     """Refuse a request that was made under a foreign name; for mode none.
 
     Raises:
-        HostRefused: The Host header is not ours.
+        Misdirected: The Host header is not ours.
     """
     if not _ours(_hostname(f"//{host}"), server):
-        raise HostRefused(f"the Host header names '{host[:100]}'; call the service by its own address")
+        raise Misdirected(f"the Host header names '{host[:100]}'; call the service by its own address")
 
 
 def check_page(method: str, headers: Mapping[str, str], server: ServerSettings, *, logins: bool) -> None:

@@ -46,6 +46,7 @@ _READABLE = (
     "ETag",
     "Link",
     "Location",
+    "Mcp-Session-Id",
     "Retry-After",
     "X-Pagination-Next",
     "X-Pagination-Total",
@@ -149,6 +150,8 @@ UPLOAD_PATH = "/files"
 IMPORT_PATH = "/threads/import"
 # Messages with images and files in them.
 CONTENT_PATHS = ("/chat/",)
+# What clients of MCP may send at once, as servers of it take it.
+MCP_PATH, MCP_BYTES = "/mcp", 4_194_304
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _OPENING, _CLOSING = b"[{", b"]}"
 # Each bracket as one signed byte: a step down, a step up.
@@ -202,6 +205,8 @@ async def _body(path: str, headers: Headers, receive: Receive, limits: LimitSett
     most = limits.body_bytes
     if path.startswith(CONTENT_PATHS):
         most = max(most, limits.content_bytes)
+    elif path == MCP_PATH:
+        most = max(most, MCP_BYTES)
     _announced(headers, most)
     body = await read_body(receive, most)
     if body:

@@ -50,6 +50,16 @@ def _detail(problem: Problem) -> dict[str, Any]:
     return {"detail": problem["detail"], "code": problem["code"]}
 
 
+_RPC = {400: -32600, 404: -32601, 405: -32601, 413: -32600, 415: -32600, 422: -32602}
+
+
+def _rpc_body(problem: Problem) -> dict[str, Any]:
+    """An error of JSON-RPC whose request nobody has read."""
+    code = -32700 if problem["code"] == "bad_json" else _RPC.get(problem["status"], -32000)
+    told = {"code": problem["code"], "title": problem["title"]}
+    return {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": problem["detail"], "data": told}}
+
+
 OURS = Form(PROBLEM_JSON, dict)
 
 
@@ -62,11 +72,14 @@ def _once(problem: Problem) -> dict[str, str]:
 _FORMS = {
     "/v1": Form(JSON, openai_body, _once),
     "/langgraph": Form(JSON, _detail),
+    "/mcp": Form(JSON, _rpc_body),
 }
+# Those whose root is a path of theirs.
+_ONE_PATH = frozenset({"/mcp"})
 
 
 def form_at(path: str) -> Form:
     """The form of errors at this path."""
     root, _, rest = path.removeprefix("/").partition("/")
     found = _FORMS.get(f"/{root}")
-    return found if found is not None and rest else OURS
+    return found if found is not None and (rest or f"/{root}" in _ONE_PATH) else OURS

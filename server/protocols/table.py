@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from core.settings.platform import Protocol, ServerSettings
 from server.errors import RouteNotFound
 from server.protocols.langgraph import routes as langgraph
+from server.protocols.mcp import routes as mcp
 from server.protocols.openai import routes as openai
 from server.routes.common import OpenAgent
 
@@ -20,7 +21,7 @@ class Wire:
 
     Args:
         name: What it is called in `server.protocols`.
-        root: What its paths begin with; errors there have the form of `refusals`.
+        root: What its paths begin with, or its one path; errors there have the form of `refusals`.
         router: Its routes, which carry that root. They stay out of `/openapi.json`: the protocol's own
             documentation describes them.
     """
@@ -33,6 +34,7 @@ class Wire:
 WIRES = (
     Wire("openai", "/v1", openai.router),
     Wire("langgraph", "/langgraph", langgraph.router),
+    Wire("mcp", "/mcp", mcp.router),
 )
 
 

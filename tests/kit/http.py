@@ -72,7 +72,9 @@ def data_of(text: str) -> list[dict[str, Any]]:
 def code_of(body: dict[str, Any]) -> str:
     """The code in the body of an error, whatever protocol's form it has."""
     error = body.get("error")
-    return str(error["code"] if isinstance(error, dict) else body["code"])
+    if not isinstance(error, dict):
+        return str(body["code"])
+    return str(error.get("data", error)["code"])
 
 
 def assert_refused(answer: httpx.Response, status: int, code: str | None = None) -> dict[str, Any]:
