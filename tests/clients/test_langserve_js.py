@@ -25,15 +25,15 @@ def asking(tmp_path_factory: pytest.TempPathFactory, _model_server: ModelServer)
         yield service
 
 
-@pytest.fixture
-def found(asking: Service, model_server: ModelServer) -> Any:
-    """What the script tells."""
+@pytest.fixture(scope="module")
+def found(asking: Service, _model_server: ModelServer) -> Any:
+    """What the script tells, once for all tests."""
     add = call("calculator_add", {"a": 5, "b": 3})
-    model_server.script(add, say("It is 8."), match="tools")
-    model_server.script(add, say("Again 8."), match="tools again")
-    model_server.script(call("calculator_subtract", {"a": 5, "b": 3}), match="ask first")
-    model_server.script(say("Whole."), say("Whole."), say("Whole."), match="whole")
-    model_server.script(refuse(401), match="broken")
+    _model_server.script(add, say("It is 8."), match="tools")
+    _model_server.script(add, say("Again 8."), match="tools again")
+    _model_server.script(call("calculator_subtract", {"a": 5, "b": 3}), match="ask first")
+    _model_server.script(say("Whole."), say("Whole."), say("Whole."), match="whole")
+    _model_server.script(refuse(401), match="broken")
     return node("langserve.mjs", PACKAGE, asking.url)
 
 
