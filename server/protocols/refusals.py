@@ -50,7 +50,13 @@ def _detail(problem: Problem) -> dict[str, Any]:
     return {"detail": problem["detail"], "code": problem["code"]}
 
 
+def _message(problem: Problem) -> dict[str, Any]:
+    """Ours, with `message` beside it: LangChain's JavaScript shows nothing else of a refused stream."""
+    return {**problem, "message": problem["detail"]}
+
+
 OURS = Form(PROBLEM_JSON, dict)
+_LANGSERVE = Form(PROBLEM_JSON, _message)
 
 
 def _once(problem: Problem) -> dict[str, str]:
@@ -62,6 +68,8 @@ def _once(problem: Problem) -> dict[str, str]:
 _FORMS = {
     "/v1": Form(JSON, openai_body, _once),
     "/langgraph": Form(JSON, _detail),
+    "/agent": _LANGSERVE,
+    "/chat": _LANGSERVE,
 }
 
 

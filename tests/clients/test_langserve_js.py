@@ -30,7 +30,7 @@ def found(asking: Service, _model_server: ModelServer) -> Any:
     """What the script tells, once for all tests."""
     add = call("calculator_add", {"a": 5, "b": 3})
     _model_server.script(add, say("It is 8."), match="tools")
-    _model_server.script(add, say("Again 8."), match="tools again")
+    _model_server.script(add, say("Again 8."), match="second time")
     _model_server.script(call("calculator_subtract", {"a": 5, "b": 3}), match="ask first")
     _model_server.script(say("Whole."), say("Whole."), say("Whole."), match="whole")
     _model_server.script(refuse(401), match="broken")

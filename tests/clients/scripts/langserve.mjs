@@ -19,7 +19,7 @@ found.batch = await agent.batch(
   [{ message: "whole" }, { message: "broken" }],
   [config("js-batch-1"), config("js-batch-2")],
 );
-const told = agent.streamEvents({ message: "tools again" }, { version: "v2", ...config("js-events") });
+const told = agent.streamEvents({ message: "second time" }, { version: "v2", ...config("js-events") });
 found.events = (await all(told)).map(({ event, name, data }) => ({
   event,
   name,
