@@ -7,6 +7,8 @@ module at its start, so it imports nothing slow.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypedDict, TypeVar, cast, get_args
@@ -22,6 +24,8 @@ Approval = Literal["ask", "auto", "deny"]
 EVERY = "*"
 LONGEST_NAME = 200
 MOST_NAMES = 200
+MOST_CLIENT_TOOLS = 128
+_FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SHOWN = 80
 _WORDS: Mapping[Any, str] = {str: "text", list[str]: "a list of names", float: "a number", int: "a number"}
 
@@ -123,6 +127,28 @@ class Choices:
         ),
     )
 
+    client_tools: str | None = field(
+        default=None,
+        metadata=choice(
+            str,
+            "Tools that the caller runs itself: a JSON list of functions as OpenAI writes them. "
+            "The turn pauses at a call of one, and is answered with its result.",
+            high=65_536,
+            later=True,
+        ),
+    )
+    seed: int | None = field(
+        default=None,
+        metadata=choice(
+            int,
+            "Sent to the endpoint, which may then answer alike again.",
+            low=-(2**63),
+            high=2**63 - 1,
+            sampled=True,
+            later=True,
+        ),
+    )
+
     def __post_init__(self) -> None:
         for name in CHOICES:
             if isinstance(value := getattr(self, name), list):
@@ -159,6 +185,8 @@ class Chosen(TypedDict, total=False):
     top_p: float | None
     max_tokens: int | None
     instructions: str | None
+    client_tools: str | None
+    seed: int | None
 
 
 CHOICES: Mapping[str, Choice] = {each.name: each.metadata["choice"] for each in fields(Choices)}
@@ -192,7 +220,45 @@ def checked(value: C, **most: float) -> C:
             given = found if isinstance(found, (int, float)) else repr(str(found)[:_SHOWN])
             wanted = known.wanted(found, high, optional=optional)
             raise InvalidInput(f"{each.name} must be {wanted}, not {given}")
+    client_tools_in({"client_tools": getattr(value, "client_tools", None)})
     return value
+
+
+def client_tools_in(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The functions that the caller runs itself, as models are offered them.
+
+    Raises:
+        InvalidInput: They are no list of functions.
+    """
+    if not (text := config.get("client_tools")):
+        return []
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        raise InvalidInput("client_tools must be JSON, a list of functions") from None
+    if not isinstance(found, list) or len(found) > MOST_CLIENT_TOOLS:
+        raise InvalidInput(f"client_tools must be a list of at most {MOST_CLIENT_TOOLS} functions")
+    tools = [_client_tool(each, f"client_tools.{place}") for place, each in enumerate(found)]
+    names = [tool["function"]["name"] for tool in tools]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InvalidInput(f"client_tools: two functions are called '{twice}'")
+    return tools
+
+
+def _client_tool(given: Any, where: str) -> dict[str, Any]:
+    function = given.get("function") if isinstance(given, Mapping) else None
+    if not isinstance(function, Mapping) or given.get("type", "function") != "function":
+        raise InvalidInput(f'{where} must be {{"type": "function", "function": {{"name": ...}}}}')
+    name, about, schema = (function.get(key) for key in ("name", "description", "parameters"))
+    if not isinstance(name, str) or not _FUNCTION_NAME.fullmatch(name):
+        raise InvalidInput(f"{where}: its name must be 1 to 64 of A-Z, a-z, 0-9, _ and -")
+    if not isinstance(about, str | None) or not isinstance(schema, Mapping | None):
+        raise InvalidInput(f"{where}: description is a text, and parameters a JSON schema")
+    shown = {"name": name, "description": about or "", "parameters": schema or _NO_PARAMETERS}
+    return {"type": "function", "function": shown}
+
+
+_NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}}
 
 
 def sampling_of(config: Mapping[str, Any]) -> dict[str, float]:

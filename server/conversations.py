@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import orjson
@@ -25,13 +25,15 @@ from core.access import Principal
 from core.errors import WaystationError
 from core.foreign import is_answer
 from graph.agent import Agent
-from graph.errors import ThreadBusy
+from graph.errors import NothingToResume, ThreadBusy
 from graph.runs.record import RunRecord, TurnRequest
 from graph.runs.streams import Handle
 from server.questions import answer_in, told_in_chat
 from server.requests import AgentInput, turn_request
 
 TOLD = ("done", "interrupted")
+# An answer has to say something.
+_NO_RESULT = "(nothing)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +41,14 @@ class Said:
     """A message as the client keeps it.
 
     Args:
-        calls: Tool calls of an answer: (id, name, arguments).
+        calls: Tool calls of an answer: (id, name, arguments as text).
         call_id: Whose result it is.
         others: Hashes of what is no text.
     """
 
     role: Literal["user", "assistant", "tool"]
     text: str
-    calls: tuple[tuple[str, str, dict[str, Any]], ...] = ()
+    calls: tuple[tuple[str, str, str], ...] = ()
     call_id: str = ""
     others: tuple[str, ...] = ()
 
@@ -57,9 +59,19 @@ class Said:
         if self.role == "tool":
             return ToolMessage(self.text, tool_call_id=self.call_id)
         calls = [
-            {"id": key, "name": name, "args": args, "type": "tool_call"} for key, name, args in self.calls
+            {"id": key, "name": name, "args": _read(args), "type": "tool_call"}
+            for key, name, args in self.calls
         ]
         return AIMessage(self.text, tool_calls=calls)
+
+
+def _read(arguments: str) -> dict[str, Any]:
+    """Arguments as a client keeps them, which are JSON where nobody has touched them."""
+    try:
+        found = orjson.loads(arguments)
+    except orjson.JSONDecodeError:
+        found = arguments
+    return found if isinstance(found, dict) else {"arguments": found}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +84,7 @@ class Turn:
         resume: An answer to what waits.
         files: Keys of uploaded files that go with it.
         wishes: As in `configurable`.
+        results: What the client's own tools gave, by the ids of their calls; then nothing is asked.
     """
 
     before: Sequence[Said]
@@ -80,6 +93,7 @@ class Turn:
     resume: Any = None
     files: tuple[str, ...] = ()
     key: str | None = None
+    results: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -90,12 +104,14 @@ class Place:
         found: Nobody named it: it was found, and another turn may be found going there.
         made: It was made for this turn, and goes with it where that cannot begin.
         waits: It waits for a person.
+        gave_up: It waits for results of the client, who says something else instead.
     """
 
     thread_id: str | None = None
     found: RunRecord | None = None
     made: bool = False
     waits: bool = False
+    gave_up: bool = False
 
 
 async def begin(agent: Agent, who: Principal, turn: Turn, *, after: str | None = None) -> Handle:
@@ -108,6 +124,8 @@ async def begin(agent: Agent, who: Principal, turn: Turn, *, after: str | None =
         RunNotFound: There is no such run.
         WaystationError: The turn cannot begin; nothing is left of it.
     """
+    if turn.results:
+        return await agent.begin(await _with_results(agent, who, turn, after))
     place = await _place(agent, who, turn, after)
     try:
         async with _kept(agent, who, place):
@@ -129,9 +147,41 @@ def _request(who: Principal, turn: Turn, place: Place) -> TurnRequest:
     else:
         given = AgentInput.model_construct(message=said, files=list(turn.files))
     wishes = {**turn.wishes, "thread_id": place.thread_id}
+    if place.gave_up:
+        wishes["on_busy"] = wishes.get("on_busy") or "interrupt"
     request = turn_request(who, given, wishes, key=turn.key if resume is None else None)
     everything = [*turn.before, *([turn.asked] if turn.asked else ())]
     return replace(request, conversation=digest(everything)) if resume is None else request
+
+
+async def _with_results(agent: Agent, who: Principal, turn: Turn, after: str | None) -> TurnRequest:
+    """The request that goes on with the run whose calls the client has made."""
+    thread_id = turn.wishes.get("thread_id")
+    if after:
+        thread_id = (await agent.runs.get(who, after)).thread_id
+    elif not thread_id:
+        thread_id = await _thread_with_calls(agent, who, turn)
+    state = await agent.threads.state(who, thread_id) if thread_id else {}
+    asked = {str(each["call"]["id"]): str(each["id"]) for each in client_questions(state)}
+    known = {
+        asked[call]: {"respond": text or _NO_RESULT} for call, text in turn.results.items() if call in asked
+    }
+    if not known:
+        names = ", ".join(list(turn.results)[:5])
+        raise NothingToResume(
+            f"no turn waits for the result of {names[:200]}; send it behind the answer that asks"
+        )
+    given = AgentInput.model_construct(resume=known)
+    return turn_request(who, given, {**turn.wishes, "thread_id": thread_id})
+
+
+async def _thread_with_calls(agent: Agent, who: Principal, turn: Turn) -> str | None:
+    asked = turn.before[: _last_of_user(turn.before) + 1]
+    for run in await agent.runs.of_conversation(who, digest(asked)):
+        calls = {str(each["call"]["id"]) for each in client_questions(run.output or {})}
+        if run.status == "interrupted" and calls & turn.results.keys():
+            return run.thread_id
+    return None
 
 
 @asynccontextmanager
@@ -153,7 +203,9 @@ async def _place(agent: Agent, who: Principal, turn: Turn, after: str | None) ->
     if not turn.before:
         return Place()
     run = await _run_behind(agent, who, turn.before)
-    if run is not None:
+    # Results and a further message at once: the run waits for results alone, so all of it begins anew.
+    with_results = turn.before[-1].role == "tool"
+    if run is not None and not (with_results and client_questions(run.output or {})):
         return await _behind(agent, who, run)
     made = await agent.threads.begin_with(who, [said.as_message() for said in turn.before])
     return Place(made["id"], made=True)
@@ -173,7 +225,9 @@ async def _behind(agent: Agent, who: Principal, run: RunRecord) -> Place:
     """Right behind the run: on its thread, or on a fork where that has gone further."""
     later = await agent.threads.message_after(who, run.thread_id, str(run.message_id))
     if later is None:
-        return Place(run.thread_id, found=run, waits=run.status == "interrupted")
+        waits = run.status == "interrupted"
+        gave_up = waits and bool(client_questions(run.output or {}))
+        return Place(run.thread_id, found=run, waits=waits and not gave_up, gave_up=gave_up)
     made = await agent.threads.fork_before(who, run.thread_id, later)
     return Place(made["id"], found=run, made=True)
 
@@ -204,7 +258,7 @@ def askings(before: Sequence[Said]) -> Iterator[tuple[Sequence[Said], str]]:
     question too: an answer goes on with the same run.
     """
     end = _last_of_user(before)
-    told = "".join(said.text for said in before[end + 1 :])
+    told = "".join(said.text for said in before[end + 1 :] if said.role != "tool")
     while end >= 0 and before[end + 1 :]:
         yield before[: end + 1], told
         if answer_in(before[end].text) is None:
@@ -229,4 +283,10 @@ def squeezed(text: str) -> str:
 
 def waiting_text(reply: Mapping[str, Any]) -> str:
     """What waits for a person, in words; empty where nothing does."""
-    return told_in_chat(reply["interrupts"], reply["thread_id"]) if reply.get("interrupts") else ""
+    asked = [each for each in reply.get("interrupts") or () if not each.get("client")]
+    return told_in_chat(asked, reply["thread_id"]) if asked else ""
+
+
+def client_questions(reply: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The calls of the client's own tools that a turn waits for."""
+    return [each for each in reply.get("interrupts") or () if each.get("client")]

@@ -53,6 +53,11 @@ class ServerSettings(Strict):
         False,
         description="Offer the tools of all tool servers at /mcp too, each to those who may use it.",
     )
+    event_fields: Literal["new", "old"] = Field(
+        "new",
+        description="Names of fields of events; `old`: those of the release before, `text` for `delta`, "
+        "`content` and `detail`.",
+    )
     cors_origins: list[Annotated[str, AfterValidator(_origin)]] = Field(
         default_factory=list,
         max_length=50,

@@ -16,6 +16,7 @@ from graph.agent import Agent
 from graph.flow.nodes import AnyNode
 from graph.flow.state import Input
 from graph.flow.steps import Steps
+from graph.runs.names import renewed_question
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +76,12 @@ async def run_node(
 def questions(interrupts: Iterable[Interrupt]) -> list[dict[str, Any]]:
     """What a node waits for, as its event tells it; a value that is no object stands under `value`."""
     return [
-        {
-            "id": waiting.id,
-            **(waiting.value if isinstance(waiting.value, Mapping) else {"value": waiting.value}),
-        }
+        renewed_question(
+            {
+                "id": waiting.id,
+                **(waiting.value if isinstance(waiting.value, Mapping) else {"value": waiting.value}),
+            }
+        )
         for waiting in interrupts
     ]
 

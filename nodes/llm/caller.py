@@ -11,7 +11,7 @@ from langchain_core.messages import BaseMessage, SystemMessage
 from langgraph.runtime import Runtime
 
 from core.access import Principal, RunContext, context_of
-from core.choices import sampling_of
+from core.choices import client_tools_in, sampling_of
 from core.errors import Unavailable
 from core.health import Health
 from core.observability import TOKENS, model_span, track_duration
@@ -260,13 +260,28 @@ class TurnRequests:
             instructions=config.get("instructions") or "",
             notes=self._notes,
             taken=taken_ids(before),
-            tools=[*tools, *files.tools] if files.tools else tools,
+            tools=_with_the_callers(
+                client_tools_in(config), [*tools, *files.tools] if files.tools else tools
+            ),
             documents=state.get("documents") or (),
             files=state.get("files") or (),
             attachments=files.shown,
             sampling=sampling_of(config),
             principal=principal,
         ), list(repairs)
+
+
+def _with_the_callers(
+    theirs: Sequence[Mapping[str, Any]], ours: Sequence[Mapping[str, Any]]
+) -> Sequence[Mapping[str, Any]]:
+    """The caller's tools first: under a name that both have, theirs is meant, as where it is called.
+
+    Without any of theirs the list stays the same one, whose JSON is kept.
+    """
+    if not theirs:
+        return ours
+    taken = {tool["function"]["name"] for tool in theirs}
+    return [*theirs, *(tool for tool in ours if tool["function"]["name"] not in taken)]
 
 
 def _assembly(model: Model, request: LLMRequest) -> Assembly:

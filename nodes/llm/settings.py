@@ -133,6 +133,7 @@ class ModelEntry(Strict):
     top_p: float | None = Field(
         None, ge=0, le=1, description="Where a turn names none; empty: the endpoint's own."
     )
+    seed: int | None = Field(None, description="Where a turn names none; empty: the endpoint is sent none.")
     extra_headers: dict[str, SecretStr] = Field(default_factory=dict)
     groups: list[str] = Field(default_factory=list)
     compliance_level: str | None = None

@@ -46,6 +46,7 @@ class Target:
         firm: No caller can lower that.
         hidden: Parameters that the service fills in.
         own: It is the service's own, and no server's.
+        client: The caller runs it, and answers with its result.
     """
 
     server: str
@@ -55,6 +56,7 @@ class Target:
     firm: bool = True
     hidden: tuple[str, ...] = FILLED_IN
     own: bool = False
+    client: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,8 @@ class ToolExecutor:
 
     async def find(self, name: str, context: ExecutionContext) -> Target:
         """Which tool `name` means among those that this turn and its user may use."""
+        if theirs := context.client_tools.get(name):
+            return Target("", name, theirs, approval=True, hidden=(), client=True)
         found = self._named(name, context)
         if found is None and (own := self._own_tool(name, context)):
             return Target(OWN, name, own, firm=False, hidden=(), own=True)
@@ -225,6 +229,8 @@ class ToolExecutor:
     ) -> ToolOutcome:
         server, name = attempt.target.server, attempt.target.name
         given, problem = self._judged(attempt.arguments, attempt.target, tool, context)
+        if attempt.target.client:  # any other call of it has paused for its result
+            problem = problem or "its arguments are no JSON object"
         if problem:
             return attempt.ended("error", f"not called: {problem}")
         if attempt.target.own:

@@ -83,7 +83,7 @@ def decide(
         return Decision()
     if mode == "auto" and not target.firm:
         return Decision()
-    if mode == "deny":
+    if mode == "deny" and not target.client:
         return Decision("reject", "this run refuses tools that need approval")
     question, problem = _approval(call, target, mode), ""
     for _ in range(AT_MOST):
@@ -174,6 +174,11 @@ class AskPerson:
 def _approval(call: Mapping[str, Any], target: Target, mode: str) -> dict[str, Any]:
     text = f"May {target.server} run '{target.name}'?" + (f" ({FIRM})" if mode == "auto" else "")
     review: dict[str, Any] = {"allowed_decisions": list(DECISIONS)}
+    if target.client:
+        text, review = (
+            f"Run '{target.name}', and respond with its result.",
+            {"allowed_decisions": ["respond", "reject"]},
+        )
     if target.tool is not None:
         name = str(call.get("name") or target.name)
         # What edited arguments must fit, as models see it; left out where it is too large to be stored.
@@ -182,7 +187,8 @@ def _approval(call: Mapping[str, Any], target: Target, mode: str) -> dict[str, A
             review["args_schema"] = shown
     # The same for the same call: an answer to one must not let another one run.
     same = json.dumps([target.server, target.name, call.get("args") or {}], sort_keys=True, default=str)
-    return {**_question(APPROVAL, call, target, text, review), "asked": _digest(same.encode())}
+    mark = {"client": True} if target.client else {}
+    return {**_question(APPROVAL, call, target, text, review), **mark, "asked": _digest(same.encode())}
 
 
 def _question(
@@ -193,7 +199,7 @@ def _question(
     return {
         "kind": kind,
         "call": shown,
-        "text": text,
+        "detail": text,
         "action_requests": [{"name": name, "args": arguments, "description": text}],
         "review_configs": [{"action_name": name, **review}],
     }
@@ -203,9 +209,9 @@ def _with_problem(question: dict[str, Any], problem: str) -> dict[str, Any]:
     """The question, once more where an answer could not be taken: it says why, also in its text."""
     if not problem:
         return question
-    text = f"The answer was not taken: {problem.rstrip('.')}. {question['text']}"
+    text = f"The answer was not taken: {problem.rstrip('.')}. {question['detail']}"
     requests = [{**action, "description": text} for action in question["action_requests"]]
-    return {**question, "text": text, "problem": problem, "action_requests": requests}
+    return {**question, "detail": text, "problem": problem, "action_requests": requests}
 
 
 def _decision_schema(question: Mapping[str, Any]) -> dict[str, Any]:

@@ -158,6 +158,7 @@ class ExecutionContext:
         files: Names of the thread's files and their keys.
         servers: Servers of this turn; None for all that the principal may use.
         tools: Full tool names of this turn; None for every tool of `servers`.
+        client_tools: Tools that the caller runs itself, by their names.
     """
 
     principal: Principal
@@ -167,6 +168,7 @@ class ExecutionContext:
     files: Mapping[str, str] = field(default_factory=dict)
     servers: tuple[str, ...] | None = None
     tools: tuple[str, ...] | None = None
+    client_tools: Mapping[str, ToolInfo] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from nodes.mcp_tools.interrupts import AskPerson, decide
 from nodes.mcp_tools.models import ExecutionContext
 from nodes.mcp_tools.ports import Receipts
 from nodes.mcp_tools.receipts import artifacts_of, call_event, progress_to, result_event, tool_message
+from nodes.mcp_tools.schemas import client_tools
 
 
 class Reads(TypedDict, total=False):
@@ -71,6 +72,7 @@ def _context(state: Reads, runtime: Runtime[RunContext]) -> ExecutionContext:
         files={str(file["name"]): str(file["key"]) for file in state.get("files") or ()},
         servers=_names(config.get("servers")),
         tools=_names(config.get("tools")),
+        client_tools=client_tools(config),
     )
 
 

@@ -1,6 +1,6 @@
 """Builds the services of this module from the settings."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -53,6 +53,12 @@ class RagProvider(Provider):
         return NobodyElse()
 
     @provide
+    def bundled(self) -> Iterator[BundledEmbedder]:
+        embedder = BundledEmbedder()
+        yield embedder
+        embedder.close()
+
+    @provide
     async def client(  # noqa: PLR0917 - dishka gives them by type
         self,
         editions: Editions,
@@ -62,12 +68,13 @@ class RagProvider(Provider):
         cache: Cache,
         bus: EventBus,
         later: Later,
+        bundled: BundledEmbedder,
     ) -> AsyncIterator[RAGClient]:
         settings = book[RagSettings]
         async with AsyncExitStack() as stack:
             folder = LanceFolder(places.home / "index")
             stack.callback(folder.close)
-            workshop = _Workshop(folder, settings, policies, places.home)
+            workshop = _Workshop(folder, settings, policies, places.home, bundled)
             stack.push_async_callback(workshop.aclose)
             sources = await stack.enter_async_context(editions.part("sources", workshop.sources))
             calls = SourceCalls(settings, policies=policies, cache=cache)
@@ -97,14 +104,21 @@ async def start(container: AsyncContainer) -> None:
 class _Workshop:
     """Puts sources together. The HTTP client is made when a source needs it: making one costs 20 ms."""
 
-    def __init__(self, folder: LanceFolder, settings: RagSettings, policies: Policies, home: Path) -> None:
+    def __init__(
+        self,
+        folder: LanceFolder,
+        settings: RagSettings,
+        policies: Policies,
+        home: Path,
+        bundled: BundledEmbedder,
+    ) -> None:
         self._home = home
         self.folder = folder
         self.settings = settings
         self._kept = KeptTexts(folder.path / "texts", most_bytes=settings.kept_text_bytes)
         self._policies = policies
         self._http: httpx.AsyncClient | None = None
-        self._bundled = BundledEmbedder()
+        self._bundled = bundled
         self._keepers: dict[str, VectorKeeper] = {}
 
     @property
@@ -116,7 +130,6 @@ class _Workshop:
     async def aclose(self) -> None:
         for keeper in self._keepers.values():
             await keeper.aclose()
-        self._bundled.close()
         if self._http is not None:
             await self._http.aclose()
 

@@ -60,7 +60,13 @@ def _rpc_body(problem: Problem) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": problem["detail"], "data": told}}
 
 
+def _message(problem: Problem) -> dict[str, Any]:
+    """Ours, with `message` beside it: LangChain's JavaScript shows nothing else of a refused stream."""
+    return {**problem, "message": problem["detail"]}
+
+
 OURS = Form(PROBLEM_JSON, dict)
+_LANGSERVE = Form(PROBLEM_JSON, _message)
 
 
 def _once(problem: Problem) -> dict[str, str]:
@@ -73,6 +79,8 @@ _FORMS = {
     "/v1": Form(JSON, openai_body, _once),
     "/langgraph": Form(JSON, _detail),
     "/mcp": Form(JSON, _rpc_body),
+    "/agent": _LANGSERVE,
+    "/chat": _LANGSERVE,
 }
 # Those whose root is a path of theirs.
 _ONE_PATH = frozenset({"/mcp"})

@@ -248,7 +248,9 @@ def test_a_named_thread_is_continued_whatever_the_client_remembers(
 @pytest.mark.parametrize(
     ("more", "field"),
     [
-        ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}]}, "tools"),
+        ({"functions": [{"name": "f", "parameters": {}}]}, "functions"),
+        ({"presence_penalty": 0.5}, "presence_penalty"),
+        ({"reasoning_effort": "high"}, "reasoning_effort"),
         ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"n": 2}, "n"),
         ({"logprobs": True}, "logprobs"),

@@ -19,6 +19,7 @@ def found(service: Service, model_server: ModelServer) -> Any:
     model_server.script(say("Then."), match="and then")
     model_server.script(say("One two.", usage=usage), match="stream")
     model_server.script(call("calculator_add", {"a": 5, "b": 3}), say("It is 8."), match="tools")
+    model_server.script(call("weather", {"place": "Rome"}), say("Sunny then."), match="weather")
     model_server.script(refuse(401), match="broken")
     model_server.script(say("A response."), match="response")
     model_server.script(say("Behind it."), match="behind")
@@ -41,7 +42,7 @@ def test_the_package_for_node_reads_every_answer_of_ours(found: Any) -> None:
         "code": "model_not_found",
         "param": None,
     }
-    assert (found["clientTools"]["code"], found["clientTools"]["param"]) == ("unsupported_parameter", "tools")
+    assert found["clientTools"] == "Sunny then."
     assert (found["broken"]["kind"], found["broken"]["code"]) == ("APIError", "model_refused")
     assert found["response"] == {"text": "A response.", "status": "completed"}
     assert found["behind"] == {"text": "Behind it.", "same": True}

@@ -167,7 +167,7 @@ def test_a_cut_response_is_incomplete(client: openai.OpenAI, model_server: Model
 @pytest.mark.parametrize(
     ("given", "more", "field"),
     [
-        ("hi", {"tools": [{"type": "web_search"}]}, "tools"),
+        ("hi", {"tools": [{"type": "web_search"}]}, "tools.0"),
         ("hi", {"text": {"format": {"type": "json_object"}}}, "text.format"),
         ([{"type": "function_call_output", "call_id": "c", "output": "8"}], {}, "input.0"),
     ],

@@ -122,7 +122,7 @@ def test_st2_in_studio_several_questions_are_answered_by_id_in_any_form(desk: De
 @pytest.mark.timeout(180)
 def test_g6_in_studio_the_form_of_a_run_does_not_switch_approval_off(desk: Desk) -> None:
     _, (question,) = desk.asks(("counted_add", {"a": 7, "b": 7}), context={"approval": "auto"})
-    assert "approval: auto does not count here" in question["value"]["text"]
+    assert "approval: auto does not count here" in question["value"]["detail"]
     assert "add 7 7" not in desk.tools.made
 
 
@@ -131,7 +131,7 @@ def test_a_question_of_a_tool_is_shown_and_its_answer_goes_to_it(desk: Desk) -> 
     (task,) = desk.client.get(f"/threads/{thread}/state").raise_for_status().json()["tasks"]
     (question,) = task["interrupts"]
     assert question["value"]["kind"] == "elicitation"
-    assert question["value"]["text"] == "How many nights in Rome?"
+    assert question["value"]["detail"] == "How many nights in Rome?"
     assert question["value"]["schema"]["required"] == ["nights"]
     values = desk.answers(thread, {question["id"]: {"action": "accept", "content": {"nights": 3}}})
     assert [message["content"] for message in values["messages"][-2:]] == ["Rome: 3 nights", "All done."]

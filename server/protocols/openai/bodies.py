@@ -14,13 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from core.access import Principal
 from graph.agent import Agent
 from server.errors import UnsupportedParameter
+from server.protocols.openai.client_tools import offered
 from server.protocols.openai.models import chosen
 from server.requests import check_wishes
 
 THREAD_HEADER = "X-Thread-ID"
 _WHY = {
-    "tools": "the service runs its own tools; choose among them with waystation.tools",
-    "functions": "the service runs its own tools; choose among them with waystation.tools",
+    "functions": "send them as tools",
+    "function_call": "send tool_choice",
     "response_format": "only text; say in the message which form you want",
     "text.format": "only text; say in the message which form you want",
     "n": "one answer for each request",
@@ -32,6 +33,12 @@ _WHY = {
     "audio": "only text",
     "prediction": "nothing is predicted",
     "web_search_options": "choose sources with waystation.sources",
+    "presence_penalty": "words are not weighted",
+    "frequency_penalty": "words are not weighted",
+    "reasoning_effort": "how long a model thinks is not chosen here",
+    "reasoning": "how long a model thinks is not chosen here",
+    "verbosity": "say in the message how long the answer shall be",
+    "max_tool_calls": "choose steps with waystation.max_steps",
     "prompt": "prompts are not stored here; send the text",
 }
 _NOTHING: tuple[Any, ...] = (None, False, 0, "", [], {})
@@ -48,6 +55,9 @@ class Body(BaseModel):
     top_p: float | None = None
     metadata: dict[str, Any] | None = None
     waystation: dict[str, Any] | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    seed: int | None = None
 
     def refuse(self, *fields: str, but: Mapping[str, Sequence[Any]]) -> None:
         """Refuse what is asked for in these fields.
@@ -82,6 +92,8 @@ class Body(BaseModel):
             "top_p": self.top_p,
             "max_tokens": limit,
             "instructions": instructions,
+            "client_tools": offered(self.tools, self.tool_choice),
+            "seed": self.seed,
         }
         given |= {name: value for name, value in words.items() if value not in (None, "")}
         return check_wishes(given, "waystation").model_dump()

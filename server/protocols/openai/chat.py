@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.access import Principal
 from core.errors import WaystationError
+from core.foreign import as_json
 from core.settings.platform import ServerSettings
 from graph.agent import Agent
 from graph.runs.streams import Handle
@@ -28,17 +29,19 @@ router = APIRouter()
 PATH = "/v1/chat/completions"
 
 _REFUSED = (
-    *("tools", "functions", "response_format", "n", "stop", "logprobs", "top_logprobs", "logit_bias"),
+    *("functions", "function_call", "response_format", "n", "stop", "logprobs", "top_logprobs", "logit_bias"),
     *("modalities", "audio", "prediction", "web_search_options"),
+    *("presence_penalty", "frequency_penalty", "reasoning_effort", "verbosity"),
 )
 _HARMLESS: Mapping[str, Sequence[Any]] = {
     "n": (1,),
+    "function_call": ("auto", "none"),
     "response_format": ({"type": "text"},),
     "modalities": (["text"],),
 }
 # A turn has a message; files may come without one.
 _ALONE = "(a file)"
-_OWN_TOOLS = "results of tools that the client runs are not taken; the service runs its own tools"
+_NO_CALL = "a result belongs to a call: send its tool_call_id"
 
 
 class Message(BaseModel):
@@ -110,10 +113,12 @@ async def _whole(run: Handle, model: str) -> Response:
 
 
 async def _turn(body: ChatBody, agent: Agent, who: Principal, *, thread: str | None, key: str | None) -> Turn:
-    said, attached = conversation(body.messages)
+    said, attached, results = conversation(body.messages)
     wishes = await body.wishes(
         agent, who, thread=thread, limit=body.limit, instructions=instructions_of(body.messages)
     )
+    if results:
+        return Turn(said, None, wishes, results=results)
     files = await store(agent, who, attached)
     return Turn(said[:-1], said[-1], wishes, files=files, key=key)
 
@@ -128,12 +133,14 @@ def instructions_of(messages: Sequence[Message]) -> str:
     return "\n\n".join(text for text in texts if text.strip())
 
 
-def conversation(messages: Sequence[Message]) -> tuple[list[Said], Sequence[Attachment]]:
-    """What was said, the user's last words as one message, and what is attached to them.
+def conversation(
+    messages: Sequence[Message],
+) -> tuple[list[Said], Sequence[Attachment], Mapping[str, str]]:
+    """What was said, the user's last words as one message, and what is attached to them; or the last results.
 
     Raises:
         InvalidRequest: The last words are nobody's to answer.
-        UnsupportedParameter: They are the result of a tool, or have a part that is not taken.
+        UnsupportedParameter: They have a part that is not taken.
     """
     said: list[Said] = []
     asked: list[str] = []
@@ -149,11 +156,17 @@ def conversation(messages: Sequence[Message]) -> tuple[list[Said], Sequence[Atta
         else:
             asked, attached = [], []
         said.append(one)
-    if said and said[-1].role == "tool":
-        raise UnsupportedParameter(f"messages.{len(messages) - 1}", _OWN_TOOLS)
+    if results := _last_results(said):
+        return said, (), results
     if not any(text.strip() for text in asked) and not (asked and attached):
         raise InvalidRequest("messages: the last one must be of the user, with text")
-    return _joined(said, len(asked)), attached
+    return _joined(said, len(asked)), attached, {}
+
+
+def _last_results(said: Sequence[Said]) -> dict[str, str]:
+    """What stands behind the last answer, where results end the conversation."""
+    last = len(said) - next((n for n, one in enumerate(reversed(said)) if one.role != "tool"), len(said))
+    return {one.call_id: one.text for one in said[last:]}
 
 
 def _joined(said: list[Said], last: int) -> list[Said]:
@@ -170,11 +183,13 @@ def _said(message: Message, text: str, others: tuple[str, ...], place: int) -> S
     if message.role == "assistant":
         return Said("assistant", text, calls=tuple(map(_call, message.tool_calls or ())), others=others)
     if not message.tool_call_id:
-        raise UnsupportedParameter(f"messages.{place}", _OWN_TOOLS)
+        raise UnsupportedParameter(f"messages.{place}", _NO_CALL)
     return Said("tool", text, call_id=message.tool_call_id)
 
 
-def _call(call: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:
+def _call(call: Mapping[str, Any]) -> tuple[str, str, str]:
     function = call.get("function")
     named: Mapping[str, Any] = function if isinstance(function, Mapping) else {}
-    return str(call.get("id") or ""), str(named.get("name") or ""), {"arguments": named.get("arguments")}
+    arguments = named.get("arguments")
+    text = arguments if isinstance(arguments, str) else as_json(arguments)
+    return str(call.get("id") or ""), str(named.get("name") or ""), text

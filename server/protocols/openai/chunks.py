@@ -1,7 +1,8 @@
 """An answer as a chat completion: whole, or as chunks.
 
 Every chunk has `id`, `object`, `created`, `model` and a choice with its `index`, the first one the
-role; one has a finish_reason. Tools that the service runs are not told: clients would run them.
+role; one has a finish_reason. Tools that the service runs are not told: clients would run them. Calls of the
+client's own tools come whole, in the last delta but one.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from graph.runs.streams import Handle
 from server.conversations import waiting_text
 from server.errors import problem
 from server.protocols.openai.citations import annotated, nested
+from server.protocols.openai.client_tools import as_tool_calls
 from server.protocols.refusals import openai_body
 from server.sse import RunResponse
 
@@ -28,13 +30,20 @@ _TEXTS = {"token": "content", "reasoning": "reasoning_content"}
 def completion(run: Handle, reply: Mapping[str, Any], *, model: str, cut: bool) -> dict[str, Any]:
     """The whole answer."""
     text = "\n\n".join(part for part in (reply["answer"], waiting_text(reply)) if part)
+    calls = as_tool_calls(reply)
     message = {
         "role": "assistant",
-        "content": text,
+        "content": text or (None if calls else ""),
+        **({"tool_calls": calls} if calls else {}),
         "refusal": None,
         "annotations": nested(annotated(text, reply["citations"])),
     }
-    choice = {"index": 0, "message": message, "finish_reason": _finish(cut=cut), "logprobs": None}
+    choice = {
+        "index": 0,
+        "message": message,
+        "finish_reason": _finish(cut=cut, calls=calls),
+        "logprobs": None,
+    }
     return {
         **_head(run, model, "chat.completion"),
         "choices": [choice],
@@ -60,8 +69,8 @@ def beside(reply: Mapping[str, Any]) -> dict[str, Any]:
     return {name: reply[name] for name in ("thread_id", "run_id", "status", "interrupts", "files")}
 
 
-def _finish(*, cut: bool) -> str:
-    return "length" if cut else "stop"
+def _finish(*, cut: bool, calls: Sequence[Any]) -> str:
+    return "tool_calls" if calls else "length" if cut else "stop"
 
 
 def _head(run: Handle, model: str, kind: str) -> dict[str, Any]:
@@ -100,7 +109,7 @@ class ChatStream(RunResponse):
         kind = event["type"]
         if kind in _TEXTS:
             self._shown = self._shown or kind == "token"
-            yield self._delta({_TEXTS[kind]: event["text"]})
+            yield self._delta({_TEXTS[kind]: event["delta"]})
         elif kind == "notice":
             self._cut = self._cut or event["code"] == "answer_cut"
         elif kind == "error":
@@ -115,7 +124,10 @@ class ChatStream(RunResponse):
             yield self._delta({"content": rest})
         if cited := annotated(reply["answer"], reply["citations"]):
             yield self._delta({"annotations": nested(cited)})
-        choice = {"index": 0, "delta": {}, "finish_reason": _finish(cut=self._cut)}
+        calls = as_tool_calls(reply)
+        if calls:
+            yield self._delta({"tool_calls": [{"index": n, **call} for n, call in enumerate(calls)]})
+        choice = {"index": 0, "delta": {}, "finish_reason": _finish(cut=self._cut, calls=calls)}
         yield _line({**self._head, "choices": [choice], "waystation": beside(reply)})
         if self._with_usage:
             yield _line({**self._head, "choices": [], "usage": usage_of(reply)})

@@ -23,12 +23,14 @@ class Asked:
 
     Args:
         answers: Decisions on what waits, by the ids of the questions.
+        results: What the client's tools gave, by the ids of their calls.
     """
 
     said: Sequence[Said] = ()
     instructions: str = ""
     attached: Sequence[Attachment] = ()
     answers: Mapping[str, Any] = field(default_factory=dict)
+    results: Mapping[str, str] = field(default_factory=dict)
 
 
 def asked_in(given: str | Sequence[Mapping[str, Any]]) -> Asked:
@@ -46,6 +48,8 @@ def asked_in(given: str | Sequence[Mapping[str, Any]]) -> Asked:
             answers |= _answer(item, place)
         elif kind == "message":
             messages.append(_message(item, place))
+        elif kind in _CALLS:
+            messages.append(_CALLS[kind](item, place))
         elif kind not in _OURS:
             raise UnsupportedParameter(f"input.{place}", f"items of type '{kind[:40]}' are not taken")
     instructions = instructions_of(messages)
@@ -53,8 +57,39 @@ def asked_in(given: str | Sequence[Mapping[str, Any]]) -> Asked:
         if any(one.role == "user" for one in messages):
             raise InvalidRequest("input: send answers or a message, not both")
         return Asked(instructions=instructions, answers=answers)
-    said, attached = conversation(messages)
-    return Asked(said, instructions, attached)
+    said, attached, results = conversation(messages)
+    return Asked(said, instructions, attached, results=results)
+
+
+def _called(item: Mapping[str, Any], place: int) -> Message:
+    """A call of the client's tool, as it was told."""
+    function = {"name": item.get("name"), "arguments": item.get("arguments")}
+    call = {"id": _text(item, "call_id", place), "type": "function", "function": function}
+    given: dict[str, Any] = {"role": "assistant", "content": "", "tool_calls": [call]}
+    return Message.model_construct(**{**_EMPTY, **given})
+
+
+def _result(item: Mapping[str, Any], place: int) -> Message:
+    output = item.get("output")
+    if not isinstance(output, str) and not _are_parts(output):
+        raise InvalidRequest(f"input.{place}.output: must be a text, or a list of parts")
+    given: dict[str, Any] = {"role": "tool", "content": output, "tool_call_id": _text(item, "call_id", place)}
+    return Message.model_construct(**{**_EMPTY, **given})
+
+
+def _text(item: Mapping[str, Any], name: str, place: int) -> str:
+    value = item.get(name)
+    if not isinstance(value, str) or not value:
+        raise InvalidRequest(f"input.{place}.{name}: must be a text")
+    return value
+
+
+def _are_parts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(part, Mapping) for part in value)
+
+
+_CALLS = {"function_call": _called, "function_call_output": _result}
+_EMPTY: Mapping[str, Any] = {"content": None, "tool_calls": None, "tool_call_id": None}
 
 
 def _answer(item: Mapping[str, Any], place: int) -> dict[str, Any]:
@@ -69,8 +104,6 @@ def _message(item: Mapping[str, Any], place: int) -> Message:
     role, content = item.get("role"), item.get("content")
     if not isinstance(role, str) or role not in _ROLES:
         raise InvalidRequest(f"input.{place}.role: one of {', '.join(sorted(_ROLES))}")
-    parts = isinstance(content, list) and all(isinstance(part, Mapping) for part in content)
-    if not isinstance(content, str) and not parts:
+    if not isinstance(content, str) and not _are_parts(content):
         raise InvalidRequest(f"input.{place}.content: must be a text, or a list of parts")
-    given: dict[str, Any] = {"role": role, "content": content}
-    return Message.model_construct(**given)
+    return Message.model_construct(**{**_EMPTY, "role": role, "content": content})

@@ -16,6 +16,7 @@ from graph.runs.record import RunRecord
 from server.conversations import waiting_text
 from server.protocols.openai.chunks import beside
 from server.protocols.openai.citations import annotated
+from server.protocols.openai.client_tools import as_items, is_clients
 
 Item = dict[str, Any]
 STATUS = {
@@ -97,7 +98,8 @@ def output_of(record: RunRecord, reply: Mapping[str, Any]) -> list[Item]:
     """The items of a whole answer: the calls that were made, the text, and what waits."""
     text = "\n\n".join(part for part in (reply["answer"], waiting_text(reply)) if part)
     said = [message(f"msg_{record.id}", text, annotated(text, reply["citations"]))] if text else []
-    return [*map(mcp_call, reply["tool_calls"]), *said, *approvals(reply)]
+    made = [mcp_call(call) for call in reply["tool_calls"] if not is_clients(call)]
+    return [*made, *said, *approvals(reply), *as_items(reply)]
 
 
 def message(item_id: str, text: str, cited: Sequence[Mapping[str, Any]] = ()) -> Item:
@@ -143,7 +145,7 @@ def approvals(reply: Mapping[str, Any]) -> list[Item]:
             "arguments": as_json(each["call"].get("arguments") or {}),
         }
         for each in reply.get("interrupts") or ()
-        if each.get("kind") == "approval" and isinstance(each.get("call"), Mapping)
+        if each.get("kind") == "approval" and isinstance(each.get("call"), Mapping) and not each.get("client")
     ]
 
 

@@ -30,7 +30,8 @@ from server.routes.common import OpenAgent
 
 router = APIRouter(prefix="/responses")
 
-_REFUSED = ("tools", "prompt", "top_logprobs")
+_REFUSED = ("prompt", "top_logprobs", "max_tool_calls", "reasoning")
+_NOTHING: Mapping[str, Any] = {"effort": None, "summary": None}
 ResponseId = Annotated[str, Field(pattern=ID_PATTERN)]
 
 
@@ -51,8 +52,14 @@ class ResponseBody(Body):
         Raises:
             UnsupportedParameter, InvalidRequest: Something is asked for that is not.
         """
-        self.refuse(*_REFUSED, but={})
-        text = (self.model_extra or {}).get("text")
+        self.refuse(*_REFUSED, but={"reasoning": (_NOTHING,)})
+        extra = self.model_extra or {}
+        wanted = extra.get("include")
+        if isinstance(wanted, list) and "message.output_text.logprobs" in wanted:
+            raise UnsupportedParameter("include", "there are no probabilities of tokens")
+        if extra.get("truncation") not in (None, "auto", "disabled"):
+            raise InvalidRequest("truncation: one of auto, disabled")
+        text = extra.get("text")
         form = text.get("format") if isinstance(text, Mapping) else None
         if isinstance(form, Mapping) and form.get("type") != "text":
             raise UnsupportedParameter("text.format", "only text; say in the message which form you want")
@@ -103,7 +110,9 @@ async def _begun(
     if body.background:
         wishes["on_disconnect"] = "continue"
     after = body.previous_response_id
-    if asked.answers:
+    if asked.results:
+        turn = Turn(asked.said, None, wishes, results=asked.results)
+    elif asked.answers:
         turn = Turn((), None, wishes, resume=dict(asked.answers))
         if not after and not wishes.get("thread_id"):
             raise InvalidRequest("previous_response_id: answers need the response that waits for them")

@@ -11,6 +11,7 @@ from graph.runs.streams import Handle
 from server.protocols.openai import items
 from server.protocols.openai.chunks import unshown
 from server.protocols.openai.citations import annotated
+from server.protocols.openai.client_tools import as_items, is_clients
 from server.protocols.openai.items import Item, Told
 from server.sse import RunResponse
 
@@ -50,7 +51,7 @@ class ResponseStream(RunResponse):
         kind = event["type"]
         if kind == "token":
             self._shown = True
-            yield from self._say(event["text"])
+            yield from self._say(event["delta"])
         elif kind == "tool_call":
             self._calls[event["id"]] = event
         elif kind == "tool_result":
@@ -64,9 +65,11 @@ class ResponseStream(RunResponse):
             yield self._event("response.failed", response=self._response("failed", error=event))
 
     def _called(self, result: Mapping[str, Any]) -> Iterator[bytes]:
+        if is_clients(self._calls.get(result["id"], {})):
+            return
         yield from self._close()
         call = {**self._calls.get(result["id"], {}), **result}
-        yield from self._whole(items.mcp_call(call, str(result.get("text") or "")))
+        yield from self._whole(items.mcp_call(call, str(result.get("content") or "")))
 
     def _done(self, reply: Mapping[str, Any]) -> Iterator[bytes]:
         rest = unshown(reply, shown=self._shown)
@@ -75,6 +78,8 @@ class ResponseStream(RunResponse):
         yield from self._close(reply)
         for item in items.approvals(reply):
             yield from self._whole(item)
+        for item in as_items(reply):
+            yield from self._function_call(item)
         found = self._response(reply["status"], reply=reply, cut=self._cut)
         yield self._event(f"response.{_LAST[found['status']]}", response=found)
 
@@ -104,6 +109,15 @@ class ResponseStream(RunResponse):
         yield self._item_event("done", item)
         self._output.append(item)
         self._open = ""
+
+    def _function_call(self, item: Item) -> Iterator[bytes]:
+        place = {"item_id": item["id"], "output_index": len(self._output)}
+        told: dict[str, Any] = {**place, "arguments": item["arguments"], "name": item["name"]}
+        yield self._item_event("added", {**item, "arguments": "", "status": "in_progress"})
+        yield self._event("response.function_call_arguments.delta", **place, delta=item["arguments"])
+        yield self._event("response.function_call_arguments.done", **told)
+        yield self._item_event("done", item)
+        self._output.append(item)
 
     def _whole(self, item: Item) -> Iterator[bytes]:
         yield self._item_event("added", item)

@@ -40,10 +40,12 @@ found.tools = { text: ran.choices[0].message.content, calls: ran.choices[0].mess
 
 found.unknownModel = await refused(() =>
   client.chat.completions.create({ model: "gpt-4", messages: [user("hi")], stream: true }));
-found.clientTools = await refused(() =>
-  client.chat.completions.create({
-    model, messages: [user("hi")], tools: [{ type: "function", function: { name: "f", parameters: {} } }],
-  }));
+const place = { type: "object", properties: { place: { type: "string" } } };
+const weather = { name: "weather", parameters: place, parse: JSON.parse, function: ({ place }) => `sun in ${place}` };
+const runner = client.chat.completions.runTools({
+  model, messages: [user("weather")], tools: [{ type: "function", function: weather }],
+});
+found.clientTools = await runner.finalContent();
 found.broken = await refused(async () => {
   const broken = await client.chat.completions.create({ model, messages: [user("broken")], stream: true });
   for await (const chunk of broken) void chunk;

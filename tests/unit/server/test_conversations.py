@@ -17,7 +17,7 @@ def test_blanks_do_not_count_and_everything_else_does() -> None:
         [HI],
         [HI, Said("assistant", "hello!")],
         [Said("user", "hi", others=("a picture",)), HELLO],
-        [HI, Said("assistant", "hello", calls=(("c1", "add", {}),))],
+        [HI, Said("assistant", "hello", calls=(("c1", "add", "{}"),))],
         [HI, Said("tool", "hello", call_id="c1")],
     ]
     assert len({digest(said) for said in [[HI, HELLO], *others]}) == len(others) + 1
@@ -51,6 +51,6 @@ def test_where_nobody_asked_nothing_is_looked_for() -> None:
 def test_a_message_is_kept_as_what_it_is() -> None:
     assert HI.as_message() == HumanMessage("hi")
     assert Said("tool", "8", call_id="c1").as_message() == ToolMessage("8", tool_call_id="c1")
-    called = Said("assistant", "", calls=(("c1", "add", {"a": 1}),)).as_message()
+    called = Said("assistant", "", calls=(("c1", "add", '{"a": 1}'),)).as_message()
     assert isinstance(called, AIMessage)
     assert called.tool_calls == [{"id": "c1", "name": "add", "args": {"a": 1}, "type": "tool_call"}]
