@@ -53,6 +53,10 @@ def ways(http: httpx.AsyncClient, url: str) -> Mapping[str, Turn]:
         body = {"model": "waystation", "input": "hello", "stream": True, "conversation": f"r{number}"}
         await ask("/v1/responses", body)
 
+    async def page(number: int) -> None:
+        messages = [{"id": "u1", "role": "user", "content": "hello"}]
+        await ask("/ag-ui", {"threadId": f"p{number}", "runId": "r1", "messages": messages})
+
     begun: list[dict[str, str]] = []
 
     async def remembered(number: int) -> None:
@@ -67,6 +71,7 @@ def ways(http: httpx.AsyncClient, url: str) -> Mapping[str, Turn]:
         FLOOR: agent,
         "/v1/chat/completions": completions,
         "/v1/responses": responses,
+        "/ag-ui": page,
         "the same, without a thread": remembered,
     }
 

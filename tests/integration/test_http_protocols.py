@@ -29,7 +29,7 @@ def test_an_unknown_protocol_is_refused_with_those_that_there_are() -> None:
 def test_the_routes_of_a_protocol_stand_below_its_root(wire: object) -> None:
     [found] = [each for each in WIRES if each is wire]
     paths = [getattr(route, "path", "") for route in found.router.routes]
-    assert [path for path in paths if path and not path.startswith(f"{found.root}/")] == []
+    assert [path for path in paths if path and not f"{path}/".startswith(f"{found.root}/")] == []
 
 
 async def test_a_protocol_that_is_switched_off_has_no_routes(tmp_path: Path) -> None:
@@ -40,6 +40,9 @@ async def test_a_protocol_that_is_switched_off_has_no_routes(tmp_path: Path) -> 
     ):
         off = assert_refused(await http.get("/v1/models"), 404, "no_such_route")
         assert "server.protocols" in off["error"]["message"]
+        for path in ("/ag-ui", "/a2a"):
+            assert_refused(await http.post(path, json={}), 404, "no_such_route")
+        assert (await http.get("/.well-known/agent-card.json")).status_code == 404
         assert (await http.get("/models")).status_code == 200
 
 

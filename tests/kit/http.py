@@ -72,6 +72,8 @@ def data_of(text: str) -> list[dict[str, Any]]:
 def code_of(body: dict[str, Any]) -> str:
     """The code in the body of an error, whatever protocol's form it has."""
     error = body.get("error")
+    if isinstance(error, dict) and "jsonrpc" in body:
+        return str(error["data"][0]["metadata"]["code"])
     return str(error["code"] if isinstance(error, dict) else body["code"])
 
 
