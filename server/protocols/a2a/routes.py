@@ -28,9 +28,9 @@ async def call_method(request: Request, agent: OpenAgent, who: Caller) -> Respon
     rpc_id: Any = None
     try:
         body = await request.json() if await request.body() else None
-        rpc_id, method = _envelope(body)
+        rpc_id, method, given = _envelope(body)
         _check_version(request)
-        params = parsed(method, body.get("params"))
+        params = parsed(method, given)
         call = Call(agent, who, request, rpc_id, params)
         answer = ANSWERS[method](call)
         if method in ("SendStreamingMessage", "SubscribeToTask"):
@@ -49,8 +49,8 @@ async def _answered(work: Any, rpc_id: Any) -> Response:
     return _json({"jsonrpc": "2.0", "id": rpc_id, "result": await work})
 
 
-def _envelope(body: Any) -> tuple[Any, str]:
-    """Id and method of a request.
+def _envelope(body: Any) -> tuple[Any, str, Any]:
+    """Id, method and parameters of a request.
 
     Raises:
         NotJsonRpc: It is none.
@@ -62,7 +62,7 @@ def _envelope(body: Any) -> tuple[Any, str]:
         raise NotJsonRpc("id: must be text, a whole number or null")
     if not isinstance(method, str):
         raise NotJsonRpc("method: must be text")
-    return rpc_id, method
+    return rpc_id, method, body.get("params")
 
 
 def _check_version(request: Request) -> None:

@@ -43,7 +43,7 @@ class TaskStream(RunResponse):
         if not self._begun:
             self._begun = True
             task = task_json(self._run.record, base=self._base, history=self._history, artifacts=False)
-            yield self._line({"task": task})
+            yield self._result({"task": task})
         for entry in found:
             yield from self._of(entry.event)
 
@@ -91,7 +91,7 @@ class TaskStream(RunResponse):
         told: dict[str, Any] = {**self._names, "artifact": artifact}
         told |= {"append": True} if append else {}
         told |= {"lastChunk": True} if last else {}
-        return self._line({"artifactUpdate": told})
+        return self._result({"artifactUpdate": told})
 
     def _status(
         self,
@@ -102,12 +102,12 @@ class TaskStream(RunResponse):
     ) -> bytes:
         found = status_json(self._run.id, self._run.thread_id, status, output=output, error=error)
         notes = {"metadata": {OURS: told}} if told else {}
-        return self._line({"statusUpdate": {**self._names, "status": found, **notes}})
+        return self._result({"statusUpdate": {**self._names, "status": found, **notes}})
 
     @property
     def _names(self) -> dict[str, str]:
         return {"taskId": self._run.id, "contextId": self._run.thread_id}
 
-    def _line(self, result: Mapping[str, Any]) -> bytes:
+    def _result(self, result: Mapping[str, Any]) -> bytes:
         found = {"jsonrpc": "2.0", "id": self._rpc_id, "result": result}
         return b"data: " + as_bytes(found) + b"\n\n"
