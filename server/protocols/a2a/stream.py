@@ -12,7 +12,7 @@ from server.protocols.a2a.tasks import OURS, answer_json, file_json, status_json
 from server.sse import RunResponse
 
 # Where our events keep what was said.
-SAID = "text"
+SAID = "delta"
 _TOLD = frozenset({"documents", "tool_call", "tool_progress", "tool_result", "notice"})
 _BESIDE = frozenset({"seq", "run_id"})
 

@@ -8,7 +8,7 @@ from typing import Any
 from core.foreign import as_bytes
 
 # Where our events keep what was said and what a tool gave.
-SAID, GIVEN = "text", "text"
+SAID, GIVEN = "delta", "content"
 VERSION = "1.0"
 # Below this name a front end finds our state, beside whatever it keeps itself.
 OURS = "waystation"
@@ -59,7 +59,7 @@ def interrupt(question: Mapping[str, Any]) -> dict[str, Any]:
     kind = str(question.get("kind", "approval"))
     call = call_of(question)
     found: dict[str, Any] = {"id": question["id"], "reason": REASONS.get(kind, kind)}
-    if message := question.get("text"):
+    if message := question.get("detail"):
         found["message"] = str(message)
     if call:
         found["toolCallId"] = str(call["id"])
