@@ -14,7 +14,7 @@ import asyncio
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +53,6 @@ def ways(http: httpx.AsyncClient, url: str) -> Mapping[str, Turn]:
         body = {"model": "waystation", "input": "hello", "stream": True, "conversation": f"r{number}"}
         await ask("/v1/responses", body)
 
-    async def page(number: int) -> None:
-        messages = [{"id": "u1", "role": "user", "content": "hello"}]
-        await ask("/ag-ui", {"threadId": f"p{number}", "runId": "r1", "messages": messages})
-
     begun: list[dict[str, str]] = []
 
     async def remembered(number: int) -> None:
@@ -71,9 +67,19 @@ def ways(http: httpx.AsyncClient, url: str) -> Mapping[str, Turn]:
         FLOOR: agent,
         "/v1/chat/completions": completions,
         "/v1/responses": responses,
-        "/ag-ui": page,
+        "/ag-ui": page(ask),
         "the same, without a thread": remembered,
     }
+
+
+def page(ask: Callable[[str, Mapping[str, Any]], Awaitable[str]]) -> Turn:
+    """A turn of a front end that speaks AG-UI."""
+
+    async def turn(number: int) -> None:
+        messages = [{"id": "u1", "role": "user", "content": "hello"}]
+        await ask("/ag-ui", {"threadId": f"p{number}", "runId": "r1", "messages": messages})
+
+    return turn
 
 
 async def compare(model_url: str, home: Path, turns: int) -> dict[str, float]:
