@@ -51,7 +51,7 @@ class Asked:
     resume: Sequence[tuple[str, bool, Any]] = ()
     tools: Sequence[str] = ()
 
-    async def turn(self, agent: Agent, who: Principal, key: str | None) -> Turn:
+    async def turn(self, agent: Agent, who: Principal) -> Turn:
         """The turn that is asked for. What came with the message is stored.
 
         Raises:
@@ -63,7 +63,7 @@ class Asked:
             files = await stored(manager, who, self.content, of=[self.thread_id, self.content.text])
         # A thread that is named is gone on with, whatever the client knows of it.
         home = "" if self.wishes.get("thread_id") else self.thread_id
-        return Turn(self.said[:-1], self.said[-1], self.wishes, files=files, key=key, home=home)
+        return Turn(self.said[:-1], self.said[-1], self.wishes, files=files, home=home)
 
 
 def read(body: Mapping[str, Any]) -> Asked:

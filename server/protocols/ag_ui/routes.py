@@ -20,7 +20,7 @@ from server.middleware.auth import Caller
 from server.protocols.ag_ui.reading import Asked, read
 from server.protocols.ag_ui.translating import Translator
 from server.protocols.ag_ui.words import call_of, custom
-from server.requests import idempotency_key, json_body
+from server.requests import json_body
 from server.routes.common import OpenAgent
 from server.sse import RunResponse
 
@@ -35,14 +35,13 @@ router = APIRouter()
 async def run_agent(request: Request, agent: OpenAgent, who: Caller) -> Response:
     """One turn, or the answer to what a turn waits for, as events."""
     asked = read(await json_body(request))
-    key = idempotency_key(request.headers.get("idempotency-key"))
     told: Collection[str] = ()
     if asked.resume:
         waiting = await _waiting(agent, who, asked)
         told = _asked_about(waiting)
         run = await agent.resume(who, waiting.id, _answers(asked, waiting))
     else:
-        run = await begin(agent, who, await asked.turn(agent, who, key))
+        run = await begin(agent, who, await asked.turn(agent, who))
     return AgUiStream(run, asked, steps=await _steps(agent), told=told, stall=_stall(agent))
 
 
