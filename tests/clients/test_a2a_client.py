@@ -175,11 +175,13 @@ async def test_a_task_outlives_its_stream_and_is_followed_and_cancelled(
     await stream.aclose()
     followed = client.subscribe(a2a.SubscribeToTaskRequest(id=first.task.id))
     seen: list[a2a.StreamResponse] = []
+    ended: a2a.Task | None = None
     async with asyncio.timeout(A_BUSY_MACHINE_S * 6):
         async for event in followed:
             seen.append(event)
-            if streamed(seen) == "One two ":
+            if ended is None and streamed(seen) == "One two ":
                 ended = await client.cancel_task(a2a.CancelTaskRequest(id=first.task.id))
+    assert ended is not None
     assert ended.status.state == a2a.TASK_STATE_CANCELED
     assert states(seen)[-1] == "TASK_STATE_CANCELED"
     with pytest.raises(errors.TaskNotCancelableError):

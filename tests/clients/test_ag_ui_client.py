@@ -39,7 +39,8 @@ def service(tmp_path_factory: pytest.TempPathFactory, _model_server: ModelServer
 
 def body(text: Any = "hi", **more: Any) -> dict[str, Any]:
     message = {"id": "u1", "role": "user", "content": text}
-    return {"threadId": f"of {text}", "runId": "r1", "messages": [message], **more}
+    home = f"of {text}" if isinstance(text, str) else "of parts"
+    return {"threadId": home, "runId": "r1", "messages": [message], **more}
 
 
 def post(service: Service, sent: Mapping[str, Any]) -> httpx.Response:
@@ -106,7 +107,7 @@ class TestTheClientForNode:
         home = found["first"]["threadId"]
         assert found["second"]["thread"] == home
         page = httpx.get(f"{service.url}/threads/{home}/transcript", trust_env=False).json()
-        assert [(each["role"], each["content"]) for each in page["messages"]] == [
+        assert [(each["role"], each["text"]) for each in page["messages"]] == [
             ("user", "ag-ui first"),
             ("assistant", "One two."),
             ("user", "ag-ui second"),
@@ -117,7 +118,7 @@ class TestTheClientForNode:
         branch = found["edited"]["thread"]
         assert branch != found["first"]["threadId"]
         page = httpx.get(f"{service.url}/threads/{branch}/transcript", trust_env=False).json()
-        assert [each["content"] for each in page["messages"]] == [
+        assert [each["text"] for each in page["messages"]] == [
             "ag-ui first",
             "One two.",
             "ag-ui edited",

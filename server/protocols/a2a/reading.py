@@ -13,7 +13,7 @@ from graph.errors import RunNotFound
 from server.attachments import Content, Sent
 from server.errors import InvalidRequest, UnsupportedParameter
 from server.protocols.a2a.errors import SdkMissing, UnknownMethod
-from server.requests import ALLOWED, ID_PATTERN, check_wishes
+from server.requests import ID_PATTERN, check_wishes
 
 # Each method with the message of its parameters.
 METHODS: Mapping[str, str] = {
@@ -115,12 +115,12 @@ def message_of(request: Any) -> Message:
         if kind == "text":
             texts.append(part.text)
         elif kind == "data":
-            data.append(MessageToDict(part.data))
+            data.append(_numbers(MessageToDict(part.data)))
         elif kind in ("raw", "url"):
             files.append(_file(part, f"params.message.parts.{place}", len(files) + 1))
         else:
             raise InvalidRequest(f"params.message.parts.{place}: has neither text, raw, url nor data")
-    notes = {**MessageToDict(request.metadata), **MessageToDict(given.metadata)}
+    notes = _numbers({**MessageToDict(request.metadata), **MessageToDict(given.metadata)})
     content = Content("\n\n".join(texts), tuple(files))
     found = Message(given.message_id, given.task_id, given.context_id, content, data, _wishes(notes))
     if found.context_id and not re.fullmatch(ID_PATTERN, found.context_id):
@@ -139,15 +139,22 @@ def task_id_of(given: str) -> str:
     return given
 
 
+def _numbers(value: Any) -> Any:
+    """The value with whole numbers as such: protobuf's JSON has one kind of number, and gives 4 as 4.0."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    if isinstance(value, Mapping):
+        return {name: _numbers(one) for name, one in value.items()}
+    return [_numbers(one) for one in value] if isinstance(value, list) else value
+
+
 def _wishes(notes: Mapping[str, Any]) -> dict[str, Any]:
     own = notes.get("waystation") or {}
     if not isinstance(own, Mapping):
         raise InvalidRequest("params.metadata.waystation: must be an object")
     if "thread_id" in own:
         raise InvalidRequest("params.metadata.waystation.thread_id: here it is the message's contextId")
-    # Protobuf knows one kind of number; whole ones come back as such.
-    given = {name: own[name] for name in ALLOWED if name in own} | dict(own)
-    found = check_wishes(given, "params.metadata.waystation").model_dump()
+    found = check_wishes(own, "params.metadata.waystation").model_dump()
     # Tasks outlive connections: a client comes back with SubscribeToTask.
     return {**found, "on_disconnect": found.get("on_disconnect") or "continue"}
 

@@ -34,7 +34,7 @@ found.edited = { ...(await run(edited)), texts: texts(edited), thread: edited.st
 
 const tools = new HttpAgent({ url });
 tools.addMessage(user("ag-ui tools"));
-found.tools = { ...(await run(tools)), messages: tools.messages };
+found.tools = { ...(await run(tools)), messages: [...tools.messages] };
 tools.addMessage(user("ag-ui behind tools"));
 found.behind = { ...(await run(tools)), thread: tools.state.waystation.thread_id, home: tools.threadId };
 
@@ -44,7 +44,7 @@ const waits = await run(asks);
 const [pending] = asks.pendingInterrupts;
 found.asks = { ...waits, pending, status: asks.state.waystation.status };
 const resume = [{ interruptId: pending.id, status: "resolved", payload: { approve: true } }];
-found.resumed = { ...(await run(asks, { resume })), messages: asks.messages, pending: asks.pendingInterrupts };
+found.resumed = { ...(await run(asks, { resume })), messages: [...asks.messages], pending: asks.pendingInterrupts };
 asks.addMessage(user("ag-ui behind asks"));
 found.after = { ...(await run(asks)), thread: asks.state.waystation.thread_id, home: asks.threadId };
 
