@@ -14,7 +14,7 @@ import asyncio
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,7 @@ def ways(http: httpx.AsyncClient, url: str) -> Mapping[str, Turn]:
         "/v1/chat/completions": completions,
         "/v1/responses": responses,
         "/mcp": mcp_way(http, url),
+        "/ag-ui": page(ask),
         "the same, without a thread": remembered,
     }
 
@@ -98,6 +99,16 @@ def mcp_way(http: httpx.AsyncClient, url: str) -> Turn:
         assert '"isError":false' in await _asked(http, url, "/mcp", call, headers)
 
     return mcp
+
+
+def page(ask: Callable[[str, Mapping[str, Any]], Awaitable[str]]) -> Turn:
+    """A turn of a front end that speaks AG-UI."""
+
+    async def turn(number: int) -> None:
+        messages = [{"id": "u1", "role": "user", "content": "hello"}]
+        await ask("/ag-ui", {"threadId": f"p{number}", "runId": "r1", "messages": messages})
+
+    return turn
 
 
 async def compare(model_url: str, home: Path, turns: int) -> dict[str, float]:

@@ -13,6 +13,7 @@ Nothing is kept here: the hash stands in the run's row.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -25,15 +26,17 @@ from core.access import Principal
 from core.errors import WaystationError
 from core.foreign import is_answer
 from graph.agent import Agent
-from graph.errors import NothingToResume, ThreadBusy
+from graph.errors import NothingToResume, ThreadBusy, ThreadNotFound
 from graph.runs.record import RunRecord, TurnRequest
 from graph.runs.streams import Handle
 from server.questions import answer_in, told_in_chat
-from server.requests import AgentInput, turn_request
+from server.requests import ID_PATTERN, AgentInput, turn_request
 
 TOLD = ("done", "interrupted")
 # An answer has to say something.
 _NO_RESULT = "(nothing)"
+# Whoever read these may have less of the answer than was said before they ended.
+CUT = ("cancelled", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,8 @@ class Turn:
         files: Keys of uploaded files that go with it.
         wishes: As in `configurable`.
         results: What the client's own tools gave, by the ids of their calls; then nothing is asked.
+        home: What the client calls the conversation. It is told from others by that too, and its thread
+            has that id where nobody has one of it.
     """
 
     before: Sequence[Said]
@@ -94,6 +99,7 @@ class Turn:
     files: tuple[str, ...] = ()
     key: str | None = None
     results: Mapping[str, str] = field(default_factory=dict)
+    home: str = ""
 
 
 @dataclass(slots=True)
@@ -105,6 +111,7 @@ class Place:
         made: It was made for this turn, and goes with it where that cannot begin.
         waits: It waits for a person.
         gave_up: It waits for results of the client, who says something else instead.
+        home: It is the client's name for the conversation, which somebody else's thread may have.
     """
 
     thread_id: str | None = None
@@ -112,6 +119,7 @@ class Place:
     made: bool = False
     waits: bool = False
     gave_up: bool = False
+    home: bool = False
 
 
 async def begin(agent: Agent, who: Principal, turn: Turn, *, after: str | None = None) -> Handle:
@@ -133,8 +141,13 @@ async def begin(agent: Agent, who: Principal, turn: Turn, *, after: str | None =
     except ThreadBusy:
         if place.found is None or turn.wishes.get("on_busy") not in (None, "reject"):
             raise
-    # Two at once behind the same answer: each has a thread of its own.
-    place = await _behind(agent, who, place.found)
+        # Two at once behind the same answer: each has a thread of its own.
+        place = await _behind(agent, who, place.found)
+    except ThreadNotFound:
+        if not place.home:
+            raise
+        # Somebody else has a thread of that id, which is nobody's business.
+        place = Place()
     async with _kept(agent, who, place):
         return await agent.begin(_request(who, turn, place))
 
@@ -151,7 +164,7 @@ def _request(who: Principal, turn: Turn, place: Place) -> TurnRequest:
         wishes["on_busy"] = wishes.get("on_busy") or "interrupt"
     request = turn_request(who, given, wishes, key=turn.key if resume is None else None)
     everything = [*turn.before, *([turn.asked] if turn.asked else ())]
-    return replace(request, conversation=digest(everything)) if resume is None else request
+    return replace(request, conversation=digest(everything, turn.home)) if resume is None else request
 
 
 async def _with_results(agent: Agent, who: Principal, turn: Turn, after: str | None) -> TurnRequest:
@@ -177,7 +190,7 @@ async def _with_results(agent: Agent, who: Principal, turn: Turn, after: str | N
 
 async def _thread_with_calls(agent: Agent, who: Principal, turn: Turn) -> str | None:
     asked = turn.before[: _last_of_user(turn.before) + 1]
-    for run in await agent.runs.of_conversation(who, digest(asked)):
+    for run in await agent.runs.of_conversation(who, digest(asked, turn.home)):
         calls = {str(each["call"]["id"]) for each in client_questions(run.output or {})}
         if run.status == "interrupted" and calls & turn.results.keys():
             return run.thread_id
@@ -201,14 +214,25 @@ async def _place(agent: Agent, who: Principal, turn: Turn, after: str | None) ->
     if named := turn.wishes.get("thread_id"):
         return Place(named, waits=await _waits(agent, who, turn, named))
     if not turn.before:
-        return Place()
-    run = await _run_behind(agent, who, turn.before)
+        return await _first(agent, who, turn.home)
+    run = await _run_behind(agent, who, turn)
     # Results and a further message at once: the run waits for results alone, so all of it begins anew.
     with_results = turn.before[-1].role == "tool"
     if run is not None and not (with_results and client_questions(run.output or {})):
         return await _behind(agent, who, run)
     made = await agent.threads.begin_with(who, [said.as_message() for said in turn.before])
     return Place(made["id"], made=True)
+
+
+async def _first(agent: Agent, who: Principal, home: str) -> Place:
+    """A thread for a conversation that begins: its client's, unless something was said there."""
+    if not re.fullmatch(ID_PATTERN, home):
+        return Place()
+    try:
+        said = (await agent.threads.get(who, home))["turns"]
+    except ThreadNotFound:
+        said = 0
+    return Place() if said else Place(home, home=True)
 
 
 async def _waits(agent: Agent, who: Principal, turn: Turn, thread_id: str) -> bool:
@@ -232,23 +256,32 @@ async def _behind(agent: Agent, who: Principal, run: RunRecord) -> Place:
     return Place(made["id"], found=run, made=True)
 
 
-async def _run_behind(agent: Agent, who: Principal, before: Sequence[Said]) -> RunRecord | None:
+async def _run_behind(agent: Agent, who: Principal, turn: Turn) -> RunRecord | None:
     """The run that said what stands last."""
-    for asked, told in askings(before):
-        for run in await agent.runs.of_conversation(who, digest(asked)):
-            if run.status in TOLD and await _has_told(agent, who, run, told):
+    # Without a name for the conversation, one that was cut begins anew: its start may be another's.
+    known = TOLD + CUT if turn.home else TOLD
+    for asked, told in askings(turn.before):
+        for run in await agent.runs.of_conversation(who, digest(asked, turn.home)):
+            if run.status in known and await _has_told(agent, who, run, told):
                 return run
     return None
 
 
 async def _has_told(agent: Agent, who: Principal, run: RunRecord, told: str) -> bool:
     output = run.output or {}
-    waiting = waiting_text(output)
-    if squeezed(told) == squeezed(f"{output.get('answer', '')}{waiting}"):
+    waiting = "" if run.status in CUT else waiting_text(output)
+    # Where a question has a form of its own on the wire, it is no part of the text.
+    if squeezed(told) in _tellings(str(output.get("answer", "")), waiting):
         return True
     # Who reads a stream has also read what was said before tools were called.
     whole = await agent.threads.said_in(who, run.thread_id, run.id)
-    return squeezed(told) == squeezed(f"{whole}{waiting}")
+    if run.status in CUT:
+        return bool(told) and squeezed(whole).startswith(squeezed(told))
+    return squeezed(told) in _tellings(whole, waiting)
+
+
+def _tellings(answer: str, waiting: str) -> tuple[str, str]:
+    return squeezed(answer), squeezed(f"{answer}{waiting}")
 
 
 def askings(before: Sequence[Said]) -> Iterator[tuple[Sequence[Said], str]]:
@@ -270,10 +303,14 @@ def _last_of_user(said: Sequence[Said]) -> int:
     return max((place for place, one in enumerate(said) if one.role == "user"), default=-1)
 
 
-def digest(said: Sequence[Said]) -> str:
-    """A hash of a conversation; blanks do not count, since clients trim what they keep."""
+def digest(said: Sequence[Said], home: str = "") -> str:
+    """A hash of a conversation; blanks do not count, since clients trim what they keep.
+
+    Args:
+        home: See `Turn`.
+    """
     told = [[one.role, squeezed(one.text), one.calls, one.call_id, one.others] for one in said]
-    return hashlib.sha256(orjson.dumps(told)).hexdigest()
+    return hashlib.sha256(orjson.dumps([home, told] if home else told)).hexdigest()
 
 
 def squeezed(text: str) -> str:

@@ -181,6 +181,13 @@ STATUS: Mapping[str, int] = {
     "assistant_not_found": 404,
     "plan_not_found": 404,
     "thread_exists": 409,
+    "a2a_not_installed": 501,
+    "not_json_rpc": 400,
+    "unknown_method": 404,
+    "version_not_served": 400,
+    "output_not_served": 422,
+    "push_not_served": 501,
+    "task_not_waiting": 409,
     # core.lifecycle, core.resilience, core.task_queue, core.events
     "module_not_started": 503,
     "circuit_open": 503,

@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 
-Protocol = Literal["openai", "langgraph", "mcp"]
+Protocol = Literal["openai", "langgraph", "mcp", "ag-ui", "a2a"]
 """Wires that the service can speak beside its own routes; `server.protocols.table` has each."""
 
 

@@ -81,6 +81,18 @@ class RunLookup:
         async with self._engine.connect() as db:
             return [record_of(row) for row in (await db.execute(query)).mappings()]
 
+    async def count(
+        self, principal: Principal, *, thread_id: str | None = None, status: str | None = None
+    ) -> int:
+        """How many `list` would give, all pages together."""
+        query = select(func.count()).select_from(runs).where(runs.c.owner == owner_seen_by(principal))
+        if thread_id is not None:
+            query = query.where(runs.c.thread_id == thread_id)
+        if status is not None:
+            query = query.where(runs.c.status == status)
+        async with self._engine.connect() as db:
+            return (await db.execute(query)).scalar_one()
+
     async def _place(self, principal: Principal, after: str) -> tuple[float, str]:
         if is_cursor(after):
             return place_of(CURSOR, after)

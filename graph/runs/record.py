@@ -55,6 +55,7 @@ class TurnRequest:
         conversation: A hash of all that was said up to and with the message, by which a client that
             keeps the conversation itself finds the run again.
         webhook: Name of a hook of the settings that is told of the end.
+        told_as: In whose words the webhook is told, see `graph.runs.told`; empty for ours.
         background: Nobody waits for it on a connection.
         detailed: Events also tell under which id an answer will stand, and what each step wrote.
         checkpoint: The checkpoint of the thread from which the turn goes on; None for the newest.
@@ -74,6 +75,7 @@ class TurnRequest:
     idempotency_key: str | None = None
     conversation: str | None = None
     webhook: str | None = None
+    told_as: str = ""
     background: bool = False
     detailed: bool = False
     checkpoint: str | None = None
@@ -101,7 +103,7 @@ class TurnRequest:
 
 
 CURSOR = "run"
-_WHERE_GIVEN = frozenset({"detailed", "checkpoint", "goes_on", "message_id", "about"})
+_WHERE_GIVEN = frozenset({"told_as", "detailed", "checkpoint", "goes_on", "message_id", "about"})
 _BESIDE = frozenset({"principal", "choices", "resume", "idempotency_key", "conversation", "webhook"})
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import JSON, RowMapping, Select, bindparam, select, update
@@ -25,8 +24,8 @@ from graph.errors import AlreadyAnswered, QueueFull, ThreadBusy
 from graph.runs.events import LoggedEvent, rows_of_events, spoken, store
 from graph.runs.lease import Hold, fence_of
 from graph.runs.record import SEQ_BLOCK, Policy, RunRecord, TurnRequest, record_of
+from graph.runs.told import RUN_ENDED, ending_told
 
-RUN_ENDED = "run.ended"
 _MESSAGES = Inserting(transcript, new_only=True)
 _EVENTS = Inserting(run_events, new_only=True)
 _DELIVERIES = Inserting(webhook_deliveries, new_only=True)
@@ -92,6 +91,7 @@ class Ending:
         has_calls: Tools were called: there are receipts, which a clean end needs no more.
         again: The run is not over: it waits to be gone on with, by whoever can.
         webhook: Who is told of it.
+        told_as: In whose words.
         attempt: Which of the run's it was.
     """
 
@@ -110,6 +110,7 @@ class Ending:
     events: Sequence[LoggedEvent] = ()
     messages: Sequence[dict[str, Any]] = field(default_factory=list)
     webhook: str | None = None
+    told_as: str = ""
     attempt: int = 0
 
     def of_run(self, *, now: float) -> dict[str, Any]:
@@ -265,6 +266,7 @@ async def announce(db: AsyncConnection, row: RowMapping, *, status: str, reason:
             row["attempts"],
             row["webhook"],
             {"status": status, "reason": reason, "output": output, "error": None},
+            told_as=row["request"].get("told_as", ""),
             now=now_of(db),
         )
         await add_new(db, webhook_deliveries, [kept])
@@ -275,15 +277,28 @@ def announcement(hold: Hold, ending: Ending, *, now: float) -> dict[str, Any] | 
     if not ending.webhook or ending.again:
         return None
     shown = {name: getattr(ending, name) for name in ("status", "reason", "output", "error")}
-    return _delivery(hold.run_id, hold.thread_id, ending.attempt, ending.webhook, shown, now=now)
+    return _delivery(
+        hold.run_id,
+        hold.thread_id,
+        ending.attempt,
+        ending.webhook,
+        shown,
+        told_as=ending.told_as,
+        now=now,
+    )
 
 
 def _delivery(
-    run_id: str, thread_id: str, attempt: int, webhook: str, shown: Mapping[str, Any], *, now: float
+    run_id: str,
+    thread_id: str,
+    attempt: int,
+    webhook: str,
+    shown: Mapping[str, Any],
+    *,
+    told_as: str,
+    now: float,
 ) -> dict[str, Any]:
-    at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-    data = {"run_id": run_id, "thread_id": thread_id, **shown}
-    body = {"type": RUN_ENDED, "timestamp": at, "data": data}
+    body = ending_told(told_as, {"run_id": run_id, "thread_id": thread_id, **shown})
     url = webhook if "://" in webhook else None
     values = delivery_row("run" if url else webhook, RUN_ENDED, as_bytes(body), now=now, url=url)
     return {**values, "id": delivery_of(run_id, attempt, str(shown["status"]))}

@@ -36,7 +36,7 @@ DRAIN_GRACE_SECONDS = 1.0
 class RunService:
     """One per process; use with `running`. Rights: whatever takes a principal asks for its own runs only.
 
-    `get`, `list`, `of_conversation` and `interrupted_on` are those of `RunLookup`, `follow` is
+    `get`, `list`, `count`, `of_conversation` and `interrupted_on` are those of `RunLookup`, `follow` is
     `Follower.read`.
 
     Args:
@@ -64,7 +64,7 @@ class RunService:
         self._editions = editions
         self._deliver = deliver
         self.get, self.list, self.interrupted_on = lookup.get, lookup.list, lookup.interrupted_on
-        self.of_conversation = lookup.of_conversation
+        self.of_conversation, self.count = lookup.of_conversation, lookup.count
         self.follow = follower.read
         self.draining = False
         # Queued runs that somebody in this process waits for, with their threads.

@@ -366,6 +366,7 @@ def _ending(run: Run, outcome: Outcome, reply: dict[str, Any], events: list[Logg
         events=events,
         messages=[] if again else _messages(run, outcome, reply, status),
         webhook=run.request.webhook,
+        told_as=run.request.told_as,
         attempt=run.attempt,
     )
 

@@ -34,6 +34,8 @@ from server.errors import BindRefused, HostRefused, Misdirected, problem_respons
 
 # Probes come under the machine's address, and these answers hold nothing.
 PROBES = frozenset({"/health/live", "/health/ready"})
+# Who the agent is and how it is asked, for agents that have no login yet; nothing of what is in it.
+CARD = "/.well-known/agent-card.json"
 # The token in the path is the credential: it names one file and expires.
 _LINK = re.compile(r"/files/link/[^/]+")
 # What is not here takes `use`: a route that nobody thought of is not open, and not an operator's.
@@ -47,7 +49,7 @@ POLICY_VIOLATION = 1008
 
 def needs_no_login(path: str) -> bool:
     """True for the few paths that answer anybody."""
-    return path in PROBES or _LINK.fullmatch(path) is not None
+    return path in PROBES or path == CARD or _LINK.fullmatch(path) is not None
 
 
 def scope_for(path: str) -> Scope:

@@ -75,19 +75,70 @@ def _once(problem: Problem) -> dict[str, str]:
     return {} if helps else {"X-Should-Retry": "false"}
 
 
+def _run_error(problem: Problem) -> dict[str, Any]:
+    """AG-UI has no form for a run that does not begin; clients read that of one that fails."""
+    return {"type": "RUN_ERROR", "message": problem["detail"], "code": problem["code"]}
+
+
+# By our code; of the rest, by status.
+_RPC_CODES = {
+    "bad_json": -32700,
+    "json_too_deep": -32700,
+    "not_json_rpc": -32600,
+    "unknown_method": -32601,
+    "run_not_found": -32001,
+    "run_ended": -32002,
+    "push_not_served": -32003,
+    "task_not_waiting": -32004,
+    "a2a_not_installed": -32004,
+    "output_not_served": -32005,
+    "version_not_served": -32009,
+}
+_RPC_REASONS = {
+    -32001: "TASK_NOT_FOUND",
+    -32002: "TASK_NOT_CANCELABLE",
+    -32003: "PUSH_NOTIFICATION_NOT_SUPPORTED",
+    -32004: "UNSUPPORTED_OPERATION",
+    -32005: "CONTENT_TYPE_NOT_SUPPORTED",
+    -32009: "VERSION_NOT_SUPPORTED",
+    -32600: "INVALID_REQUEST",
+    -32601: "METHOD_NOT_FOUND",
+    -32602: "INVALID_PARAMS",
+    -32603: "INTERNAL_ERROR",
+    -32700: "INVALID_REQUEST",
+}
+
+
+def rpc_error(problem: Problem, rpc_id: Any = None) -> dict[str, Any]:
+    """A2A's answer of JSON-RPC, with our code in the details that its SDKs show (google.rpc.ErrorInfo)."""
+    status = problem["status"]
+    other = -32603 if status >= 500 else -32004 if status == 409 else -32602
+    number = _RPC_CODES.get(problem["code"], other)
+    info = {
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": _RPC_REASONS[number],
+        "domain": "a2a-protocol.org",
+        "metadata": {"code": problem["code"], "status": str(status)},
+    }
+    error = {"code": number, "message": problem["detail"], "data": [info]}
+    return {"jsonrpc": "2.0", "id": rpc_id, "error": error}
+
+
 _FORMS = {
     "/v1": Form(JSON, openai_body, _once),
     "/langgraph": Form(JSON, _detail),
     "/mcp": Form(JSON, _rpc_body),
     "/agent": _LANGSERVE,
     "/chat": _LANGSERVE,
+    "/ag-ui": Form(JSON, _run_error),
+    "/a2a": Form(JSON, rpc_error),
 }
-# Those whose root is a path of theirs.
-_ONE_PATH = frozenset({"/mcp"})
+# Whose root is a route too.
+_ROOTS = frozenset({"/mcp", "/ag-ui", "/a2a"})
 
 
 def form_at(path: str) -> Form:
     """The form of errors at this path."""
     root, _, rest = path.removeprefix("/").partition("/")
     found = _FORMS.get(f"/{root}")
-    return found if found is not None and (rest or f"/{root}" in _ONE_PATH) else OURS
+    return found if found is not None and (rest or f"/{root}" in _ROOTS) else OURS

@@ -9,6 +9,9 @@ from fastapi import APIRouter, Depends, FastAPI
 
 from core.settings.platform import Protocol, ServerSettings
 from server.errors import RouteNotFound
+from server.protocols.a2a import card
+from server.protocols.a2a import routes as a2a
+from server.protocols.ag_ui import routes as ag_ui
 from server.protocols.langgraph import routes as langgraph
 from server.protocols.mcp import routes as mcp
 from server.protocols.openai import routes as openai
@@ -21,29 +24,33 @@ class Wire:
 
     Args:
         name: What it is called in `server.protocols`.
-        root: What its paths begin with, or its one path; errors there have the form of `refusals`.
+        root: What its paths begin with, or the one that it has; errors there have the form of `refusals`.
         router: Its routes, which carry that root. They stay out of `/openapi.json`: the protocol's own
             documentation describes them.
+        beside: Routes whose paths the protocol fixes, outside of its root.
     """
 
     name: Protocol
     root: str
     router: APIRouter
+    beside: APIRouter | None = None
 
 
 WIRES = (
     Wire("openai", "/v1", openai.router),
     Wire("langgraph", "/langgraph", langgraph.router),
     Wire("mcp", "/mcp", mcp.router),
+    Wire("ag-ui", ag_ui.PATH, ag_ui.router),
+    Wire("a2a", card.ROOT, a2a.router, beside=card.router),
 )
 
 
 def add_protocols(app: FastAPI) -> None:
     """Serve every protocol. One that `server.protocols` leaves out answers as if it had no routes."""
     for wire in WIRES:
-        app.include_router(
-            wire.router, include_in_schema=False, dependencies=[Depends(switched_on(wire.name))]
-        )
+        check = [Depends(switched_on(wire.name))]
+        for router in (wire.router, *([wire.beside] if wire.beside else ())):
+            app.include_router(router, include_in_schema=False, dependencies=check)
 
 
 def switched_on(name: Protocol) -> Callable[[OpenAgent], None]:

@@ -160,7 +160,7 @@ async def test_another_waystation_uses_it_as_a_tool_server(
         waiting = await agent.ask("the outer one", thread="outer")
         [question] = waiting["interrupts"]
         assert question["kind"] == "elicitation"
-        assert "calculator.add" in question["text"]
+        assert "calculator.add" in question["detail"]
         answer = {question["id"]: {"action": "accept", "content": {"approve": True}}}
         run = await agent.resume(Principal("local"), waiting["run_id"], answer)
         reply = await run.result()

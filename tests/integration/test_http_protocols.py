@@ -40,6 +40,9 @@ async def test_a_protocol_that_is_switched_off_has_no_routes(tmp_path: Path) -> 
     ):
         off = assert_refused(await http.get("/v1/models"), 404, "no_such_route")
         assert "server.protocols" in off["error"]["message"]
+        for path in ("/ag-ui", "/a2a"):
+            assert_refused(await http.post(path, json={}), 404, "no_such_route")
+        assert (await http.get("/.well-known/agent-card.json")).status_code == 404
         assert (await http.get("/models")).status_code == 200
 
 

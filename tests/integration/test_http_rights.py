@@ -34,6 +34,7 @@ OPEN = {
     ("GET", "/health/ready"),
     ("GET", "/files/link/{token}"),
     ("HEAD", "/files/link/{token}"),
+    ("GET", "/.well-known/agent-card.json"),
 }
 # Path parameters that name an object with an owner; the fixture `theirs` has one of bob's for each.
 OWNED = {"thread_id", "key", "run_id", "response_id", "cron_id"}
@@ -241,6 +242,9 @@ async def test_what_is_open_answers_anybody_and_tells_nothing(house: House) -> N
         assert (await http.get("/health/live")).json() == {"status": "live"}
         assert (await http.get("/health/ready")).json().keys() == {"status"}
         assert_problem(await http.get("/files/link/made-up"), 403, "link_invalid")
+        card = (await http.get("/.well-known/agent-card.json")).json()
+        assert [skill["id"] for skill in card["skills"]] == ["ask"]
+        assert not any(name in json.dumps(card) for name in ("inner", "vault", "clock", "calculator"))
 
 
 async def test_a_turn_cannot_touch_what_is_somebody_elses(house: House) -> None:

@@ -74,7 +74,9 @@ def code_of(body: dict[str, Any]) -> str:
     error = body.get("error")
     if not isinstance(error, dict):
         return str(body["code"])
-    return str(error.get("data", error)["code"])
+    told = error.get("data", error)
+    # A2A tells it as a list of details.
+    return str(told[0]["metadata"]["code"] if isinstance(told, list) else told["code"])
 
 
 def assert_refused(answer: httpx.Response, status: int, code: str | None = None) -> dict[str, Any]:

@@ -185,7 +185,7 @@ async def _tell(x: Exchange, found: Sequence[LoggedEvent]) -> None:
     for entry in found:
         event = entry.event
         if event["type"] == "token":
-            said.append(event["text"])
+            said.append(event["delta"])
         elif line := _line(event):
             await _tell_said(x, said)
             await x.progress(line)
@@ -203,7 +203,7 @@ def _line(event: Mapping[str, Any]) -> str:
     if kind == "tool_call":
         return f"calls {tool_of(event)}({arguments_of(event['arguments'])})"
     if kind == "tool_result":
-        return f"{event['status']}: {short(event['text'])}"
+        return f"{event['status']}: {short(event['content'])}"
     if kind == "tool_progress":
         return short(str(event.get("message") or event.get("progress")))
     if kind == "documents":

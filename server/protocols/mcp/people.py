@@ -48,7 +48,7 @@ def form_of(question: Mapping[str, Any]) -> dict[str, Any]:
     """The form for a question of a run, as parameters of `elicitation/create`."""
     kind = kind_of(question)
     if kind == "elicitation":
-        return _form(str(question.get("text") or "A tool asks"), _flat(question.get("schema")))
+        return _form(str(question.get("detail") or "A tool asks"), _flat(question.get("schema")))
     return _form(line_of(question), _CREDENTIAL if kind == "credential" else _APPROVAL)
 
 

@@ -1,0 +1,85 @@
+"""JSON-RPC 2.0 at `POST /a2a`. What goes wrong with a call is its answer, with status 200."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.exceptions import RequestValidationError
+
+from core.errors import WaystationError
+from core.foreign import as_bytes
+from server.errors import InvalidRequest, findings, problem
+from server.facade import while_connected
+from server.middleware.auth import Caller
+from server.protocols.a2a.card import ROOT, VERSION
+from server.protocols.a2a.errors import NotJsonRpc, SdkMissing, WrongVersion
+from server.protocols.a2a.methods import ANSWERS, Call
+from server.protocols.a2a.reading import parsed
+from server.protocols.refusals import JSON, rpc_error
+from server.routes.common import OpenAgent
+
+router = APIRouter()
+
+
+@router.post(ROOT)
+async def call_method(request: Request, agent: OpenAgent, who: Caller) -> Response:
+    """Call a method."""
+    rpc_id: Any = None
+    try:
+        body = await request.json() if await request.body() else None
+        rpc_id, method, given = _envelope(body)
+        _check_version(request)
+        params = parsed(method, given)
+        call = Call(agent, who, request, rpc_id, params)
+        answer = ANSWERS[method](call)
+        if method in ("SendStreamingMessage", "SubscribeToTask"):
+            found: Response = await answer
+            return found
+        return await while_connected(request, _answered(answer, rpc_id))
+    except SdkMissing:
+        raise
+    except RequestValidationError as error:
+        return _refused(rpc_id, _invalid(error))
+    except WaystationError as error:
+        return _refused(rpc_id, error)
+
+
+async def _answered(work: Any, rpc_id: Any) -> Response:
+    return _json({"jsonrpc": "2.0", "id": rpc_id, "result": await work})
+
+
+def _envelope(body: Any) -> tuple[Any, str, Any]:
+    """Id, method and parameters of a request.
+
+    Raises:
+        NotJsonRpc: It is none.
+    """
+    if not isinstance(body, dict) or body.get("jsonrpc") != "2.0":
+        raise NotJsonRpc('the body must be an object with "jsonrpc": "2.0"; several at once are not taken')
+    rpc_id, method = body.get("id"), body.get("method")
+    if isinstance(rpc_id, bool) or not isinstance(rpc_id, str | int | None):
+        raise NotJsonRpc("id: must be text, a whole number or null")
+    if not isinstance(method, str):
+        raise NotJsonRpc("method: must be text")
+    return rpc_id, method, body.get("params")
+
+
+def _check_version(request: Request) -> None:
+    given = request.headers.get("a2a-version", "").strip() or VERSION
+    if given.partition(".")[0] != VERSION.partition(".")[0]:
+        raise WrongVersion(f"A2A-Version: '{given[:20]}' is not served; {VERSION} is")
+
+
+def _invalid(error: RequestValidationError) -> WaystationError:
+    found = findings(error.errors())
+    told = "; ".join(f"{one['field']}: {one['message']}" for one in found[:5])
+    return InvalidRequest(told or "the parameters do not fit")
+
+
+def _refused(rpc_id: Any, error: WaystationError) -> Response:
+    return _json(rpc_error(problem(error), rpc_id))
+
+
+def _json(value: Any) -> Response:
+    return Response(as_bytes(value), media_type=JSON)

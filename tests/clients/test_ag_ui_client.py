@@ -1,0 +1,315 @@
+"""AG-UI against a real service: `@ag-ui/client` for Node.js, and every event held to the package's models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import httpx
+import pytest
+from ag_ui.core import Event
+from pydantic import TypeAdapter
+
+from tests.kit.clients import node, service_on
+from tests.kit.http import assert_refused, sse
+from waystation.testing.model_server import ModelServer, call, refuse, say
+from waystation.testing.service import Service
+
+EVENT: TypeAdapter[Any] = TypeAdapter(Event)
+ASKS_FIRST = '{"calculator": {"require_approval": ["multiply"]}}'
+USAGE = {"prompt_tokens": 7, "completion_tokens": 3}
+_PAIRS = {
+    "TEXT_MESSAGE_START": ("TEXT_MESSAGE_END", "messageId"),
+    "TOOL_CALL_START": ("TOOL_CALL_END", "toolCallId"),
+    "REASONING_START": ("REASONING_END", "messageId"),
+    "REASONING_MESSAGE_START": ("REASONING_MESSAGE_END", "messageId"),
+    "STEP_STARTED": ("STEP_FINISHED", "stepName"),
+}
+_ENDS = {end: start for start, (end, _) in _PAIRS.items()}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, _model_server: ModelServer) -> Iterator[Service]:
+    """Its calculator asks before it multiplies."""
+    folder = tmp_path_factory.mktemp("ag-ui")
+    with service_on(folder, _model_server.url, files={"mcp.json": ASKS_FIRST}) as service:
+        yield service
+
+
+def body(text: Any = "hi", **more: Any) -> dict[str, Any]:
+    message = {"id": "u1", "role": "user", "content": text}
+    home = f"of {text}" if isinstance(text, str) else "of parts"
+    return {"threadId": home, "runId": "r1", "messages": [message], **more}
+
+
+def post(service: Service, sent: Mapping[str, Any]) -> httpx.Response:
+    return httpx.post(f"{service.url}/ag-ui", json=sent, timeout=60, trust_env=False)
+
+
+def told(service: Service, sent: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The events of a run. Each is one of the protocol's, without nulls, and what is opened is closed."""
+    answer = post(service, sent)
+    assert answer.status_code == 200, answer.text
+    events = [json.loads(each["data"]) for each in sse(answer.text)]
+    assert events[0]["type"] == "RUN_STARTED"
+    assert events[-1]["type"] in ("RUN_FINISHED", "RUN_ERROR")
+    opened: list[tuple[str, str]] = []
+    for event in events:
+        EVENT.validate_python(event)
+        assert None not in event.values(), event
+        kind = event["type"]
+        if kind in _PAIRS:
+            opened.append((kind, event[_PAIRS[kind][1]]))
+        elif kind in _ENDS:
+            opened.remove((_ENDS[kind], event[_PAIRS[_ENDS[kind]][1]]))
+    assert opened == []
+    return events
+
+
+def said(events: list[dict[str, Any]], kind: str = "TEXT_MESSAGE_CONTENT") -> str:
+    return "".join(event["delta"] for event in events if event["type"] == kind)
+
+
+def sent_to(model_server: ModelServer) -> list[str]:
+    return [each["content"] for each in model_server.requests()[-1]["messages"] if each["role"] != "system"]
+
+
+class TestTheClientForNode:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def found(service: Service, _model_server: ModelServer) -> Any:
+        """What the script tells."""
+        add, multiply = ("calculator_add", {"a": 5, "b": 3}), ("calculator_multiply", {"a": 5, "b": 3})
+        _model_server.script(say("One two.", reasoning="Count. ", usage=USAGE), match="ag-ui first")
+        _model_server.script(say("Three."), match="ag-ui second")
+        _model_server.script(say("Four."), match="ag-ui edited")
+        _model_server.script(call(*add, text="I add. "), say("It is 8."), match="ag-ui tools")
+        _model_server.script(say("Behind."), match="ag-ui behind tools")
+        _model_server.script(call(*multiply, text="I ask. "), say("It is 15."), match="ag-ui asks")
+        _model_server.script(say("After."), match="ag-ui behind asks")
+        _model_server.script(call(*multiply), say("I did not."), match="ag-ui denied")
+        _model_server.script(refuse(401), match="ag-ui broken")
+        return node("ag_ui.mjs", "@ag-ui/client", service.url)
+
+    def test_it_reads_text_reasoning_and_state(self, found: Any) -> None:
+        first = found["first"]
+        assert (first["failed"], first["rejected"]) == (None, None)
+        assert first["texts"] == ["user: ag-ui first", "reasoning: Count. ", "assistant: One two."]
+        assert first["state"]["tab"] == "home"
+        ours = first["state"]["waystation"]
+        assert (ours["status"], ours["model"], ours["thread_id"]) == ("done", "openai", first["threadId"])
+        assert "STEP_STARTED" in first["events"]
+
+    def test_the_history_that_it_sends_is_gone_on_with_and_not_added_again(
+        self, found: Any, service: Service
+    ) -> None:
+        home = found["first"]["threadId"]
+        assert found["second"]["thread"] == home
+        page = httpx.get(f"{service.url}/threads/{home}/transcript", trust_env=False).json()
+        assert [(each["role"], each["text"]) for each in page["messages"]] == [
+            ("user", "ag-ui first"),
+            ("assistant", "One two."),
+            ("user", "ag-ui second"),
+            ("assistant", "Three."),
+        ]
+
+    def test_an_edited_history_is_a_branch(self, found: Any, service: Service) -> None:
+        branch = found["edited"]["thread"]
+        assert branch != found["first"]["threadId"]
+        page = httpx.get(f"{service.url}/threads/{branch}/transcript", trust_env=False).json()
+        assert [each["text"] for each in page["messages"]] == [
+            "ag-ui first",
+            "One two.",
+            "ag-ui edited",
+            "Four.",
+        ]
+
+    def test_it_keeps_calls_with_their_results(self, found: Any) -> None:
+        asked, calls, result, answer = found["tools"]["messages"]
+        assert (asked["role"], calls["content"], answer["content"]) == ("user", "I add. ", "It is 8.")
+        [made] = calls["toolCalls"]
+        assert made["function"] == {"name": "calculator_add", "arguments": '{"a":5,"b":3}'}
+        assert (result["toolCallId"], result["content"]) == (made["id"], "8")
+        assert found["behind"]["thread"] == found["behind"]["home"]
+
+    def test_what_waits_is_pending_and_its_answer_goes_on(self, found: Any) -> None:
+        asks, resumed = found["asks"], found["resumed"]
+        assert asks["status"] == "interrupted"
+        pending = asks["pending"]
+        assert (pending["reason"], pending["message"]) == ("tool_call", "May calculator run 'multiply'?")
+        assert pending["responseSchema"]["required"] == ["approve"]
+        assert resumed["pending"] == []
+        _, calls, result, answer = resumed["messages"]
+        [made] = calls["toolCalls"]
+        # Told a second time, the arguments would stand there twice.
+        assert made["function"]["arguments"] == '{"a":5,"b":3}'
+        assert (made["id"], result["toolCallId"]) == (pending["toolCallId"], made["id"])
+        assert (result["content"], answer["content"]) == ("15", "It is 15.")
+        assert found["after"]["thread"] == found["after"]["home"]
+
+    def test_an_answer_that_is_called_off_refuses(self, found: Any) -> None:
+        assert found["denied"]["failed"] is None
+        assert found["denied"]["texts"][-1] == "assistant: I did not."
+
+    def test_a_run_that_fails_says_so_with_our_code(self, found: Any) -> None:
+        assert found["broken"]["failed"]["code"] == "model_refused"
+        assert found["broken"]["events"][-1] == "RUN_ERROR"
+        rejected = found["refused"]["rejected"]
+        assert (rejected["status"], rejected["payload"]["code"]) == (422, "unknown_model")
+
+
+def test_parallel_calls_stand_in_one_message_and_usage_is_by_model(
+    service: Service, model_server: ModelServer
+) -> None:
+    model_server.script(call("calculator_add", {"a": 1, "b": 2}), say("3.", usage=USAGE))
+    events = told(service, body("one call"))
+    starts = [event for event in events if event["type"] == "TOOL_CALL_START"]
+    assert len(starts) == 1
+    results = [event for event in events if event["type"] == "TOOL_CALL_RESULT"]
+    assert [each["metadata"]["waystation"]["status"] for each in results] == ["ok"]
+    [used] = events[-1]["usage"]
+    assert (used["model"], used["totalTokens"]) == ("openai", used["inputTokens"] + used["outputTokens"])
+
+
+def test_context_and_system_messages_of_the_page_reach_the_model(
+    service: Service, model_server: ModelServer
+) -> None:
+    model_server.script(say("Yes."))
+    sent = body("what do I see?", context=[{"description": "Open page", "value": "invoices"}])
+    sent["messages"].insert(0, {"id": "s", "role": "system", "content": "Be brief."})
+    told(service, {**sent, "forwardedProps": {"temperature": 0.25, "theirs": {"a": 1}}})
+    request = model_server.requests()[-1]
+    system = next(each["content"] for each in request["messages"] if each["role"] == "system")
+    assert "Be brief." in system
+    assert "Open page: invoices" in system
+    assert request["temperature"] == 0.25
+
+
+def test_tools_of_the_page_are_not_offered_and_that_is_told(
+    service: Service, model_server: ModelServer
+) -> None:
+    model_server.script(say("Yes."))
+    sent = body("paint it", tools=[{"name": "paint", "description": "Paints.", "parameters": {}}])
+    events = told(service, sent)
+    [notice] = [event["value"] for event in events if event.get("name") == "notice"]
+    assert notice["code"] == "client_tools_not_offered"
+    assert "paint" in notice["detail"]
+    offered = [tool["function"]["name"] for tool in model_server.requests()[-1].get("tools") or ()]
+    assert "paint" not in offered
+
+
+def test_a_file_in_a_message_is_a_file_of_the_turn_and_citations_are_told(
+    service: Service, model_server: ModelServer
+) -> None:
+    model_server.script(say("Ships [1]."))
+    part = {"type": "document", "source": {"type": "data", "value": "aGVsbG8=", "mimeType": "text/plain"}}
+    text = {"type": "text", "text": "Which berth do ferries use in the harbour?"}
+    events = told(service, body([text, {**part, "metadata": {"filename": "note.txt"}}]))
+    assert said(events) == "Ships [1]."
+    [cited] = [event["value"] for event in events if event.get("name") == "citations"] or [None]
+    state = [each for event in events if event["type"] == "STATE_DELTA" for each in event["delta"]]
+    assert [each["value"] for each in state if each["path"] == "/waystation/citations"] == [cited]
+    assert cited[0]["source"] == "harbour"
+    names = [each["name"] for each in httpx.get(f"{service.url}/files", trust_env=False).json()]
+    assert "note.txt" in names
+
+
+def test_a_thread_that_is_named_is_gone_on_with_whatever_is_sent(
+    service: Service, model_server: ModelServer
+) -> None:
+    model_server.script(say("First."), say("Second."))
+    told(service, body("one"))
+    first = post(service, body("named one")).headers["x-thread-id"]
+    model_server.script(say("Third."))
+    told(service, body("named two", forwardedProps={"waystation": {"thread_id": first}}))
+    assert sent_to(model_server)[0] == "named one"
+
+
+def test_a_conversation_of_somebody_elses_service_begins_a_thread_with_it(
+    service: Service, model_server: ModelServer
+) -> None:
+    model_server.script(say("Fine."))
+    function = {"name": "look", "arguments": '{"at": "sky"}'}
+    look = {"id": "c", "type": "function", "function": function}
+    history = [
+        {"id": "1", "role": "user", "content": "hello"},
+        {
+            "id": "2",
+            "role": "assistant",
+            "toolCalls": [look],
+        },
+        {"id": "3", "role": "tool", "toolCallId": "c", "content": "blue"},
+        {"id": "4", "role": "assistant", "content": "It is blue."},
+        {"id": "5", "role": "reasoning", "content": "Hm."},
+        {"id": "6", "role": "user", "content": "and now?"},
+    ]
+    told(service, {**body(), "threadId": "elsewhere", "messages": history})
+    seen = [each for each in model_server.requests()[-1]["messages"] if each["role"] != "system"]
+    assert [each["role"] for each in seen] == ["user", "assistant", "tool", "assistant", "user"]
+    assert seen[2]["content"] == "blue"
+
+
+def test_a_page_that_goes_away_ends_its_turn_and_what_it_read_is_gone_on_with(
+    service: Service, model_server: ModelServer
+) -> None:
+    model_server.script(say("One two three.", hang_after=2))
+    sent = {**body("leave"), "threadId": "left"}
+    read = ""
+    with (
+        httpx.Client(timeout=60, trust_env=False) as http,
+        http.stream("POST", f"{service.url}/ag-ui", json=sent) as answer,
+    ):
+        run_id = answer.headers["x-run-id"]
+        for line in answer.iter_lines():
+            event = json.loads(line[6:]) if line.startswith("data: ") else {}
+            read += event.get("delta", "") if event.get("type") == "TEXT_MESSAGE_CONTENT" else ""
+            if read == "One two ":
+                break
+    url = f"{service.url}/runs/{run_id}/wait"
+    waited = httpx.get(url, params={"timeout": 30}, timeout=60, trust_env=False)
+    assert waited.json()["status"] == "cancelled"
+    model_server.script(say("Four."))
+    behind = [
+        {"id": "a", "role": "assistant", "content": read},
+        {"id": "u2", "role": "user", "content": "go on"},
+    ]
+    assert post(service, {**sent, "messages": [*sent["messages"], *behind]}).headers["x-thread-id"] == "left"
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"messages": []}, "invalid_request"),
+        ({"messages": "hi"}, "invalid_request"),
+        ({"messages": [{"id": "1", "role": "assistant", "content": "hi"}]}, "invalid_request"),
+        ({"threadId": ""}, "invalid_request"),
+        ({"forwardedProps": {"waystation": {"colour": "red"}}}, "invalid_request"),
+        ({"forwardedProps": {"waystation": 5}}, "invalid_request"),
+        ({"resume": [{"interruptId": "none", "status": "resolved"}]}, "nothing_to_resume"),
+        (
+            {"messages": [{"id": "1", "role": "tool", "toolCallId": "c", "content": "painted"}]},
+            "unsupported_parameter",
+        ),
+        (
+            {
+                "messages": [
+                    {
+                        "id": "1",
+                        "role": "user",
+                        "content": [{"type": "image", "source": {"type": "url", "value": "http://x/y.png"}}],
+                    }
+                ]
+            },
+            "unsupported_parameter",
+        ),
+    ],
+)
+def test_what_is_not_done_is_refused_before_the_run(
+    service: Service, change: dict[str, Any], code: str
+) -> None:
+    answer = post(service, {**body(), **change})
+    refused = assert_refused(answer, answer.status_code, code)
+    assert answer.status_code in (409, 422)
+    assert refused["type"] == "RUN_ERROR"
+    assert refused["message"]
