@@ -57,13 +57,12 @@ def is_ours(path: str) -> bool:
 
 def compiled(source: bytes, path: str) -> CodeType:
     """The code of a file of ours, with its probes."""
-    text = source.decode()
-    parser = PythonParser(text=text, filename=path)
+    tree = ast.parse(source, path)  # first: it tells what is wrong with a file as an import would
+    parser = PythonParser(text=source.decode(), filename=path)
     parser.parse_source()
     exits: defaultdict[int, set[int]] = defaultdict(set)
     for line, to in parser.arcs():
         exits[line].add(to)
-    tree = ast.parse(text)
     _Probes(exits).of_module(tree, path)
     code: CodeType = compile(tree, path, "exec", dont_inherit=True)
     return code
