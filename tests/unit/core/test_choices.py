@@ -9,7 +9,16 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from core.access import Principal, RunContext, context_for
-from core.choices import CHOICES, Choices, Chosen, checked, choice, sampling_of, with_choices
+from core.choices import (
+    CHOICES,
+    Choices,
+    Chosen,
+    checked,
+    choice,
+    client_tools_in,
+    sampling_of,
+    with_choices,
+)
 from core.errors import InvalidInput
 
 ALL = Choices(model="m", sources=["a"], tools=[], temperature=0.5, max_steps=3, approval="deny", top_p=0.9)
@@ -138,3 +147,29 @@ def test_a_body_gets_a_field_for_each_choice_that_it_does_not_declare() -> None:
     ):
         with pytest.raises(ValidationError):
             Body.model_validate(wrong)
+
+
+def test_the_callers_own_tools_are_functions_with_a_name_each() -> None:
+    given = '[{"type": "function", "function": {"name": "weather", "strict": true}}]'
+    nothing = {"type": "object", "properties": {}}
+    function = {"name": "weather", "description": "", "parameters": nothing}
+    assert client_tools_in({"client_tools": given}) == [{"type": "function", "function": function}]
+    assert client_tools_in({}) == []
+    assert checked(Choices(client_tools=given)).client_tools == given
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("{", "must be JSON"),
+        ("{}", "must be a list of at most 128"),
+        ("[5]", "client_tools.0 must be"),
+        ('[{"type": "custom", "function": {"name": "f"}}]', "client_tools.0 must be"),
+        ('[{"function": {"name": "no spaces"}}]', "its name must be"),
+        ('[{"function": {"name": "f", "parameters": []}}]', "parameters a JSON schema"),
+        ('[{"function": {"name": "f"}}, {"function": {"name": "f"}}]', "two functions are called 'f'"),
+    ],
+)
+def test_what_is_no_list_of_functions_is_refused(given: str, says: str) -> None:
+    with pytest.raises(InvalidInput, match=says):
+        checked(Choices(client_tools=given))
