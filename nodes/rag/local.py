@@ -44,11 +44,17 @@ class Nearness:
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """What is asked, as it is looked for: its `words` with their forms, and the terms that are `wanted`."""
+    """What is asked, as it is looked for.
+
+    Args:
+        words: Each with its forms; `wanted` are all these terms.
+        further: Terms of what else its words may mean.
+    """
 
     text: str
     words: Sequence[tuple[str, ...]]
     wanted: Sequence[str]
+    further: Sequence[str]
     languages: Sequence[str]
     vocabulary: Vocabulary
 
@@ -58,8 +64,10 @@ class _Question:
         return self.vocabulary.rarity(forms or [fold(word)])
 
     def share_told(self, chunk: Chunk) -> float:
-        """Which share of what its words tell stands in a chunk, 0 to 1."""
+        """Which share of what its words tell stands in a chunk, 0 to 1; 1 for what it may mean otherwise."""
         held = set(chunk.terms.split())
+        if not held.isdisjoint(self.further):
+            return 1.0
         told = [(self.vocabulary.rarity(forms), not held.isdisjoint(forms)) for forms in self.words]
         return sum(rarity for rarity, here in told if here) / sum(rarity for rarity, _ in told)
 
@@ -123,7 +131,8 @@ class LocalRetriever:
         if not words:
             return []
         vocabulary = await self._vocabularies.current()
-        question = _Question(query, words, terms_of(words), tuple(languages), vocabulary)
+        further = [*vocabulary.meant(words), *self._synonyms.further(words, languages)]
+        question = _Question(query, words, terms_of(words), further, tuple(languages), vocabulary)
         by_words, near = await asyncio.gather(
             self._by_words(question, most=max(CANDIDATES, limit)),
             self._near(question, most=max(CANDIDATES, limit)),
@@ -140,9 +149,7 @@ class LocalRetriever:
     async def _by_words(self, question: _Question, *, most: int) -> list[Hit]:
         if self._by == "meaning":
             return []
-        meant = question.vocabulary.meant(question.words)
-        called = self._synonyms.further(question.words, question.languages)
-        wanted = list(dict.fromkeys([*question.wanted, *meant, *called]))
+        wanted = list(dict.fromkeys([*question.wanted, *question.further]))
         found = self._guides_first(await self._store.find(wanted, limit=most), question)
         return [Hit(f.chunk, confidence(f.score, question.vocabulary.chunks)) for f in found]
 

@@ -45,6 +45,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Asked:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("WAYSTATION_CONFIG_DIR", str(folder / "config"))
         environment.setenv("WAYSTATION_HOME", str(folder / "home"))
+        environment.setenv("WAYSTATION_RAG__TIMEOUT_S", "600")  # figures, whatever else the machine does
         sets = {name: asyncio.run(Evaluation(HERE / f"{name}.yaml", ADA).runs())[0] for name in SETS}
     manifests = {name: next((folder / "home/index").glob(f"{name}-*.manifest.json")) for name in SETS}
     return Asked(sets, {name: set(json.loads(m.read_bytes())["files"]) for name, m in manifests.items()})

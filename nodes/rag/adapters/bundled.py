@@ -21,7 +21,7 @@ from typing import Any
 from core.observability import model_span
 from core.words import fold
 from nodes.rag.errors import SourceUnavailable
-from nodes.rag.languages import LANGUAGES, small
+from nodes.rag.languages import LANGUAGES, language_of, small
 from nodes.rag.local import Nearness
 from nodes.rag.models import Chunk
 from nodes.rag.terms import sentences
@@ -34,6 +34,8 @@ NEARNESS = Nearness(floor=0.10, weight=2.0, likely=0.5)
 # Likelihood is the logistic function of these: the likest sentence, the words that are covered, how many the
 # question has (of more words a smaller share has to be), and a constant.
 _SENTENCE, _COVERED, _MANY, _CONSTANT = 4.5, 11.6, 0.48, -11.0
+# Words of other languages than English stand farther from their likes; so as many answers are kept there.
+_ELSEWHERE = 0.8
 _MOST_ASKED = 8
 IDLE_SECONDS = 120.0
 # A question waits for the texts of an indexing that are being worked on: 11 ms each.
@@ -124,8 +126,10 @@ class BundledEmbedder:
                 for p in passages
                 if (words := _words_of(f"{p.title} {p.text}"))
             )
+        english = question.isascii() and language_of(question) in {"", "english"}
+        constant = _CONSTANT if english else _CONSTANT + _ELSEWHERE
         many = min(len(telling), _MOST_ASKED)
-        return 1 / (1 + math.exp(-(_SENTENCE * likest + _COVERED * covered + _MANY * many + _CONSTANT)))
+        return 1 / (1 + math.exp(-(_SENTENCE * likest + _COVERED * covered + _MANY * many + constant)))
 
     def _known(self, texts: Sequence[str]) -> Any:
         """The vectors of texts as one array; those that were asked for before are not computed again."""
