@@ -25,6 +25,8 @@ _NAME_LETTERS = 4
 _JUDGED = 3
 # Of words alone: the best passages must hold this share of what the words of the question tell.
 _SHARE_TOLD = 0.2
+# A longer message tells of more than it asks for.
+_MOST_WORDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,9 @@ class _Question:
         return self.vocabulary.rarity(forms or [fold(word)])
 
     def share_told(self, chunk: Chunk) -> float:
-        """Which share of what its words tell stands in a chunk, 0 to 1; 1 for what it may mean otherwise."""
+        """Which share of what its words tell stands in a chunk, 0 to 1; 1 where that says nothing."""
         held = set(chunk.terms.split())
-        if not held.isdisjoint(self.further):
+        if len(self.words) > _MOST_WORDS or not held.isdisjoint(self.further):
             return 1.0
         told = [(self.vocabulary.rarity(forms), not held.isdisjoint(forms)) for forms in self.words]
         return sum(rarity for rarity, here in told if here) / sum(rarity for rarity, _ in told)

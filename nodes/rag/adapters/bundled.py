@@ -19,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from core.observability import model_span
-from core.words import fold
+from core.words import fold, unspaced
 from nodes.rag.errors import SourceUnavailable
 from nodes.rag.languages import LANGUAGES, language_of, small
 from nodes.rag.local import Nearness
@@ -36,7 +36,9 @@ NEARNESS = Nearness(floor=0.10, weight=2.0, likely=0.5)
 _SENTENCE, _COVERED, _MANY, _CONSTANT = 4.5, 11.6, 0.48, -11.0
 # Words of other languages than English stand farther from their likes; so as many answers are kept there.
 _ELSEWHERE = 0.8
-_MOST_ASKED = 8
+_FEWEST_ASKED, _MOST_ASKED = 2, 8
+# Of Chinese and Japanese.
+_LETTERS_OF_A_WORD = 2
 IDLE_SECONDS = 120.0
 # A question waits for the texts of an indexing that are being worked on: 11 ms each.
 _BATCH = 8
@@ -128,7 +130,7 @@ class BundledEmbedder:
             )
         english = question.isascii() and language_of(question) in {"", "english"}
         constant = _CONSTANT if english else _CONSTANT + _ELSEWHERE
-        many = min(len(telling), _MOST_ASKED)
+        many = max(_FEWEST_ASKED, min(sum(map(_words_in, telling)), _MOST_ASKED))
         return 1 / (1 + math.exp(-(_SENTENCE * likest + _COVERED * covered + _MANY * many + constant)))
 
     def _known(self, texts: Sequence[str]) -> Any:
@@ -165,6 +167,11 @@ class BundledEmbedder:
     def _let_go(self) -> None:
         self._release = None
         self._model, self._kept = None, {}
+
+
+def _words_in(word: str) -> int:
+    """One; of what has no blanks between its words, about how many these are."""
+    return max(1, len(word) // _LETTERS_OF_A_WORD) if unspaced(word) else 1
 
 
 def _shares(weights: Sequence[float]) -> list[float]:
