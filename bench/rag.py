@@ -28,7 +28,8 @@ from nodes.rag.adapters.bundled import NEARNESS, BundledEmbedder, installed
 from nodes.rag.adapters.lance import LanceFolder, LanceStore
 from nodes.rag.chunking import chunk_document
 from nodes.rag.indexing import Indexer
-from nodes.rag.local import LocalRetriever, ManifestFile
+from nodes.rag.local import LocalRetriever
+from nodes.rag.manifest import ManifestFile
 from nodes.rag.models import Chunk
 
 T = TypeVar("T")

@@ -44,6 +44,10 @@ class MemoryStore:
     async def size(self) -> int:
         return len(self._all())
 
+    async def term_counts(self, *, most: int) -> tuple[dict[str, int], int]:
+        some = self._all()[:most]
+        return dict(Counter(term for chunk in some for term in set(chunk.terms.split()))), len(some)
+
     async def near(self, vector: Sequence[float], *, limit: int) -> list[Hit]:
         found = [Hit(c, _cosine(vector, self.vectors[c.id])) for c in self._all() if c.id in self.vectors]
         return _best(found, limit)

@@ -12,7 +12,7 @@ from pathlib import Path
 from nodes.rag.chunking import chunk_document
 from nodes.rag.files import Listing, SourceFile, exists, list_files, not_there
 from nodes.rag.languages import DEFAULT, language_of
-from nodes.rag.local import MOST_UNREAD, Manifest, ManifestFile, Record
+from nodes.rag.manifest import MOST_UNREAD, Manifest, ManifestFile, Record
 from nodes.rag.models import Chunk, IngestReport, Progress, SourceStats
 from nodes.rag.ports import ChunkStore, Embedder
 from nodes.rag.reading import Extractor, KeptTexts, NotText, read_document

@@ -1,40 +1,32 @@
-"""The index of a local source: searched by words and by meaning, and what it was made from.
-
-The manifest is written after the rows it speaks of. A process that dies in between leaves
-rows that no manifest names; the next run indexes those files again and replaces the rows.
-"""
+"""A local source: its index searched by words and by meaning, in one order."""
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import hashlib
 import math
-import os
-import re
-import time
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Literal
-
-import orjson
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from core.health import Health
-from nodes.rag.errors import IndexBusy, SourceUnavailable
+from core.words import fold
+from nodes.rag.errors import SourceUnavailable
 from nodes.rag.languages import DEFAULT
 from nodes.rag.models import Chunk, Collection, Hit, Passage, remark
 from nodes.rag.ports import ChunkStore, Embedder, Judge, Reranker
 from nodes.rag.ranking import current_first, distinct, fuse, guides_first, spread, weigh
-from nodes.rag.terms import asked, terms_of
+from nodes.rag.terms import asked, terms, terms_of
+from nodes.rag.vocabulary import Synonyms, Vocabularies, Vocabulary
 
 CANDIDATES = 100
 # A word with a digit in it and this many characters is the name of something, and chance does not find it.
 _NAME_LETTERS = 4
 # Passages that are judged.
 _JUDGED = 3
+# Of words alone: the best passages must hold this share of what the words of the question tell.
+_SHARE_TOLD = 0.2
+# A longer message tells of more than it asks for.
+_MOST_WORDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +42,36 @@ class Nearness:
     floor: float
     weight: float
     likely: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked, as it is looked for.
+
+    Args:
+        words: Each with its forms; `wanted` are all these terms.
+        further: Terms of what else its words may mean.
+    """
+
+    text: str
+    words: Sequence[tuple[str, ...]]
+    wanted: Sequence[str]
+    further: Sequence[str]
+    languages: Sequence[str]
+    vocabulary: Vocabulary
+
+    def rarity(self, word: str) -> float:
+        """What a word tells in this index."""
+        forms = [form for language in self.languages for form in terms(word, language)]
+        return self.vocabulary.rarity(forms or [fold(word)])
+
+    def share_told(self, chunk: Chunk) -> float:
+        """Which share of what its words tell stands in a chunk, 0 to 1; 1 where that says nothing."""
+        held = set(chunk.terms.split())
+        if len(self.words) > _MOST_WORDS or not held.isdisjoint(self.further):
+            return 1.0
+        told = [(self.vocabulary.rarity(forms), not held.isdisjoint(forms)) for forms in self.words]
+        return sum(rarity for rarity, here in told if here) / sum(rarity for rarity, _ in told)
 
 
 class LocalRetriever:
@@ -68,6 +90,8 @@ class LocalRetriever:
         nearness: Of that embedder, which may fail then; None: what is nearer than `min_score` is shown.
         judge: Whether to show anything; None: the scores decide.
         by: "words", "meaning" or "both".
+        synonyms: Names for the same thing, a group each.
+        behind: Globs of documents that stand behind the others.
         reranker: Has the last word on the order; None: nobody.
         languages: In which languages the source's texts are, asked at each search.
     """
@@ -84,6 +108,8 @@ class LocalRetriever:
         reranker: Reranker | None = None,
         languages: Callable[[], Sequence[str]] = lambda: (DEFAULT,),
         by: Literal["both", "words", "meaning"] = "both",
+        synonyms: Sequence[Sequence[str]] = (),
+        behind: Sequence[str] = (),
     ) -> None:
         self._source = source
         self._store = store
@@ -94,63 +120,76 @@ class LocalRetriever:
         self._reranker = reranker
         self._languages = languages
         self._by = by
+        self._vocabularies = Vocabularies(store)
+        self._synonyms = Synonyms(synonyms)
+        self._behind = tuple(behind)
 
     async def search(
         self, query: str, *, limit: int, as_user: str, within: Sequence[Collection] | None = None
     ) -> Sequence[Passage]:
         """At most `limit` passages, best first. The whole source is one right, and has no parts."""
-        words = asked(query, self._languages())
+        languages = self._languages()
+        words = asked(query, languages)
         if not words:
             return []
-        wanted, most = terms_of(words), max(CANDIDATES, limit)
+        vocabulary = await self._vocabularies.current()
+        further = [*vocabulary.meant(words), *self._synonyms.further(words, languages)]
+        question = _Question(query, words, terms_of(words), further, tuple(languages), vocabulary)
         by_words, near = await asyncio.gather(
-            self._by_words(wanted, most=most), self._near(query, wanted, most=most)
+            self._by_words(question, most=max(CANDIDATES, limit)),
+            self._near(question, most=max(CANDIDATES, limit)),
         )
         floor = self._nearness.floor if self._nearness else self._min_score
         by_meaning = [f for f in near if f.score >= floor]
         found = current_first(distinct(self._merged(by_words, by_meaning)), query)
-        if not await self._worth_showing(query, words, found, (by_words, by_meaning, near)):
+        if not await self._worth_showing(question, found, (by_words, by_meaning, near)):
             return []
         if self._reranker is not None:
             found = current_first(spread(await self._reranker.rerank(query, found)), query)
         return [self._passage(f) for f in found[:limit]]
 
-    async def _by_words(self, wanted: Sequence[str], *, most: int) -> list[Hit]:
-        found = await self._store.find(wanted, limit=most) if self._by != "meaning" else []
-        if not found:
+    async def _by_words(self, question: _Question, *, most: int) -> list[Hit]:
+        if self._by == "meaning":
             return []
-        chunks = await self._store.size()
-        return [Hit(f.chunk, confidence(f.score, chunks)) for f in guides_first(found, wanted)]
+        wanted = list(dict.fromkeys([*question.wanted, *question.further]))
+        found = self._guides_first(await self._store.find(wanted, limit=most), question)
+        return [Hit(f.chunk, confidence(f.score, question.vocabulary.chunks)) for f in found]
 
-    async def _near(self, query: str, wanted: Sequence[str], *, most: int) -> list[Hit]:
+    def _guides_first(self, found: Sequence[Hit], question: _Question) -> list[Hit]:
+        return guides_first(found, question.wanted, self._behind)
+
+    async def _near(self, question: _Question, *, most: int) -> list[Hit]:
         """What is near the question; nothing where the embedder may fail and does."""
         if self._embedder is None or self._by == "words":
             return []
         try:
-            [vector] = await self._embedder.embed([query])
+            [vector] = await self._embedder.embed([question.text])
         except SourceUnavailable as error:
             if self._nearness is None:
                 raise
             remark("searched_by_words", f"'{self._source}' was searched by words alone: {error.detail}.")
             return []
-        return guides_first(await self._store.near(vector, limit=most), wanted)
+        return self._guides_first(await self._store.near(vector, limit=most), question)
 
     async def _worth_showing(
         self,
-        query: str,
-        words: Sequence[tuple[str, ...]],
+        question: _Question,
         found: Sequence[Hit],
         rankings: tuple[Sequence[Hit], Sequence[Hit], Sequence[Hit]],
     ) -> bool:
-        by_words, by_meaning, near = rankings
+        (by_words, by_meaning, near), words = rankings, question.words
         if by_words and holds_all(by_words[0].chunk, words):
             return True
         if self._judge is not None and self._nearness is not None and near and found:
             if by_words and holds_a_name(by_words[0].chunk, words):
                 return True
             judged = [item.chunk for item in found[:_JUDGED]]
-            return await self._judge.likelihood(query, judged) >= self._nearness.likely
-        return bool(by_meaning) or (bool(by_words) and by_words[0].score >= self._min_score)
+            likely = await self._judge.likelihood(question.text, judged, question.rarity)
+            return likely >= self._nearness.likely
+        if by_meaning or not by_words:
+            return bool(by_meaning)
+        tells = max(question.share_told(item.chunk) for item in by_words[:_JUDGED])
+        return by_words[0].score >= self._min_score and tells >= _SHARE_TOLD
 
     def _merged(self, by_words: Sequence[Hit], by_meaning: Sequence[Hit]) -> list[Hit]:
         if self._nearness is None or not (by_words and by_meaning):
@@ -202,174 +241,3 @@ def holds_a_name(chunk: Chunk, words: Sequence[tuple[str, ...]]) -> bool:
     """True for a chunk with a name of the question that has digits in it, as numbers of orders have."""
     named = {f for forms in words for f in forms if len(f) >= _NAME_LETTERS and any(map(str.isdigit, f))}
     return bool(named) and not named.isdisjoint(chunk.terms.split())
-
-
-LOCK_SECONDS = 30.0
-MOST_UNREAD = 200
-_POLL_SECONDS = 0.05
-_VERSION = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A file as it was indexed. `problem` is set for a file that was left out, `notes` for what was of it."""
-
-    root: str
-    size: int
-    mtime_ns: int
-    seen_ns: int
-    digest: str
-    recipe: str
-    chunks: int = 0
-    problem: str = ""
-    language: str = ""
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """The files of an index by document name, and the paths that `ingest` added by hand.
-
-    Args:
-        unread: Files of other kinds and why they are passed over, at most `MOST_UNREAD`.
-        passed_over: How many of these there are.
-    """
-
-    files: dict[str, Record] = field(default_factory=dict)
-    added: tuple[str, ...] = ()
-    unread: dict[str, str] = field(default_factory=dict)
-    passed_over: int = 0
-
-    @property
-    def chunks(self) -> int:
-        return sum(record.chunks for record in self.files.values())
-
-    @property
-    def documents(self) -> int:
-        return sum(1 for record in self.files.values() if not record.problem)
-
-    @property
-    def skipped(self) -> dict[str, str]:
-        return {name: record.problem for name, record in self.files.items() if record.problem}
-
-    @property
-    def partly(self) -> dict[str, str]:
-        """What was not read of the documents that were."""
-        return {name: f"partly read: {'; '.join(r.notes)}" for name, r in self.files.items() if r.notes}
-
-    @property
-    def languages(self) -> tuple[str, ...]:
-        """The languages of the documents, the most frequent first."""
-        told = Counter(record.language for record in self.files.values() if record.language)
-        return tuple(language for language, _ in told.most_common())
-
-
-class ManifestFile:
-    """Reads and writes the manifest of one index.
-
-    Args:
-        folder: Where the indexes stand.
-        name: Name of the index.
-    """
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self._path = folder / f"{name}.manifest.json"
-        self._lock = folder / f"{name}.lock"
-        self._known: tuple[str, Manifest] = ("", Manifest())
-
-    def read(self) -> Manifest:
-        """The manifest; an empty one where there is none that can be read, so that all is indexed anew."""
-        generation = self.generation()
-        # Every search asks for the languages: a file of thousands of records is read once per change.
-        if generation and self._known[0] == generation:
-            return self._known[1]
-        found = self._read()
-        self._known = (generation, found)
-        return found
-
-    def _read(self) -> Manifest:
-        try:
-            data: Any = orjson.loads(self._path.read_bytes())
-            if data["version"] != _VERSION:
-                return Manifest()
-            files = {name: _record(record) for name, record in data["files"].items()}
-            return Manifest(
-                files, tuple(data["added"]), dict(data.get("unread", {})), int(data.get("passed_over", 0))
-            )
-        except (OSError, ValueError, KeyError, TypeError):
-            return Manifest()
-
-    def there(self) -> bool:
-        """True once something was indexed, be it nothing."""
-        return self._path.exists()
-
-    def generation(self) -> str:
-        """Another text after each `write`, whichever process made it; "" before the first."""
-        try:
-            found = self._path.stat()
-        except OSError:
-            return ""
-        return f"{found.st_ino}-{found.st_mtime_ns}-{found.st_size}"
-
-    def languages(self, own: str = "") -> tuple[str, ...]:
-        """The languages in whose stems the words of its index stand.
-
-        Args:
-            own: Of all its texts; "" where each one's own was found out.
-        """
-        return (own,) if own else tuple(dict.fromkeys([*self.read().languages, DEFAULT]))
-
-    def write(self, manifest: Manifest) -> None:
-        """Replace the manifest in one step."""
-        body = {
-            "version": _VERSION,
-            "added": list(manifest.added),
-            "unread": manifest.unread,
-            "passed_over": manifest.passed_over,
-        }
-        files = {name: asdict(record) for name, record in manifest.files.items()}
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._path.with_suffix(f".{os.getpid()}.draft")
-        draft.write_bytes(orjson.dumps({**body, "files": files}, option=orjson.OPT_INDENT_2))
-        draft.replace(self._path)
-
-    @asynccontextmanager
-    async def locked(self, *, seconds: float = LOCK_SECONDS) -> AsyncIterator[None]:
-        """Keep other processes out.
-
-        Raises:
-            IndexBusy: Another process still has it after `seconds`.
-        """
-        self._lock.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            await _flock(handle, seconds)
-            yield
-        finally:
-            os.close(handle)  # the system drops the lock with it, also when the process dies
-
-
-async def _flock(handle: int, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise IndexBusy(
-                    "another process is indexing this source; wait for it to finish, or stop it"
-                ) from None
-            await asyncio.sleep(_POLL_SECONDS)
-        else:
-            return
-
-
-def _record(data: dict[str, Any]) -> Record:
-    return Record(**{**data, "notes": tuple(data.get("notes", ()))})
-
-
-def index_name(source: str, flavour: str) -> str:
-    """A file name for the index of `source`; another embedder (`flavour`) gives another index."""
-    readable = re.sub(r"[^a-z0-9]+", "-", source.lower()).strip("-")[:40] or "source"
-    digest = hashlib.sha256(f"{source}\0{flavour}".encode()).hexdigest()[:8]
-    return f"{readable}-{digest}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,6 +55,10 @@ class ChunkStore(Protocol):
 
     async def size(self) -> int:
         """How many chunks there are."""
+        ...
+
+    async def term_counts(self, *, most: int) -> tuple[dict[str, int], int]:
+        """In how many chunks each term stands, and how many chunks were looked at, about `most` at most."""
         ...
 
     async def near(self, vector: Sequence[float], *, limit: int) -> list[Hit]:
@@ -135,8 +139,13 @@ class Rewriter(Protocol):
 class Judge(Protocol):
     """Says whether what was found is any good: the best passage for a question may not answer it."""
 
-    async def likelihood(self, question: str, passages: Sequence[Chunk]) -> float:
+    async def likelihood(
+        self, question: str, passages: Sequence[Chunk], rarity: Callable[[str], float]
+    ) -> float:
         """0 to 1: how likely one of the passages answers.
+
+        Args:
+            rarity: What a word of the question tells, as the index knows it; more than 0.
 
         Raises:
             SourceUnavailable: It does not work.

@@ -25,7 +25,8 @@ from nodes.rag.adapters.rerank import EndpointReranker
 from nodes.rag.client import RAGClient
 from nodes.rag.followups import FollowUps, NobodyRewrites
 from nodes.rag.indexing import Indexer
-from nodes.rag.local import LocalRetriever, ManifestFile, index_name
+from nodes.rag.local import LocalRetriever
+from nodes.rag.manifest import ManifestFile, index_name
 from nodes.rag.node import Retrieve
 from nodes.rag.ports import Later, Rewriter, VectorStore
 from nodes.rag.reading import KeptTexts
@@ -180,6 +181,8 @@ class _Workshop:
             reranker=self._reranker(name, entry.reranker),
             languages=partial(indexer.manifest.languages, entry.language),
             by=self.settings.search,
+            synonyms=entry.synonyms,
+            behind=entry.behind,
         )
         return Source(entry, retriever, indexer, store, self._keeper(name, index, store) if model else None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from functools import cache, lru_cache
 from pathlib import PurePosixPath
 
@@ -14,6 +15,8 @@ from nodes.rag.versions import Edition, edition, is_newer
 
 # What a passage of a changelog or a decision counts, compared with one of a guide.
 RECORDS_COUNT = 0.5
+# The same of a document that its source puts behind the others.
+BEHIND_COUNTS = 0.8
 # The constant of reciprocal rank fusion (Cormack, Clarke, Büttcher 2009).
 RRF = 60
 # Only so many are compared with each other: their places are the ones that somebody sees.
@@ -32,16 +35,22 @@ _RECORDS = frozenset(
 _NUMBERED = re.compile(r"\d{3,4}-[^\W\d]")
 
 
-def guides_first(found: Sequence[Hit], wanted: Sequence[str]) -> list[Hit]:
+def guides_first(found: Sequence[Hit], wanted: Sequence[str], behind: Sequence[str] = ()) -> list[Hit]:
     """Best first; what records the past stands behind what says how things are, unless it is asked for.
 
     The store's order of equal scores changes with the limit, so the document decides between these.
+
+    Args:
+        behind: Globs of documents that stand behind the others, too.
     """
-    scored = [
-        replace(f, score=f.score * (RECORDS_COUNT if is_record(f.chunk.document, wanted) else 1))
-        for f in found
-    ]
+    scored = [replace(f, score=f.score * _counts(f.chunk.document, wanted, behind)) for f in found]
     return sorted(scored, key=lambda f: (-f.score, f.chunk.document, f.chunk.start))
+
+
+def _counts(document: str, wanted: Sequence[str], behind: Sequence[str]) -> float:
+    if is_record(document, wanted):
+        return RECORDS_COUNT
+    return BEHIND_COUNTS if any(fnmatchcase(document, glob) for glob in behind) else 1
 
 
 def fuse(*rankings: Sequence[Hit]) -> list[Hit]:

@@ -157,6 +157,15 @@ class LocalSource(_Common):
     language: str = Field(
         "", description="Language of all its texts, as `german` or `de`; empty: that of each is found out."
     )
+    synonyms: list[Annotated[list[str], Field(min_length=2)]] = Field(
+        default_factory=list,
+        description="What people call by several names, a list for each thing: `[[leave, holiday, PTO]]`. "
+        "A question with one of them is searched for with the others, too.",
+    )
+    behind: list[str] = Field(
+        default_factory=list,
+        description="Names or globs of documents that stand behind the others, such as reports and minutes.",
+    )
     _base: Path = PrivateAttr(default_factory=Path.cwd)
 
     @model_validator(mode="after")

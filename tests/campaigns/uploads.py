@@ -41,7 +41,8 @@ from nodes.file_storage.settings import S3Settings
 from nodes.rag import RAGClient, RagSettings
 from nodes.rag.adapters.lance import LanceFolder, LanceStore
 from nodes.rag.indexing import Indexer
-from nodes.rag.local import LocalRetriever, ManifestFile
+from nodes.rag.local import LocalRetriever
+from nodes.rag.manifest import ManifestFile
 from nodes.rag.settings import LocalSource
 from nodes.rag.source import Source
 from waystation.testing.contracts.file_store import ADA, draft

@@ -17,7 +17,8 @@ from nodes.rag.adapters.lance import LanceFolder, LanceStore
 from nodes.rag.adapters.mcp import McpRetriever
 from nodes.rag.fake import FakeRetriever, MemoryStore
 from nodes.rag.indexing import Indexer
-from nodes.rag.local import LocalRetriever, ManifestFile
+from nodes.rag.local import LocalRetriever
+from nodes.rag.manifest import ManifestFile
 from nodes.rag.ports import ChunkStore, Retriever
 from nodes.rag.settings import HttpSource
 from waystation.testing.contracts.retriever import DOCUMENTS, RetrieverContract

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, fields
@@ -133,6 +134,19 @@ class LanceStore:
         async with self._trouble():
             table = await self._existing()
             return 0 if table is None else int(await table.count_rows())
+
+    async def term_counts(self, *, most: int) -> tuple[dict[str, int], int]:
+        """In how many chunks each term stands, and how many chunks were looked at, about `most` at most."""
+        async with self._trouble():
+            table = await self._existing()
+            if table is None:
+                return {}, 0
+            query, rows = table.query().select(["terms"]), await table.count_rows()
+            if rows > most:
+                # Ids are digests, so those below a bound are as good as drawn by lot.
+                query = query.where(f"id < '{int(most / rows * 16**8):08x}'")
+            read = await query.to_arrow()
+        return await asyncio.to_thread(_counted, read.column("terms").to_pylist())
 
     async def near(self, vector: Sequence[float], *, limit: int) -> list[Hit]:
         """Chunks by cosine similarity."""
@@ -267,6 +281,13 @@ def _rows(chunks: Sequence[Chunk], vectors: Sequence[Sequence[float]] | None) ->
     if vectors is None:
         return [asdict(chunk) for chunk in chunks]
     return [{**asdict(c), "vector": list(v)} for c, v in zip(chunks, vectors, strict=True)]
+
+
+def _counted(texts: Sequence[str]) -> tuple[dict[str, int], int]:
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(set(text.split(" ")))
+    return dict(counts), len(texts)
 
 
 def _chunk(row: Mapping[str, Any]) -> Chunk:

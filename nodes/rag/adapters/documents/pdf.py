@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pypdfium2 as pdfium
 from pypdfium2 import raw as pdfium_c
 
+from nodes.rag.adapters.documents.columns import MOST_BOXES, Box, regions
 from nodes.rag.reading.extract import MOST_CHARS, Extract, Unreadable, numbers
 
 MOST_PAGES = 10_000
@@ -86,13 +87,29 @@ def _page(document: pdfium.PdfDocument, index: int) -> tuple[str, bool]:
             page = document[index]
         text = page.get_textpage()
         try:
-            said = text.get_text_bounded().replace("\r\n", "\n").replace("\r", "\n").strip()
+            said = _said(page, text).replace("\r\n", "\n").replace("\r", "\n").strip()
         finally:
             text.close()
         picture = not said and any(True for _ in page.get_objects(filter=[pdfium_c.FPDF_PAGEOBJ_IMAGE]))
         return said.replace("\x00", "\ufffd").replace("\ufffe", _SOFT), picture
     finally:
         page.close()
+
+
+def _said(page: pdfium.PdfPage, text: pdfium.PdfTextPage) -> str:
+    """A page's text in the order of reading: column by column, also where it was drawn across them."""
+    parts = regions(list(_boxes(text)), *page.get_size())
+    if not parts:
+        return str(text.get_text_bounded())
+    read = (text.get_text_bounded(part.left, part.bottom, part.right, part.top) for part in parts)
+    return "\n".join(said for said in (str(one).strip() for one in read) if said)
+
+
+def _boxes(text: pdfium.PdfTextPage) -> Iterator[Box]:
+    count = text.count_rects()
+    for index in range(count if count <= MOST_BOXES else 0):
+        left, bottom, right, top = text.get_rect(index)
+        yield Box(left, bottom, right, top, str(text.get_text_bounded(left, bottom, right, top)))
 
 
 def _rejoined(text: str, words: Counter[str]) -> str:

@@ -20,7 +20,8 @@ from nodes.rag.adapters.http import HttpRetriever
 from nodes.rag.errors import IndexBroken
 from nodes.rag.fake import FakeRetriever, MemoryStore
 from nodes.rag.indexing import Indexer
-from nodes.rag.local import LocalRetriever, ManifestFile
+from nodes.rag.local import LocalRetriever
+from nodes.rag.manifest import ManifestFile
 from nodes.rag.settings import EmbedderEntry, HttpSource, LocalSource
 from nodes.rag.source import SourceCalls
 from tests.kit.task_queues import eventually

@@ -12,7 +12,8 @@ from nodes.rag.adapters.lance import LanceFolder, LanceStore
 from nodes.rag.errors import IndexBusy
 from nodes.rag.fake import MemoryStore
 from nodes.rag.indexing import Indexer
-from nodes.rag.local import LocalRetriever, ManifestFile, index_name
+from nodes.rag.local import LocalRetriever
+from nodes.rag.manifest import ManifestFile, index_name
 from nodes.rag.models import Chunk
 from nodes.rag.ports import ChunkStore
 from tests.unit.nodes.rag.corpus import HANDBOOK, write

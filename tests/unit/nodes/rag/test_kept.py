@@ -11,7 +11,7 @@ import pytest
 
 from nodes.rag.adapters.lance import LanceFolder, LanceStore
 from nodes.rag.indexing import Indexer
-from nodes.rag.local import ManifestFile
+from nodes.rag.manifest import ManifestFile
 from nodes.rag.reading import Extractor, KeptTexts, NotText, kept, read_document
 from nodes.rag.reading.extract import Extract
 from tests.kit import documents as made

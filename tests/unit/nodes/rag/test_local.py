@@ -11,7 +11,8 @@ from nodes.rag.chunking import chunk_document
 from nodes.rag.errors import SourceUnavailable
 from nodes.rag.fake import MemoryStore
 from nodes.rag.indexing import Indexer
-from nodes.rag.local import LocalRetriever, ManifestFile
+from nodes.rag.local import LocalRetriever
+from nodes.rag.manifest import ManifestFile
 from nodes.rag.ports import ChunkStore
 from nodes.rag.settings import EmbedderEntry, RagSettings
 from tests.unit.nodes.rag.corpus import HANDBOOK, write

@@ -10,7 +10,8 @@ import pytest
 import nodes
 from nodes.rag.adapters.lance import LanceFolder, LanceStore
 from nodes.rag.indexing import Indexer
-from nodes.rag.local import LocalRetriever, ManifestFile
+from nodes.rag.local import LocalRetriever
+from nodes.rag.manifest import ManifestFile
 from nodes.rag.settings import RagSettings
 from tests.kit.questions import ELSEWHERE, GERMAN, QUESTIONS
 

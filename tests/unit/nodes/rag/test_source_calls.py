@@ -21,7 +21,8 @@ from nodes.rag.adapters.http import HttpRetriever
 from nodes.rag.errors import SourceRefused, SourceRejected, SourceTimedOut, SourceUnavailable
 from nodes.rag.fake import FakeRetriever, MemoryStore
 from nodes.rag.indexing import Indexer
-from nodes.rag.local import LocalRetriever, ManifestFile
+from nodes.rag.local import LocalRetriever
+from nodes.rag.manifest import ManifestFile
 from nodes.rag.settings import EmbedderEntry, HttpSource, LocalSource, RagSettings
 from nodes.rag.source import Source, SourceCalls
 from tests.unit.nodes.rag.corpus import write

@@ -9,7 +9,8 @@ import pytest
 from nodes.rag.adapters.lance import LanceFolder, LanceStore
 from nodes.rag.chunking import chunk_document
 from nodes.rag.indexing import Indexer
-from nodes.rag.local import LocalRetriever, ManifestFile
+from nodes.rag.local import LocalRetriever
+from nodes.rag.manifest import ManifestFile
 from nodes.rag.models import Passage
 from nodes.rag.terms import MAX_QUOTE_CHARS, best_sentence, cite, sentences
 from tests.unit.nodes.rag.corpus import write

@@ -21,7 +21,8 @@ from nodes.rag import RAGClient, RagSettings, Source, SourcesFile
 from nodes.rag.errors import SourceUnavailable
 from nodes.rag.fake import FakeRetriever, MemoryStore
 from nodes.rag.indexing import Indexer
-from nodes.rag.local import LocalRetriever, ManifestFile
+from nodes.rag.local import LocalRetriever
+from nodes.rag.manifest import ManifestFile
 from nodes.rag.settings import HttpSource, LocalSource
 from nodes.rag.tasks import INDEX, TASKS
 from nodes.rag.upkeep import IndexTasks

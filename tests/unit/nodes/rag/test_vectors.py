@@ -98,7 +98,7 @@ async def test_only_what_is_new_is_embedded_and_what_is_gone_is_found_no_more(
     await store.replace(["kites.md"], chunks("kites.md", "Boats sink on calm Sundays."))
     assert await near(store, TEXTS["leave.md"]) == [] or "kites.md" not in await near(store, "kites")
     assert await keeps.fill() == 1
-    assert [text.endswith("Boats sink on calm Sundays.") for text in embedder.texts] == [True]
+    assert [text.split("\n")[-1] for text in embedder.texts] == ["Boats sink on calm Sundays.", "kites.md"]
     await store.replace(["leave.md"], [])
     assert "leave.md" not in await near(store, TEXTS["leave.md"])
     assert await keeps.fill() == 0
@@ -201,7 +201,11 @@ async def test_the_bundled_model_finds_what_other_words_say_in_other_languages(t
     retriever = LocalRetriever(
         "s", store=store, min_score=0.35, embedder=embedder, nearness=NEARNESS, judge=embedder
     )
-    for question in ("Wie viel Urlaub habe ich?", "how much vacation do I get?", "combien de vacances"):
+    for question in (
+        "Wie viel Urlaub habe ich?",
+        "how much vacation do I get?",
+        "combien de jours de vacances ?",
+    ):
         found = await retriever.search(question, limit=1, as_user="ada")
         assert [p.document for p in found] == ["leave.md"], question
     assert await retriever.search("Who painted the Mona Lisa?", limit=1, as_user="ada") == []

@@ -15,7 +15,8 @@ from nodes.rag import RAGClient, RagSettings, Source
 from nodes.rag import client as client_module
 from nodes.rag.adapters.lance import LanceFolder, LanceStore
 from nodes.rag.indexing import Indexer
-from nodes.rag.local import LocalRetriever, ManifestFile
+from nodes.rag.local import LocalRetriever
+from nodes.rag.manifest import ManifestFile
 from nodes.rag.settings import LocalSource
 from nodes.rag.upkeep import FileWatcher, watched
 

@@ -1,0 +1,158 @@
+"""The words that an index holds: how rare each is, and what a word that it does not hold was meant to be.
+
+A question is asked in people's own words. One that the index does not hold may be written
+wrong (`postgress`), put together of words that it does hold (`Datensicherungsplan`), or be what
+people of this source call otherwise (`chat` for a thread, as its entry says).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from nodes.rag.ports import ChunkStore
+from nodes.rag.terms import asked
+
+# More say nothing new about how rare a word is.
+SAMPLED = 20_000
+# An index that grew by so much, or changed so long ago, is looked at again.
+_GROWN, _AGE_S = 1.2, 30.0
+# A shorter word has too many neighbours; a longer one may have two letters wrong.
+_FEWEST_LETTERS, _LONG = 5, 8
+_FEWEST_OF_A_PART = 4
+# What German puts between the parts of a word.
+_JOINTS = ("", "s", "n", "en", "es")
+
+
+class Vocabulary:
+    """In how many chunks each term stands, of so many that were looked at.
+
+    Args:
+        chunks: How many the index has in all.
+    """
+
+    def __init__(self, counts: Mapping[str, int], looked_at: int, chunks: int) -> None:
+        self.chunks = chunks
+        self._counts = counts
+        self._looked_at = looked_at
+        self._alike: dict[tuple[str, int], list[str]] | None = None
+
+    def rarity(self, forms: Iterable[str]) -> float:
+        """What the word with these terms tells: the inverse document frequency of BM25."""
+        held = max((self._counts.get(form, 0) for form in forms), default=0)
+        return math.log(1 + (self._looked_at - held + 0.5) / (held + 0.5))
+
+    def holds(self, forms: Iterable[str]) -> bool:
+        """Whether one of these terms stands anywhere."""
+        return any(form in self._counts for form in forms)
+
+    def meant(self, words: Sequence[tuple[str, ...]]) -> list[str]:
+        """Terms that the index holds for those words of a question that it does not hold."""
+        unknown = [forms for forms in words if not self.holds(forms)] if self._counts else []
+        return [term for forms in unknown for term in (self._parts(forms) or self._respelled(forms))]
+
+    def _parts(self, forms: Iterable[str]) -> list[str]:
+        for form in forms:
+            for at in range(_FEWEST_OF_A_PART, len(form) - _FEWEST_OF_A_PART + 1):
+                first, second = form[:at], form[at:]
+                heads = (first.removesuffix(joint) for joint in _JOINTS if first.endswith(joint))
+                head = next((h for h in heads if len(h) >= _FEWEST_OF_A_PART and h in self._counts), "")
+                if head and second in self._counts:
+                    return [head, second]
+        return []
+
+    def _respelled(self, forms: Iterable[str]) -> list[str]:
+        near: list[tuple[int, int, str]] = []
+        for form in forms:
+            if len(form) < _FEWEST_LETTERS or not form.isalpha():
+                continue
+            most = 1 if len(form) < _LONG else 2
+            for other in self._of_like_length(form, most):
+                apart = _apart(form, other, most)
+                if apart <= most:
+                    near.append((apart, -self._counts[other], other))
+        return [min(near)[2]] if near else []
+
+    def _of_like_length(self, word: str, most: int) -> Iterable[str]:
+        if self._alike is None:
+            self._alike = {}
+            for term in self._counts:
+                if len(term) >= _FEWEST_OF_A_PART and term.isalpha():
+                    self._alike.setdefault((term[0], len(term)), []).append(term)
+        for length in range(len(word) - most, len(word) + most + 1):
+            yield from self._alike.get((word[0], length), ())
+
+
+def _apart(one: str, other: str, most: int) -> int:
+    """Letters that are missing, wrong, too many or in each other's place (optimal string alignment)."""
+    before: list[int] = []
+    last = list(range(len(other) + 1))
+    for i, letter in enumerate(one, start=1):
+        row = [i]
+        for j, there in enumerate(other, start=1):
+            cost = min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (letter != there))
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == there:
+                cost = min(cost, before[j - 2] + 1)
+            row.append(cost)
+        if min(row) > most:
+            return most + 1
+        before, last = last, row
+    return last[-1]
+
+
+class Vocabularies:
+    """The vocabulary of one index, read again when the index has changed.
+
+    Args:
+        clock: Seconds.
+    """
+
+    def __init__(self, store: ChunkStore, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._clock = clock
+        self._known: Vocabulary | None = None
+        self._read_at = 0.0
+        self._reading = asyncio.Lock()
+
+    async def current(self) -> Vocabulary:
+        """What the index holds, or held half a minute ago."""
+        async with self._reading:
+            chunks = await self._store.size()
+            if self._known is None or self._is_old(self._known.chunks, chunks):
+                counts, looked_at = await self._store.term_counts(most=SAMPLED)
+                self._known, self._read_at = Vocabulary(counts, looked_at, chunks), self._clock()
+            return self._known
+
+    def _is_old(self, before: int, now: int) -> bool:
+        grown = now > before * _GROWN or before > now * _GROWN
+        return grown or (now != before and self._clock() > self._read_at + _AGE_S)
+
+
+class Synonyms:
+    """What people of a source call by several names.
+
+    Args:
+        groups: Names for the same thing, of one word or several.
+    """
+
+    def __init__(self, groups: Sequence[Sequence[str]]) -> None:
+        self._groups = groups
+        self._made: dict[tuple[str, ...], list[list[list[tuple[str, ...]]]]] = {}
+
+    def further(self, words: Sequence[tuple[str, ...]], languages: Sequence[str]) -> list[str]:
+        """The terms of the other names of what a question names, for texts in `languages`."""
+        if not self._groups:
+            return []
+        spoken = tuple(languages)
+        if spoken not in self._made:
+            self._made[spoken] = [[asked(name, spoken) for name in group] for group in self._groups]
+        said = {form for forms in words for form in forms}
+        found: list[str] = []
+        for group in self._made[spoken]:
+            named = [name for name in group if name and all(said.intersection(forms) for forms in name)]
+            if named:
+                others = [forms for name in group if name not in named for forms in name]
+                found += [form for forms in others for form in forms if form not in said]
+        return list(dict.fromkeys(found))
