@@ -5,6 +5,7 @@
 A turn is look-up, retrieval from no source, and one streamed answer of 50 tokens. Each way's ratio is
 to `/agent/stream`; rounds are interleaved and the median is shown. The last way has no thread: its
 client sends the conversation so far, three turns of it, and the service finds out where it goes on.
+Beside them stands the tutorial's graph on `langgraph dev`, asked as `/langgraph` is.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import asyncio
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 import httpx
 
+from bench.systems.dev import dev_server
 from bench.turn import ANSWER, Turn, measured, settings
 from waystation.testing.model_server import ModelServer
 from waystation.testing.service import Service
@@ -27,16 +30,27 @@ from waystation.testing.service import Service
 ROUNDS = 5
 WARM = 10
 FLOOR = "/agent/stream"
+WIRE = "/langgraph"
+PEER = "langgraph dev"
+Ask = Callable[..., Awaitable[str]]
 
 
-def ways(http: httpx.AsyncClient, url: str) -> Mapping[str, Turn]:
-    """The ways to ask for a turn, by what they are called."""
+def asking(http: httpx.AsyncClient, url: str) -> Ask:
+    """Posts a body to a path there, and gives the whole answer."""
 
     async def ask(path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> str:
         async with http.stream("POST", f"{url}{path}", json=body, headers=headers) as answer:
             said = b"".join([part async for part in answer.aiter_bytes()]).decode()
         assert answer.status_code == 200, said
         return said
+
+    return ask
+
+
+def ways(http: httpx.AsyncClient, url: str) -> Mapping[str, Turn]:
+    """The ways to ask for a turn, by what they are called."""
+
+    ask = asking(http, url)
 
     async def agent(number: int) -> None:
         config = {"configurable": {"thread_id": f"a{number}"}}
@@ -53,6 +67,9 @@ def ways(http: httpx.AsyncClient, url: str) -> Mapping[str, Turn]:
         body = {"model": "waystation", "input": "hello", "stream": True, "conversation": f"r{number}"}
         await ask("/v1/responses", body)
 
+    async def langgraph(number: int) -> None:
+        await wired(ask, "/langgraph", number)
+
     begun: list[dict[str, str]] = []
 
     async def remembered(number: int) -> None:
@@ -67,8 +84,22 @@ def ways(http: httpx.AsyncClient, url: str) -> Mapping[str, Turn]:
         FLOOR: agent,
         "/v1/chat/completions": completions,
         "/v1/responses": responses,
+        WIRE: langgraph,
         "the same, without a thread": remembered,
     }
+
+
+async def wired(ask: Ask, root: str, number: int) -> None:
+    """A turn of LangGraph's wire with both of the modes that `useStream` asks for."""
+    body = {
+        "assistant_id": "waystation",
+        "input": {"messages": [{"type": "human", "content": "hello"}]},
+        "stream_mode": ["messages-tuple", "values"],
+        "if_not_exists": "create",
+    }
+    said = await ask(f"{root}/threads/{uuid5(NAMESPACE_URL, f'{root}{number}')}/runs/stream", body)
+    assert "event: error" not in said, said[-1000:]
+    assert said.count("word") > 50, said[-1000:]
 
 
 async def compare(model_url: str, home: Path, turns: int) -> dict[str, float]:
@@ -77,14 +108,19 @@ async def compare(model_url: str, home: Path, turns: int) -> dict[str, float]:
     env = {"OPENAI_BASE_URL": model_url, "OPENAI_API_KEY": "bench", "WAYSTATION_MCP__BUNDLED": "false"}
     found: dict[str, list[float]] = {}
     async with httpx.AsyncClient(timeout=60, trust_env=False) as http:
-        with Service(home / "service", config_dir=context.places.config_dir, env=env) as service:
-            every = ways(http, service.url)
-            for turn in every.values():
-                await measured(turn, WARM, 0, service.pid)
+        with (
+            Service(home / "service", config_dir=context.places.config_dir, env=env) as service,
+            dev_server(home / "dev", model_url) as (peer, peer_pid),
+        ):
+            ask_peer = asking(http, peer)
+            every = {name: (turn, service.pid) for name, turn in ways(http, service.url).items()}
+            every[PEER] = (lambda number: wired(ask_peer, "", number), peer_pid)
+            for turn, pid in every.values():
+                await measured(turn, WARM, 0, pid)
             share = turns // ROUNDS
             for lap in range(ROUNDS):
-                for name, turn in every.items():
-                    took = await measured(turn, share, 100 + lap * share, service.pid)
+                for name, (turn, pid) in every.items():
+                    took = await measured(turn, share, 100 + lap * share, pid)
                     found.setdefault(name, []).append(took)
     return {name: statistics.median(values) for name, values in found.items()}
 
@@ -100,6 +136,7 @@ def main() -> None:
     print(f"CPU per turn, median of {ROUNDS} rounds of {turns // ROUNDS} turns (took {took:.0f} s)")
     for name, value in found.items():
         print(f"  {name:<28} {value:7.2f} ms   {value / found[FLOOR]:.2f}x")
+    print(f"  {WIRE} against {PEER}: {found[WIRE] / found[PEER]:.2f}")
 
 
 if __name__ == "__main__":

@@ -171,6 +171,8 @@ STATUS: Mapping[str, int] = {
     "not_offered": 501,
     "assistant_not_found": 404,
     "plan_not_found": 404,
+    "item_not_found": 404,
+    "items_total_reached": 403,
     "thread_exists": 409,
     # core.lifecycle, core.resilience, core.task_queue, core.events
     "module_not_started": 503,

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.kit.clients import node, service_on
+from tests.kit.clients import node
 from waystation.testing.model_server import ModelServer, call, say
 from waystation.testing.service import Service
 
-APPROVAL = '{"calculator": {"require_approval": ["*"]}}'
-
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, _model_server: ModelServer) -> Iterator[Service]:
-    """Its calculator asks a person."""
-    files = {"mcp.json": APPROVAL}
-    with service_on(tmp_path_factory.mktemp("langgraph-js"), _model_server.url, files=files) as service:
-        yield service
-
-
-@pytest.fixture(scope="module")
-def seen(service: Service, _model_server: ModelServer) -> Any:
+def seen(asking_service: Service, _model_server: ModelServer) -> Any:
     """What the script saw: both halves of it, once for all tests."""
     model = _model_server
     model.reset()
@@ -34,7 +23,7 @@ def seen(service: Service, _model_server: ModelServer) -> Any:
     model.script(say("To the second one."), match="hook second")
     model.script(call("calculator_add", {"a": 5, "b": 3}), say("It is eight."), match="hook tool")
     model.script(say("To the edited one."), say("Once more."), match="hook edited")
-    return node("langgraph.mjs", "@langchain/langgraph-sdk", f"{service.url}/langgraph")
+    return node("langgraph.mjs", "@langchain/langgraph-sdk", f"{asking_service.url}/langgraph")
 
 
 def test_the_client_streams_joins_waits_and_looks_back(seen: Any) -> None:

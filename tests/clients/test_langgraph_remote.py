@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
@@ -13,26 +13,15 @@ from langgraph.pregel.remote import RemoteGraph
 from langgraph.types import Command
 from langgraph_sdk import get_client
 
-from tests.kit.clients import service_on
 from waystation.testing.model_server import ModelServer, call, say
 from waystation.testing.service import Service
 
 GRAPH = "waystation"
-APPROVAL = '{"calculator": {"require_approval": ["*"]}}'
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, _model_server: ModelServer) -> Iterator[Service]:
-    """Its calculator asks a person, unless the caller says otherwise."""
-    lowered = {"MCP__CALLERS_MAY_LOWER_APPROVAL": "true"}
-    files = {"mcp.json": APPROVAL}
-    with service_on(tmp_path_factory.mktemp("remote"), _model_server.url, files=files, **lowered) as service:
-        yield service
 
 
 @pytest.fixture
-async def remote(service: Service) -> AsyncIterator[RemoteGraph]:
-    async with get_client(url=f"{service.url}/langgraph", api_key=None) as client:
+async def remote(asking_service: Service) -> AsyncIterator[RemoteGraph]:
+    async with get_client(url=f"{asking_service.url}/langgraph", api_key=None) as client:
         yield RemoteGraph(GRAPH, client=client)
 
 

@@ -16,7 +16,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    async_playwright,
+    expect,
+)
+
+# Where the alternative is to wait for what never comes. What `expect` waits for by itself is five seconds.
+PATIENCE_MS = 60_000
+expect.set_options(timeout=PATIENCE_MS)
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 # Not Playwright's `route`: a page whose requests it holds asks for no preflights.
@@ -113,7 +125,7 @@ async def visits(browser: Browser) -> AsyncIterator[Visits]:
     async def visit(**options: Any) -> Visit:
         context = await browser.new_context(**options)
         made.append(context)
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(PATIENCE_MS)
         page = await context.new_page()
         found = Visit(context, page)
         await context.expose_function("toldOfPolicy", found.refuses)
