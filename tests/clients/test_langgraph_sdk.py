@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
 from langgraph_sdk.client import LangGraphClient
-from langgraph_sdk.errors import ConflictError, NotFoundError, UnprocessableEntityError
+from langgraph_sdk.errors import ConflictError, UnprocessableEntityError
 
 from tests.kit.langgraph import GRAPH, asks, named, parts_of, texts
-from tests.kit.task_queues import eventually
 from waystation.testing.model_server import ModelServer, call, hang, say
 
 ADD = "calculator_add"
@@ -272,70 +270,6 @@ async def test_a_run_is_cancelled_and_the_next_one_waits_its_turn(
     ended: Any = await sdk.runs.join(thread, second["run_id"])
     assert texts(ended)[-1] == "now it is my turn"
     await sdk.runs.cancel_many(thread_id=thread, run_ids=[first["run_id"], second["run_id"]])
-
-
-async def test_a_run_is_taken_back_for_another_or_for_nothing(
-    sdk: LangGraphClient, thread: str, model_server: ModelServer
-) -> None:
-    model_server.script(say("It stays."), match="before")
-    await sdk.runs.wait(thread, GRAPH, input=asks("before"))
-    model_server.script(call(ADD, {"a": 5, "b": 3}), hang(), match="in vain")
-    first = await sdk.runs.create(thread, GRAPH, input=asks("in vain"), context=FREE)
-    async for part in sdk.runs.join_stream(thread, first["run_id"], stream_mode="updates"):
-        if part.event == "updates" and "execute_tools" in part.data:
-            break
-    model_server.script(say("instead"), match="better so")
-    strategy: Any = "rollback"
-    ended: Any = await sdk.runs.wait(thread, GRAPH, input=asks("better so"), multitask_strategy=strategy)
-    assert texts(ended) == ["before", "It stays.", "better so", "instead"]
-
-    model_server.script(hang(), match="never mind")
-    second = await sdk.runs.create(thread, GRAPH, input=asks("never mind"))
-    async for part in sdk.runs.join_stream(thread, second["run_id"], stream_mode="values"):
-        if part.event == "values":
-            break
-    await sdk.runs.cancel(thread, second["run_id"], action="rollback")
-    state: Any = await sdk.threads.get_state(thread)
-    assert texts(state["values"]) == texts(ended)
-    assert (await sdk.threads.get(thread))["status"] == "idle"
-    with pytest.raises(NotFoundError):
-        await sdk.runs.get(thread, second["run_id"])
-
-    async def is_forgotten() -> bool:
-        return len(await sdk.runs.list(thread)) == 2
-
-    await eventually(is_forgotten)
-
-
-async def test_the_first_run_of_a_thread_is_taken_back(
-    sdk: LangGraphClient, thread: str, model_server: ModelServer
-) -> None:
-    model_server.script(hang(), match="the very first")
-    await sdk.runs.create(thread, GRAPH, input=asks("the very first"))
-    await asyncio.to_thread(model_server.wait_for_active, 1)
-    model_server.script(say("instead"), match="no, this")
-    strategy: Any = "rollback"
-    ended: Any = await sdk.runs.wait(thread, GRAPH, input=asks("no, this"), multitask_strategy=strategy)
-    assert texts(ended) == ["no, this", "instead"]
-
-
-async def test_a_run_begins_when_its_time_has_come(
-    sdk: LangGraphClient, thread: str, model_server: ModelServer
-) -> None:
-    model_server.script(say("at last"), match="later")
-    model_server.script(say("at once"), match="now")
-    later = await sdk.runs.create(thread, GRAPH, input=asks("later"), after_seconds=1)
-    far = await sdk.runs.create(thread, GRAPH, input=asks("far"), after_seconds=86_400)
-    assert [later["status"], far["status"]] == ["pending", "pending"]
-    now: Any = await sdk.runs.wait(thread, GRAPH, input=asks("now"))
-    assert texts(now)[-1] == "at once"
-    ended: Any = await sdk.runs.join(thread, later["run_id"])
-    assert texts(ended) == ["now", "at once", "later", "at last"]
-    assert (await sdk.runs.get(thread, far["run_id"]))["status"] == "pending"
-    await sdk.runs.cancel(thread, far["run_id"])
-    assert (await sdk.runs.get(thread, far["run_id"]))["status"] == "interrupted"
-    with pytest.raises(UnprocessableEntityError):
-        await sdk.runs.create(thread, GRAPH, input=asks("never"), after_seconds=10**9)
 
 
 async def test_a_failed_run_says_so_in_the_stream_in_wait_and_on_the_thread(

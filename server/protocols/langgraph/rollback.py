@@ -38,15 +38,22 @@ def _is_input(metadata: object) -> bool:
 
 async def take_back(agent: Agent, who: Principal, record: RunRecord) -> None:
     """End a run, and bring its thread to where it was before; the run is forgotten."""
-    place = await place_before(agent, who, record)
+    place = await place_before(agent, who, record) if await _has_state(agent, who, record) else None
     try:
         await agent.runs.cancel(who, record.id)
     except RunEnded:
         return
     await agent.runs.wait(who, record.id, timeout=_LONGEST_S)
-    if record.status == "running" and place is not None:
+    if place is not None:
         await agent.change(who, record.thread_id, None, checkpoint_id=place)
     await agent.threads.eraser.forget_run(who, record.id)
+
+
+async def _has_state(agent: Agent, who: Principal, record: RunRecord) -> bool:
+    """Whether the newest state of its thread is the run's: it goes on, or waits for a person."""
+    if record.status == "interrupted":
+        return bool((await agent.threads.get(who, record.thread_id))["status"] == "interrupted")
+    return record.status == "running"
 
 
 async def forget(agent: Agent, who: Principal, run_id: str) -> None:
