@@ -5,6 +5,7 @@
 A turn is look-up, retrieval from no source, and one streamed answer of 50 tokens. Each way's ratio is
 to `/agent/stream`; rounds are interleaved and the median is shown. The last way has no thread: its
 client sends the conversation so far, three turns of it, and the service finds out where it goes on.
+Beside them stands the tutorial's graph on `langgraph dev`, asked as `/langgraph` is.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 import httpx
 
+from bench.systems.dev import dev_server
 from bench.turn import ANSWER, Turn, measured, settings
 from waystation.testing.model_server import ModelServer
 from waystation.testing.service import Service
@@ -28,12 +31,20 @@ from waystation.testing.service import Service
 ROUNDS = 5
 WARM = 10
 FLOOR = "/agent/stream"
+WIRE = "/langgraph"
+PEER = "langgraph dev"
+Ask = Callable[..., Awaitable[str]]
+
+
+def asking(http: httpx.AsyncClient, url: str) -> Ask:
+    """Posts a body to a path there, and gives the whole answer."""
+    return partial(_asked, http, url)
 
 
 def ways(http: httpx.AsyncClient, url: str) -> Mapping[str, Turn]:
     """The ways to ask for a turn, by what they are called."""
 
-    ask = partial(_asked, http, url)
+    ask = asking(http, url)
 
     async def agent(number: int) -> None:
         config = {"configurable": {"thread_id": f"a{number}"}}
@@ -49,6 +60,9 @@ def ways(http: httpx.AsyncClient, url: str) -> Mapping[str, Turn]:
     async def responses(number: int) -> None:
         body = {"model": "waystation", "input": "hello", "stream": True, "conversation": f"r{number}"}
         await ask("/v1/responses", body)
+
+    async def langgraph(number: int) -> None:
+        await wired(ask, "/langgraph", number)
 
     begun: list[dict[str, str]] = []
 
@@ -66,6 +80,7 @@ def ways(http: httpx.AsyncClient, url: str) -> Mapping[str, Turn]:
         "/v1/responses": responses,
         "/mcp": mcp_way(http, url),
         "/ag-ui": page(ask),
+        WIRE: langgraph,
         "the same, without a thread": remembered,
     }
 
@@ -111,20 +126,38 @@ def page(ask: Callable[[str, Mapping[str, Any]], Awaitable[str]]) -> Turn:
     return turn
 
 
+async def wired(ask: Ask, root: str, number: int) -> None:
+    """A turn of LangGraph's wire with both of the modes that `useStream` asks for."""
+    body = {
+        "assistant_id": "waystation",
+        "input": {"messages": [{"type": "human", "content": "hello"}]},
+        "stream_mode": ["messages-tuple", "values"],
+        "if_not_exists": "create",
+    }
+    said = await ask(f"{root}/threads/{uuid5(NAMESPACE_URL, f'{root}{number}')}/runs/stream", body)
+    assert "event: error" not in said, said[-1000:]
+    assert said.count("word") > 50, said[-1000:]
+
+
 async def compare(model_url: str, home: Path, turns: int) -> dict[str, float]:
     """CPU milliseconds of a turn, by way."""
     context = settings(home / "agent")
     env = {"OPENAI_BASE_URL": model_url, "OPENAI_API_KEY": "bench", "WAYSTATION_MCP__BUNDLED": "false"}
     found: dict[str, list[float]] = {}
     async with httpx.AsyncClient(timeout=60, trust_env=False) as http:
-        with Service(home / "service", config_dir=context.places.config_dir, env=env) as service:
-            every = ways(http, service.url)
-            for turn in every.values():
-                await measured(turn, WARM, 0, service.pid)
+        with (
+            Service(home / "service", config_dir=context.places.config_dir, env=env) as service,
+            dev_server(home / "dev", model_url) as (peer, peer_pid),
+        ):
+            ask_peer = asking(http, peer)
+            every = {name: (turn, service.pid) for name, turn in ways(http, service.url).items()}
+            every[PEER] = (lambda number: wired(ask_peer, "", number), peer_pid)
+            for turn, pid in every.values():
+                await measured(turn, WARM, 0, pid)
             share = turns // ROUNDS
             for lap in range(ROUNDS):
-                for name, turn in every.items():
-                    took = await measured(turn, share, 100 + lap * share, service.pid)
+                for name, (turn, pid) in every.items():
+                    took = await measured(turn, share, 100 + lap * share, pid)
                     found.setdefault(name, []).append(took)
     return {name: statistics.median(values) for name, values in found.items()}
 
@@ -140,6 +173,7 @@ def main() -> None:
     print(f"CPU per turn, median of {ROUNDS} rounds of {turns // ROUNDS} turns (took {took:.0f} s)")
     for name, value in found.items():
         print(f"  {name:<28} {value:7.2f} ms   {value / found[FLOOR]:.2f}x")
+    print(f"  {WIRE} against {PEER}: {found[WIRE] / found[PEER]:.2f}")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from graph.flow.steps import Steps
 from graph.runs.record import OnBusy, OnDisconnect, TurnRequest
 from graph.runs.streams import Handle
 from graph.service.holding import Holding
+from graph.service.items import Items
 from graph.service.plans import Plans
 from graph.service.reception import Reception
 from graph.service.run_service import RunService
@@ -219,6 +220,10 @@ class Agent:
     async def plans(self) -> Plans:
         """The runs that callers have planned by the clock."""
         return await self.container.get(Plans)
+
+    async def items(self) -> Items:
+        """What clients keep for their users."""
+        return await self.container.get(Items)
 
     async def step(self, part: Part) -> str:
         """The name of the step that is this part of every turn."""

@@ -180,6 +180,8 @@ STATUS: Mapping[str, int] = {
     "not_offered": 501,
     "assistant_not_found": 404,
     "plan_not_found": 404,
+    "item_not_found": 404,
+    "items_total_reached": 403,
     "thread_exists": 409,
     "a2a_not_installed": 501,
     "not_json_rpc": 400,

@@ -170,6 +170,8 @@ class LimitSettings(Strict):
     threads_per_user: int = Field(
         10_000, ge=0, description="Threads that one user may have; 0 for any number."
     )
+    items_per_user: int = Field(1000, ge=0, description="Items of clients' stores that one user may keep.")
+    items_bytes_per_user: int = Field(16_777_216, ge=0, description="Bytes that these may have together.")
     streams_per_user: int | None = Field(
         None,
         ge=1,

@@ -28,6 +28,7 @@ from graph.db.tables import (
     folded_tags,
     folded_title,
     indexed,
+    items,
     plans,
     receipts,
     run_events,
@@ -37,7 +38,7 @@ from graph.db.tables import (
     transcript,
 )
 
-HEAD = "0007"
+HEAD = "0008"
 # Named, so that the metadata is whole wherever a database is opened.
 TABLES = (
     threads,
@@ -46,6 +47,7 @@ TABLES = (
     run_events,
     receipts,
     plans,
+    items,
     shared_files,
     tasks,
     api_keys,

@@ -31,6 +31,7 @@ from core.foreign import as_json, clean_text
 from core.words import Place, fold, places, sought, unspaced, words
 
 _UNFOLDED = text("words IS NULL")
+_FOR_A_TIME = text("keep_minutes IS NOT NULL")
 
 threads = Table(
     "threads",
@@ -59,7 +60,10 @@ threads = Table(
     # Title and tags as they are compared, see `named`.
     Column("title_folded", Text),
     Column("tags_folded", Text),
+    # Deleted so long after its last use; None keeps it as long as the service keeps any.
+    Column("keep_minutes", Float),
     Index("threads_by_owner", "owner", "updated_at", "id"),
+    Index("threads_kept_for_a_time", "updated_at", sqlite_where=_FOR_A_TIME, postgresql_where=_FOR_A_TIME),
     Index("threads_by_holder", "holder"),
 )
 
@@ -184,6 +188,22 @@ plans = Table(
     Column("updated_at", Float, nullable=False),
     Index("plans_by_owner", "owner", "created_at"),
     Index("plans_by_time", "next_at"),
+)
+
+# What clients keep for a user, as JSON under names of theirs; the labels of a namespace stand between dots.
+items = Table(
+    "items",
+    METADATA,
+    Column("owner", String(255), primary_key=True),
+    Column("namespace", String(512), primary_key=True),
+    Column("key", String(256), primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("keep_minutes", Float),
+    Column("expires_at", Float),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Index("items_by_age", "expires_at"),
 )
 
 # A tool call that was begun, and what it gave: it is never made a second time by itself.

@@ -37,7 +37,7 @@ from graph.runs.lease import (
     title_from,
 )
 from graph.runs.lookup import RunLookup
-from graph.runs.record import ACTIVE, SEQ_BLOCK, Policy, RunRecord, record_of
+from graph.runs.record import ACTIVE, IN_LINE_S, SEQ_BLOCK, Policy, RunRecord, record_of
 from graph.runs.rows import (
     LATER,
     Claim,
@@ -45,6 +45,7 @@ from graph.runs.rows import (
     KeyTakenError,
     NewRun,
     answered,
+    check_room,
     end_here,
     end_orphan,
     first_waiting,
@@ -138,7 +139,11 @@ class RunLedger:
         self, db: AsyncConnection, row: RowMapping, new: NewRun
     ) -> tuple[Hold | None, float, bool, str | None]:
         """The taken thread, or none and the run's place in the line; then the rest of its claim."""
-        how, queued = new.request.on_busy, await places(db, new.thread_id)
+        how, waiting = new.request.on_busy, await places(db, new.thread_id)
+        if new.request.delay:
+            check_room(new, waiting)
+            return None, row["now"] + IN_LINE_S + new.request.delay, False, None
+        queued = [place for place in waiting if place <= row["now"] + IN_LINE_S]
         state = await self._state_for_new(db, row)
         waits = state is LeaseState.FREE and row["status"] == "interrupted"
         if waits and how == "reject":
@@ -148,7 +153,7 @@ class RunLedger:
             )
         busy = state is LeaseState.HELD or (queued and how == "reject")
         if busy or (how == "enqueue" and (queued or waits)):
-            return None, *(await line_up(db, row, new, queued)), None
+            return None, *(await line_up(db, row, new, waiting)), None
         delivery = await end_orphan(db, row["run_id"]) if state is LeaseState.ORPHANED else None
         if waits:
             await supersede(db, new.thread_id)
@@ -181,7 +186,7 @@ class RunLedger:
         before = None
         while True:
             async with self._engine.connect() as db:
-                run_id = (await db.execute(first_waiting(thread_id))).scalar()
+                run_id = (await db.execute(first_waiting(thread_id, now_of(db)))).scalar()
             # Looked for again: another may have got the first place meanwhile.
             if run_id is None or run_id == before or (only is not None and run_id not in only):
                 return None
@@ -213,7 +218,10 @@ class RunLedger:
         state = self._leases.state_of(row)
         if orphan:
             return state is not LeaseState.HELD and row["run_id"] == run_id
-        return state is LeaseState.FREE and (await db.execute(first_waiting(row["id"]))).scalar() == run_id
+        return (
+            state is LeaseState.FREE
+            and (await db.execute(first_waiting(row["id"], row["now"]))).scalar() == run_id
+        )
 
     async def _gone_on(self, db: AsyncConnection, row: RowMapping, run_id: str) -> Claim | None:
         kept = await run_row(db, run_id)

@@ -10,11 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal, owner_seen_by, owns
 from core.cursor import is_cursor, place_of
-from core.database.engine import StoreEngine, clock_in
+from core.database.engine import StoreEngine, clock_in, now_of
 from graph.db.tables import runs, threads
 from graph.errors import RunNotFound
 from graph.runs.lease import Leases, LeaseState
-from graph.runs.record import CURSOR, Run, RunRecord, record_of
+from graph.runs.record import CURSOR, IN_LINE_S, Run, RunRecord, record_of
 
 log = structlog.get_logger()
 
@@ -131,7 +131,7 @@ class RunLookup:
         query = (
             select(runs.c.thread_id)
             .join(threads, threads.c.id == runs.c.thread_id)
-            .where(runs.c.status == "queued", free)
+            .where(runs.c.status == "queued", free, runs.c.place <= now_of(self._engine) + IN_LINE_S)
             .group_by(runs.c.thread_id)
             .order_by(func.min(runs.c.created_at))
             .limit(limit)

@@ -62,6 +62,7 @@ class TurnRequest:
         goes_on: Neither message nor answer: the graph goes on from where the checkpoint stands.
         message_id: The id of the message, where the caller has one; a fresh one where the thread has it.
         about: What the caller notes about the run, as JSON.
+        delay: Seconds from now before which it does not begin.
     """
 
     principal: Principal
@@ -82,6 +83,7 @@ class TurnRequest:
     goes_on: bool = False
     message_id: str | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
+    delay: float = 0
 
     def as_json(self) -> dict[str, Any]:
         """What the ledger keeps; the caller's rights stand in columns of their own."""
@@ -103,7 +105,9 @@ class TurnRequest:
 
 
 CURSOR = "run"
-_WHERE_GIVEN = frozenset({"told_as", "detailed", "checkpoint", "goes_on", "message_id", "about"})
+# Runs in line stand a thousandth of a second behind each other; what is further ahead waits for its time.
+IN_LINE_S = 1.0
+_WHERE_GIVEN = frozenset({"told_as", "detailed", "checkpoint", "goes_on", "message_id", "about", "delay"})
 _BESIDE = frozenset({"principal", "choices", "resume", "idempotency_key", "conversation", "webhook"})
 
 

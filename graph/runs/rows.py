@@ -23,7 +23,7 @@ from graph.db.tables import Inserting, run_events, runs, said, transcript, worde
 from graph.errors import AlreadyAnswered, QueueFull, ThreadBusy
 from graph.runs.events import LoggedEvent, rows_of_events, spoken, store
 from graph.runs.lease import Hold, fence_of
-from graph.runs.record import SEQ_BLOCK, Policy, RunRecord, TurnRequest, record_of
+from graph.runs.record import IN_LINE_S, SEQ_BLOCK, Policy, RunRecord, TurnRequest, record_of
 from graph.runs.told import RUN_ENDED, ending_told
 
 _MESSAGES = Inserting(transcript, new_only=True)
@@ -194,9 +194,10 @@ async def run_with_key(db: AsyncConnection, request: TurnRequest) -> RowMapping 
     return (await db.execute(query)).mappings().first()
 
 
-def first_waiting(thread_id: str) -> Select[Any]:
-    """The run that is next of those that wait for the thread."""
+def first_waiting(thread_id: str, now: float) -> Select[Any]:
+    """The run that is next of those that wait for the thread, and not for a time that has not come."""
     waiting = (runs.c.thread_id == thread_id) & (runs.c.status == "queued")
+    waiting &= runs.c.place <= now + IN_LINE_S
     return select(runs.c.id).where(waiting).order_by(runs.c.place).limit(1)
 
 
@@ -225,6 +226,14 @@ async def places(db: AsyncConnection, thread_id: str) -> Sequence[float]:
     return list((await db.execute(_PLACES, {"thread": thread_id})).scalars())
 
 
+def check_room(new: NewRun, queued: Sequence[float]) -> None:
+    """Raises QueueFull where no more may wait."""
+    if len(queued) >= new.queue_limit:
+        raise QueueFull(
+            f"{len(queued)} runs wait for thread '{new.thread_id}', the limit; wait for one to end"
+        )
+
+
 async def line_up(
     db: AsyncConnection, row: RowMapping, new: NewRun, queued: Sequence[float]
 ) -> tuple[float, bool]:
@@ -232,12 +241,10 @@ async def line_up(
     how = new.request.on_busy
     if how == "reject":
         raise ThreadBusy(f"thread '{new.thread_id}' has a run going; wait for it to end or cancel it")
-    if len(queued) >= new.queue_limit:
-        raise QueueFull(
-            f"{len(queued)} runs wait for thread '{new.thread_id}', the limit; wait for one to end"
-        )
+    check_room(new, queued)
     if how == "enqueue":
-        return max([row["now"], *queued]) + 1e-3, False
+        in_line = [place for place in queued if place <= row["now"] + IN_LINE_S]
+        return max([row["now"], *in_line]) + 1e-3, False
     running = (runs.c.id == row["run_id"]) & (runs.c.status == "running")
     await db.execute(
         update(runs).where(running, runs.c.stop_requested.is_(None)).values(stop_requested="supersede")

@@ -26,6 +26,8 @@ from graph.turn.driver import TurnDriver
 log = structlog.get_logger()
 
 QUEUE = "runs"
+# What begins later than in so many seconds is found by the supervisor's rounds alone.
+AWAITED_S = 60.0
 STOPS = "stops"
 # How long a run may take to its next checkpoint when another message takes its place.
 GRACE_SECONDS = 20.0
@@ -93,7 +95,8 @@ class RunService:
             self._signals.send(STOPS)
         if claim.delivery:
             self._chore(self._try(self._deliver(claim.delivery)))
-        if claim.hold is None and not claim.repeated:
+        far = self._ledger.supervised and new.request.delay > AWAITED_S
+        if claim.hold is None and not claim.repeated and not far:
             self._awaited[claim.record.id] = claim.record.thread_id
             self._signals.send(QUEUE)
         self._launch(claim)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
 from langchain_core.messages import HumanMessage
 from pydantic import BaseModel, Field
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import ColumnElement, delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
@@ -58,11 +59,20 @@ class ThreadUpkeep:
 
     async def unused(self, since: float, *, limit: int) -> list[tuple[Principal, str]]:
         """Threads without a run that were last used before `since` (epoch seconds), with their owners."""
+        return await self._idle(threads.c.updated_at < since, limit)
+
+    async def expired(self, *, limit: int) -> list[tuple[Principal, str]]:
+        """The same of those that were to be kept for a time that is over."""
+        until = threads.c.updated_at + threads.c.keep_minutes * 60
+        over = threads.c.keep_minutes.is_not(None) & (until < now_of(self._engine))
+        return await self._idle(over, limit)
+
+    async def _idle(self, old: ColumnElement[bool], limit: int) -> list[tuple[Principal, str]]:
         busy = exists().where(runs.c.thread_id == threads.c.id, runs.c.status.in_(GOING))
         shown = ~threads.c.owner.startswith(HIDDEN, autoescape=True)
         query = (
             select(threads.c.owner, threads.c.id)
-            .where(threads.c.updated_at < since, threads.c.run_id.is_(None), shown, ~busy)
+            .where(old, threads.c.run_id.is_(None), shown, ~busy)
             .order_by(threads.c.updated_at)
             .limit(limit)
         )
@@ -157,10 +167,23 @@ async def clean_threads(_: NoArguments, context: TaskContext) -> None:
 
 
 async def _delete_unused(settings: ThreadSettings, upkeep: ThreadUpkeep, context: TaskContext) -> None:
-    since, gone, left = await _now(context) - settings.keep_days * DAY, 0, True
+    since = await _now(context) - settings.keep_days * DAY
+    await _delete_each(lambda: upkeep.unused(since, limit=BATCH), upkeep, context)
+
+
+async def clean_expired(_: NoArguments, context: TaskContext) -> None:
+    """Delete threads that their owners wanted for a time that is over."""
+    upkeep = await context.container.get(ThreadUpkeep)
+    await _delete_each(lambda: upkeep.expired(limit=BATCH), upkeep, context)
+
+
+async def _delete_each(
+    find: Callable[[], Awaitable[list[tuple[Principal, str]]]], upkeep: ThreadUpkeep, context: TaskContext
+) -> None:
+    gone, left = 0, True
     while left:
         before = gone
-        for owner, thread_id in await upkeep.unused(since, limit=BATCH):
+        for owner, thread_id in await find():
             try:
                 await upkeep.delete(owner, thread_id)
                 gone += 1
@@ -187,6 +210,7 @@ async def forget_tasks(_: NoArguments, context: TaskContext) -> None:
 TASKS: tuple[Task[Any], ...] = (
     Task("title_thread", TitleThread, title_thread, attempts=2, deadline_s=60),
     Task("clean_threads", NoArguments, clean_threads, deadline_s=3600, cron="37 * * * *"),
+    Task("clean_expired", NoArguments, clean_expired, deadline_s=3600, cron="*/5 * * * *"),
     Task("forget_runs", NoArguments, forget_runs, deadline_s=3600, cron="22 * * * *"),
     Task("forget_tasks", NoArguments, forget_tasks, cron="7 * * * *"),
 )

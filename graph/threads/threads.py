@@ -43,6 +43,7 @@ Listed = list[dict[str, Any]]
 
 STATUSES = ("idle", "running", "interrupted", "failed")
 PAGE = 200
+MOST_MINUTES = 5_256_000
 CURSOR = "thread"
 TITLE_LETTERS = 200
 
@@ -170,6 +171,20 @@ class Threads:
             async with self._engine.begin() as db:
                 await db.execute(update(threads).where(mine).values(**new))
         return await self.get(principal, thread_id)
+
+    @uninterrupted
+    async def keep(self, principal: Principal, thread_id: str, minutes: float) -> None:
+        """Have the thread deleted when nobody has used it for so long.
+
+        Raises:
+            InvalidInput: No such time can be kept.
+        """
+        if not 0 < minutes <= MOST_MINUTES:
+            raise InvalidInput(f"ttl: must be minutes, more than 0 and at most {MOST_MINUTES}")
+        await self._row(principal, thread_id)
+        mine = (threads.c.id == thread_id) & (threads.c.owner == principal.id)
+        async with self._engine.begin() as db:
+            await db.execute(update(threads).where(mine).values(keep_minutes=minutes))
 
     async def delete(self, principal: Principal, thread_id: str) -> None:
         """Remove the thread with all that belongs to it: messages, checkpoints, runs, the files of its tools.

@@ -33,6 +33,7 @@ from core.task_queue.task import NoArguments
 from graph.checkpoints.compaction import TASKS as COMPACTION
 from graph.checkpoints.compaction import Compaction
 from graph.runs.lease import Leases
+from graph.service.items import TASKS as ITEMS
 from graph.service.plans import TASKS as PLANNED
 from graph.service.schedules import scheduled_tasks
 from graph.threads.housekeeping import TASKS, ThreadUpkeep, Titles
@@ -93,7 +94,7 @@ def tasks_of(modules: Sequence[Module], book: Book) -> list[Task[Any]]:
     own = [task for module in modules for task in module.tasks]
     hooks = book[WebhookSettings]
     webhooks = [*webhook_tasks(hooks), RESUME_WEBHOOKS] if hooks.tells else webhook_tasks(hooks)
-    return [*own, *TASKS, *COMPACTION, *PLANNED, *webhooks, *scheduled_tasks(book[ScheduleSettings])]
+    return [*own, *TASKS, *COMPACTION, *PLANNED, *ITEMS, *webhooks, *scheduled_tasks(book[ScheduleSettings])]
 
 
 async def resume_webhooks(_: NoArguments, context: TaskContext) -> None:

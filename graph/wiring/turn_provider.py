@@ -28,6 +28,7 @@ from graph.runs.ledger import RunLedger
 from graph.runs.lookup import LiveRuns, RunLookup
 from graph.runs.streams import EventWriter, Follower, signalled
 from graph.service.holding import Holding
+from graph.service.items import Items
 from graph.service.plans import Plans
 from graph.service.reception import Reception
 from graph.service.run_service import RunService
@@ -63,6 +64,7 @@ class TurnProvider(Provider):
     supervisor = provide(Supervisor)
     reception = provide(Reception)
     plans = provide(Plans)
+    items = provide(Items)
 
     @provide
     def live(self) -> LiveRuns:

@@ -12,12 +12,7 @@ from waystation.testing.service import Service
 
 
 @pytest.fixture(scope="module")
-def service(asking_service: Service) -> Service:
-    return asking_service
-
-
-@pytest.fixture(scope="module")
-def seen(service: Service, _model_server: ModelServer) -> Any:
+def seen(asking_service: Service, _model_server: ModelServer) -> Any:
     """What the script saw: both halves of it, once for all tests."""
     model = _model_server
     model.reset()
@@ -28,7 +23,7 @@ def seen(service: Service, _model_server: ModelServer) -> Any:
     model.script(say("To the second one."), match="hook second")
     model.script(call("calculator_add", {"a": 5, "b": 3}), say("It is eight."), match="hook tool")
     model.script(say("To the edited one."), say("Once more."), match="hook edited")
-    return node("langgraph.mjs", "@langchain/langgraph-sdk", f"{service.url}/langgraph")
+    return node("langgraph.mjs", "@langchain/langgraph-sdk", f"{asking_service.url}/langgraph")
 
 
 def test_the_client_streams_joins_waits_and_looks_back(seen: Any) -> None:

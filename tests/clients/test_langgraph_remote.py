@@ -20,13 +20,8 @@ GRAPH = "waystation"
 
 
 @pytest.fixture
-def service(asking_service: Service) -> Service:
-    return asking_service
-
-
-@pytest.fixture
-async def remote(service: Service) -> AsyncIterator[RemoteGraph]:
-    async with get_client(url=f"{service.url}/langgraph", api_key=None) as client:
+async def remote(asking_service: Service) -> AsyncIterator[RemoteGraph]:
+    async with get_client(url=f"{asking_service.url}/langgraph", api_key=None) as client:
         yield RemoteGraph(GRAPH, client=client)
 
 

@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 from zoneinfo import ZoneInfo
 
 import pytest
-from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import ConflictError, InternalServerError, NotFoundError, UnprocessableEntityError
 
 from tests.kit.langgraph import GRAPH, asks, texts
 from waystation.testing.model_server import ModelServer, say
-from waystation.testing.service import Service
 
 ADD = "calculator_add"
 FREE = {"approval": "auto"}
-
-
-@pytest.fixture
-def service(asking_service: Service) -> Service:
-    return asking_service
-
-
-@pytest.fixture
-async def sdk(service: Service) -> AsyncIterator[LangGraphClient]:
-    async with get_client(url=f"{service.url}/langgraph", api_key=None) as client:
-        yield client
-
-
-@pytest.fixture
-async def thread(sdk: LangGraphClient) -> str:
-    return str((await sdk.threads.create())["thread_id"])
 
 
 async def test_threads_are_made_found_changed_copied_and_deleted(
@@ -109,12 +90,9 @@ async def test_the_assistant_is_the_one_that_langgraph_dev_would_name(sdk: LangG
 
 async def test_what_is_not_served_is_refused_with_a_code(sdk: LangGraphClient, thread: str) -> None:
     unserved: list[Any] = [
-        lambda: sdk.store.put_item(["notes"], "a", {"b": 1}),
-        lambda: sdk.store.search_items(["notes"]),
-        sdk.store.list_namespaces,
         lambda: sdk.crons.create(GRAPH, schedule="0 7 * * *", input=asks("hi"), on_run_completed="delete"),
         lambda: sdk.assistants.create(GRAPH, name="mine"),
-        lambda: sdk.threads.create(ttl=5),
+        lambda: sdk.threads.create(ttl={"ttl": 5, "strategy": "keep_latest"}),
         lambda: sdk.runs.create(thread, GRAPH, input=asks("hi"), interrupt_before=["call_model"]),
         lambda: sdk.runs.create(thread, GRAPH, input=asks("hi"), stream_mode="debug"),
         lambda: sdk.http.post(f"/threads/{thread}/commands", json={"id": 1, "method": "run.start"}),
@@ -134,6 +112,26 @@ async def test_what_is_not_served_is_refused_with_a_code(sdk: LangGraphClient, t
         await sdk.runs.create(str(uuid4()), GRAPH, input=asks("hi"))
     made = await sdk.runs.create(str(uuid4()), GRAPH, input=asks("hi"), if_not_exists="create")
     await sdk.runs.join(made["thread_id"], made["run_id"])
+
+
+async def test_the_store_keeps_what_the_client_puts_there(sdk: LangGraphClient) -> None:
+    await sdk.store.put_item(["users", "ada"], "likes", {"tea": "green"}, ttl=60)
+    found: Any = await sdk.store.get_item(["users", "ada"], "likes")
+    assert (found["namespace"], found["value"]) == (["users", "ada"], {"tea": "green"})
+    searched: Any = await sdk.store.search_items(["users"], query="green", filter={"tea": "green"})
+    assert [item["key"] for item in searched["items"]] == ["likes"]
+    assert (await sdk.store.list_namespaces(prefix=["users"]))["namespaces"] == [["users", "ada"]]
+    await sdk.store.delete_item(["users", "ada"], "likes")
+    with pytest.raises(NotFoundError):
+        await sdk.store.get_item(["users", "ada"], "likes")
+
+
+async def test_a_thread_is_kept_for_a_time(sdk: LangGraphClient) -> None:
+    made = await sdk.threads.create(ttl=5)
+    await sdk.threads.update(made["thread_id"], metadata={}, ttl={"ttl": 0.5, "strategy": "delete"})
+    for odd in (0, -1, "x", {"ttl": None}, 10**12):
+        with pytest.raises(UnprocessableEntityError):
+            await sdk.threads.create(ttl=odd)  # type: ignore[arg-type]
 
 
 async def test_runs_are_planned_by_the_clock_of_a_time_zone(sdk: LangGraphClient, thread: str) -> None:

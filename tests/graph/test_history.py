@@ -211,6 +211,19 @@ async def test_the_clean_up_finishes_what_was_cut_short(agent: Agent, model: Mod
     assert (await agent.ask("Hello?", thread="t"))["answer"] == "New."
 
 
+async def test_a_thread_that_was_to_be_kept_for_a_time_is_deleted_behind_it(
+    agent: Agent, model: ModelServer
+) -> None:
+    for key, minutes in (("t", 5), ("longer", 60), ("for-ever", None)):
+        await agent.threads.create(LOCAL, thread_id=key)
+        if minutes:
+            await agent.threads.keep(LOCAL, key, minutes)
+    async with agent.engine.begin() as db:
+        await db.execute(update(threads).values(updated_at=time.time() - 600))
+    await _done(agent, "clean_expired")
+    assert {row["id"] for row in await agent.threads.list(LOCAL)} == {"longer", "for-ever"}
+
+
 async def test_what_runs_told_long_ago_is_forgotten_and_their_replies_stay(
     agent: Agent, model: ModelServer
 ) -> None:

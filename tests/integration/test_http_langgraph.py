@@ -143,6 +143,7 @@ OTHERS = {
     "/threads/T/state/checkpoint": ("checkpoint", "select"),
     "/assistants/search": ("metadata", "graph_id", "name", "limit", "offset", "select"),
     "/runs/cancel": ("thread_id", "run_ids", "status"),
+    "/threads/count": ("metadata", "values", "ids", "status"),
     "/threads/prune": ("thread_ids", "strategy"),
     "/runs/crons": ("schedule", "timezone", "end_time", "input", "enabled"),
     "/runs/crons/search": ("thread_id", "limit", "metadata", "enabled", "select"),

@@ -29,7 +29,7 @@ async def info(_: Caller) -> dict[str, Any]:
         "flags": {
             "assistants": True,
             "crons": True,
-            "store": False,
+            "store": True,
             "langsmith": False,
             "strict_resume": True,
         },
@@ -44,11 +44,3 @@ async def newer(thread_id: Id, agent: OpenAgent, who: Caller) -> None:
     """The protocol of a thread's own stream is not spoken."""
     await agent.threads.get(who, thread_id)
     raise NotOffered("streams of a whole thread are not served; stream its runs: /threads/{id}/runs/stream")
-
-
-@router.api_route("/store/items", methods=["GET", "PUT", "DELETE"])
-@router.post("/store/items/search")
-@router.post("/store/namespaces")
-async def store(_: Caller) -> None:
-    """The graph has no store."""
-    raise NotOffered("this graph has no store of its own; threads and files keep what lasts")

@@ -33,6 +33,7 @@ _THEIRS = re.compile(
 )
 _CHOSEN = frozenset(ALLOWED) - {"thread_id", "on_disconnect", "on_busy"}
 _MOST_NOTES = 16_384
+_LATEST_S = 31 * 24 * 3600
 
 
 class CommandBody(BaseModel):
@@ -65,7 +66,7 @@ class RunBody(BaseModel):
     on_disconnect: Literal["cancel", "continue"] | None = None
     on_completion: Literal["delete", "keep"] | None = None
     webhook: str | None = Field(None, max_length=2000)
-    after_seconds: float | None = None
+    after_seconds: float | None = Field(None, ge=0, le=_LATEST_S, allow_inf_nan=False)
     interrupt_before: Any = None
     interrupt_after: Any = None
 
@@ -86,8 +87,8 @@ def check_served(body: RunBody) -> None:
         raise NotOffered(
             "interrupt_before and interrupt_after are not served; a tool's approval is a setting"
         )
-    if body.multitask_strategy == "rollback":
-        raise NotOffered("multitask_strategy 'rollback' is not served; use reject, enqueue or interrupt")
+    if body.after_seconds and body.command and body.command.resume is not None:
+        raise NotOffered("after_seconds beside command.resume is not served; answer when it is time")
     if body.command and body.command.goto:
         raise NotOffered("command.goto is not served; the way through the graph is its own")
     if body.command and body.command.update is not None and body.command.resume is not None:
@@ -253,4 +254,5 @@ def request_of(
         goes_on=said is None,
         message_id=said.id if said else None,
         about=about,
+        delay=body.after_seconds or 0,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, Any, Literal
@@ -11,25 +10,25 @@ from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.access import Principal
-from core.errors import WaystationError
 from core.settings.platform import ServerSettings
 from graph.agent import Agent
 from graph.errors import RunEnded, RunNotFound
 from graph.runs.record import RunRecord
 from graph.runs.streams import Handle
 from server.middleware.auth import Caller
+from server.protocols.langgraph.chores import later
 from server.protocols.langgraph.reading import Id, RunBody, modes_of, queried_modes
+from server.protocols.langgraph.rollback import take_back
 from server.protocols.langgraph.shapes import run_json, selected
 from server.protocols.langgraph.starting import begin
 from server.protocols.langgraph.streaming import WireResponse, place_of, waiting
-from server.protocols.langgraph.words import RUN_STATUS, NotOffered
+from server.protocols.langgraph.words import RUN_STATUS
 from server.routes.common import OpenAgent
 
 router = APIRouter()
 
 LISTED = 200
 LONGEST_WAIT = 600.0
-_chores: set[asyncio.Task[None]] = set()
 LastId = Annotated[str | None, Header(alias="Last-Event-ID")]
 Status = Literal["pending", "running", "error", "success", "timeout", "interrupted"]
 
@@ -50,15 +49,14 @@ def _discarding(agent: Agent, run: Handle, body: RunBody) -> Callable[[], None]:
 
     async def discard() -> None:
         who = run.request.principal
-        with suppress(WaystationError):
-            await agent.runs.wait(who, run.id, timeout=LONGEST_WAIT)
-            await agent.threads.delete(who, run.thread_id)
+        # One that begins later is waited for.
+        while (await agent.runs.wait(who, run.id, timeout=LONGEST_WAIT)).active:
+            pass
+        await agent.threads.delete(who, run.thread_id)
 
     def begin_discarding() -> None:
         if body.on_completion != "keep":
-            task = asyncio.create_task(discard())
-            _chores.add(task)
-            task.add_done_callback(_chores.discard)
+            later(discard())
 
     return begin_discarding
 
@@ -71,7 +69,6 @@ async def create(
     thread_id: Id, body: RunBody, agent: OpenAgent, who: Caller, response: Response
 ) -> dict[str, Any]:
     """Begin a run in the background."""
-    _now(body)
     run = await begin(agent, who, thread_id, body, background=True)
     response.headers["Content-Location"] = f"/threads/{run.thread_id}/runs/{run.id}"
     return run_json(run.record)
@@ -80,7 +77,6 @@ async def create(
 @router.post("/threads/{thread_id}/runs/stream")
 async def stream(thread_id: Id, body: RunBody, agent: OpenAgent, who: Caller) -> Response:
     """Begin a run and stream it."""
-    _now(body)
     modes = modes_of(body.stream_mode)
     run = await begin(agent, who, thread_id, body)
     return WireResponse(agent, run, modes, stall=_stall(agent), headers=_headers(run, "stream"))
@@ -89,7 +85,6 @@ async def stream(thread_id: Id, body: RunBody, agent: OpenAgent, who: Caller) ->
 @router.post("/threads/{thread_id}/runs/wait")
 async def wait(thread_id: Id, body: RunBody, agent: OpenAgent, who: Caller) -> Response:
     """Begin a run and answer with the values at its end."""
-    _now(body)
     run = await begin(agent, who, thread_id, body)
     return waiting(agent, run, _headers(run, "join"))
 
@@ -167,10 +162,11 @@ async def cancel(  # noqa: PLR0917 - FastAPI gives them by name
     wait: Annotated[str, Query(max_length=5)] = "0",
     action: Literal["interrupt", "rollback"] = "interrupt",
 ) -> Response:
-    """End a run; what it had said so far is kept."""
+    """End a run; what it had said so far is kept, unless it is to be taken back."""
+    record = await _run(agent, who, thread_id, run_id)
     if action == "rollback":
-        raise NotOffered("action 'rollback' is not served; cancel, then go on from an earlier checkpoint")
-    await _run(agent, who, thread_id, run_id)
+        await take_back(agent, who, record)
+        return Response(status_code=204)
     await agent.runs.cancel(who, run_id)
     if wait.lower() not in ("1", "true"):
         return Response(status_code=202)
@@ -186,7 +182,6 @@ async def create_stateless(
     body: RunBody, agent: OpenAgent, who: Caller, response: Response
 ) -> dict[str, Any]:
     """Begin a run on a thread of its own, which goes with it."""
-    _now(body)
     run = await begin(agent, who, None, body, background=True)
     _discarding(agent, run, body)()
     response.headers["Content-Location"] = f"/runs/{run.id}"
@@ -196,7 +191,6 @@ async def create_stateless(
 @router.post("/runs/stream")
 async def stream_stateless(body: RunBody, agent: OpenAgent, who: Caller) -> Response:
     """The same, streamed."""
-    _now(body)
     modes = modes_of(body.stream_mode)
     run = await begin(agent, who, None, body)
     headers = _headers(run, "stream", stateless=True)
@@ -207,7 +201,6 @@ async def stream_stateless(body: RunBody, agent: OpenAgent, who: Caller) -> Resp
 @router.post("/runs/wait")
 async def wait_stateless(body: RunBody, agent: OpenAgent, who: Caller) -> Response:
     """The same, waited for."""
-    _now(body)
     run = await begin(agent, who, None, body)
     return waiting(agent, run, _headers(run, "join", stateless=True), _discarding(agent, run, body))
 
@@ -219,7 +212,6 @@ async def batch(
     """Begin several runs in the background, one after the other; the first that cannot begin ends it."""
     found = []
     for body in bodies:
-        _now(body)
         run = await begin(agent, who, body.thread_id, body, background=True)
         if body.thread_id is None:
             _discarding(agent, run, body)()
@@ -242,8 +234,6 @@ async def cancel_many(
     body: CancelBody, agent: OpenAgent, who: Caller, action: Literal["interrupt", "rollback"] = "interrupt"
 ) -> None:
     """End several runs; those that are over are left alone."""
-    if action == "rollback":
-        raise NotOffered("action 'rollback' is not served; cancel, then go on from an earlier checkpoint")
     if body.run_ids:
         records = [await agent.runs.get(who, run_id) for run_id in body.run_ids]
     else:
@@ -251,8 +241,11 @@ async def cancel_many(
         found = await agent.runs.list(who, thread_id=body.thread_id, limit=LISTED)
         records = [run for run in found if run.active and RUN_STATUS[run.status] in (wanted[2], *_ALL(body))]
     for record in records:
-        with suppress(RunEnded):
-            await agent.runs.cancel(who, record.id)
+        if action == "rollback":
+            await take_back(agent, who, record)
+        else:
+            with suppress(RunEnded):
+                await agent.runs.cancel(who, record.id)
 
 
 def _ALL(body: CancelBody) -> tuple[str, ...]:  # noqa: N802
@@ -269,24 +262,13 @@ async def _run(agent: Agent, who: Principal, thread_id: str, run_id: str) -> Run
     return record
 
 
-def _now(body: RunBody) -> None:
-    if body.after_seconds:
-        raise NotOffered(
-            "after_seconds is not served; begin the run when its time has come, or by a schedule"
-        )
-
-
 def _stall(agent: Agent) -> float:
     return agent.book[ServerSettings].stream_stall_seconds
 
 
 def _cancel_later(agent: Agent, who: Principal, run_id: str) -> None:
     async def end() -> None:
-        with suppress(WaystationError):
-            record = await agent.runs.get(who, run_id)
-            if record.active:
-                await agent.runs.cancel(who, run_id)
+        if (await agent.runs.get(who, run_id)).active:
+            await agent.runs.cancel(who, run_id)
 
-    task = asyncio.create_task(end())
-    _chores.add(task)
-    task.add_done_callback(_chores.discard)
+    later(end())

@@ -14,7 +14,9 @@ from graph.errors import NothingToResume, ThreadNotFound
 from graph.runs.record import OnBusy, TurnRequest
 from graph.runs.streams import Handle
 from server.errors import InvalidRequest
+from server.protocols.langgraph.chores import later
 from server.protocols.langgraph.reading import RunBody, Said, check_served, kind_of, request_of, said_in
+from server.protocols.langgraph.rollback import forget, place_before, running_on
 from server.protocols.langgraph.words import check_assistant
 
 _STRATEGY: dict[str | None, OnBusy] = {"reject": "reject", "enqueue": "enqueue", "interrupt": "interrupt"}
@@ -47,7 +49,22 @@ async def begin(
     wish = await _placed(agent, wish, body.at, has_row=row is not None)
     if said and said.before:
         await _seeded(agent, who, thread, said)
+    if row is not None and body.multitask_strategy == "rollback" and row["status"] == "running":
+        return await _instead(agent, wish)
     return await agent.begin(wish)
+
+
+async def _instead(agent: Agent, wish: TurnRequest) -> Handle:
+    """In the place of the run that goes on, which is taken back."""
+    who, thread_id = wish.principal, wish.thread_id
+    assert thread_id is not None  # noqa: S101 - it was made above
+    found = await running_on(agent, who, thread_id)
+    if found is None:
+        return await agent.begin(wish)
+    place = wish.checkpoint or await place_before(agent, who, found)
+    run = await agent.begin(replace(wish, checkpoint=place, on_busy="interrupt"))
+    later(forget(agent, who, found.id))
+    return run
 
 
 async def _thread(

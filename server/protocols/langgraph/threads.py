@@ -52,10 +52,12 @@ async def create(body: NewThread, agent: OpenAgent, who: Caller) -> dict[str, An
     """A new thread, under an id of the client's or a fresh one."""
     if body.supersteps:
         raise NotOffered("supersteps are not served; import a thread with POST /threads/import")
-    _no_ttl(body.ttl)
+    minutes = _minutes(body.ttl)
     if body.thread_id and body.if_exists != "do_nothing" and await _is_there(agent, who, body.thread_id):
         raise ThreadExists(f"thread '{body.thread_id}' is there; send if_exists=do_nothing to get it")
     row = await agent.threads.create(who, thread_id=body.thread_id or str(uuid4()), notes=_own(body.metadata))
+    if minutes is not None:
+        await agent.threads.keep(who, row["id"], minutes)
     return thread_json(row)
 
 
@@ -72,9 +74,17 @@ def _own(notes: Notes | None) -> Notes:
     return {name: value for name, value in (notes or {}).items() if OURS.get(name) != value}
 
 
-def _no_ttl(ttl: Any) -> None:
-    if ttl is not None:
-        raise NotOffered("ttl is not served for single threads; threads.keep_days deletes what nobody uses")
+def _minutes(ttl: Any) -> float | None:
+    """Minutes behind its last use for which a thread is kept, from a number or `{"ttl", "strategy"}`."""
+    if ttl is None:
+        return None
+    given = ttl if isinstance(ttl, dict) else {"ttl": ttl}
+    if given.get("strategy", "delete") != "delete":
+        raise NotOffered("ttl.strategy: only 'delete' is served; threads.checkpoint_turns keeps the newest")
+    minutes = given.get("ttl")
+    if isinstance(minutes, bool) or not isinstance(minutes, int | float):
+        raise InvalidRequest('ttl: must be minutes, or {"ttl": minutes, "strategy": "delete"}')
+    return minutes
 
 
 class Wanted(BaseModel):
@@ -188,7 +198,9 @@ async def change(
     prefer: Annotated[str | None, Header(max_length=100)] = None,
 ) -> Any:
     """Add to what is noted about a thread; `title` is its title everywhere."""
-    _no_ttl(body.ttl)
+    minutes = _minutes(body.ttl)
+    if minutes is not None:
+        await agent.threads.keep(who, thread_id, minutes)
     notes = _own(body.metadata)
     title = notes.pop("title", None)
     if title is not None and not isinstance(title, str):
