@@ -12,6 +12,7 @@ from core.access import Principal, owner_seen_by
 from core.cursor import cursor, place_of
 from graph.db.tables import runs, threads
 from graph.flow.state import time_of
+from graph.runs.names import renewed_question
 
 WAITING, DECIDED = "question", "decision"
 _SHOWN = (
@@ -94,7 +95,7 @@ def _questions(row: RowMapping) -> Iterator[dict[str, Any]]:
             "thread_title": row["title"],
             "run_id": row["run_id"],
             "asked_at": time_of(row["updated_at"]),
-            "question": question,
+            "question": renewed_question(question),
             "cursor": place,
         }
 

@@ -14,7 +14,7 @@ ASKED: dict[str, Any] = {
     "id": QUESTION_ID,
     "kind": "approval",
     "call": _CALL,
-    "text": _TEXT,
+    "detail": _TEXT,
     "action_requests": [{"name": "clock_now", "args": None, "description": _TEXT}],
     "review_configs": [
         {

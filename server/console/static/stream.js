@@ -59,8 +59,16 @@ function taken(block, take) {
     if (at > 0) found[line.slice(0, at)] = line.slice(at + 1).trimStart();
   }
   if (found.event === "end") return true;
-  if (found.data) take(JSON.parse(found.data), Number(found.id) || 0);
+  if (found.data) take(renewed(JSON.parse(found.data)), Number(found.id) || 0);
   return false;
+}
+
+const NAMES = { token: "delta", reasoning: "delta", tool_result: "content", notice: "detail", interrupt: "detail" };
+
+/** Where the service still tells the names of the release before (server.event_fields). */
+function renewed({ text, ...event }) {
+  const name = NAMES[event.type];
+  return text !== undefined && name && !(name in event) ? { ...event, [name]: text } : event;
 }
 
 /** Wait, less where the machine says that it is connected again. */
