@@ -17,6 +17,8 @@ export class Prose {
     this.text = "";
     this.after = after;
     this.busy = false;
+    this.pause = 0;
+    this.whole = false;
     this.shown = "";
   }
 
@@ -37,6 +39,7 @@ export class Prose {
   async draw() {
     if (this.busy || this.shown === this.text) return;
     this.busy = true;
+    this.pause = 0;
     const began = performance.now();
     const text = this.text;
     try {
@@ -46,9 +49,20 @@ export class Prose {
       this.shown = text;
       this.element.textContent = text;
     }
-    setTimeout(() => {
-      this.busy = false;
-      this.draw();
-    }, Math.max(EVERY_MS, performance.now() - began));
+    this.pause = setTimeout(() => this.go(), this.whole ? 0 : Math.max(EVERY_MS, performance.now() - began));
+  }
+
+  go() {
+    this.busy = false;
+    this.draw();
+  }
+
+  /** Nothing more comes: what is there is drawn without a pause. */
+  close() {
+    this.whole = true;
+    if (!this.pause) return;
+    clearTimeout(this.pause);
+    this.pause = 0;
+    this.go();
   }
 }

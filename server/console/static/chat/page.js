@@ -152,10 +152,7 @@ async function attach(run, turn) {
       after: turn.last,
       signal,
       onLine: (there) => (find("#cut").hidden = there || signal.aborted),
-      onEvent: (event) => {
-        turn.apply(event);
-        stay();
-      },
+      onEvent: (event) => stay(() => turn.apply(event)),
     });
   } catch (problem) {
     report(problem);
@@ -178,8 +175,10 @@ async function settle(turn) {
 /** Keeps the end in sight while it grows, unless somebody reads further up. */
 function sticky() {
   view.scrollTop = view.scrollHeight;
-  return () => {
-    if (view.scrollHeight - view.scrollTop - view.clientHeight < 160) view.scrollTop = view.scrollHeight;
+  return (change) => {
+    const there = view.scrollHeight - view.scrollTop - view.clientHeight < 160;
+    change();
+    if (there) view.scrollTop = view.scrollHeight;
   };
 }
 

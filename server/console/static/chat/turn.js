@@ -1,5 +1,5 @@
 // A turn: what a person said, and all that answers it, from the transcript or as it comes.
-import { button, el, find, put } from "../dom.js";
+import { button, el, find, icon, put } from "../dom.js";
 import { questionCard } from "../questions.js";
 import { copier, failure } from "../ui.js";
 import { Prose, rendered } from "./markdown.js";
@@ -94,6 +94,7 @@ export class Turn {
       step = new Step(call);
       this.steps.set(call.id, step);
       this.add(step.element);
+      this.prose?.close();
       this.prose = null;
     }
     return step;
@@ -126,7 +127,7 @@ export class Turn {
   on_reasoning({ delta }) {
     if (!this.thoughts) {
       this.thoughts = el("div");
-      this.add(el("details.aside", {}, el("summary", {}, "What the model thought"), this.thoughts));
+      this.add(el("details.aside", {}, el("summary", {}, icon("right"), "What the model thought"), this.thoughts));
     }
     this.thoughts.append(delta);
   }
@@ -173,7 +174,10 @@ export class Turn {
   on_done({ status, citations = [], files = [] }) {
     this.citations = citations.length ? citations : this.citations.filter((each) => each.quote);
     this.made = files;
-    for (const prose of this.texts) linkCitations(prose.element, this.citations);
+    for (const prose of this.texts) {
+      prose.close();
+      linkCitations(prose.element, this.citations);
+    }
     this.paused = status === "interrupted";
     if (this.paused) put(this.end);
     else this.finish(status === "cancelled" ? "Stopped" : "");
