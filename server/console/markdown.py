@@ -52,14 +52,15 @@ class Rendered(BaseModel):
 @router.post("/markdown")
 async def render(given: Texts, on: On, who: Caller) -> Rendered:
     """Markdown as HTML that is safe to show: no scripts, styles or pictures; links open elsewhere."""
-    return Rendered(html=await asyncio.to_thread(_all, given.texts))
+    return Rendered(html=await asyncio.to_thread(rendered, given.texts))
 
 
-def _all(texts: Sequence[str]) -> list[str]:
-    found, left = [], MOST_CHARACTERS
+def rendered(texts: Sequence[str], *, most: int = MOST_CHARACTERS) -> list[str]:
+    """Each as HTML, as far as the first `most` characters of all together."""
+    found = []
     for text in texts:
-        found.append(as_html(text, most=left))
-        left = max(0, left - len(text))
+        found.append(as_html(text, most=most))
+        most = max(0, most - len(text))
     return found
 
 

@@ -17,6 +17,7 @@ from core.identity.keys import KeyStore
 from core.identity.sessions import COOKIE, Sessions
 from graph.agent import Agent
 from tests.kit.browser import Visit, Visits
+from tests.kit.flaky import FlakyProxy
 from tests.kit.http import client_of, served
 from waystation.testing.agents import open_agent, write_config
 from waystation.testing.mcp_servers import PEER
@@ -113,7 +114,8 @@ async def test_an_approval_is_given_in_the_console_while_its_caller_waits_elsewh
     await card.get_by_role("button", name="Change the arguments").click()
     await card.get_by_label("timezone", exact=False).fill("Europe/Rome")
     await card.get_by_role("button", name="Approve with these").click()
-    ended = (await house.http.get(f"/runs/{begun['run_id']}/wait", params={"timeout": 60})).json()
+    await expect(page.get_by_text("Nothing waits for you")).to_be_visible()
+    ended = (await house.http.get(f"/runs/{begun['run_id']}/wait")).json()
     assert ended["output"]["answer"] == "It is noon."
     assert ended["output"]["tool_calls"][0]["decision"]["after"] == {"timezone": "Europe/Rome"}
     await page.get_by_role("tab", name="Decided").click()
@@ -154,16 +156,19 @@ async def test_a_turn_that_somebody_else_drives_shows_as_it_comes_and_is_stopped
 
 async def test_a_stream_that_is_cut_goes_on_by_itself(visit: Visit, house: House) -> None:
     house.model.script(say("One two three four", hang_after=2))
-    page = await opened(visit, house)
-    await ask(page, "Count")
-    await expect(page.locator(".prose")).to_contain_text("One")
-    await visit.context.set_offline(True)
-    await expect(page.get_by_text("The connection was cut")).to_be_visible()
-    house.model.release()
-    await visit.context.set_offline(False)
-    await expect(page.locator(".prose")).to_have_text("One two three four")
-    await expect(page.get_by_label("Copy the answer")).to_be_visible()
-    assert visit.refused == []
+    with FlakyProxy(house.base) as proxy:
+        await visit.page.goto(f"{proxy.url}/")
+        page = visit.page
+        await ask(page, "Count")
+        await expect(page.locator(".prose")).to_contain_text("One")
+        proxy.refuse()
+        await expect(page.get_by_text("The connection was cut")).to_be_visible()
+        house.model.release()
+        proxy.heal()
+        await expect(page.locator(".prose")).to_have_text("One two three four")
+        await expect(page.get_by_label("Copy the answer")).to_be_visible()
+        await expect(page.get_by_text("The connection was cut")).to_be_hidden()
+        assert visit.refused == visit.foreign == []
 
 
 async def test_a_message_is_said_differently_in_a_branch(visit: Visit, house: House) -> None:
