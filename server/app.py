@@ -19,6 +19,7 @@ from graph.agent import Agent
 from graph.runs.announcements import TurnFinished
 from server import errors
 from server.chat import chat_router
+from server.console import markdown, pages
 from server.langserve import agent_router
 from server.middleware.auth import Gate
 from server.middleware.edge import Cors, Edge, Guard
@@ -26,7 +27,7 @@ from server.module_routes import add_module_routes
 from server.openapi import describe
 from server.owner import open_to_owner
 from server.protocols.table import add_protocols
-from server.routes import catalogue, docs, files, health, retrieval, runs, tasks, threads
+from server.routes import catalogue, docs, files, health, questions, retrieval, runs, session, tasks, threads
 from server.stopping import draining_first
 
 log = structlog.get_logger(__name__)
@@ -90,7 +91,8 @@ async def _identified(app: FastAPI, agent: Agent) -> AsyncIterator[None]:
     bus = await agent.container.get(EventBus)
     logged = bus.subscribe(TurnFinished, _log, name="turn_log")
     try:
-        async with opened_authenticator(agent.book[AuthSettings], agent.engine) as authenticator:
+        places = agent.book.context.places
+        async with opened_authenticator(agent.book[AuthSettings], agent.engine, places) as authenticator:
             app.state.authenticator = authenticator
             yield
     finally:
@@ -108,7 +110,10 @@ def _add_routes(app: FastAPI) -> None:
 
     app.include_router(agent_router(agent))
     app.include_router(chat_router(agent))
-    for part in (threads, runs, files, catalogue, retrieval, health, tasks, docs):
+    for part in (threads, runs, questions, files, catalogue, retrieval, health, tasks, session, docs):
         app.include_router(part.router)
     add_protocols(app)
+    app.include_router(pages.router)
+    app.include_router(markdown.router)
+    app.state.console = True
     docs.mount_assets(app)

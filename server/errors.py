@@ -127,6 +127,14 @@ class Misdirected(HostRefused):
     title = "The request's Host names another service"
 
 
+class SessionUnconfirmed(NotAllowed):
+    """A request with a browser's login would change something, and lacks the header of the console."""
+
+    code = "session_unconfirmed"
+    title = "A login of a browser needs one more header"
+>>>>>>> console
+
+
 class BindRefused(NotAllowed):
     """The service would be open to the network with nobody having to log in."""
 
@@ -174,7 +182,9 @@ STATUS: Mapping[str, int] = {
     "no_such_route": 404,
     "method_not_allowed": 405,
     "host_refused": 403,
+<<<<<<< HEAD
     "host_misdirected": 421,
+    "session_unconfirmed": 403,
     "bind_refused": 500,
     "address_in_use": 500,
     "not_offered": 501,

@@ -53,6 +53,7 @@ class ServerSettings(Strict):
         False,
         description="Offer the tools of all tool servers at /mcp too, each to those who may use it.",
     )
+    console: bool = Field(True, description="Serve pages for people at `/`.")
     event_fields: Literal["new", "old"] = Field(
         "new",
         description="Names of fields of events; `old`: those of the release before, `text` for `delta`, "

@@ -35,13 +35,18 @@ OPEN = {
     ("GET", "/files/link/{token}"),
     ("HEAD", "/files/link/{token}"),
     ("GET", "/.well-known/agent-card.json"),
+    # How to log in, and what pages are drawn with.
+    ("POST", "/session"),
+    ("DELETE", "/session"),
+    ("GET", "/console/login"),
+    ("GET", "/console/static/{version}/{asset:path}"),
 }
 # Path parameters that name an object with an owner; the fixture `theirs` has one of bob's for each.
 OWNED = {"thread_id", "key", "run_id", "response_id", "cron_id"}
 # Those that do not: a credential of its own, parts of LangServe's pages, what operators see of everybody.
 NOT_OWNED = {
     *("token", "file_path", "config_hash", "task_id", "model_id"),
-    *("assistant_id", "checkpoint_id", "namespace"),
+    *("assistant_id", "checkpoint_id", "namespace", "version", "asset"),
 }
 # Routes that make the object of their path, where nobody has it.
 MAKES = {"POST /threads/{thread_id}/runs"}
