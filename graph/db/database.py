@@ -37,7 +37,7 @@ from graph.db.tables import (
     transcript,
 )
 
-HEAD = "0007"
+HEAD = "0008"
 # Named, so that the metadata is whole wherever a database is opened.
 TABLES = (
     threads,

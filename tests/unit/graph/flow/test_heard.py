@@ -12,7 +12,7 @@ from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from core.access import RunContext
-from graph.flow.nodes import Heard, heard_by
+from graph.flow.heard import Heard, heard_by
 
 
 class Channels(TypedDict, total=False):
@@ -33,7 +33,7 @@ class Tells:
 
 def graph_of(node: Any) -> Any:
     graph: Any = StateGraph(Channels)
-    graph.add_node("tells", Heard(node), input_schema=Channels)
+    graph.add_node("tells", Heard("tells", node), input_schema=Channels)
     graph.add_edge(START, "tells")
     return graph.compile()
 
