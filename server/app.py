@@ -26,7 +26,19 @@ from server.module_routes import add_module_routes
 from server.openapi import describe
 from server.owner import open_to_owner
 from server.protocols.table import add_protocols
-from server.routes import catalogue, docs, files, health, insight, retrieval, runs, tasks, threads
+from server.routes import (
+    catalogue,
+    docs,
+    files,
+    health,
+    insight,
+    operating,
+    parts,
+    retrieval,
+    runs,
+    tasks,
+    threads,
+)
 from server.stopping import draining_first
 
 log = structlog.get_logger(__name__)
@@ -108,7 +120,8 @@ def _add_routes(app: FastAPI) -> None:
 
     app.include_router(agent_router(agent))
     app.include_router(chat_router(agent))
-    for part in (threads, insight, runs, files, catalogue, retrieval, health, tasks, docs):
+    for part in (threads, insight, runs, files, catalogue, parts, retrieval, health, tasks, operating, docs):
         app.include_router(part.router)
+    app.include_router(operating.plans)
     add_protocols(app)
     docs.mount_assets(app)

@@ -171,6 +171,7 @@ STATUS: Mapping[str, int] = {
     "not_offered": 501,
     "assistant_not_found": 404,
     "plan_not_found": 404,
+    "approval_needed": 409,
     "thread_exists": 409,
     # core.lifecycle, core.resilience, core.task_queue, core.events
     "module_not_started": 503,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, Literal
 
 from core.steps import Part
@@ -95,7 +96,7 @@ class Waterfall:
 
     def _attempts(self) -> Iterator[Span]:
         begun = [event for event in self._events if event.type == "run_started"]
-        for event, following in zip(begun, [*begun[1:], None], strict=True):
+        for event, following in zip_longest(begun, begun[1:]):
             until = following.seq if following else float("inf")
             within = [e for e in self._events if event.seq <= e.seq < until]
             last = within[-1]
