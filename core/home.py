@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 _OTHERS = 0o007
 _FOR_US_ALONE = 0o077
+SECRET_BYTES = 32
 
 
 def make_home(home: Path) -> None:
@@ -27,6 +29,37 @@ def make_private(file: Path) -> None:
     """
     with suppress(OSError):  # whoever opens it next says what is wrong
         os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def kept_secret(path: Path) -> str:
+    """The secret in `path`; made once, readable by us alone, also when several processes ask at once.
+
+    Raises:
+        OSError: The file cannot be read or written.
+        ValueError: It holds no secret.
+    """
+    if not path.exists():
+        _make_secret(path)
+    found = path.read_text(encoding="ascii").strip()
+    if len(found) < SECRET_BYTES:
+        raise ValueError(f"{path.name} is damaged; delete the file")
+    return found
+
+
+def _make_secret(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f".{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as handle:
+        handle.write(secrets.token_urlsafe(SECRET_BYTES))
+        handle.flush()
+        os.fsync(handle.fileno())
+    try:
+        os.link(draft, path)  # unlike a rename, fails when another process was first
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
 
 
 @contextmanager

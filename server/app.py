@@ -19,6 +19,7 @@ from graph.agent import Agent
 from graph.runs.announcements import TurnFinished
 from server import errors
 from server.chat import chat_router
+from server.console import markdown, pages
 from server.langserve import agent_router
 from server.middleware.auth import Gate
 from server.middleware.edge import Cors, Edge, Guard
@@ -34,8 +35,10 @@ from server.routes import (
     insight,
     operating,
     parts,
+    questions,
     retrieval,
     runs,
+    session,
     tasks,
     threads,
 )
@@ -102,7 +105,8 @@ async def _identified(app: FastAPI, agent: Agent) -> AsyncIterator[None]:
     bus = await agent.container.get(EventBus)
     logged = bus.subscribe(TurnFinished, _log, name="turn_log")
     try:
-        async with opened_authenticator(agent.book[AuthSettings], agent.engine) as authenticator:
+        places = agent.book.context.places
+        async with opened_authenticator(agent.book[AuthSettings], agent.engine, places) as authenticator:
             app.state.authenticator = authenticator
             yield
     finally:
@@ -120,8 +124,13 @@ def _add_routes(app: FastAPI) -> None:
 
     app.include_router(agent_router(agent))
     app.include_router(chat_router(agent))
-    for part in (threads, insight, runs, files, catalogue, parts, retrieval, health, tasks, operating, docs):
+    for part in (threads, insight, runs, questions, files, catalogue, parts, retrieval):
+        app.include_router(part.router)
+    for part in (health, tasks, operating, session, docs):
         app.include_router(part.router)
     app.include_router(operating.plans)
     add_protocols(app)
+    app.include_router(pages.router)
+    app.include_router(markdown.router)
+    app.state.console = True
     docs.mount_assets(app)

@@ -120,6 +120,13 @@ class HostRefused(NotAllowed):
     title = "The request names a host or origin that is not this service"
 
 
+class SessionUnconfirmed(NotAllowed):
+    """A request with a browser's login would change something, and lacks the header of the console."""
+
+    code = "session_unconfirmed"
+    title = "A login of a browser needs one more header"
+
+
 class BindRefused(NotAllowed):
     """The service would be open to the network with nobody having to log in."""
 
@@ -166,6 +173,7 @@ STATUS: Mapping[str, int] = {
     "no_such_route": 404,
     "method_not_allowed": 405,
     "host_refused": 403,
+    "session_unconfirmed": 403,
     "bind_refused": 500,
     "address_in_use": 500,
     "not_offered": 501,

@@ -25,6 +25,7 @@ settings.load_profile("waystation")
 # Fixtures that any test may ask for; their servers start when one does.
 pytest_plugins = (
     "waystation.testing.fixtures",
+    "tests.kit.browser",
     "tests.kit.forked_tools",
     "tests.kit.forked_programs",
     "tests.kit.measured",
@@ -35,6 +36,7 @@ pytest_plugins = (
 
 # Whoever asks for one of these waits for a process of its own: `make check` leaves it out.
 _SERVERS = {
+    "chromium_address",
     "mcp_server",
     "model_server",
     "postgres_server",

@@ -47,6 +47,34 @@ class Login(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A login that a browser keeps.
+
+    Args:
+        value: Of its cookie.
+        expires_at: Seconds since 1970.
+    """
+
+    value: str
+    expires_at: float
+
+
+class BrowserLogins(Login, Protocol):
+    """The way to log in that a browser has: a cookie, which another way has begun."""
+
+    async def begin(self, token: str) -> Session:
+        """A session of whoever the key or token stands for.
+
+        Raises:
+            NotAuthenticated: It does not hold, or no way to log in takes it.
+            IdentityUnavailable: It cannot be checked just now.
+        """
+
+    def expires_at(self, headers: Mapping[str, str]) -> float | None:
+        """When the login of these headers ends; None where there is none."""
+
+
 def local_principal(
     settings: AuthSettings,
     user: str = "",
@@ -74,10 +102,14 @@ class Authenticator:
     Args:
         logins: Tried in this order; empty in mode none, where everybody is `local`.
         local: The user of mode none.
+        sessions: Logins of browsers, where somebody may log in by what they type; it is among `logins` too.
     """
 
-    def __init__(self, logins: Sequence[Login], *, local: Principal) -> None:
+    def __init__(
+        self, logins: Sequence[Login], *, local: Principal, sessions: BrowserLogins | None = None
+    ) -> None:
         self.logins = tuple(logins)
+        self.sessions = sessions
         self._local = local
 
     async def authenticate(self, headers: Mapping[str, str], client_host: str = "") -> Principal:

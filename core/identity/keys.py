@@ -162,6 +162,20 @@ class KeyStore:
         self._note_use(record)
         return record.principal
 
+    async def holder(self, key_id: str) -> Principal:
+        """Whom the key with this id stands for, while it is valid; for whoever has shown it before.
+
+        Raises:
+            NotAuthenticated: It has expired or was revoked.
+        """
+        found = await self._found(key_id)
+        if found is None or found[0].state_at(now_of(self._engine)) != "valid":
+            raise NotAuthenticated(
+                "the key of this login has expired or was revoked; log in again", given=True
+            )
+        self._note_use(found[0])
+        return found[0].principal
+
     async def aclose(self) -> None:
         """Wait for what is still being noted."""
         if self._notes:
@@ -203,6 +217,12 @@ class KeyStore:
                 )
         except DATABASE_ERRORS as error:
             log.warning("key_use_not_noted", key=key_id, reason=type(error).__name__)
+
+
+def id_of(token: str) -> str:
+    """The id in a key; "" where the token is none."""
+    parts = _KEY.fullmatch(token)
+    return parts[1] if parts else ""
 
 
 def _digest(secret: str) -> str:

@@ -12,28 +12,39 @@ from core.identity.issuer import IssuerKeys
 from core.identity.keys import KeyStore
 from core.identity.oidc import OidcLogin
 from core.identity.proxy import ProxyLogin
+from core.identity.sessions import Sessions
+from core.settings import Places
 from core.settings.auth import AuthSettings
 
 
 @asynccontextmanager
 async def opened_authenticator(
-    settings: AuthSettings, engine: AsyncEngine | None
+    settings: AuthSettings, engine: AsyncEngine | None, places: Places | None = None
 ) -> AsyncIterator[Authenticator]:
     """Tells who sends requests, by the logins of the settings.
 
     Args:
         engine: The database that has the keys; none is needed where nobody logs in with one.
+        places: Where the secret is kept that signs logins of browsers; without it, there are none.
     """
     async with AsyncExitStack() as stack:
-        logins: list[Login] = []
-        if "proxy" in settings.logins:
-            logins.append(ProxyLogin(settings.proxy))
+        shown: dict[str, Login] = {}
         if "keys" in settings.logins and engine is not None:
             keys = KeyStore(engine)
             stack.push_async_callback(keys.aclose)
-            logins.append(keys)
+            shown["keys"] = keys
         if "oidc" in settings.logins:
             issuer = IssuerKeys(settings.oidc)
             stack.push_async_callback(issuer.aclose)
-            logins.append(OidcLogin(settings.oidc, issuer))
-        yield Authenticator(logins, local=local_principal(settings))
+            shown["oidc"] = OidcLogin(settings.oidc, issuer)
+        first = [ProxyLogin(settings.proxy)] if "proxy" in settings.logins else []
+        sessions = _sessions(settings, shown, places) if shown and places else None
+        last = [sessions] if sessions else []
+        logins = [*first, *shown.values(), *last]
+        yield Authenticator(logins, local=local_principal(settings), sessions=sessions)
+
+
+def _sessions(settings: AuthSettings, logins: dict[str, Login], places: Places) -> Sessions:
+    given = settings.session_secret
+    secret = given.get_secret_value() if given else places.home / "secrets" / "session.key"
+    return Sessions(secret, logins, seconds=settings.session_hours * 3600)

@@ -105,6 +105,15 @@ class AuthSettings(Strict):
         description="Groups and levels of users in whose names callers with the scope `act_as` ask, by id; "
         "`*` is everybody else. They count as far as the caller has them too.",
     )
+    session_hours: float = Field(
+        12, gt=0, le=720, description="How long a login at the console lasts; a token's own end comes first."
+    )
+    session_secret: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Signs those logins, the same on every replica; at least 32 characters. Empty: made once "
+        "and kept in WAYSTATION_HOME.",
+    )
     oidc: OidcSettings = Field(default_factory=OidcSettings, description="For mode oidc.")
     proxy: ProxySettings = Field(default_factory=ProxySettings, description="For mode proxy.")
 

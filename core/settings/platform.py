@@ -49,6 +49,7 @@ class ServerSettings(Strict):
         default_factory=lambda: list(get_args(Protocol)),
         description="Wires of other clients that are served; [] serves none of them.",
     )
+    console: bool = Field(True, description="Serve pages for people at `/`.")
     cors_origins: list[Annotated[str, AfterValidator(_origin)]] = Field(
         default_factory=list,
         max_length=50,

@@ -21,6 +21,7 @@ from core.errors import InvalidInput
 from graph.db.tables import folded_title, named, threads
 from graph.flow.state import time_of
 from graph.runs.lease import Leases, ThreadTotals, check_id, new_id, new_thread
+from graph.threads.asking import Questions
 from graph.threads.finding import Finding, checked_notes
 from graph.threads.history.erase import Eraser
 from graph.threads.history.errors import CheckpointNotFound
@@ -67,6 +68,7 @@ class Threads:
         self._forks = Forks(engine, graph, restorer, totals)
         self._search = Search(engine)
         self.finding = Finding(engine, _view)
+        self.questions = Questions(engine)
         self.course = Course(engine, graph, transcript)
         self._exporter = Exporter(graph, transcript, files)
         self._markdown = Markdown(transcript)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import time
 from pathlib import Path
 
+from core.home import kept_secret
 from nodes.file_storage.errors import LinkExpired, LinkInvalid, StorageUnavailable
 
 ALGORITHM = "HS256"
 AUDIENCE = "waystation/files"
-SECRET_BYTES = 32
 
 
 class LinkSigner:
@@ -58,7 +56,13 @@ class LinkSigner:
 
     def _loaded(self) -> str:
         if not self._secret and isinstance(self._source, Path):
-            self._secret = kept_secret(self._source)
+            try:
+                self._secret = kept_secret(self._source)
+            except (OSError, ValueError) as error:
+                name = self._source.name
+                raise StorageUnavailable(
+                    f"the secret for links ({name}) cannot be kept, or is damaged; delete the file"
+                ) from error
         return self._secret
 
 
@@ -77,36 +81,3 @@ class FixedHost:
 
     async def aclose(self) -> None:
         """Nothing is kept open."""
-
-
-def kept_secret(path: Path) -> str:
-    """The secret in `path`; made once, readable by us alone, also when several processes ask at once.
-
-    Raises:
-        StorageUnavailable: The file cannot be read or written, or holds no secret.
-    """
-    try:
-        if not path.exists():
-            _make_secret(path)
-        found = path.read_text(encoding="ascii").strip()
-    except (OSError, ValueError) as error:
-        raise StorageUnavailable(f"the secret for links ({path.name}) cannot be kept") from error
-    if len(found) < SECRET_BYTES:
-        raise StorageUnavailable(f"the secret for links ({path.name}) is damaged; delete the file")
-    return found
-
-
-def _make_secret(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_name(f".{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as handle:
-        handle.write(secrets.token_urlsafe(SECRET_BYTES))
-        handle.flush()
-        os.fsync(handle.fileno())
-    try:
-        os.link(draft, path)  # unlike a rename, fails when another process was first
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()

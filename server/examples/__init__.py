@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from server.examples.catalogue import CATALOGUE
+from server.examples.console import CONSOLE
 from server.examples.files import FILES
 from server.examples.form import EVENT_STREAM, Example
 from server.examples.langserve import LANGSERVE
@@ -29,5 +30,6 @@ EXAMPLES: Mapping[tuple[str, str], Example] = {
     **PARTS,
     **RETRIEVAL,
     **OPERATORS,
+    **CONSOLE,
 }
 """By method and path, as the route table has them: ("POST", "/threads")."""

@@ -18,6 +18,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
@@ -27,10 +28,12 @@ from core.correlation import correlated
 from core.errors import WaystationError
 from core.identity.authenticator import Authenticator, folded
 from core.identity.errors import NotAuthenticated
+from core.identity.sessions import value_in
 from core.settings import Book
 from core.settings.auth import AuthSettings
 from core.settings.platform import ServerSettings
-from server.errors import BindRefused, HostRefused, problem_response
+from server.console import drawing, table
+from server.errors import BindRefused, HostRefused, SessionUnconfirmed, problem_response
 
 # Probes come under the machine's address, and these answers hold nothing.
 PROBES = frozenset({"/health/live", "/health/ready"})
@@ -49,6 +52,8 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _ELSEWHERE = frozenset({"cross-site", "same-site"})
 _PORTS = {"http": 80, "https": 443}
 POLICY_VIOLATION = 1008
+# A form or a picture of another page cannot send it, and its scripts may not.
+CONFIRMING = "x-waystation-console"
 
 
 def needs_no_login(path: str) -> bool:
@@ -58,6 +63,9 @@ def needs_no_login(path: str) -> bool:
 
 def scope_for(path: str) -> Scope:
     """The scope that a request for this path takes."""
+    page = table.page_at(path)
+    if page is not None:
+        return page.scope
     for root, scope in _SCOPES.items():
         if path == root or path.startswith(f"{root}/"):
             return scope
@@ -131,7 +139,7 @@ def check_page(method: str, headers: Mapping[str, str], server: ServerSettings, 
     """
     origin = headers.get("origin", "").lower()
     if origin:
-        if not _is_own_page(origin, headers.get("host", ""), server, logins=logins):
+        if not _may_call(origin, headers.get("host", ""), server, logins=logins):
             raise _foreign(origin)
     elif headers.get("sec-fetch-site", "").lower() in _ELSEWHERE:
         # Following a link is no fetch: a person went to us.
@@ -140,9 +148,11 @@ def check_page(method: str, headers: Mapping[str, str], server: ServerSettings, 
             raise _foreign("another site")
 
 
+def _may_call(origin: str, host: str, server: ServerSettings, *, logins: bool) -> bool:
+    return origin in server.cors_origins or _is_own_page(origin, host, server, logins=logins)
+
+
 def _is_own_page(origin: str, host: str, server: ServerSettings, *, logins: bool) -> bool:
-    if origin in server.cors_origins:
-        return True
     page = _origin(origin)
     if page is None:
         return False
@@ -207,29 +217,77 @@ class Gate:
         try:
             caller = await _admitted(scope)
         except WaystationError as error:
-            await problem_response(error, instance=scope["path"])(scope, receive, send)
+            await _refusal(error, scope)(scope, receive, send)
             return
         with correlated(user=caller.id if caller else ""):
             await self._app(scope, receive, send)
+
+
+def _refusal(error: WaystationError, scope: AsgiScope) -> Response:
+    """As a problem; for a person who opens a page, the way to the login, or a page that says it."""
+    headers = folded(scope["headers"])
+    wants_page = scope["method"] == "GET" and "text/html" in headers.get("accept", "")
+    if not (wants_page and _has_console(scope) and table.is_for_people(scope["path"])):
+        return problem_response(error, instance=scope["path"])
+    request = Request(scope)
+    if isinstance(error, NotAuthenticated) and scope["app"].state.authenticator.sessions is not None:
+        return drawing.to_login(request)
+    return drawing.refused(request, error, getattr(request.state, "principal", None))
+
+
+def _has_console(scope: AsgiScope) -> bool:
+    state = scope["app"].state
+    return getattr(state, "console", False) and bool(state.agent.book[ServerSettings].console)
 
 
 async def _admitted(scope: AsgiScope) -> Principal | None:
     """Who it is; None for what answers anybody.
 
     Raises:
-        HostRefused, NotAuthenticated, IdentityUnavailable, ScopeMissing: They may not come in.
+        HostRefused, NotAuthenticated, IdentityUnavailable, ScopeMissing, SessionUnconfirmed: They may not
+            come in.
     """
     path = scope["path"]
     headers = folded(scope["headers"])
     _check_names(scope, headers)
-    if needs_no_login(path):
+    if needs_no_login(path) or (_has_console(scope) and table.is_open(scope["method"], path)):
         return None
-    authenticator: Authenticator = scope["app"].state.authenticator
-    peer = scope.get("client")
-    caller = await authenticator.authenticate(headers, peer[0] if peer else "")
-    require(caller, scope_for(path))
+    caller = await _caller(scope, headers)
     scope.setdefault("state", {})["principal"] = caller
+    require(caller, scope_for(path))
     return caller
+
+
+async def _caller(scope: AsgiScope, headers: Mapping[str, str]) -> Principal:
+    authenticator: Authenticator = scope["app"].state.authenticator
+    server: ServerSettings = scope["app"].state.agent.book[ServerSettings]
+    peer = scope.get("client")
+    counting = _counting(headers, server)
+    unconfirmed = bool(value_in(counting)) and scope["method"] not in _SAFE and CONFIRMING not in headers
+    if unconfirmed:
+        counting = {**counting, "cookie": ""}
+    try:
+        return await authenticator.authenticate(counting, peer[0] if peer else "")
+    except NotAuthenticated:
+        if unconfirmed:
+            raise SessionUnconfirmed(
+                "with a browser's login alone, a request that changes something needs the header "
+                f"'{CONFIRMING}: 1', which the console's pages send; programs send a key or token"
+            ) from None
+        raise
+
+
+def _counting(headers: Mapping[str, str], server: ServerSettings) -> Mapping[str, str]:
+    """The headers without a browser's login where it does not count.
+
+    It is for the service's own pages: another origin that may call has logins of its own, and whoever
+    sends a key means the key.
+    """
+    origin = headers.get("origin", "").lower()
+    foreign = origin and not _is_own_page(origin, headers.get("host", ""), server, logins=True)
+    if foreign or "authorization" in headers or "x-api-key" in headers:
+        return {**headers, "cookie": ""}
+    return headers
 
 
 def _check_names(scope: AsgiScope, headers: Mapping[str, str]) -> None:

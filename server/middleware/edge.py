@@ -28,6 +28,7 @@ from core.observability import extracted
 from core.settings import Book
 from core.settings.platform import LimitSettings, ServerSettings
 from graph.agent import Agent
+from server.console.policies import policy_at
 from server.errors import CLIENT_WENT_AWAY, BadJson, BodyTooLarge, TooDeep, WrongMediaType, problem_response
 
 HEADER = "X-Request-ID"
@@ -88,7 +89,7 @@ class Edge:
                 for name, value in _FOR_BROWSERS:
                     headers.setdefault(name, value)
                 # Beside what the answer itself may say: of two policies both hold.
-                headers.append("Content-Security-Policy", "frame-ancestors 'none'")
+                headers.append("Content-Security-Policy", policy_at(scope["path"]))
             await send(message)
 
         try:

@@ -1,31 +1,67 @@
-"""/docs without a network: Swagger UI from a package instead of a CDN."""
+"""/docs without a network: Swagger UI from a package instead of a CDN, and no script within the page."""
 
 from __future__ import annotations
 
 from importlib.resources import files
+from string import Template
 
-from fastapi import APIRouter, FastAPI, Request
-from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
+from server.console.policies import DOCS
+
 ASSETS = "/docs/assets"
+START = "/docs/start.js"
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
+
+_PAGE = Template("""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Waystation</title>
+<link rel="icon" href="$base$assets/favicon.png">
+<link rel="stylesheet" href="$base$assets/swagger-ui.css">
+<script src="$base$assets/swagger-ui-bundle.js" defer></script>
+<script src="$base$start" defer></script>
+</head>
+<body>
+<div id="swagger-ui" data-description="$base/openapi.json"></div>
+</body>
+</html>
+""")
+# A login of the console counts here too, for which what changes something needs this header.
+_SCRIPT = """const place = document.getElementById("swagger-ui");
+const withHeader = (request) => {
+  request.headers["X-Waystation-Console"] = "1";
+  return request;
+};
+SwaggerUIBundle({
+  url: place.dataset.description,
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  showExtensions: true,
+  showCommonExtensions: true,
+  validatorUrl: null,
+  requestInterceptor: withHeader,
+});
+"""
 
 
-@router.get("/docs", include_in_schema=False)
+@router.get("/docs")
 async def page(request: Request) -> HTMLResponse:
     """The interactive description of every route."""
     base = request.scope.get("root_path", "").rstrip("/")
-    return get_swagger_ui_html(
-        openapi_url=f"{base}/openapi.json",
-        title="Waystation",
-        swagger_js_url=f"{base}{ASSETS}/swagger-ui-bundle.js",
-        swagger_css_url=f"{base}{ASSETS}/swagger-ui.css",
-        swagger_favicon_url=f"{base}{ASSETS}/favicon.png",
-        swagger_ui_parameters={"validatorUrl": None},
-    )
+    text = _PAGE.substitute(base=base, assets=ASSETS, start=START)
+    return HTMLResponse(text, headers={"Content-Security-Policy": DOCS})
+
+
+@router.get(START)
+async def start() -> Response:
+    """What makes the page of the description."""
+    return Response(_SCRIPT, media_type="text/javascript")
 
 
 def mount_assets(app: FastAPI) -> None:

@@ -34,13 +34,18 @@ OPEN = {
     ("GET", "/health/ready"),
     ("GET", "/files/link/{token}"),
     ("HEAD", "/files/link/{token}"),
+    # How to log in, and what pages are drawn with.
+    ("POST", "/session"),
+    ("DELETE", "/session"),
+    ("GET", "/console/login"),
+    ("GET", "/console/static/{version}/{asset:path}"),
 }
 # Path parameters that name an object with an owner; the fixture `theirs` has one of bob's for each.
 OWNED = {"thread_id", "key", "run_id", "response_id", "cron_id", "plan_id"}
 # Those that do not: a credential of its own, parts of LangServe's pages, what operators see of everybody.
 NOT_OWNED = {
     *("token", "file_path", "config_hash", "task_id", "model_id"),
-    *("assistant_id", "checkpoint_id", "namespace"),
+    *("assistant_id", "checkpoint_id", "namespace", "version", "asset"),
     *("source", "server", "tool", "key_id"),
 }
 # Routes that make the object of their path, where nobody has it.

@@ -1,6 +1,6 @@
 // The graph with its figures; while a run goes on, the step that works is lit.
 import { asked as call, get } from "../api.js";
-import { el, find, findAll, put } from "../dom.js";
+import { el, fill, find, findAll, put } from "../dom.js";
 import { count } from "../insight/format.js";
 import { follow } from "../stream.js";
 import { duration, empty, failure, pill, table } from "../ui.js";
@@ -14,8 +14,8 @@ let lit = null;
 async function show() {
   try {
     const [found, answer] = await Promise.all([get("/graph"), call("GET", "/graph", { query: { format: "svg" } })]);
-    const drawn = new DOMParser().parseFromString(await answer.text(), "image/svg+xml").documentElement;
-    const picture = el("div.card.graph-card", {}, document.importNode(drawn, true));
+    const picture = el("div.card.graph-card", {});
+    fill(picture, await answer.text());
     const live = el("div.row.live", { "aria-live": "polite" });
     put(place, live, el("div.through", {}, picture, figures(found)));
     watch(found, live);

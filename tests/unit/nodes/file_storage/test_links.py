@@ -11,7 +11,7 @@ import jwt
 import pytest
 
 from nodes.file_storage.errors import LinkExpired, LinkInvalid, StorageUnavailable
-from nodes.file_storage.links import AUDIENCE, LinkSigner, kept_secret
+from nodes.file_storage.links import AUDIENCE, LinkSigner
 from tests.unit.nodes.file_storage.conftest import SECRET
 
 OTHER_SECRET = "another secret that has thirty-two characters"
@@ -80,19 +80,19 @@ def test_the_secret_is_made_once_and_is_ours_alone(tmp_path: Path) -> None:
 def test_processes_that_start_together_agree_on_the_secret(tmp_path: Path) -> None:
     path = tmp_path / "secrets" / "link.key"
     with ThreadPoolExecutor(8) as pool:
-        found = set(pool.map(lambda _: kept_secret(path), range(32)))
-    assert len(found) == 1
+        tokens = list(pool.map(lambda _: LinkSigner(path).sign("ada", "f_1", seconds=60), range(32)))
+    assert {LinkSigner(path).verify(token) for token in tokens} == {("ada", "f_1")}
 
 
 def test_a_damaged_secret_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "link.key"
     path.write_text("short")
     with pytest.raises(StorageUnavailable, match="delete the file"):
-        kept_secret(path)
+        LinkSigner(path).sign("ada", "f_1", seconds=60)
 
 
 def test_a_secret_that_cannot_be_kept_is_an_error_without_paths(tmp_path: Path) -> None:
     (tmp_path / "secrets").write_text("a file where the folder should be")
     with pytest.raises(StorageUnavailable) as caught:
-        kept_secret(tmp_path / "secrets" / "link.key")
+        LinkSigner(tmp_path / "secrets" / "link.key").sign("ada", "f_1", seconds=60)
     assert str(tmp_path) not in caught.value.detail
