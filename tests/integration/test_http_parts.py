@@ -196,6 +196,7 @@ async def test_a_threads_line_shows_its_branches(http: httpx.AsyncClient) -> Non
     assert [each["created_at"] for each in found] == sorted((e["created_at"] for e in found), reverse=True)
     known = {each["checkpoint_id"] for each in found}
     assert {each["parent"] for each in found} <= known | {None}
+    assert [each["what"] for each in found].count("ended") == 2
     state = await http.get("/threads/line/state", params={"checkpoint_id": found[0]["checkpoint_id"]})
     assert state.status_code == 200
     rest = await http.get("/threads/line/line", params={"before": found[0]["checkpoint_id"]})

@@ -92,6 +92,19 @@ def _tells(row: _Row, known: dict[str, _Row], asked: set[str | None], *, ends: b
     )
 
 
+def _what(row: _Row, known: dict[str, _Row], asked: set[str | None], *, ends: bool) -> str:
+    before = known.get(row.parent or "")
+    if row.asks:
+        return "asks"
+    if row.source in _CHANGED:
+        return "changed"
+    if row.id in asked or ends:
+        return "ended"
+    if row.source == "input":
+        return "input"
+    return "began" if before is not None and before.source == "input" else "step"
+
+
 def _ancestor(row: _Row, known: dict[str, _Row], shown: set[str]) -> str | None:
     at = row.parent
     while at is not None and at not in shown:
@@ -131,13 +144,15 @@ class Course:
         """The same checkpoints without their states, which costs one statement however many there are.
 
         Of each: its id, that of the shown one that it follows (two with the same are branches), when it
-        was made, what made it (`source`), and whether it asks a person.
+        was made, and as `what` one of asks (a person), changed, began (a turn), ended, input, step.
 
         Raises:
             ThreadNotFound: There is none.
         """
         await self._owned(principal, thread_id)
         rows = await rows_of_line(self._engine, thread_id)
+        known, continued = {row.id: row for row in rows}, {row.parent for row in rows}
+        asked = {row.parent for row in rows if row.source == "input"}
         found = telling(rows)
         shown = [row for row in rows if row.id in found and (before is None or row.id < before)]
         return [
@@ -145,8 +160,7 @@ class Course:
                 "checkpoint_id": row.id,
                 "parent": found[row.id],
                 "created_at": made_at(row.id),
-                "source": row.source,
-                "asks": row.asks,
+                "what": _what(row, known, asked, ends=row.id not in continued),
             }
             for row in shown[:limit]
         ]

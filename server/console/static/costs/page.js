@@ -1,6 +1,6 @@
 // What runs cost: by day, model and user, as plots and as figures.
 import { get } from "../api.js";
-import { el, find, put } from "../dom.js";
+import { el, find, icon, put } from "../dom.js";
 import { asked, count, money, query } from "../insight/format.js";
 import { bars, lanes } from "../insight/plots.js";
 import { duration, empty, failure, loading, table } from "../ui.js";
@@ -52,7 +52,7 @@ function drawn(found, since, what) {
     el("div.numbers", {}, sums.map(([name, number]) => el("div.figure", {}, el("b", {}, number), el("span", {}, name)))),
     el("section.card", {}, el("h2", {}, `${MEASURES[what][0].toUpperCase()}${MEASURES[what].slice(1)} by day`), bars(days, { label: `${MEASURES[what]} by day`, scale: (number) => shown(number, what) })),
     el("div.sides", {}, el("section.card.stack.close", {}, el("h2", {}, "By model"), lanes(named(found.model), { label: "By model" })), el("section.card.stack.close", {}, el("h2", {}, "By user"), lanes(named(found.user), { label: "By user" }))),
-    el("details", {}, el("summary", {}, "The figures"), table([{ name: "Day", cell: (row) => row.key }, ...["runs", "failed", "input_tokens", "output_tokens"].map((name) => ({ name: name.replace("_", " "), number: true, cell: (row) => count(row[name]) })), { name: "cost", number: true, cell: (row) => money(row.cost) }], found.day.rows, "Figures by day")),
+    el("details", {}, el("summary", {}, icon("right"), "The figures"), table([{ name: "Day", cell: (row) => row.key }, ...["runs", "failed", "input_tokens", "output_tokens"].map((name) => ({ name: name.replace("_", " "), number: true, cell: (row) => count(row[name]) })), { name: "cost", number: true, cell: (row) => money(row.cost) }], found.day.rows, "Figures by day")),
   );
 }
 

@@ -1,8 +1,9 @@
 // Plots, drawn as SVG: bars over days, and bars side by side for names.
 import { el, svg } from "../dom.js";
 
-const WIDTH = 640;
-const HEIGHT = 180;
+// As wide as its card, so that its words keep their size.
+const WIDTH = Math.max(Math.min(document.documentElement.clientWidth - 70, 990), 240);
+const HEIGHT = 200;
 const FOOT = 22;
 const LEFT = 52;
 
@@ -20,7 +21,7 @@ export function bars(rows, { label, scale = String }) {
     svg("line", { class: "grid", x1: LEFT, x2: WIDTH, y1: y(value), y2: y(value) }),
     svg("text", { class: "scale", x: LEFT - 8, y: y(value) + 4, "text-anchor": "end" }, scale(value)),
   ]);
-  const every = Math.ceil(rows.length / 8);
+  const every = Math.ceil(rows.length / (WIDTH / 110));
   const drawn = rows.map((row, at) => {
     const x = LEFT + at * step + step * 0.14;
     const named = at % every === 0 || rows.length < 9;

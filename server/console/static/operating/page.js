@@ -1,6 +1,6 @@
 // Whether it will work tomorrow: health, breakers, tasks, storage, settings, the deploy check, keys, the audit log.
 import { get, post, remove } from "../api.js";
-import { button, el, find, put } from "../dom.js";
+import { button, el, find, icon, put } from "../dom.js";
 import { count, moment } from "../insight/format.js";
 import { lanes } from "../insight/plots.js";
 import { calmly } from "../insight/lists.js";
@@ -38,7 +38,7 @@ function health(found) {
   const order = { failed: 0, degraded: 1, healthy: 2 };
   rows.sort((a, b) => order[a.state] - order[b.state]);
   const item = (row) =>
-    el("li.card.stack.close", {}, el("div.row", {}, el("b.grow", {}, row.name), pill(row.state)), row.reason ? el("p", {}, row.reason) : null, row.since ? el("p.muted.small", {}, `${row.state} since `, time(row.since)) : null, Object.keys(row.details).length ? el("details", {}, el("summary.small.muted", {}, "Details"), json(row.details)) : null);
+    el("li.card.stack.close", {}, el("div.row", {}, el("b.grow", {}, row.name), pill(row.state)), row.reason ? el("p", {}, row.reason) : null, row.since ? el("p.muted.small", {}, `${row.state} since `, time(row.since)) : null, Object.keys(row.details).length ? el("details", {}, el("summary.small.muted", {}, icon("right"), "Details"), json(row.details)) : null);
   return el("div.stack", {}, el("p.row", {}, pill(found.status), found.draining ? pill("waiting", "draining") : null, el("span.muted", {}, found.status === "healthy" ? "A turn works now, with every part." : "What does not work stands first.")), el("ul.plain.tiles", { "aria-label": "Modules and what they lean on" }, rows.map(item)));
 }
 

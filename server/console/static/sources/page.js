@@ -39,7 +39,7 @@ function about(each) {
 }
 
 function trial(each) {
-  const field = el("input", { type: "search", name: "question", "aria-label": "A question", placeholder: "What would somebody ask?", maxLength: 4000 });
+  const field = el("input", { type: "search", name: "question", "aria-label": "What to ask", placeholder: "What would somebody ask?", maxLength: 4000 });
   const found = el("div.stack", { "aria-live": "polite" });
   const ask = async (event) => {
     event.preventDefault();

@@ -1,6 +1,6 @@
 // A thread through time: its checkpoints as a line with branches, the state at each, and what can be begun there.
 import { base, get, post } from "../api.js";
-import { button, el, find, put, svg } from "../dom.js";
+import { button, el, find, icon, put, svg } from "../dom.js";
 import { asked, cut, moment, query } from "../insight/format.js";
 import { dialog, empty, failure, json, loading, pill, report, time } from "../ui.js";
 
@@ -63,7 +63,7 @@ function track(line, onPick) {
       const [[x1, y1], [x2, y2]] = [at.get(point.checkpoint_id), at.get(point.parent)];
       return svg("path", { class: "rail-line", d: x1 === x2 ? `M${x1} ${y1}V${y2}` : `M${x1} ${y1}V${y2 - ROW / 2}C${x1} ${y2} ${x1} ${y2} ${x2} ${y2}` });
     });
-  const points = line.map((point) => svg("circle", { class: `point s-${point.asks ? "asks" : point.source}`, cx: at.get(point.checkpoint_id)[0], cy: at.get(point.checkpoint_id)[1], r: 5 }));
+  const points = line.map((point) => svg("circle", { class: `point s-${point.what}`, cx: at.get(point.checkpoint_id)[0], cy: at.get(point.checkpoint_id)[1], r: 5 }));
   const picture = svg("svg", { class: "line-picture", width: wide, height: line.length * ROW, "aria-hidden": "true" }, ...paths, ...points);
   const rows = line.map((point) => {
     const made = el("button.checkpoint", { type: "button", onclick: (event) => onPick(point.checkpoint_id, event.shiftKey) }, el("b", {}, said(point)), el("span.muted.small", {}, moment(point.created_at)));
@@ -73,7 +73,8 @@ function track(line, onPick) {
   return el("div.card.track-card", {}, el("p.muted.small", {}, "The newest is above. Hold Shift for a second one to compare with."), el("div.line-rows", {}, picture, el("ol.plain", { "aria-label": "Checkpoints, the newest first" }, rows)));
 }
 
-const said = (point) => (point.asks ? "asks a person" : { input: "asked", loop: "after a step", update: "changed by hand", fork: "a fork begins" }[point.source] ?? point.source);
+const SAID = { began: "a turn begins", ended: "a turn is over", asks: "asks a person", changed: "changed by hand", input: "asked", step: "after a step" };
+const said = (point) => SAID[point.what] ?? point.what;
 
 function laned(line) {
   const lanes = new Map();
@@ -102,7 +103,7 @@ async function pick(about, line, id, other, side) {
     const point = line.find((each) => each.checkpoint_id === chosen.to);
     const from = chosen.from ?? point?.parent ?? undefined;
     const [state, difference] = await Promise.all([get(`${path}/state`, { checkpoint_id: chosen.to }), from ? get(`${path}/diff`, { from, to: chosen.to }) : null]);
-    put(side, doing(path, state), facts(state), difference ? changed(difference, chosen.from) : null, messages(path, state), el("details", {}, el("summary", {}, "The state as JSON"), json(state)));
+    put(side, doing(path, state), facts(state), difference ? changed(difference, chosen.from) : null, messages(path, state), el("details", {}, el("summary", {}, icon("right"), "The state as JSON"), json(state)));
   } catch (problem) {
     put(side, failure(problem));
   }
