@@ -194,13 +194,12 @@ class Waterfall:
         for event in self._events:
             if event.type in _MARKS:
                 told = event.event
-                said = told.get("detail") or told.get("text") or ""
                 yield {
                     "seq": event.seq,
                     "type": event.type,
                     "at_ms": self._ms(event.at - self.root.start),
                     "code": told.get("code", ""),
-                    "detail": said,
+                    "detail": told.get("detail", ""),
                 }
 
     # -- how it hangs together ------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from graph.db.tables import run_events
 from graph.flow.state import time_of
 from graph.runs.events import TEXTS
+from graph.runs.names import renewed
 
 # Of one page: what a browser shows at once.
 PAGE_LETTERS = 1_000_000
@@ -37,7 +38,9 @@ async def told(engine: AsyncEngine, run_id: str) -> list[Told]:
     light, rest = select(*columns).where(mine, bulk), select(*columns, run_events.c.data).where(mine, ~bulk)
     async with engine.connect() as db:
         found = [Told(seq, kind, at, {}) for seq, kind, at in await db.execute(light)]
-        found += [Told(seq, kind, at, orjson.loads(data)) for seq, kind, at, data in await db.execute(rest)]
+        found += [
+            Told(seq, kind, at, renewed(orjson.loads(data))) for seq, kind, at, data in await db.execute(rest)
+        ]
     return sorted(found, key=lambda one: one.seq)
 
 
@@ -63,6 +66,6 @@ async def page(
             last = seq
         query = select(run_events.c.data, run_events.c.created_at).where(*where, run_events.c.seq <= last)
         found = (await db.execute(query.order_by(run_events.c.seq))).all() if last else []
-    events = [{**orjson.loads(data), "at": time_of(at)} for data, at in found]
+    events = [{**renewed(orjson.loads(data)), "at": time_of(at)} for data, at in found]
     more = len(rows) == limit or len(events) < len(rows)
     return {"events": events, "next": last if more else None}

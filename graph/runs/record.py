@@ -24,6 +24,7 @@ from graph.flow.heard import MOST_STEPS, StepTimes
 from graph.flow.state import calls_of, in_order
 from graph.runs.events import EventLog
 from graph.runs.lease import Hold
+from graph.runs.names import renewed_reply
 
 OnDisconnect = Literal["cancel", "continue"]
 OnBusy = Literal["reject", "enqueue", "interrupt"]
@@ -175,7 +176,7 @@ class RunRecord:
         return {**self.as_json(), "cursor": cursor(CURSOR, self.created_at, self.id)}
 
 
-_OTHERWISE = frozenset({"request", "answers", "earlier", "answered", "steps"})
+_ELSEWHERE = frozenset({"request", "answers", "earlier", "answered", "output", "steps"})
 
 
 def _iso(seconds: float | None) -> str | None:
@@ -194,8 +195,9 @@ def record_of(row: Mapping[str, Any] | RowMapping, request: TurnRequest | None =
         answers=kept.get("answers"),
         earlier=kept.get("earlier", 0),
         answered=tuple(kept.get("answered", ())),
+        output=renewed_reply(row["output"]) if row["output"] else None,
         steps=tuple(row["steps"] or ()),
-        **{name: row[name] for name in RunRecord.__dataclass_fields__ if name not in _OTHERWISE},
+        **{name: row[name] for name in RunRecord.__dataclass_fields__ if name not in _ELSEWHERE},
     )
 
 

@@ -24,6 +24,7 @@ from graph.insight.usage import drawn, usage
 from graph.runs.events import VOCABULARY
 from graph.runs.record import STATUSES
 from server.errors import InvalidRequest
+from server.field_names import event_namer, named_run
 from server.middleware.auth import Caller
 from server.requests import ID_PATTERN
 from server.routes.common import After, OpenAgent, link_next, problems
@@ -90,7 +91,7 @@ async def list_runs(
     owner = owner_of(who, user)
     wanted = Wanted(owner, status, thread, model, q, seconds_of(since), seconds_of(until))
     found = await RunList(agent.engine).page(wanted, limit=limit, after=after)
-    rows = [run_row(record, mine=record.request.principal.id == who.id) for record in found]
+    rows = [named_run(agent, run_row(each, mine=each.request.principal.id == who.id)) for each in found]
     link_next(request, response, rows, limit)
     return rows
 
@@ -132,7 +133,10 @@ async def events_page(
 ) -> dict[str, Any]:
     """What is stored of the run's events, with the time of each; `next` is the `after` of the next page."""
     await agent.runs.get(who, run_id)
-    return await page(agent.engine, run_id, after=after, limit=limit, kind=type)
+    found = await page(agent.engine, run_id, after=after, limit=limit, kind=type)
+    if (name := event_namer(agent)) is not None:
+        found["events"] = [name(event) for event in found["events"]]
+    return found
 
 
 @router.get("/runs/{run_id}/log")
