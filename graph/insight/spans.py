@@ -140,8 +140,8 @@ class Waterfall:
     def _retrievals(self) -> Iterator[Span]:
         for event in self._events:
             if event.type == "documents":
-                items, failed = event.event.get("items") or [], event.event.get("failed") or []
-                sources = sorted({str(item.get("source", "")) for item in items})
+                items, failed = _list(event.event, "items"), _list(event.event, "failed")
+                sources = sorted({str(item.get("source", "")) for item in items if isinstance(item, dict)})
                 told = {"passages": len(items), "sources": sources, "failed": failed}
                 began, name = self._began("retrieval", event), ", ".join(sources) or "sources"
                 span = self._span("retrieval", name, began, event.at, told)
@@ -153,15 +153,15 @@ class Waterfall:
         for event in self._events:
             told = event.event
             if event.type == "tool_call":
-                about = {"server": told.get("server"), "id": told["id"]}
+                about = {"server": told.get("server"), "id": told.get("id")}
                 span = self._span("tool", str(told.get("tool", "")), event.at, None, about)
                 span.status = "running"
-                open_[str(told["id"])] = span
+                open_[str(told.get("id"))] = span
                 yield span
             elif event.type == "tool_result" and (found := open_.pop(str(told.get("id")), None)):
                 found.end, found.status = event.at, str(told.get("status", "ok"))
                 found.detail["duration_ms"] = told.get("duration_ms")
-                found.detail["files"] = len(told.get("files") or [])
+                found.detail["files"] = len(_list(told, "files"))
             elif event.type in ("interrupt", "done", "error", "run_started"):
                 for left in open_.values():
                     left.end = event.at
@@ -227,6 +227,10 @@ class Waterfall:
         """Every span behind the one that it belongs to, and in the order of time there."""
         several = len(self.attempts) > 1
         found = [self.root]
+        if not self.attempts:  # events are kept for less long than runs
+            for step in self.steps:
+                step.parent = self.root
+            found += self.steps
         top = sorted([*self._queue(), *self._waiting(), *self.attempts], key=lambda span: span.start)
         for span in top:
             span.parent = self.root
@@ -287,3 +291,9 @@ class Waterfall:
     @staticmethod
     def _ms(seconds: float) -> float:
         return round(seconds * 1000, 1)
+
+
+def _list(event: Mapping[str, Any], name: str) -> list[Any]:
+    """A field that is a list; steps of others may tell what they like."""
+    found = event.get(name)
+    return found if isinstance(found, list) else []

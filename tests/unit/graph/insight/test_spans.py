@@ -169,3 +169,21 @@ def test_a_run_that_ended_before_it_began_has_only_itself() -> None:
     told = said((0.0, STARTED), (0.1, {"type": "documents", "items": [], "failed": [{"source": "s"}]}))
     span = drawn(run("cancelled"), told)["spans"][-1]
     assert (span["name"], span["status"]) == ("sources", "error")
+
+
+def test_what_steps_of_others_tell_may_be_odd() -> None:
+    odd = said(
+        (0.0, STARTED),
+        (0.1, {"type": "documents", "items": [1, {"source": "book"}], "failed": "no list"}),
+        (0.2, {"type": "tool_call"}),
+        (0.3, {"type": "tool_result", "files": 5}),
+        (0.4, {"type": "usage", "model": None}),
+        (1.0, DONE),
+    )
+    kinds = [(span["kind"], span["name"]) for span in drawn(run(), odd)["spans"]]
+    assert kinds == [("run", "t"), ("retrieval", "book"), ("tool", ""), ("model", "None")]
+
+
+def test_times_of_steps_are_shown_when_the_events_are_kept_no_longer() -> None:
+    found = drawn(run(steps=[step("call_model", 0.1, 300)]), [])
+    assert ("step", "call_model", "t", 100.0, 300.0) in lines(found)
