@@ -203,7 +203,7 @@ async def measured(client: httpx.AsyncClient, path: str, *, times: int) -> Figur
 async def run(*, count: int, events: int, times: int) -> list[Figure]:
     """Every path of the pages, on a service that is full."""
     with tempfile.TemporaryDirectory() as folder:
-        async with open_agent(Path(folder), idle=True) as agent:
+        async with open_agent(Path(folder)) as agent:
             await fill(agent.engine, count=count, events=events)
             async with _client(agent) as client:
                 return [await measured(client, path, times=times) for path in PATHS]
