@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.cursor import is_cursor, place_of
@@ -39,6 +39,8 @@ class Wanted:
 
     def clause(self) -> ColumnElement[bool]:
         """The condition on rows of `runs`."""
+        if any("\0" in str(value) for value in (self.owner, self.status, self.thread_id, self.model, self.q)):
+            return false()  # PostgreSQL's texts hold none, and would not be compared with one
         same = {"owner": self.owner, "status": self.status, "thread_id": self.thread_id, "model": self.model}
         found = [runs.c[name] == value for name, value in same.items() if value is not None]
         if self.since is not None:
@@ -107,6 +109,8 @@ class RunList:
     async def _place(self, wanted: Wanted, after: str) -> tuple[float, str]:
         if is_cursor(after):
             return place_of(CURSOR, after)
+        if "\0" in after:
+            raise RunNotFound(after[:80])
         theirs = [] if wanted.owner is None else [runs.c.owner == wanted.owner]
         query = select(runs.c.created_at, runs.c.id).where(runs.c.id == after, *theirs)
         async with self._engine.connect() as db:

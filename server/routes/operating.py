@@ -28,6 +28,7 @@ from nodes.config.errors import UnknownPart
 from nodes.file_storage.ports import FileStore
 from server.errors import InvalidRequest
 from server.middleware.auth import Caller
+from server.requests import ID_PATTERN
 from server.routes.common import OpenAgent, problems
 
 router = APIRouter(tags=["operators"], responses=problems(ScopeMissing, InvalidRequest))
@@ -110,7 +111,7 @@ async def keys(agent: OpenAgent) -> list[dict[str, Any]]:
 
 
 @router.delete("/keys/{key_id}", responses=problems(KeyNotFound))
-async def revoke_key(key_id: Annotated[str, Field(max_length=64)], agent: OpenAgent) -> dict[str, Any]:
+async def revoke_key(key_id: Annotated[str, Field(pattern=ID_PATTERN)], agent: OpenAgent) -> dict[str, Any]:
     """End a key now; in every process within a second."""
     return _key(await KeyStore(agent.engine).revoke(key_id))
 
@@ -160,6 +161,8 @@ async def list_plans(
 
 
 @plans.delete("/{plan_id}", status_code=204, responses=problems(PlanNotFound))
-async def delete_plan(plan_id: Annotated[str, Field(max_length=64)], agent: OpenAgent, who: Caller) -> None:
+async def delete_plan(
+    plan_id: Annotated[str, Field(pattern=ID_PATTERN)], agent: OpenAgent, who: Caller
+) -> None:
     """Take a planned run away; runs that it began go on."""
     await (await agent.plans()).delete(who, plan_id)

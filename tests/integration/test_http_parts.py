@@ -201,3 +201,56 @@ async def test_a_threads_line_shows_its_branches(http: httpx.AsyncClient) -> Non
     assert state.status_code == 200
     rest = await http.get("/threads/line/line", params={"before": found[0]["checkpoint_id"]})
     assert rest.json() == found[1:]
+
+
+ODD = ("", "x" * 3000, "-1", "1e999", "\0", "null", "[]", "{}", "💥", "9" * 30, "%", "'; --", "../x", "c.x")
+ASKED: dict[str, tuple[str, ...]] = {
+    "/runs": ("status", "thread", "model", "q", "since", "until", "user", "limit", "after"),
+    "/runs/counts": ("since", "user"),
+    "/runs/made-up/events/page": ("after", "limit", "type"),
+    "/runs/made-up/compare": ("with",),
+    "/costs": ("by", "since", "until", "model", "user"),
+    "/graph": ("format", "user"),
+    "/threads/made-up/line": ("limit", "before"),
+    "/sources/harbour/documents": ("q", "skipped", "limit", "offset"),
+    "/sources/harbour/chunks": ("document", "limit"),
+    "/servers/calculator/log": ("lines",),
+    "/storage/top": ("limit", "files"),
+    "/settings": ("part",),
+    "/deploy/check": ("limit",),
+    "/audit": ("q", "user", "what", "run", "before", "limit"),
+    "/plans": ("limit",),
+}
+SENT = {
+    "/sources/harbour/query": ("query", "limit"),
+    "/tools/calculator_add/call": ("arguments", "approve"),
+    "/breakers/reset": ("target",),
+    "/tasks": ("name", "arguments"),
+}
+
+
+@pytest.mark.parametrize("path", ASKED)
+async def test_odd_words_in_a_query_are_no_fault_of_ours(http: httpx.AsyncClient, path: str) -> None:
+    for name in ASKED[path]:
+        for odd in ODD:
+            answer = await http.get(path, params={name: odd})
+            assert answer.status_code < 500, (name, odd[:20], answer.text[:300])
+
+
+@pytest.mark.parametrize("path", SENT)
+async def test_odd_bodies_are_no_fault_of_ours(http: httpx.AsyncClient, path: str) -> None:
+    values = (*ODD, None, -1, 1e300, [], {}, [[{}]], {"a": {"b": None}}, True)
+    bodies = [{name: odd} for name in SENT[path] for odd in values]
+    for body in [*bodies, [], "x", None, {"more": 1}]:
+        answer = await http.post(path, json=body)
+        assert answer.status_code < 500, (body, answer.text[:300])
+
+
+@pytest.mark.parametrize("odd", ["%00", "x" * 3000, "%F0%9F%92%A5", "..%2Fx", "%25", "'--"])
+async def test_odd_names_in_a_path_are_no_fault_of_ours(http: httpx.AsyncClient, odd: str) -> None:
+    paths = ("runs/{}/spans", "sources/{}/documents", "servers/{}", "files/{}/preview", "threads/{}/line")
+    for path in paths:
+        assert (await http.get("/" + path.format(odd))).status_code < 500, path
+    for path in ("keys/{}", "plans/{}"):
+        assert (await http.delete("/" + path.format(odd))).status_code < 500, path
+    assert (await http.post(f"/tools/{odd}/call", json={})).status_code < 500
