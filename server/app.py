@@ -27,7 +27,21 @@ from server.module_routes import add_module_routes
 from server.openapi import describe
 from server.owner import open_to_owner
 from server.protocols.table import add_protocols
-from server.routes import catalogue, docs, files, health, questions, retrieval, runs, session, tasks, threads
+from server.routes import (
+    catalogue,
+    docs,
+    files,
+    health,
+    insight,
+    operating,
+    parts,
+    questions,
+    retrieval,
+    runs,
+    session,
+    tasks,
+    threads,
+)
 from server.stopping import draining_first
 
 log = structlog.get_logger(__name__)
@@ -110,8 +124,11 @@ def _add_routes(app: FastAPI) -> None:
 
     app.include_router(agent_router(agent))
     app.include_router(chat_router(agent))
-    for part in (threads, runs, questions, files, catalogue, retrieval, health, tasks, session, docs):
+    for part in (threads, insight, runs, questions, files, catalogue, parts, retrieval):
         app.include_router(part.router)
+    for part in (health, tasks, operating, session, docs):
+        app.include_router(part.router)
+    app.include_router(operating.plans)
     add_protocols(app)
     app.include_router(pages.router)
     app.include_router(markdown.router)

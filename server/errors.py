@@ -132,7 +132,6 @@ class SessionUnconfirmed(NotAllowed):
 
     code = "session_unconfirmed"
     title = "A login of a browser needs one more header"
->>>>>>> console
 
 
 class BindRefused(NotAllowed):
@@ -182,7 +181,6 @@ STATUS: Mapping[str, int] = {
     "no_such_route": 404,
     "method_not_allowed": 405,
     "host_refused": 403,
-<<<<<<< HEAD
     "host_misdirected": 421,
     "session_unconfirmed": 403,
     "bind_refused": 500,
@@ -192,6 +190,7 @@ STATUS: Mapping[str, int] = {
     "plan_not_found": 404,
     "item_not_found": 404,
     "items_total_reached": 403,
+    "approval_needed": 409,
     "thread_exists": 409,
     "a2a_not_installed": 501,
     "not_json_rpc": 400,

@@ -97,6 +97,11 @@ class TaskQueue:
         """Of the tasks that this process knows."""
         return self._tasks.keys()
 
+    def known(self) -> list[dict[str, Any]]:
+        """Each task of this process by name: the schema of its arguments, its schedule and next time."""
+        now = self._ledger.now()
+        return [self._tasks[name].as_json(now) for name in sorted(self._tasks)]
+
     async def add(
         self,
         name: str,

@@ -120,6 +120,20 @@ class Task(Generic[A]):
             places = (".".join(str(part) for part in e["loc"]) + ": " + e["msg"] for e in error.errors())
             raise TaskArgumentsInvalid(f"task '{self.name}': " + "; ".join(places)) from None
 
+    def as_json(self, now: float) -> dict[str, Any]:
+        """What it takes, and when it is due next.
+
+        Args:
+            now: Epoch seconds.
+        """
+        due = next(due_times(self.cron, now), None) if self.cron else None
+        return {
+            "name": self.name,
+            "arguments": self.arguments.model_json_schema().get("properties", {}),
+            "cron": self.cron,
+            "next_at": None if due is None else datetime.fromtimestamp(due, UTC).isoformat(),
+        }
+
     def backoff(self, attempt: int) -> float:
         """Seconds between the given attempt and the next."""
         return min(self.backoff_s * 2.0 ** (attempt - 1), LONGEST_BACKOFF_S)

@@ -142,6 +142,10 @@ runs = Table(
     Column("model", String(200), nullable=False, default=""),
     Column("input_tokens", Integer, nullable=False, default=0),
     Column("output_tokens", Integer, nullable=False, default=0),
+    # In the currency of the prices in models.yaml; None where no price is known.
+    Column("cost", Float),
+    # When each step worked: a list of {name, attempt, at, ms, end}.
+    Column("steps", JSON(none_as_null=True)),
     Index("runs_by_thread", "thread_id", "created_at"),
     Index("runs_by_status", "status", "created_at"),
     Index("runs_by_owner", "owner", "created_at"),

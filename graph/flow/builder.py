@@ -11,7 +11,8 @@ from langgraph.graph.state import CompiledStateGraph
 
 from core.access import RunContext
 from core.steps import PARTS
-from graph.flow.nodes import Asked, Heard, Lookup, Lookups, Supplied, SuppliedCall, Traced, Written, reader
+from graph.flow.heard import Heard
+from graph.flow.nodes import Asked, Lookup, Lookups, Supplied, SuppliedCall, Traced, Written, reader
 from graph.flow.routing import AfterModel, Window, Windowed, after_files, ahead_of_tools, run_lean, way
 from graph.flow.state import Gate, Input, State
 from graph.flow.steps import MAKES, Placed, Steps
@@ -120,7 +121,9 @@ class _Nodes:
         traced = Traced(placed.name, self._stepping(placed, node))
         step = self._supplied(placed, traced, names, frozenset(needs))
         wider = isinstance(step, Supplied) and not self._looked_at | needs <= names
-        self._graph.add_node(placed.name, Heard(step), input_schema=self._steps.state if wider else reads)
+        self._graph.add_node(
+            placed.name, Heard(placed.name, step), input_schema=self._steps.state if wider else reads
+        )
         if makes and placed.part in MAKES:
             self._lookups.append(Lookup(traced, makes))
             self._looked_at |= names - turn.keys()

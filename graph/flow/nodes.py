@@ -10,13 +10,9 @@ stop in front of a step is a stop in front of it, once.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import pkgutil
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, get_type_hints
 from uuid import uuid4
@@ -151,43 +147,6 @@ def _says_what_it_reads(node: Any) -> bool:
         return False
     # `Any` and `dict` are classes too, and name nothing.
     return isinstance(reads, type) and bool(getattr(reads, "__annotations__", None))
-
-
-Tell = Callable[[Any], None]
-_tell: ContextVar[Tell | None] = ContextVar("waystation_step_events", default=None)
-
-
-@contextmanager
-def heard_by(tell: Tell) -> Iterator[None]:
-    """In the block, and in tasks that are made there, `tell` gets what steps tell, in the loop's thread."""
-    home, loop = threading.get_ident(), asyncio.get_running_loop()
-
-    def at_home(event: Any) -> None:
-        if threading.get_ident() == home:
-            tell(event)
-        else:
-            loop.call_soon_threadsafe(tell, event)
-
-    token = _tell.set(at_home)
-    try:
-        yield
-    finally:
-        _tell.reset(token)
-
-
-class Heard:
-    """A step whose events go straight to whoever hears this turn.
-
-    LangGraph's own stream takes a queue, a signal to the loop, and a task for each event.
-    What is told there, by `get_stream_writer`, is heard too.
-    """
-
-    def __init__(self, node: Any) -> None:
-        self._node = node
-
-    async def __call__(self, state: Any, runtime: Runtime[RunContext]) -> Any:
-        tell = _tell.get()
-        return await self._node(state, runtime if tell is None else runtime.override(stream_writer=tell))
 
 
 class Traced:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
@@ -59,15 +60,17 @@ class LoggedEvent:
 
     Attributes:
         kind: Its type.
+        at: When it happened, in seconds of `time.monotonic`.
     """
 
-    __slots__ = ("_event", "_line", "kind", "seq", "size")
+    __slots__ = ("_event", "_line", "at", "kind", "seq", "size")
 
     def __init__(self, event: dict[str, Any]) -> None:
         self._event: dict[str, Any] | None = event
         self.seq: int = event["seq"]
         self.kind: str = event["type"]
         self._line: bytes | None = None
+        self.at = time.monotonic()
         text = event["type"] in TEXTS
         self.size = len(event["delta"]) + _BESIDE_THE_TEXT if text else len(self.line)
 
@@ -313,7 +316,8 @@ def _row(thread_id: str, group: Sequence[LoggedEvent], *, now: float) -> dict[st
         # PostgreSQL holds no NUL in text; JSON can spell it, and orjson does so itself.
         "data": line.decode(),
         "cuts": cuts,
-        "created_at": now,
+        # It is stored a little behind the turn, by the database's clock.
+        "created_at": now - max(time.monotonic() - first.at, 0.0),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from core.choices import DEFAULT, Choices
 from core.cursor import cursor
 from core.errors import WaystationError
 from core.observability import traceparent
+from graph.flow.heard import MOST_STEPS, StepTimes
 from graph.flow.state import calls_of, in_order
 from graph.runs.events import EventLog
 from graph.runs.lease import Hold
@@ -136,6 +138,10 @@ class RunRecord:
     input_tokens: int
     output_tokens: int
     input_hash: str
+    # What its model calls cost, as far as prices are known.
+    cost: float | None = None
+    # When each of its steps worked, see `Run.step_rows`.
+    steps: tuple[Mapping[str, Any], ...] = ()
     # Attempts that came to an end in order: paused for a person, or stopped for a shutdown.
     earlier: int = 0
     # Ids of questions that have had their answer.
@@ -166,6 +172,7 @@ class RunRecord:
                 "output_tokens": self.output_tokens,
                 "model": self.model,
             },
+            "cost": self.cost,
             "output": self.output,
             "error": self.error,
         }
@@ -175,7 +182,7 @@ class RunRecord:
         return {**self.as_json(), "cursor": cursor(CURSOR, self.created_at, self.id)}
 
 
-_ELSEWHERE = frozenset({"request", "answers", "earlier", "answered", "output"})
+_ELSEWHERE = frozenset({"request", "answers", "earlier", "answered", "output", "steps"})
 
 
 def _iso(seconds: float | None) -> str | None:
@@ -195,6 +202,7 @@ def record_of(row: Mapping[str, Any] | RowMapping, request: TurnRequest | None =
         earlier=kept.get("earlier", 0),
         answered=tuple(kept.get("answered", ())),
         output=renewed_reply(row["output"]) if row["output"] else None,
+        steps=tuple(row["steps"] or ()),
         **{name: row[name] for name in RunRecord.__dataclass_fields__ if name not in _ELSEWHERE},
     )
 
@@ -219,11 +227,13 @@ class Outcome:
     input_tokens: int = 0
     output_tokens: int = 0
     model: str = ""
+    cost: float | None = None
     status: str = ""
 
     @classmethod
-    def after(cls, output: Mapping[str, Any] | None) -> Outcome:
+    def after(cls, record: RunRecord) -> Outcome:
         """What an earlier attempt of the run had gathered when it paused."""
+        output = record.output
         if not output:
             return cls()
         usage = output.get("usage") or {}
@@ -233,7 +243,12 @@ class Outcome:
             input_tokens=usage.get("input_tokens", 0),
             output_tokens=usage.get("output_tokens", 0),
             model=usage.get("model", ""),
+            cost=record.cost,
         )
+
+    def used(self) -> dict[str, Any]:
+        """What its model calls took, by the names of the ledger's columns."""
+        return {name: getattr(self, name) for name in ("model", "input_tokens", "output_tokens", "cost")}
 
     def put_in_order(self) -> None:
         """Results and questions in the order of their calls, whichever came first."""
@@ -241,6 +256,11 @@ class Outcome:
         self.messages = in_order(self.messages, self.asked)
         places = {call: place for place, call in enumerate(self.asked)}
         self.interrupts.sort(key=lambda asks: places.get(_call_of(asks), len(places)))
+
+
+def added(cost: float | None, more: Any) -> float | None:
+    """A sum of costs; None where no price is known."""
+    return cost if not isinstance(more, (int, float)) else (cost or 0.0) + more
 
 
 def _call_of(interrupt: Mapping[str, Any]) -> str:
@@ -258,6 +278,7 @@ class Run:
         self.request = record.request
         self.hold = hold
         self.attempt = record.attempts
+        self.steps = StepTimes()
         self.log = EventLog(record.id, floor=floor, limit=record.seq_limit)
         self.control = RunControl()
         self.task: asyncio.Task[None] | None = None
@@ -282,6 +303,25 @@ class Run:
         # The turn runs in a context of its own; what it belongs to is taken along here.
         self.request_id = record.request_id
         self.traceparent = traceparent()
+
+    def step_rows(self, now: float) -> list[dict[str, Any]]:
+        """When each step worked, those of earlier attempts too, for the ledger.
+
+        Args:
+            now: Epoch seconds by the database's clock.
+        """
+        ago = now - time.monotonic()
+        mine = [
+            {
+                "name": step.name,
+                "attempt": self.attempt,
+                "at": round(step.began + ago, 4),
+                "ms": round((step.ended - step.began) * 1000, 1) if step.end else None,
+                "end": step.end,
+            }
+            for step in list(self.steps)
+        ]
+        return [*(dict(step) for step in self.record.steps), *mine][-MOST_STEPS:]
 
     def begin(self) -> None:
         """The task runs. Raises CancelledError when somebody has stopped it before."""

@@ -6,7 +6,7 @@ no look into the transaction, and on PostgreSQL no round trip of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,7 +40,7 @@ _MORE = "SELECT 1 FROM runs WHERE thread_id = ? AND status = 'queued' LIMIT 1"
 
 Statement = tuple[str, Sequence[Sequence[Any]]]
 # What a row has only later.
-LATER = {"started_at": None, "ended_at": None, "output": None, "error": None}
+LATER = dict.fromkeys(("started_at", "ended_at", "output", "error", "cost", "steps"))
 
 
 class KeyTakenError(Exception):
@@ -93,6 +93,7 @@ class Ending:
         webhook: Who is told of it.
         told_as: In whose words.
         attempt: Which of the run's it was.
+        steps: When each of its steps worked, given the present time.
     """
 
     status: str
@@ -107,6 +108,8 @@ class Ending:
     model: str = ""
     input_tokens: int = 0
     output_tokens: int = 0
+    cost: float | None = None
+    steps: Callable[[float], list[dict[str, Any]]] = lambda now: []
     events: Sequence[LoggedEvent] = ()
     messages: Sequence[dict[str, Any]] = field(default_factory=list)
     webhook: str | None = None
@@ -115,9 +118,10 @@ class Ending:
 
     def of_run(self, *, now: float) -> dict[str, Any]:
         """What becomes of the run's row."""
-        names = ("status", "reason", "output", "error", "model", "input_tokens", "output_tokens")
+        names = ("status", "reason", "output", "error", "model", "input_tokens", "output_tokens", "cost")
         values = {name: getattr(self, name) for name in names}
         values |= {"ended_at": None if self.again else now, "holder": None, "stop_requested": None}
+        values["steps"] = self.steps(now)
         # Nothing above this was read by anybody, so that a later attempt counts on from here.
         return {**values, "seq_limit": self.events[-1].seq} if self.events else values
 

@@ -21,12 +21,12 @@ from core.observability import RUNNING, extracted, track_duration, turn_span
 from core.settings.book import Editions
 from core.settings.platform import LimitSettings
 from graph.errors import LeaseLost, StepLimit, TurnTimedOut
-from graph.flow.nodes import heard_by
+from graph.flow.heard import heard_by
 from graph.runs.announcements import TurnFinished, TurnStarted
 from graph.runs.events import LAST
 from graph.runs.lease import fenced
 from graph.runs.names import renewed
-from graph.runs.record import Outcome, Run, Stop
+from graph.runs.record import Outcome, Run, Stop, added
 from graph.threads.history.look import questioned
 from graph.turn.attempt import Endings, Opening, Start
 from graph.turn.details import DETAILS, steps_in
@@ -104,7 +104,7 @@ class TurnDriver:
             self._publish(_finished(run, outcome, seconds=time.perf_counter() - began))
 
     async def _whole(self, run: Run) -> Outcome:
-        outcome, status = Outcome.after(run.record.output), "failed"
+        outcome, status = Outcome.after(run.record), "failed"
         RUNNING.inc()
         try:
             with track_duration("turn"):
@@ -203,7 +203,7 @@ class TurnDriver:
             durability="sync",
             control=run.control,
         )
-        with heard_by(lambda told: self._hear(run, outcome, told)):
+        with heard_by(lambda told: self._hear(run, outcome, told), run.steps):
             async for mode, data in stream:
                 if mode == "custom":
                     self._hear(run, outcome, data)
@@ -262,6 +262,7 @@ def hear(outcome: Outcome, event: dict[str, Any]) -> None:
         outcome.input_tokens += event["input_tokens"]
         outcome.output_tokens += event["output_tokens"]
         outcome.model = event["model"]
+        outcome.cost = added(outcome.cost, event.get("cost"))
 
 
 def gather(outcome: Outcome, update: dict[str, Any]) -> None:

@@ -24,6 +24,8 @@ from nodes.rag.health import CHECK_SECONDS, SourceHealth
 from nodes.rag.indexing import Indexer
 from nodes.rag.models import (
     TOLD,
+    Chunk,
+    DocumentInfo,
     IngestReport,
     Passage,
     Progress,
@@ -137,6 +139,26 @@ class RAGClient:
             )
         )
         return RAGResponse(tuple(passages), tuple(reasons), tuple(told))
+
+    async def documents(self, source: str, *, principal: Principal) -> list[DocumentInfo]:
+        """What the index of a source has, by name; nothing of one that is searched where it is.
+
+        Raises:
+            SourceNotFound: No such source, or it is not for this user.
+        """
+        found = self._usable(source, principal)
+        return await asyncio.to_thread(found.indexer.documents) if found.indexer is not None else []
+
+    async def chunks(
+        self, source: str, document: str, *, principal: Principal, limit: int = 100
+    ) -> list[Chunk]:
+        """The first chunks of a document of a local source, as they are searched; none of any other.
+
+        Raises:
+            SourceNotFound: No such source, or it is not for this user.
+        """
+        found = self._usable(source, principal)
+        return await found.store.chunks_in(document, limit=limit) if found.store is not None else []
 
     async def ingest(
         self,

@@ -41,6 +41,9 @@ class MemoryStore:
         ]
         return _best([f for f in found if f.score > 0], limit)
 
+    async def chunks_in(self, document: str, *, limit: int) -> list[Chunk]:
+        return sorted(self.chunks.get(document, []), key=lambda chunk: chunk.start)[:limit]
+
     async def size(self) -> int:
         return len(self._all())
 

@@ -13,7 +13,7 @@ from nodes.rag.chunking import chunk_document
 from nodes.rag.files import Listing, SourceFile, exists, list_files, not_there
 from nodes.rag.languages import DEFAULT, language_of
 from nodes.rag.manifest import MOST_UNREAD, Manifest, ManifestFile, Record
-from nodes.rag.models import Chunk, IngestReport, Progress, SourceStats
+from nodes.rag.models import Chunk, DocumentInfo, IngestReport, Progress, SourceStats
 from nodes.rag.ports import ChunkStore, Embedder
 from nodes.rag.reading import Extractor, KeptTexts, NotText, read_document
 from nodes.rag.reading.extraction import SECONDS
@@ -150,6 +150,23 @@ class Indexer:
             problem=self._problem(manifest),
             indexed=self.manifest.there(),
         )
+
+    def documents(self) -> list[DocumentInfo]:
+        """Every document by name, and behind them what was passed over."""
+        manifest = self.manifest.read()
+        found = [
+            DocumentInfo(
+                name,
+                record.chunks,
+                record.size,
+                record.mtime_ns / 1e9,
+                record.language,
+                record.problem,
+                tuple(record.notes),
+            )
+            for name, record in sorted(manifest.files.items())
+        ]
+        return found + [DocumentInfo(name, problem=why) for name, why in sorted(manifest.unread.items())]
 
     def _problem(self, manifest: Manifest) -> str:
         """Why nothing of the source can be found; "" where something can, or nobody has looked yet."""

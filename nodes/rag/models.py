@@ -180,6 +180,29 @@ def _counted(number: int, what: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class DocumentInfo:
+    """A document of a local source.
+
+    Args:
+        chunks: How many pieces the index has of it; 0 for one that was left out.
+        problem: Why it was left out; "" where it was not.
+        notes: What could not be read of it.
+        modified: Epoch seconds.
+    """
+
+    name: str
+    chunks: int = 0
+    size: int = 0
+    modified: float | None = None
+    language: str = ""
+    problem: str = ""
+    notes: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "notes": list(self.notes)}
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """A piece of a document as the index stores it. `terms` are separated by spaces."""
 

@@ -53,6 +53,10 @@ class ChunkStore(Protocol):
         """Chunks that hold any of `terms`, by BM25, best first."""
         ...
 
+    async def chunks_in(self, document: str, *, limit: int) -> list[Chunk]:
+        """The first chunks of one document, in its order."""
+        ...
+
     async def size(self) -> int:
         """How many chunks there are."""
         ...

@@ -4,15 +4,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from core.cli import JsonFlag, command, make_app, print_fields, print_table, progress_bar, show
-
-if TYPE_CHECKING:
-    from graph.deploy.check import Verdict
 
 deploy = make_app("deploy")
 
@@ -48,32 +44,11 @@ async def check_command(
 
 async def checked(*, idle: int | None) -> dict[str, Any]:
     """The report on every live and waiting thread, and on the `idle` last used others (None: all)."""
-    from graph.checkpoints.fingerprint import fingerprint
-    from graph.db.database import HEAD
-    from graph.deploy.check import check
-    from graph.deploy.reading import reading, revision_of, standings, tables_of
+    from graph.deploy.report import report
 
     url, graph = _configured()
-    async with reading(url) as (engine, saver):
-        revision = await revision_of(engine)
-        threads, left_out = await standings(engine, idle=idle)
-        found: list[Verdict] = []
-        if "checkpoints" in await tables_of(engine):
-            with progress_bar("threads") as told:
-                verdicts: AsyncIterator[Verdict] = check(graph, saver, threads)
-                async for verdict in verdicts:
-                    found.append(verdict)
-                    told(len(found), len(threads), "")
-    return {
-        "fingerprint": fingerprint(graph),
-        "revision": revision,
-        "head": HEAD,
-        "note": _note(revision, HEAD),
-        "checked": len(found),
-        "left_out": left_out,
-        "breaks": sum(bool(verdict.breaks) for verdict in found),
-        "threads": [verdict.as_json() for verdict in found],
-    }
+    with progress_bar("threads") as told:
+        return await report(url, graph, idle=idle, told=told)
 
 
 def _configured() -> tuple[Any, Any]:
@@ -89,18 +64,6 @@ def _configured() -> tuple[Any, Any]:
     book = read_book((*SECTIONS, MODULES), (), context, partial=True)
     found = lifecycle.module_states(discover(), book[ModulesSettings])
     return database_url(book[StorageSettings], context.places), present_graph(lifecycle.running(found))
-
-
-def _note(revision: str | None, head: str) -> str:
-    if revision == head:
-        return ""
-    if revision is None:
-        return "the database has no tables of ours yet"
-    if revision > head:
-        return (
-            f"the database is at revision {revision}, newer than this release's {head}: read as far as known"
-        )
-    return f"the database is at revision {revision}; this release migrates it to {head} when it starts"
 
 
 def _show(report: dict[str, Any]) -> None:

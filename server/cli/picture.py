@@ -10,6 +10,8 @@ from typing import Any
 from langchain_core.runnables.graph import Edge, Graph
 from PIL import Image, ImageDraw, ImageFont
 
+from graph.insight.usage import layers
+
 WIDTH, HEIGHT = 190, 48
 GAP_X, GAP_Y, MARGIN = 60, 46, 80
 INK, FILL, PAPER = "#1f2937", "#eef2ff", "white"
@@ -34,20 +36,6 @@ def draw_png(graph: Graph) -> bytes:
     out = io.BytesIO()
     image.save(out, "PNG")
     return out.getvalue()
-
-
-def layers(graph: Graph) -> dict[str, int]:
-    """How many steps each node is from the start, the end below all."""
-    first = graph.first_node()
-    found = {first.id if first else next(iter(graph.nodes)): 0}
-    queue = list(found)
-    while queue:
-        node = queue.pop(0)
-        for edge in graph.edges:
-            if edge.source == node and edge.target not in found:
-                found[edge.target] = found[node] + 1
-                queue.append(edge.target)
-    return found
 
 
 def _places(levels: Mapping[str, int]) -> dict[str, Point]:

@@ -10,7 +10,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from core.access import Principal
+from core.access import Principal, has_scope
 from core.errors import WaystationError
 from core.installed import installed_version
 from server.console.assets import url_of
@@ -25,6 +25,7 @@ def _templates() -> Environment:
         loader=PackageLoader("server.console"), autoescape=True, undefined=StrictUndefined, auto_reload=False
     )
     found.globals["version"] = installed_version()
+    found.globals["has_scope"] = has_scope
     return found
 
 

@@ -43,6 +43,16 @@ class Page:
 PAGES = (
     Page("chat", "/", "Chat", "chat.html", "chat/page.js"),
     Page("waiting", f"{ROOT}/waiting", "Waiting for you", "waiting.html", "waiting/page.js", short="Waiting"),
+    Page("runs", f"{ROOT}/runs", "Runs", "runs.html", "runs/page.js"),
+    Page("time", f"{ROOT}/time", "Time travel", "time.html", "time/page.js", short="Time"),
+    Page("graph", f"{ROOT}/graph", "Graph", "graph.html", "graph/page.js"),
+    Page("sources", f"{ROOT}/sources", "Sources", "sources.html", "sources/page.js"),
+    Page("tools", f"{ROOT}/tools", "Tools", "tools.html", "tools/page.js"),
+    Page("files", f"{ROOT}/files", "Files", "files.html", "files/page.js"),
+    Page("costs", f"{ROOT}/costs", "Costs", "costs.html", "costs/page.js"),
+    Page(
+        "operating", f"{ROOT}/operating", "Operating", "operating.html", "operating/page.js", scope="operate"
+    ),
 )
 _BY_PATH = {page.path: page for page in PAGES}
 

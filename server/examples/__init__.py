@@ -14,6 +14,7 @@ from server.examples.files import FILES
 from server.examples.form import EVENT_STREAM, Example
 from server.examples.langserve import LANGSERVE
 from server.examples.operators import OPERATORS
+from server.examples.parts import PARTS
 from server.examples.retrieval import RETRIEVAL
 from server.examples.runs import RUNS
 from server.examples.threads import THREADS
@@ -26,6 +27,7 @@ EXAMPLES: Mapping[tuple[str, str], Example] = {
     **RUNS,
     **FILES,
     **CATALOGUE,
+    **PARTS,
     **RETRIEVAL,
     **OPERATORS,
     **CONSOLE,

@@ -57,6 +57,10 @@ FILES = {
             },
         },
     ),
+    ("GET", "/files/{key}/preview"): Example(
+        path=PATH,
+        answer={"kind": "text", "media_type": "text/csv", "size": 8, "content": "a,b", "cut": False},
+    ),
     ("POST", "/files/{key}/uploaded"): Example(path=PATH, answer=FILE),
     ("POST", "/files/{key}/copy"): Example(path=PATH, body={"filename": "fees.csv"}, answer=FILE),
     ("PATCH", "/files/{key}"): Example(path=PATH, body={"tags": {"year": "2026"}}, answer=FILE),

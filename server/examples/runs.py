@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from server.examples.form import EVENT_STREAM, Example, events
+from server.examples.insight import INSIGHT
 from server.examples.langserve import QUESTION, REPLY, RUN
 
 WHEN = "2026-11-25T13:51:24.270669+00:00"
@@ -21,6 +22,7 @@ ENDED: dict[str, Any] = {
     "started_at": WHEN,
     "ended_at": WHEN,
     "usage": {"input_tokens": 145, "output_tokens": 6, "model": "offline"},
+    "cost": 0.0,
     "output": REPLY,
     "error": None,
 }
@@ -28,6 +30,7 @@ LISTED = {
     **ENDED,
     "cursor": "c.WyJydW4iLDE3OTYwNDY2ODQuMjQ0ODY3LCJyX2NiODRhYjg5OWI5NWZjZDVhZWFjYzAzOTQxMjZlZjJiIl0",
 }
+MINE = {**LISTED, "user": "ada", "message": "What is 5 + 3?"}
 _STARTED = f'{{"seq":1,"run_id":"{RUN}","type":"run_started","thread_id":"harbour","attempt":1}}'
 _DONE = f'{{"seq":9,"run_id":"{RUN}","type":"done","answer":"5 + 3 = 8","status":"done"}}'
 
@@ -40,7 +43,8 @@ RUNS = {
     ("GET", "/threads/{thread_id}/runs"): Example(
         path={"thread_id": "harbour"}, query={"limit": 50}, answer=[LISTED]
     ),
-    ("GET", "/runs"): Example(query={"status": "done", "limit": 50}, answer=[LISTED]),
+    ("GET", "/runs"): Example(query={"status": "done", "limit": 50}, answer=[MINE]),
+    **INSIGHT,
     ("GET", "/runs/{run_id}"): Example(path=PATH, answer=ENDED),
     ("GET", "/runs/{run_id}/events"): Example(
         path=PATH,

@@ -117,6 +117,18 @@ THREADS = {
             }
         ],
     ),
+    ("GET", "/threads/{thread_id}/line"): Example(
+        path=PATH,
+        query={"limit": 200},
+        answer=[
+            {
+                "checkpoint_id": "1f1ca01a-8b0e-6f7c-8000-000000000000",
+                "parent": None,
+                "created_at": "2026-11-25T13:51:24.270669+00:00",
+                "what": "ended",
+            }
+        ],
+    ),
     ("GET", "/threads/{thread_id}/diff"): Example(
         path=PATH,
         answer={

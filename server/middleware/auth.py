@@ -42,7 +42,13 @@ CARD = "/.well-known/agent-card.json"
 # The token in the path is the credential: it names one file and expires.
 _LINK = re.compile(r"/files/link/[^/]+")
 # What is not here takes `use`: a route that nobody thought of is not open, and not an operator's.
-_SCOPES: Mapping[str, Scope] = {"/health": "operate", "/metrics": "operate", "/tasks": "operate"}
+_OPERATE: tuple[str, ...] = ("/health", "/metrics", "/tasks", "/breakers")
+# What shows things of everybody, or how the service is kept safe.
+_ADMIN: tuple[str, ...] = ("/storage", "/settings", "/deploy", "/keys", "/audit")
+_SCOPES: Mapping[str, Scope] = {
+    **dict.fromkeys(_OPERATE, "operate"),
+    **dict.fromkeys(_ADMIN, "admin"),
+}
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 # In Sec-Fetch-Site. Ports do not count there: two programs on one machine are the same site.
 _ELSEWHERE = frozenset({"cross-site", "same-site"})

@@ -35,6 +35,10 @@ from server.routes.common import After, OpenAgent, link_next, problems
 
 CHUNK_BYTES = 1 << 18
 
+# What a preview reads of a file, and the pictures that every browser shows.
+PREVIEW_BYTES = 64 * 1024
+PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+
 router = APIRouter(prefix="/files", tags=["files"], responses=problems(FileNotFound, InvalidRequest))
 
 _CANNOT_LINK = (LinkInvalid, LinkExpired, RangeNotSatisfiable)
@@ -248,6 +252,21 @@ async def content(key: str, request: Request, agent: OpenAgent, who: Caller) -> 
     return _content(request, files, who, await files.info(who, key))
 
 
+@router.get("/{key}/preview")
+async def preview(key: str, agent: OpenAgent, who: Caller) -> dict[str, Any]:
+    """The beginning of a file as text, where it is one; of a picture only that it is one."""
+    files = await agent.container.get(FileManager)
+    info = await files.info(who, key)
+    kind = "image" if info.media_type in PICTURES else "none"
+    content, cut = "", False
+    if kind == "none":
+        read = b"".join([part async for part in files.open(who, key, end=min(info.size, PREVIEW_BYTES))])
+        cut = info.size > len(read)
+        if (found := as_text(read, cut=cut)) is not None:
+            kind, content = "text", found
+    return {"kind": kind, "media_type": info.media_type, "size": info.size, "content": content, "cut": cut}
+
+
 @router.post("/{key}/uploaded")
 async def uploaded(key: str, agent: OpenAgent, who: Caller) -> dict[str, Any]:
     """Tell that a file was sent to the bucket itself; gives what is known of it."""
@@ -279,6 +298,22 @@ async def delete_file(key: str, agent: OpenAgent, who: Caller) -> Response:
     """Delete the file for good."""
     await (await agent.container.get(FileManager)).delete(who, key)
     return Response(status_code=204)
+
+
+def as_text(read: bytes, *, cut: bool) -> str | None:
+    """What was read as text; None where it is none.
+
+    Args:
+        cut: There is more of it: a character may be cut in two at the end.
+    """
+    if b"\0" in read:
+        return None
+    for left in range(4 if cut else 1):
+        try:
+            return read[: len(read) - left].decode()
+        except UnicodeDecodeError:
+            continue
+    return None
 
 
 def _content(request: Request, files: FileManager, owner: Principal, info: FileInfo) -> Response:

@@ -122,24 +122,6 @@ async def list_thread_runs(
     return rows
 
 
-@router.get("/runs")
-async def list_runs(
-    *,
-    request: Request,
-    response: Response,
-    agent: OpenAgent,
-    who: Caller,
-    status: Annotated[str | None, Query(description="One status of runs.")] = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    after: After = None,
-) -> list[dict[str, Any]]:
-    """Your runs on all threads, the newest first; for the next page pass the last `cursor` as `after`."""
-    found = await agent.runs.list(who, status=status, limit=limit, after=after)
-    rows = [named_run(agent, record.as_row()) for record in found]
-    link_next(request, response, rows, limit)
-    return rows
-
-
 @router.get("/runs/{run_id}")
 async def show_run(run_id: RunId, agent: OpenAgent, who: Caller) -> dict[str, Any]:
     """A run: status, attempts, times, usage, and its output or error when it has one."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
 
 from core.access import ScopeMissing
 from core.task_queue import TaskQueue, TaskStatus
-from core.task_queue.errors import TaskEnded, TaskNotFound
+from core.task_queue.errors import TaskArgumentsInvalid, TaskEnded, TaskNotFound, UnknownTask
 from server.errors import InvalidRequest
 from server.routes.common import OpenAgent, problems
 
@@ -28,6 +29,28 @@ async def list_tasks(
     """What was asked of the queue and what became of it, the last added first."""
     queue = await agent.container.get(TaskQueue)
     return [record.as_json() for record in await queue.list(status=status, name=name, limit=limit)]
+
+
+class NewTask(BaseModel):
+    """A task that shall run now."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str = Field(max_length=64, description="One of GET /tasks/known.")
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+
+@router.post("", status_code=201, responses=problems(UnknownTask, TaskArgumentsInvalid))
+async def add_task(agent: OpenAgent, wanted: NewTask) -> dict[str, Any]:
+    """Run a task now, for the service itself; one of the clock does not wait for its time."""
+    queue = await agent.container.get(TaskQueue)
+    return (await queue.add(wanted.name, wanted.arguments, owner=queue.system)).as_json()
+
+
+@router.get("/known")
+async def known_tasks(agent: OpenAgent) -> list[dict[str, Any]]:
+    """Every task that there is: what it takes, and of one by the clock its schedule and next time (UTC)."""
+    return (await agent.container.get(TaskQueue)).known()
 
 
 @router.get("/{task_id}")

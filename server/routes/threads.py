@@ -148,6 +148,23 @@ async def history(
     return await agent.threads.history(who, thread_id, limit=limit, before=before)
 
 
+@router.get("/{thread_id}/line")
+async def line(
+    thread_id: str,
+    agent: OpenAgent,
+    who: Caller,
+    limit: Annotated[int, Query(ge=1, le=2000)] = 200,
+    before: Annotated[
+        str | None, Query(pattern=ID_PATTERN, description="Only those older than this checkpoint.")
+    ] = None,
+) -> list[dict[str, Any]]:
+    """The thread's course with its branches: checkpoints that tell it, newest first, each with its parent.
+
+    Two with the same parent are branches. What each holds: `/state` and `/diff`.
+    """
+    return await agent.threads.course.line(who, thread_id, limit=limit, before=before)
+
+
 @router.get("/{thread_id}/diff", responses=problems(*_AT_CHECKPOINT))
 async def diff(  # noqa: PLR0917 - FastAPI gives them by name
     thread_id: str,

@@ -12,14 +12,16 @@ import httpx
 import pytest
 
 from core.access import Principal
+from core.identity.keys import KeyStore
 from core.task_queue import TaskQueue
 from graph import Agent
+from graph.runs.record import TurnRequest
 from nodes.file_storage import FileManager
 from nodes.rag.tasks import INDEX, IndexSource
 from server.app import create_app
 from server.errors import STATUS
 from server.examples import EVENT_STREAM, EXAMPLES, Example
-from server.examples.langserve import A_SCHEMA
+from server.examples.langserve import A_SCHEMA, RUN
 from server.examples.runs import QUESTION_ID
 from server.examples.threads import CHECKPOINT, SAID
 from server.protocols.refusals import PROBLEM_JSON
@@ -34,7 +36,7 @@ PAGE = json.loads((ROOT / "docs" / "reference" / "openapi.json").read_text(encod
 ROUTES = sorted((method.upper(), path) for path, operations in PAGE["paths"].items() for method in operations)
 # Changes that take away what the other examples show come last.
 # Ids in the bodies of examples, and what stands for them in a real service.
-SHOWN = {QUESTION_ID: "question", CHECKPOINT: "checkpoint_id", SAID[0]["id"]: "message_id"}
+SHOWN = {QUESTION_ID: "question", CHECKPOINT: "checkpoint_id", SAID[0]["id"]: "message_id", RUN: "run_id"}
 ASKS_FIRST = "What time is it in UTC?"
 LAST = ("PATCH", "DELETE")
 
@@ -140,6 +142,9 @@ async def real(agent: Agent, client: httpx.AsyncClient) -> Real:
     files = await agent.container.get(FileManager)
     queue = await agent.container.get(TaskQueue)
     task = await queue.add(INDEX, IndexSource(source="harbour"), owner=queue.system, key="example")
+    made_key, _ = await KeyStore(agent.engine).create("ada")
+    planned = TurnRequest(Principal("local"), "hi")
+    plan = await (await agent.plans()).create(planned, schedule="0 0 1 1 *", payload={}, metadata={})
     waiting = {}
     for route in (("POST", "/runs/{run_id}/resume"), ("POST", "/runs/{run_id}/cancel")):
         reply = (await made(client, "POST", "/agent/invoke", {"input": {"message": ASKS_FIRST}}))["output"]
@@ -154,6 +159,11 @@ async def real(agent: Agent, client: httpx.AsyncClient) -> Real:
         "key": key,
         "token": (await files.link(Principal("local"), key)).rpartition("/")[2],
         "task_id": task.id,
+        "source": "harbour",
+        "server": "calculator",
+        "tool": "calculator_add",
+        "key_id": made_key.id,
+        "plan_id": plan["id"],
     }
     return Real(names, waiting)
 
@@ -165,7 +175,7 @@ SENT.sort(key=lambda route: LAST.index(route[0]) if route[0] in LAST else -1)
 
 
 async def send(client: httpx.AsyncClient, route: tuple[str, str], real: Real) -> httpx.Response:
-    query = dict(EXAMPLES[route].query)
+    query = {k: real.names.get(SHOWN.get(str(v), ""), v) for k, v in EXAMPLES[route].query.items()}
     answer = await client.request(route[0], real.path(route), params=query, **real.sent(route))
     if answer.status_code == 202:  # what was begun ends before the next example is sent
         await client.get(f"/runs/{answer.json()['run_id']}/wait")

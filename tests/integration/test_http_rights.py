@@ -42,11 +42,12 @@ OPEN = {
     ("GET", "/console/static/{version}/{asset:path}"),
 }
 # Path parameters that name an object with an owner; the fixture `theirs` has one of bob's for each.
-OWNED = {"thread_id", "key", "run_id", "response_id", "cron_id"}
+OWNED = {"thread_id", "key", "run_id", "response_id", "cron_id", "plan_id"}
 # Those that do not: a credential of its own, parts of LangServe's pages, what operators see of everybody.
 NOT_OWNED = {
     *("token", "file_path", "config_hash", "task_id", "model_id"),
     *("assistant_id", "checkpoint_id", "namespace", "version", "asset"),
+    *("source", "server", "tool", "key_id"),
 }
 # Routes that make the object of their path, where nobody has it.
 MAKES = {"POST /threads/{thread_id}/runs"}
@@ -150,6 +151,7 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
             "response_id": run.id,
             "thread_id": (await agent.threads.create(bob, thread_id="of-bob"))["id"],
             "cron_id": await planned_by(agent, bob),
+            "plan_id": await planned_by(agent, bob),
             "key": (await manager.put(bob, "secret.txt", b"bob's secret")).key,
         }
         async with served(agent) as base:

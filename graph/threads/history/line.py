@@ -7,8 +7,10 @@ somebody has changed, and the first. What lies between is how the graph went fro
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from langgraph.types import StateSnapshot
 from sqlalchemy import text
@@ -16,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
 from core.database.engine import is_sqlite
+from graph.flow.state import time_of
 from graph.threads.history.look import Graph, id_of, snapshot_at
 from graph.threads.history.owning import owned_row
 from graph.threads.transcript import Transcript
@@ -30,6 +33,8 @@ _LINE = (
 _SQLITE = _LINE.format(source="json_extract(CAST(c.metadata AS TEXT), '$.source')", writes="writes")
 _POSTGRES = _LINE.format(source="c.metadata ->> 'source'", writes="checkpoint_writes")
 _CHANGED = ("update", "fork")
+# 100 ns from the beginning of the calendar of UUIDs, in 1582, to that of Unix.
+_UNIX_TICKS = 0x01B21DD213814000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,16 @@ async def rows_of_line(engine: AsyncEngine, thread_id: str) -> list[_Row]:
     return [_Row(str(key), parent, str(source), bool(asks)) for key, parent, source, asks in found]
 
 
+def made_at(checkpoint_id: str) -> str | None:
+    """When a checkpoint was made, which its id tells (a UUID of version 6, RFC 9562); None for another id."""
+    try:
+        number = uuid.UUID(checkpoint_id).int
+    except ValueError:
+        return None
+    ticks = (number >> 80 << 12) | ((number >> 64) & 0xFFF)
+    return time_of((ticks - _UNIX_TICKS) / 1e7) if ticks >= _UNIX_TICKS else None
+
+
 def telling(rows: Sequence[_Row]) -> dict[str, str | None]:
     """Ids of the checkpoints that are shown, the newest first, each with that of its shown ancestor."""
     known = {row.id: row for row in rows}
@@ -75,6 +90,19 @@ def _tells(row: _Row, known: dict[str, _Row], asked: set[str | None], *, ends: b
         or row.id in asked
         or (before.source == "input" and row.source != "input")
     )
+
+
+def _what(row: _Row, known: dict[str, _Row], asked: set[str | None], *, ends: bool) -> str:
+    before = known.get(row.parent or "")
+    if row.asks:
+        return "asks"
+    if row.source in _CHANGED:
+        return "changed"
+    if row.id in asked or ends:
+        return "ended"
+    if row.source == "input":
+        return "input"
+    return "began" if before is not None and before.source == "input" else "step"
 
 
 def _ancestor(row: _Row, known: dict[str, _Row], shown: set[str]) -> str | None:
@@ -109,6 +137,33 @@ class Course:
         snapshots = await asyncio.gather(*(self._at(thread_id, key) for key in wanted))
         pairs = zip(wanted, snapshots, strict=True)
         return [Shown(snapshot, found[key]) for key, snapshot in pairs if snapshot.created_at is not None]
+
+    async def line(
+        self, principal: Principal, thread_id: str, *, limit: int = 200, before: str | None = None
+    ) -> list[dict[str, Any]]:
+        """The same checkpoints without their states, which costs one statement however many there are.
+
+        Of each: its id, that of the shown one that it follows (two with the same are branches), when it
+        was made, and as `what` one of asks (a person), changed, began (a turn), ended, input, step.
+
+        Raises:
+            ThreadNotFound: There is none.
+        """
+        await self._owned(principal, thread_id)
+        rows = await rows_of_line(self._engine, thread_id)
+        known, continued = {row.id: row for row in rows}, {row.parent for row in rows}
+        asked = {row.parent for row in rows if row.source == "input"}
+        found = telling(rows)
+        shown = [row for row in rows if row.id in found and (before is None or row.id < before)]
+        return [
+            {
+                "checkpoint_id": row.id,
+                "parent": found[row.id],
+                "created_at": made_at(row.id),
+                "what": _what(row, known, asked, ends=row.id not in continued),
+            }
+            for row in shown[:limit]
+        ]
 
     async def at(
         self, principal: Principal, thread_id: str, checkpoint_id: str | None = None

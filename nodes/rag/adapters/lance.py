@@ -129,6 +129,15 @@ class LanceStore:
             rows = await query.select([*_COLUMNS, "_score"]).limit(limit).to_list()
         return [Hit(_chunk(row), float(row["_score"])) for row in rows]
 
+    async def chunks_in(self, document: str, *, limit: int) -> list[Chunk]:
+        """The first chunks of one document, in its order."""
+        async with self._trouble():
+            table = await self._existing()
+            if table is None:
+                return []
+            rows = await table.query().where(any_of("document", [document])).select(_COLUMNS).to_list()
+        return sorted((_chunk(row) for row in rows), key=lambda chunk: chunk.start)[:limit]
+
     async def size(self) -> int:
         """How many chunks there are."""
         async with self._trouble():

@@ -48,7 +48,10 @@ export function button(text, { icon: drawn, label, kind = "", ...given } = {}) {
 
 const sanitised = globalThis.trustedTypes?.createPolicy("waystation", { createHTML: (html) => html });
 
-/** Put HTML that POST /console/markdown has made into the element: the one place where HTML becomes elements. */
+/**
+ * Put HTML that POST /console/markdown has made, or the picture that GET /graph gives, into the element: the one
+ * place where text becomes elements.
+ */
 export function fill(element, html) {
   element.innerHTML = sanitised ? sanitised.createHTML(html) : html;
 }

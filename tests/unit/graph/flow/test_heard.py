@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 from typing import Any
 
+import pytest
 from langgraph.config import get_stream_writer
+from langgraph.errors import GraphInterrupt
 from langgraph.graph import START, StateGraph
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from core.access import RunContext
-from graph.flow.nodes import Heard, heard_by
+from core.errors import InvalidInput
+from graph.flow.heard import MOST_STEPS, Heard, StepTimes, heard_by
 
 
 class Channels(TypedDict, total=False):
@@ -33,7 +37,7 @@ class Tells:
 
 def graph_of(node: Any) -> Any:
     graph: Any = StateGraph(Channels)
-    graph.add_node("tells", Heard(node), input_schema=Channels)
+    graph.add_node("tells", Heard("tells", node), input_schema=Channels)
     graph.add_edge(START, "tells")
     return graph.compile()
 
@@ -76,3 +80,37 @@ async def test_the_writer_of_langgraphs_own_is_in_the_stream_as_ever() -> None:
     with heard_by(lambda _: None):
         items = await streamed(graph_of(node))
     assert ("custom", "aside") in items
+
+
+@pytest.mark.parametrize(
+    ("raised", "end"),
+    [
+        (None, "ok"),
+        (GraphInterrupt(()), "interrupted"),
+        (asyncio.CancelledError(), "cancelled"),
+        (InvalidInput("x"), "invalid_input"),
+        (ValueError("x"), "ValueError"),
+    ],
+)
+async def test_it_is_known_when_a_step_worked_and_how_it_ended(
+    raised: BaseException | None, end: str
+) -> None:
+    async def node(state: Any, runtime: Any) -> None:
+        assert [(step.name, step.end) for step in steps] == [("works", "")]
+        if raised is not None:
+            raise raised
+
+    steps = StepTimes()
+    with heard_by(lambda _: None, steps), suppress(BaseException if raised else KeyError):
+        await Heard("works", node)({}, Runtime())
+    [step] = steps
+    assert (step.name, step.end) == ("works", end)
+    assert step.began <= step.ended
+
+
+def test_of_a_turn_that_goes_round_for_long_so_many_steps_are_kept() -> None:
+    steps = StepTimes()
+    for _ in range(MOST_STEPS + 5):
+        with steps.of("again"):
+            pass
+    assert len(steps) == MOST_STEPS

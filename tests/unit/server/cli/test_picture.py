@@ -7,7 +7,8 @@ import io
 from langchain_core.runnables.graph import Graph
 from PIL import Image
 
-from server.cli.picture import draw_png, layers
+from graph.insight.usage import layers
+from server.cli.picture import draw_png
 
 
 def loop() -> Graph:

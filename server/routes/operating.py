@@ -1,0 +1,168 @@
+"""What whoever runs the service looks at: breakers, storage, settings, the deploy check, keys, the audit log.
+
+The gate says which scope each path takes (see `server.middleware.auth`).
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.access import ScopeMissing
+from core.database.engine import database_url
+from core.errors import NotFound
+from core.events.reading import AuditReader
+from core.identity.errors import KeyNotFound
+from core.identity.keys import KeyRecord, KeyStore
+from core.resilience.status import ALL, ask_reset, breakers_folder, running
+from core.settings import Places
+from core.settings.platform import StorageSettings
+from graph.service.plans import PlanNotFound
+from graph.threads.sizes import measure
+from nodes.config import ConfigManager
+from nodes.config.errors import UnknownPart
+from nodes.file_storage.ports import FileStore
+from server.errors import InvalidRequest
+from server.middleware.auth import Caller
+from server.requests import ID_PATTERN
+from server.routes.common import OpenAgent, problems
+
+router = APIRouter(tags=["operators"], responses=problems(ScopeMissing, InvalidRequest))
+
+
+class Target(BaseModel):
+    """A breaker."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    target: str = Field(max_length=400, description="KIND:NAME as GET /breakers shows it, or all.")
+
+
+@router.get("/breakers")
+async def breakers(agent: OpenAgent) -> list[dict[str, Any]]:
+    """What each process here knows of the things it calls; one that never saw a breaker open knows none."""
+    found = running(breakers_folder(await agent.container.get(Places)))
+    return [{"pid": pid, **target} for pid, targets in found.items() for target in targets]
+
+
+@router.post("/breakers/reset", responses=problems(NotFound))
+async def reset_breaker(agent: OpenAgent, wanted: Target) -> dict[str, str]:
+    """Close a breaker by hand: the next call goes through, in every process."""
+    folder = breakers_folder(await agent.container.get(Places))
+    known = {f"{each['kind']}:{each['name']}" for found in running(folder).values() for each in found}
+    if wanted.target not in {*known, ALL}:
+        names = ", ".join(sorted(known)) or "none, as no breaker has opened"
+        raise NotFound(f"no target '{wanted.target[:100]}' in a running process; known: {names}")
+    ask_reset(folder, wanted.target)
+    return {"reset": wanted.target}
+
+
+@router.get("/storage/top")
+async def storage_top(
+    agent: OpenAgent,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Threads that are shown.")] = 20,
+    files: Annotated[bool, Query(description="Count files too; that lists every owner's files.")] = False,
+) -> dict[str, Any]:
+    """The threads that take most, everybody's, and what all take together. It reads every row's length."""
+    began = time.perf_counter()
+    store = await agent.container.get(FileStore) if files else None
+    sizes = await measure(agent.engine, store)
+    return {
+        "threads": [thread.as_json() for thread in sizes.threads[:limit]],
+        "totals": sizes.totals(),
+        "duration_ms": round((time.perf_counter() - began) * 1000, 1),
+    }
+
+
+@router.get("/settings", responses=problems(UnknownPart))
+async def settings(
+    agent: OpenAgent,
+    part: Annotated[str, Query(max_length=64, description="A section or file; without: all.")] = "",
+) -> list[dict[str, Any]]:
+    """Every value that holds now and where it comes from: a file and line, a variable, or the default.
+
+    Secrets are masked.
+    """
+    manager = await agent.container.get(ConfigManager)
+    return [{"key": s.key, "value": s.value, "origin": s.origin} for s in manager.settings(part)]
+
+
+@router.get("/deploy/check")
+async def deploy_check(
+    agent: OpenAgent,
+    limit: Annotated[int, Query(ge=0, le=2000, description="Finished threads that are looked at.")] = 50,
+) -> dict[str, Any]:
+    """Whether live, waiting and recent threads would go on under the graph of this process."""
+    # It takes all of LangGraph's serializer along, which no other route needs.
+    from graph.deploy.report import report  # noqa: PLC0415
+
+    url = database_url(agent.book[StorageSettings], await agent.container.get(Places))
+    return await report(url, agent.graph, idle=limit)
+
+
+@router.get("/keys")
+async def keys(agent: OpenAgent) -> list[dict[str, Any]]:
+    """Every API key, the newest first: whose, what it opens, when it was last used. Never the key itself."""
+    return [_key(record) for record in await KeyStore(agent.engine).list()]
+
+
+@router.delete("/keys/{key_id}", responses=problems(KeyNotFound))
+async def revoke_key(key_id: Annotated[str, Field(pattern=ID_PATTERN)], agent: OpenAgent) -> dict[str, Any]:
+    """End a key now; in every process within a second."""
+    return _key(await KeyStore(agent.engine).revoke(key_id))
+
+
+def _key(record: KeyRecord) -> dict[str, Any]:
+    times = ("created_at", "expires_at", "revoked_at", "last_used_at")
+    words = ("groups", "levels", "scopes")
+    return {
+        "id": record.id,
+        "name": record.name,
+        "user": record.user,
+        "state": record.state,
+        **{name: list(getattr(record, name)) for name in words},
+        **{name: _iso(getattr(record, name)) for name in times},
+    }
+
+
+def _iso(at: float | None) -> str | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat()
+
+
+@router.get("/audit")
+async def audit(
+    *,
+    agent: OpenAgent,
+    q: Annotated[str, Query(max_length=200, description="A part of the line.")] = "",
+    user: Annotated[str | None, Query(max_length=255, description="Who did it.")] = None,
+    what: Annotated[str | None, Query(max_length=64, description="Name of an event.")] = None,
+    run: Annotated[str | None, Query(max_length=64, description="Id of a run.")] = None,
+    before: Annotated[str | None, Query(max_length=40, description="`at` of the last line you have.")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> list[dict[str, Any]]:
+    """Lines of the audit log of this machine, the newest first: who did what, when, with what outcome."""
+    reader = AuditReader(await agent.container.get(Places))
+    return await reader.find(q=q, who=user, what=what, run=run, before=before, limit=limit)
+
+
+plans = APIRouter(tags=["runs"], prefix="/plans", responses=problems(InvalidRequest))
+
+
+@plans.get("")
+async def list_plans(
+    agent: OpenAgent, who: Caller, limit: Annotated[int, Query(ge=1, le=100)] = 50
+) -> list[dict[str, Any]]:
+    """Runs that you have planned by the clock, the newest first."""
+    return await (await agent.plans()).list(who, limit=limit)
+
+
+@plans.delete("/{plan_id}", status_code=204, responses=problems(PlanNotFound))
+async def delete_plan(
+    plan_id: Annotated[str, Field(pattern=ID_PATTERN)], agent: OpenAgent, who: Caller
+) -> None:
+    """Take a planned run away; runs that it began go on."""
+    await (await agent.plans()).delete(who, plan_id)

@@ -1,0 +1,191 @@
+"""The console's pages of runs and of what is behind them, in a browser, against one real service."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+from playwright.async_api import Page, expect
+
+from core.access import Principal
+from graph.agent import Agent
+from graph.runs.record import TurnRequest
+from nodes.file_storage import FileManager
+from tests.kit.browser import Visit, Visits
+from tests.kit.http import served
+from waystation.testing.agents import BUNDLED, open_agent
+
+pytestmark = pytest.mark.browser
+
+PATIENCE_MS = 30_000
+ADA = Principal("ada")
+ASKS_FIRST = '{"clock": {"require_approval": ["*"]}}'
+PAGES = ("runs", "time", "graph", "sources", "tools", "files", "costs", "operating")
+
+
+@dataclass(frozen=True)
+class House:
+    """The service, and what ran in it."""
+
+    base: str
+    agent: Agent
+    run: str
+    other: str
+    waits: str
+
+
+async def asked(agent: Agent, message: str, thread: str) -> str:
+    handle = await agent.begin(TurnRequest(ADA, message, thread_id=thread, background=True))
+    await handle.result()
+    return handle.id
+
+
+@pytest.fixture(scope="module")
+async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    folder = tmp_path_factory.mktemp("pages")
+    opened = open_agent(
+        folder,
+        tools=BUNDLED,
+        files={"mcp.json": ASKS_FIRST},
+        auth={"user": "ada"},
+        rag={"search": "words"},
+    )
+    async with opened as agent:
+        run = await asked(agent, "What is 5 + 3?", "sums")
+        other = await asked(agent, "What is 12 * 7?", "sums")
+        waits = await asked(agent, "What time is it in UTC?", "clock")
+        await (await agent.container.get(FileManager)).put(ADA, "sales.csv", b"month,sum\nJan,5\n")
+        async with served(agent) as base:
+            yield House(base, agent, run, other, waits)
+
+
+async def opened(visit: Visit, house: House, path: str) -> Page:
+    visit.page.set_default_timeout(PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
+    await visit.page.goto(f"{house.base}/console/{path}")
+    await expect(visit.page.locator("main .loading")).to_have_count(0)
+    return visit.page
+
+
+async def test_a_run_is_found_in_the_list_and_its_time_is_seen(house: House, visit: Visit) -> None:
+    page = await opened(visit, house, "runs")
+    rows = page.get_by_role("region", name="Runs").locator("tbody tr")
+    await expect(rows).to_have_count(3)
+    await page.get_by_label("Search").fill("12 *")
+    await expect(rows).to_have_count(1)
+    await page.get_by_role("link", name="What is 12 * 7?").click()
+    await expect(page).to_have_url(re.compile(f"run={house.other}"))
+    spans = page.locator(".span-row")
+    await expect(spans.filter(has_text="call_model")).to_have_count(2)
+    await expect(spans.filter(has_text="evaluate")).to_have_count(1)
+    await spans.filter(has_text="offline").first.click()
+    await expect(page.locator(".span-detail", has_text="tokens").first).to_be_visible()
+    await page.get_by_role("tab", name="Events").click()
+    await expect(page.locator(".event b").first).to_have_text("run_started")
+    await expect(page.locator(".event b").last).to_have_text("done")
+    await page.get_by_role("button", name="All runs").click()
+    await expect(rows).to_have_count(1)
+    visit.assert_silent()
+
+
+async def test_a_run_is_replayed_and_compared(house: House, visit: Visit) -> None:
+    page = await opened(visit, house, f"runs?run={house.run}")
+    await page.get_by_role("button", name="Replay").click()
+    await expect(page.get_by_role("dialog")).to_contain_text("did the same")
+    await page.keyboard.press("Escape")
+    await page.get_by_role("button", name="Compare").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Compare").click()
+    shown = page.get_by_role("dialog", name="Two runs")
+    await expect(shown).to_contain_text("12 * 7")
+    visit.assert_silent()
+
+
+async def test_a_run_that_waits_says_for_whom(house: House, visit: Visit) -> None:
+    page = await opened(visit, house, f"runs?run={house.waits}")
+    await expect(page.locator(".span-row", has_text="waits for a person")).to_contain_text("goes on")
+    visit.assert_silent()
+
+
+async def test_a_thread_goes_on_from_any_of_its_checkpoints(house: House, visit: Visit) -> None:
+    page = await opened(visit, house, "time?thread=sums")
+    points = page.locator(".checkpoint")
+    assert await points.count() > 3
+    await points.last.click()
+    await expect(points.last).to_have_attribute("aria-pressed", "true")
+    await points.first.click()
+    state = page.get_by_role("region", name="State")
+    await expect(state).to_contain_text("12 * 7")
+    await state.get_by_role("button", name="Edit and run again").last.click()
+    await page.get_by_role("dialog").get_by_role("textbox").fill("What is 2 + 2?")
+    await page.get_by_role("dialog").get_by_role("button", name="Run", exact=True).click()
+    await expect(page).to_have_url(re.compile(r"/console/runs\?run="))
+    await page.get_by_role("tab", name="Answer").click()
+    await page.goto(f"{house.base}/console/time?thread=sums")
+    await page.get_by_role("button", name="Fork from here").click()
+    await expect(page.get_by_role("link", name="forked from")).to_be_visible()
+    visit.assert_silent()
+
+
+async def test_the_graph_lights_the_step_that_works(house: House, visit: Visit) -> None:
+    page = await opened(visit, house, "graph")
+    await expect(page.locator('.node[data-step="call_model"] .figures')).to_contain_text("×")
+    await expect(page.get_by_role("region", name="Figures of the steps").locator("tbody tr")).to_have_count(5)
+    visit.assert_silent()
+
+
+async def test_a_source_a_tool_and_a_file_are_tried(house: House, visit: Visit) -> None:
+    page = await opened(visit, house, "sources")
+    await page.get_by_label("What to ask").fill("harbour handbook")
+    await page.get_by_role("button", name="Search", exact=True).click()
+    await expect(page.get_by_text(re.compile(r"\d+ passages in"))).to_be_visible()
+    await page.get_by_role("tab", name="Documents").click()
+    await page.get_by_role("button", name="handbook.md").click()
+    await expect(page.get_by_role("dialog", name="handbook.md").locator("li").first).to_be_visible()
+    await opened(visit, house, "tools?server=calculator")
+    await page.locator("li.card", has_text="calculator_add").get_by_role("button", name="Try").click()
+    form = page.get_by_role("dialog", name="calculator_add")
+    for label, number in (("a *", "5"), ("b *", "3")):
+        await form.get_by_label(label).fill(number)
+    await form.get_by_role("button", name="Run").click()
+    await expect(form.locator("pre")).to_have_text("8")
+    await opened(visit, house, "files")
+    await page.get_by_role("button", name="sales.csv").click()
+    await expect(page.get_by_role("dialog", name="sales.csv").locator("pre")).to_contain_text("month,sum")
+    visit.assert_silent()
+
+
+async def test_costs_are_plotted(house: House, visit: Visit) -> None:
+    page = await opened(visit, house, "costs")
+    await expect(page.get_by_role("img", name="tokens by day")).to_be_visible()
+    await page.get_by_label("What").select_option("runs")
+    await expect(page.get_by_role("img", name="runs by day")).to_be_visible()
+    await expect(page.get_by_role("list", name="By model")).to_contain_text("offline")
+    visit.assert_silent()
+
+
+async def test_whoever_runs_the_service_sees_how_it_is(house: House, visit: Visit) -> None:
+    page = await opened(visit, house, "operating")
+    await expect(page.get_by_role("list", name="Modules and what they lean on")).to_contain_text("llm")
+    shown = {
+        "Breakers": "No breaker has opened",
+        "Tasks": "forget_tasks",
+        "Storage": "Largest threads",
+        "Settings": "limits.steps",
+        "Deploy check": "none would break",
+        "Keys": "No keys",
+        "Audit log": "TurnFinished",
+    }
+    for tab, text in shown.items():
+        await page.get_by_role("tab", name=tab).click()
+        await expect(page.get_by_role("tabpanel", name=tab)).to_contain_text(text)
+    visit.assert_silent()
+
+
+@pytest.mark.parametrize("name", PAGES)
+async def test_on_a_narrow_screen_nothing_is_beyond_the_edge(house: House, visits: Visits, name: str) -> None:
+    visit = await visits(viewport={"width": 360, "height": 740}, color_scheme="dark")
+    page = await opened(visit, house, name)
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 360
+    visit.assert_silent()
