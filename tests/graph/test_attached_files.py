@@ -127,8 +127,8 @@ async def test_at2_of_a_long_pdf_the_page_is_sent_that_the_question_needs_and_to
     assert [result["status"] for result in results] == ["ok", "ok"]
     assert "[page 88]" in results[0]["content"]
     assert results[1]["content"].startswith("[page 88]\nChapter 88 is about")
-    assert "[page 89]" in results[1]["text"]
-    assert "[page 90]" not in results[1]["text"]
+    assert "[page 89]" in results[1]["content"]
+    assert "[page 90]" not in results[1]["content"]
 
 
 async def test_at3_a_model_that_sees_gets_the_image_and_the_pdf_in_the_message_that_they_came_with(
