@@ -70,7 +70,7 @@ def joined(events: Sequence[Event]) -> list[Event]:
     for event in events:
         rest = {name: value for name, value in event.items() if name != "seq"}
         if found and event["type"] in ("token", "reasoning") and found[-1]["type"] == event["type"]:
-            found[-1] = {**rest, "text": found[-1]["text"] + rest["text"]}
+            found[-1] = {**rest, "delta": found[-1]["delta"] + rest["delta"]}
         else:
             found.append(rest)
     return found

@@ -125,10 +125,10 @@ async def test_at2_of_a_long_pdf_the_page_is_sent_that_the_question_needs_and_to
     assert offered == ["read_file", "search_in_file"]
     results = [event for event in events if event["type"] == "tool_result"]
     assert [result["status"] for result in results] == ["ok", "ok"]
-    assert "[page 88]" in results[0]["text"]
-    assert results[1]["text"].startswith("[page 88]\nChapter 88 is about")
-    assert "[page 89]" in results[1]["text"]
-    assert "[page 90]" not in results[1]["text"]
+    assert "[page 88]" in results[0]["content"]
+    assert results[1]["content"].startswith("[page 88]\nChapter 88 is about")
+    assert "[page 89]" in results[1]["content"]
+    assert "[page 90]" not in results[1]["content"]
 
 
 async def test_at3_a_model_that_sees_gets_the_image_and_the_pdf_in_the_message_that_they_came_with(
@@ -200,7 +200,7 @@ async def test_at6_tools_to_read_on_are_offered_only_where_a_thread_has_files(
     assert [request.get("tools") for request in server.requests()] == [None] * 5
     (result,) = [event for event in without if event["type"] == "tool_result"]
     assert result["status"] == "error"
-    assert "there is no tool 'read_file'" in result["text"]
+    assert "there is no tool 'read_file'" in result["content"]
     assert "one\ntwo\nthree" in system_of(server)
 
 

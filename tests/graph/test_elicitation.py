@@ -134,7 +134,7 @@ async def test_a_tool_may_ask_again_and_each_question_is_a_new_one(
         answer = {"action": "accept", "content": {"nights": 3}}
         half = await (await agent.resume(LOCAL, reply["run_id"], {first["id"]: answer})).result()
         (second,) = half["interrupts"]
-        assert second["text"] == "Really 3 nights?"
+        assert second["detail"] == "Really 3 nights?"
         with pytest.raises(AlreadyAnswered, match="has had its answer"):  # the same answer, sent twice
             await agent.resume(LOCAL, reply["run_id"], {first["id"]: answer})
         sure = {second["id"]: {"action": "accept", "content": {"sure": True}}}

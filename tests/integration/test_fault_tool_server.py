@@ -111,9 +111,9 @@ async def test_a_stopped_server_costs_its_callers_their_timeout_and_is_replaced(
 
     hung = [asyncio.create_task(turn("stopped_echo", text="x")) for _ in range(IN_A_ROW)]
     other = await turn("steady_echo", user="bob", text="meanwhile")
-    assert (other["status"], other["text"]) == ("ok", "meanwhile")
+    assert (other["status"], other["content"]) == ("ok", "meanwhile")
     for result in await asyncio.gather(*hung):
-        assert (result["status"], result["text"]) == (
+        assert (result["status"], result["content"]) == (
             "timeout",
             f"'echo' did not answer within {TIMEOUT_S} s",
         )
@@ -122,13 +122,13 @@ async def test_a_stopped_server_costs_its_callers_their_timeout_and_is_replaced(
 
     refused = await turn("stopped_echo", text="x")
     assert refused["status"] == "error"
-    assert refused["text"].startswith("the tool server 'stopped' failed too often (")
+    assert refused["content"].startswith("the tool server 'stopped' failed too often (")
     assert refused["duration_ms"] < TIMEOUT_S * 1000
     _says_degraded((await http.get("/health")).json(), since=before)
 
     # Nobody lets the old process go on: it does not answer, so another takes its place.
     await seen.wait_for(ServerUp, timeout=RECOVERY_S)
-    assert (await turn("stopped_echo", text="back"))["text"] == "back"
+    assert (await turn("stopped_echo", text="back"))["content"] == "back"
     await seen.wait_for(BreakerClosed)
     assert (await manager.check()).state is HealthState.HEALTHY
     assert [event.reason for event in seen.of(ServerDown)] == ["it does not answer any more"]
@@ -155,11 +155,11 @@ async def test_a_server_that_crashes_at_each_call_is_left_alone_until_it_is_up_a
         assert len(statuses) <= IN_A_ROW
     assert statuses[0] == "unknown"
     assert set(statuses) <= {"unknown", "error"}
-    assert (await turn("steady_echo", user="bob", text="on"))["text"] == "on"
+    assert (await turn("steady_echo", user="bob", text="on"))["content"] == "on"
 
     # The fault ends: what is asked of it now does not bring it down.
     await until(lambda: manager.status()["crashing"].state is ServerState.UP, seconds=RECOVERY_S)
-    assert (await turn("crashing_echo", text="back"))["text"] == "back"
+    assert (await turn("crashing_echo", text="back"))["content"] == "back"
     await seen.wait_for(BreakerClosed)
     assert (await manager.check()).state is HealthState.HEALTHY
 
@@ -167,15 +167,15 @@ async def test_a_server_that_crashes_at_each_call_is_left_alone_until_it_is_up_a
 async def test_a_server_that_is_stopped_at_the_far_end_is_used_again_when_it_goes_on(
     manager: MCPToolManager, seen: Recorded, turn: Caller
 ) -> None:
-    pid = int((await turn("far_pid"))["text"])
+    pid = int((await turn("far_pid"))["content"])
     os.kill(pid, signal.SIGSTOP)
     try:
         assert (await turn("far_echo", text="x"))["status"] == "timeout"
         await seen.wait_for(ServerDown)
-        assert (await turn("steady_echo", user="bob", text="on"))["text"] == "on"
+        assert (await turn("steady_echo", user="bob", text="on"))["content"] == "on"
         assert "server 'far' is restarting: it does not answer" in (await manager.check()).reason
     finally:
         os.kill(pid, signal.SIGCONT)
     await seen.wait_for(ServerUp, timeout=RECOVERY_S)
-    assert (await turn("far_echo", text="back"))["text"] == "back"
+    assert (await turn("far_echo", text="back"))["content"] == "back"
     assert (await manager.check()).state is HealthState.HEALTHY

@@ -137,9 +137,9 @@ async def test_what_cannot_be_read_leaves_the_question_open_and_says_why(answer:
     first = await asked.begin()
     again = await asked.answer(answer)
     assert isinstance(again, dict), "nothing was decided"
-    assert says in again["text"]
-    assert again["problem"] in again["text"]
-    assert again["action_requests"][0]["description"] == again["text"]
+    assert says in again["detail"]
+    assert again["problem"] in again["detail"]
+    assert again["action_requests"][0]["description"] == again["detail"]
     assert again["call"] == first["call"]
     assert await asked.answer(True) == repr(Decision(asked=True))
 
