@@ -20,7 +20,7 @@ SAMPLED = 20_000
 # An index that grew by so much, or changed so long ago, is looked at again.
 _GROWN, _AGE_S = 1.2, 30.0
 # A shorter word has too many neighbours; a longer one may have two letters wrong.
-_FEWEST_LETTERS, _LONG = 5, 8
+_FEWEST_LETTERS, _LONG = 6, 8
 _FEWEST_OF_A_PART = 4
 # What German puts between the parts of a word.
 _JOINTS = ("", "s", "n", "en", "es")
