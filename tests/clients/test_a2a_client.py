@@ -170,7 +170,7 @@ async def test_a_task_outlives_its_stream_and_is_followed_and_cancelled(
     client: Client, model_server: ModelServer
 ) -> None:
     model_server.script(say("One two three.", hang_after=2))
-    stream = client.send_message(message("leave"))
+    stream: Any = client.send_message(message("leave"))
     first = await anext(stream)
     await stream.aclose()
     followed = client.subscribe(a2a.SubscribeToTaskRequest(id=first.task.id))
