@@ -202,11 +202,11 @@ def test_tools_of_the_page_are_not_offered_and_that_is_told(
 def test_a_file_in_a_message_is_a_file_of_the_turn_and_citations_are_told(
     service: Service, model_server: ModelServer
 ) -> None:
-    model_server.script(say("Ships [1]."))
+    model_server.script(say("Fourteen days [1]."))
     part = {"type": "document", "source": {"type": "data", "value": "aGVsbG8=", "mimeType": "text/plain"}}
-    text = {"type": "text", "text": "Which berth do ferries use in the harbour?"}
+    text = {"type": "text", "text": "How long is a berth reserved at most?"}
     events = told(service, body([text, {**part, "metadata": {"filename": "note.txt"}}]))
-    assert said(events) == "Ships [1]."
+    assert said(events) == "Fourteen days [1]."
     [cited] = [event["value"] for event in events if event.get("name") == "citations"] or [None]
     state = [each for event in events if event["type"] == "STATE_DELTA" for each in event["delta"]]
     assert [each["value"] for each in state if each["path"] == "/waystation/citations"] == [cited]
