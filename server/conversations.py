@@ -237,7 +237,8 @@ def askings(before: Sequence[Said]) -> Iterator[tuple[Sequence[Said], str]]:
     question too: an answer goes on with the same run.
     """
     end = _last_of_user(before)
-    told = "".join(said.text for said in before[end + 1 :])
+    # What tools gave is no word of the assistant.
+    told = "".join(said.text for said in before[end + 1 :] if said.role != "tool")
     while end >= 0 and before[end + 1 :]:
         yield before[: end + 1], told
         if answer_in(before[end].text) is None:

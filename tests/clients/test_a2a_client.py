@@ -132,7 +132,7 @@ async def test_files_and_data_go_in_and_files_and_citations_come_out(
     [cited] = [part.data for one in found.artifacts for part in one.parts if part.HasField("data")]
     assert cited.struct_value["citations"][0]["source"] == "harbour"
     async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
-        names = {each["name"]: each for each in (await http.get(f"{service.url}/files")).json()}
+        names = {each["filename"]: each for each in (await http.get(f"{service.url}/files")).json()}
     url = f"{service.url}/files/{names['note.txt']['key']}/content"
     model_server.script(say("I see it."))
     again = await task(whole, message("And this?", a2a.Part(url=url)))

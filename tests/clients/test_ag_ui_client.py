@@ -211,7 +211,9 @@ def test_a_file_in_a_message_is_a_file_of_the_turn_and_citations_are_told(
     state = [each for event in events if event["type"] == "STATE_DELTA" for each in event["delta"]]
     assert [each["value"] for each in state if each["path"] == "/waystation/citations"] == [cited]
     assert cited[0]["source"] == "harbour"
-    names = [each["name"] for each in httpx.get(f"{service.url}/files", trust_env=False, timeout=60).json()]
+    names = [
+        each["filename"] for each in httpx.get(f"{service.url}/files", trust_env=False, timeout=60).json()
+    ]
     assert "note.txt" in names
 
 
