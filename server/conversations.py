@@ -291,6 +291,7 @@ def askings(before: Sequence[Said]) -> Iterator[tuple[Sequence[Said], str]]:
     question too: an answer goes on with the same run.
     """
     end = _last_of_user(before)
+    # What tools gave is no word of the assistant.
     told = "".join(said.text for said in before[end + 1 :] if said.role != "tool")
     while end >= 0 and before[end + 1 :]:
         yield before[: end + 1], told

@@ -38,7 +38,7 @@ from graph.db.tables import (
     transcript,
 )
 
-HEAD = "0008"
+HEAD = "0009"
 # Named, so that the metadata is whole wherever a database is opened.
 TABLES = (
     threads,

@@ -124,15 +124,15 @@ async def test_a_whole_answer_goes_on_in_its_context(whole: Client, model_server
 async def test_files_and_data_go_in_and_files_and_citations_come_out(
     whole: Client, model_server: ModelServer, service: Service
 ) -> None:
-    model_server.script(say("Ships [1]."))
+    model_server.script(say("Fourteen days [1]."))
     data = ParseDict({"data": {"berth": 4}}, a2a.Part())
     note = a2a.Part(raw=b"hello", filename="note.txt", media_type="text/plain")
-    found = await task(whole, message("Which berth do ferries use in the harbour?", data, note))
+    found = await task(whole, message("How long is a berth reserved at most?", data, note))
     assert '{"berth":4}' in model_server.requests()[-1]["messages"][-1]["content"]
     [cited] = [part.data for one in found.artifacts for part in one.parts if part.HasField("data")]
     assert cited.struct_value["citations"][0]["source"] == "harbour"
-    async with httpx.AsyncClient(trust_env=False) as http:
-        names = {each["name"]: each for each in (await http.get(f"{service.url}/files")).json()}
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
+        names = {each["filename"]: each for each in (await http.get(f"{service.url}/files")).json()}
     url = f"{service.url}/files/{names['note.txt']['key']}/content"
     model_server.script(say("I see it."))
     again = await task(whole, message("And this?", a2a.Part(url=url)))
@@ -170,7 +170,7 @@ async def test_a_task_outlives_its_stream_and_is_followed_and_cancelled(
     client: Client, model_server: ModelServer
 ) -> None:
     model_server.script(say("One two three.", hang_after=2))
-    stream = client.send_message(message("leave"))
+    stream: Any = client.send_message(message("leave"))
     first = await anext(stream)
     await stream.aclose()
     followed = client.subscribe(a2a.SubscribeToTaskRequest(id=first.task.id))

@@ -106,7 +106,7 @@ class TestTheClientForNode:
     ) -> None:
         home = found["first"]["threadId"]
         assert found["second"]["thread"] == home
-        page = httpx.get(f"{service.url}/threads/{home}/transcript", trust_env=False).json()
+        page = httpx.get(f"{service.url}/threads/{home}/transcript", trust_env=False, timeout=60).json()
         assert [(each["role"], each["text"]) for each in page["messages"]] == [
             ("user", "ag-ui first"),
             ("assistant", "One two."),
@@ -117,7 +117,7 @@ class TestTheClientForNode:
     def test_an_edited_history_is_a_branch(self, found: Any, service: Service) -> None:
         branch = found["edited"]["thread"]
         assert branch != found["first"]["threadId"]
-        page = httpx.get(f"{service.url}/threads/{branch}/transcript", trust_env=False).json()
+        page = httpx.get(f"{service.url}/threads/{branch}/transcript", trust_env=False, timeout=60).json()
         assert [each["text"] for each in page["messages"]] == [
             "ag-ui first",
             "One two.",
@@ -202,16 +202,18 @@ def test_tools_of_the_page_are_not_offered_and_that_is_told(
 def test_a_file_in_a_message_is_a_file_of_the_turn_and_citations_are_told(
     service: Service, model_server: ModelServer
 ) -> None:
-    model_server.script(say("Ships [1]."))
+    model_server.script(say("Fourteen days [1]."))
     part = {"type": "document", "source": {"type": "data", "value": "aGVsbG8=", "mimeType": "text/plain"}}
-    text = {"type": "text", "text": "Which berth do ferries use in the harbour?"}
+    text = {"type": "text", "text": "How long is a berth reserved at most?"}
     events = told(service, body([text, {**part, "metadata": {"filename": "note.txt"}}]))
-    assert said(events) == "Ships [1]."
+    assert said(events) == "Fourteen days [1]."
     [cited] = [event["value"] for event in events if event.get("name") == "citations"] or [None]
     state = [each for event in events if event["type"] == "STATE_DELTA" for each in event["delta"]]
     assert [each["value"] for each in state if each["path"] == "/waystation/citations"] == [cited]
     assert cited[0]["source"] == "harbour"
-    names = [each["name"] for each in httpx.get(f"{service.url}/files", trust_env=False).json()]
+    names = [
+        each["filename"] for each in httpx.get(f"{service.url}/files", trust_env=False, timeout=60).json()
+    ]
     assert "note.txt" in names
 
 

@@ -28,7 +28,7 @@ agent.addMessage(user("ag-ui second"));
 found.second = { ...(await run(agent)), texts: texts(agent), thread: agent.state.waystation.thread_id };
 
 // The second question put otherwise, as a page does that lets its user edit it.
-const edited = new HttpAgent({ url, threadId: agent.threadId, initialMessages: agent.messages.slice(0, 2) });
+const edited = new HttpAgent({ url, threadId: agent.threadId, initialMessages: agent.messages.slice(0, 3) });
 edited.addMessage(user("ag-ui edited"));
 found.edited = { ...(await run(edited)), texts: texts(edited), thread: edited.state.waystation.thread_id };
 

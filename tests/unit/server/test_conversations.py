@@ -26,6 +26,8 @@ def test_blanks_do_not_count_and_everything_else_does() -> None:
 def test_what_was_told_is_all_behind_the_users_last_message() -> None:
     said = [HI, HELLO, Said("user", "more"), Said("assistant", "a "), Said("assistant", "b")]
     assert list(askings(said)) == [(said[:3], "a b")]
+    with_a_tool = [HI, Said("assistant", "a "), Said("tool", "8", call_id="c1"), Said("assistant", "b")]
+    assert list(askings(with_a_tool)) == [([HI], "a b")]
 
 
 @pytest.mark.parametrize(
