@@ -16,7 +16,6 @@ from graph.agent import Agent
 from graph.threads.finding import Wish
 from tests.kit.http import served
 from tests.kit.langgraph import GRAPH, asks, texts
-from tests.kit.patience import A_BUSY_MACHINE_S
 from tests.kit.task_queues import eventually
 from waystation.testing.agents import context_at
 from waystation.testing.model_server import ModelServer, hang, say
@@ -52,7 +51,7 @@ async def going(sdk: LangGraphClient, thread: str, model: ModelServer, text: str
     """A run whose model has said nothing yet."""
     model.script(hang(), match=text)
     run = await sdk.runs.create(thread, GRAPH, input=asks(text))
-    await asyncio.to_thread(model.wait_for_active, 1, seconds=A_BUSY_MACHINE_S)
+    await asyncio.to_thread(model.wait_for_active, 1, seconds=60)
     return run["run_id"]
 
 
