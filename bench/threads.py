@@ -206,7 +206,7 @@ async def _read(run: Any, arrived: asyncio.Semaphore) -> str:
         if event["type"] == "token":
             if not text:
                 arrived.release()
-            text.append(event["text"])
+            text.append(event["delta"])
     return "".join(text)
 
 

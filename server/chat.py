@@ -32,7 +32,9 @@ from pydantic.json_schema import JsonSchemaValue, SkipJsonSchema
 from pydantic_core import CoreSchema
 
 from core.access import Principal
+from core.errors import WaystationError
 from core.foreign import is_answer
+from graph.errors import problem_of
 from graph.runs.streams import Handle
 from nodes.file_storage import FileManager
 from server.attachments import Content, read_content, stored
@@ -144,9 +146,17 @@ class ChatRunnable(Facade[ChatInput, AIMessage]):
         text = "\n\n".join(part for part in (reply["answer"], waiting_text(reply)) if part)
         return AIMessage(text, id=run.id, response_metadata=waiting_data(reply))
 
-    async def pieces(self, given: ChatInput, run: Handle) -> AsyncIterator[AIMessage]:
+    def failed(self, error: WaystationError, run: Handle | None) -> AIMessage:
+        text = spoken({"type": "error", **problem_of(error)}, "")
+        return AIMessage(
+            text,
+            id=run.id if run else None,
+            response_metadata={"status": "failed", "error": problem_of(error)},
+        )
+
+    async def pieces(self, events: AsyncIterator[dict[str, Any]], run: Handle) -> AsyncIterator[AIMessage]:
         shown = ""
-        async for event in run.events():
+        async for event in events:
             if text := spoken(event, shown):
                 shown += text
                 data = waiting_data(event) if event["type"] == "done" else {}
@@ -161,7 +171,7 @@ def _mark(message: ChatMessage) -> str:
 def spoken(event: Mapping[str, Any], shown: str) -> str:
     """What a person reads of an event, given what was shown before it."""
     if event["type"] == "token":
-        return str(event["text"])
+        return str(event["delta"])
     if event["type"] == "error":
         return f"{chr(10) * 2 if shown else ''}{event['title']}: {event['detail']}"
     if event["type"] == "done":
@@ -172,11 +182,10 @@ def spoken(event: Mapping[str, Any], shown: str) -> str:
 
 
 def waiting_data(reply: Mapping[str, Any]) -> dict[str, Any]:
-    """The same for programs, without keys `text`: LangChain's JavaScript swallows an object that has one."""
+    """The same for programs."""
     if not reply.get("interrupts"):
         return {}
-    asked = [{key: value for key, value in each.items() if key != "text"} for each in reply["interrupts"]]
-    return {**{key: reply[key] for key in ("status", "thread_id", "run_id")}, "interrupts": asked}
+    return {key: reply[key] for key in ("status", "thread_id", "run_id", "interrupts")}
 
 
 def chat_router(agent: GetAgent) -> APIRouter:

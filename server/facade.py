@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Annotated, Any, Literal, TypeVar, cast
 
 from fastapi import APIRouter, Depends, Request, Response
+from langchain_core.callbacks import AsyncCallbackManagerForChainRun
 from langchain_core.runnables import Runnable, RunnableConfig
-from langchain_core.runnables.config import ensure_config
+from langchain_core.runnables.config import ensure_config, get_config_list
 from langchain_core.runnables.utils import ConfigurableFieldSpec
 from langchain_core.tracers.log_stream import LogStreamCallbackHandler, _astream_log_implementation
 from langserve import APIHandler, add_routes
@@ -22,9 +23,11 @@ from pydantic import BaseModel, Field
 
 from core.access import Principal
 from core.choices import CHOICES, EVERY, Approval
+from core.errors import WaystationError
 from graph.agent import Agent
 from graph.runs.record import OnBusy, OnDisconnect
 from graph.runs.streams import Handle
+from server.callbacks import heard
 from server.errors import CLIENT_WENT_AWAY
 from server.middleware.auth import principal
 from server.requests import checked_inputs, idempotency_key
@@ -32,6 +35,7 @@ from server.sse import disconnected
 
 PRINCIPAL = "principal"
 KEY = "idempotency_key"
+BATCH_AT_ONCE = 4
 ENDPOINTS: tuple[EndpointName, ...] = (
     "invoke",
     "batch",
@@ -120,8 +124,12 @@ class Facade(Runnable[In, Out]):
         """The answer of a turn."""
 
     @abstractmethod
-    def pieces(self, given: In, run: Handle) -> AsyncIterator[Out]:
-        """The answer as it comes."""
+    def failed(self, error: WaystationError, run: Handle | None) -> Out:
+        """What stands in the place of an answer in a batch; `run` where it had begun."""
+
+    @abstractmethod
+    def pieces(self, events: AsyncIterator[dict[str, Any]], run: Handle) -> AsyncIterator[Out]:
+        """The answer as it comes, made of the events of its run."""
 
     async def _begun(self, given: In, config: RunnableConfig | None) -> Handle:
         wishes = ensure_config(config).get("configurable", {})
@@ -137,6 +145,52 @@ class Facade(Runnable[In, Out]):
         finally:
             run.leave()
 
+    async def abatch(
+        self,
+        inputs: list[In],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[Out]:
+        """Each answer, or what went wrong with that turn, in its place: the wire has no other for errors.
+
+        A few turns at a time: all at once would pass the limit of turns per user.
+
+        Args:
+            return_exceptions: Have errors as exceptions. LangServe's clients cannot ask for that.
+
+        Raises:
+            WaystationError: None of the turns could begin.
+        """
+        few = asyncio.Semaphore(BATCH_AT_ONCE)
+
+        async def one(
+            given: In, own: RunnableConfig
+        ) -> tuple[Out | None, WaystationError | None, Handle | None]:
+            run: Handle | None = None
+            async with few:
+                try:
+                    run = await self._begun(given, own)
+                    return self.answer(given, run, await run.result()), None, run
+                except WaystationError as error:
+                    return None, error, run
+                finally:
+                    if run is not None:
+                        run.leave()
+
+        found = await asyncio.gather(*map(one, inputs, get_config_list(config, len(inputs))))
+        if found and not return_exceptions and not any(run for _, _, run in found):
+            raise next(error for _, error, _ in found if error is not None)
+        return [
+            cast(Out, out)
+            if error is None
+            else cast(Out, error)
+            if return_exceptions
+            else self.failed(error, run)
+            for out, error, run in found
+        ]
+
     async def astream(
         self,
         input: In,  # noqa: A002 - LangChain's name
@@ -145,8 +199,8 @@ class Facade(Runnable[In, Out]):
     ) -> AsyncIterator[Out]:
         run = await self._begun(input, config)
 
-        def pieces(_: AsyncIterator[In]) -> AsyncIterator[Out]:
-            return self.pieces(input, run)
+        def pieces(_: AsyncIterator[In], run_manager: AsyncCallbackManagerForChainRun) -> AsyncIterator[Out]:
+            return self.pieces(heard(run.events(), run_manager), run)
 
         try:
             # Through LangChain's helper, so that stream_log and stream_events see the run.

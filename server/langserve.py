@@ -11,17 +11,18 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from fastapi import APIRouter
-from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import get_config_list
 from pydantic import BaseModel, Field
 
 from core.access import Principal
+from core.errors import WaystationError
+from graph.errors import problem_of
+from graph.runs.rows import reply
 from graph.runs.streams import Handle
+from graph.turn.details import DETAILS
 from server.facade import KEY, Facade, GetAgent, add_langserve
+from server.field_names import event_namer, named_reply
 from server.requests import AgentInput, turn_request
 from server.sse import add_stream
-
-BATCH_AT_ONCE = 4
 
 
 class AgentOutput(BaseModel):
@@ -36,6 +37,9 @@ class AgentOutput(BaseModel):
     tool_calls: list[dict[str, Any]] = []
     interrupts: list[dict[str, Any]] = []
     usage: dict[str, Any] = {}
+    error: dict[str, Any] = Field(
+        {}, description="In a batch: why this turn failed, {code, title, detail, retryable}"
+    )
 
 
 class AgentRunnable(Facade[AgentInput, dict[str, Any]]):
@@ -49,22 +53,19 @@ class AgentRunnable(Facade[AgentInput, dict[str, Any]]):
         return await self._agent().begin(turn_request(who, given, wishes, key=wishes.get(KEY)))
 
     def answer(self, given: AgentInput, run: Handle, reply: dict[str, Any]) -> dict[str, Any]:
-        return reply
+        return named_reply(self._agent(), reply)
 
-    def pieces(self, given: AgentInput, run: Handle) -> AsyncIterator[dict[str, Any]]:
-        return run.events()
+    def failed(self, error: WaystationError, run: Handle | None) -> dict[str, Any]:
+        where = (run.thread_id, run.id) if run else ("", "")
+        return {**reply(*where, status="failed"), "error": problem_of(error)}
 
-    async def abatch(
-        self,
-        inputs: list[AgentInput],
-        config: RunnableConfig | list[RunnableConfig] | None = None,
-        *,
-        return_exceptions: bool = False,
-        **kwargs: Any,
-    ) -> list[dict[str, Any]]:
-        """A few turns at a time: all at once would pass the limit of turns per user."""
-        few = [{**one, "max_concurrency": BATCH_AT_ONCE} for one in get_config_list(config, len(inputs))]
-        return await super().abatch(inputs, few, return_exceptions=return_exceptions, **kwargs)  # type: ignore[arg-type]  # a config with one key more is a config
+    async def pieces(
+        self, events: AsyncIterator[dict[str, Any]], run: Handle
+    ) -> AsyncIterator[dict[str, Any]]:
+        renamed = event_namer(self._agent())
+        async for event in events:
+            if event["type"] not in DETAILS:
+                yield renamed(event) if renamed else event
 
 
 def agent_router(agent: GetAgent) -> APIRouter:

@@ -35,7 +35,7 @@ def arguments_of(arguments: Any) -> str:
 
 def line_of(question: Mapping[str, Any]) -> str:
     """A question in one line, with the call that it is about."""
-    call, text = question.get("call"), question.get("text")
+    call, text = question.get("call"), question.get("detail")
     if not call:
         return str(text or "Allow this?")
     called = f"{tool_of(call)}({arguments_of(call.get('arguments'))})"

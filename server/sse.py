@@ -14,8 +14,10 @@ from starlette.types import Receive, Scope, Send
 
 from core.settings.platform import ServerSettings
 from graph.agent import Agent
-from graph.runs.events import LoggedEvent
+from graph.runs.events import LoggedEvent, line_of
 from graph.runs.streams import Handle
+from graph.turn.details import DETAILS
+from server.field_names import event_namer
 from server.middleware.auth import Caller
 from server.requests import (
     AgentInput,
@@ -38,7 +40,11 @@ BEAT = b": still here\n\n"
 
 def encode(entry: LoggedEvent) -> bytes:
     """One event: its number is the id, the whole of it one line of JSON."""
-    return b"id: %d\nevent: data\ndata: %b\n\n" % (entry.seq, entry.line)
+    return _data(entry.seq, entry.line)
+
+
+def _data(seq: int, line: bytes) -> bytes:
+    return b"id: %d\nevent: data\ndata: %b\n\n" % (seq, line)
 
 
 def pieces_of(found: Iterable[bytes]) -> Iterator[bytes]:
@@ -110,6 +116,7 @@ class RunResponse(Response):
     Args:
         after: Number of the last event that the reader has.
         heartbeat: Seconds between comments that keep proxies from closing a silent line.
+        renamed: Gives an event other names of its fields, see `server.field_names`.
     """
 
     media_type = "text/event-stream"
@@ -121,6 +128,7 @@ class RunResponse(Response):
         after: int = 0,
         heartbeat: float = HEARTBEAT_SECONDS,
         stall: float = STALL_SECONDS,
+        renamed: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
     ) -> None:
         named = {"X-Run-ID": run.id, "X-Thread-ID": run.thread_id}
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", **named})
@@ -129,13 +137,17 @@ class RunResponse(Response):
         self._after = after
         self._heartbeat = heartbeat
         self._stall = stall
+        self._renamed = renamed
         self._line = asyncio.Lock()
         self._beat: asyncio.Future[None] | None = None
         self._stalled = False
 
     def encoded(self, found: Sequence[LoggedEvent]) -> Iterable[bytes]:
         """Events as this stream's readers want them; a protocol has words of its own."""
-        return map(encode, found)
+        shown = (entry for entry in found if entry.kind not in DETAILS)
+        if self._renamed is None:
+            return map(encode, shown)
+        return [_data(entry.seq, line_of(self._renamed(entry.event))) for entry in shown]
 
     def ending(self) -> Iterable[bytes]:
         """What stands behind the last event."""
@@ -224,4 +236,4 @@ def add_stream(router: APIRouter, agent: Callable[[], Agent]) -> None:
         after = last_event_id(request.headers.get("last-event-id"))
         handle = await agent().begin(turn_request(who, given, wishes.model_dump(), key=key))
         stall = agent().book[ServerSettings].stream_stall_seconds
-        return RunResponse(handle, after=after, stall=stall)
+        return RunResponse(handle, after=after, stall=stall, renamed=event_namer(agent()))

@@ -49,6 +49,11 @@ class ServerSettings(Strict):
         default_factory=lambda: list(get_args(Protocol)),
         description="Wires of other clients that are served; [] serves none of them.",
     )
+    event_fields: Literal["new", "old"] = Field(
+        "new",
+        description="Names of fields of events; `old`: those of the release before, `text` for `delta`, "
+        "`content` and `detail`.",
+    )
     cors_origins: list[Annotated[str, AfterValidator(_origin)]] = Field(
         default_factory=list,
         max_length=50,

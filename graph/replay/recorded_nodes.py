@@ -83,7 +83,7 @@ class RecordedModel:
         self._said += 1
         message = message_of(answer.message)
         if text := text_of(message):
-            runtime.stream_writer({"type": "token", "text": text})
+            runtime.stream_writer({"type": "token", "delta": text})
         if answer.usage:
             runtime.stream_writer({"type": "usage", **answer.usage})
         return {"messages": [message]}
@@ -93,7 +93,7 @@ class RecordedModel:
             have = len(self._answers)
             raise NoRecordedAnswer(f"no recorded answer for model call {have + 1}; recorded: {have}")
         if self._expected.partial:
-            runtime.stream_writer({"type": "token", "text": self._expected.partial})
+            runtime.stream_writer({"type": "token", "delta": self._expected.partial})
         raise RecordedEnd
 
 
@@ -204,7 +204,7 @@ def _result_event(message: ToolMessage, record: dict[str, Any]) -> dict[str, Any
         "type": "tool_result",
         "id": message.tool_call_id,
         "status": record.get("status", "ok"),
-        "text": text_of(message),
+        "content": text_of(message),
         "duration_ms": record.get("duration_ms", 0),
         "files": record.get("files", []),
     }

@@ -171,7 +171,7 @@ def _fail(gathered: _Gathered, code: str, detail: str) -> None:
 def _hear(gathered: _Gathered, event: dict[str, Any]) -> None:
     gathered.events.append({"seq": len(gathered.events) + 1, **event})
     if event.get("type") == "token":
-        gathered.streamed.append(event["text"])
+        gathered.streamed.append(event["delta"])
 
 
 def _gather(gathered: _Gathered, update: dict[str, Any]) -> None:

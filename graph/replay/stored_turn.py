@@ -19,6 +19,7 @@ from graph.agent import Agent
 from graph.db.tables import run_events, runs
 from graph.errors import RunNotFound
 from graph.flow.routing import is_remark
+from graph.runs.names import renewed
 
 ENDED = ("done", "failed", "cancelled")
 # Checkpoint ids tell the time of the process that made them; the clock of another may be a little behind.
@@ -82,7 +83,7 @@ class StoredTurn:
             if event["type"] in {"usage", "run_started"}:
                 text = ""
             elif event["type"] == "token":
-                text += event["text"]
+                text += event["delta"]
         return text
 
     def told(self, kind: str) -> list[dict[str, Any]]:
@@ -131,7 +132,7 @@ async def _told(engine: AsyncEngine, run_id: str) -> list[dict[str, Any]]:
     query = select(run_events).where(run_events.c.run_id == run_id).order_by(run_events.c.seq)
     async with engine.connect() as db:
         rows = (await db.execute(query)).mappings().all()
-    return [{"type": row["type"], **orjson.loads(row["data"])} for row in rows]
+    return [renewed({"type": row["type"], **orjson.loads(row["data"])}) for row in rows]
 
 
 async def _checkpoints(

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from core.database.engine import add_new, now_of
 from core.foreign import as_bytes
 from graph.db.tables import run_events
+from graph.runs.names import renewed
 
 # Fields of each event beside seq, type and run_id.
 VOCABULARY: dict[str, frozenset[str]] = {
@@ -22,16 +23,16 @@ VOCABULARY: dict[str, frozenset[str]] = {
     "config": frozenset({"model", "tools", "sources"}),
     "documents": frozenset({"items", "failed"}),
     "answer": frozenset({"id"}),
-    "token": frozenset({"text"}),
-    "reasoning": frozenset({"text"}),
+    "token": frozenset({"delta"}),
+    "reasoning": frozenset({"delta"}),
     "tool_call": frozenset({"id", "server", "tool", "arguments"}),
     "tool_progress": frozenset({"id", "progress", "total", "message"}),
-    "tool_result": frozenset({"id", "status", "text", "duration_ms", "files"}),
+    "tool_result": frozenset({"id", "status", "content", "duration_ms", "files"}),
     "interrupt": frozenset({"id", "kind"}),
-    "step": frozenset({"name", "messages", "writes"}),
+    "step": frozenset({"name", "said", "writes"}),
     "file": frozenset({"key", "name", "media_type", "size"}),
     "usage": frozenset({"input_tokens", "output_tokens", "model", "cost"}),
-    "notice": frozenset({"code", "text"}),
+    "notice": frozenset({"code", "detail"}),
     "error": frozenset({"code", "title", "detail", "retryable"}),
     "done": frozenset(
         {"answer", "status", "thread_id", "citations", "files", "tool_calls", "interrupts", "usage"}
@@ -68,7 +69,7 @@ class LoggedEvent:
         self.kind: str = event["type"]
         self._line: bytes | None = None
         text = event["type"] in TEXTS
-        self.size = len(event["text"]) + _BESIDE_THE_TEXT if text else len(self.line)
+        self.size = len(event["delta"]) + _BESIDE_THE_TEXT if text else len(self.line)
 
     @property
     def event(self) -> dict[str, Any]:
@@ -255,7 +256,7 @@ async def spoken(db: AsyncConnection, run_id: str) -> str:
     for kind, data in await db.execute(query):
         if kind != "token":
             break
-        parts.append(orjson.loads(data)["text"])
+        parts.append(renewed({"type": kind, **orjson.loads(data)})["delta"])
     return "".join(reversed(parts))
 
 
@@ -300,8 +301,8 @@ def _row(thread_id: str, group: Sequence[LoggedEvent], *, now: float) -> dict[st
     first, last = group[0], group[-1]
     event, line, cuts = last.event, last.line, None
     if len(group) > 1:
-        texts = [entry.event["text"] for entry in group]
-        line = line_of({**event, "text": "".join(texts)})
+        texts = [entry.event["delta"] for entry in group]
+        line = line_of({**event, "delta": "".join(texts)})
         cuts = [len(text) for text in texts]
     return {
         "run_id": event["run_id"],
@@ -317,8 +318,8 @@ def _row(thread_id: str, group: Sequence[LoggedEvent], *, now: float) -> dict[st
 
 
 def _entry(row: Any, after: int) -> LoggedEvent:
-    event: dict[str, Any] = orjson.loads(row["data"])
+    event = renewed(orjson.loads(row["data"]))
     if row["cuts"] and row["first"] <= after:
         known = sum(row["cuts"][: after - row["first"] + 1])
-        event["text"] = event["text"][known:]
+        event["delta"] = event["delta"][known:]
     return LoggedEvent(event)

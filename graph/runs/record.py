@@ -22,6 +22,7 @@ from core.observability import traceparent
 from graph.flow.state import calls_of, in_order
 from graph.runs.events import EventLog
 from graph.runs.lease import Hold
+from graph.runs.names import renewed_reply
 
 OnDisconnect = Literal["cancel", "continue"]
 OnBusy = Literal["reject", "enqueue", "interrupt"]
@@ -172,7 +173,7 @@ class RunRecord:
         return {**self.as_json(), "cursor": cursor(CURSOR, self.created_at, self.id)}
 
 
-_IN_REQUEST = frozenset({"request", "answers", "earlier", "answered"})
+_ELSEWHERE = frozenset({"request", "answers", "earlier", "answered", "output"})
 
 
 def _iso(seconds: float | None) -> str | None:
@@ -191,7 +192,8 @@ def record_of(row: Mapping[str, Any] | RowMapping, request: TurnRequest | None =
         answers=kept.get("answers"),
         earlier=kept.get("earlier", 0),
         answered=tuple(kept.get("answered", ())),
-        **{name: row[name] for name in RunRecord.__dataclass_fields__ if name not in _IN_REQUEST},
+        output=renewed_reply(row["output"]) if row["output"] else None,
+        **{name: row[name] for name in RunRecord.__dataclass_fields__ if name not in _ELSEWHERE},
     )
 
 

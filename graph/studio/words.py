@@ -38,7 +38,7 @@ class Spoken:
             def write(event: Mapping[str, Any]) -> None:
                 runtime.stream_writer(event)
                 if event.get("type") == "token":
-                    _say(told, AIMessageChunk(content=str(event.get("text") or ""), id=message_id))
+                    _say(told, AIMessageChunk(content=str(event.get("delta") or ""), id=message_id))
 
             writes = await self._node(state, runtime.override(stream_writer=write))
             messages = writes.get("messages") if isinstance(writes, Mapping) else None

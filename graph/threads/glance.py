@@ -18,6 +18,7 @@ import orjson
 
 from core.cursor import cursor
 from core.words import fold
+from graph.runs.names import renewed_question
 
 COLUMNS = (
     *("id", "title", "status", "turns", "tags", "parent", "waiting", "metadata"),
@@ -97,7 +98,7 @@ def _view(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **row,
         "tags": orjson.loads(row["tags"] or "[]") or [],
-        "waiting": orjson.loads(row["waiting"] or "[]") or [],
+        "waiting": [renewed_question(each) for each in orjson.loads(row["waiting"] or "[]") or ()],
         "metadata": orjson.loads(row["metadata"] or "{}") or {},
         "created_at": _time_of(row["created_at"]),
         "updated_at": _time_of(row["updated_at"]),

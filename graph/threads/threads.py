@@ -21,6 +21,7 @@ from core.errors import InvalidInput
 from graph.db.tables import folded_title, named, threads
 from graph.flow.state import time_of
 from graph.runs.lease import Leases, ThreadTotals, check_id, new_id, new_thread
+from graph.runs.names import renewed_question
 from graph.threads.finding import Finding, checked_notes
 from graph.threads.history.erase import Eraser
 from graph.threads.history.errors import CheckpointNotFound
@@ -386,7 +387,7 @@ def _view(row: Any) -> dict[str, Any]:
         "turns": row["turns"],
         "tags": row["tags"] or [],
         "parent": row["parent"],
-        "waiting": row["waiting"] or [],
+        "waiting": [renewed_question(each) for each in row["waiting"] or ()],
         "metadata": row["metadata"] or {},
         "created_at": time_of(row["created_at"]),
         "updated_at": time_of(row["updated_at"]),

@@ -288,7 +288,7 @@ class Endings:
             return  # its readers know, and its caller is about to
         run.meets(error, took)
         text = f"the database {error.reason}; the end of the turn is stored when it is back"
-        run.log.add({"type": "notice", "code": error.code, "text": text})
+        run.log.add({"type": "notice", "code": error.code, "detail": text})
 
     async def _end(self, run: Run, outcome: Outcome) -> bool:
         rest = await self._writer.rest(run)

@@ -27,4 +27,4 @@ def _told(writes: Mapping[str, Any]) -> dict[str, Any] | None:
     said = writes.get("messages")
     messages = [m.model_dump(mode="json") for m in said or () if isinstance(m, BaseMessage)]
     others = {str(name): value for name, value in writes.items() if name not in _INNER and value is not None}
-    return {"messages": messages, "writes": others} if messages or others else None
+    return {"said": messages, "writes": others} if messages or others else None

@@ -25,6 +25,7 @@ from graph.flow.nodes import heard_by
 from graph.runs.announcements import TurnFinished, TurnStarted
 from graph.runs.events import LAST
 from graph.runs.lease import fenced
+from graph.runs.names import renewed
 from graph.runs.record import Outcome, Run, Stop
 from graph.threads.history.look import questioned
 from graph.turn.attempt import Endings, Opening, Start
@@ -37,10 +38,10 @@ log = structlog.get_logger()
 OUTAGE_SECONDS = 60.0
 # What a step of a further module tells may lack these, or have what is the log's own.
 _FIELDS: dict[str, tuple[str, ...]] = {
-    "token": ("text",),
+    "token": ("delta",),
     "file": ("key", "name", "media_type", "size"),
     "usage": ("input_tokens", "output_tokens", "model"),
-    "notice": ("code", "text"),
+    "notice": ("code", "detail"),
 }
 _OURS = frozenset({"seq", "run_id"})
 _SHOWN = 200
@@ -161,14 +162,14 @@ class TurnDriver:
     def _remarks_of(self, run: Run) -> Sink:
         if not self._remarks:
             return lambda code, text: None
-        return lambda code, text: self._tell(run, {"type": "notice", "code": code, "text": text})
+        return lambda code, text: self._tell(run, {"type": "notice", "code": code, "detail": text})
 
     def _endurance(self, run: Run) -> Endurance:
         def away(error: DatabaseUnavailable, took: float) -> None:
             log.warning("turn_waits_for_database", reason=error.reason)
             run.meets(error, took)
             text = f"the database {error.reason}; the turn goes on when it is back"
-            self._tell(run, {"type": "notice", "code": error.code, "text": text})
+            self._tell(run, {"type": "notice", "code": error.code, "detail": text})
 
         return Endurance(OUTAGE_SECONDS, away=away, back=run.over_it)
 
@@ -220,6 +221,8 @@ class TurnDriver:
 
     def _hear(self, run: Run, outcome: Outcome, told: Any) -> None:
         """A step says something while it works; what is no event is not told on."""
+        # Steps of others may say it in the words of the release before.
+        told = renewed(told) if isinstance(told, dict) else told
         if is_event(told):
             hear(outcome, told)
             if run.request.detailed or told["type"] not in DETAILS:
@@ -252,7 +255,7 @@ def hear(outcome: Outcome, event: dict[str, Any]) -> None:
     """A node said something while it worked: keep what the reply needs of it."""
     kind = event["type"]
     if kind == "token":
-        outcome.streamed.append(event["text"])
+        outcome.streamed.append(event["delta"])
     elif kind == "file":
         outcome.files.append({k: event[k] for k in ("key", "name", "media_type", "size")})
     elif kind == "usage":

@@ -54,7 +54,11 @@ class StoreFiles:
                 ref, event = await keep(principal, thing, thread)
             except WaystationError as error:
                 outage = error if isinstance(error, Unavailable) else outage
-                event = {"type": "notice", "code": error.code, "text": f"'{name_of(thing)}': {error.detail}"}
+                event = {
+                    "type": "notice",
+                    "code": error.code,
+                    "detail": f"'{name_of(thing)}': {error.detail}",
+                }
             else:
                 refs.append(ref)
             if event:

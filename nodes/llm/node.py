@@ -51,7 +51,7 @@ class CallModel:
         first = not any(isinstance(message, AIMessage) for message in state["messages"])
         response = await self._streamed(request, runtime)
         for code, text in notices(request, response, first=first):
-            runtime.stream_writer({"type": "notice", "code": code, "text": text})
+            runtime.stream_writer({"type": "notice", "code": code, "detail": text})
         runtime.stream_writer({"type": "usage", **response.usage.as_json()})
         return {"messages": [*repairs, response.message]}
 
@@ -66,7 +66,7 @@ class CallModel:
                 if isinstance(item, LLMResponse):
                     return item
                 if item.reasoning:
-                    runtime.stream_writer({"type": "reasoning", "text": item.reasoning})
+                    runtime.stream_writer({"type": "reasoning", "delta": item.reasoning})
                 if item.text:
-                    runtime.stream_writer({"type": "token", "text": item.text})
+                    runtime.stream_writer({"type": "token", "delta": item.text})
         raise AssertionError("a stream of LLMCaller ends with its LLMResponse or an error")

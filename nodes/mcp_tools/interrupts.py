@@ -193,7 +193,7 @@ def _question(
     return {
         "kind": kind,
         "call": shown,
-        "text": text,
+        "detail": text,
         "action_requests": [{"name": name, "args": arguments, "description": text}],
         "review_configs": [{"action_name": name, **review}],
     }
@@ -203,9 +203,9 @@ def _with_problem(question: dict[str, Any], problem: str) -> dict[str, Any]:
     """The question, once more where an answer could not be taken: it says why, also in its text."""
     if not problem:
         return question
-    text = f"The answer was not taken: {problem.rstrip('.')}. {question['text']}"
+    text = f"The answer was not taken: {problem.rstrip('.')}. {question['detail']}"
     requests = [{**action, "description": text} for action in question["action_requests"]]
-    return {**question, "text": text, "problem": problem, "action_requests": requests}
+    return {**question, "detail": text, "problem": problem, "action_requests": requests}
 
 
 def _decision_schema(question: Mapping[str, Any]) -> dict[str, Any]:

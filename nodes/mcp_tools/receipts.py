@@ -44,7 +44,7 @@ def result_event(outcome: ToolOutcome) -> dict[str, Any]:
         "type": "tool_result",
         "id": outcome.call_id,
         "status": outcome.status,
-        "text": outcome.text,
+        "content": outcome.text,
         "duration_ms": outcome.duration_ms,
         "files": [artifact.name for artifact in outcome.artifacts],
     }

@@ -43,7 +43,7 @@ class Retrieve:
             return {"documents": []}
         found = await self._rag.query(wanted.text, sources=sources, principal=who)
         for code, text in found.notices:
-            runtime.stream_writer({"type": "notice", "code": code, "text": text})
+            runtime.stream_writer({"type": "notice", "code": code, "detail": text})
         documents = [passage.as_state(n) for n, passage in enumerate(found.passages, start=1)]
         if documents or found.failed or wanted.rewritten:
             runtime.stream_writer(event(documents, found, wanted.text if wanted.rewritten else ""))

@@ -152,9 +152,9 @@ class Screen:
     def show(self, event: Mapping[str, Any]) -> None:
         kind = event["type"]
         if kind == "token":
-            self._out.write(event["text"])
+            self._out.write(event["delta"])
             self._out.flush()
-            self._open_line = not event["text"].endswith("\n")
+            self._open_line = not event["delta"].endswith("\n")
             return
         line = LINES[kind](event) if kind in LINES else ""
         if line or kind in ("done", "error"):
@@ -170,10 +170,10 @@ class Screen:
 
 LINES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "tool_call": lambda e: f"  → {tool_of(e)}({arguments_of(e['arguments'])}){_decided(e)}",
-    "tool_result": lambda e: f"  ← {e['status']}: {short(e['text'])}",
+    "tool_result": lambda e: f"  ← {e['status']}: {short(e['content'])}",
     "tool_progress": lambda e: f"  … {e.get('message') or e.get('progress')}",
     "file": lambda e: f"  + file {e['name']} ({e['size']} bytes, key {e['key']})",
-    "notice": lambda e: f"  ! {e['text']}",
+    "notice": lambda e: f"  ! {e['detail']}",
     "documents": lambda e: "\n".join(f"  ! {item['source']}: {item['reason']}" for item in e["failed"]),
 }
 

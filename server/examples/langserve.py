@@ -44,7 +44,7 @@ REPLY: dict[str, Any] = {
     "usage": {"input_tokens": 145, "output_tokens": 6, "model": "offline"},
 }
 _STARTED = f'{{"seq":1,"run_id":"{RUN}","type":"run_started","thread_id":"harbour","attempt":1}}'
-_TOKEN = f'{{"seq":5,"run_id":"{RUN}","type":"token","text":"5 + 3 = 8"}}'
+_TOKEN = f'{{"seq":5,"run_id":"{RUN}","type":"token","delta":"5 + 3 = 8"}}'
 _DONE = f'{{"seq":9,"run_id":"{RUN}","type":"done","answer":"5 + 3 = 8","status":"done"}}'
 
 AGENT = {

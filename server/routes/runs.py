@@ -24,6 +24,7 @@ from graph.errors import (
 )
 from graph.runs.record import TurnRequest
 from server.errors import InvalidRequest
+from server.field_names import event_namer, named_run
 from server.middleware.auth import Caller
 from server.requests import (
     ID_PATTERN,
@@ -116,7 +117,7 @@ async def list_thread_runs(
     """The runs of a thread, the newest first."""
     await agent.threads.get(who, thread_id)
     found = await agent.runs.list(who, thread_id=thread_id, status=status, limit=limit, after=after)
-    rows = [record.as_row() for record in found]
+    rows = [named_run(agent, record.as_row()) for record in found]
     link_next(request, response, rows, limit)
     return rows
 
@@ -134,7 +135,7 @@ async def list_runs(
 ) -> list[dict[str, Any]]:
     """Your runs on all threads, the newest first; for the next page pass the last `cursor` as `after`."""
     found = await agent.runs.list(who, status=status, limit=limit, after=after)
-    rows = [record.as_row() for record in found]
+    rows = [named_run(agent, record.as_row()) for record in found]
     link_next(request, response, rows, limit)
     return rows
 
@@ -142,7 +143,7 @@ async def list_runs(
 @router.get("/runs/{run_id}")
 async def show_run(run_id: RunId, agent: OpenAgent, who: Caller) -> dict[str, Any]:
     """A run: status, attempts, times, usage, and its output or error when it has one."""
-    return (await agent.runs.get(who, run_id)).as_json()
+    return named_run(agent, (await agent.runs.get(who, run_id)).as_json())
 
 
 @router.get("/runs/{run_id}/events", response_class=Response)
@@ -159,7 +160,8 @@ async def follow_run(  # noqa: PLR0917 - FastAPI gives them by name
     """The run's events as server-sent events: those that were, then those that come, to the last one."""
     handle = await agent.runs.handle(who, run_id)
     place = last_event_id(last, default=after)
-    return RunResponse(handle, after=place, stall=agent.book[ServerSettings].stream_stall_seconds)
+    stall = agent.book[ServerSettings].stream_stall_seconds
+    return RunResponse(handle, after=place, stall=stall, renamed=event_namer(agent))
 
 
 @router.get("/runs/{run_id}/wait")
@@ -170,7 +172,7 @@ async def wait_for_run(
     timeout: Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="Seconds.")] = 60.0,
 ) -> dict[str, Any]:
     """The run as soon as it has ended or waits for a person, else as it is at the timeout."""
-    return (await agent.runs.wait(who, run_id, timeout=timeout)).as_json()
+    return named_run(agent, (await agent.runs.wait(who, run_id, timeout=timeout)).as_json())
 
 
 @router.post("/runs/{run_id}/cancel", status_code=202, responses=problems(RunEnded))

@@ -118,5 +118,5 @@ def test_st2_in_studio_several_questions_are_answered_by_id_in_any_form(desk: De
 @pytest.mark.timeout(180)
 def test_g6_in_studio_the_form_of_a_run_does_not_switch_approval_off(desk: Desk) -> None:
     _, (question,) = desk.asks(("counted_add", {"a": 7, "b": 7}), context={"approval": "auto"})
-    assert "approval: auto does not count here" in question["value"]["text"]
+    assert "approval: auto does not count here" in question["value"]["detail"]
     assert "add 7 7" not in desk.tools.made

@@ -39,7 +39,7 @@ def test_a_question_is_shown_and_its_answer_goes_to_the_tool(tmp_path: Path) -> 
             (task,) = client.get(f"/threads/{thread}/state").raise_for_status().json()["tasks"]
             (question,) = task["interrupts"]
             assert question["value"]["kind"] == "elicitation"
-            assert question["value"]["text"] == "How many nights in Rome?"
+            assert question["value"]["detail"] == "How many nights in Rome?"
             assert question["value"]["schema"]["required"] == ["nights"]
             answer = {"action": "accept", "content": {"nights": 3}}
             resume = {"command": {"resume": {question["id"]: answer}}}

@@ -82,7 +82,7 @@ def test_rights_are_those_of_the_login_whatever_the_form_says(
     (config,) = [event for event in told if event.get("type") == "config"]
     assert "calculator_add" in config["tools"]
     assert ("clock_now" in config["tools"]) is clock
-    assert any(event.get("type") == "tool_result" and "8" in event["text"] for event in told)
+    assert any(event.get("type") == "tool_result" and "8" in event["content"] for event in told)
 
 
 def test_threads_belong_to_whoever_made_them(opened: Opened, assistant: str) -> None:

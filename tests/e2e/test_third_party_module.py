@@ -79,7 +79,7 @@ def turn(http: httpx.Client, message: str, thread: str) -> list[dict[str, Any]]:
 
 
 def greetings(events: list[dict[str, Any]]) -> list[str]:
-    return [event["text"] for event in events if event.get("code") == "greeting"]
+    return [event["detail"] for event in events if event.get("code") == "greeting"]
 
 
 def test_it_is_listed_with_all_that_it_brings(machine: Machine) -> None:
@@ -205,7 +205,7 @@ def test_steps_of_the_package_stand_at_every_place_and_are_recorded_replayed_and
     house: Machine, http: httpx.Client, tmp_path: Path
 ) -> None:
     events = turn(http, "What is 5 + 3?", "places")
-    passed = [event["text"] for event in events if event.get("code") == "passed"]
+    passed = [event["detail"] for event in events if event.get("code") == "passed"]
     around = ["before_call_model", "after_call_model"]
     assert passed == [
         *("before_lookup_config", "after_lookup_config", "before_retrieve", "after_retrieve"),

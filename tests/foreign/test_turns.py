@@ -27,7 +27,7 @@ async def test_a_turn_calls_servers_of_three_libraries_and_one_of_them_asks(tmp_
             waiting = await agent.ask("Book a room", thread="t1")
             assert waiting["status"] == "interrupted"
             (question,) = waiting["interrupts"]
-            assert question["text"] == "How many nights in Rome?"
+            assert question["detail"] == "How many nights in Rome?"
             answer = {"action": "accept", "content": {"nights": 3}}
             handle = await agent.resume(Principal("local"), waiting["run_id"], {question["id"]: answer})
             reply = await handle.result()

@@ -64,7 +64,7 @@ async def test_a_refusal_is_told_to_the_model_and_the_tool_does_not_run(agent: A
 async def test_g6_a_caller_may_refuse_beforehand_and_not_approve(agent: Agent) -> None:
     asked = await agent.ask("What is 5 plus 3?", approval="auto")
     assert (asked["status"], asked["tool_calls"]) == ("interrupted", [])
-    assert "approval: auto does not count here" in asked["interrupts"][0]["text"]
+    assert "approval: auto does not count here" in asked["interrupts"][0]["detail"]
     denied = await agent.ask("What is 5 plus 3?", approval="deny")
     assert [c["status"] for c in denied["tool_calls"]] == ["denied"]
 

@@ -70,7 +70,7 @@ async def told(agent: Agent, text: str, **options: Any) -> list[dict[str, Any]]:
 
 
 def notices(events: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    return [(e["code"], e["text"]) for e in events if e["type"] == "notice"]
+    return [(e["code"], e["detail"]) for e in events if e["type"] == "notice"]
 
 
 def system_of(server: ModelServer, place: int = -1) -> str:

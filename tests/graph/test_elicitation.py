@@ -68,7 +68,7 @@ async def test_a_question_waits_over_a_restart_and_another_replica_takes_its_ans
     async with replica(tmp_path, model) as agent:
         reply = await asked(agent, "trip")
         (question,) = reply["interrupts"]
-        assert (question["kind"], question["text"]) == ("elicitation", "How many nights in Rome?")
+        assert (question["kind"], question["detail"]) == ("elicitation", "How many nights in Rome?")
         assert await kept_receipts(agent) == []
 
     async with replica(tmp_path, model) as other:
@@ -108,7 +108,7 @@ async def test_two_questions_of_one_turn_are_answered_one_by_one_in_any_order(
     model.script(calls(*wanted), say("All done."))
     async with replica(tmp_path, model) as agent:
         reply = await asked(agent, "trip")
-        by_text = {question["text"]: question["id"] for question in reply["interrupts"]}
+        by_text = {question["detail"]: question["id"] for question in reply["interrupts"]}
         assert set(by_text) == {"How many nights in Rome?", "How many nights in Bern?"}
         late = {by_text["How many nights in Bern?"]: {"action": "accept", "content": {"nights": 5}}}
         half = await (await agent.resume(LOCAL, reply["run_id"], late)).result()

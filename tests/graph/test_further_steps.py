@@ -146,7 +146,7 @@ async def test_st7_what_a_step_tells_and_is_no_event_is_left_out(
 ) -> None:
     def tells(_: Any, runtime: Runtime[RunContext]) -> dict[str, Any]:
         runtime.stream_writer(told)
-        runtime.stream_writer({"type": "notice", "code": "mine", "text": "Hello!"})
+        runtime.stream_writer({"type": "notice", "code": "mine", "detail": "Hello!"})
         return {}
 
     async with with_step(tmp_path, "retrieve", tells, monkeypatch) as agent:

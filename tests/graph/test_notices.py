@@ -29,7 +29,7 @@ async def notices(folder: Path, wiki: RagServer, *, debug: bool) -> list[list[st
         for user in ("ada", "ada", "bob"):
             stream = agent.stream("How many days of leave are there?", user=user)
             events = [event async for event in stream]
-            told = [e["text"] for e in events if e["type"] == "notice" and e["code"] == "cache_status"]
+            told = [e["detail"] for e in events if e["type"] == "notice" and e["code"] == "cache_status"]
             found.append([text for text in told if text.startswith("retrieval")])
     return found
 

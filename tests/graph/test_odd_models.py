@@ -240,7 +240,7 @@ async def test_m5_5_reasoning_between_tags_is_no_answer(agent: Agent, model: Mod
         )
     )
     events = [e async for e in agent.stream("go", thread="t")]
-    assert "".join(e["text"] for e in events if e["type"] == "reasoning") == "plan"
+    assert "".join(e["delta"] for e in events if e["type"] == "reasoning") == "plan"
     assert events[-1]["answer"] == "Hello"
     await agent.ask("again", thread="t")
     assert sent(model)[-2] == {"role": "assistant", "content": "Hello"}

@@ -78,7 +78,7 @@ class House:
                 assert found.hold is not None
                 run = Run(found.record, found.hold, floor=found.floor)
             if said:
-                run.log.add({"type": "token", "text": said})
+                run.log.add({"type": "token", "delta": said})
                 async with engine.begin() as db:
                     await store(db, "t", run.log.unstored())
             return run.record

@@ -226,7 +226,7 @@ async def test_what_a_cut_model_had_said_is_kept(agent: Agent, model: ModelServe
     assert (kept.expected.status, kept.expected.partial.strip()) == ("failed", "one two")
     assert kept.answers == []
     replayed = await replay(kept)
-    assert "".join(e["text"] for e in replayed.events if e["type"] == "token").strip() == "one two"
+    assert "".join(e["delta"] for e in replayed.events if e["type"] == "token").strip() == "one two"
     assert replayed.same
 
 
@@ -246,7 +246,7 @@ async def test_a_cancelled_run_is_recorded_with_what_had_come(agent: Agent, mode
     run_id = ""
     async for event in agent.stream("Count", thread="cancelled"):
         run_id = event["run_id"]
-        if event["type"] == "token" and event["text"].strip() == "two":
+        if event["type"] == "token" and event["delta"].strip() == "two":
             break
     assert (await agent.runs.wait(LOCAL, run_id, timeout=20)).status == "cancelled"
     kept = await record(agent, LOCAL, run_id)
@@ -369,12 +369,12 @@ async def test_a_node_alone_gets_the_context_that_is_given(offline: Agent) -> No
 
 async def test_a_node_that_asks_a_person_says_what_it_waits_for(offline: Agent) -> None:
     async def asks_first(state: Any, runtime: Any) -> dict[str, Any]:
-        return {"documents": [interrupt({"kind": "approval", "text": "May I?"})]}
+        return {"documents": [interrupt({"kind": "approval", "detail": "May I?"})]}
 
     steps = await offline.container.get(Steps)
     asking = steps.running({"retrieve": asks_first})
     (waiting,) = (await run_node(asking, "retrieve", {})).interrupts
-    assert (waiting["kind"], waiting["text"]) == ("approval", "May I?")
+    assert (waiting["kind"], waiting["detail"]) == ("approval", "May I?")
 
 
 async def test_a_node_that_there_is_not_is_named_with_those_that_there_are(offline: Agent) -> None:

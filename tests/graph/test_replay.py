@@ -42,7 +42,7 @@ class Doubter:
     """A model that believes no tool."""
 
     async def __call__(self, state: Reads, runtime: Runtime[RunContext]) -> dict[str, Any]:
-        runtime.stream_writer({"type": "token", "text": "I doubt it"})
+        runtime.stream_writer({"type": "token", "delta": "I doubt it"})
         return {"messages": [AIMessage("I doubt it", id="doubt")]}
 
 

@@ -46,7 +46,7 @@ async def events_of(agent: Agent, message: str, **options: Any) -> list[dict[str
 async def test_tokens_stream_as_the_model_says_them(agent: Agent, model: ModelServer) -> None:
     model.script(say("one two three"))
     events = await events_of(agent, "count")
-    assert [e["text"] for e in events if e["type"] == "token"] == ["one ", "two ", "three"]
+    assert [e["delta"] for e in events if e["type"] == "token"] == ["one ", "two ", "three"]
     assert events[-1]["answer"] == "one two three"
     assert events[-1]["usage"]["input_tokens"] > 0
 

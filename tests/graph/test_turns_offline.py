@@ -40,7 +40,9 @@ async def test_a_sum_is_worked_out_by_the_calculator(agent: Agent) -> None:
     assert done["usage"]["model"] == "offline"
     for kind in ("run_started", "config", "tool_call", "tool_result", "token", "usage"):
         assert kind in kinds(events)
-    assert "".join(e["text"] for e in events if e["type"] == "token").strip().endswith(done["answer"].strip())
+    assert (
+        "".join(e["delta"] for e in events if e["type"] == "token").strip().endswith(done["answer"].strip())
+    )
 
 
 async def test_the_next_turn_knows_what_the_one_before_found(agent: Agent) -> None:

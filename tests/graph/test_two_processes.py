@@ -72,7 +72,7 @@ async def test_a_run_is_followed_word_by_word_from_another_process(
             found.append(event)
             if event["type"] == "token" and not any(e["type"] == "usage" for e in found):
                 model.release()
-    assert "".join(e["text"] for e in found if e["type"] == "token") == "one two three four"
+    assert "".join(e["delta"] for e in found if e["type"] == "token") == "one two three four"
     assert (found[0]["type"], found[-1]["type"]) == ("run_started", "done")
     seqs = [event["seq"] for event in found]
     assert seqs == sorted(set(seqs))

@@ -345,7 +345,7 @@ async def test_g6_no_caller_switches_off_what_the_operator_asked_for(
         else:
             await http.post(f"/agent/{route}", json=turn("5?", thread_id="t", approval="auto"))
         (question,) = (await http.get("/threads/t/state")).json()["interrupts"]
-        assert "approval: auto does not count here" in question["text"]
+        assert "approval: auto does not count here" in question["detail"]
         assert house.tools.made == []
 
 

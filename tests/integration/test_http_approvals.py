@@ -110,7 +110,7 @@ async def test_another_process_answers_and_the_first_hears_of_it(house: House, m
         rest = await events_of(there, run_id, after=last)
         assert all(event["seq"] > last for event in rest)
         assert rest[-1]["status"] == "done"
-        results = {e["text"] for e in rest if e["type"] == "tool_result"}
+        results = {e["content"] for e in rest if e["type"] == "tool_result"}
         assert results == {"8", "15"}
 
 

@@ -122,7 +122,7 @@ async def test_tokens_arrive_before_the_answer_is_done(http: httpx.AsyncClient, 
         async for line in answer.aiter_lines():
             event = json.loads(line.removeprefix("data: ")) if line.startswith("data: ") else {}
             if event.get("type") == "token":
-                texts.append(event["text"])
+                texts.append(event["delta"])
                 if len(texts) == 2:
                     model.release()
     assert "".join(texts) == "one two three"

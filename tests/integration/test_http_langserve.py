@@ -13,9 +13,13 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langserve import RemoteRunnable
 from starlette.routing import Route
 
+from core.access import Principal
 from core.choices import CHOICES
+from core.errors import WaystationError
 from graph.agent import Agent
 from server.app import create_app
+from server.langserve import AgentRunnable
+from server.requests import AgentInput
 from tests.kit.events import check_stream, kinds
 from tests.kit.http import assert_problem, data_of, sse, turn
 
@@ -116,7 +120,7 @@ async def test_stream_sends_numbered_events_and_done_last(http: httpx.AsyncClien
     assert answer.headers["x-accel-buffering"] == "no"
     assert [e["id"] for e in sse(answer.text)[:-1]] == [str(e["seq"]) for e in events]
     assert {"run_started", "config", "tool_call", "tool_result", "token", "usage"} <= set(kinds(events))
-    assert "".join(e["text"] for e in events if e["type"] == "token") == events[-1]["answer"]
+    assert "".join(e["delta"] for e in events if e["type"] == "token") == events[-1]["answer"]
 
 
 async def test_stream_log_ends_with_the_reply(http: httpx.AsyncClient) -> None:
@@ -190,7 +194,7 @@ async def test_a_batch_longer_than_the_limit_of_turns_is_answered_whole(http: ht
     assert [output["answer"] for output in outputs] == [f"{n} + 1 = {n + 1}" for n in range(25)]
 
 
-async def test_one_refused_input_of_a_batch_refuses_the_batch(http: httpx.AsyncClient) -> None:
+async def test_a_batch_of_which_nothing_could_begin_is_refused(http: httpx.AsyncClient) -> None:
     body = {"inputs": [{"message": "hi"}], "config": {"configurable": {"sources": ["nope"]}}}
     assert_problem(await http.post("/agent/batch", json=body), 422, "unknown_source")
 
@@ -214,6 +218,51 @@ async def test_the_python_client_streams_log_and_events(remote: RemoteRunnable[A
     events = [event async for event in remote.astream_events({"message": "What is 5 + 3?"}, version="v2")]
     assert len(patches) > 3
     assert {event["event"] for event in events} >= {"on_chain_start", "on_chain_stream", "on_chain_end"}
+
+
+async def test_the_usual_filters_find_the_models_words_and_the_tools(
+    remote: RemoteRunnable[Any, Any],
+) -> None:
+    asked = {"message": "What is 5 + 3?"}
+    told = [event async for event in remote.astream_events(asked, version="v2")]
+    said = "".join(e["data"]["chunk"].content for e in told if e["event"] == "on_chat_model_stream")
+    (begun,) = (e for e in told if e["event"] == "on_tool_start")
+    (ended,) = (e for e in told if e["event"] == "on_tool_end")
+    assert said == told[-1]["data"]["output"]["answer"] == "5 + 3 = 8"
+    assert (begun["name"], begun["metadata"]["server"]) == ("add", "calculator")
+    assert begun["data"]["input"] == ended["data"]["input"] == {"a": 5, "b": 3}
+    assert (ended["data"]["output"].status, "8" in ended["data"]["output"].content) == ("success", True)
+    models = [
+        e["event"] async for e in remote.astream_events(asked, version="v2", include_types=["chat_model"])
+    ]
+    # The call that only asked for the tool said nothing.
+    assert models[:2] == ["on_chat_model_start", "on_chat_model_end"]
+    assert (models[2], models[-1]) == ("on_chat_model_start", "on_chat_model_end")
+    assert set(models[3:-1]) == {"on_chat_model_stream"}
+
+
+async def test_a_turn_that_fails_does_not_spoil_a_batch(http: httpx.AsyncClient, agent: Agent) -> None:
+    configs = [{"configurable": each} for each in ({"thread_id": "b-fine"}, {"sources": ["nope"]})]
+    for path, said in (("agent", {"message": "What is 5 + 3?"}), ("chat", CHAT["input"])):
+        body = {"inputs": [said, said], "config": configs}
+        answer = await http.post(f"/{path}/batch", json=body)
+        assert answer.status_code == 200
+        fine, failed = answer.json()["output"]
+        if path == "agent":
+            assert (fine["status"], fine["thread_id"], "8" in fine["answer"]) == ("done", "b-fine", True)
+            assert (failed["status"], failed["error"]["code"]) == ("failed", "unknown_source")
+        else:
+            assert ("8" in fine["content"], "nope" in failed["content"]) == (True, True)
+            assert failed["response_metadata"]["error"]["code"] == "unknown_source"
+
+
+async def test_in_python_a_batch_gives_exceptions_to_whoever_asks_for_them(agent: Agent) -> None:
+    runnable, who = AgentRunnable(lambda: agent), Principal("ada")
+    configs: Any = [{"configurable": {"principal": who, **more}} for more in ({}, {"sources": ["nope"]})]
+    inputs = [AgentInput(message="What is 5 + 3?")] * 2
+    fine, failed = await runnable.abatch(inputs, configs, return_exceptions=True)
+    assert "8" in fine["answer"]
+    assert isinstance(failed, WaystationError)
 
 
 async def test_the_python_client_works_without_async(remote: RemoteRunnable[Any, Any]) -> None:

@@ -141,7 +141,7 @@ async def test_a_finished_run_is_replayed_exactly_from_any_place(
     run_id = live[0]["run_id"]
 
     def text(events: list[dict[str, Any]], kind: str, after: int = 0) -> str:
-        return "".join(e["text"] for e in events if e["type"] == kind and e["seq"] > after)
+        return "".join(e["delta"] for e in events if e["type"] == kind and e["seq"] > after)
 
     def others(events: list[dict[str, Any]], after: int) -> list[dict[str, Any]]:
         return [e for e in events if e["type"] not in ("token", "reasoning") and e["seq"] > after]
@@ -174,7 +174,7 @@ async def test_many_readers_follow_a_run_and_the_last_event_id_wins(
     answers = await asyncio.gather(*reading)
     for answer in answers:
         events = data_of(answer.text)
-        assert "".join(e["text"] for e in events if e["type"] == "token") == "one two three four"
+        assert "".join(e["delta"] for e in events if e["type"] == "token") == "one two three four"
         assert events[-1]["type"] == "done"
     assert data_of((await late).text)[0]["seq"] > 3
 
@@ -324,7 +324,7 @@ async def test_a_cut_stream_is_gone_on_with_by_its_key_and_its_last_event(
     )
     assert again.headers["x-run-id"] == run_id
     events = [*seen, *data_of(again.text)]
-    assert "".join(e["text"] for e in events if e["type"] == "token") == "one two three four"
+    assert "".join(e["delta"] for e in events if e["type"] == "token") == "one two three four"
     seqs = [e["seq"] for e in events]
     assert seqs == sorted(set(seqs))
     assert events[-1]["status"] == "done"

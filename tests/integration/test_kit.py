@@ -44,7 +44,7 @@ async def test_a_whole_agent_runs_on_fakes(tmp_path: Path) -> None:
     check_stream(events)
     told = {event["type"]: event for event in events}
     assert told["documents"]["items"][0]["document"] == "dice.md"
-    assert (told["tool_result"]["status"], told["tool_result"]["text"]) == ("ok", "a four")
+    assert (told["tool_result"]["status"], told["tool_result"]["content"]) == ("ok", "a four")
     assert told["done"]["answer"] == "It shows a four."
     assert (dice.starts, fakes.sources["rules"].asked) == (1, [("Which die wins?", "local")])
     assert not (tmp_path / "home" / "files").exists()

@@ -10,6 +10,7 @@ from langgraph.types import Interrupt, StateSnapshot
 
 from graph.flow.state import as_view
 from graph.runs.lease import check_id
+from graph.runs.names import renewed_question
 from graph.threads.history.errors import CheckpointNotFound
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
@@ -56,7 +57,7 @@ def questioned(asked: Interrupt) -> dict[str, Any]:
     told = dict(asked.value) if isinstance(asked.value, Mapping) else {"value": asked.value}
     # One about a call is an approval where it does not say, as approvals once did.
     kind = {} if "call" in told else {"kind": "question"}
-    return {"id": asked.id, **kind, **told}
+    return renewed_question({"id": asked.id, **kind, **told})
 
 
 def state_view(snapshot: StateSnapshot) -> dict[str, Any]:

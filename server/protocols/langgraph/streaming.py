@@ -112,7 +112,7 @@ class WireResponse(RunResponse):
                             yield missing
                     elif entry.kind in TEXTS and (text := await self._before(entry)):
                         # Pieces that were stored as one: the reader has the first of them.
-                        translator.parts({**entry.event, "text": text})
+                        translator.parts({**entry.event, "delta": text})
                 if found[-1].seq >= seq:
                     return
 
@@ -120,9 +120,9 @@ class WireResponse(RunResponse):
         rest: Any = self._agent.runs.follow(self._run.id, self._place[0])
         async with aclosing(rest):
             async for found in rest:
-                whole, new = str(entry.event["text"]), found[0]
+                whole, new = str(entry.event["delta"]), found[0]
                 if new.seq == entry.seq:
-                    return whole[: len(whole) - len(str(new.event["text"]))]
+                    return whole[: len(whole) - len(str(new.event["delta"]))]
                 return whole if new.seq > entry.seq else ""
         return ""
 

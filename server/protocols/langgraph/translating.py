@@ -66,7 +66,7 @@ class Translator:
         """The parts of the next event, in their order."""
         kind = event["type"]
         if kind in TEXTS:
-            return self._text(str(event["text"]), reasoning=kind == "reasoning", seq=event["seq"])
+            return self._text(str(event["delta"]), reasoning=kind == "reasoning", seq=event["seq"])
         handler = _HANDLERS.get(kind)
         if handler is not None:
             return list(handler(self, event))
@@ -115,7 +115,7 @@ class Translator:
 
     def _step(self, event: Mapping[str, Any]) -> Iterator[Part]:
         self.steps += 1
-        name, said = str(event["name"]), [message_json(message) for message in event["messages"]]
+        name, said = str(event["name"]), [message_json(message) for message in event["said"]]
         for message in said:
             self._keep(message)
         self._others |= event["writes"]
@@ -144,7 +144,7 @@ class Translator:
         if "events" not in self._modes or event["type"] not in names:
             return
         name, key = names[event["type"]]
-        data = {key: event.get("arguments") if key == "input" else event.get("text")}
+        data = {key: event.get("arguments") if key == "input" else event.get("content")}
         yield b"events", self._event(name, str(event.get("tool") or event["id"]), data, self._tools)
 
     # -- what parts are made of ---------------------------------------------------------------------

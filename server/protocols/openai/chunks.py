@@ -100,7 +100,7 @@ class ChatStream(RunResponse):
         kind = event["type"]
         if kind in _TEXTS:
             self._shown = self._shown or kind == "token"
-            yield self._delta({_TEXTS[kind]: event["text"]})
+            yield self._delta({_TEXTS[kind]: event["delta"]})
         elif kind == "notice":
             self._cut = self._cut or event["code"] == "answer_cut"
         elif kind == "error":

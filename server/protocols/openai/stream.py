@@ -50,7 +50,7 @@ class ResponseStream(RunResponse):
         kind = event["type"]
         if kind == "token":
             self._shown = True
-            yield from self._say(event["text"])
+            yield from self._say(event["delta"])
         elif kind == "tool_call":
             self._calls[event["id"]] = event
         elif kind == "tool_result":
@@ -66,7 +66,7 @@ class ResponseStream(RunResponse):
     def _called(self, result: Mapping[str, Any]) -> Iterator[bytes]:
         yield from self._close()
         call = {**self._calls.get(result["id"], {}), **result}
-        yield from self._whole(items.mcp_call(call, str(result.get("text") or "")))
+        yield from self._whole(items.mcp_call(call, str(result.get("content") or "")))
 
     def _done(self, reply: Mapping[str, Any]) -> Iterator[bytes]:
         rest = unshown(reply, shown=self._shown)

@@ -38,7 +38,7 @@ async def test_people_are_greeted_in_the_words_of_the_configuration(container: A
 async def test_a_thread_begins_with_a_greeting(container: AsyncContainer) -> None:
     node, ada = await container.get(Greet), RunContext(user="ada")
     writes, told = await run_step(node, {"messages": [HumanMessage("Hi")]}, ada)
-    assert (writes, told) == ({}, [{"type": "notice", "code": "greeting", "text": "Ahoy, ada!"}])
+    assert (writes, told) == ({}, [{"type": "notice", "code": "greeting", "detail": "Ahoy, ada!"}])
     later = [HumanMessage("Hi"), AIMessage("Hello"), HumanMessage("And now?")]
     assert await run_step(node, {"messages": later}, ada) == ({}, [])
 

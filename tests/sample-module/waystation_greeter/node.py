@@ -27,5 +27,5 @@ class Greet:
     async def __call__(self, state: Reads, runtime: Runtime[RunContext]) -> Writes:
         if len(state["messages"]) == 1:
             text = self._greeter.greet(context_of(runtime).user)
-            runtime.stream_writer({"type": "notice", "code": "greeting", "text": text})
+            runtime.stream_writer({"type": "notice", "code": "greeting", "detail": text})
         return {}

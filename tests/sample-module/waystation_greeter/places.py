@@ -19,7 +19,7 @@ class Passed:
         self._name = name
 
     def __call__(self, state: dict[str, Any], runtime: Runtime[RunContext]) -> dict[str, Any]:
-        runtime.stream_writer({"type": "notice", "code": "passed", "text": self._name})
+        runtime.stream_writer({"type": "notice", "code": "passed", "detail": self._name})
         return {"passed": [self._name]}
 
 

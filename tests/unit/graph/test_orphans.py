@@ -41,7 +41,7 @@ async def adopted(desk: Desk) -> Run:
 async def told(desk: Desk, run: Run, *texts: str) -> None:
     """The run has said this, and it is stored."""
     for text in texts:
-        run.log.add({"type": "token", "text": text})
+        run.log.add({"type": "token", "delta": text})
     async with desk.engine.begin() as db:
         await store(db, run.thread_id, run.log.unstored())
 

@@ -10,7 +10,7 @@ from server.chat import ChatOutput, spoken
 @pytest.mark.parametrize(
     ("event", "shown", "text"),
     [
-        ({"type": "token", "text": "a"}, "", "a"),
+        ({"type": "token", "delta": "a"}, "", "a"),
         ({"type": "usage"}, "", ""),
         ({"type": "done", "answer": "8"}, "", "8"),
         ({"type": "done", "answer": "8"}, "8", ""),

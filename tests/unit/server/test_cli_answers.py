@@ -80,7 +80,7 @@ def test_st2_a_run_is_gone_on_with_from_the_shell(
 
 
 def test_g6_approve_with_a_message_does_not_lower_what_the_operator_asked_for(tools: CountedTools) -> None:
-    assert "does not count here" in asked("--approve")["interrupts"][0]["text"]
+    assert "does not count here" in asked("--approve")["interrupts"][0]["detail"]
     assert tools.made == []
 
 

@@ -15,7 +15,7 @@ from server.cli.prompting import parsed, prompted
 from server.questions import answer_in, line_of, sample_answer, told_in_chat
 
 CALL = {"id": "c1", "server": "sums", "tool": "add", "arguments": {"a": 5}}
-APPROVAL = {"id": "i1", "kind": "approval", "text": "May sums run 'add'?", "call": CALL}
+APPROVAL = {"id": "i1", "kind": "approval", "detail": "May sums run 'add'?", "call": CALL}
 FORM = {
     "type": "object",
     "properties": {
@@ -27,7 +27,7 @@ FORM = {
     },
     "required": ["nights", "room", "extras", "late"],
 }
-FORMED = {"id": "i2", "kind": "elicitation", "text": "How long?", "call": CALL, "schema": FORM}
+FORMED = {"id": "i2", "kind": "elicitation", "detail": "How long?", "call": CALL, "schema": FORM}
 BUDGET = {"id": "i3", "kind": "budget"}
 
 

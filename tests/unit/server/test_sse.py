@@ -12,6 +12,7 @@ from starlette.types import Message, Scope
 
 from core.access import Principal
 from graph.runs.events import EventLog, LoggedEvent
+from graph.runs.names import former
 from graph.runs.record import RunRecord, TurnRequest
 from graph.runs.streams import Handle
 from server.sse import PIECE_BYTES, RunResponse, disconnected, encode, pieces_of
@@ -84,7 +85,7 @@ class OneRun:
 
     def say(self, *texts: str) -> None:
         for text in texts:
-            self.log.add({"type": "token", "text": text})
+            self.log.add({"type": "token", "delta": text})
 
     def end(self) -> None:
         self.log.add({"type": "done"})
@@ -112,12 +113,29 @@ async def test_every_event_is_one_line_of_json_under_its_number(run: OneRun) -> 
     run.end()
     await over(serve(run, wire))
     assert wire.text == (
-        b'id: 1\nevent: data\ndata: {"seq":1,"run_id":"r1","type":"token","text":"one\\ntwo"}\n\n'
+        b'id: 1\nevent: data\ndata: {"seq":1,"run_id":"r1","type":"token","delta":"one\\ntwo"}\n\n'
         b'id: 2\nevent: data\ndata: {"seq":2,"run_id":"r1","type":"done"}\n\n'
         b"event: end\n\n"
     )
     assert (wire.status, wire.complete) == (200, True)
     assert not run.abandoned.is_set()
+
+
+async def test_readers_of_the_former_names_get_those_and_nobody_gets_what_only_a_wire_needs(
+    run: OneRun,
+) -> None:
+    wire, old = Wire(), Wire()
+    run.say("one")
+    run.log.add({"type": "step", "name": "call_model", "said": [{"content": "one"}], "writes": {}})
+    run.log.add({"type": "notice", "code": "n", "detail": "so"})
+    run.log.add({"type": "done", "interrupts": [{"id": "i", "detail": "May it?"}]})
+    await over(serve(run, wire))
+    await over(serve(run, old, renamed=former))
+    assert b'"type":"step"' not in wire.text + old.text
+    assert b'"text"' not in wire.text
+    assert b'"type":"token","text":"one"' in old.text
+    assert b'"code":"n","text":"so"' in old.text
+    assert b'"interrupts":[{"id":"i","text":"May it?"}]' in old.text
 
 
 async def test_what_is_told_in_one_step_of_the_loop_leaves_in_one_send(run: OneRun) -> None:
@@ -136,7 +154,7 @@ async def test_what_is_told_in_one_step_of_the_loop_leaves_in_one_send(run: OneR
 def test_events_are_joined_up_to_a_piece_and_none_is_lost(sizes: list[int]) -> None:
     log = EventLog("r1")
     for size in sizes:
-        log.add({"type": "token", "text": "x" * size})
+        log.add({"type": "token", "delta": "x" * size})
     entries = log.unstored()
     pieces = list(pieces_of(map(encode, entries)))
     assert b"".join(pieces) == b"".join(map(encode, entries))

@@ -37,7 +37,7 @@ class Reading:
 
     @property
     def text(self) -> str:
-        return "".join(e.event["text"] for e in self.found if e.event["type"] == "token")
+        return "".join(e.event["delta"] for e in self.found if e.event["type"] == "token")
 
     async def until(self, seq: int) -> None:
         async with asyncio.timeout(10):
@@ -87,7 +87,7 @@ class Place:
 
 def say(run: Run, *texts: str) -> None:
     for text in texts:
-        run.log.add({"type": "token", "text": text})
+        run.log.add({"type": "token", "delta": text})
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ async def test_a_reader_that_fell_behind_reads_on_from_the_database_without_gap_
     say(run, "the end")
     await here.end(run)
     found = [entry async for entries in reader for entry in entries]
-    assert "".join(e.event["text"] for e in found if e.event["type"] == "token") == "".join(
+    assert "".join(e.event["delta"] for e in found if e.event["type"] == "token") == "".join(
         [*said, "the end"]
     )
     seqs = [entry.seq for entry in found]

@@ -43,7 +43,7 @@ class Written:
 
     def say(self, run: Run, *texts: str) -> None:
         for text in texts:
-            run.log.add({"type": "token", "text": text})
+            run.log.add({"type": "token", "delta": text})
             self.writer.behind(run)
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -62,7 +62,7 @@ async def test_many_runs_are_written_and_each_is_told_of(desk: Desk) -> None:
         await written.until(lambda: set(written.told) == {run.id for run in runs})
     for run in runs:
         (entry,) = await desk.events.read(run.id, 0)
-        assert (entry.seq, entry.event["text"]) == (2, "ab")
+        assert (entry.seq, entry.event["delta"]) == (2, "ab")
         assert run.log.unstored() == []
 
 
@@ -110,7 +110,7 @@ async def test_after_a_fault_of_the_database_nothing_is_missing(
         written.say(run, "c")
         await written.until(lambda: len(written.told) == 2)
     assert fault.times == 0
-    assert "".join(entry.event["text"] for entry in await desk.events.read(run.id, 0)) == "abc"
+    assert "".join(entry.event["delta"] for entry in await desk.events.read(run.id, 0)) == "abc"
 
 
 async def test_an_ending_takes_over_what_is_not_written_yet(desk: Desk) -> None:

@@ -123,7 +123,7 @@ async def test_what_cannot_be_stored_is_a_notice_and_the_rest_goes_on(files: Fil
         ("file", None),
         ("notice", "file_not_found"),
     ]
-    assert "'broken.csv'" in events[0]["text"]
+    assert "'broken.csv'" in events[0]["detail"]
 
 
 async def test_somebody_elses_upload_is_not_attached(files: FileManager) -> None:
@@ -144,7 +144,7 @@ async def test_after_an_outage_the_artifacts_stay_for_the_next_turn(signer: Link
     writes, events = await run(down, {"artifacts": [artifact("1")]})
     assert "artifacts" not in writes
     assert events == [
-        {"type": "notice", "code": "storage_unavailable", "text": "'out.csv': the bucket is down"}
+        {"type": "notice", "code": "storage_unavailable", "detail": "'out.csv': the bucket is down"}
     ]
 
 
@@ -164,4 +164,4 @@ async def test_after_an_outage_the_rest_of_the_turn_does_not_wait_for_the_same(s
     writes, events = await run(down, {"artifacts": [artifact("1", "a"), artifact("2", "b")]})
     assert store.asked == 1
     assert "artifacts" not in writes
-    assert [event["text"] for event in events] == ["'a': the bucket is down", "'b': the bucket is down"]
+    assert [event["detail"] for event in events] == ["'a': the bucket is down", "'b': the bucket is down"]

@@ -152,10 +152,10 @@ async def test_the_stream_the_message_and_a_notice_agree() -> None:
     model = ScriptedModel("Book early [1]. Pay late [7]. Never [9, 2].")
     events, messages = await turn(caller_of(model), [HumanMessage("When?")], documents=TWO)
     left = "Book early [1]. Pay late. Never [2]."
-    assert "".join(e["text"] for e in events if e["type"] == "token") == left
+    assert "".join(e["delta"] for e in events if e["type"] == "token") == left
     assert messages[-1].text == left
     (notice,) = [e for e in events if e.get("code") == "citation_unknown"]
-    assert notice["text"].startswith("The model cited [7], [9], and no passage has that number")
+    assert notice["detail"].startswith("The model cited [7], [9], and no passage has that number")
     assert (counted("offered"), counted("invented")) == (before[0] + 2, before[1] + 2)
 
 

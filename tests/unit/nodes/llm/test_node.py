@@ -85,8 +85,8 @@ async def test_tokens_and_usage_are_streamed_and_the_message_is_written() -> Non
     events, messages = await turn(caller_of(scripted), [HumanMessage("hi")], shelf, config=config)
     assert events == [
         {"type": "answer", "id": messages[-1].id},
-        {"type": "token", "text": "Hello"},
-        {"type": "token", "text": " there"},
+        {"type": "token", "delta": "Hello"},
+        {"type": "token", "delta": " there"},
         {"type": "usage", "input_tokens": 1, "output_tokens": 2, "model": "main", "cost": None},
     ]
     assert messages[-1].text == "Hello there"
@@ -109,7 +109,7 @@ async def test_reasoning_has_an_event_of_its_own(server: ModelServer) -> None:
     caller = LLMCaller(Catalogue({"main": model(server.url)}), lambda m: connect(m, LLMSettings()))
     events, _ = await turn(caller, [HumanMessage("hi")])
     await caller.aclose()
-    assert {"type": "reasoning", "text": "hm"} in events
+    assert {"type": "reasoning", "delta": "hm"} in events
 
 
 async def test_an_unanswered_call_is_repaired_in_request_and_state() -> None:
@@ -175,7 +175,7 @@ async def test_m3_1_an_empty_answer_and_an_odd_end_are_told(server: ModelServer)
     second, _ = await turn(caller, [*messages, HumanMessage(" "), HumanMessage("more")])
     await caller.aclose()
     assert [e["code"] for e in first if e["type"] == "notice"] == ["empty_answer"]
-    assert [(e["code"], "'because'" in e["text"]) for e in second if e["type"] == "notice"] == [
+    assert [(e["code"], "'because'" in e["detail"]) for e in second if e["type"] == "notice"] == [
         ("finish_reason", True)
     ]
     assert [m["content"] for m in server.requests()[1]["messages"]] == ["hi", "more"]

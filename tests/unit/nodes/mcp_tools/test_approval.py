@@ -76,7 +76,7 @@ async def test_the_question_has_our_shape_and_the_standard_one() -> None:
     assert asked["kind"] == "approval"
     assert asked["call"] == {"id": "c1", "server": "sums", "tool": "add", "arguments": {"a": 5, "b": 3}}
     (request,), (review,) = asked["action_requests"], asked["review_configs"]
-    assert request == {"name": "sums_add", "args": {"a": 5, "b": 3}, "description": asked["text"]}
+    assert request == {"name": "sums_add", "args": {"a": 5, "b": 3}, "description": asked["detail"]}
     assert review["action_name"] == "sums_add"
     assert review["allowed_decisions"] == ["approve", "edit", "reject", "respond"]
     assert set(review["args_schema"]["properties"]) == {"a", "b"}, "what we fill in is nobody's to edit"
@@ -201,7 +201,7 @@ async def test_what_the_service_fills_in_is_not_told_as_edited() -> None:
 
 async def test_g6_the_operators_wish_is_a_floor_that_auto_does_not_lower() -> None:
     question = await Asked(mode="auto").begin()
-    assert "approval: auto does not count here" in question["text"]
+    assert "approval: auto does not count here" in question["detail"]
     lowered = Target("sums", "add", TARGET.tool, approval=True, firm=False)
     assert decide(CALL, lowered, "auto") == Decision()
     assert decide(CALL, lowered, "deny").kind == "reject"

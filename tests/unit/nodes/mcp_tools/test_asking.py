@@ -49,7 +49,7 @@ class Talk:
     async def _go(self, given: Any) -> list[Any] | str:
         found = await self._graph.ainvoke(given, THREAD)
         if "__interrupt__" in found:
-            text: str = found["__interrupt__"][0].value["text"]
+            text: str = found["__interrupt__"][0].value["detail"]
             return text
         said: list[Any] = found["said"]
         return said

@@ -134,7 +134,7 @@ async def test_a_question_pauses_the_run_and_its_answer_makes_the_call_again(
         "tool": "book",
         "arguments": arguments,
     }
-    assert question.value["text"] == "How many nights in Rome?"
+    assert question.value["detail"] == "How many nights in Rome?"
     assert question.value["schema"]["properties"] == {"nights": {"type": "integer"}}
 
     assert await desk.answer(ACCEPT) == ["tool_call", "tool_result"]
@@ -177,7 +177,7 @@ async def test_what_does_not_fit_the_form_is_asked_again_with_the_reason(
     await desk.answer(answer)
     (again,) = await desk.waiting()
     assert says in again.value["problem"]
-    assert again.value["text"].endswith("How many nights in Rome?")
+    assert again.value["detail"].endswith("How many nights in Rome?")
     await desk.answer(ACCEPT)
     assert await desk.texts() == ["Rome: 3 nights"]
 
@@ -214,7 +214,7 @@ async def test_an_approval_and_two_questions_of_one_call_are_asked_one_after_ano
     ids: set[str] = set()
     for answer in ({"approve": True}, ACCEPT, {"action": "accept", "content": {"sure": True}}):
         (question,) = await desk.waiting()
-        seen.append((question.value["kind"], question.value["text"]))
+        seen.append((question.value["kind"], question.value["detail"]))
         ids.add(question.id)
         await desk.answer(answer)
     assert seen == [
@@ -234,7 +234,7 @@ async def test_two_calls_that_ask_at_once_wait_together_and_get_their_own_answer
     wanted = [("peer_book", {"place": place, "log": str(log)}) for place in ("Rome", "Bern")]
     await desk.run(*wanted)
     waiting = await desk.waiting()
-    assert [w.value["text"] for w in waiting] == [f"How many nights in {p}?" for p in ("Rome", "Bern")]
+    assert [w.value["detail"] for w in waiting] == [f"How many nights in {p}?" for p in ("Rome", "Bern")]
     await desk.answer(ACCEPT, {"action": "accept", "content": {"nights": 5}})
     assert await desk.texts() == ["Rome: 3 nights", "Bern: 5 nights"]
     assert sorted(line for line in read(log) if "booked" in line) == ["booked Bern", "booked Rome"]
@@ -246,7 +246,7 @@ async def test_two_questions_may_be_answered_in_any_order(desk: Desk, first: int
     waiting = await desk.waiting()
     await desk.resume({waiting[first].id: ACCEPT})
     (rest,) = await desk.waiting()
-    assert rest.value["text"] == waiting[1 - first].value["text"]
+    assert rest.value["detail"] == waiting[1 - first].value["detail"]
     await desk.answer({"action": "decline"})
     done = ["Rome: 3 nights", "Bern: 3 nights"]
     done[1 - first] = "not booked: decline"
@@ -271,7 +271,7 @@ async def test_an_answer_that_is_sent_twice_does_not_answer_what_follows(desk: D
         for _ in range(2):  # LangGraph gives the second one to the next question
             await desk.resume({question.id: given})
     (waiting,) = await desk.waiting()
-    assert waiting.value["text"] == "Really 3 nights?"
+    assert waiting.value["detail"] == "Really 3 nights?"
     assert await desk.texts() == []
     await desk.answer({"action": "accept", "content": {"sure": True}})
     assert await desk.texts() == ["Oslo: 3 nights"]
@@ -294,7 +294,7 @@ async def test_questions_over_http_find_their_calls(tmp_path: Path, tool: str) -
         async for desk in desk_over({"far": entry}, tmp_path):
             await desk.run(*((f"far_{tool}", {"place": place}) for place in ("Rome", "Oslo", "Bern")))
             waiting = await desk.waiting()
-            assert [w.value["text"] for w in waiting] == [
+            assert [w.value["detail"] for w in waiting] == [
                 f"How many nights in {place}?" for place in ("Rome", "Oslo", "Bern")
             ]
             await desk.answer(*({"action": "accept", "content": {"nights": n}} for n in (1, 2, 3)))

@@ -90,7 +90,7 @@ async def test_a_call_tells_its_start_its_progress_and_its_result(graph: Graph) 
         "arguments": {"steps": 2},
     }
     assert events[1]["message"] == "step 1"
-    assert {key: events[3][key] for key in ("id", "status", "text", "files")} == {
+    assert {key: events[3][key] for key in ("id", "status", "content", "files")} == {
         "id": "c0",
         "status": "ok",
         "text": "finished",
@@ -157,7 +157,7 @@ async def test_st2_an_edited_call_runs_as_edited_and_the_model_hears_of_it(graph
     events = await events_of(graph, Command(resume={"decisions": [edit]}))
     decision = {"type": "edit", "by": "local", "before": {"text": "x"}, "after": {"text": "y"}}
     assert (events[0]["arguments"], events[0]["decision"]) == ({"text": "y"}, decision)
-    assert (events[1]["status"], events[1]["text"]) == ("ok", "y")
+    assert (events[1]["status"], events[1]["content"]) == ("ok", "y")
     (message,) = await messages_of(graph)
     assert message.content == ('A person changed this call on purpose. It was made with {"text": "y"}.\n\ny')
     record = message.additional_kwargs["waystation"]
@@ -167,7 +167,7 @@ async def test_st2_an_edited_call_runs_as_edited_and_the_model_hears_of_it(graph
 async def test_st2_a_person_may_answer_in_the_tools_place(graph: Graph) -> None:
     await events_of(graph, turn(("careful_crash", {})))
     events = await events_of(graph, Command(resume={"type": "respond", "message": "It is 8."}))
-    assert (events[-1]["status"], events[-1]["text"]) == ("answered", "It is 8.")
+    assert (events[-1]["status"], events[-1]["content"]) == ("answered", "It is 8.")
     (message,) = await messages_of(graph)
     assert (message.content, message.status) == ("It is 8.", "success")
     assert message.additional_kwargs["waystation"]["decision"] == {"type": "respond", "by": "local"}
@@ -193,7 +193,7 @@ async def test_an_edit_cannot_say_whose_call_it_is(graph: Graph) -> None:
     assert pause.value["review_configs"][0]["args_schema"]["properties"] == {}
     edit = {"approve": True, "arguments": {"_atlas_user": "boss", "username": "boss"}}
     events = await events_of(graph, Command(resume=edit))
-    assert json.loads(events[-1]["text"]) == {"_atlas_user": "local", "username": "local"}
+    assert json.loads(events[-1]["content"]) == {"_atlas_user": "local", "username": "local"}
     assert events[0]["arguments"] == {}
 
 

@@ -23,7 +23,7 @@ def shown(*events: dict[str, Any]) -> tuple[str, str]:
 
 def test_tokens_go_to_stdout_and_the_line_is_closed() -> None:
     out, aside = shown(
-        {"type": "token", "text": "5 + 3"}, {"type": "token", "text": " = 8"}, {"type": "done"}
+        {"type": "token", "delta": "5 + 3"}, {"type": "token", "delta": " = 8"}, {"type": "done"}
     )
     assert out == "5 + 3 = 8\n"
     assert not aside
@@ -31,12 +31,12 @@ def test_tokens_go_to_stdout_and_the_line_is_closed() -> None:
 
 def test_tool_calls_go_to_stderr() -> None:
     out, aside = shown(
-        {"type": "token", "text": "Let me see."},
+        {"type": "token", "delta": "Let me see."},
         {"type": "tool_call", "server": "calculator", "tool": "add", "arguments": {"a": 5, "b": 3}},
         {"type": "tool_progress", "message": "half", "progress": 1},
-        {"type": "tool_result", "status": "ok", "text": "8\n"},
+        {"type": "tool_result", "status": "ok", "content": "8\n"},
         {"type": "file", "name": "a.csv", "size": 3, "key": "k"},
-        {"type": "notice", "code": "offline", "text": "offline"},
+        {"type": "notice", "code": "offline", "detail": "offline"},
         {"type": "documents", "items": [], "failed": [{"source": "wiki", "reason": "down"}]},
         {"type": "documents", "items": [], "failed": []},
         {"type": "usage"},
@@ -53,7 +53,7 @@ def test_tool_calls_go_to_stderr() -> None:
 
 
 def test_long_results_are_shortened() -> None:
-    _, aside = shown({"type": "tool_result", "status": "ok", "text": "x" * 500})
+    _, aside = shown({"type": "tool_result", "status": "ok", "content": "x" * 500})
     assert len(aside) < 250
 
 

@@ -14,7 +14,7 @@ DONE = {"type": "done"}
 
 
 def token(text: str) -> dict[str, Any]:
-    return {"type": "token", "text": text}
+    return {"type": "token", "delta": text}
 
 
 async def numbers(log: EventLog, after: int = 0) -> list[int]:
@@ -111,7 +111,7 @@ async def test_what_the_database_lacks_stays_in_memory_and_the_rest_only_within_
 
 async def test_one_event_above_the_bound_is_kept() -> None:
     log = EventLog("r1")
-    log.add({"type": "tool_result", "text": "x" * 2 * TAIL_BYTES})
+    log.add({"type": "tool_result", "content": "x" * 2 * TAIL_BYTES})
     log.stored(1)
     assert log.keeps(0)
 
@@ -175,7 +175,7 @@ async def test_what_is_stored_is_kept_as_its_line_alone_and_read_as_before() -> 
 
 
 def test_a_short_event_is_kept_in_little_memory() -> None:
-    entries = [LoggedEvent({"seq": n, "type": "token", "text": "word "}) for n in range(20_000)]
+    entries = [LoggedEvent({"seq": n, "type": "token", "delta": "word "}) for n in range(20_000)]
     before = resident()
     assert all(entry.line for entry in entries)
     assert (resident() - before) / len(entries) < 1024
@@ -203,9 +203,9 @@ async def test_readers_are_let_go_when_another_process_has_the_run() -> None:
 
 
 def test_an_event_is_encoded_once() -> None:
-    entry = LoggedEvent({"seq": 1, "type": "notice", "code": "x", "text": "ä"})
+    entry = LoggedEvent({"seq": 1, "type": "notice", "code": "x", "detail": "ä"})
     assert entry.line is entry.line
-    assert entry.line == '{"seq":1,"type":"notice","code":"x","text":"ä"}'.encode()
+    assert entry.line == '{"seq":1,"type":"notice","code":"x","detail":"ä"}'.encode()
 
 
 def test_what_json_does_not_know_becomes_text() -> None:
@@ -217,5 +217,5 @@ def test_what_json_does_not_know_becomes_text() -> None:
 
 
 def test_half_a_pair_that_a_model_said_does_not_break_the_line() -> None:
-    line = LoggedEvent({"seq": 1, "type": "token", "text": "a\ud800b", "more": {"k\udc00": 1 << 70}}).line
+    line = LoggedEvent({"seq": 1, "type": "token", "delta": "a\ud800b", "more": {"k\udc00": 1 << 70}}).line
     assert "a?b" in line.decode()

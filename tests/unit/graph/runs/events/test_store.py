@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import orjson
 import pytest
 from sqlalchemy.engine import URL
 
@@ -32,14 +33,14 @@ async def put(desk: Desk, entries: Sequence[LoggedEvent]) -> None:
 
 
 def token(text: str) -> Event:
-    return {"type": "token", "text": text}
+    return {"type": "token", "delta": text}
 
 
 MIXED = [
     {"type": "run_started", "thread_id": "t", "attempt": 1},
     *(token(text) for text in ("one ", "zwölf ", "", "💡💡", "nul\x00 ")),
-    {"type": "reasoning", "text": "hm "},
-    {"type": "reasoning", "text": "so"},
+    {"type": "reasoning", "delta": "hm "},
+    {"type": "reasoning", "delta": "so"},
     {"type": "tool_call", "id": "c", "server": "s", "tool": "t", "arguments": {"a": [1, None]}},
     token("last"),
     {"type": "done", "answer": "x"},
@@ -48,7 +49,33 @@ MIXED = [
 
 def texts(events: Sequence[Event], kind: str, after: int = 0) -> str:
     """The text of one kind above a number, of events that were never joined."""
-    return "".join(e["text"] for n, e in enumerate(events, 1) if n > after and e["type"] == kind)
+    return "".join(e["delta"] for n, e in enumerate(events, 1) if n > after and e["type"] == kind)
+
+
+async def test_what_an_earlier_release_stored_is_read_with_the_names_of_now(desk: Desk) -> None:
+    said = [{"type": "token", "text": "one "}, {"type": "token", "text": "two"}]
+    asked = {"id": "i", "kind": "approval", "text": "May it?"}
+    others: list[Event] = [
+        {"type": "tool_result", "id": "c", "status": "ok", "text": "8", "duration_ms": 1, "files": []},
+        {"type": "notice", "code": "n", "text": "so"},
+        {"type": "done", "answer": "x", "interrupts": [asked]},
+    ]
+    rows = [
+        {"seq": 2, "first": 1, "type": "token", "cuts": [4, 3], "data": {**said[0], "text": "one two"}},
+        *(
+            {"seq": n, "first": n, "type": e["type"], "cuts": None, "data": e}
+            for n, e in enumerate(others, 3)
+        ),
+    ]
+    async with desk.engine.begin() as db:
+        for row in rows:
+            data = orjson.dumps({"seq": row["seq"], "run_id": "r", **row["data"]}).decode()
+            values = {**row, "data": data, "run_id": "r", "thread_id": "t", "created_at": 1.0}
+            await db.execute(run_events.insert().values(values))
+    read = [entry.event for entry in await desk.events.read("r", 1)]
+    assert [read[0]["delta"], read[1]["content"], read[2]["detail"]] == ["two", "8", "so"]
+    assert read[3]["interrupts"] == [{"id": "i", "kind": "approval", "detail": "May it?"}]
+    assert not any("text" in event for event in read)
 
 
 async def test_neighbouring_tokens_are_one_row_and_their_text_is_exact(desk: Desk) -> None:
@@ -62,7 +89,7 @@ async def test_neighbouring_tokens_are_one_row_and_their_text_is_exact(desk: Des
         (10, "token"),
         (11, "done"),
     ]
-    assert found[1].event["text"] == "one zwölf 💡💡nul\x00 "
+    assert found[1].event["delta"] == "one zwölf 💡💡nul\x00 "
     assert found[3].event == {"seq": 9, "run_id": "r", **MIXED[8]}
     assert await desk.count(run_events) == 6
 
@@ -72,10 +99,10 @@ async def test_a_reader_that_was_cut_anywhere_gets_the_rest_and_nothing_twice(de
     await put(desk, numbered(MIXED))
     found = [entry.event for entry in await desk.events.read("r", after)]
     for kind in ("token", "reasoning"):
-        read = "".join(event["text"] for event in found if event["type"] == kind)
+        read = "".join(event["delta"] for event in found if event["type"] == kind)
         assert read == texts(MIXED, kind, after)
     others = [event["type"] for event in found if event["type"] not in ("token", "reasoning")]
-    expected = [e["type"] for n, e in enumerate(MIXED, 1) if n > after and "text" not in e]
+    expected = [e["type"] for n, e in enumerate(MIXED, 1) if n > after and "delta" not in e]
     assert others == expected
     seqs = [event["seq"] for event in found]
     assert seqs == sorted(set(seqs))
@@ -87,8 +114,8 @@ async def test_long_texts_are_cut_into_rows_that_can_be_read_alone(desk: Desk) -
     await put(desk, numbered(events))
     rows = await desk.events.read("r", 0)
     assert 1 < len(rows) < 100
-    assert all(len(row.event["text"]) <= JOINED_LETTERS for row in rows)
-    assert "".join(row.event["text"] for row in rows) == texts(events, "token")
+    assert all(len(row.event["delta"]) <= JOINED_LETTERS for row in rows)
+    assert "".join(row.event["delta"] for row in rows) == texts(events, "token")
     one = await desk.events.read("r", rows[0].seq, limit=1)
     assert [entry.seq for entry in one] == [rows[1].seq]
 
@@ -96,7 +123,7 @@ async def test_long_texts_are_cut_into_rows_that_can_be_read_alone(desk: Desk) -
 async def test_one_token_longer_than_a_row_stands_alone(desk: Desk) -> None:
     events = [token("a"), token("b" * 2 * JOINED_LETTERS), token("c")]
     await put(desk, numbered(events))
-    assert [e.event["text"] for e in await desk.events.read("r", 0)] == [e["text"] for e in events]
+    assert [e.event["delta"] for e in await desk.events.read("r", 0)] == [e["delta"] for e in events]
 
 
 async def test_nothing_to_store_is_stored_as_nothing(desk: Desk) -> None:
