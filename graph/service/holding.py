@@ -81,7 +81,8 @@ class Holding:
             InvalidInput: It cannot be written so.
         """
         async with self.of(principal, thread_id) as config:
-            place = dict(config["configurable"])
+            # LangGraph hands these on as they are, and the saver asks for each.
+            place = {**config["configurable"], "checkpoint_ns": ""}
             if checkpoint_id is not None:
                 await snapshot_at(self._graph, thread_id, checkpoint_id)
                 place["checkpoint_id"] = checkpoint_id

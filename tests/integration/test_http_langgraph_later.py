@@ -16,7 +16,6 @@ from graph.agent import Agent
 from graph.threads.finding import Wish
 from tests.kit.http import served
 from tests.kit.langgraph import GRAPH, asks, texts
-from tests.kit.patience import A_BUSY_MACHINE_S
 from tests.kit.task_queues import eventually
 from waystation.testing.agents import context_at
 from waystation.testing.model_server import ModelServer, hang, say
@@ -52,7 +51,7 @@ async def going(sdk: LangGraphClient, thread: str, model: ModelServer, text: str
     """A run whose model has said nothing yet."""
     model.script(hang(), match=text)
     run = await sdk.runs.create(thread, GRAPH, input=asks(text))
-    await asyncio.to_thread(model.wait_for_active, 1, seconds=A_BUSY_MACHINE_S)
+    await asyncio.to_thread(model.wait_for_active, 1, seconds=60)
     return run["run_id"]
 
 
@@ -84,15 +83,14 @@ async def test_a_run_is_taken_back_for_another(
     ]
 
 
-@pytest.mark.parametrize("has_history", [True, False])
 async def test_a_run_is_taken_back_for_nothing(
-    sdk: LangGraphClient, thread: str, model_server: ModelServer, has_history: bool
+    sdk: LangGraphClient, thread: str, model_server: ModelServer
 ) -> None:
-    before = await said(sdk, thread, model_server, "stays") if has_history else []
+    before = await said(sdk, thread, model_server, "stays")
     run = await going(sdk, thread, model_server, "never mind")
     await sdk.runs.cancel(thread, run, action="rollback")
     state: Any = await sdk.threads.get_state(thread)
-    assert texts({"messages": [], **state["values"]}) == before
+    assert texts(state["values"]) == before
     assert (await sdk.threads.get(thread))["status"] == "idle"
     with pytest.raises(NotFoundError):
         await sdk.runs.get(thread, run)

@@ -187,8 +187,8 @@ async def test_whatever_is_sent_is_no_fault_of_ours(ada: httpx.AsyncClient) -> N
     names = ("namespace_prefix", "filter", "query", "limit", "offset", "refresh_ttl")
     wishes += [("POST", SEARCH, {"namespace_prefix": [], name: odd}) for name in names for odd in ODD]
     wishes += [("POST", SEARCH, {"filter": {"a": odd}}) for odd in ODD]
-    names = ("prefix", "suffix", "max_depth", "limit", "offset")
-    wishes += [("POST", "/langgraph/store/namespaces", {name: odd}) for name in names for odd in ODD]
+    of_namespaces = ("prefix", "suffix", "max_depth", "limit", "offset")
+    wishes += [("POST", "/langgraph/store/namespaces", {name: odd}) for name in of_namespaces for odd in ODD]
     for method, path, body in wishes:
         content = json.dumps(body).encode()
         answer = await ada.request(

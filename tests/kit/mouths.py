@@ -249,7 +249,8 @@ class Chat(Mouth):
     """LangServe's chat playground: messages in, a message out."""
 
     def _body(self, text: str) -> dict[str, Any]:
-        chosen = {"thread_id": self.thread, "on_disconnect": "continue"}
+        # By itself this page refuses what a person would have to approve.
+        chosen = {"thread_id": self.thread, "on_disconnect": "continue", "approval": "ask"}
         said = [{"type": "human", "content": text}]
         return {"input": {"messages": said}, "config": {"configurable": chosen}}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -96,6 +97,7 @@ def _planned(who: Principal, thread_id: str | None, body: RunBody) -> tuple[Turn
         raise NotOffered("a planned run has a message; command and checkpoint are not served there")
     on_busy: OnBusy = "reject" if body.multitask_strategy == "reject" else "enqueue"
     request = request_of(who, thread_id, body, said, on_busy=on_busy, background=True)
+    request = replace(request, delay=0)  # the clock says when
     payload = {name: value for name in _SHOWN if (value := getattr(body, name)) is not None}
     if len(as_bytes(payload)) > _MOST_BYTES:
         raise InvalidRequest(f"a planned run has at most {_MOST_BYTES} bytes")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from langgraph.graph import END
+
 from core.access import Principal
 from graph.agent import Agent
 from graph.errors import RunEnded
@@ -45,7 +47,8 @@ async def take_back(agent: Agent, who: Principal, record: RunRecord) -> None:
         return
     await agent.runs.wait(who, record.id, timeout=_LONGEST_S)
     if place is not None:
-        await agent.change(who, record.thread_id, None, checkpoint_id=place)
+        # As the end of a run: what was asked there, but not answered, is asked no more.
+        await agent.change(who, record.thread_id, None, as_node=END, checkpoint_id=place)
     await agent.threads.eraser.forget_run(who, record.id)
 
 
