@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from server.examples.form import Example
-from server.examples.runs import QUESTION_ID, RUN, WHEN
+from server.examples.langserve import RUN
+from server.examples.runs import QUESTION_ID, WHEN
 
 _TEXT = "May clock run 'now'?"
 _ARGUMENTS = {"timezone": "UTC"}
