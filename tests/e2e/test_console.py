@@ -17,6 +17,7 @@ from core.identity.keys import KeyStore
 from core.identity.sessions import COOKIE, Sessions
 from graph.agent import Agent
 from tests.kit.browser import Visit, Visits
+from tests.kit.clients import ENVIRONMENT
 from tests.kit.flaky import FlakyProxy
 from tests.kit.http import client_of, served
 from waystation.testing.agents import open_agent, write_config
@@ -216,6 +217,38 @@ async def test_the_keyboard_alone_will_do(visit: Visit, house: House) -> None:
     await page.keyboard.press("Enter")
     await expect(page.locator("main")).to_be_focused()
     visit.assert_silent()
+
+
+AXE = ENVIRONMENT / "node_modules" / "axe-core" / "axe.min.js"
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed: run `make .venv/.foreign` with npm")
+@pytest.mark.parametrize(
+    "options", [{"color_scheme": "light"}, {"color_scheme": "dark"}], ids=["light", "dark"]
+)
+async def test_nobody_is_kept_out_by_how_a_page_is_made(
+    visits: Visits, house: House, options: dict[str, Any]
+) -> None:
+    house.model.script(call("calculator_add", {"a": 1, "b": 2}), say("# Three\n\n| a |\n|-|\n| `3` [1] |"))
+    house.model.script(call("clock_now", {"timezone": "UTC"}), match="the time")
+    thread = f"axe-{options['color_scheme']}"
+    for message in (BERTHS, "What is the time?"):
+        body = {"input": {"message": message}}
+        run = (await house.http.post(f"/threads/{thread}/runs", json=body)).json()["run_id"]
+        await house.http.get(f"/runs/{run}/wait")
+    page = (await visits(**options, viewport={"width": 1280, "height": 900})).page
+    for path, ready in (
+        (f"/?thread={thread}", "Wants your word"),
+        ("/", "What would"),
+        ("/console/waiting", "clock"),
+    ):
+        await page.goto(house.base + path)
+        await expect(page.get_by_text(ready).first).to_be_visible()
+        await page.evaluate(AXE.read_text(encoding="utf-8"))
+        found = await page.evaluate("axe.run({resultTypes: ['violations']})")
+        serious = [each for each in found["violations"] if each["impact"] in {"serious", "critical"}]
+        told = [(each["id"], [node["html"][:200] for node in each["nodes"]][:3]) for each in serious]
+        assert told == [], path
 
 
 HOSTILE = [
