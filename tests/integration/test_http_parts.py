@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from datetime import datetime
+from typing import Any
 
 import httpx
 import pytest
@@ -239,9 +240,10 @@ async def test_odd_words_in_a_query_are_no_fault_of_ours(http: httpx.AsyncClient
 
 @pytest.mark.parametrize("path", SENT)
 async def test_odd_bodies_are_no_fault_of_ours(http: httpx.AsyncClient, path: str) -> None:
-    values = (*ODD, None, -1, 1e300, [], {}, [[{}]], {"a": {"b": None}}, True)
+    values: tuple[Any, ...] = (*ODD, None, -1, 1e300, [], {}, [[{}]], {"a": {"b": None}}, True)
     bodies = [{name: odd} for name in SENT[path] for odd in values]
-    for body in [*bodies, [], "x", None, {"more": 1}]:
+    sent: list[Any] = [*bodies, [], "x", None, {"more": 1}]
+    for body in sent:
         answer = await http.post(path, json=body)
         assert answer.status_code < 500, (body, answer.text[:300])
 

@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import orjson
-
 from core.access import Principal
 from graph.agent import Agent
 from nodes.file_storage import FileManager
@@ -156,13 +154,8 @@ def _said(message: Any, where: str) -> tuple[Said | None, Content]:
     return None, Content("")
 
 
-def _call(call: Any) -> tuple[str, str, dict[str, Any]]:
-    try:
-        arguments = orjson.loads(call.function.arguments)
-    except orjson.JSONDecodeError:
-        arguments = None
-    known = isinstance(arguments, dict)
-    return call.id, call.function.name, arguments if known else {"arguments": call.function.arguments}
+def _call(call: Any) -> tuple[str, str, str]:
+    return call.id, call.function.name, call.function.arguments
 
 
 def _content(given: Any, where: str) -> Content:
