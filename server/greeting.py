@@ -29,12 +29,17 @@ async def sources_told(agent: Serving) -> list[tuple[str, str]]:
     return [(found.source, found.told()) for found in await rag.stats() if entries[found.source].enabled]
 
 
-def greeting(base: str, sources: Sequence[tuple[str, str]] = ()) -> str:
-    """Where everything is, what the sources hold, and what to try."""
+def greeting(base: str, sources: Sequence[tuple[str, str]] = (), *, console: bool = True) -> str:
+    """Where everything is, what the sources hold, and what to try.
+
+    Args:
+        console: Its pages are served.
+    """
     post = "-H 'content-type: application/json' -d"
+    pages = f"  console      {base}/\n" if console else ""
     return f"""Waystation is ready at {base}
 
-  playground   {base}/agent/playground/
+{pages}  playground   {base}/agent/playground/
   chat         {base}/chat/playground/
   API          {base}/docs
   health       {base}/health

@@ -163,7 +163,7 @@ async def serve(context: Context, *, progress: Progress | None = None) -> None:
         base = base_url(settings, listener)
         links = own_links(book, own_url(settings, listener))
         async with Agent.open(context, providers=links, progress=progress, worker=True) as agent:
-            said = greeting(base, await sources_told(agent))
+            said = greeting(base, await sources_told(agent), console=settings.console)
             server = Server(
                 uvicorn_config(create_app(agent), settings=settings),
                 ready=lambda: _say_ready(said),
@@ -274,6 +274,6 @@ def _greet_when_ready(base: str) -> None:
         while time.monotonic() < deadline:
             with contextlib.suppress(httpx.HTTPError):
                 if client.get(f"{base}/health/ready").status_code == 200:
-                    print(greeting(base), flush=True)
+                    print(greeting(base, console=settings.console), flush=True)
                     return
             time.sleep(0.2)
