@@ -204,7 +204,7 @@ def serve_many(context: Context) -> None:
         os.environ.update(_as_environment(settings, listener))
         config = uvicorn_config("server.serve:app_from_environ", workers=settings.workers, settings=settings)
         base = base_url(settings, listener)
-        threading.Thread(target=_greet_when_ready, args=(base,), daemon=True).start()
+        threading.Thread(target=_greet_when_ready, args=(base, settings.console), daemon=True).start()
         Multiprocess(config, [listener]).run()
 
 
@@ -266,7 +266,7 @@ def _say_ready(text: str) -> None:
     print(text, flush=True)
 
 
-def _greet_when_ready(base: str) -> None:
+def _greet_when_ready(base: str, console: bool) -> None:
     import httpx  # noqa: PLC0415 - for the parent of several workers alone
 
     deadline = time.monotonic() + READY_SECONDS
@@ -274,6 +274,6 @@ def _greet_when_ready(base: str) -> None:
         while time.monotonic() < deadline:
             with contextlib.suppress(httpx.HTTPError):
                 if client.get(f"{base}/health/ready").status_code == 200:
-                    print(greeting(base, console=settings.console), flush=True)
+                    print(greeting(base, console=console), flush=True)
                     return
             time.sleep(0.2)
