@@ -11,7 +11,7 @@ function show() {
   const kinds = el("select", { "aria-label": "Kind of files" }, [["", "every file"], ["user", "uploaded"], ["tool", "made by tools"]].map(([key, text]) => el("option", { value: key }, text)));
   const rows = el("div.stack", {});
   const where = () => ["/files", { limit: 100, file_type: kinds.value }];
-  const read = paged(rows, where, (found) => listed(found.filter((file) => file.name.toLowerCase().includes(field.value.toLowerCase())), () => read()), () => empty("No files", "Files that you upload in the chat, and those that tools make, stand here."));
+  const read = paged(rows, where, (found) => listed(found.filter((file) => file.filename.toLowerCase().includes(field.value.toLowerCase())), () => read()), () => empty("No files", "Files that you upload in the chat, and those that tools make, stand here."));
   field.addEventListener("input", calmly(read));
   kinds.addEventListener("change", read);
   put(place, el("div.filters", {}, field, kinds), rows);
@@ -20,11 +20,11 @@ function show() {
 
 function listed(rows, again) {
   const columns = [
-    { name: "File", cell: (row) => button(row.name, { kind: "quiet tiny", onclick: () => preview(row, again) }) },
-    { name: "Type", cell: (row) => row.media_type },
+    { name: "File", cell: (row) => button(row.filename, { kind: "quiet tiny", onclick: () => preview(row, again) }) },
+    { name: "Type", cell: (row) => row.content_type },
     { name: "Size", number: true, cell: (row) => size(row.size) },
-    { name: "From", cell: (row) => row.thread_id ?? row.thread ?? row.origin ?? "" },
-    { name: "Stored", cell: (row) => (row.created_at ? time(row.created_at) : "") },
+    { name: "From", cell: (row) => row.thread_id ?? (row.file_type === "tool" ? "a tool" : "an upload") },
+    { name: "Stored", cell: (row) => time(row.last_modified) },
   ];
   return rows.length ? table(columns, rows, "Files") : empty("No file of this name");
 }
@@ -33,9 +33,9 @@ async function preview(row, again) {
   const path = `/files/${encodeURIComponent(row.key)}`;
   const shown = el("div.stack", {}, loading());
   get(`${path}/preview`).then((found) => put(shown, content(found, path)), (problem) => put(shown, failure(problem)));
-  const facts = el("div.row", {}, pill("plain", row.media_type), el("span.muted.small", {}, size(row.size)), el("span.grow", {}), el("a.button.tiny", { href: address(`${path}/content`), download: row.name }, "Download"));
-  const done = await dialog(row.name, [facts, shown], [{ text: "Delete", value: "delete", kind: "danger" }, { text: "Close", value: "" }]);
-  if (done !== "delete" || !(await confirmed(`Delete ${row.name}?`, "It is gone for good.", "Delete"))) return;
+  const facts = el("div.row", {}, pill("plain", row.content_type), el("span.muted.small", {}, size(row.size)), el("span.grow", {}), el("a.button.tiny", { href: address(`${path}/content`), download: row.filename }, "Download"));
+  const done = await dialog(row.filename, [facts, shown], [{ text: "Delete", value: "delete", kind: "danger" }, { text: "Close", value: "" }]);
+  if (done !== "delete" || !(await confirmed(`Delete ${row.filename}?`, "It is gone for good.", "Delete"))) return;
   try {
     await remove(path);
     again();
