@@ -18,6 +18,7 @@ CARRIED = (
     "docs/*.md",
     "docs/decisions/*.md",
     "docs/operations/*",
+    "docs/pictures/*",
     "docs/reference/*",
     "notebooks/*.ipynb",
 )

@@ -331,7 +331,8 @@ async def test_nothing_that_people_models_tools_or_files_say_does_anything(
         await page.keyboard.press("Escape")
         assert await page.evaluate("window.hit") is None
         assert await page.evaluate("document.documentElement.scrollWidth") <= width
-        assert await page.locator(".transcript").evaluate("e => e.scrollWidth <= e.clientWidth")
+        for place in ("main", ".conversation", ".transcript"):
+            assert await page.locator(place).evaluate("e => e.scrollWidth <= e.clientWidth"), place
         assert await page.locator("main :is(script, img, iframe, style, base, object, embed)").count() == 0
         visit.assert_silent()
 
