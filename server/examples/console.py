@@ -9,7 +9,7 @@ from server.examples.langserve import RUN
 from server.examples.runs import QUESTION_ID, WHEN
 
 _TEXT = "May clock run 'now'?"
-_ARGUMENTS = {"timezone": "UTC"}
+_ARGUMENTS = {"zone": "UTC"}
 _CALL = {"id": "call_1", "server": "clock", "tool": "now", "arguments": _ARGUMENTS}
 ASKED: dict[str, Any] = {
     "id": QUESTION_ID,

@@ -40,7 +40,7 @@ async function open(id, { push = true } = {}) {
   if (!id) return welcome();
   put(view, loading());
   try {
-    await Promise.all([showHead(), load()]);
+    await Promise.all([showHead(), latest().then(reload)]);
     await look();
   } catch (problem) {
     if (thread === id) put(view, failure(problem, () => open(id, { push: false })));
@@ -182,25 +182,30 @@ function sticky() {
   };
 }
 
+const latest = async () => (await get(path(thread, "/runs"), { limit: 1 }))[0];
+const isActive = (run) => run.status === "running" || run.status === "queued";
+const turnOfRun = (run) => turns.findLast((turn) => turn.run === run.run_id);
+
+/** The transcript anew. What a run that had ended before has said stands in it whole. */
+async function reload(run) {
+  await load();
+  const turn = run && !isActive(run) && turnOfRun(run);
+  if (turn) turn.whole = true;
+}
+
 /** What goes on in this conversation that did not begin here. */
 async function look() {
   const id = thread;
   if (!id || live?.going || document.hidden) return;
-  const [run] = await get(path(id, "/runs"), { limit: 1 });
+  const run = await latest();
   if (thread !== id || live?.going || !run) return;
-  const shown = turns.findLast((turn) => turn.run === run.run_id);
-  const active = run.status === "running" || run.status === "queued";
-  if (!shown) {
-    await load();
-    const turn = turns.findLast((each) => each.run === run.run_id);
-    if (turn) await look();
-    return;
-  }
   const asks = run.status === "interrupted" && run.reason === "person";
-  if (active || (asks && !shown.paused)) {
-    if (!shown.last) shown.clear();
-    attach(run.run_id, shown);
-  }
+  const shown = turnOfRun(run);
+  if (!shown || (!isActive(run) && !asks && !shown.whole)) await reload(run);
+  const turn = turnOfRun(run);
+  if (!turn || live?.going || !(isActive(run) || (asks && !turn.paused))) return;
+  if (!turn.last) turn.clear();
+  attach(run.run_id, turn);
 }
 
 /** The same message again, or another in its place: a new conversation that goes on from before it. */

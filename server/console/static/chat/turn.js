@@ -17,6 +17,8 @@ export class Turn {
     this.texts = [];
     this.last = 0;
     this.attempt = 1;
+    // Whether all of its run is shown.
+    this.whole = false;
     this.question = el("div.asked");
     this.answer = el("div.answer");
     this.element = el("article.turn", { "aria-label": "Turn" }, this.question, this.answer);
@@ -166,6 +168,7 @@ export class Turn {
   }
 
   on_error({ title, detail, code }) {
+    this.whole = true;
     this.finish();
     const again = this.id ? () => this.does.retry(this) : null;
     this.add(failure({ title, message: detail, code }, again));
@@ -179,6 +182,7 @@ export class Turn {
       linkCitations(prose.element, this.citations);
     }
     this.paused = status === "interrupted";
+    this.whole = !this.paused;
     if (this.paused) put(this.end);
     else this.finish(status === "cancelled" ? "Stopped" : "");
   }
