@@ -11,6 +11,9 @@ from core.callers import Scope
 ROOT = "/console"
 LOGIN = f"{ROOT}/login"
 STATIC = f"{ROOT}/static"
+SESSION = "/session"
+# What is open before a login stands below these.
+OPENED = (LOGIN, STATIC, SESSION)
 # Pages of libraries that a person reaches from ours.
 OTHERS = ("/docs", "/agent/playground/", "/chat/playground/")
 
@@ -54,12 +57,7 @@ PAGES = (
         "operating", f"{ROOT}/operating", "Operating", "operating.html", "operating/page.js", scope="operate"
     ),
 )
-_BY_PATH = {page.path: page for page in PAGES}
-
-
-def page_at(path: str) -> Page | None:
-    """The page at this path."""
-    return _BY_PATH.get(path)
+_PATHS = frozenset(page.path for page in PAGES)
 
 
 def listed_for(who: Principal) -> Iterator[Page]:
@@ -69,11 +67,11 @@ def listed_for(who: Principal) -> Iterator[Page]:
 
 def is_open(method: str, path: str) -> bool:
     """True for what answers before anybody has logged in: how to do so, and what pages are drawn with."""
-    if path == "/session":
+    if path == SESSION:
         return method in {"POST", "DELETE"}
     return path == LOGIN or path.startswith(f"{STATIC}/")
 
 
 def is_for_people(path: str) -> bool:
     """True where a browser that is not logged in is led to the login."""
-    return path in _BY_PATH or path in OTHERS
+    return path in _PATHS or path in OTHERS

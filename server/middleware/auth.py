@@ -49,6 +49,7 @@ _SCOPES: Mapping[str, Scope] = {
     **dict.fromkeys(_OPERATE, "operate"),
     **dict.fromkeys(_ADMIN, "admin"),
 }
+_PAGES: Mapping[str, Scope] = {page.path: page.scope for page in table.PAGES}
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 # In Sec-Fetch-Site. Ports do not count there: two programs on one machine are the same site.
 _ELSEWHERE = frozenset({"cross-site", "same-site"})
@@ -65,9 +66,8 @@ def needs_no_login(path: str) -> bool:
 
 def scope_for(path: str) -> Scope:
     """The scope that a request for this path takes."""
-    page = table.page_at(path)
-    if page is not None:
-        return page.scope
+    if path in _PAGES:
+        return _PAGES[path]
     for root, scope in _SCOPES.items():
         if path == root or path.startswith(f"{root}/"):
             return scope
@@ -237,6 +237,11 @@ def _refusal(error: WaystationError, scope: AsgiScope) -> Response:
     return drawing.refused(request, error, getattr(request.state, "principal", None))
 
 
+def _is_before_login(scope: AsgiScope) -> bool:
+    path = scope["path"]
+    return path.startswith(table.OPENED) and _has_console(scope) and table.is_open(scope["method"], path)
+
+
 def _has_console(scope: AsgiScope) -> bool:
     state = scope["app"].state
     return getattr(state, "console", False) and bool(state.agent.book[ServerSettings].console)
@@ -252,7 +257,7 @@ async def _admitted(scope: AsgiScope) -> Principal | None:
     path = scope["path"]
     headers = folded(scope["headers"])
     _check_names(scope, headers)
-    if needs_no_login(path) or (_has_console(scope) and table.is_open(scope["method"], path)):
+    if needs_no_login(path) or _is_before_login(scope):
         return None
     caller = await _caller(scope, headers)
     scope.setdefault("state", {})["principal"] = caller
@@ -264,6 +269,8 @@ async def _caller(scope: AsgiScope, headers: Mapping[str, str]) -> Principal:
     authenticator: Authenticator = scope["app"].state.authenticator
     server: ServerSettings = scope["app"].state.agent.book[ServerSettings]
     peer = scope.get("client")
+    if authenticator.sessions is None:
+        return await authenticator.authenticate(headers, peer[0] if peer else "")
     counting = _counting(headers, server)
     unconfirmed = bool(value_in(counting)) and scope["method"] not in _SAFE and CONFIRMING not in headers
     if unconfirmed:

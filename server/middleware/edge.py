@@ -28,7 +28,7 @@ from core.observability import extracted
 from core.settings import Book
 from core.settings.platform import LimitSettings, ServerSettings
 from graph.agent import Agent
-from server.console.policies import policy_at
+from server.console.policies import FRAMES, PLAYGROUND, PLAYGROUNDS
 from server.errors import CLIENT_WENT_AWAY, BadJson, BodyTooLarge, TooDeep, WrongMediaType, problem_response
 
 HEADER = "X-Request-ID"
@@ -65,6 +65,11 @@ def request_id(given: str | None) -> str:
     return given if given and _ACCEPTED.fullmatch(given) else secrets.token_hex(16)
 
 
+def _policy_at(path: str) -> str:
+    """Of an answer that has none of its own."""
+    return PLAYGROUND if path.startswith(PLAYGROUNDS) else FRAMES
+
+
 class Edge:
     """Wraps the whole application."""
 
@@ -92,7 +97,7 @@ class Edge:
                 for name, value in _FOR_BROWSERS:
                     headers.setdefault(name, value)
                 # Beside what the answer itself may say: of two policies both hold.
-                headers.append("Content-Security-Policy", policy_at(scope["path"]))
+                headers.append("Content-Security-Policy", _policy_at(scope["path"]))
             await send(message)
 
         try:

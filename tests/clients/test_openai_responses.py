@@ -169,7 +169,6 @@ def test_a_cut_response_is_incomplete(client: openai.OpenAI, model_server: Model
     [
         ("hi", {"tools": [{"type": "web_search"}]}, "tools.0"),
         ("hi", {"text": {"format": {"type": "json_object"}}}, "text.format"),
-        ([{"type": "function_call_output", "call_id": "c", "output": "8"}], {}, "input.0"),
     ],
 )
 def test_what_is_not_done_is_refused_by_its_name(

@@ -33,15 +33,11 @@ _WHY = {
     "audio": "only text",
     "prediction": "nothing is predicted",
     "web_search_options": "choose sources with waystation.sources",
-    "presence_penalty": "words are not weighted",
-    "frequency_penalty": "words are not weighted",
-    "reasoning_effort": "how long a model thinks is not chosen here",
-    "reasoning": "how long a model thinks is not chosen here",
-    "verbosity": "say in the message how long the answer shall be",
     "max_tool_calls": "choose steps with waystation.max_steps",
     "prompt": "prompts are not stored here; send the text",
 }
 _NOTHING: tuple[Any, ...] = (None, False, 0, "", [], {})
+_AS_DONE: Mapping[str, Sequence[Any]] = {}
 
 
 class Body(BaseModel):
@@ -59,7 +55,7 @@ class Body(BaseModel):
     tool_choice: str | dict[str, Any] | None = None
     seed: int | None = None
 
-    def refuse(self, *fields: str, but: Mapping[str, Sequence[Any]]) -> None:
+    def refuse(self, *fields: str, but: Mapping[str, Sequence[Any]] = _AS_DONE) -> None:
         """Refuse what is asked for in these fields.
 
         Args:

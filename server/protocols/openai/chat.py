@@ -31,7 +31,6 @@ PATH = "/v1/chat/completions"
 _REFUSED = (
     *("functions", "function_call", "response_format", "n", "stop", "logprobs", "top_logprobs", "logit_bias"),
     *("modalities", "audio", "prediction", "web_search_options"),
-    *("presence_penalty", "frequency_penalty", "reasoning_effort", "verbosity"),
 )
 _HARMLESS: Mapping[str, Sequence[Any]] = {
     "n": (1,),

@@ -30,8 +30,7 @@ from server.routes.common import OpenAgent
 
 router = APIRouter(prefix="/responses")
 
-_REFUSED = ("prompt", "top_logprobs", "max_tool_calls", "reasoning")
-_NOTHING: Mapping[str, Any] = {"effort": None, "summary": None}
+_REFUSED = ("prompt", "top_logprobs", "max_tool_calls")
 ResponseId = Annotated[str, Field(pattern=ID_PATTERN)]
 
 
@@ -52,7 +51,7 @@ class ResponseBody(Body):
         Raises:
             UnsupportedParameter, InvalidRequest: Something is asked for that is not.
         """
-        self.refuse(*_REFUSED, but={"reasoning": (_NOTHING,)})
+        self.refuse(*_REFUSED)
         extra = self.model_extra or {}
         wanted = extra.get("include")
         if isinstance(wanted, list) and "message.output_text.logprobs" in wanted:
