@@ -54,11 +54,8 @@ class StoreFiles:
                 ref, event = await keep(principal, thing, thread)
             except WaystationError as error:
                 outage = error if isinstance(error, Unavailable) else outage
-                event = {
-                    "type": "notice",
-                    "code": error.code,
-                    "detail": f"'{name_of(thing)}': {error.detail}",
-                }
+                detail = f"'{name_of(thing)}': {error.detail}"
+                event = {"type": "notice", "code": error.code, "detail": detail}
             else:
                 refs.append(ref)
             if event:

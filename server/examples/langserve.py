@@ -54,13 +54,13 @@ AGENT = {
         "`config.configurable` the turn makes a new thread, and the reply names it. Errors that are known "
         "before the turn starts are problem documents.",
         body={"input": QUESTION, "config": CHOSEN},
-        answer={"output": REPLY, "metadata": METADATA},
+        answer={"output": {**REPLY, "error": {}}, "metadata": METADATA},
     ),
     "batch": Example(
         summary="Several turns, and their replies",
         description="As many turns at a time as the limits allow; the replies come in the order of `inputs`.",
         body={"inputs": [QUESTION]},
-        answer={"output": [REPLY], "metadata": METADATA_OF_MANY},
+        answer={"output": [{**REPLY, "error": {}}], "metadata": METADATA_OF_MANY},
     ),
     "stream": Example(
         summary="A turn as events",

@@ -10,8 +10,8 @@ from tests.kit.steps import FIVE
 
 ROOT = Path(__file__).parents[2]
 DECLARING = "module.py"
-SHOWN = {"server/examples/threads.py"}
-"""What the API's description shows of a thread."""
+SHOWN = {"server/examples/threads.py", "server/examples/insight.py"}
+"""What the API's description shows of a thread, and of the steps of a run."""
 
 
 def strings(path: Path) -> set[str]:
