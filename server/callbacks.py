@@ -20,6 +20,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResul
 
 # What LangChain's own streams of events and of logs are made of; nothing public tells them from others.
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
+from langchain_core.tracers.log_stream import LogStreamCallbackHandler
 
 Event = Mapping[str, Any]
 MODEL = "model"
@@ -44,6 +45,8 @@ class _Told:
     def __init__(self, run: AsyncCallbackManagerForChainRun, listening: list[Any]) -> None:
         self._run = run
         self._listening = listening
+        # LangServe's client takes an entry of the log of type `tool` for a message of one, and fails.
+        self._of_tools = [h for h in listening if not isinstance(h, LogStreamCallbackHandler)]
         self._name = MODEL
         self._model: AsyncCallbackManagerForLLMRun | None = None
         self._said: list[str] = []
@@ -54,9 +57,9 @@ class _Told:
         if handler is not None:
             await handler(self, event)
 
-    def _child(self, **metadata: Any) -> AsyncCallbackManager:
+    def _child(self, listening: list[Any], **metadata: Any) -> AsyncCallbackManager:
         child = self._run.get_child()
-        child.set_handlers(self._listening)
+        child.set_handlers(listening)
         child.add_metadata(metadata, inherit=False)
         return child
 
@@ -65,7 +68,7 @@ class _Told:
 
     async def _speaking(self) -> AsyncCallbackManagerForLLMRun:
         if self._model is None:
-            child = self._child(ls_model_name=self._name, ls_model_type="chat")
+            child = self._child(self._listening, ls_model_name=self._name, ls_model_type="chat")
             (self._model,) = await child.on_chat_model_start({}, [[]], name=self._name)
         return self._model
 
@@ -98,7 +101,7 @@ class _Told:
     async def _called(self, event: Event) -> None:
         await self._spoken()
         name, arguments = str(event["tool"]), dict(event["arguments"])
-        child = self._child(server=event["server"])
+        child = self._child(self._of_tools, server=event["server"])
         run = await child.on_tool_start({"name": name}, str(arguments), name=name, inputs=arguments)
         self._tools[str(event["id"])] = (name, run)
 

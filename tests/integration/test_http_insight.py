@@ -206,7 +206,7 @@ async def test_costs_are_summed(ada: httpx.AsyncClient, by: str, key: str) -> No
     assert (await ada.get("/costs", params={"by": by, "since": "2100-01-01"})).json()["rows"] == []
 
 
-@pytest.mark.parametrize("since", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "1e9"])
+@pytest.mark.parametrize("since", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
 async def test_any_time_of_the_calendar_may_be_asked_for(ada: httpx.AsyncClient, since: str) -> None:
     for path in ("/runs", "/runs/counts", "/costs"):
         assert (await ada.get(path, params={"since": since})).status_code == 200

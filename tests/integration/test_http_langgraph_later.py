@@ -120,7 +120,7 @@ async def test_a_run_begins_when_its_time_has_come_and_others_go_past_it(
     assert [later["status"], far["status"]] == ["pending", "pending"]
     ended: Any = await sdk.runs.join(thread, later["run_id"])
     assert texts(ended) == ["later", "at last"]
-    assert (await said(sdk, thread, model_server, "past it"))[-1] == "to past it"
+    assert (await said(sdk, thread, model_server, "go on"))[-1] == "to go on"
     assert (await sdk.runs.get(thread, far["run_id"]))["status"] == "pending"
     await sdk.runs.cancel(thread, far["run_id"])
     assert (await sdk.runs.get(thread, far["run_id"]))["status"] == "interrupted"

@@ -91,6 +91,7 @@ async def test_invoke_gives_the_reply_of_the_contract(http: httpx.AsyncClient) -
         "tool_calls",
         "interrupts",
         "usage",
+        "error",
     }
 
 
@@ -229,8 +230,8 @@ async def test_the_usual_filters_find_the_models_words_and_the_tools(
     (begun,) = (e for e in told if e["event"] == "on_tool_start")
     (ended,) = (e for e in told if e["event"] == "on_tool_end")
     assert said == told[-1]["data"]["output"]["answer"] == "5 + 3 = 8"
-    assert (begun["name"], begun["metadata"]["server"]) == ("add", "calculator")
-    assert begun["data"]["input"] == ended["data"]["input"] == {"a": 5, "b": 3}
+    assert (begun["name"], begun["metadata"]["server"]) == ("evaluate", "calculator")
+    assert begun["data"]["input"] == ended["data"]["input"] == {"expression": "5 + 3"}
     assert (ended["data"]["output"].status, "8" in ended["data"]["output"].content) == ("success", True)
     models = [
         e["event"] async for e in remote.astream_events(asked, version="v2", include_types=["chat_model"])

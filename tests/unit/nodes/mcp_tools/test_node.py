@@ -93,7 +93,7 @@ async def test_a_call_tells_its_start_its_progress_and_its_result(graph: Graph) 
     assert {key: events[3][key] for key in ("id", "status", "content", "files")} == {
         "id": "c0",
         "status": "ok",
-        "text": "finished",
+        "content": "finished",
         "files": [],
     }
 

@@ -177,16 +177,16 @@ def test_a_file_is_bytes_or_the_key_of_one(source: dict[str, Any], name: str, ke
     assert asked.said[-1].text == "(a file)"
 
 
-def test_arguments_that_are_no_object_are_kept_as_they_came() -> None:
+def test_arguments_are_kept_as_they_came() -> None:
     calls = [
         {"id": key, "type": "function", "function": {"name": "f", "arguments": given}}
         for key, given in (("a", "{"), ("b", "[1]"), ("c", '{"x": 1}'))
     ]
     asked = read(body({"role": "assistant", "toolCalls": calls}, {"role": "user", "content": "go on"}))
     assert [arguments for _, _, arguments in asked.said[0].calls] == [
-        {"arguments": "{"},
-        {"arguments": "[1]"},
-        {"x": 1},
+        "{",
+        "[1]",
+        '{"x": 1}',
     ]
 
 

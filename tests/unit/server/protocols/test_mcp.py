@@ -61,14 +61,14 @@ def test_what_a_person_says_is_read_as_each_kind_takes_it(kind: str, given: Any,
 
 def test_each_kind_of_question_has_its_form() -> None:
     call = {"server": "mail", "tool": "send", "arguments": {"to": "ada"}}
-    approval = people.form_of({"kind": "approval", "call": call, "text": "May it?"})
+    approval = people.form_of({"kind": "approval", "call": call, "detail": "May it?"})
     assert "mail.send(to='ada')" in approval["message"]
     assert list(approval["requestedSchema"]["properties"]) == ["approve", "reason"]
     schema = {"type": "object", "properties": {"nights": {"type": "integer"}}}
-    asked = people.form_of({"kind": "elicitation", "text": "How many?", "schema": schema})
+    asked = people.form_of({"kind": "elicitation", "detail": "How many?", "schema": schema})
     assert (asked["message"], asked["requestedSchema"]) == ("How many?", schema)
     assert people.form_of({"kind": "elicitation", "schema": None})["requestedSchema"]["properties"] == {}
-    stored = people.form_of({"kind": "credential", "text": "Which?"})
+    stored = people.form_of({"kind": "credential", "detail": "Which?"})
     assert list(stored["requestedSchema"]["properties"]) == ["credential"]
 
 
