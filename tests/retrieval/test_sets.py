@@ -25,7 +25,7 @@ NO_MODEL = "the extra `embed` is not installed"
 ADA = Principal("ada", frozenset(), frozenset({EVERY}))
 # As measured, less what a few pages that are written anew may cost without anybody's fault.
 FLOORS = {
-    ("both", "handbook"): "hit@1=0.54 hit@4=0.76 mrr=0.63 no_answer=0.57 keywords.hit@4=0.9 german.hit@4=0.6",
+    ("both", "handbook"): "hit@1=0.54 hit@4=0.76 mrr=0.63 no_answer=0.50 keywords.hit@4=0.9 german.hit@4=0.6",
     ("both", "company"): "hit@1=0.73 hit@4=0.86 mrr=0.78 no_answer=0.74 cell=0.73 quote=0.73 "
     "versions.hit@1=0.8 german.hit@4=0.74 french.hit@4=0.9",
     ("words", "handbook"): "hit@1=0.42 hit@4=0.65 no_answer=0.35 keywords.hit@4=0.9",
