@@ -187,7 +187,7 @@ def proved(build: Build) -> None:
             assert time.monotonic() < deadline, "the health check never passed"
             time.sleep(0.5)
         print("healthy", flush=True)
-        words = [*user, "waystation", "keys", "create", "ada@example.com", "--json"]
+        words = [*user, "waystation", "keys", "create", "--user", "ada@example.com", "--json"]
         made = subprocess.run(words, cwd=state.workdir, env=env, capture_output=True, text=True, check=True)
         print(answered(json.loads(made.stdout)["key"]), flush=True)
     finally:
