@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any
 
@@ -155,20 +155,15 @@ class RunResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        writer = asyncio.ensure_future(self._write(send))
-        gone = asyncio.ensure_future(disconnected(receive))
-        try:
-            await asyncio.wait([writer, gone], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (writer, gone):
-                task.cancel()
-            if self._stalled:
-                log.info("stream_reader_dropped", run_id=self._run.id)
-            else:
-                self._run.leave()
-            await asyncio.gather(writer, gone, return_exceptions=True)
+        writer = await until_gone(self._write(send), receive, left=self._left)
         if not writer.cancelled() and not self._stalled:
             writer.result()
+
+    def _left(self) -> None:
+        if self._stalled:
+            log.info("stream_reader_dropped", run_id=self._run.id)
+        else:
+            self._run.leave()
 
     def _entries(self) -> AsyncIterator[Any]:
         """What is given to `encoded`, as much at once as there is."""
@@ -214,6 +209,25 @@ class RunResponse(Response):
                 watch.begins()
                 await send({"type": "http.response.body", "body": piece, "more_body": more})
                 watch.taken()
+
+
+async def until_gone(
+    writing: Coroutine[Any, Any, None], receive: Receive, *, left: Callable[[], object] = lambda: None
+) -> asyncio.Task[None]:
+    """Write until all is written or the client has gone; gives the task that wrote, which has ended.
+
+    Args:
+        left: Called when either has happened, or the caller was cancelled, before the writing ends.
+    """
+    writer, gone = asyncio.create_task(writing), asyncio.create_task(disconnected(receive))
+    try:
+        await asyncio.wait([writer, gone], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (writer, gone):
+            task.cancel()
+        left()
+        await asyncio.gather(writer, gone, return_exceptions=True)
+    return writer
 
 
 async def disconnected(receive: Receive) -> None:

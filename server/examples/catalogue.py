@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from server.examples.form import Example
 
+ADD: dict[str, Any] = {
+    "name": "calculator_add",
+    "description": "Add two numbers: a plus b, the sum.",
+    "parameters": {
+        "type": "object",
+        "properties": {"a": {"type": "number"}, "b": {"type": "number"}},
+        "required": ["a", "b"],
+    },
+}
 CATALOGUE = {
     ("GET", "/models"): Example(
         answer=[
@@ -46,13 +57,7 @@ CATALOGUE = {
     ("GET", "/tools"): Example(
         answer=[
             {
-                "name": "calculator_add",
-                "description": "Add two numbers: a plus b, the sum.",
-                "parameters": {
-                    "type": "object",
-                    "properties": {"a": {"type": "number"}, "b": {"type": "number"}},
-                    "required": ["a", "b"],
-                },
+                **ADD,
                 "server": "calculator",
             }
         ]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from server.examples.form import Example
+from server.examples.insight import WHEN
 from server.examples.langserve import RUN
-from server.examples.runs import QUESTION_ID, WHEN
+from server.examples.runs import QUESTION_ID
 
 _TEXT = "May clock run 'now'?"
 _ARGUMENTS = {"zone": "UTC"}

@@ -66,7 +66,7 @@ _SUMS = {
     "seconds": 3.125,
 }
 _STEP = {"node": "end", "status": "done", "answer": "5 + 3 = 8", "error": ""}
-_RAN: dict[str, Any] = {
+RAN: dict[str, Any] = {
     "run_id": RUN,
     "thread_id": "harbour",
     "status": "done",
@@ -136,7 +136,7 @@ INSIGHT = {
     ("GET", "/runs/{run_id}/compare"): Example(
         path=PATH,
         query={"with": RUN},
-        answer={"same": True, "runs": [_RAN, _RAN], "steps": [[_STEP], [_STEP]], "differences": []},
+        answer={"same": True, "runs": [RAN, RAN], "steps": [[_STEP], [_STEP]], "differences": []},
     ),
     ("GET", "/runs/{run_id}/recording"): Example(path=PATH, answer="{}"),
     ("POST", "/runs/{run_id}/replay"): Example(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from server.examples.catalogue import ADD
 from server.examples.form import Example
 
 _WHEN = "2026-11-25T13:51:24.270669+00:00"
@@ -69,13 +70,7 @@ PARTS = {
             **_STATE,
             "tools": [
                 {
-                    "name": "calculator_add",
-                    "description": "Add two numbers: a plus b, the sum.",
-                    "parameters": {
-                        "type": "object",
-                        "properties": {"a": {"type": "number"}, "b": {"type": "number"}},
-                        "required": ["a", "b"],
-                    },
+                    **ADD,
                     "tool": "add",
                     "approval": False,
                 }

@@ -5,27 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from server.examples.form import EVENT_STREAM, Example, events
-from server.examples.insight import INSIGHT
+from server.examples.insight import INSIGHT, PATH, RAN
 from server.examples.langserve import QUESTION, REPLY, RUN
 
-WHEN = "2026-11-25T13:51:24.270669+00:00"
-PATH = {"run_id": RUN}
 QUESTION_ID = "e6f47555927c372f34d2c437a53f8ab1"
 ACCEPTED = {"run_id": RUN, "thread_id": "harbour", "status": "queued"}
-ENDED: dict[str, Any] = {
-    "run_id": RUN,
-    "thread_id": "harbour",
-    "status": "done",
-    "reason": "",
-    "attempts": 1,
-    "created_at": WHEN,
-    "started_at": WHEN,
-    "ended_at": WHEN,
-    "usage": {"input_tokens": 145, "output_tokens": 6, "model": "offline"},
-    "cost": 0.0,
-    "output": REPLY,
-    "error": None,
-}
+ENDED: dict[str, Any] = {**RAN, "output": REPLY, "error": None}
 LISTED = {
     **ENDED,
     "cursor": "c.WyJydW4iLDE3OTYwNDY2ODQuMjQ0ODY3LCJyX2NiODRhYjg5OWI5NWZjZDVhZWFjYzAzOTQxMjZlZjJiIl0",

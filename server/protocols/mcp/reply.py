@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from server.protocols.mcp.exchange import Tell
-from server.sse import BEAT, HEARTBEAT_SECONDS, Watch, disconnected, pieces_of
+from server.sse import BEAT, HEARTBEAT_SECONDS, Watch, pieces_of, until_gone
 
 _JSON = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
 _STREAM = [
@@ -39,14 +39,7 @@ class Reply(Response):
         self._beat: asyncio.Future[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        writer = asyncio.ensure_future(self._write(send))
-        gone = asyncio.ensure_future(disconnected(receive))
-        try:
-            await asyncio.wait([writer, gone], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (writer, gone):
-                task.cancel()
-            await asyncio.gather(writer, gone, return_exceptions=True)
+        writer = await until_gone(self._write(send), receive)
         if not writer.cancelled():
             writer.result()
 
