@@ -41,6 +41,7 @@ GROUPS = {
         ),
     ),
     "breakers": ("core.resilience.cli:app", "Circuit breakers of the running service: list, reset."),
+    "db": ("server.cli.db:db", "The database as a whole: copy it into another, of either kind."),
     "deploy": ("server.cli.deploy:deploy", "Before a new release: would the threads of the old one go on?"),
     "keys": ("server.cli.keys:keys", "API keys: create, list, revoke."),
     "runs": (
