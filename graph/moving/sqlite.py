@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,16 @@ class SqliteEnd(End):
 
     def settle(self) -> None:
         """A row's number is one more than the largest by itself."""
+
+    def back_up(self, path: Path, told: Callable[[int, int], None], *, pages: int) -> None:
+        """Copy the file inside of a snapshot, which keeps what others write meanwhile out of it.
+
+        Args:
+            told: Hears how many pages are left of how many.
+            pages: So many are copied at a time.
+        """
+        with closing(sqlite3.connect(path)) as target:
+            self._db.backup(target, pages=pages, progress=lambda _, left, whole: told(left, whole), sleep=0)
 
     def close(self) -> None:
         self._db.close()

@@ -18,6 +18,7 @@ import typer
 from core.choices import Choices
 from core.cli import JsonFlag, command, fail, loading_app, make_app, progress_bar, show
 from core.errors import ConfigInvalid, InvalidInput, WaystationError
+from server.cli import keep
 from server.cli.choices import number_options
 from server.cli.sessions import UserOption, opened
 
@@ -56,7 +57,9 @@ for word, (where, about) in GROUPS.items():
 # A module's group with commands of the service in it.
 WITH_OURS = {"mcp": "server.cli.mcp:app"}
 # Words that need none of the modules' own commands.
-OWN = frozenset({"serve", "ask", "check", "demo", "graph", "init", "modules", "worker", *GROUPS})
+OWN = frozenset(
+    {"serve", "ask", "backup", "check", "demo", "graph", "init", "modules", "restore", "worker", *GROUPS}
+)
 
 # How long `check` waits for what starts.
 START_PATIENCE_S = 30.0
@@ -268,6 +271,10 @@ async def graph_command(
 
     sys.stdout.buffer.write(draw_png(graph))
     sys.stdout.buffer.flush()
+
+
+app.command("backup")(keep.backup_command)
+app.command("restore")(keep.restore_command)
 
 
 @app.command("modules")

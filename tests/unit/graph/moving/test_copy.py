@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -356,17 +356,6 @@ def test_a_cut_connection_is_told_and_the_copy_goes_on(source: URL, postgres_url
         copied(source, postgres_url, told=cutting)
     assert copied(source, postgres_url).resumed
     assert rows_of(postgres_url) == rows_of(source)
-
-
-@pytest.fixture
-def small_disk() -> Iterator[Callable[[], None]]:
-    import resource
-
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_a_full_disk_is_told_and_the_copy_goes_on(
