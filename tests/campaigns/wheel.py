@@ -114,7 +114,14 @@ def installed(python: Path, wheel: Path, extras: Sequence[str], folder: Path) ->
     place = folder / "an environment"
     subprocess.run([python, "-m", "venv", place], check=True, timeout=SECONDS)
     wanted = f"{wheel}[{','.join(extras)}]" if extras else str(wheel)
-    pip = [place / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check", "-q"]
+    pip: list[str | Path] = [
+        place / "bin" / "python",
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        "-q",
+    ]
     subprocess.run(
         [*pip, "-c", constraints(folder), wanted], check=True, timeout=SECONDS, capture_output=True
     )
