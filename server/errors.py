@@ -231,10 +231,11 @@ STATUS: Mapping[str, int] = {
     "step_invalid": 500,
     "step_limit": 422,
     "turn_timed_out": 504,
-    # graph.history
     "checkpoint_not_found": 404,
     "message_not_found": 404,
     "export_invalid": 422,
+    "copy_refused": 409,
+    "backup_invalid": 422,
     # nodes.config
     "unknown_model": 422,
     "unknown_source": 422,
