@@ -19,10 +19,11 @@ from graph.agent import Agent
 from graph.runs.announcements import TurnFinished
 from server import errors
 from server.chat import chat_router
-from server.console import markdown, pages
+from server.console import login, markdown, pages
 from server.langserve import agent_router
 from server.middleware.auth import Gate
 from server.middleware.edge import Cors, Edge, Guard
+from server.middleware.head import HeadAsGet
 from server.module_routes import add_module_routes
 from server.openapi import describe
 from server.owner import open_to_owner
@@ -90,6 +91,7 @@ def create_app(
     _add_routes(app)
     if agent is not None:
         add_module_routes(app, running(agent.standings))
+    app.add_middleware(HeadAsGet)
     app.add_middleware(Guard)
     app.add_middleware(Gate)
     app.add_middleware(Cors)
@@ -131,6 +133,7 @@ def _add_routes(app: FastAPI) -> None:
     app.include_router(operating.plans)
     add_protocols(app)
     app.include_router(pages.router)
+    app.include_router(login.router)
     app.include_router(markdown.router)
     app.state.console = True
     docs.mount_assets(app)

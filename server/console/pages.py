@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 from core.settings.platform import ServerSettings
 from server.console.assets import answer
 from server.console.drawing import base_of, shown
-from server.console.table import LOGIN, PAGES, ROOT, STATIC, Page, listed_for
+from server.console.table import PAGES, ROOT, STATIC, Page, listed_for
 from server.errors import RouteNotFound
 from server.middleware.auth import Caller
 from server.routes.common import OpenAgent
@@ -30,14 +30,6 @@ router = APIRouter(include_in_schema=False)
 async def asset(version: str, asset: str, on: On) -> Response:
     """A file that pages are drawn with."""
     return answer(version, asset)
-
-
-@router.get(LOGIN)
-async def login(request: Request, on: On) -> Response:
-    """Where people log in; without logins there is nothing to do."""
-    if request.app.state.authenticator.sessions is None:
-        return RedirectResponse(f"{base_of(request)}/", 303)
-    return shown(request, "login.html")
 
 
 @router.get(ROOT)

@@ -15,6 +15,7 @@ from playwright.async_api import Page, expect
 
 from core.identity.keys import KeyStore
 from core.identity.sessions import COOKIE, Sessions
+from core.identity.signing import Signer
 from graph.agent import Agent
 from tests.kit.browser import Visit, Visits
 from tests.kit.clients import ENVIRONMENT
@@ -377,11 +378,13 @@ class TestLogins:
         assert await pages["bob"][1].get_by_text("Ada's plans").count() == 0
         visit, page = pages["ada"]
         assert await page.evaluate("document.cookie") == ""
-        ended = await Sessions(SECRET, {"keys": KeyStore(agent.engine)}, seconds=-1).begin(keys["ada"])
+        ended = await Sessions(Signer(SECRET), {"keys": KeyStore(agent.engine)}, seconds=-1).begin(
+            keys["ada"]
+        )
         await visit.context.add_cookies([{"name": COOKIE, "value": ended.value, "url": address}])
         await expect(page).to_have_url(f"{address}/console/login?next=%2F%3Fthread%3Dof-ada")
         bob, page = pages["bob"]
         await page.get_by_role("button", name="Log out").click()
-        await expect(page).to_have_url(f"{address}/console/login")
+        await expect(page).to_have_url(f"{address}/console/login?left=1")
         assert [each for each in await bob.context.cookies() if each["name"] == COOKIE] == []
         assert visit.refused == bob.refused == []
