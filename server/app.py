@@ -34,6 +34,7 @@ from server.routes import (
     files,
     health,
     insight,
+    keys,
     operating,
     parts,
     questions,
@@ -128,7 +129,7 @@ def _add_routes(app: FastAPI) -> None:
     app.include_router(chat_router(agent))
     for part in (threads, insight, runs, questions, files, catalogue, parts, retrieval):
         app.include_router(part.router)
-    for part in (health, tasks, operating, session, docs):
+    for part in (health, tasks, operating, keys, session, docs):
         app.include_router(part.router)
     app.include_router(operating.plans)
     add_protocols(app)

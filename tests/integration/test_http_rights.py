@@ -39,6 +39,8 @@ OPEN = {
     ("POST", "/session"),
     ("DELETE", "/session"),
     ("GET", "/console/login"),
+    ("GET", "/console/login/issuer"),
+    ("GET", "/console/login/back"),
     ("GET", "/console/static/{version}/{asset:path}"),
 }
 # Path parameters that name an object with an owner; the fixture `theirs` has one of bob's for each.

@@ -137,18 +137,46 @@ function deploy(found) {
 }
 
 function keys(rows, again) {
-  if (!rows.length) return empty("No keys", "`waystation keys create USER` makes one; it is shown once.");
   const end = async (row) => (await confirmed(`End the key of ${row.user}?`, "Whoever uses it is let in no more, within a second.", "End it")) && doing(() => remove(`/keys/${encodeURIComponent(row.id)}`), again);
   const columns = [
-    { name: "Key", cell: (row) => el("code", {}, row.id) },
-    { name: "Name", cell: (row) => row.name },
+    { name: "Key", cell: (row) => el("span", {}, row.name ? el("span", {}, row.name, el("br", {})) : null, el("code.muted.small", {}, row.id)) },
     { name: "User", cell: (row) => row.user },
-    { name: "Scopes", cell: (row) => row.scopes.join(", ") },
+    { name: "Opens", cell: (row) => [...row.scopes, ...row.groups.map((each) => `group ${each}`), ...row.levels.map((each) => `level ${each}`)].join(", ") },
     { name: "State", cell: (row) => pill(row.state === "valid" ? "ok" : "plain", row.state) },
+    { name: "Made", cell: (row) => time(row.created_at) },
+    { name: "Ends", cell: (row) => (row.revoked_at ? time(row.revoked_at) : row.expires_at ? moment(row.expires_at) : "never") },
     { name: "Used", cell: (row) => (row.last_used_at ? time(row.last_used_at) : "never") },
-    { name: "", cell: (row) => (row.state === "valid" ? button("End", { kind: "tiny danger", onclick: () => end(row) }) : "") },
+    { name: "", cell: (row) => (row.state === "valid" ? button("End", { kind: "tiny danger", label: `End the key ${row.name || row.id}`, onclick: () => end(row) }) : "") },
   ];
-  return table(columns, rows, "Keys");
+  return el("div.stack", {}, el("p", {}, button("Make a key", { kind: "primary", icon: "plus", onclick: () => makeKey(again) })), rows.length ? table(columns, rows, "Keys") : empty("No keys", "Programs send one with each request; it is shown once, when it is made."));
+}
+
+const split = (text) => text.split(",").map((each) => each.trim()).filter(Boolean);
+const KEY_FIELDS = [
+  ["name", "What it is for", {}],
+  ["user", "Who its bearer is (empty: you)", {}],
+  ["groups", "Groups, with commas", {}],
+  ["levels", "Levels, with commas", {}],
+  ["days", "Days until it ends (empty: never)", { type: "number", min: 1, step: 1 }],
+];
+const SCOPES = [["use", "ask and see what is theirs"], ["operate", "see how the service does"], ["admin", "see settings, storage and the audit log"], ["act_as", "ask in others' names"]];
+
+async function makeKey(again) {
+  const words = Object.fromEntries(KEY_FIELDS.map(([name, , given]) => [name, el("input", { type: "text", name, autocomplete: "off", ...given })]));
+  const scopes = SCOPES.map(([name, what]) => [name, el("input", { type: "checkbox", checked: name === "use" }), what]);
+  const form = el("div.stack.close", {}, KEY_FIELDS.map(([name, hint]) => el("label.field", {}, el("span", {}, hint), words[name])), el("fieldset.field", {}, el("legend", {}, "What it opens"), scopes.map(([name, box, what]) => el("label.choice", {}, box, el("code", {}, name), el("span.muted.small", {}, what)))), el("p.muted.small", {}, "It opens no more than you may do yourself."));
+  if ((await dialog("A new key", form, [{ text: "Cancel", value: "" }, { text: "Make it", value: "yes", kind: "primary" }])) !== "yes") return;
+  const chosen = scopes.filter(([, box]) => box.checked).map(([name]) => name);
+  const body = { user: words.user.value.trim(), name: words.name.value.trim(), groups: split(words.groups.value), levels: split(words.levels.value), scopes: chosen, days: words.days.value ? Number(words.days.value) : null };
+  try {
+    const made = await post("/keys", body);
+    const shown = el("input.key", { type: "text", readonly: true, value: made.key, "aria-label": "The new key" });
+    const copy = button("Copy", { icon: "copy", onclick: () => navigator.clipboard.writeText(made.key).catch(() => shown.select()) });
+    await dialog(`The key of ${made.user}`, el("div.stack.close", {}, el("p", {}, "This is the only time that it is shown: keep it where nobody else looks."), el("div.row", {}, shown, copy)));
+    again();
+  } catch (problem) {
+    report(problem);
+  }
 }
 
 function audit() {

@@ -22,14 +22,15 @@ async function showWaiting() {
 }
 
 const later = () => setTimeout(showWaiting, 1500);
-const WORDS = { approve: "approved", edit: "edited", reject: "rejected", respond: "answered" };
+const WORDS = { approve: "approved", edit: "edited", reject: "rejected", respond: "answered", accept: "answered", decline: "declined", cancel: "closed", answer: "answered" };
+const tool = ({ call }) => (call ? (call.server ? `${call.server} · ${call.tool}` : call.tool) : "a step of the graph");
 const COLUMNS = [
-  { name: "Tool", cell: ({ call }) => `${call.server} · ${call.tool}` },
+  { name: "What", cell: (row) => el("span", {}, el("b", {}, tool(row)), row.detail ? el("span.muted", {}, el("br", {}), row.detail) : null) },
   { name: "Decision", cell: ({ decision }) => el("span", {}, pill(WORDS[decision.type] ?? decision.type), decision.reason ? ` ${decision.reason}` : "") },
+  { name: "With", cell: ({ call, decision }) => (decision.fields ? (decision.fields.length ? `${decision.fields.join(", ")} (values are not kept here)` : "") : call?.arguments ? el("code.small", {}, JSON.stringify(decision.after ?? call.arguments)) : "") },
   { name: "By", cell: ({ decision }) => decision.by },
-  { name: "Arguments", cell: ({ call }) => el("code.small", {}, JSON.stringify(call.arguments)) },
+  { name: "When", cell: ({ decision, ended_at: ended }) => (decision.at || ended ? time(decision.at ?? ended) : "") },
   { name: "Conversation", cell: link },
-  { name: "Ended", cell: (row) => (row.ended_at ? time(row.ended_at) : "not yet") },
 ];
 
 async function showDecided() {
