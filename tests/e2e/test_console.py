@@ -17,8 +17,7 @@ from core.identity.keys import KeyStore
 from core.identity.sessions import COOKIE, Sessions
 from core.identity.signing import Signer
 from graph.agent import Agent
-from tests.kit.browser import Visit, Visits
-from tests.kit.clients import ENVIRONMENT
+from tests.kit.browser import Visit, Visits, assert_accessible
 from tests.kit.flaky import FlakyProxy
 from tests.kit.http import client_of, served
 from waystation.testing.agents import open_agent, write_config
@@ -220,10 +219,6 @@ async def test_the_keyboard_alone_will_do(visit: Visit, house: House) -> None:
     visit.assert_silent()
 
 
-AXE = ENVIRONMENT / "node_modules" / "axe-core" / "axe.min.js"
-
-
-@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed: run `make .venv/.foreign` with npm")
 @pytest.mark.parametrize(
     "options", [{"color_scheme": "light"}, {"color_scheme": "dark"}], ids=["light", "dark"]
 )
@@ -245,11 +240,7 @@ async def test_nobody_is_kept_out_by_how_a_page_is_made(
     ):
         await page.goto(house.base + path)
         await expect(page.get_by_text(ready).first).to_be_visible()
-        await page.evaluate(AXE.read_text(encoding="utf-8"))
-        found = await page.evaluate("axe.run({resultTypes: ['violations']})")
-        serious = [each for each in found["violations"] if each["impact"] in {"serious", "critical"}]
-        told = [(each["id"], [node["html"][:200] for node in each["nodes"]][:3]) for each in serious]
-        assert told == [], path
+        await assert_accessible(page, path)
 
 
 HOSTILE = [

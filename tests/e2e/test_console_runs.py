@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from playwright.async_api import Page, expect
@@ -13,7 +14,7 @@ from core.access import Principal
 from graph.agent import Agent
 from graph.runs.record import TurnRequest
 from nodes.file_storage import FileManager
-from tests.kit.browser import Visit, Visits
+from tests.kit.browser import Visit, Visits, assert_accessible
 from tests.kit.http import served
 from waystation.testing.agents import BUNDLED, open_agent
 
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.browser
 PATIENCE_MS = 30_000
 ADA = Principal("ada")
 ASKS_FIRST = '{"clock": {"require_approval": ["*"]}}'
+NARROW = {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark"}
 PAGES = ("runs", "time", "graph", "sources", "tools", "files", "costs", "operating")
 
 
@@ -185,7 +187,25 @@ async def test_whoever_runs_the_service_sees_how_it_is(house: House, visit: Visi
 
 @pytest.mark.parametrize("name", PAGES)
 async def test_on_a_narrow_screen_nothing_is_beyond_the_edge(house: House, visits: Visits, name: str) -> None:
-    visit = await visits(viewport={"width": 360, "height": 740}, color_scheme="dark")
+    visit = await visits(**NARROW)
     page = await opened(visit, house, name)
     assert await page.evaluate("document.documentElement.scrollWidth") <= 360
+    visit.assert_silent()
+
+
+@pytest.mark.parametrize(
+    "options", [{"color_scheme": "light"}, {"color_scheme": "dark"}, NARROW], ids=["light", "dark", "narrow"]
+)
+async def test_nobody_is_kept_out_of_any_of_these_pages(
+    house: House, visits: Visits, options: dict[str, Any]
+) -> None:
+    visit = await visits(**options)
+    for name in (*PAGES, f"runs?run={house.run}", "time?thread=sums", "waiting"):
+        page = await opened(visit, house, name)
+        tabs = page.get_by_role("tab")
+        for number in range(max(await tabs.count(), 1)):
+            if await tabs.count():
+                await tabs.nth(number).click()
+                await expect(page.locator("main .loading:visible")).to_have_count(0)
+            await assert_accessible(page, f"{name}, tab {number}")
     visit.assert_silent()

@@ -1,10 +1,10 @@
 // Whether it will work tomorrow: health, breakers, tasks, storage, settings, the deploy check, keys, the audit log.
 import { get, post, remove } from "../api.js";
 import { button, el, find, icon, put } from "../dom.js";
-import { count, moment } from "../insight/format.js";
+import { count, many, moment, pairs } from "../insight/format.js";
 import { lanes } from "../insight/plots.js";
 import { calmly } from "../insight/lists.js";
-import { confirmed, dialog, duration, empty, failure, json, loading, pill, report, size, table, tabs, time } from "../ui.js";
+import { confirmed, copier, dialog, duration, empty, failure, json, loading, pill, report, size, table, tabs, time } from "../ui.js";
 
 const place = find("#operating");
 const admin = place.dataset.admin === "true";
@@ -68,7 +68,7 @@ function schedules(rows, again) {
     { name: "Task", cell: (row) => el("code", {}, row.name) },
     { name: "When", cell: (row) => (row.cron ? el("code", {}, row.cron) : el("span.muted", {}, "when asked for")) },
     { name: "Next", cell: (row) => (row.next_at ? time(row.next_at) : "") },
-    { name: "", cell: (row) => button("Run now", { kind: "tiny", label: `Run ${row.name} now`, onclick: () => run(row) }) },
+    { name: "", cell: (row) => button("Run now", { kind: "tiny", label: `Run now: ${row.name}`, onclick: () => run(row) }) },
   ];
   return table(columns, rows, "Tasks that there are");
 }
@@ -103,7 +103,7 @@ function plans(rows, again) {
 function storage({ threads, totals, duration_ms: took }) {
   const kinds = Object.entries(totals.bytes).filter(([name]) => name !== "total");
   const figures = [["threads", count(totals.threads)], ["checkpoints", count(totals.checkpoints)], ["in rows", size(totals.bytes.total)], ["on disk", size(totals.database_bytes)], ["free in it", totals.free_bytes === null ? "–" : size(totals.free_bytes)]];
-  const rows = threads.map((row) => ({ key: row.title || row.thread_id, value: row.bytes.total, shown: size(row.bytes.total), said: `${row.owner || "deleted"}: ${row.thread_id}, ${row.turns} turns, ${row.checkpoints} checkpoints` }));
+  const rows = threads.map((row) => ({ key: row.title || row.thread_id, value: row.bytes.total, shown: size(row.bytes.total), said: `${row.owner || "deleted"}: ${row.thread_id}, ${many(row.turns, "turn")}, ${many(row.checkpoints, "checkpoint")}` }));
   return el("div.stack", {}, el("div.numbers", {}, figures.map(([name, number]) => el("div.figure", {}, el("b", {}, number), el("span", {}, name)))), el("div.sides", {}, el("section.card.stack.close", {}, el("h2", {}, "By kind"), lanes(kinds.map(([key, value]) => ({ key, value, shown: size(value), said: key })), { label: "By kind" })), el("section.card.stack.close", {}, el("h2", {}, "Largest threads"), lanes(rows, { label: "Largest threads" }))), el("p.muted.small", {}, `Every row's length was read, in ${duration(took)}.`));
 }
 
@@ -115,7 +115,7 @@ function settings() {
   const draw = () => {
     const wanted = field.value.toLowerCase();
     const shown = found.filter((row) => row.key.toLowerCase().includes(wanted) && (!changed.checked || row.origin !== "default"));
-    const columns = [{ name: "Key", cell: (row) => el("code", {}, row.key) }, { name: "Value", cell: (row) => el("code", {}, row.value === null ? "–" : JSON.stringify(row.value)) }, { name: "From", cell: (row) => (row.origin === "default" ? el("span.muted", {}, "default") : row.origin) }];
+    const columns = [{ name: "Key", cell: (row) => el("code", {}, row.key) }, { name: "Value", cell: (row) => el("code.long", {}, row.value === null ? "–" : JSON.stringify(row.value)) }, { name: "From", cell: (row) => (row.origin === "default" ? el("span.muted", {}, "default") : row.origin) }];
     put(rows, shown.length ? table(columns, shown, "Effective settings") : empty("No such setting"));
   };
   field.addEventListener("input", calmly(draw, 120));
@@ -133,7 +133,7 @@ function deploy(found) {
   const told = (row) => [...row.breaks, ...(row.kept.length ? [`kept: ${row.kept.join(", ")}`] : []), ...(row.mapped.length ? [`renamed: ${row.mapped.join(", ")}`] : [])].join("; ");
   const columns = [{ name: "Thread", cell: (row) => el("code", {}, row.thread_id) }, { name: "Status", cell: (row) => pill(row.status) }, { name: "Graph", cell: (row) => row.fingerprint }, { name: "Next", cell: (row) => row.next.join(", ") }, { name: "What of it", cell: told }];
   const verdict = found.breaks ? pill("failed", `${found.breaks} would break`) : pill("ok", "none would break");
-  return el("div.stack", {}, el("p.row", {}, verdict, el("span.muted", {}, `${count(found.checked)} threads looked at, ${count(found.left_out)} finished ones left out; database at revision ${found.revision ?? "–"}.`)), found.note ? el("p", {}, found.note) : null, worth.length ? table(columns, worth, "Threads that need a word") : null, el("p.muted.small", {}, "This is the graph that runs now. Before a new release, run `waystation deploy check` from that release."));
+  return el("div.stack", {}, el("p.row", {}, verdict, el("span.muted", {}, `${many(found.checked, "thread")} looked at, ${many(found.left_out, "finished one")} left out; database at revision ${found.revision ?? "–"}.`)), found.note ? el("p", {}, found.note) : null, worth.length ? table(columns, worth, "Threads that need a word") : null, el("p.muted.small", {}, "This is the graph that runs now. Before a new release, run ", el("code", {}, "waystation deploy check"), " from that release."));
 }
 
 function keys(rows, again) {
@@ -144,7 +144,7 @@ function keys(rows, again) {
     { name: "Opens", cell: (row) => [...row.scopes, ...row.groups.map((each) => `group ${each}`), ...row.levels.map((each) => `level ${each}`)].join(", ") },
     { name: "State", cell: (row) => pill(row.state === "valid" ? "ok" : "plain", row.state) },
     { name: "Made", cell: (row) => time(row.created_at) },
-    { name: "Ends", cell: (row) => (row.revoked_at ? time(row.revoked_at) : row.expires_at ? moment(row.expires_at) : "never") },
+    { name: "Ends", cell: (row) => (row.revoked_at ? time(row.revoked_at) : row.expires_at ? el("span.moment", {}, moment(row.expires_at)) : "never") },
     { name: "Used", cell: (row) => (row.last_used_at ? time(row.last_used_at) : "never") },
     { name: "", cell: (row) => (row.state === "valid" ? button("End", { kind: "tiny danger", label: `End the key ${row.name || row.id}`, onclick: () => end(row) }) : "") },
   ];
@@ -170,9 +170,8 @@ async function makeKey(again) {
   const body = { user: words.user.value.trim(), name: words.name.value.trim(), groups: split(words.groups.value), levels: split(words.levels.value), scopes: chosen, days: words.days.value ? Number(words.days.value) : null };
   try {
     const made = await post("/keys", body);
-    const shown = el("input.key", { type: "text", readonly: true, value: made.key, "aria-label": "The new key" });
-    const copy = button("Copy", { icon: "copy", onclick: () => navigator.clipboard.writeText(made.key).catch(() => shown.select()) });
-    await dialog(`The key of ${made.user}`, el("div.stack.close", {}, el("p", {}, "This is the only time that it is shown: keep it where nobody else looks."), el("div.row", {}, shown, copy)));
+    const shown = el("input", { type: "text", readonly: true, value: made.key, "aria-label": "The new key" });
+    await dialog(`The key of ${made.user}`, el("div.stack.close", {}, el("p", {}, "This is the only time that it is shown: keep it where nobody else looks."), el("div.row", {}, el("span.grow", {}, shown), copier(made.key))));
     again();
   } catch (problem) {
     report(problem);
@@ -187,7 +186,7 @@ function audit() {
     try {
       const found = await get("/audit", { ...Object.fromEntries(Object.entries(words).map(([name, control]) => [name, control.value.trim()])), before, limit: 100 });
       lines = before ? lines.concat(found) : found;
-      const columns = [{ name: "When", cell: (row) => moment(row.at) }, { name: "Who", cell: (row) => row.who }, { name: "What", cell: (row) => row.what }, { name: "Outcome", cell: (row) => pill(row.outcome) }, { name: "Details", cell: (row) => el("code.small", {}, JSON.stringify(row.details)) }];
+      const columns = [{ name: "When", cell: (row) => el("span.moment", {}, moment(row.at)) }, { name: "Who", cell: (row) => row.who }, { name: "What", cell: (row) => row.what }, { name: "Outcome", cell: (row) => pill(row.outcome) }, { name: "Details", cell: (row) => el("code.small.long", {}, pairs(row.details)) }];
       put(rows, lines.length ? table(columns, lines, "Audit log") : empty("No line that fits"), found.length === 100 ? el("p.more", {}, button("More", { onclick: () => read(lines.at(-1).at) })) : null);
     } catch (problem) {
       put(rows, failure(problem, () => read()));

@@ -1,7 +1,7 @@
 // Sources: what is in them, what was left out and why, and a question to try.
 import { get, post } from "../api.js";
 import { button, el, find, put } from "../dom.js";
-import { asked, count, query } from "../insight/format.js";
+import { asked, count, many, query } from "../insight/format.js";
 import { calmly } from "../insight/lists.js";
 import { dialog, duration, empty, failure, loading, pill, report, size, table, tabs } from "../ui.js";
 
@@ -61,7 +61,7 @@ function passages({ passages: found, failed, duration_ms: took }) {
     return el("li.card.stack.close", {}, el("div.row", {}, el("b.grow.one-line", {}, passage.title || passage.document), share, el("span.number", {}, passage.score.toFixed(2))), el("p.muted.small", {}, `${passage.document}${passage.end ? `, ${count(passage.start)} to ${count(passage.end)}` : ""}`), el("p.answer", {}, passage.text));
   };
   const none = failed.length ? el("p.failure-line", {}, failed.map((each) => each.reason).join("; ")) : empty("Nothing is found", "No passage is near enough to the question: an answer would be given without this source.");
-  return [el("p.muted.small", {}, `${found.length} passages in ${duration(took)}`), found.length ? el("ol.plain.stack.close", {}, found.map(item)) : none].reduce((all, each) => (all.append(each), all), el("div.stack", {}));
+  return [el("p.muted.small", {}, `${many(found.length, "passage")} in ${duration(took)}`), found.length ? el("ol.plain.stack.close", {}, found.map(item)) : none].reduce((all, each) => (all.append(each), all), el("div.stack", {}));
 }
 
 function documents(each, skipped) {
@@ -85,7 +85,7 @@ function documents(each, skipped) {
 const none = (skipped) => (skipped ? empty("Nothing was left out", "Every file could be read whole.") : empty("No documents", "A source elsewhere is searched where it is, so nothing of it stands here."));
 
 function listed(path, rows, skipped) {
-  const opener = (row) => (row.chunks ? button(row.name, { kind: "quiet tiny", onclick: () => pieces(path, row) }) : row.name);
+  const opener = (row) => (row.chunks ? button(row.name, { kind: "as-link", onclick: () => pieces(path, row) }) : row.name);
   const why = { name: skipped ? "Why" : "Notes", cell: (row) => row.problem || row.notes.join("; ") };
   const columns = [{ name: "Document", cell: opener }, { name: "Pieces", number: true, cell: (row) => count(row.chunks) }, { name: "Size", number: true, cell: (row) => size(row.size) }, { name: "Language", cell: (row) => row.language }, why];
   return table(columns, rows, "Documents");

@@ -2,10 +2,11 @@
 import { base, get } from "../api.js";
 import { onQuestions } from "../badge.js";
 import { el, find, put } from "../dom.js";
+import { pairs } from "../insight/format.js";
 import { questionCard } from "../questions.js";
 import { empty, failure, loading, pill, table, tabs, time } from "../ui.js";
 
-const waiting = el("div.stack", {}, loading());
+const waiting = el("div.stack.reading", {}, loading());
 const decided = el("div.stack", {}, loading());
 const link = (row) => el("a", { href: `${base}/?thread=${encodeURIComponent(row.thread_id)}` }, row.thread_title || "Without a title");
 
@@ -27,7 +28,7 @@ const tool = ({ call }) => (call ? (call.server ? `${call.server} · ${call.tool
 const COLUMNS = [
   { name: "What", cell: (row) => el("span", {}, el("b", {}, tool(row)), row.detail ? el("span.muted", {}, el("br", {}), row.detail) : null) },
   { name: "Decision", cell: ({ decision }) => el("span", {}, pill(WORDS[decision.type] ?? decision.type), decision.reason ? ` ${decision.reason}` : "") },
-  { name: "With", cell: ({ call, decision }) => (decision.fields ? (decision.fields.length ? `${decision.fields.join(", ")} (values are not kept here)` : "") : call?.arguments ? el("code.small", {}, JSON.stringify(decision.after ?? call.arguments)) : "") },
+  { name: "With", cell: ({ call, decision }) => (decision.fields ? (decision.fields.length ? `${decision.fields.join(", ")} (values are not kept here)` : "") : call?.arguments ? el("code.small", {}, pairs(decision.after ?? call.arguments)) : "") },
   { name: "By", cell: ({ decision }) => decision.by },
   { name: "When", cell: ({ decision, ended_at: ended }) => (decision.at || ended ? time(decision.at ?? ended) : "") },
   { name: "Conversation", cell: link },
