@@ -133,8 +133,8 @@ def _add_routes(app: FastAPI) -> None:
         app.include_router(part.router)
     app.include_router(operating.plans)
     add_protocols(app)
-    app.include_router(pages.router)
     app.include_router(login.router)
     app.include_router(markdown.router)
+    app.include_router(pages.router)
     app.state.console = True
     docs.mount_assets(app)

@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 
 from core.settings.platform import ServerSettings
 from server.console.assets import answer
-from server.console.drawing import base_of, shown
+from server.console.drawing import base_of, refused, shown
 from server.console.table import PAGES, ROOT, STATIC, Page, listed_for
 from server.errors import RouteNotFound
 from server.middleware.auth import Caller
@@ -47,3 +47,12 @@ def _route(page: Page) -> Callable[..., Awaitable[Response]]:
 
 for _page in PAGES:
     router.add_api_route(_page.path, _route(_page), methods=["GET"], name=f"console_{_page.name}")
+
+
+@router.get(ROOT + "/{rest:path}")
+async def nothing(request: Request, rest: str, on: On, who: Caller) -> Response:
+    """An address that is no page's: a page that says so, for whoever followed a link."""
+    error = RouteNotFound(f"there is no page '{ROOT}/{rest[:200]}'")
+    if "text/html" not in request.headers.get("accept", ""):
+        raise error
+    return refused(request, error, who)

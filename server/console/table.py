@@ -77,4 +77,4 @@ def is_open(method: str, path: str) -> bool:
 
 def is_for_people(path: str) -> bool:
     """True where a browser that is not logged in is led to the login."""
-    return path in _PATHS or path in OTHERS
+    return path in _PATHS or path in OTHERS or path.startswith(f"{ROOT}/")

@@ -86,6 +86,14 @@ async def test_files_of_pages_are_kept_by_browsers_under_an_address_that_changes
     assert other.headers["cache-control"] == "no-cache"
 
 
+async def test_an_address_that_is_no_pages_says_so_as_it_is_asked(http: httpx.AsyncClient) -> None:
+    answer = await http.get("/console/runz", headers=PERSON)
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "there is no page &#39;/console/runz&#39;" in answer.text
+    assert "<nav" in answer.text
+    assert_problem(await http.get("/console/runz"), 404, "no_such_route")
+
+
 @pytest.mark.parametrize("name", ["none.js", "%2e%2e/table.py", "chat", ""])
 async def test_nothing_but_those_files_is_served(http: httpx.AsyncClient, name: str) -> None:
     assert_problem(await http.get(f"/console/static/{version()}/{name}"), 404, "no_such_route")

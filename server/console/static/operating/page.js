@@ -4,7 +4,7 @@ import { button, el, find, icon, put } from "../dom.js";
 import { count, many, moment, pairs } from "../insight/format.js";
 import { lanes } from "../insight/plots.js";
 import { calmly } from "../insight/lists.js";
-import { confirmed, copier, dialog, duration, empty, failure, json, loading, pill, report, size, table, tabs, time } from "../ui.js";
+import { confirmed, copier, dialog, duration, empty, failure, json, loading, pill, report, size, table, tabs, time, toast } from "../ui.js";
 
 const place = find("#operating");
 const admin = place.dataset.admin === "true";
@@ -44,7 +44,10 @@ function health(found) {
 
 function breakers(rows, again) {
   if (!rows.length) return empty("No breaker has opened", "Everything that is called has answered often enough.");
-  const reset = (target) => doing(() => post("/breakers/reset", { target }), again);
+  const reset = async (target) => {
+    await doing(() => post("/breakers/reset", { target }), again);
+    toast(`The next call to ${target} goes through.`);
+  };
   const columns = [
     { name: "Target", cell: (row) => el("code", {}, `${row.kind}:${row.name}`) },
     { name: "State", cell: (row) => pill(row.state.replace("_", " ")) },
@@ -56,13 +59,13 @@ function breakers(rows, again) {
   return el("div.stack", {}, table(columns, rows, "Breakers"));
 }
 
-function schedules(rows, again) {
+function schedules(rows, begun) {
   const run = async (row) => {
     const names = Object.keys(row.arguments);
     const fields = names.map((name) => el("label.field", {}, el("span", {}, name), el("input", { name })));
     if (names.length && (await dialog(row.name, fields, [{ text: "Cancel", value: "" }, { text: "Run", value: "yes", kind: "primary" }])) !== "yes") return;
     const given = Object.fromEntries(fields.map((each, at) => [names[at], each.querySelector("input").value]).filter(([, value]) => value));
-    doing(() => post("/tasks", { name: row.name, arguments: given }), again);
+    doing(() => post("/tasks", { name: row.name, arguments: given }), begun);
   };
   const columns = [
     { name: "Task", cell: (row) => el("code", {}, row.name) },
@@ -90,8 +93,19 @@ function tasks(rows, again) {
 }
 
 function background() {
-  const newest = part("/tasks", tasks, () => ({ limit: 50 }));
-  return el("div.stack", {}, part("/tasks/known", schedules), el("h2", {}, "Newest"), newest, el("h2", {}, "Your planned runs"), part("/plans", plans));
+  const newest = el("div.stack", {}, loading());
+  const read = async () => {
+    try {
+      const rows = await get("/tasks", { limit: 50 });
+      put(newest, tasks(rows, read));
+      // What goes on is looked at again until it has ended.
+      if (rows.some((row) => ["queued", "running"].includes(row.status) && new Date(row.due_at) <= Date.now()) && newest.isConnected) setTimeout(read, 2000);
+    } catch (problem) {
+      put(newest, failure(problem, read));
+    }
+  };
+  read();
+  return el("div.stack", {}, part("/tasks/known", (rows) => schedules(rows, read)), el("h2", {}, "Newest"), newest, el("h2", {}, "Your planned runs"), part("/plans", plans));
 }
 
 function plans(rows, again) {

@@ -22,6 +22,7 @@ async function show() {
     const cards = found.map((each) => card(each, open));
     put(place, el("div.chooser", {}, cards), side);
     open(found.find((each) => each.name === name));
+    if (asked("document")) pieces(`/sources/${encodeURIComponent(name)}`, { name: asked("document") }, asked("passage"));
   } catch (problem) {
     put(place, failure(problem, show));
   }
@@ -91,13 +92,33 @@ function listed(path, rows, skipped) {
   return table(columns, rows, "Documents");
 }
 
-async function pieces(path, row) {
+/** A document, piece by piece; where an answer quotes it, that passage is marked and in sight. */
+async function pieces(path, row, passage = "") {
   try {
-    const found = await get(`${path}/chunks`, { document: row.name });
-    await dialog(row.name, el("ol.plain.stack.close", {}, found.map((piece) => el("li.said", {}, el("p.muted.small", {}, `${piece.title} · ${count(piece.start)} to ${count(piece.end)}`), el("p.answer", {}, piece.text)))));
+    const found = await get(`${path}/chunks`, { document: row.name, limit: 500 });
+    const items = found.map((piece) => el("li.said", {}, el("p.muted.small", {}, where(piece)), el("p.answer", {}, marked(piece.text, passage))));
+    const list = found.length ? el("ol.plain.stack.close", {}, items) : el("p.muted", {}, "Nothing of it is in the index any more.");
+    const closed = dialog(row.name, list);
+    const quoted = find("mark", list);
+    quoted?.closest("li").classList.add("quoted");
+    quoted?.scrollIntoView({ block: "center" });
+    await closed;
   } catch (problem) {
     report(problem);
   }
+}
+
+function where({ title, uri, start, end }) {
+  const page = /[#&]page=(\d+)/.exec(uri ?? "")?.[1];
+  return [title, page ? `page ${page}` : `${count(start)} to ${count(end)}`].filter(Boolean).join(" · ");
+}
+
+/** The text with the passage in it marked, however its lines are broken. */
+function marked(text, passage) {
+  const words = passage.trim().split(/\s+/).filter(Boolean);
+  if (!words.length) return text;
+  const found = new RegExp(words.map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("\\s+")).exec(text);
+  return found ? [text.slice(0, found.index), el("mark", {}, found[0]), text.slice(found.index + found[0].length)] : text;
 }
 
 show();
