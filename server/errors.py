@@ -165,6 +165,7 @@ STATUS: Mapping[str, int] = {
     "not_authenticated": 401,
     "scope_missing": 403,
     "key_not_found": 404,
+    "key_exceeds_rights": 403,
     "identity_unavailable": 503,
     # server
     "bad_json": 400,
