@@ -21,6 +21,7 @@ from server.middleware.auth import Caller
 from server.protocols.openai.answer import answer_of
 from server.protocols.openai.bodies import THREAD_HEADER, Body
 from server.protocols.openai.chunks import ChatStream, completion, was_cut
+from server.protocols.openai.forms import form_wanted
 from server.protocols.openai.parts import Attachment, read, store
 from server.requests import idempotency_key
 from server.routes.common import OpenAgent
@@ -29,13 +30,12 @@ router = APIRouter()
 PATH = "/v1/chat/completions"
 
 _REFUSED = (
-    *("functions", "function_call", "response_format", "n", "stop", "logprobs", "top_logprobs", "logit_bias"),
-    *("modalities", "audio", "prediction", "web_search_options"),
+    *("functions", "function_call", "n", "logprobs", "top_logprobs", "logit_bias"),
+    *("modalities", "audio", "web_search_options", "moderation"),
 )
 _HARMLESS: Mapping[str, Sequence[Any]] = {
     "n": (1,),
     "function_call": ("auto", "none"),
-    "response_format": ({"type": "text"},),
     "modalities": (["text"],),
 }
 # A turn has a message; files may come without one.
@@ -67,6 +67,24 @@ class ChatBody(Body):
     stream_options: StreamOptions | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    response_format: dict[str, Any] | None = None
+    stop: str | list[str] | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    reasoning_effort: str | None = None
+    verbosity: str | None = None
+
+    @property
+    def words(self) -> dict[str, Any]:
+        """What stands in the body under the names of choices, or means one."""
+        names = ("presence_penalty", "frequency_penalty", "reasoning_effort", "verbosity")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "stop": [self.stop] if isinstance(self.stop, str) else self.stop,
+            "response_format": form_wanted(self.response_format, "response_format"),
+            "max_tokens": self.limit,
+            "instructions": instructions_of(self.messages),
+        }
 
     @property
     def limit(self) -> int | None:
@@ -113,9 +131,7 @@ async def _whole(run: Handle, model: str) -> Response:
 
 async def _turn(body: ChatBody, agent: Agent, who: Principal, *, thread: str | None, key: str | None) -> Turn:
     said, attached, results = conversation(body.messages)
-    wishes = await body.wishes(
-        agent, who, thread=thread, limit=body.limit, instructions=instructions_of(body.messages)
-    )
+    wishes = await body.wishes(agent, who, thread=thread, **body.words)
     if results:
         return Turn(said, None, wishes, results=results)
     files = await store(agent, who, attached)

@@ -21,6 +21,7 @@ from server.protocols.openai.answer import answer_of
 from server.protocols.openai.bodies import THREAD_HEADER, Body
 from server.protocols.openai.chunks import was_cut
 from server.protocols.openai.errors import ResponseInThread
+from server.protocols.openai.forms import form_wanted, nested
 from server.protocols.openai.inputs import asked_in
 from server.protocols.openai.items import Told, of_record
 from server.protocols.openai.parts import store
@@ -30,7 +31,7 @@ from server.routes.common import OpenAgent
 
 router = APIRouter(prefix="/responses")
 
-_REFUSED = ("prompt", "top_logprobs", "max_tool_calls")
+_REFUSED = ("prompt", "top_logprobs", "max_tool_calls", "moderation", "image")
 ResponseId = Annotated[str, Field(pattern=ID_PATTERN)]
 
 
@@ -44,6 +45,8 @@ class ResponseBody(Body):
     conversation: str | dict[str, Any] | None = None
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None
     background: bool | None = None
+    text: dict[str, Any] | None = None
+    reasoning: dict[str, Any] | None = None
 
     def check(self) -> None:
         """Refuse what is not done.
@@ -58,12 +61,19 @@ class ResponseBody(Body):
             raise UnsupportedParameter("include", "there are no probabilities of tokens")
         if extra.get("truncation") not in (None, "auto", "disabled"):
             raise InvalidRequest("truncation: one of auto, disabled")
-        text = extra.get("text")
-        form = text.get("format") if isinstance(text, Mapping) else None
-        if isinstance(form, Mapping) and form.get("type") != "text":
-            raise UnsupportedParameter("text.format", "only text; say in the message which form you want")
         if self.previous_response_id and self.conversation:
             raise InvalidRequest("previous_response_id: goes without conversation; send one of them")
+
+    @property
+    def words(self) -> dict[str, Any]:
+        """What means a choice of the turn."""
+        text = self.text or {}
+        return {
+            "response_format": form_wanted(nested(text.get("format")), "text.format"),
+            "verbosity": text.get("verbosity"),
+            "reasoning_effort": (self.reasoning or {}).get("effort"),
+            "max_tokens": self.max_output_tokens,
+        }
 
     @property
     def thread(self) -> str | None:
@@ -76,6 +86,13 @@ class ResponseBody(Body):
         """What the response tells again."""
         names = ("instructions", "max_output_tokens", "temperature", "top_p")
         fields = {name: getattr(self, name) for name in names} | {"metadata": self.metadata or {}}
+        fields |= {"text": {"format": {"type": "text"}, **(self.text or {})}}
+        if self.parallel_tool_calls is not None:
+            fields["parallel_tool_calls"] = self.parallel_tool_calls
+        if self.tool_choice is not None:
+            fields["tool_choice"] = self.tool_choice
+        if self.tools:
+            fields["tools"] = self.tools
         return Told(self.model, self.previous_response_id, bool(self.background), fields)
 
 
@@ -104,7 +121,7 @@ async def _begun(
     asked = asked_in(body.input)
     instructions = "\n\n".join(text for text in (body.instructions, asked.instructions) if text)
     wishes = await body.wishes(
-        agent, who, thread=thread or body.thread, limit=body.max_output_tokens, instructions=instructions
+        agent, who, thread=thread or body.thread, instructions=instructions, **body.words
     )
     if body.background:
         wishes["on_disconnect"] = "continue"
