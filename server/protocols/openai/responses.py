@@ -13,7 +13,8 @@ from core.settings.platform import ServerSettings
 from graph.agent import Agent
 from graph.errors import RunEnded
 from graph.runs.streams import Handle
-from server.conversations import Turn, begin
+from server.attachments import Content, stored_for
+from server.conversations import Turn, begin, digest
 from server.errors import InvalidRequest, UnsupportedParameter
 from server.facade import while_connected
 from server.middleware.auth import Caller
@@ -24,7 +25,6 @@ from server.protocols.openai.errors import ResponseInThread
 from server.protocols.openai.forms import form_wanted, nested
 from server.protocols.openai.inputs import asked_in
 from server.protocols.openai.items import Told, of_record
-from server.protocols.openai.parts import store
 from server.protocols.openai.stream import ResponseStream
 from server.requests import ID_PATTERN, idempotency_key
 from server.routes.common import OpenAgent
@@ -133,7 +133,9 @@ async def _begun(
         if not after and not wishes.get("thread_id"):
             raise InvalidRequest("previous_response_id: answers need the response that waits for them")
     else:
-        files = await store(agent, who, asked.attached)
+        files = await stored_for(
+            agent, who, Content("", asked.attached), of=[after or "", digest(asked.said)]
+        )
         turn = Turn(asked.said[:-1], asked.said[-1], wishes, files=files, key=key)
     return await begin(agent, who, turn, after=after)
 
