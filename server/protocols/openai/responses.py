@@ -25,6 +25,7 @@ from server.protocols.openai.errors import ResponseInThread
 from server.protocols.openai.forms import form_wanted, nested
 from server.protocols.openai.inputs import asked_in
 from server.protocols.openai.items import Told, of_record
+from server.protocols.openai.paused import FIRST, Part, named, part_of
 from server.protocols.openai.stream import ResponseStream
 from server.requests import ID_PATTERN, idempotency_key
 from server.routes.common import OpenAgent
@@ -108,11 +109,13 @@ async def create_response(
     body.check()
     key = idempotency_key(request.headers.get("idempotency-key"))
     run = await _begun(body, agent, who, thread=thread, key=key)
+    # Who answers a pause begins a part of its own.
+    part = await part_of(await agent.runs.handle(who, run.id)) if run.since else FIRST
     if body.stream:
-        return _stream(agent, run, body.told)
+        return _stream(agent, run, body.told, part)
     if body.background:
-        return answer_of(of_record(run.record, body.told, cut=False), headers=_named(run))
-    return await while_connected(request, _whole(agent, who, run, body.told))
+        return answer_of(of_record(run.record, body.told, cut=False, part=part), headers=_named(run))
+    return await while_connected(request, _whole(agent, who, run, body.told, part))
 
 
 async def _begun(
@@ -125,7 +128,7 @@ async def _begun(
     )
     if body.background:
         wishes["on_disconnect"] = "continue"
-    after = body.previous_response_id
+    after = named(body.previous_response_id)[0] if body.previous_response_id else None
     if asked.results:
         turn = Turn(asked.said, None, wishes, results=asked.results)
     elif asked.answers:
@@ -140,26 +143,33 @@ async def _begun(
     return await begin(agent, who, turn, after=after)
 
 
-async def _whole(agent: Agent, who: Principal, run: Handle, told: Told) -> Response:
+async def _whole(agent: Agent, who: Principal, run: Handle, told: Told, part: Part) -> Response:
     try:
         # A response that failed is one too, with its error in it.
         await agent.runs.settled(run.id, hurried=True)
-        return await _shown(agent, who, run.id, told)
+        return await _shown(agent, who, part.id_of(run.id), told)
     finally:
         run.leave()
 
 
-async def _shown(agent: Agent, who: Principal, run_id: str, told: Told | None = None) -> Response:
+async def _shown(agent: Agent, who: Principal, response_id: str, told: Told | None = None) -> Response:
     """The response as it is now."""
-    run = await agent.runs.handle(who, run_id)
+    run, part = await _found(agent, who, response_id)
     record = run.record
-    cut = record.status == "done" and await was_cut(run)
-    found = of_record(record, told or Told(background=record.request.background), cut=cut)
+    cut = part.reply is None and record.status == "done" and await was_cut(run)
+    found = of_record(record, told or Told(background=record.request.background), cut=cut, part=part)
     return answer_of(found, headers=_named(run))
 
 
-def _stream(agent: Agent, run: Handle, told: Told) -> Response:
-    return ResponseStream(run, told=told, stall=agent.book[ServerSettings].stream_stall_seconds)
+async def _found(agent: Agent, who: Principal, response_id: str) -> tuple[Handle, Part]:
+    run_id, number = named(response_id)
+    run = await agent.runs.handle(who, run_id)
+    return run, await part_of(run, number)
+
+
+def _stream(agent: Agent, run: Handle, told: Told, part: Part, after: int | None = None) -> Response:
+    stall = agent.book[ServerSettings].stream_stall_seconds
+    return ResponseStream(run, told=told, stall=stall, part=part, starting_after=after)
 
 
 def _named(run: Handle) -> dict[str, str]:
@@ -172,13 +182,12 @@ async def show_response(
     agent: OpenAgent,
     who: Caller,
     stream: Annotated[bool, Query()] = False,
-    starting_after: Annotated[int | None, Query()] = None,
+    starting_after: Annotated[int | None, Query(ge=0, le=10**15)] = None,
 ) -> Response:
-    """A response as it is now; with `stream` its events, from the first to the last."""
-    if starting_after is not None:
-        raise UnsupportedParameter("starting_after", "events are told from the first; leave it out")
+    """A response as it is now; with `stream` its events, from the first or behind `starting_after` on."""
     if stream:
-        return _stream(agent, await agent.runs.handle(who, response_id), Told())
+        run, part = await _found(agent, who, response_id)
+        return _stream(agent, run, Told(), part, starting_after)
     return await _shown(agent, who, response_id)
 
 
@@ -186,8 +195,9 @@ async def show_response(
 async def cancel_response(response_id: ResponseId, agent: OpenAgent, who: Caller) -> Response:
     """End the run of a response; one that has ended is given as it is."""
     try:
-        await agent.runs.cancel(who, response_id)
-        await agent.runs.wait(who, response_id, timeout=30)
+        run_id, _ = named(response_id)
+        await agent.runs.cancel(who, run_id)
+        await agent.runs.wait(who, run_id, timeout=30)
     except RunEnded:
         pass
     return await _shown(agent, who, response_id)
@@ -200,7 +210,7 @@ async def delete_response(response_id: ResponseId, agent: OpenAgent, who: Caller
     Raises:
         ResponseInThread: Other turns stand there too.
     """
-    record = await agent.runs.get(who, response_id)
+    record = await agent.runs.get(who, named(response_id)[0])
     others = await agent.runs.list(who, thread_id=record.thread_id, limit=2)
     found = await agent.threads.get(who, record.thread_id)
     if len(others) > 1 or found["turns"] > 1:
@@ -214,8 +224,11 @@ async def delete_response(response_id: ResponseId, agent: OpenAgent, who: Caller
 
 @router.get("/{response_id}/input_items")
 async def list_input_items(response_id: ResponseId, agent: OpenAgent, who: Caller) -> Response:
-    """What was said for a response: the message, and the keys of its files."""
-    record = await agent.runs.get(who, response_id)
+    """What was said for a response: the message, and the keys of its files; none for an answer to a pause."""
+    run_id, number = named(response_id)
+    record = await agent.runs.get(who, run_id)
+    if number:
+        return answer_of(_listed([]))
     asked = record.request
     files = [{"type": "input_file", "file_id": key} for key in asked.files]
     item = {
@@ -232,7 +245,7 @@ def _listed(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "object": "list",
         "data": found,
-        "first_id": found[0]["id"],
-        "last_id": found[-1]["id"],
+        "first_id": found[0]["id"] if found else None,
+        "last_id": found[-1]["id"] if found else None,
         "has_more": False,
     }
