@@ -1,4 +1,4 @@
-"""Listening sockets: of TCP, and those in the home: for their owner, at paths of any length, one at a time."""
+"""Listening sockets: of TCP, and those in the home: for their owner, at any path, one listener at a time."""
 
 from __future__ import annotations
 
