@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any
 
@@ -107,51 +107,45 @@ class Watch:
         self._timer = self._loop.call_at(min(due, now + min(self._heartbeat, self._stall)), self._look)
 
 
-class RunResponse(Response):
-    """Streams a run until its last event; when the reader goes away, the run is left.
+class EventResponse(Response):
+    """Server-sent events with heartbeats, for as long as there are any and somebody reads them.
 
-    A reader that takes nothing for `stall` seconds is dropped and the run goes
-    on: it can come back with the number of the last event that it has.
+    A reader that takes nothing for `stall` seconds is dropped: it can come back
+    with the id of the last event that it has.
 
     Args:
-        after: Number of the last event that the reader has.
+        headers: Beside those that keep proxies from storing and holding back.
         heartbeat: Seconds between comments that keep proxies from closing a silent line.
-        renamed: Gives an event other names of its fields, see `server.field_names`.
     """
 
     media_type = "text/event-stream"
 
     def __init__(
         self,
-        run: Handle,
+        headers: Mapping[str, str],
         *,
-        after: int = 0,
         heartbeat: float = HEARTBEAT_SECONDS,
         stall: float = STALL_SECONDS,
-        renamed: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
     ) -> None:
-        named = {"X-Run-ID": run.id, "X-Thread-ID": run.thread_id}
-        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", **named})
+        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", **headers})
         del self.headers["content-length"]
-        self._run = run
-        self._after = after
         self._heartbeat = heartbeat
         self._stall = stall
-        self._renamed = renamed
         self._line = asyncio.Lock()
         self._beat: asyncio.Future[None] | None = None
         self._stalled = False
 
-    def encoded(self, found: Sequence[LoggedEvent]) -> Iterable[bytes]:
-        """Events as this stream's readers want them; a protocol has words of its own."""
-        shown = (entry for entry in found if entry.kind not in DETAILS)
-        if self._renamed is None:
-            return map(encode, shown)
-        return [_data(entry.seq, line_of(self._renamed(entry.event))) for entry in shown]
+    def encoded(self, found: Any) -> Iterable[bytes]:
+        """Entries as this stream's readers want them."""
+        parts: list[bytes] = found
+        return parts
 
     def ending(self) -> Iterable[bytes]:
         """What stands behind the last event."""
         return [END]
+
+    def left(self) -> None:
+        """Nobody reads any more."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -161,13 +155,13 @@ class RunResponse(Response):
 
     def _left(self) -> None:
         if self._stalled:
-            log.info("stream_reader_dropped", run_id=self._run.id)
+            log.info("stream_reader_dropped", run_id=self.headers.get("x-run-id"))
         else:
-            self._run.leave()
+            self.left()
 
     def _entries(self) -> AsyncIterator[Any]:
         """What is given to `encoded`, as much at once as there is."""
-        return self._run.entries(self._after)
+        raise NotImplementedError
 
     async def _write(self, send: Send) -> None:
         me = asyncio.current_task()
@@ -209,6 +203,45 @@ class RunResponse(Response):
                 watch.begins()
                 await send({"type": "http.response.body", "body": piece, "more_body": more})
                 watch.taken()
+
+
+class RunResponse(EventResponse):
+    """Streams a run until its last event; when the reader goes away, the run is left.
+
+    Where it is dropped because it takes nothing, the run goes on.
+
+    Args:
+        after: Number of the last event that the reader has.
+        renamed: Gives an event other names of its fields, see `server.field_names`.
+    """
+
+    def __init__(
+        self,
+        run: Handle,
+        *,
+        after: int = 0,
+        heartbeat: float = HEARTBEAT_SECONDS,
+        stall: float = STALL_SECONDS,
+        renamed: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    ) -> None:
+        named = {"X-Run-ID": run.id, "X-Thread-ID": run.thread_id}
+        super().__init__(named, heartbeat=heartbeat, stall=stall)
+        self._run = run
+        self._after = after
+        self._renamed = renamed
+
+    def encoded(self, found: Sequence[LoggedEvent]) -> Iterable[bytes]:
+        """Events as this stream's readers want them; a protocol has words of its own."""
+        shown = (entry for entry in found if entry.kind not in DETAILS)
+        if self._renamed is None:
+            return map(encode, shown)
+        return [_data(entry.seq, line_of(self._renamed(entry.event))) for entry in shown]
+
+    def left(self) -> None:
+        self._run.leave()
+
+    def _entries(self) -> AsyncIterator[Any]:
+        return self._run.entries(self._after)
 
 
 async def until_gone(
