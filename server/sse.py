@@ -116,6 +116,7 @@ class EventResponse(Response):
     Args:
         headers: Beside those that keep proxies from storing and holding back.
         heartbeat: Seconds between comments that keep proxies from closing a silent line.
+        at_once: The stream begins before there is anything to send.
     """
 
     media_type = "text/event-stream"
@@ -126,14 +127,16 @@ class EventResponse(Response):
         *,
         heartbeat: float = HEARTBEAT_SECONDS,
         stall: float = STALL_SECONDS,
+        at_once: bool = True,
     ) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", **headers})
         del self.headers["content-length"]
         self._heartbeat = heartbeat
         self._stall = stall
+        self._at_once = at_once
         self._line = asyncio.Lock()
         self._beat: asyncio.Future[None] | None = None
-        self._stalled = False
+        self._head_sent = self._stalled = False
 
     def encoded(self, found: Any) -> Iterable[bytes]:
         """Entries as this stream's readers want them."""
@@ -148,10 +151,15 @@ class EventResponse(Response):
         """Nobody reads any more."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        if self._at_once:
+            await self._send_head(send)
         writer = await until_gone(self._write(send), receive, left=self._left)
         if not writer.cancelled() and not self._stalled:
             writer.result()
+
+    async def _send_head(self, send: Send) -> None:
+        self._head_sent = True
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
 
     def _left(self) -> None:
         if self._stalled:
@@ -164,25 +172,33 @@ class EventResponse(Response):
         raise NotImplementedError
 
     async def _write(self, send: Send) -> None:
+        watch = self._watch(send)
+        try:
+            entries: Any = self._entries()
+            async with aclosing(entries):
+                async for found in entries:
+                    await self._send(watch, send, self.encoded(found))
+            await self._send(watch, send, [b"".join(self.ending())], more=False)
+        finally:
+            await self._end(watch)
+
+    def _watch(self, send: Send) -> Watch:
+        """Begins to watch the stream that this task writes."""
         me = asyncio.current_task()
         assert me is not None  # noqa: S101 - a coroutine that runs has one
-        watch = Watch(
+        watch: Watch = Watch(
             self._heartbeat,
             self._stall,
             silent=lambda: self._begin_beat(watch, send, me),
             stalled=lambda: self._drop(me),
         )
-        try:
-            entries: Any = self._entries()
-            async with aclosing(entries):
-                async for found in entries:
-                    await self._send(watch, send, pieces_of(self.encoded(found)))
-            await self._send(watch, send, [b"".join(self.ending())], more=False)
-        finally:
-            watch.close()
-            if self._beat is not None:
-                self._beat.cancel()
-                await asyncio.gather(self._beat, return_exceptions=True)
+        return watch
+
+    async def _end(self, watch: Watch) -> None:
+        watch.close()
+        if self._beat is not None:
+            self._beat.cancel()
+            await asyncio.gather(self._beat, return_exceptions=True)
 
     def _begin_beat(self, watch: Watch, send: Send, writer: asyncio.Task[None]) -> None:
         if self._line.locked() or (self._beat is not None and not self._beat.done()):
@@ -197,9 +213,12 @@ class EventResponse(Response):
         self._stalled = True
         writer.cancel()
 
-    async def _send(self, watch: Watch, send: Send, pieces: Iterable[bytes], *, more: bool = True) -> None:
+    async def _send(self, watch: Watch, send: Send, data: Iterable[bytes], *, more: bool = True) -> None:
         async with self._line:  # no heartbeat between the pieces of an event
-            for piece in pieces:
+            if not self._head_sent:
+                await self._send_head(send)
+            # The last piece is one: an end is short.
+            for piece in pieces_of(data) if more else data:
                 watch.begins()
                 await send({"type": "http.response.body", "body": piece, "more_body": more})
                 watch.taken()
