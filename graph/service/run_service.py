@@ -20,7 +20,7 @@ from graph.runs.ledger import AT_MOST_ATTEMPTS, RunLedger
 from graph.runs.lookup import LiveRuns, RunLookup
 from graph.runs.record import Policy, Run, RunRecord
 from graph.runs.rows import Claim, NewRun, delivery_of
-from graph.runs.streams import LOOK_AGAIN_SECONDS, Follower, Handle, topic_of
+from graph.runs.streams import LOOK_AGAIN_SECONDS, Follower, Handle, topic_of, topic_of_thread
 from graph.turn.driver import TurnDriver
 
 log = structlog.get_logger()
@@ -317,6 +317,7 @@ class RunService:
         run.task = self._editions.task(self._driver.drive(run), name=run.id)
         run.task.add_done_callback(lambda _: self._ended(run))
         self._signals.send(topic_of(run.id))
+        self._signals.send(topic_of_thread(run.thread_id))
         if self.draining:
             run.stop("drain")
         return True
