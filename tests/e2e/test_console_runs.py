@@ -42,7 +42,7 @@ class House:
     waits: str
 
 
-async def asked(agent: Agent, message: str, thread: str, **choices: str) -> str:
+async def asked(agent: Agent, message: str, thread: str, **choices: Any) -> str:
     request = TurnRequest(ADA, message, thread_id=thread, choices=Choices(**choices), background=True)
     handle = await agent.begin(request)
     with suppress(ModelUnavailable):
