@@ -22,7 +22,6 @@ from graph.runs.record import TurnRequest
 from graph.runs.streams import Handle
 from nodes.file_storage import FileManager
 from server.private import LINE_BYTES, mark_of, problem_in, socket_in, tell, told
-from server.protocols.mcp.lines import Conversation
 
 log = structlog.get_logger(__name__)
 
@@ -120,6 +119,8 @@ async def _mcp(
     agent: Agent, who: Principal, words: Mapping[str, Any], reader: StreamReader, writer: StreamWriter
 ) -> None:
     """From here on the lines are those of MCP, to the last one."""
+    # A command that takes a turn by itself reads requests with this file, and needs no web framework.
+    from server.protocols.mcp.lines import Conversation  # noqa: PLC0415
 
     async def write(message: bytes) -> None:
         writer.write(message + b"\n")

@@ -14,7 +14,8 @@ from starlette.types import Receive, Scope, Send
 
 from core.settings.platform import ServerSettings
 from graph.agent import Agent
-from graph.runs.events import LoggedEvent, former, former_reply, line_of
+from graph.runs.events import LoggedEvent, line_of
+from graph.runs.names import former, former_reply
 from graph.runs.streams import Handle
 from graph.turn.details import DETAILS
 from server.middleware.auth import Caller

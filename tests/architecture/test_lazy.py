@@ -51,6 +51,7 @@ COMMANDS = [
     ("threads list", EVERYTHING - {"graph"}, 620),
     ("config validate", (EVERYTHING - {"opentelemetry", "prometheus_client", "dishka"}), 900),
     ("config show", (EVERYTHING - {"opentelemetry", "prometheus_client", "dishka"}), 900),
+    ("ask hello", {"fastapi", "langserve", "boto3", "openai", "langchain_openai", "docket"}, 2700),
     ("ask --help", EVERYTHING | {"yaml", "asyncio"}, 480),
 ]
 
