@@ -27,6 +27,7 @@ from core.steps import Part, Step
 from graph.flow.steps import Steps
 from graph.runs.record import OnBusy, OnDisconnect, TurnRequest
 from graph.runs.streams import Handle
+from graph.service.fleet import Fleet
 from graph.service.holding import Holding
 from graph.service.items import Items
 from graph.service.plans import Plans
@@ -131,7 +132,8 @@ class Agent:
                 engine=await get(AsyncEngine),
             )
             watching = (await get(Supervisor)).watching() if worker else nullcontext()
-            async with watching:
+            joined = (await get(Fleet)).joined() if worker else nullcontext()
+            async with watching, joined:
                 try:
                     yield agent
                 finally:

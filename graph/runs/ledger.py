@@ -6,7 +6,7 @@ the thread's row locked, so that two processes never disagree on who goes on.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import RowMapping, func, insert, select, update
@@ -30,12 +30,12 @@ from graph.runs.lease import (
     Hold,
     Leases,
     LeaseState,
-    ThreadTotals,
     locked,
     new_thread,
     take,
     title_from,
 )
+from graph.runs.line import check_room, first_place, first_waiting, line_up, line_up_again, places
 from graph.runs.lookup import RunLookup
 from graph.runs.record import ACTIVE, IN_LINE_S, SEQ_BLOCK, Policy, RunRecord, record_of
 from graph.runs.rows import (
@@ -45,12 +45,8 @@ from graph.runs.rows import (
     KeyTakenError,
     NewRun,
     answered,
-    check_room,
     end_here,
     end_orphan,
-    first_waiting,
-    line_up,
-    places,
     row_of,
     run_row,
     run_with_key,
@@ -58,8 +54,10 @@ from graph.runs.rows import (
     supersede,
     unit_of,
 )
+from graph.runs.totals import ThreadTotals
 
 AT_MOST_ATTEMPTS = 3
+Row = Mapping[str, Any] | RowMapping
 
 
 class RunLedger:
@@ -68,6 +66,7 @@ class RunLedger:
     Args:
         supervised: Somebody in this process goes on with orphaned runs; where
             nobody does, a new message takes the place of one.
+        hands_over: No run is executed here: what begins, or goes on, waits for a worker.
     """
 
     def __init__(
@@ -78,13 +77,15 @@ class RunLedger:
         totals: ThreadTotals | None = None,
         *,
         supervised: bool = False,
+        hands_over: bool = False,
     ) -> None:
         self._engine = engine
         self._writer = writer_of(engine)
         self._leases = leases
         self._lookup = lookup
         self._totals = totals
-        self.supervised = supervised
+        self.supervised = supervised or hands_over
+        self.hands_over = hands_over
 
     @uninterrupted
     async def open(self, new: NewRun) -> Claim:
@@ -154,6 +155,8 @@ class RunLedger:
         busy = state is LeaseState.HELD or (queued and how == "reject")
         if busy or (how == "enqueue" and (queued or waits)):
             return None, *(await line_up(db, row, new, waiting)), None
+        if self.hands_over:
+            return None, first_place(row, waiting), False, None
         delivery = await end_orphan(db, row["run_id"]) if state is LeaseState.ORPHANED else None
         if waits:
             await supersede(db, new.thread_id)
@@ -205,7 +208,7 @@ class RunLedger:
         async def work(db: AsyncConnection) -> Claim | None:
             row = await locked(db, thread_id)
             if row is not None and await self._may(db, row, run_id, orphan=orphan):
-                return await self._gone_on(db, row, run_id)
+                return await self.gone_on(db, row, run_id, await run_row(db, run_id))
             return None
 
         with self._leases.beginning(run_id) as taken:
@@ -223,8 +226,14 @@ class RunLedger:
             and (await db.execute(first_waiting(row["id"], row["now"]))).scalar() == run_id
         )
 
-    async def _gone_on(self, db: AsyncConnection, row: RowMapping, run_id: str) -> Claim | None:
-        kept = await run_row(db, run_id)
+    async def gone_on(self, db: AsyncConnection, row: Row, run_id: str, kept: Row | None) -> Claim | None:
+        """The run, taken for this process, in a transaction that has its thread's row locked; None where it
+        may not go on.
+
+        Args:
+            row: The thread's row, with `now`.
+            kept: The run's.
+        """
         if kept is None or kept["status"] not in ACTIVE:
             # A lease without a run: upkeep that died. The thread is as it was, only to be looked at.
             if row["run_id"] == run_id:
@@ -243,9 +252,7 @@ class RunLedger:
             await store_message(db, record.thread_id, run_id, record.message_id, record.request)
         return claim
 
-    async def _begin_attempt(
-        self, db: AsyncConnection, row: RowMapping, kept: RowMapping, **values: Any
-    ) -> Claim:
+    async def _begin_attempt(self, db: AsyncConnection, row: Row, kept: Row, **values: Any) -> Claim:
         hold = await take(db, row, kept["id"], self._leases.holder)
         begun: dict[str, Any] = {
             "status": "running",
@@ -288,12 +295,16 @@ class RunLedger:
         async def work(db: AsyncConnection) -> Claim:
             row, kept = await self._interrupted(db, record)
             request = answered(kept, answers, seen)
-            wished = {"policy": policy} if policy else {}
-            return await self._begin_attempt(db, row, kept, request=request, stop_requested=None, **wished)
+            wished = {"request": request, "stop_requested": None} | ({"policy": policy} if policy else {})
+            if self.hands_over:
+                waits = await line_up_again(db, row, kept, wished)
+                return Claim(record_of(waits), floor=kept["seq_limit"])
+            return await self._begin_attempt(db, row, kept, **wished)
 
         with self._leases.beginning(run_id) as taken:
             claim = await self._writer.talk(work)
-            taken()
+            if claim.hold:
+                taken()
         return claim
 
     async def _interrupted(self, db: AsyncConnection, record: RunRecord) -> tuple[RowMapping, RowMapping]:
@@ -306,6 +317,8 @@ class RunLedger:
         newest = select(runs.c.id).where(runs.c.thread_id == record.thread_id, runs.c.attempts > 0)
         newest = newest.order_by(runs.c.fence.desc(), runs.c.created_at.desc()).limit(1)
         kept = (await db.execute(select(runs).where(runs.c.id == record.id))).mappings().one()
+        if kept["status"] in ACTIVE:
+            raise ThreadBusy(f"run '{record.id}' goes on already; wait for it to end")
         if kept["status"] != "interrupted" or (await db.execute(newest)).scalar() != record.id:
             raise NothingToResume(f"run '{record.id}' does not wait to be gone on with")
         return row, kept

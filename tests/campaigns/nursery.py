@@ -18,7 +18,7 @@ import threading
 from pathlib import Path
 from typing import Any, NoReturn
 
-import graph.service.run_service
+import graph.service.stops
 import nodes.llm.adapters.openai  # noqa: F401 - the first turn imports it
 import server.app  # noqa: F401
 from core.settings import Context, Places
@@ -36,7 +36,7 @@ def run_service(wanted: dict[str, Any]) -> None:
     os.environ.update(wanted["env"])
     set_traps(Trap(Path(wanted["armed"])))
     # A held answer never comes to a checkpoint: do not wait 20 s for it when it is to be interrupted.
-    graph.service.run_service.GRACE_SECONDS = INTERRUPT_SECONDS
+    graph.service.stops.GRACE_SECONDS = INTERRUPT_SECONDS
     context = Context.current(server={"port": wanted["port"]})
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(serve(context))

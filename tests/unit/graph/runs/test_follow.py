@@ -12,9 +12,9 @@ from sqlalchemy.engine import URL
 from core.signals import Signals
 from core.signals.signals import NoRelay
 from graph.db.database import opened_database
-from graph.runs.events import LoggedEvent, store
+from graph.runs.events import LoggedEvent, store, topic_of
+from graph.runs.follower import Follower
 from graph.runs.record import Run
-from graph.runs.streams import Follower, topic_of
 from tests.unit.graph.run_kit import ADA, Desk, going, new_run
 
 
