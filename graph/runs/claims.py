@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, select
+from sqlalchemy import Float, Integer, RowMapping, Select, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.database.engine import CLOCK, is_sqlite, now_of
@@ -23,6 +23,21 @@ AT_MOST = 16
 _RUN = "its_"
 
 
+def _waiting(tags: Sequence[str] | None) -> Select[Any]:
+    """Threads and the runs that wait for them, made once: SQLAlchemy takes longer than the database.
+
+    Locked, and looked at again as they are then: who was faster may have them, or have ended them.
+    """
+    return (
+        select(threads, CLOCK.label("now"), *[column.label(_RUN + column.name) for column in runs.c])
+        .join(runs, runs.c.thread_id == threads.c.id)
+        .where(queued_by(bindparam("now", type_=Float), tags), FREE, is_first())
+        .order_by(runs.c.place)
+        .limit(bindparam("most", type_=Integer))
+        .with_for_update(of=[threads, runs], skip_locked=True)
+    )
+
+
 class Claims:
     """Takes up what waits, for the process that `leases` belongs to."""
 
@@ -32,6 +47,7 @@ class Claims:
         self._leases = leases
         self._lookup = lookup
         self._ledger = ledger
+        self._waiting = _waiting(lookup.tags)
 
     async def take(self, most: int) -> Sequence[Claim]:
         """Up to so many runs that wait for a free thread, taken for this process, the longest waiting first.
@@ -45,19 +61,10 @@ class Claims:
 
     @uninterrupted
     async def _taken(self, most: int) -> Sequence[Claim]:
-        now = now_of(self._engine)
-        # Locked, and looked at again as they are then: who was faster may have them, or have ended them.
-        query = (
-            select(threads, CLOCK.label("now"), *[column.label(_RUN + column.name) for column in runs.c])
-            .join(runs, runs.c.thread_id == threads.c.id)
-            .where(queued_by(now, self._lookup.tags), FREE, is_first())
-            .order_by(runs.c.place)
-            .limit(most)
-            .with_for_update(of=[threads, runs], skip_locked=True)
-        )
+        given = {"now": now_of(self._engine), "most": most}
 
         async def work(db: AsyncConnection) -> list[Claim]:
-            found = (await db.execute(query)).mappings().all()
+            found = (await db.execute(self._waiting, given)).mappings().all()
             for row in found:
                 begins(row[f"{_RUN}id"])
             gone_on = [await self._gone_on(db, row) for row in found]

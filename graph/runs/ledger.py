@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import RowMapping, func, insert, select, update
+from sqlalchemy import RowMapping, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.access import Principal, owns
@@ -44,6 +44,7 @@ from graph.runs.rows import (
     Ending,
     KeyTakenError,
     NewRun,
+    ThreadTotals,
     answered,
     end_here,
     end_orphan,
@@ -54,9 +55,9 @@ from graph.runs.rows import (
     supersede,
     unit_of,
 )
-from graph.runs.totals import ThreadTotals
 
 AT_MOST_ATTEMPTS = 3
+_BEGUN = update(runs).where(runs.c.id == bindparam("run"))
 Row = Mapping[str, Any] | RowMapping
 
 
@@ -254,19 +255,20 @@ class RunLedger:
 
     async def _begin_attempt(self, db: AsyncConnection, row: Row, kept: Row, **values: Any) -> Claim:
         hold = await take(db, row, kept["id"], self._leases.holder)
+        # The row is locked with its thread's: what it becomes need not be asked for.
         begun: dict[str, Any] = {
             "status": "running",
             "reason": "",
-            "attempts": runs.c.attempts + 1,
+            "attempts": kept["attempts"] + 1,
             "fence": hold.fence,
             "holder": self._leases.holder,
-            "started_at": func.coalesce(runs.c.started_at, now_of(db)),
+            "started_at": now_of(db) if kept["started_at"] is None else kept["started_at"],
             "ended_at": None,
-            "seq_limit": runs.c.seq_limit + SEQ_BLOCK,
+            "seq_limit": kept["seq_limit"] + SEQ_BLOCK,
             **values,
         }
-        changed = update(runs).where(runs.c.id == kept["id"]).values(begun).returning(*runs.c)
-        record = record_of((await db.execute(changed)).mappings().one())
+        await db.execute(_BEGUN, {"run": kept["id"], **begun})
+        record = record_of({**kept, **begun})
         return Claim(record, hold, floor=kept["seq_limit"])
 
     @uninterrupted

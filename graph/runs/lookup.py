@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 import structlog
-from sqlalchemy import ColumnElement, func, select, tuple_
+from sqlalchemy import BindParameter, ColumnElement, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal, owner_seen_by, owns
@@ -36,7 +36,7 @@ FREE = threads.c.run_id.is_(None) & ((threads.c.status != "interrupted") | _INST
 AT_ONCE_S = 1.0
 
 
-def queued_by(now: float, tags: Sequence[str] | None = None) -> ColumnElement[bool]:
+def queued_by(now: float | BindParameter[float], tags: Sequence[str] | None = None) -> ColumnElement[bool]:
     """Runs that wait and whose time has come; of these tags, where any are named, "" for those without."""
     waiting = (runs.c.status == "queued") & (runs.c.place <= now + IN_LINE_S)
     return waiting if tags is None else waiting & func.coalesce(runs.c.tag, "").in_(tags)

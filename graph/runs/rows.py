@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import JSON, RowMapping, select, update
+from sqlalchemy import JSON, RowMapping, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.access import owner_seen_by
@@ -19,8 +19,10 @@ from core.database.writer import Unit
 from core.events.deliveries import delivery_row
 from core.events.tables import webhook_deliveries
 from core.foreign import as_bytes, as_json
-from graph.db.tables import Inserting, run_events, runs, said, transcript, worded
-from graph.errors import AlreadyAnswered
+from core.settings.book import Editions
+from core.settings.platform import LimitSettings
+from graph.db.tables import Inserting, run_events, runs, said, threads, transcript, worded
+from graph.errors import AlreadyAnswered, ThreadTotalReached
 from graph.runs.events import LoggedEvent, rows_of_events, spoken, store
 from graph.runs.lease import Hold, fence_of
 from graph.runs.record import SEQ_BLOCK, Policy, RunRecord, TurnRequest, record_of
@@ -350,3 +352,36 @@ def _run(engine: AsyncEngine, hold: Hold, values: Mapping[str, Any]) -> Statemen
         for name, value in values.items()
     ]
     return worded(engine, f"UPDATE runs SET {changes} WHERE id = ?"), [(*row, hold.run_id)]  # noqa: S608 - our own names
+
+
+_LOCK = 0x7468_7264  # apart from other locks on texts
+
+
+class ThreadTotals:
+    """Holds new threads to `limits.threads_per_user`; a thread that is there costs nothing."""
+
+    def __init__(self, editions: Editions) -> None:
+        self._editions = editions
+
+    async def hold(self, db: AsyncConnection, owner: str, *, more: int = 0) -> None:
+        """Asked by every place that makes a thread, in its transaction.
+
+        Args:
+            more: Threads that are about to come, beside those that stand in the database.
+
+        Raises:
+            ThreadTotalReached: The owner would have more than the setting allows.
+        """
+        most = self._editions.now().book[LimitSettings].threads_per_user
+        if not most:
+            return
+        if db.dialect.name == "postgresql":
+            # Threads that others are just making for the owner are not seen before they are there.
+            await db.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(owner, _LOCK))))
+        count = select(func.count()).select_from(threads).where(threads.c.owner == owner)
+        found = (await db.execute(count)).scalar_one() + more
+        if found > most:
+            raise ThreadTotalReached(
+                f"you would have {found} threads; at most {most} are allowed "
+                "(limits.threads_per_user): delete some, or go on with one that you have"
+            )

@@ -52,12 +52,20 @@ class EventWriter:
 
     Args:
         stored: Called with the id of each run that has news in the database.
+        told: Called with the id of each run that has told something, or may tell more than before.
     """
 
-    def __init__(self, engine: AsyncEngine, *, stored: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        *,
+        stored: Callable[[str], None] = lambda _: None,
+        told: Callable[[str], None] | None = None,
+    ) -> None:
         self._engine = engine
         self._writer = writer_of(engine)
         self._stored = stored
+        self._news_told = told
         self._behind: dict[str, Run] = {}
         self._work = asyncio.Event()
         # Of the runs that told something last time, those above a few.
@@ -69,6 +77,8 @@ class EventWriter:
         """The run has new events; never waits."""
         self._behind[run.id] = run
         self._work.set()
+        if self._news_told is not None:
+            self._news_told(run.id)
 
     async def rest(self, run: Run) -> list[LoggedEvent]:
         """What the database does not have of the run, which is not written here any more."""
@@ -140,6 +150,8 @@ class EventWriter:
             run.log.stored(news.last)
             run.log.extend(news.limit)
             self._stored(run.id)
+            if self._news_told is not None:
+                self._news_told(run.id)
         return None
 
 

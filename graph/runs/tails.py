@@ -16,7 +16,7 @@ from core.signals.mail import EVERYBODY, Mail, pages
 from graph.runs.events import TEXTS, EventLog, LoggedEvent, topic_of
 from graph.runs.record import Run
 
-# Neighbouring tokens leave together; everything else, and the first of them, at once.
+# What is told leaves together, so long behind the first of it; the first token, and the last event, at once.
 TOGETHER_S = 0.02
 # Wishes to follow a run that has not begun here, and may never.
 MOST_WISHES = 10_000
@@ -225,7 +225,7 @@ class Tails:
             return
         self._behind.add(run_id)
         is_text = run.log.last_kind in TEXTS
-        self._flush_soon(hurried=not (is_text and run_id in self._texts))
+        self._flush_soon(hurried=is_text and run_id not in self._texts)
         (self._texts.add if is_text else self._texts.discard)(run_id)
 
     def end(self, run: Run) -> None:

@@ -86,7 +86,7 @@ class Reception:
             policy=self._policy(request),
             queue_limit=self._editions.now().book[LimitSettings].queued_runs,
             request_id=current().request_id,
-            tag=self._duty.tag_of(request.choices.model, request.principal.groups),
+            tag=self._tag(request),
         )
         if is_answer(request.resume):
             return await self._answer(new, request.resume)
@@ -129,6 +129,11 @@ class Reception:
         if request.message_id and not await self._threads.course.has_message(thread_id, request.message_id):
             return check_id(request.message_id)
         return new_id("m")
+
+    def _tag(self, request: TurnRequest) -> str:
+        if not self._duty.run_tags:
+            return ""
+        return self._duty.tag_of(request.choices.model, request.principal.groups)
 
     def _policy(self, request: TurnRequest) -> Policy:
         wish = self._editions.now().book[ThreadSettings].orphans

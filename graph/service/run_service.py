@@ -68,14 +68,14 @@ class RunService:
         self._signals = signals
         self._editions = editions
         self._stops = Stops(live, lookup, signals)
-        self._tails = tails or Tails(None)
+        self._tails = tails
         self._deliver = deliver
         self.get, self.list, self.interrupted_on = lookup.get, lookup.list, lookup.interrupted_on
         self.of_conversation, self.count = lookup.of_conversation, lookup.count
         self.follow = follower.read
         self.draining = False
-        # Set when a run has ended here: another may be taken up.
-        self.roomier = asyncio.Event()
+        # What waits was not taken up, for want of room.
+        self.is_full = False
         # Runs that wait for a worker or go on there, with whose they are; looked at when it matters.
         self.handed_over: dict[str, str] = {}
         # Queued runs that somebody in this process waits for, with their threads.
@@ -300,8 +300,7 @@ class RunService:
 
     def go_on(self, claims: Sequence[Claim]) -> None:
         """Execute runs that were taken for this process."""
-        for claim in claims:
-            self._launch(claim)
+        _ = [self._launch(claim) for claim in claims]
 
     async def adopt(self, thread_id: str) -> bool:
         """Take over the run of a thread whose process is gone: go on with it or end it, by its policy."""
@@ -343,7 +342,7 @@ class RunService:
         run.only_end = only_end
         self._awaited.pop(run.id, None)
         self.live[run.id] = run
-        is_followed = self._tails.begin(run)
+        is_followed = self._tails is not None and self._tails.begin(run)
         # In a context of its own: LangServe's callbacks must not follow the turn.
         run.task = self._editions.task(self._driver.drive(run), name=run.id)
         run.task.add_done_callback(lambda _: self._ended(run))
@@ -356,7 +355,8 @@ class RunService:
     def _ended(self, run: Run) -> None:
         if self.live.get(run.id) is run:
             del self.live[run.id]
-        self._tails.end(run)
+        if self._tails is not None:
+            self._tails.end(run)
         if run.error is not None:
             self._failures[run.id] = run.error
             # Long enough for who waits for it here; the rest reads what is stored.
@@ -365,7 +365,9 @@ class RunService:
             self._chore(tried(self._deliver(run.delivery)))
         if run.more_wait:
             self._chore(self._next(run.thread_id))
-        self.roomier.set()
+        if self.is_full:
+            self.is_full = False
+            self._signals.wake(QUEUE)
         self._signals.send(topic_of(run.id))
 
     async def _next(self, thread_id: str) -> None:

@@ -43,14 +43,13 @@ class Supervisor:
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
         """Looks at once, then at every signal, and every ten seconds in any case."""
-        works = [self._watch(), self._make_room()] if self._duty.looks_after else [self._end_unserved()]
-        tasks = [asyncio.create_task(work, name="run supervisor") for work in works]
+        work = self._watch() if self._duty.looks_after else self._end_unserved()
+        task = asyncio.create_task(work, name="run supervisor")
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def sweep(self) -> None:
         """Adopt what is orphaned, begin what waits for a free thread."""
@@ -65,6 +64,8 @@ class Supervisor:
             self._runs.go_on(found)
             if len(found) < AT_MOST:
                 return
+        # Looked at again when a run ends here.
+        self._runs.is_full = True
 
     def _room(self) -> int:
         return 0 if self._runs.draining else self._duty.at_once - len(self._runs.live)
@@ -89,14 +90,6 @@ class Supervisor:
                     due = loop.time() + SWEEP_SECONDS
                 await self._tried(self.sweep if is_due else self.take)
                 await ear.heard(max(due - loop.time(), 0))
-
-    async def _make_room(self) -> None:
-        """Look again when a run ends here, where there was no room before."""
-        while True:
-            await self._runs.roomier.wait()
-            self._runs.roomier.clear()
-            if self._room() == 1:
-                self._signals.wake(QUEUE)
 
     async def _end_unserved(self) -> None:
         """End runs that somebody waits for on a connection, when nobody takes them up."""

@@ -29,10 +29,9 @@ from graph.runs.follower import Follower
 from graph.runs.lease import Leases
 from graph.runs.ledger import RunLedger
 from graph.runs.lookup import LiveRuns, RunLookup
-from graph.runs.record import Run
+from graph.runs.rows import ThreadTotals
 from graph.runs.streams import EventWriter, signalled
 from graph.runs.tails import Mirrors, Tails
-from graph.runs.totals import ThreadTotals
 from graph.service.fleet import Fleet
 from graph.service.holding import Holding
 from graph.service.items import Items
@@ -133,13 +132,8 @@ class TurnProvider(Provider):
 
     @provide
     async def writer(self, engine: AsyncEngine, signals: Signals, tails: Tails) -> AsyncIterator[EventWriter]:
-        tell = signalled(signals)
-
-        def stored(run_id: str) -> None:
-            tell(run_id)
-            tails.news(run_id)  # more numbers may be told
-
-        writer = EventWriter(engine, stored=stored)
+        told = tails.news if signals.mail else None
+        writer = EventWriter(engine, stored=signalled(signals), told=told)
         async with writer.running():
             yield writer
 
@@ -171,7 +165,15 @@ class TurnProvider(Provider):
 
         follower = Follower(live, events, lookup, signals, mirrors)
         runs = RunService(
-            ledger, lookup, live, driver, follower, signals, editions, tails=tails, deliver=deliver
+            ledger,
+            lookup,
+            live,
+            driver,
+            follower,
+            signals,
+            editions,
+            tails=tails if signals.mail else None,
+            deliver=deliver,
         )
         async with runs.running():
             try:
@@ -205,18 +207,13 @@ class TurnProvider(Provider):
         editions: Editions,
         bus: EventBus,
         book: Book,
-        tails: Tails,
     ) -> TurnDriver:
-        def behind(run: Run) -> None:
-            writer.behind(run)
-            tails.news(run.id)
-
         return TurnDriver(
             graph,
             opening,
             endings,
             editions=editions,
             publish=bus.publish,
-            behind=behind,
+            behind=writer.behind,
             remarks=book[TelemetrySettings].debug_events,
         )

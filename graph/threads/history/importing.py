@@ -16,7 +16,7 @@ from core.database.outage import finished, uninterrupted
 from core.errors import Conflict, InvalidInput, TooLarge
 from graph.db.tables import named, said, threads, transcript
 from graph.runs.lease import new_id, new_thread
-from graph.runs.totals import ThreadTotals
+from graph.runs.rows import ThreadTotals
 from graph.threads.history.erase import Eraser
 from graph.threads.history.errors import ExportInvalid
 from graph.threads.history.forms import (
