@@ -19,7 +19,7 @@ from graph.service.run_service import QUEUE, RunService
 
 log = structlog.get_logger()
 
-SWEEP_SECONDS = 10.0
+SWEEP_SECONDS = 5.0
 # How often a process that hands runs over looks for those that nobody takes up.
 UNSERVED_SECONDS = 5.0
 
@@ -42,7 +42,7 @@ class Supervisor:
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
-        """Looks at once, then at every signal, and every ten seconds in any case."""
+        """Looks at once, then at every signal, and every few seconds in any case."""
         work = self._watch() if self._duty.looks_after else self._end_unserved()
         task = asyncio.create_task(work, name="run supervisor")
         try:
