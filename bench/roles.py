@@ -4,8 +4,8 @@
 
 All on one PostgreSQL, each process with a home of its own, and the model of the yardstick: a tool call, then
 fifty tokens. Rounds of the systems are interleaved, the first is thrown away, and medians are shown. CPU per
-turn is that of all processes of the service, PostgreSQL stands beside it. The first token is measured one turn at a
-time with a model that takes its time.
+turn is that of all processes of the service, and PostgreSQL's stands beside it. The first token is measured
+one turn at a time, with a model that takes its time.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ async def sliced(each: Deployment, at_once: int, turns: int, label: str, storage
 
 
 async def compared(
-    systems: Sequence[Deployment], at_once: int, turns: int, rounds: int, storage: int, label: str
+    systems: Sequence[Deployment], at_once: int, turns: int, *, rounds: int, storage: int, label: str
 ) -> list[list[Slice]]:
     """Slices of each system, by rounds."""
     found: list[list[Slice]] = [[] for _ in systems]
@@ -106,9 +106,9 @@ async def measured(turns: int, rounds: int, workers: Sequence[int], folder: Path
         server = stack.enter_context(PostgresServer())
         model = stack.enter_context(ServerProcess("bench.systems.model", path="/v1"))
         systems = [deployed(stack, folder, model.url, server, count) for count in (0, *workers)]
-        busy = await compared(systems, AT_ONCE, turns, rounds, server.pid, "b")
+        busy = await compared(systems, AT_ONCE, turns, rounds=rounds, storage=server.pid, label="b")
         model.ask("POST", "/control", {"first": REALISTIC[0], "token": REALISTIC[1]})
-        slow = await compared(systems, 1, FIRST_TURNS, rounds, server.pid, "f")
+        slow = await compared(systems, 1, FIRST_TURNS, rounds=rounds, storage=server.pid, label="f")
         return table(systems, busy, slow)
 
 

@@ -60,10 +60,12 @@ class Duty:
     Args:
         looks_after: It goes on with runs that nobody executes, within `at_once` and of these `tags`.
         hands_over: It executes none: what is begun here waits for a worker, for so many seconds.
+        answers: Callers read here, whose streams end with this process.
     """
 
     looks_after: bool = False
     hands_over: bool = False
+    answers: bool = True
     at_once: int = 64
     tags: frozenset[str] = frozenset()
     wait_s: float = 0.0
@@ -80,6 +82,7 @@ class Duty:
         return cls(
             looks_after=serves and executes,
             hands_over=serves and not executes,
+            answers=not serves or settings.role != "worker",
             at_once=settings.runs_at_once,
             tags=frozenset(settings.tags),
             wait_s=settings.worker_wait_seconds,

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -32,6 +32,7 @@ from core.database.outage import (
 )
 from core.errors import Internal
 from core.observability import TURNS
+from core.settings.roles import Duty
 from graph.db.tables import runs, transcript
 from graph.errors import LeaseLost, RunAbandoned, problem_of
 from graph.flow.builder import model_step
@@ -227,7 +228,9 @@ def _answered_ids(writes: Sequence[tuple[str, str, Any]]) -> set[str]:
 class Endings:
     """Writes endings. One per process."""
 
-    def __init__(self, ledger: RunLedger, writer: EventWriter) -> None:
+    def __init__(self, ledger: RunLedger, writer: EventWriter, duty: Duty) -> None:
+        # Where nobody reads, a run that is given back has not come to an end for anybody.
+        self._tells_all = duty.answers
         self._ledger = ledger
         self._writer = writer
         # Set when the service stops: what is not stored then, another process settles.
@@ -301,6 +304,8 @@ class Endings:
         ending = _ending(run, outcome, reply, [*rest, last])
         if run.request.webhook and not ending.again:
             run.delivery = delivery_of(run.id, run.attempt, ending.status)
+        if ending.again and not self._tells_all:
+            return await self._ledger.close(run.hold, replace(ending, events=rest))
         more = await self._ledger.close(run.hold, ending)
         run.log.extend(last.seq)
         run.log.publish(last)
