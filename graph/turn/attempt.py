@@ -1,8 +1,4 @@
-"""Where an attempt of a run begins, and how it ends.
-
-It begins with its message, with a person's answers, or where it was cut. At
-its end answer, events, thread and run are written in one transaction.
-"""
+"""Where an attempt of a run begins (its message, answers, or where it was cut), and how it ends."""
 
 from __future__ import annotations
 
@@ -229,7 +225,7 @@ class Endings:
     """Writes endings. One per process."""
 
     def __init__(self, ledger: RunLedger, writer: EventWriter, duty: Duty) -> None:
-        # Where nobody reads, a run that is given back has not come to an end for anybody.
+        # Where nobody reads, a run that is given back has not ended for anybody.
         self._tells_all = duty.answers
         self._ledger = ledger
         self._writer = writer
@@ -304,11 +300,11 @@ class Endings:
         ending = _ending(run, outcome, reply, [*rest, last])
         if run.request.webhook and not ending.again:
             run.delivery = delivery_of(run.id, run.attempt, ending.status)
-        if ending.again and not self._tells_all:
-            return await self._ledger.close(run.hold, replace(ending, events=rest))
-        more = await self._ledger.close(run.hold, ending)
-        run.log.extend(last.seq)
-        run.log.publish(last)
+        is_told = self._tells_all or not ending.again
+        more = await self._ledger.close(run.hold, ending if is_told else replace(ending, events=rest))
+        if is_told:
+            run.log.extend(last.seq)
+            run.log.publish(last)
         return more
 
 
