@@ -73,7 +73,7 @@ class PatientConnection(psycopg.AsyncConnection[Any]):
                 try:
                     # Plain rows, whatever the pool makes of them.
                     greeted = connection.cursor(row_factory=tuple_row)
-                    await greeted.execute(greeting_to(connection, session).encode())
+                    await greeted.execute(greeting_to(connection, session).encode(), prepare=False)
                     if is_pooled(connection, await greeted.fetchone()):
                         # A statement that was prepared on one connection is not known to the next.
                         connection.prepare_threshold = None
@@ -118,7 +118,7 @@ class PatientWriter(psycopg.Connection[Any]):
         connection = super().connect(conninfo, **options)
         try:
             greeted = connection.cursor(row_factory=tuple_row)
-            greeted.execute(greeting_to(connection, session).encode())
+            greeted.execute(greeting_to(connection, session).encode(), prepare=False)
             if is_pooled(connection, greeted.fetchone()):
                 connection.prepare_threshold = None
         except BaseException:
