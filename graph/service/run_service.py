@@ -72,8 +72,7 @@ class RunService:
         self._deliver = deliver
         self.get, self.list, self.interrupted_on = lookup.get, lookup.list, lookup.interrupted_on
         self.of_conversation, self.count = lookup.of_conversation, lookup.count
-        self.follow = follower.read
-        self.draining = False
+        self.follow, self.draining = follower.read, False
         # What waits was not taken up, for want of room.
         self.is_full = False
         # Runs that wait for a worker or go on there, with whose they are; looked at when it matters.
@@ -372,7 +371,8 @@ class RunService:
 
     async def _next(self, thread_id: str) -> None:
         try:
-            gone_on = await self.go_on_with(thread_id)
+            # Where this process may not take all, the supervisor looks which it may.
+            gone_on = self._lookup.tags is None and await self.go_on_with(thread_id)
         except DatabaseUnavailable:
             return  # the run stands in line, and is looked for again when the database is back
         if not gone_on:

@@ -62,7 +62,7 @@ class Supervisor:
         while (room := self._room()) > 0:
             found = await self._claims.take(room)
             self._runs.go_on(found)
-            if len(found) < AT_MOST:
+            if len(found) < min(room, AT_MOST):
                 return
         # Looked at again when a run ends here.
         self._runs.is_full = True
