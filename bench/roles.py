@@ -84,7 +84,7 @@ def table(systems: Sequence[Deployment], busy: list[list[Slice]], slow: list[lis
     """What is printed: each system, and its ratio to the first."""
 
     def middle(of: list[Slice], what: str) -> float:
-        return statistics.median(getattr(each, what)() for each in of)
+        return float(statistics.median(getattr(each, what)() for each in of))
 
     lines = [f"{'':<18} {'CPU a turn':>18} {'PostgreSQL':>12} {'turns/s':>16} {'first token':>22}"]
     for each, taken, patient in zip(systems, busy, slow, strict=True):

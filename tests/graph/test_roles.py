@@ -147,10 +147,11 @@ async def test_words_come_while_the_worker_hears_them_and_a_cancel_goes_the_othe
         assert first[-1]["delta"] == "one "
         assert run.id in worker.runs.live
         assert run.id not in api.runs.live
-        late = api.runs.events(LOCAL, run.id, after=first[-2]["seq"])
+        late: Any = api.runs.events(LOCAL, run.id, after=first[-2]["seq"])
         assert (await until(late, "token"))[0] == first[-1], (
             "a second reader has what was told before it came"
         )
+        await late.aclose()
         await api.runs.cancel(LOCAL, run.id)
         rest = [event async for event in events]
         assert rest[-1]["status"] == "cancelled"
