@@ -65,8 +65,7 @@ class RunLedger:
     """Writes rows of `runs`, for the process that `leases` belongs to.
 
     Args:
-        supervised: Somebody in this process goes on with orphaned runs; where
-            nobody does, a new message takes the place of one.
+        supervised: Orphaned runs are gone on with; else a new message takes the place of one.
         hands_over: No run is executed here: what begins, or goes on, waits for a worker.
     """
 
@@ -228,8 +227,7 @@ class RunLedger:
         )
 
     async def gone_on(self, db: AsyncConnection, row: Row, run_id: str, kept: Row | None) -> Claim | None:
-        """The run, taken for this process, in a transaction that has its thread's row locked; None where it
-        may not go on.
+        """The run, taken for this process with its thread's row locked; None where it may not go on.
 
         Args:
             row: The thread's row, with `now`.

@@ -209,15 +209,12 @@ class Tails:
                 self._timer.cancel()
 
     def begin(self, run: Run) -> bool:
-        """The run goes on here from now on; whether somebody follows it, who then knows."""
+        """The run goes on here from now on; whether somebody follows it, who knows by what it tells first."""
         if self._mail is None:
             return False
         self._going[run.id] = run
         self._sent[run.id] = run.log.floor
-        followers = self._wishes.get(run.id, ())
-        for address in followers:
-            self._send(run, address, ())
-        return bool(followers)
+        return run.id in self._wishes
 
     def news(self, run_id: str) -> None:
         """The run has told something, or may tell more than before; never waits."""
