@@ -1,26 +1,23 @@
-"""Workers that die, freeze and are replaced while others answer: a sample of `tests.campaigns.fleet`."""
+"""Workers that die, freeze and are replaced while others answer: a sample of `tests.campaigns.fleet`.
+
+The same through pgbouncer is in `make campaign`; `tests/integration/test_pgbouncer.py` has the pooler alone.
+"""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
 
-import pytest
-
 from tests.campaigns.fleet import Grounds, campaign
-from tests.kit.pgbouncer import MISSING, PROGRAM
 
 TURNS = 30
 # The service's own is longer: a frozen worker is given up when it is over.
-LEASE_SECONDS = 4.0
+LEASE_SECONDS = 3.0
 
 
-@pytest.mark.parametrize("way", ["direct", "pooled"])
-async def test_turns_outlive_the_workers_that_they_began_at(tmp_path: Path, way: str) -> None:
-    if way == "pooled" and PROGRAM is None:
-        pytest.skip(MISSING)
+async def test_turns_outlive_the_workers_that_they_began_at(tmp_path: Path) -> None:
     with ExitStack() as stack:
-        grounds = Grounds(stack, tmp_path, lease=LEASE_SECONDS, pooled=way == "pooled")
+        grounds = Grounds(stack, tmp_path, lease=LEASE_SECONDS, pooled=False)
         wrong, made = await campaign(
             grounds, workers=2, clients=4, turns=TURNS, rounds=1, lease=LEASE_SECONDS, seed=1
         )
