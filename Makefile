@@ -67,6 +67,8 @@ campaign: .venv/.dev
 	$(BIN)/python -m tests.campaigns.uploads --what ingests
 	$(BIN)/python -m tests.campaigns.image
 	$(BIN)/python -m tests.campaigns.wheel
+	$(BIN)/python -m tests.campaigns.fleet
+	$(BIN)/python -m tests.campaigns.fleet --pooled
 
 bench: .venv/.dev
 	$(BIN)/python -m bench.peers --only c8,real32,tools --slices 3 --turns 0.5

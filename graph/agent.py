@@ -26,8 +26,10 @@ from core.settings.platform import AuthSettings
 from core.signals import Signals
 from core.steps import Part, Step
 from graph.flow.steps import Steps
+from graph.runs.events import topic_of_thread
 from graph.runs.record import OnBusy, OnDisconnect, TurnRequest
-from graph.runs.streams import Handle, topic_of_thread
+from graph.runs.streams import Handle
+from graph.service.fleet import Fleet
 from graph.service.holding import Holding
 from graph.service.items import Items
 from graph.service.plans import Plans
@@ -132,7 +134,8 @@ class Agent:
                 engine=await get(AsyncEngine),
             )
             watching = (await get(Supervisor)).watching() if worker else nullcontext()
-            async with watching:
+            joined = (await get(Fleet)).joined() if worker else nullcontext()
+            async with watching, joined:
                 try:
                     yield agent
                 finally:

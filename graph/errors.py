@@ -139,6 +139,13 @@ class Draining(Unavailable):
     title = "The service is shutting down"
 
 
+class NoWorker(Unavailable):
+    """No process that executes runs has taken the run up in time."""
+
+    code = "no_worker"
+    title = "No worker took the run up"
+
+
 class StepInvalid(WaystationError):
     """A further step returned what no state can take: its author has to mend it."""
 

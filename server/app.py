@@ -106,7 +106,7 @@ async def _identified(app: FastAPI, agent: Agent) -> AsyncIterator[None]:
     """The agent, who may call it, and a log line for each of its turns."""
     app.state.agent = agent
     bus = await agent.container.get(EventBus)
-    logged = bus.subscribe(TurnFinished, _log, name="turn_log")
+    logged = bus.subscribe(TurnFinished, log_turn, name="turn_log")
     try:
         places = agent.book.context.places
         async with opened_authenticator(agent.book[AuthSettings], agent.engine, places) as authenticator:
@@ -116,7 +116,8 @@ async def _identified(app: FastAPI, agent: Agent) -> AsyncIterator[None]:
         bus.unsubscribe(logged)
 
 
-async def _log(event: TurnFinished) -> None:
+async def log_turn(event: TurnFinished) -> None:
+    """A line in the log for each turn."""
     log.info("turn_ended", status=event.status, code=event.code, ms=event.duration_ms)
 
 

@@ -229,6 +229,7 @@ STATUS: Mapping[str, int] = {
     "too_many_runs": 429,
     "thread_total_reached": 403,
     "draining": 503,
+    "no_worker": 503,
     "step_invalid": 500,
     "step_limit": 422,
     "turn_timed_out": 504,

@@ -8,6 +8,7 @@ from typing import Protocol
 from dishka import AsyncContainer
 
 from core.installed import command
+from core.settings.roles import RoleSettings
 from nodes.rag import RAGClient
 
 
@@ -50,6 +51,18 @@ Three things to try in another shell:
   {command()} ask "What time is it in Tokyo?"
 
 Stop it with Ctrl-C."""
+
+
+def greeting_worker(base: str, settings: RoleSettings) -> str:
+    """The same for a worker."""
+    tags = f", of the tags {', '.join(settings.tags)}" if settings.tags else ""
+    return f"""Waystation is ready at {base}
+
+  worker       executes {" and ".join(settings.executes)}{tags}; up to {settings.runs_at_once} runs at once
+  health       {base}/health
+  metrics      {base}/metrics
+
+Stop it with Ctrl-C: what runs is finished, or given to another worker."""
 
 
 def greeting_apart(base: str, modules: Sequence[str], sources: Sequence[tuple[str, str]] = ()) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import json
 import os
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 
 import uvicorn
@@ -18,10 +20,11 @@ from dishka import Provider, Scope
 from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
+from core.errors import ConfigInvalid
 from core.observability import configure_logging
 from core.registry import discover, files_of, sections_of
 from core.settings import Book, Context, read_book
-from core.settings.platform import AuthSettings, ServerSettings, TelemetrySettings
+from core.settings.platform import AuthSettings, ServerSettings, StorageSettings, TelemetrySettings
 from core.sockets import tcp_listener
 from graph.agent import Agent
 from graph.wiring.services import Progress
@@ -32,9 +35,10 @@ from server.apart import Host, check_workers, create_apart, open_host
 from server.app import create_app
 from server.connections import Bounds, Connection, Waiting, lift_open_files
 from server.errors import AddressInUse, BindRefused
-from server.greeting import greeting, greeting_apart, sources_told
+from server.greeting import greeting, greeting_apart, greeting_worker, sources_told
 from server.middleware.auth import check_bind
 from server.owner import open_to_owner
+from server.working import create_worker
 
 CLOSE_SECONDS = 2
 # A worker that is silent for so long is taken for dead: uvicorn's five seconds end one that is merely busy.
@@ -153,19 +157,43 @@ async def serve(context: Context, *, progress: Progress | None = None) -> None:
     """
     book = read_settings(context)
     settings = book[ServerSettings]
+    check_role(book)
     _log(book)
     with bind(settings, book[AuthSettings]) as listener:
         base = base_url(settings, listener)
         links = own_links(book, own_url(settings, listener))
         async with Agent.open(context, providers=links, progress=progress, worker=True) as agent:
-            said = greeting(base, await sources_told(agent), console=settings.console)
+            said = await _greeting(agent, base)
+            is_worker = settings.role == "worker"
             server = Server(
-                uvicorn_config(create_app(agent), settings=settings),
+                uvicorn_config(create_worker(agent) if is_worker else create_app(agent), settings=settings),
                 ready=lambda: _say_ready(said),
                 agent=agent,
             )
-            async with open_to_owner(agent, base):
+            # Commands of this user have their turns where somebody answers.
+            async with nullcontext() if is_worker else open_to_owner(agent, base):
                 await server.serve(sockets=[listener])
+
+
+async def _greeting(agent: Agent, base: str) -> str:
+    settings = agent.book[ServerSettings]
+    if settings.role == "worker":
+        return greeting_worker(base, settings)
+    return greeting(base, await sources_told(agent), console=settings.console)
+
+
+def check_role(book: Book) -> None:
+    """Roles meet in a database that several machines can share.
+
+    Raises:
+        ConfigInvalid: This process has a role of its own, and its database is a file.
+    """
+    role = book[ServerSettings].role
+    if role != "all" and not book[StorageSettings].url.startswith("postgres"):
+        raise ConfigInvalid(
+            f"server.role: '{role}' needs PostgreSQL, and the database is a file of SQLite; set storage.url "
+            "to postgresql://USER@HOST/NAME, or serve with the role 'all' (--workers N for several processes)"
+        )
 
 
 async def serve_apart(context: Context, names: Sequence[str], *, progress: Progress | None = None) -> None:
@@ -194,6 +222,7 @@ def serve_many(context: Context) -> None:
     """Serve with several processes; each opens an agent of its own on the same database."""
     book = read_settings(context)
     settings = book[ServerSettings]
+    check_role(book)
     _log(book)
     with bind(settings, book[AuthSettings]) as listener:
         os.environ.update(_as_environment(settings, listener))
@@ -210,6 +239,8 @@ def app_from_environ() -> FastAPI:
     _log(book)
     settings = book[ServerSettings]
     url = _address(settings.host, settings.port)
+    if settings.role == "worker":
+        return create_worker(context=context, providers=own_links(book, url))
     return create_app(context=context, providers=own_links(book, url), worker=True, url=url)
 
 
@@ -217,6 +248,9 @@ def own_links(book: Book, url: str) -> list[Provider]:
     """Signed links to files lead to this service's own route, unless the settings say where."""
     if book[FileStorageSettings].link_base_url:
         return []
+    settings = book[ServerSettings]
+    if settings.role == "worker" and settings.public_url:
+        url = settings.public_url.rstrip("/")  # a worker has no such route
     links = Provider(scope=Scope.APP)
     links.provide(lambda: FixedHost(url), provides=LinkHost, override=True)
     return [links]
@@ -228,6 +262,10 @@ def _as_environment(settings: ServerSettings, listener: socket.socket) -> dict[s
         "WAYSTATION_SERVER__HOST": settings.host,
         "WAYSTATION_SERVER__PORT": str(listener.getsockname()[1]),
         "WAYSTATION_SERVER__WORKERS": str(settings.workers),
+        "WAYSTATION_SERVER__ROLE": settings.role,
+        "WAYSTATION_SERVER__RUNS_AT_ONCE": str(settings.runs_at_once),
+        "WAYSTATION_SERVER__EXECUTES": json.dumps(settings.executes),
+        "WAYSTATION_SERVER__TAGS": json.dumps(settings.tags),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -77,23 +78,50 @@ def database_url(settings: StorageSettings, places: Places) -> URL:
     """
     if not settings.url:
         return URL.create(DRIVERS["sqlite"], database=str(places.home / "waystation.db"))
+    return _given_url("storage.url", settings.url)
+
+
+def listening_url(settings: StorageSettings) -> URL | None:
+    """The address of `storage.listen_url`; None where it is not set.
+
+    Raises:
+        ConfigInvalid: It is no URL of PostgreSQL.
+    """
+    if not settings.listen_url:
+        return None
+    url = _given_url("storage.listen_url", settings.listen_url)
+    if url.get_backend_name() == "sqlite":
+        raise ConfigInvalid("storage.listen_url: is for PostgreSQL; leave it out on SQLite")
+    return url
+
+
+def _given_url(key: str, value: str) -> URL:
     try:
-        given = make_url(settings.url)
+        given = make_url(value)
     except (ArgumentError, ValueError):  # the latter for a port that is no number
-        raise ConfigInvalid("storage.url: is no URL; use sqlite:///PATH or postgresql://…") from None
+        raise ConfigInvalid(f"{key}: is no URL; use sqlite:///PATH or postgresql://…") from None
     name = given.get_backend_name()
     if name == "postgres":
         name = "postgresql"
     if name not in DRIVERS:
         raise ConfigInvalid(
-            f"storage.url: '{name}' is not supported; use sqlite:///PATH or postgresql://USER@HOST/NAME"
+            f"{key}: '{name}' is not supported; use sqlite:///PATH or postgresql://USER@HOST/NAME"
         )
     if name == "sqlite" and not given.database:
-        raise ConfigInvalid("storage.url: names no file; use sqlite:///PATH")
+        raise ConfigInvalid(f"{key}: names no file; use sqlite:///PATH")
     if "@" in (given.host or ""):
         # What stands before it is a part of the password: not to be shown.
-        raise ConfigInvalid("storage.url: has two @; write one that belongs to the password as %40")
+        raise ConfigInvalid(f"{key}: has two @; write one that belongs to the password as %40")
     return given.set(drivername=DRIVERS[name])
+
+
+def session_of(settings: StorageSettings) -> dict[str, int]:
+    """What the settings want of every connection, for `create_engine`."""
+    wanted = {
+        "statement_timeout": settings.statement_seconds,
+        "idle_in_transaction_session_timeout": settings.idle_transaction_seconds,
+    }
+    return {name: math.ceil(seconds * 1000) for name, seconds in wanted.items() if seconds}
 
 
 class ForeignText(TypeDecorator[str]):
@@ -142,8 +170,10 @@ class StoreEngine(AsyncEngine):
 
     _connection_cls = _Connection
 
-    def __init__(self, sync_engine: Engine) -> None:
+    def __init__(self, sync_engine: Engine, *, session: Mapping[str, int] | None = None) -> None:
         super().__init__(sync_engine)
+        # What its connections have for their time, see `core.database.postgres.options_for`.
+        self.session = session
         self._read: tuple[float, float] | None = None
         # Device and number of SQLite's file, once somebody has looked.
         self.file: tuple[int, int] | None = None
@@ -214,16 +244,19 @@ class StoreEngine(AsyncEngine):
             self.set_clock(float((await db.execute(select(CLOCK))).scalar_one()))
 
 
-def create_engine(url: URL) -> AsyncEngine:
+def create_engine(url: URL, *, session: Mapping[str, int] | None = None) -> AsyncEngine:
     """An engine on the database. Close it with `dispose()`.
+
+    Args:
+        session: Timeouts of PostgreSQL by name, in milliseconds.
 
     Raises:
         ConfigInvalid: The driver of the database is not installed.
         DatabaseUnavailable: There can be no file where the URL says.
     """
-    engine = _on_sqlite(url) if url.get_backend_name() == "sqlite" else _on_postgres(url)
+    engine = _on_sqlite(url) if url.get_backend_name() == "sqlite" else _on_postgres(url, session)
     event.listen(engine.sync_engine, "handle_error", as_outage)
-    store = StoreEngine(engine.sync_engine)
+    store = StoreEngine(engine.sync_engine, session=session)
     if not is_sqlite(store):
 
         def read_clock(connection: Any, _record: object) -> None:
@@ -247,7 +280,7 @@ def _on_sqlite(url: URL) -> AsyncEngine:
     return engine
 
 
-def _on_postgres(url: URL) -> AsyncEngine:
+def _on_postgres(url: URL, session: Mapping[str, int] | None) -> AsyncEngine:
     try:
         # Loaded only where it is the database.
         from core.database.postgres import PatientConnection, options_for  # noqa: PLC0415
@@ -257,7 +290,7 @@ def _on_postgres(url: URL) -> AsyncEngine:
             pool_pre_ping=True,
             pool_size=POOL,
             pool_timeout=POOL_WAIT_S,
-            connect_args={**options_for(url), "async_creator_fn": PatientConnection.connect},
+            connect_args={**options_for(url, session), "async_creator_fn": PatientConnection.connect},
             **JSON_OPTIONS,
         )
     except ModuleNotFoundError:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import math
 import select
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from time import monotonic
 from typing import Any, Self
 
 import psycopg
+from psycopg.rows import tuple_row
 from sqlalchemy.engine import URL
 
 from core.database.outage import CONNECT_S, PING_S, answer_seconds, answered_within
@@ -29,14 +30,32 @@ OPTIONS: dict[str, Any] = {
 # A connection that was answered so lately is not asked for a sign of life.
 FRESH_S = 1.0
 # A server stops a statement whose client has gone, from release 14 on; where it is older, nothing is set.
-_NOTICE_LEAVING = """
-SELECT set_config(name, '5s', false) FROM pg_settings WHERE name = 'client_connection_check_interval'
-"""
+_NOTICE_LEAVING = """(SELECT set_config(name, '5s', false) FROM pg_settings
+ WHERE name = 'client_connection_check_interval' AND pg_backend_pid() = {pid})"""
+_SESSION = "keep_in_session"
 
 
-def options_for(url: URL) -> dict[str, Any]:
-    """Options of a connection; what stands in the URL itself comes first."""
-    return {name: value for name, value in OPTIONS.items() if name not in url.query}
+def options_for(url: URL, session: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """Options of a connection; what stands in the URL itself comes first.
+
+    Args:
+        session: Settings of PostgreSQL that the connection is to have, in milliseconds.
+    """
+    options = {name: value for name, value in OPTIONS.items() if name not in url.query}
+    return {**options, _SESSION: dict(session)} if session else options
+
+
+def greeting_to(connection: Any, session: Mapping[str, int]) -> str:
+    """What a new connection says first. Behind a pooler it sets nothing: another would have it."""
+    pid = int(connection.info.backend_pid)
+    sets = [f"set_config('{name}', '{value}', false)" for name, value in session.items()]
+    kept = "".join(f", CASE WHEN pg_backend_pid() = {pid} THEN {each} END" for each in sets)
+    return f"SELECT pg_backend_pid(), {_NOTICE_LEAVING.format(pid=pid)}{kept}"
+
+
+def is_pooled(connection: Any, answer: Sequence[Any] | None) -> bool:
+    """Whether a pooler stands between, by the answer to `greeting_to`: it numbers its clients itself."""
+    return answer is not None and answer[0] != connection.info.backend_pid
 
 
 class PatientConnection(psycopg.AsyncConnection[Any]):
@@ -46,12 +65,18 @@ class PatientConnection(psycopg.AsyncConnection[Any]):
 
     @classmethod
     async def connect(cls, conninfo: str = "", **options: Any) -> Self:
+        session = options.pop(_SESSION, {})
         # The driver's own timeout holds for each address of the host, not for all.
         try:
             async with asyncio.timeout(CONNECT_S) as deadline:
                 connection = await super().connect(conninfo, **options)
                 try:
-                    await connection.execute(_NOTICE_LEAVING)
+                    # Plain rows, whatever the pool makes of them.
+                    greeted = connection.cursor(row_factory=tuple_row)
+                    await greeted.execute(greeting_to(connection, session).encode(), prepare=False)
+                    if is_pooled(connection, await greeted.fetchone()):
+                        # A statement that was prepared on one connection is not known to the next.
+                        connection.prepare_threshold = None
                     if not connection.autocommit:
                         await connection.commit()
                 except BaseException:
@@ -86,6 +111,20 @@ class PatientWriter(psycopg.Connection[Any]):
     """The same for the writer's thread."""
 
     _answered = 0.0
+
+    @classmethod
+    def connect(cls, conninfo: str = "", **options: Any) -> Self:
+        session = options.pop(_SESSION, {})
+        connection = super().connect(conninfo, **options)
+        try:
+            greeted = connection.cursor(row_factory=tuple_row)
+            greeted.execute(greeting_to(connection, session).encode(), prepare=False)
+            if is_pooled(connection, greeted.fetchone()):
+                connection.prepare_threshold = None
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
         seconds = answer_seconds()

@@ -10,6 +10,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from core.database.engine import StoreEngine
 from core.database.groups import Connected, Fencing, engine_of_group, told
 from core.database.outage import PING_S, outage, outages_told
 from core.database.postgres import PatientWriter, options_for
@@ -87,8 +88,9 @@ class PostgresGroup:
 
     def _open(self) -> PatientWriter:
         url = self._store.url
+        session = self._store.session if isinstance(self._store, StoreEngine) else None
         address = url.set(drivername="postgresql").render_as_string(hide_password=False)
-        return PatientWriter.connect(address, autocommit=True, **options_for(url))
+        return PatientWriter.connect(address, autocommit=True, **options_for(url, session))
 
     def _connected(self) -> Connected:
         if self._now is not None and not self._now.raw.is_alive():

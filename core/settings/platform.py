@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from core.settings.auth import AuthSettings
 from core.settings.declare import Section, Strict
+from core.settings.roles import RoleSettings
 
 __all__ = [
     "SECTIONS",
@@ -38,8 +39,8 @@ def _origin(value: str) -> str:
     return value.lower()
 
 
-class ServerSettings(Strict):
-    """Where the service listens."""
+class ServerSettings(RoleSettings):
+    """Where the service listens, and what its processes do."""
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="TCP port; 0 picks a free one.")
@@ -113,6 +114,24 @@ class StorageSettings(Strict):
     url: str = Field(
         "",
         description="sqlite:///PATH or postgresql://USER@HOST/NAME; empty: waystation.db in WAYSTATION_HOME.",
+    )
+    listen_url: str = Field(
+        "",
+        description="The server's own address, postgresql://..., where `url` leads to a pooler that shares "
+        "connections by transaction; empty: `url`.",
+    )
+    statement_seconds: float = Field(
+        0,
+        ge=0,
+        le=86_400,
+        description="PostgreSQL ends a statement that takes longer; 0: as the server or the role says.",
+    )
+    idle_transaction_seconds: float = Field(
+        60,
+        ge=0,
+        le=86_400,
+        description="PostgreSQL cuts a connection that does nothing for so long inside of a transaction; "
+        "0: as the server or the role says.",
     )
 
 

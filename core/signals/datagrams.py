@@ -106,9 +106,11 @@ class DatagramRelay:
         state: Holds the token and the folder of registrations.
     """
 
+    mail = None
+
     def __init__(self, state: Path) -> None:
         self._state = state
-        self._pending = Pending()
+        self._pending: Pending[str] = Pending()
         self._reach = Reach()
         self._token = b""
         self._missed: Missed = lambda: None

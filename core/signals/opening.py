@@ -15,7 +15,7 @@ from core.signals.signals import NoRelay, Relay, Signals
 
 
 @asynccontextmanager
-async def opened_signals(url: URL, places: Places) -> AsyncIterator[Signals]:
+async def opened_signals(url: URL, places: Places, *, listen: URL | None = None) -> AsyncIterator[Signals]:
     """Signals among the processes of the database at `url`.
 
     Opens also when others cannot be reached: `Signals.check` says so, and
@@ -24,17 +24,18 @@ async def opened_signals(url: URL, places: Places) -> AsyncIterator[Signals]:
     Args:
         url: As from `core.database.engine.database_url`.
         places: Processes of an SQLite database find each other in their common home.
+        listen: Where LISTEN reaches the database, when `url` leads to a pooler.
 
     Raises:
         ConfigInvalid: The driver of the database is not installed.
     """
-    relay = relay_of(url, places)
+    relay = relay_of(url, places, listen=listen)
     signals = Signals(relay)
     async with relay.opened(signals.wake, signals.wake_all):
         yield signals
 
 
-def relay_of(url: URL, places: Places) -> Relay:
+def relay_of(url: URL, places: Places, *, listen: URL | None = None) -> Relay:
     """The way to the other processes of the database at `url`.
 
     Raises:
@@ -50,7 +51,7 @@ def relay_of(url: URL, places: Places) -> Relay:
         from core.signals.postgres import PostgresRelay  # noqa: PLC0415 - an extra
     except ModuleNotFoundError:
         raise ConfigInvalid(POSTGRES_MISSING) from None
-    return PostgresRelay(url, name=folder_name(places))
+    return PostgresRelay(listen or url, name=folder_name(places), is_direct=listen is not None)
 
 
 def _in_memory(url: URL) -> bool:

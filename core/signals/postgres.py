@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 from sqlalchemy.engine import URL
 
+from core.signals.mail import EVERYBODY, Mail
 from core.signals.signals import Cut, Heard, Missed, Pending, Reach
 
 CHANNEL = "waystation_signals"
@@ -28,7 +29,14 @@ OPTIONS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
-NOTIFY = "SELECT pg_notify(%s, topic) FROM unnest(%s::text[]) AS topic"
+NOTIFY = "SELECT pg_notify(channel, said) FROM unnest(%s::text[], %s::text[]) AS sent (channel, said)"
+WHO = "SELECT pg_backend_pid()"
+POOLED = (
+    "a pooler stands before the database, and LISTEN cannot pass it: others' news is looked for every"
+    " {every:g} s; set storage.listen_url to the server's own address"
+)
+# Without LISTEN somebody has to look: as often as people find quick enough, and a database cheap enough.
+POLL_S = 0.5
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -36,18 +44,21 @@ Connection = psycopg.AsyncConnection[Any]
 class PostgresRelay:
     """A `Relay` among the processes of a PostgreSQL database. It connects again for ever.
 
-    What is sent while a NOTIFY is under way leaves with the next one. LISTEN
-    needs a session: a pooler between must not share connections by transaction.
+    What is sent while a NOTIFY is under way leaves with the next one. LISTEN needs a session: where a pooler
+    stands between, which may share connections by transaction, listeners are woken by the clock instead.
 
     Args:
         name: What its connection is called, for `core.database.replicas`.
+        is_direct: The address is said to hold a session, whatever stands between.
     """
 
-    def __init__(self, url: URL, *, name: str) -> None:
+    def __init__(self, url: URL, *, name: str, is_direct: bool = False) -> None:
         self._dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
         options = {**OPTIONS, "application_name": name}
         self._options: dict[str, Any] = {k: v for k, v in options.items() if k not in url.query}
-        self._pending = Pending()
+        self._is_direct = is_direct
+        self._pending: Pending[tuple[str, str]] = Pending()
+        self.mail: Mail | None = Mail(self._post)
         self._reach = Reach()
         self._stir = asyncio.Event()
         self._tried = asyncio.Event()
@@ -64,8 +75,11 @@ class PostgresRelay:
         return {"waiting": len(self._pending), "dropped": self._pending.dropped}
 
     def send(self, topic: str) -> None:
+        self._post(CHANNEL, topic)
+
+    def _post(self, channel: str, said: str) -> None:
         if not self._closing:
-            self._pending.add(topic)
+            self._pending.add((channel, said))
             self._stir.set()
 
     @asynccontextmanager
@@ -114,48 +128,71 @@ class PostgresRelay:
             await connection.close()
 
     async def _serve(self, connection: Connection, heard: Heard, missed: Missed) -> None:
-        def take(sender: int, topic: str) -> None:
-            if sender != self._me:
-                heard(topic)
+        assert self.mail is not None  # noqa: S101 - an invariant
+        mail = self.mail
+
+        def take(sender: int, channel: str, said: str) -> None:
+            if sender == self._me:
+                return
+            (heard if channel == CHANNEL else mail.arrived)(said)
 
         # For what arrives while a statement is under way.
-        connection.add_notify_handler(lambda note: take(note.pid, note.payload))
-        async with asyncio.timeout(ANSWER_S):
-            await connection.execute(f"LISTEN {CHANNEL}")
-            found = await (await connection.execute("SELECT pg_backend_pid()")).fetchone()
-        self._me = found[0] if found else 0
+        connection.add_notify_handler(lambda note: take(note.pid, note.channel, note.payload))
+        listens = await self._begin(connection, mail)
         self._failures = 0
-        self._reach.gain()
         self._tried.set()
         missed()
+        mail.lost()
+        loop = asyncio.get_running_loop()
+        due = None if listens else loop.time() + POLL_S
         while True:
             await self._pass_on(connection)
             # Also what libpq has read already behind the answer to a statement.
             connection.pgconn.consume_input()
             while note := connection.pgconn.notifies():
-                take(note.be_pid, note.extra.decode("ascii", "replace"))
+                take(note.be_pid, note.relname.decode(), note.extra.decode("utf-8", "replace"))
             if self._closing:
                 return
-            await self._stirred(connection)
+            await self._stirred(connection, due)
+            if due is not None and loop.time() >= due:
+                missed()
+                due = loop.time() + POLL_S
+
+    async def _begin(self, connection: Connection, mail: Mail) -> bool:
+        """Listen; False where that would not be heard."""
+        async with asyncio.timeout(ANSWER_S):
+            found = await (await connection.execute(WHO)).fetchone()
+            self._me = found[0] if found else 0
+            # A pooler gives a number of its own to whom it lets in.
+            if not self._is_direct and self._me != connection.info.backend_pid:
+                self._reach.lose(POOLED.format(every=POLL_S))
+                return False
+            for channel in (CHANNEL, EVERYBODY, mail.address):
+                await connection.execute(f"LISTEN {channel}")
+        self._reach.gain()
+        return True
 
     async def _pass_on(self, connection: Connection) -> None:
         while topics := self._pending.take(BATCH):
             try:
                 async with asyncio.timeout(ANSWER_S):
-                    await connection.execute(NOTIFY, [CHANNEL, topics])
+                    await connection.execute(NOTIFY, [*map(list, zip(*topics, strict=True))])
             except BaseException:
                 self._pending.put_back(topics)
                 raise
 
-    async def _stirred(self, connection: Connection) -> None:
-        """Returns when something is to be sent or to be read.
+    async def _stirred(self, connection: Connection, due: float | None) -> None:
+        """Returns when something is to be sent or to be read, or when the time has come.
 
         Not `connection.notifies()`, which wakes up ten times a second.
         """
         loop, socket = asyncio.get_running_loop(), connection.fileno()
         loop.add_reader(socket, self._stir.set)
         try:
-            await self._stir.wait()
+            async with asyncio.timeout_at(due):
+                await self._stir.wait()
+        except TimeoutError:
+            return
         finally:
             # Before libpq may close it.
             loop.remove_reader(socket)

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
 from core.health import Health, HealthState, healthy
+from core.signals.mail import Mail
 
 log = structlog.get_logger()
 
 LONGEST_TOPIC = 200
 MOST = 10_000
 
+T = TypeVar("T", bound=Hashable)
 Heard = Callable[[str], None]
 Missed = Callable[[], None]
 
@@ -65,6 +67,8 @@ class NoRelay:
         reason: Why, for the operator.
     """
 
+    mail = None
+
     def __init__(self, reason: str) -> None:
         self.cut: Cut | None = Cut(datetime.now(UTC), reason)
         self.details: Mapping[str, Any] = {}
@@ -87,6 +91,10 @@ class Relay(Protocol):
     def details(self) -> Mapping[str, Any]:
         """Counts for operators."""
 
+    @property
+    def mail(self) -> Mail | None:
+        """Where it carries letters too."""
+
     def send(self, topic: str) -> None:
         """Tell the others. Never waits, never fails, and does nothing unless it is open."""
 
@@ -99,8 +107,8 @@ class Relay(Protocol):
         """
 
 
-class Pending:
-    """Takes topics in and gives them out in the order in which they came.
+class Pending(Generic[T]):
+    """Takes topics in and gives them out in the order in which they came, the same one once.
 
     Args:
         most: Topics that may wait; beyond, the oldest are dropped and counted.
@@ -108,19 +116,19 @@ class Pending:
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._topics: OrderedDict[str, None] = OrderedDict()
+        self._topics: OrderedDict[T, None] = OrderedDict()
         self.dropped = 0
 
     def __len__(self) -> int:
         return len(self._topics)
 
-    def add(self, topic: str) -> None:
+    def add(self, topic: T) -> None:
         self._topics[topic] = None
         if len(self._topics) > self._most:
             self._topics.popitem(last=False)
             self.dropped += 1
 
-    def take(self, most: int = MOST) -> list[str]:
+    def take(self, most: int = MOST) -> list[T]:
         """The oldest, which wait no more."""
         if len(self._topics) <= most:
             taken = list(self._topics)
@@ -128,7 +136,7 @@ class Pending:
             return taken
         return [self._topics.popitem(last=False)[0] for _ in range(most)]
 
-    def put_back(self, topics: Iterable[str]) -> None:
+    def put_back(self, topics: Iterable[T]) -> None:
         """They did not get out, and go first."""
         later = list(self._topics)
         self._topics.clear()
@@ -174,6 +182,11 @@ class Signals:
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
         self._ears: dict[str, set[Listener]] = {}
+
+    @property
+    def mail(self) -> Mail | None:
+        """The mailbox of this process; None where signals have no way to carry letters."""
+        return self._relay.mail
 
     def send(self, topic: str) -> None:
         """Wake those who listen to the topic. Never waits, never fails.

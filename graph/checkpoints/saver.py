@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -35,16 +36,20 @@ Saver = Carrying
 _SETUP_LOCK = 0x57617973746F
 _ASK_AGAIN_SECONDS = 0.05
 SETUP_SECONDS = 60.0
+_CONNECTION = {"autocommit": True, "prepare_threshold": 0}
 # The pool tries again ever more seldom, up to this; behind it each request tries at once.
 RECONNECT_SECONDS = 3.0
 
 
 @asynccontextmanager
-async def opened_saver(url: URL, writer: Writer | None = None) -> AsyncIterator[Saver]:
+async def opened_saver(
+    url: URL, writer: Writer | None = None, *, session: Mapping[str, int] | None = None
+) -> AsyncIterator[Saver]:
     """The saver of checkpoints for the database at `url`, its tables made or migrated.
 
     Args:
         writer: The process's one writer to that database; without it the saver has one of its own.
+        session: As for `core.database.engine.create_engine`.
 
     Raises:
         ConfigInvalid: The driver of the database is not installed.
@@ -52,7 +57,7 @@ async def opened_saver(url: URL, writer: Writer | None = None) -> AsyncIterator[
     """
     # Only classes that LangGraph and LangChain ship are read back from a checkpoint.
     serde = ForeignSerializer(allowed_msgpack_modules=None)
-    opened = _on_sqlite if url.get_backend_name() == "sqlite" else _on_postgres
+    opened = _on_sqlite if url.get_backend_name() == "sqlite" else partial(_on_postgres, session=session)
     async with AsyncExitStack() as stack:
         try:
             if writer is None:
@@ -82,7 +87,9 @@ async def _on_sqlite(url: URL, serde: JsonPlusSerializer, writer: Writer) -> Asy
 
 
 @asynccontextmanager
-async def _on_postgres(url: URL, serde: JsonPlusSerializer, writer: Writer) -> AsyncIterator[Saver]:
+async def _on_postgres(
+    url: URL, serde: JsonPlusSerializer, writer: Writer, *, session: Mapping[str, int] | None = None
+) -> AsyncIterator[Saver]:
     try:
         from psycopg.rows import dict_row  # noqa: PLC0415
         from psycopg_pool import AsyncConnectionPool  # noqa: PLC0415
@@ -94,7 +101,7 @@ async def _on_postgres(url: URL, serde: JsonPlusSerializer, writer: Writer) -> A
     pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
         url.set(drivername="postgresql").render_as_string(hide_password=False),
         connection_class=PatientConnection,
-        kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row, **options_for(url)},
+        kwargs={**_CONNECTION, "row_factory": dict_row, **options_for(url, session)},
         min_size=1,
         # One is the writer's.
         max_size=POOL - 1,
@@ -124,12 +131,26 @@ async def _set_up(pool: AsyncConnectionPool[Any], saver: AsyncPostgresSaver) -> 
     would hold up the CREATE INDEX CONCURRENTLY of the one whose turn it is.
     """
     async with pool.connection() as connection, asyncio.timeout(SETUP_SECONDS):
-        while not await _locked(connection):  # noqa: ASYNC110 - it is another process that gives it back
+        while not await _locked(connection):
+            # Behind a pooler a lock may stay with a connection that nobody has any more.
+            if await _is_set_up(connection, saver):
+                return
             await asyncio.sleep(_ASK_AGAIN_SECONDS)
         try:
-            await saver.setup()
+            if not await _is_set_up(connection, saver):
+                await saver.setup()
         finally:
             await connection.execute("SELECT pg_advisory_unlock(%s)", [_SETUP_LOCK])
+
+
+async def _is_set_up(connection: Any, saver: AsyncPostgresSaver) -> bool:
+    """Whether LangGraph's migrations have all been made."""
+    found = await connection.execute("SELECT to_regclass('checkpoint_migrations') AS name")
+    if (await found.fetchone())["name"] is None:
+        return False
+    found = await connection.execute("SELECT max(v) AS newest FROM checkpoint_migrations")
+    newest = (await found.fetchone())["newest"]
+    return newest is not None and int(newest) >= len(saver.MIGRATIONS) - 1
 
 
 async def _locked(connection: Any) -> bool:

@@ -36,15 +36,17 @@ from graph.db.tables import (
     shared_files,
     threads,
     transcript,
+    workers,
 )
 
-HEAD = "0009"
+HEAD = "0010"
 # Stands in the place of the revision while a copy into the database goes on: no service starts on it.
 COPYING = "copying"
 # Named, so that the metadata is whole wherever a database is opened.
 TABLES = (
     threads,
     transcript,
+    workers,
     runs,
     run_events,
     receipts,
@@ -87,14 +89,17 @@ def _group(engine: StoreEngine, fencing: Fencing) -> Group:
     return PostgresGroup(engine, fencing)
 
 
-async def open_database(url: URL) -> AsyncEngine:
+async def open_database(url: URL, *, session: Mapping[str, int] | None = None) -> AsyncEngine:
     """An engine on the database at the newest revision; close it with `dispose()`.
+
+    Args:
+        session: As for `create_engine`.
 
     Raises:
         ConfigInvalid: The database was written by a newer release, or its driver is not installed.
         DatabaseUnavailable: It cannot be opened; the sentence is for whoever runs the service.
     """
-    engine = create_engine(url)
+    engine = create_engine(url, session=session)
     try:
         await _made_ready(engine)
     except BaseException as error:
@@ -123,9 +128,11 @@ async def _made_ready(engine: AsyncEngine) -> None:
 
 
 @asynccontextmanager
-async def opened_database(url: URL) -> AsyncIterator[AsyncEngine]:
+async def opened_database(
+    url: URL, *, session: Mapping[str, int] | None = None
+) -> AsyncIterator[AsyncEngine]:
     """`open_database`, disposed of at the end."""
-    engine = await open_database(url)
+    engine = await open_database(url, session=session)
     try:
         yield engine
     finally:

@@ -146,11 +146,27 @@ runs = Table(
     Column("cost", Float),
     # When each step worked: a list of {name, attempt, at, ms, end}.
     Column("steps", JSON(none_as_null=True)),
+    # Which workers may take it up; None for those of no tag.
+    Column("tag", String(32)),
     Index("runs_by_thread", "thread_id", "created_at"),
     Index("runs_by_status", "status", "created_at"),
     Index("runs_by_owner", "owner", "created_at"),
     Index("runs_by_conversation", "conversation"),
     UniqueConstraint("owner", "idempotency_key", name="runs_by_key"),
+)
+
+# Processes that execute runs. One that has not been seen for as long as a lease is gone.
+workers = Table(
+    "workers",
+    METADATA,
+    Column("holder", String(128), primary_key=True),
+    # Tags of the runs that it takes up; an empty list for all.
+    Column("tags", JSON, nullable=False),
+    Column("at_once", Integer, nullable=False),
+    Column("going", Integer, nullable=False),
+    Column("release", String(64), nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("seen_at", Float, nullable=False),
 )
 
 # What runs told. Neighbouring tokens of a run are one row: `first` to `seq`, cut at `cuts`.

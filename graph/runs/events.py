@@ -50,6 +50,16 @@ PAGE_LETTERS = 64 * 1024
 _BESIDE_THE_TEXT = 160
 
 
+def topic_of(run_id: str) -> str:
+    """What is signalled when a run has new events or has changed."""
+    return f"run:{run_id}"
+
+
+def topic_of_thread(thread_id: str) -> str:
+    """What is signalled when a run of a thread begins or goes on, or its state was changed."""
+    return f"thread:{thread_id}"
+
+
 def line_of(event: dict[str, Any]) -> bytes:
     """The event as one line of JSON, whatever a model or a tool has put into it."""
     return as_bytes(event)
@@ -73,6 +83,13 @@ class LoggedEvent:
         self.at = time.monotonic()
         text = event["type"] in TEXTS
         self.size = len(event["delta"]) + _BESIDE_THE_TEXT if text else len(self.line)
+
+    @classmethod
+    def of_line(cls, line: bytes) -> LoggedEvent:
+        """The entry whose `line` was this, in whatever process."""
+        entry = cls(orjson.loads(line))
+        entry._line = line
+        return entry
 
     @property
     def event(self) -> dict[str, Any]:
@@ -122,8 +139,13 @@ class EventLog:
         return self._last
 
     @property
+    def last_kind(self) -> str:
+        """The type of the newest event; "" where there is none."""
+        return self._entries[-1].kind if self._entries else ""
+
+    @property
     def closed(self) -> bool:
-        return bool(self._entries) and self._entries[-1].kind in LAST
+        return self.last_kind in LAST
 
     def add(self, event: dict[str, Any]) -> None:
         """Number the event and wake the readers. After the last event nothing is added."""
@@ -179,7 +201,7 @@ class EventLog:
         the reader is so slow.
         """
         while not self.abandoned and self.keeps(after):
-            if found := self._ahead(after):
+            if found := self.ahead(after):
                 return found
             if self.closed and after >= self._last:
                 break
@@ -194,7 +216,8 @@ class EventLog:
         finally:
             self._waiting.discard(waiter)
 
-    def _ahead(self, place: int) -> Sequence[LoggedEvent]:
+    def ahead(self, place: int) -> Sequence[LoggedEvent]:
+        """What may be told by now above the number `place`: as much as a slow reader may hold."""
         found, size = list[LoggedEvent](), 0
         for entry in reversed(self._entries):
             if entry.seq <= place:

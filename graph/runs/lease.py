@@ -19,9 +19,10 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, Float, RowMapping, bindparam, func, select, true, update
+from sqlalchemy import ColumnElement, Float, RowMapping, bindparam, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.access import Principal
@@ -29,11 +30,9 @@ from core.database.engine import CLOCK, clock_in, is_sqlite
 from core.database.outage import DATABASE_ERRORS, DatabaseUnavailable, log_failure, uninterrupted
 from core.database.writer import Fence
 from core.holder import alive, is_known_dead, new_holder
-from core.settings.book import Editions
-from core.settings.platform import LimitSettings
 from graph.db.database import writer_of
 from graph.db.tables import named, threads
-from graph.errors import InvalidThreadId, LeaseLost, ThreadBusy, ThreadNotFound, ThreadTotalReached
+from graph.errors import InvalidThreadId, LeaseLost, ThreadBusy, ThreadNotFound
 
 log = structlog.get_logger()
 
@@ -118,7 +117,7 @@ async def locked(db: AsyncConnection, thread_id: str) -> RowMapping | None:
     return row
 
 
-async def take(db: AsyncConnection, row: RowMapping, run_id: str, holder: str) -> Hold:
+async def take(db: AsyncConnection, row: Mapping[str, Any] | RowMapping, run_id: str, holder: str) -> Hold:
     """Take a thread whose row is locked and that is not held. It is dirty until its run ends well."""
     now = row["now"]
     values: dict[str, object] = {
@@ -159,6 +158,18 @@ async def _write_held(
 def fence_of(hold: Hold) -> Fence:
     """For the writer: what it writes for the holder stands under this number."""
     return Fence(hold.thread_id, hold.fence, lambda: LeaseLost(f"thread '{hold.thread_id}' was taken over"))
+
+
+class Claiming:
+    """Names runs that are about to be taken; called also from the writer's thread."""
+
+    def __init__(self, held: dict[str, bool]) -> None:
+        self._held = held
+        self.named: set[str] = set()
+
+    def __call__(self, run_id: str) -> None:
+        self.named.add(run_id)
+        self._held.setdefault(run_id, False)
 
 
 class Leases:
@@ -207,6 +218,18 @@ class Leases:
         finally:
             if not self._held.get(run_id):  # another request may have begun it here
                 self.drop(run_id)
+
+    @contextmanager
+    def claiming(self) -> Iterator[Claiming]:
+        """The block takes threads for runs that it finds, and names each before: it has all, or fails."""
+        claiming = Claiming(self._held)
+        try:
+            yield claiming
+        except BaseException:
+            for run_id in claiming.named:
+                self.drop(run_id)
+            raise
+        self._held.update(dict.fromkeys(claiming.named, True))
 
     @contextmanager
     def ending(self, run_id: str) -> Iterator[None]:
@@ -299,7 +322,8 @@ class Leases:
         """One beat: prolong what is held, and say what was lost."""
         if not self._held:
             return
-        taken = {run_id for run_id, is_taken in self._held.items() if is_taken}
+        # Copied at once: the writer's thread may be taking another.
+        taken = {run_id for run_id, is_taken in list(self._held.items()) if is_taken}
         mine = (threads.c.holder == self.holder) & threads.c.run_id.in_(list(self._held))
 
         async def work(db: AsyncConnection) -> set[str]:
@@ -313,7 +337,6 @@ class Leases:
 
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_LOCK = 0x7468_7264  # apart from other locks on texts
 
 
 def is_id(value: object) -> bool:
@@ -355,33 +378,3 @@ def title_from(text: str) -> str:
     """The first line of a message, cut to 80 characters."""
     line = next((part.strip() for part in text.splitlines() if part.strip()), "")
     return line if len(line) <= 80 else line[:79] + "…"
-
-
-class ThreadTotals:
-    """Holds new threads to `limits.threads_per_user`; a thread that is there costs nothing."""
-
-    def __init__(self, editions: Editions) -> None:
-        self._editions = editions
-
-    async def hold(self, db: AsyncConnection, owner: str, *, more: int = 0) -> None:
-        """Asked by every place that makes a thread, in its transaction.
-
-        Args:
-            more: Threads that are about to come, beside those that stand in the database.
-
-        Raises:
-            ThreadTotalReached: The owner would have more than the setting allows.
-        """
-        most = self._editions.now().book[LimitSettings].threads_per_user
-        if not most:
-            return
-        if db.dialect.name == "postgresql":
-            # Threads that others are just making for the owner are not seen before they are there.
-            await db.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(owner, _LOCK))))
-        count = select(func.count()).select_from(threads).where(threads.c.owner == owner)
-        found = (await db.execute(count)).scalar_one() + more
-        if found > most:
-            raise ThreadTotalReached(
-                f"you would have {found} threads; at most {most} are allowed "
-                "(limits.threads_per_user): delete some, or go on with one that you have"
-            )

@@ -6,10 +6,10 @@ the thread's row locked, so that two processes never disagree on who goes on.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import RowMapping, func, insert, select, update
+from sqlalchemy import RowMapping, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.access import Principal, owns
@@ -31,12 +31,12 @@ from graph.runs.lease import (
     Hold,
     Leases,
     LeaseState,
-    ThreadTotals,
     locked,
     new_thread,
     take,
     title_from,
 )
+from graph.runs.line import check_room, first_place, first_waiting, line_up, line_up_again, places
 from graph.runs.lookup import RunLookup
 from graph.runs.record import ACTIVE, IN_LINE_S, SEQ_BLOCK, Policy, RunRecord, record_of
 from graph.runs.rows import (
@@ -45,13 +45,10 @@ from graph.runs.rows import (
     Ending,
     KeyTakenError,
     NewRun,
+    ThreadTotals,
     answered,
-    check_room,
     end_here,
     end_orphan,
-    first_waiting,
-    line_up,
-    places,
     row_of,
     run_row,
     run_with_key,
@@ -61,14 +58,16 @@ from graph.runs.rows import (
 )
 
 AT_MOST_ATTEMPTS = 3
+_BEGUN = update(runs).where(runs.c.id == bindparam("run"))
+Row = Mapping[str, Any] | RowMapping
 
 
 class RunLedger:
     """Writes rows of `runs`, for the process that `leases` belongs to.
 
     Args:
-        supervised: Somebody in this process goes on with orphaned runs; where
-            nobody does, a new message takes the place of one.
+        supervised: Orphaned runs are gone on with; else a new message takes the place of one.
+        hands_over: No run is executed here: what begins, or goes on, waits for a worker.
     """
 
     def __init__(
@@ -79,13 +78,15 @@ class RunLedger:
         totals: ThreadTotals | None = None,
         *,
         supervised: bool = False,
+        hands_over: bool = False,
     ) -> None:
         self._engine = engine
         self._writer = writer_of(engine)
         self._leases = leases
         self._lookup = lookup
         self._totals = totals
-        self.supervised = supervised
+        self.supervised = supervised or hands_over
+        self.hands_over = hands_over
 
     @uninterrupted
     async def open(self, new: NewRun) -> Claim:
@@ -130,10 +131,10 @@ class RunLedger:
         return Claim(record, hold, asked_to_stop=asked, delivery=delivery)
 
     async def _new_thread(self, db: AsyncConnection, new: NewRun) -> RowMapping | None:
-        title = title_from(new.request.message)
-        fresh = new_thread(new.thread_id, new.request.principal, title, now=now_of(db))
+        who = new.request.principal
+        fresh = new_thread(new.thread_id, who, title_from(new.request.message), now=now_of(db))
         if await insert_new(db, threads, fresh) and self._totals:
-            await self._totals.hold(db, new.request.principal.id)
+            await self._totals.hold(db, who.id)
         return await locked(db, new.thread_id)
 
     async def _thread_or_place(
@@ -155,6 +156,8 @@ class RunLedger:
         busy = state is LeaseState.HELD or (queued and how == "reject")
         if busy or (how == "enqueue" and (queued or waits)):
             return None, *(await line_up(db, row, new, waiting)), None
+        if self.hands_over:
+            return None, first_place(row, waiting), False, None
         delivery = await end_orphan(db, row["run_id"]) if state is LeaseState.ORPHANED else None
         if waits:
             await supersede(db, new.thread_id)
@@ -206,7 +209,7 @@ class RunLedger:
         async def work(db: AsyncConnection) -> Claim | None:
             row = await locked(db, thread_id)
             if row is not None and await self._may(db, row, run_id, orphan=orphan):
-                return await self._gone_on(db, row, run_id)
+                return await self.gone_on(db, row, run_id, await run_row(db, run_id))
             return None
 
         with self._leases.beginning(run_id) as taken:
@@ -224,8 +227,13 @@ class RunLedger:
             and (await db.execute(first_waiting(row["id"], row["now"]))).scalar() == run_id
         )
 
-    async def _gone_on(self, db: AsyncConnection, row: RowMapping, run_id: str) -> Claim | None:
-        kept = await run_row(db, run_id)
+    async def gone_on(self, db: AsyncConnection, row: Row, run_id: str, kept: Row | None) -> Claim | None:
+        """The run, taken for this process with its thread's row locked; None where it may not go on.
+
+        Args:
+            row: The thread's row, with `now`.
+            kept: The run's.
+        """
         if kept is None or kept["status"] not in ACTIVE:
             # A lease without a run: upkeep that died. The thread is as it was, only to be looked at.
             if row["run_id"] == run_id:
@@ -244,23 +252,22 @@ class RunLedger:
             await store_message(db, record.thread_id, run_id, record.message_id, record.request)
         return claim
 
-    async def _begin_attempt(
-        self, db: AsyncConnection, row: RowMapping, kept: RowMapping, **values: Any
-    ) -> Claim:
+    async def _begin_attempt(self, db: AsyncConnection, row: Row, kept: Row, **values: Any) -> Claim:
         hold = await take(db, row, kept["id"], self._leases.holder)
+        # The row is locked with its thread's: what it becomes need not be asked for.
         begun: dict[str, Any] = {
             "status": "running",
             "reason": "",
-            "attempts": runs.c.attempts + 1,
+            "attempts": kept["attempts"] + 1,
             "fence": hold.fence,
             "holder": self._leases.holder,
-            "started_at": func.coalesce(runs.c.started_at, now_of(db)),
+            "started_at": now_of(db) if kept["started_at"] is None else kept["started_at"],
             "ended_at": None,
-            "seq_limit": runs.c.seq_limit + SEQ_BLOCK,
+            "seq_limit": kept["seq_limit"] + SEQ_BLOCK,
             **values,
         }
-        changed = update(runs).where(runs.c.id == kept["id"]).values(begun).returning(*runs.c)
-        record = record_of((await db.execute(changed)).mappings().one())
+        await db.execute(_BEGUN, {"run": kept["id"], **begun})
+        record = record_of({**kept, **begun})
         return Claim(record, hold, floor=kept["seq_limit"])
 
     @uninterrupted
@@ -290,12 +297,15 @@ class RunLedger:
             row, kept = await self._interrupted(db, record)
             told = noted(row["waiting"], answers, by=principal.id, at=now_of(db))
             request = answered(kept, answers, seen, told)
-            wished = {"policy": policy} if policy else {}
-            return await self._begin_attempt(db, row, kept, request=request, stop_requested=None, **wished)
+            wished = {"request": request, "stop_requested": None} | ({"policy": policy} if policy else {})
+            if self.hands_over:
+                return Claim(record_of(await line_up_again(db, row, kept, wished)), floor=kept["seq_limit"])
+            return await self._begin_attempt(db, row, kept, **wished)
 
         with self._leases.beginning(run_id) as taken:
             claim = await self._writer.talk(work)
-            taken()
+            if claim.hold:
+                taken()
         return claim
 
     async def _interrupted(self, db: AsyncConnection, record: RunRecord) -> tuple[RowMapping, RowMapping]:
@@ -308,6 +318,8 @@ class RunLedger:
         newest = select(runs.c.id).where(runs.c.thread_id == record.thread_id, runs.c.attempts > 0)
         newest = newest.order_by(runs.c.fence.desc(), runs.c.created_at.desc()).limit(1)
         kept = (await db.execute(select(runs).where(runs.c.id == record.id))).mappings().one()
+        if kept["status"] in ACTIVE:
+            raise ThreadBusy(f"run '{record.id}' goes on already; wait for it to end")
         if kept["status"] != "interrupted" or (await db.execute(newest)).scalar() != record.id:
             raise NothingToResume(f"run '{record.id}' does not wait to be gone on with")
         return row, kept
@@ -375,8 +387,7 @@ class RunLedger:
             free = {"run_id": None, "holder": None, "lease_until": None, "status": "idle"}
             await db.execute(mine.values(**free, fence=row["fence"] + 1))
         elif kept["status"] == "running":
-            wish = update(runs).where(runs.c.id == run_id).values(stop_requested="cancel")
-            await db.execute(wish)
+            await db.execute(update(runs).where(runs.c.id == run_id).values(stop_requested="cancel"))
         elif kept["status"] == "queued" or (kept["status"] == "interrupted" and row):
             if kept["reason"] == "person" and kept["status"] == "interrupted":
                 idle = mine.where(threads.c.run_id.is_(None))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import structlog
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import BindParameter, ColumnElement, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal, owner_seen_by, owns
@@ -14,7 +14,7 @@ from core.database.engine import StoreEngine, clock_in, now_of
 from graph.db.tables import runs, threads
 from graph.errors import RunNotFound
 from graph.runs.lease import Leases, LeaseState
-from graph.runs.record import CURSOR, IN_LINE_S, Run, RunRecord, record_of
+from graph.runs.record import ACTIVE, CURSOR, IN_LINE_S, Run, RunRecord, record_of
 
 log = structlog.get_logger()
 
@@ -29,12 +29,37 @@ class LiveRuns(dict[str, Run]):
             self[run_id].stop("lost")
 
 
-class RunLookup:
-    """Reads rows of `runs`, for the process that `leases` belongs to."""
+# A thread that nobody holds, and what may begin on it before a question has its answer.
+_INSTEAD = runs.c.request["on_busy"].as_string() == "interrupt"
+FREE = threads.c.run_id.is_(None) & ((threads.c.status != "interrupted") | _INSTEAD)
+# Who takes a run up does so at once: where nobody has within this, nobody is there.
+AT_ONCE_S = 1.0
 
-    def __init__(self, engine: AsyncEngine, leases: Leases) -> None:
+
+def queued_by(now: float | BindParameter[float], tags: Sequence[str] | None = None) -> ColumnElement[bool]:
+    """Runs that wait and whose time has come; of these tags, where any are named, "" for those without."""
+    waiting = (runs.c.status == "queued") & (runs.c.place <= now + IN_LINE_S)
+    return waiting if tags is None else waiting & func.coalesce(runs.c.tag, "").in_(tags)
+
+
+def is_first() -> ColumnElement[bool]:
+    """No other run waits for the thread at a place before this one's."""
+    other = runs.alias("other")
+    before = (other.c.thread_id == runs.c.thread_id) & (other.c.status == "queued")
+    return ~select(other.c.id).where(before, other.c.place < runs.c.place).exists()
+
+
+class RunLookup:
+    """Reads rows of `runs`, for the process that `leases` belongs to.
+
+    Args:
+        tags: Runs that this process takes up, see `Duty.columns`.
+    """
+
+    def __init__(self, engine: AsyncEngine, leases: Leases, *, tags: Sequence[str] | None = None) -> None:
         self._engine = engine
         self._leases = leases
+        self.tags = tags
 
     async def get(self, principal: Principal, run_id: str) -> RunRecord:
         """The run.
@@ -126,18 +151,46 @@ class RunLookup:
 
     async def waiting_threads(self, limit: int) -> Sequence[str]:
         """Threads that nobody holds and that a run waits for which may begin, the longest first."""
-        instead = runs.c.request["on_busy"].as_string() == "interrupt"
-        free = threads.c.run_id.is_(None) & ((threads.c.status != "interrupted") | instead)
         query = (
             select(runs.c.thread_id)
             .join(threads, threads.c.id == runs.c.thread_id)
-            .where(runs.c.status == "queued", free, runs.c.place <= now_of(self._engine) + IN_LINE_S)
+            .where(queued_by(now_of(self._engine), self.tags), FREE)
             .group_by(runs.c.thread_id)
             .order_by(func.min(runs.c.created_at))
             .limit(limit)
         )
         async with self._engine.connect() as db:
             return list((await db.execute(query)).scalars())
+
+    async def waits_for_worker(self, run_id: str) -> bool:
+        """Whether the run could go on, and nobody has taken it up although there was time to."""
+        return bool(await self.unserved(AT_ONCE_S, run_id=run_id))
+
+    async def unserved(
+        self, seconds: float, *, run_id: str | None = None, waited_for: bool = False
+    ) -> Sequence[str]:
+        """Runs that could go on, and that nobody has taken up for so long; the longest first.
+
+        Args:
+            waited_for: Only those for which somebody waits on a connection.
+        """
+        now = now_of(self._engine)
+        # Since its time came, or since its thread was last given back.
+        since = (runs.c.place <= now - seconds) & (threads.c.updated_at <= now - seconds)
+        query = select(runs.c.id).join(threads, threads.c.id == runs.c.thread_id)
+        query = query.where(queued_by(now), FREE, is_first(), since).order_by(runs.c.place).limit(100)
+        if run_id is not None:
+            query = query.where(runs.c.id == run_id)
+        if waited_for:
+            query = query.where(runs.c.request["on_disconnect"].as_string() == "cancel")
+        async with self._engine.connect() as db:
+            return list((await db.execute(query)).scalars())
+
+    async def active_of(self, run_ids: Collection[str]) -> set[str]:
+        """Those of the runs that are not over."""
+        query = select(runs.c.id).where(runs.c.id.in_(list(run_ids)), runs.c.status.in_(ACTIVE))
+        async with self._engine.connect() as db:
+            return set((await db.execute(query)).scalars())
 
     async def read_clock(self) -> None:
         """Look at the database's clock, by which runs of other machines are judged."""
@@ -148,6 +201,9 @@ class RunLookup:
         """Threads that are held by somebody who is gone: a run, or upkeep."""
         async with self._engine.connect() as db:
             query = select(threads, clock_in(db).label("now")).where(threads.c.run_id.is_not(None))
+            if self.tags is not None:
+                query = query.outerjoin(runs, runs.c.id == threads.c.run_id)
+                query = query.where(func.coalesce(runs.c.tag, "").in_(self.tags))
             rows = (await db.execute(query)).mappings().all()
         return [
             str(row["id"])

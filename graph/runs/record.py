@@ -146,6 +146,8 @@ class RunRecord:
     earlier: int = 0
     # Ids of questions that have had their answer.
     answered: tuple[str, ...] = ()
+    # Which workers may take it up; None for those of no tag.
+    tag: str | None = None
 
     @property
     def tries(self) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import JSON, RowMapping, Select, bindparam, select, update
+from sqlalchemy import JSON, RowMapping, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.access import owner_seen_by
@@ -19,12 +19,14 @@ from core.database.writer import Unit
 from core.events.deliveries import delivery_row
 from core.events.tables import webhook_deliveries
 from core.foreign import as_bytes, as_json
-from graph.db.tables import Inserting, run_events, runs, said, transcript, worded
-from graph.errors import AlreadyAnswered, QueueFull, ThreadBusy
+from core.settings.book import Editions
+from core.settings.platform import LimitSettings
+from graph.db.tables import Inserting, run_events, runs, said, threads, transcript, worded
+from graph.errors import AlreadyAnswered, ThreadTotalReached
 from graph.runs.decided import MOST
 from graph.runs.events import LoggedEvent, rows_of_events, spoken, store
 from graph.runs.lease import Hold, fence_of
-from graph.runs.record import IN_LINE_S, SEQ_BLOCK, Policy, RunRecord, TurnRequest, record_of
+from graph.runs.record import SEQ_BLOCK, Policy, RunRecord, TurnRequest, record_of
 from graph.runs.told import RUN_ENDED, ending_told
 
 _MESSAGES = Inserting(transcript, new_only=True)
@@ -59,6 +61,7 @@ class NewRun:
     policy: Policy
     queue_limit: int
     request_id: str = ""
+    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +176,7 @@ def row_of(new: NewRun, hold: Hold | None, holder: str, place: float, *, now: fl
         "model": "",
         "input_tokens": 0,
         "output_tokens": 0,
+        "tag": new.tag or None,
     }
 
 
@@ -209,13 +213,6 @@ async def run_with_key(db: AsyncConnection, request: TurnRequest) -> RowMapping 
     return (await db.execute(query)).mappings().first()
 
 
-def first_waiting(thread_id: str, now: float) -> Select[Any]:
-    """The run that is next of those that wait for the thread, and not for a time that has not come."""
-    waiting = (runs.c.thread_id == thread_id) & (runs.c.status == "queued")
-    waiting &= runs.c.place <= now + IN_LINE_S
-    return select(runs.c.id).where(waiting).order_by(runs.c.place).limit(1)
-
-
 async def store_message(
     db: AsyncConnection, thread_id: str, run_id: str, message_id: str, request: TurnRequest
 ) -> None:
@@ -232,41 +229,6 @@ async def store_message(
     await add_new(db, transcript, [row])
 
 
-# Made once: SQLAlchemy takes longer to put a statement together than SQLite to answer it.
-_PLACES = select(runs.c.place).where(runs.c.thread_id == bindparam("thread"), runs.c.status == "queued")
-
-
-async def places(db: AsyncConnection, thread_id: str) -> Sequence[float]:
-    """The places of those that wait for the thread."""
-    return list((await db.execute(_PLACES, {"thread": thread_id})).scalars())
-
-
-def check_room(new: NewRun, queued: Sequence[float]) -> None:
-    """Raises QueueFull where no more may wait."""
-    if len(queued) >= new.queue_limit:
-        raise QueueFull(
-            f"{len(queued)} runs wait for thread '{new.thread_id}', the limit; wait for one to end"
-        )
-
-
-async def line_up(
-    db: AsyncConnection, row: RowMapping, new: NewRun, queued: Sequence[float]
-) -> tuple[float, bool]:
-    """The place of a run that waits for a busy thread, and whether the one that goes on was asked to stop."""
-    how = new.request.on_busy
-    if how == "reject":
-        raise ThreadBusy(f"thread '{new.thread_id}' has a run going; wait for it to end or cancel it")
-    check_room(new, queued)
-    if how == "enqueue":
-        in_line = [place for place in queued if place <= row["now"] + IN_LINE_S]
-        return max([row["now"], *in_line]) + 1e-3, False
-    running = (runs.c.id == row["run_id"]) & (runs.c.status == "running")
-    await db.execute(
-        update(runs).where(running, runs.c.stop_requested.is_(None)).values(stop_requested="supersede")
-    )
-    return min([row["now"], *queued]) - 1e-3, True
-
-
 async def supersede(db: AsyncConnection, thread_id: str) -> None:
     """A message takes the place of the answer that the thread's run waits for."""
     waiting = (runs.c.thread_id == thread_id) & (runs.c.status == "interrupted") & (runs.c.reason == "person")
@@ -279,7 +241,15 @@ def delivery_of(run_id: str, attempt: int, status: str) -> str:
     return f"msg_{run_id}_{attempt}_{status}"
 
 
-async def announce(db: AsyncConnection, row: RowMapping, *, status: str, reason: str, output: Any) -> None:
+async def announce(
+    db: AsyncConnection,
+    row: RowMapping,
+    *,
+    status: str,
+    reason: str,
+    output: Any,
+    error: dict[str, Any] | None = None,
+) -> None:
     """Keep what the run's webhook is to hear of its end, for the task queue to deliver."""
     if row["webhook"]:
         kept = _delivery(
@@ -287,7 +257,7 @@ async def announce(db: AsyncConnection, row: RowMapping, *, status: str, reason:
             row["thread_id"],
             row["attempts"],
             row["webhook"],
-            {"status": status, "reason": reason, "output": output, "error": None},
+            {"status": status, "reason": reason, "output": output, "error": error},
             told_as=row["request"].get("told_as", ""),
             now=now_of(db),
         )
@@ -327,15 +297,23 @@ def _delivery(
 
 
 async def end_here(
-    db: AsyncConnection, kept: RowMapping, *, status: str, reason: str, answer: str = ""
+    db: AsyncConnection,
+    kept: RowMapping,
+    *,
+    status: str,
+    reason: str,
+    answer: str = "",
+    error: dict[str, Any] | None = None,
 ) -> None:
     """End a run that nobody executes, with its last event."""
-    output = reply(kept["thread_id"], kept["id"], status=status, answer=answer)
+    output = None if error else reply(kept["thread_id"], kept["id"], status=status, answer=answer)
     seq = kept["seq_limit"] + 1
-    await store(db, kept["thread_id"], [LoggedEvent({"seq": seq, "type": "done", **output})])
+    last = {"type": "error", **error} if error else {"type": "done", **(output or {})}
+    await store(db, kept["thread_id"], [LoggedEvent({"seq": seq, "run_id": kept["id"], **last})])
     values = {"status": status, "reason": reason, "ended_at": now_of(db), "output": output, "seq_limit": seq}
-    await db.execute(update(runs).where(runs.c.id == kept["id"]).values(values))
-    await announce(db, kept, status=status, reason=reason, output=output)
+    ended = update(runs).where(runs.c.id == kept["id"])
+    await db.execute(ended.values({**values, "error": error}))
+    await announce(db, kept, status=status, reason=reason, output=output, error=error)
 
 
 async def end_orphan(
@@ -385,3 +363,36 @@ def _run(engine: AsyncEngine, hold: Hold, values: Mapping[str, Any]) -> Statemen
         for name, value in values.items()
     ]
     return worded(engine, f"UPDATE runs SET {changes} WHERE id = ?"), [(*row, hold.run_id)]  # noqa: S608 - our own names
+
+
+_LOCK = 0x7468_7264  # apart from other locks on texts
+
+
+class ThreadTotals:
+    """Holds new threads to `limits.threads_per_user`; a thread that is there costs nothing."""
+
+    def __init__(self, editions: Editions) -> None:
+        self._editions = editions
+
+    async def hold(self, db: AsyncConnection, owner: str, *, more: int = 0) -> None:
+        """Asked by every place that makes a thread, in its transaction.
+
+        Args:
+            more: Threads that are about to come, beside those that stand in the database.
+
+        Raises:
+            ThreadTotalReached: The owner would have more than the setting allows.
+        """
+        most = self._editions.now().book[LimitSettings].threads_per_user
+        if not most:
+            return
+        if db.dialect.name == "postgresql":
+            # Threads that others are just making for the owner are not seen before they are there.
+            await db.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(owner, _LOCK))))
+        count = select(func.count()).select_from(threads).where(threads.c.owner == owner)
+        found = (await db.execute(count)).scalar_one() + more
+        if found > most:
+            raise ThreadTotalReached(
+                f"you would have {found} threads; at most {most} are allowed "
+                "(limits.threads_per_user): delete some, or go on with one that you have"
+            )

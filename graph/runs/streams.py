@@ -6,8 +6,8 @@ A `Handle` is what a caller holds of a run: its events, its result, and a way to
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,13 +19,12 @@ from core.database.engine import now_of
 from core.database.outage import DATABASE_ERRORS, log_failure, uninterrupted
 from core.database.writer import Unit
 from core.errors import WaystationError
-from core.signals import Listener, Signals
+from core.signals import Signals
 from graph.db.database import writer_of
 from graph.db.tables import Inserting, run_events, worded
 from graph.errors import Draining, LeaseLost, error_from
-from graph.runs.events import LAST, EventLog, EventStore, LoggedEvent, rows_of_events
+from graph.runs.events import LAST, LoggedEvent, rows_of_events, topic_of
 from graph.runs.lease import fence_of
-from graph.runs.lookup import RunLookup
 from graph.runs.record import SEQ_BLOCK, Run, RunRecord, TurnRequest
 
 log = structlog.get_logger()
@@ -38,21 +37,9 @@ LONGEST_BEHIND_SECONDS = 0.3
 FEW = 8
 # After a database that is locked or full for a moment.
 AGAIN_SECONDS = 0.5
-# Signals carry the news; one that gets lost must not cost a reader more than this.
-LOOK_AGAIN_SECONDS = 30.0
 # Whoever does not know whether they were stored writes them again.
 _EVENTS = Inserting(run_events, new_only=True)
 _RESERVE = "UPDATE runs SET seq_limit = ? WHERE id = ?"
-
-
-def topic_of(run_id: str) -> str:
-    """What is signalled when a run has new events or has changed."""
-    return f"run:{run_id}"
-
-
-def topic_of_thread(thread_id: str) -> str:
-    """What is signalled when a run of a thread begins or goes on, or its state was changed."""
-    return f"thread:{thread_id}"
 
 
 def signalled(signals: Signals) -> Callable[[str], None]:
@@ -65,12 +52,20 @@ class EventWriter:
 
     Args:
         stored: Called with the id of each run that has news in the database.
+        told: Called with the id of each run that has told something, or may tell more than before.
     """
 
-    def __init__(self, engine: AsyncEngine, *, stored: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        *,
+        stored: Callable[[str], None] = lambda _: None,
+        told: Callable[[str], None] | None = None,
+    ) -> None:
         self._engine = engine
         self._writer = writer_of(engine)
         self._stored = stored
+        self._news_told = told
         self._behind: dict[str, Run] = {}
         self._work = asyncio.Event()
         # Of the runs that told something last time, those above a few.
@@ -82,6 +77,8 @@ class EventWriter:
         """The run has new events; never waits."""
         self._behind[run.id] = run
         self._work.set()
+        if self._news_told is not None:
+            self._news_told(run.id)
 
     async def rest(self, run: Run) -> list[LoggedEvent]:
         """What the database does not have of the run, which is not written here any more."""
@@ -153,6 +150,8 @@ class EventWriter:
             run.log.stored(news.last)
             run.log.extend(news.limit)
             self._stored(run.id)
+            if self._news_told is not None:
+                self._news_told(run.id)
         return None
 
 
@@ -163,92 +162,6 @@ class _News:
     unit: Unit
     last: int
     limit: int
-
-
-class Follower:
-    """Gives readers the events of runs: from memory while a run goes on here, else from the database.
-
-    Args:
-        live: The runs that go on in this process, by id.
-    """
-
-    def __init__(
-        self, live: Mapping[str, Run], events: EventStore, lookup: RunLookup, signals: Signals
-    ) -> None:
-        self._live = live
-        self._events = events
-        self._lookup = lookup
-        self._signals = signals
-        # The service stops: nobody waits here any more for what other processes do.
-        self.closing = False
-        # The service is about to stop: a reader that has heard of a run's end, for now, is let go.
-        self.draining = False
-        self._readers = 0
-        self._left = asyncio.Event()
-
-    async def read(self, run_id: str, after: int = 0) -> AsyncIterator[Sequence[LoggedEvent]]:
-        """Every event above number `after`, what has come by now together, until the run has no more.
-
-        A run that waits for a person has no more for now; a reader that comes
-        back with its last number gets what follows the answer.
-        """
-        place, here, over = after, None, False
-        self._readers += 1
-        try:
-            with self._signals.listen(topic_of(run_id)) as ear:
-                while not over:
-                    here = self._at_hand(run_id, here)
-                    found, place, over = await self._more(run_id, place, here, ear)
-                    if found:
-                        place = found[-1].seq
-                        yield found
-                        if self.draining and found[-1].kind in LAST:
-                            return
-        finally:
-            self._readers -= 1
-            self._left.set()
-
-    async def left(self, *, seconds: float) -> None:
-        """Returns when nobody reads any more, or after `seconds`."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while self._readers:
-                    self._left.clear()
-                    await self._left.wait()
-
-    def _at_hand(self, run_id: str, before: EventLog | None) -> EventLog | None:
-        """The run's log in this process. Of one that another process has by now this one has not all."""
-        run = self._live.get(run_id)
-        found = run.log if run is not None else before
-        return None if found is None or found.abandoned else found
-
-    async def _more(
-        self, run_id: str, place: int, here: EventLog | None, ear: Listener
-    ) -> tuple[Sequence[LoggedEvent], int, bool]:
-        """The next events, where the reader stands before them, and whether nothing comes behind them."""
-        if here is not None and here.keeps(place):
-            found = await here.more(place)
-            last = found[-1].seq if found else place
-            return found, place, here.closed and last >= here.last
-        # Up to here everything is stored: looked at before the database is read.
-        floor = here.floor if here is not None else 0
-        if rows := await self._events.read(run_id, place):
-            return rows, place, False
-        # An earlier attempt has less than it had reserved: the present one begins above that.
-        over = here is None and not await self._goes_on(run_id, place, ear)
-        return (), max(place, floor), over
-
-    async def _goes_on(self, run_id: str, place: int, ear: Listener) -> bool:
-        """False when there is nothing to wait for; waits for news of a run that goes on elsewhere."""
-        record = await self._lookup.find(run_id)
-        if record is None:
-            return False
-        if not record.active:
-            return bool(await self._events.read(run_id, place, limit=1))
-        if self.closing:
-            return False
-        await ear.heard(LOOK_AGAIN_SECONDS)
-        return True
 
 
 class RunAccess(Protocol):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from core.access import Principal
@@ -11,20 +10,19 @@ from core.correlation import current
 from core.errors import InvalidInput
 from core.events.settings import WebhookSettings
 from core.events.targets import target_of
-from core.foreign import fault_in, is_answer
+from core.foreign import is_answer
 from core.settings.book import Editions
 from core.settings.platform import (
-    EVERYBODYS_STREAMS,
-    USERS_STREAMS,
-    AuthSettings,
     LimitSettings,
     ThreadSettings,
 )
-from graph.errors import AlreadyAnswered, Draining, MessageTooLong, NothingToResume, TooManyRuns
+from core.settings.roles import Duty
+from graph.errors import AlreadyAnswered, NothingToResume
 from graph.runs.ledger import RunLedger
 from graph.runs.record import Policy, TurnRequest
 from graph.runs.rows import NewRun
 from graph.runs.streams import Handle
+from graph.service.admission import Admission
 from graph.service.run_service import RunService
 from graph.threads.threads import Threads, check_id, new_id
 from nodes.config import ConfigLookup
@@ -43,7 +41,9 @@ class Reception:
         lookup: ConfigLookup,
         files: FileManager,
         editions: Editions,
+        duty: Duty,
     ) -> None:
+        self._duty = duty
         self._runs = runs
         self._ledger = ledger
         self._threads = threads
@@ -64,6 +64,7 @@ class Reception:
 
     async def _begin(self, request: TurnRequest) -> Handle:
         run_id = new_id("r")
+        await self._admission.made_sure(request.principal)
         with self._admission.counted(request.principal, run_id):
             return await self._admitted(request, run_id)
 
@@ -85,6 +86,7 @@ class Reception:
             policy=self._policy(request),
             queue_limit=self._editions.now().book[LimitSettings].queued_runs,
             request_id=current().request_id,
+            tag=self._tag(request),
         )
         if is_answer(request.resume):
             return await self._answer(new, request.resume)
@@ -99,6 +101,7 @@ class Reception:
             AlreadyAnswered: A question has had its answer.
             InvalidInput: The answers do not fit the questions.
         """
+        await self._admission.made_sure(principal)
         with self._editions.hold(), self._admission.counted(principal, run_id):
             return await self._resumed(principal, run_id, answers)
 
@@ -127,82 +130,18 @@ class Reception:
             return check_id(request.message_id)
         return new_id("m")
 
+    def _tag(self, request: TurnRequest) -> str:
+        if not self._duty.run_tags:
+            return ""
+        return self._duty.tag_of(request.choices.model, request.principal.groups)
+
     def _policy(self, request: TurnRequest) -> Policy:
         wish = self._editions.now().book[ThreadSettings].orphans
         if wish != "auto":
             return wish
-        return "resume" if request.background or request.on_disconnect == "continue" else "end"
-
-
-class Admission:
-    """Lets requests in, or says what is wrong with them."""
-
-    def __init__(self, runs: RunService, editions: Editions) -> None:
-        self._runs = runs
-        self._editions = editions
-        # Whose requests are on their way into the ledger, by the ids of their runs.
-        self._coming: dict[str, str] = {}
-
-    @contextmanager
-    def counted(self, principal: Principal, run_id: str) -> Iterator[None]:
-        """Within the block the run counts among the turns of its user, although it does not go on yet.
-
-        Raises:
-            Draining, TooManyRuns: The service takes no turns, or no more of this caller's.
-        """
-        self._open_for(principal)
-        self._coming[run_id] = principal.id
-        try:
-            yield
-        finally:
-            self._coming.pop(run_id, None)
-
-    def check(self, request: TurnRequest) -> None:
-        """Raises what is wrong with the request."""
-        answers = is_answer(request.resume)
-        if answers + bool(request.message.strip()) + request.goes_on != 1:
-            raise InvalidInput(
-                "send a message, or resume with the answer to an interrupt (exactly one of them)"
-            )
-        if answers and not request.thread_id:
-            raise InvalidInput("resume needs the thread_id of the thread that waits")
-        if answers and request.idempotency_key:
-            raise InvalidInput(
-                "an Idempotency-Key goes with a message; an answer that comes twice is refused at the second"
-            )
-        if fault := fault_in(request.resume, "resume"):
-            raise InvalidInput(f"{fault}; send JSON that can be kept")
-        self._check_text(request.message)
-
-    def _open_for(self, principal: Principal) -> None:
-        if self._runs.draining:
-            raise Draining("the service is shutting down; try again in a moment")
-        live = self._runs.live
-        mine = sum(run.request.principal.id == principal.id for run in live.values())
-        mine += sum(who == principal.id and run_id not in live for run_id, who in self._coming.items())
-        if mine >= self._most():
-            raise TooManyRuns(f"you have {mine} turns going, the limit; wait for one to end")
-
-    def _most(self) -> int:
-        book = self._editions.now().book
-        own = book[LimitSettings].streams_per_user
-        # Where nobody logs in everybody is one user.
-        return own or (EVERYBODYS_STREAMS if book[AuthSettings].mode == "none" else USERS_STREAMS)
-
-    def _check_text(self, text: str) -> None:
-        try:
-            size = len(text.encode())
-        except UnicodeEncodeError:
-            raise InvalidInput("the message has a lone surrogate; send valid Unicode") from None
-        if "\x00" in text:
-            raise InvalidInput("the message has a NUL character; remove it")
-        limit = self._limits.message_bytes
-        if size > limit:
-            raise MessageTooLong(f"the message has {size} bytes; at most {limit} are accepted")
-
-    @property
-    def _limits(self) -> LimitSettings:
-        return self._editions.now().book[LimitSettings]
+        # Where a run is handed over, its reader is not in the process that may die.
+        is_kept = self._duty.hands_over or request.background
+        return "resume" if is_kept or request.on_disconnect == "continue" else "end"
 
 
 Answer = dict[str, Any]

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
 
 from core.access import Principal
-from core.database.outage import DATABASE_ERRORS, DatabaseUnavailable, log_failure
+from core.database.outage import DatabaseUnavailable
 from core.errors import WaystationError
 from core.settings.book import Editions
 from core.signals import Signals
 from graph.errors import Draining, RunEnded, RunNotFound, ThreadBusy
+from graph.runs.events import topic_of, topic_of_thread
+from graph.runs.follower import LOOK_AGAIN_SECONDS, Follower
 from graph.runs.lease import BEAT_SECONDS
 from graph.runs.ledger import AT_MOST_ATTEMPTS, RunLedger
 from graph.runs.lookup import LiveRuns, RunLookup
 from graph.runs.record import Policy, Run, RunRecord
 from graph.runs.rows import Claim, NewRun, delivery_of
-from graph.runs.streams import LOOK_AGAIN_SECONDS, Follower, Handle, topic_of, topic_of_thread
+from graph.runs.streams import Handle
+from graph.runs.tails import Tails
+from graph.service.stops import STOPS, Stops, tried
+from graph.service.waiting import sent_after, until_over
 from graph.turn.driver import TurnDriver
 
 log = structlog.get_logger()
@@ -28,10 +33,7 @@ log = structlog.get_logger()
 QUEUE = "runs"
 # What begins later than in so many seconds is found by the supervisor's rounds alone.
 AWAITED_S = 60.0
-STOPS = "stops"
-# How long a run may take to its next checkpoint when another message takes its place.
-GRACE_SECONDS = 20.0
-# And at a shutdown, behind the time that it had to end by itself.
+# How long a run may take to its next checkpoint at a shutdown, behind the time that it had to end by itself.
 DRAIN_GRACE_SECONDS = 1.0
 
 
@@ -42,6 +44,7 @@ class RunService:
     `Follower.read`.
 
     Args:
+        tails: Sends what runs tell to processes that answer for them.
         deliver: Called with each webhook delivery that the end of a run has left in the database.
     """
 
@@ -55,20 +58,26 @@ class RunService:
         signals: Signals,
         editions: Editions,
         *,
+        tails: Tails | None = None,
         deliver: Callable[[str], Coroutine[Any, Any, None]],
     ) -> None:
         self._ledger = ledger
         self._lookup = lookup
         self.live = live
         self._driver = driver
-        self._follower = follower
+        self.follower = follower
         self._signals = signals
         self._editions = editions
+        self._stops = Stops(live, lookup, signals)
+        self._tails = tails
         self._deliver = deliver
         self.get, self.list, self.interrupted_on = lookup.get, lookup.list, lookup.interrupted_on
         self.of_conversation, self.count = lookup.of_conversation, lookup.count
-        self.follow = follower.read
-        self.draining = False
+        self.follow, self.draining = follower.read, False
+        # What waits was not taken up, for want of room.
+        self.is_full = False
+        # Runs that wait for a worker or go on there, with whose they are; looked at when it matters.
+        self.handed_over: dict[str, str] = {}
         # Queued runs that somebody in this process waits for, with their threads.
         self._awaited: dict[str, str] = {}
         self._failures: dict[str, WaystationError] = {}
@@ -94,15 +103,31 @@ class RunService:
         if claim.asked_to_stop:
             self._signals.send(STOPS)
         if claim.delivery:
-            self._chore(self._try(self._deliver(claim.delivery)))
+            self._chore(tried(self._deliver(claim.delivery)))
         far = self._ledger.supervised and new.request.delay > AWAITED_S
-        if claim.hold is None and not claim.repeated and not far:
+        if self._ledger.hands_over:
+            self._hand_over(claim)
+        elif claim.hold is None and not claim.repeated and not far:
             self._awaited[claim.record.id] = claim.record.thread_id
             self._signals.send(QUEUE)
-            if new.request.delay:
-                self._chore(self._look_after(new.request.delay))
+        if new.request.delay and not far:
+            self._chore(sent_after(new.request.delay, self._signals, QUEUE))
         self._launch(claim)
         return Handle(self, claim.record, mine=not claim.repeated)
+
+    def _hand_over(self, claim: Claim) -> None:
+        """Tell workers that there is something to do."""
+        if claim.repeated:
+            return
+        self.handed_over[claim.record.id] = claim.record.request.principal.id
+        self.follower.mirrors.handed_over(claim.record.id)
+        self._signals.send(QUEUE)
+
+    async def refresh(self) -> None:
+        """Forget of what was handed over the runs that are over."""
+        active = await self._lookup.active_of(self.handed_over)
+        for run_id in self.handed_over.keys() - active:
+            self.handed_over.pop(run_id, None)
 
     async def _finish_left_over(self, thread_id: str) -> bool:
         """Execute runs that wait for a free thread; where no service looks after them, nobody else would."""
@@ -126,7 +151,8 @@ class RunService:
 
         async def reopened() -> Handle:
             claim = await self._ledger.reopen(principal, run_id, answers, policy=policy, seen=seen)
-            self._launch(claim)
+            if not self._launch(claim):
+                self._hand_over(claim)
             return Handle(self, claim.record, mine=True, since=claim.floor)
 
         return await self._begun(reopened())
@@ -177,7 +203,7 @@ class RunService:
                 record = await self.get(principal, run_id)
                 if record.attempts > seen or record.status != "interrupted":
                     return Handle(self, record, mine=True)
-                if self._follower.closing:
+                if self.follower.closing:
                     raise Draining(f"the service stops; run '{run_id}' still waits for its answer")
                 await ear.heard(LOOK_AGAIN_SECONDS)
 
@@ -209,7 +235,8 @@ class RunService:
         live = self.live.get(record.id)
         if live is not None:
             live.stop("cancel")
-        else:
+        elif not (self.draining and self._ledger.hands_over):
+            # Where this process stops, the reader comes back to another one.
             self._chore(self._cancel_quietly(record))
 
     async def settled(self, run_id: str, *, timeout: float | None = None, hurried: bool = False) -> RunRecord:
@@ -221,44 +248,27 @@ class RunService:
         until = None if timeout is None else asyncio.get_running_loop().time() + timeout
         with self._signals.listen(topic_of(run_id)) as ear:
             while True:
-                await self._here(run_id, until, hurried=hurried)
+                await until_over(self.live.get(run_id), until, hurried=hurried)
                 record = await self._lookup.find(run_id)
                 if record is None:
                     raise RunNotFound(run_id)
-                if not record.active or self._follower.closing or self._is_stuck(run_id):
+                if not record.active or self.follower.closing or self._is_stuck(run_id):
                     return record
-                left = None if until is None else until - asyncio.get_running_loop().time()
-                if left is not None and left <= 0:
+                left = LOOK_AGAIN_SECONDS if until is None else until - asyncio.get_running_loop().time()
+                if left <= 0:
                     return record
-                await ear.heard(left)
+                await ear.heard(min(left, LOOK_AGAIN_SECONDS))
 
     def _is_stuck(self, run_id: str) -> bool:
         """True when its end could not be stored, and nobody has taken it up since."""
         return run_id in self._failures and run_id not in self.live
-
-    async def _here(self, run_id: str, until: float | None, *, hurried: bool) -> None:
-        """Wait for the end of an attempt that goes on here."""
-        live = self.live.get(run_id)
-        if live is None or live.task is None:
-            return
-        left = None if until is None else max(until - asyncio.get_running_loop().time(), 0)
-        if not hurried:
-            await asyncio.wait([live.task], timeout=left)
-            return
-        held_up = asyncio.create_task(live.held_up.wait())
-        try:
-            await asyncio.wait([live.task, held_up], timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            held_up.cancel()
-        if live.away is not None:
-            raise live.away
 
     # -- for whoever looks after runs ---------------------------------------------------------------
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Listens for wishes of other processes for as long as the block runs."""
-        tasks = [asyncio.create_task(self._obey()), asyncio.create_task(self._queue())]
+        tasks = [asyncio.create_task(self._stops.obeyed()), asyncio.create_task(self._queue())]
         try:
             yield
         finally:
@@ -273,6 +283,10 @@ class RunService:
         claim = await self._ledger.next_of(thread_id, only=None if self._ledger.supervised else self._awaited)
         return claim is not None and self._launch(claim)
 
+    def go_on(self, claims: Sequence[Claim]) -> None:
+        """Execute runs that were taken for this process."""
+        _ = [self._launch(claim) for claim in claims]
+
     async def adopt(self, thread_id: str) -> bool:
         """Take over the run of a thread whose process is gone: go on with it or end it, by its policy."""
         if self.draining:
@@ -286,7 +300,7 @@ class RunService:
 
     async def drain(self, *, seconds: float) -> None:
         """Begin nothing new; let what runs end, and stop it at a checkpoint after `seconds`."""
-        self.draining = self._follower.draining = True
+        self.draining = self.follower.draining = True
         clock = asyncio.get_running_loop().time
         until = clock() + seconds + 2 * DRAIN_GRACE_SECONDS
         tasks = [run.task for run in self.live.values() if run.task]
@@ -298,9 +312,9 @@ class RunService:
         if tasks:
             await asyncio.wait(tasks)
         if seconds:  # readers of runs that drain in other processes
-            await self._follower.left(seconds=until - clock())
+            await self.follower.left(seconds=until - clock())
         # What is read now goes on elsewhere, or later: its readers come back with their last number.
-        self._follower.closing = True
+        self.follower.closing = True
         self._signals.wake_all()
 
     # -- inside -----------------------------------------------------------------------------------
@@ -313,10 +327,12 @@ class RunService:
         run.only_end = only_end
         self._awaited.pop(run.id, None)
         self.live[run.id] = run
+        is_followed = self._tails is not None and self._tails.begin(run)
         # In a context of its own: LangServe's callbacks must not follow the turn.
         run.task = self._editions.task(self._driver.drive(run), name=run.id)
         run.task.add_done_callback(lambda _: self._ended(run))
-        self._signals.send(topic_of(run.id))
+        if not is_followed:  # whoever follows it knows
+            self._signals.send(topic_of(run.id))
         self._signals.send(topic_of_thread(run.thread_id))
         if self.draining:
             run.stop("drain")
@@ -325,19 +341,25 @@ class RunService:
     def _ended(self, run: Run) -> None:
         if self.live.get(run.id) is run:
             del self.live[run.id]
+        if self._tails is not None:
+            self._tails.end(run)
         if run.error is not None:
             self._failures[run.id] = run.error
             # Long enough for who waits for it here; the rest reads what is stored.
             asyncio.get_running_loop().call_later(60, self._failures.pop, run.id, None)
         if run.delivery:
-            self._chore(self._try(self._deliver(run.delivery)))
+            self._chore(tried(self._deliver(run.delivery)))
         if run.more_wait:
             self._chore(self._next(run.thread_id))
+        if self.is_full:
+            self.is_full = False
+            self._signals.wake(QUEUE)
         self._signals.send(topic_of(run.id))
 
     async def _next(self, thread_id: str) -> None:
         try:
-            gone_on = await self.go_on_with(thread_id)
+            # Where this process may not take all, the supervisor looks which it may.
+            gone_on = self._lookup.tags is None and await self.go_on_with(thread_id)
         except DatabaseUnavailable:
             return  # the run stands in line, and is looked for again when the database is back
         if not gone_on:
@@ -356,38 +378,10 @@ class RunService:
         except (RunEnded, RunNotFound):
             return
 
-    async def _obey(self) -> None:
-        """Stop the runs that somebody, in whatever process, wants stopped."""
-        with self._signals.listen(STOPS) as ear:
-            while True:
-                await ear.heard(BEAT_SECONDS if self.live else None)
-                if self.live:
-                    await self._try(self._obey_once())
-
-    async def _obey_once(self) -> None:
-        for run_id, how in (await self._lookup.stops()).items():
-            run = self.live.get(run_id)
-            if run is not None and run.stopped is None:
-                grace = GRACE_SECONDS if how == "supersede" else 0
-                run.stop("supersede" if how == "supersede" else "cancel", grace_s=grace)
-            elif run is not None and how == "cancel":
-                run.stop("cancel")
-
     async def _queue(self) -> None:
         """Begin runs that somebody in this process waits for, when their threads are free."""
         with self._signals.listen(QUEUE) as ear:
             while True:
                 await ear.heard(BEAT_SECONDS if self._awaited else None)
                 for thread_id in set(self._awaited.values()):
-                    await self._try(self.go_on_with(thread_id))
-
-    async def _look_after(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        self._signals.send(QUEUE)
-
-    async def _try(self, work: Coroutine[Any, Any, Any]) -> None:
-        try:
-            await work
-        except DATABASE_ERRORS as error:
-            # A database that is away for a moment; the next signal or beat looks again.
-            log_failure(log, "runs_not_looked_after", error)
+                    await tried(self.go_on_with(thread_id))

@@ -1,8 +1,4 @@
-"""Where an attempt of a run begins, and how it ends.
-
-It begins with its message, with a person's answers, or where it was cut. At
-its end answer, events, thread and run are written in one transaction.
-"""
+"""Where an attempt of a run begins (its message, answers, or where it was cut), and how it ends."""
 
 from __future__ import annotations
 
@@ -10,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -32,6 +28,7 @@ from core.database.outage import (
 )
 from core.errors import Internal
 from core.observability import TURNS
+from core.settings.roles import Duty
 from graph.db.tables import runs, transcript
 from graph.errors import LeaseLost, RunAbandoned, problem_of
 from graph.flow.builder import model_step
@@ -227,7 +224,9 @@ def _answered_ids(writes: Sequence[tuple[str, str, Any]]) -> set[str]:
 class Endings:
     """Writes endings. One per process."""
 
-    def __init__(self, ledger: RunLedger, writer: EventWriter) -> None:
+    def __init__(self, ledger: RunLedger, writer: EventWriter, duty: Duty) -> None:
+        # Where nobody reads, a run that is given back has not ended for anybody.
+        self._tells_all = duty.answers
         self._ledger = ledger
         self._writer = writer
         # Set when the service stops: what is not stored then, another process settles.
@@ -301,9 +300,11 @@ class Endings:
         ending = _ending(run, outcome, reply, [*rest, last])
         if run.request.webhook and not ending.again:
             run.delivery = delivery_of(run.id, run.attempt, ending.status)
-        more = await self._ledger.close(run.hold, ending)
-        run.log.extend(last.seq)
-        run.log.publish(last)
+        is_told = self._tells_all or not ending.again
+        more = await self._ledger.close(run.hold, ending if is_told else replace(ending, events=rest))
+        if is_told:
+            run.log.extend(last.seq)
+            run.log.publish(last)
         return more
 
 

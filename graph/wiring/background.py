@@ -25,7 +25,8 @@ from core.health import Check, Health, degraded, healthy
 from core.registry import Module, discover, files_of, sections_of
 from core.resilience import Policies
 from core.settings import Book, Context, read_book
-from core.settings.platform import StorageSettings, ThreadSettings
+from core.settings.platform import ServerSettings, StorageSettings, ThreadSettings
+from core.settings.roles import Duty, runs_tasks
 from core.settings.schedules import ScheduleSettings
 from core.signals import Signals
 from core.task_queue import Task, TaskContext, TaskQueue, TaskSettings
@@ -33,6 +34,7 @@ from core.task_queue.task import NoArguments
 from graph.checkpoints.compaction import TASKS as COMPACTION
 from graph.checkpoints.compaction import Compaction
 from graph.runs.lease import Leases
+from graph.service.fleet import WORKERS, Fleet
 from graph.service.items import TASKS as ITEMS
 from graph.service.plans import TASKS as PLANNED
 from graph.service.schedules import scheduled_tasks
@@ -64,7 +66,7 @@ class Background(Provider):
     ) -> AsyncIterator[TaskQueue]:
         settings = book[TaskSettings]
         tasks = tasks_of(self._modules, book)
-        worker = self._worker and settings.worker
+        worker = self._worker and settings.worker and runs_tasks(book[ServerSettings])
         async with TaskQueue.open(settings, engine, tasks, container, worker=worker) as queue:
             yield queue
 
@@ -139,8 +141,12 @@ async def begin(container: AsyncContainer, book: Book) -> None:
             log.warning("files_in_several_homes", why=apart.reason)
 
 
-def checks(container: AsyncContainer, book: Book) -> dict[str, Check]:
-    """Health of what the modules lean on."""
+def checks(container: AsyncContainer, book: Book, *, serves: bool = False) -> dict[str, Check]:
+    """Health of what the modules lean on.
+
+    Args:
+        serves: For a process of the service, and what its role leans on.
+    """
     looks: dict[str, tuple[type[Any], Callable[[Any], Awaitable[Health]]]] = {
         DATABASE: (AsyncEngine, database_health),
         "events": (EventBus, _own_health),
@@ -149,6 +155,8 @@ def checks(container: AsyncContainer, book: Book) -> dict[str, Check]:
         "breakers": (Policies, _breaker_health),
         "signals": (Signals, _own_health),
     }
+    if Duty.of(book[ServerSettings], serves=serves).hands_over:
+        looks[WORKERS] = (Fleet, _own_health)
     if _files_apart(book):
         looks["replicas"] = (AsyncEngine, partial(replica_health, places=book.context.places))
     if book[WebhookSettings].tells:

@@ -105,7 +105,7 @@ async def open_services(
             stack.push_async_callback(lifecycle.stop, running, container)
             await background.begin(container, book)
             stack.push_async_callback(background.end, container)
-        yield Services(standings, book, container, _board(standings, container, book))
+        yield Services(standings, book, container, _board(standings, container, book, serves=worker))
 
 
 def _at_home(home: Path) -> None:
@@ -123,15 +123,18 @@ def _container(
     modules: Sequence[Module], book: Book, providers: Sequence[Provider], *, worker: bool
 ) -> AsyncContainer:
     joined = bridges((module.name for module in modules), worker=worker)
-    own = (Storage(), TurnProvider(supervised=worker), Background(modules, worker=worker))
+    own = (Storage(), TurnProvider(serves=worker), Background(modules, worker=worker))
     return build_container(modules, book, *own, *joined, *providers)
 
 
-def _board(standings: Sequence[ModuleState], container: AsyncContainer, book: Book) -> HealthBoard:
+def _board(
+    standings: Sequence[ModuleState], container: AsyncContainer, book: Book, *, serves: bool
+) -> HealthBoard:
     found = [standing for standing in standings if standing.phase is not Phase.DISABLED]
     checks = {s.module.name: _check(s, container) for s in found}
+    platform = background.checks(container, book, serves=serves)
     return HealthBoard(
-        {**checks, **background.checks(container, book), "home": _home_check(book.context.places.home)},
+        {**checks, **platform, "home": _home_check(book.context.places.home)},
         required=frozenset({DATABASE, *(s.module.name for s in found if s.module.required)}),
     )
 

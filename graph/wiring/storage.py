@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from dishka import Provider, Scope, provide
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from core.database.engine import database_url
+from core.database.engine import database_url, session_of
 from core.settings import Book, Places
 from core.settings.platform import StorageSettings
 from graph.db.database import opened_database
@@ -20,5 +20,7 @@ class Storage(Provider):
 
     @provide
     async def engine(self, book: Book, places: Places) -> AsyncIterator[AsyncEngine]:
-        async with opened_database(database_url(book[StorageSettings], places)) as engine:
+        settings = book[StorageSettings]
+        url = database_url(settings, places)
+        async with opened_database(url, session=session_of(settings)) as engine:
             yield engine

@@ -2,19 +2,20 @@
 
 # No `from __future__ import annotations`: dishka reads the annotations at run time.
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, NewType
 
 from dishka import AsyncContainer, Provider, Scope, provide
 from langgraph.graph.state import CompiledStateGraph
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from core.database.engine import database_url
+from core.database.engine import StoreEngine, database_url, listening_url
 from core.events import EventBus
 from core.events.webhooks import TASK, DeliverWebhook
 from core.settings import Book, Places
 from core.settings.book import Editions
-from core.settings.platform import StorageSettings, TelemetrySettings, ThreadSettings
+from core.settings.platform import ServerSettings, StorageSettings, TelemetrySettings, ThreadSettings
+from core.settings.roles import Duty
 from core.signals import Signals, opened_signals
 from core.task_queue import TaskQueue
 from graph.checkpoints.saver import opened_saver
@@ -22,11 +23,16 @@ from graph.db.database import writer_of
 from graph.flow.builder import build_graph, looking_steps
 from graph.flow.routing import AfterModel, Window
 from graph.flow.steps import Steps
+from graph.runs.claims import Claims
 from graph.runs.events import EventStore
-from graph.runs.lease import Leases, ThreadTotals
+from graph.runs.follower import Follower
+from graph.runs.lease import Leases
 from graph.runs.ledger import RunLedger
 from graph.runs.lookup import LiveRuns, RunLookup
-from graph.runs.streams import EventWriter, Follower, signalled
+from graph.runs.rows import ThreadTotals
+from graph.runs.streams import EventWriter, signalled
+from graph.runs.tails import Mirrors, Tails
+from graph.service.fleet import Fleet
 from graph.service.holding import Holding
 from graph.service.items import Items
 from graph.service.plans import Plans
@@ -47,24 +53,33 @@ class TurnProvider(Provider):
     """Each is made when first asked for: Studio, which brings its own checkpoints, asks for steps only.
 
     Args:
-        supervised: This process goes on with runs whose process is gone.
+        serves: This process is a part of the service, with a duty by its settings: see `Duty`.
     """
 
     scope = Scope.APP
 
-    def __init__(self, *, supervised: bool = False) -> None:
+    def __init__(self, *, serves: bool = False) -> None:
         super().__init__()
-        self._supervised = supervised
+        self._serves = serves
 
     transcript = provide(Transcript)
     events = provide(EventStore)
     totals = provide(ThreadTotals)
-    lookup = provide(RunLookup)
     endings = provide(Endings)
     supervisor = provide(Supervisor)
     reception = provide(Reception)
     plans = provide(Plans)
     items = provide(Items)
+    claims = provide(Claims)
+    fleet = provide(Fleet)
+
+    @provide
+    def duty(self, book: Book) -> Duty:
+        return Duty.of(book[ServerSettings], serves=self._serves)
+
+    @provide
+    def lookup(self, engine: AsyncEngine, leases: Leases, duty: Duty) -> RunLookup:
+        return RunLookup(engine, leases, tags=duty.columns)
 
     @provide
     def live(self) -> LiveRuns:
@@ -72,16 +87,19 @@ class TurnProvider(Provider):
 
     @provide
     def ledger(
-        self, engine: AsyncEngine, leases: Leases, lookup: RunLookup, totals: ThreadTotals
+        self, engine: AsyncEngine, leases: Leases, lookup: RunLookup, totals: ThreadTotals, duty: Duty
     ) -> RunLedger:
-        return RunLedger(engine, leases, lookup, totals, supervised=self._supervised)
+        return RunLedger(
+            engine, leases, lookup, totals, supervised=duty.looks_after, hands_over=duty.hands_over
+        )
 
     @provide
     async def graph(
         self, engine: AsyncEngine, steps: Steps, after_model: AfterModel, book: Book, places: Places
     ) -> AsyncIterator[ThreadGraph]:
         url = database_url(book[StorageSettings], places)
-        async with opened_saver(url, writer_of(engine)) as saver:
+        session = engine.session if isinstance(engine, StoreEngine) else None
+        async with opened_saver(url, writer_of(engine), session=session) as saver:
             graph = build_graph(steps, after_model, Window.of(book[ThreadSettings]))
             compiled = graph.compile(checkpointer=saver, name="waystation")
             saver.serve(compiled, looking_steps(compiled))
@@ -95,12 +113,27 @@ class TurnProvider(Provider):
 
     @provide
     async def signals(self, book: Book, places: Places) -> AsyncIterator[Signals]:
-        async with opened_signals(database_url(book[StorageSettings], places), places) as signals:
+        settings = book[StorageSettings]
+        url, listen = database_url(settings, places), listening_url(settings)
+        async with opened_signals(url, places, listen=listen) as signals:
             yield signals
 
     @provide
-    async def writer(self, engine: AsyncEngine, signals: Signals) -> AsyncIterator[EventWriter]:
-        writer = EventWriter(engine, stored=signalled(signals))
+    def tails(self, signals: Signals) -> Iterator[Tails]:
+        tails = Tails(signals.mail)
+        with tails.sending():
+            yield tails
+
+    @provide
+    def mirrors(self, signals: Signals) -> Iterator[Mirrors]:
+        mirrors = Mirrors(signals)
+        with mirrors.receiving():
+            yield mirrors
+
+    @provide
+    async def writer(self, engine: AsyncEngine, signals: Signals, tails: Tails) -> AsyncIterator[EventWriter]:
+        told = tails.news if signals.mail else None
+        writer = EventWriter(engine, stored=signalled(signals), told=told)
         async with writer.running():
             yield writer
 
@@ -121,6 +154,8 @@ class TurnProvider(Provider):
         signals: Signals,
         editions: Editions,
         container: AsyncContainer,
+        tails: Tails,
+        mirrors: Mirrors,
     ) -> AsyncIterator[RunService]:
         async def deliver(delivery_id: str) -> None:
             # The queue opens only after every module has started. A delivery has one task, its id is the key.
@@ -128,8 +163,18 @@ class TurnProvider(Provider):
             arguments = DeliverWebhook(delivery_id=delivery_id)
             await queue.add(TASK, arguments, key=delivery_id, owner=queue.system)
 
-        follower = Follower(live, events, lookup, signals)
-        runs = RunService(ledger, lookup, live, driver, follower, signals, editions, deliver=deliver)
+        follower = Follower(live, events, lookup, signals, mirrors)
+        runs = RunService(
+            ledger,
+            lookup,
+            live,
+            driver,
+            follower,
+            signals,
+            editions,
+            tails=tails if signals.mail else None,
+            deliver=deliver,
+        )
         async with runs.running():
             try:
                 yield runs

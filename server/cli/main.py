@@ -132,6 +132,7 @@ def demo_command() -> None:
 
 @app.command("serve")
 def serve_command(
+    *,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="TCP port; 0 picks a free one.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, max=64, help="Server processes.")] = None,
@@ -139,6 +140,12 @@ def serve_command(
         list[str] | None,
         typer.Option(help="Serve these modules alone, `rag` for example; by comma, or repeated."),
     ] = None,
+    role: Annotated[
+        str | None, typer.Option(help="all, api (answers, and hands runs to workers) or worker (executes).")
+    ] = None,
+    executes: Annotated[str | None, typer.Option(help="What a worker does: runs,tasks or one.")] = None,
+    at_once: Annotated[int | None, typer.Option(min=1, help="Runs that a worker takes up at once.")] = None,
+    tags: Annotated[str | None, typer.Option(help="Take up only runs with these tags; by comma.")] = None,
 ) -> None:
     """Start the service."""
     import asyncio
@@ -148,9 +155,17 @@ def serve_command(
     from core.settings.platform import ServerSettings
     from server.serve import loop_factory, read_settings, serve, serve_apart, serve_many
 
-    given = {"host": host, "port": port, "workers": workers}
+    given = {
+        "host": host,
+        "port": port,
+        "workers": workers,
+        "role": role,
+        "runs_at_once": at_once,
+        "executes": parts_of(executes),
+        "tags": parts_of(tags),
+    }
     sections: dict[str, Any] = {"server": {k: v for k, v in given.items() if v is not None}}
-    names = [name.strip() for part in modules or () for name in part.split(",") if name.strip()]
+    names = parts_of(",".join(modules or ())) or []
     apart = names and _without_others(names, sections)
     context = Context.current(**sections)
     if apart:
@@ -172,6 +187,11 @@ def serve_command(
         asyncio.Runner(loop_factory=loop_factory()) as runner,
     ):
         runner.run(serve(context, progress=progress))
+
+
+def parts_of(words: str | None) -> list[str] | None:
+    """Words that stand between commas."""
+    return None if words is None else [word.strip() for word in words.split(",") if word.strip()]
 
 
 def _without_others(names: list[str], sections: dict[str, Any]) -> bool:

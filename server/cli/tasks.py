@@ -28,7 +28,9 @@ async def _working_queue() -> AsyncIterator[TaskQueue]:
     from core.settings import Context
     from graph.wiring.services import open_services
 
-    async with open_services(Context.current(tasks={"worker": True}), worker=True) as services:
+    # Whatever the service's own processes do: this one runs tasks.
+    context = Context.current(tasks={"worker": True}, server={"role": "all"})
+    async with open_services(context, worker=True) as services:
         yield await services.container.get(TaskQueue)
 
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 
 from core.health import HealthState
 from core.observability import metrics_text
+from graph.service.fleet import WORKERS
 from server.routes.common import OpenAgent
 
 router = APIRouter(tags=["operators"])
@@ -21,13 +22,17 @@ async def live() -> dict[str, str]:
 
 @router.get("/health/ready", responses={503: {"description": "a turn would not work now"}})
 async def ready(agent: OpenAgent, response: Response) -> dict[str, str]:
-    """Whether a turn would work now: 200 or 503."""
+    """Whether a turn would work now: 200 or 503. `degraded` where it would have to wait, and why."""
     if agent.draining:
         response.status_code = 503
         return {"status": "draining"}
     if not await agent.health.ready():
         response.status_code = 503
         return {"status": "not ready"}
+    workers = (await agent.health.report()).get(WORKERS)
+    if workers is not None and workers.state is not HealthState.HEALTHY:
+        # Another process in its place would have no more of them.
+        return {"status": "degraded", "reason": workers.reason}
     return {"status": "ready"}
 
 

@@ -18,7 +18,9 @@ import threading
 from pathlib import Path
 from typing import Any, NoReturn
 
-import graph.service.run_service
+import graph.runs.lease
+import graph.service.stops
+import graph.service.supervisor
 import nodes.llm.adapters.openai  # noqa: F401 - the first turn imports it
 import server.app  # noqa: F401
 from core.settings import Context, Places
@@ -28,6 +30,7 @@ from tests.campaigns.trapped import set_traps
 from tests.campaigns.traps import Trap
 
 INTERRUPT_SECONDS = 0.3
+LEASE_VARIABLE = "CAMPAIGN_LEASE_SECONDS"
 
 
 def run_service(wanted: dict[str, Any]) -> None:
@@ -36,7 +39,12 @@ def run_service(wanted: dict[str, Any]) -> None:
     os.environ.update(wanted["env"])
     set_traps(Trap(Path(wanted["armed"])))
     # A held answer never comes to a checkpoint: do not wait 20 s for it when it is to be interrupted.
-    graph.service.run_service.GRACE_SECONDS = INTERRUPT_SECONDS
+    graph.service.stops.GRACE_SECONDS = INTERRUPT_SECONDS
+    if seconds := os.environ.get(LEASE_VARIABLE):
+        # A frozen process is given up sooner: samples have no time for the service's own lease.
+        graph.runs.lease.LEASE_SECONDS = float(seconds)
+        graph.runs.lease.BEAT_SECONDS = float(seconds) / 4
+        graph.service.supervisor.SWEEP_SECONDS = float(seconds) / 4
     context = Context.current(server={"port": wanted["port"]})
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(serve(context))

@@ -85,6 +85,54 @@ def test_kubernetes_scales_by_a_metric_that_the_service_has() -> None:
     assert f"`{named}`" in (ROOT / "docs/observability.md").read_text()
 
 
+def workers() -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((KIT / "kubernetes-roles/workers.yaml").read_text()))
+
+
+@pytest.mark.parametrize("found", workers(), ids=lambda found: found["kind"])
+def test_kubernetes_takes_each_manifest_of_workers(found: dict[str, Any]) -> None:
+    kubernetes_validate.validate(found, KUBERNETES_VERSION, strict=True)
+
+
+def test_workers_in_kubernetes_are_the_same_as_who_answers_but_for_their_role(tmp_path: Path) -> None:
+    answers, works = manifest("Deployment"), workers()[0]
+    pods = [each["spec"]["template"]["spec"] for each in (answers, works)]
+    boxes = [pod["containers"][0] for pod in pods]
+    for name in ("image", "securityContext", "volumeMounts", "envFrom", "readinessProbe"):
+        assert boxes[0][name] == boxes[1][name], name
+    assert pods[0]["volumes"] == pods[1]["volumes"]
+    given = {each["name"]: each["value"] for each in boxes[1]["env"]}
+    assert given.pop("WAYSTATION_CONFIG_DIR") == "/etc/waystation"
+    environ = {**given, "WAYSTATION_STORAGE__URL": "postgresql://waystation@postgres/waystation"}
+    assert given["WAYSTATION_SERVER__ROLE"] == "worker"
+    assert problems_of(environ, tmp_path) == []
+    kinds = {each["kind"] for each in workers()}
+    assert {"PodDisruptionBudget", "HorizontalPodAutoscaler", "NetworkPolicy"} < kinds
+
+
+def test_the_patches_of_the_roles_meet_what_they_change() -> None:
+    kustomization = yaml.safe_load((KIT / "kubernetes-roles/kustomization.yaml").read_text())
+    for patch in kustomization["patches"]:
+        found: Any = manifest(patch["target"]["kind"])
+        assert found["metadata"]["name"] == patch["target"]["name"]
+        for change in yaml.safe_load(patch["patch"]):
+            place = found
+            for key in change["path"].strip("/").split("/")[:-1]:
+                place = place[int(key) if isinstance(place, list) else key]
+            assert place
+    role = yaml.safe_load(kustomization["patches"][0]["patch"])[0]["value"]
+    assert role == {"name": "WAYSTATION_SERVER__ROLE", "value": "api"}
+
+
+def test_compose_gives_each_role_its_settings(tmp_path: Path) -> None:
+    roles = yaml.safe_load((KIT / "compose/roles.yaml").read_text())["services"]
+    assert roles["worker"]["extends"] == {"file": "compose.yaml", "service": "waystation"}
+    for name, role in (("waystation", "api"), ("worker", "worker")):
+        environ = {key: str(value) for key, value in roles[name]["environment"].items()}
+        assert environ["WAYSTATION_SERVER__ROLE"] == role
+        assert problems_of(environ, tmp_path) == []
+
+
 def instructions() -> Iterator[tuple[str, str]]:
     text = (KIT / "image/Dockerfile").read_text()
     joined = re.sub(r"\\\n\s*", "", "\n".join(line for line in text.split("\n") if not line.startswith("#")))
@@ -108,11 +156,12 @@ def test_the_lock_of_the_image_agrees_with_the_one_that_tests_run_on() -> None:
     assert pins(ROOT / "requirements.lock") <= image <= pins(ROOT / "requirements-dev.lock")
 
 
-def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["waystation.service", "waystation-worker@.service"])
+def test_systemd_takes_the_unit(tmp_path: Path, name: str) -> None:
     if (verify := shutil.which("systemd-analyze")) is None:
         pytest.skip("systemd-analyze is missing, so nobody here can judge the unit")
-    unit = tmp_path / "waystation.service"
-    text = (KIT / "systemd/waystation.service").read_text()
+    unit = tmp_path / name.replace("@", "@01")
+    text = (KIT / "systemd" / name).read_text()
     unit.write_text(text.replace("/opt/waystation/bin/waystation", "/bin/true"))
     found = subprocess.run([verify, "verify", unit], capture_output=True, text=True, timeout=60, check=False)
     assert (found.returncode, found.stderr) == (0, "")

@@ -122,7 +122,7 @@ async def test_a_message_waits_in_one_process_for_a_run_of_the_other(
 async def test_a_message_in_one_process_takes_the_place_of_a_run_in_the_other(
     two: tuple[Agent, Agent], model: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("graph.service.run_service.GRACE_SECONDS", 0.2)
+    monkeypatch.setattr("graph.service.stops.GRACE_SECONDS", 0.2)
     here, there = two
     model.script(hang())
     first = await here.begin(TurnRequest(LOCAL, "one", thread_id="t"))

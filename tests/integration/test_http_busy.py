@@ -152,7 +152,7 @@ async def test_a_message_takes_the_place_of_a_run_at_its_next_checkpoint_with_it
 async def test_a_run_that_comes_to_no_checkpoint_is_cut_and_its_words_are_kept(
     http: httpx.AsyncClient, model: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("graph.service.run_service.GRACE_SECONDS", 0.2)
+    monkeypatch.setattr("graph.service.stops.GRACE_SECONDS", 0.2)
     model.script(say("half an answer", hang_after=2))
     first = await begin(http, "cut", "one")
     await until_active(model, 1)

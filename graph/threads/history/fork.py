@@ -16,7 +16,8 @@ from core.access import Principal
 from core.database.engine import insert_new, now_of
 from core.database.outage import uninterrupted
 from graph.db.tables import named, shared_files, threads, transcript
-from graph.runs.lease import ThreadTotals, new_id, new_thread
+from graph.runs.lease import new_id, new_thread
+from graph.runs.rows import ThreadTotals
 from graph.threads.history import checkpoints
 from graph.threads.history.errors import CheckpointNotFound, MessageNotFound
 from graph.threads.history.look import START, Graph, id_before, id_of, interrupts_of, snapshot_at

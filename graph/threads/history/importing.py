@@ -15,7 +15,8 @@ from core.database.engine import insert_new, now_of
 from core.database.outage import finished, uninterrupted
 from core.errors import Conflict, InvalidInput, TooLarge
 from graph.db.tables import named, said, threads, transcript
-from graph.runs.lease import ThreadTotals, new_id, new_thread
+from graph.runs.lease import new_id, new_thread
+from graph.runs.rows import ThreadTotals
 from graph.threads.history.erase import Eraser
 from graph.threads.history.errors import ExportInvalid
 from graph.threads.history.forms import (

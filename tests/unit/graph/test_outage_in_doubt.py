@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.access import Principal
 from core.database.outage import DatabaseUnavailable, Endurance, enduring
 from core.holder import alive
+from core.settings.roles import Duty
 from graph.db.database import opened_database
 from graph.runs.lease import LeaseState, fenced, locked
 from graph.runs.receipts import StoredReceipts
@@ -83,7 +84,7 @@ async def test_st6_a_run_that_was_stored_and_told_as_failed_holds_nothing_up(des
 
 
 def endings(desk: Desk) -> Endings:
-    return Endings(desk.ledger, EventWriter(desk.engine))
+    return Endings(desk.ledger, EventWriter(desk.engine), Duty())
 
 
 def outcome() -> Outcome:

@@ -12,9 +12,9 @@ from sqlalchemy.engine import URL
 from core.signals import Signals
 from core.signals.signals import NoRelay
 from graph.db.database import opened_database
-from graph.runs.events import LoggedEvent, store
+from graph.runs.events import LoggedEvent, store, topic_of
+from graph.runs.follower import Follower
 from graph.runs.record import Run
-from graph.runs.streams import Follower, topic_of
 from tests.unit.graph.run_kit import ADA, Desk, going, new_run
 
 
@@ -198,7 +198,7 @@ async def test_a_run_of_another_process_is_followed_by_what_it_stores(here: Plac
 async def test_a_signal_that_got_lost_costs_only_time(
     here: Place, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("graph.runs.streams.LOOK_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("graph.runs.follower.LOOK_AGAIN_SECONDS", 0.01)
     there = Place(desk)
     run = await there.begun()
     reading = here.read(run.id)
