@@ -104,7 +104,7 @@ async def test_questions_are_listed_answered_and_kept_as_decided_for_their_perso
     assert await rows(bob, status="decided") == []
 
 
-ANSWERS = (
+ANSWERS: tuple[tuple[dict[str, Any], str, list[str]], ...] = (
     ({"action": "accept", "content": {"nights": 3417}}, "accept", ["nights"]),
     ({"action": "decline"}, "decline", []),
     ({"action": "cancel"}, "cancel", []),
