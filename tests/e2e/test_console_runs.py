@@ -42,7 +42,7 @@ class House:
     waits: str
 
 
-async def asked(agent: Agent, message: str, thread: str, model: str | None = None) -> str:
+async def asked(agent: Agent, message: str, thread: str, model: str = "") -> str:
     request = TurnRequest(ADA, message, thread_id=thread, choices=Choices(model=model), background=True)
     handle = await agent.begin(request)
     with suppress(ModelUnavailable):
