@@ -6,7 +6,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 FOREIGN := tests/foreign/environments
 CLIENTS := tests/clients/environment
-REACT := examples/react
+EXAMPLES := react assistant-ui
+# What the example configuration uses, and what is small: `make run` installs them, and the image.
+EXTRAS := --extra a2a --extra embed --extra images --extra s3 --extra search
 OURS := bench core docs graph nodes server tests tools waystation
 
 # Images and CI set it, and then every one of hundreds of processes compiles all our files again.
@@ -64,6 +66,7 @@ campaign: .venv/.dev
 	$(BIN)/python -m tests.campaigns.uploads --store s3
 	$(BIN)/python -m tests.campaigns.uploads --what ingests
 	$(BIN)/python -m tests.campaigns.image
+	$(BIN)/python -m tests.campaigns.wheel
 
 bench: .venv/.dev
 	$(BIN)/python -m bench.peers --only c8,real32,tools --slices 3 --turns 0.5
@@ -79,11 +82,11 @@ bench: .venv/.dev
 # pip installs them as they stand (--no-deps): left to resolve `coverage[toml]`, it reaches past its pin.
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q \
-	    pyproject.toml --extra a2a --extra embed --group build --group dev -o requirements-dev.lock
+	    pyproject.toml $(EXTRAS) --group build --group dev -o requirements-dev.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q \
-	    pyproject.toml --extra a2a --extra embed --group build -c requirements-dev.lock -o requirements.lock
+	    pyproject.toml $(EXTRAS) --group build -c requirements-dev.lock -o requirements.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q \
-	    pyproject.toml --extra a2a --extra embed --extra otel --extra postgres --group build \
+	    pyproject.toml $(EXTRAS) --extra otel --extra postgres --group build \
 	    -c requirements-dev.lock -o deploy/image/requirements.lock
 
 	uv pip compile --python-version 3.11 --universal --generate-hashes --no-header -q \
@@ -115,18 +118,16 @@ clean:
 	@touch $@
 
 # Tool servers and clients of other people, each in an environment of its own; the tests say what is missing where.
-.venv/.foreign: $(wildcard $(FOREIGN)/*.txt $(FOREIGN)/*.json $(CLIENTS)/*.json $(REACT)/*.json) | .venv/.dev
+.venv/.foreign: $(wildcard $(FOREIGN)/*.txt $(FOREIGN)/*.json $(CLIENTS)/*.json $(EXAMPLES:%=examples/%/*.json)) | .venv/.dev
 	@echo "Installing the tool servers and clients that the tests run against ..."
 	@for name in time git fastmcp mcp2; do \
 	    $(BIN)/python -m venv --clear --without-pip .venv/foreign/$$name && \
 	    $(PIP) --python .venv/foreign/$$name install --require-hashes --no-deps -r $(FOREIGN)/$$name.txt || exit 1; \
 	done
 	@if command -v node >/dev/null && command -v npm >/dev/null; then \
-	    mkdir -p .venv/foreign/node .venv/foreign/clients .venv/foreign/react && \
-	    cp $(FOREIGN)/package.json $(FOREIGN)/npm-shrinkwrap.json .venv/foreign/node && \
-	    cp $(CLIENTS)/package.json $(CLIENTS)/npm-shrinkwrap.json .venv/foreign/clients && \
-	    cp $(REACT)/package.json $(REACT)/npm-shrinkwrap.json .venv/foreign/react && \
-	    for name in node clients react; do \
+	    for place in $(FOREIGN):node $(CLIENTS):clients $(foreach name,$(EXAMPLES),examples/$(name):$(name)); do \
+	        from=$${place%:*} name=$${place##*:} && mkdir -p .venv/foreign/$$name && \
+	        cp $$from/package.json $$from/npm-shrinkwrap.json .venv/foreign/$$name && \
 	        (cd .venv/foreign/$$name && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) || exit 1; \
 	    done; \
 	else echo "Node.js is missing: the tests of servers that need it are skipped"; fi

@@ -23,10 +23,11 @@ from core.registry import Module
 from core.settings import Book, Context
 from core.settings.book import Editions
 from core.settings.platform import AuthSettings
+from core.signals import Signals
 from core.steps import Part, Step
 from graph.flow.steps import Steps
 from graph.runs.record import OnBusy, OnDisconnect, TurnRequest
-from graph.runs.streams import Handle
+from graph.runs.streams import Handle, topic_of_thread
 from graph.service.holding import Holding
 from graph.service.items import Items
 from graph.service.plans import Plans
@@ -213,9 +214,11 @@ class Agent:
     ) -> RunnableConfig:
         """See `Holding.change`."""
         holding = await self.container.get(Holding)
-        return await holding.change(
+        made = await holding.change(
             principal, thread_id, values, as_node=as_node, checkpoint_id=checkpoint_id
         )
+        (await self.container.get(Signals)).send(topic_of_thread(thread_id))
+        return made
 
     async def plans(self) -> Plans:
         """The runs that callers have planned by the clock."""

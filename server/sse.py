@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any
 
@@ -14,10 +14,9 @@ from starlette.types import Receive, Scope, Send
 
 from core.settings.platform import ServerSettings
 from graph.agent import Agent
-from graph.runs.events import LoggedEvent, line_of
+from graph.runs.events import LoggedEvent, former, former_reply, line_of
 from graph.runs.streams import Handle
 from graph.turn.details import DETAILS
-from server.field_names import event_namer
 from server.middleware.auth import Caller
 from server.requests import (
     AgentInput,
@@ -36,6 +35,29 @@ STALL_SECONDS = 30.0
 PIECE_BYTES = 64 * 1024
 END = b"event: end\n\n"
 BEAT = b": still here\n\n"
+
+Fields = dict[str, Any]
+
+
+def old_names(agent: Agent) -> bool:
+    """Whether callers still read the former names."""
+    return agent.book[ServerSettings].event_fields == "old"
+
+
+def event_namer(agent: Agent) -> Callable[[Fields], Fields] | None:
+    """Renames an event; None where it goes out as it is."""
+    return former if old_names(agent) else None
+
+
+def named_reply(agent: Agent, output: Fields) -> Fields:
+    """The output of a turn as it leaves."""
+    return former_reply(output) if old_names(agent) else output
+
+
+def named_run(agent: Agent, shown: Mapping[str, Any]) -> Fields:
+    """A run as it leaves."""
+    output = shown["output"]
+    return {**shown, "output": named_reply(agent, output) if output else output}
 
 
 def encode(entry: LoggedEvent) -> bytes:
@@ -107,88 +129,98 @@ class Watch:
         self._timer = self._loop.call_at(min(due, now + min(self._heartbeat, self._stall)), self._look)
 
 
-class RunResponse(Response):
-    """Streams a run until its last event; when the reader goes away, the run is left.
+class EventResponse(Response):
+    """Server-sent events with heartbeats, for as long as there are any and somebody reads them.
 
-    A reader that takes nothing for `stall` seconds is dropped and the run goes
-    on: it can come back with the number of the last event that it has.
+    A reader that takes nothing for `stall` seconds is dropped: it can come back
+    with the id of the last event that it has.
 
     Args:
-        after: Number of the last event that the reader has.
+        headers: Beside those that keep proxies from storing and holding back.
         heartbeat: Seconds between comments that keep proxies from closing a silent line.
-        renamed: Gives an event other names of its fields, see `server.field_names`.
+        at_once: The stream begins before there is anything to send.
     """
 
     media_type = "text/event-stream"
 
     def __init__(
         self,
-        run: Handle,
+        headers: Mapping[str, str],
         *,
-        after: int = 0,
         heartbeat: float = HEARTBEAT_SECONDS,
         stall: float = STALL_SECONDS,
-        renamed: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+        at_once: bool = True,
     ) -> None:
-        named = {"X-Run-ID": run.id, "X-Thread-ID": run.thread_id}
-        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", **named})
+        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", **headers})
         del self.headers["content-length"]
-        self._run = run
-        self._after = after
         self._heartbeat = heartbeat
         self._stall = stall
-        self._renamed = renamed
+        self._at_once = at_once
         self._line = asyncio.Lock()
         self._beat: asyncio.Future[None] | None = None
-        self._stalled = False
+        self._head_sent = self._stalled = False
 
-    def encoded(self, found: Sequence[LoggedEvent]) -> Iterable[bytes]:
-        """Events as this stream's readers want them; a protocol has words of its own."""
-        shown = (entry for entry in found if entry.kind not in DETAILS)
-        if self._renamed is None:
-            return map(encode, shown)
-        return [_data(entry.seq, line_of(self._renamed(entry.event))) for entry in shown]
+    def encoded(self, found: Any) -> Iterable[bytes]:
+        """Entries as this stream's readers want them."""
+        parts: list[bytes] = found
+        return parts
 
     def ending(self) -> Iterable[bytes]:
         """What stands behind the last event."""
         return [END]
 
+    def left(self) -> None:
+        """Nobody reads any more."""
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        if self._at_once:
+            await self._send_head(send)
         writer = await until_gone(self._write(send), receive, left=self._left)
         if not writer.cancelled() and not self._stalled:
             writer.result()
 
+    async def _send_head(self, send: Send) -> None:
+        self._head_sent = True
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+
     def _left(self) -> None:
         if self._stalled:
-            log.info("stream_reader_dropped", run_id=self._run.id)
+            log.info("stream_reader_dropped", run_id=self.headers.get("x-run-id"))
         else:
-            self._run.leave()
+            self.left()
 
     def _entries(self) -> AsyncIterator[Any]:
         """What is given to `encoded`, as much at once as there is."""
-        return self._run.entries(self._after)
+        raise NotImplementedError
 
     async def _write(self, send: Send) -> None:
+        watch = self._watch(send)
+        try:
+            entries: Any = self._entries()
+            async with aclosing(entries):
+                async for found in entries:
+                    await self._send(watch, send, self.encoded(found))
+            await self._send(watch, send, [b"".join(self.ending())], more=False)
+        finally:
+            await self._end(watch)
+
+    def _watch(self, send: Send) -> Watch:
+        """Begins to watch the stream that this task writes."""
         me = asyncio.current_task()
         assert me is not None  # noqa: S101 - a coroutine that runs has one
-        watch = Watch(
+        watch: Watch = Watch(
             self._heartbeat,
             self._stall,
             silent=lambda: self._begin_beat(watch, send, me),
             stalled=lambda: self._drop(me),
         )
-        try:
-            entries: Any = self._entries()
-            async with aclosing(entries):
-                async for found in entries:
-                    await self._send(watch, send, pieces_of(self.encoded(found)))
-            await self._send(watch, send, [b"".join(self.ending())], more=False)
-        finally:
-            watch.close()
-            if self._beat is not None:
-                self._beat.cancel()
-                await asyncio.gather(self._beat, return_exceptions=True)
+        return watch
+
+    async def _end(self, watch: Watch) -> None:
+        watch.close()
+        if self._beat is not None:
+            self._beat.cancel()
+            await asyncio.gather(self._beat, return_exceptions=True)
 
     def _begin_beat(self, watch: Watch, send: Send, writer: asyncio.Task[None]) -> None:
         if self._line.locked() or (self._beat is not None and not self._beat.done()):
@@ -203,12 +235,54 @@ class RunResponse(Response):
         self._stalled = True
         writer.cancel()
 
-    async def _send(self, watch: Watch, send: Send, pieces: Iterable[bytes], *, more: bool = True) -> None:
+    async def _send(self, watch: Watch, send: Send, data: Iterable[bytes], *, more: bool = True) -> None:
         async with self._line:  # no heartbeat between the pieces of an event
-            for piece in pieces:
+            if not self._head_sent:
+                await self._send_head(send)
+            # The last piece is one: an end is short.
+            for piece in pieces_of(data) if more else data:
                 watch.begins()
                 await send({"type": "http.response.body", "body": piece, "more_body": more})
                 watch.taken()
+
+
+class RunResponse(EventResponse):
+    """Streams a run until its last event; when the reader goes away, the run is left.
+
+    Where it is dropped because it takes nothing, the run goes on.
+
+    Args:
+        after: Number of the last event that the reader has.
+        renamed: Gives an event other names of its fields, see `event_namer`.
+    """
+
+    def __init__(
+        self,
+        run: Handle,
+        *,
+        after: int = 0,
+        heartbeat: float = HEARTBEAT_SECONDS,
+        stall: float = STALL_SECONDS,
+        renamed: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    ) -> None:
+        named = {"X-Run-ID": run.id, "X-Thread-ID": run.thread_id}
+        super().__init__(named, heartbeat=heartbeat, stall=stall)
+        self._run = run
+        self._after = after
+        self._renamed = renamed
+
+    def encoded(self, found: Sequence[LoggedEvent]) -> Iterable[bytes]:
+        """Events as this stream's readers want them; a protocol has words of its own."""
+        shown = (entry for entry in found if entry.kind not in DETAILS)
+        if self._renamed is None:
+            return map(encode, shown)
+        return [_data(entry.seq, line_of(self._renamed(entry.event))) for entry in shown]
+
+    def left(self) -> None:
+        self._run.leave()
+
+    def _entries(self) -> AsyncIterator[Any]:
+        return self._run.entries(self._after)
 
 
 async def until_gone(

@@ -29,6 +29,7 @@ pytest_plugins = (
     "tests.kit.browser",
     "tests.kit.forked_tools",
     "tests.kit.forked_programs",
+    "tests.kit.mcp_house",
     "tests.kit.migrated",
     "tests.kit.sample_module",
     "tests.kit.spent",

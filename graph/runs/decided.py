@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from graph.runs.names import renewed_question
+from graph.runs.events import renewed_question
 
 # Of a run; a question of a tool that asks again and again is one entry each time.
 MOST = 200

@@ -50,6 +50,11 @@ def topic_of(run_id: str) -> str:
     return f"run:{run_id}"
 
 
+def topic_of_thread(thread_id: str) -> str:
+    """What is signalled when a run of a thread begins or goes on, or its state was changed."""
+    return f"thread:{thread_id}"
+
+
 def signalled(signals: Signals) -> Callable[[str], None]:
     """Tells every process of news of a run."""
     return lambda run_id: signals.send(topic_of(run_id))

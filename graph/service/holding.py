@@ -15,6 +15,7 @@ from typing import Any
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import InvalidUpdateError
+from langgraph.graph import END
 from langgraph.types import StateSnapshot
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -23,7 +24,7 @@ from core.access import Principal
 from core.database.engine import insert_new, now_of
 from core.database.outage import uninterrupted
 from core.errors import InvalidInput
-from graph.db.tables import threads, transcript
+from graph.db.tables import named, threads, transcript
 from graph.flow.builder import last_step
 from graph.flow.state import as_messages, rows_of, text_of
 from graph.runs.lease import Hold, Leases, assert_held, check_id, new_thread, title_from
@@ -73,13 +74,16 @@ class Holding:
         """Change the state as a step would, the newest or an older one; names the checkpoint that this makes.
 
         Args:
-            as_node: The step in whose place it is written; by default the one that wrote last.
+            as_node: The step in whose place it is written; by default the one that wrote last. END is the
+                last step of a turn, and without values: nothing that was begun there goes on.
 
         Raises:
             ThreadNotFound, ThreadBusy: As `of`.
             CheckpointNotFound: The thread has no such checkpoint.
             InvalidInput: It cannot be written so.
         """
+        if as_node == END and values is not None:
+            as_node = last_step(self._graph)
         async with self.of(principal, thread_id) as config:
             # LangGraph hands these on as they are, and the saver asks for each.
             place = {**config["configurable"], "checkpoint_ns": ""}
@@ -121,21 +125,29 @@ class Holding:
                 await put(db, row)
             if before.interrupts and before.interrupts != after.interrupts:
                 await supersede(db, hold.thread_id)
-            return await _row(db, hold.thread_id, after)
+            return await _row(db, hold.thread_id, before, after)
 
 
-async def _row(db: AsyncConnection, thread_id: str, after: StateSnapshot) -> dict[str, object]:
+async def _row(
+    db: AsyncConnection, thread_id: str, before: StateSnapshot, after: StateSnapshot
+) -> dict[str, object]:
     mine = (transcript.c.thread_id == thread_id) & (transcript.c.role == "user")
     turns = (await db.execute(select(func.count()).select_from(transcript).where(mine))).scalar() or 0
     title = (await db.execute(select(threads.c.title).where(threads.c.id == thread_id))).scalar() or ""
-    asked = next((m for m in after.values.get("messages", []) if isinstance(m, HumanMessage)), None)
+    # One that somebody chose stays; the first line of a message goes with the message.
+    chosen = title if title != _first_line(before) else ""
     waiting = interrupts_of(after)
     values: dict[str, object] = {
         "turns": turns,
-        "title": title or (title_from(text_of(asked)) if asked else ""),
+        **named(title=chosen or _first_line(after)),
         "status": "interrupted" if waiting else "idle",
         "waiting": waiting or None,
         "updated_at": now_of(db),
     }
     # A turn that stopped in the middle is settled before the next message.
     return {**values, "dirty": True} if after.next else values
+
+
+def _first_line(snapshot: StateSnapshot) -> str:
+    asked = next((m for m in snapshot.values.get("messages", []) if isinstance(m, HumanMessage)), None)
+    return title_from(text_of(asked)) if asked else ""

@@ -20,7 +20,7 @@ from graph.runs.ledger import AT_MOST_ATTEMPTS, RunLedger
 from graph.runs.lookup import LiveRuns, RunLookup
 from graph.runs.record import Policy, Run, RunRecord
 from graph.runs.rows import Claim, NewRun, delivery_of
-from graph.runs.streams import LOOK_AGAIN_SECONDS, Follower, Handle, topic_of
+from graph.runs.streams import LOOK_AGAIN_SECONDS, Follower, Handle, topic_of, topic_of_thread
 from graph.turn.driver import TurnDriver
 
 log = structlog.get_logger()
@@ -99,6 +99,8 @@ class RunService:
         if claim.hold is None and not claim.repeated and not far:
             self._awaited[claim.record.id] = claim.record.thread_id
             self._signals.send(QUEUE)
+            if new.request.delay:
+                self._chore(self._look_after(new.request.delay))
         self._launch(claim)
         return Handle(self, claim.record, mine=not claim.repeated)
 
@@ -315,6 +317,7 @@ class RunService:
         run.task = self._editions.task(self._driver.drive(run), name=run.id)
         run.task.add_done_callback(lambda _: self._ended(run))
         self._signals.send(topic_of(run.id))
+        self._signals.send(topic_of_thread(run.thread_id))
         if self.draining:
             run.stop("drain")
         return True
@@ -377,6 +380,10 @@ class RunService:
                 await ear.heard(BEAT_SECONDS if self._awaited else None)
                 for thread_id in set(self._awaited.values()):
                     await self._try(self.go_on_with(thread_id))
+
+    async def _look_after(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        self._signals.send(QUEUE)
 
     async def _try(self, work: Coroutine[Any, Any, Any]) -> None:
         try:

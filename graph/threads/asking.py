@@ -13,7 +13,7 @@ from core.cursor import cursor, place_of
 from graph.db.tables import runs, threads
 from graph.flow.state import time_of
 from graph.runs.decided import APPROVAL
-from graph.runs.names import renewed_question
+from graph.runs.events import renewed_question
 
 WAITING, DECIDED = "question", "decision"
 _SHOWN = (

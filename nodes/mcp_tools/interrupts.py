@@ -134,7 +134,7 @@ class AskPerson:
         Raises:
             GraphInterrupt: It has no answer yet.
         """
-        asked = _fingerprint_of(question)
+        asked = fingerprint_of(question)
         if self._mode == "deny" or not asked:
             return Answer("decline")
         if question.number < len(self._given):  # the attempt began anew
@@ -232,7 +232,7 @@ def _text_of(question: Question) -> str:
     return text if len(text) <= _TEXT_CHARS else text[: _TEXT_CHARS - 1] + "…"
 
 
-def _fingerprint_of(question: Question) -> str:
+def fingerprint_of(question: Question) -> str:
     """The same for the same question; empty for one that cannot be shown or stored."""
     try:
         schema = orjson.dumps(question.schema, option=orjson.OPT_SORT_KEYS)

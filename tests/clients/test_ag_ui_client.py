@@ -89,6 +89,7 @@ class TestTheClientForNode:
         _model_server.script(call(*multiply, text="I ask. "), say("It is 15."), match="ag-ui asks")
         _model_server.script(say("After."), match="ag-ui behind asks")
         _model_server.script(call(*multiply), say("I did not."), match="ag-ui denied")
+        _model_server.script(call("paint", {"colour": "red"}), say("It is red."), match="ag-ui paints")
         _model_server.script(refuse(401), match="ag-ui broken")
         return node("ag_ui.mjs", "@ag-ui/client", service.url)
 
@@ -112,6 +113,16 @@ class TestTheClientForNode:
             ("assistant", "One two."),
             ("user", "ag-ui second"),
             ("assistant", "Three."),
+        ]
+
+    def test_the_page_runs_its_own_tools_and_the_turn_goes_on(self, found: Any) -> None:
+        assert found["painting"]["call"]["function"] == {"name": "paint", "arguments": '{"colour":"red"}'}
+        assert (found["painted"]["failed"], found["painted"]["rejected"]) == (None, None)
+        assert found["painted"]["texts"] == [
+            "user: ag-ui paints",
+            "assistant: ",
+            "tool: painted",
+            "assistant: It is red.",
         ]
 
     def test_an_edited_history_is_a_branch(self, found: Any, service: Service) -> None:
@@ -186,17 +197,68 @@ def test_context_and_system_messages_of_the_page_reach_the_model(
     assert request["temperature"] == 0.25
 
 
-def test_tools_of_the_page_are_not_offered_and_that_is_told(
+PAINT = {
+    "name": "paint",
+    "description": "Paints.",
+    "parameters": {"type": "object", "properties": {"colour": {"type": "string"}}},
+}
+
+
+def test_tools_of_the_page_are_called_by_the_model_and_run_by_the_page(
     service: Service, model_server: ModelServer
 ) -> None:
-    model_server.script(say("Yes."))
-    sent = body("paint it", tools=[{"name": "paint", "description": "Paints.", "parameters": {}}])
+    model_server.script(call("paint", {"colour": "red"}, text="I paint. "), say("It is red."))
+    sent = body("paint it", tools=[PAINT])
     events = told(service, sent)
-    [notice] = [event["value"] for event in events if event.get("name") == "notice"]
-    assert notice["code"] == "client_tools_not_offered"
-    assert "paint" in notice["detail"]
-    offered = [tool["function"]["name"] for tool in model_server.requests()[-1].get("tools") or ()]
-    assert "paint" not in offered
+    offered = [tool["function"] for tool in model_server.requests()[-1]["tools"]]
+    assert PAINT in offered
+    [key] = [event["toolCallId"] for event in events if event["type"] == "TOOL_CALL_START"]
+    assert events[-1]["outcome"] == {"type": "success", "pendingToolCallIds": [key]}
+    function = {"name": "paint", "arguments": '{"colour":"red"}'}
+    sent["messages"] += [
+        {
+            "id": "a",
+            "role": "assistant",
+            "content": "I paint. ",
+            "toolCalls": [{"id": key, "type": "function", "function": function}],
+        },
+        {"id": "t", "role": "tool", "toolCallId": key, "content": "painted"},
+    ]
+    after = told(service, sent)
+    assert (said(after), after[-1]["outcome"]) == ("It is red.", {"type": "success"})
+    assert not [event for event in after if event["type"].startswith("TOOL_CALL")]
+    assert model_server.requests()[-1]["messages"][-1]["content"] == "painted"
+    model_server.script(say("Any time."))
+    sent["messages"] += [
+        {"id": "b", "role": "assistant", "content": "It is red."},
+        {"id": "u2", "role": "user", "content": "thanks"},
+    ]
+    last = told(service, sent)
+    threads = {one[1]["snapshot"]["waystation"]["thread_id"] for one in (events, after, last)}
+    assert len(threads) == 1
+    assert sent_to(model_server) == ["paint it", "I paint. ", "painted", "It is red.", "thanks"]
+
+
+def test_a_message_in_place_of_results_gives_the_calls_up(
+    service: Service, model_server: ModelServer
+) -> None:
+    model_server.script(call("paint", {"colour": "red"}), match="paint or not")
+    # The first is the question as it is searched for.
+    model_server.script(say("leave it"), say("Then not."), match="leave it")
+    sent = body("paint or not", tools=[PAINT])
+    events = told(service, sent)
+    [key] = events[-1]["outcome"]["pendingToolCallIds"]
+    function = {"name": "paint", "arguments": '{"colour":"red"}'}
+    calls = [{"id": key, "type": "function", "function": function}]
+    sent["messages"] += [
+        {"id": "a", "role": "assistant", "toolCalls": calls},
+        {"id": "u2", "role": "user", "content": "leave it"},
+    ]
+    after = told(service, sent)
+    assert (said(after), after[-1]["outcome"]) == ("Then not.", {"type": "success"})
+    late = {"id": "t", "role": "tool", "toolCallId": key, "content": "painted"}
+    stale = {**sent, "messages": [*sent["messages"][:2], late]}
+    assert_refused(post(service, stale), 409, "nothing_to_resume")
 
 
 def test_a_file_in_a_message_is_a_file_of_the_turn_and_citations_are_told(
@@ -291,8 +353,12 @@ def test_a_page_that_goes_away_ends_its_turn_and_what_it_read_is_gone_on_with(
         ({"resume": [{"interruptId": "none", "status": "resolved"}]}, "nothing_to_resume"),
         (
             {"messages": [{"id": "1", "role": "tool", "toolCallId": "c", "content": "painted"}]},
-            "unsupported_parameter",
+            "nothing_to_resume",
         ),
+        ({"tools": [{"name": "a b", "description": "", "parameters": {}}]}, "unsupported_parameter"),
+        ({"tools": [{"name": "a", "description": "", "parameters": 5}]}, "unsupported_parameter"),
+        ({"tools": [{"name": "a", "description": "", "parameters": {}}] * 2}, "unsupported_parameter"),
+        ({"tools": [{"name": "a", "description": "x" * 70_000, "parameters": {}}]}, "unsupported_parameter"),
         (
             {
                 "messages": [

@@ -160,3 +160,25 @@ async def test_runs_are_planned_by_the_clock_of_a_time_zone(sdk: LangGraphClient
         await sdk.crons.delete(plan["cron_id"])
     await sdk.threads.delete(thread)
     assert await sdk.crons.count(thread_id=thread) == 0
+
+
+async def test_a_thread_is_followed_over_several_runs_and_taken_up(
+    sdk: LangGraphClient, thread: str, model_server: ModelServer
+) -> None:
+    for word in ("first", "second"):
+        model_server.script(say(f"The {word}."), match=f"sdk follows {word}")
+        await sdk.runs.wait(thread, GRAPH, input=asks(f"sdk follows {word}"))
+
+    async def read(last: str, ends: int) -> list[Any]:
+        found: list[Any] = []
+        async for part in await sdk.threads.join_stream(thread, last_event_id=last):
+            found.append(part)
+            ends -= part.event == "metadata" and part.data.get("status") == "run_done"
+            if not ends:
+                break
+        return found
+
+    told = await read("-1", 2)
+    assert texts(next(part.data for part in reversed(told) if part.event == "values"))[-1] == "The second."
+    middle = len(told) // 2
+    assert await read(str(told[middle].id), 2 if middle < 3 else 1) == told[middle + 1 :]

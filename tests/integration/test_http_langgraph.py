@@ -88,6 +88,16 @@ async def test_what_a_wire_did_stands_in_the_threads_of_every_other(
     assert "".join(piece["content"] for piece in pieces) == last["messages"][-1]["content"]
 
 
+async def test_a_thread_is_found_by_the_title_that_a_written_message_gives_it(
+    http: httpx.AsyncClient,
+) -> None:
+    thread = await made(http)
+    values = {"messages": [{"type": "human", "content": "Which berth is free?"}]}
+    await http.post(f"{ROOT}/threads/{thread}/state", json={"values": values})
+    found = (await http.get("/threads", params={"q": "WHICH berth"})).json()
+    assert [row["id"] for row in found] == [thread]
+
+
 async def test_a_branch_leaves_the_other_in_history_and_not_in_the_transcript(
     agent: Agent, http: httpx.AsyncClient
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from langgraph_sdk import get_client
@@ -95,6 +96,37 @@ async def test_a_run_is_taken_back_for_nothing(
     with pytest.raises(NotFoundError):
         await sdk.runs.get(thread, run)
     assert await said(sdk, thread, model_server, "go on") == [*before, "go on", "to go on"]
+
+
+async def test_a_thread_whose_first_run_is_taken_back_is_empty_again(
+    agent: Agent, sdk: LangGraphClient, model_server: ModelServer
+) -> None:
+    key = str(uuid4())
+    model_server.script(hang(), match="never said")
+    created: Any = {"if_not_exists": "create"}
+    run = await sdk.runs.create(key, GRAPH, input=asks("never said"), **created)
+    await asyncio.to_thread(model_server.wait_for_active, 1, seconds=60)
+    await sdk.runs.cancel(key, run["run_id"], action="rollback")
+    state: Any = await sdk.threads.get_state(key)
+    assert (texts(state["values"]), state["next"], state["interrupts"]) == ([], [], [])
+    row = await agent.threads.get(LOCAL, key)
+    assert (row["status"], row["turns"], row["title"]) == ("idle", 0, "")
+    assert (await agent.threads.transcript(LOCAL, key))["messages"] == []
+    assert await sdk.runs.list(key) == []
+    assert await said(sdk, key, model_server, "go on") == ["go on", "to go on"]
+    assert (await agent.threads.get(LOCAL, key))["turns"] == 1
+
+
+async def test_a_first_run_is_taken_back_at_any_moment(
+    sdk: LangGraphClient, thread: str, model_server: ModelServer
+) -> None:
+    for _ in range(5):
+        model_server.script(hang(), match="at once")
+        run = await sdk.runs.create(thread, GRAPH, input=asks("at once"))
+        await sdk.runs.cancel(thread, run["run_id"], action="rollback")
+        state: Any = await sdk.threads.get_state(thread)
+        assert texts({"messages": state["values"].get("messages", [])}) == []
+        assert (await sdk.threads.get(thread))["status"] == "idle"
 
 
 async def test_several_runs_are_taken_back_and_those_that_are_over_stay(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -23,6 +23,8 @@ class Old:
         self.http = http
         self._ids = itertools.count(1)
         self.session = session
+        # The id of the last event that a stream had.
+        self.last = ""
 
     @classmethod
     async def met(cls, http: httpx.AsyncClient, **capabilities: Any) -> Old:
@@ -63,7 +65,22 @@ class Old:
         body = {"jsonrpc": "2.0", "id": key, "method": "tools/call", "params": params}
         async with self.http.stream("POST", PATH, json=body, headers=self.headers) as answer:
             assert answer.status_code == 200, await answer.aread()
-            yield messages(answer)
+            yield self._told(answer)
+
+    @asynccontextmanager
+    async def coming_back(self, place: str) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+        """What a stream that was lost tells behind a place."""
+        headers = {**self.headers, "accept": "text/event-stream", "last-event-id": place}
+        async with self.http.stream("GET", PATH, headers=headers) as answer:
+            assert answer.status_code == 200, await answer.aread()
+            yield self._told(answer)
+
+    async def _told(self, answer: httpx.Response) -> AsyncIterator[dict[str, Any]]:
+        async for message in messages(answer, self._at):
+            yield message
+
+    def _at(self, place: str) -> None:
+        self.last = place
 
 
 class New:
@@ -99,13 +116,17 @@ class New:
         return await self.ask("tools/call", {"name": tool, "arguments": arguments, **(again or {})})
 
 
-async def messages(answer: httpx.Response) -> AsyncIterator[dict[str, Any]]:
-    """The messages of an answer, whole or as they come."""
+async def messages(
+    answer: httpx.Response, at: Callable[[str], object] = lambda _: None
+) -> AsyncIterator[dict[str, Any]]:
+    """The messages of an answer, whole or as they come; `at` hears the ids of events."""
     if answer.headers["content-type"] == "application/json":
         yield json.loads(await answer.aread())
         return
     async for line in answer.aiter_lines():
-        if line.startswith("data: "):
+        if line.startswith("id: "):
+            at(line.removeprefix("id: "))
+        if line.startswith("data: ") and line != "data: ":
             yield json.loads(line.removeprefix("data: "))
 
 

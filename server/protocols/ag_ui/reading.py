@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Any
 
 from core.access import Principal
+from core.choices import CHOICES
+from core.errors import InvalidInput
+from core.foreign import as_json
+from core.forms import client_tools_in
 from graph.agent import Agent
 from nodes.file_storage import FileManager
 from server.attachments import Content, Sent, stored
@@ -20,7 +25,6 @@ from server.errors import InvalidRequest, UnsupportedParameter
 from server.requests import ALLOWED, check_wishes, validated
 
 MOST_MESSAGES = 2000
-_NO_CLIENT_TOOLS = "results of tools of the page are not taken; the service runs its own tools"
 # A turn has a message; files may come without one.
 _ALONE = "(a file)"
 
@@ -37,7 +41,7 @@ class Asked:
         instructions: What the page tells the model: its system messages and its context.
         wishes: As in `configurable`.
         resume: Answers to what waits: id of the question, whether it is answered, the answer.
-        tools: Names of the page's own tools, which the model is not offered.
+        results: What the page's own tools gave, by the ids of their calls; then nothing is said.
     """
 
     thread_id: str
@@ -47,7 +51,7 @@ class Asked:
     content: Content
     wishes: Mapping[str, Any]
     resume: Sequence[tuple[str, bool, Any]] = ()
-    tools: Sequence[str] = ()
+    results: Mapping[str, str] = field(default_factory=dict)
 
     async def turn(self, agent: Agent, who: Principal) -> Turn:
         """The turn that is asked for. What came with the message is stored.
@@ -61,6 +65,8 @@ class Asked:
             files = await stored(manager, who, self.content, of=[self.thread_id, self.content.text])
         # A thread that is named is gone on with, whatever the client knows of it.
         home = "" if self.wishes.get("thread_id") else self.thread_id
+        if self.results:
+            return Turn(self.said, None, self.wishes, results=self.results, home=home)
         return Turn(self.said[:-1], self.said[-1], self.wishes, files=files, home=home)
 
 
@@ -87,7 +93,6 @@ def read(body: Mapping[str, Any]) -> Asked:
         content=Content(""),
         wishes=_wishes(found),
         resume=[(one.interrupt_id, one.status == "resolved", one.payload) for one in found.resume or ()],
-        tools=[tool.name for tool in found.tools or ()],
     )
     return asked if asked.resume else _with_message(asked, found.messages)
 
@@ -106,7 +111,30 @@ def _wishes(found: Any) -> dict[str, Any]:
     told = [str(wishes.get("instructions") or ""), *told]
     if text := "\n\n".join(each for each in told if each.strip()):
         wishes["instructions"] = text
+    if offered := _offered(found.tools or ()):
+        wishes["client_tools"] = offered
     return check_wishes(wishes, "forwardedProps").model_dump()
+
+
+def _offered(tools: Sequence[Any]) -> str:
+    """The page's own tools, which the model may call and the page runs.
+
+    Raises:
+        UnsupportedParameter: They cannot be offered.
+    """
+    if not tools:
+        return ""
+    shown = [
+        {"name": one.name, "description": one.description, "parameters": one.parameters} for one in tools
+    ]
+    text = as_json([{"type": "function", "function": each} for each in shown])
+    if len(text) > CHOICES["client_tools"].high:
+        raise UnsupportedParameter("tools", f"are {len(text)} letters of JSON; offer fewer, or shorter ones")
+    try:
+        client_tools_in({"client_tools": text})
+    except InvalidInput as error:
+        raise UnsupportedParameter("tools", error.detail.replace("client_tools", "tools")) from None
+    return text
 
 
 def _with_message(asked: Asked, messages: Sequence[Any]) -> Asked:
@@ -123,11 +151,17 @@ def _with_message(asked: Asked, messages: Sequence[Any]) -> Asked:
         else:
             content = found
             said.append(one)
+    if said and said[-1].role == "tool":
+        return replace(asked, said=said, results=_last_results(said))
     if not said or said[-1].role != "user" or not (said[-1].text.strip() or content.files):
-        if said and said[-1].role == "tool":
-            raise UnsupportedParameter(f"messages.{len(messages) - 1}", _NO_CLIENT_TOOLS)
         raise InvalidRequest("messages: the last one must be of the user, with text or a file")
     return replace(asked, said=said, content=content)
+
+
+def _last_results(said: Sequence[Said]) -> dict[str, str]:
+    """What stands behind the last message that is no result."""
+    last = takewhile(lambda one: one.role == "tool", reversed(said))
+    return {one.call_id: one.text for one in last}
 
 
 def _both(first: Content, then: Content) -> Content:

@@ -19,7 +19,7 @@ from server.conversations import begin
 from server.middleware.auth import Caller
 from server.protocols.ag_ui.reading import Asked, read
 from server.protocols.ag_ui.translating import Translator
-from server.protocols.ag_ui.words import call_of, custom
+from server.protocols.ag_ui.words import call_of
 from server.requests import json_body
 from server.routes.common import OpenAgent
 from server.sse import RunResponse
@@ -42,6 +42,8 @@ async def run_agent(request: Request, agent: OpenAgent, who: Caller) -> Response
         run = await agent.resume(who, waiting.id, _answers(asked, waiting))
     else:
         run = await begin(agent, who, await asked.turn(agent, who))
+        if asked.results:
+            told = _asked_about(run.record) | {call for one in asked.said for call, *_ in one.calls}
     return AgUiStream(run, asked, steps=await _steps(agent), told=told, stall=_stall(agent))
 
 
@@ -62,7 +64,6 @@ class AgUiStream(RunResponse):
         self._translator = Translator(
             asked.thread_id, asked.run_id, ours=ours, state=asked.state, steps=steps, told=told
         )
-        self._tools = asked.tools
         self._begun = False
 
     def encoded(self, found: Sequence[LoggedEvent]) -> Iterable[bytes]:
@@ -82,10 +83,6 @@ class AgUiStream(RunResponse):
             return
         self._begun = True
         yield from self._translator.begin()
-        if self._tools:
-            names = ", ".join(self._tools[:20])
-            detail = f"the model is not offered the page's own tools: {names[:300]}"
-            yield custom({"type": "notice", "code": "client_tools_not_offered", "detail": detail})
 
 
 async def _waiting(agent: Agent, who: Principal, asked: Asked) -> RunRecord:

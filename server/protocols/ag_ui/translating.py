@@ -122,6 +122,9 @@ class Translator:
 
     def _result(self, found: Mapping[str, Any]) -> Iterator[bytes]:
         yield from self._close()
+        if found["status"] == "answered":
+            self._parent = ""
+            return  # the page's own, which has it in its conversation
         yield from self._call(found, found["seq"])
         self._parent = ""
         told = {name: found[name] for name in ("status", "duration_ms", "files") if name in found}
@@ -218,9 +221,12 @@ class Translator:
 def _outcome(reply: Mapping[str, Any]) -> dict[str, Any]:
     if reply["status"] == "cancelled":
         return {"type": "cancelled"}
-    if waiting := reply.get("interrupts"):
-        return {"type": "interrupt", "interrupts": [interrupt(one) for one in waiting]}
-    return {"type": "success"}
+    waiting = reply.get("interrupts") or ()
+    if asked := [interrupt(one) for one in waiting if not one.get("client")]:
+        return {"type": "interrupt", "interrupts": asked}
+    # Calls of the page's own tools are no questions: the page makes them, and comes back with what they gave.
+    calls = [str(call["id"]) for one in waiting if (call := call_of(one))]
+    return {"type": "success", **({"pendingToolCallIds": calls} if calls else {})}
 
 
 _HANDLERS = {

@@ -37,10 +37,9 @@ async def info(_: Caller) -> dict[str, Any]:
     }
 
 
-@router.api_route("/threads/{thread_id}/stream", methods=["GET", "POST"])
 @router.post("/threads/{thread_id}/commands")
 @router.post("/threads/{thread_id}/stream/events")
 async def newer(thread_id: Id, agent: OpenAgent, who: Caller) -> None:
-    """The protocol of a thread's own stream is not spoken."""
+    """The newer protocol, commands and channels of a thread, is not spoken."""
     await agent.threads.get(who, thread_id)
-    raise NotOffered("streams of a whole thread are not served; stream its runs: /threads/{id}/runs/stream")
+    raise NotOffered("commands and channels of a thread are not served; use /threads/{id}/runs/stream")

@@ -112,7 +112,12 @@ def modes_of(given: str | Sequence[str] | None) -> list[str]:
 
 
 def queried_modes(given: Sequence[str]) -> list[str]:
-    """Modes of a query: Python repeats the parameter, JavaScript sends a list as JSON."""
+    """Stream modes of a query; all that are made anyway where none is named. Raises what `modes_of` does."""
+    return modes_of([mode for mode in listed(given) if mode] or sorted(MODES - {"messages", "events"}))
+
+
+def listed(given: Sequence[str]) -> list[str]:
+    """Words of a query: Python repeats the parameter, JavaScript sends a list as JSON."""
     found: list[str] = []
     for one in given:
         try:
@@ -120,7 +125,7 @@ def queried_modes(given: Sequence[str]) -> list[str]:
         except orjson.JSONDecodeError:
             value = one
         found += [str(mode) for mode in value] if isinstance(value, list) else [str(value)]
-    return modes_of([mode for mode in found if mode] or sorted(MODES - {"messages", "events"}))
+    return found
 
 
 def checkpoint_in(given: Any) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from langchain_core.messages import RemoveMessage
 from langgraph.graph import END
 
 from core.access import Principal
@@ -40,16 +41,27 @@ def _is_input(metadata: object) -> bool:
 
 async def take_back(agent: Agent, who: Principal, record: RunRecord) -> None:
     """End a run, and bring its thread to where it was before; the run is forgotten."""
-    place = await place_before(agent, who, record) if await _has_state(agent, who, record) else None
+    has_state = await _has_state(agent, who, record)
     try:
         await agent.runs.cancel(who, record.id)
     except RunEnded:
         return
     await agent.runs.wait(who, record.id, timeout=_LONGEST_S)
-    if place is not None:
-        # As the end of a run: what was asked there, but not answered, is asked no more.
-        await agent.change(who, record.thread_id, None, as_node=END, checkpoint_id=place)
+    # Looked for now: a run that had just begun had no checkpoint before.
+    if has_state and (place := await place_before(agent, who, record)):
+        await _go_back(agent, who, record, place)
     await agent.threads.eraser.forget_run(who, record.id)
+
+
+async def _go_back(agent: Agent, who: Principal, record: RunRecord, place: str) -> None:
+    thread = record.thread_id
+    # As the end of a run: what was asked there, but not answered, is asked no more.
+    await agent.change(who, thread, None, as_node=END, checkpoint_id=place)
+    messages = (await agent.threads.course.at(who, thread)).values.get("messages") or ()
+    if any(message.id == record.message_id for message in messages):
+        # A thread's first checkpoint is the question itself: there is none before it.
+        asked = [RemoveMessage(id=message.id) for message in messages]
+        await agent.change(who, thread, {"messages": asked}, as_node=END)
 
 
 async def _has_state(agent: Agent, who: Principal, record: RunRecord) -> bool:

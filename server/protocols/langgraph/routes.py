@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from server.protocols.langgraph import assistants, beside, crons, runs, store, threads
+from server.protocols.langgraph import assistants, beside, crons, following, runs, store, threads
 
 router = APIRouter(prefix="/langgraph")
 
 # Those with fixed words stand before those that would read them as an id.
-for part in (beside, assistants, crons, store, runs, threads):
+for part in (beside, assistants, crons, store, runs, following, threads):
     router.include_router(part.router)

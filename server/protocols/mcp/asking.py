@@ -15,7 +15,8 @@ from graph.runs.record import TurnRequest
 from graph.runs.streams import Handle
 from server.errors import InvalidRequest
 from server.protocols.mcp import people, results, rpc
-from server.protocols.mcp.exchange import Exchange
+from server.protocols.mcp.exchange import Exchange, Spot
+from server.protocols.mcp.returning import Return
 from server.questions import arguments_of, line_of, short, tool_of
 from server.requests import ID_PATTERN, AgentInput, check_wishes, turn_request, validated
 
@@ -87,7 +88,24 @@ async def ask(x: Exchange, arguments: Mapping[str, Any]) -> rpc.Result:
     """
     state = x.given_state()
     run = await _gone_on(x, state) if state else await x.agent.begin(_request(x, arguments))
-    return await _Turn(x, run).result()
+    waits = x.resumable and "on_disconnect" not in arguments
+    if x.resumable:
+        x.spot = Spot(run.id, x.message.key or "", x.token)
+    return await _Turn(x, run, await Return.to(x, run.id), waits=waits).result()
+
+
+async def come_back(x: Exchange) -> rpc.Result:
+    """The rest of a turn whose stream was lost.
+
+    Raises:
+        WaystationError: The run is not the caller's, or it failed.
+    """
+    spot = x.spot
+    assert spot is not None  # noqa: S101 - who comes back says from where
+    record = await x.agent.runs.get(x.who, spot.run)
+    back = await Return.to(x, spot.run, again=True)
+    run = Handle(x.agent.runs, record, mine=True)
+    return await _Turn(x, run, back, waits=record.request.on_disconnect == "cancel").result()
 
 
 def _request(x: Exchange, arguments: Mapping[str, Any]) -> TurnRequest:
@@ -118,12 +136,19 @@ async def _gone_on(x: Exchange, state: Mapping[str, Any]) -> Handle:
 
 
 class _Turn:
-    """A run that is followed until nothing of it is left to tell."""
+    """A run that is followed until nothing of it is left to tell.
 
-    def __init__(self, x: Exchange, run: Handle) -> None:
+    Args:
+        back: Tells whether a client that has lost the stream has come back.
+        waits: A dropped connection is no wish: who wants to come back has a while for it.
+    """
+
+    def __init__(self, x: Exchange, run: Handle, back: Return, *, waits: bool) -> None:
         self._x = x
         self._run = run
-        self._after = 0
+        self._after = x.spot.seq if x.spot else 0
+        self._back = back
+        self._waits = waits
         self._over = False
 
     async def result(self) -> rpc.Result:
@@ -140,16 +165,22 @@ class _Turn:
         finally:
             if self._x.cancelled:
                 await self._cancel()
-            elif not self._over:
-                self._run.leave()
+            elif self._waits and not self._over:
+                self._back.wait(self._run.leave)
+            else:
+                self._back.close()
+                if not self._over:
+                    self._run.leave()
 
     async def _reply(self) -> dict[str, Any]:
         if self._x.token is None:
             return await self._run.result()
         last: Mapping[str, Any] = {}
         async for found in self._run.entries(self._after):
-            self._after, last = found[-1].seq, found[-1].event
+            last = found[-1].event
             await _tell(self._x, found)
+            self._after = found[-1].seq
+            self._x.at(seq=self._after)
         if last.get("type") == "error":
             raise error_from(last)
         return dict(last) if last.get("type") == "done" else await self._run.result()
@@ -167,7 +198,9 @@ class _Turn:
     async def _asked(self, reply: Mapping[str, Any]) -> None:
         """Ask the first of what waits, and wait until the run goes on; the others come up again then."""
         record = await self._x.agent.runs.get(self._x.who, self._run.id)
-        if record.status == "interrupted":
+        put = self._x.spot.asked if self._x.spot else 0
+        if record.status == "interrupted" and record.attempts != put:
+            self._x.at(asked=record.attempts)
             question = reply["interrupts"][0]
             words = {"run": record.id, "i": question["id"], "k": people.kind_of(question)}
             await self._x.question(words, people.form_of(question))
@@ -188,7 +221,9 @@ async def _tell(x: Exchange, found: Sequence[LoggedEvent]) -> None:
             said.append(event["delta"])
         elif line := _line(event):
             await _tell_said(x, said)
+            x.at(seq=entry.seq)
             await x.progress(line)
+        x.at(seq=entry.seq)
     await _tell_said(x, said)
 
 

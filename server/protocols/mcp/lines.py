@@ -117,7 +117,7 @@ class Conversation:
     async def _answer(self, x: Exchange) -> None:
         await self._say(await methods.answered(x))
 
-    async def _say(self, message: bytes) -> None:
+    async def _say(self, message: bytes, place: str = "") -> None:
         async with self._line:
             await self._write(message)
 

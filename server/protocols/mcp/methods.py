@@ -77,8 +77,22 @@ async def result(x: Exchange) -> rpc.Result:
     method = (_MODERN if x.session.modern else _HANDSHAKE).get(name)
     if method is None:
         raise rpc.Refusal(rpc.NO_METHOD, f"there is no method '{name[:100]}' here", status=404)
+    found = await _judged(x, method)
+    return _modern(x, found) if x.session.modern else found
+
+
+async def come_back(x: Exchange) -> rpc.Result:
+    """What is left of a call whose stream was lost.
+
+    Raises:
+        Refusal: It has no result.
+    """
+    return await _judged(x, tools.come_back)
+
+
+async def _judged(x: Exchange, work: Method) -> rpc.Result:
     try:
-        found = await method(x)
+        return await work(x)
     except RequestValidationError as error:
         raise rpc.refusal_of(invalid(error.errors())[0]) from None
     except WaystationError as error:
@@ -86,10 +100,9 @@ async def result(x: Exchange) -> rpc.Result:
     except rpc.Refusal:
         raise
     except Exception as fault:  # a fault of ours must not end the client's session
-        log_failure(log, "mcp_request_crashed", fault, method=name)
+        log_failure(log, "mcp_request_crashed", fault, method=x.message.method)
         told = storage_outage(fault) or Internal("an unforeseen fault of ours; the log has the details")
         raise rpc.refusal_of(told) from fault
-    return _modern(x, found) if x.session.modern else found
 
 
 def _modern(x: Exchange, found: rpc.Result) -> rpc.Result:

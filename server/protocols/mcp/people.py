@@ -15,6 +15,7 @@ from core.errors import InvalidInput
 from core.signals import Signals
 from graph.agent import Agent
 from graph.errors import AlreadyAnswered, NothingToResume, RunEnded
+from server.protocols.mcp.kept import keep
 from server.protocols.mcp.rpc import Message
 from server.protocols.mcp.seals import Seals
 from server.questions import line_of
@@ -105,12 +106,15 @@ async def hear(agent: Agent, who: Principal, seals: Seals, message: Message) -> 
     words = seals.open("question", who.id, message.body.get("id"))
     if words is None:
         return False
-    answer = answer_to(words["k"], message.body.get("result"))
+    said = message.body.get("result")
+    answer = answer_to(words["k"], said)
     if "run" in words:
         await resume(agent, who, words["run"], {words["i"]: answer}, {words["i"]: words["k"]})
     else:
-        signals = await agent.container.get(Signals)
-        signals.send(word_topic(words["call"], yes=answer.get("approve") is True))
+        yes = answer.get("approve") is True
+        if words["k"] == "elicitation":
+            yes = await keep(agent, who, words["call"], answer)
+        (await agent.container.get(Signals)).send(word_topic(words["call"], yes=yes))
     return True
 
 

@@ -2,94 +2,71 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Send
 
 from server.protocols.mcp.exchange import Tell
-from server.sse import BEAT, HEARTBEAT_SECONDS, Watch, pieces_of, until_gone
+from server.sse import EventResponse
 
-_JSON = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-_STREAM = [
-    (b"content-type", b"text/event-stream"),
-    (b"cache-control", b"no-store"),
-    (b"x-accel-buffering", b"no"),
-]
 Work = Callable[[Tell], Awaitable[tuple[int, bytes]]]
 """Works out the answer: its status, which counts while nothing was told before, and its JSON."""
 
 
-class Reply(Response):
+class Reply(EventResponse):
     """The answer to a request that may take long. It ends when the client hangs up.
 
     Args:
         work: Is given a way to send messages before the answer.
-        stall: Seconds after which a reader that takes nothing is dropped.
+        place: Where a client that loses the stream before its first message goes on; "" where it cannot.
+        at_once: A stream in any case, as for a client that comes back to one.
     """
 
-    def __init__(self, work: Work, *, stall: float, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(headers=headers)
-        del self.headers["content-length"]
+    def __init__(
+        self, work: Work, *, stall: float, place: Callable[[], str] = lambda: "", at_once: bool = False
+    ) -> None:
+        super().__init__({}, stall=stall, at_once=at_once)
         self._work = work
-        self._stall = stall
-        self._line = asyncio.Lock()
-        self._begun = False
-        self._beat: asyncio.Future[None] | None = None
+        self._place = place
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        writer = await until_gone(self._write(send), receive)
-        if not writer.cancelled():
-            writer.result()
+    async def _send_head(self, send: Send) -> None:
+        await super()._send_head(send)
+        if place := self._place():
+            # A client of 2025-11-25 takes an id without a message for a place to come back to.
+            await send({"type": "http.response.body", "body": _primer(place), "more_body": True})
 
     async def _write(self, send: Send) -> None:
-        me = asyncio.current_task()
-        assert me is not None  # noqa: S101 - a coroutine that runs has one
-        watch = Watch(
-            HEARTBEAT_SECONDS, self._stall, silent=lambda: self._begin_beat(watch, send), stalled=me.cancel
-        )
+        watch = self._watch(send)
 
-        async def tell(message: bytes) -> None:
-            await self._send(watch, send, _event(message))
+        async def tell(message: bytes, place: str = "") -> None:
+            await self._send(watch, send, [_event(message, place)])
 
         try:
             status, body = await self._work(tell)
-            if self._begun:
-                await self._send(watch, send, _event(body), more=False)
+            if self._head_sent:
+                await self._send(watch, send, [_event(body)])
+                await self._send(watch, send, [b""], more=False)
             else:
-                await self._whole(send, status, body)
+                await self._answer(send, status, body)
         finally:
-            watch.close()
-            if self._beat is not None:
-                self._beat.cancel()
-                await asyncio.gather(self._beat, return_exceptions=True)
+            await self._end(watch)
 
-    async def _whole(self, send: Send, status: int, body: bytes) -> None:
-        async with self._line:
-            self._begun = True
-            length = (b"content-length", b"%d" % len(body))
-            headers = [*self.raw_headers, *_JSON, length]
+    async def _answer(self, send: Send, status: int, body: bytes) -> None:
+        async with self._line:  # a heartbeat would begin a stream
+            self._head_sent = True
+            headers = [
+                (b"content-type", b"application/json"),
+                (b"cache-control", b"no-store"),
+                (b"content-length", b"%d" % len(body)),
+            ]
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
 
-    def _begin_beat(self, watch: Watch, send: Send) -> None:
-        if not self._line.locked() and (self._beat is None or self._beat.done()):
-            self._beat = asyncio.ensure_future(self._send(watch, send, BEAT))
 
-    async def _send(self, watch: Watch, send: Send, data: bytes, *, more: bool = True) -> None:
-        async with self._line:  # no heartbeat between the pieces of a message
-            if not self._begun:
-                self._begun = True
-                headers = [*self.raw_headers, *_STREAM]
-                await send({"type": "http.response.start", "status": 200, "headers": headers})
-            pieces = list(pieces_of([data]))
-            for place, piece in enumerate(pieces, start=1):
-                watch.begins()
-                last = not more and place == len(pieces)
-                await send({"type": "http.response.body", "body": piece, "more_body": not last})
-                watch.taken()
+def _event(message: bytes, place: str = "") -> bytes:
+    before = f"id: {place}\n".encode() if place else b""
+    return b"event: message\n%bdata: %b\n\n" % (before, message)
 
 
-def _event(message: bytes) -> bytes:
-    return b"event: message\ndata: %b\n\n" % message
+def _primer(place: str) -> bytes:
+    return f"id: {place}\ndata: \n\n".encode()

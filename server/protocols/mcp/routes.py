@@ -1,4 +1,5 @@
-"""MCP over streamable HTTP: `POST /mcp`, a message each time. No stream for its own sake, so GET is 405.
+"""MCP over streamable HTTP: `POST /mcp`, a message each time. No stream for its own sake: GET is for who
+has lost one.
 
 What was read of a request is answered with 200 where the protocol lets us, also a refusal: clients of the
 Python SDK 1 lose their whole session by any other status (mcp 1.30).
@@ -13,12 +14,13 @@ from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 
 from core.access import Principal
 from core.errors import InvalidInput, WaystationError
 from core.settings.platform import ServerSettings
 from graph.agent import Agent
+from graph.errors import RunNotFound
 from server.errors import status_of
 from server.middleware.auth import Caller
 from server.protocols.mcp import methods, people, rpc
@@ -29,6 +31,7 @@ from server.protocols.mcp.exchange import (
     VERSION_KEY,
     Exchange,
     Session,
+    Spot,
     Tell,
     gateway_of,
 )
@@ -83,6 +86,29 @@ async def post(request: Request, agent: OpenAgent, who: Caller) -> Response:
         return await (_modern(call) if _is_modern(call) else _handshake(call))
     except Refusal as refusal:
         return _json(rpc.failure(key, refusal), refusal.status)
+
+
+@router.get(PATH)
+async def come_back(request: Request, agent: OpenAgent, who: Caller) -> Response:
+    """The rest of an `ask` whose stream was lost, behind the place that `Last-Event-ID` names."""
+    last = request.headers.get("last-event-id")
+    if not last:
+        raise HTTPException(405, headers={"Allow": "POST"})
+    try:
+        _check_version(request)
+        spot, seals = Spot.of(last), await Seals.of(agent)
+        meta = {} if spot.token is None else {"progressToken": spot.token}
+        message = Message("request", spot.key, "tools/call", {"_meta": meta}, {})
+        call = _Call(request, agent, who, seals, message)
+        x = call.exchange(_session(call), _mute)
+        await agent.runs.get(who, spot.run)
+    except RunNotFound:
+        refusal = Refusal(rpc.INVALID_REQUEST, "there is no such stream to come back to", status=404)
+        return _json(rpc.failure(None, refusal), refusal.status)
+    except Refusal as refusal:
+        return _json(rpc.failure(None, refusal), refusal.status)
+    x.resumable, x.spot = True, spot
+    return _long(x, methods.come_back, at_once=True)
 
 
 def _check_accepted(request: Request) -> None:
@@ -210,21 +236,32 @@ def _decoded(value: str | None) -> str | None:
 
 
 async def _requested(call: _Call, session: Session) -> Response:
-    async def work(tell: Tell) -> tuple[int, bytes]:
-        x = call.exchange(session, tell)
-        try:
-            return 200, rpc.answer(x.message.key, await methods.result(x))
-        except Refusal as refusal:
-            status = _STATUS.get(refusal.code, 200) if session.modern else 200
-            return status, rpc.failure(x.message.key, refusal)
-
+    x = call.exchange(session, _mute)
     if call.message.method in methods.LONG:
-        return Reply(work, stall=call.agent.book[ServerSettings].stream_stall_seconds)
-    status, body = await work(_mute)
+        x.resumable = session.resumes
+        return _long(x, methods.result)
+    status, body = await _worked(x, methods.result)
     return _json(body, status)
 
 
-async def _mute(_: bytes) -> None:
+def _long(x: Exchange, work: methods.Method, *, at_once: bool = False) -> Reply:
+    async def done(tell: Tell) -> tuple[int, bytes]:
+        x.tell = tell
+        return await _worked(x, work)
+
+    stall = x.agent.book[ServerSettings].stream_stall_seconds
+    return Reply(done, stall=stall, place=lambda: x.place, at_once=at_once)
+
+
+async def _worked(x: Exchange, work: methods.Method) -> tuple[int, bytes]:
+    try:
+        return 200, rpc.answer(x.message.key, await work(x))
+    except Refusal as refusal:
+        status = _STATUS.get(refusal.code, 200) if x.session.modern else 200
+        return status, rpc.failure(x.message.key, refusal)
+
+
+async def _mute(message: bytes, place: str = "") -> None:
     """What takes no time has nothing to tell before it."""
 
 

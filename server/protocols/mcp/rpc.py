@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import orjson
 
@@ -81,7 +81,7 @@ def read(data: bytes) -> Message:
     if not isinstance(body, dict) or body.get("jsonrpc") != "2.0":
         raise Refusal(INVALID_REQUEST, 'send one JSON-RPC object with "jsonrpc": "2.0"', status=400)
     key, method, params = body.get("id"), body.get("method"), body.get("params")
-    if "id" in body and not _is_id(key):
+    if "id" in body and not is_id(key):
         raise Refusal(INVALID_REQUEST, "id must be a text or a whole number", status=400)
     if method is None and ("result" in body or "error" in body):
         return Message("response", key, "", {}, body)
@@ -92,7 +92,8 @@ def read(data: bytes) -> Message:
     return Message("notification" if key is None else "request", key, method, params or {}, body)
 
 
-def _is_id(key: object) -> bool:
+def is_id(key: object) -> TypeGuard[RequestId]:
+    """Whether it may be the id of a request."""
     if isinstance(key, str):
         return len(key) <= _LONGEST_ID
     return isinstance(key, int) and not isinstance(key, bool)

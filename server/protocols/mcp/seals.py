@@ -16,7 +16,7 @@ import orjson
 from graph.agent import Agent
 from nodes.file_storage.links import LinkSigner
 
-_LONGEST = 8192
+LONGEST = 8192
 _MAC_BYTES = 16
 
 
@@ -43,7 +43,7 @@ class Seals:
 
     def open(self, kind: str, owner: str, sealed: object) -> dict[str, Any] | None:
         """What was sealed; None where it was not, or for somebody else."""
-        if not isinstance(sealed, str) or len(sealed) > _LONGEST or not sealed.isascii():
+        if not isinstance(sealed, str) or len(sealed) > LONGEST or not sealed.isascii():
             return None
         try:
             whole = urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 import orjson
@@ -16,6 +17,7 @@ from server.errors import invalid
 from server.protocols.mcp import asking, gateway, results, rpc, searching
 from server.protocols.mcp.exchange import Exchange
 
+_Work = Callable[[], Coroutine[Any, Any, rpc.Result]]
 _OWN = {asking.NAME: asking.ask, searching.NAME: searching.search}
 
 
@@ -40,7 +42,25 @@ async def call(x: Exchange) -> rpc.Result:
         raise rpc.Refusal(rpc.INVALID_PARAMS, "name must be the name of a tool; tools/list has them")
     if arguments is not None and not isinstance(arguments, dict):
         raise rpc.Refusal(rpc.INVALID_PARAMS, "arguments must be an object")
-    work = asyncio.ensure_future(_called(x, name, arguments or {}))
+    return await _until_cancelled(x, partial(_called, x, name, arguments or {}))
+
+
+async def come_back(x: Exchange) -> rpc.Result:
+    """The rest of an `ask` whose stream was lost.
+
+    Raises:
+        Refusal: The request was taken back.
+    """
+    return await _until_cancelled(x, partial(_answered, partial(asking.come_back, x)))
+
+
+async def _until_cancelled(x: Exchange, do: _Work) -> rpc.Result:
+    """Do it until it is done, or the client takes its request back.
+
+    Raises:
+        Refusal: The request was taken back.
+    """
+    work = asyncio.ensure_future(do())
     signals = await x.agent.container.get(Signals)
     with signals.listen(cancel_topic(x.session.nonce, x.message.key)) as ear:
         heard = asyncio.ensure_future(ear.heard())
@@ -56,16 +76,21 @@ async def call(x: Exchange) -> rpc.Result:
     return work.result()
 
 
-async def _called(x: Exchange, name: str, arguments: Mapping[str, Any]) -> rpc.Result:
+async def _answered(do: _Work) -> rpc.Result:
+    """What is refused is an answer too, which the client's model reads."""
     try:
-        if own := _OWN.get(name):
-            return await own(x, arguments)
-        if x.gateway and await gateway.has(x, name):
-            return await gateway.call(x, name, arguments)
+        return await do()
     except RequestValidationError as error:
         return results.failed(invalid(error.errors())[0])
     except WaystationError as error:
         return results.failed(error)
+
+
+async def _called(x: Exchange, name: str, arguments: Mapping[str, Any]) -> rpc.Result:
+    if own := _OWN.get(name):
+        return await _answered(partial(own, x, arguments))
+    if x.gateway and await gateway.has(x, name):
+        return await _answered(partial(gateway.call, x, name, arguments))
     raise rpc.Refusal(
         rpc.INVALID_PARAMS, f"there is no tool '{name[:100]}'; tools/list has those that there are"
     )

@@ -54,6 +54,16 @@ await run(denied);
 const dropped = [{ interruptId: denied.pendingInterrupts[0].id, status: "cancelled" }];
 found.denied = { ...(await run(denied, { resume: dropped })), texts: texts(denied) };
 
+// A tool of the page, which the page runs.
+const page = new HttpAgent({ url });
+page.addMessage(user("ag-ui paints"));
+const tool = { name: "paint", description: "Paints.", parameters: { type: "object", properties: {} } };
+const painting = await run(page, { tools: [tool] });
+const [made] = page.messages.at(-1).toolCalls;
+page.addMessage({ id: "painted", role: "tool", toolCallId: made.id, content: "painted" });
+found.painting = { ...painting, call: made };
+found.painted = { ...(await run(page, { tools: [tool] })), texts: texts(page) };
+
 const broken = new HttpAgent({ url });
 broken.addMessage(user("ag-ui broken"));
 found.broken = await run(broken);
