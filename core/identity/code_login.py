@@ -198,7 +198,7 @@ class CodeLogin:
         import httpx  # noqa: PLC0415 - only where tokens are checked
 
         try:
-            async with asyncio.timeout(DEADLINE_SECONDS):
+            async with self._slots, asyncio.timeout(DEADLINE_SECONDS):
                 return await self._documents.discovered(fresh_s=FRESH_SECONDS)
         except (TimeoutError, httpx.HTTPError, httpx.InvalidURL, WrongAnswer) as error:
             raise self._unavailable(error) from None
