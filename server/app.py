@@ -22,8 +22,7 @@ from server.chat import chat_router
 from server.console import login, markdown, pages
 from server.langserve import agent_router
 from server.middleware.auth import Gate
-from server.middleware.edge import Cors, Edge, Guard
-from server.middleware.head import HeadAsGet
+from server.middleware.edge import Cors, Edge, Guard, HeadAsGet
 from server.module_routes import add_module_routes
 from server.openapi import describe
 from server.owner import open_to_owner

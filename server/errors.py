@@ -390,9 +390,8 @@ async def _http(request: Request, exc: Exception) -> Response:
     if http.status_code == 404:
         return problem_response(RouteNotFound(f"no route '{path[:200]}'; see /docs"), instance=path)
     if http.status_code == 405:
-        answer = problem_response(
-            MethodNotAllowed(f"{request.method} is not allowed on '{path[:200]}'"), instance=path
-        )
+        detail = f"{request.method} is not allowed on '{path[:200]}'"
+        answer = problem_response(MethodNotAllowed(detail), instance=path)
         answer.headers.update(http.headers or {})
         return answer
     if http.status_code < 500:

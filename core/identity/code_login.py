@@ -51,6 +51,10 @@ _REFUSALS: Mapping[str, str] = {
 log = structlog.get_logger()
 
 
+class AnotherLogin(NotAuthenticated):
+    """What came back is not what this browser began last, which goes on."""
+
+
 class CodeLogin:
     """See `IssuerLogin`.
 
@@ -95,7 +99,10 @@ class CodeLogin:
         if begun is None:
             raise _refused("this browser has begun no login, or took too long over it")
         if not hmac.compare_digest(query.get("state", "").encode(), begun["state"].encode()):
-            raise _refused("this is the answer to another login than the one that this browser began last")
+            raise AnotherLogin(
+                f"this is the answer to another login than the one that this browser began last; {_AGAIN}",
+                given=True,
+            )
         document = await self._discovered()
         self._check_issuer(query, document)
         if "error" in query:
@@ -191,7 +198,7 @@ class CodeLogin:
         import httpx  # noqa: PLC0415 - only where tokens are checked
 
         try:
-            async with asyncio.timeout(DEADLINE_SECONDS):
+            async with self._slots, asyncio.timeout(DEADLINE_SECONDS):
                 return await self._documents.discovered(fresh_s=FRESH_SECONDS)
         except (TimeoutError, httpx.HTTPError, httpx.InvalidURL, WrongAnswer) as error:
             raise self._unavailable(error) from None

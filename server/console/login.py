@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 
 from core.errors import WaystationError
 from core.identity.authenticator import Authenticator, folded
-from core.identity.code_login import COOKIE, SECONDS, here_only
+from core.identity.code_login import COOKIE, SECONDS, AnotherLogin, here_only
 from core.identity.signing import cookie_in
 from core.settings.platform import ServerSettings
 from graph.agent import Agent
@@ -70,6 +70,8 @@ async def from_issuer(request: Request, agent: OpenAgent, on: On) -> Response:
         session = logins.sessions.of(who, "oidc")
     except WaystationError as error:
         answer = _page(request, error)
+        if isinstance(error, AnotherLogin):  # the one that was begun last may yet come back
+            return answer
     else:
         answer = shown(request, "onward.html", onward=base_of(request) + onward)
         set_cookie(request, answer, session, agent.book[ServerSettings])

@@ -28,8 +28,10 @@ from core.observability import extracted
 from core.settings import Book
 from core.settings.platform import LimitSettings, ServerSettings
 from graph.agent import Agent
+from server.console import table
 from server.console.policies import FRAMES, PLAYGROUND, PLAYGROUNDS
 from server.errors import CLIENT_WENT_AWAY, BadJson, BodyTooLarge, TooDeep, WrongMediaType, problem_response
+from server.middleware.auth import CARD, PROBES
 
 HEADER = "X-Request-ID"
 # No page shows ours in a frame, where a person would click on what they do not see.
@@ -319,3 +321,35 @@ def nesting(body: bytes, *, stop: int) -> int:
     outside = b"".join(body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
     steps = memoryview(outside.translate(_STEPS, _NO_BRACKETS)).cast("b")
     return max(accumulate(steps), default=0)
+
+
+_HEADED = frozenset(
+    (table.ROOT, table.LOGIN, "/docs", "/docs/start.js", CARD, *PROBES, *(page.path for page in table.PAGES))
+)
+_HEADED_BELOW = (f"{table.STATIC}/", *PLAYGROUNDS)
+
+
+class HeadAsGet:
+    """HEAD on pages and probes: what GET would answer, without its body (RFC 9110, 9.3.2).
+
+    Routes of FastAPI answer GET alone. Those that begin streams or wait for something stay that way.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD" or not _is_headed(scope["path"]):
+            await self._app(scope, receive, send)
+            return
+
+        async def without_body(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        await self._app({**scope, "method": "GET"}, receive, without_body)
+
+
+def _is_headed(path: str) -> bool:
+    return path in _HEADED or path.startswith(_HEADED_BELOW)

@@ -83,6 +83,21 @@ async def test_a_person_who_calls_it_off_is_told(house: House, visit: Visit) -> 
     await expect(page.get_by_label("API key or token")).to_be_visible()
 
 
+async def test_of_two_logins_side_by_side_the_last_begun_counts(house: House, visit: Visit) -> None:
+    first, last = visit.page, await visit.context.new_page()
+    for page in (first, last):
+        await page.goto(f"{house.base}/console/waiting")
+        await page.get_by_role("link", name=BUTTON).click()
+    await there(first, "ada")
+    await expect(first.get_by_role("alert")).to_contain_text("the answer to another login")
+    await (
+        last.get_by_role("button", name="Continue").or_(last.get_by_placeholder("Enter any login")).wait_for()
+    )
+    await last.reload()
+    await there(last, "ada")
+    await expect(last).to_have_url(f"{house.base}/console/waiting")
+
+
 async def test_a_code_logs_in_once_and_only_where_the_login_was_begun(house: House, visits: Visits) -> None:
     ada, eve = await visits(), await visits()
     await ada.page.goto(f"{house.base}/console/login?next=//evil.example")

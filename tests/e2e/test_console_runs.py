@@ -42,8 +42,8 @@ class House:
     waits: str
 
 
-async def asked(agent: Agent, message: str, thread: str, **choices: Any) -> str:
-    request = TurnRequest(ADA, message, thread_id=thread, choices=Choices(**choices), background=True)
+async def asked(agent: Agent, message: str, thread: str, model: str = "") -> str:
+    request = TurnRequest(ADA, message, thread_id=thread, choices=Choices(model=model), background=True)
     handle = await agent.begin(request)
     with suppress(ModelUnavailable):
         await handle.result()
@@ -237,7 +237,7 @@ async def test_whoever_runs_the_service_sees_how_it_is(house: House, visit: Visi
         "Storage": "Largest threads",
         "Settings": "limits.steps",
         "Deploy check": "none would break",
-        "Keys": "No keys",
+        "Keys": "Make a key",
         "Audit log": "TurnFinished",
     }
     for tab, text in shown.items():
