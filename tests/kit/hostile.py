@@ -171,7 +171,7 @@ REFUSED: Mapping[str, tuple[str, Callable[[], bytes], str]] = {
 """What each is: (name of the file, its content, what is said of it, one of several)."""
 
 READ: Mapping[str, tuple[str, Callable[[], bytes], str]] = {
-    "a sheet of 16,384 columns": ("wide.xlsx", _wide_sheet, "kudu"),
+    "a sheet of 16,384 columns": ("wide.xlsx", _wide_sheet, "column"),
     "a page of elements 9,000 deep": (
         "deep.html",
         lambda: b"<div>" * 9_000 + b"quagga</div>" * 3_000,
