@@ -94,6 +94,26 @@ async def queries(chunks: int, questions: int) -> None:
             print(f"  {by:8}", await _timed(retriever, asked))
 
 
+async def rights(chunks: int, questions: int) -> None:
+    """A source of which a group sees all, one percent of what there is: is each of its passages found?"""
+    texts, few = Texts(), chunks // 100
+    with tempfile.TemporaryDirectory() as home, closing(LanceFolder(Path(home))) as folder:
+        stores = {name: LanceStore(folder, name) for name in ("many", "few")}
+        for name, count in (("many", chunks - few), ("few", few)):
+            made = [_chunk(n, texts) for n in range(count)]
+            for first in range(0, count, _AT_ONCE):
+                some = made[first : first + _AT_ONCE]
+                await stores[name].replace([chunk.document for chunk in some], some)
+            await stores[name].tidy()
+        asked = random.Random(2).sample(made, min(questions, few))  # noqa: S311 - of those of the group
+        retriever = LocalRetriever("few", store=stores["few"], min_score=0)
+        found = 0
+        for chunk in asked:
+            hits = await retriever.search(" ".join(chunk.text.split()[:24]), limit=10, as_user="bench")
+            found += chunk.document in {hit.document for hit in hits}
+        print(f"a group that sees {few} of {chunks} chunks: {found} of {len(asked)} found among ten")
+
+
 async def _timed(retriever: LocalRetriever, questions: Sequence[str]) -> str:
     taken = []
     for question in questions:
@@ -188,6 +208,7 @@ async def main() -> None:
     await embedding(chosen.embed)
     for chunks in chosen.chunks:
         await queries(chunks, chosen.questions)
+    await rights(max(chosen.chunks), chosen.questions)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from core.health import Health, healthy
 from nodes.rag.chunking import chunk_document
 from nodes.rag.local import LocalRetriever
 from nodes.rag.models import Chunk, Collection, Hit, Passage
+from nodes.rag.ports import Known
 
 
 class MemoryStore:
@@ -51,7 +52,7 @@ class MemoryStore:
         some = self._all()[:most]
         return dict(Counter(term for chunk in some for term in set(chunk.terms.split()))), len(some)
 
-    async def near(self, vector: Sequence[float], *, limit: int) -> list[Hit]:
+    async def near(self, vector: Sequence[float], *, limit: int, known: Known | None = None) -> list[Hit]:
         found = [Hit(c, _cosine(vector, self.vectors[c.id])) for c in self._all() if c.id in self.vectors]
         return _best(found, limit)
 

@@ -149,10 +149,9 @@ class LocalRetriever:
         vocabulary = await self._vocabularies.current()
         further = [*vocabulary.meant(words), *self._synonyms.further(words, languages)]
         question = _Question(query, words, terms_of(words), further, tuple(languages), vocabulary)
-        by_words, near = await asyncio.gather(
-            self._by_words(question, most=max(CANDIDATES, limit)),
-            self._near(question, most=max(CANDIDATES, limit)),
-        )
+        most = max(CANDIDATES, limit)
+        words_first = asyncio.create_task(self._by_words(question, most=most))
+        by_words, near = await asyncio.gather(words_first, self._near(question, most=most, words=words_first))
         floor = self._nearness.floor if self._nearness else self._min_score
         by_meaning = [f for f in near if f.score >= floor]
         found = current_first(distinct(self._merged(by_words, by_meaning)), query)
@@ -172,8 +171,12 @@ class LocalRetriever:
     def _guides_first(self, found: Sequence[Hit], question: _Question) -> list[Hit]:
         return guides_first(found, question.wanted, self._behind)
 
-    async def _near(self, question: _Question, *, most: int) -> list[Hit]:
+    async def _near(self, question: _Question, *, most: int, words: asyncio.Task[list[Hit]]) -> list[Hit]:
         """What is near the question; nothing where the embedder may fail and does."""
+
+        async def known() -> dict[str, Chunk]:
+            return {found.chunk.id: found.chunk for found in await words}
+
         if self._embedder is None or self._by == "words":
             return []
         try:
@@ -183,7 +186,8 @@ class LocalRetriever:
                 raise
             remark("searched_by_words", f"'{self._source}' was searched by words alone: {error.detail}.")
             return []
-        return self._guides_first(await self._store.near(vector, limit=most), question)
+        near = await self._store.near(vector, limit=most, known=known if self._by == "both" else None)
+        return self._guides_first(near, question)
 
     async def _worth_showing(
         self,

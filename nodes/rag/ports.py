@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from core.access import Principal
 from core.health import Health
 from nodes.rag.models import Chunk, Collection, Hit, Passage
+
+Known = Callable[[], Awaitable[Mapping[str, Chunk]]]
+"""Gives chunks by their ids, when they are there."""
 
 
 class Retriever(Protocol):
@@ -65,8 +68,12 @@ class ChunkStore(Protocol):
         """In how many chunks each term stands, and how many chunks were looked at, about `most` at most."""
         ...
 
-    async def near(self, vector: Sequence[float], *, limit: int) -> list[Hit]:
-        """Chunks by cosine similarity, best first; none where there are no vectors."""
+    async def near(self, vector: Sequence[float], *, limit: int, known: Known | None = None) -> list[Hit]:
+        """Chunks by cosine similarity, best first; none where there are no vectors.
+
+        Args:
+            known: Chunks that the caller has read anyway; of others, fewer than `limit` may be given.
+        """
         ...
 
     async def open(self) -> None:

@@ -51,7 +51,7 @@ from waystation.testing.s3 import S3Server
 MIB = 1024 * 1024
 LATEST_SECONDS = 2.5
 STARTED_SECONDS = 120.0
-DOCUMENTS = 60
+DOCUMENTS = 150
 SECTIONS = 12
 
 
@@ -270,6 +270,9 @@ class Ingests:
         found: dict[str, int] = {}
         for number in range(DOCUMENTS):
             hits = await store.find([f"qx{number:03}qx"], limit=1000)
+            versions = {hit.chunk.text.rpartition(": ")[2] for hit in hits}
+            if len(versions) > 1:
+                self.found.append(f"d{number:03} is of several versions: {sorted(versions)}")
             found[f"d{number:03}"] = len({hit.chunk.id for hit in hits})
         return found
 

@@ -26,6 +26,7 @@ from nodes.rag.adapters.hollow import hollow
 from nodes.rag.adapters.lance_vectors import VectorTable, any_of
 from nodes.rag.errors import IndexBroken
 from nodes.rag.models import Chunk, Hit
+from nodes.rag.ports import Known
 
 _COLUMNS = [field.name for field in fields(Chunk)]
 # Older versions serve readers that began before a change; none reads for minutes.
@@ -33,6 +34,8 @@ _KEEP_VERSIONS = timedelta(minutes=10)
 # With fewer vectors than this share of its chunks, an index is searched by words alone.
 _COVERED = 0.9
 MISSING = needs("a local source", "search")
+# Of the nearest chunks so many are read; those behind them count only where words find them, too.
+_READ_OF_NEAR = 40
 _REPAIR = "stop the service, delete the folder 'index' in WAYSTATION_HOME, and start again to rebuild it"
 
 
@@ -166,14 +169,14 @@ class LanceStore:
             read = await query.to_arrow()
         return await asyncio.to_thread(_counted, read.column("terms").to_pylist())
 
-    async def near(self, vector: Sequence[float], *, limit: int) -> list[Hit]:
+    async def near(self, vector: Sequence[float], *, limit: int, known: Known | None = None) -> list[Hit]:
         """Chunks by cosine similarity."""
         async with self._trouble():
             table = await self._existing()
             if table is None:
                 return []
             if self._beside is not None:
-                return await self._near_beside(table, self._beside, vector, limit)
+                return await self._near_beside(table, self._beside, vector, limit, known)
             if "vector" not in (await table.schema()).names:
                 return []
             query = table.query().nearest_to(list(vector)).distance_type("cosine")
@@ -181,12 +184,14 @@ class LanceStore:
         return [Hit(_chunk(row), 1 - float(row["_distance"])) for row in rows]
 
     async def _near_beside(
-        self, table: Any, beside: VectorTable, vector: Sequence[float], limit: int
+        self, table: Any, beside: VectorTable, vector: Sequence[float], limit: int, known: Known | None
     ) -> list[Hit]:
         if await beside.size() < _COVERED * await table.count_rows():
             return []
         near = await beside.near(vector, limit=limit)
-        found = {chunk.id: chunk for chunk in await self.chunks_of(list(near))}
+        found = dict(await known()) if known else {}
+        wanted = list(near)[:_READ_OF_NEAR] if known else list(near)
+        found |= {chunk.id: chunk for chunk in await self.chunks_of([k for k in wanted if k not in found])}
         # A chunk that was replaced a moment ago has its vector still, and is found no more.
         return [Hit(found[key], score) for key, score in near.items() if key in found]
 

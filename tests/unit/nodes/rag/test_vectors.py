@@ -183,6 +183,23 @@ async def test_many_vectors_get_an_index_that_finds_the_same(folder: LanceFolder
     assert indexed == pytest.approx(exact, abs=0.02)
 
 
+async def test_of_the_nearest_those_are_read_that_come_first_or_that_words_found(
+    folder: LanceFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nodes.rag.adapters.lance._READ_OF_NEAR", 2)
+    store = LanceStore(folder, "s", model="letters 1")
+    made = [Chunk(f"{n}", f"d{n}.md", "", "a" * 9 + "b" * n, f"t{n}", 0, 9, "") for n in range(6)]
+    await store.replace([c.document for c in made], made)
+    vectors = await Letters().embed([c.text for c in made])
+    await store.attach({c.id: v for c, v in zip(made, vectors, strict=True)})
+
+    async def known() -> dict[str, Chunk]:
+        return {"4": made[4]}
+
+    assert [h.chunk.id for h in await store.near(vectors[0], limit=6, known=known)] == ["0", "1", "4"]
+    assert [h.chunk.id for h in await store.near(vectors[0], limit=6)] == list("012345")
+
+
 async def test_a_model_that_cannot_be_used_leaves_the_words_and_says_so() -> None:
     store = MemoryStore()
     await filled(store)
