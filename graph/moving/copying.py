@@ -7,6 +7,7 @@ copy that goes on first reads again what it had copied: a source that was used m
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -218,16 +219,26 @@ class Copy:
                     raise _changed(part)
                 return tally
             last = stage.after
-            for batch, more in batches(part, rows):
-                self._heed()
-                tally, last = tally + more, part.key_of(batch[-1])
-                with self._target.transaction():
-                    self._target.store(part, batch)
-                    self._target.note(part, Stage(last, tally))
-                self._tell(len(batch), part.name)
-        with self._target.transaction():
-            self._target.note(part, Stage(last, tally, done=True))
+            # The next portion is read while the one before is written: those are two machines, or two cores.
+            with ThreadPoolExecutor(1) as writer:
+                writing: Future[None] | None = None
+                for batch, more in batches(part, rows):
+                    self._heed()
+                    tally, last = tally + more, part.key_of(batch[-1])
+                    if writing is not None:
+                        writing.result()
+                    writing = writer.submit(self._write, part, batch, Stage(last, tally))
+                    self._tell(len(batch), part.name)
+                if writing is not None:
+                    writing.result()
+        self._write(part, (), Stage(last, tally, done=True))
         return tally
+
+    def _write(self, part: Part, batch: Sequence[Row], stage: Stage) -> None:
+        with self._target.transaction():
+            if batch:
+                self._target.store(part, batch)
+            self._target.note(part, stage)
 
     def _known(self, part: Part, rows: Iterator[Row], stage: Stage) -> Tally:
         """Read over what is there already, which has to be what it was."""

@@ -16,7 +16,9 @@ from core.database.engine import METADATA, database_url
 from core.settings import Places
 from core.settings.platform import StorageSettings
 from graph.db.database import opened_database
+from graph.moving.backup import Kept
 from graph.moving.copying import open_end
+from graph.moving.restore import restore
 from graph.moving.rows import parts
 from nodes.llm.fake import ScriptedModel
 from waystation.testing.agents import open_agent
@@ -92,3 +94,44 @@ def change(url: URL, *statements: str) -> None:
     with closing(sqlite3.connect(str(url.database))) as db, db:
         for statement in statements:
             assert db.execute(statement).rowcount != 0
+
+
+def fill_home(folder: Path) -> None:
+    """What stands in a home and its configuration beside the database."""
+    texts = {
+        "home/files/ada/f_1/meta.json": '{"content": "data-1"}',
+        "home/files/ada/f_1/data-1": "content " * 10_000,
+        "home/files/.incoming/half": "half",
+        "home/index/handbook.lance/data/a": "rows",
+        "home/index/handbook.vectors.lock": "",
+        "home/plugins/dice/plugin.json": "{}",
+        "home/plugins/dice/__pycache__/x.pyc": "x",
+        "home/secrets/link.key": "the secret key",
+        "home/state/files-id": "1234",
+        "config/waystation.yaml": "{}\n",
+        "config/.env": "KEY=secret",
+    }
+    for name, text in texts.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def kept_at(folder: Path, **more: Any) -> Kept:
+    home = folder / "home"
+    return Kept(Places(folder / "config", home), url_of(f"sqlite:///{home / 'waystation.db'}"), **more)
+
+
+def put_back(backup: Path, folder: Path, database: URL | None = None) -> tuple[Places, URL]:
+    places = Places(folder / "new-config", folder / "new")
+    url = database or url_of(f"sqlite:///{places.home / 'waystation.db'}")
+    restore(backup, places, url)
+    return places, url
+
+
+def texts_in(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import shutil
 import sqlite3
@@ -15,86 +14,15 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import URL
 
-from core import sockets
-from core.errors import Conflict, InvalidInput, StorageUnavailable, Unavailable, WaystationError
+from core.errors import Conflict, InvalidInput, StorageUnavailable, Unavailable
 from core.settings import Places
 from graph.moving.backup import Kept, back_up
-from graph.moving.errors import BackupInvalid, CopyRefused
 from graph.moving.manifest import Manifest
 from graph.moving.restore import check, restore
 from graph.moving.trees import Tree
-from tests.unit.graph.moving.kit import ODD, make_source, rows_of, url_of
+from tests.unit.graph.moving.kit import ODD, kept_at, make_source, put_back, rows_of, texts_in, url_of
 
 KINDS = ("sqlite", "postgresql")
-
-
-def fill_home(folder: Path) -> None:
-    """What stands in a home and its configuration beside the database."""
-    texts = {
-        "home/files/ada/f_1/meta.json": '{"content": "data-1"}',
-        "home/files/ada/f_1/data-1": "content " * 10_000,
-        "home/files/.incoming/half": "half",
-        "home/index/handbook.lance/data/a": "rows",
-        "home/index/handbook.vectors.lock": "",
-        "home/plugins/dice/plugin.json": "{}",
-        "home/plugins/dice/__pycache__/x.pyc": "x",
-        "home/secrets/link.key": "the secret key",
-        "home/state/files-id": "1234",
-        "config/waystation.yaml": "{}\n",
-        "config/.env": "KEY=secret",
-    }
-    for name, text in texts.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-
-@pytest.fixture(scope="module")
-def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("origin")
-    make_source(folder)
-    shutil.rmtree(folder / "config")
-    fill_home(folder)
-    return folder
-
-
-def kept_at(folder: Path, **more: Any) -> Kept:
-    home = folder / "home"
-    return Kept(Places(folder / "config", home), url_of(f"sqlite:///{home / 'waystation.db'}"), **more)
-
-
-@pytest.fixture
-def kept(origin: Path) -> Kept:
-    return kept_at(origin)
-
-
-@pytest.fixture(scope="module")
-def made(origin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A backup that nobody changes."""
-    target = tmp_path_factory.mktemp("made") / "backup"
-    back_up(kept_at(origin), target)
-    return target
-
-
-@pytest.fixture
-def backup(made: Path, tmp_path: Path) -> Path:
-    """One that the test may change."""
-    return Path(shutil.copytree(made, tmp_path / "backup"))
-
-
-def put_back(backup: Path, folder: Path, database: URL | None = None) -> tuple[Places, URL]:
-    places = Places(folder / "new-config", folder / "new")
-    url = database or url_of(f"sqlite:///{places.home / 'waystation.db'}")
-    restore(backup, places, url)
-    return places, url
-
-
-def texts_in(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def test_everything_comes_back_as_it_was(kept: Kept, tmp_path: Path) -> None:
@@ -144,14 +72,14 @@ def test_a_backup_of_a_server_goes_into_either_kind(
         postgres_server.drop_database(other)
 
 
-def test_files_in_a_bucket_are_named(origin: Path, tmp_path: Path) -> None:
-    manifest = back_up(kept_at(origin, bucket="chats"), tmp_path / "backup")
+def test_files_in_a_bucket_are_named(kept_home: Path, tmp_path: Path) -> None:
+    manifest = back_up(kept_at(kept_home, bucket="chats"), tmp_path / "backup")
     assert manifest.bucket == "chats"
     assert manifest.left_out["files"] == "they stand in the bucket 'chats'"
 
 
-def test_what_is_written_meanwhile_is_there_with_its_database(origin: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(origin, tmp_path / "busy"))
+def test_what_is_written_meanwhile_is_there_with_its_database(kept_home: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(kept_home, tmp_path / "busy"))
     kept = kept_at(folder)
     late = folder / "home" / "files" / "ada" / "f_2"
 
@@ -189,146 +117,6 @@ def test_a_database_elsewhere_is_put_there(backup: Path, tmp_path: Path) -> None
 def test_an_empty_home_is_taken(backup: Path, tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
     put_back(backup, tmp_path)
-
-
-def refused(backup: Path, folder: Path, words: str, kind: type[WaystationError] = BackupInvalid) -> None:
-    """Nothing is touched."""
-    before = sorted(folder.rglob("*"))
-    with pytest.raises(kind, match=words):
-        put_back(backup, folder)
-    assert sorted(folder.rglob("*")) == before
-
-
-def test_a_home_with_something_in_it_is_refused(backup: Path, tmp_path: Path) -> None:
-    (tmp_path / "new").mkdir()
-    (tmp_path / "new" / "x").write_text("x")
-    refused(backup, tmp_path, "not empty: move it away", Conflict)
-
-
-def test_a_home_that_is_a_file_is_refused(backup: Path, tmp_path: Path) -> None:
-    (tmp_path / "new").write_text("x")
-    refused(backup, tmp_path, "no folder", Conflict)
-
-
-def test_a_home_that_a_service_uses_is_refused(backup: Path, tmp_path: Path) -> None:
-    with sockets.alone(tmp_path / "new" / "state" / "service.lock"):
-        refused(backup, tmp_path, "a service is running", Conflict)
-
-
-def test_a_database_that_is_there_is_refused(backup: Path, tmp_path: Path) -> None:
-    taken = tmp_path / "taken.db"
-    taken.write_text("x")
-    with pytest.raises(Conflict, match=r"'taken\.db' is there already"):
-        put_back(backup, tmp_path, url_of(f"sqlite:///{taken}"))
-    assert not (tmp_path / "new").exists()
-
-
-def test_a_server_with_rows_in_it_is_refused(backup: Path, tmp_path: Path, postgres_url: URL) -> None:
-    make_source(tmp_path, postgres_url)
-    with pytest.raises(CopyRefused, match="not empty"):
-        put_back(backup, tmp_path, postgres_url)
-    assert not (tmp_path / "new").exists()
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("files/../../evil", "names 'files/../../evil', which is no file of a backup"),
-        ("../evil", "no file of a backup"),
-        ("/etc/passwd", "no file of a backup"),
-        ("state/service.sock", "no file of a backup"),
-        ("files//evil", "no file of a backup"),
-        ("files/./evil", "no file of a backup"),
-        ("files\\..\\evil", "no file of a backup"),
-        ("files/\x00", "no file of a backup"),
-        ("", "no file of a backup"),
-        ("manifest.json", "no file of a backup"),
-        ("waystation.db", "names a file twice"),
-        (7, "damaged"),
-    ],
-)
-def test_names_that_lead_out_of_a_backup_are_refused(
-    backup: Path, tmp_path: Path, name: object, words: str
-) -> None:
-    rewrite(backup, lambda told: told["entries"].append({"path": name, "size": 1, "sha256": "0" * 64}))
-    refused(backup, tmp_path, words)
-
-
-def rewrite(backup: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    path = backup / "manifest.json"
-    told = json.loads(path.read_text())
-    change(told)
-    path.write_text(json.dumps(told))
-
-
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        ({"format": 2, "release": "9.9"}, r"has format 2, and this release knows 1; use .*9\.9"),
-        ({"revision": "0999", "release": "9.9"}, r"newer release \(9\.9, database 0999"),
-        ({"entries": []}, "no database"),
-        ({"entries": "none"}, "damaged"),
-        ({"left_out": 5}, "damaged"),
-        ({"revision": "0001"}, "the database in the backup is damaged"),
-    ],
-)
-def test_another_manifest_is_refused(
-    backup: Path, tmp_path: Path, values: dict[str, Any], words: str
-) -> None:
-    rewrite(backup, lambda told: told.update(values))
-    refused(backup, tmp_path, words)
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"format": 1}'])
-def test_a_damaged_manifest_is_refused(backup: Path, tmp_path: Path, text: str) -> None:
-    (backup / "manifest.json").write_text(text)
-    refused(backup, tmp_path, "damaged")
-
-
-def test_a_folder_that_is_no_backup_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    refused(tmp_path / "empty", tmp_path, "'empty' is no backup")
-    refused(tmp_path / "nothing", tmp_path, "'nothing' is no backup")
-
-
-def test_files_that_changed_are_found_before_anything_is_touched(backup: Path, tmp_path: Path) -> None:
-    content = backup / "files" / "ada" / "f_1" / "data-1"
-    content.write_bytes(content.read_bytes()[:-1] + b"X")
-    refused(backup, tmp_path, "'files/ada/f_1/data-1' in the backup is not what was written")
-    content.unlink()
-    refused(backup, tmp_path, "lacks 'files/ada/f_1/data-1'")
-    content.symlink_to("/etc/hostname")
-    refused(backup, tmp_path, "lacks 'files/ada/f_1/data-1'")
-
-
-def test_a_link_to_a_folder_leads_nowhere(backup: Path, tmp_path: Path) -> None:
-    shutil.move(backup / "files", tmp_path / "away")
-    (backup / "files").symlink_to(tmp_path / "away")
-    refused(backup, tmp_path, "lacks 'files")
-
-
-def test_a_damaged_database_is_found(backup: Path, tmp_path: Path) -> None:
-    (backup / "waystation.db").write_bytes(b"no database " * 500)
-    rewrite(backup, lambda told: told["entries"].__setitem__(0, entry_of(backup, "waystation.db")))
-    refused(backup, tmp_path, "database in the backup is damaged")
-
-
-def entry_of(backup: Path, name: str) -> dict[str, Any]:
-    import hashlib
-
-    data = (backup / name).read_bytes()
-    return {"path": name, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-
-
-def test_an_older_backup_waits_for_its_migration(backup: Path, tmp_path: Path, postgres_url: URL) -> None:
-    with closing(sqlite3.connect(backup / "waystation.db")) as db, db:
-        db.execute("UPDATE alembic_version SET version_num = '0008'")
-    rewrite(
-        backup,
-        lambda told: told.update(revision="0008", entries=[entry_of(backup, "waystation.db")]),
-    )
-    with pytest.raises(Conflict, match=r"older release .*`waystation db copy`"):
-        put_back(backup, tmp_path, postgres_url)
 
 
 def test_a_backup_is_read_without_being_put_back(backup: Path) -> None:
@@ -392,9 +180,9 @@ def test_a_full_disk_is_told(kept: Kept, tmp_path: Path, made: Path, small_disk:
 
 
 def test_a_folder_that_never_stands_still_is_told_and_an_index_left_out(
-    origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kept_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = Path(shutil.copytree(origin, tmp_path / "busy"))
+    folder = Path(shutil.copytree(kept_home, tmp_path / "busy"))
     real = Tree._file
 
     def writing(tree: Tree, path: Path) -> Any:

@@ -171,7 +171,7 @@ def test_a_killed_copy_goes_on(source: URL, target: URL, kind: str, request: pyt
         "asyncio.run(copy_database(*map(make_url, sys.argv[1:]), told=told))\n"
     )
     urls = [one.render_as_string(hide_password=False) for one in (source, url)]
-    ended = subprocess.run([sys.executable, "-c", script, *urls], timeout=A_BUSY_MACHINE_S, check=False)
+    ended = subprocess.run([sys.executable, "-c", script, *urls], timeout=6 * A_BUSY_MACHINE_S, check=False)
     assert ended.returncode == -signal.SIGKILL
     with closing(open_end(url, "target")) as end:
         stages = end.journal()[1]
