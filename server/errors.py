@@ -12,15 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from core.errors import (
-    Internal,
-    InvalidInput,
-    NotAllowed,
-    NotFound,
-    TooLarge,
-    Unavailable,
-    WaystationError,
-)
+from core.errors import Internal, InvalidInput, NotAllowed, NotFound, TooLarge, Unavailable, WaystationError
 from server.protocols.refusals import form_at
 
 # For our log alone: whoever would read it has gone.

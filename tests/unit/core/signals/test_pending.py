@@ -5,8 +5,8 @@ from __future__ import annotations
 from core.signals.signals import Pending
 
 
-def pending(*topics: str, most: int = 3) -> Pending:
-    made = Pending(most)
+def pending(*topics: str, most: int = 3) -> Pending[str]:
+    made: Pending[str] = Pending(most)
     for topic in topics:
         made.add(topic)
     return made
