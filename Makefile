@@ -64,6 +64,7 @@ campaign: .venv/.dev
 	$(BIN)/python -m tests.campaigns.uploads --store s3
 	$(BIN)/python -m tests.campaigns.uploads --what ingests
 	$(BIN)/python -m tests.campaigns.image
+	$(BIN)/python -m tests.campaigns.open_webui
 
 bench: .venv/.dev
 	$(BIN)/python -m bench.peers --only c8,real32,tools --slices 3 --turns 0.5
