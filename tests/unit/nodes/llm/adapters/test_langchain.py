@@ -213,7 +213,7 @@ class Bound(Sealed):
 )
 async def test_stops_forms_and_forced_calls_are_bound_in_langchains_words(choice: Any, named: Any) -> None:
     chat = Bound()
-    model = connected(Model("main", ModelEntry(provider=chat)))
+    model = connected(Model("main", entry_of(chat)))
     form = {"type": "json_object"}
     sampling = {"stop": ["."], "response_format": form, **({"tool_choice": choice} if choice else {})}
     await answer(model, [HumanMessage("hi")], tools=[ADD], sampling=sampling)
