@@ -69,6 +69,7 @@ campaign: .venv/.dev
 	$(BIN)/python -m tests.campaigns.wheel
 	$(BIN)/python -m tests.campaigns.fleet
 	$(BIN)/python -m tests.campaigns.fleet --pooled
+	$(BIN)/python -m tests.campaigns.open_webui
 
 bench: .venv/.dev
 	$(BIN)/python -m bench.peers --only c8,real32,tools --slices 3 --turns 0.5

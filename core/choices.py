@@ -56,6 +56,11 @@ class Choice:
     sampled: bool = False
     later: bool = False
 
+    @property
+    def names(self) -> bool:
+        """Whether it is a list of names, of which there may be all."""
+        return self.kind == list[str] and not self.high
+
     def wanted(self, value: Any, high: float | None = None, *, optional: bool = False) -> str:
         """What it must be instead of this, in words."""
         if self.kind in (float, int) and isinstance(value, (int, float)):
@@ -232,7 +237,11 @@ class Choices:
     def of(cls, given: Mapping[str, Any]) -> Choices:
         """The choices among what is given: a stored request, keywords, a form. Blanks choose nothing."""
         found = {name: given[name] for name in CHOICES if given.get(name) not in (None, "")}
-        return Choices(**{name: v for name, v in found.items() if CHOICES[name].high or not _is_every(v)})
+        return Choices(**{name: v for name, v in found.items() if not (CHOICES[name].names and _is_every(v))})
+
+
+def _is_every(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and EVERY in value
 
 
 class Chosen(TypedDict, total=False):
@@ -264,10 +273,6 @@ DEFAULT = Choices()
 SAMPLED = tuple(name for name, each in CHOICES.items() if each.sampled)
 C = TypeVar("C")
 M = TypeVar("M", bound="type[BaseModel]")
-
-
-def _is_every(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and EVERY in value
 
 
 def checked(value: C, **most: float) -> C:

@@ -19,6 +19,7 @@ from pydantic import StringConstraints, TypeAdapter
 from pydantic import ValidationError as NotMatched
 from pydantic_core import SchemaError
 from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 MOST_STEPS = 100_000
 """Keywords that are looked at for one value: definitions that name each other grow without a bound."""
@@ -68,7 +69,7 @@ def judged(
     except Unjudged:
         raise
     except Exception as problem:  # noqa: BLE001  # a foreign schema may break the validator in any way
-        raise Unjudged(short(f"{type(problem).__name__}: {problem}".partition("\n")[0])) from None
+        raise Unjudged(_why(problem)) from None
     finally:
         _LEFT.reset(token)
     if error is None:
@@ -91,8 +92,17 @@ def fault_of(schema: Any) -> str:
     except Unjudged as problem:
         return str(problem)
     except Exception as problem:  # noqa: BLE001  # as above
-        return short(f"{type(problem).__name__}: {problem}".partition("\n")[0])
+        return _why(problem)
     return "" if error is None else short(error.message)
+
+
+def _why(problem: Exception) -> str:
+    """What is wrong with a schema that broke the validator: names of its parts are nobody's business."""
+    if isinstance(problem, RecursionError):
+        return "its definitions lead to themselves"
+    if isinstance(problem, Unresolvable):
+        return "a $ref in it leads to nothing that stands in it"
+    return "no value can be held to it"
 
 
 def validator_of(schema: Mapping[str, Any]) -> Any:

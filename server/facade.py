@@ -78,7 +78,7 @@ def config_specs(*, approval: Approval) -> list[ConfigurableFieldSpec]:
     """
     defaults: dict[str, Any] = {"approval": approval}
     chosen = [
-        _spec(name, each.kind, each.description, [EVERY] if each.kind == list[str] else defaults.get(name))
+        _spec(name, each.kind, each.description, [EVERY] if each.names else defaults.get(name))
         for name, each in CHOICES.items()
     ]
     return [

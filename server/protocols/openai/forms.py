@@ -32,7 +32,9 @@ def form_wanted(given: Any, where: str) -> str | None:
     try:
         found = response_format_in({"response_format": text})
     except InvalidInput as error:
-        detail = error.detail.replace("response_format", where, 1)
+        # Responses write the schema flat.
+        said = error.detail if where == "response_format" else error.detail.replace(".json_schema.", ".")
+        detail = said.replace("response_format", where, 1)
         raise InvalidRequest(detail, field=where) from None
     return text if found is not None else None
 

@@ -61,7 +61,7 @@ const streaming = client.responses.stream({ model, input: "events" });
 for await (const event of streaming) events.push(event);
 const last = await streaming.finalResponse();
 found.events = {
-  numbers: events.every((event, place) => event.sequence_number === place),
+  numbers: events.every((event, place) => !place || event.sequence_number > events[place - 1].sequence_number),
   first: events[0].type, last: events.at(-1).type, text: last.output_text,
 };
 

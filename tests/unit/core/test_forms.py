@@ -10,6 +10,7 @@ import pytest
 from core.choices import Choices, checked
 from core.errors import InvalidInput
 from core.forms import ResponseFormat, response_format_in
+from server.facade import config_specs
 
 AGE = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
 
@@ -60,6 +61,12 @@ def test_what_is_no_form_is_refused_with_its_place(given: Any, says: str) -> Non
     text = given if isinstance(given, str) else json.dumps(given)
     with pytest.raises(InvalidInput):
         checked(Choices(response_format=text))
+
+
+def test_a_form_of_all_choices_stops_at_nothing_by_itself() -> None:
+    shown = {each.id: each.default for each in config_specs(approval="ask")}
+    assert shown["sources"] == ["*"]
+    assert shown["stop"] is None
 
 
 def test_a_list_of_stops_is_texts_and_a_star_among_them_is_a_star() -> None:

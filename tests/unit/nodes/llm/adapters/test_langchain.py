@@ -190,3 +190,34 @@ async def test_what_was_made_here_is_closed_here() -> None:
     inner: Any = chat._chat
     await chat.aclose()
     assert inner.async_client._client.is_closed()
+
+
+class Bound(Sealed):
+    """Notes what it is asked with."""
+
+    asked: list[Any] = Field(default_factory=list)
+
+    def bind_tools(self, tools: Any, *, tool_choice: Any = None, **options: Any) -> Any:
+        return self.bind(tools=[tool["function"]["name"] for tool in tools], tool_choice=tool_choice)
+
+    async def _astream(
+        self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **more: Any
+    ) -> AsyncIterator[Any]:
+        self.asked.append({"stop": stop, **more})
+        yield ChatGenerationChunk(message=AIMessageChunk(content="x"))
+
+
+@pytest.mark.parametrize(
+    ("choice", "named"),
+    [("required", "any"), ({"type": "function", "function": {"name": "add"}}, "add"), (None, None)],
+)
+async def test_stops_forms_and_forced_calls_are_bound_in_langchains_words(choice: Any, named: Any) -> None:
+    chat = Bound()
+    model = connected(Model("main", entry_of(chat)))
+    form = {"type": "json_object"}
+    sampling = {"stop": ["."], "response_format": form, **({"tool_choice": choice} if choice else {})}
+    await answer(model, [HumanMessage("hi")], tools=[ADD], sampling=sampling)
+    await answer(model, [HumanMessage("hi")], sampling={"temperature": 0.5})
+    first, second = chat.asked
+    assert first == {"stop": ["."], "tools": ["add"], "tool_choice": named, "response_format": form}
+    assert second == {"stop": None}
