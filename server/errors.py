@@ -23,8 +23,7 @@ from core.errors import (
 )
 from server.protocols.refusals import form_at
 
-# For our log alone: whoever would read it has gone.
-CLIENT_WENT_AWAY = 499
+CLIENT_WENT_AWAY = 499  # for our log alone
 UNKNOWN_FIELD = "there is no such field; /docs shows those that there are"
 
 
@@ -321,9 +320,7 @@ def problem(
     }
     if instance:
         body["instance"] = instance
-    if errors:
-        body["errors"] = list(errors)
-    return body
+    return {**body, "errors": list(errors)} if errors else body
 
 
 def problem_response(

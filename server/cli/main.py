@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from core.choices import Choices
-from core.cli import JsonFlag, command, fail, loading_app, make_app, progress_bar, show
+from core.cli import JsonFlag, command, fail, loading_app, make_app, show
 from core.errors import ConfigInvalid, InvalidInput, WaystationError
 from core.installed import is_missing, needs
 from server.cli import keep
@@ -148,64 +148,10 @@ def serve_command(
     tags: Annotated[str | None, typer.Option(help="Take up only runs with these tags; by comma.")] = None,
 ) -> None:
     """Start the service."""
-    import asyncio
+    from server.cli.serving import start
 
-    from core.home import private_files
-    from core.settings import Context
-    from core.settings.platform import ServerSettings
-    from server.serve import loop_factory, read_settings, serve, serve_apart, serve_many
-
-    given = {
-        "host": host,
-        "port": port,
-        "workers": workers,
-        "role": role,
-        "runs_at_once": at_once,
-        "executes": parts_of(executes),
-        "tags": parts_of(tags),
-    }
-    sections: dict[str, Any] = {"server": {k: v for k, v in given.items() if v is not None}}
-    names = parts_of(",".join(modules or ())) or []
-    apart = names and _without_others(names, sections)
-    context = Context.current(**sections)
-    if apart:
-        with (
-            private_files(),
-            progress_bar("indexing") as progress,
-            asyncio.Runner(loop_factory=loop_factory()) as runner,
-        ):
-            runner.run(serve_apart(context, names, progress=progress))
-        return
-    if read_settings(context)[ServerSettings].workers > 1:
-        gc.enable()
-        with private_files():
-            serve_many(context)
-        return
-    with (
-        private_files(),
-        progress_bar("indexing") as progress,
-        asyncio.Runner(loop_factory=loop_factory()) as runner,
-    ):
-        runner.run(serve(context, progress=progress))
-
-
-def parts_of(words: str | None) -> list[str] | None:
-    """Words that stand between commas."""
-    return None if words is None else [word.strip() for word in words.split(",") if word.strip()]
-
-
-def _without_others(names: list[str], sections: dict[str, Any]) -> bool:
-    """True where no turn works with these modules alone; otherwise the others are switched off."""
-    from core.registry import discover
-    from graph.wiring.apart import named_modules, turns_work
-
-    everything = discover()
-    chosen = named_modules(names, everything)
-    if not turns_work(chosen, everything):
-        return True
-    kept = {module.name for module in chosen}
-    sections["modules"] = {"disabled": [m.name for m in everything if m.name not in kept]}
-    return False
+    given = {"host": host, "port": port, "workers": workers, "role": role, "runs_at_once": at_once}
+    start(given, lists={"executes": executes, "tags": tags}, modules=modules or ())
 
 
 @app.command("ask")
