@@ -15,8 +15,7 @@ from starlette.exceptions import HTTPException
 from core.errors import Internal, InvalidInput, NotAllowed, NotFound, TooLarge, Unavailable, WaystationError
 from server.protocols.refusals import form_at
 
-# For our log alone: whoever would read it has gone.
-CLIENT_WENT_AWAY = 499
+CLIENT_WENT_AWAY = 499  # for our log alone
 UNKNOWN_FIELD = "there is no such field; /docs shows those that there are"
 
 
@@ -313,9 +312,7 @@ def problem(
     }
     if instance:
         body["instance"] = instance
-    if errors:
-        body["errors"] = list(errors)
-    return body
+    return {**body, "errors": list(errors)} if errors else body
 
 
 def problem_response(

@@ -93,19 +93,22 @@ async def test_a_postgresql_that_is_not_there_is_an_error_in_bounded_time() -> N
 
 
 async def test_a_setup_that_hangs_elsewhere_is_not_waited_for_for_ever(
-    postgres_url: URL, monkeypatch: pytest.MonkeyPatch
+    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import psycopg
 
     from graph.checkpoints import saver
 
     monkeypatch.setattr(saver, "SETUP_SECONDS", 0.2)
-    dsn = postgres_url.set(drivername="postgresql").render_as_string()
+    # Where all is set up already, nobody waits.
+    url = postgres_server.create_database(empty=True)
+    dsn = url.set(drivername="postgresql").render_as_string()
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as elsewhere:
         await elsewhere.execute("SELECT pg_advisory_lock(%s)", [saver._SETUP_LOCK])
         with pytest.raises(Unavailable, match="another process"):
-            async with opened_saver(postgres_url):
+            async with opened_saver(url):
                 pass
+    postgres_server.drop_database(url)
 
 
 async def test_a_missing_driver_is_told_with_the_extra_that_brings_it(
