@@ -8,6 +8,8 @@ FOREIGN := tests/foreign/environments
 CLIENTS := tests/clients/environment
 INSPECTOR := tests/clients/inspector
 EXAMPLES := react assistant-ui
+# What the example configuration uses, and what is small: `make run` installs them, and the image.
+EXTRAS := --extra a2a --extra embed --extra images --extra s3 --extra search
 OURS := bench core docs graph nodes server tests tools waystation
 
 # Images and CI set it, and then every one of hundreds of processes compiles all our files again.
@@ -65,6 +67,7 @@ campaign: .venv/.dev
 	$(BIN)/python -m tests.campaigns.uploads --store s3
 	$(BIN)/python -m tests.campaigns.uploads --what ingests
 	$(BIN)/python -m tests.campaigns.image
+	$(BIN)/python -m tests.campaigns.wheel
 
 bench: .venv/.dev
 	$(BIN)/python -m bench.peers --only c8,real32,tools --slices 3 --turns 0.5
@@ -80,11 +83,11 @@ bench: .venv/.dev
 # pip installs them as they stand (--no-deps): left to resolve `coverage[toml]`, it reaches past its pin.
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q \
-	    pyproject.toml --extra a2a --extra embed --group build --group dev -o requirements-dev.lock
+	    pyproject.toml $(EXTRAS) --group build --group dev -o requirements-dev.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q \
-	    pyproject.toml --extra a2a --extra embed --group build -c requirements-dev.lock -o requirements.lock
+	    pyproject.toml $(EXTRAS) --group build -c requirements-dev.lock -o requirements.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q \
-	    pyproject.toml --extra a2a --extra embed --extra otel --extra postgres --group build \
+	    pyproject.toml $(EXTRAS) --extra otel --extra postgres --group build \
 	    -c requirements-dev.lock -o deploy/image/requirements.lock
 
 	uv pip compile --python-version 3.11 --universal --generate-hashes --no-header -q \

@@ -7,13 +7,12 @@ module at its start, so it imports nothing slow.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypedDict, TypeVar, cast, get_args
 
 from core.errors import InvalidInput
+from core.forms import client_tools_in, response_format_in
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -24,10 +23,16 @@ Approval = Literal["ask", "auto", "deny"]
 EVERY = "*"
 LONGEST_NAME = 200
 MOST_NAMES = 200
-MOST_CLIENT_TOOLS = 128
-_FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+Verbosity = Literal["low", "medium", "high"]
 _SHOWN = 80
-_WORDS: Mapping[Any, str] = {str: "text", list[str]: "a list of names", float: "a number", int: "a number"}
+_WORDS: Mapping[Any, str] = {
+    str: "text",
+    list[str]: "a list of names",
+    float: "a number",
+    int: "a number",
+    bool: "true or false",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +40,10 @@ class Choice:
     """What may be chosen under a name.
 
     Args:
-        kind: str, list[str], float, int or a Literal.
+        kind: str, list[str], float, int, bool or a Literal.
         description: For people: in schemas, forms, options and the reference.
-        low, high: Bounds of a number; `high` of a text is the most characters, where it is not 0.
+        low, high: Bounds of a number; `high` of a text is the most characters, where it is not 0, and of a
+            list the most texts: these are any texts then, and `*` among them is none but itself.
         sampled: The model's endpoint is sent it, under this name.
         later: Came after the first release: it is written only where it is chosen, so that
             a request has the digest that it had, and an older recording is what it was.
@@ -56,6 +62,8 @@ class Choice:
             return f"{self.low:g} to {self.high if high is None else high:g}"
         if self.kind is str and self.high and isinstance(value, str):
             return f"text of at most {self.high:g} characters"
+        if self.kind == list[str] and self.high:
+            return f"a list of at most {self.high:g} texts, each of 1 to {LONGEST_NAME} characters"
         words = _WORDS.get(self.kind) or f"one of {', '.join(get_args(self.kind))}"
         return f"{words}, or null" if optional else words
 
@@ -64,11 +72,21 @@ class Choice:
         if self.kind is str:
             return isinstance(value, str) and (not self.high or len(value) <= self.high)
         if self.kind == list[str]:
-            return isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
+            return _is_list(value) and (not self.high or _are_texts(value, self.high))
+        if self.kind is bool:
+            return isinstance(value, bool)
         if self.kind in (float, int):
             is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
             return is_number and self.low <= value <= (self.high if high is None else high)  # refuses NaN too
         return value in get_args(self.kind)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
+
+
+def _are_texts(value: Sequence[str], most: float) -> bool:
+    return len(value) <= most and all(0 < len(text) <= LONGEST_NAME for text in value)
 
 
 def choice(kind: Any, description: str, **more: Any) -> dict[str, Choice]:
@@ -149,6 +167,50 @@ class Choices:
         ),
     )
 
+    response_format: str | None = field(
+        default=None,
+        metadata=choice(
+            str,
+            'The form of the answer, as JSON text: {"type": "json_object"}, or OpenAI\'s json_schema. '
+            "An answer of another form is asked for once more, and is an error then.",
+            high=65_536,
+            later=True,
+        ),
+    )
+    tool_choice: str | None = field(
+        default=None,
+        metadata=choice(
+            str,
+            "What the first model call of the turn has to do: required (call a tool), the name of a tool to "
+            "call, none (call none in the whole turn), or auto.",
+            high=LONGEST_NAME,
+            later=True,
+        ),
+    )
+    parallel_tool_calls: bool | None = field(
+        default=None, metadata=choice(bool, "false: one tool call at a time.", later=True)
+    )
+    stop: Sequence[str] | None = field(
+        default=None,
+        metadata=choice(
+            list[str], "Up to 4 texts; an answer ends before the first of them.", high=4, later=True
+        ),
+    )
+    presence_penalty: float | None = field(
+        default=None,
+        metadata=choice(float, "-2 to 2, for the endpoint.", low=-2, high=2, sampled=True, later=True),
+    )
+    frequency_penalty: float | None = field(
+        default=None,
+        metadata=choice(float, "-2 to 2, for the endpoint.", low=-2, high=2, sampled=True, later=True),
+    )
+    reasoning_effort: Effort | None = field(
+        default=None, metadata=choice(Effort, "How long the model reasons.", sampled=True, later=True)
+    )
+    verbosity: Verbosity | None = field(
+        default=None, metadata=choice(Verbosity, "How long answers are.", sampled=True, later=True)
+    )
+
     def __post_init__(self) -> None:
         for name in CHOICES:
             if isinstance(value := getattr(self, name), list):
@@ -170,7 +232,7 @@ class Choices:
     def of(cls, given: Mapping[str, Any]) -> Choices:
         """The choices among what is given: a stored request, keywords, a form. Blanks choose nothing."""
         found = {name: given[name] for name in CHOICES if given.get(name) not in (None, "")}
-        return Choices(**{name: value for name, value in found.items() if not _is_every(value)})
+        return Choices(**{name: v for name, v in found.items() if CHOICES[name].high or not _is_every(v)})
 
 
 class Chosen(TypedDict, total=False):
@@ -187,6 +249,14 @@ class Chosen(TypedDict, total=False):
     instructions: str | None
     client_tools: str | None
     seed: int | None
+    response_format: str | None
+    tool_choice: str | None
+    parallel_tool_calls: bool | None
+    stop: Sequence[str] | None
+    presence_penalty: float | None
+    frequency_penalty: float | None
+    reasoning_effort: Effort | None
+    verbosity: Verbosity | None
 
 
 CHOICES: Mapping[str, Choice] = {each.name: each.metadata["choice"] for each in fields(Choices)}
@@ -220,50 +290,18 @@ def checked(value: C, **most: float) -> C:
             given = found if isinstance(found, (int, float)) else repr(str(found)[:_SHOWN])
             wanted = known.wanted(found, high, optional=optional)
             raise InvalidInput(f"{each.name} must be {wanted}, not {given}")
-    client_tools_in({"client_tools": getattr(value, "client_tools", None)})
+    for name, read in (("client_tools", client_tools_in), ("response_format", response_format_in)):
+        if text := getattr(value, name, None):
+            read({name: text})
     return value
 
 
-def client_tools_in(config: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The functions that the caller runs itself, as models are offered them.
-
-    Raises:
-        InvalidInput: They are no list of functions.
-    """
-    if not (text := config.get("client_tools")):
-        return []
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        raise InvalidInput("client_tools must be JSON, a list of functions") from None
-    if not isinstance(found, list) or len(found) > MOST_CLIENT_TOOLS:
-        raise InvalidInput(f"client_tools must be a list of at most {MOST_CLIENT_TOOLS} functions")
-    tools = [_client_tool(each, f"client_tools.{place}") for place, each in enumerate(found)]
-    names = [tool["function"]["name"] for tool in tools]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise InvalidInput(f"client_tools: two functions are called '{twice}'")
-    return tools
+_SENT = ("max_tokens", "stop", "parallel_tool_calls")
 
 
-def _client_tool(given: Any, where: str) -> dict[str, Any]:
-    function = given.get("function") if isinstance(given, Mapping) else None
-    if not isinstance(function, Mapping) or given.get("type", "function") != "function":
-        raise InvalidInput(f'{where} must be {{"type": "function", "function": {{"name": ...}}}}')
-    name, about, schema = (function.get(key) for key in ("name", "description", "parameters"))
-    if not isinstance(name, str) or not _FUNCTION_NAME.fullmatch(name):
-        raise InvalidInput(f"{where}: its name must be 1 to 64 of A-Z, a-z, 0-9, _ and -")
-    if not isinstance(about, str | None) or not isinstance(schema, Mapping | None):
-        raise InvalidInput(f"{where}: description is a text, and parameters a JSON schema")
-    shown = {"name": name, "description": about or "", "parameters": schema or _NO_PARAMETERS}
-    return {"type": "function", "function": shown}
-
-
-_NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}}
-
-
-def sampling_of(config: Mapping[str, Any]) -> dict[str, float]:
+def sampling_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """What the model's endpoint is sent of a turn's choices; `max_tokens` under the name that it wants."""
-    return {name: config[name] for name in (*SAMPLED, "max_tokens") if config.get(name) is not None}
+    return {name: config[name] for name in (*SAMPLED, *_SENT) if config.get(name) not in (None, [], ())}
 
 
 def with_choices(model: M) -> M:
@@ -271,20 +309,23 @@ def with_choices(model: M) -> M:
     from pydantic import Field, create_model  # noqa: PLC0415 - slow, see above
 
     name = Field(min_length=1, max_length=LONGEST_NAME)
-    kinds: dict[Any, Any] = {
-        str: Annotated[str, Field(max_length=LONGEST_NAME)],
-        list[str]: Annotated[list[Annotated[str, name]], Field(max_length=MOST_NAMES)],
+    # What stands in a list, and how long a text or a list may be where nothing is said.
+    lengths: dict[Any, tuple[Any, int]] = {
+        str: (str, LONGEST_NAME),
+        list[str]: (list[Annotated[str, name]], MOST_NAMES),
     }
     base: Any = model
     further: dict[str, Any] = {}
     for known, each in CHOICES.items():
         if known not in base.model_fields:
-            if each.kind is str and each.high:
-                kind, low, high = Annotated[str, Field(max_length=int(each.high))] | None, None, None
-            else:
-                low, high = (each.low, each.high) if each.high else (None, None)
-                kind = kinds.get(each.kind, each.kind) | None
-            further[known] = (kind, Field(None, ge=low, le=high, description=each.description))
+            high, kind = each.high or None, each.kind
+            if kind in lengths:
+                kind, most = lengths[kind]
+                kind, high = Annotated[kind, Field(max_length=int(high or most))], None
+            further[known] = (
+                kind | None,
+                Field(None, ge=each.low if high else None, le=high, description=each.description),
+            )
     made = create_model(
         base.__name__, __base__=base, __module__=base.__module__, __doc__=base.__doc__, **further
     )

@@ -55,6 +55,16 @@ def install_line(extra: str) -> str:
     return f"pip install 'waystation[{extra}]'" if from_wheel() else f".venv/bin/pip install -e '.[{extra}]'"
 
 
+def needs(what: str, extra: str) -> str:
+    """What is said of a part whose extra is missing."""
+    return f"{what} needs the extra '{extra}': {install_line(extra)}"
+
+
+def is_missing(error: ModuleNotFoundError, *packages: str) -> bool:
+    """Whether one of these packages is not there; any other that is not is a fault."""
+    return (error.name or "").partition(".")[0] in packages
+
+
 def _shown(path: Path, folder: Path) -> str:
     """Relative where it stands below the folder."""
     here = folder.absolute()

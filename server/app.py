@@ -19,10 +19,11 @@ from graph.agent import Agent
 from graph.runs.announcements import TurnFinished
 from server import errors
 from server.chat import chat_router
-from server.console import markdown, pages
+from server.console import login, markdown, pages
 from server.langserve import agent_router
 from server.middleware.auth import Gate
 from server.middleware.edge import Cors, Edge, Guard
+from server.middleware.head import HeadAsGet
 from server.module_routes import add_module_routes
 from server.openapi import describe
 from server.owner import open_to_owner
@@ -33,6 +34,7 @@ from server.routes import (
     files,
     health,
     insight,
+    keys,
     operating,
     parts,
     questions,
@@ -90,6 +92,7 @@ def create_app(
     _add_routes(app)
     if agent is not None:
         add_module_routes(app, running(agent.standings))
+    app.add_middleware(HeadAsGet)
     app.add_middleware(Guard)
     app.add_middleware(Gate)
     app.add_middleware(Cors)
@@ -126,11 +129,12 @@ def _add_routes(app: FastAPI) -> None:
     app.include_router(chat_router(agent))
     for part in (threads, insight, runs, questions, files, catalogue, parts, retrieval):
         app.include_router(part.router)
-    for part in (health, tasks, operating, session, docs):
+    for part in (health, tasks, operating, keys, session, docs):
         app.include_router(part.router)
     app.include_router(operating.plans)
     add_protocols(app)
-    app.include_router(pages.router)
+    app.include_router(login.router)
     app.include_router(markdown.router)
+    app.include_router(pages.router)
     app.state.console = True
     docs.mount_assets(app)

@@ -39,7 +39,7 @@ from graph.runs.streams import Handle
 from nodes.file_storage import FileManager
 from server.attachments import Content, read_content, stored
 from server.conversations import Said, Turn, begin, waiting_text
-from server.errors import InvalidRequest
+from server.errors import InvalidRequest, UnsupportedParameter
 from server.facade import Facade, GetAgent, add_langserve
 from server.requests import json_answer
 
@@ -58,7 +58,7 @@ class ChatMessage(BaseModel):
     def _readable(cls, given: str | list[Any]) -> str | list[Any]:
         try:
             read_content(given)
-        except InvalidRequest as error:
+        except (InvalidRequest, UnsupportedParameter) as error:
             raise ValueError(error.detail) from None
         return given
 

@@ -13,6 +13,7 @@ Nothing is kept here: the hash stands in the run's row.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -33,6 +34,8 @@ from server.questions import answer_in, told_in_chat
 from server.requests import ID_PATTERN, AgentInput, turn_request
 
 TOLD = ("done", "interrupted")
+# A turn has a message; files may come without one.
+ALONE = "(a file)"
 # An answer has to say something.
 _NO_RESULT = "(nothing)"
 # Whoever read these may have less of the answer than was said before they ended.
@@ -68,6 +71,27 @@ class Said:
         return AIMessage(self.text, tool_calls=calls)
 
 
+def says_something(said: Said) -> bool:
+    """Whether there is anything in it."""
+    return bool(said.text.strip() or said.calls or said.others or said.role == "tool")
+
+
+def joined(said: Sequence[Said]) -> list[Said]:
+    """A conversation as it is compared and gone on with, however a client keeps it.
+
+    What says nothing is left out, and what a user says in a row is one message: so it was answered.
+    """
+    found: list[Said] = []
+    for one in filter(says_something, said):
+        if one.role != "user":
+            found.append(one)
+            continue
+        before = found.pop() if found and found[-1].role == "user" else Said("user", "")
+        texts = [text for text in (before.text, one.text) if text.strip() and text != ALONE]
+        found.append(Said("user", "\n\n".join(texts) or ALONE, others=before.others + one.others))
+    return found
+
+
 def _read(arguments: str) -> dict[str, Any]:
     """Arguments as a client keeps them, which are JSON where nobody has touched them."""
     try:
@@ -101,6 +125,13 @@ class Turn:
     results: Mapping[str, str] = field(default_factory=dict)
     home: str = ""
 
+    def joined(self) -> Turn:
+        """The same, as conversations are compared."""
+        if self.asked is None:
+            return replace(self, before=joined(self.before))
+        *before, asked = joined([*self.before, self.asked]) or [self.asked]
+        return replace(self, before=before, asked=asked)
+
 
 @dataclass(slots=True)
 class Place:
@@ -132,6 +163,7 @@ async def begin(agent: Agent, who: Principal, turn: Turn, *, after: str | None =
         RunNotFound: There is no such run.
         WaystationError: The turn cannot begin; nothing is left of it.
     """
+    turn = turn.joined()
     if turn.results:
         return await agent.begin(await _with_results(agent, who, turn, after))
     place = await _place(agent, who, turn, after)
@@ -310,8 +342,22 @@ def digest(said: Sequence[Said], home: str = "") -> str:
     Args:
         home: See `Turn`.
     """
-    told = [[one.role, squeezed(one.text), one.calls, one.call_id, one.others] for one in said]
+    told = [
+        [one.role, squeezed(one.text), [_plain_call(call) for call in one.calls], one.call_id, one.others]
+        for one in joined(said)
+    ]
     return hashlib.sha256(orjson.dumps([home, told] if home else told)).hexdigest()
+
+
+def _plain_call(call: tuple[str, str, str]) -> tuple[str, str, str]:
+    """A call, however its arguments are written: clients parse them, and write them again."""
+    key, name, arguments = call
+    try:
+        # Numbers stay text: one with a thousand digits is none that can be written again.
+        found = json.loads(arguments, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError):
+        return call
+    return key, name, json.dumps(found, sort_keys=True, separators=(",", ":"))
 
 
 def squeezed(text: str) -> str:

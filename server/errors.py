@@ -78,18 +78,18 @@ class WrongMediaType(InvalidInput):
 
 
 class InvalidRequest(InvalidInput):
-    """A field of the request does not validate."""
+    """A field of the request does not validate; `field` says which, for clients that read this apart."""
 
     code = "invalid_request"
     title = "A field of the request is not valid"
 
+    def __init__(self, detail: str = "", *, field: str = "") -> None:
+        super().__init__(detail)
+        self.field = field
+
 
 class UnsupportedParameter(InvalidInput):
-    """A client asks for something that its protocol has and this service does not do.
-
-    Args:
-        field: Where it stands in the body.
-    """
+    """A client asks, in a field of its body, for what its protocol has and this service does not do."""
 
     code = "unsupported_parameter"
     title = "This service does not do that"
@@ -165,6 +165,7 @@ STATUS: Mapping[str, int] = {
     "not_authenticated": 401,
     "scope_missing": 403,
     "key_not_found": 404,
+    "key_exceeds_rights": 403,
     "identity_unavailable": 503,
     # server
     "bad_json": 400,
@@ -231,10 +232,11 @@ STATUS: Mapping[str, int] = {
     "step_invalid": 500,
     "step_limit": 422,
     "turn_timed_out": 504,
-    # graph.history
     "checkpoint_not_found": 404,
     "message_not_found": 404,
     "export_invalid": 422,
+    "copy_refused": 409,
+    "backup_invalid": 422,
     # nodes.config
     "unknown_model": 422,
     "unknown_source": 422,
@@ -286,6 +288,7 @@ STATUS: Mapping[str, int] = {
     # nodes.llm
     "model_not_found": 404,
     "model_refused": 502,
+    "answer_mismatch": 502,
     "model_context_full": 422,
     "model_unavailable": 503,
     "model_rate_limited": 503,
@@ -327,13 +330,13 @@ def problem_response(
 ) -> Response:
     """The whole answer in the form of the path `instance`, with Retry-After where waiting may help."""
     body, form = problem(error, instance=instance, errors=errors), form_at(instance or "")
-    headers = dict(form.headers(body))
+    headers, status = dict(form.headers(body)), form.status(body["status"])
     if body["status"] == 401:
         headers["WWW-Authenticate"] = getattr(error, "challenge", "Bearer")
     if body["status"] in (429, 503) or (body["status"] == 409 and error.retryable):
         wait = getattr(error, "retry_after", None)
         headers["Retry-After"] = str(max(1, math.ceil(wait)) if wait else 1)
-    return Response(orjson.dumps(form.body(body)), body["status"], headers, form.media)
+    return Response(orjson.dumps(form.body(body)), status, headers, form.media)
 
 
 def findings(raw: Sequence[Any]) -> list[dict[str, str]]:
@@ -368,9 +371,8 @@ def install(app: FastAPI) -> None:
 
 async def _waystation(request: Request, exc: Exception) -> Response:
     error = cast(WaystationError, exc)
-    errors = (
-        [{"field": error.field, "message": error.detail}] if isinstance(error, UnsupportedParameter) else []
-    )
+    field = getattr(error, "field", "")
+    errors = [{"field": field, "message": error.detail}] if field else []
     if status_of(error) >= 500:
         structlog.get_logger().warning("request_failed", code=error.code, path=request.url.path)
     return problem_response(error, instance=request.url.path, errors=errors)

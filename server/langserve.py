@@ -20,9 +20,8 @@ from graph.runs.rows import reply
 from graph.runs.streams import Handle
 from graph.turn.details import DETAILS
 from server.facade import KEY, Facade, GetAgent, add_langserve
-from server.field_names import event_namer, named_reply
 from server.requests import AgentInput, turn_request
-from server.sse import add_stream
+from server.sse import add_stream, event_namer, named_reply
 
 
 class AgentOutput(BaseModel):

@@ -22,6 +22,7 @@ from core.observability import configure_logging
 from core.registry import discover, files_of, sections_of
 from core.settings import Book, Context, read_book
 from core.settings.platform import AuthSettings, ServerSettings, TelemetrySettings
+from core.sockets import tcp_listener
 from graph.agent import Agent
 from graph.wiring.services import Progress
 from nodes.file_storage import LinkHost
@@ -62,16 +63,10 @@ def bind(settings: ServerSettings, auth: AuthSettings) -> socket.socket:
         AddressInUse: Another process has it.
     """
     check_bind(settings, auth)
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((settings.host, settings.port))
-        listener.listen(2048)
+        return tcp_listener(settings.host, settings.port)
     except OSError as error:
-        listener.close()
         raise _bind_error(error, settings) from error
-    return listener
 
 
 def _bind_error(error: OSError, settings: ServerSettings) -> AddressInUse | BindRefused:

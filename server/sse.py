@@ -14,10 +14,9 @@ from starlette.types import Receive, Scope, Send
 
 from core.settings.platform import ServerSettings
 from graph.agent import Agent
-from graph.runs.events import LoggedEvent, line_of
+from graph.runs.events import LoggedEvent, former, former_reply, line_of
 from graph.runs.streams import Handle
 from graph.turn.details import DETAILS
-from server.field_names import event_namer
 from server.middleware.auth import Caller
 from server.requests import (
     AgentInput,
@@ -36,6 +35,29 @@ STALL_SECONDS = 30.0
 PIECE_BYTES = 64 * 1024
 END = b"event: end\n\n"
 BEAT = b": still here\n\n"
+
+Fields = dict[str, Any]
+
+
+def old_names(agent: Agent) -> bool:
+    """Whether callers still read the former names."""
+    return agent.book[ServerSettings].event_fields == "old"
+
+
+def event_namer(agent: Agent) -> Callable[[Fields], Fields] | None:
+    """Renames an event; None where it goes out as it is."""
+    return former if old_names(agent) else None
+
+
+def named_reply(agent: Agent, output: Fields) -> Fields:
+    """The output of a turn as it leaves."""
+    return former_reply(output) if old_names(agent) else output
+
+
+def named_run(agent: Agent, shown: Mapping[str, Any]) -> Fields:
+    """A run as it leaves."""
+    output = shown["output"]
+    return {**shown, "output": named_reply(agent, output) if output else output}
 
 
 def encode(entry: LoggedEvent) -> bytes:
@@ -231,7 +253,7 @@ class RunResponse(EventResponse):
 
     Args:
         after: Number of the last event that the reader has.
-        renamed: Gives an event other names of its fields, see `server.field_names`.
+        renamed: Gives an event other names of its fields, see `event_namer`.
     """
 
     def __init__(

@@ -1,12 +1,13 @@
-"""A program that asks in its users' names: whose rights count then."""
+"""Whoever acts for others, by asking in their names or making keys for them: whose rights count then."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from core.access import EVERY, Principal, require
 from core.callers import is_user
 from core.errors import InvalidInput
+from core.identity.errors import KeyExceedsRights
 from core.settings.auth import Person
 
 EVERYBODY_ELSE = "*"
@@ -39,6 +40,27 @@ def acting_for(caller: Principal, user: str, people: Mapping[str, Person]) -> Pr
         _both(caller.levels, frozenset(known.levels)),
         caller.scopes & {"use", EVERY},
     )
+
+
+def check_gift(
+    giver: Principal, user: str, *, groups: Iterable[str], levels: Iterable[str], scopes: Iterable[str]
+) -> None:
+    """Whether somebody may make a key with these rights: nobody gives what they do not have.
+
+    Raises:
+        ScopeMissing: It is for another user, and the giver may not act for others.
+        KeyExceedsRights: It opens more than the giver's own credentials do.
+    """
+    if user != giver.id:
+        require(giver, "act_as")
+    some = (("group", frozenset(groups), giver.groups), ("level", frozenset(levels), giver.levels))
+    for what, asked, own in (*some, ("scope", frozenset(scopes), giver.scopes)):
+        allowed = asked if what != "group" and EVERY in own else own
+        if beyond := sorted(asked - allowed):
+            raise KeyExceedsRights(
+                f"you do not have the {what} '{beyond[0][:80]}', so no key of yours to give has it; "
+                "whoever may use `waystation keys create` gives any"
+            )
 
 
 def _both(some: frozenset[str], others: frozenset[str]) -> frozenset[str]:

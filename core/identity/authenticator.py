@@ -71,8 +71,54 @@ class BrowserLogins(Login, Protocol):
             IdentityUnavailable: It cannot be checked just now.
         """
 
+    def of(self, who: Principal, kind: str) -> Session:
+        """A session of somebody who has shown who they are, by this word of the settings."""
+
     def expires_at(self, headers: Mapping[str, str]) -> float | None:
         """When the login of these headers ends; None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A login that goes on at the issuer.
+
+    Args:
+        url: Where the browser goes.
+        kept: What it keeps meanwhile, as a cookie.
+    """
+
+    url: str
+    kept: str
+
+
+class IssuerLogin(Protocol):
+    """A login of browsers at the issuer's own page, which sends them back."""
+
+    name: str
+
+    async def begin(self, back: str, *, onward: str = "/", again: bool = False) -> Begun:
+        """Where a browser goes to log in.
+
+        Args:
+            back: Our address that the issuer sends it back to.
+            onward: The path here that it wants to see then.
+            again: Whether the person has to log in even where the issuer still knows them.
+
+        Raises:
+            IdentityUnavailable: The issuer does not answer.
+        """
+
+    async def finish(self, kept: str, query: Mapping[str, str], back: str) -> tuple[Principal, str]:
+        """Who came back, and where they want to go.
+
+        Args:
+            kept: The cookie that `begin` gave.
+            query: What the issuer sent along.
+
+        Raises:
+            NotAuthenticated: That is no answer to a login that this browser began, or a refusal.
+            IdentityUnavailable: The issuer does not answer.
+        """
 
 
 def local_principal(
@@ -103,13 +149,20 @@ class Authenticator:
         logins: Tried in this order; empty in mode none, where everybody is `local`.
         local: The user of mode none.
         sessions: Logins of browsers, where somebody may log in by what they type; it is among `logins` too.
+        at_issuer: How browsers log in at the issuer, where it knows this service as a client.
     """
 
     def __init__(
-        self, logins: Sequence[Login], *, local: Principal, sessions: BrowserLogins | None = None
+        self,
+        logins: Sequence[Login],
+        *,
+        local: Principal,
+        sessions: BrowserLogins | None = None,
+        at_issuer: IssuerLogin | None = None,
     ) -> None:
         self.logins = tuple(logins)
         self.sessions = sessions
+        self.at_issuer = at_issuer
         self._local = local
 
     async def authenticate(self, headers: Mapping[str, str], client_host: str = "") -> Principal:

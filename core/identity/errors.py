@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.errors import NotFound, Unavailable, WaystationError
+from core.errors import NotAllowed, NotFound, Unavailable, WaystationError
 
 
 class NotAuthenticated(WaystationError):
@@ -46,3 +46,10 @@ class KeyNotFound(NotFound):
 
     code = "key_not_found"
     title = "There is no such key"
+
+
+class KeyExceedsRights(NotAllowed):
+    """A key would open more than whoever makes it may do."""
+
+    code = "key_exceeds_rights"
+    title = "Nobody gives rights that they do not have"

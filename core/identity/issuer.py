@@ -7,21 +7,19 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import orjson
 import structlog
 
+from core.identity.discovery import IssuerDocuments, WrongAnswer
 from core.identity.errors import IdentityUnavailable, NotAuthenticated
 from core.settings.auth import OidcSettings
 
 if TYPE_CHECKING:
-    import httpx
     from jwt import PyJWK
 
 DEADLINE_SECONDS = 5.0
 FRESH_SECONDS = 600.0
 RETRY_SECONDS = 10.0
 """Between two readings: tokens with made-up key ids must not become requests to the issuer."""
-MOST_BYTES = 1 << 20
 
 log = structlog.get_logger()
 
@@ -54,7 +52,7 @@ class IssuerKeys:
         self._read_at = float("-inf")
         self._tried_at = float("-inf")
         self._reading: asyncio.Task[None] | None = None
-        self._client: httpx.AsyncClient | None = None
+        self._documents = IssuerDocuments(settings, deadline_s=deadline_s)
 
     async def find(self, kid: str | None, algorithm: str) -> PyJWK:
         """The key called `kid`; a token without one may mean the only key there is.
@@ -82,8 +80,7 @@ class IssuerKeys:
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait([self._reading])
-        if self._client is not None:
-            await self._client.aclose()
+        await self._documents.aclose()
 
     async def _read_again(self) -> None:
         self._start()
@@ -105,39 +102,15 @@ class IssuerKeys:
         try:
             async with asyncio.timeout(self._deadline_s):
                 url = self._settings.jwks_url or await self._discovered()
-                keys = (await self._json(url)).get("keys")
+                keys = (await self._documents.json("GET", url)).get("keys")
             self._keys = [key for key in keys if isinstance(key, dict)] if isinstance(keys, list) else []
-        except (TimeoutError, httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        except (TimeoutError, httpx.HTTPError, httpx.InvalidURL, WrongAnswer) as error:
             log.warning("issuer_not_read", issuer=self._settings.issuer, reason=_reason(error))
             return
         self._read_at = time.monotonic()
 
     async def _discovered(self) -> str:
-        issuer = self._settings.issuer
-        found = await self._json(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
-        if found.get("issuer") != issuer:
-            raise ValueError("the discovery document names another issuer")
-        url = str(found.get("jwks_uri") or "")
-        if not url.startswith(("https://", issuer.split("://")[0] + "://")):
-            raise ValueError("the discovery document names no address of keys that may be used")
-        return url
-
-    async def _json(self, url: str) -> dict[str, Any]:
-        import httpx  # noqa: PLC0415 - only where tokens are checked
-
-        if self._client is None:
-            self._client = httpx.AsyncClient(timeout=self._deadline_s)
-        body = b""
-        async with self._client.stream("GET", url, headers={"accept": "application/json"}) as answer:
-            answer.raise_for_status()
-            async for part in answer.aiter_bytes():
-                body += part
-                if len(body) > MOST_BYTES:
-                    raise ValueError(f"the answer is over {MOST_BYTES} bytes")
-        found = orjson.loads(body)
-        if not isinstance(found, dict):
-            raise ValueError("the answer is no JSON object")  # noqa: TRY004 - as any other wrong answer
-        return found
+        return self._documents.address_in(await self._documents.discovered(), "jwks_uri")
 
     def _known(self, kid: str | None, algorithm: str) -> PyJWK | None:
         fitting = [
@@ -161,4 +134,4 @@ def _usable(raw: Mapping[str, Any], algorithm: str) -> PyJWK | None:
 
 
 def _reason(error: Exception) -> str:
-    return str(error) if type(error) is ValueError else type(error).__name__
+    return str(error) if isinstance(error, WrongAnswer) else type(error).__name__

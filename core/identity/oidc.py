@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -33,11 +33,20 @@ class OidcLogin:
         token = given.token
         if token.count(".") != 2:
             return None
+        return self.named(await self.claims(token, self._settings.audience))
+
+    async def claims(self, token: str, audience: Sequence[str]) -> Mapping[str, Any]:
+        """What a token says, once its signature, issuer, audience and times have been checked.
+
+        Args:
+            audience: It has to be for one of these.
+
+        Raises:
+            NotAuthenticated: It does not hold.
+            IdentityUnavailable: The issuer's keys cannot be read just now.
+        """
         if len(token) > MOST_CHARACTERS:
             raise _refused("too long")
-        return self._named(await self._claims(token))
-
-    async def _claims(self, token: str) -> Mapping[str, Any]:
         import jwt  # noqa: PLC0415 - brings cryptography, which only this login needs
 
         try:
@@ -50,7 +59,7 @@ class OidcLogin:
                 token,
                 key,
                 algorithms=[algorithm],
-                audience=self._settings.audience,
+                audience=list(audience),
                 issuer=self._settings.issuer,
                 leeway=self._settings.leeway_s,
                 options={"require": ["exp", "iss", "aud"], "enforce_minimum_key_length": True},
@@ -59,7 +68,12 @@ class OidcLogin:
             raise _refused(type(error).__name__) from None
         return claims
 
-    def _named(self, claims: Mapping[str, Any]) -> Principal:
+    def named(self, claims: Mapping[str, Any]) -> Principal:
+        """Whom claims stand for.
+
+        Raises:
+            NotAuthenticated: They name no user that can be one.
+        """
         settings = self._settings
         user = claim(claims, settings.user_claim)
         if not is_user(user):

@@ -8,11 +8,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.identity.authenticator import Authenticator, Login, local_principal
+from core.identity.code_login import CodeLogin
 from core.identity.issuer import IssuerKeys
 from core.identity.keys import KeyStore
 from core.identity.oidc import OidcLogin
 from core.identity.proxy import ProxyLogin
 from core.identity.sessions import Sessions
+from core.identity.signing import Signer
 from core.settings import Places
 from core.settings.auth import AuthSettings
 
@@ -33,18 +35,27 @@ async def opened_authenticator(
             keys = KeyStore(engine)
             stack.push_async_callback(keys.aclose)
             shown["keys"] = keys
+        sessions, at_issuer = None, None
+        signer = _signer(settings, places) if places else None
         if "oidc" in settings.logins:
             issuer = IssuerKeys(settings.oidc)
             stack.push_async_callback(issuer.aclose)
-            shown["oidc"] = OidcLogin(settings.oidc, issuer)
+            tokens = shown["oidc"] = OidcLogin(settings.oidc, issuer)
+            if signer and settings.oidc.client_id:
+                at_issuer = CodeLogin(settings.oidc, tokens, signer)
+                stack.push_async_callback(at_issuer.aclose)
+        if signer and shown:
+            sessions = Sessions(signer, shown, seconds=settings.session_hours * 3600)
         first = [ProxyLogin(settings.proxy)] if "proxy" in settings.logins else []
-        sessions = _sessions(settings, shown, places) if shown and places else None
         last = [sessions] if sessions else []
-        logins = [*first, *shown.values(), *last]
-        yield Authenticator(logins, local=local_principal(settings), sessions=sessions)
+        yield Authenticator(
+            [*first, *shown.values(), *last],
+            local=local_principal(settings),
+            sessions=sessions,
+            at_issuer=at_issuer,
+        )
 
 
-def _sessions(settings: AuthSettings, logins: dict[str, Login], places: Places) -> Sessions:
+def _signer(settings: AuthSettings, places: Places) -> Signer:
     given = settings.session_secret
-    secret = given.get_secret_value() if given else places.home / "secrets" / "session.key"
-    return Sessions(secret, logins, seconds=settings.session_hours * 3600)
+    return Signer(given.get_secret_value() if given else places.home / "secrets" / "session.key")

@@ -8,22 +8,18 @@ A login by token holds the rights that the token gave, until the token's own end
 from __future__ import annotations
 
 import base64
-import binascii
-import hashlib
-import hmac
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import orjson
 
 from core.access import Principal
 from core.callers import SCOPES
-from core.home import kept_secret
 from core.identity.authenticator import Credentials, Login, Session
-from core.identity.errors import IdentityUnavailable, NotAuthenticated
+from core.identity.errors import NotAuthenticated
 from core.identity.keys import KeyStore, id_of
+from core.identity.signing import Signer, cookie_in
 
 COOKIE = "waystation_session"
 # Browsers keep 4096 bytes of a cookie with its name and attributes.
@@ -35,14 +31,13 @@ class Sessions:
     """Makes cookies of credentials, and reads them; as a `Login`, the cookie is the credential.
 
     Args:
-        secret: At least 32 characters, or the file that keeps one and is made when first needed.
+        signer: Of the cookies.
         logins: What a credential may be, by the word of the settings: keys, oidc.
         seconds: The longest that a login lasts.
     """
 
-    def __init__(self, secret: str | Path, logins: Mapping[str, Login], *, seconds: float) -> None:
-        self._source = secret
-        self._secret = secret.encode() if isinstance(secret, str) else b""
+    def __init__(self, signer: Signer, logins: Mapping[str, Login], *, seconds: float) -> None:
+        self._signer = signer
         self._logins = logins
         self._seconds = seconds
 
@@ -69,7 +64,7 @@ class Sessions:
         else:
             parts = {"groups": who.groups, "levels": who.levels, "scopes": who.scopes}
             said |= {"user": who.id, **{name: sorted(words) for name, words in parts.items()}}
-        value = self._signed(orjson.dumps(said))
+        value = self._signer.written(COOKIE, said)
         if len(value) > MOST_BYTES:
             raise NotAuthenticated("the token names too many groups for a login of a browser", given=True)
         return Session(value, until)
@@ -93,42 +88,16 @@ class Sessions:
         value = value_in(headers)
         return float(self._read(value)["until"]) if value else None
 
-    def _signed(self, said: bytes) -> str:
-        return f"{_text(said)}.{_text(self._tag(said))}"
-
     def _read(self, value: str) -> dict[str, Any]:
-        try:
-            said, tag = (base64.urlsafe_b64decode(part + "==") for part in value.split("."))
-        except (ValueError, binascii.Error):
-            raise NotAuthenticated(_ENDED, given=True) from None
-        if not hmac.compare_digest(self._tag(said), tag):
-            raise NotAuthenticated(_ENDED, given=True)
-        found: dict[str, Any] = orjson.loads(said)
-        if found["until"] <= time.time():
+        found = self._signer.read(COOKIE, value)
+        if found is None:
             raise NotAuthenticated(_ENDED, given=True)
         return found
 
-    def _tag(self, said: bytes) -> bytes:
-        if not self._secret and isinstance(self._source, Path):
-            try:
-                self._secret = kept_secret(self._source).encode()
-            except (OSError, ValueError) as error:
-                raise IdentityUnavailable(
-                    f"the secret that signs logins ({self._source.name}) cannot be kept; see to the file, "
-                    "or set auth.session_secret"
-                ) from error
-        return hmac.digest(self._secret, COOKIE.encode() + b"\n" + said, hashlib.sha256)
-
 
 def value_in(headers: Mapping[str, str]) -> str:
-    """The cookie's value in a request's headers; "" where there is none, or several to choose from."""
-    pairs = (part.strip().partition("=") for part in headers.get("cookie", "").split(";"))
-    found = [value for name, _, value in pairs if name == COOKIE]
-    return found[0] if len(found) == 1 else ""
-
-
-def _text(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+    """The login of a browser in a request's headers; "" where there is none, or several to choose from."""
+    return cookie_in(headers, COOKIE)
 
 
 def _end_of(token: str) -> float:

@@ -20,7 +20,7 @@ SECRET_LENGTH = 16
 
 
 class OidcSettings(Strict):
-    """Tokens of an OpenID Connect issuer."""
+    """Tokens of an OpenID Connect issuer, and the login of browsers at its page."""
 
     issuer: str = Field("", description="Its URL, exactly as the claim `iss` has it.")
     audience: list[str] = Field(default_factory=list, description="Tokens for any of these are accepted.")
@@ -36,6 +36,20 @@ class OidcSettings(Strict):
     scopes_claim: str = Field("", description="The claim with the scopes; empty: `scopes` for everybody.")
     scopes: list[Scope] = Field(default=["use"], description="What everybody may do where no claim says.")
     leeway_s: float = Field(30, ge=0, le=300, description="How far clocks may differ, in seconds.")
+    client_id: str = Field(
+        "",
+        max_length=255,
+        description="Under which the issuer knows the console; with it, people log in at the issuer's page.",
+    )
+    client_secret: SecretStr | None = Field(
+        None, min_length=1, description="Of that client; empty: a public one, which PKCE alone protects."
+    )
+    client_scopes: list[Annotated[str, Field(pattern=r"^[!#-\[\]-~]{1,128}$")]] = Field(
+        default=["openid", "profile", "email"],
+        max_length=20,
+        description="What the console asks the issuer for; `openid` always.",
+    )
+    name: str = Field("", max_length=40, description='On the button "Log in with ..."; empty: its host.')
 
     @field_validator("issuer", "jwks_url")
     @classmethod
@@ -128,8 +142,11 @@ class AuthSettings(Strict):
     def _is_whole(self) -> AuthSettings:
         if self.mode == []:
             raise ValueError("mode: is an empty list; write none, or one or several of keys, oidc, proxy")
-        if "oidc" in self.logins and not (self.oidc.issuer and self.oidc.audience):
-            raise ValueError("mode oidc needs oidc.issuer and oidc.audience")
+        if "oidc" in self.logins and not (self.oidc.issuer and (self.oidc.audience or self.oidc.client_id)):
+            raise ValueError(
+                "mode oidc needs oidc.issuer and oidc.audience (whom tokens of programs are for) or "
+                "oidc.client_id (with which people log in at the console)"
+            )
         if "proxy" in self.logins:
             if not self.proxy.addresses:
                 raise ValueError("mode proxy needs proxy.addresses: where the proxy calls from")

@@ -197,6 +197,12 @@ class ThreadSettings(Strict):
         le=87_600,
         description="Keep what ended runs told for so many hours; streams replay from it.",
     )
+    keep_runs_days: float = Field(
+        0,
+        ge=0,
+        le=36_500,
+        description="Forget runs that ended so many days ago, but the newest of a thread; 0 keeps them.",
+    )
     orphans: Literal["auto", "resume", "end"] = Field(
         "auto",
         description="What becomes of a run whose process died or was stopped: go on with it or end it; "

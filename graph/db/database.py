@@ -39,6 +39,8 @@ from graph.db.tables import (
 )
 
 HEAD = "0009"
+# Stands in the place of the revision while a copy into the database goes on: no service starts on it.
+COPYING = "copying"
 # Named, so that the metadata is whole wherever a database is opened.
 TABLES = (
     threads,
@@ -160,8 +162,14 @@ async def _take_turns(connection: AsyncConnection) -> None:
 
 
 def _migrate(connection: Connection) -> None:
-    if revision(connection) == HEAD:
+    found = revision(connection)
+    if found == HEAD:
         return
+    if found == COPYING:
+        raise ConfigInvalid(
+            "a copy into the database has not ended: finish it with the same `waystation db copy`, or name"
+            " another database in storage.url"
+        )
     # Alembic takes a third of a second to import: only where there is something to do.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415

@@ -11,8 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from graph.db.tables import run_events
 from graph.flow.state import time_of
-from graph.runs.events import TEXTS
-from graph.runs.names import renewed
+from graph.runs.events import TEXTS, renewed
 
 # Of one page: what a browser shows at once.
 PAGE_LETTERS = 1_000_000

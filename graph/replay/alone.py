@@ -16,7 +16,7 @@ from graph.agent import Agent
 from graph.flow.nodes import AnyNode
 from graph.flow.state import Input
 from graph.flow.steps import Steps
-from graph.runs.names import renewed_question
+from graph.runs.events import renewed_question
 
 
 @dataclass(frozen=True, slots=True)

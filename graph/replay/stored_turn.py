@@ -19,7 +19,7 @@ from graph.agent import Agent
 from graph.db.tables import run_events, runs
 from graph.errors import RunNotFound
 from graph.flow.routing import is_remark
-from graph.runs.names import renewed
+from graph.runs.events import renewed
 
 ENDED = ("done", "failed", "cancelled")
 # Checkpoint ids tell the time of the process that made them; the clock of another may be a little behind.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -16,7 +16,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from core.database.engine import add_new, now_of
 from core.foreign import as_bytes
 from graph.db.tables import run_events
-from graph.runs.names import renewed
 
 # Fields of each event beside seq, type and run_id.
 VOCABULARY: dict[str, frozenset[str]] = {
@@ -43,11 +42,64 @@ LAST = frozenset({"done", "error"})
 # Events of these types that follow each other are one text.
 TEXTS = frozenset({"token", "reasoning"})
 
+# The former name of a field and the present one, by the type of the event. LangChain's JavaScript takes every
+# object with a key `text` or `messages`, at any depth, for a prompt, and keeps nothing else of it.
+FORMER: Mapping[str, tuple[str, str]] = {
+    "token": ("text", "delta"),
+    "reasoning": ("text", "delta"),
+    "tool_result": ("text", "content"),
+    "notice": ("text", "detail"),
+    "interrupt": ("text", "detail"),
+    "step": ("messages", "said"),
+}
+
+Fields = dict[str, Any]
+
 # What a log keeps in memory; the rest is read from the database.
 TAIL_BYTES = 256 * 1024
 # What a reader that is slower than its run has in memory, unless a single event is larger.
 PAGE_LETTERS = 64 * 1024
 _BESIDE_THE_TEXT = 160
+
+
+def renewed(event: Fields) -> Fields:
+    """An event with the names of now: one that an earlier release stored, or that a further step tells."""
+    names = FORMER.get(event.get("type", ""))
+    if names is not None and names[0] in event:
+        return _renamed(event, *names)
+    return renewed_reply(event)
+
+
+def renewed_reply(output: Fields) -> Fields:
+    """What a run put out, with the names of now in the questions that it waits with."""
+    asked = output.get("interrupts")
+    return {**output, "interrupts": [renewed_question(each) for each in asked]} if asked else output
+
+
+def renewed_question(question: Fields) -> Fields:
+    """What waits for a person, with the names of now."""
+    return _renamed(question, *FORMER["interrupt"])
+
+
+def former(event: Fields) -> Fields:
+    """An event with the names of the release before, for callers who still read those."""
+    names = FORMER.get(event.get("type", ""))
+    if names is not None:
+        return _renamed(event, names[1], names[0])
+    return former_reply(event)
+
+
+def former_reply(output: Fields) -> Fields:
+    """What a run put out, with the names of the release before."""
+    asked, (old, new) = output.get("interrupts"), FORMER["interrupt"]
+    return {**output, "interrupts": [_renamed(each, new, old) for each in asked]} if asked else output
+
+
+def _renamed(fields: Fields, old: str, new: str) -> Fields:
+    """The same in the same order under another name. Where both are there, the one that stays counts."""
+    if old not in fields:
+        return fields
+    return {new if key == old else key: fields[key] for key in fields if key != old or new not in fields}
 
 
 def line_of(event: dict[str, Any]) -> bytes:

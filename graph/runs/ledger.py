@@ -26,6 +26,7 @@ from graph.errors import (
     ThreadNotFound,
     ThreadWaiting,
 )
+from graph.runs.decided import noted
 from graph.runs.lease import (
     Hold,
     Leases,
@@ -287,7 +288,8 @@ class RunLedger:
 
         async def work(db: AsyncConnection) -> Claim:
             row, kept = await self._interrupted(db, record)
-            request = answered(kept, answers, seen)
+            told = noted(row["waiting"], answers, by=principal.id, at=now_of(db))
+            request = answered(kept, answers, seen, told)
             wished = {"policy": policy} if policy else {}
             return await self._begin_attempt(db, row, kept, request=request, stop_requested=None, **wished)
 

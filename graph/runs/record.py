@@ -22,9 +22,8 @@ from core.errors import WaystationError
 from core.observability import traceparent
 from graph.flow.heard import MOST_STEPS, StepTimes
 from graph.flow.state import calls_of, in_order
-from graph.runs.events import EventLog
+from graph.runs.events import EventLog, renewed_reply
 from graph.runs.lease import Hold
-from graph.runs.names import renewed_reply
 
 OnDisconnect = Literal["cancel", "continue"]
 OnBusy = Literal["reject", "enqueue", "interrupt"]

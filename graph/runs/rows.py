@@ -21,6 +21,7 @@ from core.events.tables import webhook_deliveries
 from core.foreign import as_bytes, as_json
 from graph.db.tables import Inserting, run_events, runs, said, transcript, worded
 from graph.errors import AlreadyAnswered, QueueFull, ThreadBusy
+from graph.runs.decided import MOST
 from graph.runs.events import LoggedEvent, rows_of_events, spoken, store
 from graph.runs.lease import Hold, fence_of
 from graph.runs.record import IN_LINE_S, SEQ_BLOCK, Policy, RunRecord, TurnRequest, record_of
@@ -175,14 +176,24 @@ def row_of(new: NewRun, hold: Hold | None, holder: str, place: float, *, now: fl
     }
 
 
-def answered(kept: RowMapping, answers: dict[str, Any] | None, seen: int | None) -> dict[str, Any]:
-    """The run's request with the answers that it goes on with. Raises AlreadyAnswered."""
+def answered(
+    kept: RowMapping, answers: dict[str, Any] | None, seen: int | None, told: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """The run's request with the answers that it goes on with, and who gave them. Raises AlreadyAnswered."""
     given, before = list(answers or ()), kept["request"].get("answered", [])
     gone_on = seen is not None and seen != kept["attempts"]
     if gone_on and (again := [key for key in given if key in before]):
         raise AlreadyAnswered(f"interrupt '{again[0]}' has had its answer; look what waits now")
     known = list(dict.fromkeys([*before, *given]))
-    return {**kept["request"], "answers": answers, "answered": known, "earlier": kept["attempts"]}
+    decided = [*kept["request"].get("decided", []), *told][-MOST:]
+    beside = {"decided": decided} if decided else {}
+    return {
+        **kept["request"],
+        "answers": answers,
+        "answered": known,
+        "earlier": kept["attempts"],
+        **beside,
+    }
 
 
 async def run_row(db: AsyncConnection, run_id: str | None) -> RowMapping | None:

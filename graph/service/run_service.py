@@ -99,6 +99,8 @@ class RunService:
         if claim.hold is None and not claim.repeated and not far:
             self._awaited[claim.record.id] = claim.record.thread_id
             self._signals.send(QUEUE)
+            if new.request.delay:
+                self._chore(self._look_after(new.request.delay))
         self._launch(claim)
         return Handle(self, claim.record, mine=not claim.repeated)
 
@@ -378,6 +380,10 @@ class RunService:
                 await ear.heard(BEAT_SECONDS if self._awaited else None)
                 for thread_id in set(self._awaited.values()):
                     await self._try(self.go_on_with(thread_id))
+
+    async def _look_after(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        self._signals.send(QUEUE)
 
     async def _try(self, work: Coroutine[Any, Any, Any]) -> None:
         try:

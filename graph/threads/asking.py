@@ -12,7 +12,8 @@ from core.access import Principal, owner_seen_by
 from core.cursor import cursor, place_of
 from graph.db.tables import runs, threads
 from graph.flow.state import time_of
-from graph.runs.names import renewed_question
+from graph.runs.decided import APPROVAL
+from graph.runs.events import renewed_question
 
 WAITING, DECIDED = "question", "decision"
 _SHOWN = (
@@ -61,7 +62,7 @@ class Questions:
     async def decided(
         self, principal: Principal, *, limit: int = 50, after: str | None = None
     ) -> list[dict[str, Any]]:
-        """Calls of tools that a person decided about, those of the newest run first.
+        """What the principal decided about: calls of tools, and questions; those of the newest run first.
 
         Args:
             limit: Runs, each of which may have several.
@@ -69,8 +70,9 @@ class Questions:
         """
         answered: Any = runs.c.request["answered"]
         columns = (runs.c.id, runs.c.thread_id, runs.c.output, runs.c.created_at, runs.c.ended_at)
+        told = runs.c.request["decided"].label("told")
         query = (
-            select(*columns, threads.c.title)
+            select(*columns, told, threads.c.title)
             .join(threads, threads.c.id == runs.c.thread_id)
             .where(runs.c.owner == owner_seen_by(principal), answered.as_string().is_not(None))
         )
@@ -102,14 +104,36 @@ def _questions(row: RowMapping) -> Iterator[dict[str, Any]]:
 
 def _decisions(row: RowMapping) -> Iterator[dict[str, Any]]:
     output: Mapping[str, Any] = row["output"] or {}
-    for call in output.get("tool_calls") or ():
-        if call.get("decision"):
-            yield {
-                "thread_id": row["thread_id"],
-                "thread_title": row["title"],
-                "run_id": row["id"],
-                "ended_at": None if row["ended_at"] is None else time_of(row["ended_at"]),
-                "call": {key: value for key, value in call.items() if key != "decision"},
-                "decision": call["decision"],
-                "cursor": cursor(DECIDED, row["created_at"], row["id"]),
-            }
+    calls = {call["id"]: call for call in output.get("tool_calls") or () if call.get("decision")}
+    run = {
+        "thread_id": row["thread_id"],
+        "thread_title": row["title"],
+        "run_id": row["id"],
+        "ended_at": None if row["ended_at"] is None else time_of(row["ended_at"]),
+    }
+    place = {"cursor": cursor(DECIDED, row["created_at"], row["id"])}
+    for entry in row["told"] or ():
+        known = calls.pop((entry.get("call") or {}).get("id"), None) if entry["kind"] == APPROVAL else None
+        yield {**run, **(_of_call(known) if known else {}), **_told(entry, known), **place}
+    # Of runs of earlier releases, only what their calls say is known.
+    for call in calls.values():
+        yield {**run, **_of_call(call), "kind": APPROVAL, **place}
+
+
+def _of_call(call: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {key: value for key, value in call.items() if key != "decision"}
+    return {"call": shown, "decision": call["decision"]}
+
+
+def _told(entry: Mapping[str, Any], known: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What the run's own list says of a decision; of a call that has ended, only when it was decided."""
+    at = {"at": time_of(entry["at"])}
+    if known:
+        return {"kind": entry["kind"], "decision": {**known["decision"], **at}}
+    decision = {name: entry[name] for name in ("type", "by", "fields") if name in entry}
+    return {
+        "kind": entry["kind"],
+        "call": entry.get("call"),
+        "detail": entry.get("detail"),
+        "decision": {**decision, **at},
+    }

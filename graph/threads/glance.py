@@ -18,7 +18,7 @@ import orjson
 
 from core.cursor import cursor
 from core.words import fold
-from graph.runs.names import renewed_question
+from graph.runs.events import renewed_question
 
 COLUMNS = (
     *("id", "title", "status", "turns", "tags", "parent", "waiting", "metadata"),

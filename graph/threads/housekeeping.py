@@ -24,6 +24,7 @@ from graph.runs.announcements import TurnFinished
 from graph.runs.lease import title_from
 from graph.threads.history.erase import GOING
 from graph.threads.history.owning import HIDDEN
+from graph.threads.retention import RunRetention
 from graph.threads.threads import Threads
 from nodes.llm import LLMCaller, LLMRequest
 
@@ -200,6 +201,18 @@ async def forget_runs(_: NoArguments, context: TaskContext) -> None:
     await upkeep.forget_runs(await _now(context) - settings.keep_events_hours * HOUR)
 
 
+async def forget_run_rows(_: NoArguments, context: TaskContext) -> None:
+    """Forget runs that ended `threads.keep_runs_days` ago; what was said stays in the transcript."""
+    settings = await context.container.get(ThreadSettings)
+    if not settings.keep_runs_days:
+        return
+    retention = RunRetention(await context.container.get(AsyncEngine))
+    before, gone = await _now(context) - settings.keep_runs_days * DAY, 0
+    while found := await retention.forget(before):
+        gone += found
+        await context.progress(gone, message="runs forgotten")
+
+
 async def forget_tasks(_: NoArguments, context: TaskContext) -> None:
     """Forget background tasks that ended long ago."""
     settings = await context.container.get(ThreadSettings)
@@ -212,5 +225,6 @@ TASKS: tuple[Task[Any], ...] = (
     Task("clean_threads", NoArguments, clean_threads, deadline_s=3600, cron="37 * * * *"),
     Task("clean_expired", NoArguments, clean_expired, deadline_s=3600, cron="*/5 * * * *"),
     Task("forget_runs", NoArguments, forget_runs, deadline_s=3600, cron="22 * * * *"),
+    Task("forget_run_rows", NoArguments, forget_run_rows, deadline_s=3600, cron="41 3 * * *"),
     Task("forget_tasks", NoArguments, forget_tasks, cron="7 * * * *"),
 )

@@ -23,7 +23,14 @@ _SQLITE = (
     ("values", "writes", "length(value)"),
     ("transcript", "transcript", "length(CAST(text AS BLOB)) + length(CAST(extra AS BLOB))"),
     ("runs", "run_events", "length(CAST(data AS BLOB))"),
-    ("runs", "runs", "length(CAST(request AS BLOB)) + coalesce(length(CAST(output AS BLOB)), 0)"),
+    (
+        "runs",
+        "runs",
+        (
+            "length(CAST(request AS BLOB)) + coalesce(length(CAST(output AS BLOB)), 0)"
+            " + coalesce(length(CAST(steps AS BLOB)), 0)"
+        ),
+    ),
     ("runs", "receipts", "coalesce(length(CAST(outcome AS BLOB)), 0)"),
 )
 _POSTGRESQL = (
@@ -32,7 +39,11 @@ _POSTGRESQL = (
     ("values", "checkpoint_blobs", "coalesce(pg_column_size(blob), 0)"),
     ("transcript", "transcript", "pg_column_size(text) + pg_column_size(extra)"),
     ("runs", "run_events", "pg_column_size(data)"),
-    ("runs", "runs", "pg_column_size(request) + coalesce(pg_column_size(output), 0)"),
+    (
+        "runs",
+        "runs",
+        "pg_column_size(request) + coalesce(pg_column_size(output), 0) + coalesce(pg_column_size(steps), 0)",
+    ),
     ("runs", "receipts", "coalesce(pg_column_size(outcome), 0)"),
 )
 _SUM = "SELECT thread_id, count(*), sum({size}) FROM {table} GROUP BY thread_id"

@@ -20,8 +20,8 @@ from core.database.outage import uninterrupted
 from core.errors import InvalidInput
 from graph.db.tables import folded_title, named, threads
 from graph.flow.state import time_of
+from graph.runs.events import renewed_question
 from graph.runs.lease import Leases, ThreadTotals, check_id, new_id, new_thread
-from graph.runs.names import renewed_question
 from graph.threads.asking import Questions
 from graph.threads.finding import Finding, checked_notes
 from graph.threads.history.erase import Eraser

@@ -23,9 +23,8 @@ from core.settings.platform import LimitSettings
 from graph.errors import LeaseLost, StepLimit, TurnTimedOut
 from graph.flow.heard import heard_by
 from graph.runs.announcements import TurnFinished, TurnStarted
-from graph.runs.events import LAST
+from graph.runs.events import LAST, renewed
 from graph.runs.lease import fenced
-from graph.runs.names import renewed
 from graph.runs.record import Outcome, Run, Stop, added
 from graph.threads.history.look import questioned
 from graph.turn.attempt import Endings, Opening, Start

@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 
 from dishka import Provider, Scope, provide
 
+from core.errors import ConfigInvalid
 from core.events import EventBus
+from core.installed import is_missing, needs
 from core.resilience import Policies
 from core.settings import Book, Places
 from nodes.file_storage.adapters.local import LocalStore
@@ -77,7 +79,12 @@ def _store(settings: FileStorageSettings, places: Places, policies: Policies) ->
     if settings.backend == "local":
         return LocalStore(places.home / "files")
     # boto3 takes a third of a second to import; only those who use it wait for it.
-    from nodes.file_storage.adapters.s3 import S3StorageClient  # noqa: PLC0415
+    try:
+        from nodes.file_storage.adapters.s3 import S3StorageClient  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if not is_missing(error, "boto3", "botocore"):
+            raise
+        raise ConfigInvalid(needs("file_storage.backend: s3", "s3")) from None
 
     return S3StorageClient(settings.s3, policies=policies)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, ToolCall
@@ -25,6 +25,7 @@ from nodes.llm.pieces import (
     new_id,
 )
 from nodes.llm.profiles import Profile
+from nodes.llm.stops import StopTexts
 
 _TAGS = ("think", "thinking", "thought", "reasoning")
 _OPEN = re.compile(rf"\s*<({'|'.join(_TAGS)})>")
@@ -114,6 +115,7 @@ class Assembly:
         profile: What kind of endpoint answers: it says what is kept for it; None keeps nothing.
         of: Which endpoint and model that is: sealed fields mean nothing to another.
         think_tags: Reasoning may stand in the text, between tags.
+        stop: Texts that end the answer. An endpoint that ends it there itself has nothing cut.
     """
 
     def __init__(
@@ -125,6 +127,7 @@ class Assembly:
         of: str = "",
         think_tags: bool = False,
         message_id: str = "",
+        stop: Sequence[str] = (),
     ) -> None:
         self._taken = set(taken)
         self._id = message_id or new_answer_id()
@@ -133,6 +136,7 @@ class Assembly:
         self._text: list[str] = []
         self._half = {"text": "", "reasoning": ""}
         self._split = ThinkSplit() if think_tags else None
+        self._stop = StopTexts(stop) if stop else None
         self._calls = Calls(offered)
         self._fields: dict[str, list[Any]] = {}
         self.usage: UsageMetadata | None = None
@@ -151,7 +155,7 @@ class Assembly:
         if more and (fields := more.get(FIELDS)):
             for name, value in fields.items():
                 self._fields.setdefault(name, []).append(value)
-        if chunk.tool_call_chunks:
+        if chunk.tool_call_chunks and not (self._stop and self._stop.met):
             self._calls.add(list(chunk.tool_call_chunks))
         if chunk.usage_metadata:
             self.usage = chunk.usage_metadata
@@ -164,10 +168,15 @@ class Assembly:
 
     def end(self) -> LLMChunk | None:
         """Nothing more comes: what was held back until it was clear what it is."""
-        if self._split is None:
-            return None
         split, self._split = self._split, None
-        return self._shown(*split.end())
+        text, reasoning = split.end() if split else ("", "")
+        stop = self._stop
+        if stop is not None:
+            text = stop.feed(text)
+            self._stop = None
+            text += stop.end()
+            self.finish = "stop" if stop.met else self.finish
+        return self._shown(text, reasoning)
 
     def message(self) -> AIMessage:
         """The whole answer, with an id of its own and a unique id on every tool call."""
@@ -202,6 +211,8 @@ class Assembly:
         return self._shown(text, reasoning)
 
     def _shown(self, text: str, reasoning: str) -> LLMChunk | None:
+        if self._stop is not None:
+            text = self._stop.feed(text)
         if text:
             self._text.append(text)
         return LLMChunk(text, reasoning) if text or reasoning else None

@@ -11,8 +11,9 @@ from langchain_core.messages import BaseMessage, SystemMessage
 from langgraph.runtime import Runtime
 
 from core.access import Principal, RunContext, context_of
-from core.choices import client_tools_in, sampling_of
+from core.choices import sampling_of
 from core.errors import Unavailable
+from core.forms import client_tools_in
 from core.health import Health
 from core.observability import TOKENS, model_span, track_duration
 from core.resilience import Policies, ResilienceSettings
@@ -23,6 +24,7 @@ from nodes.llm.connections import Connections, has_content
 from nodes.llm.errors import ModelContextFull, ModelStreamCut
 from nodes.llm.fences import render
 from nodes.llm.health import ModelHealth
+from nodes.llm.judging import one_call, wanted_in
 from nodes.llm.models import (
     HOW_TO_CONFIGURE,
     OFFLINE,
@@ -185,6 +187,8 @@ class LLMCaller:
             if rest is not None:
                 yield rest
             response = self._response(model, assembly, remarks_on(model, wanted, request))
+            if request.sampling.get("parallel_tool_calls") is False:
+                response = one_call(response)
             span.set(
                 response_model=assembly.served,
                 input_tokens=response.usage.input_tokens,
@@ -195,10 +199,13 @@ class LLMCaller:
     def _chunks(self, model: Model, request: LLMRequest) -> AsyncIterator[Chunk]:
         entry = model.entry
         user = request.principal.id if request.principal and entry and entry.pass_user_as_customer_id else ""
+        tools, sampling = offered(model, request), request.sampling
+        if request.wanted:
+            sampling = {**sampling, **request.wanted.sent(entry, tools=bool(tools))}
         return self._connections.of(model).stream(
             self._messages(model, request),
-            tools=offered(model, request),
-            sampling=request.sampling,
+            tools=tools,
+            sampling=sampling,
             user=user,
         )
 
@@ -211,6 +218,8 @@ class LLMCaller:
         own = {"earlier": request.earlier, "instructions": request.instructions}
         texts = texts_of(request, model) if request.attachments else ""
         system = render(self._system, request.documents, request.files, attached=texts, **own)
+        if request.wanted:
+            system = "\n\n".join(part for part in (system, request.wanted.told) if part)
         return [SystemMessage(content=system), *ordered] if system else ordered
 
     def _response(self, model: Model, assembly: Assembly, remarks: Sequence[tuple[str, str]]) -> LLMResponse:
@@ -253,6 +262,12 @@ class TurnRequests:
         files = NO_FILES
         if state.get("files"):
             files = await of_state(state, self._files, runtime, lambda: self._llm.line(model, principal))
+        ours = [*tools, *files.tools] if files.tools else tools
+        theirs = config.get("client_tools")
+        offered = _with_the_callers(client_tools_in(config), ours) if theirs else ours
+        choice = config.get("tool_choice")
+        offered = () if choice == "none" else offered
+        held = choice or config.get("response_format")
         return LLMRequest(
             model=model,
             messages=messages,
@@ -260,9 +275,8 @@ class TurnRequests:
             instructions=config.get("instructions") or "",
             notes=self._notes,
             taken=taken_ids(before),
-            tools=_with_the_callers(
-                client_tools_in(config), [*tools, *files.tools] if files.tools else tools
-            ),
+            tools=offered,
+            wanted=wanted_in(config, offered, messages) if held else None,
             documents=state.get("documents") or (),
             files=state.get("files") or (),
             attachments=files.shown,
@@ -274,12 +288,7 @@ class TurnRequests:
 def _with_the_callers(
     theirs: Sequence[Mapping[str, Any]], ours: Sequence[Mapping[str, Any]]
 ) -> Sequence[Mapping[str, Any]]:
-    """The caller's tools first: under a name that both have, theirs is meant, as where it is called.
-
-    Without any of theirs the list stays the same one, whose JSON is kept.
-    """
-    if not theirs:
-        return ours
+    """The caller's tools first: under a name that both have, theirs is meant, as where it is called."""
     taken = {tool["function"]["name"] for tool in theirs}
     return [*theirs, *(tool for tool in ours if tool["function"]["name"] not in taken)]
 
@@ -287,9 +296,9 @@ def _with_the_callers(
 def _assembly(model: Model, request: LLMRequest) -> Assembly:
     taken = taken_ids(request.messages) | set(request.taken)
     names = [str(tool.get("function", {}).get("name", "")) for tool in offered(model, request)]
-    entry = model.entry
+    entry, stop = model.entry, request.sampling.get("stop") or ()
     if entry is None:
-        return Assembly(taken, offered=names, message_id=request.message_id)
+        return Assembly(taken, offered=names, message_id=request.message_id, stop=stop)
     tags = entry.kind.think_tags if entry.think_tags is None else entry.think_tags
     return Assembly(
         taken,
@@ -298,6 +307,7 @@ def _assembly(model: Model, request: LLMRequest) -> Assembly:
         of=entry.of,
         think_tags=tags,
         message_id=request.message_id,
+        stop=stop,
     )
 
 

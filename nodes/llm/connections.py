@@ -204,7 +204,7 @@ class Connection:
         messages: Sequence[BaseMessage],
         *,
         tools: Sequence[Mapping[str, Any]],
-        sampling: Mapping[str, float],
+        sampling: Mapping[str, Any],
         user: str,
     ) -> AsyncIterator[Chunk]:
         """The answer as it comes; tried again where it fails before its first content.

@@ -7,6 +7,7 @@ ModelUnavailable      the endpoint fails or cannot be reached
 ├── ModelRateLimited  too many requests for now
 └── ModelStreamCut    the answer broke off after it had begun
 ModelTimedOut         the endpoint is silent for too long
+AnswerMismatch        the model answered twice in another form than was asked for
 """
 
 from __future__ import annotations
@@ -71,3 +72,10 @@ class ModelTimedOut(TimedOut):
 
     code = "model_timed_out"
     title = "The model did not answer in time"
+
+
+class AnswerMismatch(WaystationError):
+    """The model did not answer in the form that was asked for, or did not call the tool that it had to."""
+
+    code = "answer_mismatch"
+    title = "The model's answer is not what was asked for"

@@ -33,7 +33,7 @@ class ScriptedModel:
         messages: Sequence[BaseMessage],
         *,
         tools: Sequence[Mapping[str, Any]] = (),
-        sampling: Mapping[str, float] = {},
+        sampling: Mapping[str, Any] = {},
         user: str = "",
     ) -> AsyncIterator[AIMessageChunk]:
         self.seen.append(list(messages))

@@ -16,6 +16,7 @@ from core.settings import Book, ConfigErrors, ConfigFile, ConfigProblem, Section
 from nodes.llm.errors import ModelNotFound
 from nodes.llm.settings import LLMSettings, ModelEntry, ModelsFile, known_profile
 from nodes.llm.vendors import label_of
+from nodes.llm.wanted import Wanted
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage, BaseMessage, ToolCall
@@ -130,6 +131,7 @@ class LLMRequest:
         earlier: Notes on what was said before `messages`.
         notes: Whether those go on where more has to be left out.
         instructions: The caller's own, behind those of the service.
+        wanted: What the answer has to be; None for any.
         taken: Ids of tool calls that stand elsewhere in the thread.
         message_id: The id of the message that the answer becomes.
     """
@@ -140,11 +142,12 @@ class LLMRequest:
     documents: Sequence[Mapping[str, Any]] = ()
     files: Sequence[Mapping[str, Any]] = ()
     attachments: Sequence[Attachment] = ()
-    sampling: Mapping[str, float] = field(default_factory=dict)
+    sampling: Mapping[str, Any] = field(default_factory=dict)
     principal: Principal | None = None
     earlier: str = ""
     instructions: str = ""
     notes: bool = False
+    wanted: Wanted | None = None
     taken: Collection[str] = ()
     message_id: str = field(default_factory=new_answer_id, compare=False)
 

@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 from core.access import RunContext
 from nodes.llm.caller import LLMCaller, TurnRequests, notices
 from nodes.llm.citations import offered_only
+from nodes.llm.judging import as_wanted
 from nodes.llm.models import LLMRequest, LLMResponse
 from nodes.llm.ports import Attachments, NoAttachments, Toolbox
 
@@ -58,8 +59,9 @@ class CallModel:
     async def _streamed(self, request: LLMRequest, runtime: Runtime[RunContext]) -> LLMResponse:
         # Under which id the pieces that follow will stand in the state.
         runtime.stream_writer({"type": "answer", "id": request.message_id})
-        stream = self._llm.stream(request)
-        if request.documents:
+        stream = as_wanted(self._llm.stream, request) if request.wanted else self._llm.stream(request)
+        # In JSON a number in brackets is a list.
+        if request.documents and not (request.wanted and request.wanted.form):
             stream = offered_only(stream, request.documents)
         async with aclosing(cast(Any, stream)):
             async for item in stream:

@@ -20,7 +20,7 @@ class ChatModel(Protocol):
         messages: Sequence[BaseMessage],
         *,
         tools: Sequence[Mapping[str, Any]] = (),
-        sampling: Mapping[str, float] = {},
+        sampling: Mapping[str, Any] = {},
         user: str = "",
     ) -> AsyncIterator[Chunk]:
         """The answer as it comes; the last chunk says why it ended. Empty chunks are signs of life."""

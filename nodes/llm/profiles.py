@@ -60,6 +60,9 @@ class Profile:
             reason may be the last of it. Either is taken from any endpoint; an end without both is a cut.
         first_byte_s: Patience for the first sign of life, in seconds: a model may have to be loaded.
         think_tags: Reasoning may stand in the text, between <think> and </think>.
+        formats: Types of `response_format` that it takes in a stream; of the others, and where the model's
+            entry says no, the model is told in words.
+        formats_with_tools: It takes them beside tools; of others, such a request gets no call, or is refused.
         omit: Parameters of a request that it refuses.
         no_temperature: Models that refuse a temperature: what the last part of their name begins with.
         key_header: A header that holds the key beside `Authorization`.
@@ -87,6 +90,8 @@ class Profile:
     ends_by: Literal["done", "finish"] = "finish"
     first_byte_s: float = 120.0
     think_tags: bool = True
+    formats: tuple[str, ...] = ()
+    formats_with_tools: bool = False
     omit: tuple[str, ...] = ()
     no_temperature: str = ""
     key_header: str = ""
@@ -97,11 +102,21 @@ class Profile:
         return bool(self.no_temperature) and re.match(self.no_temperature, last) is not None
 
 
-__all__ = ["DEFAULT", "NINE", "PROFILES", "REASONING_FIELDS", "SCHEMA_MENDS", "Profile", "profile_for"]
+__all__ = [
+    "DEFAULT",
+    "FORMATS",
+    "NINE",
+    "PROFILES",
+    "REASONING_FIELDS",
+    "SCHEMA_MENDS",
+    "Profile",
+    "profile_for",
+]
 
 # Models that always reason, and refuse a temperature other than 1.
 _REASONS = r"o\d|gpt-5(?!-chat|\.[1-4](?!\d))|gpt-5\.[1-3]-chat|gpt-5\.1-codex|gpt-5\.[24]-pro"
 
+FORMATS = ("json_object", "json_schema")
 DEFAULT = Profile("default", "any other endpoint")
 # What refuses every field that it does not know, or has no use for its own.
 _BARE = Profile("", "", answer_fields=(), answer_fields_back="never", call_fields=(), ends_by="done")
@@ -114,6 +129,8 @@ _OPENAI = replace(
     max_tokens_key="max_completion_tokens",
     first_byte_s=300.0,
     think_tags=False,
+    formats=FORMATS,
+    formats_with_tools=True,
     no_temperature=_REASONS,
 )
 # Servers of one's own: any number of tools, and a model that may have to be loaded.
@@ -140,6 +157,7 @@ PROFILES: dict[str, Profile] = {
             hosts=("vllm",),
             ports=(8000,),
             answer_fields=("reasoning", "reasoning_content"),
+            formats=FORMATS,
             # Many chat templates refuse two users in a row.
             strict_roles=True,
         ),
@@ -150,6 +168,7 @@ PROFILES: dict[str, Profile] = {
             hosts=("llamacpp", "llama-cpp", "llama-server"),
             ports=(8080,),
             answer_fields=("reasoning_content",),
+            formats=FORMATS,
             # Its grammars are made from schemas, and know nothing to make from these.
             schema_mends=_KNOWN_MENDS | {"no_formats"},
             strict_roles=True,
@@ -162,6 +181,7 @@ PROFILES: dict[str, Profile] = {
             ports=(11434,),
             answer_fields=("reasoning",),
             schema_mends=_KNOWN_MENDS | {"no_refs"},
+            formats=FORMATS,
         ),
         replace(
             _LOCAL,
@@ -171,6 +191,8 @@ PROFILES: dict[str, Profile] = {
             ports=(1234,),
             answer_fields=("reasoning_content", "reasoning"),
             bare_calls="empty",
+            # It refuses json_object.
+            formats=("json_schema",),
             strict_roles=True,
         ),
         replace(
@@ -184,6 +206,7 @@ PROFILES: dict[str, Profile] = {
             stream_usage="always",
             strict_roles=True,
             think_tags=False,
+            formats=FORMATS,
             omit=("user",),
         ),
         Profile(
@@ -200,6 +223,7 @@ PROFILES: dict[str, Profile] = {
             # A request may queue for ten minutes, with comments as signs of life.
             first_byte_s=300.0,
             think_tags=False,
+            formats=("json_object",),
         ),
         Profile(
             "gemini",
@@ -213,8 +237,10 @@ PROFILES: dict[str, Profile] = {
             schema_mends=frozenset(SCHEMA_MENDS),
             ends_by="done",
             think_tags=False,
+            formats=FORMATS,
         ),
-        # It refuses `reasoning_content`, and `reasoning` for models that do not reason.
+        # It refuses `reasoning_content`, and `reasoning` for models that do not reason; forms of answers it
+        # does not stream.
         replace(_BARE, name="groq", title="Groq", hosts=("api.groq.com",)),
         Profile(
             "openrouter",
@@ -224,6 +250,7 @@ PROFILES: dict[str, Profile] = {
             call_fields=("extra_content",),
             ends_by="done",
             first_byte_s=300.0,
+            formats=FORMATS,
         ),
         Profile(
             "litellm",
@@ -233,6 +260,7 @@ PROFILES: dict[str, Profile] = {
             answer_fields=("reasoning_content", "thinking_blocks", "provider_specific_fields"),
             ends_by="done",
             first_byte_s=300.0,
+            formats=FORMATS,
             no_temperature=_REASONS,
         ),
     )

@@ -20,10 +20,10 @@ from pydantic import (
     model_validator,
 )
 
-from core.choices import SAMPLED
+from core.choices import SAMPLED, Effort, Verbosity
 from core.settings import Strict, nearest
 from nodes.llm import vendors
-from nodes.llm.profiles import PROFILES, Profile, profile_for
+from nodes.llm.profiles import FORMATS, PROFILES, Profile, profile_for
 
 DEFAULT_PROMPT = (
     "You are the assistant of Waystation. Answer the user's question in their language, briefly and exactly. "
@@ -134,6 +134,10 @@ class ModelEntry(Strict):
         None, ge=0, le=1, description="Where a turn names none; empty: the endpoint's own."
     )
     seed: int | None = Field(None, description="Where a turn names none; empty: the endpoint is sent none.")
+    presence_penalty: float | None = Field(None, ge=-2, le=2, description="Where a turn names none.")
+    frequency_penalty: float | None = Field(None, ge=-2, le=2, description="Where a turn names none.")
+    reasoning_effort: Effort | None = Field(None, description="Where a turn names none.")
+    verbosity: Verbosity | None = Field(None, description="Where a turn names none.")
     extra_headers: dict[str, SecretStr] = Field(default_factory=dict)
     groups: list[str] = Field(default_factory=list)
     compliance_level: str | None = None
@@ -141,6 +145,11 @@ class ModelEntry(Strict):
     supports_tools: bool = True
     supports_vision: bool = False
     supports_pdf: bool = False
+    supports_response_format: bool | None = Field(
+        None,
+        description="Whether it is sent response_format; left out, as the profile says. Where it is not, the "
+        "model is told in words which form its answer has to have. It is judged in any case.",
+    )
     strict_role_ordering: bool = False
     pass_user_as_customer_id: bool = False
     fallbacks: list[str] = Field(
@@ -182,6 +191,13 @@ class ModelEntry(Strict):
         """Which endpoint and model it is, as a mark that tells nothing else."""
         path = vendors.path_of(self.provider) if self.provider else ""
         return _mark(path + self.model_url, self.model_name)
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """Types of `response_format` that it is sent."""
+        if self.supports_response_format is None:
+            return () if self.provider else self.kind.formats
+        return (self.kind.formats or FORMATS) if self.supports_response_format else ()
 
     def arguments(self) -> dict[str, Any]:
         """What the class of its provider is made with.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from core.foreign import as_json, fault_in
-from nodes.mcp_tools.arguments import mismatch
+from core.shapes import mismatch
 
 APPROVAL = "approval"
 ELICITATION = "elicitation"

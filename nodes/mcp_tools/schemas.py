@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from core.choices import client_tools_in
+from core.forms import client_tools_in
 from nodes.mcp_tools.arguments import properties_of, required_of
 from nodes.mcp_tools.models import ToolInfo
 from nodes.mcp_tools.settings import FILLED_IN
@@ -63,6 +63,8 @@ def function_schema(name: str, tool: ToolInfo, *, hidden: Sequence[str] = FILLED
 
 def client_tools(config: Mapping[str, Any]) -> dict[str, ToolInfo]:
     """The tools of a turn that its caller runs, by their names."""
+    if not config.get("client_tools"):
+        return {}
     functions = [tool["function"] for tool in client_tools_in(config)]
     return {
         each["name"]: ToolInfo(each["name"], each["description"], each["parameters"]) for each in functions

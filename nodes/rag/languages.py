@@ -157,6 +157,17 @@ def language_of(text: str, *, among: Iterable[str] = LANGUAGES) -> str:
     return best[0][0]
 
 
+def is_english(question: str) -> bool:
+    """Whether a question is English, or may be: nothing of it belongs to another language alone."""
+    if not question.isascii():
+        return False
+    told = language_of(question)
+    if told:
+        return told == "english"
+    spoken = (_BY_WORD.get(word.strip(_EDGES), ("english",)) for word in fold(question).split())
+    return all("english" in languages for languages in spoken)
+
+
 def small(word: str, languages: Iterable[str]) -> bool:
     """True for a folded word that carries no meaning in one of the languages."""
     found = _BY_WORD.get(word)

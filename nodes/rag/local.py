@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +14,7 @@ from core.words import fold
 from nodes.rag.errors import SourceUnavailable
 from nodes.rag.languages import DEFAULT
 from nodes.rag.models import Chunk, Collection, Hit, Passage, remark
-from nodes.rag.ports import ChunkStore, Embedder, Judge, Reranker
+from nodes.rag.ports import ChunkStore, Embedder, Judge, Reranker, Signs
 from nodes.rag.ranking import current_first, distinct, fuse, guides_first, spread, weigh
 from nodes.rag.terms import asked, terms, terms_of
 from nodes.rag.vocabulary import Synonyms, Vocabularies, Vocabulary
@@ -25,6 +26,9 @@ _NAME_LETTERS = 4
 _JUDGED = 3
 # Of words alone: the best passages must hold this share of what the words of the question tell.
 _SHARE_TOLD = 0.2
+# Of a question with so few words, each is asked for.
+_KEYWORDS = 2
+_WORD = re.compile(r"[^\W_]{2,}")
 # A longer message tells of more than it asks for.
 _MOST_WORDS = 8
 
@@ -65,13 +69,23 @@ class _Question:
         forms = [form for language in self.languages for form in terms(word, language)]
         return self.vocabulary.rarity(forms or [fold(word)])
 
+    @property
+    def stranger(self) -> bool:
+        """Whether it names something that the index does not hold: a word with a capital amid a sentence."""
+        words = _WORD.findall(self.text)
+        named = [word for at, word in enumerate(words) if any(map(str.isupper, word[0 if at else 1 :]))]
+        forms = (tuple(t for language in self.languages for t in terms(word, language)) for word in named)
+        return any(f and not self.vocabulary.holds(f) and not self.vocabulary.meant([f]) for f in forms)
+
     def share_told(self, chunk: Chunk) -> float:
-        """Which share of what its words tell stands in a chunk, 0 to 1; 1 where that says nothing."""
+        """Which share of what its words tell stands in a chunk, 0 to 1."""
         held = set(chunk.terms.split())
-        if len(self.words) > _MOST_WORDS or not held.isdisjoint(self.further):
-            return 1.0
         told = [(self.vocabulary.rarity(forms), not held.isdisjoint(forms)) for forms in self.words]
         return sum(rarity for rarity, here in told if here) / sum(rarity for rarity, _ in told)
+
+    def tells_nothing(self, chunk: Chunk) -> bool:
+        """Whether that share says nothing: of a long message, or where words were taken for others."""
+        return len(self.words) > _MOST_WORDS or not set(chunk.terms.split()).isdisjoint(self.further)
 
 
 class LocalRetriever:
@@ -178,18 +192,23 @@ class LocalRetriever:
         rankings: tuple[Sequence[Hit], Sequence[Hit], Sequence[Hit]],
     ) -> bool:
         (by_words, by_meaning, near), words = rankings, question.words
-        if by_words and holds_all(by_words[0].chunk, words):
-            return True
+        whole = bool(by_words) and holds_all(by_words[0].chunk, words)
         if self._judge is not None and self._nearness is not None and near and found:
-            if by_words and holds_a_name(by_words[0].chunk, words):
+            if by_words and (holds_a_name(by_words[0].chunk, words) or (whole and len(words) <= _KEYWORDS)):
                 return True
             judged = [item.chunk for item in found[:_JUDGED]]
-            likely = await self._judge.likelihood(question.text, judged, question.rarity)
+            held = max(map(question.share_told, judged))
+            chunks = question.vocabulary.chunks
+            signs = Signs(question.rarity, held, near[0].score, question.stranger, chunks)
+            likely = await self._judge.likelihood(question.text, judged, signs)
             return likely >= self._nearness.likely
+        if whole:
+            return True
         if by_meaning or not by_words:
             return bool(by_meaning)
-        tells = max(question.share_told(item.chunk) for item in by_words[:_JUDGED])
-        return by_words[0].score >= self._min_score and tells >= _SHARE_TOLD
+        best = [item.chunk for item in by_words[:_JUDGED]]
+        tells = any(question.tells_nothing(c) or question.share_told(c) >= _SHARE_TOLD for c in best)
+        return by_words[0].score >= self._min_score and tells
 
     def _merged(self, by_words: Sequence[Hit], by_meaning: Sequence[Hit]) -> list[Hit]:
         if self._nearness is None or not (by_words and by_meaning):

@@ -140,16 +140,30 @@ class Rewriter(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What the index itself says of a question.
+
+    Args:
+        rarity: What a word of the question tells, as the index knows it; more than 0.
+        held: Which share of what its words tell stands in one of the passages, 0 to 1.
+        near: Similarity of the nearest passage.
+        stranger: Whether the question names something that the index does not hold.
+        chunks: How many passages the index has.
+    """
+
+    rarity: Callable[[str], float]
+    held: float
+    near: float
+    stranger: bool
+    chunks: int
+
+
 class Judge(Protocol):
     """Says whether what was found is any good: the best passage for a question may not answer it."""
 
-    async def likelihood(
-        self, question: str, passages: Sequence[Chunk], rarity: Callable[[str], float]
-    ) -> float:
+    async def likelihood(self, question: str, passages: Sequence[Chunk], signs: Signs) -> float:
         """0 to 1: how likely one of the passages answers.
-
-        Args:
-            rarity: What a word of the question tells, as the index knows it; more than 0.
 
         Raises:
             SourceUnavailable: It does not work.

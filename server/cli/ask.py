@@ -17,6 +17,7 @@ from core.foreign import is_answer
 from core.installed import command
 from server.cli.prompting import at_a_terminal, parsed, prompted
 from server.cli.turns import Run, Turns, opened_turns
+from server.cli.wrapping import Wrapping, wrapped
 from server.questions import arguments_of, line_of, sample_answer, short, tool_of
 
 APPROVALS: Mapping[bool | None, Approval] = {None: "ask", True: "auto", False: "deny"}
@@ -146,13 +147,14 @@ class Screen:
 
     def __init__(self, out: TextIO, aside: TextIO) -> None:
         self._out = out
+        self._text = Wrapping(out)
         self._aside = aside
         self._open_line = False
 
     def show(self, event: Mapping[str, Any]) -> None:
         kind = event["type"]
         if kind == "token":
-            self._out.write(event["delta"])
+            self._text.write(event["delta"])
             self._out.flush()
             self._open_line = not event["delta"].endswith("\n")
             return
@@ -160,9 +162,10 @@ class Screen:
         if line or kind in ("done", "error"):
             self._end_line()
         if line:
-            print(line, file=self._aside, flush=True)
+            print(wrapped(line, self._aside), file=self._aside, flush=True)
 
     def _end_line(self) -> None:
+        self._text.end()
         if self._open_line:
             print(file=self._out, flush=True)
             self._open_line = False
@@ -187,7 +190,8 @@ def after(reply: Mapping[str, Any]) -> None:
     """What a person wants to see behind the answer: where it comes from, what waits, which thread."""
     for place, item in enumerate(reply["citations"]):
         where = f"{item['title'] or item['document']} ({item['source']})"
-        print(f"{'' if place else chr(10)}[{item['n']}] {where}: “{short(item['quote'])}”")
+        line = f"{'' if place else chr(10)}[{item['n']}] {where}: “{short(item['quote'])}”"
+        print(wrapped(line, sys.stdout))
     for question in reply["interrupts"]:
         print(f"\nwaiting for a person: {line_of(question)}", file=sys.stderr)
     if reply["interrupts"]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,10 +18,14 @@ import typer
 from core.choices import Choices
 from core.cli import JsonFlag, command, fail, loading_app, make_app, progress_bar, show
 from core.errors import ConfigInvalid, InvalidInput, WaystationError
+from core.installed import is_missing, needs
+from server.cli import keep
 from server.cli.choices import number_options
 from server.cli.sessions import UserOption, opened
 
 if TYPE_CHECKING:
+    from langchain_core.runnables.graph import Graph
+
     from core.health import Health
     from core.lifecycle import ModuleState
 
@@ -41,6 +45,7 @@ GROUPS = {
         ),
     ),
     "breakers": ("core.resilience.cli:app", "Circuit breakers of the running service: list, reset."),
+    "db": ("server.cli.db:db", "The database as a whole: copy it into another, of either kind."),
     "deploy": ("server.cli.deploy:deploy", "Before a new release: would the threads of the old one go on?"),
     "keys": ("server.cli.keys:keys", "API keys: create, list, revoke."),
     "runs": (
@@ -55,7 +60,9 @@ for word, (where, about) in GROUPS.items():
 # A module's group with commands of the service in it.
 WITH_OURS = {"mcp": "server.cli.mcp:app"}
 # Words that need none of the modules' own commands.
-OWN = frozenset({"serve", "ask", "check", "demo", "graph", "init", "modules", "worker", *GROUPS})
+OWN = frozenset(
+    {"serve", "ask", "backup", "check", "demo", "graph", "init", "modules", "restore", "worker", *GROUPS}
+)
 
 # How long `check` waits for what starts.
 START_PATIENCE_S = 30.0
@@ -258,15 +265,18 @@ async def graph_command(
     """The picture of the graph: Mermaid as text, or PNG for a file (`> graph.png`)."""
     if form == "png" and sys.stdout.isatty():
         raise InvalidInput("a PNG is no text for a terminal; write it to a file: --format png > graph.png")
+    draw = picturing() if form == "png" else None
     async with opened(idle=True) as (agent, _):
         graph = agent.graph.get_graph()
-    if form == "mermaid":
+    if draw is None:
         print(graph.draw_mermaid())
         return
-    from server.cli.picture import draw_png
-
-    sys.stdout.buffer.write(draw_png(graph))
+    sys.stdout.buffer.write(draw(graph))
     sys.stdout.buffer.flush()
+
+
+app.command("backup")(keep.backup_command)
+app.command("restore")(keep.restore_command)
 
 
 @app.command("modules")
@@ -287,6 +297,21 @@ async def worker_command() -> None:
     from server.cli.tasks import work
 
     await work()
+
+
+def picturing() -> Callable[[Graph], bytes]:
+    """What draws a graph.
+
+    Raises:
+        ConfigInvalid: The extra for it is not installed.
+    """
+    try:
+        from server.cli.picture import draw_png
+    except ModuleNotFoundError as error:
+        if not is_missing(error, "PIL"):
+            raise
+        raise ConfigInvalid(needs("a picture as PNG", "images")) from None
+    return draw_png
 
 
 def _module_row(standing: ModuleState, report: Mapping[str, Health]) -> dict[str, Any]:

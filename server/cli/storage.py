@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ from core.cli import JsonFlag, command, make_app, print_fields, short, show
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from core.settings import Book
     from nodes.file_storage.ports import FileStore
 
 storage = make_app("storage")
@@ -45,6 +47,38 @@ async def top_command(
     show(found, as_json=as_json, table=COLUMNS, rows=list(map(_row, found["threads"])), empty="no threads")
     if not as_json:
         print_fields(_summary(totals))
+
+
+@storage.command("rows")
+@command
+async def rows_command(*, as_json: JsonFlag = False) -> None:
+    """How many rows each table that grows has, since when, and what bounds it."""
+    from core.settings.platform import ThreadSettings
+    from graph.threads.retention import rows_by_table
+
+    async with opened_database_of() as (engine, book):
+        found = await rows_by_table(engine, book[ThreadSettings])
+    rows = [[one.table, one.rows, _day(one.oldest), one.bound or "deleting them"] for one in found]
+    columns = ("table", "rows", "oldest", "bounded by")
+    show([one.as_json() for one in found], as_json=as_json, table=columns, rows=rows)
+
+
+def _day(at: float | None) -> str:
+    return "" if at is None else datetime.fromtimestamp(at, UTC).date().isoformat()
+
+
+@asynccontextmanager
+async def opened_database_of() -> AsyncIterator[tuple[AsyncEngine, Book]]:
+    """The database of this configuration, and the sections of the platform."""
+    from core.database.engine import database_url
+    from core.settings import Context, read_book
+    from core.settings.platform import SECTIONS, StorageSettings
+    from graph.db.database import opened_database
+
+    context = Context.current()
+    book = read_book(SECTIONS, (), context, partial=True)
+    async with opened_database(database_url(book[StorageSettings], context.places)) as engine:
+        yield engine, book
 
 
 @asynccontextmanager

@@ -10,8 +10,8 @@ from fastapi.responses import RedirectResponse
 
 from core.settings.platform import ServerSettings
 from server.console.assets import answer
-from server.console.drawing import base_of, shown
-from server.console.table import LOGIN, PAGES, ROOT, STATIC, Page, listed_for
+from server.console.drawing import base_of, refused, shown
+from server.console.table import PAGES, ROOT, STATIC, Page, listed_for
 from server.errors import RouteNotFound
 from server.middleware.auth import Caller
 from server.routes.common import OpenAgent
@@ -32,14 +32,6 @@ async def asset(version: str, asset: str, on: On) -> Response:
     return answer(version, asset)
 
 
-@router.get(LOGIN)
-async def login(request: Request, on: On) -> Response:
-    """Where people log in; without logins there is nothing to do."""
-    if request.app.state.authenticator.sessions is None:
-        return RedirectResponse(f"{base_of(request)}/", 303)
-    return shown(request, "login.html")
-
-
 @router.get(ROOT)
 async def home(request: Request, on: On, who: Caller) -> Response:
     """The beginning of all the other addresses leads to the first page."""
@@ -55,3 +47,12 @@ def _route(page: Page) -> Callable[..., Awaitable[Response]]:
 
 for _page in PAGES:
     router.add_api_route(_page.path, _route(_page), methods=["GET"], name=f"console_{_page.name}")
+
+
+@router.get(ROOT + "/{rest:path}")
+async def nothing(request: Request, rest: str, on: On, who: Caller) -> Response:
+    """An address that is no page's: a page that says so, for whoever followed a link."""
+    error = RouteNotFound(f"there is no page '{ROOT}/{rest[:200]}'")
+    if "text/html" not in request.headers.get("accept", ""):
+        raise error
+    return refused(request, error, who)

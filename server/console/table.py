@@ -10,6 +10,9 @@ from core.callers import Scope
 
 ROOT = "/console"
 LOGIN = f"{ROOT}/login"
+# To the issuer's page, and back from there.
+TO_ISSUER = f"{LOGIN}/issuer"
+FROM_ISSUER = f"{LOGIN}/back"
 STATIC = f"{ROOT}/static"
 SESSION = "/session"
 # What is open before a login stands below these.
@@ -69,9 +72,9 @@ def is_open(method: str, path: str) -> bool:
     """True for what answers before anybody has logged in: how to do so, and what pages are drawn with."""
     if path == SESSION:
         return method in {"POST", "DELETE"}
-    return path == LOGIN or path.startswith(f"{STATIC}/")
+    return path in (LOGIN, TO_ISSUER, FROM_ISSUER) or path.startswith(f"{STATIC}/")
 
 
 def is_for_people(path: str) -> bool:
     """True where a browser that is not logged in is led to the login."""
-    return path in _PATHS or path in OTHERS
+    return path in _PATHS or path in OTHERS or path.startswith(f"{ROOT}/")

@@ -135,6 +135,10 @@ OPERATORS = {
         },
     ),
     ("GET", "/keys"): Example(answer=[KEY]),
+    ("POST", "/keys"): Example(
+        body={"name": "ada's laptop", "scopes": ["use"], "days": 90},
+        answer={**KEY, "expires_at": WHEN, "key": "wsk_0f1e2d3c4b5a6978_" + "A" * 43},
+    ),
     ("DELETE", "/keys/{key_id}"): Example(
         path={"key_id": KEY["id"]}, answer={**KEY, "state": "revoked", "revoked_at": WHEN}
     ),

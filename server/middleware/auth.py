@@ -228,7 +228,7 @@ class Gate:
 def _refusal(error: WaystationError, scope: AsgiScope) -> Response:
     """As a problem; for a person who opens a page, the way to the login, or a page that says it."""
     headers = folded(scope["headers"])
-    wants_page = scope["method"] == "GET" and "text/html" in headers.get("accept", "")
+    wants_page = scope["method"] in ("GET", "HEAD") and "text/html" in headers.get("accept", "")
     if not (wants_page and _has_console(scope) and table.is_for_people(scope["path"])):
         return problem_response(error, instance=scope["path"])
     request = Request(scope)

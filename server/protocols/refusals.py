@@ -21,11 +21,13 @@ class Form:
     Args:
         body: Makes the body of a problem (RFC 9457).
         headers: Makes headers beside it.
+        status: Makes the status of ours, where the protocol has others.
     """
 
     media: str
     body: Callable[[Problem], Mapping[str, Any]]
     headers: Callable[[Problem], Mapping[str, str]] = lambda _: {}
+    status: Callable[[int], int] = lambda status: status
 
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
@@ -125,7 +127,8 @@ def rpc_error(problem: Problem, rpc_id: Any = None) -> dict[str, Any]:
 
 
 _FORMS = {
-    "/v1": Form(JSON, openai_body, _once),
+    # OpenAI's API, and so its clients, have 400 for all that is wrong with a request.
+    "/v1": Form(JSON, openai_body, _once, lambda status: 400 if status == 422 else status),
     "/langgraph": Form(JSON, _detail),
     "/mcp": Form(JSON, _rpc_body),
     "/agent": _LANGSERVE,

@@ -9,7 +9,9 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
+from core.settings.platform import ServerSettings
 from server.console.policies import DOCS
+from server.routes.common import OpenAgent
 
 ASSETS = "/docs/assets"
 START = "/docs/start.js"
@@ -26,8 +28,13 @@ _PAGE = Template("""<!DOCTYPE html>
 <link rel="stylesheet" href="$base$assets/swagger-ui.css">
 <script src="$base$assets/swagger-ui-bundle.js" defer></script>
 <script src="$base$start" defer></script>
+<style>
+.ways { display: flex; flex-wrap: wrap; gap: 4px 20px; padding: 12px 20px; font: 14px/1.5 sans-serif; }
+.ways a { color: #0d6b63; }
+</style>
 </head>
 <body>
+<nav class="ways" aria-label="Other pages">$ways</nav>
 <div id="swagger-ui" data-description="$base/openapi.json"></div>
 </body>
 </html>
@@ -50,11 +57,16 @@ SwaggerUIBundle({
 """
 
 
+_WAYS = (("/agent/playground/", "Playground"), ("/chat/playground/", "Chat playground"))
+
+
 @router.get("/docs")
-async def page(request: Request) -> HTMLResponse:
+async def page(request: Request, agent: OpenAgent) -> HTMLResponse:
     """The interactive description of every route."""
     base = request.scope.get("root_path", "").rstrip("/")
-    text = _PAGE.substitute(base=base, assets=ASSETS, start=START)
+    console = (("/", "Console"),) if agent.book[ServerSettings].console else ()
+    ways = "".join(f'<a href="{base}{path}">{name}</a>' for path, name in (*console, *_WAYS))
+    text = _PAGE.substitute(base=base, assets=ASSETS, start=START, ways=ways)
     return HTMLResponse(text, headers={"Content-Security-Policy": DOCS})
 
 

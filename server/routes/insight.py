@@ -24,11 +24,11 @@ from graph.insight.usage import drawn, usage
 from graph.runs.events import VOCABULARY
 from graph.runs.record import STATUSES
 from server.errors import InvalidRequest
-from server.field_names import event_namer, named_run
 from server.middleware.auth import Caller
 from server.requests import ID_PATTERN
 from server.routes.common import After, OpenAgent, link_next, problems
 from server.routes.graph_picture import svg
+from server.sse import event_namer, named_run
 
 router = APIRouter(tags=["runs"], responses=problems(RunNotFound, InvalidRequest))
 

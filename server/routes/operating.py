@@ -1,4 +1,4 @@
-"""What whoever runs the service looks at: breakers, storage, settings, the deploy check, keys, the audit log.
+"""What whoever runs the service looks at: breakers, storage, settings, the deploy check, the audit log.
 
 The gate says which scope each path takes (see `server.middleware.auth`).
 """
@@ -6,7 +6,6 @@ The gate says which scope each path takes (see `server.middleware.auth`).
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -16,8 +15,6 @@ from core.access import ScopeMissing
 from core.database.engine import database_url
 from core.errors import NotFound
 from core.events.reading import AuditReader
-from core.identity.errors import KeyNotFound
-from core.identity.keys import KeyRecord, KeyStore
 from core.resilience.status import ALL, ask_reset, breakers_folder, running
 from core.settings import Places
 from core.settings.platform import StorageSettings
@@ -102,35 +99,6 @@ async def deploy_check(
 
     url = database_url(agent.book[StorageSettings], await agent.container.get(Places))
     return await report(url, agent.graph, idle=limit)
-
-
-@router.get("/keys")
-async def keys(agent: OpenAgent) -> list[dict[str, Any]]:
-    """Every API key, the newest first: whose, what it opens, when it was last used. Never the key itself."""
-    return [_key(record) for record in await KeyStore(agent.engine).list()]
-
-
-@router.delete("/keys/{key_id}", responses=problems(KeyNotFound))
-async def revoke_key(key_id: Annotated[str, Field(pattern=ID_PATTERN)], agent: OpenAgent) -> dict[str, Any]:
-    """End a key now; in every process within a second."""
-    return _key(await KeyStore(agent.engine).revoke(key_id))
-
-
-def _key(record: KeyRecord) -> dict[str, Any]:
-    times = ("created_at", "expires_at", "revoked_at", "last_used_at")
-    words = ("groups", "levels", "scopes")
-    return {
-        "id": record.id,
-        "name": record.name,
-        "user": record.user,
-        "state": record.state,
-        **{name: list(getattr(record, name)) for name in words},
-        **{name: _iso(getattr(record, name)) for name in times},
-    }
-
-
-def _iso(at: float | None) -> str | None:
-    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat()
 
 
 @router.get("/audit")

@@ -27,7 +27,7 @@ async def list_questions(
     who: Caller,
     status: Annotated[
         Literal["waiting", "decided"],
-        Query(description="Those that wait, or calls of tools that a person has decided about."),
+        Query(description="Those that wait, or what was decided: calls of tools, and answers to questions."),
     ] = "waiting",
     limit: Annotated[
         int, Query(ge=1, le=200, description="Threads (waiting) or runs (decided); each may have several.")

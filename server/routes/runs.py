@@ -24,7 +24,6 @@ from graph.errors import (
 )
 from graph.runs.record import TurnRequest
 from server.errors import InvalidRequest
-from server.field_names import event_namer, named_run
 from server.middleware.auth import Caller
 from server.requests import (
     ID_PATTERN,
@@ -36,7 +35,7 @@ from server.requests import (
     turn_request,
 )
 from server.routes.common import After, OpenAgent, link_next, problems
-from server.sse import RunResponse
+from server.sse import RunResponse, event_namer, named_run
 
 router = APIRouter(tags=["runs"], responses=problems(RunNotFound, InvalidRequest))
 

@@ -75,10 +75,15 @@ def _cookie(request: Request, response: Response, value: str, seconds: int, serv
         value,
         max_age=seconds,
         path=request.scope.get("root_path", "").rstrip("/") or "/",
-        secure=request.url.scheme == "https" or server.public_url.startswith("https:"),
+        secure=is_secure(request, server),
         httponly=True,
         samesite="strict",
     )
+
+
+def is_secure(request: Request, server: ServerSettings) -> bool:
+    """Whether browsers come by https, so that a cookie need never leave by http."""
+    return request.url.scheme == "https" or server.public_url.startswith("https:")
 
 
 def _time(seconds: float) -> str:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import socket
 import sys
 from typing import Any
 
@@ -28,6 +27,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from core.sockets import tcp_listener
 from waystation.testing.model_server_app import Board, Routes, last_user_text, problem
 from waystation.testing.process import ServerProcess
 
@@ -144,9 +144,7 @@ async def serve() -> None:
             Route("/control/configure", routes.configure, methods=["POST"]),
         ]
     )
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    listener.listen(2048)
+    listener = tcp_listener()  # before the port is told, or an early client is refused
     config = uvicorn.Config(app, log_level="critical", access_log=False, timeout_graceful_shutdown=1)
     print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
     await uvicorn.Server(config).serve(sockets=[listener])

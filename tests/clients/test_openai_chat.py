@@ -249,31 +249,33 @@ def test_a_named_thread_is_continued_whatever_the_client_remembers(
     ("more", "field"),
     [
         ({"functions": [{"name": "f", "parameters": {}}]}, "functions"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"n": 2}, "n"),
         ({"logprobs": True}, "logprobs"),
-        ({"stop": ["."]}, "stop"),
+        ({"modalities": ["text", "audio"]}, "modalities"),
+        ({"logit_bias": {"50256": -100}}, "logit_bias"),
+        ({"tool_choice": {"type": "custom", "custom": {"name": "x"}}}, "tool_choice"),
     ],
 )
 def test_what_is_not_done_is_refused_by_its_name(
     client: openai.OpenAI, more: dict[str, Any], field: str
 ) -> None:
     for stream in (False, True):
-        with pytest.raises(openai.UnprocessableEntityError) as caught:
+        with pytest.raises(openai.BadRequestError) as caught:
             asked(client, [user("hi")], stream=stream, **more)
         assert (caught.value.code, caught.value.param) == ("unsupported_parameter", field)
 
 
-def test_what_only_tunes_or_nobody_knows_is_read_over(client: openai.OpenAI) -> None:
+def test_what_says_how_it_is_had_or_nobody_knows_is_read_over(client: openai.OpenAI) -> None:
     found = asked(
         client,
         [user("hi")],
         n=1,
         seed=7,
         user="somebody-else",
-        presence_penalty=0.5,
-        reasoning_effort="high",
-        verbosity="low",
+        safety_identifier="x",
+        service_tier="flex",
+        prompt_cache_key="k",
+        prediction={"type": "content", "content": "Hello."},
         response_format={"type": "text"},
         tool_choice="auto",
         store=True,
@@ -289,10 +291,10 @@ def test_a_wrong_model_or_message_is_refused_before_a_stream_begins(client: open
                 model="gpt-4", messages=[{"role": "user", "content": "hi"}], stream=stream
             )
         assert missing.value.code == "model_not_found"
-    with pytest.raises(openai.UnprocessableEntityError) as empty:
+    with pytest.raises(openai.BadRequestError) as empty:
         asked(client, [assistant("I speak last.")])
     assert empty.value.code == "invalid_request"
-    with pytest.raises(openai.UnprocessableEntityError) as hot:
+    with pytest.raises(openai.BadRequestError) as hot:
         asked(client, [user("hi")], temperature=3)
     assert "temperature" in str(hot.value)
 
@@ -320,7 +322,7 @@ def test_an_image_is_stored_as_a_file_of_the_turn(client: openai.OpenAI, service
     stored = httpx.get(f"{service.url}/files", trust_env=False).json()
     assert stored[0]["content_type"] == "image/png"
     away = [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]
-    with pytest.raises(openai.UnprocessableEntityError) as caught:
+    with pytest.raises(openai.BadRequestError) as caught:
         asked(client, [{"role": "user", "content": away}])
     assert caught.value.code == "unsupported_parameter"
 

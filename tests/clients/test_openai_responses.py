@@ -46,12 +46,14 @@ def test_a_whole_response_has_text_usage_and_its_thread(
     assert model_server.requests()[-1]["messages"][0]["content"].endswith("Be brief.")
 
 
-def test_a_stream_opens_fills_and_closes_and_counts_by_one(
+def test_a_stream_opens_fills_and_closes_and_counts_up(
     client: openai.OpenAI, model_server: ModelServer
 ) -> None:
     model_server.script(call("calculator_add", {"a": 5, "b": 3}), say("It is 8."))
     events: list[Any] = list(asked(client, "Add 5 and 3.", stream=True))
-    assert [event.sequence_number for event in events] == list(range(len(events)))
+    numbers = [event.sequence_number for event in events]
+    assert numbers == sorted(set(numbers))
+    assert numbers[:2] == [0, 1]
     kinds = [event.type for event in events if not event.type.endswith(".delta")]
     assert kinds == [
         "response.created",
@@ -143,7 +145,9 @@ def test_one_in_the_background_is_waited_for_and_told_again(
     model_server.script(say("In my own time."))
     begun = asked(client, "go", background=True)
     events: list[Any] = list(client.responses.retrieve(begun.id, stream=True))
-    assert [event.sequence_number for event in events] == list(range(len(events)))
+    numbers = [event.sequence_number for event in events]
+    assert numbers == sorted(set(numbers))
+    assert numbers[:2] == [0, 1]
     assert events[-1].response.output_text == "In my own time."
     assert client.responses.retrieve(begun.id).status == "completed"
 
@@ -168,15 +172,33 @@ def test_a_cut_response_is_incomplete(client: openai.OpenAI, model_server: Model
     ("given", "more", "field"),
     [
         ("hi", {"tools": [{"type": "web_search"}]}, "tools.0"),
-        ("hi", {"text": {"format": {"type": "json_object"}}}, "text.format"),
+        ("hi", {"max_tool_calls": 3}, "max_tool_calls"),
     ],
 )
 def test_what_is_not_done_is_refused_by_its_name(
     client: openai.OpenAI, given: Any, more: dict[str, Any], field: str
 ) -> None:
-    with pytest.raises(openai.UnprocessableEntityError) as caught:
+    with pytest.raises(openai.BadRequestError) as caught:
         asked(client, given, **more)
     assert (caught.value.code, caught.value.param) == ("unsupported_parameter", field)
+
+
+def test_a_stream_is_taken_up_where_it_was_left(client: openai.OpenAI, model_server: ModelServer) -> None:
+    model_server.script(call("calculator_add", {"a": 5, "b": 3}), say("It is 8, as ever, and so on."))
+    live: list[Any] = list(asked(client, "Add 5 and 3.", stream=True))
+    whole = live[-1].response
+    for seen, event in enumerate(live[:-1]):
+        rest: list[Any] = list(
+            client.responses.retrieve(whole.id, stream=True, starting_after=event.sequence_number)
+        )
+        numbers = [one.sequence_number for one in rest]
+        assert numbers == sorted(set(numbers))
+        assert numbers[0] > event.sequence_number
+        before = "".join(one.delta for one in live[: seen + 1] if one.type.endswith("text.delta"))
+        after = "".join(one.delta for one in rest if one.type.endswith("text.delta"))
+        assert before + after == "It is 8, as ever, and so on."
+        assert rest[-1].response.output == whole.output
+    assert list(client.responses.retrieve(whole.id, stream=True, starting_after=10**9)) == []
 
 
 class TestApprovals:
@@ -190,7 +212,8 @@ class TestApprovals:
     def test_a_response_that_waits_is_answered_by_its_item(
         self, client: openai.OpenAI, model_server: ModelServer, *, approve: bool, told: str
     ) -> None:
-        model_server.script(call("calculator_add", {"a": 5, "b": 3}), say("Done."))
+        used = {"prompt_tokens": 7, "completion_tokens": 3}
+        model_server.script(call("calculator_add", {"a": 5, "b": 3}, usage=used), say("Done.", usage=used))
         waiting = asked(client, "Add 5 and 3.")
         [question] = [item for item in waiting.output if item.type == "mcp_approval_request"]
         assert (question.name, question.server_label) == ("add", "calculator")
@@ -199,6 +222,26 @@ class TestApprovals:
         found = asked(client, [answer], previous_response_id=waiting.id)
         assert found.output_text == "Done."
         assert told in model_server.requests()[-1]["messages"][-1]["content"]
+        # The answer is a response of its own, and the one that waited stays what it was.
+        assert (found.id, found.previous_response_id) == (f"{waiting.id}_1", waiting.id)
+        assert [item.type for item in found.output] == ["mcp_call", "message"]
+        again = client.responses.retrieve(waiting.id)
+        assert (again.status, again.output) == ("completed", waiting.output)
+        told_again = list(client.responses.retrieve(waiting.id, stream=True))
+        assert told_again[-1].type == "response.completed"
+        assert told_again[-1].response.output[-1].id == question.id
+        later = client.responses.retrieve(found.id)
+        assert (later.output, later.usage) == (found.output, found.usage)
+        assert found.usage is not None
+        assert waiting.usage is not None
+        assert found.usage.total_tokens == 10 == waiting.usage.total_tokens
+        streamed = list(client.responses.retrieve(found.id, stream=True))[-1]
+        assert streamed.type == "response.completed"
+        assert [item.type for item in streamed.response.output] == ["mcp_call", "message"]
+        assert list(client.responses.input_items.list(found.id)) == []
+        with pytest.raises(openai.NotFoundError):
+            client.responses.retrieve(f"{waiting.id}_2")
+        assert asked(client, "And now?", previous_response_id=found.id).conversation == found.conversation
 
     @pytest.mark.parametrize("stream", [True, False])
     @pytest.mark.parametrize(("word", "told"), [("approve", "8"), ("reject: not today", "not today")])

@@ -125,14 +125,14 @@ def test_a_response_has_the_call_as_an_item_and_takes_its_output(
         ({"tools": [{"type": "custom", "custom": {"name": "x"}}]}, "tools.0"),
         ({"tools": [{"type": "function", "function": {"name": "no spaces"}}]}, "tools"),
         ({"tools": [WEATHER, WEATHER]}, "tools"),
-        ({"tool_choice": "required"}, "tool_choice"),
-        ({"tool_choice": {"type": "function", "function": {"name": "weather"}}}, "tool_choice"),
+        ({"tool_choice": {"type": "file_search"}}, "tool_choice"),
+        ({"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto"}}}, "tool_choice"),
     ],
 )
 def test_what_cannot_be_done_with_tools_is_refused_by_its_name(
     client: openai.OpenAI, more: dict[str, Any], param: str
 ) -> None:
-    with pytest.raises(openai.UnprocessableEntityError) as refused:
+    with pytest.raises(openai.BadRequestError) as refused:
         asked(client, [user("hi")], **more)
     assert (refused.value.code, refused.value.param) == ("unsupported_parameter", param)
 

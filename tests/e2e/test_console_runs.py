@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from playwright.async_api import Page, expect
 
 from core.access import Principal
+from core.choices import Choices
 from graph.agent import Agent
 from graph.runs.record import TurnRequest
 from nodes.file_storage import FileManager
-from tests.kit.browser import Visit, Visits
+from nodes.llm.errors import ModelUnavailable
+from tests.kit.browser import Visit, Visits, assert_accessible
 from tests.kit.http import served
 from waystation.testing.agents import BUNDLED, open_agent
 
@@ -21,7 +25,9 @@ pytestmark = pytest.mark.browser
 
 PATIENCE_MS = 30_000
 ADA = Principal("ada")
+DEAD = "models: {dead: {model_name: m, model_url: 'http://127.0.0.1:9/v1', api_key: test}}"
 ASKS_FIRST = '{"clock": {"require_approval": ["*"]}}'
+NARROW = {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark"}
 PAGES = ("runs", "time", "graph", "sources", "tools", "files", "costs", "operating")
 
 
@@ -36,9 +42,11 @@ class House:
     waits: str
 
 
-async def asked(agent: Agent, message: str, thread: str) -> str:
-    handle = await agent.begin(TurnRequest(ADA, message, thread_id=thread, background=True))
-    await handle.result()
+async def asked(agent: Agent, message: str, thread: str, **choices: Any) -> str:
+    request = TurnRequest(ADA, message, thread_id=thread, choices=Choices(**choices), background=True)
+    handle = await agent.begin(request)
+    with suppress(ModelUnavailable):
+        await handle.result()
     return handle.id
 
 
@@ -48,14 +56,17 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
     opened = open_agent(
         folder,
         tools=BUNDLED,
-        files={"mcp.json": ASKS_FIRST},
+        files={"mcp.json": ASKS_FIRST, "models.yaml": DEAD},
         auth={"user": "ada"},
         rag={"search": "words"},
+        llm={"default_model": "offline"},
     )
     async with opened as agent:
         run = await asked(agent, "What is 5 + 3?", "sums")
         other = await asked(agent, "What is 12 * 7?", "sums")
         waits = await asked(agent, "What time is it in UTC?", "clock")
+        for thread in ("dead", "dead-too"):  # after which its breaker is open
+            await asked(agent, "Are you there?", thread, model="dead")
         await (await agent.container.get(FileManager)).put(ADA, "sales.csv", b"month,sum\nJan,5\n")
         async with served(agent) as base:
             yield House(base, agent, run, other, waits)
@@ -72,7 +83,7 @@ async def opened(visit: Visit, house: House, path: str) -> Page:
 async def test_a_run_is_found_in_the_list_and_its_time_is_seen(house: House, visit: Visit) -> None:
     page = await opened(visit, house, "runs")
     rows = page.get_by_role("region", name="Runs").locator("tbody tr")
-    await expect(rows).to_have_count(3)
+    await expect(rows).to_have_count(5)
     await page.get_by_label("Search").fill("12 *")
     await expect(rows).to_have_count(1)
     await page.get_by_role("link", name="What is 12 * 7?").click()
@@ -96,6 +107,7 @@ async def test_a_run_is_replayed_and_compared(house: House, visit: Visit) -> Non
     await expect(page.get_by_role("dialog")).to_contain_text("did the same")
     await page.keyboard.press("Escape")
     await page.get_by_role("button", name="Compare").click()
+    await page.get_by_label("The other run").select_option(house.other)
     await page.get_by_role("dialog").get_by_role("button", name="Compare").click()
     shown = page.get_by_role("dialog", name="Two runs")
     await expect(shown).to_contain_text("12 * 7")
@@ -156,6 +168,57 @@ async def test_a_source_a_tool_and_a_file_are_tried(house: House, visit: Visit) 
     visit.assert_silent()
 
 
+async def test_a_passage_that_is_quoted_is_marked_in_its_document(house: House, visit: Visit) -> None:
+    await asked(house.agent, "How long is a berth reserved?", "berths")
+    await visit.page.goto(f"{house.base}/?thread=berths")
+    await visit.page.get_by_role("group", name="Sources").get_by_role("button").first.click()
+    await visit.page.get_by_role("link", name="The passage in its document").click()
+    shown = visit.page.get_by_role("dialog", name="handbook.md")
+    await expect(shown.locator("li.quoted mark")).to_contain_text("A berth is reserved for fourteen days")
+    visit.assert_silent()
+
+
+async def test_what_failed_is_told_whenever_its_conversation_is_opened(house: House, visit: Visit) -> None:
+    await visit.page.goto(f"{house.base}/?thread=dead")
+    told = visit.page.locator("#transcript").get_by_role("alert")
+    await expect(told).to_contain_text("the endpoint of the model 'dead' cannot be reached")
+    await asked(house.agent, "And now?", "dead")
+    await visit.page.reload()
+    await expect(visit.page.locator(".turn")).to_have_count(2)
+    await expect(told).to_have_count(1)
+    visit.assert_silent()
+
+
+async def test_whoever_runs_the_service_starts_a_task_resets_a_breaker_and_makes_a_key(
+    house: House, visit: Visit
+) -> None:
+    page = await opened(visit, house, "operating")
+    await page.get_by_role("tab", name="Breakers").click()
+    await page.get_by_role("row", name=re.compile("model:dead")).get_by_role("button", name="Reset").click()
+    await expect(page.get_by_text("The next call to model:dead goes through.")).to_be_visible()
+    await page.get_by_role("tab", name="Tasks").click()
+    await page.get_by_role("button", name="Run now: forget_tasks").click()
+    newest = page.get_by_role("region", name="Newest tasks").get_by_role(
+        "row", name=re.compile("forget_tasks")
+    )
+    await newest.first.get_by_role("button", name="Cancel").click()  # nobody works tasks off here
+    await expect(newest.first).to_contain_text("cancelled")
+    await page.get_by_role("tab", name="Keys").click()
+    await page.get_by_role("button", name="Make a key").click()
+    await page.get_by_label("What it is for").fill("<b>laptop</b>")
+    await page.get_by_role("button", name="Make it").click()
+    key = page.get_by_label("The new key")
+    await expect(key).to_have_value(re.compile("^wsk_"))
+    await page.keyboard.press("Escape")
+    await expect(key).to_have_count(0)
+    row = page.get_by_role("region", name="Keys").get_by_role("row", name=re.compile("laptop"))
+    await expect(row).to_contain_text("<b>laptop</b>")
+    await row.get_by_role("button").click()
+    await page.get_by_role("button", name="End it").click()
+    await expect(row).to_contain_text("revoked")
+    visit.assert_silent()
+
+
 async def test_costs_are_plotted(house: House, visit: Visit) -> None:
     page = await opened(visit, house, "costs")
     await expect(page.get_by_role("img", name="tokens by day")).to_be_visible()
@@ -169,7 +232,7 @@ async def test_whoever_runs_the_service_sees_how_it_is(house: House, visit: Visi
     page = await opened(visit, house, "operating")
     await expect(page.get_by_role("list", name="Modules and what they lean on")).to_contain_text("llm")
     shown = {
-        "Breakers": "No breaker has opened",
+        "Breakers": "model:dead",
         "Tasks": "forget_tasks",
         "Storage": "Largest threads",
         "Settings": "limits.steps",
@@ -185,7 +248,25 @@ async def test_whoever_runs_the_service_sees_how_it_is(house: House, visit: Visi
 
 @pytest.mark.parametrize("name", PAGES)
 async def test_on_a_narrow_screen_nothing_is_beyond_the_edge(house: House, visits: Visits, name: str) -> None:
-    visit = await visits(viewport={"width": 360, "height": 740}, color_scheme="dark")
+    visit = await visits(**NARROW)
     page = await opened(visit, house, name)
     assert await page.evaluate("document.documentElement.scrollWidth") <= 360
+    visit.assert_silent()
+
+
+@pytest.mark.parametrize(
+    "options", [{"color_scheme": "light"}, {"color_scheme": "dark"}, NARROW], ids=["light", "dark", "narrow"]
+)
+async def test_nobody_is_kept_out_of_any_of_these_pages(
+    house: House, visits: Visits, options: dict[str, Any]
+) -> None:
+    visit = await visits(**options)
+    for name in (*PAGES, f"runs?run={house.run}", "time?thread=sums", "waiting"):
+        page = await opened(visit, house, name)
+        tabs = page.get_by_role("tab")
+        for number in range(max(await tabs.count(), 1)):
+            if await tabs.count():
+                await tabs.nth(number).click()
+                await expect(page.locator("main .loading:visible")).to_have_count(0)
+            await assert_accessible(page, f"{name}, tab {number}")
     visit.assert_silent()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +71,7 @@ def build(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    folder = tmp_path_factory.mktemp("wheel")
+    folder = tmp_path_factory.mktemp("a wheel")
     place = folder / "venv"
     venv.create(place, with_pip=False)
     pip = (*PIP, "--python", place, "install", "--no-deps", "--no-index", build(folder))
@@ -85,12 +85,10 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
 
 
 @contextmanager
-def serving(machine: Machine) -> Iterator[str]:
-    """The address of its service."""
-    command = (machine.bin / "waystation", "serve", "--port", str(free_port()))
-    process = subprocess.Popen(
-        command, cwd=machine.folder, env=machine.env, stdout=subprocess.PIPE, text=True
-    )
+def serving_at(bin_folder: Path, env: Mapping[str, str], folder: Path) -> Iterator[str]:
+    """The address of a service of that environment, started in the folder."""
+    command = (bin_folder / "waystation", "serve", "--port", str(free_port()))
+    process = subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         said = process.stdout.readline()
@@ -124,7 +122,7 @@ def test_a_module_s_own_command_runs(machine: Machine) -> None:
 
 
 def test_the_service_answers(machine: Machine) -> None:
-    with serving(machine) as url:
+    with serving_at(machine.bin, machine.env, machine.folder) as url:
         reply = httpx.post(f"{url}/agent/invoke", json={"input": {"message": "What is 6 * 7?"}}, timeout=60)
         assert "42" in reply.json()["output"]["answer"]
         assert httpx.get(f"{url}/docs", timeout=60).status_code == 200

@@ -11,10 +11,11 @@ import pytest
 from sqlalchemy import text, update
 
 from core.access import Principal
+from core.settings.platform import ThreadSettings
 from core.task_queue import TaskQueue
 from graph import Agent
 from graph.db.tables import runs, threads
-from graph.errors import ThreadNotFound
+from graph.errors import RunNotFound, ThreadNotFound
 from graph.threads.history.checkpoints import tables_of
 from graph.threads.history.erase import BELONGING
 from nodes.file_storage import FileManager, FileNotFound
@@ -222,6 +223,25 @@ async def test_a_thread_that_was_to_be_kept_for_a_time_is_deleted_behind_it(
         await db.execute(update(threads).values(updated_at=time.time() - 600))
     await _done(agent, "clean_expired")
     assert {row["id"] for row in await agent.threads.list(LOCAL)} == {"longer", "for-ever"}
+
+
+async def test_runs_are_kept_unless_the_setting_says_for_how_long(
+    agent: Agent, model: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.script(say("One."), say("Two."))
+    old = await agent.ask("one", thread="t")
+    await agent.ask("two", thread="t")
+    async with agent.engine.begin() as db:
+        await db.execute(update(runs).values(ended_at=time.time() - 48 * HOUR))
+    await _done(agent, "forget_run_rows")
+    assert (await agent.runs.get(LOCAL, old["run_id"])).id == old["run_id"]
+    settings = await agent.container.get(ThreadSettings)
+    monkeypatch.setitem(vars(settings), "keep_runs_days", 1.0)
+    await _done(agent, "forget_run_rows")
+    with pytest.raises(RunNotFound):
+        await agent.runs.get(LOCAL, old["run_id"])
+    said = (await agent.threads.transcript(LOCAL, "t"))["messages"]
+    assert [message["text"] for message in said] == ["one", "One.", "two", "Two."]
 
 
 async def test_what_runs_told_long_ago_is_forgotten_and_their_replies_stay(

@@ -17,6 +17,7 @@ from core.identity.authenticator import folded
 from core.observability import extracted
 from core.observability.redaction import clean
 from core.settings.problems import redacted
+from core.shapes import mismatch
 from graph.runs.lease import title_from
 from graph.threads.history.export import fenced
 from graph.threads.history.forms import Lines
@@ -28,7 +29,6 @@ from nodes.llm.offline.quoting import best_quotes
 from nodes.llm.pieces import Calls
 from nodes.llm.prompt import digest
 from nodes.mcp_tools.adapters.messages import LineCutter
-from nodes.mcp_tools.arguments import mismatch
 from server.middleware.edge import check_json, nesting, request_id
 from server.requests import idempotency_key, last_event_id
 from tests.growth.shapes import MOST_POWER, growth

@@ -49,8 +49,8 @@ async def test_at13_chat_takes_images_over_a_mebibyte(http: httpx.AsyncClient) -
     ("part", "why"),
     [
         ({"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}, "nothing is fetched"),
-        ({"type": "file", "file": {"filename": "a.pdf"}}, "nothing is fetched"),
-        ({"type": "audio"}, "a part is of type text"),
+        ({"type": "file", "file": {"filename": "a.pdf"}}, "neither the data"),
+        ({"type": "audio"}, "parts of type 'audio' are not taken"),
         (7, "is no text and no object"),
         ({"type": "image_url", "image_url": {"url": "data:image/png;base64,???"}}, "is not base64"),
     ],

@@ -12,6 +12,7 @@ import pytest
 
 from core.identity.keys import KeyStore
 from core.identity.sessions import COOKIE, Sessions
+from core.identity.signing import Signer
 from graph.agent import Agent
 from server.console.assets import assets, url_of, version
 from server.console.table import PAGES
@@ -58,6 +59,22 @@ async def test_all_that_the_first_page_loads_weighs_less_than_150_kb(http: httpx
     assert total < 150_000
 
 
+@pytest.mark.parametrize(
+    "path", ["/docs", "/docs/start.js", "/chat/playground/", "/health/live", "/", "/console"]
+)
+async def test_head_is_answered_as_get_without_a_body(http: httpx.AsyncClient, path: str) -> None:
+    got, asked = await http.get(path), await http.head(path)
+    assert (asked.status_code, asked.content) == (got.status_code, b"")
+    same = ("content-type", "content-length", "content-security-policy", "location")
+    assert [asked.headers.get(name) for name in same] == [got.headers.get(name) for name in same]
+    assert (await http.head(url_of("dom.js"))).status_code == 200
+    assert_problem(await http.post(path), 405, "method_not_allowed")
+
+
+async def test_head_is_no_way_to_begin_what_waits(http: httpx.AsyncClient) -> None:
+    assert (await http.head("/runs/r-1/events")).status_code == 405
+
+
 async def test_files_of_pages_are_kept_by_browsers_under_an_address_that_changes_with_them(
     http: httpx.AsyncClient,
 ) -> None:
@@ -67,6 +84,14 @@ async def test_files_of_pages_are_kept_by_browsers_under_an_address_that_changes
     other = await http.get(url_of("console.css").replace(version(), "0" * 16))
     assert other.content == answer.content
     assert other.headers["cache-control"] == "no-cache"
+
+
+async def test_an_address_that_is_no_pages_says_so_as_it_is_asked(http: httpx.AsyncClient) -> None:
+    answer = await http.get("/console/runz", headers=PERSON)
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "there is no page &#39;/console/runz&#39;" in answer.text
+    assert "<nav" in answer.text
+    assert_problem(await http.get("/console/runz"), 404, "no_such_route")
 
 
 @pytest.mark.parametrize("name", ["none.js", "%2e%2e/table.py", "chat", ""])
@@ -131,7 +156,7 @@ class House:
 
     def sessions(self, seconds: float) -> Sessions:
         """Makes cookies as the service does."""
-        return Sessions(SECRET, {"keys": self.keys}, seconds=seconds)
+        return Sessions(Signer(SECRET), {"keys": self.keys}, seconds=seconds)
 
 
 SECRET = "a secret of thirty-two characters"
@@ -206,6 +231,15 @@ async def test_what_changes_something_needs_the_header_that_other_pages_cannot_s
     assert (await browser.post("/threads", json={}, headers=own)).status_code == 201
     other = {"authorization": f"Bearer {await house.key('bob')}"}
     assert (await browser.get("/session", headers=other)).json()["user"] == "bob"
+
+
+async def test_where_the_issuer_knows_no_client_there_is_no_way_to_its_page(
+    browser: httpx.AsyncClient,
+) -> None:
+    assert 'id="issuer"' not in (await browser.get("/console/login")).text
+    for path in ("/console/login/issuer", "/console/login/back?code=c&state=s"):
+        assert_problem(await browser.get(path), 404, "no_such_route")
+    assert_problem(await browser.get("/console/login/other"), 401, "not_authenticated")
 
 
 async def test_logging_out_takes_the_cookie_back(house: House, browser: httpx.AsyncClient) -> None:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from graph.agent import Agent
-from graph.runs.names import former_reply, renewed_reply
+from graph.runs.events import former_reply, renewed_reply
 from server.app import create_app
 from tests.kit.http import data_of, turn
 from waystation.testing.agents import open_agent

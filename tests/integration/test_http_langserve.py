@@ -44,6 +44,7 @@ BESIDE = {("POST", "/chat/completions")}
 @pytest.fixture
 async def remote(base: str) -> AsyncIterator[RemoteRunnable[Any, Any]]:
     """LangServe's client; it closes its connections when it is collected, so that is done here."""
+    gc.freeze()  # what is there already is not looked at for that
     runnable = RemoteRunnable[Any, Any](f"{base}/agent", client_kwargs={"trust_env": False})
     yield runnable
     await runnable.async_client.aclose()

@@ -284,10 +284,69 @@ async def test_whatever_a_path_or_header_says_it_is_no_fault_of_ours(client: htt
         named = {"x-thread-id": odd, "idempotency-key": odd}
         answer = await client.post("/v1/chat/completions", json=CHAT, headers=named)
         assert answer.status_code < 500, (odd, answer.text)
-        assert (await client.get("/v1/responses/x", params={"stream": odd})).status_code in (404, 422)
+        assert (await client.get("/v1/responses/x", params={"stream": odd})).status_code in (400, 404)
 
 
-async def test_events_of_a_response_are_told_from_the_first_only(client: httpx.AsyncClient) -> None:
-    made = (await client.post("/v1/responses", json=RESPONSE)).json()
-    refused = await client.get(f"/v1/responses/{made['id']}", params={"starting_after": 3})
-    assert_refused(refused, 422, "unsupported_parameter")
+@pytest.mark.parametrize("after", ["-1", "x", "1e3", str(10**16)])
+async def test_a_place_that_is_none_is_refused(client: httpx.AsyncClient, after: str) -> None:
+    found = await client.get("/v1/responses/r_x", params={"starting_after": after, "stream": True})
+    assert_refused(found, 400, "invalid_request")
+
+
+def _said(role: str, content: Any, **more: Any) -> dict[str, Any]:
+    return {"role": role, "content": content, **more}
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        # Two messages in a row.
+        ([_said("user", "What is 5 + 3?"), _said("user", "Say it.")], None),
+        # As a list of parts, with blanks and a name; the answer echoed with what else it had.
+        (
+            [_said("user", "What is 5 + 3?")],
+            [_said("user", [{"type": "text", "text": "What is 5 + 3?\n"}], name="ada")],
+        ),
+        # The clock in a system message, and one in the middle.
+        (
+            [_said("system", "It is noon."), _said("user", "What is 5 + 3?")],
+            [_said("system", "It is one."), _said("user", "What is 5 + 3?"), _said("developer", "Be brief.")],
+        ),
+        # An answer that was empty, and is left out the next time.
+        (
+            [_said("user", "Hello?"), _said("assistant", ""), _said("user", "What is 5 + 3?")],
+            [_said("user", "Hello?"), _said("user", "What is 5 + 3?")],
+        ),
+        # A picture without a word.
+        (
+            [
+                _said(
+                    "user",
+                    [{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}],
+                ),
+                _said("user", "What is 5 + 3?"),
+            ],
+            None,
+        ),
+    ],
+)
+async def test_a_conversation_is_known_again_however_its_client_keeps_it(
+    client: httpx.AsyncClient, first: list[Any], again: list[Any] | None
+) -> None:
+    """The one who asks is told apart by nothing else, so each question is one of its own."""
+    mark = _said("assistant", f"({len(first)} {again is None} {first[0]['content']!s:.20})")
+    asked = {"model": "waystation", "messages": [_said("user", "Hi."), mark, *first]}
+    answer = (await client.post("/v1/chat/completions", json=asked)).json()
+    message = answer["choices"][0]["message"]
+    echoed = {**message, "content": [{"type": "text", "text": message["content"] + " "}]}
+    more = [_said("user", "Hi."), mark, *(again or first), echoed, _said("user", "And 2 + 2?")]
+    second = (await client.post("/v1/chat/completions", json={**asked, "messages": more})).json()
+    assert second["waystation"]["thread_id"] == answer["waystation"]["thread_id"]
+    third = [*more, second["choices"][0]["message"], _said("user", "And 3 + 3?")]
+    last = (await client.post("/v1/chat/completions", json={**asked, "messages": third})).json()
+    assert last["waystation"]["thread_id"] == answer["waystation"]["thread_id"]
+    told = (await client.get(f"/threads/{answer['waystation']['thread_id']}/transcript")).json()
+    assert [one["text"] for one in told["messages"] if one["role"] in ("human", "user")][-2:] == [
+        "And 2 + 2?",
+        "And 3 + 3?",
+    ]

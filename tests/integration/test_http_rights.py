@@ -39,6 +39,8 @@ OPEN = {
     ("POST", "/session"),
     ("DELETE", "/session"),
     ("GET", "/console/login"),
+    ("GET", "/console/login/issuer"),
+    ("GET", "/console/login/back"),
     ("GET", "/console/static/{version}/{asset:path}"),
 }
 # Path parameters that name an object with an owner; the fixture `theirs` has one of bob's for each.
@@ -46,7 +48,7 @@ OWNED = {"thread_id", "key", "run_id", "response_id", "cron_id", "plan_id"}
 # Those that do not: a credential of its own, parts of LangServe's pages, what operators see of everybody.
 NOT_OWNED = {
     *("token", "file_path", "config_hash", "task_id", "model_id"),
-    *("assistant_id", "checkpoint_id", "namespace", "version", "asset"),
+    *("assistant_id", "checkpoint_id", "namespace", "version", "asset", "rest"),
     *("source", "server", "tool", "key_id"),
 }
 # Routes that make the object of their path, where nobody has it.

@@ -26,6 +26,8 @@ from playwright.async_api import (
     expect,
 )
 
+from tests.kit.clients import ENVIRONMENT
+
 # Where the alternative is to wait for what never comes. What `expect` waits for by itself is five seconds.
 PATIENCE_MS = 60_000
 expect.set_options(timeout=PATIENCE_MS)
@@ -81,6 +83,20 @@ class Visit:
             "localhost",
         ):
             self.foreign.append(request.url)
+
+
+AXE = ENVIRONMENT / "node_modules" / "axe-core" / "axe.min.js"
+
+
+async def assert_accessible(page: Page, where: str) -> None:
+    """axe finds nothing serious on what the page shows now; skips where axe-core is not installed."""
+    if not AXE.exists():
+        pytest.skip("axe-core is not installed: run `make .venv/.foreign` with npm")
+    await page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = await page.evaluate("axe.run({resultTypes: ['violations']})")
+    serious = [each for each in found["violations"] if each["impact"] in {"serious", "critical"}]
+    told = [(each["id"], [node["html"][:200] for node in each["nodes"]][:3]) for each in serious]
+    assert told == [], where
 
 
 Visits = Callable[..., Awaitable[Visit]]

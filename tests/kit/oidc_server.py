@@ -7,17 +7,21 @@ async with OidcServer() as issuer:
     issuer.mode = "hang"     # or "error", "nonsense"; "ok" again later
     await issuer.stop()      # or nobody there at all
     assert issuer.requests["/jwks"] == 1
+    issuer.answers["/token"] = (200, {"id_token": token})   # what a POST to it is answered
+    assert issuer.forms[-1]["code"] == "..."                # what was posted
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import secrets
 import time
 from collections import Counter
 from types import TracebackType
 from typing import Any, Literal, Self
+from urllib.parse import parse_qsl
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -29,13 +33,16 @@ Mode = Literal["ok", "hang", "error", "nonsense"]
 
 
 class OidcServer:
-    """Serves `/.well-known/openid-configuration` and `/jwks` in the test's own event loop."""
+    """Serves `/.well-known/openid-configuration`, `/jwks` and `answers` in the test's own event loop."""
 
     def __init__(self) -> None:
         self.url = ""
         self.mode: Mode = "ok"
         self.requests: Counter[str] = Counter()
         self.discovery: dict[str, Any] = {}
+        self.answers: dict[str, tuple[int, Any]] = {}
+        self.forms: list[dict[str, str]] = []
+        self.heads: list[str] = []
         self.keys: dict[str, Any] = {}
         self._came = asyncio.Event()
         self.jwks: dict[str, Any] = {}
@@ -58,7 +65,9 @@ class OidcServer:
         self._server = await asyncio.start_server(self._answer, "127.0.0.1", self._port)
         self._port = self._server.sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{self._port}"
-        self.discovery = {"issuer": self.url, "jwks_uri": f"{self.url}/jwks"}
+        places = {"authorization_endpoint": "auth?from=us", "token_endpoint": "token"}
+        places |= {"userinfo_endpoint": "me", "jwks_uri": "jwks"}
+        self.discovery = {"issuer": self.url, **{name: f"{self.url}/{path}" for name, path in places.items()}}
 
     async def stop(self) -> None:
         """Refuse connections from now on."""
@@ -121,6 +130,10 @@ class OidcServer:
         try:
             request = (await reader.readuntil(b"\r\n\r\n")).decode()
             path = request.split(" ")[1]
+            if length := re.search(r"(?i)content-length: (\d+)", request):
+                form = (await reader.readexactly(int(length[1]))).decode()
+                self.forms.append(dict(parse_qsl(form, keep_blank_values=True)))
+            self.heads.append(request)
             self.requests[path] += 1
             self._came.set()
             if self.mode == "hang":
@@ -135,10 +148,11 @@ class OidcServer:
             writer.close()
 
     def _response(self, path: str) -> bytes:
-        found = {"/.well-known/openid-configuration": self.discovery, "/jwks": self.jwks}.get(path)
-        status = "500 Broken" if self.mode == "error" else "200 OK" if found is not None else "404 Not Found"
+        served = {"/.well-known/openid-configuration": self.discovery, "/jwks": self.jwks}
+        status, found = self.answers.get(path) or (200 if path in served else 404, served.get(path))
+        status = 500 if self.mode == "error" else status
         body = b"<html>" if self.mode == "nonsense" else json.dumps(found).encode()
-        head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        head = f"HTTP/1.1 {status} Said\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
         return f"{head}connection: close\r\n\r\n".encode() + body
 
 

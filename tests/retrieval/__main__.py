@@ -1,8 +1,7 @@
 """`python -m tests.retrieval`: judge retrieval with the sets of this folder.
 
 Options are those of `waystation rag eval`; `--set NAME` takes one set alone, and `--folder PATH` keeps
-documents and index there, so that the next time starts at once. The set `later` is asked only by its
-name: whoever tunes looks at its figures alone.
+documents and index there, so that the next time starts at once.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ HERE = Path(__file__).parent
 def main() -> int:
     """Ask the questions of each set; 1 where one is below its floor."""
     options = argparse.ArgumentParser(prog="python -m tests.retrieval", description=__doc__)
-    options.add_argument("--set", choices=(*SETS, "later"), action="append")
+    options.add_argument("--set", choices=SETS, action="append")
     options.add_argument("--folder", type=Path)
     chosen, others = options.parse_known_args()
     if chosen.folder:

@@ -1,4 +1,4 @@
-"""What the sets are asked of: Waystation's handbook, and the folder of an invented company."""
+"""What the sets are asked of: Waystation's handbook, and the folders of an invented company and library."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ from pathlib import Path
 
 from tests.retrieval.making import make
 
-SETS = ("handbook", "company")
-_COMPANY = Path(__file__).parent / "company"
+# `later` and `asked` are of more than one source.
+SETS = ("handbook", "company", "library", "later", "asked")
+_MADE = ("company", "library")
+SOURCES = ("handbook", *_MADE)
+_HERE = Path(__file__).parent
 _HANDBOOK = Path(__file__).parents[2] / "config" / "sources.yaml"
 
 
 def prepare(folder: Path) -> None:
-    """Write the company's documents and a configuration with both sources under `folder`."""
-    make(_COMPANY, folder / "documents")
+    """Write the invented documents and a configuration with all sources under `folder`."""
+    entries = [_HANDBOOK.read_text(encoding="utf-8")]
+    for name in _MADE:
+        make(_HERE / name, folder / "documents" / name)
+        entries.append(f"{name}: {{type: local, path: ../documents/{name}}}")
     config = folder / "config"
     config.mkdir(parents=True, exist_ok=True)
-    shipped = _HANDBOOK.read_text(encoding="utf-8")
-    ours = "\ncompany: {type: local, path: ../documents}\n"
-    (config / "sources.yaml").write_text(shipped + ours, encoding="utf-8")
+    (config / "sources.yaml").write_text("\n".join([*entries, ""]), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""How much of what people ask is found, in two sources: floors a little below what is measured.
+"""How much of what people ask is found, in three sources: floors a little below what is measured.
 
 `python -m tests.retrieval --misses` prints the figures and what was missed.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
+from fnmatch import filter as filter_names
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from nodes.rag.adapters.bundled import installed
 from nodes.rag.evaluation import read_questions
 from nodes.rag.evaluation.command import Evaluation, Judged
 from nodes.rag.evaluation.options import Floor
-from tests.retrieval.corpora import SETS, prepare
+from tests.retrieval.corpora import SETS, SOURCES, prepare
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
@@ -25,11 +26,17 @@ NO_MODEL = "the extra `embed` is not installed"
 ADA = Principal("ada", frozenset(), frozenset({EVERY}))
 # As measured, less what a few pages that are written anew may cost without anybody's fault.
 FLOORS = {
-    ("both", "handbook"): "hit@1=0.54 hit@4=0.76 mrr=0.63 no_answer=0.50 keywords.hit@4=0.9 german.hit@4=0.6",
-    ("both", "company"): "hit@1=0.73 hit@4=0.86 mrr=0.78 no_answer=0.74 cell=0.73 quote=0.73 "
-    "versions.hit@1=0.8 german.hit@4=0.74 french.hit@4=0.9",
-    ("words", "handbook"): "hit@1=0.42 hit@4=0.65 no_answer=0.35 keywords.hit@4=0.9",
+    ("both", "handbook"): "hit@1=0.55 hit@4=0.77 no_answer=0.70 keywords.hit@4=0.9 german.hit@4=0.6",
+    ("both", "company"): "hit@1=0.71 hit@4=0.84 mrr=0.76 no_answer=0.71 cell=0.73 quote=0.70 "
+    "versions.hit@1=0.8 german.hit@4=0.72 french.hit@4=0.9",
+    ("both", "library"): "hit@1=0.58 hit@4=0.77 no_answer=0.75 cell=0.8 german.hit@4=0.6",
+    ("both", "later"): "hit@1=0.51 hit@4=0.82 no_answer=0.66",
+    ("both", "asked"): "hit@1=0.54 hit@4=0.79 no_answer=0.74",
+    ("words", "handbook"): "hit@1=0.40 hit@4=0.63 no_answer=0.35 keywords.hit@4=0.9",
     ("words", "company"): "hit@1=0.70 hit@4=0.83 no_answer=0.2 cell=0.74 quote=0.7 versions.hit@1=0.8",
+    ("words", "library"): "hit@1=0.47 hit@4=0.67 no_answer=0.43 cell=0.8",
+    ("words", "later"): "hit@1=0.41 hit@4=0.54 no_answer=0.16",
+    ("words", "asked"): "hit@1=0.43 hit@4=0.75 no_answer=0.22",
 }
 MODES = ["words", pytest.param("both", marks=pytest.mark.skipif(not installed(), reason=NO_MODEL))]
 
@@ -45,7 +52,7 @@ class Asked:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where both sources are indexed once."""
+    """Where all sources are indexed once."""
     made = tmp_path_factory.mktemp("retrieval")
     prepare(made)
     return made
@@ -53,14 +60,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=MODES)
 def asked(request: pytest.FixtureRequest, folder: Path) -> Asked:
-    """Both sets, each asked once: by words alone, and as the service is shipped with the extra `embed`."""
+    """The sets, each asked once: by words alone, and as the service is shipped with the extra `embed`."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("WAYSTATION_CONFIG_DIR", str(folder / "config"))
         environment.setenv("WAYSTATION_HOME", str(folder / "home"))
         environment.setenv("WAYSTATION_RAG__TIMEOUT_S", "600")  # figures, whatever else the machine does
         environment.setenv("WAYSTATION_RAG__SEARCH", request.param)
         sets = {name: asyncio.run(Evaluation(HERE / f"{name}.yaml", ADA).runs())[0] for name in SETS}
-    manifests = {name: next((folder / "home/index").glob(f"{name}-*.manifest.json")) for name in SETS}
+    manifests = {name: next((folder / "home/index").glob(f"{name}-*.manifest.json")) for name in SOURCES}
     documents = {name: set(json.loads(m.read_bytes())["files"]) for name, m in manifests.items()}
     return Asked(request.param, sets, documents)
 
@@ -73,15 +80,18 @@ def test_a_set_stays_above_its_floors(asked: Asked, name: str) -> None:
 
 @pytest.mark.parametrize("name", SETS)
 def test_every_document_that_is_expected_is_in_the_index(asked: Asked, name: str) -> None:
-    expected = {
-        document for item in read_questions(HERE / f"{name}.yaml").questions for document in item.expect
-    }
-    assert expected - asked.documents[name] == set()
+    lost = [
+        document
+        for item in read_questions(HERE / f"{name}.yaml").all()
+        for document in item.expect
+        if not filter_names(asked.documents[item.source[0]], document)
+    ]
+    assert lost == []
 
 
 def test_the_sets_are_large_enough_to_tell_something() -> None:
     questions = [item for name in SETS for item in read_questions(HERE / f"{name}.yaml").questions]
-    assert len(questions) >= 250
-    assert sum(1 for item in questions if not item.answerable) >= 40
+    assert len(questions) >= 500
+    assert sum(1 for item in questions if not item.answerable) >= 120
     assert sum(1 for item in questions if item.cell) >= 20
     assert sum(1 for item in questions if item.language == "german") >= 40

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import json
 import random
-import socket
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from core.sockets import tcp_listener
 from waystation.testing.endpoint_checks import Asked, calls_are_answered
 from waystation.testing.endpoint_rules import RULES, Rules
 from waystation.testing.model_server_chat import Chat, event
@@ -250,9 +250,7 @@ def build(board: Board) -> Starlette:
 
 
 async def serve(board: Board) -> None:
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    listener.listen(2048)  # before the port is told, or an early client is refused
+    listener = tcp_listener()  # before the port is told, or an early client is refused
     config = uvicorn.Config(build(board), log_level="critical", access_log=False, timeout_graceful_shutdown=1)
     print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
     await uvicorn.Server(config).serve(sockets=[listener])

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import json
 import re
-import socket
 from typing import Any
 
 import uvicorn
@@ -15,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from core.sockets import tcp_listener
 from waystation.testing.rag_server import CORPUS
 
 Body = dict[str, Any]
@@ -244,9 +244,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--token", default="")
     service = Service(parser.parse_args().token)
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    listener.listen(128)  # whoever reads the port may connect at once
+    listener = tcp_listener()  # before the port is told, or an early client is refused
     print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
     config = uvicorn.Config(build(service), log_level="error", access_log=False, timeout_graceful_shutdown=1)
     uvicorn.Server(config).run(sockets=[listener])

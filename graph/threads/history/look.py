@@ -9,8 +9,8 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Interrupt, StateSnapshot
 
 from graph.flow.state import as_view
+from graph.runs.events import renewed_question
 from graph.runs.lease import check_id
-from graph.runs.names import renewed_question
 from graph.threads.history.errors import CheckpointNotFound
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]

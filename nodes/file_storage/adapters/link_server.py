@@ -16,6 +16,7 @@ from uvicorn import Config, Server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from core.errors import NotAllowed, NotFound, WaystationError
+from core.sockets import tcp_listener
 from nodes.file_storage.delivery import download_headers
 from nodes.file_storage.links import LinkSigner
 from nodes.file_storage.ports import FileStore
@@ -49,7 +50,7 @@ class LinkServer:
         self._server = self._task = None
 
     async def _start(self) -> None:
-        listener = socket.create_server(("127.0.0.1", 0))
+        listener = tcp_listener()
         config = Config(
             self._app,
             http=_Quiet,

@@ -144,11 +144,11 @@ class LocalStore(FileStore):
             self._swept = True
             sweep_incoming(self._root)
         path = incoming / secrets.token_hex(16)
-        return path, Intake(path.open("xb"))
+        return path, Intake(path.open("xb"), synced=True)
 
     def _commit(self, draft: FileInfo, path: Path, intake: Intake) -> FileInfo:
         info = replace(draft, size=intake.size, etag=intake.etag)
-        _sync(intake.handle)
+        intake.sync()
         intake.handle.close()
         return self._put(info, path)
 

@@ -15,6 +15,9 @@ from nodes.llm.pieces import ENDPOINT, LETTERS
 from nodes.llm.profiles import NINE, Profile
 from nodes.llm.settings import ModelEntry
 
+# What models that always reason refuse, each for the same reason.
+_OF_SAMPLING = frozenset({"temperature", "top_p", "presence_penalty", "frequency_penalty", "seed", "stop"})
+_WITH_TOOLS = ("tool_choice", "parallel_tool_calls")
 _READABLE = frozenset({"reasoning_content", "reasoning"})
 BARE: Mapping[str, Mapping[str, Any]] = {
     "null": {"content": None},
@@ -44,26 +47,26 @@ class Bodies:
         *,
         model: str,
         tools: Any = None,
-        sampling: Mapping[str, float] = {},
+        sampling: Mapping[str, Any] = {},
         user: str = "",
     ) -> dict[str, Any]:
         """A body. `tools` stand in it as they are given, unless there are none."""
         entry, profile = self._entry, self._profile
         own = {name: getattr(entry, name) for name in SAMPLED}
-        asked = {name: value for name, value in sampling.items() if name != "max_tokens"}
+        chosen = {name: value for name, value in {**own, **sampling}.items() if name != "max_tokens"}
         wanted: dict[str, Any] = {
             "model": model,
             "messages": messages_for(messages, profile, of=entry.of),
             "stream": True,
             "stream_options": {"include_usage": True} if profile.stream_usage == "ask" else None,
             "tools": tools or None,
-            **({} if profile.refuses_temperature(model) else own | asked),
+            **chosen,
             "user": user or None,
             self._limit: least(entry.max_tokens, sampling.get("max_tokens")),
         }
-        return {
-            key: value for key, value in wanted.items() if value is not None and key not in self._left_out
-        }
+        out = self._left_out | (_OF_SAMPLING if profile.refuses_temperature(model) else set())
+        out = out if tools else out.union(_WITH_TOOLS)
+        return {key: value for key, value in wanted.items() if value is not None and key not in out}
 
     def leave_out(self, name: str) -> None:
         """Send this parameter no more."""

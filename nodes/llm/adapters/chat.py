@@ -60,7 +60,7 @@ class ChatEndpoint:
         messages: Sequence[BaseMessage],
         *,
         tools: Sequence[Mapping[str, Any]] = (),
-        sampling: Mapping[str, float] = {},
+        sampling: Mapping[str, Any] = {},
         user: str = "",
     ) -> AsyncIterator[Piece]:
         offered = self._schemas.encoded(tools) if tools else None
@@ -72,8 +72,9 @@ class ChatEndpoint:
                 async with aclosing(cast(Any, self._answer(body, tools))) as pieces:
                     async for piece in pieces:
                         yield piece
-            except _Adjusted:
-                continue  # before anything came, and at most once for each optional parameter
+            except _Adjusted as adjusted:  # before anything came, and at most once for each parameter
+                sampling = {name: value for name, value in sampling.items() if name != adjusted.without}
+                continue
             return
 
     async def ping(self) -> list[str]:
@@ -186,6 +187,10 @@ class ChatEndpoint:
             self._bodies.do_without(name)
             self._told(name)
             raise _Adjusted
+        if "response_format" in body and refusal.status in (400, 422) and not refusal.full:
+            # It may be the schema that it does not take. The model is told the form, and is judged anyway.
+            self._told("response_format")
+            raise _Adjusted("response_format")
         if refusal.status == 404:
             await self._served.forget()
         raise self._refusals.error(refusal, tools)
@@ -204,7 +209,15 @@ def connected(model: Model, _: LLMSettings, cache: Cache | None) -> ChatEndpoint
 
 
 class _Adjusted(Exception):
-    """The request was changed to what the endpoint takes."""
+    """The request was changed to what the endpoint takes.
+
+    Args:
+        without: What this one request is sent without.
+    """
+
+    def __init__(self, without: str = "") -> None:
+        super().__init__(without)
+        self.without = without
 
 
 def _headers(entry: ModelEntry) -> dict[str, str]:

@@ -36,6 +36,8 @@ _REASONS = ("finish_reason", "stop_reason", "done_reason")
 _CALLS = ("tool_calls", "function_call")
 # Blocks of a content that say again what stands in the text and in the calls.
 _OURS = frozenset({"text", "tool_use", "tool_call", "tool_call_chunk", "input_json_delta", "function_call"})
+# What every chat model of LangChain takes at its call, and what those take whose entry says so.
+_BOUND = ("stop", "response_format")
 _STATUS = ("status_code", "http_status", "status", "code")
 # Errors of langchain-core that say what happened and no status.
 _KINDS: tuple[tuple[type[Exception], int], ...] = (
@@ -74,7 +76,7 @@ class LangChainModel:
         messages: Sequence[BaseMessage],
         *,
         tools: Sequence[Mapping[str, Any]] = (),
-        sampling: Mapping[str, float] = {},
+        sampling: Mapping[str, Any] = {},
         user: str = "",
     ) -> AsyncIterator[Piece]:
         reader = self._reader()
@@ -99,19 +101,24 @@ class LangChainModel:
     def _reader(self) -> Reader:
         return Reader()
 
-    async def _asked(
-        self, tools: Sequence[Mapping[str, Any]], sampling: Mapping[str, float], user: str
-    ) -> Any:
+    async def _asked(self, tools: Sequence[Mapping[str, Any]], sampling: Mapping[str, Any], user: str) -> Any:
         """The chat model as it is asked this time."""
         chat = self._chat
+        bound = {name: sampling[name] for name in _BOUND if name in sampling}
+        sampling = {name: value for name, value in sampling.items() if name not in _BOUND}
         if known := {name: value for name, value in sampling.items() if name in type(chat).model_fields}:
             if "max_tokens" in known:
                 known["max_tokens"] = least(getattr(chat, "max_tokens", None), known["max_tokens"]) or 0
             chat = chat.model_copy(update=known)
-        if not tools:
-            return chat
+        offered = self._with_tools(chat, tools, sampling.get("tool_choice")) if tools else chat
+        return offered.bind(**bound) if bound else offered
+
+    def _with_tools(self, chat: BaseChatModel, tools: Sequence[Mapping[str, Any]], choice: Any) -> Any:
+        offered = [{"type": "function", **tool} for tool in self._schemas.mended(tools)]
+        # LangChain's words: any tool, or the name of one.
+        named = choice["function"]["name"] if isinstance(choice, Mapping) else "any"
         try:
-            return chat.bind_tools([{"type": "function", **tool} for tool in self._schemas.mended(tools)])
+            return chat.bind_tools(offered, **({"tool_choice": named} if choice else {}))
         except NotImplementedError:
             notice("parameter_left_out", f"The model '{self._name}' takes no tools; none were offered.")
             return chat

@@ -129,9 +129,7 @@ class OpenAIModel(LangChainModel):
     def _reader(self) -> Reader:
         return Reader(own_end=True)
 
-    async def _asked(
-        self, tools: Sequence[Mapping[str, Any]], sampling: Mapping[str, float], user: str
-    ) -> Any:
+    async def _asked(self, tools: Sequence[Mapping[str, Any]], sampling: Mapping[str, Any], user: str) -> Any:
         options: dict[str, Any] = {"sampling": sampling, "user": user or None}
         if tools:
             options["tools"] = self._schemas.mended(tools)

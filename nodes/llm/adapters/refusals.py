@@ -56,7 +56,10 @@ _SENTENCES = {
     403: _KEY,
     404: "{endpoint} knows no model '{model}', or its address is wrong (404)",
 }
-OPTIONAL = ("stream_options", "max_completion_tokens", "max_tokens", *SAMPLED, "user")
+OPTIONAL = (
+    *("stream_options", "max_completion_tokens", "max_tokens", *SAMPLED, "user"),
+    *("response_format", "parallel_tool_calls", "tool_choice", "stop"),
+)
 """Parameters that an answer can do without, longer names first."""
 
 

@@ -18,6 +18,7 @@ from nodes.llm.fences import Prompt, parse
 from nodes.llm.models import HOW_TO_CONFIGURE, OFFLINE, Model
 from nodes.llm.offline.quoting import best_quotes
 from nodes.llm.offline.request import Match, Sentence, Tool, match_tool, tools_of
+from nodes.llm.offline.shaped import shaped
 from nodes.llm.offline.words import content_words
 from nodes.llm.pieces import Piece
 from nodes.llm.settings import LLMSettings
@@ -58,11 +59,13 @@ class OfflineModel:
         messages: Sequence[BaseMessage],
         *,
         tools: Sequence[Mapping[str, Any]] = (),
-        sampling: Mapping[str, float] = {},
+        sampling: Mapping[str, Any] = {},
         user: str = "",
     ) -> AsyncIterator[Piece]:
         """The answer word by word; its tokens are counted words."""
         answer = reply(messages, tools, max_quote=self._max_quote)
+        if not answer.tool and (form := sampling.get("response_format")):
+            answer = Reply(shaped(answer.text, _given(messages), form))
         if answer.tool:
             arguments = json.dumps(dict(answer.arguments), ensure_ascii=False)
             call_id = _call_id(messages, answer)
@@ -126,6 +129,12 @@ def _to(sentence: Sentence, tools: Sequence[Tool], prompt: Prompt, max_quote: in
     if match is not None:
         return Reply(_wanting(match, sentence))
     return Reply(_nothing(sentence, tools, prompt))
+
+
+def _given(messages: Sequence[BaseMessage]) -> str | None:
+    """The number that the last tool of this turn gave."""
+    last = messages[-1] if messages else None
+    return number_in(str(last.text)) if isinstance(last, ToolMessage) and last.status != "error" else None
 
 
 def _previous_number(messages: Sequence[BaseMessage]) -> str | None:

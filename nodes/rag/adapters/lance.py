@@ -14,11 +14,14 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, fields
 from datetime import timedelta
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from core.errors import WaystationError
 from core.health import Health, failed, healthy
+from core.installed import is_missing, needs
 from nodes.rag.adapters.hollow import hollow
 from nodes.rag.adapters.lance_vectors import VectorTable, any_of
 from nodes.rag.errors import IndexBroken
@@ -29,6 +32,7 @@ _COLUMNS = [field.name for field in fields(Chunk)]
 _KEEP_VERSIONS = timedelta(minutes=10)
 # With fewer vectors than this share of its chunks, an index is searched by words alone.
 _COVERED = 0.9
+MISSING = needs("a local source", "search")
 _REPAIR = "stop the service, delete the folder 'index' in WAYSTATION_HOME, and start again to rebuild it"
 
 
@@ -62,11 +66,16 @@ def _sdk() -> SimpleNamespace:
     # Lance logs harmless warnings with absolute paths to stderr; errors still come as exceptions.
     os.environ.setdefault("LANCE_LOG", "error")
     # The client of a server for catalogues, which no folder has: 163 modules and two thirds of the time.
-    with hollow("lance_namespace_urllib3_client"):
-        import lancedb  # noqa: PLC0415  # slow; see the head of this file
-        import pyarrow as pa  # noqa: PLC0415
-        from lancedb.index import FTS, BTree, IvfSq  # noqa: PLC0415
-        from lancedb.query import MatchQuery  # noqa: PLC0415
+    try:
+        with hollow("lance_namespace_urllib3_client"):
+            import lancedb  # noqa: PLC0415  # slow; see the head of this file
+            import pyarrow as pa  # noqa: PLC0415
+            from lancedb.index import FTS, BTree, IvfSq  # noqa: PLC0415
+            from lancedb.query import MatchQuery  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if not is_missing(error, "lancedb", "pyarrow"):
+            raise
+        raise IndexBroken(MISSING) from None
 
     return SimpleNamespace(
         connect=lancedb.connect_async, fts=FTS, btree=BTree, ivf=IvfSq, match=MatchQuery, pa=pa
@@ -230,6 +239,8 @@ class LanceStore:
 
     async def check(self, *, expected: int) -> Health:
         """Opens the index where there is one, and counts its rows."""
+        if find_spec("lancedb") is None:
+            return failed(MISSING)
         try:
             async with self._trouble():
                 table = await self._existing() if self._table is not None or self._is_there() else None
@@ -279,6 +290,8 @@ class LanceStore:
         """The library raises RuntimeError, ValueError and OSError for a damaged folder."""
         try:
             yield
+        except WaystationError:
+            raise
         except (RuntimeError, ValueError, OSError) as error:
             self._table = None
             if self._beside is not None:

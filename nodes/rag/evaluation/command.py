@@ -98,7 +98,7 @@ class Evaluation:
     async def _judged(
         self, variant: str, context: Context, questions: Sequence[Question], floors: Sequence[Floor]
     ) -> Judged:
-        async with _opened(context) as (rag, settings):
+        async with opened(context) as (rag, settings):
             everything = [info.name for info in await rag.discover(self.principal)]
             named = [item if item.source else _asked_of(item, everything) for item in questions]
             with progress_bar("indexing") as progress:
@@ -170,7 +170,7 @@ def raise_below(runs: Sequence[Judged]) -> None:
 
 
 @asynccontextmanager
-async def _opened(context: Context) -> AsyncIterator[tuple[RAGClient, RagSettings]]:
+async def opened(context: Context) -> AsyncIterator[tuple[RAGClient, RagSettings]]:
     async with opened_service(MODULE, RAGClient, context) as (rag, container):
         yield rag, (await container.get(Book))[RagSettings]
 

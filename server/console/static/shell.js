@@ -42,7 +42,7 @@ function leaving() {
     control.addEventListener("click", async () => {
       try {
         await remove("/session");
-        location.assign(`${base}/console/login`);
+        location.assign(`${base}/console/login?left=1`);
       } catch (problem) {
         report(problem);
       }

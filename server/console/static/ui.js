@@ -12,7 +12,7 @@ const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 
 /** A point of time as people say it, which stays true while the page is open. */
 export function time(iso) {
-  const made = el("time", { datetime: iso, title: new Date(iso).toLocaleString() });
+  const made = el("time", { datetime: iso, title: new Date(iso).toLocaleString("en-GB", { dateStyle: "full", timeStyle: "long" }) });
   made.textContent = ago(iso);
   return made;
 }
@@ -20,7 +20,8 @@ export function time(iso) {
 export function ago(iso) {
   const seconds = (new Date(iso) - Date.now()) / 1000;
   const unit = UNITS.find(([, size]) => Math.abs(seconds) >= size);
-  return unit ? relative.format(Math.round(seconds / unit[1]), unit[0]) : "just now";
+  if (!unit) return seconds > 0 ? "in a moment" : "just now";
+  return relative.format(Math.round(seconds / unit[1]), unit[0]);
 }
 
 setInterval(() => {
@@ -155,16 +156,14 @@ export function tabs(items, label) {
  */
 export function table(columns, rows, caption) {
   const look = (column) => (column.number ? { class: "number" } : {});
+  // On a narrow screen rows are cards (console.css), for which browsers forget what a table is.
+  const cell = (column, row) => el("td", { role: "cell", "data-name": column.name, ...look(column) }, column.cell(row));
+  const head = columns.map((column) => el("th", { scope: "col", role: "columnheader", ...look(column) }, column.name));
+  const body = rows.map((row) => el("tr", { role: "row" }, columns.map((column) => cell(column, row))));
   return el(
     "div.table-wrap",
     { tabIndex: 0, role: "region", "aria-label": caption },
-    el(
-      "table",
-      {},
-      el("caption.unseen", {}, caption),
-      el("thead", {}, el("tr", {}, columns.map((column) => el("th", { scope: "col", ...look(column) }, column.name)))),
-      el("tbody", {}, rows.map((row) => el("tr", {}, columns.map((column) => el("td", look(column), column.cell(row)))))),
-    ),
+    el("table", { role: "table" }, el("caption.unseen", {}, caption), el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, head)), el("tbody", { role: "rowgroup" }, body)),
   );
 }
 

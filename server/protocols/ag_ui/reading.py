@@ -13,9 +13,10 @@ from itertools import takewhile
 from typing import Any
 
 from core.access import Principal
-from core.choices import CHOICES, client_tools_in
+from core.choices import CHOICES
 from core.errors import InvalidInput
 from core.foreign import as_json
+from core.forms import client_tools_in
 from graph.agent import Agent
 from nodes.file_storage import FileManager
 from server.attachments import Content, Sent, stored

@@ -1,7 +1,8 @@
 """What both kinds of requests share: fields with a meaning here, those that are refused, and wishes.
 
 A field that would change the answer, and that nothing is done about, is refused. One that only
-tunes it, or that nobody knows, is read over: clients send new ones all the time.
+says how it is had (tiers, caches, predictions, who the end user is), or that nobody knows, is read over:
+clients send new ones all the time.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from core.access import Principal
 from graph.agent import Agent
 from server.errors import UnsupportedParameter
 from server.protocols.openai.client_tools import offered
+from server.protocols.openai.forms import call_wanted
 from server.protocols.openai.models import chosen
 from server.requests import check_wishes
 
@@ -22,19 +24,17 @@ THREAD_HEADER = "X-Thread-ID"
 _WHY = {
     "functions": "send them as tools",
     "function_call": "send tool_choice",
-    "response_format": "only text; say in the message which form you want",
-    "text.format": "only text; say in the message which form you want",
-    "n": "one answer for each request",
-    "stop": "the answer is not cut at words",
+    "n": "one answer for each request: a turn runs tools and stands in its thread, and cannot be had twice",
     "logprobs": "there are no probabilities of tokens",
     "top_logprobs": "there are no probabilities of tokens",
     "logit_bias": "tokens are not weighted",
     "modalities": "only text",
     "audio": "only text",
-    "prediction": "nothing is predicted",
     "web_search_options": "choose sources with waystation.sources",
     "max_tool_calls": "choose steps with waystation.max_steps",
     "prompt": "prompts are not stored here; send the text",
+    "moderation": "nothing is moderated here",
+    "image": "no images are made here",
 }
 _NOTHING: tuple[Any, ...] = (None, False, 0, "", [], {})
 _AS_DONE: Mapping[str, Sequence[Any]] = {}
@@ -53,6 +53,7 @@ class Body(BaseModel):
     waystation: dict[str, Any] | None = None
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
     seed: int | None = None
 
     def refuse(self, *fields: str, but: Mapping[str, Sequence[Any]] = _AS_DONE) -> None:
@@ -71,25 +72,33 @@ class Body(BaseModel):
                 raise UnsupportedParameter(name, _WHY[name])
 
     async def wishes(
-        self, agent: Agent, who: Principal, *, thread: str | None, limit: int | None, instructions: str
+        self, agent: Agent, who: Principal, *, thread: str | None, **words: Any
     ) -> dict[str, Any]:
         """What the turn shall run with, as in `configurable`.
 
         `waystation` in the body is what OpenAI's wire has no word for; its own words win.
 
+        Args:
+            words: Choices that this kind of request has in words of its own.
+
         Raises:
             ModelNotFound, InvalidRequest: Something of it is not allowed.
         """
-        given = dict(self.waystation or {})
-        words = {
+        choice, only = call_wanted(self.tool_choice)
+        words |= {
             "thread_id": thread or (self.metadata or {}).get("thread_id"),
             "model": await chosen(agent, who, self.model),
             "temperature": self.temperature,
             "top_p": self.top_p,
-            "max_tokens": limit,
-            "instructions": instructions,
-            "client_tools": offered(self.tools, self.tool_choice),
+            "client_tools": None if choice == "none" else offered(self.tools, only=only),
+            # `none` is said of the client's tools, `auto` says nothing.
+            "tool_choice": None if choice in ("none", "auto") else choice,
+            "parallel_tool_calls": self.parallel_tool_calls,
             "seed": self.seed,
         }
-        given |= {name: value for name, value in words.items() if value not in (None, "")}
-        return check_wishes(given, "waystation").model_dump()
+        given = check_wishes(self.waystation or {}, "waystation").model_dump(exclude_none=True)
+        own = {name: value for name, value in words.items() if value not in (None, "", [])}
+        return {**_UNSAID, **given, **check_wishes(own).model_dump(exclude_none=True)}
+
+
+_UNSAID = check_wishes({}).model_dump()

@@ -14,14 +14,15 @@ from core.foreign import as_json
 from core.settings.platform import ServerSettings
 from graph.agent import Agent
 from graph.runs.streams import Handle
-from server.conversations import Said, Turn, begin
+from server.attachments import Content, Sent, read_content, stored_for
+from server.conversations import Said, Turn, begin, digest, joined, says_something
 from server.errors import InvalidRequest, UnsupportedParameter, problem_response
 from server.facade import while_connected
 from server.middleware.auth import Caller
 from server.protocols.openai.answer import answer_of
 from server.protocols.openai.bodies import THREAD_HEADER, Body
 from server.protocols.openai.chunks import ChatStream, completion, was_cut
-from server.protocols.openai.parts import Attachment, read, store
+from server.protocols.openai.forms import form_wanted
 from server.requests import idempotency_key
 from server.routes.common import OpenAgent
 
@@ -29,17 +30,14 @@ router = APIRouter()
 PATH = "/v1/chat/completions"
 
 _REFUSED = (
-    *("functions", "function_call", "response_format", "n", "stop", "logprobs", "top_logprobs", "logit_bias"),
-    *("modalities", "audio", "prediction", "web_search_options"),
+    *("functions", "function_call", "n", "logprobs", "top_logprobs", "logit_bias"),
+    *("modalities", "audio", "web_search_options", "moderation"),
 )
 _HARMLESS: Mapping[str, Sequence[Any]] = {
     "n": (1,),
     "function_call": ("auto", "none"),
-    "response_format": ({"type": "text"},),
     "modalities": (["text"],),
 }
-# A turn has a message; files may come without one.
-_ALONE = "(a file)"
 _NO_CALL = "a result belongs to a call: send its tool_call_id"
 
 
@@ -50,6 +48,7 @@ class Message(BaseModel):
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | list[dict[str, Any]] | None = None
+    refusal: str | None = None
     tool_calls: list[dict[str, Any]] | None = None
     tool_call_id: str | None = None
 
@@ -67,6 +66,24 @@ class ChatBody(Body):
     stream_options: StreamOptions | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    response_format: dict[str, Any] | None = None
+    stop: str | list[str] | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    reasoning_effort: str | None = None
+    verbosity: str | None = None
+
+    @property
+    def words(self) -> dict[str, Any]:
+        """What stands in the body under the names of choices, or means one."""
+        names = ("presence_penalty", "frequency_penalty", "reasoning_effort", "verbosity")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "stop": [self.stop] if isinstance(self.stop, str) else self.stop,
+            "response_format": form_wanted(self.response_format, "response_format"),
+            "max_tokens": self.limit,
+            "instructions": instructions_of(self.messages),
+        }
 
     @property
     def limit(self) -> int | None:
@@ -113,19 +130,17 @@ async def _whole(run: Handle, model: str) -> Response:
 
 async def _turn(body: ChatBody, agent: Agent, who: Principal, *, thread: str | None, key: str | None) -> Turn:
     said, attached, results = conversation(body.messages)
-    wishes = await body.wishes(
-        agent, who, thread=thread, limit=body.limit, instructions=instructions_of(body.messages)
-    )
+    wishes = await body.wishes(agent, who, thread=thread, **body.words)
     if results:
         return Turn(said, None, wishes, results=results)
-    files = await store(agent, who, attached)
+    files = await stored_for(agent, who, Content("", attached), of=[digest(said)])
     return Turn(said[:-1], said[-1], wishes, files=files, key=key)
 
 
 def instructions_of(messages: Sequence[Message]) -> str:
     """What the client's system messages say."""
     texts = [
-        read(one.content, f"messages.{place}.content").text
+        read_content(one.content, f"messages.{place}.content").text
         for place, one in enumerate(messages)
         if one.role in ("system", "developer")
     ]
@@ -134,32 +149,30 @@ def instructions_of(messages: Sequence[Message]) -> str:
 
 def conversation(
     messages: Sequence[Message],
-) -> tuple[list[Said], Sequence[Attachment], Mapping[str, str]]:
+) -> tuple[list[Said], tuple[Sent, ...], Mapping[str, str]]:
     """What was said, the user's last words as one message, and what is attached to them; or the last results.
 
     Raises:
-        InvalidRequest: The last words are nobody's to answer.
+        InvalidRequest: The last words are nobody's to answer, or a part is malformed.
         UnsupportedParameter: They have a part that is not taken.
     """
     said: list[Said] = []
-    asked: list[str] = []
-    attached: list[Attachment] = []
+    attached: tuple[Sent, ...] = ()
     for place, message in enumerate(messages):
         if message.role in ("system", "developer"):
             continue
-        found = read(message.content, f"messages.{place}.content")
-        one = _said(message, found.text, tuple(each.digest for each in found.attachments), place)
-        if one.role == "user":
-            asked.append(one.text)
-            attached += found.attachments
-        else:
-            asked, attached = [], []
+        found = read_content(message.content or message.refusal, f"messages.{place}.content")
+        one = _said(message, found, place)
+        attached = (
+            (*attached, *found.files) if one.role == "user" else () if says_something(one) else attached
+        )
         said.append(one)
+    said = joined(said)
     if results := _last_results(said):
         return said, (), results
-    if not any(text.strip() for text in asked) and not (asked and attached):
-        raise InvalidRequest("messages: the last one must be of the user, with text")
-    return _joined(said, len(asked)), attached, {}
+    if not said or said[-1].role != "user":
+        raise InvalidRequest("messages: the last one must be of the user, with text", field="messages")
+    return said, attached, {}
 
 
 def _last_results(said: Sequence[Said]) -> dict[str, str]:
@@ -168,22 +181,15 @@ def _last_results(said: Sequence[Said]) -> dict[str, str]:
     return {one.call_id: one.text for one in said[last:]}
 
 
-def _joined(said: list[Said], last: int) -> list[Said]:
-    """The last messages of the user as one."""
-    words = said[-last:]
-    others = tuple(other for one in words for other in one.others)
-    text = "\n\n".join(one.text for one in words if one.text.strip())
-    return [*said[:-last], Said("user", text or _ALONE, others=others)]
-
-
-def _said(message: Message, text: str, others: tuple[str, ...], place: int) -> Said:
+def _said(message: Message, found: Content, place: int) -> Said:
     if message.role == "user":
-        return Said("user", text, others=others)
+        return Said("user", found.text, others=found.marks())
     if message.role == "assistant":
-        return Said("assistant", text, calls=tuple(map(_call, message.tool_calls or ())), others=others)
+        calls = tuple(map(_call, message.tool_calls or ()))
+        return Said("assistant", found.text, calls=calls, others=found.marks())
     if not message.tool_call_id:
         raise UnsupportedParameter(f"messages.{place}", _NO_CALL)
-    return Said("tool", text, call_id=message.tool_call_id)
+    return Said("tool", found.text, call_id=message.tool_call_id)
 
 
 def _call(call: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -7,12 +7,13 @@ where the client never comes back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from core.choices import CHOICES, client_tools_in
+from core.choices import CHOICES
 from core.errors import InvalidInput
 from core.foreign import as_json
+from core.forms import client_tools_in
 from server.conversations import client_questions
 from server.errors import UnsupportedParameter
 
@@ -20,21 +21,21 @@ Call = tuple[str, str, str]
 """Id, name, and arguments as JSON."""
 
 
-def offered(tools: Sequence[Any] | None, choice: Any) -> str | None:
+def offered(tools: Sequence[Any] | None, *, only: Collection[str] | None = None) -> str | None:
     """The client's functions for the turn's choices; None where it offers none.
 
     Args:
         tools: As chat completions write them, or flat, as responses do.
-        choice: `tool_choice`. The service cannot hold a model to a call.
+        only: Names of those that are offered; None for all.
 
     Raises:
-        UnsupportedParameter: Something else than a function is offered, or a call is wanted in any case.
+        UnsupportedParameter: Something else than a function is offered.
     """
     if not tools:
         return None
-    if choice not in (None, "auto", "none"):
-        raise UnsupportedParameter("tool_choice", "'auto' and 'none' are taken; a call cannot be forced")
     given = [_function(tool, f"tools.{place}") for place, tool in enumerate(tools)]
+    if only is not None:
+        given = [tool for tool in given if _name(tool) in only]
     text = as_json(given)
     if len(text) > CHOICES["client_tools"].high:
         raise UnsupportedParameter("tools", f"are {len(text)} letters of JSON; offer fewer, or shorter ones")
@@ -42,7 +43,12 @@ def offered(tools: Sequence[Any] | None, choice: Any) -> str | None:
         client_tools_in({"client_tools": text})
     except InvalidInput as error:
         raise UnsupportedParameter("tools", error.detail.replace("client_tools", "tools")) from None
-    return None if choice == "none" else text
+    return text
+
+
+def _name(tool: Mapping[str, Any]) -> Any:
+    function = tool["function"]
+    return function.get("name") if isinstance(function, Mapping) else None
 
 
 def _function(tool: Any, where: str) -> dict[str, Any]:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from server.attachments import Sent
 from server.conversations import Said
 from server.errors import InvalidRequest, UnsupportedParameter
 from server.protocols.openai.chat import Message, conversation, instructions_of
-from server.protocols.openai.parts import Attachment
 
 # What our own output holds beside messages: a client that sends it back says nothing with it.
 _OURS = frozenset({"mcp_call", "mcp_approval_request", "mcp_list_tools", "reasoning"})
@@ -28,7 +28,7 @@ class Asked:
 
     said: Sequence[Said] = ()
     instructions: str = ""
-    attached: Sequence[Attachment] = ()
+    attached: tuple[Sent, ...] = ()
     answers: Mapping[str, Any] = field(default_factory=dict)
     results: Mapping[str, str] = field(default_factory=dict)
 
@@ -89,7 +89,7 @@ def _are_parts(value: Any) -> bool:
 
 
 _CALLS = {"function_call": _called, "function_call_output": _result}
-_EMPTY: Mapping[str, Any] = {"content": None, "tool_calls": None, "tool_call_id": None}
+_EMPTY: Mapping[str, Any] = dict.fromkeys(("content", "refusal", "tool_calls", "tool_call_id"))
 
 
 def _answer(item: Mapping[str, Any], place: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from server.conversations import waiting_text
 from server.protocols.openai.chunks import beside
 from server.protocols.openai.citations import annotated
 from server.protocols.openai.client_tools import as_items, is_clients
+from server.protocols.openai.paused import FIRST, Part
 
 Item = dict[str, Any]
 STATUS = {
@@ -48,16 +49,18 @@ def response(
     reply: Mapping[str, Any] | None = None,
     error: Mapping[str, Any] | None = None,
     cut: bool = False,
+    part: Part = FIRST,
 ) -> dict[str, Any]:
     """The object `response`.
 
     Args:
         status: Of the run.
         cut: The answer reached the model's limit.
+        part: Which part of the run it is.
     """
     incomplete = cut and status == "done"
     found = {
-        "id": record.id,
+        "id": part.id_of(record.id),
         "object": "response",
         "created_at": int(record.created_at),
         "status": "incomplete" if incomplete else STATUS[status],
@@ -86,18 +89,22 @@ def response(
     return {**found, "waystation": beside(reply)} if reply else found
 
 
-def of_record(record: RunRecord, told: Told, *, cut: bool) -> dict[str, Any]:
-    """The response of a run as it is stored now."""
-    reply = record.output
-    output = output_of(record, reply) if reply else []
-    more: dict[str, Any] = {"output": output, "reply": reply, "error": record.error, "cut": cut}
-    return response(record, told, status=record.status, **more)
+def of_record(record: RunRecord, told: Told, *, cut: bool, part: Part = FIRST) -> dict[str, Any]:
+    """The response of a run as it is stored now, or of a part of it as it paused."""
+    paused = part.reply is not None
+    status, error = ("interrupted", None) if paused else (record.status, record.error)
+    # While it goes on, what is stored is how it paused.
+    stored = part.reply if paused else None if record.active else record.output
+    reply = part.own(stored) if stored else None
+    output = output_of(part.id_of(record.id), reply) if reply else []
+    more: dict[str, Any] = {"output": output, "reply": reply, "error": error, "cut": cut, "part": part}
+    return response(record, told, status=status, **more)
 
 
-def output_of(record: RunRecord, reply: Mapping[str, Any]) -> list[Item]:
+def output_of(response_id: str, reply: Mapping[str, Any]) -> list[Item]:
     """The items of a whole answer: the calls that were made, the text, and what waits."""
     text = "\n\n".join(part for part in (reply["answer"], waiting_text(reply)) if part)
-    said = [message(f"msg_{record.id}", text, annotated(text, reply["citations"]))] if text else []
+    said = [message(f"msg_{response_id}", text, annotated(text, reply["citations"]))] if text else []
     made = [mcp_call(call) for call in reply["tool_calls"] if not is_clients(call)]
     return [*made, *said, *approvals(reply), *as_items(reply)]
 

@@ -13,7 +13,8 @@ from core.settings.platform import ServerSettings
 from graph.agent import Agent
 from graph.errors import RunEnded
 from graph.runs.streams import Handle
-from server.conversations import Turn, begin
+from server.attachments import Content, stored_for
+from server.conversations import Turn, begin, digest
 from server.errors import InvalidRequest, UnsupportedParameter
 from server.facade import while_connected
 from server.middleware.auth import Caller
@@ -21,16 +22,17 @@ from server.protocols.openai.answer import answer_of
 from server.protocols.openai.bodies import THREAD_HEADER, Body
 from server.protocols.openai.chunks import was_cut
 from server.protocols.openai.errors import ResponseInThread
+from server.protocols.openai.forms import form_wanted, nested
 from server.protocols.openai.inputs import asked_in
 from server.protocols.openai.items import Told, of_record
-from server.protocols.openai.parts import store
+from server.protocols.openai.paused import FIRST, Part, named, part_of
 from server.protocols.openai.stream import ResponseStream
 from server.requests import ID_PATTERN, idempotency_key
 from server.routes.common import OpenAgent
 
 router = APIRouter(prefix="/responses")
 
-_REFUSED = ("prompt", "top_logprobs", "max_tool_calls")
+_REFUSED = ("prompt", "top_logprobs", "max_tool_calls", "moderation", "image")
 ResponseId = Annotated[str, Field(pattern=ID_PATTERN)]
 
 
@@ -44,6 +46,8 @@ class ResponseBody(Body):
     conversation: str | dict[str, Any] | None = None
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None
     background: bool | None = None
+    text: dict[str, Any] | None = None
+    reasoning: dict[str, Any] | None = None
 
     def check(self) -> None:
         """Refuse what is not done.
@@ -58,12 +62,19 @@ class ResponseBody(Body):
             raise UnsupportedParameter("include", "there are no probabilities of tokens")
         if extra.get("truncation") not in (None, "auto", "disabled"):
             raise InvalidRequest("truncation: one of auto, disabled")
-        text = extra.get("text")
-        form = text.get("format") if isinstance(text, Mapping) else None
-        if isinstance(form, Mapping) and form.get("type") != "text":
-            raise UnsupportedParameter("text.format", "only text; say in the message which form you want")
         if self.previous_response_id and self.conversation:
             raise InvalidRequest("previous_response_id: goes without conversation; send one of them")
+
+    @property
+    def words(self) -> dict[str, Any]:
+        """What means a choice of the turn."""
+        text = self.text or {}
+        return {
+            "response_format": form_wanted(nested(text.get("format")), "text.format"),
+            "verbosity": text.get("verbosity"),
+            "reasoning_effort": (self.reasoning or {}).get("effort"),
+            "max_tokens": self.max_output_tokens,
+        }
 
     @property
     def thread(self) -> str | None:
@@ -76,6 +87,13 @@ class ResponseBody(Body):
         """What the response tells again."""
         names = ("instructions", "max_output_tokens", "temperature", "top_p")
         fields = {name: getattr(self, name) for name in names} | {"metadata": self.metadata or {}}
+        fields |= {"text": {"format": {"type": "text"}, **(self.text or {})}}
+        if self.parallel_tool_calls is not None:
+            fields["parallel_tool_calls"] = self.parallel_tool_calls
+        if self.tool_choice is not None:
+            fields["tool_choice"] = self.tool_choice
+        if self.tools:
+            fields["tools"] = self.tools
         return Told(self.model, self.previous_response_id, bool(self.background), fields)
 
 
@@ -91,11 +109,13 @@ async def create_response(
     body.check()
     key = idempotency_key(request.headers.get("idempotency-key"))
     run = await _begun(body, agent, who, thread=thread, key=key)
+    # Who answers a pause begins a part of its own.
+    part = await part_of(await agent.runs.handle(who, run.id)) if run.since else FIRST
     if body.stream:
-        return _stream(agent, run, body.told)
+        return _stream(agent, run, body.told, part)
     if body.background:
-        return answer_of(of_record(run.record, body.told, cut=False), headers=_named(run))
-    return await while_connected(request, _whole(agent, who, run, body.told))
+        return answer_of(of_record(run.record, body.told, cut=False, part=part), headers=_named(run))
+    return await while_connected(request, _whole(agent, who, run, body.told, part))
 
 
 async def _begun(
@@ -104,11 +124,11 @@ async def _begun(
     asked = asked_in(body.input)
     instructions = "\n\n".join(text for text in (body.instructions, asked.instructions) if text)
     wishes = await body.wishes(
-        agent, who, thread=thread or body.thread, limit=body.max_output_tokens, instructions=instructions
+        agent, who, thread=thread or body.thread, instructions=instructions, **body.words
     )
     if body.background:
         wishes["on_disconnect"] = "continue"
-    after = body.previous_response_id
+    after = named(body.previous_response_id)[0] if body.previous_response_id else None
     if asked.results:
         turn = Turn(asked.said, None, wishes, results=asked.results)
     elif asked.answers:
@@ -116,31 +136,40 @@ async def _begun(
         if not after and not wishes.get("thread_id"):
             raise InvalidRequest("previous_response_id: answers need the response that waits for them")
     else:
-        files = await store(agent, who, asked.attached)
+        files = await stored_for(
+            agent, who, Content("", asked.attached), of=[after or "", digest(asked.said)]
+        )
         turn = Turn(asked.said[:-1], asked.said[-1], wishes, files=files, key=key)
     return await begin(agent, who, turn, after=after)
 
 
-async def _whole(agent: Agent, who: Principal, run: Handle, told: Told) -> Response:
+async def _whole(agent: Agent, who: Principal, run: Handle, told: Told, part: Part) -> Response:
     try:
         # A response that failed is one too, with its error in it.
         await agent.runs.settled(run.id, hurried=True)
-        return await _shown(agent, who, run.id, told)
+        return await _shown(agent, who, part.id_of(run.id), told)
     finally:
         run.leave()
 
 
-async def _shown(agent: Agent, who: Principal, run_id: str, told: Told | None = None) -> Response:
+async def _shown(agent: Agent, who: Principal, response_id: str, told: Told | None = None) -> Response:
     """The response as it is now."""
-    run = await agent.runs.handle(who, run_id)
+    run, part = await _found(agent, who, response_id)
     record = run.record
-    cut = record.status == "done" and await was_cut(run)
-    found = of_record(record, told or Told(background=record.request.background), cut=cut)
+    cut = part.reply is None and record.status == "done" and await was_cut(run)
+    found = of_record(record, told or Told(background=record.request.background), cut=cut, part=part)
     return answer_of(found, headers=_named(run))
 
 
-def _stream(agent: Agent, run: Handle, told: Told) -> Response:
-    return ResponseStream(run, told=told, stall=agent.book[ServerSettings].stream_stall_seconds)
+async def _found(agent: Agent, who: Principal, response_id: str) -> tuple[Handle, Part]:
+    run_id, number = named(response_id)
+    run = await agent.runs.handle(who, run_id)
+    return run, await part_of(run, number)
+
+
+def _stream(agent: Agent, run: Handle, told: Told, part: Part, after: int | None = None) -> Response:
+    stall = agent.book[ServerSettings].stream_stall_seconds
+    return ResponseStream(run, told=told, stall=stall, part=part, starting_after=after)
 
 
 def _named(run: Handle) -> dict[str, str]:
@@ -153,13 +182,12 @@ async def show_response(
     agent: OpenAgent,
     who: Caller,
     stream: Annotated[bool, Query()] = False,
-    starting_after: Annotated[int | None, Query()] = None,
+    starting_after: Annotated[int | None, Query(ge=0, le=10**15)] = None,
 ) -> Response:
-    """A response as it is now; with `stream` its events, from the first to the last."""
-    if starting_after is not None:
-        raise UnsupportedParameter("starting_after", "events are told from the first; leave it out")
+    """A response as it is now; with `stream` its events, from the first or behind `starting_after` on."""
     if stream:
-        return _stream(agent, await agent.runs.handle(who, response_id), Told())
+        run, part = await _found(agent, who, response_id)
+        return _stream(agent, run, Told(), part, starting_after)
     return await _shown(agent, who, response_id)
 
 
@@ -167,8 +195,9 @@ async def show_response(
 async def cancel_response(response_id: ResponseId, agent: OpenAgent, who: Caller) -> Response:
     """End the run of a response; one that has ended is given as it is."""
     try:
-        await agent.runs.cancel(who, response_id)
-        await agent.runs.wait(who, response_id, timeout=30)
+        run_id, _ = named(response_id)
+        await agent.runs.cancel(who, run_id)
+        await agent.runs.wait(who, run_id, timeout=30)
     except RunEnded:
         pass
     return await _shown(agent, who, response_id)
@@ -181,7 +210,7 @@ async def delete_response(response_id: ResponseId, agent: OpenAgent, who: Caller
     Raises:
         ResponseInThread: Other turns stand there too.
     """
-    record = await agent.runs.get(who, response_id)
+    record = await agent.runs.get(who, named(response_id)[0])
     others = await agent.runs.list(who, thread_id=record.thread_id, limit=2)
     found = await agent.threads.get(who, record.thread_id)
     if len(others) > 1 or found["turns"] > 1:
@@ -195,8 +224,11 @@ async def delete_response(response_id: ResponseId, agent: OpenAgent, who: Caller
 
 @router.get("/{response_id}/input_items")
 async def list_input_items(response_id: ResponseId, agent: OpenAgent, who: Caller) -> Response:
-    """What was said for a response: the message, and the keys of its files."""
-    record = await agent.runs.get(who, response_id)
+    """What was said for a response: the message, and the keys of its files; none for an answer to a pause."""
+    run_id, number = named(response_id)
+    record = await agent.runs.get(who, run_id)
+    if number:
+        return answer_of(_listed([]))
     asked = record.request
     files = [{"type": "input_file", "file_id": key} for key in asked.files]
     item = {
@@ -213,7 +245,7 @@ def _listed(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "object": "list",
         "data": found,
-        "first_id": found[0]["id"],
-        "last_id": found[-1]["id"],
+        "first_id": found[0]["id"] if found else None,
+        "last_id": found[-1]["id"] if found else None,
         "has_more": False,
     }

@@ -1,9 +1,14 @@
-"""A run as the events of /v1/responses: numbered from 0, each item opened, filled and closed in its turn."""
+"""A run as the events of /v1/responses: each item opened, filled and closed in its turn.
+
+Their numbers are made of those of the run's own events, with room for what is made of one: so a stream that
+is taken up elsewhere, or later, goes on where it was left.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, cast
 
 from core.foreign import as_bytes
 from graph.runs.events import LoggedEvent
@@ -13,8 +18,13 @@ from server.protocols.openai.chunks import unshown
 from server.protocols.openai.citations import annotated
 from server.protocols.openai.client_tools import as_items, is_clients
 from server.protocols.openai.items import Item, Told
+from server.protocols.openai.paused import FIRST, Part
 from server.sse import RunResponse
 
+STEP = 1000
+"""So many events may be made of one of the run's own."""
+_OPENINGS = 2
+"""What opens a message: the item, and its part."""
 _LAST = {"completed": "completed", "incomplete": "incomplete", "cancelled": "incomplete", "failed": "failed"}
 
 
@@ -23,13 +33,27 @@ class ResponseStream(RunResponse):
 
     Args:
         told: What the response tells of its request.
+        part: Which part of the run it is.
+        starting_after: The number of the last event that the reader has; None for none.
     """
 
-    def __init__(self, run: Handle, *, told: Told, stall: float) -> None:
+    def __init__(
+        self,
+        run: Handle,
+        *,
+        told: Told,
+        stall: float,
+        part: Part = FIRST,
+        starting_after: int | None = None,
+    ) -> None:
         super().__init__(run, stall=stall)
         self._record = run.record
         self._told = told
-        self._number = 0
+        self._part = part
+        self._seen = -1 if starting_after is None else starting_after
+        self._id = part.id_of(run.id)
+        self._base = self._number = part.since * STEP
+        self._begun = False
         self._output: list[Item] = []
         self._calls: dict[str, Mapping[str, Any]] = {}
         # The message that is open: its id, and its text so far.
@@ -38,14 +62,34 @@ class ResponseStream(RunResponse):
         self._shown = self._cut = False
 
     def encoded(self, found: Sequence[LoggedEvent]) -> Iterable[bytes]:
-        if not self._number:
+        return filter(None, self._encoded(found))
+
+    def _encoded(self, found: Sequence[LoggedEvent]) -> Iterator[bytes]:
+        if not self._begun:
+            self._begun = True
             for kind in ("created", "in_progress"):
                 yield self._event(f"response.{kind}", response=self._response("running"))
         for entry in found:
+            self._base = self._number = entry.seq * STEP
             yield from self._of(entry.event)
 
     def ending(self) -> Iterable[bytes]:
         return []
+
+    async def _entries(self) -> AsyncIterator[Sequence[LoggedEvent]]:
+        """The events of this part. What the reader has is gone through too: the rest stands on it."""
+        since, reply = self._part.since, self._part.reply
+        last = reply["seq"] if reply is not None else 1 << 62
+        if self._seen >= 0:
+            async for entry in before(self._run, since, self._seen // STEP):
+                yield [entry]
+            since = max(since, self._seen // STEP)
+        async with aclosing(cast(Any, self._run.entries(since))) as entries:
+            async for found in entries:
+                yield [entry for entry in found if entry.seq <= last]
+                # Its reader has all of it, whatever the run does since.
+                if found[-1].seq >= last:
+                    return
 
     def _of(self, event: Mapping[str, Any]) -> Iterator[bytes]:
         kind = event["type"]
@@ -72,6 +116,7 @@ class ResponseStream(RunResponse):
         yield from self._whole(items.mcp_call(call, str(result.get("content") or "")))
 
     def _done(self, reply: Mapping[str, Any]) -> Iterator[bytes]:
+        reply = self._part.own(reply)
         rest = unshown(reply, shown=self._shown)
         if rest:
             yield from self._say(rest)
@@ -86,11 +131,13 @@ class ResponseStream(RunResponse):
     def _say(self, text: str) -> Iterator[bytes]:
         if not self._open:
             yield from self._begin()
+        # The same number whether this text opened the message or not: stored ones come together.
+        self._number = max(self._number, self._base + _OPENINGS)
         self._texts.append(text)
         yield self._part_event("output_text.delta", delta=text, logprobs=[])
 
     def _begin(self) -> Iterator[bytes]:
-        self._open, self._texts = f"msg_{self._record.id}_{len(self._output)}", []
+        self._open, self._texts = f"msg_{self._id}_{len(self._output)}", []
         empty = {**items.message(self._open, ""), "status": "in_progress", "content": []}
         yield self._item_event("added", empty)
         yield self._part_event("content_part.added", part=items.part(""))
@@ -125,7 +172,8 @@ class ResponseStream(RunResponse):
         self._output.append(item)
 
     def _response(self, status: str, **more: Any) -> dict[str, Any]:
-        return items.response(self._record, self._told, status=status, output=self._output, **more)
+        more |= {"output": self._output, "part": self._part}
+        return items.response(self._record, self._told, status=status, **more)
 
     def _item_event(self, what: str, item: Item) -> bytes:
         return self._event(f"response.output_item.{what}", output_index=len(self._output), item=item)
@@ -135,6 +183,35 @@ class ResponseStream(RunResponse):
         return self._event(f"response.{what}", **place, **more)
 
     def _event(self, kind: str, **more: Any) -> bytes:
-        data = {"type": kind, "sequence_number": self._number, **more}
-        self._number += 1
+        number, self._number = self._number, self._number + 1
+        if number <= self._seen:
+            return b""
+        data = {"type": kind, "sequence_number": number, **more}
         return b"event: %b\ndata: %b\n\n" % (kind.encode(), as_bytes(data))
+
+
+async def before(run: Handle, since: int, place: int) -> AsyncIterator[LoggedEvent]:
+    """The events above number `since`, up to the one with number `place`.
+
+    Tokens that are stored together come with the number of the last of them; where that is behind the place,
+    what stands up to there is told.
+    """
+    over: LoggedEvent | None = None
+    async with aclosing(cast(Any, run.entries(since))) as entries:
+        async for found in entries:
+            for entry in found:
+                if entry.seq > place:
+                    over = entry
+                    break
+                yield entry
+            if over is not None or found[-1].seq >= place:
+                break
+    if over is None or over.kind != "token":
+        return
+    async with aclosing(cast(Any, run.entries(place))) as entries:
+        async for found in entries:
+            whole, rest = over.event["delta"], found[0].event.get("delta", "")
+            if found[0].seq == over.seq and len(rest) < len(whole):
+                told = whole[: len(whole) - len(rest)]
+                yield LoggedEvent({**over.event, "seq": place, "delta": told})
+            return

@@ -15,11 +15,11 @@ from core.choices import (
     Chosen,
     checked,
     choice,
-    client_tools_in,
     sampling_of,
     with_choices,
 )
 from core.errors import InvalidInput
+from core.forms import client_tools_in
 
 ALL = Choices(model="m", sources=["a"], tools=[], temperature=0.5, max_steps=3, approval="deny", top_p=0.9)
 FIRST_RELEASE = {

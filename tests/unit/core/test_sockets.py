@@ -1,7 +1,8 @@
-"""Sockets in the home: for their owner, at paths of any length, one listener at a time."""
+"""Listening sockets: of TCP, and those in the home: for their owner, at any path, one listener at a time."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from pathlib import Path
 
@@ -53,3 +54,22 @@ def test_a_lock_has_one_owner_at_a_time(tmp_path: Path) -> None:
         assert (one, other) == (True, False)
     with sockets.alone(path) as again:
         assert again
+
+
+async def test_an_answer_in_two_parts_does_not_wait_for_its_reader_in_between() -> None:
+    answered = asyncio.Event()
+    found = []
+
+    def on_connection(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        wire = writer.get_extra_info("socket")
+        found.append(wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+        answered.set()
+
+    with sockets.tcp_listener() as listener:
+        async with await asyncio.start_server(on_connection, sock=listener):
+            _, writer = await asyncio.open_connection(*listener.getsockname())
+            await answered.wait()
+            writer.close()
+    assert found != [0]
+    assert len(found) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
-from server.conversations import Said, askings, digest
+from server.conversations import ALONE, Said, Turn, askings, digest, joined
 
 HI, HELLO = Said("user", "hi"), Said("assistant", "hello")
 
@@ -56,3 +56,35 @@ def test_a_message_is_kept_as_what_it_is() -> None:
     called = Said("assistant", "", calls=(("c1", "add", '{"a": 1}'),)).as_message()
     assert isinstance(called, AIMessage)
     assert called.tool_calls == [{"id": "c1", "name": "add", "args": {"a": 1}, "type": "tool_call"}]
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        [Said("user", "one"), Said("user", "two"), HELLO],
+        [Said("user", "one"), Said("assistant", " "), Said("user", "two"), HELLO],
+        [Said("user", ""), Said("user", "one\n\ntwo"), Said("assistant", "hello\n"), Said("assistant", "")],
+    ],
+)
+def test_a_conversation_is_the_same_however_its_client_keeps_it(kept: list[Said]) -> None:
+    said = [Said("user", "one\n\ntwo"), HELLO]
+    assert digest(kept) == digest(said)
+    more = Said("user", "more")
+    assert Turn([*kept, more], more, {}).joined().asked == Said("user", "more\n\nmore")
+    assert [one.text.strip() for one in joined(kept)] == [one.text for one in said]
+
+
+def test_a_file_without_a_word_is_the_same_alone_and_in_a_history() -> None:
+    bare, told = Said("user", "", others=("f",)), Said("user", ALONE, others=("f",))
+    assert digest([bare, HELLO]) == digest([told, HELLO])
+    assert joined([bare, HI]) == [Said("user", "hi", others=("f",))]
+
+
+def test_arguments_are_the_same_however_they_are_written() -> None:
+    def called(arguments: str) -> str:
+        return digest([HI, Said("assistant", "", calls=(("c1", "add", arguments),))])
+
+    assert called('{"a": 1, "b": [2]}') == called('{"b":[2],"a":1}')
+    assert called('{"a": 1}') != called('{"a": 2}')
+    assert called("not JSON") != called("not json")
+    assert called('{"a": ' + "9" * 5000 + "}") != called('{"a": ' + "9" * 5001 + "}")

@@ -11,8 +11,7 @@ import pytest
 from starlette.types import Message, Scope
 
 from core.access import Principal
-from graph.runs.events import EventLog, LoggedEvent
-from graph.runs.names import former
+from graph.runs.events import EventLog, LoggedEvent, former
 from graph.runs.record import RunRecord, TurnRequest
 from graph.runs.streams import Handle
 from server.sse import PIECE_BYTES, RunResponse, disconnected, encode, pieces_of

@@ -87,7 +87,16 @@ async function load(before = null) {
   turns = before ? [...made, ...turns] : made;
   older = page.before;
   draw();
+  for (const turn of made) ending(turn).catch(() => {});
   view.scrollTop = before ? view.scrollHeight - height : view.scrollHeight;
+}
+
+/** How a turn ended that said nothing: the transcript has only what was said. */
+async function ending(turn) {
+  if (turn.texts.length || !turn.run) return;
+  const run = await get(`/runs/${encodeURIComponent(turn.run)}`);
+  if (run.status === "failed" && run.error) turn.on_error(run.error);
+  if (run.status === "cancelled") turn.finish("Stopped");
 }
 
 function draw() {

@@ -73,6 +73,8 @@ export function fileChip(file) {
 const picture = (file) => el("img.picture", { src: contentOf(file.key), alt: file.name ?? "", loading: "lazy" });
 const contentOf = (key) => `${base}/files/${encodeURIComponent(key)}/content`;
 
+// Characters of a quoted passage by which it is found again in its document.
+const PASSAGE = 200;
 const MARK = /\[(\d{1,3})\]/g;
 
 /** Make the numbers in an answer into buttons that open what they quote. */
@@ -117,6 +119,6 @@ export function openCitation({ n, source, document: name, title, quote, uri }) {
   const list = el("dl.facts", {}, facts.flatMap(([word, value]) => [el("dt", {}, word), el("dd", {}, value)]));
   const elsewhere = /^https?:\/\//.test(uri ?? "") ? el("p", {}, el("a", { href: uri, target: "_blank", rel: "noopener noreferrer" }, "Open the document")) : null;
   const pages = findAll(".menu a").find((each) => each.pathname.endsWith("/console/sources"));
-  const whole = pages ? el("p", {}, el("a", { href: `${pages.href}?source=${encodeURIComponent(source)}&document=${encodeURIComponent(name)}` }, "The whole document")) : null;
+  const whole = pages ? el("p", {}, el("a", { href: `${pages.href}?source=${encodeURIComponent(source)}&document=${encodeURIComponent(name)}&passage=${encodeURIComponent((quote ?? "").slice(0, PASSAGE))}` }, "The passage in its document")) : null;
   return dialog(`${n} · ${title || name}`, [quote ? el("blockquote.quoted", {}, quote) : null, list, elsewhere, whole].filter(Boolean));
 }

@@ -45,7 +45,7 @@ function drawn(found, since, what) {
   if (!totals.runs) return empty("Nothing ran", "No run was asked for in this time.");
   const sums = [["runs", count(totals.runs)], ["failed", count(totals.failed)], ["tokens in", count(totals.input_tokens)], ["tokens out", count(totals.output_tokens)], ["cost", money(totals.cost)], ["time", duration(totals.seconds * 1000)]];
   const days = filled(found.day.rows, since).map((row) => ({ key: row.key.slice(5), value: value(row, what), said: `${row.key}: ${shown(value(row, what), what)}` }));
-  const named = (each) => each.rows.map((row) => ({ key: row.key || "(none)", value: value(row, what), shown: shown(value(row, what), what), said: `${row.key}: ${count(row.runs)} runs` })).sort((a, b) => b.value - a.value).slice(0, 12);
+  const named = (each) => each.rows.map((row) => ({ key: row.key || "no model", value: value(row, what), shown: shown(value(row, what), what), said: `${row.key}: ${count(row.runs)} runs` })).sort((a, b) => b.value - a.value).slice(0, 12);
   return el(
     "div.stack",
     {},

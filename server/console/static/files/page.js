@@ -20,10 +20,10 @@ function show() {
 
 function listed(rows, again) {
   const columns = [
-    { name: "File", cell: (row) => button(row.filename, { kind: "quiet tiny", onclick: () => preview(row, again) }) },
+    { name: "File", cell: (row) => button(row.filename, { kind: "as-link", onclick: () => preview(row, again) }) },
     { name: "Type", cell: (row) => row.content_type },
     { name: "Size", number: true, cell: (row) => size(row.size) },
-    { name: "From", cell: (row) => row.thread_id ?? (row.file_type === "tool" ? "a tool" : "an upload") },
+    { name: "From", cell: (row) => el("span.moment", {}, row.file_type === "tool" ? "a tool" : "an upload") },
     { name: "Stored", cell: (row) => time(row.last_modified) },
   ];
   return rows.length ? table(columns, rows, "Files") : empty("No file of this name");

@@ -13,8 +13,25 @@ export function money(cost) {
   return cost < 0.01 ? cost.toPrecision(2) : cost.toFixed(cost < 10 ? 3 : 2);
 }
 
-/** A time of day with its date, in the zone of this browser. */
-export const moment = (iso) => (iso ? new Date(iso).toLocaleString() : "");
+const whole = new Intl.DateTimeFormat("en-GB", { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short" });
+
+/** A time of day with its date and zone, which is that of this browser. */
+export const moment = (iso) => (iso ? whole.format(new Date(iso)) : "");
+
+const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 });
+
+/** The time of day alone, with its thousandths: for rows that follow each other quickly. */
+export const instant = (iso) => (iso ? clock.format(new Date(iso)) : "");
+
+/** 1 turn, 2 turns. */
+export const many = (number, word) => `${count(number)} ${word}${number === 1 ? "" : "s"}`;
+
+/** What stands in an object, in one line of words. */
+export const pairs = (given) =>
+  Object.entries(given ?? {})
+    .filter(([, value]) => value !== "" && value !== null)
+    .map(([name, value]) => `${name}: ${typeof value === "object" ? JSON.stringify(value) : value}`)
+    .join(", ");
 
 /** A text of at most so many characters. */
 export const cut = (text, most = 90) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);

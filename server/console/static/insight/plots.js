@@ -24,17 +24,17 @@ export function bars(rows, { label, scale = String }) {
   const every = Math.ceil(rows.length / (WIDTH / 110));
   const drawn = rows.map((row, at) => {
     const x = LEFT + at * step + step * 0.14;
-    const named = at % every === 0 || rows.length < 9;
     return svg(
       "g",
       { class: "bar" },
       svg("title", {}, row.said),
       svg("rect", { class: "hit", x: LEFT + at * step, y: 8, width: step, height: tall }),
       svg("rect", { class: "value", x, y: y(row.value), width: Math.max(step * 0.72, 1), height: Math.max(y(0) - y(row.value), row.value ? 1 : 0), rx: 2 }),
-      ...(named ? [svg("text", { class: "scale", x: x + step * 0.36, y: HEIGHT - 5, "text-anchor": "middle" }, row.key)] : []),
     );
   });
-  return svg("svg", { class: "plot", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label }, ...lines.flat(), ...drawn);
+  const middle = (at) => LEFT + at * step + step / 2;
+  const days = rows.map((row, at) => (at % every === 0 || rows.length < 9 ? svg("text", { class: "scale", x: middle(at), y: HEIGHT - 5, "text-anchor": "middle" }, row.key) : null));
+  return svg("svg", { class: "plot", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label }, ...lines.flat(), ...days.filter(Boolean), ...drawn);
 }
 
 /** A list of names, each with a bar as long as its value. */

@@ -1,10 +1,10 @@
 // Whether it will work tomorrow: health, breakers, tasks, storage, settings, the deploy check, keys, the audit log.
 import { get, post, remove } from "../api.js";
 import { button, el, find, icon, put } from "../dom.js";
-import { count, moment } from "../insight/format.js";
+import { count, many, moment, pairs } from "../insight/format.js";
 import { lanes } from "../insight/plots.js";
 import { calmly } from "../insight/lists.js";
-import { confirmed, dialog, duration, empty, failure, json, loading, pill, report, size, table, tabs, time } from "../ui.js";
+import { confirmed, copier, dialog, duration, empty, failure, json, loading, pill, report, size, table, tabs, time, toast } from "../ui.js";
 
 const place = find("#operating");
 const admin = place.dataset.admin === "true";
@@ -44,7 +44,10 @@ function health(found) {
 
 function breakers(rows, again) {
   if (!rows.length) return empty("No breaker has opened", "Everything that is called has answered often enough.");
-  const reset = (target) => doing(() => post("/breakers/reset", { target }), again);
+  const reset = async (target) => {
+    await doing(() => post("/breakers/reset", { target }), again);
+    toast(`The next call to ${target} goes through.`);
+  };
   const columns = [
     { name: "Target", cell: (row) => el("code", {}, `${row.kind}:${row.name}`) },
     { name: "State", cell: (row) => pill(row.state.replace("_", " ")) },
@@ -56,19 +59,19 @@ function breakers(rows, again) {
   return el("div.stack", {}, table(columns, rows, "Breakers"));
 }
 
-function schedules(rows, again) {
+function schedules(rows, begun) {
   const run = async (row) => {
     const names = Object.keys(row.arguments);
     const fields = names.map((name) => el("label.field", {}, el("span", {}, name), el("input", { name })));
     if (names.length && (await dialog(row.name, fields, [{ text: "Cancel", value: "" }, { text: "Run", value: "yes", kind: "primary" }])) !== "yes") return;
     const given = Object.fromEntries(fields.map((each, at) => [names[at], each.querySelector("input").value]).filter(([, value]) => value));
-    doing(() => post("/tasks", { name: row.name, arguments: given }), again);
+    doing(() => post("/tasks", { name: row.name, arguments: given }), begun);
   };
   const columns = [
     { name: "Task", cell: (row) => el("code", {}, row.name) },
     { name: "When", cell: (row) => (row.cron ? el("code", {}, row.cron) : el("span.muted", {}, "when asked for")) },
     { name: "Next", cell: (row) => (row.next_at ? time(row.next_at) : "") },
-    { name: "", cell: (row) => button("Run now", { kind: "tiny", label: `Run ${row.name} now`, onclick: () => run(row) }) },
+    { name: "", cell: (row) => button("Run now", { kind: "tiny", label: `Run now: ${row.name}`, onclick: () => run(row) }) },
   ];
   return table(columns, rows, "Tasks that there are");
 }
@@ -90,8 +93,19 @@ function tasks(rows, again) {
 }
 
 function background() {
-  const newest = part("/tasks", tasks, () => ({ limit: 50 }));
-  return el("div.stack", {}, part("/tasks/known", schedules), el("h2", {}, "Newest"), newest, el("h2", {}, "Your planned runs"), part("/plans", plans));
+  const newest = el("div.stack", {}, loading());
+  const read = async () => {
+    try {
+      const rows = await get("/tasks", { limit: 50 });
+      put(newest, tasks(rows, read));
+      // What goes on is looked at again until it has ended.
+      if (rows.some((row) => ["queued", "running"].includes(row.status) && new Date(row.due_at) <= Date.now()) && newest.isConnected) setTimeout(read, 2000);
+    } catch (problem) {
+      put(newest, failure(problem, read));
+    }
+  };
+  read();
+  return el("div.stack", {}, part("/tasks/known", (rows) => schedules(rows, read)), el("h2", {}, "Newest"), newest, el("h2", {}, "Your planned runs"), part("/plans", plans));
 }
 
 function plans(rows, again) {
@@ -103,7 +117,7 @@ function plans(rows, again) {
 function storage({ threads, totals, duration_ms: took }) {
   const kinds = Object.entries(totals.bytes).filter(([name]) => name !== "total");
   const figures = [["threads", count(totals.threads)], ["checkpoints", count(totals.checkpoints)], ["in rows", size(totals.bytes.total)], ["on disk", size(totals.database_bytes)], ["free in it", totals.free_bytes === null ? "–" : size(totals.free_bytes)]];
-  const rows = threads.map((row) => ({ key: row.title || row.thread_id, value: row.bytes.total, shown: size(row.bytes.total), said: `${row.owner || "deleted"}: ${row.thread_id}, ${row.turns} turns, ${row.checkpoints} checkpoints` }));
+  const rows = threads.map((row) => ({ key: row.title || row.thread_id, value: row.bytes.total, shown: size(row.bytes.total), said: `${row.owner || "deleted"}: ${row.thread_id}, ${many(row.turns, "turn")}, ${many(row.checkpoints, "checkpoint")}` }));
   return el("div.stack", {}, el("div.numbers", {}, figures.map(([name, number]) => el("div.figure", {}, el("b", {}, number), el("span", {}, name)))), el("div.sides", {}, el("section.card.stack.close", {}, el("h2", {}, "By kind"), lanes(kinds.map(([key, value]) => ({ key, value, shown: size(value), said: key })), { label: "By kind" })), el("section.card.stack.close", {}, el("h2", {}, "Largest threads"), lanes(rows, { label: "Largest threads" }))), el("p.muted.small", {}, `Every row's length was read, in ${duration(took)}.`));
 }
 
@@ -115,7 +129,7 @@ function settings() {
   const draw = () => {
     const wanted = field.value.toLowerCase();
     const shown = found.filter((row) => row.key.toLowerCase().includes(wanted) && (!changed.checked || row.origin !== "default"));
-    const columns = [{ name: "Key", cell: (row) => el("code", {}, row.key) }, { name: "Value", cell: (row) => el("code", {}, row.value === null ? "–" : JSON.stringify(row.value)) }, { name: "From", cell: (row) => (row.origin === "default" ? el("span.muted", {}, "default") : row.origin) }];
+    const columns = [{ name: "Key", cell: (row) => el("code", {}, row.key) }, { name: "Value", cell: (row) => el("code.long", {}, row.value === null ? "–" : JSON.stringify(row.value)) }, { name: "From", cell: (row) => (row.origin === "default" ? el("span.muted", {}, "default") : row.origin) }];
     put(rows, shown.length ? table(columns, shown, "Effective settings") : empty("No such setting"));
   };
   field.addEventListener("input", calmly(draw, 120));
@@ -133,22 +147,49 @@ function deploy(found) {
   const told = (row) => [...row.breaks, ...(row.kept.length ? [`kept: ${row.kept.join(", ")}`] : []), ...(row.mapped.length ? [`renamed: ${row.mapped.join(", ")}`] : [])].join("; ");
   const columns = [{ name: "Thread", cell: (row) => el("code", {}, row.thread_id) }, { name: "Status", cell: (row) => pill(row.status) }, { name: "Graph", cell: (row) => row.fingerprint }, { name: "Next", cell: (row) => row.next.join(", ") }, { name: "What of it", cell: told }];
   const verdict = found.breaks ? pill("failed", `${found.breaks} would break`) : pill("ok", "none would break");
-  return el("div.stack", {}, el("p.row", {}, verdict, el("span.muted", {}, `${count(found.checked)} threads looked at, ${count(found.left_out)} finished ones left out; database at revision ${found.revision ?? "–"}.`)), found.note ? el("p", {}, found.note) : null, worth.length ? table(columns, worth, "Threads that need a word") : null, el("p.muted.small", {}, "This is the graph that runs now. Before a new release, run `waystation deploy check` from that release."));
+  return el("div.stack", {}, el("p.row", {}, verdict, el("span.muted", {}, `${many(found.checked, "thread")} looked at, ${many(found.left_out, "finished one")} left out; database at revision ${found.revision ?? "–"}.`)), found.note ? el("p", {}, found.note) : null, worth.length ? table(columns, worth, "Threads that need a word") : null, el("p.muted.small", {}, "This is the graph that runs now. Before a new release, run ", el("code", {}, "waystation deploy check"), " from that release."));
 }
 
 function keys(rows, again) {
-  if (!rows.length) return empty("No keys", "`waystation keys create USER` makes one; it is shown once.");
   const end = async (row) => (await confirmed(`End the key of ${row.user}?`, "Whoever uses it is let in no more, within a second.", "End it")) && doing(() => remove(`/keys/${encodeURIComponent(row.id)}`), again);
   const columns = [
-    { name: "Key", cell: (row) => el("code", {}, row.id) },
-    { name: "Name", cell: (row) => row.name },
+    { name: "Key", cell: (row) => el("span", {}, row.name ? el("span", {}, row.name, el("br", {})) : null, el("code.muted.small", {}, row.id)) },
     { name: "User", cell: (row) => row.user },
-    { name: "Scopes", cell: (row) => row.scopes.join(", ") },
+    { name: "Opens", cell: (row) => [...row.scopes, ...row.groups.map((each) => `group ${each}`), ...row.levels.map((each) => `level ${each}`)].join(", ") },
     { name: "State", cell: (row) => pill(row.state === "valid" ? "ok" : "plain", row.state) },
+    { name: "Made", cell: (row) => time(row.created_at) },
+    { name: "Ends", cell: (row) => (row.revoked_at ? time(row.revoked_at) : row.expires_at ? el("span.moment", {}, moment(row.expires_at)) : "never") },
     { name: "Used", cell: (row) => (row.last_used_at ? time(row.last_used_at) : "never") },
-    { name: "", cell: (row) => (row.state === "valid" ? button("End", { kind: "tiny danger", onclick: () => end(row) }) : "") },
+    { name: "", cell: (row) => (row.state === "valid" ? button("End", { kind: "tiny danger", label: `End the key ${row.name || row.id}`, onclick: () => end(row) }) : "") },
   ];
-  return table(columns, rows, "Keys");
+  return el("div.stack", {}, el("p", {}, button("Make a key", { kind: "primary", icon: "plus", onclick: () => makeKey(again) })), rows.length ? table(columns, rows, "Keys") : empty("No keys", "Programs send one with each request; it is shown once, when it is made."));
+}
+
+const split = (text) => text.split(",").map((each) => each.trim()).filter(Boolean);
+const KEY_FIELDS = [
+  ["name", "What it is for", {}],
+  ["user", "Who its bearer is (empty: you)", {}],
+  ["groups", "Groups, with commas", {}],
+  ["levels", "Levels, with commas", {}],
+  ["days", "Days until it ends (empty: never)", { type: "number", min: 1, step: 1 }],
+];
+const SCOPES = [["use", "ask and see what is theirs"], ["operate", "see how the service does"], ["admin", "see settings, storage and the audit log"], ["act_as", "ask in others' names"]];
+
+async function makeKey(again) {
+  const words = Object.fromEntries(KEY_FIELDS.map(([name, , given]) => [name, el("input", { type: "text", name, autocomplete: "off", ...given })]));
+  const scopes = SCOPES.map(([name, what]) => [name, el("input", { type: "checkbox", checked: name === "use" }), what]);
+  const form = el("div.stack.close", {}, KEY_FIELDS.map(([name, hint]) => el("label.field", {}, el("span", {}, hint), words[name])), el("fieldset.field", {}, el("legend", {}, "What it opens"), scopes.map(([name, box, what]) => el("label.choice", {}, box, el("code", {}, name), el("span.muted.small", {}, what)))), el("p.muted.small", {}, "It opens no more than you may do yourself."));
+  if ((await dialog("A new key", form, [{ text: "Cancel", value: "" }, { text: "Make it", value: "yes", kind: "primary" }])) !== "yes") return;
+  const chosen = scopes.filter(([, box]) => box.checked).map(([name]) => name);
+  const body = { user: words.user.value.trim(), name: words.name.value.trim(), groups: split(words.groups.value), levels: split(words.levels.value), scopes: chosen, days: words.days.value ? Number(words.days.value) : null };
+  try {
+    const made = await post("/keys", body);
+    const shown = el("input", { type: "text", readonly: true, value: made.key, "aria-label": "The new key" });
+    await dialog(`The key of ${made.user}`, el("div.stack.close", {}, el("p", {}, "This is the only time that it is shown: keep it where nobody else looks."), el("div.row", {}, el("span.grow", {}, shown), copier(made.key))));
+    again();
+  } catch (problem) {
+    report(problem);
+  }
 }
 
 function audit() {
@@ -159,7 +200,7 @@ function audit() {
     try {
       const found = await get("/audit", { ...Object.fromEntries(Object.entries(words).map(([name, control]) => [name, control.value.trim()])), before, limit: 100 });
       lines = before ? lines.concat(found) : found;
-      const columns = [{ name: "When", cell: (row) => moment(row.at) }, { name: "Who", cell: (row) => row.who }, { name: "What", cell: (row) => row.what }, { name: "Outcome", cell: (row) => pill(row.outcome) }, { name: "Details", cell: (row) => el("code.small", {}, JSON.stringify(row.details)) }];
+      const columns = [{ name: "When", cell: (row) => el("span.moment", {}, moment(row.at)) }, { name: "Who", cell: (row) => row.who }, { name: "What", cell: (row) => row.what }, { name: "Outcome", cell: (row) => pill(row.outcome) }, { name: "Details", cell: (row) => el("code.small.long", {}, pairs(row.details)) }];
       put(rows, lines.length ? table(columns, lines, "Audit log") : empty("No line that fits"), found.length === 100 ? el("p.more", {}, button("More", { onclick: () => read(lines.at(-1).at) })) : null);
     } catch (problem) {
       put(rows, failure(problem, () => read()));

@@ -13,16 +13,17 @@ export async function compareWith(run) {
     const chosen = await dialog("Compare with", el("label.field", {}, el("span", {}, "The other run"), control), [{ text: "Cancel", value: "" }, { text: "Compare", value: "yes", kind: "primary" }]);
     if (chosen !== "yes") return;
     const found = await get(`/runs/${encodeURIComponent(run.run_id)}/compare`, { with: control.value });
-    await dialog("Two runs", [sums(found.runs), comparison(found.same, found.differences, ["this run", "the other"])]);
+    const about = [run, rows.find((each) => each.run_id === control.value)];
+    await dialog("Two runs", [sums(found.runs, about), comparison(found.same, found.differences, ["this run", "the other"])]);
   } catch (problem) {
     report(problem);
   }
 }
 
-function sums(runs) {
-  const rows = runs.map((run, at) => ({ ...run, at }));
+function sums(runs, about) {
+  const rows = runs.map((run, at) => ({ ...run, at, about: about[at] }));
   const columns = [
-    { name: "Run", cell: (row) => (row.at ? "the other" : "this run") },
+    { name: "Run", cell: (row) => el("span", {}, row.at ? "the other" : "this run", el("br", {}), el("span.muted.small", {}, row.about.message ? `${cut(row.about.message, 60)} · ` : "", el("span.moment", {}, moment(row.about.created_at)))) },
     { name: "Status", cell: (row) => pill(row.status) },
     { name: "Model", cell: (row) => row.usage.model || "–" },
     { name: "Tokens", number: true, cell: (row) => count(row.usage.input_tokens + row.usage.output_tokens) },

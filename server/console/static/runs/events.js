@@ -1,6 +1,7 @@
 // The raw events of a run, read page by page as they are scrolled to; only some thousand stand in the page.
 import { get } from "../api.js";
 import { button, el, put } from "../dom.js";
+import { instant, moment } from "../insight/format.js";
 import { json, report } from "../ui.js";
 
 const PAGE = 200;
@@ -48,7 +49,7 @@ export function events(run) {
 function drawn(event) {
   const { seq, type, run_id: _, at, ...rest } = event;
   const shown = JSON.stringify(rest);
-  const opened = el("details", {}, el("summary.event", {}, el("span.number.muted", {}, String(seq)), el("b", {}, type), el("span.one-line.muted", {}, shown)));
+  const opened = el("details", {}, el("summary.event", {}, el("span.number.muted", {}, String(seq)), el("time.number.muted", { title: moment(at) }, instant(at)), el("b", {}, type), el("span.one-line.muted", {}, shown)));
   opened.addEventListener("toggle", () => opened.children.length < 2 && opened.append(json(event)), { once: true });
   return el("li", {}, opened);
 }

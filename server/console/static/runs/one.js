@@ -1,11 +1,12 @@
 // One run: its figures, the waterfall, its events, its log lines, and what can be done with it.
 import { address, base, get, post } from "../api.js";
-import { button, el, put } from "../dom.js";
-import { asked, count, money, moment, query } from "../insight/format.js";
+import { rendered } from "../chat/markdown.js";
+import { button, el, fill, icon, put } from "../dom.js";
+import { count, cut, money, moment, pairs } from "../insight/format.js";
 import { waterfall } from "../insight/waterfall.js";
 import { follow } from "../stream.js";
 import { calmly } from "../insight/lists.js";
-import { dialog, duration, failure, json, loading, pill, report, table, tabs } from "../ui.js";
+import { dialog, duration, failure, json, loading, pill, report, table, tabs, time } from "../ui.js";
 import { comparison, compareWith } from "./compare.js";
 import { events } from "./events.js";
 
@@ -14,11 +15,13 @@ export function one(place, id, back) {
   const ends = new AbortController();
   put(place, loading());
   const parts = { head: el("div.stack", {}), fall: el("div", {}), view: null };
+  // The list has what it was asked, and the title of its thread.
+  const named = get("/runs", { q: id, limit: 1 }).then(([row]) => row ?? {}, () => ({}));
   const refresh = async () => {
     try {
       const [run, found] = await Promise.all([get(`/runs/${encodeURIComponent(id)}`), get(`/runs/${encodeURIComponent(id)}/spans`)]);
       if (ends.signal.aborted) return run;
-      put(parts.head, head(run, found, back, refresh));
+      put(parts.head, head(run, found, await named, back, refresh));
       put(parts.fall, waterfall(found), marks(found));
       if (!parts.view) {
         parts.view = views(id, parts);
@@ -50,23 +53,26 @@ async function live(id, refresh, parts, signal) {
   if (!signal.aborted) refresh();
 }
 
-function head(run, { totals, duration_ms: took }, back, refresh) {
+const plural = (number, word) => (number === 1 ? word : `${word}s`);
+
+function head(run, { totals, duration_ms: took }, { message = "" }, back, refresh) {
   const figures = [
     ["took", run.ended_at ? duration(took) : "goes on"],
-    ["model calls", count(totals.model_calls), duration(totals.model_ms)],
-    ["tool calls", count(totals.tool_calls), duration(totals.tool_ms)],
+    [plural(totals.model_calls, "model call"), count(totals.model_calls), duration(totals.model_ms)],
+    [plural(totals.tool_calls, "tool call"), count(totals.tool_calls), duration(totals.tool_ms)],
     ["tokens", `${count(totals.input_tokens)} + ${count(totals.output_tokens)}`],
     ["cost", money(totals.cost)],
     ["waited", duration(totals.waiting_ms + totals.queue_ms)],
-    ["attempts", totals.attempts],
+    [plural(totals.attempts, "attempt"), totals.attempts],
   ];
   return el(
     "section.card.stack",
     { "aria-label": "The run" },
-    el("div.row", {}, button("All runs", { kind: "quiet tiny", onclick: back }), pill(run.status), run.reason ? el("span.muted.small", {}, run.reason) : null, el("code.small.grow.one-line", {}, run.run_id)),
+    el("div.row", {}, button("All runs", { kind: "quiet tiny", onclick: back }), pill(run.status), run.reason ? el("span.muted.small", {}, run.reason) : null, el("span.muted.small", {}, "asked ", time(run.created_at)), el("code.small.muted.grow.one-line", {}, run.run_id)),
+    message ? el("h2", {}, cut(message.replace(/\s+/g, " ").trim(), 200)) : null,
     el("div.numbers", {}, figures.map(([name, value, beside]) => el("div.figure", {}, el("b", {}, String(value)), el("span", {}, beside ? `${name}, ${beside}` : name)))),
     run.error ? el("p.failure-line", {}, `${run.error.title ?? ""} ${run.error.detail ?? ""}`.trim()) : null,
-    actions(run, refresh),
+    actions({ ...run, message }, refresh),
   );
 }
 
@@ -84,6 +90,7 @@ function actions(run, refresh) {
   return el(
     "div.row",
     {},
+    el("a.button.tiny", { href: `${base}/?thread=${encodeURIComponent(run.thread_id)}` }, "Conversation"),
     el("a.button.tiny", { href: `${base}/console/time?thread=${encodeURIComponent(run.thread_id)}` }, "Thread through time"),
     over ? el("a.button.tiny", { href: address(`${path}/recording`), download: `${run.run_id}.json` }, "Record") : null,
     over ? button("Replay", { kind: "tiny", onclick: (event) => replay(path, event.currentTarget) }) : null,
@@ -114,16 +121,24 @@ function views(id, parts) {
 }
 
 function answer(id) {
-  return lazily(get(`/runs/${encodeURIComponent(id)}`), (run) => (run.output ? el("div.stack", {}, el("p.answer", {}, run.output.answer || "(no answer)"), json(run.output)) : el("p.muted", {}, "It has no answer yet.")));
+  return lazily(get(`/runs/${encodeURIComponent(id)}`), (run) => (run.output ? el("div.stack", {}, said(run.output.answer), el("details", {}, el("summary", {}, icon("right"), "The reply as JSON"), json(run.output))) : el("p.muted", {}, "It has no answer yet.")));
+}
+
+/** The answer as people read it; as it was written until its HTML has come. */
+function said(text) {
+  if (!text) return el("p.muted", {}, "It says nothing.");
+  const shown = el("div.prose", {}, text);
+  rendered([text]).then(([html]) => fill(shown, html), () => {});
+  return shown;
 }
 
 function lines(found) {
   if (!found.length) return el("p.muted", {}, "The audit log of this machine has no line of it: it is switched off, or older than what is kept.");
   const columns = [
-    { name: "When", cell: (row) => moment(row.at) },
+    { name: "When", cell: (row) => el("span.moment", {}, moment(row.at)) },
     { name: "What", cell: (row) => row.what },
     { name: "Outcome", cell: (row) => pill(row.outcome) },
-    { name: "Details", cell: (row) => el("code.small", {}, JSON.stringify(row.details)) },
+    { name: "Details", cell: (row) => el("code.small.long", {}, pairs(row.details)) },
   ];
   return table(columns, found, "Log lines of the run");
 }

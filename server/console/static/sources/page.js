@@ -1,7 +1,7 @@
 // Sources: what is in them, what was left out and why, and a question to try.
 import { get, post } from "../api.js";
 import { button, el, find, put } from "../dom.js";
-import { asked, count, query } from "../insight/format.js";
+import { asked, count, many, query } from "../insight/format.js";
 import { calmly } from "../insight/lists.js";
 import { dialog, duration, empty, failure, loading, pill, report, size, table, tabs } from "../ui.js";
 
@@ -22,6 +22,7 @@ async function show() {
     const cards = found.map((each) => card(each, open));
     put(place, el("div.chooser", {}, cards), side);
     open(found.find((each) => each.name === name));
+    if (asked("document")) pieces(`/sources/${encodeURIComponent(name)}`, { name: asked("document") }, asked("passage"));
   } catch (problem) {
     put(place, failure(problem, show));
   }
@@ -61,7 +62,7 @@ function passages({ passages: found, failed, duration_ms: took }) {
     return el("li.card.stack.close", {}, el("div.row", {}, el("b.grow.one-line", {}, passage.title || passage.document), share, el("span.number", {}, passage.score.toFixed(2))), el("p.muted.small", {}, `${passage.document}${passage.end ? `, ${count(passage.start)} to ${count(passage.end)}` : ""}`), el("p.answer", {}, passage.text));
   };
   const none = failed.length ? el("p.failure-line", {}, failed.map((each) => each.reason).join("; ")) : empty("Nothing is found", "No passage is near enough to the question: an answer would be given without this source.");
-  return [el("p.muted.small", {}, `${found.length} passages in ${duration(took)}`), found.length ? el("ol.plain.stack.close", {}, found.map(item)) : none].reduce((all, each) => (all.append(each), all), el("div.stack", {}));
+  return [el("p.muted.small", {}, `${many(found.length, "passage")} in ${duration(took)}`), found.length ? el("ol.plain.stack.close", {}, found.map(item)) : none].reduce((all, each) => (all.append(each), all), el("div.stack", {}));
 }
 
 function documents(each, skipped) {
@@ -85,19 +86,39 @@ function documents(each, skipped) {
 const none = (skipped) => (skipped ? empty("Nothing was left out", "Every file could be read whole.") : empty("No documents", "A source elsewhere is searched where it is, so nothing of it stands here."));
 
 function listed(path, rows, skipped) {
-  const opener = (row) => (row.chunks ? button(row.name, { kind: "quiet tiny", onclick: () => pieces(path, row) }) : row.name);
+  const opener = (row) => (row.chunks ? button(row.name, { kind: "as-link", onclick: () => pieces(path, row) }) : row.name);
   const why = { name: skipped ? "Why" : "Notes", cell: (row) => row.problem || row.notes.join("; ") };
   const columns = [{ name: "Document", cell: opener }, { name: "Pieces", number: true, cell: (row) => count(row.chunks) }, { name: "Size", number: true, cell: (row) => size(row.size) }, { name: "Language", cell: (row) => row.language }, why];
   return table(columns, rows, "Documents");
 }
 
-async function pieces(path, row) {
+/** A document, piece by piece; where an answer quotes it, that passage is marked and in sight. */
+async function pieces(path, row, passage = "") {
   try {
-    const found = await get(`${path}/chunks`, { document: row.name });
-    await dialog(row.name, el("ol.plain.stack.close", {}, found.map((piece) => el("li.said", {}, el("p.muted.small", {}, `${piece.title} · ${count(piece.start)} to ${count(piece.end)}`), el("p.answer", {}, piece.text)))));
+    const found = await get(`${path}/chunks`, { document: row.name, limit: 500 });
+    const items = found.map((piece) => el("li.said", {}, el("p.muted.small", {}, where(piece)), el("p.answer", {}, marked(piece.text, passage))));
+    const list = found.length ? el("ol.plain.stack.close", {}, items) : el("p.muted", {}, "Nothing of it is in the index any more.");
+    const closed = dialog(row.name, list);
+    const quoted = find("mark", list);
+    quoted?.closest("li").classList.add("quoted");
+    quoted?.scrollIntoView({ block: "center" });
+    await closed;
   } catch (problem) {
     report(problem);
   }
+}
+
+function where({ title, uri, start, end }) {
+  const page = /[#&]page=(\d+)/.exec(uri ?? "")?.[1];
+  return [title, page ? `page ${page}` : `${count(start)} to ${count(end)}`].filter(Boolean).join(" · ");
+}
+
+/** The text with the passage in it marked, however its lines are broken. */
+function marked(text, passage) {
+  const words = passage.trim().split(/\s+/).filter(Boolean);
+  if (!words.length) return text;
+  const found = new RegExp(words.map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("\\s+")).exec(text);
+  return found ? [text.slice(0, found.index), el("mark", {}, found[0]), text.slice(found.index + found[0].length)] : text;
 }
 
 show();

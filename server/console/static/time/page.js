@@ -1,7 +1,7 @@
 // A thread through time: its checkpoints as a line with branches, the state at each, and what can be begun there.
 import { base, get, post } from "../api.js";
 import { button, el, find, icon, put, svg } from "../dom.js";
-import { asked, cut, moment, query } from "../insight/format.js";
+import { asked, cut, many, moment, query } from "../insight/format.js";
 import { dialog, empty, failure, json, loading, pill, report, time } from "../ui.js";
 
 const place = find("#time");
@@ -45,7 +45,7 @@ async function choose() {
       query({ thread: id });
       show();
     };
-    const item = (row) => el("li", {}, el("a.pick.row", { href: `?thread=${encodeURIComponent(row.id)}`, onclick: open(row.id) }, el("span.grow.one-line", {}, row.title || row.id), pill(row.status), el("span.muted.small", {}, `${row.turns} turns`), time(row.updated_at)));
+    const item = (row) => el("li", {}, el("a.pick.row", { href: `?thread=${encodeURIComponent(row.id)}`, onclick: open(row.id) }, el("span.grow.one-line", {}, row.title || row.id), pill(row.status), el("span.muted.small", {}, many(row.turns, "turn")), time(row.updated_at)));
     put(place, el("ul.plain.card.picks", { "aria-label": "Threads" }, rows.map(item)));
   } catch (problem) {
     put(place, failure(problem, choose));
@@ -143,7 +143,7 @@ function changed(found, other) {
 
 function messages(path, state) {
   if (!state.messages.length) return el("p.muted", {}, "No message yet.");
-  const item = (message) => el("li.said", {}, el("div.row", {}, el("b.grow", {}, message.role), message.role === "user" ? button("Edit and run again", { kind: "quiet tiny", icon: "edit", onclick: () => edit(path, message) }) : null), el("p.answer", {}, message.content ?? message.text ?? ""));
+  const item = (message) => el("li.said", {}, el("div.row", {}, el("b.grow", {}, message.role), message.role === "user" ? button("Edit and run again", { kind: "quiet tiny", icon: "edit", onclick: () => edit(path, message) }) : null), message.content || message.text ? el("p.answer", {}, message.content ?? message.text) : null, (message.tool_calls ?? []).map((call) => el("p.small", {}, "calls ", el("code", {}, `${call.name}(${JSON.stringify(call.arguments)})`))));
   return el("section.stack.close", {}, el("h3", {}, `Messages of the window (${state.messages.length})`), el("ol.plain.stack.close", {}, state.messages.map(item)));
 }
 

@@ -1,7 +1,7 @@
 // Tool servers: how each does, its tools with a form to try them, its log, and a new start.
 import { get, post } from "../api.js";
 import { button, el, find, put } from "../dom.js";
-import { asked, query } from "../insight/format.js";
+import { asked, many, query } from "../insight/format.js";
 import { confirmed, dialog, duration, empty, failure, json, loading, pill, report, time } from "../ui.js";
 
 const place = find("#tools");
@@ -35,7 +35,7 @@ async function show() {
 const LOOKS = { up: "ok", idle: "plain", off: "plain", starting: "starting", restarting: "starting", down: "down", "left out": "failed" };
 
 function card(each, open) {
-  const made = el("button.card.chosen", { type: "button", onclick: () => open(each) }, el("b.one-line", {}, each.name), el("span.row", {}, pill(LOOKS[each.state] ?? "plain", each.state), el("span.muted.small", {}, `${each.tools.length} tools`)));
+  const made = el("button.card.chosen", { type: "button", onclick: () => open(each) }, el("b.one-line", {}, each.name), el("span.row", {}, pill(LOOKS[each.state] ?? "plain", each.state), el("span.muted.small", {}, many(each.tools.length, "tool"))));
   made.dataset.name = each.name;
   return made;
 }
@@ -63,7 +63,7 @@ function server(found, again) {
   return el(
     "section.stack",
     { "aria-label": found.name },
-    el("div.row", {}, pill(LOOKS[found.state] ?? "plain", found.state), found.since ? el("span.muted.small", {}, "since ", time(found.since)) : null, found.restarts ? el("span.muted.small", {}, `${found.restarts} restarts`) : null, el("span.grow", {}), operator ? button("Log", { kind: "tiny", onclick: log }) : null, operator ? button("Restart", { kind: "tiny", icon: "retry", onclick: restart }) : null),
+    el("div.row", {}, pill(LOOKS[found.state] ?? "plain", found.state), found.since ? el("span.muted.small", {}, "since ", time(found.since)) : null, found.restarts ? el("span.muted.small", {}, many(found.restarts, "restart")) : null, el("span.grow", {}), operator ? button("Log", { kind: "tiny", onclick: log }) : null, operator ? button("Restart", { kind: "tiny", icon: "retry", onclick: restart }) : null),
     found.description ? el("p.muted", {}, found.description) : null,
     found.last_error ? el("p.failure-line", {}, found.last_error) : null,
     left.length ? el("p.failure-line", {}, `Left out: ${left.join("; ")}`) : null,

@@ -2,10 +2,11 @@
 import { base, get } from "../api.js";
 import { onQuestions } from "../badge.js";
 import { el, find, put } from "../dom.js";
+import { pairs } from "../insight/format.js";
 import { questionCard } from "../questions.js";
 import { empty, failure, loading, pill, table, tabs, time } from "../ui.js";
 
-const waiting = el("div.stack", {}, loading());
+const waiting = el("div.stack.reading", {}, loading());
 const decided = el("div.stack", {}, loading());
 const link = (row) => el("a", { href: `${base}/?thread=${encodeURIComponent(row.thread_id)}` }, row.thread_title || "Without a title");
 
@@ -22,14 +23,15 @@ async function showWaiting() {
 }
 
 const later = () => setTimeout(showWaiting, 1500);
-const WORDS = { approve: "approved", edit: "edited", reject: "rejected", respond: "answered" };
+const WORDS = { approve: "approved", edit: "edited", reject: "rejected", respond: "answered", accept: "answered", decline: "declined", cancel: "closed", answer: "answered" };
+const tool = ({ call }) => (call ? (call.server ? `${call.server} · ${call.tool}` : call.tool) : "a step of the graph");
 const COLUMNS = [
-  { name: "Tool", cell: ({ call }) => `${call.server} · ${call.tool}` },
+  { name: "What", cell: (row) => el("span", {}, el("b", {}, tool(row)), row.detail ? el("span.muted", {}, el("br", {}), row.detail) : null) },
   { name: "Decision", cell: ({ decision }) => el("span", {}, pill(WORDS[decision.type] ?? decision.type), decision.reason ? ` ${decision.reason}` : "") },
+  { name: "With", cell: ({ call, decision }) => (decision.fields ? (decision.fields.length ? `${decision.fields.join(", ")} (values are not kept here)` : "") : call?.arguments ? el("code.small", {}, pairs(decision.after ?? call.arguments)) : "") },
   { name: "By", cell: ({ decision }) => decision.by },
-  { name: "Arguments", cell: ({ call }) => el("code.small", {}, JSON.stringify(call.arguments)) },
+  { name: "When", cell: ({ decision, ended_at: ended }) => (decision.at || ended ? time(decision.at ?? ended) : "") },
   { name: "Conversation", cell: link },
-  { name: "Ended", cell: (row) => (row.ended_at ? time(row.ended_at) : "not yet") },
 ];
 
 async function showDecided() {

@@ -86,6 +86,16 @@ def test_people_get_a_table(call: CliRunner) -> None:
     assert "on disk" in result.stdout
 
 
+def test_rows_are_told_with_what_bounds_them(call: CliRunner) -> None:
+    result = call.invoke(storage, ["rows"])
+    assert result.exit_code == 0, result.output
+    (line,) = (line for line in result.stdout.splitlines() if line.startswith("runs "))
+    assert line.split()[1] == "4"
+    assert line.rstrip().endswith("threads.keep_runs_days: for ever")
+    found = {one["table"]: one for one in json.loads(call.invoke(storage, ["rows", "--json"]).stdout)}
+    assert found["transcript"]["rows"] == 8
+
+
 def test_an_empty_database_has_no_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(storage, ["top"])

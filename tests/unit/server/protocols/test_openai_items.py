@@ -1,4 +1,4 @@
-"""Contents of messages: texts, files, and what is refused of them."""
+"""What OpenAI's wire says and shows: annotations, answers among items, words at the end."""
 
 from __future__ import annotations
 
@@ -6,73 +6,11 @@ from typing import Any
 
 import pytest
 
-from server.errors import InvalidRequest, UnsupportedParameter
+from server.errors import InvalidRequest
 from server.protocols.openai.citations import annotated, nested
 from server.protocols.openai.inputs import asked_in
-from server.protocols.openai.parts import read
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
-
-
-def test_a_text_is_a_text_and_parts_are_joined() -> None:
-    assert read("hi", "m").text == "hi"
-    assert read(None, "m").text == ""
-    parts = [
-        {"type": "text", "text": "a"},
-        {"type": "input_text", "text": "b"},
-        {"type": "refusal", "refusal": "c"},
-    ]
-    assert read(parts, "m").text == "a\n\nb\n\nc"
-
-
-@pytest.mark.parametrize(
-    ("part", "name", "kind"),
-    [
-        ({"type": "image_url", "image_url": {"url": PNG}}, "image.png", "image/png"),
-        ({"type": "input_image", "image_url": PNG}, "image.png", "image/png"),
-        ({"type": "file", "file": {"filename": "a.csv", "file_data": "YSxi"}}, "a.csv", "text/csv"),
-        (
-            {"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,YQ=="},
-            "a.pdf",
-            "application/pdf",
-        ),
-    ],
-)
-def test_data_becomes_a_file_with_a_name_and_a_type(part: dict[str, Any], name: str, kind: str) -> None:
-    [found] = read([part], "m").attachments
-    assert (found.name, found.media_type) == (name, kind)
-    assert found.data
-    assert found.digest == read([part], "elsewhere").attachments[0].digest
-
-
-def test_a_key_names_a_file_that_is_stored() -> None:
-    for part in ({"type": "input_file", "file_id": "k1"}, {"type": "file", "file": {"file_id": "k1"}}):
-        [found] = read([part], "m").attachments
-        assert (found.key, found.data) == ("k1", b"")
-
-
-@pytest.mark.parametrize(
-    ("part", "error", "says"),
-    [
-        (
-            {"type": "image_url", "image_url": {"url": "https://x.example/a.png"}},
-            UnsupportedParameter,
-            "fetched",
-        ),
-        ({"type": "input_image", "image_url": "file:///etc/passwd"}, UnsupportedParameter, "fetched"),
-        ({"type": "input_audio", "input_audio": {}}, UnsupportedParameter, "input_audio"),
-        ({"type": "image_url", "image_url": {"url": "data:image/png;base64,???"}}, InvalidRequest, "base64"),
-        ({"type": "image_url"}, InvalidRequest, "neither"),
-        ({"type": "file", "file": "x"}, InvalidRequest, "object"),
-        ({"type": "text"}, InvalidRequest, "missing"),
-        ({}, UnsupportedParameter, "None"),
-    ],
-)
-def test_what_is_not_taken_is_refused_at_its_place(
-    part: dict[str, Any], error: type[Exception], says: str
-) -> None:
-    with pytest.raises(error, match=rf"(?s)^m\.1.*{says}"):
-        read([{"type": "text", "text": "a"}, part], "m")
 
 
 def test_an_annotation_stands_at_its_mark() -> None:
@@ -136,4 +74,5 @@ def test_the_words_of_a_user_at_the_end_are_one_message() -> None:
     )
     assert [(one.role, one.text) for one in found.said] == [("user", "a"), ("assistant", "b"), ("user", "c")]
     assert found.instructions == "brief"
-    assert found.said[-1].others == tuple(each.digest for each in found.attached)
+    assert [each.media_type for each in found.attached] == ["image/png"]
+    assert len(found.said[-1].others) == 1

@@ -1,0 +1,139 @@
+"""One database copied into another, from the two URLs to the comparison at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy.engine import URL
+
+from core.database.engine import database_url
+from core.errors import ConfigInvalid, InvalidInput
+from core.settings import Places
+from core.settings.platform import StorageSettings
+from graph.checkpoints.saver import opened_saver
+from graph.db.database import COPYING, HEAD, open_database
+from graph.moving.copying import Copied, Copy, Told, check_source, ends, going, open_end
+from graph.moving.errors import CopyRefused
+
+T = TypeVar("T")
+ASK_AGAIN_S = 0.5
+
+
+def given_url(text: str, what: str, places: Places) -> URL:
+    """The database that a person named.
+
+    Raises:
+        ConfigInvalid: It is no URL of a database that this service can use.
+    """
+    if not text.strip():
+        raise ConfigInvalid(f"the {what} is empty; use sqlite:///PATH or postgresql://USER@HOST/NAME")
+    try:
+        return database_url(StorageSettings(url=text), places)
+    except ConfigInvalid as error:
+        raise ConfigInvalid(error.detail.replace("storage.url", f"the {what}")) from None
+
+
+def is_same(one: URL, other: URL) -> bool:
+    """Whether two URLs name one database, as far as they say it themselves."""
+    if one.get_backend_name() != other.get_backend_name():
+        return False
+    if one.get_backend_name() == "sqlite":
+        return Path(str(one.database)).resolve() == Path(str(other.database)).resolve()
+    return (one.host, one.port or 5432, one.database) == (other.host, other.port or 5432, other.database)
+
+
+async def copy_database(
+    source: URL,
+    target: URL,
+    *,
+    again: bool = False,
+    wait: bool = False,
+    told: Told = lambda done, total, name: None,
+    waiting: Callable[[list[str]], None] = lambda threads: None,
+) -> Copied:
+    """Copy everything that stands in `source` into the empty `target`, or go on with such a copy.
+
+    Args:
+        again: Begin anew where an earlier copy into the target has not ended.
+        wait: Wait for threads in flight, in place of refusing them.
+        told: Hears how many rows of how many are done, and of which table.
+        waiting: Hears which threads are waited for, whenever that changes.
+
+    Raises:
+        CopyRefused: The databases are not as they have to be; the sentence says what to do.
+        StorageUnavailable: One of them went away; the same call goes on later.
+    """
+    if is_same(source, target):
+        raise InvalidInput("source and target are the same database")
+    with closing(open_end(source, "source")) as end:
+        check_source(end, "the source")
+    if wait:
+        await _nobody_going(source, waiting)
+    await make_ready(target)
+    return await in_thread(lambda stopping: _copied(source, target, again, told, stopping))
+
+
+def _copied(source: URL, target: URL, again: bool, told: Told, stopping: Callable[[], bool]) -> Copied:
+    with ends(source, target) as (one, other):
+        return Copy(one, other, told=told, stopping=stopping).run(name_of(source), again=again)
+
+
+def name_of(url: URL) -> str:
+    """The same for the same database; tells nothing of it."""
+    place = Path(str(url.database)).resolve() if url.get_backend_name() == "sqlite" else url.database
+    return hashlib.sha256(f"{url.get_backend_name()} {url.host} {url.port} {place}".encode()).hexdigest()[:32]
+
+
+async def make_ready(target: URL) -> None:
+    """Make or migrate the tables of an empty database; one that a copy goes into already stays as it is.
+
+    Raises:
+        CopyRefused: It is not empty: nothing in it is touched.
+    """
+    if _may_be_there(target):
+        with closing(open_end(target, "target")) as end:
+            found = end.revision()
+        if found == COPYING:
+            return
+        if found not in {None, HEAD}:
+            raise CopyRefused(
+                f"the target is a database of another release ({found}, this one has {HEAD}); name an empty"
+                " one"
+            )
+    engine = await open_database(target)
+    await engine.dispose()
+    async with opened_saver(target):
+        pass  # LangGraph's tables
+
+
+def _may_be_there(url: URL) -> bool:
+    return url.get_backend_name() != "sqlite" or Path(str(url.database)).exists()
+
+
+async def _nobody_going(source: URL, waiting: Callable[[list[str]], None]) -> None:
+    before: list[str] = []
+    with closing(open_end(source, "source")) as end:
+        while threads := going(end):
+            if threads != before:
+                waiting(threads)
+            before = threads
+            await asyncio.sleep(ASK_AGAIN_S)
+
+
+async def in_thread(work: Callable[[Callable[[], bool]], T]) -> T:
+    """The result of `work`, which is given what to ask whether to end: when its caller is cancelled."""
+    stop = threading.Event()
+    task = asyncio.create_task(asyncio.to_thread(work, stop.is_set))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        stop.set()
+        await asyncio.wait([task])
+        task.exception()  # it has ended as it was asked to
+        raise

@@ -1,0 +1,55 @@
+"""`waystation db`: the database as a whole."""
+
+# ruff: noqa: PLC0415 - slow imports stay inside the commands, as in server.cli
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from core.cli import JsonFlag, command, make_app, progress_bar, show
+
+db = make_app("db")
+
+
+@db.callback()
+def group() -> None:
+    """Keeps `copy` a word of its own, also while it is the only one."""
+
+
+@db.command("copy")
+@command
+async def copy_command(
+    source: Annotated[str, typer.Argument(help="sqlite:///PATH or postgresql://USER@HOST/NAME.")],
+    target: Annotated[str, typer.Argument(help="The same, of an empty database; a file is made.")],
+    *,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for threads in flight.")] = False,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Begin anew where a copy into the target has not ended."),
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Copy a whole database into an empty one of either kind, and compare both.
+
+    Stop the service before. What was killed goes on with the same command, and no service starts on the
+    target before the copy is whole.
+    """
+    from core.settings import Places
+    from graph.moving.database import copy_database, given_url
+
+    places = Places.from_environ()
+    urls = given_url(source, "source", places), given_url(target, "target", places)
+    with progress_bar("rows") as told:
+        copied = await copy_database(*urls, again=again, wait=wait, told=told, waiting=_say_waiting)
+    found = copied.as_json()
+    rows = [[name, tally["rows"], tally["sum"]] for name, tally in found["tables"].items()]
+    show(found, as_json=as_json, table=("table", "rows", "sum"), rows=rows)
+    if not as_json:
+        print(f"{found['rows']} rows copied, and compared with the source: the same")
+        print("next: set storage.url to the target, and start the service")
+
+
+def _say_waiting(threads: list[str]) -> None:
+    print(f"waiting for {len(threads)} threads in flight: {', '.join(threads[:5])}", file=sys.stderr)
