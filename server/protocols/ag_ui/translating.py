@@ -223,7 +223,7 @@ class Translator:
         waiting = reply.get("interrupts") or ()
         if asked := [interrupt(one) for one in waiting if not one.get("client")]:
             return {"type": "interrupt", "interrupts": asked}
-        # Calls of its own tools are no questions to a page: it makes them, and comes back with what they gave.
+        # Calls of its own tools are no questions to a page: it makes them, and brings what they gave.
         calls = [str(call["id"]) for one in waiting if (call := call_of(one))]
         return {"type": "success", **({"pendingToolCallIds": calls} if calls and self._names_calls else {})}
 
