@@ -34,7 +34,7 @@ router = APIRouter()
 @router.post(PATH)
 async def run_agent(request: Request, agent: OpenAgent, who: Caller) -> Response:
     """One turn, or the answer to what a turn waits for, as events."""
-    asked = read(await json_body(request))
+    asked = read(await json_body(request, '{"threadId": "…", "runId": "…", "messages": […]}'))
     told: Collection[str] = ()
     if asked.resume:
         waiting = await _waiting(agent, who, asked)
