@@ -6,6 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 FOREIGN := tests/foreign/environments
 CLIENTS := tests/clients/environment
+INSPECTOR := tests/clients/inspector
 EXAMPLES := react assistant-ui
 # What the example configuration uses, and what is small: `make run` installs them, and the image.
 EXTRAS := --extra a2a --extra embed --extra images --extra s3 --extra search
@@ -121,17 +122,23 @@ clean:
 	@touch $@
 
 # Tool servers and clients of other people, each in an environment of its own; the tests say what is missing where.
-.venv/.foreign: $(wildcard $(FOREIGN)/*.txt $(FOREIGN)/*.json $(CLIENTS)/*.json $(EXAMPLES:%=examples/%/*.json)) | .venv/.dev
+.venv/.foreign: $(wildcard $(FOREIGN)/*.txt $(FOREIGN)/*.json $(CLIENTS)/*.json $(INSPECTOR)/*.json $(EXAMPLES:%=examples/%/*.json)) | .venv/.dev
 	@echo "Installing the tool servers and clients that the tests run against ..."
 	@for name in time git fastmcp mcp2; do \
 	    $(BIN)/python -m venv --clear --without-pip .venv/foreign/$$name && \
 	    $(PIP) --python .venv/foreign/$$name install --require-hashes --no-deps -r $(FOREIGN)/$$name.txt || exit 1; \
 	done
 	@if command -v node >/dev/null && command -v npm >/dev/null; then \
-	    for place in $(FOREIGN):node $(CLIENTS):clients $(foreach name,$(EXAMPLES),examples/$(name):$(name)); do \
+	    for place in $(FOREIGN):node $(CLIENTS):clients $(INSPECTOR):inspector $(foreach name,$(EXAMPLES),examples/$(name):$(name)); do \
 	        from=$${place%:*} name=$${place##*:} && mkdir -p .venv/foreign/$$name && \
 	        cp $$from/package.json $$from/npm-shrinkwrap.json .venv/foreign/$$name && \
 	        (cd .venv/foreign/$$name && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) || exit 1; \
 	    done; \
 	else echo "Node.js is missing: the tests of servers that need it are skipped"; fi
+	@touch $@
+
+# CopilotKit's runtime is nearly 300 MB: for who wants its test.
+.venv/.copilot: $(wildcard tests/clients/copilot/*.json) | .venv/.dev
+	mkdir -p .venv/foreign/copilot && cp $(wildcard tests/clients/copilot/*.json) .venv/foreign/copilot
+	cd .venv/foreign/copilot && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@

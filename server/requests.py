@@ -158,15 +158,18 @@ def last_event_id(given: str | None, *, default: int = 0) -> int:
     return int(given)
 
 
-async def json_body(request: Request) -> dict[str, Any]:
+async def json_body(request: Request, example: str = '{"input": {…}}') -> dict[str, Any]:
     """The request's JSON object (the guard has made sure that it is JSON).
+
+    Args:
+        example: What one looks like, for who sent another.
 
     Raises:
         InvalidRequest: It is empty, or not an object.
     """
     body: Any = await request.json() if await request.body() else None
     if not isinstance(body, dict):
-        raise InvalidRequest('the body must be a JSON object such as {"input": {…}}')
+        raise InvalidRequest(f"the body must be a JSON object such as {example}")
     return body
 
 

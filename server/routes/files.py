@@ -82,6 +82,9 @@ class DirectFile(BaseModel):
     tags: dict[str, str] = Field(default={}, max_length=50)
 
 
+_IN_JSON = '{"filename": "a.txt", "content_base64": "…"}'
+
+
 class JsonUpload(BaseModel):
     """A small file as JSON; larger ones come as multipart/form-data with a part `file`."""
 
@@ -134,7 +137,7 @@ async def upload(request: Request, agent: OpenAgent, who: Caller) -> dict[str, A
     files = await agent.container.get(FileManager)
     if request.headers.get("content-type", "").lower().startswith("multipart/"):
         return described(await _from_form(request, files, who))
-    return described(await _from_json(validated(JsonUpload, await json_body(request)), files, who))
+    return described(await _from_json(validated(JsonUpload, await json_body(request, _IN_JSON)), files, who))
 
 
 async def _from_form(request: Request, files: FileManager, who: Principal) -> FileInfo:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,8 @@ from mcp.client.streamable_http import streamable_http_client
 from pydantic import AnyUrl
 
 from core.access import Principal
-from tests.kit.clients import CLIENT_SECONDS, SCRIPTS
+from tests.kit.clients import CLIENT_SECONDS, SCRIPTS, installed, run_in
+from tests.kit.flaky import FlakyProxy
 from tests.kit.foreign import python_of
 from waystation.testing.agents import BUNDLED, open_agent, write_config
 from waystation.testing.model_server import ModelServer, call, say
@@ -193,3 +195,66 @@ def test_stdio_says_nothing_but_messages_and_ends_with_its_input(place: Place) -
     assert {each.get("id") for each in told} == {1, 2, None}
     assert [each["error"]["code"] for each in told if "error" in each] == [-32022, -32700, -32700]
     assert "through the service" in done.stderr
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith(("WAYSTATION_", "OPENAI_"))
+
+
+# The inspector's command line: where it is told to ask, and with what.
+INSPECTED: Mapping[str, Callable[[Place], list[str]]] = {
+    "http": lambda place: [f"{place.service.url}/mcp", "--transport", "http"],
+    # It hands its servers nothing of its own environment.
+    "stdio": lambda place: [
+        *(part for pair in place.environ.items() if _is_ours(pair[0]) for part in ("-e", "=".join(pair))),
+        *(sys.executable, "-m", "waystation", "mcp", "serve"),
+    ],
+}
+
+
+@pytest.mark.parametrize("way", INSPECTED)
+def test_the_inspectors_command_line_lists_asks_and_reads(
+    place: Place, model_server: ModelServer, way: str
+) -> None:
+    program, package = installed("@modelcontextprotocol/inspector", "inspector")
+    cli = [
+        program,
+        str(package / "clients" / "launcher" / "build" / "index.js"),
+        "--cli",
+        *INSPECTED[way](place),
+    ]
+
+    def asked(method: str, *words: str) -> Any:
+        return json.loads(run_in(ROOT, *cli, "--method", method, *words))
+
+    assert [tool["name"] for tool in asked("tools/list")["tools"]] == ["ask", "search"]
+    model_server.script(say("Eight."), match=f"inspect {way}")
+    answer = asked("tools/call", "--tool-name", "ask", "--tool-arg", f"message=inspect {way}")
+    assert answer["structuredContent"]["answer"] == "Eight."
+    thread = f"waystation://threads/{answer['structuredContent']['thread_id']}"
+    [content] = asked("resources/read", "--uri", thread)["contents"]
+    assert "Eight." in content["text"]
+
+
+async def test_the_sdk_takes_up_a_stream_that_was_cut(place: Place, model_server: ModelServer) -> None:
+    words = "One two three four five."
+    model_server.script(say(words, hang_after=2), match="cut the sdk")
+    told: list[str] = []
+    with FlakyProxy(place.service.url) as proxy:
+
+        async def progress(progress: float, total: float | None, message: str | None) -> None:
+            told.append(message or "")
+            if "".join(told).endswith("two "):
+                await asyncio.to_thread(proxy.refuse)
+                await asyncio.to_thread(proxy.heal)
+                model_server.release()
+
+        async with (
+            httpx.AsyncClient(trust_env=False, timeout=CLIENT_SECONDS) as http,
+            streamable_http_client(f"{proxy.url}/mcp", http_client=http) as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            found = await session.call_tool("ask", {"message": "cut the sdk"}, progress_callback=progress)
+    assert found.structuredContent is not None
+    assert found.structuredContent["answer"] == "".join(told) == words

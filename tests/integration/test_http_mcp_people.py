@@ -12,7 +12,7 @@ import pytest
 from core.access import Principal
 from nodes.file_storage import FileManager
 from tests.kit.http import JSON, client_of
-from tests.kit.mcp import FORMS, PATH, New, Old, error_of, result_of, text_of
+from tests.kit.mcp import FORMS, PATH, New, Old, body_of, error_of, result_of, text_of
 from tests.kit.mcp_house import LONGEST, YES, House, adds, answer_at, ended
 from waystation.testing.model_server import ModelServer, calls, hang, say
 
@@ -309,5 +309,7 @@ async def test_no_message_is_answered_with_a_fault_of_ours(house: House) -> None
         )
         assert answer.status_code < 500, (body, answer.text)
         assert "unforeseen" not in answer.text, (body, answer.text)
+        if answer.content and (found := body_of(answer).get("error")):
+            assert found["data"]["code"], (body, answer.text)
         assert "Traceback" not in answer.text
     assert result_of(await old.post("ping")) == {}

@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 
+from core.settings import Context, Places
 from graph.agent import Agent
+from server.owner import open_to_owner
 from tests.kit.counted_tools import CountedTools
 from tests.kit.http import client_of, served
-from tests.kit.mouths import MOUTHS, Mouth
-from waystation.testing.agents import open_agent
+from tests.kit.mouth import Mouth
+from tests.kit.mouths import MOUTHS
+from waystation.testing.agents import write_config
 from waystation.testing.model_server import ModelServer, call, say
 
 GREETING = "Good morning from the harbour, where berth four is free."
@@ -28,8 +31,15 @@ async def agent(
     tmp_path: Path, model_server: ModelServer, storage: dict[str, str]
 ) -> AsyncIterator[tuple[Agent, CountedTools]]:
     tools = CountedTools(tmp_path / "home")
-    opened: Any = {"model_url": model_server.url, "storage": storage, "mcp": {"bundled": False}}
-    async with open_agent(tmp_path, **opened) as agent:
+    # In the environment, so that a command of its own has the same configuration.
+    environ = {
+        "OPENAI_BASE_URL": model_server.url,
+        "OPENAI_API_KEY": "test",
+        "WAYSTATION_MCP__BUNDLED": "false",
+        "WAYSTATION_STORAGE__URL": storage["url"],
+    }
+    context = Context(Places(write_config(tmp_path), tmp_path / "home"), environ, {})
+    async with Agent.open(context) as agent:
         yield agent, tools
 
 
@@ -46,7 +56,7 @@ async def test_the_same_conversation_leaves_the_same_transcript_and_the_same_eff
     for name in MOUTHS:
         model_server.script(say(GREETING, hang_after=2), match=f"{name} greets")
         model_server.script(call("counted_add", {"a": 5, "b": 3}), say(SUM), match=f"{name} adds")
-    async with served(opened) as base, client_of(base) as http:
+    async with served(opened) as base, open_to_owner(opened, base), client_of(base) as http:
         mouths = {
             name: kind(http, opened, f"of-{number}") for number, (name, kind) in enumerate(MOUTHS.items())
         }

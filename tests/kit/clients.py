@@ -46,32 +46,47 @@ def service_on(
         yield service
 
 
-def node(script: str, package: str, *words: str) -> Any:
-    """What a script of `tests/clients/scripts` prints, run by Node.js with the packages of the environment.
+def node(script: str, package: str, *words: str, environment: str = "clients") -> Any:
+    """What a script of `tests/clients/scripts` prints, run by Node.js with the packages of an environment.
 
     Skips the test where Node.js or the package is missing.
     """
+    folder = ENVIRONMENT.parent / environment
+    program, _ = installed(package, environment)
+    # Packages are looked for beside the script: so it runs from a copy in their folder.
+    copy = folder / f"{os.getpid()}-{script}"
+    shutil.copy(SCRIPTS / script, copy)
+    try:
+        return json.loads(run_in(folder, program, str(copy), *words))
+    finally:
+        copy.unlink()
+
+
+def installed(package: str, environment: str) -> tuple[str, Path]:
+    """Node.js and the folder of a package; skips the test where either is missing."""
     program = shutil.which("node")
     if program is None:
         pytest.skip("Node.js is missing: this client needs it")
-    if not (ENVIRONMENT / "node_modules" / package / "package.json").exists():
-        pytest.skip(f"the client '{package}' is not installed: run `make .venv/.foreign` with npm")
-    # Packages are looked for beside the script: so it runs from a copy in their folder.
-    copy = ENVIRONMENT / f"{os.getpid()}-{script}"
-    shutil.copy(SCRIPTS / script, copy)
-    try:
-        done = subprocess.run(
-            [program, str(copy), *words],
-            capture_output=True,
-            text=True,
-            timeout=CLIENT_SECONDS,
-            check=False,
-            cwd=ENVIRONMENT,
-        )
-    finally:
-        copy.unlink()
+    folder = ENVIRONMENT.parent / environment / "node_modules" / package
+    if not (folder / "package.json").exists():
+        target = ".copilot" if environment == "copilot" else ".foreign"
+        pytest.skip(f"the client '{package}' is not installed: run `make .venv/{target}` with npm")
+    return program, folder
+
+
+def run_in(folder: Path, *command: str, **variables: str) -> str:
+    """What a client prints that ends well."""
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=CLIENT_SECONDS,
+        check=False,
+        cwd=folder,
+        env={**os.environ, **variables},
+    )
     assert done.returncode == 0, done.stderr[-4000:]
-    return json.loads(done.stdout)
+    return done.stdout
 
 
 def built(example: str) -> Path:

@@ -42,6 +42,7 @@ class Asked:
         wishes: As in `configurable`.
         resume: Answers to what waits: id of the question, whether it is answered, the answer.
         results: What the page's own tools gave, by the ids of their calls; then nothing is said.
+        names_calls: The client reads which calls it has to make; one before 1.0 ends a run at that field.
     """
 
     thread_id: str
@@ -52,6 +53,7 @@ class Asked:
     wishes: Mapping[str, Any]
     resume: Sequence[tuple[str, bool, Any]] = ()
     results: Mapping[str, str] = field(default_factory=dict)
+    names_calls: bool = False
 
     async def turn(self, agent: Agent, who: Principal) -> Turn:
         """The turn that is asked for. What came with the message is stored.
@@ -93,6 +95,7 @@ def read(body: Mapping[str, Any]) -> Asked:
         content=Content(""),
         wishes=_wishes(found),
         resume=[(one.interrupt_id, one.status == "resolved", one.payload) for one in found.resume or ()],
+        names_calls=bool(found.protocol_version),
     )
     return asked if asked.resume else _with_message(asked, found.messages)
 

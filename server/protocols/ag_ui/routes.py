@@ -34,7 +34,7 @@ router = APIRouter()
 @router.post(PATH)
 async def run_agent(request: Request, agent: OpenAgent, who: Caller) -> Response:
     """One turn, or the answer to what a turn waits for, as events."""
-    asked = read(await json_body(request))
+    asked = read(await json_body(request, '{"threadId": "…", "runId": "…", "messages": […]}'))
     told: Collection[str] = ()
     if asked.resume:
         waiting = await _waiting(agent, who, asked)
@@ -62,7 +62,13 @@ class AgUiStream(RunResponse):
         ours: dict[str, Any] = {"thread_id": run.thread_id, "run_id": run.id, "status": "running"}
         ours |= {"model": "", "tools": [], "sources": [], "citations": [], "files": []}
         self._translator = Translator(
-            asked.thread_id, asked.run_id, ours=ours, state=asked.state, steps=steps, told=told
+            asked.thread_id,
+            asked.run_id,
+            ours=ours,
+            state=asked.state,
+            steps=steps,
+            told=told,
+            names_calls=asked.names_calls,
         )
         self._begun = False
 

@@ -49,6 +49,7 @@ class Translator:
         steps: Names of the steps, by their part of a turn.
         told: Ids of calls that the client was told of when they were asked about: told again, their
             arguments would stand there twice.
+        names_calls: The end names the calls that the client has to make.
     """
 
     def __init__(
@@ -60,7 +61,9 @@ class Translator:
         state: Any,
         steps: Mapping[Part, str],
         told: Collection[str] = (),
+        names_calls: bool = True,
     ) -> None:
+        self._names_calls = names_calls
         self._names = {"threadId": thread_id, "runId": run_id}
         self._ours = dict(ours)
         self._state = state
@@ -161,7 +164,7 @@ class Translator:
             yield event("CUSTOM", name="citations", value=reply["citations"])
         yield change(status=reply["status"], citations=reply["citations"], files=reply["files"])
         self.ended = True
-        yield event("RUN_FINISHED", **self._names, outcome=_outcome(reply), **self._usage_field())
+        yield event("RUN_FINISHED", **self._names, outcome=self._outcome(reply), **self._usage_field())
 
     def _failed(self, error: Mapping[str, Any]) -> Iterator[bytes]:
         yield from self._close()
@@ -214,19 +217,18 @@ class Translator:
         if name:
             yield event("STEP_STARTED", stepName=name)
 
+    def _outcome(self, reply: Mapping[str, Any]) -> dict[str, Any]:
+        if reply["status"] == "cancelled":
+            return {"type": "cancelled"}
+        waiting = reply.get("interrupts") or ()
+        if asked := [interrupt(one) for one in waiting if not one.get("client")]:
+            return {"type": "interrupt", "interrupts": asked}
+        # Calls of its own tools are no questions to a page: it makes them, and brings what they gave.
+        calls = [str(call["id"]) for one in waiting if (call := call_of(one))]
+        return {"type": "success", **({"pendingToolCallIds": calls} if calls and self._names_calls else {})}
+
     def _usage_field(self) -> dict[str, Any]:
         return {"usage": usage_of(self._used)} if self._used else {}
-
-
-def _outcome(reply: Mapping[str, Any]) -> dict[str, Any]:
-    if reply["status"] == "cancelled":
-        return {"type": "cancelled"}
-    waiting = reply.get("interrupts") or ()
-    if asked := [interrupt(one) for one in waiting if not one.get("client")]:
-        return {"type": "interrupt", "interrupts": asked}
-    # Calls of the page's own tools are no questions: the page makes them, and comes back with what they gave.
-    calls = [str(call["id"]) for one in waiting if (call := call_of(one))]
-    return {"type": "success", **({"pendingToolCallIds": calls} if calls else {})}
 
 
 _HANDLERS = {

@@ -23,6 +23,14 @@ HEADER_MISMATCH = -32020
 UNSUPPORTED_VERSION = -32022
 CANCELLED = -32800
 
+# Our codes for what only this protocol refuses.
+_CODES = {
+    PARSE: "bad_json",
+    NO_METHOD: "unknown_method",
+    UNSUPPORTED_VERSION: "unsupported_parameter",
+    CANCELLED: "run_ended",
+}
+
 RequestId = str | int
 Result = dict[str, Any]
 _LONGEST_ID = 1000
@@ -104,9 +112,12 @@ def answer(key: RequestId | None, result: Mapping[str, Any]) -> bytes:
 
 
 def failure(key: RequestId | None, refusal: Refusal) -> bytes:
-    error: dict[str, Any] = {"code": refusal.code, "message": refusal.message}
-    if refusal.data is not None:
-        error["data"] = dict(refusal.data)
+    code = _CODES.get(refusal.code, "invalid_request")
+    error = {
+        "code": refusal.code,
+        "message": refusal.message,
+        "data": {"code": code, **(refusal.data or {})},
+    }
     return as_bytes({"jsonrpc": "2.0", "id": key, "error": error})
 
 
