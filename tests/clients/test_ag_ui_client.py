@@ -58,8 +58,7 @@ def told(service: Service, sent: Mapping[str, Any]) -> list[dict[str, Any]]:
     for event in events:
         EVENT.validate_python(event)
         assert None not in event.values(), event
-        kind = event["type"]
-        if kind in _PAIRS:
+        if (kind := event["type"]) in _PAIRS:
             opened.append((kind, event[_PAIRS[kind][1]]))
         elif kind in _ENDS:
             opened.remove((_ENDS[kind], event[_PAIRS[_ENDS[kind]][1]]))
@@ -398,5 +397,4 @@ def test_copilotkits_runtime_runs_the_agent_and_tools_of_its_page(
     assert said(found["first"]) == "I add. It is 8."
     [result] = [event["content"] for event in found["first"] if event["type"] == "TOOL_CALL_RESULT"]
     assert (result, found["first"][-1]["type"]) == ("8", "RUN_FINISHED")
-    assert found["painting"][-1]["type"] == "RUN_FINISHED"
-    assert said(found["painted"]) == "It is red."
+    assert (found["painting"][-1]["type"], said(found["painted"])) == ("RUN_FINISHED", "It is red.")
