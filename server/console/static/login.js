@@ -11,7 +11,7 @@ form.addEventListener("submit", async (event) => {
   form.querySelector("button").disabled = true;
   try {
     await post("/session", { token: token.value });
-    location.replace(base + next());
+    location.replace(next());
   } catch (refusal) {
     problem.textContent = refusal.message;
     problem.hidden = false;
@@ -20,9 +20,8 @@ form.addEventListener("submit", async (event) => {
   form.querySelector("button").disabled = false;
 });
 
-/** Where the person wanted to go: a path of this service and nothing else. */
+/** Where the person wanted to go: an address of this service and nothing else, with its host, since "/..//host" alone leads elsewhere once it is read twice. */
 function next() {
   const wanted = new URLSearchParams(location.search).get("next") ?? "/";
-  const there = new URL(wanted, location.origin);
-  return wanted.startsWith("/") && there.origin === location.origin ? there.pathname + there.search : "/";
+  return new URL(location.origin + base + (/^\/(?![/\\])/.test(wanted) ? wanted : "/")).href;
 }
