@@ -46,6 +46,11 @@ export function button(text, { icon: drawn, label, kind = "", ...given } = {}) {
   return el(classes.replace(/^button/, "button.button"), { type: "button", ...named, ...given }, drawn ? icon(drawn) : null, text || null);
 }
 
+let ids = 0;
+
+/** An id that no other element of this page has. */
+export const unique = (kind) => `${kind}-${(ids += 1)}`;
+
 const sanitised = globalThis.trustedTypes?.createPolicy("waystation", { createHTML: (html) => html });
 
 /**

@@ -1,5 +1,5 @@
 // A form made from a JSON Schema: fields for what forms can show, JSON for the rest.
-import { el } from "./dom.js";
+import { el, unique } from "./dom.js";
 
 /**
  * @param {object} schema  Of an object.
@@ -24,7 +24,7 @@ function resolved(shape, schema) {
 }
 
 function field(name, shape, given, required) {
-  const id = `field-${crypto.randomUUID()}`;
+  const id = unique("field");
   const { input, read } = inputOf(shape, given ?? shape.default, id);
   const label = `${shape.title ?? name}${required ? "" : " (may be left out)"}`;
   const hint = shape.description ? el("span.hint", { id: `${id}-hint` }, shape.description) : null;
@@ -106,7 +106,7 @@ function parsed(text) {
 }
 
 function jsonForm(given) {
-  const { input, read } = whole(given, `field-${crypto.randomUUID()}`);
+  const { input, read } = whole(given, unique("field"));
   const element = el("div.field", {}, el("label", { for: input.id }, el("b", {}, "Arguments as JSON")), input);
   return { element, value: () => read() ?? {} };
 }

@@ -1,5 +1,5 @@
 // Parts that pages share; how they look stands in console.css under the same names.
-import { button, el, find, findAll, icon, put } from "./dom.js";
+import { button, el, find, findAll, icon, put, unique } from "./dom.js";
 
 const UNITS = [
   ["year", 31_536_000],
@@ -93,7 +93,7 @@ export function report(problem) {
  */
 export function dialog(title, content, actions = [{ text: "Close", value: "" }]) {
   return new Promise((resolve) => {
-    const id = `dialog-${crypto.randomUUID()}`;
+    const id = unique("dialog");
     const form = el(
       "form",
       { method: "dialog" },
@@ -123,7 +123,7 @@ export async function confirmed(title, text, yes) {
  * @param {{name: string, content: Node|(() => Node)}[]} items  A function is called when its tab is first seen.
  */
 export function tabs(items, label) {
-  const id = crypto.randomUUID().slice(0, 8);
+  const id = unique("tabs");
   const panels = items.map((_, at) => el("div.tab-panel", { role: "tabpanel", id: `${id}-p${at}`, "aria-labelledby": `${id}-t${at}`, tabIndex: 0, hidden: true }));
   const names = items.map(({ name }, at) =>
     el("button", { type: "button", role: "tab", id: `${id}-t${at}`, "aria-controls": `${id}-p${at}`, onclick: () => choose(at) }, name),

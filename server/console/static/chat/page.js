@@ -124,9 +124,12 @@ async function turnOf(messages) {
   return turn;
 }
 
+// Not randomUUID: browsers have it only where a page came by https or from their own machine.
+const newId = () => `t_${[...crypto.getRandomValues(new Uint8Array(16))].map((each) => each.toString(16).padStart(2, "0")).join("")}`;
+
 /** Say something, in a new conversation where none is open; true when the service has it. */
 async function say({ message, files, configurable }) {
-  const id = thread ?? `t_${crypto.randomUUID().replaceAll("-", "")}`;
+  const id = thread ?? newId();
   try {
     const run = await post(path(id, "/runs"), { input: { message, files: files.map((file) => file.key) }, configurable });
     if (thread !== id) {
