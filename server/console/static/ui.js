@@ -94,12 +94,15 @@ export function report(problem) {
 export function dialog(title, content, actions = [{ text: "Close", value: "" }]) {
   return new Promise((resolve) => {
     const id = unique("dialog");
+    // Enter in a field presses the first button that submits: the last is the only one that does.
+    const choice = ({ text, value, kind = "" }, at) =>
+      at === actions.length - 1 ? el("button", { type: "submit", value, class: `button ${kind}` }, text) : button(text, { kind, onclick: () => shown.close(value) });
     const form = el(
       "form",
       { method: "dialog" },
       el("header", {}, el("h2", { id }, title), button("", { icon: "close", label: "Close", kind: "quiet", onclick: () => shown.close("") })),
       el("div.dialog-body", {}, content),
-      el("footer", {}, actions.map(({ text, value, kind = "" }) => el("button", { type: "submit", value, class: `button ${kind}` }, text))),
+      el("footer", {}, actions.map(choice)),
     );
     const shown = el("dialog", { "aria-labelledby": id }, form);
     shown.addEventListener("close", () => {

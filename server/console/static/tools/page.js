@@ -81,6 +81,14 @@ async function attempt(each) {
   const fields = properties.map(([name, schema]) => [name, schema, field(name, schema, (each.parameters.required ?? []).includes(name))]);
   const answer = el("div.stack", { "aria-live": "polite" });
   const run = button(each.approval ? "I have looked at it: run" : "Run", { kind: "primary" });
+  for (const [, , made] of fields) {
+    // Enter in a field would press the dialog's Close.
+    made.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.isComposing || event.target.tagName !== "INPUT") return;
+      event.preventDefault();
+      run.click();
+    });
+  }
   run.addEventListener("click", async () => {
     put(answer, loading("Calling…"));
     try {
