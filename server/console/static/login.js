@@ -20,7 +20,10 @@ form.addEventListener("submit", async (event) => {
   form.querySelector("button").disabled = false;
 });
 
-/** Where the person wanted to go: an address of this service and nothing else, with its host, since "/..//host" alone leads elsewhere once it is read twice. */
+/**
+ * Where the person wanted to go: an address of this service and nothing else. With its host: the path of
+ * "/..//host" is "//host", which leads elsewhere when it is read alone.
+ */
 function next() {
   const wanted = new URLSearchParams(location.search).get("next") ?? "/";
   return new URL(location.origin + base + (/^\/(?![/\\])/.test(wanted) ? wanted : "/")).href;

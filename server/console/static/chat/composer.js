@@ -1,7 +1,7 @@
 // What a person says next: the text, files beside it, and what is chosen for the turn.
 import { get, upload } from "../api.js";
 import { button, el, find, icon, put } from "../dom.js";
-import { dialog, report } from "../ui.js";
+import { dialog, report, toast } from "../ui.js";
 
 export class Composer {
   /** @param {(said: {message: string, files: object[], configurable: object}) => void} send */
@@ -87,19 +87,34 @@ export class Composer {
   }
 
   async submit() {
-    const message = this.box.value.trim();
-    if (!message || this.busy) return;
-    await Promise.all(this.files.map((entry) => entry.done));
-    const files = this.files.filter((entry) => entry.key);
-    const said = { message, files, configurable: this.configurable() };
-    this.box.value = "";
-    this.files = [];
-    this.draw();
-    if (!(await this.send(said))) {
-      this.box.value = message;
-      this.files = files;
-      this.draw();
+    if (this.busy || this.sending) return;
+    if (!this.box.value.trim()) {
+      if (this.files.length) toast("Say what is to be done with the file.");
+      return;
     }
+    this.sending = true;
+    try {
+      await this.sendAll();
+    } finally {
+      this.sending = false;
+    }
+  }
+
+  /** Send what stands there, once its files are up; where one of them fails, or the message, it stands there still. */
+  async sendAll() {
+    const entries = [...this.files];
+    await Promise.all(entries.map((entry) => entry.done));
+    if (entries.some((entry) => !entry.key && !entry.stop.signal.aborted)) return;
+    const message = this.box.value.trim();
+    if (!message) return;
+    this.box.value = "";
+    const files = this.files.filter((entry) => entry.key);
+    this.files = this.files.filter((entry) => !entry.key);
+    this.draw();
+    if (await this.send({ message, files, configurable: this.configurable() })) return;
+    this.box.value = [message, this.box.value].filter(Boolean).join("\n");
+    this.files = [...files, ...this.files];
+    this.draw();
   }
 
   configurable() {

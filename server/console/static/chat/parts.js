@@ -1,5 +1,5 @@
 // What an answer is made of: steps of tools, files, quoted passages.
-import { base } from "../api.js";
+import { base, get } from "../api.js";
 import { el, find, findAll, icon, put } from "../dom.js";
 import { dialog, duration, json, pill, size } from "../ui.js";
 
@@ -68,6 +68,15 @@ export function fileList(files) {
 export function fileChip(file) {
   const name = file.name ?? file.filename ?? file.key;
   return el("a.chip", { href: contentOf(file.key), download: name }, icon("files"), el("span.name", {}, name), file.size ? el("span.muted", {}, size(file.size)) : null);
+}
+
+/** A file of which a message has only the key: its name stands there when the service has told it. */
+export function keyChip(key) {
+  const shown = fileChip({ key, name: "a file" });
+  get(`/files/${encodeURIComponent(key)}`)
+    .then((file) => shown.replaceWith(fileChip(file)))
+    .catch((problem) => problem.status === 404 && shown.replaceWith(el("span.chip", {}, icon("files"), "a file that was deleted")));
+  return shown;
 }
 
 const picture = (file) => el("img.picture", { src: contentOf(file.key), alt: file.name ?? "", loading: "lazy" });

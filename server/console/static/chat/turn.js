@@ -3,7 +3,7 @@ import { button, el, find, icon, put } from "../dom.js";
 import { questionCard } from "../questions.js";
 import { copier, failure } from "../ui.js";
 import { Prose, rendered } from "./markdown.js";
-import { fileChip, fileList, linkCitations, sourceLine, Step } from "./parts.js";
+import { fileChip, fileList, keyChip, linkCitations, sourceLine, Step } from "./parts.js";
 
 export class Turn {
   /**
@@ -36,7 +36,7 @@ export class Turn {
   showQuestion() {
     this.question.classList.remove("editing");
     const actions = el("div.turn-actions", {}, copier(() => this.text, "Copy the message"), this.id ? button("", { icon: "edit", label: "Edit and run again", kind: "quiet", onclick: () => this.editing() }) : null);
-    const files = this.files.length ? el("ul.plain.chips", {}, this.files.map((file) => el("li", {}, typeof file === "string" ? fileChip({ key: file }) : fileChip(file)))) : null;
+    const files = this.files.length ? el("ul.plain.chips", {}, this.files.map((file) => el("li", {}, typeof file === "string" ? keyChip(file) : fileChip(file)))) : null;
     put(this.question, files, el("div.bubble", {}, this.text), actions);
   }
 
