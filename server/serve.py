@@ -228,7 +228,8 @@ def serve_many(context: Context) -> None:
         os.environ.update(_as_environment(settings, listener))
         config = uvicorn_config("server.serve:app_from_environ", workers=settings.workers, settings=settings)
         base = base_url(settings, listener)
-        threading.Thread(target=_greet_when_ready, args=(base, settings.console), daemon=True).start()
+        said = greeting_of_many(base, settings)
+        threading.Thread(target=_greet_when_ready, args=(base, said), daemon=True).start()
         Multiprocess(config, [listener]).run()
 
 
@@ -299,7 +300,14 @@ def _say_ready(text: str) -> None:
     print(text, flush=True)
 
 
-def _greet_when_ready(base: str, console: bool) -> None:
+def greeting_of_many(base: str, settings: ServerSettings) -> str:
+    """What several processes on one port say when they are ready."""
+    if settings.role == "worker":
+        return greeting_worker(base, settings)
+    return greeting(base, console=settings.console)
+
+
+def _greet_when_ready(base: str, said: str) -> None:
     import httpx  # noqa: PLC0415 - for the parent of several workers alone
 
     deadline = time.monotonic() + READY_SECONDS
@@ -307,6 +315,6 @@ def _greet_when_ready(base: str, console: bool) -> None:
         while time.monotonic() < deadline:
             with contextlib.suppress(httpx.HTTPError):
                 if client.get(f"{base}/health/ready").status_code == 200:
-                    print(greeting(base, console=console), flush=True)
+                    print(said, flush=True)
                     return
             time.sleep(0.2)

@@ -74,7 +74,13 @@ def back_up(
     draft = target.with_name(f"{target.name}{_PART}{secrets.token_hex(4)}")
     work = _Work(kept, draft, with_secrets, told)
     try:
-        with private_files(), disks_told("the backup cannot be written"):
+        with (
+            private_files(),
+            disks_told(
+                f"the backup cannot be written to '{target.name}'",
+                "name a folder where this user may write, on a disk with room",
+            ),
+        ):
             draft.mkdir(mode=0o700, parents=True)
             manifest = work.run()
             _sync_folders(draft)

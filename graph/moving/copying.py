@@ -18,7 +18,7 @@ from sqlalchemy.engine import URL
 from core.database.engine import POSTGRES_MISSING
 from core.database.opening import opening_error
 from core.database.outage import DatabaseUnavailable, storage_outage
-from core.errors import ConfigInvalid, StorageUnavailable, Unavailable, WaystationError
+from core.errors import ConfigInvalid, InvalidInput, StorageUnavailable, Unavailable, WaystationError
 from graph.db.database import COPYING, HEAD
 from graph.moving.end import End, Stage
 from graph.moving.errors import CopyRefused
@@ -63,6 +63,7 @@ def open_end(url: URL, what: str, *, writing: bool = False) -> End:
     """The database as an end of a copy.
 
     Raises:
+        InvalidInput: It is a folder.
         Unavailable: It is not there or does not answer.
         ConfigInvalid: Its driver is not installed.
     """
@@ -85,6 +86,8 @@ def open_end(url: URL, what: str, *, writing: bool = False) -> End:
 
 
 def _file(path: Path, what: str, *, writing: bool) -> End:
+    if path.is_dir():
+        raise InvalidInput(f"the {what} '{path.name}' is a folder; name the database's file")
     if not path.is_file():
         raise Unavailable(f"the {what} '{path.name}' is not there; look at its path")
     end = SqliteEnd(path, writing=writing)

@@ -94,7 +94,13 @@ def restore(
         )
     draft = places.home.with_name(f"{places.home.name}{_PART}{secrets.token_hex(4)}")
     try:
-        with private_files(), disks_told("the backup cannot be put back"):
+        with (
+            private_files(),
+            disks_told(
+                "the backup cannot be put back",
+                "see that this user may write WAYSTATION_HOME and the configuration, on a disk with room",
+            ),
+        ):
             draft.mkdir(mode=0o700, parents=True)
             _copy_rooms(folder, manifest, draft, told)
             _place_database(folder, places, database, draft, told)

@@ -158,17 +158,17 @@ class Tree:
 
 
 @contextmanager
-def disks_told(what: str) -> Iterator[None]:
-    """In the block, what a disk says against it is told, without its paths."""
+def disks_told(what: str, remedy: str) -> Iterator[None]:
+    """In the block, what a disk says against it is told, without its paths, and what to do."""
     try:
         yield
     except OSError as error:
-        raise StorageUnavailable(f"{what}: {error.strerror or type(error).__name__}") from error
+        raise StorageUnavailable(f"{what}: {error.strerror or type(error).__name__}; {remedy}") from error
     except sqlite3.Error as error:
         away = outage(error)
         if away is None:
             raise
-        raise StorageUnavailable(f"{what}: the database {away.reason}") from error
+        raise StorageUnavailable(f"{what}: the database {away.reason}; {remedy}") from error
 
 
 def is_plain(path: Path) -> bool:

@@ -119,6 +119,10 @@ class Mirrors:
         """Whether it was handed over here and has not been read; asked once."""
         return self._fresh.pop(run_id, self) is None
 
+    def has_ended(self, run_id: str) -> None:
+        """The run was seen to have ended: whoever reads it from now on waits for no letter."""
+        self._fresh.pop(run_id, None)
+
     def get(self, run_id: str) -> Mirror | None:
         """The run's log, where it is followed here."""
         return self._logs.get(run_id)

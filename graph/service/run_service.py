@@ -252,7 +252,10 @@ class RunService:
                 record = await self._lookup.find(run_id)
                 if record is None:
                     raise RunNotFound(run_id)
-                if not record.active or self.follower.closing or self._is_stuck(run_id):
+                if not record.active:
+                    self.follower.mirrors.has_ended(run_id)
+                    return record
+                if self.follower.closing or self._is_stuck(run_id):
                     return record
                 left = LOOK_AGAIN_SECONDS if until is None else until - asyncio.get_running_loop().time()
                 if left <= 0:

@@ -112,8 +112,9 @@ async def test_a_run_says_that_it_waits_and_is_executed_by_the_worker_that_comes
         assert [event["seq"] for event in rest] == list(range(1, len(rest) + 1))
         fleet = await (await api.container.get(Fleet)).check()
         assert (fleet.state, fleet.details["workers"]) == (HealthState.HEALTHY, 1)
-        reply = await (await api.begin(TurnRequest(LOCAL, "and?", thread_id="t"))).result()
-        assert reply["status"] == "done"
+        run = await api.begin(TurnRequest(LOCAL, "and?", thread_id="t"))
+        assert (await run.result())["status"] == "done"
+        assert not api.runs.follower.mirrors.is_fresh(run.id), "who reads it now waits for no letter"
         said = (await api.threads.transcript(LOCAL, "t"))["messages"]
         assert [message["text"] for message in said if message["role"] == "user"] == ["hello", "and?"]
     left = await (await api.container.get(Fleet)).check()

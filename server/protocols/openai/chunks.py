@@ -20,6 +20,7 @@ from server.conversations import waiting_text
 from server.errors import problem
 from server.protocols.openai.citations import annotated, nested
 from server.protocols.openai.client_tools import as_tool_calls
+from server.protocols.openai.retold import Retold
 from server.protocols.refusals import openai_body
 from server.sse import RunResponse
 
@@ -90,6 +91,7 @@ class ChatStream(RunResponse):
         self._head = _head(run, model, "chat.completion.chunk")
         self._with_usage = with_usage
         self._begun = self._shown = self._cut = self._failed = False
+        self._retold = Retold()
         # All but a delta, encoded once.
         line = orjson.dumps({**self._head, "choices": [{"index": 0, "delta": 0, "finish_reason": None}]})
         before, _, after = line.partition(b'"delta":0')
@@ -108,8 +110,11 @@ class ChatStream(RunResponse):
     def _of(self, event: Mapping[str, Any]) -> Iterator[bytes]:
         kind = event["type"]
         if kind in _TEXTS:
-            self._shown = self._shown or kind == "token"
-            yield self._delta({_TEXTS[kind]: event["delta"]})
+            yield from self._text(kind, event["delta"])
+        elif kind == "run_started":
+            self._retold.begun()
+        elif kind in {"tool_call", "tool_result"}:
+            self._retold.called()
         elif kind == "notice":
             self._cut = self._cut or event["code"] == "answer_cut"
         elif kind == "error":
@@ -117,6 +122,13 @@ class ChatStream(RunResponse):
             yield _line(failure(event))
         elif kind == "done":
             yield from self._last(event)
+
+    def _text(self, kind: str, delta: str) -> Iterator[bytes]:
+        if kind == "token":
+            self._shown = True
+            delta = self._retold.told(delta)
+        if delta:
+            yield self._delta({_TEXTS[kind]: delta})
 
     def _last(self, reply: Mapping[str, Any]) -> Iterator[bytes]:
         rest = unshown(reply, shown=self._shown)

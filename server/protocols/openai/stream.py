@@ -19,6 +19,7 @@ from server.protocols.openai.citations import annotated
 from server.protocols.openai.client_tools import as_items, is_clients
 from server.protocols.openai.items import Item, Told
 from server.protocols.openai.paused import FIRST, Part
+from server.protocols.openai.retold import Retold
 from server.sse import RunResponse
 
 STEP = 1000
@@ -60,6 +61,7 @@ class ResponseStream(RunResponse):
         self._open = ""
         self._texts: list[str] = []
         self._shown = self._cut = False
+        self._retold = Retold()
 
     def encoded(self, found: Sequence[LoggedEvent]) -> Iterable[bytes]:
         return filter(None, self._encoded(found))
@@ -95,8 +97,11 @@ class ResponseStream(RunResponse):
         kind = event["type"]
         if kind == "token":
             self._shown = True
-            yield from self._say(event["delta"])
+            yield from self._say(self._retold.told(event["delta"]))
+        elif kind == "run_started":
+            self._retold.begun()
         elif kind == "tool_call":
+            self._retold.called()
             self._calls[event["id"]] = event
         elif kind == "tool_result":
             yield from self._called(event)
@@ -109,6 +114,7 @@ class ResponseStream(RunResponse):
             yield self._event("response.failed", response=self._response("failed", error=event))
 
     def _called(self, result: Mapping[str, Any]) -> Iterator[bytes]:
+        self._retold.called()
         if is_clients(self._calls.get(result["id"], {})):
             return
         yield from self._close()
@@ -129,6 +135,8 @@ class ResponseStream(RunResponse):
         yield self._event(f"response.{_LAST[found['status']]}", response=found)
 
     def _say(self, text: str) -> Iterator[bytes]:
+        if not text:
+            return
         if not self._open:
             yield from self._begin()
         # The same number whether this text opened the message or not: stored ones come together.

@@ -15,7 +15,7 @@ from core.settings import Context, Places, read_book
 from core.settings.platform import ServerSettings
 from nodes.file_storage import FileManager
 from nodes.file_storage.module import MODULE
-from server.serve import own_links, own_url
+from server.serve import greeting_of_many, own_links, own_url
 
 ADA = Principal("ada")
 
@@ -50,3 +50,10 @@ async def test_links_lead_to_the_service_unless_the_settings_say_where(
     info = await files.put(ADA, "a.txt", b"x")
     assert (await files.link(ADA, info.key)).startswith(f"{base}/files/link/")
     await container.close()
+
+
+def test_several_workers_on_one_port_name_no_page_that_they_lack() -> None:
+    said = greeting_of_many("http://h:1", ServerSettings(role="worker", workers=2))
+    assert "executes runs and tasks" in said
+    assert "playground" not in said
+    assert "http://h:1/chat/playground/" in greeting_of_many("http://h:1", ServerSettings(workers=2))

@@ -314,6 +314,8 @@ def test_one_database_twice_is_refused(source: URL, tmp_path: Path) -> None:
 def test_files_that_are_no_databases_of_ours_are_told(tmp_path: Path, target: URL) -> None:
     with pytest.raises(Unavailable, match=r"source 'no\.db' is not there"):
         copied(url_of(f"sqlite:///{tmp_path / 'no.db'}"), target)
+    with pytest.raises(InvalidInput, match="is a folder; name the database's file"):
+        copied(url_of(f"sqlite:///{tmp_path}"), target)
     (tmp_path / "text.db").write_text("no database " * 100)
     with pytest.raises(StorageUnavailable, match="no SQLite database"):
         copied(url_of(f"sqlite:///{tmp_path / 'text.db'}"), target)
