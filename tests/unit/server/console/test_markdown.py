@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from server.console.markdown import as_html, rendered
+from server.console.markdown import MOST_OF_A_TEXT, as_html, rendered
 
 ELSEWHERE = 'target="_blank" rel="noopener noreferrer nofollow"'
 
@@ -60,3 +60,10 @@ def test_what_is_behind_the_longest_is_shown_as_it_is() -> None:
     assert as_html("**a** <i>", most=5) == "<p><strong>a</strong></p>\n<pre> &lt;i&gt;</pre>"
     assert rendered(["**a**", "**b**"], most=5) == ["<p><strong>a</strong></p>\n", "<pre>**b**</pre>"]
     assert rendered(["", "x"]) == ["", "<p>x</p>\n"]
+
+
+def test_what_takes_a_core_for_long_ends_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    long = "x" * (MOST_OF_A_TEXT + 1)
+    assert rendered([long])[0].endswith("</p>\n<pre>x</pre>")
+    monkeypatch.setattr("server.console.markdown.MOST_SECONDS", 0.0)
+    assert rendered(["*a*", "*b*"]) == ["<p><em>a</em></p>\n", "<pre>*b*</pre>"]
