@@ -61,7 +61,7 @@ async def render(given: Texts, on: On, who: Caller) -> Rendered:
 
 
 def rendered(texts: Sequence[str], *, most: int = MOST_CHARACTERS) -> list[str]:
-    """Each as HTML, as far as the first `most` characters of all together, and as long as it takes no time."""
+    """Each as HTML, as far as the first `most` characters of all together, and `MOST_SECONDS`."""
     found, until = list[str](), time.thread_time() + MOST_SECONDS
     for text in texts:
         found.append(as_html(text, most=min(most, MOST_OF_A_TEXT)))
