@@ -108,15 +108,13 @@ def test_a_response_has_the_call_as_an_item_and_takes_its_output(
     assert (item.type, paused.status) == ("function_call", "completed")
     assert (item.name, item.arguments) == ("weather", '{"place":"Oslo"}')
     output: Any = [{"type": "function_call_output", "call_id": item.call_id, "output": "snow"}]
-    kinds = [
-        event.type
-        for event in client.responses.create(
-            model="waystation", previous_response_id=paused.id, input=output, tools=tools, stream=True
-        )
-    ]
-    assert kinds[-1] == "response.completed"
-    over = client.responses.retrieve(paused.id)
+    *_, last = client.responses.create(
+        model="waystation", previous_response_id=paused.id, input=output, tools=tools, stream=True
+    )
+    assert last.type == "response.completed"
+    over = client.responses.retrieve(last.response.id)
     assert (over.output_text, [each.type for each in over.output]) == ("Snow.", ["message"])
+    assert [each.type for each in client.responses.retrieve(paused.id).output] == ["function_call"]
 
 
 @pytest.mark.parametrize(
