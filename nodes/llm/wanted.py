@@ -13,7 +13,8 @@ from nodes.llm.profiles import FORMATS
 from nodes.llm.settings import ModelEntry
 
 REQUIRED = "required"
-_FENCED = re.compile(r"\A\s*```[A-Za-z0-9_-]*[ \t]*\n(.*?)\n?[ \t]*```\s*\Z", re.DOTALL)
+_FENCE = "```"
+_OPENING = re.compile(r"```[A-Za-z0-9_-]*[ \t]*")
 _OBJECT = "Your answer is one JSON object and nothing else: no word before or behind it, no code fence."
 _SCHEMA = (
     "Your answer is JSON and nothing else: no word before or behind it, no code fence. "
@@ -71,8 +72,11 @@ class Wanted:
 
 def plain(text: str) -> str:
     """The answer itself: models like to put JSON into a fence."""
-    found = _FENCED.match(text)
-    return (found[1] if found else text).strip()
+    whole = text.strip()
+    opening, _, rest = whole.partition("\n")
+    return (
+        rest.removesuffix(_FENCE).strip() if rest.endswith(_FENCE) and _OPENING.fullmatch(opening) else whole
+    )
 
 
 def _problem(text: str, form: ResponseFormat) -> str:
