@@ -12,7 +12,7 @@ from core.access import Principal
 from core.identity.keys import KeyStore
 from graph.agent import Agent
 from graph.runs.record import TurnRequest
-from tests.kit.http import assert_problem, client_of, served
+from tests.kit.http import assert_problem, client_of
 from waystation.testing.agents import BUNDLED, open_agent
 
 QUESTION = "What is 5 + 3?"
@@ -23,12 +23,6 @@ async def agent(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Agent
     folder = tmp_path_factory.mktemp("insight")
     async with open_agent(folder, tools=BUNDLED, auth={"mode": "keys"}) as agent:
         yield agent
-
-
-@pytest.fixture(scope="module")
-async def base(agent: Agent) -> AsyncIterator[str]:
-    async with served(agent) as base:
-        yield base
 
 
 @pytest.fixture(scope="module")

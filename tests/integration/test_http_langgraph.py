@@ -13,7 +13,7 @@ import pytest
 from core.access import Principal
 from graph.agent import Agent
 from server.protocols.langgraph.words import ASSISTANT
-from tests.kit.http import assert_refused, client_of, served, sse
+from tests.kit.http import assert_refused, sse
 from waystation.testing.agents import open_agent
 
 ROOT = "/langgraph"
@@ -25,18 +25,6 @@ LOCAL = Principal("local")
 async def agent(tmp_path_factory: pytest.TempPathFactory, storage: dict[str, str]) -> AsyncIterator[Agent]:
     async with open_agent(tmp_path_factory.mktemp("langgraph"), storage=storage) as agent:
         yield agent
-
-
-@pytest.fixture(scope="module")
-async def base(agent: Agent) -> AsyncIterator[str]:
-    async with served(agent) as base:
-        yield base
-
-
-@pytest.fixture
-async def http(base: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(base) as client:
-        yield client
 
 
 async def made(http: httpx.AsyncClient, **more: Any) -> str:

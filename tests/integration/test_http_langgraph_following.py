@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from graph.agent import Agent
-from tests.kit.http import assert_refused, client_of, served
+from tests.kit.http import assert_refused
 from tests.kit.patience import A_BUSY_MACHINE_S
 from waystation.testing.agents import open_agent
 from waystation.testing.model_server import ModelServer, call, say
@@ -32,18 +32,6 @@ async def agent(
         files={"mcp.json": '{"calculator": {"require_approval": ["*"]}}'},
     ) as agent:
         yield agent
-
-
-@pytest.fixture(scope="module")
-async def base(agent: Agent) -> AsyncIterator[str]:
-    async with served(agent) as base:
-        yield base
-
-
-@pytest.fixture
-async def http(base: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(base) as client:
-        yield client
 
 
 @pytest.fixture

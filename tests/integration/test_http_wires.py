@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.kit.http import client_of, served
+from tests.kit.http import served
 from waystation.testing.agents import open_agent
 
 ASKED = "What is 5 + 3?"
@@ -22,12 +22,6 @@ MODES = ["values", "updates", "messages-tuple", "messages", "custom", "events"]
 async def base(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     async with open_agent(tmp_path_factory.mktemp("wires")) as agent, served(agent) as base:
         yield base
-
-
-@pytest.fixture
-async def http(base: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(base) as client:
-        yield client
 
 
 def data_of(answer: httpx.Response) -> list[Any]:

@@ -10,7 +10,6 @@ import httpx
 import pytest
 
 from graph.agent import Agent
-from tests.kit.http import client_of, served
 from tests.kit.mcp import FORMS, New
 from waystation.testing.agents import open_agent
 from waystation.testing.model_server import ModelServer, call, say
@@ -29,18 +28,6 @@ async def agent(
     opened: Any = {"storage": storage, "files": asks, "limits": limits}
     async with open_agent(folder, model_url=_model_server.url, **opened) as agent:
         yield agent
-
-
-@pytest.fixture(scope="module")
-async def base(agent: Agent) -> AsyncIterator[str]:
-    async with served(agent) as base:
-        yield base
-
-
-@pytest.fixture
-async def http(base: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(base) as client:
-        yield client
 
 
 @pytest.fixture
