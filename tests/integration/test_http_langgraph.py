@@ -14,6 +14,7 @@ from core.access import Principal
 from graph.agent import Agent
 from server.protocols.langgraph.words import ASSISTANT
 from tests.kit.http import assert_refused, sse
+from tests.kit.langgraph import turn_of
 from waystation.testing.agents import open_agent
 
 ROOT = "/langgraph"
@@ -29,10 +30,6 @@ async def agent(tmp_path_factory: pytest.TempPathFactory, storage: dict[str, str
 
 async def made(http: httpx.AsyncClient, **more: Any) -> str:
     return str((await http.post(f"{ROOT}/threads", json=more)).json()["thread_id"])
-
-
-def turn_of(text: str, **more: Any) -> dict[str, Any]:
-    return {**RUN, "input": {"messages": [{"role": "user", "content": text}]}, **more}
 
 
 async def test_headers_name_the_run_relative_to_the_mount_and_lines_end_in_crlf(

@@ -14,6 +14,7 @@ import pytest
 
 from graph.agent import Agent
 from tests.kit.http import assert_refused
+from tests.kit.langgraph import turn_of
 from tests.kit.patience import A_BUSY_MACHINE_S
 from waystation.testing.agents import open_agent
 from waystation.testing.model_server import ModelServer, call, say
@@ -37,11 +38,6 @@ async def agent(
 @pytest.fixture
 async def thread(http: httpx.AsyncClient) -> str:
     return str((await http.post(f"{ROOT}/threads", json={})).json()["thread_id"])
-
-
-def turn_of(text: str, **more: Any) -> dict[str, Any]:
-    said = [{"role": "user", "content": text}]
-    return {"assistant_id": "waystation", "input": {"messages": said}, **more}
 
 
 @dataclass

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from graph.agent import Agent
+from tests.kit.langgraph import turn_of
 from tests.kit.mcp import FORMS, New
 from waystation.testing.agents import open_agent
 from waystation.testing.model_server import ModelServer, call, say
@@ -33,11 +34,6 @@ async def agent(
 @pytest.fixture
 async def thread(http: httpx.AsyncClient) -> str:
     return str((await http.post(f"{ROOT}/threads", json={})).json()["thread_id"])
-
-
-def turn_of(text: str, **more: Any) -> dict[str, Any]:
-    said = [{"role": "user", "content": text}]
-    return {"assistant_id": "waystation", "input": {"messages": said}, **more}
 
 
 async def roles_on(http: httpx.AsyncClient, thread: str) -> list[str]:

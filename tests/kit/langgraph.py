@@ -12,6 +12,11 @@ def asks(text: str, **more: Any) -> dict[str, Any]:
     return {"messages": [{"type": "human", "content": text, **more}]}
 
 
+def turn_of(text: str, **more: Any) -> dict[str, Any]:
+    """The body of a run that says this."""
+    return {"assistant_id": GRAPH, "input": {"messages": [{"role": "user", "content": text}]}, **more}
+
+
 def texts(values: Any) -> list[str]:
     return [str(message["content"]) for message in values["messages"]]
 
