@@ -15,14 +15,14 @@ from core.errors import WaystationError
 from core.settings.book import Editions
 from core.signals import Signals
 from graph.errors import Draining, RunEnded, RunNotFound, ThreadBusy
+from graph.runs.claims import Claims
 from graph.runs.events import topic_of, topic_of_thread
-from graph.runs.follower import LOOK_AGAIN_SECONDS, Follower
 from graph.runs.lease import BEAT_SECONDS
 from graph.runs.ledger import AT_MOST_ATTEMPTS, RunLedger
 from graph.runs.lookup import LiveRuns, RunLookup
 from graph.runs.record import Policy, Run, RunRecord
 from graph.runs.rows import Claim, NewRun, delivery_of
-from graph.runs.streams import Handle
+from graph.runs.streams import LOOK_AGAIN_SECONDS, Follower, Handle
 from graph.runs.tails import Tails
 from graph.service.stops import STOPS, Stops, tried
 from graph.service.waiting import sent_after, until_over
@@ -51,6 +51,7 @@ class RunService:
     def __init__(  # noqa: PLR0917 - the container gives them by type
         self,
         ledger: RunLedger,
+        claims: Claims,
         lookup: RunLookup,
         live: LiveRuns,
         driver: TurnDriver,
@@ -62,6 +63,7 @@ class RunService:
         deliver: Callable[[str], Coroutine[Any, Any, None]],
     ) -> None:
         self._ledger = ledger
+        self._claims = claims
         self._lookup = lookup
         self.live = live
         self._driver = driver
@@ -132,7 +134,7 @@ class RunService:
     async def _finish_left_over(self, thread_id: str) -> bool:
         """Execute runs that wait for a free thread; where no service looks after them, nobody else would."""
         found = False
-        while (claim := await self._ledger.next_of(thread_id)) is not None:
+        while (claim := await self._claims.next_of(thread_id)) is not None:
             found = True
             self._launch(claim)
             await self.settled(claim.record.id)
@@ -283,7 +285,7 @@ class RunService:
         """Begin the first run that waits for the thread; False when there is none or it cannot."""
         if self.draining:
             return False
-        claim = await self._ledger.next_of(thread_id, only=None if self._ledger.supervised else self._awaited)
+        claim = await self._claims.next_of(thread_id, only=None if self._ledger.supervised else self._awaited)
         return claim is not None and self._launch(claim)
 
     def go_on(self, claims: Sequence[Claim]) -> None:
@@ -294,7 +296,7 @@ class RunService:
         """Take over the run of a thread whose process is gone: go on with it or end it, by its policy."""
         if self.draining:
             return False
-        claim = await self._ledger.orphan_of(thread_id)
+        claim = await self._claims.orphan_of(thread_id)
         if claim is None:
             return False
         record = claim.record

@@ -22,7 +22,6 @@ from nodes.llm.assembly import Assembly
 from nodes.llm.attachments import NO_FILES, of_state, remarks_on_files, texts_of, with_media
 from nodes.llm.connections import Connections, has_content
 from nodes.llm.errors import ModelContextFull, ModelStreamCut
-from nodes.llm.fences import render
 from nodes.llm.health import ModelHealth
 from nodes.llm.judging import one_call, wanted_in
 from nodes.llm.models import (
@@ -37,8 +36,9 @@ from nodes.llm.models import (
 )
 from nodes.llm.pieces import KNOWN, Chunk
 from nodes.llm.ports import Attachments, ChatModel, Toolbox
-from nodes.llm.prompt import alternating, answered, digest, parted, shorter, taken_ids, without_empty
+from nodes.llm.prompt import alternating, answered, digest, parted, render, taken_ids, without_empty
 from nodes.llm.settings import ModelEntry
+from nodes.llm.shortening import shorter
 
 _NAMED = 5
 """Tools that a remark names."""

@@ -16,8 +16,8 @@ from core.access import Principal
 from core.health import HealthState
 from graph import Agent
 from graph.errors import ThreadBusy, TooManyRuns
-from graph.runs.follower import WAITS
 from graph.runs.record import TurnRequest
+from graph.runs.streams import WAITS
 from graph.service.fleet import Fleet
 from graph.service.supervisor import Supervisor
 from tests.campaigns.victims import TOOL, plain
