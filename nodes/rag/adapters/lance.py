@@ -67,7 +67,7 @@ class LanceFolder:
 def _sdk() -> SimpleNamespace:
     """What is used of the library, which is typed too loosely to name its types here."""
     # Lance logs harmless warnings with absolute paths to stderr; errors still come as exceptions.
-    os.environ.setdefault("LANCE_LOG", "error")
+    os.environ.setdefault("LANCEDB_LOG", "error")
     # The client of a server for catalogues, which no folder has: 163 modules and two thirds of the time.
     try:
         with hollow("lance_namespace_urllib3_client"):

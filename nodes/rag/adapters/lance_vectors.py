@@ -17,8 +17,11 @@ from typing import Any
 EXACT_ROWS = 5_000
 _ROWS_OF_A_GROUP = 400
 _GROUPS_ASKED = 20
-# The groups are made anew when there are so many times the rows that they were made of.
-_GROWN = 2
+# Every settling adds a part to the index, which each question looks at: so many are made one again, and
+# groups are made anew when there are so many times the vectors that they were made of.
+_MOST_PARTS, _GROWN = 12, 1.5
+# Further vectors to learn a group from say nothing new, and take their time.
+_LEARNED_FROM = 64
 _DELETED_AT_ONCE = 500
 _KEEP_VERSIONS = timedelta(minutes=10)
 
@@ -104,10 +107,13 @@ class VectorTable:
     async def _group(self, table: Any, rows: int) -> None:
         if rows <= EXACT_ROWS:
             return
-        stats = await table.index_stats("vector_idx")
-        if stats is not None and rows <= _GROWN * (stats.num_indexed_rows or 1):
+        made = [index for index in await table.list_indices() if "vector" in index.columns]
+        if made and _is_grouped(made[0]) and rows <= _GROWN * (made[0].num_indexed_rows or 1):
             return
-        groups = self._sdk().ivf(distance_type="cosine", num_partitions=max(16, rows // _ROWS_OF_A_GROUP))
+        # By size, not by number: `optimize` merges groups that are below the size of which it knows.
+        groups = self._sdk().ivf(
+            distance_type="cosine", target_partition_size=_ROWS_OF_A_GROUP, sample_rate=_LEARNED_FROM
+        )
         await table.create_index("vector", config=groups, replace=True)
 
     async def _existing(self) -> Any:
@@ -121,6 +127,13 @@ class VectorTable:
     def forget(self) -> None:
         """Open it anew at the next use."""
         self._table = None
+
+
+def _is_grouped(index: Any) -> bool:
+    """Whether an index has few parts, and groups of our size: one of an earlier release has huge ones."""
+    details = index.index_details or {}
+    sized = details.get("target_partition_size") == _ROWS_OF_A_GROUP
+    return bool(sized and (index.num_segments or 1) < _MOST_PARTS)
 
 
 def any_of(column: str, values: Iterable[str]) -> str:
