@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from core.health import HealthState
 from core.signals import Signals
 from graph import Agent
 from graph.runs.record import TurnRequest
+from graph.runs.streams import Handle
 from tests.kit.standby import Pair
 from waystation.testing.agents import context_at
 from waystation.testing.model_server import ModelServer, say
@@ -58,27 +60,42 @@ def model() -> Iterator[ModelServer]:
         yield server
 
 
+async def speaking(
+    api: Agent, model: ModelServer, thread: str
+) -> tuple[Handle, AsyncIterator[dict[str, Any]]]:
+    """A turn whose model has said a word and holds the rest back."""
+    model.script(say("one two three", hang_after=1), match=thread)
+    handle = await api.begin(TurnRequest(LOCAL, thread, thread_id=thread))
+    told = handle.events()
+    async for event in told:
+        if event["type"] == "token":
+            return handle, told
+    raise AssertionError("it never spoke")
+
+
+async def ended(events: AsyncIterator[dict[str, Any]]) -> dict[str, Any]:
+    return [event async for event in events][-1]
+
+
 async def test_turns_go_on_at_the_standby_and_nothing_acknowledged_is_lost(
     two: tuple[Agent, Agent], pair: Pair, model: ModelServer
 ) -> None:
     api, worker = two
     async with asyncio.timeout(WAIT_S):
         before = await api.begin(TurnRequest(LOCAL, "before", thread_id="before"))
-        assert [event async for event in before.events()][-1]["status"] == "done"
-        model.script(say("one two three", hang_after=1))
-        midway = await api.begin(TurnRequest(LOCAL, "midway", thread_id="midway"))
-        told = midway.events()
-        spoken = [await anext(told)]
-        while spoken[-1]["type"] != "token":
-            spoken.append(await anext(told))
+        assert (await ended(before.events()))["status"] == "done"
+        _, midway = await speaking(api, model, "midway")
+        left, _ = await speaking(api, model, "left")
         await asyncio.to_thread(pair.lose)
+        # Its reader goes while nobody can be told.
+        left.leave()
         await asyncio.to_thread(pair.fail_over)
+        assert (await left.result())["status"] == "cancelled"
         model.release()
-        rest = [event async for event in told]
-        assert rest[-1]["status"] == "done", rest[-1]
-        assert rest[-1]["answer"] == "one two three"
+        last = await ended(midway)
+        assert (last["status"], last["answer"]) == ("done", "one two three")
         after = await api.begin(TurnRequest(LOCAL, "after", thread_id="before"))
-        assert [event async for event in after.events()][-1]["status"] == "done"
+        assert (await ended(after.events()))["status"] == "done"
         for agent in (api, worker):
             signals = await agent.container.get(Signals)
             while (await signals.check()).state is not HealthState.HEALTHY:  # noqa: ASYNC110 - health has no event
