@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 
+from core.database.outage import Endurance
 from core.signals import Listener, Signals
 from graph.runs.events import LAST, EventLog, EventStore, LoggedEvent, topic_of
 from graph.runs.lookup import RunLookup
@@ -14,6 +15,8 @@ from graph.runs.tails import FIRST_LOOK_S, LONGEST_LOOK_S, Mirror, Mirrors
 
 # Signals carry the news; one that gets lost must not cost a reader more than this.
 LOOK_AGAIN_SECONDS = 30.0
+# As long as a turn waits for the database.
+OUTAGE_SECONDS = 60.0
 WAITS = "waiting_for_worker"
 
 
@@ -59,13 +62,19 @@ class Follower:
                     self.mirrors.follow(run_id)
                     await ear.heard(FIRST_LOOK_S)
                 while not reading.over:
-                    if found := await reading.more():
+                    # What it reads may go on when the database is back: so does it.
+                    if found := await Endurance(OUTAGE_SECONDS).through(reading.more):
                         yield found
                         if self.draining and found[-1].kind in LAST:
                             return
         finally:
             self._readers -= 1
             self._left.set()
+
+    def close(self) -> None:
+        """The service stops: readers of what goes on elsewhere are let go, also where nothing comes."""
+        self.closing = True
+        self.mirrors.give_up()
 
     async def left(self, *, seconds: float) -> None:
         """Returns when nobody reads any more, or after `seconds`."""

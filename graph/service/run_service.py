@@ -319,7 +319,7 @@ class RunService:
         if seconds:  # readers of runs that drain in other processes
             await self.follower.left(seconds=until - clock())
         # What is read now goes on elsewhere, or later: its readers come back with their last number.
-        self.follower.closing = True
+        self.follower.close()
         self._signals.wake_all()
 
     # -- inside -----------------------------------------------------------------------------------

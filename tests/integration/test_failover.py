@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from core.access import Principal
+from core.database.outage import DatabaseUnavailable
 from core.health import HealthState
 from core.signals import Signals
 from graph import Agent
 from graph.runs.record import TurnRequest
 from graph.runs.streams import Handle
+from graph.runs.tails import Mirror
 from tests.kit.standby import Pair
 from waystation.testing.agents import context_at
 from waystation.testing.model_server import ModelServer, say
@@ -78,9 +80,11 @@ async def ended(events: AsyncIterator[dict[str, Any]]) -> dict[str, Any]:
 
 
 async def test_turns_go_on_at_the_standby_and_nothing_acknowledged_is_lost(
-    two: tuple[Agent, Agent], pair: Pair, model: ModelServer
+    two: tuple[Agent, Agent], pair: Pair, model: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api, worker = two
+    # Readers look into the database all the time, so also while it is away.
+    monkeypatch.setattr(Mirror, "patience", lambda _: 0.02)
     async with asyncio.timeout(WAIT_S):
         before = await api.begin(TurnRequest(LOCAL, "before", thread_id="before"))
         assert (await ended(before.events()))["status"] == "done"
@@ -89,6 +93,8 @@ async def test_turns_go_on_at_the_standby_and_nothing_acknowledged_is_lost(
         await asyncio.to_thread(pair.lose)
         # Its reader goes while nobody can be told.
         left.leave()
+        with pytest.raises(DatabaseUnavailable):
+            await api.runs.get(LOCAL, left.id)
         await asyncio.to_thread(pair.fail_over)
         assert (await left.result())["status"] == "cancelled"
         model.release()
