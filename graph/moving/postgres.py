@@ -51,6 +51,7 @@ class PostgresEnd(End):
     """
 
     def __init__(self, url: URL, *, writing: bool = False) -> None:
+        self._url = url
         plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
         self._db = psycopg.connect(plain, autocommit=True, **options_for(url))
         self._thread = ""
@@ -159,6 +160,9 @@ class PostgresEnd(End):
 
     def settle(self) -> None:
         self.select(_NUMBERS)
+
+    def again(self) -> PostgresEnd:
+        return PostgresEnd(self._url)
 
     def close(self) -> None:
         self._db.close()
