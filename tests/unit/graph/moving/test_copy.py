@@ -272,33 +272,6 @@ def test_what_is_gone_from_the_target_behind_its_comparing_is_found(source: URL,
         copied(source, target, told=meddle)
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "UPDATE runs SET status = 'running' WHERE thread_id = 't1'",
-        "UPDATE runs SET status = 'queued' WHERE thread_id = 't1'",
-        "UPDATE threads SET run_id = 'r_1' WHERE id = 't1'",
-    ],
-)
-def test_threads_in_flight_are_refused_by_their_ids(mine: URL, target: URL, statement: str) -> None:
-    change(mine, "UPDATE threads SET run_id = NULL", "UPDATE runs SET status = 'done'")
-    change(mine, statement)
-    with pytest.raises(CopyRefused, match=r"in flight: t1\. Wait for them with --wait"):
-        copied(mine, target)
-
-
-def test_threads_in_flight_are_waited_for(mine: URL, target: URL) -> None:
-    change(mine, "UPDATE runs SET status = 'running' WHERE thread_id = 't1'")
-    waited: list[list[str]] = []
-
-    def waiting(threads: list[str]) -> None:
-        waited.append(threads)
-        change(mine, "UPDATE runs SET status = 'done' WHERE thread_id = 't1'")
-
-    copied(mine, target, wait=True, waiting=waiting)
-    assert waited == [["t1"]]
-
-
 def test_a_target_with_rows_is_left_alone(source: URL, mine: URL) -> None:
     before = rows_of(mine)
     with pytest.raises(CopyRefused, match=r"not empty: it has rows in .*transcript"):
