@@ -52,6 +52,7 @@ class PostgresEnd(End):
     """
 
     def __init__(self, url: URL, *, writing: bool = False) -> None:
+        self._url = url
         plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
         self._db = connected_now(psycopg.connect, plain, autocommit=True, **options_for(url))
         self._thread = ""
@@ -160,6 +161,9 @@ class PostgresEnd(End):
 
     def settle(self) -> None:
         self.select(_NUMBERS)
+
+    def again(self) -> PostgresEnd:
+        return PostgresEnd(self._url)
 
     def close(self) -> None:
         self._db.close()
