@@ -147,7 +147,9 @@ class RAGClient:
             SourceNotFound: No such source, or it is not for this user.
         """
         found = self._usable(source, principal)
-        return await asyncio.to_thread(found.indexer.documents) if found.indexer is not None else []
+        if found.indexer is None:
+            return []
+        return await asyncio.to_thread(found.indexer.documents, found.shown_to(principal))
 
     async def chunks(
         self, source: str, document: str, *, principal: Principal, limit: int = 100
@@ -158,7 +160,10 @@ class RAGClient:
             SourceNotFound: No such source, or it is not for this user.
         """
         found = self._usable(source, principal)
-        return await found.store.chunks_in(document, limit=limit) if found.store is not None else []
+        shown = found.shown_to(principal)
+        if found.store is None or not (shown is None or shown(document)):
+            return []
+        return await found.store.chunks_in(document, limit=limit)
 
     async def ingest(
         self,
@@ -281,10 +286,7 @@ class RAGClient:
         """What the index holds of each source."""
         found = []
         for name, source in self._sources.items():
-            if source.indexer:
-                found.append(await asyncio.to_thread(source.indexer.stats))
-            else:
-                found.append(SourceStats(name, source.entry.type))
+            found.append(await asyncio.to_thread(source.stats, name))
         return found
 
     async def check(self) -> Health:
@@ -308,7 +310,7 @@ class RAGClient:
                 span.set(passages=len(found))
                 if found or (source.indexer is not None and source.indexer.manifest.read().chunks):
                     return found
-                return await asyncio.to_thread(_why_nothing, source)
+                return await asyncio.to_thread(_why_nothing, source, principal)
             span.error(code)
         _log.warning("source_failed", source=name, code=code, reason=reason)
         return reason
@@ -322,7 +324,7 @@ class RAGClient:
             compliance_level=source.entry.compliance_level,
         )
         if source.indexer is not None:
-            stats = await asyncio.to_thread(source.indexer.stats)
+            stats = await asyncio.to_thread(source.indexer.stats, source.shown_to(principal))
             info = replace(
                 info,
                 documents=stats.files,
@@ -362,11 +364,11 @@ def _entries(sources: Mapping[str, Source]) -> dict[str, SourceEntry]:
     return {name: source.entry for name, source in sources.items()}
 
 
-def _why_nothing(source: Source) -> list[Passage] | str:
+def _why_nothing(source: Source, principal: Principal) -> list[Passage] | str:
     """No passages, or why a source that has nothing to be found has none."""
     if source.indexer is None:
         return []
-    stats = source.indexer.stats()
+    stats = source.indexer.stats(source.shown_to(principal))
     return stats.problem or ([] if stats.indexed else "it is not indexed yet")
 
 

@@ -17,6 +17,7 @@ from nodes.rag.models import Chunk, DocumentInfo, IngestReport, Progress, Source
 from nodes.rag.ports import ChunkStore, Embedder
 from nodes.rag.reading import Extractor, KeptTexts, NotText, read_document
 from nodes.rag.reading.extraction import SECONDS
+from nodes.rag.rights import Shown
 
 BATCH_CHUNKS = 256
 BATCH_FILES = 64
@@ -109,6 +110,8 @@ class Indexer:
             before = self.manifest.read()
             if add is not None and add not in (*self._roots, *before.added):
                 before = replace(before, added=(*before.added, add))
+                # Rules of access hold for names below it: it is known before the first of its rows is there.
+                self.manifest.write(before)
             listing = await asyncio.to_thread(list_files, (*self._roots, *before.added))
             unread = dict(list(listing.unread.items())[:MOST_UNREAD])
             before = replace(before, unread=unread, passed_over=len(listing.unread))
@@ -135,8 +138,9 @@ class Indexer:
         same = plan.kept == before.files and len(listing.unread) == before.passed_over
         return not (same and self.manifest.there()) or bool(plan.changed)
 
-    def stats(self) -> SourceStats:
-        manifest = self.manifest.read()
+    def stats(self, shown: Shown | None = None) -> SourceStats:
+        """What the index holds of the documents that are shown; None: of all."""
+        manifest = self.manifest.read().seen(shown)
         return SourceStats(
             self._source,
             "local",
@@ -151,9 +155,9 @@ class Indexer:
             indexed=self.manifest.there(),
         )
 
-    def documents(self) -> list[DocumentInfo]:
-        """Every document by name, and behind them what was passed over."""
-        manifest = self.manifest.read()
+    def documents(self, shown: Shown | None = None) -> list[DocumentInfo]:
+        """Every document that is shown by name, and behind them what was passed over."""
+        manifest = self.manifest.read().seen(shown)
         found = [
             DocumentInfo(
                 name,

@@ -13,9 +13,9 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,15 @@ class Manifest:
     added: tuple[str, ...] = ()
     unread: dict[str, str] = field(default_factory=dict)
     passed_over: int = 0
+
+    def seen(self, shown: Callable[[str], bool] | None) -> Manifest:
+        """The manifest as one sees it who is shown these documents; None: all of them."""
+        if shown is None:
+            return self
+        files = {name: record for name, record in self.files.items() if shown(name)}
+        unread = {name: why for name, why in self.unread.items() if shown(name)}
+        # Names of the first ones only are known: of the others nothing is told.
+        return replace(self, files=files, unread=unread, passed_over=len(unread))
 
     @property
     def chunks(self) -> int:

@@ -1,6 +1,6 @@
 """Builds the services of this module from the settings."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -28,8 +28,9 @@ from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import ManifestFile, index_name
 from nodes.rag.node import Retrieve
-from nodes.rag.ports import Later, Rewriter, VectorStore
+from nodes.rag.ports import ChunkStore, Later, Retriever, Rewriter, VectorStore
 from nodes.rag.reading import KeptTexts
+from nodes.rag.rights import Rights
 from nodes.rag.settings import (
     EmbedderEntry,
     HttpSource,
@@ -42,6 +43,7 @@ from nodes.rag.settings import (
 from nodes.rag.source import Source, SourceCalls, policy_of
 from nodes.rag.upkeep import NobodyElse
 from nodes.rag.vectors import VectorKeeper
+from nodes.rag.views import Views
 
 
 class RagProvider(Provider):
@@ -171,9 +173,9 @@ class _Workshop:
             language=entry.language,
             kept=self._kept,
         )
-        retriever = LocalRetriever(
+        make = partial(
+            LocalRetriever,
             name,
-            store=store,
             min_score=self.settings.min_score,
             embedder=self._bundled if model else self._endpoint(name, entry.embedder),
             nearness=NEARNESS if model else None,
@@ -184,7 +186,9 @@ class _Workshop:
             synonyms=entry.synonyms,
             behind=entry.behind,
         )
-        return Source(entry, retriever, indexer, store, self._keeper(name, index, store) if model else None)
+        keeper = self._keeper(name, index, store) if model else None
+        views = _views(entry, store, indexer, lambda seen: make(store=seen))
+        return Source(entry, make(store=store), indexer, store, keeper, views)
 
     def _keeper(self, name: str, index: str, store: VectorStore) -> VectorKeeper:
         before = self._keepers.get(name)
@@ -212,3 +216,12 @@ class _Workshop:
             return None
         policy = self._policies.of("other", f"reranker of {name}", timeout_s=entry.timeout_s, attempts=1)
         return EndpointReranker(name, entry, http=self.http, policy=policy)
+
+
+def _views(
+    entry: LocalSource, store: ChunkStore, indexer: Indexer, make: Callable[[ChunkStore], Retriever]
+) -> Views | None:
+    if not entry.access.rules:
+        return None
+    rights = Rights(entry.access.rules, indexer.roots)
+    return Views(rights, store=store, manifest=indexer.manifest, make=make)
