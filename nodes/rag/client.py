@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import zip_longest
 from pathlib import Path
 
 import structlog
@@ -22,6 +21,7 @@ from nodes.rag.errors import NotIngestable, SourceNotFound
 from nodes.rag.events import RetrievalDone
 from nodes.rag.health import CHECK_SECONDS, SourceHealth
 from nodes.rag.indexing import Indexer
+from nodes.rag.interleaving import interleave
 from nodes.rag.models import (
     TOLD,
     Chunk,
@@ -202,13 +202,19 @@ class RAGClient:
             await found.vectors.fill(progress, most=most_vectors)
         return report
 
-    async def prepare(self, progress: Progress | None = None) -> list[IngestReport]:
+    async def prepare(self, progress: Progress | None = None, *, behind: bool = False) -> list[IngestReport]:
         """Index every enabled local source whose files changed; a source that cannot be indexed is reported.
 
         Costs a look at each file's size and time when nothing changed.
+
+        Args:
+            behind: An index that is there and was made in another way is made anew in the background.
         """
         reports = []
         for name, indexer in self._local().items():
+            if behind and await indexer.outdated():
+                self._indexing.begin(name, self._index(name, indexer))
+                continue
             reports.append(await update(name, indexer, progress))
         return reports
 
@@ -376,23 +382,3 @@ def _absolute(path: Path) -> str:
     if not path.exists():
         raise NotIngestable(f"there is no file or folder '{path.name}' to index")
     return str(path.resolve())
-
-
-def interleave(answers: Sequence[Sequence[Passage]]) -> list[Passage]:
-    """One ranking over all sources: their first passages, then their second ones, the better first.
-
-    Scores of different services do not compare, so ranks decide; scores above
-    1 are brought to at most 1 within their own source.
-    """
-    scaled = [_scaled(answer) for answer in answers]
-    merged: list[Passage] = []
-    for row in zip_longest(*scaled):
-        merged += sorted((p for p in row if p is not None), key=lambda p: -p.score)
-    return merged
-
-
-def _scaled(answer: Sequence[Passage]) -> list[Passage]:
-    top = max((p.score for p in answer), default=0.0)
-    if top <= 1:
-        return list(answer)
-    return [replace(p, score=round(max(p.score, 0.0) / top, 4)) for p in answer]

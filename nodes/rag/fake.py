@@ -72,11 +72,17 @@ class MemoryStore:
     async def chunks_of(self, ids: Sequence[str]) -> list[Chunk]:
         return [chunk for chunk in self._all() if chunk.id in ids]
 
+    async def vectors_of(self, ids: Sequence[str]) -> dict[str, list[float]]:
+        return {key: list(self.vectors[key]) for key in ids if key in self.vectors}
+
     async def attach(self, vectors: Mapping[str, Sequence[float]]) -> None:
         self.vectors |= vectors
 
     async def settle(self) -> None:
         """Nothing to settle."""
+
+    def edition(self) -> str:
+        return ""
 
     async def open(self) -> None:
         """Nothing to open."""

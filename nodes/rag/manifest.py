@@ -23,6 +23,7 @@ import orjson
 
 from nodes.rag.errors import IndexBusy
 from nodes.rag.languages import DEFAULT
+from nodes.rag.places import IndexPlace
 
 LOCK_SECONDS = 30.0
 MOST_UNREAD = 200
@@ -102,9 +103,13 @@ class ManifestFile:
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        self._path = folder / f"{name}.manifest.json"
+        self._place = IndexPlace(folder, name)
         self._lock = folder / f"{name}.lock"
         self._known: tuple[str, Manifest] = ("", Manifest())
+
+    @property
+    def _path(self) -> Path:
+        return self._place.now() / f"{self._place.name}.manifest.json"
 
     def read(self) -> Manifest:
         """The manifest; an empty one where there is none that can be read, so that all is indexed anew."""
@@ -157,10 +162,11 @@ class ManifestFile:
             "passed_over": manifest.passed_over,
         }
         files = {name: asdict(record) for name, record in manifest.files.items()}
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._path.with_suffix(f".{os.getpid()}.draft")
+        path = self._path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(f".{os.getpid()}.draft")
         draft.write_bytes(orjson.dumps({**body, "files": files}, option=orjson.OPT_INDENT_2))
-        draft.replace(self._path)
+        draft.replace(path)
 
     @asynccontextmanager
     async def locked(self, *, seconds: float = LOCK_SECONDS) -> AsyncIterator[None]:

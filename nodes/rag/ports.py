@@ -110,6 +110,10 @@ class ChunkStore(Protocol):
         """
         ...
 
+    def edition(self) -> str:
+        """Another text when another index has taken its place."""
+        ...
+
     async def open(self) -> None:
         """Get ready, so that the first search is not the slow one."""
         ...
@@ -132,6 +136,10 @@ class VectorStore(ChunkStore, Protocol):
 
     async def chunks_of(self, ids: Sequence[str]) -> list[Chunk]:
         """Those of `ids` that are still there."""
+        ...
+
+    async def vectors_of(self, ids: Sequence[str]) -> dict[str, list[float]]:
+        """The vectors of those of these chunks that have one."""
         ...
 
     async def attach(self, vectors: Mapping[str, Sequence[float]]) -> None:

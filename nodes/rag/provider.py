@@ -27,9 +27,13 @@ from nodes.rag.followups import FollowUps, NobodyRewrites
 from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import ManifestFile, index_name
+from nodes.rag.models import Progress
 from nodes.rag.node import Retrieve
+from nodes.rag.placed import PlacedStore
+from nodes.rag.places import IndexPlace
 from nodes.rag.ports import ChunkStore, Later, Retriever, Rewriter, VectorStore
 from nodes.rag.reading import KeptTexts
+from nodes.rag.rebuilding import Rebuilding
 from nodes.rag.rights import Rights
 from nodes.rag.settings import (
     EmbedderEntry,
@@ -99,7 +103,7 @@ class RagProvider(Provider):
 async def start(container: AsyncContainer) -> None:
     """Index what has changed; then, in the background, open the indexes, which takes seconds, and watch."""
     client, progress = await container.get(RAGClient), await container.get(StartProgress)
-    await client.prepare(progress.tell)
+    await client.prepare(progress.tell, behind=True)
     client.warm_soon()
     client.watch_soon()
 
@@ -159,7 +163,9 @@ class _Workshop:
         flavour = f"{entry.embedder.url} {entry.embedder.model}" if entry.embedder else ""
         index = index_name(name, flavour)
         model = "" if entry.embedder or self.settings.search == "words" else installed()
-        store = LanceStore(self.folder, index, model=model, changed=lambda: self._woken(name))
+        place = IndexPlace(self.folder.path, index)
+        store = PlacedStore(place, partial(self._opened, name, index, model))
+        fill = partial(self._fill, name) if model else None
         indexer = Indexer(
             name,
             entry.patterns,
@@ -172,6 +178,7 @@ class _Workshop:
             embedder=self._endpoint(name, entry.embedder, indexing=True),
             language=entry.language,
             kept=self._kept,
+            rebuilding=Rebuilding(store, fill=fill).run,
         )
         make = partial(
             LocalRetriever,
@@ -189,6 +196,17 @@ class _Workshop:
         keeper = self._keeper(name, index, store) if model else None
         views = _views(entry, store, indexer, lambda seen: make(store=seen))
         return Source(entry, make(store=store), indexer, store, keeper, views)
+
+    def _opened(
+        self, name: str, index: str, model: str, folder: Path
+    ) -> tuple[VectorStore, Callable[[], None]]:
+        """The index in a folder; what stands in the folder of all shares one connection."""
+        own = self.folder if folder == self.folder.path else LanceFolder(folder)
+        store = LanceStore(own, index, model=model, changed=lambda: self._woken(name))
+        return store, (lambda: None) if own is self.folder else own.close
+
+    async def _fill(self, name: str, store: VectorStore, folder: Path, progress: Progress | None) -> None:
+        await VectorKeeper(name, store=store, embedder=self._bundled, lock=folder / "lock").fill(progress)
 
     def _keeper(self, name: str, index: str, store: VectorStore) -> VectorKeeper:
         before = self._keepers.get(name)

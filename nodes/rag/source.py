@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeVar, runtime_checkable
 
@@ -23,6 +24,7 @@ from core.resilience import Policies, Policy, ResilienceSettings, TargetStatus
 from nodes.rag.errors import SourceTimedOut
 from nodes.rag.indexing import Indexer
 from nodes.rag.models import Collection, Passage, SourceStats
+from nodes.rag.placed import PlacedStore
 from nodes.rag.ports import ChunkStore, Retriever
 from nodes.rag.rights import Shown
 from nodes.rag.settings import HttpSource, LocalSource, McpSource, RagSettings, SourceEntry
@@ -137,8 +139,7 @@ class SourceCalls:
             SourceUnavailable, SourceRejected, SourceRefused: It answered, and not with passages.
         """
         if not source.remote:
-            search = source.retriever_for(principal).search(text, limit=limit, as_user=principal.id)
-            return list(await self._in_time(search))
+            return await self._in_time(_searched(source, text, principal, limit))
 
         async def search_it() -> list[Passage]:
             return await self._search(name, source, text, principal, limit)
@@ -193,8 +194,7 @@ class SourceCalls:
             within = await self.collections(name, source, principal=principal)
 
         async def query() -> list[Passage]:
-            retriever = source.retriever_for(principal)
-            return list(await retriever.search(text, limit=limit, as_user=principal.id, within=within))
+            return await _searched(source, text, principal, limit, within)
 
         return await policy.call(query, timeout_s=until - clock.time(), late=_late(seconds))
 
@@ -222,6 +222,19 @@ class SourceCalls:
         if self._cache is None:
             return await load()
         return await self._cache.get(kind, key, load, who=who, as_type=as_type)
+
+
+async def _searched(
+    source: Source,
+    text: str,
+    principal: Principal,
+    limit: int,
+    within: Sequence[Collection] | None = None,
+) -> list[Passage]:
+    """One search, in one index: another may take its place meanwhile."""
+    retriever = source.retriever_for(principal)
+    with source.store.pinned() if isinstance(source.store, PlacedStore) else nullcontext():
+        return list(await retriever.search(text, limit=limit, as_user=principal.id, within=within))
 
 
 def _late(seconds: float) -> Callable[[float], TimedOut]:

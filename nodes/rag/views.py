@@ -67,6 +67,9 @@ class ViewStore:
     async def term_counts(self, *, most: int, view: View | None = None) -> tuple[dict[str, int], int]:
         return await self._store.term_counts(most=most, view=await self._now())
 
+    def edition(self) -> str:
+        return self._store.edition()
+
     async def open(self) -> None:
         await self._store.open()
 

@@ -229,6 +229,13 @@ class LanceStore:
             await self._beside.drop(known.difference(there))
         return [key for key in there if key not in known]
 
+    async def vectors_of(self, ids: Sequence[str]) -> dict[str, list[float]]:
+        """The vectors of those of these chunks that have one."""
+        if self._beside is None:
+            return {}
+        async with self._trouble():
+            return await self._beside.of(ids)
+
     async def attach(self, vectors: Mapping[str, Sequence[float]]) -> None:
         """Keep the vectors of chunks, by their ids."""
         if self._beside is not None and vectors:
@@ -240,6 +247,9 @@ class LanceStore:
         if self._beside is not None:
             async with self._trouble():
                 await self._beside.settle()
+
+    def edition(self) -> str:
+        return ""
 
     async def open(self) -> None:
         async with self._trouble():

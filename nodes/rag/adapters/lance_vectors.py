@@ -82,6 +82,14 @@ class VectorTable:
         columns = found.column("id").to_pylist(), found.column("_distance").to_pylist()
         return {key: 1 - distance for key, distance in zip(*columns, strict=True)}
 
+    async def of(self, ids: Sequence[str]) -> dict[str, list[float]]:
+        """The vectors of those of `ids` that have one."""
+        table = await self._existing()
+        if table is None or not ids:
+            return {}
+        read = await table.query().where(any_of("id", ids)).select(["id", "vector"]).to_arrow()
+        return dict(zip(read.column("id").to_pylist(), read.column("vector").to_pylist(), strict=True))
+
     async def add(self, vectors: Mapping[str, Sequence[float]]) -> None:
         """Keep further vectors."""
         table, pa = await self._existing(), self._sdk().pa

@@ -33,7 +33,7 @@ async def nearest_of(
         near = await beside.near(vector, limit=2 * limit * rows // seen)
         there = await _ids(table, f"({any_of('id', near)}) AND ({wanted})")
         if len(there) >= limit:
-            return {key: score for key, score in near.items() if key in there}
+            return dict([(key, score) for key, score in near.items() if key in there][:limit])
     # Also for much, where all that is near is somebody else's: slow, and right.
     return await beside.near(vector, limit=limit, ids=sorted(await _ids(table, wanted)))
 
