@@ -28,7 +28,7 @@ from nodes.llm.offline.model import corrected, number_in, reply, state
 from nodes.llm.offline.quoting import best_quotes
 from nodes.llm.pieces import Calls
 from nodes.llm.prompt import digest
-from nodes.mcp_tools.adapters.lines import LineCutter
+from nodes.mcp_tools.adapters.messages import LineCutter
 from server.middleware.edge import check_json, nesting, request_id
 from server.requests import idempotency_key, last_event_id
 from tests.growth.shapes import MOST_POWER, growth

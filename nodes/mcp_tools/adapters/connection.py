@@ -15,12 +15,13 @@ from mcp.shared.context import RequestContext
 from mcp.shared.session import ProgressFnT
 from mcp.shared.version import SUPPORTED_PROTOCOL_VERSIONS
 from pydantic import RootModel
+from pydantic_core import PydanticSerializationError, to_json
 
-from core.foreign import clean_text
+from core.foreign import clean_text, storable
 from core.observability import inject
 from nodes.mcp_tools.adapters.elicitation import Call, Elicitations
-from nodes.mcp_tools.adapters.lines import message_line
-from nodes.mcp_tools.adapters.messages import Incoming, line, number
+from nodes.mcp_tools.adapters.messages import Incoming
+from nodes.mcp_tools.adapters.notes import line, number
 from nodes.mcp_tools.background import Background
 from nodes.mcp_tools.errors import AnswerUnreadable, ServerFailed, ServerGone, StatusRefused, ToolRefused
 from nodes.mcp_tools.models import Ask, CallResult, Progress, ToolList
@@ -199,7 +200,7 @@ class SessionConnection:
         if progress is not None:
             meta["progressToken"] = request_id
         params = {"name": call.tool, "arguments": arguments, **({"_meta": meta} if meta else {})}
-        written = message_line("tools/call", params, request_id=request_id)
+        written = _line_of("tools/call", params, request_id=request_id)
         session._request_id = request_id + 1
         self._elicitations.begin(call, request_id)
         sent = self.incoming.answer_to(request_id, _while_live(progress, call) if progress else None)
@@ -293,7 +294,7 @@ class SessionConnection:
             return
         params = types.CancelledNotificationParams(requestId=request_id, reason="the caller gave up")
         if self._line is not None:  # as the call went, so that the next call is behind it
-            self._line.write(message_line("notifications/cancelled", params.model_dump(exclude_none=True)))
+            self._line.write(_line_of("notifications/cancelled", params.model_dump(exclude_none=True)))
             return
         note = types.ClientNotification(types.CancelledNotification(params=params))
         await _quietly(session.send_notification(note))
@@ -365,3 +366,13 @@ def _as_callback(watch: Progress, call: Call) -> ProgressFnT:
 
 def _said(result: CallResult) -> str:
     return "\n".join(part.text for part in result.content)
+
+
+def _line_of(method: str, params: Mapping[str, Any], *, request_id: int | None = None) -> bytes:
+    """A request, or without a number a notification, as one line of JSON with the end of it."""
+    number = {} if request_id is None else {"id": request_id}
+    message = {"jsonrpc": "2.0", **number, "method": method, "params": params}
+    try:
+        return to_json(message, inf_nan_mode="null") + b"\n"
+    except PydanticSerializationError:  # half of a surrogate pair, say
+        return to_json(storable(message, weight=None)) + b"\n"

@@ -27,8 +27,7 @@ import orjson
 from mcp.shared.message import SessionMessage
 
 from core import sockets
-from nodes.mcp_tools.adapters.lines import LineCutter
-from nodes.mcp_tools.adapters.messages import Incoming
+from nodes.mcp_tools.adapters.messages import Incoming, LineCutter
 from nodes.mcp_tools.adapters.process import child_process
 from nodes.mcp_tools.adapters.stdio import (
     BoundedLog,

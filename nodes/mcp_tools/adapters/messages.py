@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from mcp import types
 
 from core.foreign import clean_text, storable
-from nodes.mcp_tools.adapters.lines import Oversize, answered_by
+from nodes.mcp_tools.adapters.notes import mended_notification
 from nodes.mcp_tools.errors import AnswerUnreadable, ResultTooLarge, ServerGone, ToolRefused
 from nodes.mcp_tools.models import Progress
 
@@ -31,9 +32,68 @@ _UNDERSTOOD = frozenset({"elicitation/create", "ping"})
 _IN_ORDER = frozenset({"notifications/progress", "notifications/message"})
 _MOST_IN_A_BATCH = 1000
 _MESSAGE_CHARS = 2000
-_CHARS = 4000
-_LOG_CHARS = 65_536
 Params = dict[str, Any]
+_EDGE = 512
+_ID_FIRST = re.compile(rb'^(?:data:)?\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d+)\s*,')
+_ID_LAST = re.compile(rb'"id"\s*:\s*(\d+)\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$')
+
+
+@dataclass(frozen=True, slots=True)
+class Oversize:
+    """A line that was thrown away; `request_id` is the JSON-RPC id that stood at either end of it."""
+
+    size: int
+    request_id: int | None
+
+
+def answered_by(line: bytes) -> int | None:
+    """The request that a JSON-RPC answer belongs to, read off its ends: of one that is broken, say."""
+    return _id_at(line[:_EDGE], line[-_EDGE:])
+
+
+def _id_at(head: bytes, tail: bytes) -> int | None:
+    found = _ID_FIRST.search(head) or _ID_LAST.search(tail)
+    return int(found[1]) if found else None
+
+
+class LineCutter:
+    """Feed it chunks, get whole lines.
+
+    Args:
+        limit: Longest line that is kept, in bytes.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._head = b""
+        self._tail = b""
+
+    def feed(self, chunk: bytes) -> Iterator[bytes | Oversize]:
+        *ends, rest = chunk.split(b"\n")
+        for end in ends:
+            self._add(end)
+            yield self._take()
+        self._add(rest)
+
+    def _add(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if len(self._head) < _EDGE:
+            self._head += piece[: _EDGE - len(self._head)]
+        self._tail = (self._tail + piece[-_EDGE:])[-_EDGE:]
+        if self._size > self._limit:
+            self._parts.clear()
+        elif piece:
+            self._parts.append(piece)
+
+    def _take(self) -> bytes | Oversize:
+        if self._size > self._limit:
+            line: bytes | Oversize = Oversize(self._size, _id_at(self._head, self._tail))
+        else:
+            line = b"".join(self._parts)
+        self._parts, self._size, self._head, self._tail = [], 0, b"", b""
+        return line
 
 
 class Pending:
@@ -333,58 +393,3 @@ def refusal_of(error: object) -> ToolRefused:
     text = message if isinstance(message, str) else "" if message is None else json.dumps(message)
     shown = clean_text(text[:_MESSAGE_CHARS]).strip() or f"error {str(code)[:40]} without a message"
     return ToolRefused(shown, rpc_code=code if isinstance(code, int) else None)
-
-
-def mended_notification(method: str, params: object) -> dict[str, Any] | None:
-    """The notification as the SDK shall read it; None for one that says nothing here."""
-    mend = _NOTES.get(method)
-    found = mend(params if isinstance(params, dict) else {}) if mend else None
-    return None if found is None else {"jsonrpc": "2.0", "method": method, "params": found}
-
-
-def number(value: object) -> float | None:
-    """A number that counts something, also one that is written as text."""
-    if isinstance(value, bool):
-        return None
-    with suppress(ValueError, OverflowError):
-        if isinstance(value, int | float) or (isinstance(value, str) and len(value) < 40):
-            found = float(value)
-            return found if math.isfinite(found) else None
-    return None
-
-
-def line(value: object, limit: int = _CHARS) -> str:
-    """A text to show to people."""
-    return clean_text(value[:limit]) if isinstance(value, str) else ""
-
-
-def _progress(params: Params) -> Params | None:
-    token, done = params.get("progressToken"), number(params.get("progress"))
-    if isinstance(token, str) and token.isascii() and token.isdigit() and len(token) < 20:
-        token = int(token)  # ours are numbers; some servers give them back as text
-    if done is None or not isinstance(token, int) or isinstance(token, bool):
-        return None
-    total, message = number(params.get("total")), line(params.get("message"))
-    found: Params = {"progressToken": token, "progress": done}
-    return found | ({} if total is None else {"total": total}) | ({"message": message} if message else {})
-
-
-def _log(params: Params) -> Params | None:
-    data = params.get("data")
-    if isinstance(data, dict):
-        data = data.get("msg")
-    return {"level": "info", "data": line(data, _LOG_CHARS)} if isinstance(data, str) else None
-
-
-def _cancelled(params: Params) -> Params | None:
-    request = params.get("requestId")
-    known = isinstance(request, str | int) and not isinstance(request, bool)
-    return {"requestId": request} if known else None
-
-
-_NOTES: dict[str, Callable[[Params], Params | None]] = {
-    "notifications/progress": _progress,
-    "notifications/message": _log,
-    "notifications/tools/list_changed": lambda _: {},
-    "notifications/cancelled": _cancelled,
-}

@@ -8,8 +8,7 @@ from typing import Any
 import httpx
 import orjson
 
-from nodes.mcp_tools.adapters.lines import LineCutter, Oversize
-from nodes.mcp_tools.adapters.messages import Incoming
+from nodes.mcp_tools.adapters.messages import Incoming, LineCutter, Oversize
 from nodes.mcp_tools.errors import ServerGone
 
 EVENT_STREAM = "text/event-stream"

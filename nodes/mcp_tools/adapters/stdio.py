@@ -19,8 +19,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mcp.shared.message import SessionMessage
 from mcp.types import JSONRPCMessage
 
-from nodes.mcp_tools.adapters.lines import LineCutter, Oversize
-from nodes.mcp_tools.adapters.messages import Incoming, Message
+from nodes.mcp_tools.adapters.messages import Incoming, LineCutter, Message, Oversize
 from nodes.mcp_tools.adapters.process import child_process
 
 # Before a line of the host that a server printed.

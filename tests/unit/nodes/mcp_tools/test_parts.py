@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.mcp_tools.adapters.lines import LineCutter, Oversize
+from nodes.mcp_tools.adapters.messages import LineCutter, Oversize
 from nodes.mcp_tools.adapters.stdio import BoundedLog
 from nodes.mcp_tools.arguments import problem_with, with_user
 from nodes.mcp_tools.errors import ServerGone
