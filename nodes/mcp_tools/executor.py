@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -262,16 +262,15 @@ class ToolExecutor:
     def _named(self, name: str, context: ExecutionContext) -> Listed | None:
         return next((listed for listed in self._known(context) if listed.full == name), None)
 
-    def _known(self, context: ExecutionContext) -> list[Listed]:
+    def _known(self, context: ExecutionContext) -> Iterator[Listed]:
         """Also tools of a server that is not up: the call waits for it, or says why it cannot be made."""
-        entries = self._manager.entries()
-        names = [
+        names = (
             name
-            for name, entry in entries.items()
-            if may_use(context.principal, entry) and (context.servers is None or name in context.servers)
-        ]
+            for name, entry in self._manager.entries().items()
+            if (context.servers is None or name in context.servers) and may_use(context.principal, entry)
+        )
         wanted = None if context.tools is None else frozenset(context.tools)
-        return [found for found in self._manager.known(names) if wanted is None or found.full in wanted]
+        return (found for found in self._manager.known(names) if wanted is None or found.full in wanted)
 
 
 class RecordedCalls:
