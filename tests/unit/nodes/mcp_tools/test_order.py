@@ -29,7 +29,7 @@ class Sheet:
         self.server = FakeServer()
         self.server.add(ToolInfo("edit", read_only=read_only), self._edit)
 
-    async def _edit(self, arguments: Mapping[str, Any], _: Progress) -> CallResult:
+    async def _edit(self, arguments: Mapping[str, Any], _progress: Progress) -> CallResult:
         self._now += 1
         self.most = max(self.most, self._now)
         read = list(self.lines)
