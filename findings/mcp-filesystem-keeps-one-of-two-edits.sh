@@ -10,21 +10,20 @@ here=$(mktemp -d)
 trap 'rm -rf "$here"' EXIT
 cd "$here"
 npm init -y > /dev/null
-npm install --ignore-scripts --no-audit --no-fund --loglevel=error "@modelcontextprotocol/server-filesystem@2026.8.31" > /dev/null
+npm install --silent --ignore-scripts --no-audit --no-fund "@modelcontextprotocol/server-filesystem@2026.8.31"
 mkdir open
 cat > edit.mjs <<'JS'
 import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 
+const program = "node_modules/@modelcontextprotocol/server-filesystem/dist/index.js";
 const path = `${process.cwd()}/open/list.txt`;
 const names = ["ant", "bee", "cat", "dog", "eel", "fox", "gnu", "hen"];
 
 async function edited(together) {
   writeFileSync(path, names.map((name) => `${name} old\n`).join(""));
-  const server = spawn("node", ["node_modules/@modelcontextprotocol/server-filesystem/dist/index.js", `${process.cwd()}/open`], {
-    stdio: ["pipe", "pipe", "ignore"],
-  });
+  const server = spawn("node", [program, `${process.cwd()}/open`], { stdio: ["pipe", "pipe", "ignore"] });
   const told = (message) => JSON.stringify({ jsonrpc: "2.0", ...message }) + "\n";
   const call = (name, at) => {
     const edits = [{ oldText: `${name} old`, newText: `${name} new` }];
@@ -37,7 +36,8 @@ async function edited(together) {
   for await (const line of createInterface({ input: server.stdout })) {
     const { id, result } = JSON.parse(line);
     if (id === 1) {
-      server.stdin.write(told({ method: "notifications/initialized" }) + (together ? calls.splice(0).join("") : calls.shift()));
+      const begun = together ? calls.splice(0).join("") : calls.shift();
+      server.stdin.write(told({ method: "notifications/initialized" }) + begun);
     } else if (id) {
       answers += 1;
       errors += result?.isError === true || !result ? 1 : 0;
