@@ -4,7 +4,7 @@
 # checkpoint, so each approval sets both counts back to nought: one question of one user runs past its limit for as long as
 # somebody goes on approving, and each single log looks right. Without the pause the same limit holds. thread_limit is
 # stored and holds, but counts all turns of the thread.
-# Seen, run_limit=2 and a model that asks for a tool every time: without approvals 2 tools (2 model calls) and the end; with
+# Seen, run_limit=2 and a model that asks for a tool every time: without approvals 2 tools (2 or 3 model calls), the end; with
 # six approvals 6 tools and 7 model calls on one question, under either limit, and no end.
 set -eu
 folder=$(mktemp -d)

@@ -17,7 +17,7 @@ from graph.flow.routing import is_remark
 from graph.runs.lease import Hold, assert_held
 from graph.runs.receipts import forget_receipts, outcomes_of
 from graph.threads.history.agree import take_out
-from graph.threads.history.look import snapshot_at
+from graph.threads.history.look import snapshot_at, state_of
 from graph.threads.transcript import Transcript
 from nodes.llm.prompt import answered
 from nodes.mcp_tools import artifacts_of, tool_message
@@ -83,13 +83,17 @@ class Repair:
             await take_out(db, hold.thread_id, old, new)
 
     async def _closed(self, config: Any, thread_id: str) -> list[BaseMessage]:
-        before = await self._graph.aget_state(config)
+        before, refused = await state_of(self._graph, config)
         messages: list[BaseMessage] = before.values.get("messages", [])
         if not messages:
             return []
         # What the finished part of a cut step wrote shows in the state, and the next input would drop it, as
-        # would any other update. This one takes it in, and ends whatever was open.
-        await self._graph.aupdate_state(config, None, as_node=END)
+        # would any other update. This one takes it in, and ends whatever was open; the other leaves out what
+        # the state refuses, and so would for ever.
+        if refused:
+            await self._graph.aupdate_state(config, {"messages": []}, as_node=last_step(self._graph))
+        else:
+            await self._graph.aupdate_state(config, None, as_node=END)
         if update := await self._answers(thread_id, messages):
             await self._graph.aupdate_state(config, update, as_node=last_step(self._graph))
         after: list[BaseMessage] = (await self._graph.aget_state(config)).values["messages"]
