@@ -1,4 +1,4 @@
-"""What the sets are asked of: the handbook, and the folders of an invented company, library and ferry line."""
+"""What the sets are asked of: the handbook, and folders of an invented company, library and ferry line."""
 
 from __future__ import annotations
 
