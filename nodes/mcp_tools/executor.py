@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,8 +13,10 @@ from langgraph.errors import GraphInterrupt
 from core.access import may_use
 from core.errors import TimedOut, WaystationError
 from core.events import Event
+from core.forms import client_tools_in
 from core.observability import tool_span, track_duration
-from nodes.mcp_tools.arguments import (
+from nodes.mcp_tools.calls import (
+    UNKNOWN,
     cleaned,
     foreign_address,
     problem_with,
@@ -28,7 +30,6 @@ from nodes.mcp_tools.events import ToolExecuted, ToolReviewed
 from nodes.mcp_tools.manager import Listed, MCPToolManager
 from nodes.mcp_tools.models import Ask, ExecutionContext, Progress, Status, ToolInfo, ToolOutcome
 from nodes.mcp_tools.ports import FileLinks, NoOwnTools, OwnTools, Receipts
-from nodes.mcp_tools.receipts import UNKNOWN
 from nodes.mcp_tools.results import Reading, read_result
 from nodes.mcp_tools.settings import FILLED_IN
 
@@ -261,16 +262,15 @@ class ToolExecutor:
     def _named(self, name: str, context: ExecutionContext) -> Listed | None:
         return next((listed for listed in self._known(context) if listed.full == name), None)
 
-    def _known(self, context: ExecutionContext) -> list[Listed]:
+    def _known(self, context: ExecutionContext) -> Iterator[Listed]:
         """Also tools of a server that is not up: the call waits for it, or says why it cannot be made."""
-        entries = self._manager.entries()
-        names = [
+        names = (
             name
-            for name, entry in entries.items()
-            if may_use(context.principal, entry) and (context.servers is None or name in context.servers)
-        ]
+            for name, entry in self._manager.entries().items()
+            if (context.servers is None or name in context.servers) and may_use(context.principal, entry)
+        )
         wanted = None if context.tools is None else frozenset(context.tools)
-        return [found for found in self._manager.known(names) if wanted is None or found.full in wanted]
+        return (found for found in self._manager.known(names) if wanted is None or found.full in wanted)
 
 
 class RecordedCalls:
@@ -328,3 +328,13 @@ def _failure(error: WaystationError) -> tuple[Status, str]:
 def _arguments(call: Mapping[str, Any]) -> dict[str, Any]:
     found = call.get("args")
     return dict(found) if isinstance(found, Mapping) else {}
+
+
+def client_tools(config: Mapping[str, Any]) -> dict[str, ToolInfo]:
+    """The tools of a turn that its caller runs, by their names."""
+    if not config.get("client_tools"):
+        return {}
+    functions = [tool["function"] for tool in client_tools_in(config)]
+    return {
+        each["name"]: ToolInfo(each["name"], each["description"], each["parameters"]) for each in functions
+    }

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from nodes.rag.adapters.lance_filters import any_of
+
 # Up to so many rows each is compared with the question; beyond, those of the nearest groups.
 EXACT_ROWS = 5_000
 _ROWS_OF_A_GROUP = 400
@@ -65,15 +67,31 @@ class VectorTable:
         read = await table.query().select(["id"]).to_arrow()
         return set(read.column("id").to_pylist())
 
-    async def near(self, vector: Sequence[float], *, limit: int) -> dict[str, float]:
-        """Chunks with their cosine similarities, best first."""
+    async def near(
+        self, vector: Sequence[float], *, limit: int, ids: Sequence[str] | None = None
+    ) -> dict[str, float]:
+        """Chunks with their cosine similarities, best first.
+
+        Args:
+            ids: Of these chunks alone; then as many groups are asked as it takes to find `limit`.
+        """
         table = await self._existing()
         if table is None:
             return {}
         query = table.query().nearest_to(list(vector)).distance_type("cosine").nprobes(_GROUPS_ASKED)
+        if ids is not None:
+            query = query.maximum_nprobes(0).where(any_of("id", ids))
         found = await query.select(["id", "_distance"]).limit(limit).to_arrow()
         columns = found.column("id").to_pylist(), found.column("_distance").to_pylist()
         return {key: 1 - distance for key, distance in zip(*columns, strict=True)}
+
+    async def of(self, ids: Sequence[str]) -> dict[str, list[float]]:
+        """The vectors of those of `ids` that have one."""
+        table = await self._existing()
+        if table is None or not ids:
+            return {}
+        read = await table.query().where(any_of("id", ids)).select(["id", "vector"]).to_arrow()
+        return dict(zip(read.column("id").to_pylist(), read.column("vector").to_pylist(), strict=True))
 
     async def add(self, vectors: Mapping[str, Sequence[float]]) -> None:
         """Keep further vectors."""
@@ -134,9 +152,3 @@ def _is_grouped(index: Any) -> bool:
     details = index.index_details or {}
     sized = details.get("target_partition_size") == _ROWS_OF_A_GROUP
     return bool(sized and (index.num_segments or 1) < _MOST_PARTS)
-
-
-def any_of(column: str, values: Iterable[str]) -> str:
-    """A filter for rows with one of `values`."""
-    quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
-    return f"{column} IN ({quoted})"
