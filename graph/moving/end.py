@@ -74,6 +74,10 @@ class End(ABC):
         """What has to be done behind the last row: numbers that go on where those of the source ended."""
 
     @abstractmethod
+    def again(self) -> End:
+        """Another connection to the same database, which only reads."""
+
+    @abstractmethod
     def close(self) -> None:
         """Let go of the database."""
 

@@ -23,11 +23,11 @@ from core.settings.book import Editions
 from core.settings.platform import LimitSettings
 from graph.errors import LeaseLost, StepLimit, TurnTimedOut
 from graph.flow.builder import looking_steps
-from graph.flow.heard import heard_by
+from graph.flow.routing import heard_by
 from graph.runs.announcements import TurnFinished, TurnStarted
 from graph.runs.events import LAST
 from graph.runs.lease import fenced
-from graph.runs.names import renewed
+from graph.runs.names import FORMER_NAMES, renewed
 from graph.runs.record import Outcome, Run, Stop, added
 from graph.threads.history.look import questioned
 from graph.turn.attempt import Endings, Opening, Start
@@ -278,8 +278,9 @@ class TurnDriver:
 
     def _hear(self, run: Run, outcome: Outcome, told: Any) -> None:
         """A step says something while it works; what is no event is not told on."""
-        # Steps of others may say it in the words of the release before.
-        told = renewed(told) if isinstance(told, dict) else told
+        if isinstance(told, dict) and not FORMER_NAMES.isdisjoint(told):
+            # A step of others says it in the words of the release before.
+            told = renewed(told)
         if is_event(told):
             hear(outcome, told)
             if run.request.detailed or told["type"] not in DETAILS:

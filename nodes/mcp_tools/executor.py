@@ -13,8 +13,10 @@ from langgraph.errors import GraphInterrupt
 from core.access import may_use
 from core.errors import TimedOut, WaystationError
 from core.events import Event
+from core.forms import client_tools_in
 from core.observability import tool_span, track_duration
-from nodes.mcp_tools.arguments import (
+from nodes.mcp_tools.calls import (
+    UNKNOWN,
     cleaned,
     foreign_address,
     problem_with,
@@ -28,7 +30,6 @@ from nodes.mcp_tools.events import ToolExecuted, ToolReviewed
 from nodes.mcp_tools.manager import Listed, MCPToolManager
 from nodes.mcp_tools.models import Ask, ExecutionContext, Progress, Status, ToolInfo, ToolOutcome
 from nodes.mcp_tools.ports import FileLinks, NoOwnTools, OwnTools, Receipts
-from nodes.mcp_tools.receipts import UNKNOWN
 from nodes.mcp_tools.results import Reading, read_result
 from nodes.mcp_tools.settings import FILLED_IN
 
@@ -327,3 +328,13 @@ def _failure(error: WaystationError) -> tuple[Status, str]:
 def _arguments(call: Mapping[str, Any]) -> dict[str, Any]:
     found = call.get("args")
     return dict(found) if isinstance(found, Mapping) else {}
+
+
+def client_tools(config: Mapping[str, Any]) -> dict[str, ToolInfo]:
+    """The tools of a turn that its caller runs, by their names."""
+    if not config.get("client_tools"):
+        return {}
+    functions = [tool["function"] for tool in client_tools_in(config)]
+    return {
+        each["name"]: ToolInfo(each["name"], each["description"], each["parameters"]) for each in functions
+    }

@@ -20,12 +20,12 @@ from core.health import Health
 from core.resilience import Policies, Policy, ResilienceSettings
 from core.settings.book import EntryResources, Part
 from nodes.mcp_tools import events
+from nodes.mcp_tools.calls import full_name, function_schema
 from nodes.mcp_tools.errors import ServerDown, ServerFailed, ServerGone, UnknownServer
 from nodes.mcp_tools.health import health_of
 from nodes.mcp_tools.models import Ask, CallResult, Limits, Progress, ServerState, ServerStatus, ToolInfo
 from nodes.mcp_tools.plugins import Inventory
 from nodes.mcp_tools.ports import Observer, ToolConnector
-from nodes.mcp_tools.schemas import full_name, function_schema
 from nodes.mcp_tools.server import ToolServer
 from nodes.mcp_tools.settings import McpSettings, ServerEntry
 from nodes.mcp_tools.tool_list import ToolListCache

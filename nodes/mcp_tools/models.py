@@ -190,3 +190,11 @@ class ToolOutcome:
     artifacts: tuple[Artifact, ...] = ()
     display: Mapping[str, Any] | None = None
     decision: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """`begun` before this attempt; `outcome` when that attempt came to its end."""
+
+    begun: bool = False
+    outcome: ToolOutcome | None = None

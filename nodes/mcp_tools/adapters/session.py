@@ -15,11 +15,11 @@ from core import sockets
 from nodes.mcp_tools.adapters.connection import SessionConnection
 from nodes.mcp_tools.adapters.http import McpClient
 from nodes.mcp_tools.adapters.stdio import Command, Streams, stdio_streams
+from nodes.mcp_tools.calls import file_stem
 from nodes.mcp_tools.errors import StatusRefused
 from nodes.mcp_tools.plugins import HOST, bundled_name
 from nodes.mcp_tools.ports import Listener
 from nodes.mcp_tools.reasons import root_of
-from nodes.mcp_tools.schemas import file_stem
 from nodes.mcp_tools.settings import ServerEntry
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing_extensions import TypedDict
 
 from core.access import RunContext
 from core.errors import InvalidInput
-from graph.flow.heard import MOST_STEPS, Heard, StepTimes, heard_by
+from graph.flow.routing import MOST_STEPS, Heard, StepTimes, heard_by
 
 
 class Channels(TypedDict, total=False):
