@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 import orjson
+import structlog
 from mcp import ClientSession, McpError, types
 from mcp.shared.context import RequestContext
 from mcp.shared.session import ProgressFnT
@@ -29,6 +30,8 @@ from nodes.mcp_tools.ports import Listener
 from nodes.mcp_tools.reasons import CLOSED
 from nodes.mcp_tools.results import call_result
 from nodes.mcp_tools.tool_list import read_tools
+
+log = structlog.get_logger(__name__)
 
 _PROGRESS_MARK = "MCP_UPDATE:"
 # Refusals of one request that say nothing of the session.
@@ -318,7 +321,8 @@ class SessionConnection:
         with suppress(orjson.JSONDecodeError):
             update = orjson.loads(rest)
             if watch is not None and isinstance(update, dict):
-                watch(number(update.get("progress")) or 0.0, number(update.get("total")), _text(update))
+                done, total = number(update.get("progress")) or 0.0, number(update.get("total"))
+                _tell(watch, done, total, _text(update))
 
 
 async def _quietly(note: Any) -> None:
@@ -347,10 +351,18 @@ def _text(update: Mapping[str, Any]) -> str:
     return next((text for text in found if text), "")
 
 
+def _tell(watch: Progress, progress: float, total: float | None, message: str) -> None:
+    """A fault of whoever watches one call ends no session of all the others."""
+    try:
+        watch(progress, total, message)
+    except Exception as error:  # noqa: BLE001 - as above
+        log.warning("mcp progress not told", fault=type(error).__name__)
+
+
 def _while_live(watch: Progress, call: Call) -> Progress:
     def report(progress: float, total: float | None, message: str) -> None:
         if call.live:  # nobody listens to a call that was given up
-            watch(progress, total, message)
+            _tell(watch, progress, total, message)
 
     return report
 

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from pathlib import Path
 
-import pytest
-
-from core.access import Principal
-from graph import TurnRequest
-from graph.turn import driver
 from graph.turn.driver import Doorway
-from waystation.testing.agents import open_agent
-from waystation.testing.model_server import ModelServer, hang, say
 
 FOR_EVER = 3600.0
 SOON = 10.0
@@ -84,17 +76,3 @@ async def test_who_gives_up_waiting_is_passed_over() -> None:
     assert await guests.next_in() == "c"
     first.cancel()
     third.cancel()
-
-
-async def test_a_turn_that_waits_for_its_model_lets_the_next_one_in(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(driver, "Doorway", lambda: Doorway(at_once=1, longest_s=FOR_EVER))
-    with ModelServer() as model:
-        async with open_agent(tmp_path, model_url=model.url) as agent:
-            model.script(hang(), say("answered"))
-            first = await agent.begin(TurnRequest(Principal("local"), "first"))
-            await asyncio.to_thread(model.wait_for_active, 1)
-            async with asyncio.timeout(SOON):
-                assert (await agent.ask("second"))["answer"] == "answered"
-            await first.cancel()
