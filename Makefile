@@ -57,6 +57,7 @@ campaign: .venv/.dev
 	$(BIN)/python -m tests.campaigns.kills --database postgres
 	$(BIN)/python -m tests.campaigns.outages --database sqlite
 	$(BIN)/python -m tests.campaigns.outages --database postgres
+	$(BIN)/python -m tests.campaigns.outages --database pair --outages 20
 	$(BIN)/python -m tests.campaigns.sends --database sqlite
 	$(BIN)/python -m tests.campaigns.sends --database postgres
 	$(BIN)/python -m tests.campaigns.streams --database sqlite
@@ -70,6 +71,8 @@ campaign: .venv/.dev
 	$(BIN)/python -m tests.campaigns.wheel
 	$(BIN)/python -m tests.campaigns.fleet
 	$(BIN)/python -m tests.campaigns.fleet --pooled
+	$(BIN)/python -m tests.campaigns.hosts --if-possible
+	$(BIN)/python -m tests.campaigns.hosts --if-possible --pooled
 	$(BIN)/python -m tests.campaigns.open_webui
 
 bench: .venv/.dev

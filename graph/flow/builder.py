@@ -11,9 +11,8 @@ from langgraph.graph.state import CompiledStateGraph
 
 from core.access import RunContext
 from core.steps import PARTS
-from graph.flow.heard import Heard
 from graph.flow.nodes import Asked, Lookup, Lookups, Supplied, SuppliedCall, Traced, Written, reader
-from graph.flow.routing import AfterModel, Window, Windowed, after_files, ahead_of_tools, run_lean, way
+from graph.flow.routing import AfterModel, Heard, Window, Windowed, after_files, ahead_of_tools, run_lean, way
 from graph.flow.state import Gate, Input, State
 from graph.flow.steps import MAKES, Placed, Steps
 

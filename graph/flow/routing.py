@@ -1,4 +1,4 @@
-"""Where a turn goes next, what of it stays in the working window, and how LangGraph runs a step.
+"""Where a turn goes next, what stays in the working window, how LangGraph runs a step, and who hears it.
 
 The whole conversation stands in the transcript. The window is what a
 checkpoint carries, so that a turn costs the same however long its thread is.
@@ -6,8 +6,14 @@ checkpoint carries, so that a turn costs the same however long its thread is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any, cast
 
 from langchain_core.callbacks import BaseCallbackManager
@@ -15,12 +21,14 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, Remove
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
 from langgraph._internal._runnable import RunnableCallable, RunnableSeq
+from langgraph.errors import GraphBubbleUp
 from langgraph.graph import END
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Send
 
 from core.access import RunContext
+from core.observability.tracing import code_of
 from core.settings.book import Editions
 from core.settings.platform import LimitSettings, ThreadSettings
 from graph.errors import StepLimit
@@ -248,3 +256,99 @@ def run_lean(graph: CompiledStateGraph[Any, Any, Any, Any], names: Collection[st
         if type(node.node) is RunnableSeq:
             # What LangGraph keeps there it makes again by itself for a copy of the graph.
             node.__dict__["node"] = Unheard(*node.node.steps, trace_policy=node.trace_policy)
+
+
+Tell = Callable[[Any], None]
+# Of a run that goes round for long; its events tell the rest.
+MOST_STEPS = 500
+
+
+@dataclass(slots=True)
+class StepTime:
+    """When a step worked, in seconds of `time.monotonic`. `end` is how it ended: "" while it works.
+
+    ok, interrupted (it waits for a person), cancelled, or the code of an error.
+    """
+
+    name: str
+    began: float
+    ended: float = 0.0
+    end: str = ""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.ended = time.monotonic()
+        if error is None:
+            self.end = "ok"
+        elif isinstance(error, GraphBubbleUp):
+            self.end = "interrupted"
+        else:
+            self.end = "cancelled" if isinstance(error, asyncio.CancelledError) else code_of(error)
+
+
+class StepTimes(list[StepTime]):
+    """The steps of an attempt in the order in which they began."""
+
+    def of(self, name: str) -> StepTime:
+        """A step that begins now; use it as a context manager."""
+        step = StepTime(name, time.monotonic())
+        if len(self) < MOST_STEPS:
+            self.append(step)
+        return step
+
+
+@dataclass(frozen=True, slots=True)
+class _Ear:
+    tell: Tell
+    steps: StepTimes
+    begins: Callable[[str], object]
+
+
+_ear: ContextVar[_Ear | None] = ContextVar("waystation_step_events", default=None)
+
+
+@contextmanager
+def heard_by(
+    tell: Tell, steps: StepTimes | None = None, begins: Callable[[str], object] = lambda _: None
+) -> Iterator[None]:
+    """In the block, and in tasks that are made there, `tell` gets what steps tell, in the loop's thread.
+
+    Args:
+        steps: Gets the times of each step.
+        begins: Told the name of each step as it begins.
+    """
+    home, loop = threading.get_ident(), asyncio.get_running_loop()
+
+    def at_home(event: Any) -> None:
+        if threading.get_ident() == home:
+            tell(event)
+        else:
+            loop.call_soon_threadsafe(tell, event)
+
+    token = _ear.set(_Ear(at_home, StepTimes() if steps is None else steps, begins))
+    try:
+        yield
+    finally:
+        _ear.reset(token)
+
+
+class Heard:
+    """A step whose events go straight to whoever hears this turn.
+
+    LangGraph's own stream takes a queue, a signal to the loop, and a task for each event.
+    What is told there, by `get_stream_writer`, is heard too.
+    """
+
+    def __init__(self, name: str, node: Any) -> None:
+        self._name = name
+        self._node = node
+
+    async def __call__(self, state: Any, runtime: Runtime[RunContext]) -> Any:
+        ear = _ear.get()
+        if ear is None:
+            return await self._node(state, runtime)
+        ear.begins(self._name)
+        with ear.steps.of(self._name):
+            return await self._node(state, runtime.override(stream_writer=ear.tell))

@@ -14,6 +14,7 @@ from sqlalchemy.engine import URL
 
 from core import sockets
 from core.database.engine import database_url
+from core.database.servers import servers_of
 from core.errors import ConfigInvalid, InvalidInput
 from core.settings import Places
 from core.settings.platform import StorageSettings
@@ -53,7 +54,7 @@ def is_same(one: URL, other: URL) -> bool:
         return False
     if one.get_backend_name() == "sqlite":
         return Path(str(one.database)).resolve() == Path(str(other.database)).resolve()
-    return (one.host, one.port or 5432, one.database) == (other.host, other.port or 5432, other.database)
+    return one.database == other.database and not set(servers_of(one)).isdisjoint(servers_of(other))
 
 
 async def copy_database(
@@ -99,7 +100,8 @@ def _copied(source: URL, target: URL, again: bool, told: Told, stopping: Callabl
 def name_of(url: URL) -> str:
     """The same for the same database; tells nothing of it."""
     place = Path(str(url.database)).resolve() if url.get_backend_name() == "sqlite" else url.database
-    return hashlib.sha256(f"{url.get_backend_name()} {url.host} {url.port} {place}".encode()).hexdigest()[:32]
+    host, port = url.host or url.query.get("host"), url.port or url.query.get("port")
+    return hashlib.sha256(f"{url.get_backend_name()} {host} {port} {place}".encode()).hexdigest()[:32]
 
 
 async def make_ready(target: URL) -> None:

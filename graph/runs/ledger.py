@@ -6,7 +6,7 @@ the thread's row locked, so that two processes never disagree on who goes on.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import RowMapping, bindparam, insert, select, update
@@ -20,6 +20,7 @@ from graph.db.tables import runs, threads
 from graph.errors import (
     KeyReused,
     NothingToResume,
+    QueueFull,
     RunEnded,
     RunNotFound,
     ThreadBusy,
@@ -36,7 +37,6 @@ from graph.runs.lease import (
     take,
     title_from,
 )
-from graph.runs.line import check_room, first_place, first_waiting, line_up, line_up_again, places
 from graph.runs.lookup import RunLookup
 from graph.runs.record import ACTIVE, IN_LINE_S, SEQ_BLOCK, Policy, RunRecord, record_of
 from graph.runs.rows import (
@@ -185,91 +185,6 @@ class RunLedger:
             raise KeyReused(f"the key '{key}' was sent before with another request; use a new key")
         return Claim(record_of(row), repeated=True)
 
-    async def next_of(self, thread_id: str, *, only: Collection[str] | None = None) -> Claim | None:
-        """The first run that waits for the thread, when it may begin now (and is one of `only`)."""
-        before = None
-        while True:
-            async with self._engine.connect() as db:
-                run_id = (await db.execute(first_waiting(thread_id, now_of(db)))).scalar()
-            # Looked for again: another may have got the first place meanwhile.
-            if run_id is None or run_id == before or (only is not None and run_id not in only):
-                return None
-            if claim := await self._go_on(thread_id, str(run_id)):
-                return claim
-            before = run_id
-
-    async def orphan_of(self, thread_id: str) -> Claim | None:
-        """The run of a thread whose holder is gone, taken over."""
-        async with self._engine.connect() as db:
-            run_id = (await db.execute(select(threads.c.run_id).where(threads.c.id == thread_id))).scalar()
-        return await self._go_on(thread_id, str(run_id), orphan=True) if run_id else None
-
-    @uninterrupted
-    async def _go_on(self, thread_id: str, run_id: str, *, orphan: bool = False) -> Claim | None:
-        async def work(db: AsyncConnection) -> Claim | None:
-            row = await locked(db, thread_id)
-            if row is not None and await self._may(db, row, run_id, orphan=orphan):
-                return await self.gone_on(db, row, run_id, await run_row(db, run_id))
-            return None
-
-        with self._leases.beginning(run_id) as taken:
-            claim = await self._writer.talk(work)
-            if claim:
-                taken()
-        return claim
-
-    async def _may(self, db: AsyncConnection, row: RowMapping, run_id: str, *, orphan: bool) -> bool:
-        state = self._leases.state_of(row)
-        if orphan:
-            return state is not LeaseState.HELD and row["run_id"] == run_id
-        return (
-            state is LeaseState.FREE
-            and (await db.execute(first_waiting(row["id"], row["now"]))).scalar() == run_id
-        )
-
-    async def gone_on(self, db: AsyncConnection, row: Row, run_id: str, kept: Row | None) -> Claim | None:
-        """The run, taken for this process with its thread's row locked; None where it may not go on.
-
-        Args:
-            row: The thread's row, with `now`.
-            kept: The run's.
-        """
-        if kept is None or kept["status"] not in ACTIVE:
-            # A lease without a run: upkeep that died. The thread is as it was, only to be looked at.
-            if row["run_id"] == run_id:
-                await db.execute(update(threads).where(threads.c.id == row["id"]).values(run_id=None))
-            return None
-        if row["status"] == "interrupted":
-            # It may go before the answer only when its caller said so, before there was a question.
-            if kept["request"].get("on_busy") != "interrupt":
-                return None
-            await supersede(db, str(row["id"]))
-        queued = kept["status"] == "queued"
-        values = {"request": {**kept["request"], "earlier": kept["attempts"]}} if queued else {}
-        claim = await self._begin_attempt(db, row, kept, **values)
-        record, hold = claim.record, claim.hold
-        if record.attempts == 1 and record.message_id and hold and not hold.dirty:
-            await store_message(db, record.thread_id, run_id, record.message_id, record.request)
-        return claim
-
-    async def _begin_attempt(self, db: AsyncConnection, row: Row, kept: Row, **values: Any) -> Claim:
-        hold = await take(db, row, kept["id"], self._leases.holder)
-        # The row is locked with its thread's: what it becomes need not be asked for.
-        begun: dict[str, Any] = {
-            "status": "running",
-            "reason": "",
-            "attempts": kept["attempts"] + 1,
-            "fence": hold.fence,
-            "holder": self._leases.holder,
-            "started_at": now_of(db) if kept["started_at"] is None else kept["started_at"],
-            "ended_at": None,
-            "seq_limit": kept["seq_limit"] + SEQ_BLOCK,
-            **values,
-        }
-        await db.execute(_BEGUN, {"run": kept["id"], **begun})
-        record = record_of({**kept, **begun})
-        return Claim(record, hold, floor=kept["seq_limit"])
-
     @uninterrupted
     async def reopen(
         self,
@@ -300,7 +215,7 @@ class RunLedger:
             wished = {"request": request, "stop_requested": None} | ({"policy": policy} if policy else {})
             if self.hands_over:
                 return Claim(record_of(await line_up_again(db, row, kept, wished)), floor=kept["seq_limit"])
-            return await self._begin_attempt(db, row, kept, **wished)
+            return await begin_attempt(db, row, kept, self._leases.holder, **wished)
 
         with self._leases.beginning(run_id) as taken:
             claim = await self._writer.talk(work)
@@ -398,3 +313,75 @@ class RunLedger:
 
     def _is_orphan(self, row: RowMapping, run_id: str) -> bool:
         return row["run_id"] == run_id and self._leases.state_of(row) is LeaseState.ORPHANED
+
+
+async def begin_attempt(db: AsyncConnection, row: Row, kept: Row, holder: str, **values: Any) -> Claim:
+    """The next attempt of a run, with its thread taken by `holder`."""
+    hold = await take(db, row, kept["id"], holder)
+    # The row is locked with its thread's: what it becomes need not be asked for.
+    begun: dict[str, Any] = {
+        "status": "running",
+        "reason": "",
+        "attempts": kept["attempts"] + 1,
+        "fence": hold.fence,
+        "holder": holder,
+        "started_at": now_of(db) if kept["started_at"] is None else kept["started_at"],
+        "ended_at": None,
+        "seq_limit": kept["seq_limit"] + SEQ_BLOCK,
+        **values,
+    }
+    await db.execute(_BEGUN, {"run": kept["id"], **begun})
+    record = record_of({**kept, **begun})
+    return Claim(record, hold, floor=kept["seq_limit"])
+
+
+# Made once: SQLAlchemy takes longer to put a statement together than SQLite to answer it.
+_PLACES = select(runs.c.place).where(runs.c.thread_id == bindparam("thread"), runs.c.status == "queued")
+
+
+async def places(db: AsyncConnection, thread_id: str) -> Sequence[float]:
+    """The places of those that wait for the thread."""
+    return list((await db.execute(_PLACES, {"thread": thread_id})).scalars())
+
+
+def check_room(new: NewRun, queued: Sequence[float]) -> None:
+    """Raises QueueFull where no more may wait."""
+    if len(queued) >= new.queue_limit:
+        raise QueueFull(
+            f"{len(queued)} runs wait for thread '{new.thread_id}', the limit; wait for one to end"
+        )
+
+
+async def line_up(
+    db: AsyncConnection, row: RowMapping, new: NewRun, queued: Sequence[float]
+) -> tuple[float, bool]:
+    """The place of a run that waits for a busy thread, and whether the one that goes on was asked to stop."""
+    how = new.request.on_busy
+    if how == "reject":
+        raise ThreadBusy(f"thread '{new.thread_id}' has a run going; wait for it to end or cancel it")
+    check_room(new, queued)
+    if how == "enqueue":
+        in_line = [place for place in queued if place <= row["now"] + IN_LINE_S]
+        return max([row["now"], *in_line]) + 1e-3, False
+    running = (runs.c.id == row["run_id"]) & (runs.c.status == "running")
+    await db.execute(
+        update(runs).where(running, runs.c.stop_requested.is_(None)).values(stop_requested="supersede")
+    )
+    return min([row["now"], *queued]) - 1e-3, True
+
+
+def first_place(row: RowMapping, queued: Sequence[float]) -> float:
+    """The place before all that wait, for a run that would begin now if somebody executed it here."""
+    return min([float(row["now"]), *(place - 1e-3 for place in queued)])
+
+
+async def line_up_again(
+    db: AsyncConnection, row: RowMapping, kept: RowMapping, values: Mapping[str, Any]
+) -> RowMapping:
+    """Let a run that paused wait for a worker; nothing waits for a person any more."""
+    place = first_place(row, await places(db, row["id"]))
+    waits = {"status": "queued", "reason": "", "place": place, "ended_at": None, **values}
+    idle = update(threads).where(threads.c.id == row["id"])
+    await db.execute(idle.values(status="idle", waiting=None, updated_at=row["now"]))
+    changed = update(runs).where(runs.c.id == kept["id"]).values(waits).returning(*runs.c)
+    return (await db.execute(changed)).mappings().one()

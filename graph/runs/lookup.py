@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import structlog
-from sqlalchemy import BindParameter, ColumnElement, func, select, tuple_
+from sqlalchemy import BindParameter, ColumnElement, Select, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal, owner_seen_by, owns
@@ -211,3 +212,10 @@ class RunLookup:
             # A process that was stopped for longer than a lease goes on with what it holds.
             if not self._leases.keeps(row["run_id"]) and self._leases.state_of(row) is not LeaseState.HELD
         ]
+
+
+def first_waiting(thread_id: str, now: float) -> Select[Any]:
+    """The run that is next of those that wait for the thread, and not for a time that has not come."""
+    waiting = (runs.c.thread_id == thread_id) & (runs.c.status == "queued")
+    waiting &= runs.c.place <= now + IN_LINE_S
+    return select(runs.c.id).where(waiting).order_by(runs.c.place).limit(1)

@@ -19,6 +19,7 @@ FORMER: Mapping[str, tuple[str, str]] = {
     "interrupt": ("text", "detail"),
     "step": ("messages", "said"),
 }
+FORMER_NAMES = frozenset(old for old, _ in FORMER.values())
 
 Fields = dict[str, Any]
 

@@ -20,7 +20,7 @@ from core.choices import DEFAULT, Choices
 from core.cursor import cursor
 from core.errors import WaystationError
 from core.observability import traceparent
-from graph.flow.heard import MOST_STEPS, StepTimes
+from graph.flow.routing import MOST_STEPS, StepTimes
 from graph.flow.state import calls_of, in_order
 from graph.runs.events import EventLog
 from graph.runs.lease import Hold
@@ -48,7 +48,7 @@ class TurnRequest:
     Args:
         principal: The authenticated caller.
         files: Keys of uploaded files that go with the message.
-        resume: Answers to interrupts, as `graph.service.reception.answers_for` reads them.
+        resume: Answers to interrupts, as `graph.service.answers.answers_for` reads them.
         thread_id: None starts a new thread.
         choices: What the turn shall run with.
         on_busy: What a message does that finds a run going, or a question open:

@@ -102,7 +102,7 @@ class Mirrors:
         if self._mail is None:
             yield
             return
-        self._mail.open(self._letter, lost=self._lost)
+        self._mail.open(self._letter, lost=self.give_up)
         try:
             yield
         finally:
@@ -174,7 +174,8 @@ class Mirrors:
             self._abandon(run_id)
         self._signals.wake(topic_of(run_id))
 
-    def _lost(self) -> None:
+    def give_up(self) -> None:
+        """All readers go by the database."""
         for run_id in list(self._logs):
             self._abandon(run_id)
 

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import structlog
 
 from core.access import Principal
-from core.database.outage import DatabaseUnavailable
+from core.database.outage import DatabaseUnavailable, Endurance
 from core.errors import WaystationError
 from core.settings.book import Editions
 from core.signals import Signals
 from graph.errors import Draining, RunEnded, RunNotFound, ThreadBusy
+from graph.runs.claims import Claims
 from graph.runs.events import topic_of, topic_of_thread
-from graph.runs.follower import LOOK_AGAIN_SECONDS, Follower
 from graph.runs.lease import BEAT_SECONDS
 from graph.runs.ledger import AT_MOST_ATTEMPTS, RunLedger
 from graph.runs.lookup import LiveRuns, RunLookup
 from graph.runs.record import Policy, Run, RunRecord
 from graph.runs.rows import Claim, NewRun, delivery_of
-from graph.runs.streams import Handle
+from graph.runs.streams import LOOK_AGAIN_SECONDS, Follower, Handle
 from graph.runs.tails import Tails
 from graph.service.stops import STOPS, Stops, tried
 from graph.service.waiting import sent_after, until_over
@@ -35,6 +35,8 @@ QUEUE = "runs"
 AWAITED_S = 60.0
 # How long a run may take to its next checkpoint at a shutdown, behind the time that it had to end by itself.
 DRAIN_GRACE_SECONDS = 1.0
+# How long a run that its reader has left is tried to be cancelled while the database is away.
+LEFT_S = 60.0
 
 
 class RunService:
@@ -51,6 +53,7 @@ class RunService:
     def __init__(  # noqa: PLR0917 - the container gives them by type
         self,
         ledger: RunLedger,
+        claims: Claims,
         lookup: RunLookup,
         live: LiveRuns,
         driver: TurnDriver,
@@ -62,6 +65,7 @@ class RunService:
         deliver: Callable[[str], Coroutine[Any, Any, None]],
     ) -> None:
         self._ledger = ledger
+        self._claims = claims
         self._lookup = lookup
         self.live = live
         self._driver = driver
@@ -132,7 +136,7 @@ class RunService:
     async def _finish_left_over(self, thread_id: str) -> bool:
         """Execute runs that wait for a free thread; where no service looks after them, nobody else would."""
         found = False
-        while (claim := await self._ledger.next_of(thread_id)) is not None:
+        while (claim := await self._claims.next_of(thread_id)) is not None:
             found = True
             self._launch(claim)
             await self.settled(claim.record.id)
@@ -283,7 +287,7 @@ class RunService:
         """Begin the first run that waits for the thread; False when there is none or it cannot."""
         if self.draining:
             return False
-        claim = await self._ledger.next_of(thread_id, only=None if self._ledger.supervised else self._awaited)
+        claim = await self._claims.next_of(thread_id, only=None if self._ledger.supervised else self._awaited)
         return claim is not None and self._launch(claim)
 
     def go_on(self, claims: Sequence[Claim]) -> None:
@@ -294,7 +298,7 @@ class RunService:
         """Take over the run of a thread whose process is gone: go on with it or end it, by its policy."""
         if self.draining:
             return False
-        claim = await self._ledger.orphan_of(thread_id)
+        claim = await self._claims.orphan_of(thread_id)
         if claim is None:
             return False
         record = claim.record
@@ -317,7 +321,7 @@ class RunService:
         if seconds:  # readers of runs that drain in other processes
             await self.follower.left(seconds=until - clock())
         # What is read now goes on elsewhere, or later: its readers come back with their last number.
-        self.follower.closing = True
+        self.follower.close()
         self._signals.wake_all()
 
     # -- inside -----------------------------------------------------------------------------------
@@ -374,12 +378,14 @@ class RunService:
         task.add_done_callback(self._chores.discard)
 
     async def _cancel_quietly(self, record: RunRecord) -> None:
-        try:
+        async def cancelled() -> None:
             now = await self.get(record.request.principal, record.id)
             if now.active:  # a question to a person stays, although nobody reads any more
                 await self.cancel(record.request.principal, record.id)
-        except (RunEnded, RunNotFound):
-            return
+
+        # A database that is away soon comes back: the run is not to go on for nobody then.
+        with suppress(RunEnded, RunNotFound, DatabaseUnavailable):
+            await Endurance(LEFT_S).through(cancelled)
 
     async def _queue(self) -> None:
         """Begin runs that somebody in this process waits for, when their threads are free."""

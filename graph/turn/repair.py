@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage, ToolMessage
 from langgraph.graph import END
 from langgraph.graph.state import CompiledStateGraph
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -126,6 +127,20 @@ def _with_calls(rows: list[dict[str, Any]]) -> list[BaseMessage]:
         elif row.get("tool_call_id"):
             found.append(ToolMessage("", id=row["id"], tool_call_id=row["tool_call_id"]))
     return found
+
+
+def removals(messages: Sequence[BaseMessage], unsendable: set[str]) -> list[BaseMessage]:
+    """Take these messages out of the state; they stay in the transcript.
+
+    One that was followed by calls was sent, and only what came of it was too much. It stays:
+    a model that does not know what was done would do it again.
+    """
+    following = [*messages[1:], None]
+    return [
+        RemoveMessage(id=message.id)
+        for message, after in zip(messages, following, strict=False)
+        if message.id and message.id in unsendable and not isinstance(after, AIMessage)
+    ]
 
 
 def _lost(told: list[dict[str, Any]], known: set[str | None]) -> list[BaseMessage]:

@@ -25,12 +25,11 @@ from graph.flow.routing import AfterModel, Window
 from graph.flow.steps import Steps
 from graph.runs.claims import Claims
 from graph.runs.events import EventStore
-from graph.runs.follower import Follower
 from graph.runs.lease import Leases
 from graph.runs.ledger import RunLedger
 from graph.runs.lookup import LiveRuns, RunLookup
 from graph.runs.rows import ThreadTotals
-from graph.runs.streams import EventWriter, signalled
+from graph.runs.streams import EventWriter, Follower, signalled
 from graph.runs.tails import Mirrors, Tails
 from graph.service.fleet import Fleet
 from graph.service.holding import Holding
@@ -147,6 +146,7 @@ class TurnProvider(Provider):
     async def runs(  # noqa: PLR0917 - dishka gives them by type
         self,
         ledger: RunLedger,
+        claims: Claims,
         lookup: RunLookup,
         live: LiveRuns,
         driver: TurnDriver,
@@ -166,6 +166,7 @@ class TurnProvider(Provider):
         follower = Follower(live, events, lookup, signals, mirrors)
         runs = RunService(
             ledger,
+            claims,
             lookup,
             live,
             driver,

@@ -15,9 +15,9 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langgraph.runtime import Runtime
 
 from core.access import RunContext, context_of
-from nodes.llm.fences import file_texts
 from nodes.llm.models import Attachment, LLMRequest, Model
 from nodes.llm.ports import Attachments
+from nodes.llm.prompt import file_texts
 
 PDF = "application/pdf"
 _MORE = " Where only a part is shown, read on with the tools {tools}."

@@ -24,7 +24,6 @@ from nodes.llm.assembly import Assembly
 from nodes.llm.attachments import NO_FILES, of_state, remarks_on_files, texts_of, with_media
 from nodes.llm.connections import Connections, has_content
 from nodes.llm.errors import ModelContextFull, ModelStreamCut
-from nodes.llm.fences import render
 from nodes.llm.health import ModelHealth
 from nodes.llm.judging import one_call, wanted_in
 from nodes.llm.models import (
@@ -40,8 +39,9 @@ from nodes.llm.models import (
 )
 from nodes.llm.pieces import KNOWN, Chunk
 from nodes.llm.ports import Attachments, ChatModel, Toolbox
-from nodes.llm.prompt import alternating, answered, digest, parted, shorter, taken_ids, without_empty
+from nodes.llm.prompt import alternating, answered, digest, parted, render, taken_ids, without_empty
 from nodes.llm.settings import ModelEntry
+from nodes.llm.shortening import shorter
 
 _ANSWERS = UUID("5f0e5f8c-6b1e-4d55-9f2c-0f6c8f7f3a11")
 _NAMED = 5

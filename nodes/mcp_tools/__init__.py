@@ -9,19 +9,18 @@ from core.names import names_from
 
 if TYPE_CHECKING:
     from nodes.mcp_tools import answers
-    from nodes.mcp_tools.executor import ToolExecutor
-    from nodes.mcp_tools.manager import MCPToolManager
-    from nodes.mcp_tools.models import Artifact, CallResult, ExecutionContext, ToolInfo, ToolOutcome
-    from nodes.mcp_tools.node import ExecuteTools
-    from nodes.mcp_tools.plugins import Inventory
-    from nodes.mcp_tools.ports import FileLinks, Receipts
-    from nodes.mcp_tools.receipts import (
-        Receipt,
+    from nodes.mcp_tools.calls import (
         artifacts_of,
         outcome_as_json,
         outcome_from_json,
         tool_message,
     )
+    from nodes.mcp_tools.executor import ToolExecutor
+    from nodes.mcp_tools.manager import MCPToolManager
+    from nodes.mcp_tools.models import Artifact, CallResult, ExecutionContext, Receipt, ToolInfo, ToolOutcome
+    from nodes.mcp_tools.node import ExecuteTools
+    from nodes.mcp_tools.plugins import Inventory
+    from nodes.mcp_tools.ports import FileLinks, Receipts
     from nodes.mcp_tools.settings import McpFile, McpSettings, ServerEntry
 
 __all__ = [
@@ -48,5 +47,5 @@ __all__ = [
 ]
 
 __getattr__ = names_from(
-    __name__, "models", "ports", "settings", "plugins", "manager", "executor", "node", "receipts"
+    __name__, "models", "ports", "settings", "plugins", "manager", "executor", "node", "calls"
 )

@@ -19,10 +19,9 @@ import orjson
 from langgraph.types import interrupt
 
 from nodes.mcp_tools.answers import ACTIONS, APPROVAL, DECISIONS, ELICITATION, Unreadable, read_again
-from nodes.mcp_tools.arguments import MALFORMED, cleaned, same_json
+from nodes.mcp_tools.calls import MALFORMED, cleaned, function_schema, same_json
 from nodes.mcp_tools.executor import Target
 from nodes.mcp_tools.models import Answer, Question
-from nodes.mcp_tools.schemas import function_schema
 
 AT_MOST = 20  # answers to one question, or to one call: a tool that asks and asks is told no
 FIRM = "whoever runs this service wants a person asked, so approval: auto does not count here"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +20,12 @@ from core.health import Health
 from core.resilience import Policies, Policy, ResilienceSettings
 from core.settings.book import EntryResources, Part
 from nodes.mcp_tools import events
+from nodes.mcp_tools.calls import full_name, function_schema
 from nodes.mcp_tools.errors import ServerDown, ServerFailed, ServerGone, UnknownServer
 from nodes.mcp_tools.health import health_of
 from nodes.mcp_tools.models import Ask, CallResult, Limits, Progress, ServerState, ServerStatus, ToolInfo
 from nodes.mcp_tools.plugins import Inventory
 from nodes.mcp_tools.ports import Observer, ToolConnector
-from nodes.mcp_tools.schemas import full_name, function_schema
 from nodes.mcp_tools.server import ToolServer
 from nodes.mcp_tools.settings import McpSettings, ServerEntry
 from nodes.mcp_tools.tool_list import ToolListCache
@@ -213,7 +213,7 @@ class MCPToolManager:
         with suppress(ServerDown):  # its state says so; the others go on without it
             server.assume(await self._lists.get(server.name, server.entry, server.listing))
 
-    def known(self, servers: Sequence[str]) -> Iterator[Listed]:
+    def known(self, servers: Iterable[str]) -> Iterator[Listed]:
         """Every tool of `servers` that is known now."""
         found = self._servers
         for server in servers:

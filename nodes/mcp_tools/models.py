@@ -53,13 +53,14 @@ What it raises ends the call, and comes out of it.
 class ToolInfo:
     """A tool as its server lists it; `parameters` is a JSON schema.
 
-    `repeatable` says that the server calls it read-only or idempotent.
+    `repeatable` says that the server calls it read-only or idempotent, `read_only` that it is the former.
     """
 
     name: str
     description: str = ""
     parameters: Mapping[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
     repeatable: bool = False
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,3 +191,11 @@ class ToolOutcome:
     artifacts: tuple[Artifact, ...] = ()
     display: Mapping[str, Any] | None = None
     decision: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """`begun` before this attempt; `outcome` when that attempt came to its end."""
+
+    begun: bool = False
+    outcome: ToolOutcome | None = None

@@ -10,12 +10,11 @@ from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from core.access import RunContext, context_of
-from nodes.mcp_tools.executor import RecordedCalls, ToolExecutor
+from nodes.mcp_tools.calls import artifacts_of, call_event, progress_to, result_event, tool_message
+from nodes.mcp_tools.executor import RecordedCalls, ToolExecutor, client_tools
 from nodes.mcp_tools.interrupts import AskPerson, decide
 from nodes.mcp_tools.models import ExecutionContext
 from nodes.mcp_tools.ports import Receipts
-from nodes.mcp_tools.receipts import artifacts_of, call_event, progress_to, result_event, tool_message
-from nodes.mcp_tools.schemas import client_tools
 
 
 class Reads(TypedDict, total=False):

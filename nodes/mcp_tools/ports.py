@@ -14,11 +14,11 @@ from nodes.mcp_tools.models import (
     CallResult,
     ExecutionContext,
     Progress,
+    Receipt,
     ToolInfo,
     ToolList,
     ToolOutcome,
 )
-from nodes.mcp_tools.receipts import Receipt
 from nodes.mcp_tools.settings import ServerEntry
 
 

@@ -17,6 +17,7 @@ from core.observability import never_log
 from core.resilience import Policies
 from core.settings import Book, Places
 from core.settings.book import Editions
+from nodes.mcp_tools.calls import NoReceipts
 from nodes.mcp_tools.dialects import Remark
 from nodes.mcp_tools.executor import ToolExecutor
 from nodes.mcp_tools.manager import MCPToolManager
@@ -32,7 +33,6 @@ from nodes.mcp_tools.ports import (
     ToolConnection,
     ToolConnector,
 )
-from nodes.mcp_tools.receipts import NoReceipts
 from nodes.mcp_tools.settings import McpSettings, ServerEntry
 
 log = structlog.get_logger(__name__)

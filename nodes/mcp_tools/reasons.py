@@ -9,8 +9,8 @@ from urllib.parse import urljoin, urlsplit
 
 from core.errors import WaystationError
 from core.foreign import clean_text
+from nodes.mcp_tools.calls import safe
 from nodes.mcp_tools.errors import ServerFailed, StatusRefused
-from nodes.mcp_tools.schemas import safe
 from nodes.mcp_tools.settings import ServerEntry
 
 CLOSED = "the connection was closed"

@@ -115,6 +115,8 @@ async def stats(as_json: JsonFlag = False) -> None:
     for item in found:
         if item.problem:
             print(f"{item.source}: {item.problem}")
+        for path in item.idle_rules:
+            print(f"{item.source}: no document is under the rule of access '{path}'")
         _print_left_out(item.reasons, item.skipped, f"{item.source}: ")
 
 

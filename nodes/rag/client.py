@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import zip_longest
 from pathlib import Path
 
 import structlog
@@ -22,6 +21,7 @@ from nodes.rag.errors import NotIngestable, SourceNotFound
 from nodes.rag.events import RetrievalDone
 from nodes.rag.health import CHECK_SECONDS, SourceHealth
 from nodes.rag.indexing import Indexer
+from nodes.rag.interleaving import interleave
 from nodes.rag.models import (
     TOLD,
     Chunk,
@@ -147,7 +147,9 @@ class RAGClient:
             SourceNotFound: No such source, or it is not for this user.
         """
         found = self._usable(source, principal)
-        return await asyncio.to_thread(found.indexer.documents) if found.indexer is not None else []
+        if found.indexer is None:
+            return []
+        return await asyncio.to_thread(found.indexer.documents, found.shown_to(principal))
 
     async def chunks(
         self, source: str, document: str, *, principal: Principal, limit: int = 100
@@ -158,7 +160,10 @@ class RAGClient:
             SourceNotFound: No such source, or it is not for this user.
         """
         found = self._usable(source, principal)
-        return await found.store.chunks_in(document, limit=limit) if found.store is not None else []
+        shown = found.shown_to(principal)
+        if found.store is None or not (shown is None or shown(document)):
+            return []
+        return await found.store.chunks_in(document, limit=limit)
 
     async def ingest(
         self,
@@ -197,13 +202,19 @@ class RAGClient:
             await found.vectors.fill(progress, most=most_vectors)
         return report
 
-    async def prepare(self, progress: Progress | None = None) -> list[IngestReport]:
+    async def prepare(self, progress: Progress | None = None, *, behind: bool = False) -> list[IngestReport]:
         """Index every enabled local source whose files changed; a source that cannot be indexed is reported.
 
         Costs a look at each file's size and time when nothing changed.
+
+        Args:
+            behind: An index that is there and was made in another way is made anew in the background.
         """
         reports = []
         for name, indexer in self._local().items():
+            if behind and await indexer.outdated():
+                self._indexing.begin(name, self._index(name, indexer))
+                continue
             reports.append(await update(name, indexer, progress))
         return reports
 
@@ -281,10 +292,7 @@ class RAGClient:
         """What the index holds of each source."""
         found = []
         for name, source in self._sources.items():
-            if source.indexer:
-                found.append(await asyncio.to_thread(source.indexer.stats))
-            else:
-                found.append(SourceStats(name, source.entry.type))
+            found.append(await asyncio.to_thread(source.stats, name))
         return found
 
     async def check(self) -> Health:
@@ -308,7 +316,7 @@ class RAGClient:
                 span.set(passages=len(found))
                 if found or (source.indexer is not None and source.indexer.manifest.read().chunks):
                     return found
-                return await asyncio.to_thread(_why_nothing, source)
+                return await asyncio.to_thread(_why_nothing, source, principal)
             span.error(code)
         _log.warning("source_failed", source=name, code=code, reason=reason)
         return reason
@@ -322,7 +330,7 @@ class RAGClient:
             compliance_level=source.entry.compliance_level,
         )
         if source.indexer is not None:
-            stats = await asyncio.to_thread(source.indexer.stats)
+            stats = await asyncio.to_thread(source.indexer.stats, source.shown_to(principal))
             info = replace(
                 info,
                 documents=stats.files,
@@ -362,11 +370,11 @@ def _entries(sources: Mapping[str, Source]) -> dict[str, SourceEntry]:
     return {name: source.entry for name, source in sources.items()}
 
 
-def _why_nothing(source: Source) -> list[Passage] | str:
+def _why_nothing(source: Source, principal: Principal) -> list[Passage] | str:
     """No passages, or why a source that has nothing to be found has none."""
     if source.indexer is None:
         return []
-    stats = source.indexer.stats()
+    stats = source.indexer.stats(source.shown_to(principal))
     return stats.problem or ([] if stats.indexed else "it is not indexed yet")
 
 
@@ -374,23 +382,3 @@ def _absolute(path: Path) -> str:
     if not path.exists():
         raise NotIngestable(f"there is no file or folder '{path.name}' to index")
     return str(path.resolve())
-
-
-def interleave(answers: Sequence[Sequence[Passage]]) -> list[Passage]:
-    """One ranking over all sources: their first passages, then their second ones, the better first.
-
-    Scores of different services do not compare, so ranks decide; scores above
-    1 are brought to at most 1 within their own source.
-    """
-    scaled = [_scaled(answer) for answer in answers]
-    merged: list[Passage] = []
-    for row in zip_longest(*scaled):
-        merged += sorted((p for p in row if p is not None), key=lambda p: -p.score)
-    return merged
-
-
-def _scaled(answer: Sequence[Passage]) -> list[Passage]:
-    top = max((p.score for p in answer), default=0.0)
-    if top <= 1:
-        return list(answer)
-    return [replace(p, score=round(max(p.score, 0.0) / top, 4)) for p in answer]

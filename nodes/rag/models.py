@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -146,6 +146,7 @@ class SourceStats:
         reasons: Why they are not, by their names (the first of very many).
         problem: Why nothing of the source can be found; "" where something can.
         indexed: False before the first indexing.
+        idle_rules: Paths of rules of access that match none of its documents: they may be written wrong.
     """
 
     source: str
@@ -157,6 +158,7 @@ class SourceStats:
     reasons: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
     indexed: bool = True
+    idle_rules: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -168,11 +170,17 @@ class SourceStats:
         if self.problem or not self.indexed:
             return self.problem or "not indexed yet"
         held = f"{_counted(self.files, 'document')}, {_counted(self.chunks, 'chunk')}"
+        if self.idle_rules:
+            held += f"; no document under the rule of access {_quoted(self.idle_rules)}"
         if not self.skipped:
             return held
         named = [f"{name}: {why}" for name, why in list(self.reasons.items())[:_TOLD]]
         more = [f"and {self.skipped - _TOLD} more"] if self.skipped > _TOLD else []
         return f"{held}; {_counted(self.skipped, 'file')} left out ({'; '.join([*named, *more])})"
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
 
 
 def _counted(number: int, what: str) -> str:

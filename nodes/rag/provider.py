@@ -1,6 +1,6 @@
 """Builds the services of this module from the settings."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -27,9 +27,14 @@ from nodes.rag.followups import FollowUps, NobodyRewrites
 from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import ManifestFile, index_name
+from nodes.rag.models import Progress
 from nodes.rag.node import Retrieve
-from nodes.rag.ports import Later, Rewriter, VectorStore
+from nodes.rag.placed import PlacedStore
+from nodes.rag.places import IndexPlace
+from nodes.rag.ports import ChunkStore, Later, Retriever, Rewriter, VectorStore
 from nodes.rag.reading import KeptTexts
+from nodes.rag.rebuilding import Rebuilding
+from nodes.rag.rights import Rights
 from nodes.rag.settings import (
     EmbedderEntry,
     HttpSource,
@@ -42,6 +47,7 @@ from nodes.rag.settings import (
 from nodes.rag.source import Source, SourceCalls, policy_of
 from nodes.rag.upkeep import NobodyElse
 from nodes.rag.vectors import VectorKeeper
+from nodes.rag.views import Views
 
 
 class RagProvider(Provider):
@@ -97,7 +103,7 @@ class RagProvider(Provider):
 async def start(container: AsyncContainer) -> None:
     """Index what has changed; then, in the background, open the indexes, which takes seconds, and watch."""
     client, progress = await container.get(RAGClient), await container.get(StartProgress)
-    await client.prepare(progress.tell)
+    await client.prepare(progress.tell, behind=True)
     client.warm_soon()
     client.watch_soon()
 
@@ -157,7 +163,9 @@ class _Workshop:
         flavour = f"{entry.embedder.url} {entry.embedder.model}" if entry.embedder else ""
         index = index_name(name, flavour)
         model = "" if entry.embedder or self.settings.search == "words" else installed()
-        store = LanceStore(self.folder, index, model=model, changed=lambda: self._woken(name))
+        place = IndexPlace(self.folder.path, index)
+        store = PlacedStore(place, partial(self._opened, name, index, model))
+        fill = partial(self._fill, name) if model else None
         indexer = Indexer(
             name,
             entry.patterns,
@@ -170,10 +178,11 @@ class _Workshop:
             embedder=self._endpoint(name, entry.embedder, indexing=True),
             language=entry.language,
             kept=self._kept,
+            rebuilding=Rebuilding(store, fill=fill).run,
         )
-        retriever = LocalRetriever(
+        make = partial(
+            LocalRetriever,
             name,
-            store=store,
             min_score=self.settings.min_score,
             embedder=self._bundled if model else self._endpoint(name, entry.embedder),
             nearness=NEARNESS if model else None,
@@ -184,7 +193,20 @@ class _Workshop:
             synonyms=entry.synonyms,
             behind=entry.behind,
         )
-        return Source(entry, retriever, indexer, store, self._keeper(name, index, store) if model else None)
+        keeper = self._keeper(name, index, store) if model else None
+        views = _views(entry, store, indexer, lambda seen: make(store=seen))
+        return Source(entry, make(store=store), indexer, store, keeper, views)
+
+    def _opened(
+        self, name: str, index: str, model: str, folder: Path
+    ) -> tuple[VectorStore, Callable[[], None]]:
+        """The index in a folder; what stands in the folder of all shares one connection."""
+        own = self.folder if folder == self.folder.path else LanceFolder(folder)
+        store = LanceStore(own, index, model=model, changed=lambda: self._woken(name))
+        return store, (lambda: None) if own is self.folder else own.close
+
+    async def _fill(self, name: str, store: VectorStore, folder: Path, progress: Progress | None) -> None:
+        await VectorKeeper(name, store=store, embedder=self._bundled, lock=folder / "lock").fill(progress)
 
     def _keeper(self, name: str, index: str, store: VectorStore) -> VectorKeeper:
         before = self._keepers.get(name)
@@ -212,3 +234,12 @@ class _Workshop:
             return None
         policy = self._policies.of("other", f"reranker of {name}", timeout_s=entry.timeout_s, attempts=1)
         return EndpointReranker(name, entry, http=self.http, policy=policy)
+
+
+def _views(
+    entry: LocalSource, store: ChunkStore, indexer: Indexer, make: Callable[[ChunkStore], Retriever]
+) -> Views | None:
+    if not entry.access.rules:
+        return None
+    rights = Rights(entry.access.rules, indexer.roots)
+    return Views(rights, store=store, manifest=indexer.manifest, make=make)

@@ -22,6 +22,7 @@ from core.installed import PREFIX, shipped_path
 from core.settings import ConfigFile, Section, Strict
 from core.settings.editors import flat_or_under
 from nodes.rag.languages import CODES, LANGUAGES
+from nodes.rag.rights import cleaned
 
 _ENTRY_KEYS = frozenset({"type", "path", "url", "command"})
 
@@ -141,6 +142,39 @@ class _Common(Strict):
         yield from ()
 
 
+class AccessRule(Strict):
+    """Documents of a local source that some of those who may search it may not see."""
+
+    path: str = Field(
+        min_length=1,
+        max_length=1000,
+        description="Folder, file or glob below the folders of the source, as `hr/**`: `*` is anything, over "
+        "folders too, `?` a character, and a folder is all below it. Case does not count.",
+    )
+    groups: list[Annotated[str, Field(min_length=1)]] = Field(
+        min_length=1, description="Any of them may see it, of those who may search the source."
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _below_the_source(cls, value: str) -> str:
+        if value.startswith(("/", "~")) or ".." in value.split("/"):
+            raise ValueError(f"'{value}' must start below the folders of the source, as 'hr/**' does")
+        if not cleaned(value):
+            raise ValueError("names no path; '**' is all documents")
+        return value
+
+
+class AccessRules(Strict):
+    """Who may see which documents of a local source."""
+
+    rules: list[AccessRule] = Field(
+        default_factory=list,
+        description="Each that matches a document has to be met; what none matches is for all who may search "
+        "the source.",
+    )
+
+
 class LocalSource(_Common):
     """Files on this machine, in an index of ours."""
 
@@ -165,6 +199,9 @@ class LocalSource(_Common):
     behind: list[str] = Field(
         default_factory=list,
         description="Names or globs of documents that stand behind the others, such as reports and minutes.",
+    )
+    access: AccessRules = Field(
+        default_factory=AccessRules, description="Documents that are not for all who may search the source."
     )
     _base: Path = PrivateAttr(default_factory=Path.cwd)
 

@@ -17,8 +17,8 @@ from core.observability import clean
 from core.settings import Places
 from graph.agent import Agent
 from nodes.mcp_tools import ExecutionContext, MCPToolManager, ServerEntry, ToolExecutor
+from nodes.mcp_tools.calls import file_stem
 from nodes.mcp_tools.errors import ServerDown, UnknownServer, UnknownTool
-from nodes.mcp_tools.schemas import file_stem
 from nodes.rag import RAGClient
 from nodes.rag.errors import SourceNotFound
 from server.errors import InvalidRequest

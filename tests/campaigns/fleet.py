@@ -25,18 +25,12 @@ from pathlib import Path
 from subprocess import Popen
 
 import httpx
-import psycopg
 
 from tests.campaigns.callers import TURN_SECONDS, Clients
-from tests.campaigns.model import RuleServer
-from tests.campaigns.nursery import LEASE_VARIABLE
-from tests.campaigns.victims import Site, Victim, nursery, plain
-from tests.kit.pgbouncer import Pooler
-from waystation.testing.postgres import PostgresServer
-from waystation.testing.s3 import ACCESS_KEY, SECRET_KEY, S3Server
+from tests.campaigns.grounds import Grounds
+from tests.campaigns.victims import Victim, nursery
 
 LEASE_SECONDS = 15.0
-BUCKET = "fleet"
 
 
 class Fleet:
@@ -55,7 +49,7 @@ class Fleet:
         self.api.launch()
         for _ in range(self._wanted):
             self._another().launch()
-        await asyncio.gather(*(asyncio.to_thread(_until_live, each) for each in [self.api, *self.workers]))
+        await asyncio.gather(*(asyncio.to_thread(until_live, each) for each in [self.api, *self.workers]))
 
     def _another(self) -> Victim:
         worker = self._made(f"worker{next(self._numbers)}")
@@ -115,7 +109,8 @@ class Fleet:
             each.signal(signal.SIGKILL)
 
 
-def _until_live(victim: Victim) -> None:
+def until_live(victim: Victim) -> None:
+    """Returns when it answers."""
     deadline = time.monotonic() + TURN_SECONDS
     with httpx.Client(trust_env=False, timeout=TURN_SECONDS) as client:
         while time.monotonic() < deadline and victim.alive:
@@ -127,68 +122,30 @@ def _until_live(victim: Victim) -> None:
     raise AssertionError(f"it did not start:\n{victim.site.log.read_text()[-3000:]}")
 
 
-class Grounds:
-    """What a fleet stands on: its database, its files, its model, and a nursery."""
+def of_processes(stack: ExitStack, grounds: Grounds, folder: Path) -> Callable[[str], Victim]:
+    """What makes a process of the fleet, each in a home of its own."""
+    parent: Popen[str] = stack.enter_context(nursery())
 
-    def __init__(self, stack: ExitStack, folder: Path, *, lease: float, pooled: bool) -> None:
-        self._folder = folder
-        self._lease = lease
-        server = stack.enter_context(PostgresServer())
-        self.direct = plain(server.create_database())
-        self.storage = stack.enter_context(Pooler(self.direct, folder)).url if pooled else self.direct
-        self._model = stack.enter_context(RuleServer())
-        self._s3 = stack.enter_context(S3Server())
-        self._nursery: Popen[str] = stack.enter_context(nursery())
+    def made(name: str) -> Victim:
+        role = "api" if name == "api" else "worker"
+        return Victim(parent, grounds.site(folder / name, role))
 
-    def victim(self, name: str) -> Victim:
-        """A process of the fleet, in a home of its own."""
-        settings = {
-            "WAYSTATION_SERVER__ROLE": "api" if name == "api" else "worker",
-            "WAYSTATION_SERVER__DRAIN_SECONDS": "1",
-            "WAYSTATION_LIMITS__STREAMS_PER_USER": "500",
-            "WAYSTATION_FILE_STORAGE__BACKEND": "s3",
-            "WAYSTATION_FILE_STORAGE__LINK_SECRET": "0" * 64,
-            "WAYSTATION_FILE_STORAGE__S3__BUCKET": BUCKET,
-            "WAYSTATION_FILE_STORAGE__S3__CREATE_BUCKET": "true",
-            "WAYSTATION_FILE_STORAGE__S3__ENDPOINT_URL": self._s3.url,
-            "WAYSTATION_FILE_STORAGE__S3__ACCESS_KEY_ID": ACCESS_KEY,
-            "WAYSTATION_FILE_STORAGE__S3__SECRET_ACCESS_KEY": SECRET_KEY,
-            LEASE_VARIABLE: str(self._lease),
-        }
-        if self.storage != self.direct:
-            settings["WAYSTATION_STORAGE__LISTEN_URL"] = self.direct
-        folder = self._folder / name
-        return Victim(self._nursery, Site(folder, self._model.url, self.storage, True, settings))
-
-    def free(self, names: list[str]) -> None:
-        """Have the model go on with these."""
-        self._model.free(names)
-
-    def holders(self) -> list[str]:
-        """Who holds threads whose answer is held back."""
-        with psycopg.connect(self.direct) as db:
-            return [row[0] for row in db.execute("SELECT holder FROM threads WHERE run_id IS NOT NULL")]
-
-    def taken_over(self) -> int:
-        """Runs that a second worker went on with."""
-        query = "SELECT count(*) FROM runs WHERE attempts > 1 AND request ->> 'answers' IS NULL"
-        with psycopg.connect(self.direct) as db:
-            found = db.execute(query).fetchone()
-        return int(found[0]) if found else 0
-
-    def active(self) -> list[str]:
-        """Runs that go on, and threads that somebody holds."""
-        with psycopg.connect(self.direct) as db:
-            going = db.execute("SELECT id, status FROM runs WHERE status IN ('queued', 'running')").fetchall()
-            held = db.execute("SELECT id, run_id FROM threads WHERE run_id IS NOT NULL").fetchall()
-        return [f"goes on still: {row}" for row in [*going, *held]]
+    return made
 
 
 async def campaign(
-    grounds: Grounds, *, workers: int, clients: int, turns: int, rounds: int, lease: float, seed: int
+    grounds: Grounds,
+    made_of: Callable[[str], Victim],
+    *,
+    workers: int,
+    clients: int,
+    turns: int,
+    rounds: int,
+    lease: float,
+    seed: int,
 ) -> tuple[list[str], Clients]:
     """What is wrong after so many turns, spread over rounds of kills, freezing and draining."""
-    fleet = Fleet(grounds.victim, workers, lease=lease)
+    fleet = Fleet(made_of, workers, lease=lease)
     try:
         await fleet.start()
         many = httpx.Limits(max_connections=None)
@@ -225,7 +182,7 @@ def main() -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         grounds = Grounds(stack, folder, lease=given["lease"], pooled=pooled)
-        wrong, made = asyncio.run(campaign(grounds, **given))
+        wrong, made = asyncio.run(campaign(grounds, of_processes(stack, grounds, folder), **given))
         taken = grounds.taken_over()
     print("\n".join(wrong))
     way = "through pgbouncer" if pooled else "direct"

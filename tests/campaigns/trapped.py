@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage
 from core.database.groups import SqliteGroup
 from core.database.postgres_group import PostgresGroup
 from graph.checkpoints.postgres import WrittenPostgresSaver
-from graph.checkpoints.sqlite import WrittenSqliteSaver
+from graph.checkpoints.written import WrittenSqliteSaver
 from graph.runs.events import EventLog
 from graph.runs.ledger import RunLedger
 from graph.runs.receipts import StoredReceipts

@@ -37,12 +37,17 @@ MEMORY_IS_GIVEN_BACK = {
 
 
 @contextmanager
-def nursery() -> Iterator[subprocess.Popen[str]]:
-    """The process that services are forked from."""
-    command = [sys.executable, "-m", "tests.campaigns.nursery"]
+def nursery(*around: str, tree: Path = ROOT) -> Iterator[subprocess.Popen[str]]:
+    """The process that services are forked from.
+
+    Args:
+        around: A command that becomes the one that is given to it, somewhere else.
+        tree: Whose program it is.
+    """
+    command = [*around, sys.executable, "-m", "tests.campaigns.nursery"]
     env = {**os.environ, **MEMORY_IS_GIVEN_BACK}
     process = subprocess.Popen(
-        command, cwd=ROOT, env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        command, cwd=tree, env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert process.stdin is not None
     assert process.stdout is not None
@@ -132,13 +137,17 @@ class Site:
 
 
 class Victim:
-    """Starts, arms and kills a service; `url` stays the same over restarts."""
+    """Starts, arms and kills a service; `url` stays the same over restarts.
 
-    def __init__(self, nursery: subprocess.Popen[str], site: Site) -> None:
+    Args:
+        at: Host and port; a port of loopback where it is not given.
+    """
+
+    def __init__(self, nursery: subprocess.Popen[str], site: Site, at: tuple[str, int] | None = None) -> None:
         self._nursery = nursery
         self.site = site
-        self.port = own_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        host, self.port = at or ("127.0.0.1", own_port())
+        self.url = f"http://{host}:{self.port}"
         self.pid = 0
 
     def start(self) -> None:

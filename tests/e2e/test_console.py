@@ -385,6 +385,10 @@ class TestLogins:
         assert await pages["bob"][1].get_by_text("Ada's plans").count() == 0
         visit, page = pages["ada"]
         assert await page.evaluate("document.cookie") == ""
+        await page.goto(f"{address}/console/runs?user=*")
+        await expect(page.get_by_label("Thread")).to_be_visible()
+        assert await page.get_by_label("User").count() == 0, "only who may see others' runs is asked whose"
+        await page.goto(f"{address}/?thread=of-ada")
         ended = await Sessions(Signer(SECRET), {"keys": KeyStore(agent.engine)}, seconds=-1).begin(
             keys["ada"]
         )

@@ -120,6 +120,17 @@ async def test_a_run_that_waits_says_for_whom(house: House, visit: Visit) -> Non
     visit.assert_silent()
 
 
+async def test_the_log_of_a_run_goes_on_by_itself_while_it_runs(house: House, visit: Visit) -> None:
+    request = TurnRequest(ADA, "What is 6 + 6?", thread_id="later", background=True, delay=3)
+    run = await house.agent.begin(request)
+    page = await opened(visit, house, f"runs?run={run.id}")
+    await page.get_by_role("tab", name="Log").click()
+    log = page.get_by_role("tabpanel", name="Log")
+    await expect(log).to_contain_text("no line of it")
+    await expect(log.locator("tbody tr", has_text="TurnFinished")).to_have_count(1)
+    visit.assert_silent()
+
+
 async def test_a_thread_goes_on_from_any_of_its_checkpoints(house: House, visit: Visit) -> None:
     page = await opened(visit, house, "time?thread=sums")
     points = page.locator(".checkpoint")

@@ -8,7 +8,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.campaigns.fleet import Grounds, campaign
+from tests.campaigns.fleet import campaign, of_processes
+from tests.campaigns.grounds import Grounds
 
 TURNS = 30
 # The service's own is longer: a frozen worker is given up when it is over.
@@ -19,7 +20,14 @@ async def test_turns_outlive_the_workers_that_they_began_at(tmp_path: Path) -> N
     with ExitStack() as stack:
         grounds = Grounds(stack, tmp_path, lease=LEASE_SECONDS, pooled=False)
         wrong, made = await campaign(
-            grounds, workers=2, clients=4, turns=TURNS, rounds=1, lease=LEASE_SECONDS, seed=1
+            grounds,
+            of_processes(stack, grounds, tmp_path),
+            workers=2,
+            clients=4,
+            turns=TURNS,
+            rounds=1,
+            lease=LEASE_SECONDS,
+            seed=1,
         )
         assert wrong == []
         assert sum(made.kinds.values()) >= TURNS

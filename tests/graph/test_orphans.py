@@ -22,7 +22,7 @@ from graph.runs.events import store
 from graph.runs.receipts import StoredReceipts
 from graph.runs.record import Policy, Run, RunRecord, TurnRequest
 from graph.service.supervisor import Supervisor
-from nodes.mcp_tools.receipts import UNKNOWN
+from nodes.mcp_tools.calls import UNKNOWN
 from tests.kit.counted_tools import CountedTools
 from tests.unit.graph.run_kit import Desk, new_run
 from waystation.testing.agents import context_at
@@ -73,7 +73,7 @@ class House:
             run = await desk.begun(text, who=LOCAL, policy=policy)
             for _ in range(deaths - 1):
                 await desk.expire()
-                found = await Desk.at(engine).ledger.orphan_of("t")
+                found = await Desk.at(engine).claims.orphan_of("t")
                 assert found is not None
                 assert found.hold is not None
                 run = Run(found.record, found.hold, floor=found.floor)

@@ -23,11 +23,10 @@ from graph.threads.history.export import fenced
 from graph.threads.history.forms import Lines
 from nodes.file_storage.delivery import disposition, parse_range
 from nodes.file_storage.naming import clean_name, media_type_of, owner_folder
-from nodes.llm.fences import Passage, parse, render
 from nodes.llm.offline.model import corrected, number_in, reply, state
 from nodes.llm.offline.quoting import best_quotes
 from nodes.llm.pieces import Calls
-from nodes.llm.prompt import digest
+from nodes.llm.prompt import Passage, digest, parse, render
 from nodes.mcp_tools.adapters.messages import LineCutter
 from server.middleware.edge import check_json, nesting, request_id
 from server.requests import idempotency_key, last_event_id

@@ -49,7 +49,7 @@ async def test_g3_1_a_living_run_is_not_adopted_by_a_machine_whose_clock_is_wron
         run = await here.begun(policy="resume")
         with clock_off(monkeypatch, skew):
             assert await there.lookup.orphaned_threads() == []
-            assert await there.ledger.orphan_of("t") is None
+            assert await there.claims.orphan_of("t") is None
             await there.leases.prolong()
         await here.end(run)
         with clock_off(monkeypatch, skew):

@@ -14,13 +14,13 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.messages.ai import UsageMetadata
 
 from core.cache import Cache
-from nodes.llm.fences import Prompt, parse
 from nodes.llm.models import HOW_TO_CONFIGURE, OFFLINE, Model
 from nodes.llm.offline.quoting import best_quotes
 from nodes.llm.offline.request import Match, Sentence, Tool, match_tool, tools_of
 from nodes.llm.offline.shaped import shaped
 from nodes.llm.offline.words import content_words
 from nodes.llm.pieces import Piece
+from nodes.llm.prompt import Prompt, parse
 from nodes.llm.settings import LLMSettings
 
 LONGEST = 4000

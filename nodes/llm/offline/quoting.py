@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from core.words import is_row
 from core.words import words as core_words
-from nodes.llm.fences import Passage
 from nodes.llm.offline.words import content_words, listed, meaning, stem
+from nodes.llm.prompt import Passage
 
 COVERED = 0.4
 """Part of the question's weight that the best sentence, with its heading, must carry."""

@@ -7,8 +7,7 @@ from typing import Any
 
 from core.foreign import as_bytes
 from graph.runs.events import LoggedEvent
-from graph.runs.follower import WAITS
-from graph.runs.streams import Handle
+from graph.runs.streams import WAITS, Handle
 from server.protocols.a2a.tasks import OURS, answer_json, file_json, status_json, task_json
 from server.retold import Retelling
 from server.sse import RunResponse

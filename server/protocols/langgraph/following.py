@@ -21,8 +21,8 @@ from core.signals import Signals
 from graph.agent import Agent
 from graph.errors import RunNotFound, ThreadNotFound
 from graph.runs.events import topic_of_thread
-from graph.runs.follower import LOOK_AGAIN_SECONDS
 from graph.runs.record import RunRecord
+from graph.runs.streams import LOOK_AGAIN_SECONDS
 from server.errors import InvalidRequest
 from server.middleware.auth import Caller
 from server.protocols.langgraph.parts import Place, Placed, RunParts, encoded

@@ -8,9 +8,8 @@ from typing import Any
 
 from graph.agent import Agent
 from graph.runs.events import LoggedEvent
-from graph.runs.follower import WAITS
 from graph.runs.record import RunRecord
-from graph.runs.streams import Handle
+from graph.runs.streams import WAITS, Handle
 from graph.threads.history.errors import CheckpointNotFound
 from server.protocols.langgraph.translating import TEXTS, Part, Translator
 from server.protocols.langgraph.words import values_json

@@ -11,9 +11,8 @@ from core.errors import WaystationError
 from core.settings import nearest
 from graph.errors import error_from
 from graph.runs.events import LoggedEvent
-from graph.runs.follower import WAITS
 from graph.runs.record import TurnRequest
-from graph.runs.streams import Handle
+from graph.runs.streams import WAITS, Handle
 from server.errors import InvalidRequest
 from server.protocols.mcp import people, results, rpc
 from server.protocols.mcp.exchange import Exchange, Spot

@@ -11,7 +11,7 @@ from typing import Any
 from langgraph.errors import GraphInterrupt
 
 from nodes.mcp_tools import answers
-from nodes.mcp_tools.arguments import cleaned
+from nodes.mcp_tools.calls import cleaned
 from nodes.mcp_tools.interrupts import AT_MOST, fingerprint_of
 from nodes.mcp_tools.models import Answer, Question
 from server.protocols.mcp import people

@@ -15,8 +15,7 @@ import orjson
 from core.foreign import as_bytes
 from graph.errors import error_from
 from graph.runs.events import LoggedEvent
-from graph.runs.follower import WAITS
-from graph.runs.streams import Handle
+from graph.runs.streams import WAITS, Handle
 from server.conversations import waiting_text
 from server.errors import problem
 from server.protocols.openai.citations import annotated, nested

@@ -12,8 +12,7 @@ from typing import Any, cast
 
 from core.foreign import as_bytes
 from graph.runs.events import LoggedEvent
-from graph.runs.follower import WAITS
-from graph.runs.streams import Handle
+from graph.runs.streams import WAITS, Handle
 from server.protocols.openai import items
 from server.protocols.openai.chunks import unshown
 from server.protocols.openai.citations import annotated

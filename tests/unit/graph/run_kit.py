@@ -17,6 +17,7 @@ from core.database.outage import DatabaseUnavailable
 from core.database.writer import Entry, Group
 from graph.db.database import writer_of
 from graph.db.tables import runs, threads, transcript
+from graph.runs.claims import Claims
 from graph.runs.events import EventStore
 from graph.runs.lease import Leases
 from graph.runs.ledger import RunLedger
@@ -87,6 +88,7 @@ class Desk:
     leases: Leases
     lookup: RunLookup
     ledger: RunLedger
+    claims: Claims
     events: EventStore
 
     @classmethod
@@ -96,7 +98,7 @@ class Desk:
         leases = Leases(engine, lost=lost)
         lookup = RunLookup(engine, leases)
         ledger = RunLedger(engine, leases, lookup, supervised=supervised)
-        return cls(engine, leases, lookup, ledger, EventStore(engine))
+        return cls(engine, leases, lookup, ledger, Claims(engine, leases, lookup), EventStore(engine))
 
     async def begun(self, text: str = "hello", **wishes: Any) -> Run:
         """A run that got its thread."""

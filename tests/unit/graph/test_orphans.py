@@ -33,7 +33,7 @@ def other(desk: Desk) -> Desk:
 
 async def adopted(desk: Desk) -> Run:
     """The orphan of the thread, taken over."""
-    claim = await desk.ledger.orphan_of("t")
+    claim = await desk.claims.orphan_of("t")
     assert claim is not None
     return going(claim)
 
@@ -48,7 +48,7 @@ async def told(desk: Desk, run: Run, *texts: str) -> None:
 
 async def test_an_orphan_is_taken_over_as_the_same_run_under_a_higher_number(desk: Desk, other: Desk) -> None:
     run = await desk.begun("one", policy="resume", tools=("a",))
-    assert await other.ledger.orphan_of("nowhere") is None
+    assert await other.claims.orphan_of("nowhere") is None
     await desk.expire()
     assert await other.lookup.orphaned_threads() == ["t"]
     again = await adopted(other)
@@ -59,14 +59,14 @@ async def test_an_orphan_is_taken_over_as_the_same_run_under_a_higher_number(des
     assert again.request == run.request
     assert (await desk.run(run.id))["holder"] == other.leases.holder
     assert await other.lookup.orphaned_threads() == []
-    assert await other.ledger.orphan_of("t") is None, "it has a holder again"
+    assert await other.claims.orphan_of("t") is None, "it has a holder again"
 
 
 async def test_a_run_with_a_living_holder_is_no_orphan(desk: Desk, other: Desk) -> None:
     async with desk.leases.beating():
         await desk.begun()
         assert await other.lookup.orphaned_threads() == []
-        assert await other.ledger.orphan_of("t") is None
+        assert await other.claims.orphan_of("t") is None
 
 
 @pytest.mark.parametrize("policy", ["end", "resume"])
@@ -128,7 +128,7 @@ async def test_pauses_for_a_person_and_for_a_shutdown_are_no_deaths(desk: Desk, 
         await desk.pause(run)
         run = going(await desk.ledger.reopen(ADA, run.id, {"i1": {"approve": True}}))
         await desk.end(run, "queued", again=True)
-        claim = await desk.ledger.next_of("t")
+        claim = await desk.claims.next_of("t")
         assert claim is not None
         run = going(claim)
     assert run.attempt == 2 * AT_MOST_ATTEMPTS + 1
@@ -154,7 +154,7 @@ async def test_a_drained_run_goes_on_before_those_that_wait(desk: Desk) -> None:
     row = await desk.run(run.id)
     assert (row["status"], row["ended_at"], row["holder"]) == ("queued", None, None)
     assert (await desk.thread())["turns"] == 0, "its turn is not over"
-    claim = await desk.ledger.next_of("t")
+    claim = await desk.claims.next_of("t")
     assert claim is not None
     assert (claim.record.id, claim.record.attempts) == (run.id, 2)
 
@@ -190,7 +190,7 @@ async def test_a_waiting_run_that_is_cancelled_ends_at_once_with_its_last_event(
     assert record.output["status"] == "cancelled"
     (last,) = await desk.events.read(record.id, 0)
     assert (last.seq, last.event["type"], last.event["status"]) == (1, "done", "cancelled")
-    assert await desk.ledger.next_of("t") is None
+    assert await desk.claims.next_of("t") is None
 
 
 async def test_a_question_that_is_cancelled_waits_no_more(desk: Desk) -> None:
@@ -232,7 +232,7 @@ async def test_an_orphan_is_cancelled_by_whoever_asks(desk: Desk, other: Desk, p
     thread = await desk.thread()
     assert (thread["run_id"], thread["status"], thread["dirty"]) == (None, "idle", True)
     assert await other.lookup.orphaned_threads() == []
-    claim = await other.ledger.next_of("t")
+    claim = await other.claims.next_of("t")
     assert claim is not None
     assert claim.record.request.message == "two"
     with pytest.raises(LeaseLost):

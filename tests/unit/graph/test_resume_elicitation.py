@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from core.errors import InvalidInput
-from graph.service.reception import answers_for
+from graph.service.answers import answers_for
 
 FORM = {
     "type": "object",

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from core.errors import InvalidInput
-from graph.service.reception import answers_for
+from graph.service.answers import answers_for
 from server.cli.ask import answer_of
 from server.cli.prompting import parsed, prompted
 from server.questions import answer_in, line_of, sample_answer, told_in_chat

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from graph.runs.events import LoggedEvent
-from graph.runs.follower import WAITS
+from graph.runs.streams import WAITS
 from server.protocols.a2a.stream import TaskStream
 from server.protocols.ag_ui.translating import Translator as AgUi
 from server.protocols.langgraph.translating import Translator as LangGraph

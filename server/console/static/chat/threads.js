@@ -1,6 +1,7 @@
 // The conversations at the side: found by title, words, status and tag, and never older than some seconds.
 import { base, get } from "../api.js";
 import { button, el, find, put } from "../dom.js";
+import { branches, isJson, plain, wordOf } from "../said.js";
 import { failure, pill, time } from "../ui.js";
 
 const EVERY_MS = 5000;
@@ -57,6 +58,7 @@ export class ThreadList {
     if (state === this.drawn) return;
     this.drawn = state;
     const focused = this.place.contains(document.activeElement) ? document.activeElement.dataset.id : null;
+    this.branches = branches(this.rows);
     const filter = this.tag ? button(`#${this.tag}`, { kind: "tiny", icon: "close", label: `Every tag, not only ${this.tag}`, onclick: () => this.byTag("") }) : null;
     put(find("#tag"), filter);
     put(
@@ -69,20 +71,22 @@ export class ThreadList {
     if (focused) find(`a[data-id="${CSS.escape(focused)}"]`, this.place)?.focus();
   }
 
-  row({ id, title, status, updated_at: used, tags, waiting }) {
-    const word = waiting.length ? pill("waiting") : { running: pill("running"), failed: pill("failed") }[status];
-    const about = el("span.about", {}, time(used), word ?? null, tags.map((tag) => el("span.tag", {}, tag)));
+  row(row) {
+    const { id, title, updated_at: used, tags } = row;
+    const [word, branch] = [wordOf(row), this.branches.get(id)];
+    const about = el("span.about", {}, time(used), branch ? el("span", {}, branch) : null, word === "quiet" ? null : pill(word), tags.map((tag) => el("span.tag", {}, tag)));
     return this.link(id, el("span.title.one-line", {}, title || "Without a title"), about);
   }
 
   hit({ thread_id: id, snippet = "", marks = [] }) {
     const pieces = [];
+    const shown = (from, to) => plain(snippet.slice(from, to), isJson(snippet));
     let from = 0;
     for (const [start, end] of marks) {
-      pieces.push(snippet.slice(from, start), el("mark", {}, snippet.slice(start, end)));
+      pieces.push(shown(from, start), el("mark", {}, snippet.slice(start, end)));
       from = end;
     }
-    return this.link(id, el("span.small.muted", {}, ...pieces, snippet.slice(from)));
+    return this.link(id, el("span.small.muted", {}, ...pieces, shown(from)));
   }
 
   link(id, ...content) {

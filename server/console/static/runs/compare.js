@@ -2,6 +2,7 @@
 import { get } from "../api.js";
 import { el } from "../dom.js";
 import { count, cut, money, moment } from "../insight/format.js";
+import { wordOf } from "../said.js";
 import { dialog, empty, pill, report, table } from "../ui.js";
 
 /** Ask which other run, and show where the two differ. */
@@ -24,7 +25,7 @@ function sums(runs, about) {
   const rows = runs.map((run, at) => ({ ...run, at, about: about[at] }));
   const columns = [
     { name: "Run", cell: (row) => el("span", {}, row.at ? "the other" : "this run", el("br", {}), el("span.muted.small", {}, row.about.message ? `${cut(row.about.message, 60)} · ` : "", el("span.moment", {}, moment(row.about.created_at)))) },
-    { name: "Status", cell: (row) => pill(row.status) },
+    { name: "Status", cell: (row) => pill(wordOf(row)) },
     { name: "Model", cell: (row) => row.usage.model || "–" },
     { name: "Tokens", number: true, cell: (row) => count(row.usage.input_tokens + row.usage.output_tokens) },
     { name: "Cost", number: true, cell: (row) => money(row.cost) },

@@ -3,6 +3,7 @@ import { base, get } from "../api.js";
 import { el, put } from "../dom.js";
 import { count, cut, money, query } from "../insight/format.js";
 import { calmly, paged } from "../insight/lists.js";
+import { wordOf } from "../said.js";
 import { duration, empty, pill, table, time } from "../ui.js";
 
 const STATUSES = ["queued", "running", "interrupted", "done", "failed", "cancelled"];
@@ -12,12 +13,11 @@ const REFRESH_MS = 5000;
 /** Draw the list; gives a function that ends what it does by itself. */
 export function list(place, open) {
   const given = new URLSearchParams(location.search);
-  const fields = form(given);
+  const admin = document.querySelector("#runs").dataset.admin === "true";
+  const fields = form(given, admin);
   const numbers = el("div.numbers", { "aria-live": "polite" });
   const rows = el("div.stack", {});
   put(place, numbers, fields, rows);
-  const admin = document.querySelector("#runs").dataset.admin === "true";
-  if (!admin) fields.elements.user.closest("label").hidden = true;
   const wanted = () => Object.fromEntries(FILTERS.map((name) => [name, value(fields, name)]));
   const read = paged(rows, () => ["/runs", { ...wanted(), limit: 50 }], (found) => drawn(found, open), none);
   const counted = () => counts(numbers, value(fields, "user"));
@@ -35,15 +35,15 @@ export function list(place, open) {
   return () => clearInterval(timer);
 }
 
-const raw = (fields) => Object.fromEntries(FILTERS.map((name) => [name, fields.elements[name].value.trim()]));
+const raw = (fields) => Object.fromEntries(FILTERS.map((name) => [name, fields.elements[name]?.value.trim() ?? ""]));
 
 function value(fields, name) {
-  const text = fields.elements[name].value.trim();
+  const text = raw(fields)[name];
   if (name !== "since" || !text) return text;
   return new Date(Date.now() - Number(text) * 3_600_000).toISOString();
 }
 
-function form(given) {
+function form(given, admin) {
   const field = (label, control) => el("label.field", {}, el("span", {}, label), control);
   const text = (name, placeholder) => el("input", { name, type: "search", value: given.get(name) ?? "", placeholder, autocomplete: "off" });
   const choice = (name, options) => {
@@ -51,7 +51,7 @@ function form(given) {
     made.value = given.get(name) ?? "";
     return made;
   };
-  const statuses = [["", "any"], ...STATUSES.map((each) => [each, each])];
+  const statuses = [["", "any"], ...STATUSES.map((each) => [each, each === "interrupted" ? "waiting, interrupted" : wordOf({ status: each })])];
   const spans = [["", "any time"], ["1", "last hour"], ["24", "last day"], ["168", "last week"], ["720", "last 30 days"]];
   return el(
     "form.filters",
@@ -61,7 +61,7 @@ function form(given) {
     field("Model", choice("model", [["", "any"]])),
     field("Asked", choice("since", spans)),
     field("Thread", text("thread", "id")),
-    field("User", text("user", "yours; * for all")),
+    admin ? field("User", text("user", "yours; * for all")) : null,
   );
 }
 
@@ -82,7 +82,7 @@ function drawn(rows, open) {
   const several = new Set(rows.map((row) => row.user)).size > 1;
   const columns = [
     { name: "Run", cell: (row) => named(row, open) },
-    { name: "Status", cell: (row) => el("span.row", {}, pill(row.status), row.error?.code ? el("code.small", {}, row.error.code) : null) },
+    { name: "Status", cell: (row) => el("span.row", {}, pill(wordOf(row)), row.error?.code ? el("code.small", {}, row.error.code) : null) },
     ...(several ? [{ name: "User", cell: (row) => row.user }] : []),
     { name: "Model", cell: (row) => row.usage.model || "–" },
     { name: "Tokens", number: true, cell: (row) => count(row.usage.input_tokens + row.usage.output_tokens) },

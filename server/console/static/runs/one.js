@@ -6,6 +6,7 @@ import { count, cut, money, moment, pairs } from "../insight/format.js";
 import { waterfall } from "../insight/waterfall.js";
 import { follow } from "../stream.js";
 import { calmly } from "../insight/lists.js";
+import { wordOf } from "../said.js";
 import { dialog, duration, failure, json, loading, pill, report, table, tabs, time } from "../ui.js";
 import { comparison, compareWith } from "./compare.js";
 import { events } from "./events.js";
@@ -27,6 +28,7 @@ export function one(place, id, back) {
         parts.view = views(id, parts);
         put(place, parts.head, parts.view);
       }
+      parts.log?.();
       return run;
     } catch (problem) {
       put(place, el("p", {}, button("All runs", { onclick: back })), failure(problem));
@@ -51,6 +53,8 @@ async function live(id, refresh, parts, signal) {
   }
   clearInterval(timer);
   if (!signal.aborted) refresh();
+  // The last lines are written a moment behind what they tell of.
+  setTimeout(() => signal.aborted || parts.log?.(), 1000);
 }
 
 const plural = (number, word) => (number === 1 ? word : `${word}s`);
@@ -68,7 +72,7 @@ function head(run, { totals, duration_ms: took }, { message = "" }, back, refres
   return el(
     "section.card.stack",
     { "aria-label": "The run" },
-    el("div.row", {}, button("All runs", { kind: "quiet tiny", onclick: back }), pill(run.status), run.reason ? el("span.muted.small", {}, run.reason) : null, el("span.muted.small", {}, "asked ", time(run.created_at)), el("code.small.muted.grow.one-line", {}, run.run_id)),
+    el("div.row", {}, button("All runs", { kind: "quiet tiny", onclick: back }), pill(wordOf(run)), run.reason && run.reason !== "person" ? el("span.muted.small", {}, run.reason) : null, el("span.muted.small", {}, "asked ", time(run.created_at)), el("code.small.muted.grow.one-line", {}, run.run_id)),
     message ? el("h2", {}, cut(message.replace(/\s+/g, " ").trim(), 200)) : null,
     el("div.numbers", {}, figures.map(([name, value, beside]) => el("div.figure", {}, el("b", {}, String(value)), el("span", {}, beside ? `${name}, ${beside}` : name)))),
     run.error ? el("p.failure-line", {}, `${run.error.title ?? ""} ${run.error.detail ?? ""}`.trim()) : null,
@@ -111,7 +115,13 @@ async function replay(path, control) {
 }
 
 function views(id, parts) {
-  const log = () => lazily(get(`/runs/${encodeURIComponent(id)}/log`), lines);
+  const log = () => {
+    const shown = el("div", {}, loading());
+    // Read again with the rest of the page: while the run goes on, its lines go on.
+    parts.log = () => get(`/runs/${encodeURIComponent(id)}/log`).then((found) => put(shown, lines(found)), (problem) => put(shown, failure(problem)));
+    parts.log();
+    return shown;
+  };
   parts.events = null;
   const told = () => {
     parts.events = events(id);

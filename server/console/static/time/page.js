@@ -2,6 +2,7 @@
 import { base, get, post } from "../api.js";
 import { button, el, find, icon, put, svg } from "../dom.js";
 import { asked, cut, many, moment, query } from "../insight/format.js";
+import { branches, wordOf } from "../said.js";
 import { dialog, empty, failure, json, loading, pill, report, time } from "../ui.js";
 
 const place = find("#time");
@@ -32,7 +33,7 @@ function leave() {
 }
 
 function head(about) {
-  return el("div.row", {}, button("Other threads", { kind: "quiet tiny", onclick: leave }), el("h2.grow.one-line", {}, about.title || about.id), pill(about.status), about.parent ? el("a.small", { href: `${base}/console/time?thread=${encodeURIComponent(about.parent)}` }, "forked from") : null);
+  return el("div.row", {}, button("Other threads", { kind: "quiet tiny", onclick: leave }), el("h2.grow.one-line", {}, about.title || about.id), pill(wordOf(about)), about.parent ? el("a.small", { href: `${base}/console/time?thread=${encodeURIComponent(about.parent)}` }, "forked from") : null);
 }
 
 async function choose() {
@@ -40,12 +41,13 @@ async function choose() {
   try {
     const rows = await get("/threads", { limit: 100 });
     if (!rows.length) return put(place, empty("No threads", "A message in the chat begins one."));
+    const branch = branches(rows);
     const open = (id) => (event) => {
       event.preventDefault();
       query({ thread: id });
       show();
     };
-    const item = (row) => el("li", {}, el("a.pick.row", { href: `?thread=${encodeURIComponent(row.id)}`, onclick: open(row.id) }, el("span.grow.one-line", {}, row.title || row.id), pill(row.status), el("span.muted.small", {}, many(row.turns, "turn")), time(row.updated_at)));
+    const item = (row) => el("li", {}, el("a.pick.row", { href: `?thread=${encodeURIComponent(row.id)}`, onclick: open(row.id) }, el("span.grow.one-line", {}, row.title || row.id), branch.has(row.id) ? el("span.muted.small", {}, branch.get(row.id)) : null, pill(wordOf(row)), el("span.muted.small", {}, many(row.turns, "turn")), time(row.updated_at)));
     put(place, el("ul.plain.card.picks", { "aria-label": "Threads" }, rows.map(item)));
   } catch (problem) {
     put(place, failure(problem, choose));

@@ -16,7 +16,7 @@ from typing_extensions import TypedDict
 
 from core.access import RunContext
 from core.errors import InvalidInput
-from graph.flow.heard import MOST_STEPS, Heard, StepTimes, heard_by
+from graph.flow.routing import MOST_STEPS, Heard, StepTimes, heard_by
 
 
 class Channels(TypedDict, total=False):
@@ -106,6 +106,16 @@ async def test_it_is_known_when_a_step_worked_and_how_it_ended(
     [step] = steps
     assert (step.name, step.end) == ("works", end)
     assert step.began <= step.ended
+
+
+async def test_whoever_hears_a_turn_is_told_which_step_begins() -> None:
+    async def node(state: Any, runtime: Any) -> None:
+        assert begun == ["works"]
+
+    begun: list[str] = []
+    with heard_by(lambda _: None, begins=begun.append):
+        await Heard("works", node)({}, Runtime())
+    assert begun == ["works"]
 
 
 def test_of_a_turn_that_goes_round_for_long_so_many_steps_are_kept() -> None:

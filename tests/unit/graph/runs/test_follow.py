@@ -13,8 +13,8 @@ from core.signals import Signals
 from core.signals.signals import NoRelay
 from graph.db.database import opened_database
 from graph.runs.events import LoggedEvent, store, topic_of
-from graph.runs.follower import Follower
 from graph.runs.record import Run
+from graph.runs.streams import Follower
 from tests.unit.graph.run_kit import ADA, Desk, going, new_run
 
 
@@ -156,7 +156,7 @@ async def test_what_leaves_memory_while_a_reader_looks_into_the_database_is_not_
     await here.stored(cut)
     here.live.clear()
     await here.desk.expire()
-    claim = await here.desk.ledger.orphan_of("t")
+    claim = await here.desk.claims.orphan_of("t")
     assert claim is not None
     run = going(claim)
     here.live[run.id] = run
@@ -198,7 +198,7 @@ async def test_a_run_of_another_process_is_followed_by_what_it_stores(here: Plac
 async def test_a_signal_that_got_lost_costs_only_time(
     here: Place, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("graph.runs.follower.LOOK_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("graph.runs.streams.LOOK_AGAIN_SECONDS", 0.01)
     there = Place(desk)
     run = await there.begun()
     reading = here.read(run.id)
@@ -214,7 +214,7 @@ async def test_a_queued_run_is_waited_for(here: Place) -> None:
     waiting = await here.desk.ledger.open(new_run("two", on_busy="enqueue"))
     reading = here.read(waiting.record.id)
     await here.end(first)
-    claim = await here.desk.ledger.next_of("t")
+    claim = await here.desk.claims.next_of("t")
     assert claim is not None
     run = going(claim)
     here.live[run.id] = run
@@ -259,7 +259,7 @@ async def test_when_the_thread_is_lost_readers_follow_the_process_that_has_it(
     await reading.until(2)
     other = Desk.at(desk.engine)
     await desk.expire()
-    claim = await other.ledger.orphan_of("t")
+    claim = await other.claims.orphan_of("t")
     assert claim is not None
     there = Place(other)
     run = going(claim)

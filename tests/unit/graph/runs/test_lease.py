@@ -221,7 +221,7 @@ async def test_a_question_outlives_upkeep_that_died(desk: Desk, supervised: bool
         await borrowed.__aenter__()
         if supervised:
             assert await other.lookup.orphaned_threads() == ["t"]
-            assert await other.ledger.orphan_of("t") is None
+            assert await other.claims.orphan_of("t") is None
             assert await other.lookup.orphaned_threads() == []
         claim = await other.ledger.reopen(asked.request.principal, asked.id, {"i1": {"approve": True}})
         assert claim.record.attempts == 2

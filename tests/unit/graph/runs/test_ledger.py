@@ -87,11 +87,11 @@ async def test_runs_that_were_told_to_wait_begin_in_their_order(desk: Desk) -> N
         assert (claim.hold, claim.record.status, claim.record.attempts) == (None, "queued", 0)
     run, order = first, []
     while await desk.end(run):
-        found = await desk.ledger.next_of("t")
+        found = await desk.claims.next_of("t")
         assert found is not None
         run = going(found)
         order.append(run.request.message)
-        assert await desk.ledger.next_of("t") is None, "one at a time"
+        assert await desk.claims.next_of("t") is None, "one at a time"
     assert order == ["two", "three", "four"]
     assert [text for _, text in await desk.said()] == ["one", "two", "three", "four"]
 
@@ -104,7 +104,7 @@ async def test_who_does_not_want_to_wait_is_refused_while_others_wait(desk: Desk
         await desk.begun("three")
     behind = await desk.ledger.open(new_run("three", on_busy="enqueue"))
     assert behind.hold is None
-    found = await desk.ledger.next_of("t")
+    found = await desk.claims.next_of("t")
     assert found is not None
     assert found.record.id == waiting.record.id
 
@@ -129,7 +129,7 @@ async def test_a_run_that_takes_anothers_place_asks_it_to_stop_and_goes_before_t
     assert await desk.lookup.stops() == {first.id: "supersede"}
     assert await Desk.at(desk.engine).lookup.stops() == {}, "it is the holder's business"
     assert await desk.end(first, "cancelled", reason="superseded")
-    found = await desk.ledger.next_of("t")
+    found = await desk.claims.next_of("t")
     assert found is not None
     assert found.record.id == claim.record.id
 
@@ -144,10 +144,10 @@ async def test_a_process_begins_those_runs_only_that_it_answers_for(desk: Desk) 
     waiting = await desk.ledger.open(new_run("two", on_busy="enqueue"))
     await desk.end(first)
     assert await desk.lookup.waiting_threads(10) == ["t"]
-    assert await desk.ledger.next_of("t", only=()) is None
-    assert await desk.ledger.next_of("t", only=[waiting.record.id]) is not None
+    assert await desk.claims.next_of("t", only=()) is None
+    assert await desk.claims.next_of("t", only=[waiting.record.id]) is not None
     assert await desk.lookup.waiting_threads(10) == []
-    assert await desk.ledger.next_of("nowhere") is None
+    assert await desk.claims.next_of("nowhere") is None
 
 
 async def test_of_ten_processes_one_begins_the_next_run(desk: Desk) -> None:
@@ -155,7 +155,7 @@ async def test_of_ten_processes_one_begins_the_next_run(desk: Desk) -> None:
     await desk.ledger.open(new_run("two", on_busy="enqueue"))
     await desk.end(first)
     others = [Desk.at(desk.engine) for _ in range(10)]
-    claims = await asyncio.gather(*(other.ledger.next_of("t") for other in others))
+    claims = await asyncio.gather(*(other.claims.next_of("t") for other in others))
     assert sum(claim is not None for claim in claims) == 1
 
 
@@ -170,7 +170,7 @@ async def test_a_message_beside_a_question_is_refused_or_waits_or_takes_its_plac
         await desk.begun("two")
     behind = await desk.ledger.open(new_run("three", on_busy="enqueue"))
     assert behind.hold is None
-    assert await desk.ledger.next_of("t") is None, "the answer comes first"
+    assert await desk.claims.next_of("t") is None, "the answer comes first"
     assert await desk.lookup.waiting_threads(10) == []
 
     instead = going(await desk.ledger.open(new_run("four", on_busy="interrupt")))
@@ -235,7 +235,7 @@ async def test_a_question_that_comes_while_a_run_waits_to_take_its_place_does_no
     asked = await desk.begun("one")
     instead = await desk.ledger.open(new_run("two", on_busy="interrupt"))
     await desk.pause(asked)
-    claim = await desk.ledger.next_of("t")
+    claim = await desk.claims.next_of("t")
     assert claim is not None
     assert claim.record.id == instead.record.id
     assert (await desk.run(asked.id))["reason"] == "superseded"
@@ -262,7 +262,7 @@ async def test_the_run_that_went_last_need_not_be_the_one_that_was_asked_for_las
     await desk.ledger.open(new_run("three", on_busy="interrupt"))
     await desk.end(first, "cancelled")
     for expected in ("three", "two"):
-        claim = await desk.ledger.next_of("t")
+        claim = await desk.claims.next_of("t")
         assert claim is not None
         run = going(claim)
         assert run.request.message == expected

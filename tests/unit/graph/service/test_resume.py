@@ -8,7 +8,7 @@ import pytest
 
 from core.errors import InvalidInput
 from graph.errors import NothingToResume
-from graph.service.reception import answers_for
+from graph.service.answers import answers_for
 
 WAITING = [{"id": "i1"}, {"id": "i2"}]
 KINDS = [

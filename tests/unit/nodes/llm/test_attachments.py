@@ -11,11 +11,11 @@ from pydantic import SecretStr
 from nodes.llm.adapters.bodies import messages_for
 from nodes.llm.adapters.langchain import _restored
 from nodes.llm.attachments import remarks_on_files, texts_of, with_media
-from nodes.llm.fences import Passage, parse, render
 from nodes.llm.models import Attachment, LLMRequest, Model
 from nodes.llm.profiles import PROFILES
-from nodes.llm.prompt import alternating, shorter
+from nodes.llm.prompt import Passage, alternating, parse, render
 from nodes.llm.settings import ModelEntry
+from nodes.llm.shortening import shorter
 
 PHOTO = Attachment("photo.png", "image/png", data="iVBORw==", message="m1", new=True)
 PAPER = Attachment("a.pdf", "application/pdf", text="[page 1]\nFees", data="JVBERi0=", new=True)

@@ -16,8 +16,8 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from nodes.llm.fences import render
 from nodes.llm.offline.model import OfflineModel, reply
+from nodes.llm.prompt import render
 from tests.kit.bundled_tools import bundled_schemas
 from waystation.testing.contracts.chat_model import answer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from nodes.llm.models import LLMRequest
-from nodes.llm.prompt import shorter
+from nodes.llm.shortening import shorter
 
 
 def turn(n: int, size: int = 10) -> list[BaseMessage]:

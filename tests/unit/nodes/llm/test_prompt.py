@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import HumanMessage
 
-from nodes.llm.fences import Passage, Prompt, parse, render
-from nodes.llm.prompt import digest
+from nodes.llm.prompt import Passage, Prompt, digest, parse, render
 
 
 def test_passages_and_files_are_read_back() -> None:

@@ -12,7 +12,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command
 from typing_extensions import TypedDict
 
-from nodes.mcp_tools.arguments import MALFORMED
+from nodes.mcp_tools.calls import MALFORMED
 from nodes.mcp_tools.executor import Target
 from nodes.mcp_tools.interrupts import AT_MOST, Decision, decide
 from nodes.mcp_tools.models import ToolInfo

@@ -21,9 +21,8 @@ from core.events import Event
 from nodes.mcp_tools.events import ToolExecuted
 from nodes.mcp_tools.executor import ToolExecutor
 from nodes.mcp_tools.fake import FakeLinks
-from nodes.mcp_tools.models import ExecutionContext, ToolOutcome
+from nodes.mcp_tools.models import ExecutionContext, Receipt, ToolOutcome
 from nodes.mcp_tools.node import ExecuteTools
-from nodes.mcp_tools.receipts import Receipt
 from nodes.mcp_tools.settings import ServerEntry
 from waystation.testing.mcp_servers import http_peer, managed, peer
 

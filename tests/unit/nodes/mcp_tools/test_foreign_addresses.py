@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nodes.mcp_tools.arguments import foreign_address
+from nodes.mcp_tools.calls import foreign_address
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,10 @@ from langgraph.types import Command, Send
 from typing_extensions import TypedDict
 
 from core.access import RunContext
+from nodes.mcp_tools.calls import NoReceipts
 from nodes.mcp_tools.executor import ToolExecutor
 from nodes.mcp_tools.fake import FakeLinks
 from nodes.mcp_tools.node import ExecuteTools
-from nodes.mcp_tools.receipts import NoReceipts
 from waystation.testing.mcp_servers import managed, peer
 
 Graph = CompiledStateGraph[Any, RunContext, Any, Any]

@@ -10,9 +10,8 @@ import pytest
 
 from core.access import Principal
 from core.health import HealthState
-from nodes.mcp_tools.arguments import MALFORMED, problem_with, with_user
+from nodes.mcp_tools.calls import MALFORMED, function_schema, problem_with, with_user
 from nodes.mcp_tools.models import ServerState, ToolInfo
-from nodes.mcp_tools.schemas import function_schema
 from nodes.mcp_tools.tool_list import MOST_TOOLS, tool_list
 from tests.kit.odd_servers import GOOD, odd, text
 from waystation.testing.mcp_servers import managed, text_of

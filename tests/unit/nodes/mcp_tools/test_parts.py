@@ -13,13 +13,11 @@ from hypothesis import strategies as st
 
 from nodes.mcp_tools.adapters.messages import LineCutter, Oversize
 from nodes.mcp_tools.adapters.stdio import BoundedLog
-from nodes.mcp_tools.arguments import problem_with, with_user
+from nodes.mcp_tools.calls import file_stem, full_name, function_schema, problem_with, progress_to, with_user
 from nodes.mcp_tools.errors import ServerGone
 from nodes.mcp_tools.models import CallResult, Content, ToolInfo
 from nodes.mcp_tools.reasons import reason_of
-from nodes.mcp_tools.receipts import progress_to
 from nodes.mcp_tools.results import read_result
-from nodes.mcp_tools.schemas import file_stem, full_name, function_schema
 from nodes.mcp_tools.settings import ServerEntry
 
 B64 = base64.b64encode(b"data").decode()

@@ -11,18 +11,17 @@ import pytest
 
 from core.access import Principal
 from nodes.mcp_tools.adapters.session import SessionConnector
-from nodes.mcp_tools.executor import RecordedCalls, ToolExecutor
-from nodes.mcp_tools.manager import MCPToolManager
-from nodes.mcp_tools.models import Artifact, ExecutionContext, ToolOutcome
-from nodes.mcp_tools.plugins import Inventory, PluginManifest
-from nodes.mcp_tools.ports import NoFileLinks
-from nodes.mcp_tools.receipts import (
+from nodes.mcp_tools.calls import (
     UNKNOWN,
     NoReceipts,
-    Receipt,
     outcome_as_json,
     outcome_from_json,
 )
+from nodes.mcp_tools.executor import RecordedCalls, ToolExecutor
+from nodes.mcp_tools.manager import MCPToolManager
+from nodes.mcp_tools.models import Artifact, ExecutionContext, Receipt, ToolOutcome
+from nodes.mcp_tools.plugins import Inventory, PluginManifest
+from nodes.mcp_tools.ports import NoFileLinks
 from nodes.mcp_tools.settings import McpSettings
 from tests.kit.counted_tools import CountedTools
 

@@ -159,6 +159,13 @@ async def test_a_log_line_with_an_update_is_progress(manager: MCPToolManager) ->
     assert seen == [(1, 2, "halfway")]
 
 
+async def test_half_of_a_surrogate_pair_in_arguments_costs_no_session(manager: MCPToolManager) -> None:
+    before = await pid_of(manager)
+    said = text_of(await manager.call("peer", "echo", {"text": "half \ud83d of it"}))
+    assert (said[:5], said[-6:]) == ("half ", " of it")
+    assert await pid_of(manager) == before
+
+
 async def test_a_tool_that_is_added_later_is_listed(manager: MCPToolManager) -> None:
     await manager.call("peer", "add_tool", {"name": "fresh"})
     await until(lambda: "peer_fresh" in manager.tool_names("peer"))

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.llm.fences import Passage
 from nodes.llm.offline.quoting import best_quotes, sentences
+from nodes.llm.prompt import Passage
 
 HANDBOOK = Passage(
     1,
