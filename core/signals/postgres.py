@@ -31,7 +31,8 @@ OPTIONS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
-NOTIFY = "SELECT pg_notify(channel, said) FROM unnest(%s::text[], %s::text[]) AS sent (channel, said)"
+# In binary form: as text, each letter of what is said would be looked at for quotes.
+NOTIFY = "SELECT pg_notify(channel, said) FROM unnest(%b::text[], %b::text[]) AS sent (channel, said)"
 WHO = "SELECT pg_backend_pid()"
 POOLED = (
     "a pooler stands before the database, and LISTEN cannot pass it: others' news is looked for every"

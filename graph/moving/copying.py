@@ -218,16 +218,21 @@ class Copy:
         return dict(stages)
 
     def _all_copied(self, chosen: Sequence[Part], stages: Mapping[str, Stage]) -> dict[str, Tally]:
-        """Copy one part after the other. What is there is compared meanwhile, by a connection of its own."""
+        """Copy one part after the other; what is there is compared, meanwhile where that costs nothing."""
         tallies: dict[str, Tally] = {}
         with closing(self._target.again()) as reader, ThreadPoolExecutor(1) as comparer:
             comparing: list[Future[None]] = []
             try:
                 for part in chosen:
                     tallies[part.name] = self._copied(part, stages.get(part.name, Stage()))
-                    comparing.append(comparer.submit(self._compare, reader, part, tallies[part.name]))
-                    _raise_early(comparing)
+                    if self._target.reads_beside:
+                        comparing.append(comparer.submit(self._compare, reader, part, tallies[part.name]))
+                        _raise_early(comparing)
                 self._copying = False
+                comparing += [
+                    comparer.submit(self._compare, reader, part, tallies[part.name])
+                    for part in chosen[len(comparing) :]
+                ]
                 for one in comparing:
                     one.result()
                 for part in chosen:

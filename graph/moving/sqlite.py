@@ -20,6 +20,9 @@ class SqliteEnd(End):
         writing: Otherwise nothing in it can change.
     """
 
+    # A reader keeps the log beside the file from being put into it.
+    reads_beside = False
+
     def __init__(self, path: Path, *, writing: bool = False) -> None:
         self._path = path
         mode = "rw" if writing else "ro"

@@ -219,7 +219,11 @@ class Tails:
             return False
         self._going[run.id] = run
         self._sent[run.id] = run.log.floor
-        return run.id in self._wishes
+        return self.is_followed(run.id)
+
+    def is_followed(self, run_id: str) -> bool:
+        """Whether somebody has what the run tells by mail; whoever reads it elsewhere has asked for that."""
+        return run_id in self._wishes
 
     def news(self, run_id: str) -> None:
         """The run has told something, or may tell more than before; never waits."""

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +19,12 @@ from graph.db.database import HEAD, open_database, opened_database, revision
 from graph.db.partitions import Partition, ahead, make_ahead, new_run_id, partitions, width_of
 from graph.db.tables import run_events
 from graph.threads.housekeeping import ThreadUpkeep
+from nodes.llm.fake import ScriptedModel
 from tests.graph.test_migration import upgrade
 from tests.unit.graph.history_kit import ADA, World, opened_world
+from tests.unit.graph.moving.kit import spelled
+from waystation.testing.agents import open_agent
+from waystation.testing.container import Fakes
 
 DAY = 24 * 3600
 QUARTER = 6 * 3600
@@ -187,3 +192,15 @@ async def test_what_is_being_read_is_dropped_the_next_time(aged: tuple[World, li
     await upkeep.forget_runs(2 * DAY)
     assert [one.since for one in await there(world.engine)] == [2 * DAY, 3 * DAY]
     assert (await world.rows_of("t"))["runs"] == len(ids) + 1
+
+
+async def test_a_service_makes_them_at_its_start_and_its_runs_stand_in_them(
+    postgres_url: URL, tmp_path: Path
+) -> None:
+    fakes = Fakes(model=ScriptedModel("One."))
+    async with open_agent(tmp_path, providers=[fakes], storage={"url": spelled(postgres_url)}) as agent:
+        reply = await agent.ask("one")
+        where, made = await stand(agent.engine), {one.name for one in await there(agent.engine)}
+        assert await agent.runs.follow(reply["run_id"]).__anext__()
+    assert where
+    assert set(where) <= made
