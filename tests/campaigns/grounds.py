@@ -19,6 +19,17 @@ BUCKET = "fleet"
 CONNECTIONS = {"max_connections": "300"}
 
 
+# An answer that is held back stays so for as long as something happens.
+MODELS = """models:
+  rules:
+    model_name: rules-1
+    model_url: {url}
+    api_key: test
+    silence_timeout_s: 300
+    timeout_s: 300
+"""
+
+
 class Grounds:
     """Database, files and model, all at one address.
 
@@ -50,11 +61,14 @@ class Grounds:
             "WAYSTATION_FILE_STORAGE__S3__ENDPOINT_URL": self._s3.url,
             "WAYSTATION_FILE_STORAGE__S3__ACCESS_KEY_ID": ACCESS_KEY,
             "WAYSTATION_FILE_STORAGE__S3__SECRET_ACCESS_KEY": SECRET_KEY,
+            "WAYSTATION_LLM__DEFAULT_MODEL": "rules",
             LEASE_VARIABLE: str(self._lease),
         }
         if self.storage != self.direct:
             settings["WAYSTATION_STORAGE__LISTEN_URL"] = self.direct
-        return Site(folder, self._model.url, self.storage, True, {**settings, **more})
+        site = Site(folder, self._model.url, self.storage, True, {**settings, **more})
+        (site.config / "models.yaml").write_text(MODELS.format(url=self._model.url))
+        return site
 
     def free(self, names: list[str]) -> None:
         """Have the model go on with these."""
