@@ -36,13 +36,22 @@ class Grounds:
     Args:
         lease: Seconds after which a silent holder of a thread is given up.
         pooled: The database is reached through pgbouncer.
+        server: One that runs already; else it has one of its own.
     """
 
     def __init__(
-        self, stack: ExitStack, folder: Path, *, lease: float, pooled: bool, address: str = LOOPBACK
+        self,
+        stack: ExitStack,
+        folder: Path,
+        *,
+        lease: float,
+        pooled: bool = False,
+        address: str = LOOPBACK,
+        server: PostgresServer | None = None,
     ) -> None:
         self._lease = lease
-        server = stack.enter_context(PostgresServer(address=address, settings=CONNECTIONS))
+        if server is None:
+            server = stack.enter_context(PostgresServer(address=address, settings=CONNECTIONS))
         self.direct = plain(server.create_database())
         self.storage = stack.enter_context(Pooler(self.direct, folder)).url if pooled else self.direct
         self._model = stack.enter_context(RuleServer(address=address))
@@ -88,8 +97,9 @@ class Grounds:
 
     def releases(self) -> list[str]:
         """Of the workers that are there."""
+        query = "SELECT release FROM workers WHERE seen_at > date_part('epoch', clock_timestamp()) - 10"
         with psycopg.connect(self.direct) as db:
-            return [row[0] for row in db.execute("SELECT release FROM workers")]
+            return [row[0] for row in db.execute(query)]
 
     def active(self) -> list[str]:
         """Runs that go on, and threads that somebody holds."""
