@@ -44,6 +44,7 @@ class Fleet:
         self.workers: list[Victim] = []
         self.gone: list[Victim] = []
         self._wanted = workers
+        self._coming: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         self.api.launch()
@@ -56,9 +57,15 @@ class Fleet:
         self.workers.append(worker)
         return worker
 
-    async def replace(self) -> None:
-        """One worker more."""
-        await asyncio.to_thread(self._another().start)
+    def replace(self) -> None:
+        """One worker more, as soon as it has started: what goes on meanwhile goes on at the others."""
+        worker = self._another()
+        worker.launch()
+        self._coming.append(asyncio.create_task(asyncio.to_thread(until_live, worker)))
+
+    async def all_there(self) -> None:
+        """Everyone who was to come has come."""
+        await asyncio.gather(*self._coming)
 
     def _busy(self, holders: list[str]) -> Victim:
         """A worker that holds one of the threads, by the process that each holder names."""
@@ -71,7 +78,7 @@ class Fleet:
         self.workers.remove(worker)
         await asyncio.to_thread(worker.kill)
         self.gone.append(worker)
-        await self.replace()
+        self.replace()
 
     async def freeze(self, holders: list[str]) -> None:
         """One that has a turn at work is stopped for longer than its lease, and goes on."""
@@ -84,7 +91,7 @@ class Fleet:
 
     async def drain(self, holders: list[str]) -> None:
         """Another one comes, and one that has a turn at work is told to stop."""
-        await self.replace()
+        self.replace()
         worker = self._busy(holders)
         self.workers.remove(worker)
         worker.signal(signal.SIGTERM)
@@ -122,9 +129,8 @@ def until_live(victim: Victim) -> None:
     raise AssertionError(f"it did not start:\n{victim.site.log.read_text()[-3000:]}")
 
 
-def of_processes(stack: ExitStack, grounds: Grounds, folder: Path) -> Callable[[str], Victim]:
+def of_processes(parent: Popen[str], grounds: Grounds, folder: Path) -> Callable[[str], Victim]:
     """What makes a process of the fleet, each in a home of its own."""
-    parent: Popen[str] = stack.enter_context(nursery())
 
     def made(name: str) -> Victim:
         role = "api" if name == "api" else "worker"
@@ -160,6 +166,7 @@ async def campaign(
                     load = asyncio.create_task(made.some(clients, max(turns // (len(acts) * rounds), 1)))
                     await act(grounds.holders())
                     await load
+            await fleet.all_there()
             wrong = [*made.wrong, *await made.transcripts()]
         doubled = [f"{key} was done {times} times" for key, times in fleet.noted().items() if times > 1]
         return [*wrong, *doubled, *grounds.active(), *fleet.faults()], made
@@ -181,8 +188,9 @@ def main() -> int:
     pooled = given.pop("pooled")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        parent = stack.enter_context(nursery(wait=False))
         grounds = Grounds(stack, folder, lease=given["lease"], pooled=pooled)
-        wrong, made = asyncio.run(campaign(grounds, of_processes(stack, grounds, folder), **given))
+        wrong, made = asyncio.run(campaign(grounds, of_processes(parent, grounds, folder), **given))
         taken = grounds.taken_over()
     print("\n".join(wrong))
     way = "through pgbouncer" if pooled else "direct"

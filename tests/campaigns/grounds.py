@@ -19,19 +19,39 @@ BUCKET = "fleet"
 CONNECTIONS = {"max_connections": "300"}
 
 
+# An answer that is held back stays so for as long as something happens.
+MODELS = """models:
+  rules:
+    model_name: rules-1
+    model_url: {url}
+    api_key: test
+    silence_timeout_s: 300
+    timeout_s: 300
+"""
+
+
 class Grounds:
     """Database, files and model, all at one address.
 
     Args:
         lease: Seconds after which a silent holder of a thread is given up.
         pooled: The database is reached through pgbouncer.
+        server: One that runs already; else it has one of its own.
     """
 
     def __init__(
-        self, stack: ExitStack, folder: Path, *, lease: float, pooled: bool, address: str = LOOPBACK
+        self,
+        stack: ExitStack,
+        folder: Path,
+        *,
+        lease: float,
+        pooled: bool = False,
+        address: str = LOOPBACK,
+        server: PostgresServer | None = None,
     ) -> None:
         self._lease = lease
-        server = stack.enter_context(PostgresServer(address=address, settings=CONNECTIONS))
+        if server is None:
+            server = stack.enter_context(PostgresServer(address=address, settings=CONNECTIONS))
         self.direct = plain(server.create_database())
         self.storage = stack.enter_context(Pooler(self.direct, folder)).url if pooled else self.direct
         self._model = stack.enter_context(RuleServer(address=address))
@@ -50,11 +70,14 @@ class Grounds:
             "WAYSTATION_FILE_STORAGE__S3__ENDPOINT_URL": self._s3.url,
             "WAYSTATION_FILE_STORAGE__S3__ACCESS_KEY_ID": ACCESS_KEY,
             "WAYSTATION_FILE_STORAGE__S3__SECRET_ACCESS_KEY": SECRET_KEY,
+            "WAYSTATION_LLM__DEFAULT_MODEL": "rules",
             LEASE_VARIABLE: str(self._lease),
         }
         if self.storage != self.direct:
             settings["WAYSTATION_STORAGE__LISTEN_URL"] = self.direct
-        return Site(folder, self._model.url, self.storage, True, {**settings, **more})
+        site = Site(folder, self._model.url, self.storage, True, {**settings, **more})
+        (site.config / "models.yaml").write_text(MODELS.format(url=self._model.url))
+        return site
 
     def free(self, names: list[str]) -> None:
         """Have the model go on with these."""
@@ -74,8 +97,9 @@ class Grounds:
 
     def releases(self) -> list[str]:
         """Of the workers that are there."""
+        query = "SELECT release FROM workers WHERE seen_at > date_part('epoch', clock_timestamp()) - 10"
         with psycopg.connect(self.direct) as db:
-            return [row[0] for row in db.execute("SELECT release FROM workers")]
+            return [row[0] for row in db.execute(query)]
 
     def active(self) -> list[str]:
         """Runs that go on, and threads that somebody holds."""

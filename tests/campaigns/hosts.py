@@ -217,7 +217,7 @@ async def campaign(
                 load = asyncio.create_task(made.some(clients, -(-turns // len(acts))))
                 await asyncio.sleep(0.5)  # turns of every kind are under way
                 await hosts.happens(act)
-                await load
+            await load
             took, count = time.monotonic() - began, sum(made.kinds.values()) - before
             print(f"{act:<9} {count} turns, {took:.0f} s, {len(made.wrong)} wrong so far", flush=True)
         wrong += [*made.wrong, *await made.transcripts()]

@@ -25,6 +25,7 @@ from waystation.testing.service import ROOT, environment
 
 PATIENCE_SECONDS = 60.0
 TOLD_LETTERS = 1_500
+READY = "ready\n"
 TOOL = Path(__file__).with_name("notes_tool.py")
 
 
@@ -37,12 +38,13 @@ MEMORY_IS_GIVEN_BACK = {
 
 
 @contextmanager
-def nursery(*around: str, tree: Path = ROOT) -> Iterator[subprocess.Popen[str]]:
+def nursery(*around: str, tree: Path = ROOT, wait: bool = True) -> Iterator[subprocess.Popen[str]]:
     """The process that services are forked from.
 
     Args:
         around: A command that becomes the one that is given to it, somewhere else.
         tree: Whose program it is.
+        wait: Until it is ready; else the first service waits for it.
     """
     command = [*around, sys.executable, "-m", "tests.campaigns.nursery"]
     env = {**os.environ, **MEMORY_IS_GIVEN_BACK}
@@ -52,7 +54,7 @@ def nursery(*around: str, tree: Path = ROOT) -> Iterator[subprocess.Popen[str]]:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        assert process.stdout.readline() == "ready\n", "the nursery did not start"
+        assert not wait or process.stdout.readline() == READY, "the nursery did not start"
         yield process
     finally:
         process.stdin.close()
@@ -175,7 +177,8 @@ class Victim:
         assert self._nursery.stdin is not None
         assert self._nursery.stdout is not None
         print(json.dumps(wanted), file=self._nursery.stdin, flush=True)
-        self.pid = int(self._nursery.stdout.readline())
+        said = self._nursery.stdout.readline()
+        self.pid = int(self._nursery.stdout.readline() if said == READY else said)
 
     @property
     def alive(self) -> bool:

@@ -14,6 +14,7 @@ import pytest
 
 from core.access import Principal
 from core.health import HealthState
+from core.signals import Signals
 from graph import Agent
 from graph.errors import ThreadBusy, TooManyRuns
 from graph.runs.ledger import RunLedger
@@ -21,6 +22,7 @@ from graph.runs.record import TurnRequest
 from graph.runs.streams import WAITS
 from graph.runs.tails import Mirror
 from graph.service.fleet import Fleet
+from graph.service.stops import STOPS
 from graph.service.supervisor import Supervisor
 from tests.campaigns.victims import TOOL, plain
 from tests.unit.graph.run_kit import Desk
@@ -168,6 +170,21 @@ async def test_a_reader_that_leaves_ends_its_run(house: House, api: Agent, model
         run = await api.begin(TurnRequest(LOCAL, "count", thread_id="t"))
         await until(run.events(), "token")
         run.leave()
+        assert (await api.runs.wait(LOCAL, run.id, timeout=WAIT_S)).status == "cancelled"
+
+
+async def test_a_wish_whose_signal_is_lost_is_found_all_the_same(
+    house: House, api: Agent, model: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graph.service.stops.BEAT_SECONDS", 0.05)
+    signals = await api.container.get(Signals)
+    send = signals.send
+    monkeypatch.setattr(signals, "send", lambda topic: None if topic == STOPS else send(topic))
+    model.script(say("one two three four", hang_after=1))
+    async with house.process("worker"):
+        run = await api.begin(TurnRequest(LOCAL, "count", thread_id="t"))
+        await until(run.events(), "token")
+        await run.cancel()
         assert (await api.runs.wait(LOCAL, run.id, timeout=WAIT_S)).status == "cancelled"
 
 
