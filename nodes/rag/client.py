@@ -256,7 +256,7 @@ class RAGClient:
             await self._opened.pop(gone).aclose()
 
     async def _index(self, name: str, indexer: Indexer) -> None:
-        if name not in self._local() or await self._left_to_others(name):
+        if not await self.sharing.of(name) or await self._left_to_others(name):
             return
         await update(name, indexer)
         source = self._sources.get(name)

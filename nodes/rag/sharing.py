@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
+import structlog
+
 from nodes.rag.source import Source
+
+_log = structlog.get_logger(__name__)
 
 
 class Sharing:
@@ -48,7 +52,10 @@ class Sharing:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(self._every_s)
-            await self.once()
+            try:
+                await self.once()
+            except Exception:  # noqa: BLE001 - the edge of a background task: one bad look must not be the last
+                _log.exception("shared_indexes_not_looked_at")
 
     async def _step(self, source: Source) -> None:
         if source.shared is None:

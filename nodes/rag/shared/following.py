@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from core.objects import Objects
 from nodes.rag.errors import IndexBroken
 from nodes.rag.places import IndexPlace
 from nodes.rag.shared.generation import FILES, GENERATIONS, Generation, Part, digest_of, read_generation
-from nodes.rag.shared.publishing import AT_ONCE
+from nodes.rag.shared.transfers import transferred
 
 # In the folder of a fetched index: which one it is.
 LIST = "generation.json"
@@ -56,20 +57,9 @@ class Follower:
         folder = self._place.new()
         try:
             missing = await asyncio.to_thread(self._linked, wanted, folder)
-            limit = asyncio.Semaphore(AT_ONCE)
-
-            async def one(part: Part) -> None:
-                async with limit:
-                    await self._download(part, folder / part.path)
-
-            async with asyncio.TaskGroup() as group:
-                for part in missing:
-                    group.create_task(one(part))
+            await transferred(partial(self._download, part, folder / part.path) for part in missing)
             await asyncio.to_thread((folder / LIST).write_bytes, wanted.as_list())
             await asyncio.to_thread(self._place.take, folder)
-        except BaseExceptionGroup as failed:
-            self._place.drop(folder)
-            raise failed.exceptions[0] from None
         except BaseException:
             self._place.drop(folder)
             raise

@@ -80,7 +80,7 @@ class SharedIndex:
         async with self._stepping:
             try:
                 await self._step()
-            except (WaystationError, MovedOn) as error:
+            except (WaystationError, MovedOn, OSError) as error:
                 self._told(error)
             else:
                 self._trouble = None
@@ -268,12 +268,14 @@ class SharedIndex:
     def _state(self) -> str:
         """Another text when a file of the index has come or gone, or was replaced."""
         folder = self._place.now()
-        found = [
-            (str(path), path.stat().st_mtime_ns)
-            for top in files_of(folder, self._place.name)
-            for path in ([top] if top.is_file() else sorted(top.glob("_versions/*")))
-            if path.exists()
-        ]
+        tops = list(files_of(folder, self._place.name))
+        paths = [p for top in tops for p in ([top] if top.is_file() else sorted(top.glob("_versions/*")))]
+        found = []
+        for path in paths:
+            try:
+                found.append((str(path), path.stat().st_mtime_ns))
+            except FileNotFoundError:  # tidied away
+                continue
         return str([str(folder), *found])
 
     def _marked(self) -> Mapping[str, Any]:
@@ -288,13 +290,21 @@ class SharedIndex:
         draft.write_bytes(orjson.dumps({"key": generation.key, "number": generation.number}))
         draft.replace(self._marker)
 
-    def _told(self, error: WaystationError | MovedOn) -> None:
+    def _told(self, error: WaystationError | MovedOn | OSError) -> None:
         if isinstance(error, IndexBusy):
             return  # it is being indexed: the next step publishes
-        what = error.detail if isinstance(error, WaystationError) else _TOO_FAST
+        what = _why(error)
         if self._trouble is None:
             _log.warning("index_not_shared", source=self._source, reason=what)
         self._trouble = (what, self._trouble[1] if self._trouble else datetime.now(UTC))
+
+
+def _why(error: WaystationError | MovedOn | OSError) -> str:
+    if isinstance(error, WaystationError):
+        return error.detail
+    if isinstance(error, OSError):  # a full disk, say; no paths
+        return f"the index cannot be stored here: {error.strerror or type(error).__name__}"
+    return _TOO_FAST
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from core.objects import Objects
@@ -20,8 +21,8 @@ from nodes.rag.shared.generation import (
     digest_of,
     read_generation,
 )
+from nodes.rag.shared.transfers import transferred
 
-AT_ONCE = 8
 # A reader that began with an older list may still fetch its files. One that comes later begins anew.
 KEPT_SECONDS = 600.0
 # A file that no list names may belong to one that is on its way.
@@ -120,15 +121,8 @@ class Publisher:
             # One that is old may be removed as nobody's: it is stored again, and so young again.
             young = {name for name, age in found.items() if age < UNLISTED_SECONDS / 2}
             wanted = {digest: path for digest, path in wanted.items() if FILES + digest not in young}
-        limit = asyncio.Semaphore(AT_ONCE)
-
-        async def one(digest: str, path: str) -> None:
-            async with limit:
-                await self._objects.upload(FILES + digest, self._staging / path)
-
-        async with asyncio.TaskGroup() as group:
-            for digest, path in wanted.items():
-                group.create_task(one(digest, path))
+        upload, staging = self._objects.upload, self._staging
+        await transferred(partial(upload, FILES + digest, staging / path) for digest, path in wanted.items())
 
 
 def _in_order(tops: Iterable[Path]) -> Iterator[Path]:

@@ -21,6 +21,7 @@ from core.resilience import Policies, ResilienceSettings
 from nodes.file_storage.adapters.s3_bucket import Bucket
 from nodes.file_storage.adapters.s3_objects import S3Objects
 from nodes.rag import RAGClient, RAGResponse
+from nodes.rag.adapters.bundled import BundledEmbedder, installed
 from nodes.rag.errors import IndexBroken, IndexWrittenElsewhere
 from nodes.rag.manifest import index_name
 from nodes.rag.module import MODULE
@@ -64,14 +65,14 @@ class Homes:
     def objects(self) -> Objects:
         return self.whole.below(index_name("docs", ""))
 
-    async def home(self, name: str, role: str = "write", **more: Any) -> RAGClient:
+    async def home(self, name: str, role: str = "write", *, search: str = "words") -> RAGClient:
         """A client as a process on the home `name` has it; only the first has the documents."""
         docs = self.docs if name == "first" else self.folder / f"{name}-docs"
         docs.mkdir(exist_ok=True)
         context = context_at(
             self.folder / name,
             files={"sources.yaml": SOURCE.format(path=docs)},
-            rag={"index": f"s3://{self.bucket}/team/", "index_role": role, "search": "words", **more},
+            rag={"index": f"s3://{self.bucket}/team/", "index_role": role, "search": search},
             file_storage={
                 "s3": {
                     "endpoint_url": self._server.settings("x").endpoint_url,
@@ -318,3 +319,40 @@ async def test_a_rebuild_is_published_as_one_generation(homes: Homes) -> None:
     assert await homes.pointer() == 2
     await reader.sharing.once()
     assert (await ask(reader, QUESTIONS[0])).passages
+
+
+async def test_a_full_disk_is_told_without_its_path(homes: Homes, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer, reader = await homes.home("first"), await homes.home("second", "read")
+    await writer.ingest("docs")
+
+    def full(self: Path, *_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device", str(self))
+
+    monkeypatch.setattr("nodes.rag.places.IndexPlace.new", full)
+    await reader.prepare()
+    assert "the index cannot be stored here: No space left on device" in (await reader.check()).reason
+
+
+async def test_vectors_are_published_and_no_reader_makes_them_again(
+    homes: Homes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not installed():
+        pytest.skip("the extra `embed` is not installed")
+    writer = await homes.home("first", search="both")
+    await writer.ingest("docs")
+    reader = await homes.home("second", "read", search="both")
+    await reader.prepare()
+    reader.sharing.soon()
+    await reader.warm()
+    made: list[int] = []
+    embed = BundledEmbedder.embed
+
+    async def counted(self: BundledEmbedder, texts: Any) -> Any:
+        made.append(len(texts))
+        return await embed(self, texts)
+
+    monkeypatch.setattr(BundledEmbedder, "embed", counted)
+    for text in QUESTIONS:
+        assert await ask(reader, text) == await ask(writer, text)
+    assert set(made) == {1}  # questions alone
+    await reader.aclose()
