@@ -17,11 +17,11 @@ from core.health import Health, healthy
 from core.observability import retrieval_span, track_duration
 from core.settings import nearest
 from core.settings.book import Part
+from nodes.rag.described import described, why_nothing
 from nodes.rag.errors import NotIngestable, SourceNotFound
 from nodes.rag.events import RetrievalDone
 from nodes.rag.health import CHECK_SECONDS, SourceHealth
 from nodes.rag.indexing import Indexer
-from nodes.rag.interleaving import interleave
 from nodes.rag.models import (
     TOLD,
     Chunk,
@@ -36,7 +36,8 @@ from nodes.rag.models import (
 )
 from nodes.rag.ports import Later
 from nodes.rag.settings import RagSettings, SourceEntry
-from nodes.rag.source import Source, SourceCalls
+from nodes.rag.sharing import Sharing
+from nodes.rag.source import Source, SourceCalls, interleave
 from nodes.rag.upkeep import FileWatcher, IndexTasks, NobodyElse, update
 
 WARM_AFTER_SECONDS = 1.5
@@ -78,6 +79,7 @@ class RAGClient:
         self._indexing = IndexTasks()
         self._warming: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
+        self.sharing = Sharing(lambda: self._sources, every_s=settings.index_poll_s)
 
     async def aclose(self) -> None:
         """Stop indexing in the background; what was indexed stays."""
@@ -86,6 +88,7 @@ class RAGClient:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         await self._indexing.aclose()
+        await self.sharing.aclose()
         await asyncio.gather(*(source.aclose() for source in self._opened.values()), return_exceptions=True)
 
     @property
@@ -185,6 +188,7 @@ class RAGClient:
             SourceNotFound: No such source.
             NotIngestable: The source is not a local one, or `path` is not there.
             IndexBusy: Another process is indexing it.
+            IndexWrittenElsewhere: Its index is shared, and written by another home.
         """
         found = self._sources.get(source)
         if found is None:
@@ -193,7 +197,20 @@ class RAGClient:
         if indexer is None:
             raise NotIngestable(f"'{source}' is searched where it is; only local sources are indexed here")
         added = None if path is None else await asyncio.to_thread(_absolute, Path(path))
-        report = await indexer.update(add=added, progress=progress, anew=anew)
+        async with found.written():
+            report = await indexer.update(add=added, progress=progress, anew=anew)
+            return await self._vectored(source, found, report, progress, most_vectors, anew=anew)
+
+    async def _vectored(
+        self,
+        source: str,
+        found: Source,
+        report: IngestReport,
+        progress: Progress | None,
+        most_vectors: int | None,
+        *,
+        anew: bool,
+    ) -> IngestReport:
         now = self._sources.get(source)
         if now is not None and now is not found and now.indexer is not None:
             # Its entry changed meanwhile: what was asked for is the index of the entry of now.
@@ -211,6 +228,7 @@ class RAGClient:
             behind: An index that is there and was made in another way is made anew in the background.
         """
         reports = []
+        await self.sharing.once()
         for name, indexer in self._local().items():
             if behind and await indexer.outdated():
                 self._indexing.begin(name, self._index(name, indexer))
@@ -238,7 +256,7 @@ class RAGClient:
             await self._opened.pop(gone).aclose()
 
     async def _index(self, name: str, indexer: Indexer) -> None:
-        if await self._left_to_others(name):
+        if not await self.sharing.of(name) or await self._left_to_others(name):
             return
         await update(name, indexer)
         source = self._sources.get(name)
@@ -270,10 +288,11 @@ class RAGClient:
         await FileWatcher(self._local).run()
 
     def _local(self) -> Mapping[str, Indexer]:
+        """The sources whose index is made here."""
         return {
             name: source.indexer
             for name, source in self._sources.items()
-            if source.indexer is not None and source.entry.enabled
+            if source.indexer is not None and source.writes and source.entry.enabled
         }
 
     async def warm(self) -> None:
@@ -283,7 +302,7 @@ class RAGClient:
                 continue
             try:
                 await source.store.open()
-                if source.vectors is not None:
+                if source.vectors is not None and source.writes:
                     source.vectors.start()
             except WaystationError as error:
                 _log.warning("index_not_opened", source=name, code=error.code, reason=error.detail)
@@ -316,29 +335,13 @@ class RAGClient:
                 span.set(passages=len(found))
                 if found or (source.indexer is not None and source.indexer.manifest.read().chunks):
                     return found
-                return await asyncio.to_thread(_why_nothing, source, principal)
+                return await asyncio.to_thread(why_nothing, source, principal)
             span.error(code)
         _log.warning("source_failed", source=name, code=code, reason=reason)
         return reason
 
     async def _describe(self, name: str, source: Source, principal: Principal) -> SourceInfo:
-        info = SourceInfo(
-            name=name,
-            type=source.entry.type,
-            display_name=source.entry.display_name or name,
-            description=source.entry.description,
-            compliance_level=source.entry.compliance_level,
-        )
-        if source.indexer is not None:
-            stats = await asyncio.to_thread(source.indexer.stats, source.shown_to(principal))
-            info = replace(
-                info,
-                documents=stats.files,
-                chunks=stats.chunks,
-                skipped=stats.skipped,
-                reasons=stats.reasons,
-                problem=stats.problem,
-            )
+        info = await asyncio.to_thread(described, name, source, principal)
         try:
             found = await self._calls.collections(name, source, principal=principal)
         except WaystationError as error:
@@ -368,14 +371,6 @@ class RAGClient:
 
 def _entries(sources: Mapping[str, Source]) -> dict[str, SourceEntry]:
     return {name: source.entry for name, source in sources.items()}
-
-
-def _why_nothing(source: Source, principal: Principal) -> list[Passage] | str:
-    """No passages, or why a source that has nothing to be found has none."""
-    if source.indexer is None:
-        return []
-    stats = source.indexer.stats(source.shown_to(principal))
-    return stats.problem or ([] if stats.indexed else "it is not indexed yet")
 
 
 def _absolute(path: Path) -> str:

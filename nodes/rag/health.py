@@ -133,7 +133,8 @@ async def _answer(source: Source) -> Health:
             details["idle_rules"] = list(idle)
         if answer.state is HealthState.HEALTHY and stats.problem:
             return degraded(stats.problem, **details, readable=False)
-        return dataclass_replace(answer, details=details)
+        found = dataclass_replace(answer, details=details)
+        return source.shared.health(found) if source.shared is not None else found
     return await source.retriever.check()
 
 

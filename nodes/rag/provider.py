@@ -1,5 +1,6 @@
 """Builds the services of this module from the settings."""
 
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
@@ -11,6 +12,7 @@ from dishka import AsyncContainer, Provider, Scope, provide
 from core.cache import Cache
 from core.events import EventBus
 from core.lifecycle import StartProgress
+from core.objects import Objects, lend_objects
 from core.observability import never_log
 from core.resilience import Policies
 from core.settings import Book, Places
@@ -29,8 +31,7 @@ from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import ManifestFile, index_name
 from nodes.rag.models import Progress
 from nodes.rag.node import Retrieve
-from nodes.rag.placed import PlacedStore
-from nodes.rag.places import IndexPlace
+from nodes.rag.places import IndexPlace, PlacedStore
 from nodes.rag.ports import ChunkStore, Later, Retriever, Rewriter, VectorStore
 from nodes.rag.reading import KeptTexts
 from nodes.rag.rebuilding import Rebuilding
@@ -44,6 +45,8 @@ from nodes.rag.settings import (
     SourceEntry,
     SourcesFile,
 )
+from nodes.rag.shared.index import SharedIndex
+from nodes.rag.shared.lease import holder_of
 from nodes.rag.source import Source, SourceCalls, policy_of
 from nodes.rag.upkeep import NobodyElse
 from nodes.rag.vectors import VectorKeeper
@@ -81,7 +84,8 @@ class RagProvider(Provider):
         async with AsyncExitStack() as stack:
             folder = LanceFolder(places.home / "index")
             stack.callback(folder.close)
-            workshop = _Workshop(folder, settings, policies, places.home, bundled)
+            lend = partial(lend_objects, settings.index, context=book.context, policies=policies)
+            workshop = _Workshop(folder, settings, policies, places.home, bundled, lend)
             stack.push_async_callback(workshop.aclose)
             sources = await stack.enter_async_context(editions.part("sources", workshop.sources))
             calls = SourceCalls(settings, policies=policies, cache=cache)
@@ -106,20 +110,24 @@ async def start(container: AsyncContainer) -> None:
     await client.prepare(progress.tell, behind=True)
     client.warm_soon()
     client.watch_soon()
+    client.sharing.soon()
 
 
 class _Workshop:
     """Puts sources together. The HTTP client is made when a source needs it: making one costs 20 ms."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - one maker calls it
         self,
         folder: LanceFolder,
         settings: RagSettings,
         policies: Policies,
         home: Path,
         bundled: BundledEmbedder,
+        lend: Callable[[], Objects],
     ) -> None:
         self._home = home
+        self._lend = lend
+        self._objects: Objects | None = None
         self.folder = folder
         self.settings = settings
         self._kept = KeptTexts(folder.path / "texts", most_bytes=settings.kept_text_bytes)
@@ -137,6 +145,8 @@ class _Workshop:
     async def aclose(self) -> None:
         for keeper in self._keepers.values():
             await keeper.aclose()
+        if self._objects is not None:
+            self._objects.close()
         if self._http is not None:
             await self._http.aclose()
 
@@ -195,7 +205,22 @@ class _Workshop:
         )
         keeper = self._keeper(name, index, store) if model else None
         views = _views(entry, store, indexer, lambda seen: make(store=seen))
-        return Source(entry, make(store=store), indexer, store, keeper, views)
+        shared = self._shared(name, place, indexer.manifest)
+        return Source(entry, make(store=store), indexer, store, keeper, views, shared)
+
+    def _shared(self, name: str, place: IndexPlace, manifest: ManifestFile) -> SharedIndex | None:
+        if not self.settings.index:
+            return None
+        if self._objects is None:
+            self._objects = self._lend()
+        return SharedIndex(
+            name,
+            self._objects.below(place.name),
+            place=place,
+            manifest=manifest,
+            holder=holder_of(self.folder.path, socket.gethostname()),
+            may_write=self.settings.index_role == "write",
+        )
 
     def _opened(
         self, name: str, index: str, model: str, folder: Path

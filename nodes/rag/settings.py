@@ -63,6 +63,20 @@ class RagSettings(Strict):
         description="What was taken out of such files is kept so far, so that an index that is built anew "
         "does not read them again; 0 keeps nothing.",
     )
+    index: str = Field(
+        "",
+        pattern=r"^(s3://[a-z0-9][a-z0-9.-]+(/[A-Za-z0-9._/-]*)?)?$",
+        description="Where indexes are shared, as `s3://bucket/prefix`: one home writes them, others read "
+        "what it published. Address and keys are those of `file_storage.s3`. Empty: each has its own.",
+    )
+    index_role: Literal["write", "read"] = Field(
+        "write",
+        description="With `index`: `write` writes where no other home does, and reads otherwise; `read` only "
+        "ever reads.",
+    )
+    index_poll_s: float = Field(
+        5, ge=0.05, le=600, description="With `index`: how often is looked for what was published."
+    )
     refresh: bool = Field(
         True,
         description="Take over files of local sources that change while the service runs.",

@@ -11,8 +11,9 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from pydantic import SecretStr, TypeAdapter
@@ -24,10 +25,11 @@ from core.resilience import Policies, Policy, ResilienceSettings, TargetStatus
 from nodes.rag.errors import SourceTimedOut
 from nodes.rag.indexing import Indexer
 from nodes.rag.models import Collection, Passage, SourceStats
-from nodes.rag.placed import PlacedStore
+from nodes.rag.places import PlacedStore
 from nodes.rag.ports import ChunkStore, Retriever
 from nodes.rag.rights import Shown
 from nodes.rag.settings import HttpSource, LocalSource, McpSource, RagSettings, SourceEntry
+from nodes.rag.shared.index import SharedIndex
 from nodes.rag.vectors import VectorKeeper
 from nodes.rag.views import Views
 
@@ -47,7 +49,7 @@ class Closing(Protocol):
 class Source:
     """A source as it is served. `indexer` and `store` are set for a local one, `vectors` where it has any.
 
-    `views` are set where some may not see all of it.
+    `views` are set where some may not see all of it, `shared` where its index is in a bucket.
     """
 
     entry: SourceEntry
@@ -56,6 +58,7 @@ class Source:
     store: ChunkStore | None = None
     vectors: VectorKeeper | None = None
     views: Views | None = None
+    shared: SharedIndex | None = None
 
     @property
     def remote(self) -> bool:
@@ -76,11 +79,22 @@ class Source:
         """Which of its documents everyone may see who may search it; None: all."""
         return self.views.rights.anybody if self.views else None
 
+    @property
+    def writes(self) -> bool:
+        """Whether its index is made here."""
+        return self.indexer is not None and (self.shared is None or self.shared.writes)
+
+    def written(self) -> AbstractAsyncContextManager[None]:
+        """A block in which its index may be changed; it is published at the end, where it is shared."""
+        return self.shared.written() if self.shared is not None else nullcontext()
+
     def stats(self, name: str) -> SourceStats:
         """What its index holds, whoever may see it."""
         if self.indexer is None:
             return SourceStats(name, self.entry.type)
         found = self.indexer.stats()
+        if self.shared is not None:
+            found = replace(found, index=self.shared.status())
         if self.views is None or not found.files:
             return found
         there = [*self.indexer.manifest.read().files]
@@ -240,3 +254,23 @@ async def _searched(
 def _late(seconds: float) -> Callable[[float], TimedOut]:
     """Says the time of the whole question, whatever was left of it for the last call."""
     return lambda _: SourceTimedOut(f"no answer within {seconds:g} s")
+
+
+def interleave(answers: Sequence[Sequence[Passage]]) -> list[Passage]:
+    """One ranking over all sources: their first passages, then their second ones, the better first.
+
+    Scores of different services do not compare, so ranks decide; scores above
+    1 are brought to at most 1 within their own source.
+    """
+    scaled = [_scaled(answer) for answer in answers]
+    merged: list[Passage] = []
+    for row in zip_longest(*scaled):
+        merged += sorted((p for p in row if p is not None), key=lambda p: -p.score)
+    return merged
+
+
+def _scaled(answer: Sequence[Passage]) -> list[Passage]:
+    top = max((p.score for p in answer), default=0.0)
+    if top <= 1:
+        return list(answer)
+    return [replace(p, score=round(max(p.score, 0.0) / top, 4)) for p in answer]

@@ -17,8 +17,7 @@ from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import ManifestFile
 from nodes.rag.models import Progress
-from nodes.rag.placed import PlacedStore
-from nodes.rag.places import IndexPlace
+from nodes.rag.places import IndexPlace, PlacedStore
 from nodes.rag.ports import VectorStore
 from nodes.rag.rebuilding import Rebuilding
 from nodes.rag.settings import LocalSource
