@@ -74,7 +74,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def on_postgresql(item: pytest.Item) -> bool:
     """True for the one of a test's variants that runs on PostgreSQL."""
     given = getattr(getattr(item, "callspec", None), "params", {}).values()
-    return any(value == "postgresql" for value in given if isinstance(value, str))
+    return any(value in {"postgres", "postgresql"} for value in given if isinstance(value, str))
 
 
 def _rank(path: Path) -> int:

@@ -22,12 +22,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 
 from core.installed import ROOT
-from tests.e2e.test_wheel import build, serving_at
+from tests.e2e.test_wheel import Machine, build, serving_at
 
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 EXTRAS = ("a2a", "embed", "images", "s3", "search")
@@ -50,38 +49,13 @@ NOTEBOOK = (
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """An environment, and an empty folder to use it in."""
-
-    bin: Path
-    folder: Path
+class Room(Machine):
+    """An environment, and an empty folder to use it in, from where nothing is reached."""
 
     @property
     def env(self) -> dict[str, str]:
-        nowhere = dict.fromkeys(PROXIES, NOWHERE)
-        return {
-            "PATH": f"{self.bin}:/usr/bin:/bin",
-            "HOME": str(self.folder),
-            "NO_PROXY": "127.0.0.1",
-        } | nowhere
-
-    def run(self, *words: str, folder: Path | None = None) -> str:
-        done = subprocess.run(
-            (self.bin / words[0], *words[1:]),
-            cwd=folder or self.folder,
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-        if done.returncode:
-            raise SystemExit(f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-        return done.stdout
-
-    def json(self, *words: str, folder: Path) -> Any:
-        return json.loads(self.run("waystation", *words, "--json", folder=folder))
+        here = {"PATH": f"{self.bin}:/usr/bin:/bin", "HOME": str(self.folder), "NO_PROXY": "127.0.0.1"}
+        return here | dict.fromkeys(PROXIES, NOWHERE)
 
 
 def pythons() -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterator
 
+import openai
 import pytest
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
@@ -56,3 +57,15 @@ async def sdk(asking_service: Service) -> AsyncIterator[LangGraphClient]:
 async def thread(sdk: LangGraphClient) -> str:
     """A thread of its own for a test."""
     return str((await sdk.threads.create())["thread_id"])
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[openai.OpenAI]:
+    """The package of OpenAI, on our wire of its API."""
+    with (
+        openai.DefaultHttpxClient(trust_env=False, timeout=120) as http,
+        openai.OpenAI(
+            base_url=f"{service.url}/v1", api_key="none", http_client=http, max_retries=0
+        ) as client,
+    ):
+        yield client

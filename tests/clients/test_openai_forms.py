@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -26,17 +25,6 @@ class Person(BaseModel):
 
 ADA = Person(name="Ada", age=36)
 SAID = ADA.model_dump_json()
-
-
-@pytest.fixture
-def client(service: Service) -> Iterator[openai.OpenAI]:
-    with (
-        openai.DefaultHttpxClient(trust_env=False, timeout=120) as http,
-        openai.OpenAI(
-            base_url=f"{service.url}/v1", api_key="none", http_client=http, max_retries=0
-        ) as client,
-    ):
-        yield client
 
 
 def test_a_chat_is_parsed_whole_and_as_a_stream(client: openai.OpenAI, model_server: ModelServer) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import openai
 import pytest
 
 from waystation.testing.model_server import ModelServer, call, say
-from waystation.testing.service import Service
 
 PLACE = {"type": "object", "properties": {"place": {"type": "string"}}, "required": ["place"]}
 WEATHER: dict[str, Any] = {
@@ -18,17 +16,6 @@ WEATHER: dict[str, Any] = {
     "function": {"name": "weather", "description": "Now.", "parameters": PLACE},
 }
 FLAT = {"type": "function", "name": "weather", "description": "Now.", "parameters": PLACE, "strict": None}
-
-
-@pytest.fixture
-def client(service: Service) -> Iterator[openai.OpenAI]:
-    with (
-        openai.DefaultHttpxClient(trust_env=False, timeout=120) as http,
-        openai.OpenAI(
-            base_url=f"{service.url}/v1", api_key="none", http_client=http, max_retries=0
-        ) as client,
-    ):
-        yield client
 
 
 def asked(client: openai.OpenAI, messages: list[Any], **more: Any) -> Any:

@@ -22,7 +22,8 @@ from waystation.testing.service import free_port
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("core", "graph", "nodes", "server", "tools", "waystation", "docs", "config", "notebooks")
-SECONDS = 100.0
+# An environment of everything, on a busy machine.
+SECONDS = 600.0
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet")
 
 
@@ -52,8 +53,8 @@ class Machine:
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout
 
-    def json(self, *words: str) -> Any:
-        return json.loads(self.run("waystation", *words, "--json"))
+    def json(self, *words: str, folder: Path | None = None) -> Any:
+        return json.loads(self.run("waystation", *words, "--json", folder=folder))
 
 
 def build(folder: Path) -> Path:

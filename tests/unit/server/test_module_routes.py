@@ -69,6 +69,7 @@ def test_a_module_cannot_stand_where_the_service_does(word: str) -> None:
         add_module_routes(create_app(), [replace(HATS, command=word)])
 
 
+@pytest.mark.slow
 def test_the_description_has_the_routes_of_modules_that_came_later() -> None:
     app = create_app()
     assert "/hats/given" not in app.openapi()["paths"]

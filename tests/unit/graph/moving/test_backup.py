@@ -226,6 +226,7 @@ def test_what_changes_once_is_copied_once_more(tmp_path: Path, monkeypatch: pyte
     assert texts_in(tmp_path / "target") == {"room/a": b""}
 
 
+@pytest.mark.slow
 def test_a_service_goes_on_with_what_was_put_back(backup: Path, tmp_path: Path) -> None:
     from tests.unit.graph.moving.kit import ADA
     from waystation.testing.agents import open_agent

@@ -105,6 +105,7 @@ def test_what_a_service_wrote_on_postgresql_can_be_read_on_sqlite(
     assert len(before) == 2
 
 
+@pytest.mark.slow
 def test_threads_are_the_same_and_go_on(mine: URL, any_target: URL, tmp_path: Path) -> None:
     copied(mine, any_target)
     before = asyncio.run(seen(tmp_path, mine))

@@ -257,6 +257,7 @@ tool: {{type: mcp, command: x}}
         await container.close()
 
 
+@pytest.mark.slow
 async def test_the_configured_module_indexes_and_answers(real: RAGClient, tmp_path: Path) -> None:
     reports = {report.source: report for report in await real.prepare()}
     assert set(reports) == {"docs", "gone", "meaning"}

@@ -142,6 +142,7 @@ def test_a_document_that_takes_too_long_is_given_up_and_the_next_one_is_read(tmp
         assert len(patient.extract(path, "pdf", max_bytes=10**9).parts) == 100
 
 
+@pytest.mark.slow
 def test_a_document_that_takes_too_much_memory_is_given_up_and_the_next_one_is_read(tmp_path: Path) -> None:
     paragraph = "<w:p><w:r><w:t>" + "word " * 20 + "</w:t></w:r></w:p>"
     with Extractor(memory=400_000_000) as small:

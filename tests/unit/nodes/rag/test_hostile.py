@@ -18,6 +18,9 @@ from tests.kit.patience import A_BUSY_MACHINE_S
 from tests.unit.nodes.rag.corpus import write
 from tests.unit.nodes.rag.test_tasks import local
 
+# Fifty documents go through the child process that reads them.
+pytestmark = pytest.mark.slow
+
 ADA = Principal("ada")
 ALL = {**REFUSED, **READ}
 KINDS = {"pdf", "docx", "xlsx", "pptx", "html", "eml", "epub", "json", "yaml", "csv"}

@@ -117,6 +117,7 @@ def test_each_measure_counts_in_its_direction() -> None:
         assert 0 < less.likelihood < LIKELY.likelihood < 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not installed(), reason="the extra `embed` is not installed")
 async def test_a_passage_in_any_script_is_measured_by_its_stretches() -> None:
     embedder = BundledEmbedder()

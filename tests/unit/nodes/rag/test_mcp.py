@@ -24,6 +24,9 @@ from nodes.rag.settings import McpSource
 from nodes.rag.source import Source
 from waystation.testing.mcp_servers import rag_mcp_over_http, rag_mcp_source
 
+# Each test starts a server of its own.
+pytestmark = pytest.mark.slow
+
 ADA = Principal("ada")
 ONE = [Collection("a")]
 QUESTION = "How many days of annual leave does an employee have?"

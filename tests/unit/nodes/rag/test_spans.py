@@ -79,6 +79,7 @@ def test_cells_that_claim_to_be_endless_cost_nothing() -> None:
     assert html(f"<tr><th>x<th>y</tr>{rows}")[0] == "a: b"
 
 
+@pytest.mark.slow
 def test_what_reaches_down_is_said_again_only_so_often() -> None:
     wide = f"<tr>{'<td rowspan=2000>' + 'a' * 200}{'<td rowspan=2000>b' * 3000}</tr>"
     page = f"<table>{HEADS}{wide}{'<tr></tr>' * 2000}</table>"

