@@ -36,7 +36,7 @@ from tests.campaigns.grounds import Grounds
 from tests.campaigns.namespaces import HUB, Network
 from tests.campaigns.persistent import Persistent, timeout
 from tests.campaigns.releases import NEXT, next_release
-from tests.campaigns.victims import Site, Victim, nursery
+from tests.campaigns.victims import ROOT, Site, Victim, nursery
 from tests.kit.nginx import nginx
 from waystation.testing.redis import RedisServer
 
@@ -159,9 +159,9 @@ class Hosts:
             host.settle(self._nursery(name))
         await asyncio.gather(*(host.started() for host in self.hosts.values()))
 
-    def _nursery(self, name: str, **where: Path) -> Popen[str]:
+    def _nursery(self, name: str, tree: Path = ROOT) -> Popen[str]:
         clock = ["env", *(f"{key}={value}" for key, value in self.skew.items())] if name == SKEWED else []
-        return self._stack.enter_context(nursery(*self._network.around(name), *clock, **where))
+        return self._stack.enter_context(nursery(*self._network.around(name), *clock, tree=tree))
 
     async def happens(self, act: str) -> None:
         """`WHAT-HOST`."""
