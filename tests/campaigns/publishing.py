@@ -29,7 +29,8 @@ from waystation.testing.s3 import S3Server
 
 DOCUMENTS = 40
 SECTIONS = 6
-LATEST_SECONDS = 2.0
+# The first publication of a process comes after some three seconds.
+LATEST_SECONDS = 6.0
 ADA = Principal("ada")
 
 

@@ -101,7 +101,7 @@ class SharedIndex:
     def elsewhere(self) -> IndexWrittenElsewhere:
         """Why it cannot be written here."""
         by = f"is written by '{self._lease.writer}'" if self._lease.writer else "is only read here"
-        return IndexWrittenElsewhere(f"the index of '{self._source}' {by}; index it there")
+        return IndexWrittenElsewhere(f"the index of '{self._source}' {by}; index it where it is written")
 
     @asynccontextmanager
     async def written(self) -> AsyncIterator[None]:
