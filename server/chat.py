@@ -44,10 +44,8 @@ from server.facade import Facade, GetAgent, add_langserve
 from server.requests import json_answer
 
 
-class ChatMessage(BaseModel):
+class ChatMessage(BaseModel, extra="ignore"):
     """A message of the conversation: of a person or of the agent. System and tool messages are ours alone."""
-
-    model_config = ConfigDict(extra="ignore")
 
     type: Literal["human", "ai"]
     # In schemas a text: the playground shows nothing on a union.
