@@ -57,6 +57,7 @@ campaign: .venv/.dev
 	$(BIN)/python -m tests.campaigns.kills --database postgres
 	$(BIN)/python -m tests.campaigns.outages --database sqlite
 	$(BIN)/python -m tests.campaigns.outages --database postgres
+	$(BIN)/python -m tests.campaigns.outages --database pair --outages 20
 	$(BIN)/python -m tests.campaigns.sends --database sqlite
 	$(BIN)/python -m tests.campaigns.sends --database postgres
 	$(BIN)/python -m tests.campaigns.streams --database sqlite
@@ -66,10 +67,13 @@ campaign: .venv/.dev
 	$(BIN)/python -m tests.campaigns.uploads --store local
 	$(BIN)/python -m tests.campaigns.uploads --store s3
 	$(BIN)/python -m tests.campaigns.uploads --what ingests
+	$(BIN)/python -m tests.campaigns.publishing
 	$(BIN)/python -m tests.campaigns.image
 	$(BIN)/python -m tests.campaigns.wheel
 	$(BIN)/python -m tests.campaigns.fleet
 	$(BIN)/python -m tests.campaigns.fleet --pooled
+	$(BIN)/python -m tests.campaigns.hosts --if-possible
+	$(BIN)/python -m tests.campaigns.hosts --if-possible --pooled
 	$(BIN)/python -m tests.campaigns.open_webui
 
 bench: .venv/.dev

@@ -28,6 +28,11 @@ from waystation.testing.process import ServerProcess
 
 LONGEST_SECONDS = 600.0
 DATABASES = ("sqlite", "postgres")
+# What a turn may take at most, eight at once.
+WANTED: Mapping[str, Mapping[str, float]] = {
+    "sqlite": {"commits": 5, "log bytes": 150 * 1024},
+    "postgres": {"commits": 5, "round trips": 12},
+}
 
 Counts = Mapping[str, float]
 
@@ -77,7 +82,16 @@ def show(database: str, found: Mapping[str, Counts]) -> None:
     for what in sorted({what for counts in found.values() for what in counts}):
         values = ((counts.get(what, 0.0), what.endswith("bytes")) for counts in found.values())
         told = (f"{value / 1024:>9.1f} KB" if size else f"{value:>12.1f}" for value, size in values)
-        print(f"  {what:<24}" + "".join(told), flush=True)
+        print(f"  {what:<24}" + "".join(told) + wanted(database, what, found), flush=True)
+
+
+def wanted(database: str, what: str, found: Mapping[str, Counts]) -> str:
+    """What is asked of a count, and whether this checkout meets it; "" where nothing is."""
+    most = WANTED[database].get(what)
+    if most is None:
+        return ""
+    shown = f"{most / 1024:g} KB" if what.endswith("bytes") else f"{most:g}"
+    return f"   <= {shown}  {'met' if found[HERE.name].get(what, 0.0) <= most else 'MISSED'}"
 
 
 def main(words: list[str] | None = None) -> None:

@@ -17,7 +17,7 @@ from typing import Protocol
 import orjson
 
 from bench.load import Answer, Line, Reading, Slice, Took, Turn, TurnFailed, load
-from bench.processes import HERE, Checkout, cpu_of, memory_of, running, wait_until_ready
+from bench.processes import HERE, Checkout, cpu_of, memory_of, running, wait_until_ready, written_of
 from bench.systems import tool
 from bench.systems.model import ANSWER
 from waystation.testing.service import free_port
@@ -57,16 +57,18 @@ async def measured(
     """
     peak = asyncio.create_task(_peak(system.pid))
     cpu, stored = cpu_of(system.pid), cpu_of(storage) if storage else 0.0
+    written = written_of(system.pid)
     begun = time.perf_counter()
     found = await system.turns(at_once, turns, label)
     seconds = time.perf_counter() - begun
     await asyncio.sleep(SETTLE_SECONDS)
     cpu, stored = cpu_of(system.pid) - cpu, (cpu_of(storage) if storage else 0.0) - stored
+    written = written_of(system.pid) - written
     peak.cancel()
     grown = (await asyncio.gather(peak, return_exceptions=True))[0]
     assert isinstance(grown, int)
     wrong = [turn.said for turn in found if turn.said is not None and turn.said != ANSWER]
-    return Slice(found, cpu, stored, seconds, grown, wrong)
+    return Slice(found, cpu, stored, seconds, grown, wrong, written)
 
 
 async def _peak(pid: int) -> int:

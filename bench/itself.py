@@ -75,7 +75,7 @@ async def telemetry(bench: Bench, stack: ExitStack) -> list[Row]:
 
 
 async def turns(bench: Bench, stack: ExitStack) -> list[Row]:
-    """Turns of a long thread against those of young ones, one at a time."""
+    """Turns of a long thread against those of young ones, one at a time: CPU, and bytes written."""
     systems = bench.services(stack)
     long = bench.turns(LONG)
     for system in systems:
@@ -91,8 +91,9 @@ async def turns(bench: Bench, stack: ExitStack) -> list[Row]:
         rounds.append(told)
     rows = of_each("turns", rounds)
     for each in bench.checkouts:
-        value = ratio(rounds, f"{each.name}, turn {long}", f"{each.name}, turn {SHORT}", Slice.cpu_ms)
-        rows.append(held("turns", each.name, f"CPU of turn {long} against turn {SHORT}", value, 1.1))
+        for what, figure in (("CPU", Slice.cpu_ms), ("bytes written", Slice.written_kb)):
+            value = ratio(rounds, f"{each.name}, turn {long}", f"{each.name}, turn {SHORT}", figure)
+            rows.append(held("turns", each.name, f"{what} of turn {long} against turn {SHORT}", value, 1.1))
     return rows
 
 

@@ -149,6 +149,7 @@ class Slice:
         stored: CPU seconds of its database server, where it has one.
         seconds: From the first request to the last answer.
         grown: Resident bytes that it had more at the peak than before.
+        written: Bytes that its processes wrote.
     """
 
     turns: list[Took]
@@ -157,6 +158,7 @@ class Slice:
     seconds: float = 0.0
     grown: int = 0
     wrong: list[str] = field(default_factory=list)
+    written: int = 0
 
     @property
     def done(self) -> list[Took]:
@@ -174,6 +176,10 @@ class Slice:
     def stored_ms(self) -> float:
         """A turn."""
         return self.stored * 1000 / len(self.done) if self.done else math.nan
+
+    def written_kb(self) -> float:
+        """A turn."""
+        return self.written / 1024 / len(self.done) if self.done else math.nan
 
     def rate(self) -> float:
         """Turns a second."""

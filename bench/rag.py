@@ -1,6 +1,6 @@
 """Retrieval: how fast it indexes, and what a question costs as an index grows.
 
-    python -m bench.rag [--chunks 1000 10000 100000] [--questions 200] [--embed 500]
+    python -m bench.rag [--chunks 1000 10000 100000] [--questions 200] [--embed 500] [--kinds md pdf]
 
 Documents are of made-up words in a Zipf distribution, one chunk of about 120
 words each. Vectors of the large indexes are random around a few hundred centres, so that
@@ -19,7 +19,7 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -31,10 +31,12 @@ from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import ManifestFile
 from nodes.rag.models import Chunk
+from tests.retrieval.making import make
 
 T = TypeVar("T")
 _WIDTH, _CENTRES, _AT_ONCE = 512, 300, 2000
 _WORDS = 120
+_FILES = 200
 
 
 class Texts:
@@ -124,22 +126,16 @@ async def _timed(retriever: LocalRetriever, questions: Sequence[str]) -> str:
     return f"p50 {statistics.median(taken):.1f} ms, p95 {cuts[-1]:.1f} ms"
 
 
-async def rates() -> None:
-    """Whole updates of an index by kind of file, and one more in which nothing has changed."""
+async def rates(only: Sequence[str]) -> None:
+    """Whole updates of an index by kind of file, and further ones: nothing has changed, one file has."""
     texts = Texts()
-    kinds: dict[str, Callable[[], str]] = {
-        "md": lambda: "\n\n".join(f"## {texts.text(4)}\n\n{texts.text()}" for _ in range(10)),
-        "txt": lambda: "\n\n".join(texts.text() for _ in range(10)),
-        "html": lambda: "".join(f"<h2>{texts.text(4)}</h2><p>{texts.text()}</p>" for _ in range(10)),
-        "csv": lambda: _table(texts),
-        "json": lambda: json.dumps([{"name": texts.text(3), "text": texts.text(40)} for _ in range(20)]),
-    }
-    for kind, make in kinds.items():
+    for kind, source in _kinds(texts).items():
+        if only and kind not in only:
+            continue
         with tempfile.TemporaryDirectory() as home, closing(LanceFolder(Path(home) / "index")) as folder:
-            files = Path(home) / "files"
-            files.mkdir()
-            for n in range(200):
-                (files / f"{n}.{kind}").write_text(make(), encoding="utf-8")
+            files, one = Path(home) / "files", Path(home) / "one"
+            _made(files, source, range(_FILES))
+            _made(one, source, range(1))
             size = sum(path.stat().st_size for path in files.iterdir()) / 1e6
             indexer = Indexer(
                 "bench",
@@ -152,10 +148,57 @@ async def rates() -> None:
             await folder.connection()
             report, first = await _measured(indexer.update)
             _, again = await _measured(indexer.update)
+            for path in one.iterdir():
+                path.replace(files / path.name)
+            _, changed = await _measured(indexer.update)
             print(
-                f"{kind:5} {200 / first:6.0f} documents/s {size / first:5.1f} MB/s "
-                f"{report.chunks / first:6.0f} chunks/s; nothing changed: {again * 1000:.0f} ms"
+                f"{kind:5} {_FILES / first:6.0f} documents/s {size / first:5.1f} MB/s"
+                f" {report.chunks / first:6.0f}"
+                f" chunks/s; unchanged: {again * 1000:.0f} ms, one of {_FILES}: {changed * 1000:.0f} ms",
+                flush=True,
             )
+
+
+def _kinds(texts: Texts) -> dict[str, tuple[str, Callable[[], str]]]:
+    """By the kind of a file the end of its source's name, and what stands in that."""
+
+    def headed(mark: str, parts: int = 10) -> str:
+        return "\n\n".join(f"{mark} {texts.text(4)}\n\n{texts.text()}" for _ in range(parts))
+
+    def boxes() -> str:
+        return "\n\n".join(f"# {texts.text(4)}\n\n- {texts.text()}" for _ in range(10))
+
+    head = "From: a@example.com\nTo: b@example.com\nSubject: {}\n\n{}"
+    return {
+        "md": (".md", lambda: headed("##")),
+        "txt": (".txt", lambda: "\n\n".join(texts.text() for _ in range(10))),
+        "html": (
+            ".html",
+            lambda: "".join(f"<h2>{texts.text(4)}</h2><p>{texts.text()}</p>" for _ in range(10)),
+        ),
+        "csv": (".csv", lambda: _table(texts)),
+        "json": (
+            ".json",
+            lambda: json.dumps([{"name": texts.text(3), "text": texts.text(40)} for _ in range(20)]),
+        ),
+        "pdf": (".pdf.md", lambda: headed("#")),
+        "docx": (".docx.md", lambda: headed("#")),
+        "xlsx": (".xlsx/Sheet.csv", lambda: _table(texts)),
+        "pptx": (".pptx.md", boxes),
+        "eml": (".eml.txt", lambda: head.format(texts.text(4)[:60], texts.text(_WORDS * 4))),
+        "epub": (".epub.md", lambda: headed("#")),
+    }
+
+
+def _made(folder: Path, source: tuple[str, Callable[[], str]], numbers: Iterable[int]) -> None:
+    """Documents of one kind, as their programs write them."""
+    end, said = source
+    with tempfile.TemporaryDirectory() as drafts:
+        for number in numbers:
+            draft = Path(drafts) / f"{number}{end}"
+            draft.parent.mkdir(exist_ok=True)
+            draft.write_text(said(), encoding="utf-8")
+        make(Path(drafts), folder)
 
 
 async def embedding(count: int) -> None:
@@ -203,12 +246,15 @@ async def main() -> None:
     options.add_argument("--chunks", type=int, nargs="*", default=[1000, 10_000, 100_000])
     options.add_argument("--questions", type=int, default=200)
     options.add_argument("--embed", type=int, default=500)
+    options.add_argument("--kinds", nargs="*", default=[])
     chosen = options.parse_args()
-    await rates()
-    await embedding(chosen.embed)
+    await rates(chosen.kinds)
+    if chosen.embed:
+        await embedding(chosen.embed)
     for chunks in chosen.chunks:
         await queries(chunks, chosen.questions)
-    await rights(max(chosen.chunks), chosen.questions)
+    if chosen.chunks:
+        await rights(max(chosen.chunks), chosen.questions)
 
 
 if __name__ == "__main__":

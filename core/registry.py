@@ -62,6 +62,7 @@ class Module:
         stop: What it does before the services close.
         bench: Opens the tools that it brings, a `core.tool_bench.ToolBench`, for another's command line.
         lend: Makes a `core.tool_bench.LentServer` of an entry, for another module's use.
+        objects: Makes a `core.objects.Objects` of an address, for another module's use.
         reader: Opens what reads documents for other modules, a `nodes.file_storage.ports.DocumentReader`;
             called with `most_bytes=` and `seconds=` for one document.
         required: Without it no turn works: when it does not start, nothing does.
@@ -88,6 +89,7 @@ class Module:
     stop: Callable[[AsyncContainer], Awaitable[None]] | str | None = None
     bench: Callable[[], AbstractAsyncContextManager[Any]] | str | None = None
     lend: Callable[..., Any] | str | None = None
+    objects: Callable[..., Any] | str | None = None
     reader: Callable[..., AbstractAsyncContextManager[Any]] | str | None = None
     required: bool = True
 

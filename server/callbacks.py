@@ -22,6 +22,8 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResul
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
 from langchain_core.tracers.log_stream import LogStreamCallbackHandler
 
+from server.retold import Retelling
+
 Event = Mapping[str, Any]
 MODEL = "model"
 _STATUS = {"ok": "success", "answered": "success"}
@@ -51,11 +53,12 @@ class _Told:
         self._model: AsyncCallbackManagerForLLMRun | None = None
         self._said: list[str] = []
         self._tools: dict[str, tuple[str, AsyncCallbackManagerForToolRun]] = {}
+        self._retold = Retelling()
 
     async def hear(self, event: Event) -> None:
         handler = _HEARD.get(event["type"])
-        if handler is not None:
-            await handler(self, event)
+        if (told := self._retold.of(event)) and handler is not None:
+            await handler(self, told)
 
     def _child(self, listening: list[Any], **metadata: Any) -> AsyncCallbackManager:
         child = self._run.get_child()

@@ -42,6 +42,7 @@ from server.conversations import Said, Turn, begin, waiting_text
 from server.errors import InvalidRequest, UnsupportedParameter
 from server.facade import Facade, GetAgent, add_langserve
 from server.requests import json_answer
+from server.retold import Retelling
 
 
 class ChatMessage(BaseModel, extra="ignore"):
@@ -153,9 +154,9 @@ class ChatRunnable(Facade[ChatInput, AIMessage]):
         )
 
     async def pieces(self, events: AsyncIterator[dict[str, Any]], run: Handle) -> AsyncIterator[AIMessage]:
-        shown = ""
+        shown, retold = "", Retelling()
         async for event in events:
-            if text := spoken(event, shown):
+            if (told := retold.of(event)) and (text := spoken(told, shown)):
                 shown += text
                 data = waiting_data(event) if event["type"] == "done" else {}
                 yield AIMessageChunk(content=text, id=run.id, response_metadata=data)

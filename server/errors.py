@@ -256,6 +256,7 @@ STATUS: Mapping[str, int] = {
     "source_busy": 503,
     "not_ingestable": 422,
     "index_busy": 409,
+    "index_written_elsewhere": 409,
     "index_broken": 503,
     "questions_invalid": 422,
     "below_floor": 409,

@@ -51,7 +51,7 @@ class ToolError(Exception):
 class _Tool:
     """A function that returns text, and what a client is told of it."""
 
-    def __init__(self, run: Callable[..., str], name: str) -> None:
+    def __init__(self, run: Callable[..., str], name: str, hints: Mapping[str, bool]) -> None:
         self._run = run
         fields: dict[str, Any] = {}
         for each in inspect.signature(run, eval_str=True).parameters.values():
@@ -61,6 +61,7 @@ class _Tool:
             "name": name,
             "description": run.__doc__ or "",
             "inputSchema": self._arguments.model_json_schema(by_alias=True),
+            "annotations": hints,
         }
 
     def call(self, given: Mapping[str, Any]) -> str:
@@ -75,12 +76,18 @@ class TextTools:
         self.name = name
         self._tools: dict[str, _Tool] = {}
 
-    def tool(self, name: str = "", *, structured_output: bool = False) -> Callable[[F], F]:
+    def tool(
+        self,
+        name: str = "",
+        *,
+        annotations: Mapping[str, bool] | None = None,
+        structured_output: bool = False,
+    ) -> Callable[[F], F]:
         """Offer a function to clients; its parameters and docstring say how it is called."""
 
         def offered(run: F) -> F:
             known = name or run.__name__
-            self._tools[known] = _Tool(run, known)
+            self._tools[known] = _Tool(run, known, annotations or {})
             return run
 
         return offered
@@ -183,11 +190,12 @@ def loaded(name: str) -> Iterator[TextTools]:
 
 @contextmanager
 def _in_place_of_the_sdk() -> Iterator[None]:
-    names = ("mcp", "mcp.server", "mcp.server.fastmcp", "mcp.server.fastmcp.exceptions")
+    names = ("mcp", "mcp.server", "mcp.server.fastmcp", "mcp.server.fastmcp.exceptions", "mcp.types")
     before = {name: sys.modules[name] for name in names if name in sys.modules}
     made = {name: ModuleType(name) for name in names}
     vars(made["mcp.server.fastmcp"])["FastMCP"] = TextTools
     vars(made["mcp.server.fastmcp.exceptions"])["ToolError"] = ToolError
+    vars(made["mcp.types"])["ToolAnnotations"] = dict
     sys.modules.update(made)
     try:
         yield

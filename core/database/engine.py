@@ -27,7 +27,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.engine import URL, ExceptionContext, make_url
+from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -41,6 +41,7 @@ from core.database.outage import (
     outage,
     outages_told,
 )
+from core.database.servers import read_url
 from core.database.writer import Writer
 from core.errors import ConfigInvalid
 from core.foreign import as_json, clean_text, from_json
@@ -97,7 +98,9 @@ def listening_url(settings: StorageSettings) -> URL | None:
 
 def _given_url(key: str, value: str) -> URL:
     try:
-        given = make_url(value)
+        given = read_url(value)
+    except ConfigInvalid as error:
+        raise ConfigInvalid(f"{key}: {error.detail}") from None
     except (ArgumentError, ValueError):  # the latter for a port that is no number
         raise ConfigInvalid(f"{key}: is no URL; use sqlite:///PATH or postgresql://…") from None
     name = given.get_backend_name()

@@ -15,6 +15,7 @@ from core.errors import ConfigInvalid, WaystationError
 _OPTION = re.compile(r'invalid connection option "(\w{1,40})"')
 # PostgreSQL says at a login only in words what is wrong; in other languages than English the last holds.
 _REFUSALS = (
+    (r"session is read-only|hot standby", "takes no writes: name the primary in storage.url, or promote it"),
     (r'database ".*" does not exist', "has no database '{database}'; create it, or mend storage.url"),
     (r'role ".*" does not exist', "knows no role '{role}'; create it, or mend storage.url"),
     (r"password|authentication failed", "refuses role '{role}': mend its password in storage.url"),

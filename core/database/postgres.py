@@ -18,6 +18,7 @@ from psycopg.rows import tuple_row
 from sqlalchemy.engine import URL
 
 from core.database.outage import CONNECT_S, PING_S, answer_seconds, answered_within
+from core.database.reaching import connected, connected_now
 
 # For connections that lie idle in the pool when the line is cut.
 OPTIONS: dict[str, Any] = {
@@ -69,7 +70,7 @@ class PatientConnection(psycopg.AsyncConnection[Any]):
         # The driver's own timeout holds for each address of the host, not for all.
         try:
             async with asyncio.timeout(CONNECT_S) as deadline:
-                connection = await super().connect(conninfo, **options)
+                connection = await connected(super().connect, conninfo, **options)
                 try:
                     # Plain rows, whatever the pool makes of them.
                     greeted = connection.cursor(row_factory=tuple_row)
@@ -115,7 +116,7 @@ class PatientWriter(psycopg.Connection[Any]):
     @classmethod
     def connect(cls, conninfo: str = "", **options: Any) -> Self:
         session = options.pop(_SESSION, {})
-        connection = super().connect(conninfo, **options)
+        connection = connected_now(super().connect, conninfo, **options)
         try:
             greeted = connection.cursor(row_factory=tuple_row)
             greeted.execute(greeting_to(connection, session).encode(), prepare=False)

@@ -333,10 +333,11 @@ class ThreadWorker:
                 break
             else:
                 self._woken.get()
-                # Waking a thread costs the publisher more than most handlers take: of many events that
-                # come one by one, each wakes it no more often than so.
+                # Waking a thread costs the publisher more than most handlers take: a rest is woken for once.
                 time.sleep(max(rested + REST_SECONDS - time.monotonic(), 0.0))
                 rested = time.monotonic()
+                while not self._woken.empty():
+                    self._woken.get()
         self._finished.set_result(None)
 
     def _handle(self, event: Event) -> None:

@@ -102,6 +102,16 @@ class Duty:
         return sorted("" if tag == UNTAGGED else tag for tag in self.tags) or None
 
 
+def without_effect(settings: RoleSettings) -> tuple[frozenset[str], str]:
+    """Settings that change nothing about a process with these, and why."""
+    takes_up = frozenset({"runs_at_once", "tags"})
+    if settings.role == "api":
+        return takes_up | {"executes"}, "an api hands everything to workers"
+    if settings.role == "all":
+        return frozenset({"executes"}), "the role 'all' executes runs and tasks; choose with --role worker"
+    return (frozenset(), "") if "runs" in settings.executes else (takes_up, "this worker takes up no runs")
+
+
 def runs_tasks(settings: RoleSettings) -> bool:
     """Whether a process of the service with this role runs background tasks, as far as `tasks` lets it."""
     return settings.role == "all" or (settings.role == "worker" and "tasks" in settings.executes)

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 from sqlalchemy.engine import URL
 
+from core.database.reaching import connected
 from core.signals.mail import EVERYBODY, Mail
 from core.signals.signals import Cut, Heard, Missed, Pending, Reach
 
@@ -22,14 +23,16 @@ LET_GO_S = 0.5
 FIRST_RETRY_S = 0.1
 LONGEST_RETRY_S = 10.0
 BATCH = 500
-# The system looks after an idle connection, so that this process need not wake up for it.
+# The system looks after an idle connection, so that this process need not wake up for it. Where the server's
+# host has vanished, another may be the primary within seconds: who only listens has to notice that too.
 OPTIONS = {
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
+    "keepalives_idle": 4,
+    "keepalives_interval": 2,
     "keepalives_count": 3,
-    "tcp_user_timeout": 30_000,
+    "tcp_user_timeout": 10_000,
 }
-NOTIFY = "SELECT pg_notify(channel, said) FROM unnest(%s::text[], %s::text[]) AS sent (channel, said)"
+# In binary form: as text, each letter of what is said would be looked at for quotes.
+NOTIFY = "SELECT pg_notify(channel, said) FROM unnest(%b::text[], %b::text[]) AS sent (channel, said)"
 WHO = "SELECT pg_backend_pid()"
 POOLED = (
     "a pooler stands before the database, and LISTEN cannot pass it: others' news is looked for every"
@@ -119,8 +122,12 @@ class PostgresRelay:
 
     async def _connect_and_serve(self, heard: Heard, missed: Missed) -> None:
         async with asyncio.timeout(CONNECT_S):
-            connection = await psycopg.AsyncConnection.connect(
-                self._dsn, autocommit=True, prepare_threshold=None, **self._options
+            connection = await connected(
+                psycopg.AsyncConnection.connect,
+                self._dsn,
+                autocommit=True,
+                prepare_threshold=None,
+                **self._options,
             )
         try:
             await self._serve(connection, heard, missed)

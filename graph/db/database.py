@@ -39,7 +39,7 @@ from graph.db.tables import (
     workers,
 )
 
-HEAD = "0010"
+HEAD = "0011"
 # Stands in the place of the revision while a copy into the database goes on: no service starts on it.
 COPYING = "copying"
 # Named, so that the metadata is whole wherever a database is opened.

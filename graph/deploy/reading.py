@@ -27,6 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from core.database.engine import BUSY_MS, POSTGRES_MISSING
 from core.database.opening import opening_error
+from core.database.servers import WANTED
 from core.errors import ConfigInvalid, Unavailable
 from graph.checkpoints.carrying import Carrying
 from graph.db.database import revision
@@ -148,7 +149,9 @@ async def _postgres(url: URL) -> AsyncIterator[tuple[AsyncEngine, Any]]:
         """Sets nothing up."""
 
     plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    options = {**options_for(url), "options": _READ_ONLY}
+    # A session that only reads would not pass for one on a server that takes writes.
+    primary = {WANTED: "primary"} if WANTED in url.query else {}
+    options = {**options_for(url), **primary, "options": _READ_ONLY}
     engine = create_async_engine(url, connect_args={**options, "async_creator_fn": PatientConnection.connect})
     try:
         connection = await PatientConnection.connect(plain, autocommit=True, row_factory=dict_row, **options)

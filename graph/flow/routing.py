@@ -303,17 +303,21 @@ class StepTimes(list[StepTime]):
 class _Ear:
     tell: Tell
     steps: StepTimes
+    begins: Callable[[str], object]
 
 
 _ear: ContextVar[_Ear | None] = ContextVar("waystation_step_events", default=None)
 
 
 @contextmanager
-def heard_by(tell: Tell, steps: StepTimes | None = None) -> Iterator[None]:
+def heard_by(
+    tell: Tell, steps: StepTimes | None = None, begins: Callable[[str], object] = lambda _: None
+) -> Iterator[None]:
     """In the block, and in tasks that are made there, `tell` gets what steps tell, in the loop's thread.
 
     Args:
         steps: Gets the times of each step.
+        begins: Told the name of each step as it begins.
     """
     home, loop = threading.get_ident(), asyncio.get_running_loop()
 
@@ -323,7 +327,7 @@ def heard_by(tell: Tell, steps: StepTimes | None = None) -> Iterator[None]:
         else:
             loop.call_soon_threadsafe(tell, event)
 
-    token = _ear.set(_Ear(at_home, StepTimes() if steps is None else steps))
+    token = _ear.set(_Ear(at_home, StepTimes() if steps is None else steps, begins))
     try:
         yield
     finally:
@@ -345,5 +349,6 @@ class Heard:
         ear = _ear.get()
         if ear is None:
             return await self._node(state, runtime)
+        ear.begins(self._name)
         with ear.steps.of(self._name):
             return await self._node(state, runtime.override(stream_writer=ear.tell))

@@ -6,11 +6,12 @@ copy that goes on first reads again what it had copied: a source that was used m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from sqlalchemy.engine import URL
@@ -157,6 +158,9 @@ class Copy:
         self._in_flight = in_flight
         self._done = 0
         self._total = 1
+        self._name = ""
+        self._telling = Lock()
+        self._copying, self._given_up = True, False
 
     def run(self, name: str, *, again: bool = False) -> Copied:
         """Copy everything, and compare.
@@ -177,8 +181,7 @@ class Copy:
             # Everything is read twice, and written once.
             self._total = 2 * sum(self._source.count(part) for part in chosen) or 1
             marks = _marks(self._source)
-            tallies = {part.name: self._copied(part, stages.get(part.name, Stage())) for part in chosen}
-            self._compare(chosen, tallies)
+            tallies = self._all_copied(chosen, stages)
         self._unchanged(marks)
         self._target.end_journal(HEAD)
         self._told(self._total, self._total, "")
@@ -213,6 +216,31 @@ class Copy:
                 " begin anew with --again, which removes what was copied"
             )
         return dict(stages)
+
+    def _all_copied(self, chosen: Sequence[Part], stages: Mapping[str, Stage]) -> dict[str, Tally]:
+        """Copy one part after the other; what is there is compared, meanwhile where that costs nothing."""
+        tallies: dict[str, Tally] = {}
+        with closing(self._target.again()) as reader, ThreadPoolExecutor(1) as comparer:
+            comparing: list[Future[None]] = []
+            try:
+                for part in chosen:
+                    tallies[part.name] = self._copied(part, stages.get(part.name, Stage()))
+                    if self._target.reads_beside:
+                        comparing.append(comparer.submit(self._compare, reader, part, tallies[part.name]))
+                        _raise_early(comparing)
+                self._copying = False
+                comparing += [
+                    comparer.submit(self._compare, reader, part, tallies[part.name])
+                    for part in chosen[len(comparing) :]
+                ]
+                for one in comparing:
+                    one.result()
+                for part in chosen:
+                    _same(part, tallies[part.name], Tally(reader.count(part), tallies[part.name].sum))
+            except BaseException:
+                self._given_up = True
+                raise
+        return tallies
 
     def _copied(self, part: Part, stage: Stage) -> Tally:
         with closing(self._source.read(part)) as rows:
@@ -256,25 +284,14 @@ class Copy:
             raise _changed(part)
         return tally
 
-    def _compare(self, chosen: Sequence[Part], tallies: dict[str, Tally]) -> None:
-        with self._target.snapshot():
-            for part in chosen:
-                found, wanted = self._found(part), tallies[part.name]
-                if found != wanted:
-                    raise CopyRefused(
-                        f"the target differs from the source in {part.name}: {found.rows} rows ({found.hex})"
-                        f" and {wanted.rows} ({wanted.hex}); somebody else wrote to it: begin"
-                        " anew with --again"
-                    )
-
-    def _found(self, part: Part) -> Tally:
+    def _compare(self, target: End, part: Part, wanted: Tally) -> None:
         found = Tally()
-        with closing(self._target.read(part, exact=True)) as rows:
+        with target.snapshot(), closing(target.read(part, exact=True)) as rows:
             for batch, more in batches(part, rows):
                 self._heed()
                 found += more
-                self._tell(len(batch), f"comparing {part.name}")
-        return found
+                self._tell(len(batch), "" if self._copying else f"comparing {part.name}")
+        _same(part, wanted, found)
 
     def _unchanged(self, marks: Sequence[Row]) -> None:
         if self._in_flight or _marks(self._source) == marks:
@@ -286,13 +303,30 @@ class Copy:
         )
 
     def _tell(self, rows: int, name: str) -> None:
-        self._done += rows
-        # The end is told when it is reached.
-        self._told(min(self._done, self._total - 1), self._total, name)
+        with self._telling:
+            self._done += rows
+            self._name = name or self._name
+            # The end is told when it is reached.
+            self._told(min(self._done, self._total - 1), self._total, self._name)
 
     def _heed(self) -> None:
-        if self._stopping():
+        if self._given_up or self._stopping():
             raise Stopped
+
+
+def _same(part: Part, wanted: Tally, found: Tally) -> None:
+    if found != wanted:
+        raise CopyRefused(
+            f"the target differs from the source in {part.name}: {found.rows} rows ({found.hex})"
+            f" and {wanted.rows} ({wanted.hex}); somebody else wrote to it: begin anew with --again"
+        )
+
+
+def _raise_early(comparing: Sequence[Future[None]]) -> None:
+    """A part that is not the same ends the copy before more is copied."""
+    for one in comparing:
+        if one.done():
+            one.result()
 
 
 def _changed(part: Part) -> CopyRefused:

@@ -12,7 +12,9 @@ from typing import TypeVar
 
 from sqlalchemy.engine import URL
 
+from core import sockets
 from core.database.engine import database_url
+from core.database.servers import servers_of
 from core.errors import ConfigInvalid, InvalidInput
 from core.settings import Places
 from core.settings.platform import StorageSettings
@@ -20,9 +22,16 @@ from graph.checkpoints.saver import opened_saver
 from graph.db.database import COPYING, HEAD, open_database
 from graph.moving.copying import Copied, Copy, Told, check_source, ends, going, open_end
 from graph.moving.errors import CopyRefused
+from graph.runs.lease import LEASE_SECONDS
+from graph.service.fleet import WORKERS
 
 T = TypeVar("T")
 ASK_AGAIN_S = 0.5
+USED = (
+    "a service runs on the source, and what is said behind the copy would not be in it: stop the service (one"
+    " that was killed is forgotten after a quarter of a minute), or copy what there is with --running"
+)
+_SEEN = "SELECT 1 FROM workers WHERE seen_at >= date_part('epoch', clock_timestamp()) - ? LIMIT 1"
 
 
 def given_url(text: str, what: str, places: Places) -> URL:
@@ -45,7 +54,7 @@ def is_same(one: URL, other: URL) -> bool:
         return False
     if one.get_backend_name() == "sqlite":
         return Path(str(one.database)).resolve() == Path(str(other.database)).resolve()
-    return (one.host, one.port or 5432, one.database) == (other.host, other.port or 5432, other.database)
+    return one.database == other.database and not set(servers_of(one)).isdisjoint(servers_of(other))
 
 
 async def copy_database(
@@ -54,6 +63,7 @@ async def copy_database(
     *,
     again: bool = False,
     wait: bool = False,
+    running: bool = False,
     told: Told = lambda done, total, name: None,
     waiting: Callable[[list[str]], None] = lambda threads: None,
 ) -> Copied:
@@ -61,9 +71,10 @@ async def copy_database(
 
     Args:
         again: Begin anew where an earlier copy into the target has not ended.
-        wait: Wait for threads in flight, in place of refusing them.
+        wait: Wait for threads in flight and for the service to stop, in place of refusing them.
+        running: Copy although a service runs on the source: what is said behind the copy is not in it.
         told: Hears how many rows of how many are done, and of which table.
-        waiting: Hears which threads are waited for, whenever that changes.
+        waiting: Hears which threads are waited for, whenever that changes; none for the service alone.
 
     Raises:
         CopyRefused: The databases are not as they have to be; the sentence says what to do.
@@ -74,7 +85,9 @@ async def copy_database(
     with closing(open_end(source, "source")) as end:
         check_source(end, "the source")
     if wait:
-        await _nobody_going(source, waiting)
+        await _nobody_going(source, waiting, running=running)
+    elif not running and is_used(source):
+        raise CopyRefused(USED)
     await make_ready(target)
     return await in_thread(lambda stopping: _copied(source, target, again, told, stopping))
 
@@ -87,7 +100,8 @@ def _copied(source: URL, target: URL, again: bool, told: Told, stopping: Callabl
 def name_of(url: URL) -> str:
     """The same for the same database; tells nothing of it."""
     place = Path(str(url.database)).resolve() if url.get_backend_name() == "sqlite" else url.database
-    return hashlib.sha256(f"{url.get_backend_name()} {url.host} {url.port} {place}".encode()).hexdigest()[:32]
+    host, port = url.host or url.query.get("host"), url.port or url.query.get("port")
+    return hashlib.sha256(f"{url.get_backend_name()} {host} {port} {place}".encode()).hexdigest()[:32]
 
 
 async def make_ready(target: URL) -> None:
@@ -116,14 +130,31 @@ def _may_be_there(url: URL) -> bool:
     return url.get_backend_name() != "sqlite" or Path(str(url.database)).exists()
 
 
-async def _nobody_going(source: URL, waiting: Callable[[list[str]], None]) -> None:
-    before: list[str] = []
+async def _nobody_going(source: URL, waiting: Callable[[list[str]], None], *, running: bool) -> None:
+    before: list[str] | None = None
     with closing(open_end(source, "source")) as end:
-        while threads := going(end):
+        while (threads := going(end)) or (not running and is_used(source)):
             if threads != before:
                 waiting(threads)
             before = threads
             await asyncio.sleep(ASK_AGAIN_S)
+
+
+def is_used(url: URL) -> bool:
+    """Whether a service is known to run on the database, also one that has nothing to do just now."""
+    if url.get_backend_name() == "sqlite":
+        return is_served(Path(str(url.database)).resolve().parent)
+    with closing(open_end(url, "source")) as end:
+        return WORKERS in end.tables() and bool(end.select(_SEEN, LEASE_SECONDS))
+
+
+def is_served(home: Path) -> bool:
+    """Whether a service runs on this home."""
+    lock = home / "state" / "service.lock"
+    if not lock.exists():
+        return False
+    with sockets.alone(lock) as free:
+        return not free
 
 
 async def in_thread(work: Callable[[Callable[[], bool]], T]) -> T:

@@ -73,6 +73,13 @@ class End(ABC):
     def settle(self) -> None:
         """What has to be done behind the last row: numbers that go on where those of the source ended."""
 
+    # Whether it is read while it is written without keeping what was written apart for so long.
+    reads_beside = True
+
+    @abstractmethod
+    def again(self) -> End:
+        """Another connection to the same database, which only reads."""
+
     @abstractmethod
     def close(self) -> None:
         """Let go of the database."""

@@ -10,6 +10,7 @@ import psycopg
 from sqlalchemy.engine import URL
 
 from core.database.postgres import options_for
+from core.database.reaching import connected_now
 from graph.moving.end import End
 from graph.moving.rows import CHECKPOINTS, WRITES, Part, Row
 from graph.moving.sealed import apart, together
@@ -51,8 +52,9 @@ class PostgresEnd(End):
     """
 
     def __init__(self, url: URL, *, writing: bool = False) -> None:
+        self._url = url
         plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
-        self._db = psycopg.connect(plain, autocommit=True, **options_for(url))
+        self._db = connected_now(psycopg.connect, plain, autocommit=True, **options_for(url))
         self._thread = ""
         self._seen: set[tuple[str, str, str]] = set()
         if writing:
@@ -159,6 +161,9 @@ class PostgresEnd(End):
 
     def settle(self) -> None:
         self.select(_NUMBERS)
+
+    def again(self) -> PostgresEnd:
+        return PostgresEnd(self._url)
 
     def close(self) -> None:
         self._db.close()

@@ -18,19 +18,17 @@ from typing import Any
 
 from sqlalchemy.engine import URL
 
-from core import sockets
 from core.errors import Conflict
 from core.home import private_files
 from core.settings import Places
 from graph.db.database import HEAD
 from graph.moving.copying import Copy, Told, ends
-from graph.moving.database import make_ready, name_of
+from graph.moving.database import is_served, make_ready, name_of
 from graph.moving.errors import BackupInvalid
 from graph.moving.manifest import DATABASE, Manifest, check_files, read_manifest
 from graph.moving.trees import Entry, copy_file, disks_told
 
 _PART = ".partial-"
-_LOCK = Path("state", "service.lock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +117,8 @@ def _check_home(home: Path) -> None:
         return
     if not home.is_dir():
         raise Conflict("WAYSTATION_HOME is no folder; name another")
-    if (home / _LOCK).exists():
-        with sockets.alone(home / _LOCK) as free:
-            if not free:
-                raise Conflict("a service is running on WAYSTATION_HOME; stop it, or name a new home")
+    if is_served(home):
+        raise Conflict("a service is running on WAYSTATION_HOME; stop it, or name a new home")
     if any(home.iterdir()):
         raise Conflict("WAYSTATION_HOME is not empty: move it away, or name a new home")
 

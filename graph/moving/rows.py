@@ -74,8 +74,8 @@ SAVERS = (
 
 
 def parts() -> tuple[Part, ...]:
-    """Every table of ours, and LangGraph's."""
-    return (*(_declared(METADATA.tables[name]) for name in sorted(METADATA.tables)), *SAVERS)
+    """LangGraph's tables, which take longest, and every one of ours."""
+    return (*SAVERS, *(_declared(METADATA.tables[name]) for name in sorted(METADATA.tables)))
 
 
 @dataclass(frozen=True, slots=True)

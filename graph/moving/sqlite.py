@@ -20,7 +20,11 @@ class SqliteEnd(End):
         writing: Otherwise nothing in it can change.
     """
 
+    # A reader keeps the log beside the file from being put into it.
+    reads_beside = False
+
     def __init__(self, path: Path, *, writing: bool = False) -> None:
+        self._path = path
         mode = "rw" if writing else "ro"
         self._db = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}",
@@ -93,6 +97,9 @@ class SqliteEnd(End):
         """
         with closing(sqlite3.connect(path)) as target:
             self._db.backup(target, pages=pages, progress=lambda _, left, whole: told(left, whole), sleep=0)
+
+    def again(self) -> SqliteEnd:
+        return SqliteEnd(self._path)
 
     def close(self) -> None:
         self._db.close()

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
 from core.database.engine import now_of
-from core.database.outage import DATABASE_ERRORS, log_failure, uninterrupted
+from core.database.outage import DATABASE_ERRORS, Endurance, log_failure, uninterrupted
 from core.database.writer import Unit
 from core.errors import WaystationError
 from core.signals import Listener, Signals
@@ -40,6 +40,8 @@ LONGEST_BEHIND_SECONDS = 0.3
 FEW = 8
 # Signals carry the news; one that gets lost must not cost a reader more than this.
 LOOK_AGAIN_SECONDS = 30.0
+# As long as a turn waits for the database.
+OUTAGE_SECONDS = 60.0
 WAITS = "waiting_for_worker"
 # After a database that is locked or full for a moment.
 AGAIN_SECONDS = 0.5
@@ -48,9 +50,18 @@ _EVENTS = Inserting(run_events, new_only=True)
 _RESERVE = "UPDATE runs SET seq_limit = ? WHERE id = ?"
 
 
-def signalled(signals: Signals) -> Callable[[str], None]:
-    """Tells every process of news of a run."""
-    return lambda run_id: signals.send(topic_of(run_id))
+def signalled(signals: Signals, follows: Callable[[str], bool]) -> Callable[[str], None]:
+    """Tells of news of a run in the database.
+
+    Args:
+        follows: Whether readers in other processes have it otherwise: these need no signal, which costs
+            each of them and the database as much as a step of the turn.
+    """
+
+    def tell(run_id: str) -> None:
+        (signals.wake if follows(run_id) else signals.send)(topic_of(run_id))
+
+    return tell
 
 
 class EventWriter:
@@ -212,13 +223,19 @@ class Follower:
                     self.mirrors.follow(run_id)
                     await ear.heard(FIRST_LOOK_S)
                 while not reading.over:
-                    if found := await reading.more():
+                    # What it reads may go on when the database is back: so does it.
+                    if found := await Endurance(OUTAGE_SECONDS).through(reading.more):
                         yield found
                         if self.draining and found[-1].kind in LAST:
                             return
         finally:
             self._readers -= 1
             self._left.set()
+
+    def close(self) -> None:
+        """The service stops: readers of what goes on elsewhere are let go, also where nothing comes."""
+        self.closing = True
+        self.mirrors.give_up()
 
     async def left(self, *, seconds: float) -> None:
         """Returns when nobody reads any more, or after `seconds`."""

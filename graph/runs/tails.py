@@ -102,7 +102,7 @@ class Mirrors:
         if self._mail is None:
             yield
             return
-        self._mail.open(self._letter, lost=self._lost)
+        self._mail.open(self._letter, lost=self.give_up)
         try:
             yield
         finally:
@@ -174,7 +174,8 @@ class Mirrors:
             self._abandon(run_id)
         self._signals.wake(topic_of(run_id))
 
-    def _lost(self) -> None:
+    def give_up(self) -> None:
+        """All readers go by the database."""
         for run_id in list(self._logs):
             self._abandon(run_id)
 
@@ -218,7 +219,11 @@ class Tails:
             return False
         self._going[run.id] = run
         self._sent[run.id] = run.log.floor
-        return run.id in self._wishes
+        return self.is_followed(run.id)
+
+    def is_followed(self, run_id: str) -> bool:
+        """Whether somebody has what the run tells by mail; whoever reads it elsewhere has asked for that."""
+        return run_id in self._wishes
 
     def news(self, run_id: str) -> None:
         """The run has told something, or may tell more than before; never waits."""

@@ -30,7 +30,7 @@ from graph.flow.state import as_messages, rows_of, text_of
 from graph.runs.lease import Hold, Leases, assert_held, check_id, new_thread, title_from
 from graph.runs.rows import supersede
 from graph.threads.history.agree import put, take_out
-from graph.threads.history.look import Graph, interrupts_of, snapshot_at
+from graph.threads.history.look import Graph, interrupts_of, snapshot_at, state_of
 from graph.threads.history.owning import owned_row
 from nodes.llm.prompt import answered
 
@@ -55,11 +55,11 @@ class Holding:
         await self._there(principal, thread_id)
         left: dict[str, object] = {}
         async with self._leases.borrow(thread_id, left) as hold:
-            before = await self._graph.aget_state(config)
+            before, _ = await state_of(self._graph, config)
             try:
                 yield config
             finally:
-                after = await self._graph.aget_state(config)
+                after, _ = await state_of(self._graph, config)
                 left |= await self._agree(hold, before, after)
 
     async def change(

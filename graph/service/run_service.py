@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import structlog
 
 from core.access import Principal
-from core.database.outage import DatabaseUnavailable
+from core.database.outage import DatabaseUnavailable, Endurance
 from core.errors import WaystationError
 from core.settings.book import Editions
 from core.signals import Signals
@@ -35,6 +35,8 @@ QUEUE = "runs"
 AWAITED_S = 60.0
 # How long a run may take to its next checkpoint at a shutdown, behind the time that it had to end by itself.
 DRAIN_GRACE_SECONDS = 1.0
+# How long a run that its reader has left is tried to be cancelled while the database is away.
+LEFT_S = 60.0
 
 
 class RunService:
@@ -319,7 +321,7 @@ class RunService:
         if seconds:  # readers of runs that drain in other processes
             await self.follower.left(seconds=until - clock())
         # What is read now goes on elsewhere, or later: its readers come back with their last number.
-        self.follower.closing = True
+        self.follower.close()
         self._signals.wake_all()
 
     # -- inside -----------------------------------------------------------------------------------
@@ -376,12 +378,14 @@ class RunService:
         task.add_done_callback(self._chores.discard)
 
     async def _cancel_quietly(self, record: RunRecord) -> None:
-        try:
+        async def cancelled() -> None:
             now = await self.get(record.request.principal, record.id)
             if now.active:  # a question to a person stays, although nobody reads any more
                 await self.cancel(record.request.principal, record.id)
-        except (RunEnded, RunNotFound):
-            return
+
+        # A database that is away soon comes back: the run is not to go on for nobody then.
+        with suppress(RunEnded, RunNotFound, DatabaseUnavailable):
+            await Endurance(LEFT_S).through(cancelled)
 
     async def _queue(self) -> None:
         """Begin runs that somebody in this process waits for, when their threads are free."""

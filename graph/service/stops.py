@@ -31,7 +31,8 @@ class Stops:
         """Looks at each signal, and every few seconds in any case; for ever."""
         with self._signals.listen(STOPS) as ear:
             while True:
-                await ear.heard(BEAT_SECONDS if self._live else None)
+                # Also while nothing goes on: a run may begin meanwhile, and the signal of a wish be lost.
+                await ear.heard(BEAT_SECONDS)
                 if self._live:
                     await tried(self._obey_once())
 

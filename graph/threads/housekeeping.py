@@ -19,6 +19,7 @@ from core.events import EventBus
 from core.settings.platform import ThreadSettings
 from core.task_queue import Task, TaskContext, TaskQueue
 from core.task_queue.task import NoArguments
+from graph.db.partitions import drop_over, make_ahead, outside, partitions
 from graph.db.tables import named, receipts, run_events, runs, threads, transcript
 from graph.runs.announcements import TurnFinished
 from graph.runs.lease import title_from
@@ -92,14 +93,18 @@ class ThreadUpkeep:
     async def forget_runs(self, ended_before: float) -> None:
         """Remove the events of runs that ended before then, and the receipts of their tool calls.
 
-        A run's row stays, with its output. Receipts of a thread whose last turn
+        On PostgreSQL they go by the partition, which may be a quarter of the time later than asked for. A
+        run's row stays, with its output. Receipts of a thread whose last turn
         had no clean end stay too: the next turn answers its open calls from them.
         """
         over = (runs.c.ended_at < ended_before) & runs.c.status.not_in((*GOING, "interrupted"))
         ended = select(runs.c.id).where(over)
         torn = exists().where(threads.c.id == receipts.c.thread_id, threads.c.dirty)
+        await drop_over(self._engine, over, ended_before)
         async with self._engine.begin() as db:
-            await db.execute(delete(run_events).where(run_events.c.run_id.in_(ended)))
+            # The others wait for the end of their partition; one of a run that still waits is emptied so.
+            kept = [one for one in await partitions(db) if one.until > ended_before]
+            await db.execute(delete(run_events).where(run_events.c.run_id.in_(ended), outside(kept)))
             await db.execute(delete(receipts).where(receipts.c.run_id.in_(ended), ~torn))
 
 
@@ -197,6 +202,7 @@ async def _delete_each(
 async def forget_runs(_: NoArguments, context: TaskContext) -> None:
     """Forget what runs told that ended long ago; their replies and the transcript stay."""
     settings = await context.container.get(ThreadSettings)
+    await make_ahead(await context.container.get(AsyncEngine), settings.keep_events_hours)
     upkeep = await context.container.get(ThreadUpkeep)
     await upkeep.forget_runs(await _now(context) - settings.keep_events_hours * HOUR)
 

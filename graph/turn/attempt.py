@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
-from langchain_core.messages import AIMessage, BaseMessage, RemoveMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langgraph.checkpoint.serde.types import INTERRUPT, RESUME
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command
@@ -40,7 +40,7 @@ from graph.runs.record import Outcome, Run, message_of
 from graph.runs.rows import Ending, delivery_of, store_message
 from graph.runs.rows import reply as reply_with
 from graph.runs.streams import EventWriter
-from graph.turn.repair import Repair, Settled, is_answered
+from graph.turn.repair import Repair, Settled, is_answered, removals
 from nodes.file_storage import FileManager
 from nodes.llm.errors import ModelContextFull
 from nodes.rag import cite
@@ -108,17 +108,20 @@ class Opening:
         return {"messages": messages, "files": [{**file.as_ref(), **came} for file in files]}
 
     async def _answered(self, run: Run, outcome: Outcome) -> Start | None:
-        """A person's answers to questions that still wait; None after a crash behind them."""
+        """A person's answers to questions that still wait, or these questions again without answers.
+
+        None after a crash before them, or behind them.
+        """
         given = run.record.answers or {}
-        if not given:
-            return None
         config: Any = {"configurable": {"thread_id": run.thread_id, "checkpoint_ns": ""}}
         snapshot = await self._graph.aget_state(config)
         turn = this_turn(snapshot.values.get("messages", []))
         outcome.asked, outcome.earlier_answer = calls_of(turn), answer_in(turn)
         answers = {i.id: given[i.id] for i in snapshot.interrupts if i.id in given}
         if not answers:
-            return None
+            # Its process was gone before it could say that it asks.
+            own = bool(turn) and turn[0].id == run.record.message_id and not run.only_end
+            return Start(None) if snapshot.interrupts and own else None
         saver: Any = self._graph.checkpointer
         if run.record.tries > 1:
             # An earlier attempt has given them; once more, and they would answer the next question.
@@ -143,7 +146,7 @@ class Opening:
                 raise RunAbandoned(f"its process died at each of {AT_MOST_ATTEMPTS} attempts")
             return None
         unsendable = await self._unsendable(run)
-        gone = _removals(settled.messages, unsendable)
+        gone = removals(settled.messages, unsendable)
         missing = [m for m in _missing(run, settled) if m.id not in unsendable]
         return Start(await self._input(run, [*gone, *missing]))
 
@@ -181,20 +184,6 @@ class Opening:
             async with self._engine.begin() as db:
                 await store_message(db, run.thread_id, run.id, run.record.message_id, run.request)
         run.message_stored = True
-
-
-def _removals(messages: Sequence[BaseMessage], unsendable: set[str]) -> list[BaseMessage]:
-    """Take these messages out of the state; they stay in the transcript.
-
-    One that was followed by calls was sent, and only what came of it was too much. It stays:
-    a model that does not know what was done would do it again.
-    """
-    following = [*messages[1:], None]
-    return [
-        RemoveMessage(id=message.id)
-        for message, after in zip(messages, following, strict=False)
-        if message.id and message.id in unsendable and not isinstance(after, AIMessage)
-    ]
 
 
 def _missing(run: Run, settled: Settled) -> list[BaseMessage]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage, ToolMessage
 from langgraph.graph import END
 from langgraph.graph.state import CompiledStateGraph
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,7 +17,7 @@ from graph.flow.routing import is_remark
 from graph.runs.lease import Hold, assert_held
 from graph.runs.receipts import forget_receipts, outcomes_of
 from graph.threads.history.agree import take_out
-from graph.threads.history.look import snapshot_at
+from graph.threads.history.look import snapshot_at, state_of
 from graph.threads.transcript import Transcript
 from nodes.llm.prompt import answered
 from nodes.mcp_tools import artifacts_of, tool_message
@@ -82,13 +83,17 @@ class Repair:
             await take_out(db, hold.thread_id, old, new)
 
     async def _closed(self, config: Any, thread_id: str) -> list[BaseMessage]:
-        before = await self._graph.aget_state(config)
+        before, refused = await state_of(self._graph, config)
         messages: list[BaseMessage] = before.values.get("messages", [])
         if not messages:
             return []
         # What the finished part of a cut step wrote shows in the state, and the next input would drop it, as
-        # would any other update. This one takes it in, and ends whatever was open.
-        await self._graph.aupdate_state(config, None, as_node=END)
+        # would any other update. This one takes it in, and ends whatever was open; the other leaves out what
+        # the state refuses, and so would for ever.
+        if refused:
+            await self._graph.aupdate_state(config, {"messages": []}, as_node=last_step(self._graph))
+        else:
+            await self._graph.aupdate_state(config, None, as_node=END)
         if update := await self._answers(thread_id, messages):
             await self._graph.aupdate_state(config, update, as_node=last_step(self._graph))
         after: list[BaseMessage] = (await self._graph.aget_state(config)).values["messages"]
@@ -126,6 +131,20 @@ def _with_calls(rows: list[dict[str, Any]]) -> list[BaseMessage]:
         elif row.get("tool_call_id"):
             found.append(ToolMessage("", id=row["id"], tool_call_id=row["tool_call_id"]))
     return found
+
+
+def removals(messages: Sequence[BaseMessage], unsendable: set[str]) -> list[BaseMessage]:
+    """Take these messages out of the state; they stay in the transcript.
+
+    One that was followed by calls was sent, and only what came of it was too much. It stays:
+    a model that does not know what was done would do it again.
+    """
+    following = [*messages[1:], None]
+    return [
+        RemoveMessage(id=message.id)
+        for message, after in zip(messages, following, strict=False)
+        if message.id and message.id in unsendable and not isinstance(after, AIMessage)
+    ]
 
 
 def _lost(told: list[dict[str, Any]], known: set[str | None]) -> list[BaseMessage]:

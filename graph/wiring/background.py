@@ -33,6 +33,7 @@ from core.task_queue import Task, TaskContext, TaskQueue, TaskSettings
 from core.task_queue.task import NoArguments
 from graph.checkpoints.compaction import TASKS as COMPACTION
 from graph.checkpoints.compaction import Compaction
+from graph.db.partitions import make_ahead
 from graph.runs.lease import Leases
 from graph.service.fleet import WORKERS, Fleet
 from graph.service.items import TASKS as ITEMS
@@ -128,6 +129,7 @@ async def opened_queue(context: Context) -> AsyncIterator[TaskQueue]:
 
 async def begin(container: AsyncContainer, book: Book) -> None:
     """Open the queue; let titles and webhooks listen, once every module is loaded."""
+    await make_ahead(await container.get(AsyncEngine), book[ThreadSettings].keep_events_hours)
     await container.get(TaskQueue)
     if book[ThreadSettings].titles == "model":
         (await container.get(Titles)).subscribe_to(await container.get(EventBus))

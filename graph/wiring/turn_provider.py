@@ -132,7 +132,7 @@ class TurnProvider(Provider):
     @provide
     async def writer(self, engine: AsyncEngine, signals: Signals, tails: Tails) -> AsyncIterator[EventWriter]:
         told = tails.news if signals.mail else None
-        writer = EventWriter(engine, stored=signalled(signals), told=told)
+        writer = EventWriter(engine, stored=signalled(signals, tails.is_followed), told=told)
         async with writer.running():
             yield writer
 

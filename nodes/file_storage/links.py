@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from core.home import kept_secret
 from nodes.file_storage.errors import LinkExpired, LinkInvalid, StorageUnavailable
+from nodes.file_storage.ports import LinkHost
 
 ALGORITHM = "HS256"
 AUDIENCE = "waystation/files"
@@ -87,3 +89,24 @@ class FixedHost:
 
     async def aclose(self) -> None:
         """Nothing is kept open."""
+
+
+class LateHost:
+    """A host that is made with the first link: most who might make one never do.
+
+    Args:
+        make: Makes it.
+    """
+
+    def __init__(self, make: Callable[[], LinkHost]) -> None:
+        self._make = make
+        self._host: LinkHost | None = None
+
+    async def base_url(self) -> str:
+        if self._host is None:
+            self._host = self._make()
+        return await self._host.base_url()
+
+    async def aclose(self) -> None:
+        if self._host is not None:
+            await self._host.aclose()

@@ -14,5 +14,6 @@ MODULE = Module(
     service="nodes.file_storage.manager:FileManager",
     step=Step("store_files", "nodes.file_storage.node:StoreFiles", part="files"),
     sections=late("nodes.file_storage.settings:SECTIONS"),
+    objects="nodes.file_storage.lending:lend",
     tasks=late("nodes.file_storage.tasks:TASKS"),
 )

@@ -14,7 +14,7 @@ from core.settings import Book, Places
 from nodes.file_storage.adapters.local import LocalStore
 from nodes.file_storage.attached import AttachedFiles
 from nodes.file_storage.library import Library
-from nodes.file_storage.links import FixedHost, LinkSigner
+from nodes.file_storage.links import FixedHost, LateHost, LinkSigner
 from nodes.file_storage.manager import FileManager
 from nodes.file_storage.node import StoreFiles
 from nodes.file_storage.ports import DocumentReader, FileStore, LinkHost
@@ -92,7 +92,12 @@ def _store(settings: FileStorageSettings, places: Places, policies: Policies) ->
 def _host(settings: FileStorageSettings, store: FileStore, signer: LinkSigner) -> LinkHost:
     if settings.link_base_url:
         return FixedHost(settings.link_base_url)
-    # A service gives its own address instead (`server.serve`); who has none starts a web server.
-    from nodes.file_storage.adapters.link_server import LinkServer  # noqa: PLC0415
 
-    return LinkServer(store, signer)
+    def made() -> LinkHost:
+        # A service gives its own address instead (`server.serve`); who has none starts a web server,
+        # which takes a tenth of a second to import.
+        from nodes.file_storage.adapters.link_server import LinkServer  # noqa: PLC0415
+
+        return LinkServer(store, signer)
+
+    return LateHost(made)

@@ -6,12 +6,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, cast
+from uuid import UUID, uuid5
 
 from langchain_core.messages import BaseMessage, SystemMessage
 from langgraph.runtime import Runtime
 
 from core.access import Principal, RunContext, context_of
 from core.choices import sampling_of
+from core.correlation import current
 from core.errors import Unavailable
 from core.forms import client_tools_in
 from core.health import Health
@@ -33,6 +35,7 @@ from nodes.llm.models import (
     LLMResponse,
     Model,
     Usage,
+    new_answer_id,
 )
 from nodes.llm.pieces import KNOWN, Chunk
 from nodes.llm.ports import Attachments, ChatModel, Toolbox
@@ -40,6 +43,7 @@ from nodes.llm.prompt import alternating, answered, digest, parted, render, take
 from nodes.llm.settings import ModelEntry
 from nodes.llm.shortening import shorter
 
+_ANSWERS = UUID("5f0e5f8c-6b1e-4d55-9f2c-0f6c8f7f3a11")
 _NAMED = 5
 """Tools that a remark names."""
 _OFFLINE_NOTICE = (
@@ -282,7 +286,16 @@ class TurnRequests:
             attachments=files.shown,
             sampling=sampling_of(config),
             principal=principal,
+            message_id=_answer_id(runtime),
         ), list(repairs)
+
+
+def _answer_id(runtime: Runtime[RunContext]) -> str:
+    """The same where a run begins a step again, as after a crash: its readers go on with what they have."""
+    step, run_id = runtime.execution_info, current().run_id
+    if step is None or not run_id:
+        return new_answer_id()
+    return f"ai-{uuid5(_ANSWERS, f'{run_id} {step.task_id}').hex}"
 
 
 def _with_the_callers(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
+from weakref import WeakValueDictionary
 
 from langgraph.errors import GraphInterrupt
 
@@ -125,6 +127,13 @@ class ToolExecutor:
         approval = entry.needs_approval(found.tool.name)
         firm = not self._manager.callers_may_lower_approval
         return Target(found.server, found.tool.name, found.tool, approval, firm, entry.filled_in)
+
+    def may_run_beside(self, target: Target) -> bool:
+        """Whether a call may run beside others that the same answer makes to its server."""
+        entry = self._manager.entries().get(target.server)
+        if entry is None or target.tool is None:
+            return True
+        return target.tool.read_only if entry.parallel_calls is None else entry.parallel_calls
 
     async def execute(
         self,
@@ -262,24 +271,33 @@ class ToolExecutor:
     def _named(self, name: str, context: ExecutionContext) -> Listed | None:
         return next((listed for listed in self._known(context) if listed.full == name), None)
 
-    def _known(self, context: ExecutionContext) -> list[Listed]:
+    def _known(self, context: ExecutionContext) -> Iterator[Listed]:
         """Also tools of a server that is not up: the call waits for it, or says why it cannot be made."""
-        entries = self._manager.entries()
-        names = [
+        names = (
             name
-            for name, entry in entries.items()
-            if may_use(context.principal, entry) and (context.servers is None or name in context.servers)
-        ]
+            for name, entry in self._manager.entries().items()
+            if (context.servers is None or name in context.servers) and may_use(context.principal, entry)
+        )
         wanted = None if context.tools is None else frozenset(context.tools)
-        return [found for found in self._manager.known(names) if wanted is None or found.full in wanted]
+        return (found for found in self._manager.known(names) if wanted is None or found.full in wanted)
 
 
 class RecordedCalls:
-    """Notes each call before it is made and keeps its outcome after it."""
+    """Notes each call before it is made and keeps its outcome after it.
+
+    Calls of one answer that may change something at one server are made one behind another, in the model's
+    order: servers read, change and write without a thought of the next call, and keep one change of two.
+    """
 
     def __init__(self, executor: ToolExecutor, receipts: Receipts) -> None:
         self._executor = executor
         self._receipts = receipts
+        self._lines: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+
+    def _line(self, context: ExecutionContext, target: Target) -> AbstractAsyncContextManager[Any]:
+        if self._executor.may_run_beside(target):
+            return nullcontext()
+        return self._lines.setdefault((context.run_id, target.server), asyncio.Lock())
 
     async def make(
         self,
@@ -300,19 +318,20 @@ class RecordedCalls:
         Args:
             decision: What a person decided of it; kept with the outcome.
         """
-        receipt = await self._receipts.begin(context)
-        if receipt.outcome:
-            return receipt.outcome
-        if receipt.begun and not (target.tool and target.tool.repeatable):
-            return replace(self._executor.unknown(call, context, target), decision=decision)
-        try:
-            outcome = await self._executor.execute(call, context, progress=progress, ask=ask)
-        except GraphInterrupt:
-            await self._receipts.forget(context)
-            raise
-        outcome = replace(outcome, decision=decision)
-        await self._receipts.end(context, outcome)
-        return outcome
+        async with self._line(context, target):
+            receipt = await self._receipts.begin(context)
+            if receipt.outcome:
+                return receipt.outcome
+            if receipt.begun and not (target.tool and target.tool.repeatable):
+                return replace(self._executor.unknown(call, context, target), decision=decision)
+            try:
+                outcome = await self._executor.execute(call, context, progress=progress, ask=ask)
+            except GraphInterrupt:
+                await self._receipts.forget(context)
+                raise
+            outcome = replace(outcome, decision=decision)
+            await self._receipts.end(context, outcome)
+            return outcome
 
 
 def _failure(error: WaystationError) -> tuple[Status, str]:

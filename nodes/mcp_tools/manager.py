@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -213,7 +213,7 @@ class MCPToolManager:
         with suppress(ServerDown):  # its state says so; the others go on without it
             server.assume(await self._lists.get(server.name, server.entry, server.listing))
 
-    def known(self, servers: Sequence[str]) -> Iterator[Listed]:
+    def known(self, servers: Iterable[str]) -> Iterator[Listed]:
         """Every tool of `servers` that is known now."""
         found = self._servers
         for server in servers:

@@ -53,13 +53,14 @@ What it raises ends the call, and comes out of it.
 class ToolInfo:
     """A tool as its server lists it; `parameters` is a JSON schema.
 
-    `repeatable` says that the server calls it read-only or idempotent.
+    `repeatable` says that the server calls it read-only or idempotent, `read_only` that it is the former.
     """
 
     name: str
     description: str = ""
     parameters: Mapping[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
     repeatable: bool = False
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,6 +141,8 @@ class ToolServer:
         Raises:
             ServerDown: It is down, or did not come up in time.
         """
+        if self._connection is not None:
+            return self._connection
         self.start()
         longest = self._start_s if wait_s is None else min(wait_s, self._start_s)
         with suppress(TimeoutError):

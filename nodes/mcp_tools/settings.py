@@ -118,6 +118,11 @@ class ServerEntry(Strict):
         None, gt=0, le=3600, description="Longest start of this server, each time, seconds."
     )
     max_result_bytes: int | None = Field(None, ge=1024)
+    parallel_calls: bool | None = Field(
+        None,
+        description="Whether calls of one answer go to the server together; by default those of tools that"
+        " it calls read-only.",
+    )
     restart: Literal["on-failure", "never"] = "on-failure"
 
     @model_validator(mode="before")

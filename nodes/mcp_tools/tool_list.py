@@ -74,8 +74,9 @@ def _read(entry: object) -> ToolInfo:
     name = _name(entry.get("name"))
     _tasks(entry.get("execution"))
     hints = _hints(entry.get("annotations"))
-    repeatable = hints.get("readOnlyHint") is True or hints.get("idempotentHint") is True
-    return ToolInfo(name, _description(entry.get("description")), _schema(entry), repeatable)
+    read_only = hints.get("readOnlyHint") is True
+    repeatable = read_only or hints.get("idempotentHint") is True
+    return ToolInfo(name, _description(entry.get("description")), _schema(entry), repeatable, read_only)
 
 
 def _name(name: object) -> str:

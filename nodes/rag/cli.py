@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -59,7 +59,7 @@ async def query(  # noqa: PLR0917  # typer reads the arguments, nobody calls it 
     """Search SOURCE for TEXT in the name of USER. A local source is indexed first where its files changed."""
     async with _client() as rag:
         entry = rag.entries().get(source)
-        if entry is not None and entry.type == "local":
+        if entry is not None and entry.type == "local" and await rag.sharing.of(source):
             with progress_bar("indexing") as progress:
                 await rag.ingest(source, progress=progress, most_vectors=MOST_VECTORS)
         found = await rag.query(text, sources=[source], principal=_principal(user, groups), limit=limit)
@@ -102,6 +102,7 @@ async def rebuild(
 async def stats(as_json: JsonFlag = False) -> None:
     """Show what the index holds."""
     async with _client() as rag:
+        await rag.sharing.once()
         found = await rag.stats()
     rows = [
         (s.source, s.type, *((s.files, s.chunks, s.skipped, s.size_bytes) if s.type == "local" else "----"))
@@ -115,6 +116,10 @@ async def stats(as_json: JsonFlag = False) -> None:
     for item in found:
         if item.problem:
             print(f"{item.source}: {item.problem}")
+        if item.index is not None:
+            print(f"{item.source}: {_shared(item.index)}")
+        for path in item.idle_rules:
+            print(f"{item.source}: no document is under the rule of access '{path}'")
         _print_left_out(item.reasons, item.skipped, f"{item.source}: ")
 
 
@@ -203,6 +208,15 @@ def _print_report(report: IngestReport) -> None:
         _print_left_out(report.unread, report.ignored, "")
     for problem in report.problems:
         print(f"problem: {problem}")
+
+
+def _shared(index: Mapping[str, Any]) -> str:
+    """How the index of a source is shared, in a line."""
+    which = "no generation yet" if index["generation"] is None else f"generation {index['generation']}"
+    age = "" if index["age_s"] is None else f", published {index['age_s']:g} s ago by {index['published_by']}"
+    by = f"; written by {index['writer']}" if index["writer"] and index["role"] == "reads" else ""
+    wrong = f"; {index['problem']}" if index["problem"] else ""
+    return f"{index['role']} the index in the bucket, {which}{age}{by}{wrong}"
 
 
 def _print_left_out(reasons: Mapping[str, str], count: int, before: str) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import zip_longest
 from pathlib import Path
 
 import structlog
@@ -18,6 +17,7 @@ from core.health import Health, healthy
 from core.observability import retrieval_span, track_duration
 from core.settings import nearest
 from core.settings.book import Part
+from nodes.rag.described import described, why_nothing
 from nodes.rag.errors import NotIngestable, SourceNotFound
 from nodes.rag.events import RetrievalDone
 from nodes.rag.health import CHECK_SECONDS, SourceHealth
@@ -36,7 +36,8 @@ from nodes.rag.models import (
 )
 from nodes.rag.ports import Later
 from nodes.rag.settings import RagSettings, SourceEntry
-from nodes.rag.source import Source, SourceCalls
+from nodes.rag.sharing import Sharing
+from nodes.rag.source import Source, SourceCalls, interleave
 from nodes.rag.upkeep import FileWatcher, IndexTasks, NobodyElse, update
 
 WARM_AFTER_SECONDS = 1.5
@@ -78,6 +79,7 @@ class RAGClient:
         self._indexing = IndexTasks()
         self._warming: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
+        self.sharing = Sharing(lambda: self._sources, every_s=settings.index_poll_s)
 
     async def aclose(self) -> None:
         """Stop indexing in the background; what was indexed stays."""
@@ -86,6 +88,7 @@ class RAGClient:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         await self._indexing.aclose()
+        await self.sharing.aclose()
         await asyncio.gather(*(source.aclose() for source in self._opened.values()), return_exceptions=True)
 
     @property
@@ -147,7 +150,9 @@ class RAGClient:
             SourceNotFound: No such source, or it is not for this user.
         """
         found = self._usable(source, principal)
-        return await asyncio.to_thread(found.indexer.documents) if found.indexer is not None else []
+        if found.indexer is None:
+            return []
+        return await asyncio.to_thread(found.indexer.documents, found.shown_to(principal))
 
     async def chunks(
         self, source: str, document: str, *, principal: Principal, limit: int = 100
@@ -158,7 +163,10 @@ class RAGClient:
             SourceNotFound: No such source, or it is not for this user.
         """
         found = self._usable(source, principal)
-        return await found.store.chunks_in(document, limit=limit) if found.store is not None else []
+        shown = found.shown_to(principal)
+        if found.store is None or not (shown is None or shown(document)):
+            return []
+        return await found.store.chunks_in(document, limit=limit)
 
     async def ingest(
         self,
@@ -180,6 +188,7 @@ class RAGClient:
             SourceNotFound: No such source.
             NotIngestable: The source is not a local one, or `path` is not there.
             IndexBusy: Another process is indexing it.
+            IndexWrittenElsewhere: Its index is shared, and written by another home.
         """
         found = self._sources.get(source)
         if found is None:
@@ -188,7 +197,20 @@ class RAGClient:
         if indexer is None:
             raise NotIngestable(f"'{source}' is searched where it is; only local sources are indexed here")
         added = None if path is None else await asyncio.to_thread(_absolute, Path(path))
-        report = await indexer.update(add=added, progress=progress, anew=anew)
+        async with found.written():
+            report = await indexer.update(add=added, progress=progress, anew=anew)
+            return await self._vectored(source, found, report, progress, most_vectors, anew=anew)
+
+    async def _vectored(
+        self,
+        source: str,
+        found: Source,
+        report: IngestReport,
+        progress: Progress | None,
+        most_vectors: int | None,
+        *,
+        anew: bool,
+    ) -> IngestReport:
         now = self._sources.get(source)
         if now is not None and now is not found and now.indexer is not None:
             # Its entry changed meanwhile: what was asked for is the index of the entry of now.
@@ -197,13 +219,20 @@ class RAGClient:
             await found.vectors.fill(progress, most=most_vectors)
         return report
 
-    async def prepare(self, progress: Progress | None = None) -> list[IngestReport]:
+    async def prepare(self, progress: Progress | None = None, *, behind: bool = False) -> list[IngestReport]:
         """Index every enabled local source whose files changed; a source that cannot be indexed is reported.
 
         Costs a look at each file's size and time when nothing changed.
+
+        Args:
+            behind: An index that is there and was made in another way is made anew in the background.
         """
         reports = []
+        await self.sharing.once()
         for name, indexer in self._local().items():
+            if behind and await indexer.outdated():
+                self._indexing.begin(name, self._index(name, indexer))
+                continue
             reports.append(await update(name, indexer, progress))
         return reports
 
@@ -227,7 +256,7 @@ class RAGClient:
             await self._opened.pop(gone).aclose()
 
     async def _index(self, name: str, indexer: Indexer) -> None:
-        if await self._left_to_others(name):
+        if not await self.sharing.of(name) or await self._left_to_others(name):
             return
         await update(name, indexer)
         source = self._sources.get(name)
@@ -259,10 +288,11 @@ class RAGClient:
         await FileWatcher(self._local).run()
 
     def _local(self) -> Mapping[str, Indexer]:
+        """The sources whose index is made here."""
         return {
             name: source.indexer
             for name, source in self._sources.items()
-            if source.indexer is not None and source.entry.enabled
+            if source.indexer is not None and source.writes and source.entry.enabled
         }
 
     async def warm(self) -> None:
@@ -272,7 +302,7 @@ class RAGClient:
                 continue
             try:
                 await source.store.open()
-                if source.vectors is not None:
+                if source.vectors is not None and source.writes:
                     source.vectors.start()
             except WaystationError as error:
                 _log.warning("index_not_opened", source=name, code=error.code, reason=error.detail)
@@ -281,10 +311,7 @@ class RAGClient:
         """What the index holds of each source."""
         found = []
         for name, source in self._sources.items():
-            if source.indexer:
-                found.append(await asyncio.to_thread(source.indexer.stats))
-            else:
-                found.append(SourceStats(name, source.entry.type))
+            found.append(await asyncio.to_thread(source.stats, name))
         return found
 
     async def check(self) -> Health:
@@ -308,29 +335,13 @@ class RAGClient:
                 span.set(passages=len(found))
                 if found or (source.indexer is not None and source.indexer.manifest.read().chunks):
                     return found
-                return await asyncio.to_thread(_why_nothing, source)
+                return await asyncio.to_thread(why_nothing, source, principal)
             span.error(code)
         _log.warning("source_failed", source=name, code=code, reason=reason)
         return reason
 
     async def _describe(self, name: str, source: Source, principal: Principal) -> SourceInfo:
-        info = SourceInfo(
-            name=name,
-            type=source.entry.type,
-            display_name=source.entry.display_name or name,
-            description=source.entry.description,
-            compliance_level=source.entry.compliance_level,
-        )
-        if source.indexer is not None:
-            stats = await asyncio.to_thread(source.indexer.stats)
-            info = replace(
-                info,
-                documents=stats.files,
-                chunks=stats.chunks,
-                skipped=stats.skipped,
-                reasons=stats.reasons,
-                problem=stats.problem,
-            )
+        info = await asyncio.to_thread(described, name, source, principal)
         try:
             found = await self._calls.collections(name, source, principal=principal)
         except WaystationError as error:
@@ -362,35 +373,7 @@ def _entries(sources: Mapping[str, Source]) -> dict[str, SourceEntry]:
     return {name: source.entry for name, source in sources.items()}
 
 
-def _why_nothing(source: Source) -> list[Passage] | str:
-    """No passages, or why a source that has nothing to be found has none."""
-    if source.indexer is None:
-        return []
-    stats = source.indexer.stats()
-    return stats.problem or ([] if stats.indexed else "it is not indexed yet")
-
-
 def _absolute(path: Path) -> str:
     if not path.exists():
         raise NotIngestable(f"there is no file or folder '{path.name}' to index")
     return str(path.resolve())
-
-
-def interleave(answers: Sequence[Sequence[Passage]]) -> list[Passage]:
-    """One ranking over all sources: their first passages, then their second ones, the better first.
-
-    Scores of different services do not compare, so ranks decide; scores above
-    1 are brought to at most 1 within their own source.
-    """
-    scaled = [_scaled(answer) for answer in answers]
-    merged: list[Passage] = []
-    for row in zip_longest(*scaled):
-        merged += sorted((p for p in row if p is not None), key=lambda p: -p.score)
-    return merged
-
-
-def _scaled(answer: Sequence[Passage]) -> list[Passage]:
-    top = max((p.score for p in answer), default=0.0)
-    if top <= 1:
-        return list(answer)
-    return [replace(p, score=round(max(p.score, 0.0) / top, 4)) for p in answer]

@@ -71,6 +71,13 @@ class IndexBusy(Conflict):
     title = "The index is being written"
 
 
+class IndexWrittenElsewhere(Conflict):
+    """The index in the bucket is written by another home; here it is read."""
+
+    code = "index_written_elsewhere"
+    title = "The index is written elsewhere"
+
+
 class IndexBroken(Unavailable):
     """The index on disk cannot be read."""
 

@@ -11,7 +11,7 @@ from core.health import Health, healthy
 from nodes.rag.chunking import chunk_document
 from nodes.rag.local import LocalRetriever
 from nodes.rag.models import Chunk, Collection, Hit, Passage
-from nodes.rag.ports import Known
+from nodes.rag.ports import Known, View
 
 
 class MemoryStore:
@@ -34,8 +34,8 @@ class MemoryStore:
         if vectors is not None:
             self.vectors |= {c.id: v for c, v in zip(chunks, vectors, strict=True)}
 
-    async def find(self, terms: Sequence[str], *, limit: int) -> list[Hit]:
-        counted = [(chunk, Counter(chunk.terms.split())) for chunk in self._all()]
+    async def find(self, terms: Sequence[str], *, limit: int, view: View | None = None) -> list[Hit]:
+        counted = [(chunk, Counter(chunk.terms.split())) for chunk in self._all(view)]
         average = sum(c.total() for _, c in counted) / len(counted) if counted else 0.0
         found = [
             Hit(chunk, _bm25(terms, counts, [c for _, c in counted], average)) for chunk, counts in counted
@@ -45,15 +45,23 @@ class MemoryStore:
     async def chunks_in(self, document: str, *, limit: int) -> list[Chunk]:
         return sorted(self.chunks.get(document, []), key=lambda chunk: chunk.start)[:limit]
 
-    async def size(self) -> int:
-        return len(self._all())
+    async def size(self, *, view: View | None = None) -> int:
+        return len(self._all(view))
 
-    async def term_counts(self, *, most: int) -> tuple[dict[str, int], int]:
-        some = self._all()[:most]
+    async def term_counts(self, *, most: int, view: View | None = None) -> tuple[dict[str, int], int]:
+        some = self._all(view)[:most]
         return dict(Counter(term for chunk in some for term in set(chunk.terms.split()))), len(some)
 
-    async def near(self, vector: Sequence[float], *, limit: int, known: Known | None = None) -> list[Hit]:
-        found = [Hit(c, _cosine(vector, self.vectors[c.id])) for c in self._all() if c.id in self.vectors]
+    async def near(
+        self,
+        vector: Sequence[float],
+        *,
+        limit: int,
+        known: Known | None = None,
+        view: View | None = None,
+    ) -> list[Hit]:
+        some = self._all(view)
+        found = [Hit(c, _cosine(vector, self.vectors[c.id])) for c in some if c.id in self.vectors]
         return _best(found, limit)
 
     async def reconcile(self) -> list[str]:
@@ -64,11 +72,17 @@ class MemoryStore:
     async def chunks_of(self, ids: Sequence[str]) -> list[Chunk]:
         return [chunk for chunk in self._all() if chunk.id in ids]
 
+    async def vectors_of(self, ids: Sequence[str]) -> dict[str, list[float]]:
+        return {key: list(self.vectors[key]) for key in ids if key in self.vectors}
+
     async def attach(self, vectors: Mapping[str, Sequence[float]]) -> None:
         self.vectors |= vectors
 
     async def settle(self) -> None:
         """Nothing to settle."""
+
+    def edition(self) -> str:
+        return ""
 
     async def open(self) -> None:
         """Nothing to open."""
@@ -79,8 +93,9 @@ class MemoryStore:
     async def check(self, *, expected: int) -> Health:
         return healthy(open=True, chunks=len(self._all()))
 
-    def _all(self) -> list[Chunk]:
-        return [chunk for chunks in self.chunks.values() for chunk in chunks]
+    def _all(self, view: View | None = None) -> list[Chunk]:
+        shown = [c for name, c in self.chunks.items() if not view or (name in view.documents) is view.only]
+        return [chunk for chunks in shown for chunk in chunks]
 
 
 class FakeRetriever:

@@ -99,7 +99,11 @@ def _globbed(pattern: str) -> Iterator[tuple[str, Path, str]]:
     for name in sorted(glob.glob(pattern, recursive=True)):
         path = Path(name)
         if path.is_file() and _inside(path, base):
-            yield path.relative_to(base).as_posix(), path.resolve(), unread_reason(name)
+            # A link has the name of what it leads to: rules of access hold for that.
+            named = (
+                path.resolve().relative_to(base.resolve()) if path.is_symlink() else path.relative_to(base)
+            )
+            yield named.as_posix(), path.resolve(), unread_reason(named.name)
 
 
 def _in_folder(base: Path) -> Iterator[tuple[str, Path, str]]:
@@ -117,8 +121,9 @@ def _in_folder(base: Path) -> Iterator[tuple[str, Path, str]]:
             if link and not _inside(found, base):
                 yield found.relative_to(base).as_posix(), found, "its link leads out of the folder"
                 continue
+            # A link has the name of what it leads to: rules of access hold for that.
             path = found.resolve() if link else found
-            yield found.relative_to(base).as_posix(), path, passed_over(name)
+            yield path.relative_to(base).as_posix(), path, passed_over(path.name)
 
 
 def _inside(path: Path, base: Path) -> bool:

@@ -125,13 +125,16 @@ class SourceHealth:
 
 async def _answer(source: Source) -> Health:
     if source.store and source.indexer:
-        stats = await asyncio.to_thread(source.indexer.stats)
-        answer = await source.store.check(expected=stats.chunks)
+        stats = await asyncio.to_thread(source.indexer.stats, source.shown_to_anybody)
+        answer = await source.store.check(expected=source.indexer.manifest.read().chunks)
         told = {"documents": stats.files, "skipped": stats.skipped, "reasons": _first(stats.reasons)}
         details = {**answer.details, **told}
+        if idle := (await asyncio.to_thread(source.stats, "")).idle_rules:
+            details["idle_rules"] = list(idle)
         if answer.state is HealthState.HEALTHY and stats.problem:
             return degraded(stats.problem, **details, readable=False)
-        return dataclass_replace(answer, details=details)
+        found = dataclass_replace(answer, details=details)
+        return source.shared.health(found) if source.shared is not None else found
     return await source.retriever.check()
 
 

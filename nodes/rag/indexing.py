@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from nodes.rag.models import Chunk, DocumentInfo, IngestReport, Progress, Source
 from nodes.rag.ports import ChunkStore, Embedder
 from nodes.rag.reading import Extractor, KeptTexts, NotText, read_document
 from nodes.rag.reading.extraction import SECONDS
+from nodes.rag.rights import Shown
 
 BATCH_CHUNKS = 256
 BATCH_FILES = 64
@@ -27,6 +29,9 @@ _FORMAT = "5"
 # Files that a sentence names.
 _NAMED = 3
 NOTHING = "there is no document in it"
+
+
+Rebuild = Callable[["Indexer", Manifest, Progress | None], Awaitable[IngestReport]]
 
 
 @dataclass(slots=True)
@@ -60,6 +65,7 @@ class Indexer:
         document_seconds: For one document that is no text file.
         language: Of all its texts; "" where each one's own is found out.
         kept: What was taken out of documents before; None: each is read.
+        rebuilding: Makes the index anew beside the old one; None: it is changed where it stands.
     """
 
     def __init__(
@@ -76,6 +82,7 @@ class Indexer:
         embedder: Embedder | None = None,
         language: str = "",
         kept: KeptTexts | None = None,
+        rebuilding: Rebuild | None = None,
     ) -> None:
         self._source = source
         self._roots = tuple(roots)
@@ -89,6 +96,8 @@ class Indexer:
         self._embedder = embedder
         self._language = language
         limits = f"{max_file_bytes}/{max_document_bytes}/{document_seconds:g}"
+        self._rebuilding = rebuilding
+        self._being_made = False
         self._recipe = f"{_FORMAT}/{chunk_tokens}/{limits}/{language}"
 
     async def update(
@@ -98,8 +107,8 @@ class Indexer:
 
         Args:
             add: One more root, remembered for every later update.
-            anew: Read every file again, changed or not. Searches go on: each document has its old
-                passages until it has all of its new ones.
+            anew: Read every file again, changed or not, as an index is that was made in another way.
+                Searches go on in the old one until all of the new one is there.
 
         Raises:
             IndexBusy: Another process is at it and does not finish.
@@ -109,6 +118,10 @@ class Indexer:
             before = self.manifest.read()
             if add is not None and add not in (*self._roots, *before.added):
                 before = replace(before, added=(*before.added, add))
+                # Rules of access hold for names below it: it is known before the first of its rows is there.
+                self.manifest.write(before)
+            if self._rebuilding is not None and (anew or self._outdated(before)) and self._all_there(before):
+                return await self._anew(self._rebuilding, before, progress)
             listing = await asyncio.to_thread(list_files, (*self._roots, *before.added))
             unread = dict(list(listing.unread.items())[:MOST_UNREAD])
             before = replace(before, unread=unread, passed_over=len(listing.unread))
@@ -119,13 +132,39 @@ class Indexer:
                 self._extractor.close()
             return self._report(plan, after, listing)
 
+    async def _anew(self, rebuild: Rebuild, before: Manifest, progress: Progress | None) -> IngestReport:
+        self._being_made = True
+        try:
+            return await rebuild(self, before, progress)
+        finally:
+            self._being_made = False
+
+    def onto(self, store: ChunkStore, manifest: ManifestFile) -> Indexer:
+        """The same for another index of the source, that is made where it stands."""
+        other = copy(self)
+        other._store, other.manifest, other._rebuilding = store, manifest, None
+        # What was taken out of a document is kept as long as the old index has it.
+        return other
+
+    async def outdated(self) -> bool:
+        """True where `update` would make an index anew that is searched: it was made in another way."""
+        before = await asyncio.to_thread(self.manifest.read)
+        return self._rebuilding is not None and self._outdated(before) and self._all_there(before)
+
+    def _outdated(self, before: Manifest) -> bool:
+        return any(r.chunks and r.recipe != self._recipe for r in before.files.values())
+
+    def _all_there(self, before: Manifest) -> bool:
+        """Whether all can be read again; what was in a folder that is gone, the old index alone has."""
+        return all(map(exists, {record.root for record in before.files.values()}))
+
     def roots(self) -> tuple[str, ...]:
         """Every folder, file or glob that the source consists of now."""
         return (*self._roots, *self.manifest.read().added)
 
     async def stale(self) -> bool:
         """True when `update` would find something to do. Costs a look at each file's size and time."""
-        return await asyncio.to_thread(self._stale)
+        return not self._being_made and await asyncio.to_thread(self._stale)
 
     def _stale(self) -> bool:
         before = self.manifest.read()
@@ -135,8 +174,9 @@ class Indexer:
         same = plan.kept == before.files and len(listing.unread) == before.passed_over
         return not (same and self.manifest.there()) or bool(plan.changed)
 
-    def stats(self) -> SourceStats:
-        manifest = self.manifest.read()
+    def stats(self, shown: Shown | None = None) -> SourceStats:
+        """What the index holds of the documents that are shown; None: of all."""
+        manifest = self.manifest.read().seen(shown)
         return SourceStats(
             self._source,
             "local",
@@ -151,9 +191,9 @@ class Indexer:
             indexed=self.manifest.there(),
         )
 
-    def documents(self) -> list[DocumentInfo]:
-        """Every document by name, and behind them what was passed over."""
-        manifest = self.manifest.read()
+    def documents(self, shown: Shown | None = None) -> list[DocumentInfo]:
+        """Every document that is shown by name, and behind them what was passed over."""
+        manifest = self.manifest.read().seen(shown)
         found = [
             DocumentInfo(
                 name,

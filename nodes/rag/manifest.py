@@ -13,9 +13,9 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ import orjson
 
 from nodes.rag.errors import IndexBusy
 from nodes.rag.languages import DEFAULT
+from nodes.rag.places import IndexPlace
 
 LOCK_SECONDS = 30.0
 MOST_UNREAD = 200
@@ -60,6 +61,15 @@ class Manifest:
     unread: dict[str, str] = field(default_factory=dict)
     passed_over: int = 0
 
+    def seen(self, shown: Callable[[str], bool] | None) -> Manifest:
+        """The manifest as one sees it who is shown these documents; None: all of them."""
+        if shown is None:
+            return self
+        files = {name: record for name, record in self.files.items() if shown(name)}
+        unread = {name: why for name, why in self.unread.items() if shown(name)}
+        # Names of the first ones only are known: of the others nothing is told.
+        return replace(self, files=files, unread=unread, passed_over=len(unread))
+
     @property
     def chunks(self) -> int:
         return sum(record.chunks for record in self.files.values())
@@ -93,9 +103,13 @@ class ManifestFile:
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        self._path = folder / f"{name}.manifest.json"
+        self._place = IndexPlace(folder, name)
         self._lock = folder / f"{name}.lock"
         self._known: tuple[str, Manifest] = ("", Manifest())
+
+    @property
+    def _path(self) -> Path:
+        return self._place.now() / f"{self._place.name}.manifest.json"
 
     def read(self) -> Manifest:
         """The manifest; an empty one where there is none that can be read, so that all is indexed anew."""
@@ -148,10 +162,11 @@ class ManifestFile:
             "passed_over": manifest.passed_over,
         }
         files = {name: asdict(record) for name, record in manifest.files.items()}
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._path.with_suffix(f".{os.getpid()}.draft")
+        path = self._path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(f".{os.getpid()}.draft")
         draft.write_bytes(orjson.dumps({**body, "files": files}, option=orjson.OPT_INDENT_2))
-        draft.replace(self._path)
+        draft.replace(path)
 
     @asynccontextmanager
     async def locked(self, *, seconds: float = LOCK_SECONDS) -> AsyncIterator[None]:

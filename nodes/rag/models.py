@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -68,6 +68,7 @@ class SourceInfo:
         documents, chunks: What its index holds; None for a remote source.
         skipped: Files that are not in the index, and `reasons` why, by name (the first of very many).
         problem: Why its discovery did not answer, or why nothing in it can be found.
+        index: Of one whose index is shared: `role` (writes or reads), `generation` and `age_s`.
     """
 
     name: str
@@ -81,6 +82,7 @@ class SourceInfo:
     chunks: int | None = None
     skipped: int = 0
     reasons: Mapping[str, str] = field(default_factory=dict)
+    index: Mapping[str, Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -146,6 +148,8 @@ class SourceStats:
         reasons: Why they are not, by their names (the first of very many).
         problem: Why nothing of the source can be found; "" where something can.
         indexed: False before the first indexing.
+        idle_rules: Paths of rules of access that match none of its documents: they may be written wrong.
+        index: Of one that is shared: `role`, `generation`, `age_s` and more.
     """
 
     source: str
@@ -157,6 +161,8 @@ class SourceStats:
     reasons: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
     indexed: bool = True
+    idle_rules: tuple[str, ...] = ()
+    index: Mapping[str, Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -167,12 +173,27 @@ class SourceStats:
             return f"asked where it is ({self.type})"
         if self.problem or not self.indexed:
             return self.problem or "not indexed yet"
-        held = f"{_counted(self.files, 'document')}, {_counted(self.chunks, 'chunk')}"
+        held = f"{self._shared()}{self._held()}"
+        if self.idle_rules:
+            held += f"; no document under the rule of access {_quoted(self.idle_rules)}"
         if not self.skipped:
             return held
         named = [f"{name}: {why}" for name, why in list(self.reasons.items())[:_TOLD]]
         more = [f"and {self.skipped - _TOLD} more"] if self.skipped > _TOLD else []
         return f"{held}; {_counted(self.skipped, 'file')} left out ({'; '.join([*named, *more])})"
+
+    def _shared(self) -> str:
+        if self.index is None:
+            return ""
+        which = self.index["generation"]
+        return f"{self.index['role']} generation {which}: " if which else f"{self.index['role']}: "
+
+    def _held(self) -> str:
+        return f"{_counted(self.files, 'document')}, {_counted(self.chunks, 'chunk')}"
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
 
 
 def _counted(number: int, what: str) -> str:

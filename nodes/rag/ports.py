@@ -14,6 +14,28 @@ Known = Callable[[], Awaitable[Mapping[str, Chunk]]]
 """Gives chunks by their ids, when they are there."""
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """The documents that a search is about.
+
+    Args:
+        only: These alone; else all but these.
+    """
+
+    documents: frozenset[str]
+    only: bool
+
+    @property
+    def nothing(self) -> bool:
+        """Whether there is nothing to be seen."""
+        return self.only and not self.documents
+
+    @property
+    def everything(self) -> bool:
+        """Whether there is nothing that is not seen."""
+        return not self.only and not self.documents
+
+
 class Retriever(Protocol):
     """One source that can be searched."""
 
@@ -52,28 +74,44 @@ class ChunkStore(Protocol):
         """Let `chunks` be all there is of `documents`, in one step for readers."""
         ...
 
-    async def find(self, terms: Sequence[str], *, limit: int) -> list[Hit]:
-        """Chunks that hold any of `terms`, by BM25, best first."""
+    async def find(self, terms: Sequence[str], *, limit: int, view: View | None = None) -> list[Hit]:
+        """Chunks that hold any of `terms`, by BM25, best first.
+
+        Args:
+            view: Of these documents, of which all are found that there are; None: of all.
+        """
         ...
 
     async def chunks_in(self, document: str, *, limit: int) -> list[Chunk]:
         """The first chunks of one document, in its order."""
         ...
 
-    async def size(self) -> int:
+    async def size(self, *, view: View | None = None) -> int:
         """How many chunks there are."""
         ...
 
-    async def term_counts(self, *, most: int) -> tuple[dict[str, int], int]:
+    async def term_counts(self, *, most: int, view: View | None = None) -> tuple[dict[str, int], int]:
         """In how many chunks each term stands, and how many chunks were looked at, about `most` at most."""
         ...
 
-    async def near(self, vector: Sequence[float], *, limit: int, known: Known | None = None) -> list[Hit]:
+    async def near(
+        self,
+        vector: Sequence[float],
+        *,
+        limit: int,
+        known: Known | None = None,
+        view: View | None = None,
+    ) -> list[Hit]:
         """Chunks by cosine similarity, best first; none where there are no vectors.
 
         Args:
             known: Chunks that the caller has read anyway; of others, fewer than `limit` may be given.
+            view: Of these documents, as of `find`.
         """
+        ...
+
+    def edition(self) -> str:
+        """Another text when another index has taken its place."""
         ...
 
     async def open(self) -> None:
@@ -98,6 +136,10 @@ class VectorStore(ChunkStore, Protocol):
 
     async def chunks_of(self, ids: Sequence[str]) -> list[Chunk]:
         """Those of `ids` that are still there."""
+        ...
+
+    async def vectors_of(self, ids: Sequence[str]) -> dict[str, list[float]]:
+        """The vectors of those of these chunks that have one."""
         ...
 
     async def attach(self, vectors: Mapping[str, Sequence[float]]) -> None:

@@ -1,6 +1,7 @@
 """Builds the services of this module from the settings."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from dishka import AsyncContainer, Provider, Scope, provide
 from core.cache import Cache
 from core.events import EventBus
 from core.lifecycle import StartProgress
+from core.objects import Objects, lend_objects
 from core.observability import never_log
 from core.resilience import Policies
 from core.settings import Book, Places
@@ -27,9 +29,13 @@ from nodes.rag.followups import FollowUps, NobodyRewrites
 from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import ManifestFile, index_name
+from nodes.rag.models import Progress
 from nodes.rag.node import Retrieve
-from nodes.rag.ports import Later, Rewriter, VectorStore
+from nodes.rag.places import IndexPlace, PlacedStore
+from nodes.rag.ports import ChunkStore, Later, Retriever, Rewriter, VectorStore
 from nodes.rag.reading import KeptTexts
+from nodes.rag.rebuilding import Rebuilding
+from nodes.rag.rights import Rights
 from nodes.rag.settings import (
     EmbedderEntry,
     HttpSource,
@@ -39,9 +45,12 @@ from nodes.rag.settings import (
     SourceEntry,
     SourcesFile,
 )
+from nodes.rag.shared.index import SharedIndex
+from nodes.rag.shared.lease import holder_of
 from nodes.rag.source import Source, SourceCalls, policy_of
 from nodes.rag.upkeep import NobodyElse
 from nodes.rag.vectors import VectorKeeper
+from nodes.rag.views import Views
 
 
 class RagProvider(Provider):
@@ -75,7 +84,8 @@ class RagProvider(Provider):
         async with AsyncExitStack() as stack:
             folder = LanceFolder(places.home / "index")
             stack.callback(folder.close)
-            workshop = _Workshop(folder, settings, policies, places.home, bundled)
+            lend = partial(lend_objects, settings.index, context=book.context, policies=policies)
+            workshop = _Workshop(folder, settings, policies, places.home, bundled, lend)
             stack.push_async_callback(workshop.aclose)
             sources = await stack.enter_async_context(editions.part("sources", workshop.sources))
             calls = SourceCalls(settings, policies=policies, cache=cache)
@@ -97,23 +107,27 @@ class RagProvider(Provider):
 async def start(container: AsyncContainer) -> None:
     """Index what has changed; then, in the background, open the indexes, which takes seconds, and watch."""
     client, progress = await container.get(RAGClient), await container.get(StartProgress)
-    await client.prepare(progress.tell)
+    await client.prepare(progress.tell, behind=True)
     client.warm_soon()
     client.watch_soon()
+    client.sharing.soon()
 
 
 class _Workshop:
     """Puts sources together. The HTTP client is made when a source needs it: making one costs 20 ms."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - one maker calls it
         self,
         folder: LanceFolder,
         settings: RagSettings,
         policies: Policies,
         home: Path,
         bundled: BundledEmbedder,
+        lend: Callable[[], Objects],
     ) -> None:
         self._home = home
+        self._lend = lend
+        self._objects: Objects | None = None
         self.folder = folder
         self.settings = settings
         self._kept = KeptTexts(folder.path / "texts", most_bytes=settings.kept_text_bytes)
@@ -131,6 +145,8 @@ class _Workshop:
     async def aclose(self) -> None:
         for keeper in self._keepers.values():
             await keeper.aclose()
+        if self._objects is not None:
+            self._objects.close()
         if self._http is not None:
             await self._http.aclose()
 
@@ -157,7 +173,9 @@ class _Workshop:
         flavour = f"{entry.embedder.url} {entry.embedder.model}" if entry.embedder else ""
         index = index_name(name, flavour)
         model = "" if entry.embedder or self.settings.search == "words" else installed()
-        store = LanceStore(self.folder, index, model=model, changed=lambda: self._woken(name))
+        place = IndexPlace(self.folder.path, index)
+        store = PlacedStore(place, partial(self._opened, name, index, model))
+        fill = partial(self._fill, name) if model else None
         indexer = Indexer(
             name,
             entry.patterns,
@@ -170,10 +188,11 @@ class _Workshop:
             embedder=self._endpoint(name, entry.embedder, indexing=True),
             language=entry.language,
             kept=self._kept,
+            rebuilding=Rebuilding(store, fill=fill).run,
         )
-        retriever = LocalRetriever(
+        make = partial(
+            LocalRetriever,
             name,
-            store=store,
             min_score=self.settings.min_score,
             embedder=self._bundled if model else self._endpoint(name, entry.embedder),
             nearness=NEARNESS if model else None,
@@ -184,7 +203,35 @@ class _Workshop:
             synonyms=entry.synonyms,
             behind=entry.behind,
         )
-        return Source(entry, retriever, indexer, store, self._keeper(name, index, store) if model else None)
+        keeper = self._keeper(name, index, store) if model else None
+        views = _views(entry, store, indexer, lambda seen: make(store=seen))
+        shared = self._shared(name, place, indexer.manifest)
+        return Source(entry, make(store=store), indexer, store, keeper, views, shared)
+
+    def _shared(self, name: str, place: IndexPlace, manifest: ManifestFile) -> SharedIndex | None:
+        if not self.settings.index:
+            return None
+        if self._objects is None:
+            self._objects = self._lend()
+        return SharedIndex(
+            name,
+            self._objects.below(place.name),
+            place=place,
+            manifest=manifest,
+            holder=holder_of(self.folder.path, socket.gethostname()),
+            may_write=self.settings.index_role == "write",
+        )
+
+    def _opened(
+        self, name: str, index: str, model: str, folder: Path
+    ) -> tuple[VectorStore, Callable[[], None]]:
+        """The index in a folder; what stands in the folder of all shares one connection."""
+        own = self.folder if folder == self.folder.path else LanceFolder(folder)
+        store = LanceStore(own, index, model=model, changed=lambda: self._woken(name))
+        return store, (lambda: None) if own is self.folder else own.close
+
+    async def _fill(self, name: str, store: VectorStore, folder: Path, progress: Progress | None) -> None:
+        await VectorKeeper(name, store=store, embedder=self._bundled, lock=folder / "lock").fill(progress)
 
     def _keeper(self, name: str, index: str, store: VectorStore) -> VectorKeeper:
         before = self._keepers.get(name)
@@ -212,3 +259,12 @@ class _Workshop:
             return None
         policy = self._policies.of("other", f"reranker of {name}", timeout_s=entry.timeout_s, attempts=1)
         return EndpointReranker(name, entry, http=self.http, policy=policy)
+
+
+def _views(
+    entry: LocalSource, store: ChunkStore, indexer: Indexer, make: Callable[[ChunkStore], Retriever]
+) -> Views | None:
+    if not entry.access.rules:
+        return None
+    rights = Rights(entry.access.rules, indexer.roots)
+    return Views(rights, store=store, manifest=indexer.manifest, make=make)

@@ -22,6 +22,7 @@ from core.installed import PREFIX, shipped_path
 from core.settings import ConfigFile, Section, Strict
 from core.settings.editors import flat_or_under
 from nodes.rag.languages import CODES, LANGUAGES
+from nodes.rag.rights import cleaned
 
 _ENTRY_KEYS = frozenset({"type", "path", "url", "command"})
 
@@ -61,6 +62,20 @@ class RagSettings(Strict):
         ge=0,
         description="What was taken out of such files is kept so far, so that an index that is built anew "
         "does not read them again; 0 keeps nothing.",
+    )
+    index: str = Field(
+        "",
+        pattern=r"^(s3://[a-z0-9][a-z0-9.-]+(/[A-Za-z0-9._/-]*)?)?$",
+        description="Where indexes are shared, as `s3://bucket/prefix`: one home writes them, others read "
+        "what it published. Address and keys are those of `file_storage.s3`. Empty: each has its own.",
+    )
+    index_role: Literal["write", "read"] = Field(
+        "write",
+        description="With `index`: `write` writes where no other home does, and reads otherwise; `read` only "
+        "ever reads.",
+    )
+    index_poll_s: float = Field(
+        5, ge=0.05, le=600, description="With `index`: how often is looked for what was published."
     )
     refresh: bool = Field(
         True,
@@ -141,6 +156,39 @@ class _Common(Strict):
         yield from ()
 
 
+class AccessRule(Strict):
+    """Documents of a local source that some of those who may search it may not see."""
+
+    path: str = Field(
+        min_length=1,
+        max_length=1000,
+        description="Folder, file or glob below the folders of the source, as `hr/**`: `*` is anything, over "
+        "folders too, `?` a character, and a folder is all below it. Case does not count.",
+    )
+    groups: list[Annotated[str, Field(min_length=1)]] = Field(
+        min_length=1, description="Any of them may see it, of those who may search the source."
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _below_the_source(cls, value: str) -> str:
+        if value.startswith(("/", "~")) or ".." in value.split("/"):
+            raise ValueError(f"'{value}' must start below the folders of the source, as 'hr/**' does")
+        if not cleaned(value):
+            raise ValueError("names no path; '**' is all documents")
+        return value
+
+
+class AccessRules(Strict):
+    """Who may see which documents of a local source."""
+
+    rules: list[AccessRule] = Field(
+        default_factory=list,
+        description="Each that matches a document has to be met; what none matches is for all who may search "
+        "the source.",
+    )
+
+
 class LocalSource(_Common):
     """Files on this machine, in an index of ours."""
 
@@ -165,6 +213,9 @@ class LocalSource(_Common):
     behind: list[str] = Field(
         default_factory=list,
         description="Names or globs of documents that stand behind the others, such as reports and minutes.",
+    )
+    access: AccessRules = Field(
+        default_factory=AccessRules, description="Documents that are not for all who may search the source."
     )
     _base: Path = PrivateAttr(default_factory=Path.cwd)
 

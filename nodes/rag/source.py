@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from pydantic import SecretStr, TypeAdapter
@@ -22,10 +24,14 @@ from core.errors import TimedOut
 from core.resilience import Policies, Policy, ResilienceSettings, TargetStatus
 from nodes.rag.errors import SourceTimedOut
 from nodes.rag.indexing import Indexer
-from nodes.rag.models import Collection, Passage
+from nodes.rag.models import Collection, Passage, SourceStats
+from nodes.rag.places import PlacedStore
 from nodes.rag.ports import ChunkStore, Retriever
+from nodes.rag.rights import Shown
 from nodes.rag.settings import HttpSource, LocalSource, McpSource, RagSettings, SourceEntry
+from nodes.rag.shared.index import SharedIndex
 from nodes.rag.vectors import VectorKeeper
+from nodes.rag.views import Views
 
 T = TypeVar("T")
 _PASSAGES = TypeAdapter(list[Passage])
@@ -41,19 +47,58 @@ class Closing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A source as it is served. `indexer` and `store` are set for a local one, `vectors` where it has any."""
+    """A source as it is served. `indexer` and `store` are set for a local one, `vectors` where it has any.
+
+    `views` are set where some may not see all of it, `shared` where its index is in a bucket.
+    """
 
     entry: SourceEntry
     retriever: Retriever
     indexer: Indexer | None = None
     store: ChunkStore | None = None
     vectors: VectorKeeper | None = None
+    views: Views | None = None
+    shared: SharedIndex | None = None
 
     @property
     def remote(self) -> bool:
         """Whether a search asks another process: a service, or an endpoint for embeddings."""
         entry = self.entry
         return not isinstance(entry, LocalSource) or entry.embedder is not None
+
+    def retriever_for(self, principal: Principal) -> Retriever:
+        """What searches all of it that the user may see."""
+        return (self.views.retriever(principal) if self.views else None) or self.retriever
+
+    def shown_to(self, principal: Principal) -> Shown | None:
+        """Which of its documents the user may see; None: all."""
+        return self.views.shown(principal) if self.views else None
+
+    @property
+    def shown_to_anybody(self) -> Shown | None:
+        """Which of its documents everyone may see who may search it; None: all."""
+        return self.views.rights.anybody if self.views else None
+
+    @property
+    def writes(self) -> bool:
+        """Whether its index is made here."""
+        return self.indexer is not None and (self.shared is None or self.shared.writes)
+
+    def written(self) -> AbstractAsyncContextManager[None]:
+        """A block in which its index may be changed; it is published at the end, where it is shared."""
+        return self.shared.written() if self.shared is not None else nullcontext()
+
+    def stats(self, name: str) -> SourceStats:
+        """What its index holds, whoever may see it."""
+        if self.indexer is None:
+            return SourceStats(name, self.entry.type)
+        found = self.indexer.stats()
+        if self.shared is not None:
+            found = replace(found, index=self.shared.status())
+        if self.views is None or not found.files:
+            return found
+        there = [*self.indexer.manifest.read().files]
+        return replace(found, idle_rules=tuple(self.views.rights.idle(there)))
 
     async def aclose(self) -> None:
         """End what the source keeps open for itself."""
@@ -108,8 +153,7 @@ class SourceCalls:
             SourceUnavailable, SourceRejected, SourceRefused: It answered, and not with passages.
         """
         if not source.remote:
-            search = source.retriever.search(text, limit=limit, as_user=principal.id)
-            return list(await self._in_time(search))
+            return await self._in_time(_searched(source, text, principal, limit))
 
         async def search_it() -> list[Passage]:
             return await self._search(name, source, text, principal, limit)
@@ -164,8 +208,7 @@ class SourceCalls:
             within = await self.collections(name, source, principal=principal)
 
         async def query() -> list[Passage]:
-            found = source.retriever.search(text, limit=limit, as_user=principal.id, within=within)
-            return list(await found)
+            return await _searched(source, text, principal, limit, within)
 
         return await policy.call(query, timeout_s=until - clock.time(), late=_late(seconds))
 
@@ -195,6 +238,39 @@ class SourceCalls:
         return await self._cache.get(kind, key, load, who=who, as_type=as_type)
 
 
+async def _searched(
+    source: Source,
+    text: str,
+    principal: Principal,
+    limit: int,
+    within: Sequence[Collection] | None = None,
+) -> list[Passage]:
+    """One search, in one index: another may take its place meanwhile."""
+    retriever = source.retriever_for(principal)
+    with source.store.pinned() if isinstance(source.store, PlacedStore) else nullcontext():
+        return list(await retriever.search(text, limit=limit, as_user=principal.id, within=within))
+
+
 def _late(seconds: float) -> Callable[[float], TimedOut]:
     """Says the time of the whole question, whatever was left of it for the last call."""
     return lambda _: SourceTimedOut(f"no answer within {seconds:g} s")
+
+
+def interleave(answers: Sequence[Sequence[Passage]]) -> list[Passage]:
+    """One ranking over all sources: their first passages, then their second ones, the better first.
+
+    Scores of different services do not compare, so ranks decide; scores above
+    1 are brought to at most 1 within their own source.
+    """
+    scaled = [_scaled(answer) for answer in answers]
+    merged: list[Passage] = []
+    for row in zip_longest(*scaled):
+        merged += sorted((p for p in row if p is not None), key=lambda p: -p.score)
+    return merged
+
+
+def _scaled(answer: Sequence[Passage]) -> list[Passage]:
+    top = max((p.score for p in answer), default=0.0)
+    if top <= 1:
+        return list(answer)
+    return [replace(p, score=round(max(p.score, 0.0) / top, 4)) for p in answer]

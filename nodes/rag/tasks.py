@@ -34,6 +34,8 @@ async def _client(context: TaskContext) -> RAGClient:
 async def index_source(arguments: IndexSource, context: TaskContext) -> None:
     """Bring the index of one local source up to date. What an attempt has indexed, the next need not."""
     rag = await _client(context)
+    if not await rag.sharing.of(arguments.source):
+        return  # its index is written by another home, which sees by itself what has changed
     async with _reporting(context) as progress:
         await rag.ingest(arguments.source, progress=progress)
 

@@ -114,14 +114,17 @@ class Vocabularies:
         self._clock = clock
         self._known: Vocabulary | None = None
         self._read_at = 0.0
+        self._edition = ""
         self._reading = asyncio.Lock()
 
     async def current(self) -> Vocabulary:
         """What the index holds, or held half a minute ago."""
         async with self._reading:
-            chunks = await self._store.size()
-            if self._known is None or self._is_old(self._known.chunks, chunks):
+            chunks, edition = await self._store.size(), self._store.edition()
+            another = edition != self._edition
+            if self._known is None or another or self._is_old(self._known.chunks, chunks):
                 counts, looked_at = await self._store.term_counts(most=SAMPLED)
+                self._edition = edition
                 self._known, self._read_at = Vocabulary(counts, looked_at, chunks), self._clock()
             return self._known
 

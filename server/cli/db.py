@@ -24,10 +24,18 @@ async def copy_command(
     source: Annotated[str, typer.Argument(help="sqlite:///PATH or postgresql://USER@HOST/NAME.")],
     target: Annotated[str, typer.Argument(help="The same, of an empty database; a file is made.")],
     *,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for threads in flight.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for threads in flight, and for the service to stop.")
+    ] = False,
     again: Annotated[
         bool,
         typer.Option("--again", help="Begin anew where a copy into the target has not ended."),
+    ] = False,
+    running: Annotated[
+        bool,
+        typer.Option(
+            "--running", help="Copy although a service runs on the source; later turns are missing."
+        ),
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -42,14 +50,19 @@ async def copy_command(
     places = Places.from_environ()
     urls = given_url(source, "source", places), given_url(target, "target", places)
     with progress_bar("rows") as told:
-        copied = await copy_database(*urls, again=again, wait=wait, told=told, waiting=_say_waiting)
+        copied = await copy_database(
+            *urls, again=again, wait=wait, running=running, told=told, waiting=_say_waiting
+        )
     found = copied.as_json()
     rows = [[name, tally["rows"], tally["sum"]] for name, tally in found["tables"].items()]
     show(found, as_json=as_json, table=("table", "rows", "sum"), rows=rows)
     if not as_json:
         print(f"{found['rows']} rows copied, and compared with the source: the same")
+        if running:
+            print("turns that began behind the copy are not in it: another one needs an empty target")
         print("next: set storage.url to the target, and start the service")
 
 
 def _say_waiting(threads: list[str]) -> None:
-    print(f"waiting for {len(threads)} threads in flight: {', '.join(threads[:5])}", file=sys.stderr)
+    what = f"{len(threads)} threads in flight: {', '.join(threads[:5])}" if threads else "the service to stop"
+    print(f"waiting for {what}", file=sys.stderr)

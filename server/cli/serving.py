@@ -5,11 +5,24 @@
 from __future__ import annotations
 
 import gc
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from core.cli import progress_bar
+
+if TYPE_CHECKING:
+    from core.settings.roles import RoleSettings
+
+
+# Options that say who does what, by the names of their settings.
+_OPTIONS = {
+    "role": "--role",
+    "executes": "--executes",
+    "runs_at_once": "--at-once",
+    "tags": "--tags",
+}
 
 
 def serve_command(
@@ -49,6 +62,8 @@ def serve_command(
     names = parts_of(",".join(modules or ())) or []
     apart = names and _without_others(names, sections)
     context = Context.current(**sections)
+    settings = read_settings(context)[ServerSettings]
+    _check_options(sections["server"], settings, apart=bool(apart))
     if apart:
         with (
             private_files(),
@@ -57,7 +72,7 @@ def serve_command(
         ):
             runner.run(serve_apart(context, names, progress=progress))
         return
-    if read_settings(context)[ServerSettings].workers > 1:
+    if settings.workers > 1:
         gc.enable()
         with private_files():
             serve_many(context)
@@ -68,6 +83,18 @@ def serve_command(
         asyncio.Runner(loop_factory=loop_factory()) as runner,
     ):
         runner.run(serve(context, progress=progress))
+
+
+def _check_options(given: Mapping[str, Any], settings: RoleSettings, *, apart: bool) -> None:
+    """Raises typer.BadParameter where an option changes nothing: whoever gives it expects something."""
+    from core.settings.roles import without_effect
+
+    idle, why = without_effect(settings)
+    if apart:
+        idle, why = frozenset(_OPTIONS), "these modules are served without turns, so that there are no roles"
+    for name, option in _OPTIONS.items():
+        if name in given and name in idle:
+            raise typer.BadParameter(f"it has no effect here: {why}", param_hint=option)
 
 
 def parts_of(words: str | None) -> list[str] | None:

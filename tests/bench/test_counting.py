@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from sqlalchemy.engine import URL
 
+from bench.counts import show
 from bench.processes import HERE, cpu_of, memory_of, running, tree
 from bench.systems.wire import Relay
 from waystation.testing.postgres import PostgresServer
@@ -109,3 +110,11 @@ def test_the_cpu_of_a_tree_holds_that_of_children_and_of_those_that_ended(tmp_pa
         assert 0.6 <= cpu_of(process.pid) < 6
         assert memory_of(process.pid) > 8 * 2**20
         process.communicate("end\n", timeout=20)
+
+
+def test_counts_say_what_is_asked_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    show("sqlite", {"now": {"commits": 1.2, "log bytes": 200 * 1024, "tasks": 44}})
+    lines = {" ".join(line.split()[:2]): line for line in capsys.readouterr().out.splitlines()}
+    assert lines["commits 1.2"].endswith("<= 5  met")
+    assert lines["log bytes"].endswith("<= 150 KB  MISSED")
+    assert lines["tasks 44.0"].endswith("44.0")

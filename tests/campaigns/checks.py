@@ -9,8 +9,9 @@ from typing import Any
 
 import httpx
 from sqlalchemy import create_engine, select
-from sqlalchemy.engine import Engine, make_url
+from sqlalchemy.engine import Engine
 
+from core.database.servers import read_url
 from graph.db.tables import receipts, runs, threads
 from tests.campaigns.journal import Journal, compare, doubled
 from tests.campaigns.victims import Site, gone
@@ -21,7 +22,7 @@ TOOLS_GONE_SECONDS = 10.0
 
 def reader(site: Site) -> Engine:
     """A connection of our own to the service's database."""
-    url = make_url(str(site.database))
+    url = read_url(str(site.database))
     if url.get_backend_name() == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
     return create_engine(url)

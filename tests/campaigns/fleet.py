@@ -25,18 +25,12 @@ from pathlib import Path
 from subprocess import Popen
 
 import httpx
-import psycopg
 
 from tests.campaigns.callers import TURN_SECONDS, Clients
-from tests.campaigns.model import RuleServer
-from tests.campaigns.nursery import LEASE_VARIABLE
-from tests.campaigns.victims import Site, Victim, nursery, plain
-from tests.kit.pgbouncer import Pooler
-from waystation.testing.postgres import PostgresServer
-from waystation.testing.s3 import ACCESS_KEY, SECRET_KEY, S3Server
+from tests.campaigns.grounds import Grounds
+from tests.campaigns.victims import Victim, nursery
 
 LEASE_SECONDS = 15.0
-BUCKET = "fleet"
 
 
 class Fleet:
@@ -50,21 +44,28 @@ class Fleet:
         self.workers: list[Victim] = []
         self.gone: list[Victim] = []
         self._wanted = workers
+        self._coming: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         self.api.launch()
         for _ in range(self._wanted):
             self._another().launch()
-        await asyncio.gather(*(asyncio.to_thread(_until_live, each) for each in [self.api, *self.workers]))
+        await asyncio.gather(*(asyncio.to_thread(until_live, each) for each in [self.api, *self.workers]))
 
     def _another(self) -> Victim:
         worker = self._made(f"worker{next(self._numbers)}")
         self.workers.append(worker)
         return worker
 
-    async def replace(self) -> None:
-        """One worker more."""
-        await asyncio.to_thread(self._another().start)
+    def replace(self) -> None:
+        """One worker more, as soon as it has started: what goes on meanwhile goes on at the others."""
+        worker = self._another()
+        worker.launch()
+        self._coming.append(asyncio.create_task(asyncio.to_thread(until_live, worker)))
+
+    async def all_there(self) -> None:
+        """Everyone who was to come has come."""
+        await asyncio.gather(*self._coming)
 
     def _busy(self, holders: list[str]) -> Victim:
         """A worker that holds one of the threads, by the process that each holder names."""
@@ -77,7 +78,7 @@ class Fleet:
         self.workers.remove(worker)
         await asyncio.to_thread(worker.kill)
         self.gone.append(worker)
-        await self.replace()
+        self.replace()
 
     async def freeze(self, holders: list[str]) -> None:
         """One that has a turn at work is stopped for longer than its lease, and goes on."""
@@ -90,7 +91,7 @@ class Fleet:
 
     async def drain(self, holders: list[str]) -> None:
         """Another one comes, and one that has a turn at work is told to stop."""
-        await self.replace()
+        self.replace()
         worker = self._busy(holders)
         self.workers.remove(worker)
         worker.signal(signal.SIGTERM)
@@ -115,7 +116,8 @@ class Fleet:
             each.signal(signal.SIGKILL)
 
 
-def _until_live(victim: Victim) -> None:
+def until_live(victim: Victim) -> None:
+    """Returns when it answers."""
     deadline = time.monotonic() + TURN_SECONDS
     with httpx.Client(trust_env=False, timeout=TURN_SECONDS) as client:
         while time.monotonic() < deadline and victim.alive:
@@ -127,68 +129,29 @@ def _until_live(victim: Victim) -> None:
     raise AssertionError(f"it did not start:\n{victim.site.log.read_text()[-3000:]}")
 
 
-class Grounds:
-    """What a fleet stands on: its database, its files, its model, and a nursery."""
+def of_processes(parent: Popen[str], grounds: Grounds, folder: Path) -> Callable[[str], Victim]:
+    """What makes a process of the fleet, each in a home of its own."""
 
-    def __init__(self, stack: ExitStack, folder: Path, *, lease: float, pooled: bool) -> None:
-        self._folder = folder
-        self._lease = lease
-        server = stack.enter_context(PostgresServer())
-        self.direct = plain(server.create_database())
-        self.storage = stack.enter_context(Pooler(self.direct, folder)).url if pooled else self.direct
-        self._model = stack.enter_context(RuleServer())
-        self._s3 = stack.enter_context(S3Server())
-        self._nursery: Popen[str] = stack.enter_context(nursery())
+    def made(name: str) -> Victim:
+        role = "api" if name == "api" else "worker"
+        return Victim(parent, grounds.site(folder / name, role))
 
-    def victim(self, name: str) -> Victim:
-        """A process of the fleet, in a home of its own."""
-        settings = {
-            "WAYSTATION_SERVER__ROLE": "api" if name == "api" else "worker",
-            "WAYSTATION_SERVER__DRAIN_SECONDS": "1",
-            "WAYSTATION_LIMITS__STREAMS_PER_USER": "500",
-            "WAYSTATION_FILE_STORAGE__BACKEND": "s3",
-            "WAYSTATION_FILE_STORAGE__LINK_SECRET": "0" * 64,
-            "WAYSTATION_FILE_STORAGE__S3__BUCKET": BUCKET,
-            "WAYSTATION_FILE_STORAGE__S3__CREATE_BUCKET": "true",
-            "WAYSTATION_FILE_STORAGE__S3__ENDPOINT_URL": self._s3.url,
-            "WAYSTATION_FILE_STORAGE__S3__ACCESS_KEY_ID": ACCESS_KEY,
-            "WAYSTATION_FILE_STORAGE__S3__SECRET_ACCESS_KEY": SECRET_KEY,
-            LEASE_VARIABLE: str(self._lease),
-        }
-        if self.storage != self.direct:
-            settings["WAYSTATION_STORAGE__LISTEN_URL"] = self.direct
-        folder = self._folder / name
-        return Victim(self._nursery, Site(folder, self._model.url, self.storage, True, settings))
-
-    def free(self, names: list[str]) -> None:
-        """Have the model go on with these."""
-        self._model.free(names)
-
-    def holders(self) -> list[str]:
-        """Who holds threads whose answer is held back."""
-        with psycopg.connect(self.direct) as db:
-            return [row[0] for row in db.execute("SELECT holder FROM threads WHERE run_id IS NOT NULL")]
-
-    def taken_over(self) -> int:
-        """Runs that a second worker went on with."""
-        query = "SELECT count(*) FROM runs WHERE attempts > 1 AND request ->> 'answers' IS NULL"
-        with psycopg.connect(self.direct) as db:
-            found = db.execute(query).fetchone()
-        return int(found[0]) if found else 0
-
-    def active(self) -> list[str]:
-        """Runs that go on, and threads that somebody holds."""
-        with psycopg.connect(self.direct) as db:
-            going = db.execute("SELECT id, status FROM runs WHERE status IN ('queued', 'running')").fetchall()
-            held = db.execute("SELECT id, run_id FROM threads WHERE run_id IS NOT NULL").fetchall()
-        return [f"goes on still: {row}" for row in [*going, *held]]
+    return made
 
 
 async def campaign(
-    grounds: Grounds, *, workers: int, clients: int, turns: int, rounds: int, lease: float, seed: int
+    grounds: Grounds,
+    made_of: Callable[[str], Victim],
+    *,
+    workers: int,
+    clients: int,
+    turns: int,
+    rounds: int,
+    lease: float,
+    seed: int,
 ) -> tuple[list[str], Clients]:
     """What is wrong after so many turns, spread over rounds of kills, freezing and draining."""
-    fleet = Fleet(grounds.victim, workers, lease=lease)
+    fleet = Fleet(made_of, workers, lease=lease)
     try:
         await fleet.start()
         many = httpx.Limits(max_connections=None)
@@ -203,6 +166,7 @@ async def campaign(
                     load = asyncio.create_task(made.some(clients, max(turns // (len(acts) * rounds), 1)))
                     await act(grounds.holders())
                     await load
+            await fleet.all_there()
             wrong = [*made.wrong, *await made.transcripts()]
         doubled = [f"{key} was done {times} times" for key, times in fleet.noted().items() if times > 1]
         return [*wrong, *doubled, *grounds.active(), *fleet.faults()], made
@@ -224,8 +188,9 @@ def main() -> int:
     pooled = given.pop("pooled")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        parent = stack.enter_context(nursery(wait=False))
         grounds = Grounds(stack, folder, lease=given["lease"], pooled=pooled)
-        wrong, made = asyncio.run(campaign(grounds, **given))
+        wrong, made = asyncio.run(campaign(grounds, of_processes(parent, grounds, folder), **given))
         taken = grounds.taken_over()
     print("\n".join(wrong))
     way = "through pgbouncer" if pooled else "direct"

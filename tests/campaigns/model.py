@@ -31,6 +31,7 @@ from core.sockets import tcp_listener
 from waystation.testing.model_server_app import Board, Routes, last_user_text, problem
 from waystation.testing.process import ServerProcess
 
+LOOPBACK = "127.0.0.1"
 WORD_SECONDS = 0.004
 PIECE_LETTERS = 65_535
 MOST_TOOLS = 128
@@ -115,8 +116,9 @@ class RuleRoutes(Routes):
 class RuleServer(ServerProcess):
     """The model in a process of its own; `url` ends with `/v1`."""
 
-    def __init__(self, *, strict: bool = False) -> None:
-        super().__init__("tests.campaigns.model", *(["--strict"] if strict else []), path="/v1")
+    def __init__(self, *, strict: bool = False, address: str = LOOPBACK) -> None:
+        words = ["tests.campaigns.model", f"--at={address}", *(["--strict"] if strict else [])]
+        super().__init__(*words, path="/v1", address=address)
 
     def refused(self) -> list[dict[str, Any]]:
         """Requests that no provider would have taken."""
@@ -144,7 +146,8 @@ async def serve() -> None:
             Route("/control/configure", routes.configure, methods=["POST"]),
         ]
     )
-    listener = tcp_listener()  # before the port is told, or an early client is refused
+    address = next((word[5:] for word in sys.argv if word.startswith("--at=")), LOOPBACK)
+    listener = tcp_listener(address)  # before the port is told, or an early client is refused
     config = uvicorn.Config(app, log_level="critical", access_log=False, timeout_graceful_shutdown=1)
     print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
     await uvicorn.Server(config).serve(sockets=[listener])

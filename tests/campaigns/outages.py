@@ -1,11 +1,12 @@
 """Take the database away from a service at random moments, and look whether anything was lost or doubled.
 
-    python -m tests.campaigns.outages [--outages 100] [--database sqlite|postgres] [--seed 1]
+    python -m tests.campaigns.outages [--outages 100] [--database sqlite|postgres|pair] [--seed 1]
 
 The clients of `kills` talk to a real service on a strict endpoint, which nobody
 kills. Its database goes: PostgreSQL crashes and recovers, is frozen, or drops
 every connection; a SQLite file is locked by another program, or may not grow
-any more. It comes back seconds later. Then the next message has to work in
+any more; of a pair of servers the primary is killed, and its synchronous standby
+takes its place. It comes back seconds later. Then the next message has to work in
 every thread, and threads, runs and tools are held against the journal. No
 answer may be a fault of ours, and none of the refusals may keep its caller for long.
 """
@@ -36,6 +37,7 @@ from tests.campaigns.clients import Client
 from tests.campaigns.journal import Journal, Sent
 from tests.campaigns.model import RuleServer
 from tests.campaigns.victims import Site, Victim, nursery, plain
+from tests.kit.standby import Pair
 from waystation.testing.postgres import PostgresServer
 
 CLIENTS = 8
@@ -44,7 +46,11 @@ BACK_SECONDS = 15.0
 # A caller hears within five seconds; the rest is for a machine that does other things too.
 TOLD_SECONDS = 5.0
 ROOM_BYTES = 64 * 1024
-KINDS = {"postgres": ("crash", "freeze", "cut"), "sqlite": ("lock", "shut", "full")}
+KINDS = {
+    "postgres": ("crash", "freeze", "cut"),
+    "sqlite": ("lock", "shut", "full"),
+    "pair": ("failover",),
+}
 
 
 class Patient(Client):
@@ -85,7 +91,7 @@ class Outages:
         site: Site,
         model: RuleServer,
         *,
-        server: PostgresServer | None,
+        server: PostgresServer | Pair | None,
         seed: int,
         clients: int,
     ) -> None:
@@ -124,6 +130,8 @@ class Outages:
             await asyncio.sleep(self.chance.uniform(0.2, longest))
         self.counted[kind] += 1
         await self._is_back()
+        if isinstance(self._server, Pair):
+            await asyncio.to_thread(self._server.make_whole)
         for client in self.clients:
             client.over = True
         await asyncio.gather(*talking)
@@ -141,7 +149,10 @@ class Outages:
 
     @asynccontextmanager
     async def _away(self, kind: str) -> AsyncIterator[None]:
-        if self._server is not None:
+        if isinstance(self._server, Pair):
+            async with _lost(self._server):
+                yield
+        elif self._server is not None:
             async with self._postgres_away(self._server, kind):
                 yield
         elif kind == "full":
@@ -218,11 +229,31 @@ class Outages:
         self.found += [each for each in dict.fromkeys(wrong) if each not in self.found]
 
 
+@asynccontextmanager
+async def _lost(pair: Pair) -> AsyncIterator[None]:
+    await asyncio.to_thread(pair.lose)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(pair.fail_over)
+
+
 def faults_stored(engine: Engine) -> list[str]:
     """Runs that an outage ended as a fault of ours."""
     with engine.connect() as db:
         rows = db.execute(select(runs.c.id, runs.c.error).where(runs.c.status == "failed")).all()
     return [f"run {row.id} ended as {row.error['code']}" for row in rows if row.error["code"] == "internal"]
+
+
+def _opened(stack: ExitStack, database: str) -> tuple[PostgresServer | Pair | None, str]:
+    """What goes away, and `storage.url`."""
+    if database == "pair":
+        pair = stack.enter_context(Pair())
+        return pair, pair.url(pair.primary.create_database())
+    if database == "postgres":
+        server = stack.enter_context(PostgresServer())
+        return server, plain(server.create_database())
+    return None, ""
 
 
 async def campaign(
@@ -233,8 +264,7 @@ async def campaign(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         model = stack.enter_context(RuleServer(strict=strict))
-        server = stack.enter_context(PostgresServer()) if database == "postgres" else None
-        storage = plain(server.create_database()) if server else ""
+        server, storage = _opened(stack, database)
         site = Site(folder, model.url, storage)
         run = Outages(stack.enter_context(nursery()), site, model, server=server, seed=seed, clients=clients)
         stack.callback(run.victim.kill)
@@ -258,7 +288,7 @@ async def campaign(
 
 def schedule(count: int, database: str, chance: random.Random) -> list[str]:
     """Each kind equally often, in any order."""
-    kinds = [KINDS[database][number % 3] for number in range(count)]
+    kinds = [KINDS[database][number % len(KINDS[database])] for number in range(count)]
     chance.shuffle(kinds)
     return kinds
 
@@ -266,7 +296,7 @@ def schedule(count: int, database: str, chance: random.Random) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--outages", type=int, default=100)
-    parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
+    parser.add_argument("--database", choices=tuple(KINDS), default="sqlite")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--lenient", action="store_true", help="An endpoint that takes what OpenAI's does.")
     given = parser.parse_args()

@@ -121,8 +121,8 @@ async def _ingest(folder: Path) -> None:
 class Victim:
     """A process that works until it is killed."""
 
-    def __init__(self, *arguments: str) -> None:
-        command = [sys.executable, "-m", "tests.campaigns.uploads", "--victim", *arguments]
+    def __init__(self, *arguments: str, module: str = "tests.campaigns.uploads") -> None:
+        command = [sys.executable, "-m", module, "--victim", *arguments]
         self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, env=os.environ | _QUIET)
 
     def killed_after(self, seconds: float) -> list[list[str]]:

@@ -25,6 +25,7 @@ from waystation.testing.service import ROOT, environment
 
 PATIENCE_SECONDS = 60.0
 TOLD_LETTERS = 1_500
+READY = "ready\n"
 TOOL = Path(__file__).with_name("notes_tool.py")
 
 
@@ -37,17 +38,23 @@ MEMORY_IS_GIVEN_BACK = {
 
 
 @contextmanager
-def nursery() -> Iterator[subprocess.Popen[str]]:
-    """The process that services are forked from."""
-    command = [sys.executable, "-m", "tests.campaigns.nursery"]
+def nursery(*around: str, tree: Path = ROOT, wait: bool = True) -> Iterator[subprocess.Popen[str]]:
+    """The process that services are forked from.
+
+    Args:
+        around: A command that becomes the one that is given to it, somewhere else.
+        tree: Whose program it is.
+        wait: Until it is ready; else the first service waits for it.
+    """
+    command = [*around, sys.executable, "-m", "tests.campaigns.nursery"]
     env = {**os.environ, **MEMORY_IS_GIVEN_BACK}
     process = subprocess.Popen(
-        command, cwd=ROOT, env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        command, cwd=tree, env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        assert process.stdout.readline() == "ready\n", "the nursery did not start"
+        assert not wait or process.stdout.readline() == READY, "the nursery did not start"
         yield process
     finally:
         process.stdin.close()
@@ -132,13 +139,17 @@ class Site:
 
 
 class Victim:
-    """Starts, arms and kills a service; `url` stays the same over restarts."""
+    """Starts, arms and kills a service; `url` stays the same over restarts.
 
-    def __init__(self, nursery: subprocess.Popen[str], site: Site) -> None:
+    Args:
+        at: Host and port; a port of loopback where it is not given.
+    """
+
+    def __init__(self, nursery: subprocess.Popen[str], site: Site, at: tuple[str, int] | None = None) -> None:
         self._nursery = nursery
         self.site = site
-        self.port = own_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        host, self.port = at or ("127.0.0.1", own_port())
+        self.url = f"http://{host}:{self.port}"
         self.pid = 0
 
     def start(self) -> None:
@@ -166,7 +177,8 @@ class Victim:
         assert self._nursery.stdin is not None
         assert self._nursery.stdout is not None
         print(json.dumps(wanted), file=self._nursery.stdin, flush=True)
-        self.pid = int(self._nursery.stdout.readline())
+        said = self._nursery.stdout.readline()
+        self.pid = int(self._nursery.stdout.readline() if said == READY else said)
 
     @property
     def alive(self) -> bool:

@@ -3,58 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import shutil
-import signal
-import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
 import pytest
 
-from core.installed import ROOT
 from tests.kit.http import client_of, served, turn
+from tests.kit.nginx import MISSING, PROGRAM, nginx
 from waystation.testing.agents import open_agent
 from waystation.testing.model_server import ModelServer, say
 from waystation.testing.service import free_port
 
-NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is missing, so there is nothing to go through")
-
-MAIN = """
-daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;
-events {{ }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    {site}
-}}
-"""
-
-
-def site(port: int, upstream: str) -> str:
-    """The shipped file without TLS, on a port of this machine."""
-    text = (ROOT / "deploy/nginx/waystation.conf").read_text()
-    text = re.sub(r"(?m)^\s*(ssl_certificate\w*\s.*|listen \[.*|#.*)$", "", text)
-    text = text.replace("127.0.0.1:8000", upstream).replace("listen 443 ssl;", f"listen 127.0.0.1:{port};")
-    return text[: text.rindex("server {")]
-
-
-@contextmanager
-def nginx(folder: Path, upstream: str) -> Iterator[str]:
-    port = free_port()
-    config = folder / "nginx.conf"
-    config.write_text(MAIN.format(folder=folder, site=site(port, upstream)))
-    words = [NGINX or "", "-e", str(folder / "error.log"), "-c", str(config), "-p", str(folder)]
-    process = subprocess.Popen(words)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=20)
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason=MISSING)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +27,7 @@ def model() -> Iterator[ModelServer]:
 async def proxy(tmp_path_factory: pytest.TempPathFactory, model: ModelServer) -> AsyncIterator[str]:
     folder = tmp_path_factory.mktemp("proxied")
     async with open_agent(folder, model_url=model.url, tools=()) as agent, served(agent) as base:
-        with nginx(folder, base.removeprefix("http://")) as address:
+        with nginx(folder, f"127.0.0.1:{free_port()}", [base.removeprefix("http://")]) as address:
             async with asyncio.timeout(20), client_of(address) as http:
                 while not await is_up(http):  # noqa: ASYNC110 - another program's port tells nobody
                     await asyncio.sleep(0.05)

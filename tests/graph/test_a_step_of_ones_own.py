@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage
 from langgraph.channels import UntrackedValue
 
 from core.access import Principal
-from core.errors import ConfigInvalid
+from core.errors import ConfigInvalid, Internal
 from core.registry import Module, discover
 from core.steps import Part, Step
 from graph.flow.steps import check_places
@@ -131,3 +131,33 @@ async def test_a_module_that_brings_a_step_and_nothing_else_needs_no_commands_an
     assert len(app.registered_groups) == before
     async with open_agent(tmp_path) as agent:
         assert (await agent.ask("What is 5 + 3?"))["answer"] == "eight"
+
+
+async def test_a_write_that_a_steps_own_channel_refuses_ends_its_turn_and_not_its_thread(
+    tmp_path: Path,
+) -> None:
+    marks = [9, 1]
+
+    def up_to_five(now: int, more: int) -> int:
+        if more > 5:
+            raise ValueError("marks go to 5")
+        return more
+
+    step = Step(
+        "marks",
+        lambda state: {"mark": marks.pop(0)},
+        after="retrieve",
+        channels={"mark": Annotated[int, up_to_five]},
+    )
+    async with open_agent(tmp_path, steps=[step]) as agent:
+        with pytest.raises(Internal):
+            await agent.ask("What is 5 + 3?", thread="t")
+        seen = await agent.threads.state(LOCAL, "t")
+        reply = await agent.ask("What is 7 * 6?", thread="t")
+        state = await agent.threads.state(LOCAL, "t")
+    assert [message["text"] for message in seen["messages"]] == ["What is 5 + 3?"]
+    assert (reply["status"], "42" in reply["answer"]) == ("done", True)
+    assert [m["text"] for m in state["messages"] if m["role"] == "user"] == [
+        "What is 5 + 3?",
+        "What is 7 * 6?",
+    ]

@@ -14,13 +14,18 @@ import pytest
 
 from core.access import Principal
 from core.health import HealthState
+from core.signals import Signals
 from graph import Agent
 from graph.errors import ThreadBusy, TooManyRuns
+from graph.runs.ledger import RunLedger
 from graph.runs.record import TurnRequest
 from graph.runs.streams import WAITS
+from graph.runs.tails import Mirror
 from graph.service.fleet import Fleet
+from graph.service.stops import STOPS
 from graph.service.supervisor import Supervisor
 from tests.campaigns.victims import TOOL, plain
+from tests.unit.graph.run_kit import Desk
 from waystation.testing.agents import context_at
 from waystation.testing.model_server import ModelServer, call, hang, say
 from waystation.testing.postgres import PostgresServer
@@ -168,6 +173,21 @@ async def test_a_reader_that_leaves_ends_its_run(house: House, api: Agent, model
         assert (await api.runs.wait(LOCAL, run.id, timeout=WAIT_S)).status == "cancelled"
 
 
+async def test_a_wish_whose_signal_is_lost_is_found_all_the_same(
+    house: House, api: Agent, model: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graph.service.stops.BEAT_SECONDS", 0.05)
+    signals = await api.container.get(Signals)
+    send = signals.send
+    monkeypatch.setattr(signals, "send", lambda topic: None if topic == STOPS else send(topic))
+    model.script(say("one two three four", hang_after=1))
+    async with house.process("worker"):
+        run = await api.begin(TurnRequest(LOCAL, "count", thread_id="t"))
+        await until(run.events(), "token")
+        await run.cancel()
+        assert (await api.runs.wait(LOCAL, run.id, timeout=WAIT_S)).status == "cancelled"
+
+
 async def test_a_question_is_answered_where_nothing_is_executed(
     house: House, api: Agent, model: ModelServer
 ) -> None:
@@ -181,6 +201,50 @@ async def test_a_question_is_answered_where_nothing_is_executed(
         assert (rest[0]["type"], rest[0]["attempt"]) == ("run_started", 2)
         assert rest[-1]["answer"] == "It is done."
         assert rest[0]["seq"] > asked[-1]["seq"]
+
+
+async def test_a_question_that_a_worker_could_not_put_is_put_by_the_next(
+    house: House, api: Agent, model: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.script(call("notes_write", {"key": "k/1"}), say("It is done."))
+    reached, thawed, close = asyncio.Event(), asyncio.Event(), RunLedger.close
+
+    async def frozen(ledger: RunLedger, *given: Any) -> bool:
+        if not reached.is_set():
+            reached.set()
+            await thawed.wait()
+        return await close(ledger, *given)
+
+    monkeypatch.setattr(RunLedger, "close", frozen)
+    async with house.process("worker"), asyncio.timeout(WAIT_S):
+        run = await api.begin(TurnRequest(LOCAL, "write", thread_id="t", on_disconnect="continue"))
+        await reached.wait()
+        async with house.process("worker") as living:
+            await Desk.at(living.engine).expire()
+            await living.runs.adopt("t")
+            asked = await api.runs.wait(LOCAL, run.id, timeout=WAIT_S)
+            assert (asked.status, asked.attempts) == ("interrupted", 2)
+            thawed.set()
+            gone_on = await api.resume(LOCAL, run.id, {"approve": True})
+            output = await gone_on.result()
+    assert [(made["tool"], made["status"]) for made in output["tool_calls"]] == [("write", "ok")]
+    assert output["answer"] == "It is done."
+
+
+async def test_who_reads_a_silent_run_elsewhere_is_let_go_when_its_process_stops(
+    house: House, api: Agent, model: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It would look into the database much later.
+    monkeypatch.setattr(Mirror, "patience", lambda _: 600.0)
+    model.script(say("one two three", hang_after=1))
+    async with house.process("worker"):
+        run = await api.begin(TurnRequest(LOCAL, "count", thread_id="t", on_disconnect="continue"))
+        events = run.events()
+        await until(events, "token")
+        async with asyncio.timeout(WAIT_S):
+            await api.drain(seconds=0)
+            assert [event async for event in events] == []
+        model.release()
 
 
 async def test_a_message_takes_the_place_of_a_run_at_a_worker(

@@ -12,6 +12,7 @@ from core.access import Principal
 from core.errors import InvalidInput, Unavailable, WaystationError
 from graph import Agent, TurnRequest
 from graph.errors import StepLimit, ThreadBusy
+from graph.turn.driver import Doorway, TurnDriver
 from tests.kit.events import check_stream, kinds
 from waystation.testing.agents import open_agent
 from waystation.testing.model_server import ModelServer, call, calls, hang, refuse, say
@@ -174,6 +175,21 @@ async def test_a_second_message_while_a_run_is_going_is_refused(agent: Agent, mo
         m["text"] for m in (await agent.threads.transcript(LOCAL, "busy"))["messages"] if m["role"] == "user"
     ]
     assert texts == ["first", "third"]
+
+
+async def test_a_turn_that_waits_for_its_model_lets_the_next_one_in(
+    agent: Agent, model: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_at_a_time = Doorway(at_once=1, longest_s=3600)
+    monkeypatch.setattr(await agent.container.get(TurnDriver), "_doorway", one_at_a_time)
+    model.script(hang(), match="first")
+    first = await agent.begin(TurnRequest(LOCAL, "first", thread_id="inside"))
+    await asyncio.to_thread(model.wait_for_active, 1)
+    model.script(say("the next"), match="second")
+    async with asyncio.timeout(30):
+        assert (await agent.ask("second", thread="behind"))["answer"] == "the next"
+    await first.cancel()
+    assert (await first.result())["status"] == "cancelled"
 
 
 async def test_a_turn_cancelled_between_tool_call_and_result_does_not_break_the_thread(

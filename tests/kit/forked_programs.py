@@ -33,7 +33,7 @@ _PROGRAM = re.compile(
 # Read when a program runs. Whatever else differs may have been read when its modules were imported.
 # The last one is for OpenMP, and a search by meaning leaves it behind (threadpoolctl sets it).
 _READ_LATE = re.compile(
-    r"WAYSTATION_\w+|AWS_\w+|LANCE_LOG|OPENAI_(BASE_URL|API_KEY)|PYTEST_CURRENT_TEST|LANG(UAGE)?"
+    r"WAYSTATION_\w+|AWS_\w+|LANCEDB_LOG|OPENAI_(BASE_URL|API_KEY)|PYTEST_CURRENT_TEST|LANG(UAGE)?"
     r"|KMP_DUPLICATE_LIB_OK"
 )
 # No test has these of the machine's, see conftest.py.

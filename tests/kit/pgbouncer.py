@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 30.0
 
 
 class Pooler:
-    """Starts and stops it; `url` leads through it to the database of `direct`."""
+    """Starts and stops it, at the address of `direct`; `url` leads through it to that database."""
 
     def __init__(self, direct: str, folder: Path, *, connections: int = 8) -> None:
         self._to = make_url(direct)
@@ -40,7 +40,7 @@ class Pooler:
         ini = self._folder / "pgbouncer.ini"
         (self._folder / "users.txt").write_text(f'"{user}" ""\n')
         ini.write_text(
-            f"[databases]\n* = host={host} port={port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
+            f"[databases]\n* = host={host} port={port}\n[pgbouncer]\nlisten_addr = {host}\n"
             f"listen_port = {self.port}\nauth_type = any\npool_mode = transaction\n"
             f"auth_file = {self._folder / 'users.txt'}\nunix_socket_dir =\nmax_client_conn = 500\n"
             f"default_pool_size = {self._connections}\nserver_reset_query =\n"

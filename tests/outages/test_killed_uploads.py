@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.campaigns.publishing import publishing
 from tests.campaigns.uploads import bucket_of, ingests, uploads
 from waystation.testing.s3 import S3Server
 
@@ -27,4 +28,10 @@ async def test_ku3_a_killed_ingest_leaves_whole_documents_only(tmp_path: Path) -
     folder = tmp_path / "rag"
     folder.mkdir()
     campaign = await ingests(folder, kills=2, seed=7)
+    assert campaign.found == []
+
+
+async def test_ku4_readers_have_one_whole_generation_while_the_writer_is_killed(tmp_path: Path) -> None:
+    with S3Server() as server:
+        campaign = await publishing(tmp_path, bucket_of(server, "shared"), kills=2, seed=7)
     assert campaign.found == []

@@ -1,4 +1,4 @@
-"""What the sets are asked of: Waystation's handbook, and the folders of an invented company and library."""
+"""What the sets are asked of: the handbook, and folders of an invented company, library and ferry line."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 from tests.retrieval.making import make
 
 # `later` and `asked` are of more than one source.
-SETS = ("handbook", "company", "library", "later", "asked")
-_MADE = ("company", "library")
+SETS = ("handbook", "company", "library", "ferry", "later", "asked")
+_MADE = ("company", "library", "ferry")
 SOURCES = ("handbook", *_MADE)
 _HERE = Path(__file__).parent
 _HANDBOOK = Path(__file__).parents[2] / "config" / "sources.yaml"

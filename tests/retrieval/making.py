@@ -80,10 +80,18 @@ def _pdf(text: str) -> bytes:
     for heading, body in _sections(text):
         lines = [heading, ""]
         for paragraph in body.split("\n\n"):
-            lines += [*textwrap.wrap(paragraph, _LETTERS), ""]
+            drawn = _drawn(paragraph) if paragraph.startswith("|") else textwrap.wrap(paragraph, _LETTERS)
+            lines += [*drawn, ""]
         marks[len(pages) + 1] = heading
         pages += [lines[at : at + _LINES] for at in range(0, len(lines), _LINES)]
     return pdf(pages, marks=marks)
+
+
+def _drawn(block: str) -> list[str]:
+    """A table as a line for each row, its cells far apart."""
+    rows = _table(block)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["   ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 def _blocks(text: str) -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import Annotated
 
 from mcp.server.fastmcp import FastMCP
 from mcp.server.fastmcp.exceptions import ToolError
+from mcp.types import ToolAnnotations
 from pydantic import Field, WithJsonSchema
 
 MAX_LENGTH = 500  # characters of an expression
@@ -22,6 +23,8 @@ MAX_DIGITS = 1_000  # of a result
 PRECISION = 15  # significant digits of a result that has no short exact form
 
 server = FastMCP("calculator", log_level="WARNING")
+# What is asked of them changes nothing.
+READS = ToolAnnotations(readOnlyHint=True)
 
 # An integer stays exact however long it is; the model is shown a plain number.
 Number = Annotated[int | float, WithJsonSchema({"type": "number"})]
@@ -225,13 +228,13 @@ def _call(name: str, arguments: list[Fraction]) -> Fraction:
         raise ToolError(f"{name} is not defined for numbers of this size") from None
 
 
-@server.tool(structured_output=False)
+@server.tool(annotations=READS, structured_output=False)
 def add(a: First, b: Second) -> str:
     """Add two numbers: a plus b, the sum."""
     return plain(exact(a) + exact(b))
 
 
-@server.tool(structured_output=False)
+@server.tool(annotations=READS, structured_output=False)
 def subtract(
     a: Annotated[Number, Field(description="The number to subtract from")],
     b: Annotated[Number, Field(description="The number to subtract")],
@@ -240,13 +243,13 @@ def subtract(
     return plain(exact(a) - exact(b))
 
 
-@server.tool(structured_output=False)
+@server.tool(annotations=READS, structured_output=False)
 def multiply(a: First, b: Second) -> str:
     """Multiply two numbers: a times b, the product."""
     return plain(exact(a) * exact(b))
 
 
-@server.tool(structured_output=False)
+@server.tool(annotations=READS, structured_output=False)
 def divide(
     a: Annotated[Number, Field(description="The number to divide, the dividend")],
     b: Annotated[Number, Field(description="The number to divide by, the divisor; not zero")],
@@ -255,7 +258,7 @@ def divide(
     return plain(_divide(exact(a), exact(b)))
 
 
-@server.tool(structured_output=False)
+@server.tool(annotations=READS, structured_output=False)
 def power(
     base: Annotated[Number, Field(description="The base")],
     exponent: Annotated[Number, Field(description="The exponent")],
@@ -264,7 +267,7 @@ def power(
     return plain(_power(exact(base), exact(exponent)))
 
 
-@server.tool(structured_output=False)
+@server.tool(annotations=READS, structured_output=False)
 def evaluate(
     expression: Annotated[
         str, Field(description="An arithmetic expression such as (5 + 3) * 2", max_length=MAX_LENGTH)

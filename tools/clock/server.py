@@ -10,9 +10,12 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from mcp.server.fastmcp import FastMCP
 from mcp.server.fastmcp.exceptions import ToolError
+from mcp.types import ToolAnnotations
 from pydantic import Field
 
 server = FastMCP("clock", log_level="WARNING")
+# What is asked of them changes nothing.
+READS = ToolAnnotations(readOnlyHint=True)
 
 Zone = Annotated[
     str, Field(description="A time zone such as Europe/Berlin, or a city such as Tokyo", max_length=64)
@@ -106,13 +109,13 @@ def _is_date(text: str) -> bool:
     return True
 
 
-@server.tool(structured_output=False)
+@server.tool(annotations=READS, structured_output=False)
 def now(zone: Zone = "UTC") -> str:
     """What time is it: the current date, time and day of the week in a time zone or city."""
     return shown(datetime.now(zone_of(zone)))
 
 
-@server.tool(structured_output=False)
+@server.tool(annotations=READS, structured_output=False)
 def convert(
     time: Annotated[
         str, Field(description="The time to convert, such as 14:30 or 2026-03-29 14:30", max_length=40)
@@ -129,7 +132,7 @@ def convert(
     return f"{shown(start)} is {shown(there)}"
 
 
-@server.tool(structured_output=False)
+@server.tool(annotations=READS, structured_output=False)
 def difference(
     start: Annotated[str, Field(description="The first date or time, such as 2026-03-29", max_length=40)],
     end: Annotated[str, Field(description="The second date or time, such as 2026-12-24", max_length=40)],

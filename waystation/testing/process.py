@@ -25,9 +25,11 @@ class ServerProcess:
     Args:
         program: A module to run, and its arguments.
         path: Behind the address in `url`.
+        address: Where the program listens, if it does so elsewhere than usual.
     """
 
-    def __init__(self, *program: str, path: str = "") -> None:
+    def __init__(self, *program: str, path: str = "", address: str = "127.0.0.1") -> None:
+        self._address = address
         self._program = program
         self._path = path
         self._process: subprocess.Popen[str] | None = None
@@ -49,7 +51,7 @@ class ServerProcess:
             [sys.executable, "-m", *self._program], stdout=subprocess.PIPE, text=True, cwd=ROOT
         )
         assert self._process.stdout is not None
-        base = f"http://127.0.0.1:{json.loads(self._process.stdout.readline())['port']}"
+        base = f"http://{self._address}:{json.loads(self._process.stdout.readline())['port']}"
         self.url = f"{base}{self._path}"
         self._control = httpx.Client(base_url=base, timeout=_PATIENCE_SECONDS, trust_env=False)
 

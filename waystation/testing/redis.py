@@ -28,11 +28,16 @@ START_SECONDS = 20.0
 
 
 class RedisServer:
-    """Starts, kills and freezes a Redis; `url` stays the same over restarts."""
+    """Starts, kills and freezes a Redis; `url` stays the same over restarts.
 
-    def __init__(self) -> None:
+    Args:
+        address: Where it listens.
+    """
+
+    def __init__(self, *, address: str = "127.0.0.1") -> None:
         self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}"
+        self._address = address
+        self.url = f"redis://{address}:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -45,7 +50,8 @@ class RedisServer:
         self._process = subprocess.Popen(
             [
                 str(_program()),
-                *("--bind", "127.0.0.1"),
+                *("--bind", self._address),
+                *("--protected-mode", "no"),
                 *("--port", str(self.port)),
                 *("--save", ""),
                 *("--appendonly", "no"),
@@ -98,7 +104,7 @@ class RedisServer:
 
     def _answers(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+            with socket.create_connection((self._address, self.port), timeout=1) as connection:
                 connection.sendall(b"PING\r\n")
                 return connection.recv(64).startswith(b"+PONG")
         except OSError:

@@ -72,12 +72,17 @@ class _LikeS3:
 
 
 class S3Server:
-    """Listens on a free port of 127.0.0.1 between `__enter__` and `__exit__`."""
+    """Listens on a free port between `__enter__` and `__exit__`.
 
-    def __init__(self) -> None:
+    Args:
+        address: Where it listens.
+    """
+
+    def __init__(self, *, address: str = "127.0.0.1") -> None:
+        self._address = address
         self._app = _LikeS3(DomainDispatcherApplication(create_backend_app))
         self._server: BaseWSGIServer = make_server(
-            "127.0.0.1", 0, self._app, threaded=True, request_handler=_Quiet
+            address, 0, self._app, threaded=True, request_handler=_Quiet
         )
         self._thread = threading.Thread(target=self._server.serve_forever, name="moto-s3", daemon=True)
 
@@ -88,7 +93,7 @@ class S3Server:
     @property
     def url(self) -> str:
         """The endpoint for clients."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://{self._address}:{self._server.server_port}"
 
     def settings(self, bucket: str, **others: Any) -> S3Settings:
         """Settings that reach this server; the bucket is created when first written to."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Interrupt, StateSnapshot
 
+from core.database.outage import storage_outage
 from graph.flow.state import as_view
 from graph.runs.lease import check_id
 from graph.runs.names import renewed_question
@@ -15,6 +17,21 @@ from graph.threads.history.errors import CheckpointNotFound
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 START = "__start__"
+
+
+async def state_of(graph: Graph, config: RunnableConfig) -> tuple[StateSnapshot, bool]:
+    """The state, and whether it refuses what its last step wrote: that is left out of it then.
+
+    A reducer that refuses ends its turn, but the write stays beside the checkpoint. LangGraph puts the two
+    together for whoever reads the state and raises again each time; its history has the checkpoint alone.
+    """
+    try:
+        return await graph.aget_state(config), False
+    except Exception as error:
+        if storage_outage(error) is None:
+            async for snapshot in graph.aget_state_history(config, limit=1):
+                return snapshot, True
+        raise
 
 
 async def snapshot_at(graph: Graph, thread_id: str, checkpoint_id: str | None = None) -> StateSnapshot:
@@ -26,7 +43,7 @@ async def snapshot_at(graph: Graph, thread_id: str, checkpoint_id: str | None = 
     where: dict[str, Any] = {"thread_id": thread_id}
     if checkpoint_id is not None:
         where["checkpoint_id"] = check_id(checkpoint_id)
-    snapshot = await graph.aget_state({"configurable": where})
+    snapshot, _ = await state_of(graph, {"configurable": where})
     if checkpoint_id is not None and snapshot.created_at is None:
         raise CheckpointNotFound(thread_id, checkpoint_id)
     return snapshot

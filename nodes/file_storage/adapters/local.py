@@ -144,11 +144,11 @@ class LocalStore(FileStore):
             self._swept = True
             sweep_incoming(self._root)
         path = incoming / secrets.token_hex(16)
-        return path, Intake(path.open("xb"), synced=True)
+        return path, Intake(path.open("xb"))
 
     def _commit(self, draft: FileInfo, path: Path, intake: Intake) -> FileInfo:
         info = replace(draft, size=intake.size, etag=intake.etag)
-        intake.sync()
+        _sync(intake.handle)
         intake.handle.close()
         return self._put(info, path)
 

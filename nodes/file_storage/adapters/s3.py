@@ -53,11 +53,9 @@ class S3StorageClient(FileStore):
         self._bucket = Bucket(settings, policies or Policies(ResilienceSettings()))
         self._client = self._bucket.client
         self._top = f"{settings.prefix}/" if settings.prefix else ""
-        self._bucket_is_there = not settings.create_bucket
-        self._creating = asyncio.Lock()
 
     async def put(self, draft: FileInfo, data: AsyncIterator[bytes]) -> FileInfo:
-        await self._ensure_bucket()
+        await self._bucket.ensure()
         # The spool is a file without a name: nothing is left of it, however we end.
         spool = tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115  # closed below
         try:
@@ -157,7 +155,7 @@ class S3StorageClient(FileStore):
         return str(await self._bucket.once(link, "get_object", Params=wanted, ExpiresIn=seconds))
 
     async def presign_upload(self, draft: FileInfo, seconds: int) -> DirectUpload:
-        await self._ensure_bucket()
+        await self._bucket.ensure()
         digest = b64encode(bytes.fromhex(draft.etag)).decode()
         wanted = {
             "Bucket": self._bucket.name,
@@ -174,7 +172,7 @@ class S3StorageClient(FileStore):
         return DirectUpload(url, {**headers, "x-amz-checksum-sha256": digest, **told}, seconds)
 
     async def usage(self, owner: str | None) -> Usage:
-        await self._ensure_bucket()  # a user's total is asked for before anything was stored
+        await self._bucket.ensure()  # a user's total is asked for before anything was stored
         files, size, owners = 0, 0, set[str]()
         async for page in self._pages("Contents", self._top if owner is None else f"{self._folder(owner)}/"):
             files += len(page)
@@ -213,25 +211,6 @@ class S3StorageClient(FileStore):
 
     async def _delete(self, name: str, key: str) -> None:
         await self._bucket.call(self._client.delete_object, Bucket=self._bucket.name, Key=name, key=key)
-
-    async def _ensure_bucket(self) -> None:
-        if self._bucket_is_there:
-            return
-        async with self._creating:
-            if not self._bucket_is_there:
-                await self._bucket.call(self._create_bucket)
-                self._bucket_is_there = True
-
-    def _create_bucket(self) -> None:
-        region = self._settings.region
-        # us-east-1 is the one region that must not be named.
-        place = {} if region == "us-east-1" else {"LocationConstraint": region}
-        options: dict[str, Any] = {"CreateBucketConfiguration": place} if place else {}
-        try:
-            self._client.create_bucket(Bucket=self._bucket.name, **options)
-        except ClientError as error:
-            if code_of(error) not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
-                raise
 
     def _upload(self, spool: IO[bytes], info: FileInfo) -> None:
         extra = {"ContentType": info.media_type, "Metadata": metadata_of(info)}

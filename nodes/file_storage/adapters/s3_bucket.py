@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from core.resilience import Kind, Policies, TargetStatus
 from core.resilience.policy import close
-from nodes.file_storage.adapters.s3_errors import translated
+from nodes.file_storage.adapters.s3_errors import code_of, translated
 from nodes.file_storage.errors import StorageTimedOut
 from nodes.file_storage.models import CHUNK_BYTES
 from nodes.file_storage.settings import S3Settings
@@ -37,6 +37,9 @@ class Bucket:
     def __init__(self, settings: S3Settings, policies: Policies) -> None:
         self.name = settings.bucket
         self.client = _client(settings)
+        self._settings = settings
+        self._is_there = not settings.create_bucket
+        self._creating = asyncio.Lock()
         self._policies = policies
         self._policy = policies.of(KIND, settings.bucket)
         self._pool = ThreadPoolExecutor(settings.connections, thread_name_prefix="s3")
@@ -55,6 +58,26 @@ class Bucket:
             timeout_s=self._policy.settings.timeout_s * parts,
             late=self._late,
         )
+
+    async def ensure(self) -> None:
+        """Create the bucket, where the settings say so and it is not there."""
+        if self._is_there:
+            return
+        async with self._creating:
+            if not self._is_there:
+                await self.call(self._create)
+                self._is_there = True
+
+    def _create(self) -> None:
+        region = self._settings.region
+        # us-east-1 is the one region that must not be named.
+        place = {} if region == "us-east-1" else {"LocationConstraint": region}
+        options: dict[str, Any] = {"CreateBucketConfiguration": place} if place else {}
+        try:
+            self.client.create_bucket(Bucket=self.name, **options)
+        except ClientError as error:
+            if code_of(error) not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+                raise
 
     async def once(self, work: Callable[..., T], *args: Any, key: str = "", **kwargs: Any) -> T:
         """The result of `work`, without the policy: for what does not leave us, and for the policy itself."""

@@ -1,7 +1,7 @@
 """How often open streams are read: token by token where few are open, a few tokens together where many are.
 
 A token costs the service about the same whether it comes alone or with others, so
-a reader who looks 20 times a second costs a fraction of one who looks at each. The
+a reader who looks 12 times a second costs a fraction of one who looks at each. The
 first token of an answer is never held, and an answer that has ended is not waited for.
 """
 
@@ -17,8 +17,8 @@ from nodes.llm.pieces import Piece
 
 FEW = 12
 """Streams that are read token by token."""
-EACH_SECONDS = 0.0015
-LONGEST_SECONDS = 0.06
+EACH_SECONDS = 0.0025
+LONGEST_SECONDS = 0.08
 """Between two looks: no more than a person sees as flowing text."""
 
 

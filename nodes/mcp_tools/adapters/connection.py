@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import StreamWriter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import anyio
 import orjson
+import structlog
 from mcp import ClientSession, McpError, types
 from mcp.shared.context import RequestContext
 from mcp.shared.session import ProgressFnT
 from mcp.shared.version import SUPPORTED_PROTOCOL_VERSIONS
 from pydantic import RootModel
+from pydantic_core import PydanticSerializationError, to_json
 
-from core.foreign import clean_text
+from core.foreign import clean_text, storable
 from core.observability import inject
 from nodes.mcp_tools.adapters.elicitation import Call, Elicitations
-from nodes.mcp_tools.adapters.messages import Incoming, line, number
+from nodes.mcp_tools.adapters.messages import Incoming
+from nodes.mcp_tools.adapters.notes import line, number
 from nodes.mcp_tools.background import Background
 from nodes.mcp_tools.errors import AnswerUnreadable, ServerFailed, ServerGone, StatusRefused, ToolRefused
 from nodes.mcp_tools.models import Ask, CallResult, Progress, ToolList
@@ -26,6 +30,8 @@ from nodes.mcp_tools.ports import Listener
 from nodes.mcp_tools.reasons import CLOSED
 from nodes.mcp_tools.results import call_result
 from nodes.mcp_tools.tool_list import read_tools
+
+log = structlog.get_logger(__name__)
 
 _PROGRESS_MARK = "MCP_UPDATE:"
 # Refusals of one request that say nothing of the session.
@@ -50,19 +56,25 @@ class SessionConnection:
         self.pid: int | None = None
         self.open = False
         self._elicitations = Elicitations()
-        self.incoming = Incoming(decline=self._decline, on_question=self._elicitations.came_on)
+        self.incoming = Incoming(
+            decline=self._decline, on_question=self._elicitations.came_on, said=self.said
+        )
         self.callbacks: dict[str, Any] = {
             "message_handler": self._on_message,
-            "logging_callback": self._on_log,
             "elicitation_callback": self._on_question,
         }
         self._listener = listener
         self._session: ClientSession | None = None
+        self._line: StreamWriter | None = None
         self._watching: dict[Call, Progress | None] = {}
         self._background = Background()
 
-    async def begin(self, session: ClientSession, pid: int | None) -> None:
+    async def begin(self, session: ClientSession, pid: int | None, line: StreamWriter | None = None) -> None:
         """Agree with the server on the protocol.
+
+        Args:
+            line: Where messages are written one to a line. Calls then go past the SDK, which would have
+                each pass through two streams and seven models.
 
         Raises:
             ServerGone: Its version is not known here, or it did not answer.
@@ -75,6 +87,7 @@ class SessionConnection:
         )
         _check_version(await self._ask(types.InitializeRequest(params=params), opening=True))
         await session.send_notification(types.ClientNotification(types.InitializedNotification()))
+        self._line = line
         self.open = True
 
     async def aclose(self) -> None:
@@ -97,11 +110,9 @@ class SessionConnection:
         ask: Ask | None = None,
     ) -> CallResult:
         # Not session.call_tool(): it validates the result against a schema that nobody here relies on.
-        params = types.CallToolRequestParams(name=tool, arguments=dict(arguments), _meta=_trace())
-        request = types.CallToolRequest(params=params)
         call = Call(tool, ask)
         try:
-            result = await self._attempt(request, progress, call)
+            result = await self._attempt(arguments, progress, call)
         except (ServerGone, StatusRefused) as error:
             await self._check(error)
             raise
@@ -111,7 +122,7 @@ class SessionConnection:
         else:
             if not (result.is_error and self._elicitations.refused_as_unclear(call, _said(result))):
                 return result
-        return await self._attempt(request, progress, Call(tool, ask))
+        return await self._attempt(arguments, progress, Call(tool, ask))
 
     async def _check(self, error: ServerGone | StatusRefused) -> None:
         """Is it the session that has ended, or did something refuse this one call?"""
@@ -128,16 +139,16 @@ class SessionConnection:
             raise ServerGone(_FORGOTTEN, sent=False)
 
     async def _attempt(
-        self, request: types.CallToolRequest, progress: Progress | None, call: Call
+        self, arguments: Mapping[str, Any], progress: Progress | None, call: Call
     ) -> CallResult:
         async with self._elicitations.place(call):
             self._watching[call] = progress
             try:
-                return call_result(await self._asked(request, progress, call))
+                return call_result(await self._asked(arguments, progress, call))
             finally:
                 del self._watching[call]
 
-    async def _asked(self, request: types.CallToolRequest, progress: Progress | None, call: Call) -> Any:
+    async def _asked(self, arguments: Mapping[str, Any], progress: Progress | None, call: Call) -> Any:
         """The answer to a call, and on the way its own questions."""
         stopped = False
 
@@ -147,12 +158,12 @@ class SessionConnection:
             self._elicitations.end(call)
             await self._give_up(call.request_id)
 
-        sending = asyncio.create_task(self._send(request, progress, call))
+        sending = self._sent(arguments, progress, call)
 
-        def over(task: asyncio.Task[Any]) -> None:
+        def over(sent: asyncio.Future[Any]) -> None:
             self._elicitations.end(call)
-            if not task.cancelled():
-                task.exception()  # it may fail in the moment in which its caller leaves
+            if not sent.cancelled():
+                sent.exception()  # it may fail in the moment in which its caller leaves
 
         sending.add_done_callback(over)
         try:
@@ -164,6 +175,40 @@ class SessionConnection:
                 self._background.hold(sending, longest_s=UNANSWERED_SECONDS)
         with self._explaining():
             return sending.result()
+
+    def _sent(
+        self, arguments: Mapping[str, Any], progress: Progress | None, call: Call
+    ) -> asyncio.Future[Any]:
+        """The call is on its way; what it ends with."""
+        if self._line is not None and self._session is not None:
+            return self._written(self._line, self._session, arguments, progress, call)
+        params = types.CallToolRequestParams(name=call.tool, arguments=dict(arguments), _meta=_trace())
+        return asyncio.create_task(self._send(types.CallToolRequest(params=params), progress, call))
+
+    def _written(
+        self,
+        line: StreamWriter,
+        session: ClientSession,
+        arguments: Mapping[str, Any],
+        progress: Progress | None,
+        call: Call,
+    ) -> asyncio.Future[Any]:
+        """Past the SDK: a line, and the answer as `Incoming` reads it. Numbers are the SDK's."""
+        if self.incoming.over or line.is_closing():
+            self._listener.lost(CLOSED)
+            raise ServerGone(CLOSED, sent=False)
+        meta: dict[str, Any] = {}
+        inject(meta)
+        request_id: int = session._request_id
+        if progress is not None:
+            meta["progressToken"] = request_id
+        params = {"name": call.tool, "arguments": arguments, **({"_meta": meta} if meta else {})}
+        written = _line_of("tools/call", params, request_id=request_id)
+        session._request_id = request_id + 1
+        self._elicitations.begin(call, request_id)
+        sent = self.incoming.answer_to(request_id, _while_live(progress, call) if progress else None)
+        line.write(written)
+        return sent
 
     async def alive(self) -> bool:
         try:
@@ -206,7 +251,7 @@ class SessionConnection:
         request_id: int = session._request_id
         if call is not None:
             self._elicitations.begin(call, request_id)
-        watch = _as_callback(progress, call) if progress else None
+        watch = _as_callback(progress, call) if progress and call else None
         with self.incoming.expect(request_id, opening=opening) as pending:
             try:
                 wrapped = types.ClientRequest(request)
@@ -224,7 +269,9 @@ class SessionConnection:
         try:
             yield
         except ServerGone as gone:
-            if gone.over and self.incoming.idle:
+            if self.incoming.over:
+                self._listener.lost(CLOSED)
+            elif gone.over and self.incoming.idle:
                 self._listener.lost(gone.detail)
             raise
         except McpError as error:
@@ -249,6 +296,9 @@ class SessionConnection:
         if session is None or request_id is None:
             return
         params = types.CancelledNotificationParams(requestId=request_id, reason="the caller gave up")
+        if self._line is not None:  # as the call went, so that the next call is behind it
+            self._line.write(_line_of("notifications/cancelled", params.model_dump(exclude_none=True)))
+            return
         note = types.ClientNotification(types.CancelledNotification(params=params))
         await _quietly(session.send_notification(note))
 
@@ -262,10 +312,6 @@ class SessionConnection:
         if isinstance(note, types.ToolListChangedNotification):
             self._listener.changed()
 
-    async def _on_log(self, params: types.LoggingMessageNotificationParams) -> None:
-        if isinstance(params.data, str):
-            self.said(params.data)
-
     def said(self, text: str) -> None:
         """A line that announces progress goes to the call that runs; to none where it could be several."""
         _, marker, rest = text.partition(_PROGRESS_MARK)
@@ -275,7 +321,8 @@ class SessionConnection:
         with suppress(orjson.JSONDecodeError):
             update = orjson.loads(rest)
             if watch is not None and isinstance(update, dict):
-                watch(number(update.get("progress")) or 0.0, number(update.get("total")), _text(update))
+                done, total = number(update.get("progress")) or 0.0, number(update.get("total"))
+                _tell(watch, done, total, _text(update))
 
 
 async def _quietly(note: Any) -> None:
@@ -304,13 +351,40 @@ def _text(update: Mapping[str, Any]) -> str:
     return next((text for text in found if text), "")
 
 
-def _as_callback(watch: Progress, call: Call | None) -> ProgressFnT:
+def _tell(watch: Progress, progress: float, total: float | None, message: str) -> None:
+    """A fault of whoever watches one call ends no session of all the others."""
+    try:
+        watch(progress, total, message)
+    except Exception as error:  # noqa: BLE001 - as above
+        log.warning("mcp progress not told", fault=type(error).__name__)
+
+
+def _while_live(watch: Progress, call: Call) -> Progress:
+    def report(progress: float, total: float | None, message: str) -> None:
+        if call.live:  # nobody listens to a call that was given up
+            _tell(watch, progress, total, message)
+
+    return report
+
+
+def _as_callback(watch: Progress, call: Call) -> ProgressFnT:
+    heard = _while_live(watch, call)
+
     async def report(progress: float, total: float | None, message: str | None) -> None:
-        if call is None or call.live:  # nobody listens to a call that was given up
-            watch(progress, total, message or "")
+        heard(progress, total, message or "")
 
     return report
 
 
 def _said(result: CallResult) -> str:
     return "\n".join(part.text for part in result.content)
+
+
+def _line_of(method: str, params: Mapping[str, Any], *, request_id: int | None = None) -> bytes:
+    """A request, or without a number a notification, as one line of JSON with the end of it."""
+    number = {} if request_id is None else {"id": request_id}
+    message = {"jsonrpc": "2.0", **number, "method": method, "params": params}
+    try:
+        return to_json(message, inf_nan_mode="null") + b"\n"
+    except PydanticSerializationError:  # half of a surrogate pair, say
+        return to_json(storable(message, weight=None)) + b"\n"

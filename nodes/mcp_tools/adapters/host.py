@@ -32,8 +32,7 @@ from nodes.mcp_tools.adapters.process import child_process
 from nodes.mcp_tools.adapters.stdio import (
     BoundedLog,
     Printing,
-    ReadStream,
-    WriteStream,
+    Streams,
     ending_of,
     pieces,
     read_messages,
@@ -216,8 +215,8 @@ async def hosted_streams(
     line_limit: int,
     said: Callable[[str], None],
     lost: Callable[[str], None],
-) -> AsyncIterator[tuple[ReadStream, WriteStream, int]]:
-    """The streams for a session with a bundled server, and the process id of the host.
+) -> AsyncIterator[Streams]:
+    """The streams of a session with a bundled server; the process is the host's.
 
     Args:
         log: File for what the server prints.
@@ -247,7 +246,7 @@ async def hosted_streams(
 
             pumps.start_soon(read_messages, link.reader, to_session, lines, stray, over)
             pumps.start_soon(write_messages, link.writer, from_session)
-            yield read, write, link.pid
+            yield read, write, link.pid, link.writer
             pumps.cancel_scope.cancel()
     finally:
         printed.close()

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,8 +21,18 @@ import structlog
 from mcp import types
 
 from core.foreign import clean_text, storable
-from nodes.mcp_tools.errors import AnswerUnreadable, ResultTooLarge, ToolRefused
+from nodes.mcp_tools.adapters.notes import mended_notification
+from nodes.mcp_tools.errors import AnswerUnreadable, ResultTooLarge, ServerGone, ToolRefused
+from nodes.mcp_tools.models import Progress
 
+log = structlog.get_logger(__name__)
+
+Message = dict[str, Any]
+_UNDERSTOOD = frozenset({"elicitation/create", "ping"})
+_IN_ORDER = frozenset({"notifications/progress", "notifications/message"})
+_MOST_IN_A_BATCH = 1000
+_MESSAGE_CHARS = 2000
+Params = dict[str, Any]
 _EDGE = 512
 _ID_FIRST = re.compile(rb'^(?:data:)?\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d+)\s*,')
 _ID_LAST = re.compile(rb'"id"\s*:\s*(\d+)\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$')
@@ -87,32 +96,36 @@ class LineCutter:
         return line
 
 
-log = structlog.get_logger(__name__)
-
-Message = dict[str, Any]
-_UNDERSTOOD = frozenset({"elicitation/create", "ping"})
-_MOST_IN_A_BATCH = 1000
-_MESSAGE_CHARS = 2000
-_CHARS = 4000
-_LOG_CHARS = 65_536
-Params = dict[str, Any]
-
-
 class Pending:
-    """A request that waits, and what became of it."""
+    """A request that waits, and what became of it.
 
-    def __init__(self, task: asyncio.Task[Any] | None, *, opening: bool) -> None:
+    Args:
+        stop: Ends the wait of a request that the SDK sent.
+        opening: It opens the session.
+    """
+
+    # The SDK sent it, and waits for an answer of its own.
+    is_own = False
+
+    def __init__(self, stop: Callable[[], object], *, opening: bool = False) -> None:
         self.opening = opening
         self.answer: Message | None = None
         self.error: Exception | None = None
-        self._task = task
+        self._stop = stop
+
+    def take(self, answer: Message) -> None:
+        """It is answered."""
+        self.answer = answer
+
+    def spoil(self, error: Exception) -> None:
+        """It is answered with what nobody can read."""
+        self.error = self.error or error
 
     def fail(self, error: Exception) -> None:
         """End the wait; the first error stays."""
         if self.error is None:
             self.error = error
-            if self._task is not None:
-                self._task.cancel()
+            self._stop()
 
     @property
     def known(self) -> bool:
@@ -136,20 +149,54 @@ class Pending:
         return answer["result"]
 
 
+class OwnPending(Pending):
+    """A request that was sent past the SDK, which hears nothing of it. Its result comes into `done`."""
+
+    is_own = True
+
+    def __init__(self, watch: Progress | None) -> None:
+        super().__init__(self._settle)
+        self.watch = watch
+        self.done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def take(self, answer: Message) -> None:
+        super().take(answer)
+        self._settle()
+
+    def spoil(self, error: Exception) -> None:
+        self.fail(error)
+
+    def _settle(self) -> None:
+        if self.done.done():
+            return  # nobody waits any more
+        try:
+            self.done.set_result(self.result())
+        except (ToolRefused, AnswerUnreadable, ResultTooLarge, ServerGone) as error:
+            self.done.set_exception(error)
+
+
 class Incoming:
     """The requests of one session that wait, and everything that its server says.
 
     Args:
         decline: Tells the server that a request of its own, named by its id, is not known here.
         on_question: Told of a question of the server and the request on whose stream it came.
+        said: Told what the server logs.
     """
 
     def __init__(
-        self, *, decline: Callable[[str | int], None], on_question: Callable[[str | int, int], None]
+        self,
+        *,
+        decline: Callable[[str | int], None],
+        on_question: Callable[[str | int, int], None],
+        said: Callable[[str], None],
     ) -> None:
         self._decline = decline
         self._on_question = on_question
+        self._said = said
         self._pending: dict[int, Pending] = {}
+        # Nothing more comes.
+        self.over = False
 
     @property
     def quiet(self) -> bool:
@@ -168,11 +215,29 @@ class Incoming:
         Args:
             opening: It is the request that opens the session.
         """
-        pending = self._pending[request_id] = Pending(asyncio.current_task(), opening=opening)
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine that runs has one
+        pending = self._pending[request_id] = Pending(task.cancel, opening=opening)
         try:
             yield pending
         finally:
             del self._pending[request_id]
+
+    def answer_to(self, request_id: int, watch: Progress | None) -> asyncio.Future[Any]:
+        """The result of a request that is sent past the SDK, or the error that it ends with.
+
+        Args:
+            watch: Told of its progress.
+        """
+        pending = self._pending[request_id] = OwnPending(watch)
+        pending.done.add_done_callback(lambda _: self._pending.pop(request_id, None))
+        return pending.done
+
+    def end(self) -> None:
+        """Nothing more comes: whoever waits past the SDK hears it from nobody else."""
+        self.over = True
+        for pending in [each for each in self._pending.values() if each.is_own]:
+            pending.fail(ServerGone("the server went away before it answered"))
 
     def waits(self, request_id: int | None) -> bool:
         """Whether the request still has no answer."""
@@ -214,8 +279,23 @@ class Incoming:
         if not isinstance(method, str):
             return self._answered(message, stream)
         if message.get("id") is None:
-            return mended_notification(method, message.get("params"))
+            return self._noted(mended_notification(method, message.get("params")))
         return self._request(method, message, stream)
+
+    def _noted(self, note: Message | None) -> Message | None:
+        """A notification; what may stand right before an answer is told here, in its order."""
+        if note is None or note["method"] not in _IN_ORDER:
+            return note
+        params = note["params"]
+        if note["method"] == "notifications/message":
+            self._said(params["data"])
+            return None
+        pending = self._pending.get(params["progressToken"])
+        if not isinstance(pending, OwnPending):
+            return note
+        if pending.watch is not None and not pending.known:
+            pending.watch(params["progress"], params.get("total"), params.get("message", ""))
+        return None
 
     def _answered(self, message: Message, stream: int | None) -> Message | None:
         request_id = _request_id(message.get("id"))
@@ -223,7 +303,7 @@ class Incoming:
             request_id = stream  # errors of requests that a server could not read bear no id
         pending = self._unanswered(request_id)
         if pending is not None:
-            pending.answer = message
+            pending.take(message)
         return None if request_id is None else self._empty(request_id)
 
     def _request(self, method: str, message: Message, stream: int | None) -> Message | None:
@@ -253,12 +333,15 @@ class Incoming:
             return []
         pending = self._unanswered(request_id)
         if pending is not None:
-            pending.error = pending.error or error
-        return [self._empty(request_id)]
+            pending.spoil(error)
+        shown = self._empty(request_id)
+        return [] if shown is None else [shown]
 
-    def _empty(self, request_id: int) -> Message:
-        """What the SDK reads in the answer's place."""
+    def _empty(self, request_id: int) -> Message | None:
+        """What the SDK reads in the answer's place; None where it has not asked."""
         pending = self._pending.get(request_id)
+        if pending is not None and pending.is_own:
+            return None
         result = _opened(pending.answer) if pending is not None and pending.opening else {}
         return {"jsonrpc": "2.0", "id": request_id, "result": result}
 
@@ -310,58 +393,3 @@ def refusal_of(error: object) -> ToolRefused:
     text = message if isinstance(message, str) else "" if message is None else json.dumps(message)
     shown = clean_text(text[:_MESSAGE_CHARS]).strip() or f"error {str(code)[:40]} without a message"
     return ToolRefused(shown, rpc_code=code if isinstance(code, int) else None)
-
-
-def mended_notification(method: str, params: object) -> dict[str, Any] | None:
-    """The notification as the SDK shall read it; None for one that says nothing here."""
-    mend = _NOTES.get(method)
-    found = mend(params if isinstance(params, dict) else {}) if mend else None
-    return None if found is None else {"jsonrpc": "2.0", "method": method, "params": found}
-
-
-def number(value: object) -> float | None:
-    """A number that counts something, also one that is written as text."""
-    if isinstance(value, bool):
-        return None
-    with suppress(ValueError, OverflowError):
-        if isinstance(value, int | float) or (isinstance(value, str) and len(value) < 40):
-            found = float(value)
-            return found if math.isfinite(found) else None
-    return None
-
-
-def line(value: object, limit: int = _CHARS) -> str:
-    """A text to show to people."""
-    return clean_text(value[:limit]) if isinstance(value, str) else ""
-
-
-def _progress(params: Params) -> Params | None:
-    token, done = params.get("progressToken"), number(params.get("progress"))
-    if isinstance(token, str) and token.isascii() and token.isdigit() and len(token) < 20:
-        token = int(token)  # ours are numbers; some servers give them back as text
-    if done is None or not isinstance(token, int) or isinstance(token, bool):
-        return None
-    total, message = number(params.get("total")), line(params.get("message"))
-    found: Params = {"progressToken": token, "progress": done}
-    return found | ({} if total is None else {"total": total}) | ({"message": message} if message else {})
-
-
-def _log(params: Params) -> Params | None:
-    data = params.get("data")
-    if isinstance(data, dict):
-        data = data.get("msg")
-    return {"level": "info", "data": line(data, _LOG_CHARS)} if isinstance(data, str) else None
-
-
-def _cancelled(params: Params) -> Params | None:
-    request = params.get("requestId")
-    known = isinstance(request, str | int) and not isinstance(request, bool)
-    return {"requestId": request} if known else None
-
-
-_NOTES: dict[str, Callable[[Params], Params | None]] = {
-    "notifications/progress": _progress,
-    "notifications/message": _log,
-    "notifications/tools/list_changed": lambda _: {},
-    "notifications/cancelled": _cancelled,
-}

@@ -14,7 +14,7 @@ from mcp import ClientSession
 from core import sockets
 from nodes.mcp_tools.adapters.connection import SessionConnection
 from nodes.mcp_tools.adapters.http import McpClient
-from nodes.mcp_tools.adapters.stdio import Command, ReadStream, WriteStream, stdio_streams
+from nodes.mcp_tools.adapters.stdio import Command, Streams, stdio_streams
 from nodes.mcp_tools.calls import file_stem
 from nodes.mcp_tools.errors import StatusRefused
 from nodes.mcp_tools.plugins import HOST, bundled_name
@@ -120,12 +120,12 @@ async def _hosted(
 async def _begun(
     stack: AsyncExitStack,
     connection: SessionConnection,
-    streams: AbstractAsyncContextManager[tuple[ReadStream, WriteStream, int]],
+    streams: AbstractAsyncContextManager[Streams],
 ) -> SessionConnection:
-    read, write, pid = await stack.enter_async_context(streams)
+    read, write, pid, line = await stack.enter_async_context(streams)
     session = await stack.enter_async_context(ClientSession(read, write, **connection.callbacks))
     stack.push_async_callback(connection.aclose)
-    await connection.begin(session, pid)
+    await connection.begin(session, pid, line)
     return connection
 
 

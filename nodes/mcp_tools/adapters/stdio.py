@@ -30,6 +30,8 @@ _GONE = (anyio.ClosedResourceError, anyio.BrokenResourceError)
 
 ReadStream = MemoryObjectReceiveStream[SessionMessage | Exception]
 WriteStream = MemoryObjectSendStream[SessionMessage]
+Streams = tuple[ReadStream, WriteStream, int, StreamWriter]
+"""What a session reads and writes, the process id, and where a line can be written past the session."""
 LOG_BYTES = 1_048_576
 
 
@@ -51,8 +53,8 @@ class Command:
 @asynccontextmanager
 async def stdio_streams(
     command: Command, incoming: Incoming, *, said: Callable[[str], None], lost: Callable[[str], None]
-) -> AsyncIterator[tuple[ReadStream, WriteStream, int]]:
-    """The streams for a session, and the process id.
+) -> AsyncIterator[Streams]:
+    """The streams of a session.
 
     Args:
         said: Told of each line of stderr.
@@ -72,7 +74,8 @@ async def stdio_streams(
                 pumps.start_soon(write_messages, process.stdin, from_session)
                 pumps.start_soon(_listen, process, log, said)
                 pumps.start_soon(_watch, process, lost)
-                yield read, write, process.pid
+                assert process.stdin is not None  # noqa: S101 - it was started with one
+                yield read, write, process.pid, process.stdin
             pumps.cancel_scope.cancel()
     finally:
         log.close()
@@ -84,6 +87,10 @@ class Stray:
     def __init__(self, incoming: Incoming, log: BoundedLog) -> None:
         self._incoming = incoming
         self._log = log
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        self._incoming.end()
 
     def messages(self, line: bytes | Oversize) -> list[Message]:
         if isinstance(line, Oversize):
@@ -118,12 +125,15 @@ async def read_messages(
     over: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Give a session what comes, until the end of it; then do what is to be done `over` that."""
-    with suppress(*_GONE):
-        async with to_session:  # its end tells the session that nothing more comes
-            async for chunk in pieces(reader):
-                for line in lines.feed(chunk):
-                    for message in stray.messages(line):
-                        await to_session.send(SessionMessage(JSONRPCMessage.model_validate(message)))
+    try:
+        with suppress(*_GONE):
+            async with to_session:  # its end tells the session that nothing more comes
+                async for chunk in pieces(reader):
+                    for line in lines.feed(chunk):
+                        for message in stray.messages(line):
+                            await to_session.send(SessionMessage(JSONRPCMessage.model_validate(message)))
+    finally:
+        stray.end()
     if over is not None:
         await over()
 

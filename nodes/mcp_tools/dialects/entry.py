@@ -20,8 +20,8 @@ from nodes.mcp_tools.dialects.variables import Variables
 OURS = (
     "args", "auth_header", "auth_token", "auth_type", "author", "command", "compliance_level", "cwd",
     "description", "enabled", "env", "exclude_tools", "fill_username", "groups", "headers", "help_email",
-    "include_tools", "init_timeout_s", "max_result_bytes", "oauth_config", "require_approval", "restart",
-    "short_description", "timeout_s", "transport", "url",
+    "include_tools", "init_timeout_s", "max_result_bytes", "oauth_config", "parallel_calls",
+    "require_approval", "restart", "short_description", "timeout_s", "transport", "url",
 )  # fmt: skip
 # Misspelt, one of these would let through what it was written to keep back.
 GUARDS = (

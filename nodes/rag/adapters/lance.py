@@ -23,10 +23,12 @@ from core.errors import WaystationError
 from core.health import Health, failed, healthy
 from core.installed import is_missing, needs
 from nodes.rag.adapters.hollow import hollow
-from nodes.rag.adapters.lance_vectors import VectorTable, any_of
+from nodes.rag.adapters.lance_filters import among, any_of
+from nodes.rag.adapters.lance_vectors import VectorTable
+from nodes.rag.adapters.lance_views import nearest_of
 from nodes.rag.errors import IndexBroken
 from nodes.rag.models import Chunk, Hit
-from nodes.rag.ports import Known
+from nodes.rag.ports import Known, View
 
 _COLUMNS = [field.name for field in fields(Chunk)]
 # Older versions serve readers that began before a change; none reads for minutes.
@@ -67,7 +69,7 @@ class LanceFolder:
 def _sdk() -> SimpleNamespace:
     """What is used of the library, which is typed too loosely to name its types here."""
     # Lance logs harmless warnings with absolute paths to stderr; errors still come as exceptions.
-    os.environ.setdefault("LANCE_LOG", "error")
+    os.environ.setdefault("LANCEDB_LOG", "error")
     # The client of a server for catalogues, which no folder has: 163 modules and two thirds of the time.
     try:
         with hollow("lance_namespace_urllib3_client"):
@@ -131,13 +133,14 @@ class LanceStore:
                 change = table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
                 await change.when_not_matched_by_source_delete(among).execute(_rows(chunks, vectors))
 
-    async def find(self, terms: Sequence[str], *, limit: int) -> list[Hit]:
+    async def find(self, terms: Sequence[str], *, limit: int, view: View | None = None) -> list[Hit]:
         """Chunks that hold any of `terms`, by BM25."""
         async with self._trouble():
             table = await self._existing()
             if table is None or not terms:
                 return []
             query = table.query().nearest_to_text(_sdk().match(" ".join(terms), "terms"))
+            query = _seen(query, view)
             rows = await query.select([*_COLUMNS, "_score"]).limit(limit).to_list()
         return [Hit(_chunk(row), float(row["_score"])) for row in rows]
 
@@ -150,45 +153,55 @@ class LanceStore:
             rows = await table.query().where(any_of("document", [document])).select(_COLUMNS).to_list()
         return sorted((_chunk(row) for row in rows), key=lambda chunk: chunk.start)[:limit]
 
-    async def size(self) -> int:
+    async def size(self, *, view: View | None = None) -> int:
         """How many chunks there are."""
         async with self._trouble():
             table = await self._existing()
-            return 0 if table is None else int(await table.count_rows())
+            return 0 if table is None else int(await table.count_rows(among(view)))
 
-    async def term_counts(self, *, most: int) -> tuple[dict[str, int], int]:
+    async def term_counts(self, *, most: int, view: View | None = None) -> tuple[dict[str, int], int]:
         """In how many chunks each term stands, and how many chunks were looked at, about `most` at most."""
         async with self._trouble():
             table = await self._existing()
             if table is None:
                 return {}, 0
-            query, rows = table.query().select(["terms"]), await table.count_rows()
-            if rows > most:
-                # Ids are digests, so those below a bound are as good as drawn by lot.
-                query = query.where(f"id < '{int(most / rows * 16**8):08x}'")
-            read = await query.to_arrow()
+            seen = among(view)
+            query, rows = table.query().select(["terms"]), await table.count_rows(seen)
+            # Ids are digests, so those below a bound are as good as drawn by lot.
+            some = f"id < '{int(most / rows * 16**8):08x}'" if rows > most else None
+            wanted = " AND ".join(f"({one})" for one in (seen, some) if one)
+            read = await (query.where(wanted) if wanted else query).to_arrow()
         return await asyncio.to_thread(_counted, read.column("terms").to_pylist())
 
-    async def near(self, vector: Sequence[float], *, limit: int, known: Known | None = None) -> list[Hit]:
+    async def near(
+        self, vector: Sequence[float], *, limit: int, known: Known | None = None, view: View | None = None
+    ) -> list[Hit]:
         """Chunks by cosine similarity."""
         async with self._trouble():
             table = await self._existing()
             if table is None:
                 return []
             if self._beside is not None:
-                return await self._near_beside(table, self._beside, vector, limit, known)
+                return await self._near_beside(table, self._beside, vector, limit, known, view)
             if "vector" not in (await table.schema()).names:
                 return []
             query = table.query().nearest_to(list(vector)).distance_type("cosine")
+            query = _seen(query, view)
             rows = await query.select([*_COLUMNS, "_distance"]).limit(limit).to_list()
         return [Hit(_chunk(row), 1 - float(row["_distance"])) for row in rows]
 
-    async def _near_beside(
-        self, table: Any, beside: VectorTable, vector: Sequence[float], limit: int, known: Known | None
+    async def _near_beside(  # noqa: PLR0917 - `near`, with the two tables
+        self,
+        table: Any,
+        beside: VectorTable,
+        vector: Sequence[float],
+        limit: int,
+        known: Known | None,
+        view: View | None,
     ) -> list[Hit]:
         if await beside.size() < _COVERED * await table.count_rows():
             return []
-        near = await beside.near(vector, limit=limit)
+        near = await nearest_of(table, beside, vector, limit=limit, view=view)
         found = dict(await known()) if known else {}
         wanted = list(near)[:_READ_OF_NEAR] if known else list(near)
         found |= {chunk.id: chunk for chunk in await self.chunks_of([k for k in wanted if k not in found])}
@@ -216,6 +229,13 @@ class LanceStore:
             await self._beside.drop(known.difference(there))
         return [key for key in there if key not in known]
 
+    async def vectors_of(self, ids: Sequence[str]) -> dict[str, list[float]]:
+        """The vectors of those of these chunks that have one."""
+        if self._beside is None:
+            return {}
+        async with self._trouble():
+            return await self._beside.of(ids)
+
     async def attach(self, vectors: Mapping[str, Sequence[float]]) -> None:
         """Keep the vectors of chunks, by their ids."""
         if self._beside is not None and vectors:
@@ -227,6 +247,9 @@ class LanceStore:
         if self._beside is not None:
             async with self._trouble():
                 await self._beside.settle()
+
+    def edition(self) -> str:
+        return ""
 
     async def open(self) -> None:
         async with self._trouble():
@@ -302,6 +325,11 @@ class LanceStore:
             if self._beside is not None:
                 self._beside.forget()
             raise IndexBroken(f"the index '{self._name}' cannot be read or written; {_REPAIR}") from error
+
+
+def _seen(query: Any, view: View | None) -> Any:
+    wanted = among(view)
+    return query if wanted is None else query.where(wanted)
 
 
 def _rows(chunks: Sequence[Chunk], vectors: Sequence[Sequence[float]] | None) -> list[dict[str, Any]]:

@@ -13,12 +13,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from nodes.rag.adapters.lance_filters import any_of
+
 # Up to so many rows each is compared with the question; beyond, those of the nearest groups.
 EXACT_ROWS = 5_000
 _ROWS_OF_A_GROUP = 400
 _GROUPS_ASKED = 20
-# The groups are made anew when there are so many times the rows that they were made of.
-_GROWN = 2
+# Every settling adds a part to the index, which each question looks at: so many are made one again, and
+# groups are made anew when there are so many times the vectors that they were made of.
+_MOST_PARTS, _GROWN = 12, 1.5
+# Further vectors to learn a group from say nothing new, and take their time.
+_LEARNED_FROM = 64
 _DELETED_AT_ONCE = 500
 _KEEP_VERSIONS = timedelta(minutes=10)
 
@@ -62,15 +67,31 @@ class VectorTable:
         read = await table.query().select(["id"]).to_arrow()
         return set(read.column("id").to_pylist())
 
-    async def near(self, vector: Sequence[float], *, limit: int) -> dict[str, float]:
-        """Chunks with their cosine similarities, best first."""
+    async def near(
+        self, vector: Sequence[float], *, limit: int, ids: Sequence[str] | None = None
+    ) -> dict[str, float]:
+        """Chunks with their cosine similarities, best first.
+
+        Args:
+            ids: Of these chunks alone; then as many groups are asked as it takes to find `limit`.
+        """
         table = await self._existing()
         if table is None:
             return {}
         query = table.query().nearest_to(list(vector)).distance_type("cosine").nprobes(_GROUPS_ASKED)
+        if ids is not None:
+            query = query.maximum_nprobes(0).where(any_of("id", ids))
         found = await query.select(["id", "_distance"]).limit(limit).to_arrow()
         columns = found.column("id").to_pylist(), found.column("_distance").to_pylist()
         return {key: 1 - distance for key, distance in zip(*columns, strict=True)}
+
+    async def of(self, ids: Sequence[str]) -> dict[str, list[float]]:
+        """The vectors of those of `ids` that have one."""
+        table = await self._existing()
+        if table is None or not ids:
+            return {}
+        read = await table.query().where(any_of("id", ids)).select(["id", "vector"]).to_arrow()
+        return dict(zip(read.column("id").to_pylist(), read.column("vector").to_pylist(), strict=True))
 
     async def add(self, vectors: Mapping[str, Sequence[float]]) -> None:
         """Keep further vectors."""
@@ -104,10 +125,13 @@ class VectorTable:
     async def _group(self, table: Any, rows: int) -> None:
         if rows <= EXACT_ROWS:
             return
-        stats = await table.index_stats("vector_idx")
-        if stats is not None and rows <= _GROWN * (stats.num_indexed_rows or 1):
+        made = [index for index in await table.list_indices() if "vector" in index.columns]
+        if made and _is_grouped(made[0]) and rows <= _GROWN * (made[0].num_indexed_rows or 1):
             return
-        groups = self._sdk().ivf(distance_type="cosine", num_partitions=max(16, rows // _ROWS_OF_A_GROUP))
+        # By size, not by number: `optimize` merges groups that are below the size of which it knows.
+        groups = self._sdk().ivf(
+            distance_type="cosine", target_partition_size=_ROWS_OF_A_GROUP, sample_rate=_LEARNED_FROM
+        )
         await table.create_index("vector", config=groups, replace=True)
 
     async def _existing(self) -> Any:
@@ -123,7 +147,8 @@ class VectorTable:
         self._table = None
 
 
-def any_of(column: str, values: Iterable[str]) -> str:
-    """A filter for rows with one of `values`."""
-    quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
-    return f"{column} IN ({quoted})"
+def _is_grouped(index: Any) -> bool:
+    """Whether an index has few parts, and groups of our size: one of an earlier release has huge ones."""
+    details = index.index_details or {}
+    sized = details.get("target_partition_size") == _ROWS_OF_A_GROUP
+    return bool(sized and (index.num_segments or 1) < _MOST_PARTS)

@@ -7,8 +7,9 @@ from typing import Any
 
 from core.foreign import as_bytes
 from graph.runs.events import LoggedEvent
-from graph.runs.streams import Handle
+from graph.runs.streams import WAITS, Handle
 from server.protocols.a2a.tasks import OURS, answer_json, file_json, status_json, task_json
+from server.retold import Retelling
 from server.sse import RunResponse
 
 # Where our events keep what was said.
@@ -38,6 +39,7 @@ class TaskStream(RunResponse):
         # Whether the answer has a piece that the next one is added to.
         self._said = self._shown = False
         self._files: set[str] = set()
+        self._retold = Retelling()
 
     def encoded(self, found: Sequence[LoggedEvent]) -> Iterable[bytes]:
         if not self._begun:
@@ -45,7 +47,8 @@ class TaskStream(RunResponse):
             task = task_json(self._run.record, base=self._base, history=self._history, artifacts=False)
             yield self._result({"task": task})
         for entry in found:
-            yield from self._of(entry.event)
+            if event := self._retold.of(entry.event):
+                yield from self._of(event)
 
     def ending(self) -> Iterable[bytes]:
         return ()
@@ -62,7 +65,7 @@ class TaskStream(RunResponse):
             # What follows a tool is the answer anew.
             self._said = self._said and kind in ("notice", "tool_progress")
             told = {name: value for name, value in event.items() if name not in _BESIDE}
-            yield self._status("running", {}, None, told)
+            yield self._status("queued" if event.get("code") == WAITS else "running", {}, None, told)
         elif kind == "done":
             yield from self._done(event)
         elif kind == "error":

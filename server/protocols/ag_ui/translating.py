@@ -25,6 +25,7 @@ from server.protocols.ag_ui.words import (
     tool_name,
     usage_of,
 )
+from server.retold import Retelling
 
 # The part of a turn that an event tells of. Files are kept within and behind the tools.
 _PARTS: Mapping[str, Part] = {
@@ -37,7 +38,7 @@ _PARTS: Mapping[str, Part] = {
     "tool_progress": "tools",
     "tool_result": "tools",
 }
-_TOLD_OTHERWISE = frozenset({"answer", "step", "interrupt"})
+_TOLD_OTHERWISE = frozenset({"run_started", "answer", "step", "interrupt"})
 
 
 class Translator:
@@ -79,6 +80,7 @@ class Translator:
         self._used: list[Mapping[str, Any]] = []
         self._files: list[Any] = []
         self._shown = False
+        self._retold = Retelling()
         self.ended = False
 
     def begin(self) -> Iterator[bytes]:
@@ -88,6 +90,11 @@ class Translator:
 
     def events(self, found: Mapping[str, Any]) -> Iterator[bytes]:
         """What the next event of the run is told as."""
+        # Another attempt goes on in the message that the one before has opened.
+        if event := self._retold.of(found):
+            yield from self._events(event)
+
+    def _events(self, found: Mapping[str, Any]) -> Iterator[bytes]:
         kind = found["type"]
         if part := _PARTS.get(kind):
             yield from self._in_step(self._steps[part])
@@ -102,10 +109,6 @@ class Translator:
         yield from self._failed({"code": code, "detail": message})
 
     # -- one kind of event each -------------------------------------------------------------------
-
-    def _begun(self, _: Mapping[str, Any]) -> Iterator[bytes]:
-        # Another attempt: what the one before has opened is not gone on with.
-        yield from self._close()
 
     def _config(self, found: Mapping[str, Any]) -> Iterator[bytes]:
         yield change(**{name: found[name] for name in ("model", "tools", "sources")})
@@ -232,7 +235,6 @@ class Translator:
 
 
 _HANDLERS = {
-    "run_started": Translator._begun,
     "config": Translator._config,
     "token": Translator._text,
     "reasoning": Translator._text,

@@ -9,7 +9,7 @@ from typing import Any
 from graph.agent import Agent
 from graph.runs.events import LoggedEvent
 from graph.runs.record import RunRecord
-from graph.runs.streams import Handle
+from graph.runs.streams import WAITS, Handle
 from graph.threads.history.errors import CheckpointNotFound
 from server.protocols.langgraph.translating import TEXTS, Part, Translator
 from server.protocols.langgraph.words import values_json
@@ -19,6 +19,9 @@ Place = tuple[int, int]
 
 Placed = tuple[Place, Part]
 """A part, and where it stands in its run."""
+
+ALL = 9999
+"""Behind every part of an event."""
 
 
 def encoded(placed: Placed, before: bytes = b"") -> bytes:
@@ -91,7 +94,11 @@ class RunParts:
             now = await self._agent.threads.course.at(record.request.principal, record.thread_id)
             values = values_json(now.values)
             translator.replace(values.pop("messages"), values)
-        return _placed(entry.seq, translator.parts(event))
+        parts = translator.parts(event)
+        if event.get("code") == WAITS:
+            # No event of the run: it has the number of the one before, all of whose parts are told.
+            return [((entry.seq, ALL), part) for part in parts]
+        return _placed(entry.seq, parts)
 
     async def _translator(self) -> Translator:
         record = self._run.record

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -10,7 +11,7 @@ from uuid import uuid4
 from core.access import Principal
 from core.foreign import is_answer
 from graph.agent import Agent
-from graph.errors import NothingToResume, ThreadNotFound
+from graph.errors import NothingToResume, RunEnded, ThreadNotFound
 from graph.runs.record import OnBusy, TurnRequest
 from graph.runs.streams import Handle
 from server.errors import InvalidRequest
@@ -63,6 +64,9 @@ async def _instead(agent: Agent, wish: TurnRequest) -> Handle:
         return await agent.begin(wish)
     place = wish.checkpoint or await place_before(agent, who, found)
     run = await agent.begin(replace(wish, checkpoint=place, on_busy="interrupt"))
+    # Nothing of it stays: its next checkpoint is not worth waiting for.
+    with suppress(RunEnded):
+        await agent.runs.cancel(who, found.id)
     later(forget(agent, who, found.id))
     return run
 

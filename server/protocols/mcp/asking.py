@@ -12,7 +12,7 @@ from core.settings import nearest
 from graph.errors import error_from
 from graph.runs.events import LoggedEvent
 from graph.runs.record import TurnRequest
-from graph.runs.streams import Handle
+from graph.runs.streams import WAITS, Handle
 from server.errors import InvalidRequest
 from server.protocols.mcp import people, results, rpc
 from server.protocols.mcp.exchange import Exchange, Spot
@@ -241,6 +241,8 @@ def _line(event: Mapping[str, Any]) -> str:
         return f"{event['status']}: {short(event['content'])}"
     if kind == "tool_progress":
         return short(str(event.get("message") or event.get("progress")))
+    if kind == "notice":
+        return str(event["detail"]) if event["code"] == WAITS else ""
     if kind == "documents":
         return f"found {len(event['items'])} passages" if event["items"] else ""
     return f"made the file {event['name']}" if kind == "file" else ""

@@ -17,7 +17,7 @@ from graph.errors import Draining
 from nodes.mcp_tools import ExecutionContext, MCPToolManager, ToolExecutor, ToolOutcome
 from nodes.mcp_tools.executor import Target
 from nodes.mcp_tools.manager import Listed
-from nodes.mcp_tools.models import ServerState
+from nodes.mcp_tools.models import ServerState, ToolInfo
 from server.errors import InvalidRequest
 from server.protocols.mcp import people, results, rpc
 from server.protocols.mcp.exchange import Exchange
@@ -60,8 +60,14 @@ def _described(listed: Listed) -> dict[str, Any]:
         "name": listed.full,
         "description": schema["description"],
         "inputSchema": schema["parameters"],
-        "annotations": {"readOnlyHint": listed.tool.repeatable} if listed.tool.repeatable else {},
+        "annotations": _hints(listed.tool),
     }
+
+
+def _hints(tool: ToolInfo) -> dict[str, bool]:
+    """What its server says of the tool: a client may ask nobody before it calls one that only reads."""
+    said = {"readOnlyHint": tool.read_only, "idempotentHint": tool.repeatable}
+    return {name: True for name, holds in said.items() if holds}
 
 
 async def call(x: Exchange, name: str, arguments: Mapping[str, Any]) -> rpc.Result:

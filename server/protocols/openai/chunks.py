@@ -15,13 +15,13 @@ import orjson
 from core.foreign import as_bytes
 from graph.errors import error_from
 from graph.runs.events import LoggedEvent
-from graph.runs.streams import Handle
+from graph.runs.streams import WAITS, Handle
 from server.conversations import waiting_text
 from server.errors import problem
 from server.protocols.openai.citations import annotated, nested
 from server.protocols.openai.client_tools import as_tool_calls
-from server.protocols.openai.retold import Retold
 from server.protocols.refusals import openai_body
+from server.retold import Retelling
 from server.sse import RunResponse
 
 DONE = b"data: [DONE]\n\n"
@@ -91,7 +91,7 @@ class ChatStream(RunResponse):
         self._head = _head(run, model, "chat.completion.chunk")
         self._with_usage = with_usage
         self._begun = self._shown = self._cut = self._failed = False
-        self._retold = Retold()
+        self._retold = Retelling()
         # All but a delta, encoded once.
         line = orjson.dumps({**self._head, "choices": [{"index": 0, "delta": 0, "finish_reason": None}]})
         before, _, after = line.partition(b'"delta":0')
@@ -102,7 +102,8 @@ class ChatStream(RunResponse):
             if not self._begun:
                 self._begun = True
                 yield self._delta({"role": "assistant", "content": ""})
-            yield from self._of(entry.event)
+            if event := self._retold.of(entry.event):
+                yield from self._of(event)
 
     def ending(self) -> Iterable[bytes]:
         return [] if self._failed else [DONE]
@@ -110,25 +111,23 @@ class ChatStream(RunResponse):
     def _of(self, event: Mapping[str, Any]) -> Iterator[bytes]:
         kind = event["type"]
         if kind in _TEXTS:
-            yield from self._text(kind, event["delta"])
-        elif kind == "run_started":
-            self._retold.begun()
-        elif kind in {"tool_call", "tool_result"}:
-            self._retold.called()
+            self._shown = self._shown or kind == "token"
+            yield self._delta({_TEXTS[kind]: event["delta"]})
         elif kind == "notice":
             self._cut = self._cut or event["code"] == "answer_cut"
+            if event["code"] == WAITS:
+                yield self._beside(event)
         elif kind == "error":
             self._failed = True
             yield _line(failure(event))
         elif kind == "done":
             yield from self._last(event)
 
-    def _text(self, kind: str, delta: str) -> Iterator[bytes]:
-        if kind == "token":
-            self._shown = True
-            delta = self._retold.told(delta)
-        if delta:
-            yield self._delta({_TEXTS[kind]: delta})
+    def _beside(self, notice: Mapping[str, Any]) -> bytes:
+        """A chunk that says nothing, and why: the wire has no word for it."""
+        choice = {"index": 0, "delta": {}, "finish_reason": None}
+        told = {"notice": {name: notice[name] for name in ("code", "detail")}}
+        return _line({**self._head, "choices": [choice], "waystation": told})
 
     def _last(self, reply: Mapping[str, Any]) -> Iterator[bytes]:
         rest = unshown(reply, shown=self._shown)

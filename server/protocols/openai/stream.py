@@ -12,14 +12,14 @@ from typing import Any, cast
 
 from core.foreign import as_bytes
 from graph.runs.events import LoggedEvent
-from graph.runs.streams import Handle
+from graph.runs.streams import WAITS, Handle
 from server.protocols.openai import items
 from server.protocols.openai.chunks import unshown
 from server.protocols.openai.citations import annotated
 from server.protocols.openai.client_tools import as_items, is_clients
 from server.protocols.openai.items import Item, Told
 from server.protocols.openai.paused import FIRST, Part
-from server.protocols.openai.retold import Retold
+from server.retold import Retelling
 from server.sse import RunResponse
 
 STEP = 1000
@@ -61,7 +61,7 @@ class ResponseStream(RunResponse):
         self._open = ""
         self._texts: list[str] = []
         self._shown = self._cut = False
-        self._retold = Retold()
+        self._retold = Retelling()
 
     def encoded(self, found: Sequence[LoggedEvent]) -> Iterable[bytes]:
         return filter(None, self._encoded(found))
@@ -72,8 +72,12 @@ class ResponseStream(RunResponse):
             for kind in ("created", "in_progress"):
                 yield self._event(f"response.{kind}", response=self._response("running"))
         for entry in found:
-            self._base = self._number = entry.seq * STEP
-            yield from self._of(entry.event)
+            if entry.event.get("code") == WAITS:
+                # No event of the run: it has a number behind what was told last.
+                yield self._event("response.queued", response=self._response("queued"))
+            elif event := self._retold.of(entry.event):
+                self._base = self._number = entry.seq * STEP
+                yield from self._of(event)
 
     def ending(self) -> Iterable[bytes]:
         return []
@@ -97,11 +101,8 @@ class ResponseStream(RunResponse):
         kind = event["type"]
         if kind == "token":
             self._shown = True
-            yield from self._say(self._retold.told(event["delta"]))
-        elif kind == "run_started":
-            self._retold.begun()
+            yield from self._say(event["delta"])
         elif kind == "tool_call":
-            self._retold.called()
             self._calls[event["id"]] = event
         elif kind == "tool_result":
             yield from self._called(event)
@@ -114,7 +115,6 @@ class ResponseStream(RunResponse):
             yield self._event("response.failed", response=self._response("failed", error=event))
 
     def _called(self, result: Mapping[str, Any]) -> Iterator[bytes]:
-        self._retold.called()
         if is_clients(self._calls.get(result["id"], {})):
             return
         yield from self._close()

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from core.settings.platform import ServerSettings
-from core.settings.roles import Duty, RoleSettings, runs_tasks
+from core.settings.roles import Duty, RoleSettings, runs_tasks, without_effect
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,21 @@ def test_a_role_says_what_a_process_does(
     duty = Duty.of(read, serves=True)
     assert (duty.looks_after, duty.hands_over, duty.answers) == (looks_after, hands_over, answers)
     assert runs_tasks(read) is tasks
+
+
+@pytest.mark.parametrize(
+    ("settings", "idle"),
+    [
+        ({}, {"executes"}),
+        ({"role": "api"}, {"executes", "runs_at_once", "tags"}),
+        ({"role": "worker"}, set()),
+        ({"role": "worker", "executes": ["tasks"]}, {"runs_at_once", "tags"}),
+    ],
+)
+def test_what_changes_nothing_in_a_role_is_known(settings: dict[str, object], idle: set[str]) -> None:
+    found, why = without_effect(ServerSettings.model_validate(settings))
+    assert found == idle
+    assert bool(why) == bool(idle)
 
 
 def test_a_command_executes_what_it_begins_whatever_the_role_of_the_service() -> None:

@@ -108,6 +108,16 @@ async def test_it_is_known_when_a_step_worked_and_how_it_ended(
     assert step.began <= step.ended
 
 
+async def test_whoever_hears_a_turn_is_told_which_step_begins() -> None:
+    async def node(state: Any, runtime: Any) -> None:
+        assert begun == ["works"]
+
+    begun: list[str] = []
+    with heard_by(lambda _: None, begins=begun.append):
+        await Heard("works", node)({}, Runtime())
+    assert begun == ["works"]
+
+
 def test_of_a_turn_that_goes_round_for_long_so_many_steps_are_kept() -> None:
     steps = StepTimes()
     for _ in range(MOST_STEPS + 5):

@@ -186,8 +186,13 @@ def stopped_copy(source: URL, target: URL, monkeypatch: pytest.MonkeyPatch) -> N
     """A copy that has got through some tables."""
     monkeypatch.setattr(rows, "BATCH_ROWS", 5)
     asyncio.run(make_ready(target))
+    reached: list[str] = []
+
+    def told(done: int, total: int, name: str) -> None:
+        reached.append(name)
+
     with pytest.raises(Stopped), ends(source, target) as (one, other):
-        Copy(one, other, stopping=ending_after(8)).run(name_of(source))
+        Copy(one, other, told=told, stopping=lambda: "transcript" in reached).run(name_of(source))
     monkeypatch.undo()
 
 
@@ -242,40 +247,30 @@ def test_a_source_that_is_used_meanwhile_is_told(mine: URL, target: URL) -> None
     assert rows_of(target) == rows_of(mine)
 
 
-def test_what_somebody_else_writes_to_the_target_is_found(source: URL, target: URL) -> None:
+def test_what_somebody_else_writes_to_the_target_is_found(
+    source: URL, target: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "BATCH_ROWS", 2)
+
+    portions: list[str] = []
+
     def meddle(done: int, total: int, name: str) -> None:
-        if name == "writes":
+        portions.append(name)
+        # Then the first portion is there.
+        if portions.count("transcript") == 3:
             change(target, "UPDATE transcript SET text = 'another'")
 
     with pytest.raises(CopyRefused, match="differs from the source in transcript"):
         copied(source, target, told=meddle)
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "UPDATE runs SET status = 'running' WHERE thread_id = 't1'",
-        "UPDATE runs SET status = 'queued' WHERE thread_id = 't1'",
-        "UPDATE threads SET run_id = 'r_1' WHERE id = 't1'",
-    ],
-)
-def test_threads_in_flight_are_refused_by_their_ids(mine: URL, target: URL, statement: str) -> None:
-    change(mine, "UPDATE threads SET run_id = NULL", "UPDATE runs SET status = 'done'")
-    change(mine, statement)
-    with pytest.raises(CopyRefused, match=r"in flight: t1\. Wait for them with --wait"):
-        copied(mine, target)
+def test_what_is_gone_from_the_target_behind_its_comparing_is_found(source: URL, target: URL) -> None:
+    def meddle(done: int, total: int, name: str) -> None:
+        if name == "comparing workers":
+            change(target, "DELETE FROM items")
 
-
-def test_threads_in_flight_are_waited_for(mine: URL, target: URL) -> None:
-    change(mine, "UPDATE runs SET status = 'running' WHERE thread_id = 't1'")
-    waited: list[list[str]] = []
-
-    def waiting(threads: list[str]) -> None:
-        waited.append(threads)
-        change(mine, "UPDATE runs SET status = 'done' WHERE thread_id = 't1'")
-
-    copied(mine, target, wait=True, waiting=waiting)
-    assert waited == [["t1"]]
+    with pytest.raises(CopyRefused, match="differs from the source in items"):
+        copied(source, target, told=meddle)
 
 
 def test_a_target_with_rows_is_left_alone(source: URL, mine: URL) -> None:

@@ -125,7 +125,7 @@ async def test_a_letter_that_is_lost_sends_readers_to_the_database_until_they_as
         assert again is not None
         assert again is not mirror
         assert await said(again) == ["one ", "two ", "three "]
-        both.mirrors._lost()
+        both.mirrors.give_up()
         assert again.abandoned, "a relay that was cut off may have missed some"
 
 

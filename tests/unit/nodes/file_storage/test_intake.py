@@ -1,17 +1,15 @@
-"""What comes in is written and hashed at the same time, and both in order."""
+"""What comes in is written and hashed while the next part comes, and in order."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import io
-import os
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
-from nodes.file_storage.adapters.intake import SYNCED_BYTES, WRITTEN_BYTES, Intake, taken_in
+from nodes.file_storage.adapters.intake import WRITTEN_BYTES, Intake, taken_in
 
 
 async def given(*chunks: bytes) -> AsyncIterator[bytes]:
@@ -48,16 +46,3 @@ async def test_data_that_breaks_off_fails_the_intake_and_leaves_no_work_behind(
     with pytest.raises(ConnectionError):
         await taken_in(Intake(io.BytesIO()), broken(), asyncio.to_thread)
     assert caplog.records == []
-
-
-async def test_what_is_to_survive_is_brought_to_the_disk_on_the_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    synced: list[int] = []
-    monkeypatch.setattr(os, "fsync", synced.append)
-    chunks = [bytes(WRITTEN_BYTES)] * (2 * SYNCED_BYTES // WRITTEN_BYTES + 1)
-    for kept, times in ((True, 2), (False, 0)):
-        synced.clear()
-        with (tmp_path / "f").open("wb") as out:
-            await taken_in(Intake(out, synced=kept), given(*chunks), asyncio.to_thread)
-        assert len(synced) == times

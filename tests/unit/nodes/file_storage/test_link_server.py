@@ -12,7 +12,7 @@ import pytest
 from core.access import Principal
 from nodes.file_storage.adapters.link_server import LinkServer
 from nodes.file_storage.fake import MemoryStore
-from nodes.file_storage.links import LinkSigner
+from nodes.file_storage.links import LateHost, LinkSigner
 from nodes.file_storage.manager import FileManager
 from nodes.file_storage.settings import FileStorageSettings
 
@@ -107,3 +107,17 @@ async def test_a_closed_server_is_gone_and_may_start_again(
 async def test_closing_what_never_started_is_nothing(server: LinkServer) -> None:
     await server.aclose()
     await server.aclose()
+
+
+async def test_a_late_host_is_made_with_the_first_link_and_only_once(server: LinkServer) -> None:
+    made: list[LinkServer] = []
+
+    def make() -> LinkServer:
+        made.append(server)
+        return server
+
+    host = LateHost(make)
+    await host.aclose()
+    assert made == []
+    assert await host.base_url() == await host.base_url() == await server.base_url()
+    assert len(made) == 1

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Any
 
 import pytest
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, ToolMessage
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
+from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from core.access import Principal, RunContext
+from core.correlation import correlated
 from nodes.llm import CallModel, Catalogue, ChatModel, LLMCaller, Model
 from nodes.llm.errors import ModelUnavailable
 from nodes.llm.fake import ScriptedModel
@@ -193,3 +197,39 @@ async def test_the_client_of_a_model_is_chosen_by_its_entry_or_for_all() -> None
         )
     ]
     assert kinds == ["ChatEndpoint", "OpenAIModel", "OpenAIModel", "ChatEndpoint"]
+
+
+async def test_an_answer_that_is_begun_again_is_the_same_message_and_another_runs_is_not() -> None:
+    died: list[bool] = []
+    step = CallModel(caller_of(ScriptedModel(*["Hello."] * 6)), Shelf())
+
+    async def dies_once(state: State, runtime: Runtime[RunContext]) -> dict[str, Any]:
+        found = await step(state, runtime)
+        if not died:
+            died.append(True)
+            raise ConnectionError
+        return dict(found)
+
+    builder = StateGraph(State, context_schema=RunContext)
+    builder.add_node("call_model", dies_once)
+    builder.add_edge(START, "call_model")
+    graph = builder.compile(checkpointer=InMemorySaver())
+
+    async def answers(run_id: str, thread: str, *, goes_on: bool = False) -> list[str]:
+        config: Any = {"configurable": {"thread_id": thread}}
+        said: Any = None if goes_on else {"messages": [HumanMessage("hi", id="m")]}
+        found: list[str] = []
+        with correlated(run_id=run_id), suppress(ConnectionError):
+            async for event in graph.astream(
+                said, config, context=RunContext(user="ada"), stream_mode="custom"
+            ):
+                found += [event["id"]] if event["type"] == "answer" else []
+        return found
+
+    first, again = await answers("r_1", "t"), await answers("r_1", "t", goes_on=True)
+    assert first == again
+    assert (await graph.aget_state({"configurable": {"thread_id": "t"}})).values["messages"][-1].id == first[
+        0
+    ]
+    assert await answers("r_2", "u") != first
+    assert await answers("", "v") != await answers("", "w"), "outside of a run it tells nothing"

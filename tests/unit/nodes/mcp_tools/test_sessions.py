@@ -153,10 +153,29 @@ async def test_progress_reaches_its_own_call(manager: MCPToolManager) -> None:
     assert seen == [(1, 3, "step 1"), (2, 3, "step 2"), (3, 3, "step 3")]
 
 
+@pytest.mark.parametrize(("tool", "given"), [("progress", {"steps": 2}), ("log_progress", {})])
+async def test_a_fault_of_whoever_watches_a_call_costs_neither_it_nor_the_session(
+    manager: MCPToolManager, tool: str, given: dict[str, int]
+) -> None:
+    def watch(*_: object) -> None:
+        raise RuntimeError("nobody hears this")
+
+    before = await pid_of(manager)
+    assert not (await manager.call("peer", tool, given, progress=watch)).is_error
+    assert await pid_of(manager) == before
+
+
 async def test_a_log_line_with_an_update_is_progress(manager: MCPToolManager) -> None:
     seen: list[tuple[float, float | None, str]] = []
     await manager.call("peer", "log_progress", {}, progress=lambda *step: seen.append(step))
     assert seen == [(1, 2, "halfway")]
+
+
+async def test_half_of_a_surrogate_pair_in_arguments_costs_no_session(manager: MCPToolManager) -> None:
+    before = await pid_of(manager)
+    said = text_of(await manager.call("peer", "echo", {"text": "half \ud83d of it"}))
+    assert (said[:5], said[-6:]) == ("half ", " of it")
+    assert await pid_of(manager) == before
 
 
 async def test_a_tool_that_is_added_later_is_listed(manager: MCPToolManager) -> None:

@@ -19,13 +19,13 @@ from core.tool_bench import LentServer
 from nodes.rag import RAGClient, RagSettings, Source
 from nodes.rag.adapters.lance import LanceFolder, LanceStore
 from nodes.rag.adapters.mcp import McpRetriever
-from nodes.rag.client import interleave
 from nodes.rag.errors import NotIngestable, SourceNotFound, SourceUnavailable
 from nodes.rag.events import RetrievalDone
 from nodes.rag.fake import FakeRetriever
 from nodes.rag.models import Collection, Passage
 from nodes.rag.module import MODULE
 from nodes.rag.settings import HttpSource, LocalSource, McpSource
+from nodes.rag.source import interleave
 from tests.kit.otlp_server import OtlpServer
 from tests.unit.nodes.rag.corpus import HANDBOOK, write
 from waystation.testing.rag_server import RagServer

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from nodes.rag.adapters import lance_vectors
 from nodes.rag.adapters.bundled import NEARNESS, BundledEmbedder, installed
-from nodes.rag.adapters.lance import LanceFolder, LanceStore
+from nodes.rag.adapters.lance import LanceFolder, LanceStore, _sdk
 from nodes.rag.adapters.lance_vectors import EXACT_ROWS
 from nodes.rag.chunking import chunk_document
 from nodes.rag.errors import SourceUnavailable
@@ -181,6 +184,42 @@ async def test_many_vectors_get_an_index_that_finds_the_same(folder: LanceFolder
     await store.settle()
     indexed = [hit.score for hit in await store.near(vectors[7], limit=5)]
     assert indexed == pytest.approx(exact, abs=0.02)
+    made_anew = await groups(folder)
+    await store.settle()
+    assert made_anew > 8
+    assert await groups(folder) == made_anew, "groups are kept when nothing has changed"
+
+
+async def vectors_of(folder: LanceFolder) -> Any:
+    """lancedb's table of the vectors of the index `s`."""
+    [path] = folder.path.glob("s.vectors-*.lance")
+    return await (await folder.connection()).open_table(path.stem)
+
+
+async def groups(folder: LanceFolder) -> int:
+    """How many groups of vectors a question to the index `s` has to choose from."""
+    query = (await vectors_of(folder)).query().nearest_to([1.0] * 26)
+    plan = await query.select(["id", "_distance"]).limit(5).analyze_plan()
+    return max(map(int, re.findall(r"partitions_ranked=(\d+)", plan)))
+
+
+@pytest.mark.slow
+async def test_an_index_of_vectors_that_grows_bit_by_bit_stays_in_few_parts(
+    folder: LanceFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lance_vectors, "EXACT_ROWS", 300)
+    monkeypatch.setattr(lance_vectors, "_MOST_PARTS", 3)
+    table = lance_vectors.VectorTable(folder.connection, _sdk, path=folder.path, index="s", model="letters 1")
+    parts = []
+    for n in range(5):
+        some = [f"{'abcdefghij'[k % 10] * (k % 97 + 1)} {n}" for k in range(20 if n else 400)]
+        vectors = await Letters().embed(some)
+        await table.add({f"{n}-{k}": vector for k, vector in enumerate(vectors)})
+        await table.settle()
+        [index] = await (await vectors_of(folder)).list_indices()
+        parts.append(index.num_segments)
+        assert next(iter(await table.near(vectors[3], limit=1))).endswith("-3")
+    assert parts == [1, 2, 3, 1, 2]
 
 
 async def test_of_the_nearest_those_are_read_that_come_first_or_that_words_found(

@@ -56,6 +56,29 @@ def test_the_version_needs_none_of_the_modules(
     assert json.loads(capsys.readouterr().out)["version"]
 
 
+@pytest.mark.parametrize(
+    ("words", "option", "why"),
+    [
+        (["--role", "api", "--tags", "gpu"], "--tags", "an api hands everything to workers"),
+        (["--role", "api", "--executes", "runs"], "--executes", "an api hands everything to workers"),
+        (["--role", "api", "--at-once", "3"], "--at-once", "an api hands everything to workers"),
+        (["--executes", "tasks"], "--executes", "--role worker"),
+        (["--role", "worker", "--executes", "tasks", "--at-once", "3"], "--at-once", "takes up no runs"),
+        (["--modules", "rag", "--role", "api"], "--role", "without turns"),
+    ],
+)
+def test_an_option_of_serve_that_changes_nothing_is_refused(
+    words: list[str], option: str, why: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WAYSTATION_HOME", str(tmp_path / "home"))
+    done = runner.invoke(app, ["serve", *words])
+    assert done.exit_code == 2
+    said = " ".join(done.stderr.replace("│", " ").split())
+    assert option in said
+    assert "it has no effect here" in said
+    assert why in said
+
+
 @pytest.mark.parametrize("words", [["--json"], ["--json", "modules"]])
 def test_json_in_front_of_the_command_is_refused_with_its_place(words: list[str]) -> None:
     found = runner.invoke(app, words)

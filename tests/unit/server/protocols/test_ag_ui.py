@@ -78,11 +78,11 @@ def test_a_stream_that_ends_before_its_run_says_where_that_goes_on() -> None:
     assert made.ended
 
 
-def test_another_attempt_begins_another_message() -> None:
+def test_another_attempt_goes_on_in_the_message_and_what_it_says_otherwise_stands_apart() -> None:
     found = of({"type": "token", SAID: "One"}, {"type": "run_started"}, {"type": "token", SAID: "Two"})
-    starts = [event["messageId"] for event in found if event["type"] == "TEXT_MESSAGE_START"]
-    assert len(set(starts)) == 2
-    assert kinds(found).count("TEXT_MESSAGE_END") == 1
+    assert kinds(found).count("TEXT_MESSAGE_START") == 1
+    said = [event["delta"] for event in found if event["type"] == "TEXT_MESSAGE_CONTENT"]
+    assert said == ["One", "\n\nTwo"]
 
 
 def test_files_are_told_by_themselves_and_in_the_state() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 
 class Retold:
     """The text of one stream: after a crash it goes on where the attempt before broke off.
@@ -36,3 +39,30 @@ class Retold:
         more = self._held[len(self._before) :] if same else f"\n\n{self._held}"
         self._said, self._before, self._held = [self._before, more], "", ""
         return more
+
+
+class Retelling:
+    """The events of one stream, with what its reader has already left out of them."""
+
+    def __init__(self) -> None:
+        self._texts = {"token": Retold(), "reasoning": Retold()}
+
+    def of(self, event: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The event as it is to be told; None where nothing of it is new."""
+        kind = event["type"]
+        if text := self._texts.get(kind):
+            more = text.told(event["delta"])
+            return event if more == event["delta"] else {**event, "delta": more} if more else None
+        if kind == "run_started":
+            self._each(Retold.begun)
+        elif kind in {"tool_call", "tool_result"}:
+            self.anew()
+        return event
+
+    def anew(self) -> None:
+        """Another answer begins: what was said before is not said again."""
+        self._each(Retold.called)
+
+    def _each(self, heard: Callable[[Retold], None]) -> None:
+        for text in self._texts.values():
+            heard(text)

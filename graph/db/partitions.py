@@ -1,0 +1,168 @@
+"""What runs told, in partitions by the time at which they began: on PostgreSQL retention drops them whole.
+
+A run's id says when it began, so that the key of a row stays (run, number), and whoever reads a run looks
+into one partition. Ids of a release that did not know this, and rows for which no partition was made ahead,
+have one of their own each: no write fails for want of a partition.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+from sqlalchemy import ColumnElement, Select, or_, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from core.database.engine import is_sqlite, now_of
+from core.database.outage import DatabaseUnavailable
+from graph.db.tables import run_events, runs
+
+# Before the time in an id. One in 4096 of the older ids, which are random, begins like this as well.
+MARK = "r_fff"
+_RANDOM = 21
+HOUR = 3_600
+# A partition takes a quarter of the time for which events are kept: so much longer some of them stay.
+_PARTS = 4
+_LONGEST = 30 * 24 * HOUR
+# Others wait for no longer than this behind one of us that waits for a table.
+_PATIENCE = "SET LOCAL lock_timeout = '1s'"
+_LOCK = 0x5761797374_02
+_REST = "run_events_default"
+_FOUND = text("""
+SELECT c.relname, pg_get_expr(c.relpartbound, c.oid) FROM pg_inherits i
+JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = to_regclass('run_events')
+""")
+_BOUNDS = re.compile(rf"FROM \('{MARK}([0-9a-f]{{8}})'\) TO \('{MARK}([0-9a-f]{{8}})'\)")
+
+log = structlog.get_logger(__name__)
+
+
+def new_run_id(at: float) -> str:
+    """A fresh id of a run that begins at `at` (epoch seconds): that second, and 84 random bits."""
+    return f"{_bound(at)}{secrets.token_hex(_RANDOM)[:_RANDOM]}"
+
+
+def _bound(at: float) -> str:
+    return f"{MARK}{int(at) & 0xFFFFFFFF:08x}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Partition:
+    """The events of runs that began in a time; epoch seconds."""
+
+    since: int
+    until: int
+    name: str
+
+    @classmethod
+    def between(cls, since: int, until: int) -> Partition:
+        return cls(since, until, f"run_events_{datetime.fromtimestamp(since, UTC):%Y%m%d_%H}")
+
+
+async def partitions(db: AsyncConnection) -> list[Partition]:
+    """Those by time that are there, the oldest first."""
+    if is_sqlite(db):
+        return []
+    found = [(str(name), _BOUNDS.search(str(bounds))) for name, bounds in await db.execute(_FOUND)]
+    return sorted(Partition(int(at[1], 16), int(at[2], 16), name) for name, at in found if at)
+
+
+def width_of(keep_hours: float) -> int:
+    """Seconds that a partition takes, where events are kept for so long."""
+    return min(max(int(keep_hours * HOUR / _PARTS) // HOUR * HOUR, HOUR), _LONGEST)
+
+
+def ahead(there: Sequence[Partition], *, now: float, width: int) -> list[Partition]:
+    """What has to be made, so that there are partitions for now and for some time to come.
+
+    They begin where those that are there end, of whatever width these are.
+    """
+    begins = max([int(now) // width * width, *(one.until for one in there)])
+    found = []
+    while begins < now + max(width, 2 * HOUR):
+        ends = (begins // width + 1) * width
+        found.append(Partition.between(begins, ends))
+        begins = ends
+    return found
+
+
+async def make_ahead(engine: AsyncEngine, keep_hours: float) -> int:
+    """Make partitions for the time to come; how many. Nothing depends on it: without, rows go elsewhere."""
+    if is_sqlite(engine):
+        return 0
+    width = width_of(keep_hours)
+    async with engine.connect() as db:
+        if not ahead(await partitions(db), now=now_of(engine), width=width):
+            return 0
+    try:
+        async with engine.begin() as db:
+            await db.execute(text(_PATIENCE))
+            # Several that begin together: the second finds the work done.
+            await db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            missing = ahead(await partitions(db), now=now_of(engine), width=width)
+            for one in missing:
+                await _make(db, one)
+    except DatabaseUnavailable as error:
+        log.warning("partitions_not_made", reason=error.reason)
+        return 0
+    return len(missing)
+
+
+async def _make(db: AsyncConnection, new: Partition) -> None:
+    # Made beside the table and attached: that stops neither who reads nor who writes.
+    since, until = _bound(new.since), _bound(new.until)
+    mine = f"run_id >= '{since}' AND run_id < '{until}'"
+    moved = f"WITH moved AS (DELETE FROM {_REST} WHERE {mine} RETURNING *)"  # noqa: S608 - our own names
+    for statement in (
+        f"CREATE TABLE {new.name} (LIKE run_events INCLUDING ALL)",
+        f"LOCK TABLE {_REST} IN ACCESS EXCLUSIVE MODE",
+        f"{moved} INSERT INTO {new.name} SELECT * FROM moved",  # noqa: S608 - our own names
+        f"ALTER TABLE run_events ATTACH PARTITION {new.name} FOR VALUES FROM ('{since}') TO ('{until}')",
+    ):
+        await db.execute(text(statement))
+
+
+async def drop_over(engine: AsyncEngine, ended: ColumnElement[bool], before: float) -> int:
+    """Drop the partitions of runs that began before then and have all ended; how many.
+
+    Args:
+        ended: Says of a row of `runs` that what it told need not be kept.
+        before: Epoch seconds; a partition that goes on behind it stays.
+    """
+    async with engine.connect() as db:
+        due = [one for one in await partitions(db) if one.until <= before]
+    gone = 0
+    for one in due:
+        gone += await _dropped(engine, one, _unended(one, ended))
+    return gone
+
+
+async def _dropped(engine: AsyncEngine, one: Partition, unended: Select[tuple[str]]) -> bool:
+    try:
+        async with engine.begin() as db:
+            if (await db.execute(unended)).first() is not None:
+                return False
+            await db.execute(text(_PATIENCE))
+            await db.execute(text(f"DROP TABLE IF EXISTS {one.name}"))
+    except DatabaseUnavailable as error:
+        # Somebody reads all events, for a backup perhaps: it goes the next time.
+        log.warning("partition_not_dropped", partition=one.name, reason=error.reason)
+        return False
+    return True
+
+
+def _unended(one: Partition, ended: ColumnElement[bool]) -> Select[tuple[str]]:
+    mine = (runs.c.id >= _bound(one.since)) & (runs.c.id < _bound(one.until))
+    return select(runs.c.id).where(mine, ~ended | runs.c.ended_at.is_(None)).limit(1)
+
+
+def outside(kept: Sequence[Partition]) -> ColumnElement[bool]:
+    """Says of a row of `run_events` that it stands in none of these, which follow each other."""
+    if not kept:
+        return run_events.c.run_id.is_not(None)
+    first, last = kept[0], kept[-1]
+    return or_(run_events.c.run_id < _bound(first.since), run_events.c.run_id >= _bound(last.until))

@@ -1,0 +1,171 @@
+"""Documents of one source that are for some of those who search it: every way to their text and names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from core.access import Principal
+from core.container import opened_service
+from nodes.rag import RAGClient
+from nodes.rag.models import RAGResponse
+from nodes.rag.module import MODULE
+from nodes.rag.rights import Rights
+from nodes.rag.settings import AccessRule, LocalSource
+from tests.unit.nodes.rag.corpus import write
+from waystation.testing.agents import context_at
+
+STAFF, HR = Principal("ada", frozenset({"staff"})), Principal("hal", frozenset({"staff", "hr"}))
+BOARD = Principal("bea", frozenset({"staff", "board"}))
+DOCUMENTS = {
+    "travel.md": "# Travel\n\nTrains are booked a week ahead by everyone.",
+    "hr/pay.md": "# Pay\n\nThe salaries of the zephyrine project are paid in March.",
+    "hr/board/merger.md": "# Merger\n\nThe merger with Quixotry is signed in June.",
+    "sub/hr/pay.md": "# Pay of the branch\n\nThe branch pays wages weekly to everyone.",
+}
+SOURCES = """policies:
+  type: local
+  path: [../docs, ../more]
+  groups: [staff]
+  access:
+    rules:
+      - {path: "HR/**", groups: [hr, board]}
+      - {path: "hr/board", groups: [board]}
+      - {path: "nowhere/*", groups: [hr]}
+"""
+
+
+@pytest.fixture(scope="module")
+async def rag(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RAGClient]:
+    folder = tmp_path_factory.mktemp("access")
+    write(folder / "docs", DOCUMENTS)
+    write(folder / "more", {"hr/pay.md": "# Bonus\n\nThe bonus of the walrus team is nine."})
+    (folder / "docs" / "link.md").symlink_to(folder / "docs" / "hr" / "pay.md")
+    (folder / "docs" / "hr" / "photo.png").write_bytes(b"\0")
+    (folder / "docs" / "hr" / "broken.pdf").write_bytes(b"%PDF-1.4 nothing")
+    context = context_at(folder, files={"sources.yaml": SOURCES})
+    async with opened_service(MODULE, RAGClient, context) as (client, _):
+        await client.prepare()
+        yield client
+
+
+async def asked(rag: RAGClient, text: str, who: Principal) -> RAGResponse:
+    return await rag.query(text, sources=["policies"], principal=who, limit=20)
+
+
+async def found(rag: RAGClient, text: str, who: Principal) -> set[str]:
+    return {passage.document for passage in (await asked(rag, text, who)).passages}
+
+
+async def test_passages_are_of_documents_whose_every_rule_is_met(rag: RAGClient) -> None:
+    assert await found(rag, "salaries of the zephyrine project", STAFF) == set()
+    assert "hr/pay.md" in await found(rag, "salaries of the zephyrine project", HR)
+    assert "hr/board/merger.md" not in await found(rag, "merger with Quixotry", HR)
+    assert "hr/board/merger.md" in await found(rag, "merger with Quixotry", BOARD)
+    assert "travel.md" in await found(rag, "book trains", STAFF)
+
+
+async def test_a_rule_holds_below_each_folder_of_the_source_and_nowhere_else(rag: RAGClient) -> None:
+    assert "more/hr/pay.md" in await found(rag, "bonus of the walrus team", HR)
+    assert await found(rag, "bonus of the walrus team", STAFF) == set()
+    assert "sub/hr/pay.md" in await found(rag, "branch pays wages weekly", STAFF)
+
+
+async def test_a_link_has_the_rights_of_what_it_leads_to(rag: RAGClient) -> None:
+    names = {each.name for each in await rag.documents("policies", principal=HR)}
+    assert "hr/pay.md" in names
+    assert "link.md" not in names
+
+
+async def test_names_counts_and_reasons_are_those_of_documents_that_one_may_see(rag: RAGClient) -> None:
+    for who, names in ((STAFF, {"travel.md", "sub/hr/pay.md"}), (HR, {"hr/pay.md", "hr/photo.png"})):
+        listed = {each.name for each in await rag.documents("policies", principal=who)}
+        assert names <= listed
+        (info,) = await rag.discover(who)
+        assert set(info.reasons) == {name for name in listed if name.endswith((".png", ".pdf"))}
+        assert info.skipped == len(info.reasons)
+        assert info.documents == len(listed) - len(info.reasons)
+    assert not any(
+        "hr/p" in each.name
+        for each in await rag.documents("policies", principal=STAFF)
+        if not each.name.startswith("sub/")
+    )
+
+
+async def test_pieces_of_a_document_are_given_to_those_who_may_see_it(rag: RAGClient) -> None:
+    for document in ("hr/pay.md", "more/hr/pay.md", "hr/board/merger.md"):
+        assert await rag.chunks("policies", document, principal=STAFF) == []
+        assert await rag.chunks("policies", document, principal=BOARD) != []
+
+
+async def test_words_of_hidden_documents_are_words_that_nobody_has_written(rag: RAGClient) -> None:
+    # A misspelt word is looked for as the one that was meant: only where one may see that one.
+    assert "hr/pay.md" in await found(rag, "zephyrime", HR)
+    assert await asked(rag, "zephyrime", STAFF) == RAGResponse()
+
+
+async def test_health_names_no_document_that_some_may_not_see(rag: RAGClient) -> None:
+    health = json.dumps((await rag.check()).as_json())
+    assert "photo" not in health
+    assert "broken" not in health
+    assert '"idle_rules": ["nowhere/*"]' in health
+
+
+async def test_a_rule_that_matches_nothing_is_told_to_whoever_runs_the_service(rag: RAGClient) -> None:
+    (stats,) = await rag.stats()
+    assert stats.idle_rules == ("nowhere/*",)
+    assert "no document under the rule of access 'nowhere/*'" in stats.told()
+
+
+@pytest.mark.parametrize(
+    ("path", "document", "matches"),
+    [
+        ("hr", "hr/a.md", True),
+        ("hr/", "hr/a/b.md", True),
+        ("hr/*", "hr/a/b.md", True),
+        ("./hr/**", "HR/a.md", True),
+        ("hr", "hr.md", False),
+        ("hr", "archive/hr/a.md", False),
+        ("**/hr/**", "archive/hr/a.md", True),
+        ("**/hr/**", "hr/a.md", True),
+        ("**", "a.md", True),
+        ("*.pdf", "deep/down/a.PDF", True),
+        ("pay?.md", "pay1.md", True),
+        ("pay?.md", "pay/.md", False),
+        ("B\u00fcro/**", "Bu\u0308ro/a.md", True),
+        ("a+(b)/[c]", "a+(b)/[c]/d.md", True),
+        ("line\nbreak/*", "line\nbreak/a\nb.md", True),
+    ],
+)
+def test_what_a_path_means(path: str, document: str, matches: bool) -> None:
+    rights = Rights([AccessRule(path=path, groups=["hr"])])
+    assert bool(rights.matching(document)) is matches
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"path": "/srv/hr", "groups": ["hr"]},
+        {"path": "../hr", "groups": ["hr"]},
+        {"path": "./", "groups": ["hr"]},
+        {"path": "hr", "groups": []},
+        {"path": "hr"},
+        {"path": "hr", "groups": [""]},
+    ],
+)
+def test_a_rule_that_could_mean_nothing_is_refused(rule: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        LocalSource.model_validate({"path": "docs", "access": {"rules": [rule]}})
+
+
+def test_a_folder_that_is_added_has_the_rules_from_then_on(tmp_path: Path) -> None:
+    roots: list[str] = [str(tmp_path / "docs")]
+    rights = Rights([AccessRule(path="hr/**", groups=["hr"])], lambda: tuple(roots))
+    assert rights.anybody("extra/hr/a.md")
+    roots.append(str(tmp_path / "extra"))
+    assert not rights.anybody("extra/hr/a.md")
+    assert not rights.anybody("extra-2/hr/a.md")
