@@ -45,10 +45,8 @@ from server.requests import json_answer
 from server.retold import Retelling
 
 
-class ChatMessage(BaseModel):
+class ChatMessage(BaseModel, extra="ignore"):
     """A message of the conversation: of a person or of the agent. System and tool messages are ours alone."""
-
-    model_config = ConfigDict(extra="ignore")
 
     type: Literal["human", "ai"]
     # In schemas a text: the playground shows nothing on a union.

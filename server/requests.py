@@ -16,7 +16,6 @@ from langserve import CustomUserType
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     WithJsonSchema,
@@ -60,10 +59,8 @@ def json_answer(value: Any) -> Any:
     return value
 
 
-class AgentInput(CustomUserType):
+class AgentInput(CustomUserType, extra="forbid"):
     """A turn: exactly one of `message` and `resume`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     message: str = Field("", description="What the user says.")
     files: list[str] = Field(default=[], max_length=100, description="Keys of uploaded files.")
@@ -86,10 +83,8 @@ class AgentInput(CustomUserType):
 
 
 @with_choices
-class Configurable(BaseModel):
+class Configurable(BaseModel, extra="forbid", strict=True):
     """The allow-list of `config.configurable`, with types that nothing is coerced into."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     thread_id: Annotated[str, Field(pattern=ID_PATTERN)] | None = None
     on_disconnect: OnDisconnect | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from langchain_core.messages import HumanMessage
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator
 
 from core.access import Principal, may_use
 from core.choices import CHOICES, SAMPLED
@@ -26,10 +26,8 @@ def _number(name: str) -> Any:
     return BeforeValidator(checked)
 
 
-class Wishes(BaseModel):
+class Wishes(BaseModel, extra="ignore"):
     """What may be said of the answer; other parameters are those of other services."""
-
-    model_config = ConfigDict(extra="ignore")
 
     model: Annotated[str, BeforeValidator(lambda value: value if isinstance(value, str) else "")] = ""
     temperature: Annotated[float | None, _number("temperature")] = None

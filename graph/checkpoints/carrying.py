@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from typing import Any, ParamSpec, TypeVar, cast
 
 import ormsgpack
@@ -78,15 +78,8 @@ class Carrying(BaseCheckpointSaver[str]):
         found = await super().aget_tuple(config)
         return None if found is None else self._seen(found)
 
-    async def alist(
-        self,
-        config: RunnableConfig | None,
-        *,
-        filter: dict[str, Any] | None = None,  # noqa: A002 - the saver's own name
-        before: RunnableConfig | None = None,
-        limit: int | None = None,
-    ) -> AsyncIterator[CheckpointTuple]:
-        async for found in super().alist(config, filter=filter, before=before, limit=limit):
+    async def alist(self, *given: Any, **named: Any) -> AsyncIterator[CheckpointTuple]:
+        async for found in super().alist(*given, **named):
             yield self.renaming.mapped(found)
 
     async def aput(
@@ -198,43 +191,26 @@ class Enduring(BaseCheckpointSaver[str]):
         DatabaseUnavailable: From every method, when the database is away for longer than the turn waits.
     """
 
-    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        return await _outlived(super().aget_tuple, config)
+    async def aget_tuple(self, *given: Any, **named: Any) -> CheckpointTuple | None:
+        return await _outlived(super().aget_tuple, *given, **named)
 
-    async def alist(
-        self,
-        config: RunnableConfig | None,
-        *,
-        filter: dict[str, Any] | None = None,  # noqa: A002 - the saver's own name
-        before: RunnableConfig | None = None,
-        limit: int | None = None,
-    ) -> AsyncIterator[CheckpointTuple]:
+    async def alist(self, *given: Any, **named: Any) -> AsyncIterator[CheckpointTuple]:
         with outages_told():
-            async for found in super().alist(config, filter=filter, before=before, limit=limit):
+            async for found in super().alist(*given, **named):
                 yield found
 
-    async def aput(
-        self,
-        config: RunnableConfig,
-        checkpoint: Checkpoint,
-        metadata: CheckpointMetadata,
-        new_versions: ChannelVersions,
-    ) -> RunnableConfig:
-        return await _outlived(super().aput, config, checkpoint, metadata, new_versions)
+    async def aput(self, *given: Any, **named: Any) -> RunnableConfig:
+        return await _outlived(super().aput, *given, **named)
 
-    async def aput_writes(
-        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
-    ) -> None:
-        await _outlived(super().aput_writes, config, writes, task_id, task_path)
+    async def aput_writes(self, *given: Any, **named: Any) -> None:
+        await _outlived(super().aput_writes, *given, **named)
 
     async def adelete_thread(self, thread_id: str) -> None:
         with outages_told():
             await super().adelete_thread(thread_id)
 
-    async def aget_delta_channel_history(
-        self, *, config: RunnableConfig, channels: Sequence[str]
-    ) -> Mapping[str, Any]:
-        return await _outlived(super().aget_delta_channel_history, config=config, channels=channels)
+    async def aget_delta_channel_history(self, *given: Any, **named: Any) -> Mapping[str, Any]:
+        return await _outlived(super().aget_delta_channel_history, *given, **named)
 
 
 async def _outlived(work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -153,17 +153,10 @@ class Written(BaseCheckpointSaver[str]):
         await self._writer.stored(_thread(config))
         return await _read(super().aget_tuple, config)
 
-    async def alist(
-        self,
-        config: RunnableConfig | None,
-        *,
-        filter: dict[str, Any] | None = None,  # noqa: A002 - the saver's own name
-        before: RunnableConfig | None = None,
-        limit: int | None = None,
-    ) -> AsyncIterator[CheckpointTuple]:
+    async def alist(self, config: RunnableConfig | None, **named: Any) -> AsyncIterator[CheckpointTuple]:
         if config is not None:
             await self._writer.stored(_thread(config))
-        async for found in super().alist(config, filter=filter, before=before, limit=limit):
+        async for found in super().alist(config, **named):
             yield found
 
     async def aget_delta_channel_history(

@@ -8,7 +8,6 @@ have one of their own each: no write fails for want of a partition.
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,11 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.database.engine import is_sqlite, now_of
 from core.database.outage import DatabaseUnavailable
-from graph.db.tables import run_events, runs
+from graph.db.tables import RUN_MARK, run_events, run_ids_from, runs
 
-# Before the time in an id. One in 4096 of the older ids, which are random, begins like this as well.
-MARK = "r_fff"
-_RANDOM = 21
 HOUR = 3_600
 # A partition takes a quarter of the time for which events are kept: so much longer some of them stay.
 _PARTS = 4
@@ -36,18 +32,9 @@ _FOUND = text("""
 SELECT c.relname, pg_get_expr(c.relpartbound, c.oid) FROM pg_inherits i
 JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = to_regclass('run_events')
 """)
-_BOUNDS = re.compile(rf"FROM \('{MARK}([0-9a-f]{{8}})'\) TO \('{MARK}([0-9a-f]{{8}})'\)")
+_BOUNDS = re.compile(rf"FROM \('{RUN_MARK}([0-9a-f]{{8}})'\) TO \('{RUN_MARK}([0-9a-f]{{8}})'\)")
 
 log = structlog.get_logger(__name__)
-
-
-def new_run_id(at: float) -> str:
-    """A fresh id of a run that begins at `at` (epoch seconds): that second, and 84 random bits."""
-    return f"{_bound(at)}{secrets.token_hex(_RANDOM)[:_RANDOM]}"
-
-
-def _bound(at: float) -> str:
-    return f"{MARK}{int(at) & 0xFFFFFFFF:08x}"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -114,7 +101,7 @@ async def make_ahead(engine: AsyncEngine, keep_hours: float) -> int:
 
 async def _make(db: AsyncConnection, new: Partition) -> None:
     # Made beside the table and attached: that stops neither who reads nor who writes.
-    since, until = _bound(new.since), _bound(new.until)
+    since, until = run_ids_from(new.since), run_ids_from(new.until)
     mine = f"run_id >= '{since}' AND run_id < '{until}'"
     moved = f"WITH moved AS (DELETE FROM {_REST} WHERE {mine} RETURNING *)"  # noqa: S608 - our own names
     for statement in (
@@ -156,7 +143,7 @@ async def _dropped(engine: AsyncEngine, one: Partition, unended: Select[tuple[st
 
 
 def _unended(one: Partition, ended: ColumnElement[bool]) -> Select[tuple[str]]:
-    mine = (runs.c.id >= _bound(one.since)) & (runs.c.id < _bound(one.until))
+    mine = (runs.c.id >= run_ids_from(one.since)) & (runs.c.id < run_ids_from(one.until))
     return select(runs.c.id).where(mine, ~ended | runs.c.ended_at.is_(None)).limit(1)
 
 
@@ -165,4 +152,6 @@ def outside(kept: Sequence[Partition]) -> ColumnElement[bool]:
     if not kept:
         return run_events.c.run_id.is_not(None)
     first, last = kept[0], kept[-1]
-    return or_(run_events.c.run_id < _bound(first.since), run_events.c.run_id >= _bound(last.until))
+    return or_(
+        run_events.c.run_id < run_ids_from(first.since), run_events.c.run_id >= run_ids_from(last.until)
+    )

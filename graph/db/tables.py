@@ -7,6 +7,7 @@ end of a word stands for any ending, and everything else is words, as `core.word
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -83,6 +84,20 @@ transcript = Table(
     UniqueConstraint("thread_id", "message_id"),
     Index("transcript_unfolded", "seq", sqlite_where=_UNFOLDED, postgresql_where=_UNFOLDED),
 )
+
+
+# Before the time in an id. One in 4096 of the older ids, which are random, begins like this as well.
+RUN_MARK = "r_fff"
+
+
+def new_run_id(at: float) -> str:
+    """A fresh id of a run that begins at `at` (epoch seconds): that second, and 84 random bits."""
+    return f"{run_ids_from(at)}{secrets.token_hex(11)[:21]}"
+
+
+def run_ids_from(at: float) -> str:
+    """What the ids of runs that begin then begin with: partitions of events are cut there."""
+    return f"{RUN_MARK}{int(at) & 0xFFFFFFFF:08x}"
 
 
 def said(text: str) -> dict[str, str]:

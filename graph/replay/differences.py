@@ -82,10 +82,13 @@ class Compared:
             found += self._around("model", [_answer(message)], left)
             calls = [call["id"] for call in getattr(message, "tool_calls", [])]
             results = [_result(outcomes[call], answer.message) for call in calls if call in outcomes]
-            found += self._around("tools", results, left) if results else []
+            found += self._around("tools", results, left) if calls else []
         expected = recording.expected
         if expected.status == "done":
             found += self._around("files", [_files(recording.stored)], left)
+        else:
+            # Ahead of a model call that came to no end, further steps had come to theirs.
+            found += self._around("model", [], left)
         return self.ordered([*found, end_step(expected.status, expected.answer, expected.error)])
 
     def _around(self, part: Part, did: Sequence[dict[str, Any]], left: list[Made]) -> list[Taken]:

@@ -50,20 +50,6 @@ _EVENTS = Inserting(run_events, new_only=True)
 _RESERVE = "UPDATE runs SET seq_limit = ? WHERE id = ?"
 
 
-def signalled(signals: Signals, follows: Callable[[str], bool]) -> Callable[[str], None]:
-    """Tells of news of a run in the database.
-
-    Args:
-        follows: Whether readers in other processes have it otherwise: these need no signal, which costs
-            each of them and the database as much as a step of the turn.
-    """
-
-    def tell(run_id: str) -> None:
-        (signals.wake if follows(run_id) else signals.send)(topic_of(run_id))
-
-    return tell
-
-
 class EventWriter:
     """Stores the logs of runs, many at a time. One per process; use with `running`.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from core.signals import Signals
@@ -302,3 +302,17 @@ class Tails:
         for place, part in enumerate(parts, start=1):
             more = int(place < len(parts))
             self._mail.send(address, f"tail\n{run.id}\n{start}\n{more}\n{part}")
+
+
+def signalled(signals: Signals, follows: Callable[[str], bool]) -> Callable[[str], None]:
+    """Tells of news of a run in the database.
+
+    Args:
+        follows: Whether readers in other processes have it otherwise: these need no signal, which costs
+            each of them and the database as much as a step of the turn.
+    """
+
+    def tell(run_id: str) -> None:
+        (signals.wake if follows(run_id) else signals.send)(topic_of(run_id))
+
+    return tell

@@ -21,7 +21,7 @@ from core.settings.platform import (
     ThreadSettings,
 )
 from core.settings.roles import Duty
-from graph.db.partitions import new_run_id
+from graph.db.tables import new_run_id
 from graph.errors import Draining, MessageTooLong, NothingToResume, TooManyRuns
 from graph.runs.ledger import RunLedger
 from graph.runs.record import Policy, TurnRequest

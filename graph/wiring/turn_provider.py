@@ -29,8 +29,8 @@ from graph.runs.lease import Leases
 from graph.runs.ledger import RunLedger
 from graph.runs.lookup import LiveRuns, RunLookup
 from graph.runs.rows import ThreadTotals
-from graph.runs.streams import EventWriter, Follower, signalled
-from graph.runs.tails import Mirrors, Tails
+from graph.runs.streams import EventWriter, Follower
+from graph.runs.tails import Mirrors, Tails, signalled
 from graph.service.fleet import Fleet
 from graph.service.holding import Holding
 from graph.service.items import Items

@@ -84,16 +84,7 @@ class Attachments(Protocol):
 class NoAttachments:
     """Files are names only: what a module that runs alone has."""
 
-    async def shown(
-        self,
-        principal: Principal,
-        files: Sequence[Mapping[str, Any]],
-        question: str,
-        *,
-        images: bool,
-        pdfs: bool,
-        pdf_texts: bool,
-    ) -> Sequence[Attachment]:
+    async def shown(self, *_: Any, **__: Any) -> Sequence[Attachment]:
         return ()
 
     def tools(self) -> Sequence[Mapping[str, Any]]:

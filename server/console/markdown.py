@@ -17,7 +17,7 @@ import nh3
 from fastapi import APIRouter
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from server.console.pages import On
 from server.errors import InvalidRequest
@@ -40,10 +40,8 @@ _ELSEWHERE = tuple(f"{scheme}:" for scheme in _SCHEMES)
 router = APIRouter(prefix="/console", tags=["console"], responses=problems(InvalidRequest))
 
 
-class Texts(BaseModel):
+class Texts(BaseModel, extra="forbid", strict=True):
     """Texts in Markdown."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     texts: list[str] = Field(max_length=MOST_TEXTS)
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.datastructures import UploadFile
 from starlette.responses import StreamingResponse
 
@@ -45,35 +45,27 @@ _CANNOT_LINK = (LinkInvalid, LinkExpired, RangeNotSatisfiable)
 _CANNOT_UPLOAD = (FileTooLarge, InvalidRequest, InvalidFile, WrongMediaType)
 
 
-class Copied(BaseModel):
+class Copied(BaseModel, extra="forbid", strict=True):
     """What a copy is called; what is left out stays as it is."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     filename: str | None = Field(None, min_length=1, max_length=1000)
     tags: dict[str, str] | None = Field(None, max_length=50)
 
 
-class Change(BaseModel):
+class Change(BaseModel, extra="forbid", strict=True):
     """Tags to be set; null takes one away, and the others stay."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     tags: dict[str, str | None] = Field(max_length=50)
 
 
-class Tags(BaseModel):
+class Tags(BaseModel, extra="forbid", strict=True):
     """All the tags of a file."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     tags: dict[str, str] = Field(max_length=50)
 
 
-class DirectFile(BaseModel):
+class DirectFile(BaseModel, extra="forbid", strict=True):
     """A file that its client sends to the bucket itself."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     filename: str = Field(min_length=1, max_length=1000)
     size: int = Field(ge=0)
@@ -85,10 +77,8 @@ class DirectFile(BaseModel):
 _IN_JSON = '{"filename": "a.txt", "content_base64": "…"}'
 
 
-class JsonUpload(BaseModel):
+class JsonUpload(BaseModel, extra="forbid", strict=True):
     """A small file as JSON; larger ones come as multipart/form-data with a part `file`."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     filename: str = Field(min_length=1, max_length=1000)
     content_base64: str

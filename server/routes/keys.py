@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from core.access import ScopeMissing
 from core.callers import Scope
@@ -46,10 +46,8 @@ class KeyRevoked(Event):
     holder: str
 
 
-class NewKey(BaseModel):
+class NewKey(BaseModel, extra="forbid"):
     """What a key shall open, and for whom."""
-
-    model_config = ConfigDict(extra="forbid")
 
     user: str = Field("", max_length=128, description="Who its bearer is; empty: you.")
     name: str = Field("", max_length=NAME_LENGTH, description="What it is for.")

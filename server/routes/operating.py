@@ -9,7 +9,7 @@ import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from core.access import ScopeMissing
 from core.database.engine import database_url
@@ -31,10 +31,8 @@ from server.routes.common import OpenAgent, problems
 router = APIRouter(tags=["operators"], responses=problems(ScopeMissing, InvalidRequest))
 
 
-class Target(BaseModel):
+class Target(BaseModel, extra="forbid", strict=True):
     """A breaker."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     target: str = Field(max_length=400, description="KIND:NAME as GET /breakers shows it, or all.")
 

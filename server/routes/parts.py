@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from core.access import ScopeMissing, has_scope, may_use, require
 from core.errors import Conflict
@@ -38,19 +38,15 @@ class ApprovalNeeded(Conflict):
     title = "This tool asks first"
 
 
-class Question(BaseModel):
+class Question(BaseModel, extra="forbid", strict=True):
     """What to look for in one source."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     query: str = Field(min_length=1, max_length=4000)
     limit: int = Field(8, ge=1, le=50, description="Passages at most.")
 
 
-class ToolTrial(BaseModel):
+class ToolTrial(BaseModel, extra="forbid", strict=True):
     """A call of a tool outside of a turn."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     arguments: dict[str, Any] = Field(default_factory=dict, description="As `parameters` of /tools says.")
     approve: bool = Field(False, description="You have looked at it: for tools that ask first.")

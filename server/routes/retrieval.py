@@ -60,10 +60,8 @@ class _Body(BaseModel):
     corpora: str | list[str] | None = Field(None, description="Names of sources; left out: all you may use.")
 
 
-class ChatMessage(BaseModel):
+class ChatMessage(BaseModel, extra="ignore"):
     """A message of the conversation."""
-
-    model_config = ConfigDict(extra="ignore")
 
     role: str = ""
     content: JsonValue = ""

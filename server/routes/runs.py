@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
 
 from core.settings.platform import ServerSettings
 from graph.errors import (
@@ -58,10 +58,8 @@ Key = Annotated[
 ]
 
 
-class NewRunBody(BaseModel):
+class NewRunBody(BaseModel, extra="forbid"):
     """A turn that goes on in the background."""
-
-    model_config = ConfigDict(extra="forbid")
 
     input: AgentInput
     configurable: dict[str, Any] = Field(
@@ -162,10 +160,8 @@ async def cancel_run(run_id: RunId, agent: OpenAgent, who: Caller) -> dict[str, 
     return _accepted(await agent.runs.cancel(who, run_id))
 
 
-class ResumeBody(BaseModel):
+class ResumeBody(BaseModel, extra="forbid"):
     """Answers to what waits; nothing, to go on with a run that was stopped."""
-
-    model_config = ConfigDict(extra="forbid")
 
     resume: Annotated[Any, AfterValidator(json_answer), WithJsonSchema({"type": "object"})] = Field(
         None,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from core.identity.authenticator import BrowserLogins, Session, folded
 from core.identity.errors import NotAuthenticated
@@ -19,10 +19,8 @@ from server.routes.common import OpenAgent, problems
 router = APIRouter(prefix="/session", tags=["session"], responses=problems(NotAuthenticated, InvalidRequest))
 
 
-class Credential(BaseModel):
+class Credential(BaseModel, extra="forbid", strict=True):
     """What somebody logs in with."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     token: str = Field(min_length=1, max_length=32_768, description="An API key, or a token of the issuer.")
 

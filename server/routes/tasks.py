@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from core.access import ScopeMissing
 from core.task_queue import TaskQueue, TaskStatus
@@ -31,10 +31,8 @@ async def list_tasks(
     return [record.as_json() for record in await queue.list(status=status, name=name, limit=limit)]
 
 
-class NewTask(BaseModel):
+class NewTask(BaseModel, extra="forbid", strict=True):
     """A task that shall run now."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     name: str = Field(max_length=64, description="One of GET /tasks/known.")
     arguments: dict[str, Any] = Field(default_factory=dict)

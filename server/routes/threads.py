@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from graph.errors import ThreadBusy, ThreadNotFound
 from graph.threads.history.errors import CheckpointNotFound
@@ -21,19 +21,15 @@ _AT_CHECKPOINT = (ThreadNotFound, CheckpointNotFound)
 CheckpointId = Annotated[str, Field(pattern=ID_PATTERN)]
 
 
-class NewThread(BaseModel):
+class NewThread(BaseModel, extra="forbid", strict=True):
     """Both may be left out."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     thread_id: Annotated[str, Field(pattern=ID_PATTERN)] | None = None
     title: str = Field("", max_length=200)
 
 
-class ThreadChange(BaseModel):
+class ThreadChange(BaseModel, extra="forbid", strict=True):
     """What can be changed of a thread; what is left out stays."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     title: str | None = Field(None, max_length=200)
     tags: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=50)] | None = Field(
@@ -41,10 +37,8 @@ class ThreadChange(BaseModel):
     )
 
 
-class ForkPoint(BaseModel):
+class ForkPoint(BaseModel, extra="forbid", strict=True):
     """Where the fork begins."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     checkpoint_id: CheckpointId | None = Field(
         None, description="From /threads/{id}/history; by default where the thread is now."

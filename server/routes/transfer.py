@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 
@@ -37,20 +37,16 @@ IMPORT_BODY: dict[str, Any] = {
 }
 
 
-class ExportForm(BaseModel):
+class ExportForm(BaseModel, extra="forbid", strict=True):
     """How the thread is written."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     format: Literal["jsonl", "markdown"] = Field(
         "jsonl", description="jsonl: whole, with its files, for /threads/import. markdown: for people."
     )
 
 
-class Edit(BaseModel):
+class Edit(BaseModel, extra="forbid", strict=True):
     """A message of yours, and what you say instead."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     message_id: str = Field(min_length=1, max_length=128, description="Of a user message of the transcript.")
     message: str = Field(min_length=1)

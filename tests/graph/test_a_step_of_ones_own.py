@@ -19,8 +19,10 @@ from graph.replay.recorder import record
 from graph.replay.recording import Recording
 from graph.replay.replay import Replayed, replay
 from graph.wiring.nodes import node_provider
+from nodes.llm.errors import ModelRefused
 from server.cli.main import app, mount_modules
 from waystation.testing.agents import open_agent
+from waystation.testing.model_server import ModelServer, call, refuse
 
 LOCAL = Principal("local")
 
@@ -60,6 +62,23 @@ async def test_a_step_that_writes_nothing_after_a_while_leaves_nothing_behind(tm
     kept, again = await replayed(tmp_path, Step("first", first, before="call_model"))
     assert [made.step for made in kept.further].count("first") == 1
     assert again.same
+
+
+async def test_what_came_to_its_end_ahead_of_a_call_that_failed_is_compared(
+    tmp_path: Path, model_server: ModelServer
+) -> None:
+    step = Step(
+        "count", lambda state: {"n": len(state["messages"])}, before="call_model", channels={"n": int}
+    )
+    model_server.script(call("calculator_add", {"a": 5, "b": 3}), refuse(400))
+    async with open_agent(tmp_path, model_url=model_server.url, steps=[step]) as agent:
+        with pytest.raises(ModelRefused):
+            await agent.ask("Add them", thread="t")
+        (run,) = await agent.runs.list(LOCAL)
+        kept = await record(agent, LOCAL, run.id)
+    assert [made.writes for made in kept.further] == [{"n": 1}, {"n": 3}]
+    again = await replay(kept, steps=[step])
+    assert (again.status, again.differences) == ("failed", ())
 
 
 async def test_what_lives_within_a_turn_is_not_compared(tmp_path: Path) -> None:

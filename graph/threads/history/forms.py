@@ -22,7 +22,6 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
-    ConfigDict,
     Field,
     TypeAdapter,
     ValidationError,
@@ -45,10 +44,8 @@ Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 OWN_NAMES = frozenset({"seq", "id", "role", "text", "run_id", "created_at"})
 
 
-class Line(BaseModel):
+class Line(BaseModel, extra="forbid"):
     """What every line has. An unknown field is an error: a newer release wrote it, and it means something."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class ThreadLine(Line):
@@ -70,10 +67,8 @@ class Call(BaseModel):
     arguments: dict[str, Any] = {}
 
 
-class Extra(BaseModel):
+class Extra(BaseModel, extra="allow"):
     """What may stand beside a text. Further names are kept as they are, except those of the message."""
-
-    model_config = ConfigDict(extra="allow")
 
     tool_calls: list[Call] = []
     tool_call_id: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from server.middleware.auth import Caller
 from server.protocols.langgraph.shapes import assistant_json, selected
@@ -16,10 +16,8 @@ from server.routes.common import OpenAgent
 router = APIRouter(prefix="/assistants")
 
 
-class SearchBody(BaseModel):
+class SearchBody(BaseModel, extra="ignore"):
     """Which assistants are looked for."""
-
-    model_config = ConfigDict(extra="ignore")
 
     metadata: dict[str, Any] | None = None
     graph_id: str | None = None

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
 
 from core.access import Principal
 from core.foreign import as_bytes
@@ -37,10 +37,8 @@ class CronBody(RunBody):
     on_run_completed: Literal["delete", "keep"] | None = None
 
 
-class CronChange(BaseModel):
+class CronChange(BaseModel, extra="ignore"):
     """What is to change of one."""
-
-    model_config = ConfigDict(extra="ignore")
 
     schedule: Text | None = None
     timezone: Text | None = None
@@ -113,10 +111,8 @@ def _seconds(moment: datetime | None) -> float | None:
         raise InvalidRequest("end_time: is out of reach") from None
 
 
-class CronSearch(BaseModel):
+class CronSearch(BaseModel, extra="ignore"):
     """Which planned runs are looked for."""
-
-    model_config = ConfigDict(extra="ignore")
 
     assistant_id: str | None = None
     thread_id: Id | None = None

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
 from core.access import Principal
 from core.choices import Choices
@@ -36,20 +36,16 @@ _MOST_NOTES = 16_384
 _LATEST_S = 31 * 24 * 3600
 
 
-class CommandBody(BaseModel):
+class CommandBody(BaseModel, extra="ignore"):
     """What goes on with a run: an answer, a change of the state."""
-
-    model_config = ConfigDict(extra="ignore")
 
     resume: Any = None
     update: Any = None
     goto: Any = None
 
 
-class RunBody(BaseModel):
+class RunBody(BaseModel, extra="ignore"):
     """A run as the SDK asks for it."""
-
-    model_config = ConfigDict(extra="ignore")
 
     assistant_id: str = Field(max_length=200)
     thread_id: Id | None = None

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from core.access import Principal
 from core.settings.platform import ServerSettings
@@ -219,10 +219,8 @@ async def batch(
     return found
 
 
-class CancelBody(BaseModel):
+class CancelBody(BaseModel, extra="ignore"):
     """Which runs are to end: those of ids on a thread, or all with a status."""
-
-    model_config = ConfigDict(extra="ignore")
 
     thread_id: Id | None = None
     run_ids: Annotated[list[Id], Field(max_length=100)] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from core.errors import NotFound
 from server.middleware.auth import Caller
@@ -25,8 +25,8 @@ class ItemNotFound(NotFound):
     title = "There is no such item"
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+class _Body(BaseModel, extra="ignore"):
+    """What clients send beside it is passed over."""
 
 
 class NewItem(_Body):

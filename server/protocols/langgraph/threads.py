@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from uuid import uuid4
 
 from fastapi import APIRouter, Header, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from core.access import Principal
 from core.errors import Conflict
@@ -35,10 +35,8 @@ class ThreadExists(Conflict):
     title = "There is such a thread already"
 
 
-class NewThread(BaseModel):
+class NewThread(BaseModel, extra="ignore"):
     """A thread as the SDK makes it."""
-
-    model_config = ConfigDict(extra="ignore")
 
     thread_id: Id | None = None
     metadata: Notes | None = None
@@ -87,10 +85,8 @@ def _minutes(ttl: Any) -> float | None:
     return minutes
 
 
-class Wanted(BaseModel):
+class Wanted(BaseModel, extra="ignore"):
     """Which threads are looked for."""
-
-    model_config = ConfigDict(extra="ignore")
 
     metadata: Notes | None = None
     values: Notes | None = None
@@ -155,10 +151,8 @@ async def count(body: Wanted, agent: OpenAgent, who: Caller) -> int:
     return await agent.threads.finding.count(who, body.wish())
 
 
-class Pruned(BaseModel):
+class Pruned(BaseModel, extra="ignore"):
     """Threads that are to go."""
-
-    model_config = ConfigDict(extra="ignore")
 
     thread_ids: Annotated[list[Id], Field(max_length=100)]
     strategy: Literal["delete", "keep_latest"] = "delete"
@@ -180,10 +174,8 @@ async def show(thread_id: Id, agent: OpenAgent, who: Caller) -> dict[str, Any]:
     return await _whole(agent, who, await agent.threads.get(who, thread_id))
 
 
-class Change(BaseModel):
+class Change(BaseModel, extra="ignore"):
     """What is noted from now on."""
-
-    model_config = ConfigDict(extra="ignore")
 
     metadata: Notes | None = None
     ttl: Any = None
@@ -250,10 +242,8 @@ async def state_at(
     return selected(await _state(agent, who, thread_id, checkpoint_id), select)
 
 
-class StateWish(BaseModel):
+class StateWish(BaseModel, extra="ignore"):
     """Which state."""
-
-    model_config = ConfigDict(extra="ignore")
 
     checkpoint: Any = None
     select: list[str] | None = None
@@ -267,10 +257,8 @@ async def state_at_checkpoint(
     return selected(await _state(agent, who, thread_id, checkpoint_in(body.checkpoint)), body.select)
 
 
-class StateChange(BaseModel):
+class StateChange(BaseModel, extra="ignore"):
     """What is written into the state."""
-
-    model_config = ConfigDict(extra="ignore")
 
     values: Any = None
     as_node: str | None = Field(None, max_length=100)
@@ -303,10 +291,8 @@ def _values(given: Any) -> dict[str, Any] | None:
     return state_values(given)
 
 
-class HistoryWish(BaseModel):
+class HistoryWish(BaseModel, extra="ignore"):
     """Which part of the history."""
-
-    model_config = ConfigDict(extra="ignore")
 
     limit: int = Field(10, ge=1, le=MOST)
     before: Any = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from core.access import usable
 from nodes.rag import RAGClient, serving
@@ -19,9 +19,7 @@ NAME = "search"
 _QUERY_LETTERS = 65_536
 
 
-class _Arguments(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+class _Arguments(BaseModel, extra="forbid", strict=True):
     query: Annotated[str, Field(max_length=_QUERY_LETTERS, description="Words or a question.")]
     sources: Annotated[
         list[str] | None,

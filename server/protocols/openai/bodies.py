@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from core.access import Principal
 from graph.agent import Agent
@@ -40,10 +40,8 @@ _NOTHING: tuple[Any, ...] = (None, False, 0, "", [], {})
 _AS_DONE: Mapping[str, Sequence[Any]] = {}
 
 
-class Body(BaseModel):
+class Body(BaseModel, extra="allow"):
     """What chat completions and responses have in common."""
-
-    model_config = ConfigDict(extra="allow")
 
     model: Annotated[str, Field(min_length=1, max_length=300)]
     stream: bool | None = None

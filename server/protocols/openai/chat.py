@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from core.access import Principal
 from core.errors import WaystationError
@@ -41,10 +41,8 @@ _HARMLESS: Mapping[str, Sequence[Any]] = {
 _NO_CALL = "a result belongs to a call: send its tool_call_id"
 
 
-class Message(BaseModel):
+class Message(BaseModel, extra="ignore"):
     """A message of the conversation."""
-
-    model_config = ConfigDict(extra="ignore")
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | list[dict[str, Any]] | None = None
@@ -53,9 +51,7 @@ class Message(BaseModel):
     tool_call_id: str | None = None
 
 
-class StreamOptions(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
+class StreamOptions(BaseModel, extra="ignore"):
     include_usage: bool | None = None
 
 

@@ -12,7 +12,7 @@ import sys
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from graph.agent import Agent
 from nodes.llm.errors import ModelNotFound
@@ -27,10 +27,8 @@ MODEL = "waystation/embeddings"
 MOST_TEXTS = 256
 
 
-class EmbeddingsBody(BaseModel):
+class EmbeddingsBody(BaseModel, extra="ignore"):
     """The fields that have a meaning here."""
-
-    model_config = ConfigDict(extra="ignore")
 
     model: Annotated[str, Field(min_length=1, max_length=300)]
     input: str | list[Any]

@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.database.engine import create_engine, now_of
 from graph.db.database import HEAD, open_database, opened_database, revision
-from graph.db.partitions import Partition, ahead, make_ahead, new_run_id, partitions, width_of
-from graph.db.tables import run_events
+from graph.db.partitions import Partition, ahead, make_ahead, partitions, width_of
+from graph.db.tables import new_run_id, run_events
 from graph.threads.housekeeping import ThreadUpkeep
 from nodes.llm.fake import ScriptedModel
 from tests.graph.test_migration import upgrade
