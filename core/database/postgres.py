@@ -32,7 +32,7 @@ OPTIONS: dict[str, Any] = {
 FRESH_S = 1.0
 # By these a server notices that its client has gone: one that closed its socket, within a statement too, and
 # one whose host vanished. In the middle of a transaction, while a pipeline is open, no other timeout counts,
-# and its locks would stay for the hours that the system waits. What an older release does not know is not set.
+# and its locks would stay for the hours that the system waits. What an older release lacks is not set.
 NOTICES = {
     "client_connection_check_interval": "5s",
     "tcp_keepalives_idle": "10",
