@@ -39,6 +39,7 @@ from tests.campaigns.releases import NEXT, next_release
 from tests.campaigns.victims import Site, Victim, nursery
 from tests.kit.nginx import nginx
 from waystation.testing.redis import RedisServer
+from waystation.testing.service import ROOT
 
 ROLES = {"a": ("api",), "b": ("worker",), "c": ("api", "worker")}
 PORTS = {"api": 8000, "worker": 8101}
@@ -88,7 +89,10 @@ class Host:
 
     async def _gone(self) -> None:
         for victim in self.victims:
-            assert await asyncio.to_thread(victim.wait), f"{victim.site.folder.name} does not end"
+            if not await asyncio.to_thread(victim.wait):
+                victim.signal(signal.SIGUSR1)
+                await asyncio.sleep(1)  # for its log
+                raise AssertionError(f"{victim.site.folder.name} does not end; see its log (--keep)")
 
     async def kill(self) -> None:
         """All processes die, and come again at once."""
@@ -159,9 +163,9 @@ class Hosts:
             host.settle(self._nursery(name))
         await asyncio.gather(*(host.started() for host in self.hosts.values()))
 
-    def _nursery(self, name: str, **where: Path) -> Popen[str]:
+    def _nursery(self, name: str, tree: Path = ROOT) -> Popen[str]:
         clock = ["env", *(f"{key}={value}" for key, value in self.skew.items())] if name == SKEWED else []
-        return self._stack.enter_context(nursery(*self._network.around(name), *clock, **where))
+        return self._stack.enter_context(nursery(*self._network.around(name), *clock, tree=tree))
 
     async def happens(self, act: str) -> None:
         """`WHAT-HOST`."""

@@ -115,7 +115,7 @@ async def test_a_server_is_told_to_look_after_its_clients_and_a_pooler_is_not(
             rows = await db.exec_driver_sql(
                 "SELECT name, setting || coalesce(unit, '') FROM pg_settings WHERE source = 'session'"
             )
-            told.append({name: value for name, value in rows.all() if name in NOTICES})
+            told.append({str(row[0]): str(row[1]) for row in rows if row[0] in NOTICES})
     assert told == [
         {
             "client_connection_check_interval": "5000ms",
