@@ -113,9 +113,10 @@ async def test_a_server_is_told_to_look_after_its_clients_and_a_pooler_is_not(
         found = database_url(StorageSettings(url=url), Places(tmp_path, tmp_path))
         async with opened_database(found) as engine, engine.connect() as db:
             rows = await db.exec_driver_sql(
-                "SELECT name, setting || coalesce(unit, '') FROM pg_settings WHERE source = 'session'"
+                "SELECT name, setting || coalesce(unit, '') AS value FROM pg_settings"
+                " WHERE source = 'session'"
             )
-            told.append({str(row[0]): str(row[1]) for row in rows if row[0] in NOTICES})
+            told.append({row["name"]: row["value"] for row in rows.mappings() if row["name"] in NOTICES})
     assert told == [
         {
             "client_connection_check_interval": "5000ms",
