@@ -30,9 +30,21 @@ OPTIONS: dict[str, Any] = {
 }
 # A connection that was answered so lately is not asked for a sign of life.
 FRESH_S = 1.0
-# A server stops a statement whose client has gone, from release 14 on; where it is older, nothing is set.
-_NOTICE_LEAVING = """(SELECT set_config(name, '5s', false) FROM pg_settings
- WHERE name = 'client_connection_check_interval' AND pg_backend_pid() = {pid})"""
+# By these a server notices that its client has gone: one that closed its socket, within a statement too, and
+# one whose host vanished. In the middle of a transaction, while a pipeline is open, no other timeout counts,
+# and its locks would stay for the hours that the system waits. What an older release lacks is not set.
+NOTICES = {
+    "client_connection_check_interval": "5s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "3",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "15s",
+}
+_VALUES = ", ".join(f"('{name}', '{value}')" for name, value in NOTICES.items())
+_NOTICE_LEAVING = (
+    f"(SELECT count(set_config(name, value, false)) FROM (VALUES {_VALUES}) AS wanted (name, value)"  # noqa: S608 - our own words
+    " JOIN pg_settings USING (name) WHERE pg_backend_pid() = {pid})"
+)
 _SESSION = "keep_in_session"
 
 

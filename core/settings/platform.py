@@ -113,7 +113,8 @@ class StorageSettings(Strict):
 
     url: str = Field(
         "",
-        description="sqlite:///PATH or postgresql://USER@HOST/NAME; empty: waystation.db in WAYSTATION_HOME.",
+        description="sqlite:///PATH or postgresql://USER@HOST/NAME, several servers as HOST:PORT,HOST:PORT; "
+        "empty: waystation.db in WAYSTATION_HOME.",
     )
     listen_url: str = Field(
         "",

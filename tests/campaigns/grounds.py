@@ -11,7 +11,7 @@ from tests.campaigns.model import LOOPBACK, RuleServer
 from tests.campaigns.nursery import LEASE_VARIABLE
 from tests.campaigns.victims import Site, plain
 from tests.kit.pgbouncer import Pooler
-from waystation.testing.postgres import PostgresServer
+from waystation.testing.postgres import USER, PostgresServer
 from waystation.testing.s3 import ACCESS_KEY, SECRET_KEY, S3Server
 
 BUCKET = "fleet"
@@ -53,7 +53,12 @@ class Grounds:
         if server is None:
             server = stack.enter_context(PostgresServer(address=address, settings=CONNECTIONS))
         self.direct = plain(server.create_database())
-        self.storage = stack.enter_context(Pooler(self.direct, folder)).url if pooled else self.direct
+        self.storage = self.direct
+        if pooled:
+            # What docs/database.md wants of the role.
+            server.execute(f"ALTER ROLE {USER} SET client_connection_check_interval = '5s'")
+            server.execute(f"ALTER ROLE {USER} SET idle_in_transaction_session_timeout = '60s'")
+            self.storage = stack.enter_context(Pooler(self.direct, folder)).url
         self._model = stack.enter_context(RuleServer(address=address))
         self._s3 = stack.enter_context(S3Server(address=address))
 

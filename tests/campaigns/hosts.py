@@ -39,6 +39,7 @@ from tests.campaigns.releases import NEXT, next_release
 from tests.campaigns.victims import ROOT, Site, Victim, nursery
 from tests.kit.nginx import nginx
 from waystation.testing.redis import RedisServer
+from waystation.testing.service import ROOT
 
 ROLES = {"a": ("api",), "b": ("worker",), "c": ("api", "worker")}
 PORTS = {"api": 8000, "worker": 8101}
@@ -88,7 +89,10 @@ class Host:
 
     async def _gone(self) -> None:
         for victim in self.victims:
-            assert await asyncio.to_thread(victim.wait), f"{victim.site.folder.name} does not end"
+            if not await asyncio.to_thread(victim.wait):
+                victim.signal(signal.SIGUSR1)
+                await asyncio.sleep(1)  # for its log
+                raise AssertionError(f"{victim.site.folder.name} does not end; see its log (--keep)")
 
     async def kill(self) -> None:
         """All processes die, and come again at once."""
@@ -230,6 +234,11 @@ async def campaign(
     return [*wrong, *doubled, *old, *grounds.active(), *hosts.faults()], made
 
 
+def _keep(folder: Path, kept: Path) -> None:
+    for log in folder.glob("*/service.log"):
+        shutil.copy(log, kept / f"{log.parent.name}.log")
+
+
 def _arguments() -> dict[str, Any]:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--turns", type=int, default=500)
@@ -256,6 +265,8 @@ def main() -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.chmod(0o755)
+        if kept:
+            stack.callback(_keep, folder, Path(kept))
         network = stack.enter_context(namespaces.opened(list(ROLES)))
         grounds = Grounds(stack, folder, lease=lease, pooled=pooled, address=HUB)
         hosts = Hosts(stack, network, folder, grounds, lease)
@@ -265,8 +276,6 @@ def main() -> int:
         given["acts"] = given["acts"].split(",")
         wrong, made = asyncio.run(campaign(grounds, hosts, **given))
         taken = grounds.taken_over()
-        for log in folder.glob("*/service.log") if kept else ():
-            shutil.copy(log, Path(kept) / f"{log.parent.name}.log")
     print("\n".join(wrong))
     if not hosts.skew:
         print(MISSING)

@@ -8,6 +8,7 @@ of a campaign; a forked service differs in nothing else.
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import json
 import os
@@ -37,6 +38,8 @@ def run_service(wanted: dict[str, Any]) -> None:
     """As `waystation serve` does, with traps set."""
     os.environ.clear()
     os.environ.update(wanted["env"])
+    # One that does not end is asked where it stands.
+    faulthandler.register(signal.SIGUSR1)
     set_traps(Trap(Path(wanted["armed"])))
     # A held answer never comes to a checkpoint: do not wait 20 s for it when it is to be interrupted.
     graph.service.stops.GRACE_SECONDS = INTERRUPT_SECONDS

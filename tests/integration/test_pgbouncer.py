@@ -12,6 +12,7 @@ import pytest
 
 from core.access import Principal
 from core.database.engine import database_url, session_of
+from core.database.postgres import NOTICES
 from core.health import HealthState
 from core.settings import Places
 from core.settings.platform import StorageSettings
@@ -102,3 +103,27 @@ async def test_timeouts_are_set_where_the_connection_is_the_server_s_own(
             assert [(await db.exec_driver_sql(f"SHOW {name}")).scalar() for name in names] == told
     with psycopg.connect(pooled, prepare_threshold=None) as db:
         assert db.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
+
+
+async def test_a_server_is_told_to_look_after_its_clients_and_a_pooler_is_not(
+    direct: str, pooled: str, tmp_path: Path
+) -> None:
+    told: list[dict[str, str]] = []
+    for url in (direct, pooled):
+        found = database_url(StorageSettings(url=url), Places(tmp_path, tmp_path))
+        async with opened_database(found) as engine, engine.connect() as db:
+            rows = await db.exec_driver_sql(
+                "SELECT name, setting || coalesce(unit, '') AS value FROM pg_settings"
+                " WHERE source = 'session'"
+            )
+            told.append({row["name"]: row["value"] for row in rows.mappings() if row["name"] in NOTICES})
+    assert told == [
+        {
+            "client_connection_check_interval": "5000ms",
+            "tcp_keepalives_idle": "10s",
+            "tcp_keepalives_interval": "3s",
+            "tcp_keepalives_count": "3",
+            "tcp_user_timeout": "15000ms",
+        },
+        {},
+    ]

@@ -18,6 +18,8 @@ from waystation.testing.service import free_port
 PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 MISSING = "pgbouncer is not installed (Debian: apt-get install pgbouncer)"
 NOBODY = 65534
+# As docs/database.md says: a client whose host has vanished keeps no transaction, and none of its locks.
+NOTICES = "tcp_keepidle = 10\ntcp_keepintvl = 3\ntcp_keepcnt = 3\ntcp_user_timeout = 15000\n"
 PATIENCE_SECONDS = 30.0
 
 
@@ -44,7 +46,8 @@ class Pooler:
             f"listen_port = {self.port}\nauth_type = any\npool_mode = transaction\n"
             f"auth_file = {self._folder / 'users.txt'}\nunix_socket_dir =\nmax_client_conn = 500\n"
             f"default_pool_size = {self._connections}\nserver_reset_query =\n"
-            f"ignore_startup_parameters = extra_float_digits\n" + ("user = nobody\n" if as_root else "")
+            f"ignore_startup_parameters = extra_float_digits\n{NOTICES}"
+            + ("user = nobody\n" if as_root else "")
         )
         # auth_type any takes the user that the database line names.
         text = ini.read_text().replace(f"port={port}\n", f"port={port} user={user}\n", 1)
