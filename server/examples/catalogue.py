@@ -39,6 +39,7 @@ CATALOGUE = {
                 "chunks": 84,
                 "skipped": 0,
                 "reasons": {},
+                "index": None,
             }
         ]
     ),
