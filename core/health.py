@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -16,6 +17,8 @@ CACHE_SECONDS = 5.0
 # Traffic comes back soon after what every turn needs is back.
 RETRY_SECONDS = 1.0
 DEADLINE_SECONDS = 4.0
+# Of its time a check may wait for so much: it has to answer before it is given up.
+_SHARE = 0.8
 # A check that has never answered counts as starting for so long: a busy machine takes its time.
 STARTING_SECONDS = 60.0
 
@@ -66,6 +69,13 @@ def failed(reason: str, **details: Any) -> Health:
 
 Check = Callable[[], Awaitable[Health]]
 
+_patience: ContextVar[float] = ContextVar("waystation_health_patience", default=0.0)
+
+
+def patience() -> float:
+    """Seconds for which whoever asks can wait until what starts has started; 0 for a look at how it is."""
+    return _patience.get()
+
 
 class HealthBoard:
     """Runs the checks of all modules together and remembers since when each state holds.
@@ -105,7 +115,11 @@ class HealthBoard:
         async with self._lock:
             if time.monotonic() - self._taken > (self._fresh if self._well() else RETRY_SECONDS):
                 deadline = self._deadline if patience is None else patience
-                found = await asyncio.gather(*(self._one(name, deadline) for name in self._checks))
+                token = _patience.set(_SHARE * (patience or 0.0))
+                try:
+                    found = await asyncio.gather(*(self._one(name, deadline) for name in self._checks))
+                finally:
+                    _patience.reset(token)
                 self._last = dict(zip(self._checks, found, strict=True))
                 self._taken = time.monotonic()
             return dict(self._last)

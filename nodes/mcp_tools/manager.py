@@ -16,7 +16,7 @@ from core.cache import Cache
 from core.correlation import Correlation
 from core.errors import Unavailable
 from core.events import Event
-from core.health import Health
+from core.health import Health, patience
 from core.resilience import Policies, Policy, ResilienceSettings
 from core.settings.book import EntryResources, Part
 from nodes.mcp_tools import events
@@ -287,6 +287,10 @@ class MCPToolManager:
 
     async def check(self) -> Health:
         """Degraded while an enabled server is not well or a plugin is broken; turns work without tools."""
+        if seconds := patience():
+            # A server that nobody has called yet is well as long as it is not asked.
+            starts = (server.ready(seconds) for server in self._servers.values())
+            await asyncio.gather(*starts, return_exceptions=True)
         breakers = {t.name: t for t in self._policies.status() if t.kind == "server"}
         return health_of(self.status(), breakers, self.inventory)
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from core.database.outage import DatabaseUnavailable
-from core.health import Health, HealthBoard, HealthState, degraded, failed, healthy, overall
+from core.health import Health, HealthBoard, HealthState, degraded, failed, healthy, overall, patience
 
 
 class Probe:
@@ -125,6 +125,21 @@ async def test_st8_whoever_can_wait_gets_the_answer_of_what_starts() -> None:
 
     health = HealthBoard({"rag": slow}, required=frozenset(), deadline=0)
     assert (await health.report(patience=30))["rag"].state is HealthState.HEALTHY
+
+
+async def test_a_check_knows_how_long_whoever_asks_can_wait() -> None:
+    told = []
+
+    async def asked() -> Health:
+        told.append(patience())
+        return healthy()
+
+    asking = board(fresh=0, a=asked)
+    await asking.report()
+    await asking.report(patience=10)
+    assert told[0] == 0
+    assert 0 < told[1] < 10, "it has to answer before it is given up"
+    assert patience() == 0
 
 
 async def test_st8_what_every_turn_needs_is_failed_until_it_answers() -> None:

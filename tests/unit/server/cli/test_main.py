@@ -124,6 +124,18 @@ def test_a_module_that_failed_makes_the_check_fail(places: Path) -> None:
     assert runner.invoke(app, ["check"]).exit_code == 1
 
 
+def test_the_check_waits_for_tool_servers_and_names_one_that_cannot_start(places: Path) -> None:
+    gone = {"command": [sys.executable, "-c", "raise SystemExit(3)"]}
+    (places / "config" / "mcp.json").write_text(json.dumps({"gone": gone}))
+    found = json.loads(call("check", "--json"))
+    tools = found["modules"]["mcp_tools"]
+    assert (found["ready"], tools["state"]) == (True, "degraded"), "a turn works without tools"
+    assert "server 'gone' is down: its process exited with code 3" in tools["reason"]
+    states = {name: server["state"] for name, server in tools["details"]["servers"].items()}
+    assert states.pop("gone") == "down"
+    assert set(states.values()) == {"up"}
+
+
 def test_every_module_has_its_word() -> None:
     mount_modules()
     for word in ("config", "files", "llm", "rag", "mcp"):
