@@ -89,7 +89,8 @@ class Rights:
         for name in names:
             yield name
             matches = (before.match(name) for before in self._before)
-            names += [name[match.end() :] for match in matches if match]
+            shorter = {name[match.end() :] for match in matches if match}
+            names += sorted(shorter.difference(names))
 
 
 def cleaned(path: str) -> str:

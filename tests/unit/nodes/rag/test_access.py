@@ -211,6 +211,16 @@ def test_a_rule_holds_however_the_folders_of_a_source_lie_in_each_other(
     assert any(name.endswith("hr/plan.md") for name in names)
 
 
+def test_names_of_folders_that_repeat_themselves_cost_no_more_than_their_length(tmp_path: Path) -> None:
+    roots = [
+        str(tmp_path / "a"),
+        str(tmp_path / "a" / "a" / "a"),
+        str(tmp_path / "a" / "a" / "a" / "a" / "a"),
+    ]
+    rights = Rights([AccessRule(path="b", groups=["hr"])], partial(tuple, roots))
+    assert not rights.anybody("a/" * 200 + "b")
+
+
 def test_a_rule_below_a_folder_in_another_holds_for_it_too(tmp_path: Path) -> None:
     write(tmp_path / "p", {"teams/hr/board/plan.md": "secret", "travel.md": "open"})
     for roots in (["p/teams/hr", "p"], ["p", "p/teams/hr/*/*.md"]):
