@@ -79,7 +79,14 @@ def opened(server: str, client: Client) -> Client:
 async def test_a_client_is_told_the_same_tools_as_by_the_sdk(name: str) -> None:
     async with create_connected_server_and_client_session(SERVERS[name]._mcp_server) as sdk:
         wanted = [
-            {"name": tool.name, "description": tool.description, "inputSchema": tool.inputSchema}
+            {
+                "name": tool.name,
+                "description": tool.description,
+                "inputSchema": tool.inputSchema,
+                "annotations": {
+                    "readOnlyHint": tool.annotations is not None and tool.annotations.readOnlyHint
+                },
+            }
             for tool in (await sdk.list_tools()).tools
         ]
     with session(name) as client:
