@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,24 +46,42 @@ def list_files(roots: Iterable[str]) -> Listing:
     unread: dict[str, str] = {}
     seen: set[Path] = set()
     missing: list[str] = []
+    roots = tuple(roots)
+    folders = _folders(roots)
     for root in roots:
         if not exists(root):
             missing.append(root)
             continue
+        outer = _outermost(root, folders)
+        base = Path(outer or root)
         for relative, path, reason in _walk(root):
             if path in seen:
                 continue
             seen.add(path)
+            # Rules of access go by names: one file has the same whichever root is read first.
+            own = path.relative_to(folders[outer]).as_posix() if outer else relative
             if reason:
-                unread[_unique(relative, Path(root), unread)] = reason
+                unread[_unique(own, base, unread)] = reason
                 continue
-            name = _unique(relative, Path(root), files)
+            name = _unique(own, base, files)
             try:
                 stat = path.stat()
             except OSError:
                 continue  # an editor's draft, gone since the folder was read
             files[name] = SourceFile(name, path, root, stat.st_size, stat.st_mtime_ns)
     return Listing(files, tuple(missing), unread)
+
+
+def _folders(roots: Iterable[str]) -> dict[str, Path]:
+    """The roots that are folders, and where they are."""
+    return {root: Path(root).resolve() for root in roots if not glob.has_magic(root) and Path(root).is_dir()}
+
+
+def _outermost(root: str, folders: Mapping[str, Path]) -> str | None:
+    """The folder among the roots that all of another root is in; None where that is in none."""
+    path = (fixed_part(root) if glob.has_magic(root) else Path(root)).resolve()
+    around = [name for name, folder in folders.items() if folder != path and path.is_relative_to(folder)]
+    return min(around, key=lambda name: len(folders[name].parts), default=None)
 
 
 def root_name(root: str) -> str:
@@ -99,11 +117,9 @@ def _globbed(pattern: str) -> Iterator[tuple[str, Path, str]]:
     for name in sorted(glob.glob(pattern, recursive=True)):
         path = Path(name)
         if path.is_file() and _inside(path, base):
-            # A link has the name of what it leads to: rules of access hold for that.
-            named = (
-                path.resolve().relative_to(base.resolve()) if path.is_symlink() else path.relative_to(base)
-            )
-            yield named.as_posix(), path.resolve(), unread_reason(named.name)
+            # A link, also one to its folder, has the name of what it leads to: rules of access hold for that.
+            found = path.resolve()
+            yield found.relative_to(base.resolve()).as_posix(), found, unread_reason(found.name)
 
 
 def _in_folder(base: Path) -> Iterator[tuple[str, Path, str]]:
@@ -142,9 +158,11 @@ def _unique(relative: str, root: Path, taken: Container[str]) -> str:
     if relative not in taken:
         return relative
     base = root if root.is_dir() else root.parent
-    candidate = f"{base.resolve().name}/{relative}"
+    # As it is written, and not what a link leads to: so it is known where the folder itself is not, too.
+    name = Path(os.path.abspath(base)).name
+    candidate = f"{name}/{relative}"
     number = 2
     while candidate in taken:
-        candidate = f"{base.resolve().name}-{number}/{relative}"
+        candidate = f"{name}-{number}/{relative}"
         number += 1
     return candidate

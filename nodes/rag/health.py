@@ -127,7 +127,8 @@ async def _answer(source: Source) -> Health:
     if source.store and source.indexer:
         stats = await asyncio.to_thread(source.indexer.stats, source.shown_to_anybody)
         answer = await source.store.check(expected=source.indexer.manifest.read().chunks)
-        told = {"documents": stats.files, "skipped": stats.skipped, "reasons": _first(stats.reasons)}
+        counted = {"documents": stats.files, "chunks": stats.chunks, "skipped": stats.skipped}
+        told = {**counted, "reasons": _first(stats.reasons)}
         details = {**answer.details, **told}
         if idle := (await asyncio.to_thread(source.stats, "")).idle_rules:
             details["idle_rules"] = list(idle)

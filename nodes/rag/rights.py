@@ -7,9 +7,11 @@ the index knows nothing of them, and changed rules hold for the next question.
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import takewhile
 from pathlib import PurePath
 from typing import Protocol
 
@@ -19,6 +21,9 @@ Shown = Callable[[str], bool]
 """Whether a document may be shown, by its name."""
 # Names of documents whose rules are kept in mind.
 _REMEMBERED = 200_000
+_SIGNS = re.compile(r"[*?\[]")
+# One character as people see it: with its accents, and without case an `ß` is two letters.
+_ONE = "(?:[^/]|ss)[\u0300-\u036f]*"
 
 
 class Rule(Protocol):
@@ -44,7 +49,7 @@ class Rights:
         self._paths = [rule.path for rule in rules]
         self._roots = roots
         self._known_roots: Sequence[str] | None = None
-        self._before: re.Pattern[str] | None = None
+        self._before: Sequence[re.Pattern[str]] = ()
         self._matching: dict[str, frozenset[int]] = {}
 
     def unmet(self, principal: Principal) -> frozenset[int]:
@@ -80,16 +85,17 @@ class Rights:
 
     def _names(self, document: str) -> Iterator[str]:
         """What a rule may call a document."""
-        name = _plain(document)
-        yield name
-        own = self._before.match(name) if self._before else None
-        if own is not None:
-            yield name[own.end() :]
+        names = [_plain(document.replace("\\", "/"))]
+        for name in names:
+            yield name
+            matches = (before.match(name) for before in self._before)
+            shorter = {name[match.end() :] for match in matches if match}
+            names += sorted(shorter.difference(names))
 
 
 def cleaned(path: str) -> str:
     """A path of a rule as it is compared: below the folders of the source, without a slash at either end."""
-    return _plain(path.replace("\\", "/")).removeprefix("./").strip("/")
+    return "/".join(part for part in _plain(path.replace("\\", "/")).split("/") if part not in ("", "."))
 
 
 def _plain(name: str) -> str:
@@ -100,15 +106,25 @@ def _plain(name: str) -> str:
 def _pattern(path: str) -> re.Pattern[str]:
     """What a path means: `*` is anything, over folders too, and a folder is all below it."""
     parts = re.split(r"(\*\*/|\*+|\?)", cleaned(path))
-    meant = {"**/": "(?:.*/)?", "?": "[^/]"}
+    meant = {"**/": "(?:.*/)?", "?": _ONE}
     said = (".*" if part and not part.strip("*") else meant.get(part, re.escape(part)) for part in parts)
     return re.compile(rf"{''.join(said)}(?:/.*)?", re.DOTALL)
 
 
-def _leading(roots: Sequence[str]) -> re.Pattern[str] | None:
-    """The names of folders that stand before a document's own, where that was taken already."""
-    names = {_plain(part) for root in roots for part in _folder_names(root)}
-    return re.compile(rf"(?:{'|'.join(map(re.escape, names))})(?:-\d+)?/") if names else None
+def _leading(roots: Sequence[str]) -> Sequence[re.Pattern[str]]:
+    """What may stand before a document's own name: it was taken already, or a root is inside another."""
+    written = {path for root in roots for path in (os.path.abspath(root), os.path.realpath(root))}
+    found = {part for path in written for part in _folder_names(path)}
+    found |= {part for path in written for part in _below_others(PurePath(path), map(PurePath, written))}
+    return [re.compile(rf"{re.escape(name)}(?:-\d+)?/") for name in sorted(map(_plain, found))]
+
+
+def _below_others(path: PurePath, others: Iterable[PurePath]) -> Iterator[str]:
+    """Where a root is in others, which name its documents, as far as that is written outright."""
+    inner = PurePath(*takewhile(lambda part: not _SIGNS.search(part), path.parts))
+    for outer in others:
+        if outer in inner.parents:
+            yield inner.relative_to(outer).as_posix()
 
 
 def _folder_names(root: str) -> Iterator[str]:
@@ -116,6 +132,6 @@ def _folder_names(root: str) -> Iterator[str]:
     path = PurePath(root)
     yield from (part for part in (path.name, path.parent.name) if part)
     parts = path.parts
-    magic = next((n for n, part in enumerate(parts) if any(sign in part for sign in "*?[")), 0)
+    magic = next((n for n, part in enumerate(parts) if _SIGNS.search(part)), 0)
     if magic:
         yield parts[magic - 1]

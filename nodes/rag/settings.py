@@ -174,6 +174,8 @@ class AccessRule(Strict):
     def _below_the_source(cls, value: str) -> str:
         if value.startswith(("/", "~")) or ".." in value.split("/"):
             raise ValueError(f"'{value}' must start below the folders of the source, as 'hr/**' does")
+        if value != value.strip():
+            raise ValueError(f"'{value}' begins or ends with a space; '?' stands for one that is meant")
         if not cleaned(value):
             raise ValueError("names no path; '**' is all documents")
         return value

@@ -18,7 +18,7 @@ import structlog
 from core.errors import WaystationError
 from core.health import Health, HealthState, degraded
 from core.objects import Object, Objects
-from nodes.rag.errors import IndexBusy, IndexWrittenElsewhere
+from nodes.rag.errors import IndexBroken, IndexBusy, IndexWrittenElsewhere
 from nodes.rag.manifest import ManifestFile
 from nodes.rag.places import IndexPlace, files_of
 from nodes.rag.shared.following import Follower, MovedOn
@@ -29,10 +29,23 @@ from nodes.rag.shared.publishing import Publisher
 NOT_YET = "no index has been published yet"
 _TOO_FAST = "newer generations are published faster than they are fetched"
 _TRIES = 3
+# So often the writer looks whether all that it published is still in the bucket.
+VERIFIED_SECONDS = 900.0
+_GONE = "what was published is no longer in the bucket"
 # While it is being indexed there is nothing to publish; the next step looks again.
 _LOCK_SECONDS = 1.0
 
 _log = structlog.get_logger(__name__)
+
+
+class IndexIncomplete(IndexBroken):
+    """The newest generation lacks a file in the bucket, or its list."""
+
+    def __init__(self, generation: Generation) -> None:
+        super().__init__(
+            f"generation {generation.number} is not whole in the bucket: something removed files of it"
+        )
+        self.generation = generation
 
 
 class SharedIndex:
@@ -66,6 +79,7 @@ class SharedIndex:
         self._marker = place.root / f"{place.name}.shared.json"
         self._lock = place.root / f"{place.name}.shared.lock"
         self._published: str = ""
+        self._verified = time.monotonic()
         self._seen: Generation | None = None
         self._made: datetime | None = None
         self._trouble: tuple[str, datetime] | None = None
@@ -158,12 +172,12 @@ class SharedIndex:
     def health(self, answer: Health) -> Health:
         """What the index says of itself, and what the bucket adds."""
         details = {**answer.details, "index": dict(self.status())}
+        if not self.writes and self._seen is None and not self._manifest.there():
+            return degraded(self._trouble[0] if self._trouble else NOT_YET, **details)
         if answer.state is HealthState.HEALTHY and self._trouble:
             what, since = self._trouble
             # It is old, perhaps, and it answers.
             return degraded(self._still(what, since), **details, readable=True)
-        if not self.writes and self._seen is None and not self._manifest.there():
-            return degraded(self._trouble[0] if self._trouble else NOT_YET, **details)
         return Health(answer.state, answer.reason, answer.since, details)
 
     def _still(self, what: str, since: datetime) -> str:
@@ -174,14 +188,30 @@ class SharedIndex:
         if self._may_write and await self._lease.mine():
             if not self.writes:
                 # Go on from what was published last: what was embedded is not embedded again.
-                await self._fetch()
+                await self._go_on()
                 self.writes = True
                 _log.info("index_written_here", source=self._source)
-            if await asyncio.to_thread(self._state) != self._published:
+            if await self._to_publish():
                 await self._publish()
             return
         self._read_on()
-        await self._fetch()
+        if not await self._fetch() and self._seen is not None:
+            raise IndexBroken(_GONE)
+
+    async def _go_on(self) -> None:
+        try:
+            await self._fetch()
+        except IndexIncomplete as error:
+            # Nobody else writes now, so it stays so: what is here takes its place.
+            _log.warning("index_published_anew", source=self._source, reason=error.detail)
+            self._mark(error.generation)
+
+    async def _to_publish(self) -> bool:
+        """Whether the index is another than was published, or may be gone from the bucket."""
+        verified = time.monotonic() < self._verified + VERIFIED_SECONDS
+        if not verified or await self._objects.read(POINTER) is None:
+            return True
+        return await asyncio.to_thread(self._state) != self._published
 
     def _read_on(self) -> None:
         if self.writes:
@@ -202,13 +232,14 @@ class SharedIndex:
                 return
             before = await self._whole(before)
             state = await self._snapshot()
-            made = await self._publisher.publish(before, pointer.tag if pointer else "")
+            last = int(self._marked().get("number", 0))
+            made = await self._publisher.publish(before, pointer.tag if pointer else "", last=last)
             if made is None:
                 self._read_on()
                 return
             self._mark(made)
             self._note(made, pointer if made is before else None)
-            self._published = state
+            self._published, self._verified = state, time.monotonic()
             if made is not before:
                 _log.info("index_published", source=self._source, generation=made.number)
                 await self._publisher.clean_up(made, before)
@@ -218,7 +249,10 @@ class SharedIndex:
             return None
         if self._seen is not None and self._seen.key == before.key and self._seen.parts:
             return self._seen
-        return await self._follower.listed(before.key)
+        try:
+            return await self._follower.listed(before.key)
+        except MovedOn:
+            return before  # its list is gone, and is written again with another one
 
     async def _snapshot(self) -> str:
         async with self._manifest.locked(seconds=_LOCK_SECONDS):
@@ -226,18 +260,25 @@ class SharedIndex:
             await asyncio.to_thread(self._publisher.snapshot, self._place.now())
         return state
 
-    async def _fetch(self) -> None:
+    async def _fetch(self) -> bool:
+        """Fetch what was published last; False where nothing is."""
+        tried = ""
         for left in reversed(range(_TRIES)):
             pointer = await self._objects.read(POINTER)
             if pointer is None:
-                return
+                return False
+            wanted = read_generation(pointer.content)
             try:
-                await self._take(read_generation(pointer.content), pointer)
-            except MovedOn:
+                await self._take(wanted, pointer)
+            except MovedOn as error:
+                if wanted.key == tried:
+                    raise IndexIncomplete(wanted) from error
+                tried = wanted.key
                 if not left:
                     raise
             else:
-                return
+                return True
+        return False
 
     async def _take(self, wanted: Generation, pointer: Object) -> None:
         if not self._is_here(wanted.key):

@@ -56,25 +56,35 @@ class Publisher:
             except FileNotFoundError:
                 continue  # of an older version, which was tidied away
 
-    async def publish(self, before: Generation | None, tag: str) -> Generation | None:
+    async def publish(self, before: Generation | None, tag: str, *, last: int = 0) -> Generation | None:
         """Publish the snapshot behind `before`, whose pointer has this tag.
+
+        Args:
+            last: The number of the generation that was here before: numbers count up, also where the
+                bucket was emptied.
 
         Gives what is published now, `before` where nothing has changed; None where another one has
         published meanwhile.
         """
         try:
             parts = await asyncio.to_thread(self._parts)
+            # Also what was published before: something else may have removed it since.
+            await self._upload(parts, before)
             if before is not None and before.parts == parts:
+                await self._listed(before)
                 return before
-            number = before.number + 1 if before else 1
+            number = max(before.number if before else 0, last) + 1
             made = Generation(f"{number:08}-{uuid.uuid4().hex[:8]}", number, self._by, parts)
-            await self._upload(parts, there={p.digest for p in before.parts} if before else set())
-            await self._objects.replace(f"{GENERATIONS}{made.key}.json", made.as_list(), tag="")
+            await self._listed(made)
             if not await self._objects.replace(POINTER, made.as_pointer(), tag=tag):
                 return None
             return made
         finally:
             await asyncio.to_thread(shutil.rmtree, self._staging, ignore_errors=True)
+
+    async def _listed(self, made: Generation) -> None:
+        """Its list is in the bucket, which holds for one of before as long as nobody removed it."""
+        await self._objects.replace(f"{GENERATIONS}{made.key}.json", made.as_list(), tag="")
 
     async def clean_up(self, now: Generation, before: Generation | None) -> None:
         """Remove lists that nobody can be at any more, and files that none of the others names."""
@@ -114,13 +124,13 @@ class Publisher:
         self._known = known
         return tuple(parts)
 
-    async def _upload(self, parts: Iterable[Part], *, there: set[str]) -> None:
+    async def _upload(self, parts: Iterable[Part], before: Generation | None) -> None:
+        listed = frozenset(before.digests.values()) if before else frozenset[str]()
+        ages = await self._objects.ages(FILES)
+        found = {name.removeprefix(FILES): age for name, age in ages.items()}
+        # One that is old may be removed as nobody's: it is stored again, and so young again.
+        there = {name for name, age in found.items() if name in listed or age < UNLISTED_SECONDS / 2}
         wanted = {part.digest: part.path for part in parts if part.digest not in there}
-        if wanted and not there:
-            found = await self._objects.ages(FILES)
-            # One that is old may be removed as nobody's: it is stored again, and so young again.
-            young = {name for name, age in found.items() if age < UNLISTED_SECONDS / 2}
-            wanted = {digest: path for digest, path in wanted.items() if FILES + digest not in young}
         upload, staging = self._objects.upload, self._staging
         await transferred(partial(upload, FILES + digest, staging / path) for digest, path in wanted.items())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 from core.access import Principal
 from core.container import opened_service
 from nodes.rag import RAGClient
+from nodes.rag.files import list_files
 from nodes.rag.models import RAGResponse
 from nodes.rag.module import MODULE
 from nodes.rag.rights import Rights
@@ -109,7 +111,10 @@ async def test_words_of_hidden_documents_are_words_that_nobody_has_written(rag: 
 
 
 async def test_health_names_no_document_that_some_may_not_see(rag: RAGClient) -> None:
-    health = json.dumps((await rag.check()).as_json())
+    found = await rag.check()
+    (info,) = await rag.discover(Principal("eve", frozenset({"staff"})))
+    assert found.details["sources"]["policies"]["details"]["chunks"] == info.chunks
+    health = json.dumps(found.as_json())
     assert "photo" not in health
     assert "broken" not in health
     assert '"idle_rules": ["nowhere/*"]' in health
@@ -139,6 +144,11 @@ async def test_a_rule_that_matches_nothing_is_told_to_whoever_runs_the_service(r
         ("B\u00fcro/**", "Bu\u0308ro/a.md", True),
         ("a+(b)/[c]", "a+(b)/[c]/d.md", True),
         ("line\nbreak/*", "line\nbreak/a\nb.md", True),
+        ("hr//./*", "hr/a.md", True),
+        ("stra?e.md", "Stra\u00dfe.md", True),
+        ("p?y.md", "px\u0303y.md", True),
+        ("p?y.md", "paay.md", False),
+        ("hr\\pay.md", "hr\\pay.md", True),
     ],
 )
 def test_what_a_path_means(path: str, document: str, matches: bool) -> None:
@@ -154,6 +164,7 @@ def test_what_a_path_means(path: str, document: str, matches: bool) -> None:
         {"path": "./", "groups": ["hr"]},
         {"path": "hr", "groups": []},
         {"path": "hr"},
+        {"path": "hr/ ", "groups": ["hr"]},
         {"path": "hr", "groups": [""]},
     ],
 )
@@ -169,3 +180,51 @@ def test_a_folder_that_is_added_has_the_rules_from_then_on(tmp_path: Path) -> No
     roots.append(str(tmp_path / "extra"))
     assert not rights.anybody("extra/hr/a.md")
     assert not rights.anybody("extra-2/hr/a.md")
+
+
+# Folders of a source that have the same file in several ways, or by another name than its folder's.
+ENTANGLED = {
+    "a folder in another": ["p/hr", "p"],
+    "the same in the other order": ["p", "p/hr"],
+    "a glob in a folder": ["p/hr/*.md", "p"],
+    "a file in a folder": ["p/hr/plan.md", "p"],
+    "a link to a file in a folder": ["p/plan-link.md", "p"],
+    "a glob that goes through a link to a folder": ["p/**/*.md"],
+    "a second folder that is a link": ["p", "current"],
+    "a second folder with points in its path": ["p", "q/../q/v42"],
+}
+
+
+@pytest.mark.parametrize("roots", ENTANGLED.values(), ids=ENTANGLED)
+def test_a_rule_holds_however_the_folders_of_a_source_lie_in_each_other(
+    tmp_path: Path, roots: list[str]
+) -> None:
+    write(tmp_path / "p", {"hr/plan.md": "secret", "travel.md": "open"})
+    write(tmp_path / "q" / "v42", {"hr/plan.md": "secret, too", "travel.md": "open, too"})
+    (tmp_path / "current").symlink_to(tmp_path / "q" / "v42")
+    (tmp_path / "p" / "aa").symlink_to(tmp_path / "p" / "hr")
+    (tmp_path / "p" / "plan-link.md").symlink_to(tmp_path / "p" / "hr" / "plan.md")
+    absolute = [str(tmp_path / root) for root in roots]
+    rights = Rights([AccessRule(path="hr/**", groups=["hr"])], lambda: absolute)
+    names = set(list_files(absolute).files)
+    assert {name for name in names if rights.anybody(name)} == {n for n in names if n.endswith("travel.md")}
+    assert any(name.endswith("hr/plan.md") for name in names)
+
+
+def test_names_of_folders_that_repeat_themselves_cost_no_more_than_their_length(tmp_path: Path) -> None:
+    roots = [
+        str(tmp_path / "a"),
+        str(tmp_path / "a" / "a" / "a"),
+        str(tmp_path / "a" / "a" / "a" / "a" / "a"),
+    ]
+    rights = Rights([AccessRule(path="b", groups=["hr"])], partial(tuple, roots))
+    assert not rights.anybody("a/" * 200 + "b")
+
+
+def test_a_rule_below_a_folder_in_another_holds_for_it_too(tmp_path: Path) -> None:
+    write(tmp_path / "p", {"teams/hr/board/plan.md": "secret", "travel.md": "open"})
+    for roots in (["p/teams/hr", "p"], ["p", "p/teams/hr/*/*.md"]):
+        absolute = [str(tmp_path / root) for root in roots]
+        rights = Rights([AccessRule(path="board", groups=["board"])], partial(tuple, absolute))
+        assert not rights.anybody("teams/hr/board/plan.md")
+        assert set(list_files(absolute).files) == {"teams/hr/board/plan.md", "travel.md"}

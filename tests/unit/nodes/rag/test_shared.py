@@ -65,20 +65,22 @@ class Homes:
     def objects(self) -> Objects:
         return self.whole.below(index_name("docs", ""))
 
-    async def home(self, name: str, role: str = "write", *, search: str = "words") -> RAGClient:
+    async def home(
+        self, name: str, role: str = "write", *, search: str = "words", bucket: str = ""
+    ) -> RAGClient:
         """A client as a process on the home `name` has it; only the first has the documents."""
         docs = self.docs if name == "first" else self.folder / f"{name}-docs"
         docs.mkdir(exist_ok=True)
         context = context_at(
             self.folder / name,
             files={"sources.yaml": SOURCE.format(path=docs)},
-            rag={"index": f"s3://{self.bucket}/team/", "index_role": role, "search": search},
+            rag={"index": f"s3://{bucket or self.bucket}/team/", "index_role": role, "search": search},
             file_storage={
                 "s3": {
                     "endpoint_url": self._server.settings("x").endpoint_url,
                     "access_key_id": ACCESS_KEY,
                     "secret_access_key": SECRET_KEY,
-                    "create_bucket": True,
+                    "create_bucket": not bucket,
                 }
             },
         )
