@@ -39,7 +39,7 @@ ACTIVE = ("queued", "running")
 WAITED_SECONDS = 4.5
 # After which an attempt that went on in spite of its cancellation is cancelled again: longer than a write
 # that a cancelled caller waits for.
-CUT_AGAIN_SECONDS = 10.0
+CUT_AGAIN_SECONDS = 5.5
 # Event numbers that are reserved at a time, see `EventLog.limit`.
 SEQ_BLOCK = 1_000
 

@@ -20,9 +20,9 @@ log = structlog.get_logger()
 STOPS = "stops"
 # How long a run may take to its next checkpoint when another message takes its place.
 GRACE_SECONDS = 20.0
-# How long a run may take to end once it is cut, its ending included: longer than a database is waited for,
-# and than a second cancellation takes where a library swallowed the first.
-STOP_SECONDS = CUT_AGAIN_SECONDS + 10.0
+# How long a run may take to end once it is cut, its ending included: longer than a second cancellation takes
+# where a library swallowed the first, and within what service managers are told to give.
+STOP_SECONDS = CUT_AGAIN_SECONDS + 3.0
 # Of one entry of the log: tasks, and the functions of each.
 _SHOWN = 30
 _DEEP = 3

@@ -39,7 +39,6 @@ from tests.campaigns.releases import NEXT, next_release
 from tests.campaigns.victims import ROOT, Site, Victim, nursery
 from tests.kit.nginx import nginx
 from waystation.testing.redis import RedisServer
-from waystation.testing.service import ROOT
 
 ROLES = {"a": ("api",), "b": ("worker",), "c": ("api", "worker")}
 PORTS = {"api": 8000, "worker": 8101}
