@@ -36,9 +36,10 @@ from tests.campaigns.grounds import Grounds
 from tests.campaigns.namespaces import HUB, Network
 from tests.campaigns.persistent import Persistent, timeout
 from tests.campaigns.releases import NEXT, next_release
-from tests.campaigns.victims import ROOT, Site, Victim, nursery
+from tests.campaigns.victims import Site, Victim, nursery
 from tests.kit.nginx import nginx
 from waystation.testing.redis import RedisServer
+from waystation.testing.service import ROOT
 
 ROLES = {"a": ("api",), "b": ("worker",), "c": ("api", "worker")}
 PORTS = {"api": 8000, "worker": 8101}
