@@ -317,8 +317,8 @@ class RunService:
             run.stop("drain", grace_s=DRAIN_GRACE_SECONDS if seconds else 0)
         self._driver.close()
         if tasks:
-            await asyncio.wait(tasks, timeout=STOP_SECONDS)
-        give_up(self.live, self._ledger)
+            _, stuck = await asyncio.wait(tasks, timeout=STOP_SECONDS)
+            give_up(self.live, self._ledger, stuck)
         if seconds:  # readers of runs that drain in other processes
             await self.follower.left(seconds=until - clock())
         # What is read now goes on elsewhere, or later: its readers come back with their last number.

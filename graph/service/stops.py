@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from typing import Any
 
 import structlog
@@ -63,9 +63,9 @@ async def tried(work: Coroutine[Any, Any, Any]) -> None:
         log_failure(log, "runs_not_looked_after", error)
 
 
-def give_up(live: LiveRuns, ledger: RunLedger) -> None:
+def give_up(live: LiveRuns, ledger: RunLedger, stuck: Collection[asyncio.Task[None]]) -> None:
     """Leave what does not end here, whatever it hangs on: its lease runs out, and others go on with it."""
-    for run in list(live.values()):
+    for run in [run for run in live.values() if run.task in stuck]:
         log.error("run_does_not_stop", run_id=run.id, ending=run.ending, waits_in=_waited_in())
         run.stop("lost")
         ledger.leave(run.id)
