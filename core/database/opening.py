@@ -13,6 +13,7 @@ from core.database.outage import DatabaseUnavailable, outage
 from core.errors import ConfigInvalid, WaystationError
 
 _OPTION = re.compile(r'invalid connection option "(\w{1,40})"')
+_VALUE = re.compile(r"(?:bad value for|invalid) (\w{1,40})(?: value)?: ['\"]")
 # PostgreSQL says at a login only in words what is wrong; in other languages than English the last holds.
 _REFUSALS = (
     (r"session is read-only|hot standby", "takes no writes: name the primary in storage.url, or promote it"),
@@ -38,6 +39,9 @@ def opening_error(url: URL, error: BaseException) -> WaystationError | None:
     raw = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     if option := _OPTION.search(str(raw)):
         return ConfigInvalid(f"storage.url: PostgreSQL knows no option '{option[1]}'; remove it")
+    if option := _VALUE.search(str(raw)):
+        # Not with the value: a password may have got there.
+        return ConfigInvalid(f"storage.url: '{option[1]}' has a value that it cannot have; mend or remove it")
     away = outage(raw)
     if away is None:
         return None

@@ -19,11 +19,14 @@ PORT = "5432"
 # Where several are named, the one that takes writes is looked for.
 WANTED = "target_session_attrs"
 WRITING = "read-write"
+_WRITING = (WRITING, "primary", "any")
 _NOT_WRITING = ("read-only", "standby", "prefer-standby")
 _SEVERAL = re.compile(
     r"(?P<before>[\w+]+://(?:[^:/@]*(?::[^@]*)?@)?)(?P<servers>[^/?@]*,[^/?@]*)(?P<behind>[/?].*)?"
 )
-_SERVER = re.compile(r"(?:\[(?P<address>[^\[\]]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>\d{1,5}))?")
+_SERVER = re.compile(
+    r"(?:\[(?P<address>[^\[\]]+)\]|(?P<host>[^:\[\]\s\x00-\x1f]+))(?::(?P<port>[0-9]{1,5}))?"
+)
 
 
 def read_url(text: str) -> URL:
@@ -32,7 +35,7 @@ def read_url(text: str) -> URL:
     Raises:
         ArgumentError: It is no URL.
         ValueError: A server of several, or a port, is none.
-        ConfigInvalid: It asks for a server that takes no writes.
+        ConfigInvalid: It asks for a server that takes no writes, or its ports are none of its servers'.
     """
     several = _SEVERAL.fullmatch(text)
     url = make_url(f"{several['before']}{several['behind'] or ''}" if several else text)
@@ -41,6 +44,9 @@ def read_url(text: str) -> URL:
     if words:
         hosts, ports = zip(*map(_server, words), strict=True)
         url = url.set(query={**url.query, "host": ",".join(hosts), "port": ",".join(ports)})
+    _check_numbers(url)
+    if url.query.get(WANTED, WRITING) not in (*_WRITING, *_NOT_WRITING):
+        raise ConfigInvalid(f"{WANTED} is no word of PostgreSQL; use {WRITING}, or leave it out")
     if url.query.get(WANTED) in _NOT_WRITING:
         raise ConfigInvalid(f"{WANTED}={url.query[WANTED]} finds no server to write to; use {WRITING}")
     if len(servers_of(url)) > 1 and WANTED not in url.query:
@@ -53,6 +59,20 @@ def _server(word: str) -> tuple[str, str]:
     if found is None:
         raise ValueError(f"'{word}' is no server")
     return found["address"] or found["host"], found["port"] or PORT
+
+
+def _check_numbers(url: URL) -> None:
+    hosts, ports = (str(url.query.get(name) or "").split(",") for name in ("host", "port"))
+    if len(ports) not in (1, len(hosts)):
+        raise ConfigInvalid(
+            f"names {len(hosts)} servers and {len(ports)} ports; use one port, or one for each"
+        )
+    if any(port and not _is_port(port) for port in [*ports, str(url.port or "")]):
+        raise ConfigInvalid("a port is a number from 1 to 65535")
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and 0 < int(text) < 65536
 
 
 def servers_of(url: URL) -> list[tuple[str, str]]:

@@ -37,6 +37,9 @@ STATUSES = ("queued", "running", "interrupted", "done", "failed", "cancelled")
 ACTIVE = ("queued", "running")
 # How long a caller that sees no events waits for a database that is away: it hears within five seconds.
 WAITED_SECONDS = 4.5
+# After which an attempt that went on in spite of its cancellation is cancelled again: longer than a write
+# that a cancelled caller waits for.
+CUT_AGAIN_SECONDS = 5.5
 # Event numbers that are reserved at a time, see `EventLog.limit`.
 SEQ_BLOCK = 1_000
 
@@ -367,7 +370,13 @@ class Run:
         # A task that is cancelled before its first step would never end its run.
         if self.task is not None and self.begun and not self.ending and not self._is_cut:
             self._is_cut = True
+            self._cancel()
+
+    def _cancel(self) -> None:
+        # A library, or a tool, may swallow a cancellation: what goes on in spite of one gets another.
+        if self.task is not None and not self.ending and not self.task.done():
             self.task.cancel()
+            asyncio.get_running_loop().call_later(CUT_AGAIN_SECONDS, self._cancel)
 
 
 def message_of(run: Run) -> HumanMessage:

@@ -24,7 +24,7 @@ from graph.runs.record import Policy, Run, RunRecord
 from graph.runs.rows import Claim, NewRun, delivery_of
 from graph.runs.streams import LOOK_AGAIN_SECONDS, Follower, Handle
 from graph.runs.tails import Tails
-from graph.service.stops import STOPS, Stops, tried
+from graph.service.stops import STOP_SECONDS, STOPS, Stops, give_up, tried
 from graph.service.waiting import sent_after, until_over
 from graph.turn.driver import TurnDriver
 
@@ -317,7 +317,8 @@ class RunService:
             run.stop("drain", grace_s=DRAIN_GRACE_SECONDS if seconds else 0)
         self._driver.close()
         if tasks:
-            await asyncio.wait(tasks)
+            _, stuck = await asyncio.wait(tasks, timeout=STOP_SECONDS)
+            give_up(self.live, self._ledger, stuck)
         if seconds:  # readers of runs that drain in other processes
             await self.follower.left(seconds=until - clock())
         # What is read now goes on elsewhere, or later: its readers come back with their last number.

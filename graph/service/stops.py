@@ -1,8 +1,9 @@
-"""Wishes of somebody, in whatever process, that a run which goes on here shall stop."""
+"""Wishes of somebody, in whatever process, that a run which goes on here shall stop; the end of patience."""
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+import asyncio
+from collections.abc import Collection, Coroutine
 from typing import Any
 
 import structlog
@@ -10,13 +11,21 @@ import structlog
 from core.database.outage import DATABASE_ERRORS, log_failure
 from core.signals import Signals
 from graph.runs.lease import BEAT_SECONDS
+from graph.runs.ledger import RunLedger
 from graph.runs.lookup import LiveRuns, RunLookup
+from graph.runs.record import CUT_AGAIN_SECONDS
 
 log = structlog.get_logger()
 
 STOPS = "stops"
 # How long a run may take to its next checkpoint when another message takes its place.
 GRACE_SECONDS = 20.0
+# How long a run may take to end once it is cut, its ending included: longer than a second cancellation takes
+# where a library swallowed the first, and within what service managers are told to give.
+STOP_SECONDS = CUT_AGAIN_SECONDS + 3.0
+# Of one entry of the log: tasks, and the functions of each.
+_SHOWN = 30
+_DEEP = 3
 
 
 class Stops:
@@ -52,3 +61,26 @@ async def tried(work: Coroutine[Any, Any, Any]) -> None:
         await work
     except DATABASE_ERRORS as error:
         log_failure(log, "runs_not_looked_after", error)
+
+
+def give_up(live: LiveRuns, ledger: RunLedger, stuck: Collection[asyncio.Task[None]]) -> None:
+    """Leave what does not end here, whatever it hangs on: its lease runs out, and others go on with it."""
+    for run in [run for run in live.values() if run.task in stuck]:
+        log.error("run_does_not_stop", run_id=run.id, ending=run.ending, waits_in=_waited_in())
+        run.stop("lost")
+        ledger.leave(run.id)
+        del live[run.id]
+
+
+def _waited_in() -> list[str]:
+    """In which functions the tasks of this process wait: of a run's own the innermost is in another task."""
+    return sorted({" > ".join(_functions(task)[-_DEEP:]) for task in asyncio.all_tasks()})[:_SHOWN]
+
+
+def _functions(task: asyncio.Task[Any]) -> list[str]:
+    found: list[str] = []
+    work: Any = task.get_coro()
+    while work is not None:
+        found += [work.__qualname__] if hasattr(work, "__qualname__") else []
+        work = getattr(work, "cr_await", None) or getattr(work, "ag_await", None)
+    return found

@@ -88,6 +88,8 @@ def test_g2_2_a_locked_file_at_the_start_is_one_sentence(tmp_path: Path) -> None
         ({"username": "nobody"}, "knows no role 'nobody'; create it"),
         ({"port": 1}, "refuses connections; start it, or mend host and port"),
         ({"query": {"conect_timeout": "3"}}, "knows no option 'conect_timeout'"),
+        ({"query": {"connect_timeout": "soon"}}, "'connect_timeout' has a value that it cannot have"),
+        ({"query": {"sslmode": "never"}}, "'sslmode' has a value that it cannot have"),
     ],
 )
 async def test_g2_3_a_wrong_postgresql_url_is_told_by_engine_and_saver_alike(

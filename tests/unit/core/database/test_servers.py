@@ -69,6 +69,11 @@ def test_what_the_url_wants_of_its_servers_stays_when_one_can_write_to_it() -> N
         ("postgresql://one,two/db?target_session_attrs=standby", "use read-write"),
         ("postgresql://one:54x,two/db", "is no URL"),
         ("postgresql://one,,two/db", "is no URL"),
+        ("postgresql://o ne,two/db", "is no URL"),
+        ("postgresql://one,two/db?target_session_attrs=writer", "is no word of PostgreSQL; use read-write"),
+        ("postgresql://one,two:70000/db", "a port is a number from 1 to 65535"),
+        ("postgresql:///db?host=one,two&port=0", "a port is a number from 1 to 65535"),
+        ("postgresql:///db?host=one,two&port=1,2,3", "names 2 servers and 3 ports"),
     ],
 )
 def test_an_address_that_cannot_work_is_refused_with_its_key(url: str, says: str, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.database.engine import create_engine, now_of
 from graph.db.database import HEAD, open_database, opened_database, revision
-from graph.db.partitions import Partition, ahead, make_ahead, partitions, width_of
+from graph.db.partitions import HOUR, Partition, ahead, make_ahead, partitions, width_of
 from graph.db.tables import new_run_id, run_events
 from graph.threads.housekeeping import ThreadUpkeep
 from nodes.llm.fake import ScriptedModel
@@ -91,6 +91,24 @@ def test_partitions_follow_each_other_also_when_they_become_wider() -> None:
     assert [(one.since, one.until) for one in wider] == [(DAY + 2 * QUARTER, 2 * DAY), (2 * DAY, 3 * DAY)]
 
 
+def test_a_clock_that_was_wrong_for_a_while_leaves_no_time_without_partitions() -> None:
+    far = ahead([], now=400 * DAY, width=QUARTER)
+    found = ahead(far, now=DAY + 10, width=QUARTER)
+    assert [(one.since, one.until) for one in found] == [
+        (DAY, DAY + QUARTER),
+        (DAY + QUARTER, DAY + 2 * QUARTER),
+    ]
+    assert ahead(sorted([*found, *far]), now=DAY + 10, width=QUARTER) == []
+
+
+def test_a_partition_that_somebody_took_away_is_made_again_between_its_neighbours() -> None:
+    first = Partition.between(DAY + 2 * HOUR, DAY + 3 * HOUR)
+    last = Partition.between(DAY + 5 * HOUR, DAY + 20 * HOUR)
+    found = ahead([first, last], now=DAY + 4 * HOUR + 1, width=QUARTER)
+    assert [(one.since, one.until) for one in found] == [(DAY + 3 * HOUR, DAY + 5 * HOUR)]
+    assert ahead([last], now=DAY + 6 * HOUR, width=QUARTER) == [], "what is over needs none"
+
+
 async def test_sqlite_has_one_table_and_nothing_is_made(database: URL) -> None:
     async with opened_database(database) as engine:
         made = await make_ahead(engine, 24)
@@ -153,6 +171,59 @@ async def test_a_table_that_somebody_locks_is_left_for_the_next_time(engine: Asy
         await db.execute(text("LOCK TABLE run_events_default IN ACCESS SHARE MODE"))
         assert await make_ahead(engine, 24) == 0
     assert await make_ahead(engine, 24) > 0
+
+
+async def run(engine: AsyncEngine, *statements: str) -> None:
+    async with engine.begin() as db:
+        for statement in statements:
+            await db.execute(text(statement))
+
+
+async def test_a_partition_that_was_detached_by_hand_keeps_its_name_and_the_next_has_another(
+    engine: AsyncEngine,
+) -> None:
+    made = await make_ahead(engine, 24)
+    before = [one.name for one in await there(engine)]
+    await run(engine, *(f"ALTER TABLE run_events DETACH PARTITION {name}" for name in before))
+    await tell(engine, new_run_id(now_of(engine)))
+    assert await make_ahead(engine, 24) == made
+    assert list(await stand(engine)) == [f"{before[0]}_2"]
+
+
+@pytest.mark.parametrize("gone", ["DROP TABLE {}", "ALTER TABLE run_events DETACH PARTITION {}"])
+async def test_the_partition_for_the_rest_is_made_again_where_somebody_took_it_away(
+    engine: AsyncEngine, gone: str
+) -> None:
+    await make_ahead(engine, 24)
+    await run(engine, gone.format("run_events_default"))
+    assert await make_ahead(engine, 24) == 0
+    await tell(engine, new_run_id(now_of(engine) + 400 * DAY))
+    assert len(await stand(engine)) == 1
+
+
+@pytest.fixture
+async def lesser(postgres_url: URL, aged: tuple[World, list[str]]) -> AsyncIterator[AsyncEngine]:
+    """A database whose user may read and write, and neither make nor drop a table."""
+    name, owner = f"lesser_{postgres_url.database}", aged[0].engine
+    await run(owner, f"CREATE ROLE {name} LOGIN", f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {name}")
+    engine = create_engine(postgres_url.set(username=name))
+    yield engine
+    await engine.dispose()
+    await run(owner, f"DROP OWNED BY {name}", f"DROP ROLE {name}")
+
+
+async def test_a_user_that_may_make_no_tables_still_writes_and_its_old_events_still_go(
+    aged: tuple[World, list[str]], lesser: AsyncEngine
+) -> None:
+    world, ids = aged
+    assert await make_ahead(lesser, 24) == 0
+    new = new_run_id(now_of(lesser))
+    await tell(lesser, new)
+    await ThreadUpkeep(lesser, world.threads).forget_runs(3 * DAY + 10)
+    async with lesser.connect() as db:
+        left = set((await db.execute(select(run_events.c.run_id))).scalars())
+    assert left == {ids[2], ids[3], new}
+    assert len(await there(lesser)) == 3
 
 
 @pytest.fixture
