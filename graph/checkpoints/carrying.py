@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar, cast
 
 import ormsgpack
@@ -202,8 +202,12 @@ class Enduring(BaseCheckpointSaver[str]):
     async def aput(self, *given: Any, **named: Any) -> RunnableConfig:
         return await _outlived(super().aput, *given, **named)
 
-    async def aput_writes(self, *given: Any, **named: Any) -> None:
-        await _outlived(super().aput_writes, *given, **named)
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        # Written out: LangGraph reads the names of its parameters, and gives no path to who names none. Then
+        # the results of one answer's calls stand in the order of random ids.
+        await _outlived(super().aput_writes, config, writes, task_id, task_path)
 
     async def adelete_thread(self, thread_id: str) -> None:
         with outages_told():

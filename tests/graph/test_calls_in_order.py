@@ -68,9 +68,9 @@ def harbour() -> FakeServer:
         return f"{answer.action} {answer.content}"
 
     server = FakeServer()
-    server.add(ToolInfo("fast"), fast)
-    server.add(ToolInfo("slow"), slow)
-    server.add_asking(ToolInfo("asks"), asks)
+    for name, work in (("fast", fast), ("slow", slow)):
+        server.add(ToolInfo(name, read_only=True), work)
+    server.add_asking(ToolInfo("asks", read_only=True), asks)
     return server
 
 
@@ -90,6 +90,14 @@ async def test_st5_calls_stand_in_the_order_in_which_they_were_made(tmp_path: Pa
         page = await agent.threads.transcript(LOCAL, "t")
         state = await agent.threads.state(LOCAL, "t")
         assert [m["id"] for m in page["messages"]] == [m["id"] for m in state["messages"]]
+
+
+async def test_results_stand_in_the_state_in_the_order_of_their_calls(tmp_path: Path) -> None:
+    names = ["fast", *["slow"] * 7]  # their order by chance once in forty thousand
+    async with opened(tmp_path, *names) as agent:
+        await agent.ask("Do it", thread="t")
+        results = [m for m in (await agent.threads.state(LOCAL, "t"))["messages"] if m["role"] == "tool"]
+    assert [m["tool_call_id"][-1] for m in results] == [str(place) for place in range(8)]
 
 
 async def test_st5_calls_stand_in_their_order_over_a_pause(tmp_path: Path) -> None:
