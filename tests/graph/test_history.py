@@ -14,8 +14,7 @@ from core.access import Principal
 from core.settings.platform import ThreadSettings
 from core.task_queue import TaskQueue
 from graph import Agent
-from graph.db.partitions import new_run_id
-from graph.db.tables import runs, threads
+from graph.db.tables import new_run_id, runs, threads
 from graph.errors import RunNotFound, ThreadNotFound
 from graph.threads.history.checkpoints import tables_of
 from graph.threads.history.erase import BELONGING
