@@ -105,10 +105,19 @@ def _plain(name: str) -> str:
 
 def _pattern(path: str) -> re.Pattern[str]:
     """What a path means: `*` is anything, over folders too, and a folder is all below it."""
-    parts = re.split(r"(\*\*/|\*+|\?)", cleaned(path))
-    meant = {"**/": "(?:.*/)?", "?": _ONE}
-    said = (".*" if part and not part.strip("*") else meant.get(part, re.escape(part)) for part in parts)
+    first, *rest = re.split(r"(\*\*/|\*+)", cleaned(path))
+    stars, texts = rest[::2], rest[1::2]
+    said = [_meant(first)]
+    for star, text, following in zip(stars, texts, [*stars[1:], ""], strict=False):
+        any_start = "(?:.*?/)??" if star == "**/" else ".*?"
+        # The first place that fits will do where anything may follow: else many stars take for ever.
+        once = "?" not in text and following.startswith("*") and following != "**/"
+        said.append(f"(?{'>' if once else ':'}{any_start}{_meant(text)})")
     return re.compile(rf"{''.join(said)}(?:/.*)?", re.DOTALL)
+
+
+def _meant(text: str) -> str:
+    return "".join(_ONE if part == "?" else re.escape(part) for part in re.split(r"(\?)", text))
 
 
 def _leading(roots: Sequence[str]) -> Sequence[re.Pattern[str]]:

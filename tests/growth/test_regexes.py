@@ -37,6 +37,8 @@ MADE = {
     "nodes.llm.offline.request:match": "operators of the module, and names of files, escaped",
     "nodes.llm.offline.words:line": "phrases of the module, on 500 letters",
     "nodes.llm.offline.model:corrected": "one argument, escaped",
+    "nodes.rag.rights:_leading": "names of folders, each escaped",
+    "nodes.rag.rights:_pattern": "a rule's path, whose stars stop at the first place that fits",
 }
 EVERY = sorted(every_regex(), key=lambda used: used.place)
 

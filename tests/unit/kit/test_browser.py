@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
-from tests.kit.browser import Visits
+from tests.kit.browser import Visit, Visits
+from waystation.testing.mcp_servers import until
 
 pytestmark = pytest.mark.browser
 
@@ -41,6 +43,10 @@ def base() -> Iterator[str]:
     server.server_close()
 
 
+def says(visit: Visit, told: str) -> bool:
+    return told in str((visit.faults, visit.refused, visit.foreign))
+
+
 async def test_a_page_tells_its_faults_and_what_its_policy_refused_and_whom_it_called(
     visits: Visits, base: str
 ) -> None:
@@ -50,7 +56,8 @@ async def test_a_page_tells_its_faults_and_what_its_policy_refused_and_whom_it_c
     for path, told in (("raises", "oh no"), ("strict", "script-src-elem"), ("calls-home", "example.com")):
         visit = await visits()
         await visit.page.goto(f"{base}/{path}")
-        assert told in str((visit.faults, visit.refused, visit.foreign)), path
+        # A page tells what its policy refused a moment behind its load.
+        await until(partial(says, visit, told))
         with pytest.raises(AssertionError):
             visit.assert_silent()
     assert await visit.page.title() == ""

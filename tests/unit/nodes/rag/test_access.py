@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from core.access import Principal
@@ -16,7 +19,7 @@ from nodes.rag import RAGClient
 from nodes.rag.files import list_files
 from nodes.rag.models import RAGResponse
 from nodes.rag.module import MODULE
-from nodes.rag.rights import Rights
+from nodes.rag.rights import Rights, cleaned
 from nodes.rag.settings import AccessRule, LocalSource
 from tests.unit.nodes.rag.corpus import write
 from waystation.testing.agents import context_at
@@ -209,6 +212,27 @@ def test_a_rule_holds_however_the_folders_of_a_source_lie_in_each_other(
     names = set(list_files(absolute).files)
     assert {name for name in names if rights.anybody(name)} == {n for n in names if n.endswith("travel.md")}
     assert any(name.endswith("hr/plan.md") for name in names)
+
+
+@given(
+    st.lists(st.sampled_from(["a", "b", "/", "*", "**", "**/", "?"]), min_size=1, max_size=8).map("".join),
+    st.text(alphabet="ab/", min_size=1, max_size=8),
+)
+def test_stars_that_stop_early_match_what_stars_that_try_all_match(path: str, document: str) -> None:
+    try:
+        rule = AccessRule(path=path, groups=["hr"])
+    except ValidationError:
+        return
+    naive = re.split(r"(\*\*/|\*+|\?)", cleaned(path))
+    meant = {"**/": "(?:.*/)?", "?": "[^/]"}
+    said = "".join(".*" if p and not p.strip("*") else meant.get(p, re.escape(p)) for p in naive)
+    wanted = re.fullmatch(f"{said}(?:/.*)?", cleaned(document)) is not None
+    assert bool(Rights([rule]).matching(cleaned(document))) is wanted
+
+
+def test_a_rule_of_many_stars_takes_no_time_on_any_name() -> None:
+    rights = Rights([AccessRule(path="*a" * 30 + "b", groups=["hr"])])
+    assert not rights.matching("a" * 4000)
 
 
 def test_names_of_folders_that_repeat_themselves_cost_no_more_than_their_length(tmp_path: Path) -> None:
