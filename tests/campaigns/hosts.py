@@ -235,6 +235,7 @@ async def campaign(
 
 
 def _keep(folder: Path, kept: Path) -> None:
+    kept.mkdir(parents=True, exist_ok=True)
     for log in folder.glob("*/service.log"):
         shutil.copy(log, kept / f"{log.parent.name}.log")
 
