@@ -19,6 +19,7 @@ import copy
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar, cast
+from uuid import UUID
 
 import ormsgpack
 from langchain_core.messages import BaseMessage
@@ -30,6 +31,7 @@ from langgraph.checkpoint.base import (
     CheckpointMetadata,
     CheckpointTuple,
 )
+from langgraph.checkpoint.base import id as ids
 from langgraph.checkpoint.serde.jsonplus import EXT_DELTA_SNAPSHOT, JsonPlusSerializer
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 from langgraph.graph.state import CompiledStateGraph
@@ -47,6 +49,21 @@ T = TypeVar("T")
 REMEMBERED = 4096
 # Channels of the machinery: what they hold means something to its own graph only.
 _MACHINERY = ("__", "branch:to:", "join:")
+_BY_TIME, _LAST = 6, "_last_v6_timestamp"
+
+
+def go_behind(checkpoint_id: str) -> None:
+    """Checkpoints that are made here from now on come behind this one, whatever clock its host had.
+
+    LangGraph takes the greatest id for the newest checkpoint, and makes ids by the clock of the host.
+    Where that is behind the clock of the host before, what is made would never be seen again.
+    """
+    found = UUID(checkpoint_id)
+    if found.version == _BY_TIME:
+        # As `uuid6` of LangGraph has it; there is no public name for the last one.
+        made = (found.int >> 80) << 12 | (found.int >> 64) & 0xFFF
+        known = vars(ids)
+        known[_LAST] = max(known[_LAST] or 0, made)
 
 
 class Carrying(BaseCheckpointSaver[str]):
@@ -115,6 +132,7 @@ class Carrying(BaseCheckpointSaver[str]):
         return {ids.get(key, key): answer for key, answer in answers.items()}
 
     def _seen(self, found: CheckpointTuple) -> CheckpointTuple:
+        go_behind(found.checkpoint["id"])
         if self._known is not None:
             names = self.unknown(found.checkpoint)
             self._remember(found.config, found.checkpoint["id"], names)

@@ -1,0 +1,46 @@
+"""A thread goes on at hosts whose clocks differ."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from langgraph.checkpoint.base import id as ids
+
+from core.access import Principal
+from graph import Agent
+from waystation.testing.agents import open_agent
+from waystation.testing.model_server import ModelServer, say
+
+SKEW_S = 30
+_real = time.time_ns
+
+
+@pytest.fixture
+def model() -> Iterator[ModelServer]:
+    with ModelServer() as server:
+        yield server
+
+
+@asynccontextmanager
+async def host(folder: Path, model: ModelServer, *, skew_s: int = 0) -> AsyncIterator[Agent]:
+    """A process of its own, as far as its clock and the ids that it makes go."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ids, "_last_v6_timestamp", None)
+        patch.setattr(time, "time_ns", lambda: _real() + skew_s * 1_000_000_000)
+        async with open_agent(folder, model_url=model.url, mcp={"bundled": False}) as agent:
+            yield agent
+
+
+async def test_nothing_is_lost_where_a_clock_behind_goes_on(tmp_path: Path, model: ModelServer) -> None:
+    model.script(*(say(f"answer {number}") for number in range(3)))
+    for number, skew_s in enumerate((SKEW_S, 0, -SKEW_S)):
+        async with host(tmp_path, model, skew_s=skew_s) as agent:
+            await agent.ask(f"question {number}", thread="t")
+    async with host(tmp_path, model) as agent:
+        state = await agent.threads.state(Principal("local"), "t")
+    wanted = [f"{what} {number}" for number in range(3) for what in ("question", "answer")]
+    assert [message["text"] for message in state["messages"]] == wanted
