@@ -58,7 +58,10 @@ def go_behind(checkpoint_id: str) -> None:
     LangGraph takes the greatest id for the newest checkpoint, and makes ids by the clock of the host.
     Where that is behind the clock of the host before, what is made would never be seen again.
     """
-    found = UUID(checkpoint_id)
+    try:
+        found = UUID(checkpoint_id)
+    except ValueError:
+        return
     if found.version == _BY_TIME:
         # As `uuid6` of LangGraph has it; there is no public name for the last one.
         made = (found.int >> 80) << 12 | (found.int >> 64) & 0xFFF

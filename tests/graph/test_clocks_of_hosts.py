@@ -12,6 +12,7 @@ from langgraph.checkpoint.base import id as ids
 
 from core.access import Principal
 from graph import Agent
+from graph.checkpoints.carrying import go_behind
 from waystation.testing.agents import open_agent
 from waystation.testing.model_server import ModelServer, say
 
@@ -44,3 +45,10 @@ async def test_nothing_is_lost_where_a_clock_behind_goes_on(tmp_path: Path, mode
         state = await agent.threads.state(Principal("local"), "t")
     wanted = [f"{what} {number}" for number in range(3) for what in ("question", "answer")]
     assert [message["text"] for message in state["messages"]] == wanted
+
+
+@pytest.mark.parametrize("other", ["1", "9f3c2f6e-0a53-4c53-9a1c-7d8b7d3c2a11"])
+def test_an_id_that_says_no_time_is_followed_by_any(other: str) -> None:
+    before = ids._last_v6_timestamp
+    go_behind(other)
+    assert ids._last_v6_timestamp == before
