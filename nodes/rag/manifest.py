@@ -13,8 +13,8 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -208,3 +208,19 @@ def index_name(source: str, flavour: str) -> str:
     readable = re.sub(r"[^a-z0-9]+", "-", source.lower()).strip("-")[:40] or "source"
     digest = hashlib.sha256(f"{source}\0{flavour}".encode()).hexdigest()[:8]
     return f"{readable}-{digest}"
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[bool]:
+    """Whether no other process of this home holds `lock`; this one does inside the block then."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(handle)  # the system drops the lock with it, also when the process dies

@@ -7,15 +7,14 @@ for them. What was embedded stays, so it can be stopped at any point.
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
 
 from core.errors import WaystationError
+from nodes.rag.manifest import alone
 from nodes.rag.models import VECTORS, Chunk, Progress
 from nodes.rag.ports import Embedder, VectorStore
 
@@ -85,7 +84,7 @@ class VectorKeeper:
             SourceUnavailable: The embedder does not work.
             IndexBroken: The index cannot be read or written.
         """
-        with _alone(self._lock) as mine:
+        with alone(self._lock) as mine:
             if not mine:
                 return 0
             ids = await self._store.reconcile()
@@ -131,19 +130,3 @@ class VectorKeeper:
             else:
                 if count:
                     _log.info("vectors_ready", source=self._source, chunks=count)
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[bool]:
-    """Whether no other process holds `lock`; this one does inside the block then."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(handle)  # the system drops the lock with it, also when the process dies

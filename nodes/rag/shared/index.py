@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, Literal
 
 import orjson
@@ -19,7 +17,7 @@ from core.errors import WaystationError
 from core.health import Health, HealthState, degraded
 from core.objects import Object, Objects
 from nodes.rag.errors import IndexBroken, IndexBusy, IndexWrittenElsewhere
-from nodes.rag.manifest import ManifestFile
+from nodes.rag.manifest import ManifestFile, alone
 from nodes.rag.places import IndexPlace, files_of
 from nodes.rag.shared.following import Follower, MovedOn
 from nodes.rag.shared.generation import POINTER, Generation, read_generation
@@ -221,7 +219,7 @@ class SharedIndex:
     async def _publish(self) -> None:
         if not self._manifest.there():
             return  # nothing was indexed yet
-        with _alone(self._lock) as mine:
+        with alone(self._lock) as mine:
             if not mine:
                 return  # another process of this home is at it
             pointer = await self._objects.read(POINTER)
@@ -346,19 +344,3 @@ def _why(error: WaystationError | MovedOn | OSError) -> str:
     if isinstance(error, OSError):  # a full disk, say; no paths
         return f"the index cannot be stored here: {error.strerror or type(error).__name__}"
     return _TOO_FAST
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[bool]:
-    """Whether no other process of this home holds `lock`; this one does inside the block then."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(handle)  # the system drops the lock with it, also when the process dies
