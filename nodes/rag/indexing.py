@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from core.languages import DEFAULT, language_of
 from nodes.rag.chunking import chunk_document
 from nodes.rag.files import Listing, SourceFile, exists, list_files, not_there
-from nodes.rag.languages import DEFAULT, language_of
 from nodes.rag.manifest import MOST_UNREAD, Manifest, ManifestFile, Record
 from nodes.rag.models import Chunk, DocumentInfo, IngestReport, Progress, SourceStats
 from nodes.rag.ports import ChunkStore, Embedder

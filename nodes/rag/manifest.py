@@ -21,8 +21,8 @@ from typing import Any
 
 import orjson
 
+from core.languages import DEFAULT
 from nodes.rag.errors import IndexBusy
-from nodes.rag.languages import DEFAULT
 from nodes.rag.places import IndexPlace
 
 LOCK_SECONDS = 30.0

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from core.languages import DEFAULT, language_of, small, stem
 from core.words import MOST_LETTERS, fold, is_row, unspaced, words
-from nodes.rag.languages import DEFAULT, language_of, small, stem
 
 MAX_QUERY_TERMS = 64
 # A number of so many digits may be that of something, and is asked for alone.
