@@ -145,6 +145,11 @@ class ManifestFile:
             return ""
         return f"{found.st_ino}-{found.st_mtime_ns}-{found.st_size}"
 
+    def root_of(self, document: str) -> str:
+        """The folder, file or glob that a document was found by; "" for one that it does not know."""
+        record = self.read().files.get(document)
+        return record.root if record else ""
+
     def languages(self, own: str = "") -> tuple[str, ...]:
         """The languages in whose stems the words of its index stand.
 
