@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from sqlalchemy.engine import make_url
@@ -29,6 +29,7 @@ from nodes.mcp_tools.calls import UNKNOWN
 from nodes.mcp_tools.executor import ToolExecutor
 from tests.kit.counted_tools import CountedTools
 from tests.unit.graph.run_kit import Desk, new_run
+from waystation import Step
 from waystation.testing.agents import context_at
 from waystation.testing.model_server import ModelServer, call, hang, say
 
@@ -65,9 +66,9 @@ class House:
         }
 
     @asynccontextmanager
-    async def process(self, *, supervises: bool = True) -> AsyncIterator[Agent]:
+    async def process(self, *, supervises: bool = True, steps: Sequence[Step] = ()) -> AsyncIterator[Agent]:
         context = context_at(self._folder, **self._context)
-        async with Agent.open(context, worker=supervises) as agent:
+        async with Agent.open(context, worker=supervises, steps=steps) as agent:
             yield agent
 
     async def orphan(self, text: str, *, policy: Policy, deaths: int = 1, said: str = "") -> RunRecord:
@@ -274,6 +275,34 @@ async def test_an_answer_that_was_kept_and_not_told_is_told_by_the_next_process(
     assert found.output is not None
     assert "".join(event["delta"] for event in events if event["type"] == "token") == "a word and one more"
     assert found.output["answer"] == "a word and one more"
+
+
+async def test_a_write_that_the_state_refuses_is_left_out_by_the_process_that_goes_on(
+    house: House, model: ModelServer
+) -> None:
+    marks = [9, 1]
+
+    def up_to_five(now: int, more: int) -> int:
+        if more > 5:
+            raise ValueError("marks go to 5")
+        return more
+
+    marking = Step(
+        "marks",
+        lambda _: {"mark": marks.pop(0)},
+        after="retrieve",
+        channels={"mark": Annotated[int, up_to_five]},
+    )
+    async with (
+        house.process(supervises=False, steps=[marking]) as dying,
+        house.process(steps=[marking]) as living,
+    ):
+        with dying_at(RunLedger, "close") as reached:
+            run = await dying.begin(TurnRequest(LOCAL, "hello?", thread_id="t", background=True))
+            await asyncio.wait_for(reached.wait(), WAIT_S)
+        found = await taken_over(living, run.id)
+        assert (found.status, found.attempts, marks) == ("done", 2, [])
+        assert await said(living) == [("user", "hello?"), ("assistant", "Scripted reply.")]
 
 
 @contextmanager
