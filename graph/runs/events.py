@@ -270,6 +270,14 @@ class EventStore:
         async with self._engine.connect() as db:
             return await spoken(db, run_id)
 
+    async def told(self, run_id: str) -> str:
+        """All text that the run's attempts have told, in order."""
+        mine = (run_events.c.run_id == run_id) & (run_events.c.type == "token")
+        query = select(run_events.c.data).where(mine).order_by(run_events.c.seq)
+        async with self._engine.connect() as db:
+            rows = (await db.execute(query)).scalars().all()
+        return "".join(renewed({"type": "token", **orjson.loads(data)})["delta"] for data in rows)
+
 
 async def spoken(db: AsyncConnection, run_id: str) -> str:
     """See `EventStore.spoken`."""

@@ -24,6 +24,7 @@ from core.settings.platform import LimitSettings
 from graph.errors import LeaseLost, StepLimit, TurnTimedOut
 from graph.flow.builder import looking_steps
 from graph.flow.routing import heard_by
+from graph.flow.state import text_of
 from graph.runs.announcements import TurnFinished, TurnStarted
 from graph.runs.events import LAST
 from graph.runs.lease import fenced
@@ -208,6 +209,8 @@ class TurnDriver:
             start = await endured(self._opening.of, run, outcome)
             if start is not None:
                 self._tell(run, {"type": "run_started", "thread_id": run.thread_id, "attempt": run.attempt})
+                for said in start.untold:
+                    self._tell_answer(run, said)
                 await self._go(run, start, outcome, place)
             return start is not None
 
@@ -271,6 +274,12 @@ class TurnDriver:
         outcome.put_in_order()
         for asked in outcome.interrupts:
             self._tell(run, {"type": "interrupt", **asked})
+
+    def _tell_answer(self, run: Run, said: BaseMessage) -> None:
+        """An answer of the attempt before, whose readers had not all of it when its process was gone."""
+        if run.request.detailed:
+            self._tell(run, {"type": "answer", "id": said.id})
+        self._tell(run, {"type": "token", "delta": text_of(said)})
 
     def _tell_steps(self, run: Run, update: dict[str, Any]) -> None:
         for step in steps_in(update) if run.request.detailed else ():
