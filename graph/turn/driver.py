@@ -27,7 +27,7 @@ from graph.flow.routing import heard_by
 from graph.flow.state import text_of
 from graph.runs.announcements import TurnFinished, TurnStarted
 from graph.runs.events import LAST
-from graph.runs.lease import fenced
+from graph.runs.lease import held
 from graph.runs.names import FORMER_NAMES, renewed
 from graph.runs.record import Outcome, Run, Stop, added
 from graph.threads.history.look import questioned
@@ -144,7 +144,7 @@ class TurnDriver:
             listening(self._remarks_of(run)),
             extracted({"traceparent": run.traceparent}),
             turn_span(model=run.request.choices.model) as span,
-            fenced(run.thread_id, run.hold.fence, run_id=run.id),
+            held(run.hold),
             enduring(self._endurance(run)),
         ):
             self._publish(TurnStarted(run.request.choices.model))
