@@ -1,4 +1,4 @@
-"""Of requests from a table, or made by chance, `make test` sends some: the same each time, of each row and column.
+"""Of odd requests `make test` sends some, always the same, and none of a table's rows and columns is left out.
 
 With `WHOLE_SAMPLES` in the environment all of them are sent, as `make campaign` does.
 """
