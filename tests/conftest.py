@@ -28,6 +28,7 @@ pytest_plugins = (
     "waystation.testing.fixtures",
     "tests.kit.browser",
     "tests.kit.certificates",
+    "tests.kit.compiled_once",
     "tests.kit.forked_tools",
     "tests.kit.forked_programs",
     "tests.kit.mcp_house",

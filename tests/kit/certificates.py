@@ -1,7 +1,7 @@
 """The machine's certificates are read once for all clients of a process: each reads them anew otherwise.
 
-It takes 23 ms of a core, and of a hundred clients that tests open, ninety-nine speak plain HTTP. What says which
-certificates count (an argument, or the environment) still does: only the same answer is given again.
+It takes 23 ms of a core, and of a hundred clients that tests open, ninety-nine speak plain HTTP. What says
+which certificates count, an argument or the environment, still does.
 """
 
 from __future__ import annotations

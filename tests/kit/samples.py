@@ -1,4 +1,4 @@
-"""Of odd requests `make test` sends some, always the same, and none of a table's rows and columns is left out.
+"""Of odd requests `make test` sends some: the same each time, and some of each row and column of a table.
 
 With `WHOLE_SAMPLES` in the environment all of them are sent, as `make campaign` does.
 """
