@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, takewhile
 from typing import Any
 
 import orjson
@@ -316,26 +316,21 @@ class EventStore:
 
     async def told(self, run_id: str) -> str:
         """All text that the run's attempts have told, in order."""
-        mine = (run_events.c.run_id == run_id) & (run_events.c.type == "token")
-        query = select(run_events.c.data).where(mine).order_by(run_events.c.seq)
+        mine = select(run_events.c.data).where(run_events.c.run_id == run_id, run_events.c.type == "token")
         async with self._engine.connect() as db:
-            rows = (await db.execute(query)).scalars().all()
-        return "".join(renewed({"type": "token", **orjson.loads(data)})["delta"] for data in rows)
+            return "".join(map(_delta, (await db.execute(mine.order_by(run_events.c.seq))).scalars()))
 
 
 async def spoken(db: AsyncConnection, run_id: str) -> str:
     """See `EventStore.spoken`."""
-    query = (
-        select(run_events.c.type, run_events.c.data)
-        .where(run_events.c.run_id == run_id)
-        .order_by(run_events.c.seq.desc())
-    )
-    parts: list[str] = []
-    for kind, data in await db.execute(query):
-        if kind != "token":
-            break
-        parts.append(renewed({"type": kind, **orjson.loads(data)})["delta"])
+    query = select(run_events.c.type, run_events.c.data).where(run_events.c.run_id == run_id)
+    rows = await db.execute(query.order_by(run_events.c.seq.desc()))
+    parts = [_delta(data) for _, data in takewhile(lambda row: row[0] == "token", rows)]
     return "".join(reversed(parts))
+
+
+def _delta(data: str) -> str:
+    return str(renewed({"type": "token", **orjson.loads(data)})["delta"])
 
 
 def rows_of_events(thread_id: str, entries: Sequence[LoggedEvent], *, now: float) -> list[dict[str, Any]]:
