@@ -26,7 +26,7 @@ WARM = 0.2
 class Costs:
     """Of one turn, in seconds: CPU in all, and what else it waits for."""
 
-    cpu: float = 0.0217
+    cpu: float = 0.021
     first_token: float = 0.2
     token: float = 0.02
     tokens: int = 50
@@ -152,7 +152,7 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--rates", default="10,50,80,90,100")
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--cpu-ms", type=float, default=21.7)
+    parser.add_argument("--cpu-ms", type=float, default=21.0)
     parser.add_argument("--commit-ms", type=float, default=2)
     options = parser.parse_args()
     costs = Costs(cpu=options.cpu_ms / 1000, commit=options.commit_ms / 1000)

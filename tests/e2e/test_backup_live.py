@@ -112,18 +112,8 @@ def test_every_acknowledged_turn_is_in_a_backup_that_was_made_meanwhile(tmp_path
             assert http.get(f"/files/{info['key']}/content").status_code == 200
 
 
-# Dies at the last moment before the folder would get its name.
-DYING = (
-    "import os, signal, sys\n"
-    "from pathlib import Path\n"
-    "Path.rename = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)\n"
-    "from server.cli.main import main\n"
-    "main()\n"
-)
-
-
 def kill_in_the_middle(home: Path, *words: str) -> None:
     """The command, killed when it has written everything."""
-    command = [sys.executable, "-c", DYING, *words]
+    command = [sys.executable, "-m", "tests.kit.dying", *words]
     done = subprocess.run(command, cwd=ROOT, env=environment(home), capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
