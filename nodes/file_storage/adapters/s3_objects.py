@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
@@ -93,8 +93,8 @@ class S3Objects(Objects):
         self._bucket.close()
 
     def _not_deleted(self, code: str) -> WaystationError:
-        answer = {"Error": {"Code": code}}
-        return translated(ClientError(cast("Any", answer), "DeleteObjects"), bucket=self._bucket.name)
+        made: Any = ClientError  # boto3 has no types
+        return translated(made({"Error": {"Code": code}}, "DeleteObjects"), bucket=self._bucket.name)
 
     def _read(self, name: str) -> Object:
         found = self._client.get_object(**self._at(name))

@@ -35,7 +35,8 @@ class Grounds:
     def __init__(self, server: S3Server) -> None:
         self.server = server
         self.bucket = f"b-{uuid.uuid4().hex}"
-        self._iam = boto3.client(
+        session: Any = boto3.session.Session()  # type: ignore[no-untyped-call]  # boto3 has no types
+        self._iam = session.client(
             "iam",
             endpoint_url=server.url,
             region_name="us-east-1",
