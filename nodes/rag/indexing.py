@@ -14,8 +14,17 @@ from typing import Any
 from core.languages import DEFAULT, language_of
 from nodes.rag.chunking import chunk_document
 from nodes.rag.files import Listing, SourceFile, exists, list_files, not_there
-from nodes.rag.manifest import MOST_UNREAD, Manifest, ManifestFile, Record
-from nodes.rag.models import Chunk, DocumentInfo, IngestReport, Progress, SourceStats
+from nodes.rag.manifest import ManifestFile
+from nodes.rag.models import (
+    MOST_UNREAD,
+    Chunk,
+    DocumentInfo,
+    IngestReport,
+    Manifest,
+    Progress,
+    Record,
+    SourceStats,
+)
 from nodes.rag.ports import ChunkStore, Embedder
 from nodes.rag.reading import Extractor, KeptTexts, NotText, read_document
 from nodes.rag.reading.extraction import SECONDS

@@ -286,8 +286,8 @@ def test_a_rule_below_the_folder_of_a_glob_holds_for_folders_beside_it(tmp_path:
         absolute = [str(tmp_path / root) for root in ("p/*.md", inner, "p/it")]
         files = list_files(absolute).files
         rules = [AccessRule(path="hr/**", groups=["hr"]), AccessRule(path="hr/board", groups=["board"])]
-        root_of = {name: file.root for name, file in files.items()}.__getitem__
-        rights = Rights(rules, partial(tuple, absolute), root_of)
+        roots = {name: found.root for name, found in files.items()}
+        rights = Rights(rules, partial(tuple, absolute), roots.__getitem__)
         assert {name for name in files if rights.anybody(name)} == {"travel.md", "vpn.md"}
         assert rights.idle(list(files)) == ([] if "board/plan.md" in files else ["hr/board"])
 
