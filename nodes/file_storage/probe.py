@@ -1,4 +1,4 @@
-"""What health asks of file storage: can a small file be written, read and deleted, and is there room?"""
+"""What health asks of file storage: can a small file be written, listed, read, deleted, and is there room?"""
 
 from __future__ import annotations
 
@@ -63,6 +63,9 @@ class Probe:
 
     async def _round(self) -> None:
         await self._store.put(self._draft(), _content())
+        await self._store.usage(
+            PROBE_OWNER
+        )  # keys of a bucket may have each of these rights and not the next
         found = b"".join([chunk async for chunk in self._store.open(PROBE_OWNER, self._key)])
         await self._store.delete(PROBE_OWNER, self._key)
         if found != CONTENT:

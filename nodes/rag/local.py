@@ -108,6 +108,7 @@ class LocalRetriever:
         behind: Globs of documents that stand behind the others.
         reranker: Has the last word on the order; None: nobody.
         languages: In which languages the source's texts are, asked at each search.
+        own_weights: Words are weighed by what the store shows, not by all that it holds.
     """
 
     def __init__(
@@ -124,6 +125,7 @@ class LocalRetriever:
         by: Literal["both", "words", "meaning"] = "both",
         synonyms: Sequence[Sequence[str]] = (),
         behind: Sequence[str] = (),
+        own_weights: bool = False,
     ) -> None:
         self._source = source
         self._store = store
@@ -137,6 +139,7 @@ class LocalRetriever:
         self._vocabularies = Vocabularies(store)
         self._synonyms = Synonyms(synonyms)
         self._behind = tuple(behind)
+        self._own_weights = own_weights
 
     async def search(
         self, query: str, *, limit: int, as_user: str, within: Sequence[Collection] | None = None
@@ -165,7 +168,10 @@ class LocalRetriever:
         if self._by == "meaning":
             return []
         wanted = list(dict.fromkeys([*question.wanted, *question.further]))
-        found = self._guides_first(await self._store.find(wanted, limit=most), question)
+        there = await self._store.find(wanted, limit=most)
+        if self._own_weights:
+            there = question.vocabulary.scored(there, wanted)
+        found = self._guides_first(there, question)
         return [Hit(f.chunk, confidence(f.score, question.vocabulary.chunks)) for f in found]
 
     def _guides_first(self, found: Sequence[Hit], question: _Question) -> list[Hit]:

@@ -203,7 +203,7 @@ class _Workshop:
             behind=entry.behind,
         )
         keeper = self._keeper(name, index, store) if model else None
-        views = _views(entry, store, indexer, lambda seen: make(store=seen))
+        views = _views(entry, store, indexer, lambda seen: make(store=seen, own_weights=True))
         shared = self._shared(name, place, indexer.manifest)
         return Source(entry, make(store=store), indexer, store, keeper, views, shared)
 

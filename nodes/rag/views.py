@@ -3,7 +3,8 @@
 Not found, not counted, not among the words that a question is compared with. What may be seen is
 part of the query to the store, so that it finds as much as it would in an index of these documents
 alone; and what comes is looked at once more, for a document may be in the index before its name is
-in the manifest. One thing is left: the store's own weights of words are those of the whole index.
+in the manifest. Its scores are made anew of what may be seen, since the store weighs words by all that it
+holds; only which hundred passages are looked at, where more hold a word of the question, is by its weights.
 """
 
 from __future__ import annotations

@@ -10,8 +10,11 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
+from nodes.rag.models import Hit
 from nodes.rag.ports import ChunkStore
 from nodes.rag.terms import asked
 
@@ -22,6 +25,7 @@ _GROWN, _AGE_S = 1.2, 30.0
 # A shorter word has too many neighbours; a longer one may have two letters wrong.
 _FEWEST_LETTERS, _LONG = 6, 8
 _FEWEST_OF_A_PART = 4
+_K1, _B = 1.2, 0.75
 # What German puts between the parts of a word.
 _JOINTS = ("", "s", "n", "en", "es")
 
@@ -47,6 +51,18 @@ class Vocabulary:
     def holds(self, forms: Iterable[str]) -> bool:
         """Whether one of these terms stands anywhere."""
         return any(form in self._counts for form in forms)
+
+    def scored(self, found: Sequence[Hit], wanted: Sequence[str]) -> list[Hit]:
+        """The hits with the scores of BM25 (k1 1.2, b 0.75) that they would have in an index of this alone.
+
+        A store weighs words by all it holds: for one who sees a part of it, scores and their order would
+        tell how often a word stands in the rest.
+        """
+        usual = max(1.0, sum(self._counts.values()) / max(1, self._looked_at))
+        rarities = {term: self.rarity([term]) for term in dict.fromkeys(wanted)}
+        return [
+            replace(hit, score=_score(Counter(hit.chunk.terms.split()), rarities, usual)) for hit in found
+        ]
 
     def meant(self, words: Sequence[tuple[str, ...]]) -> list[str]:
         """Terms that the index holds for those words of a question that it does not hold."""
@@ -83,6 +99,16 @@ class Vocabulary:
                     self._alike.setdefault((term[0], len(term)), []).append(term)
         for length in range(len(word) - most, len(word) + most + 1):
             yield from self._alike.get((word[0], length), ())
+
+
+def _score(held: Counter[str], rarities: Mapping[str, float], usual: float) -> float:
+    # A passage is as long as it has distinct terms: of these the vocabulary knows how many are usual.
+    length = _K1 * (1 - _B + _B * len(held) / usual)
+    return sum(
+        rarity * times * (_K1 + 1) / (times + length)
+        for term, rarity in rarities.items()
+        if (times := held.get(term, 0))
+    )
 
 
 def _apart(one: str, other: str, most: int) -> int:

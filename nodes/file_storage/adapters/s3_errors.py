@@ -25,7 +25,25 @@ from nodes.file_storage.errors import (
 )
 
 _MISSING = {"404", "NoSuchKey", "NotFound"}
-_REFUSED = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "Forbidden"}
+_UNKNOWN_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch"}
+_DENIED = {"403", "AccessDenied", "Forbidden", "AllAccessDisabled"}
+# What a call does, and the right that it takes, as policies of AWS name it.
+_READ, _WRITE, _LIST = (
+    ("read files", "s3:GetObject"),
+    ("write files", "s3:PutObject"),
+    ("list", "s3:ListBucket"),
+)
+_RIGHTS = {
+    **dict.fromkeys(("GetObject", "HeadObject"), _READ),
+    **dict.fromkeys(
+        ("PutObject", "CopyObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"), _WRITE
+    ),
+    **dict.fromkeys(("DeleteObject", "DeleteObjects"), ("delete files", "s3:DeleteObject")),
+    **dict.fromkeys(("ListObjectsV2", "HeadBucket"), _LIST),
+    "ListMultipartUploads": ("list unfinished uploads", "s3:ListBucketMultipartUploads"),
+    "AbortMultipartUpload": ("remove unfinished uploads", "s3:AbortMultipartUpload"),
+    "CreateBucket": ("create a bucket", "s3:CreateBucket"),
+}
 TOO_MANY = 429
 
 
@@ -59,8 +77,8 @@ def _answered(error: ClientError, bucket: str, key: str) -> WaystationError:
         )
     if code in _MISSING:
         return FileNotFound(f"no file '{key}'")
-    if code in _REFUSED:
-        return StorageRefused(f"bucket '{bucket}' refuses our credentials ({code})")
+    if code in _UNKNOWN_KEYS or code in _DENIED:
+        return _refused(code, error.operation_name, bucket)
     text = f"bucket '{bucket}' answered {code or 'an error'}"
     if status == TOO_MANY:
         return StorageBusy(text, retry_after=_retry_after(error))
@@ -68,6 +86,16 @@ def _answered(error: ClientError, bucket: str, key: str) -> WaystationError:
     if TOO_MANY > status >= 400 and code != "RequestTimeout":
         return StorageRefused(text)
     return StorageUnavailable(text, retry_after=_retry_after(error))
+
+
+def _refused(code: str, operation: str, bucket: str) -> StorageRefused:
+    """Keys that are not known, or may not do this."""
+    if code in _UNKNOWN_KEYS:
+        return StorageRefused(f"bucket '{bucket}' refuses our credentials ({code})")
+    does, right = _RIGHTS.get(operation, (operation, f"s3:{operation}"))
+    # Keys that may not list are told this also of a file that is not there.
+    also = f" and {_LIST[1]}" if operation in {"GetObject", "HeadObject", "CopyObject"} else ""
+    return StorageRefused(f"bucket '{bucket}' does not let our keys {does}; give them {right}{also}")
 
 
 def _status_of(error: ClientError) -> int:

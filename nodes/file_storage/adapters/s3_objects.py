@@ -13,9 +13,10 @@ from typing import Any
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
+from core.errors import WaystationError
 from core.objects import Object, Objects
 from nodes.file_storage.adapters.s3_bucket import Bucket
-from nodes.file_storage.adapters.s3_errors import code_of
+from nodes.file_storage.adapters.s3_errors import code_of, translated
 from nodes.file_storage.errors import FileNotFound
 
 PART_BYTES = 16 * 1024 * 1024
@@ -78,13 +79,22 @@ class S3Objects(Objects):
         wanted = [{"Key": self._top + name} for name in names]
         for first in range(0, len(wanted), _AT_ONCE):
             part = {"Objects": wanted[first : first + _AT_ONCE], "Quiet": True}
-            await self._bucket.call(self._client.delete_objects, Bucket=self._bucket.name, Delete=part)
+            answer = await self._bucket.call(
+                self._client.delete_objects, Bucket=self._bucket.name, Delete=part
+            )
+            # The call succeeds, whatever became of each of them.
+            for failure in answer.get("Errors", []):
+                raise self._not_deleted(str(failure.get("Code", "")))
 
     def below(self, prefix: str) -> Objects:
         return S3Objects(self._bucket, self._top + prefix)
 
     def close(self) -> None:
         self._bucket.close()
+
+    def _not_deleted(self, code: str) -> WaystationError:
+        made: Any = ClientError  # boto3 has no types
+        return translated(made({"Error": {"Code": code}}, "DeleteObjects"), bucket=self._bucket.name)
 
     def _read(self, name: str) -> Object:
         found = self._client.get_object(**self._at(name))
@@ -127,7 +137,9 @@ class S3Objects(Objects):
             raise
 
     def _upload(self, name: str, path: Path) -> None:
-        self._client.upload_file(str(path), **self._at(name), Config=_TRANSFER)
+        # `upload_file` would hide what the service says in an error of its own.
+        with path.open("rb") as file:
+            self._client.upload_fileobj(file, **self._at(name), Config=_TRANSFER)
 
     def _download(self, name: str, path: Path) -> None:
         draft = path.with_name(f"{path.name}.{uuid.uuid4().hex}.draft")

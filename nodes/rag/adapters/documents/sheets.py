@@ -21,6 +21,7 @@ from nodes.rag.reading.tables import names_of
 NOT_CALCULATED = "not calculated"
 # Rows that are looked at to tell whether the first one names the columns.
 _LOOKED_AT = 20
+_MOST_ROWS = 1_048_576
 _FORMULA = re.compile(rb"<(?:\w+:)?f[\s>/]")
 _MERGED = re.compile(
     rb'<(?:\w{1,20}:)?mergeCell\s[^<>]{0,100}?ref="([A-Z]{1,3})(\d{1,7}):[A-Z]{1,3}(\d{1,7})"'
@@ -45,7 +46,7 @@ def read(raw: bytes) -> Extract:
             found.notes.append(f"sheet '{sheet.title}' is hidden and not read")
             continue
         shown = _shown(sheet, formulas[sheet.title] if formulas else None)
-        rows = _filled_down(shown, _merged_down(package, sheet))
+        rows = _filled_down(_possible(shown), _merged_down(package, sheet))
         try:
             found.add(_blocks(rows), (sheet.title,), f"sheet '{sheet.title}'", sheet.title)
         except (ValueError, KeyError, TypeError, zipfile.BadZipFile):
@@ -84,6 +85,14 @@ def _shown(sheet: Any, formulas: Any) -> Iterator[list[str]]:
             NOT_CALCULATED if cell.value is None and formula.data_type == "f" else _cell(cell)
             for cell, formula in zip(row, written, strict=False)
         ]
+
+
+def _possible(rows: Iterable[list[str]]) -> Iterator[list[str]]:
+    """As many rows as a sheet of Excel may have: one with more is made to take time and memory."""
+    for number, row in enumerate(rows):
+        if number >= _MOST_ROWS:
+            raise Unreadable(f"it is too much: a sheet of it has more than {_MOST_ROWS} rows")
+        yield row
 
 
 def _merged_down(package: Package, sheet: Any) -> dict[tuple[int, int], int]:

@@ -242,7 +242,7 @@ def _answer(code: str, status: int = 0, **headers: str) -> Any:
     ("error", "kind", "text"),
     [
         (_answer("NoSuchKey"), FileNotFound, "no file 'k1'"),
-        (_answer("AccessDenied"), StorageRefused, "refuses our credentials (AccessDenied)"),
+        (_answer("AccessDenied"), StorageRefused, "does not let our keys read files; give them s3:GetObject"),
         (_answer("SlowDown", 503), StorageUnavailable, "answered SlowDown"),
         (_answer("EntityTooLarge", 400), StorageRefused, "answered EntityTooLarge"),
         (_answer("RequestTimeout", 400), StorageUnavailable, "answered RequestTimeout"),

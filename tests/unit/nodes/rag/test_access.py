@@ -185,6 +185,30 @@ def test_a_folder_that_is_added_has_the_rules_from_then_on(tmp_path: Path) -> No
     assert not rights.anybody("extra-2/hr/a.md")
 
 
+async def test_scores_tell_nothing_of_documents_that_one_may_not_see(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    open_ones = {
+        f"{n}.md": f"# Page {n}\n\nThe zephyrine pump, series {n}, is oiled weekly." for n in range(9)
+    }
+    open_ones["other.md"] = "# Oil\n\nOil is bought by the barrel from the quixotry works."
+    hidden = {f"hr/{n}.md": f"# Note {n}\n\nThe quixotry merger, part {n}: zephyrine." for n in range(40)}
+    answers: list[list[tuple[str, float]]] = []
+    for documents in (open_ones, open_ones | hidden):
+        folder = tmp_path_factory.mktemp("told")
+        write(folder / "docs", documents)
+        write(folder / "more", {"hr/pay.md": "# Pay\n\nPaid."})
+        context = context_at(folder, files={"sources.yaml": SOURCES}, rag={"search": "words"})
+        async with opened_service(MODULE, RAGClient, context) as (client, _):
+            await client.prepare()
+            found = await asked(client, "quixotry zephyrine oil", STAFF)
+            answers.append([(passage.document, passage.score) for passage in found.passages])
+            everything = await asked(client, "quixotry zephyrine oil", BOARD)
+    assert answers[0] == answers[1]
+    assert answers[0][0][0] == "other.md"
+    assert len(everything.passages) > len(answers[1])
+
+
 # Folders of a source that have the same file in several ways, or by another name than its folder's.
 ENTANGLED = {
     "a folder in another": ["p/hr", "p"],
