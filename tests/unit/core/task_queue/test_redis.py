@@ -55,7 +55,7 @@ async def test_no_worker_reads_a_subscription_which_would_spin_when_its_host_van
     async with opened_queue(tmp_path, [work.task], settings=patient(redis_server)) as queue:
         await hears(queue)
         async with Redis.from_url(redis_server.url) as redis:
-            assert await redis.execute_command("PUBSUB", "NUMPAT") == 0
+            assert await redis.pubsub_numpat() == 0
 
 
 async def test_what_is_announced_just_before_the_end_is_heard(
