@@ -80,8 +80,7 @@ async def test_every_client_hears_that_it_waits_and_who_has_no_run_behind_it_tha
 
 
 async def test_what_waits_for_a_worker_is_cancelled_by_the_clients_that_can(api: Service) -> None:
-    async with asyncio.timeout(SECONDS), plain_http() as http:
-        openai = openai_at(api.url, http)
+    async with asyncio.timeout(SECONDS), plain_http() as http, openai_at(api.url) as openai:
         begun = await openai.responses.create(model=GRAPH, input="waits", background=True)
         assert begun.status == "queued"
         assert (await openai.responses.cancel(begun.id)).status == "cancelled"

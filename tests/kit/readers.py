@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -74,20 +75,22 @@ async def events_of_a_run(base: str, text: str, heard: Heard) -> str:
             return await _ours(_data(answer), heard)
 
 
-def openai_at(base: str, http: httpx.AsyncClient) -> openai.AsyncOpenAI:
+@asynccontextmanager
+async def openai_at(base: str) -> AsyncIterator[openai.AsyncOpenAI]:
     """The client of the package `openai`."""
-    return openai.AsyncOpenAI(base_url=f"{base}/v1", api_key="none", http_client=http, max_retries=0)
+    async with openai.DefaultAsyncHttpxClient(trust_env=False, timeout=SECONDS) as http:
+        yield openai.AsyncOpenAI(base_url=f"{base}/v1", api_key="none", http_client=http, max_retries=0)
 
 
 async def completions(base: str, text: str, heard: Heard) -> str:
     """The package `openai`."""
     said = ""
-    async with plain_http() as http:
-        stream = await openai_at(base, http).chat.completions.create(
+    async with openai_at(base) as client:
+        stream = await client.chat.completions.create(
             model=GRAPH, messages=[{"role": "user", "content": text}], stream=True
         )
         async for chunk in stream:
-            if "waystation" in (chunk.model_extra or {}) and "notice" in chunk.model_extra["waystation"]:
+            if "notice" in (chunk.model_extra or {}).get("waystation", {}):
                 heard(WAITS)
             if chunk.choices and (delta := chunk.choices[0].delta.content):
                 heard(WORDS)
@@ -98,8 +101,8 @@ async def completions(base: str, text: str, heard: Heard) -> str:
 async def responses(base: str, text: str, heard: Heard) -> str:
     """The package `openai`."""
     said = ""
-    async with plain_http() as http:
-        stream = await openai_at(base, http).responses.create(model=GRAPH, input=text, stream=True)
+    async with openai_at(base) as client:
+        stream = await client.responses.create(model=GRAPH, input=text, stream=True)
         async for event in stream:
             if event.type == "response.queued":
                 heard(WAITS)
@@ -117,7 +120,7 @@ async def mcp(base: str, text: str, heard: Heard) -> str:
     """The SDK's client, which is told the answer as progress."""
     told: list[str] = []
 
-    async def progress(_: float, __: float | None, message: str | None) -> None:
+    async def progress(progress: float, total: float | None, message: str | None) -> None:
         if "waiting for a worker" in (message or ""):
             heard(WAITS)
             return
