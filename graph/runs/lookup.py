@@ -193,6 +193,13 @@ class RunLookup:
         async with self._engine.connect() as db:
             return set((await db.execute(query)).scalars())
 
+    async def going_of(self, owner: str, *, also_queued: bool, limit: int) -> set[str]:
+        """Runs of this user that go on in whatever process, as many as `limit`."""
+        statuses = ACTIVE if also_queued else ("running",)
+        query = select(runs.c.id).where(runs.c.owner == owner, runs.c.status.in_(statuses)).limit(limit)
+        async with self._engine.connect() as db:
+            return set((await db.execute(query)).scalars())
+
     async def read_clock(self) -> None:
         """Look at the database's clock, by which runs of other machines are judged."""
         if isinstance(self._engine, StoreEngine):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,6 +20,8 @@ from core.settings.platform import (
     USERS_STREAMS,
     AuthSettings,
     LimitSettings,
+    ServerSettings,
+    StorageSettings,
     ThreadSettings,
 )
 from core.settings.roles import Duty
@@ -35,14 +39,19 @@ from nodes.file_storage import FileManager
 
 # Handed over runs that a process remembers before it looks which of them are over.
 _MOST_KNOWN = 2_000
+# What other processes have of a user's turns is asked for from an eighth of what is allowed on, once in so
+# many seconds, and from the half on for each turn.
+_FEW, _MANY = 8, 2
+_REMEMBERED_S = 1.0
 
 
 class Admission:
     """Lets requests in, or says what is wrong with them."""
 
-    def __init__(self, runs: RunService, editions: Editions) -> None:
+    def __init__(self, runs: RunService, editions: Editions, duty: Duty) -> None:
         self._runs = runs
         self._editions = editions
+        self._elsewhere = Elsewhere(runs, duty)
         # Whose requests are on their way into the ledger, by the ids of their runs.
         self._coming: dict[str, str] = {}
 
@@ -62,8 +71,13 @@ class Admission:
 
     async def made_sure(self, principal: Principal) -> None:
         """Where this caller seems to have as many turns as it may, look again which of them are over."""
-        if self._going(principal) >= self._most() or len(self._runs.handed_over) > _MOST_KNOWN:
+        most = self._most()
+        if self._going(principal) >= most or len(self._runs.handed_over) > _MOST_KNOWN:
             await self._runs.refresh()
+        # Who has next to nothing going here costs the database nothing.
+        would_be = self._going(principal) + 1
+        if self._is_shared and _FEW * would_be >= most:
+            await self._elsewhere.look(principal.id, most, again=_MANY * would_be >= most)
 
     def check(self, request: TurnRequest) -> None:
         """Raises what is wrong with the request."""
@@ -93,7 +107,14 @@ class Admission:
         live = self._runs.live
         mine = sum(run.request.principal.id == principal.id for run in live.values())
         others = {**self._runs.handed_over, **self._coming}
-        return mine + sum(who == principal.id and run_id not in live for run_id, who in others.items())
+        mine += sum(who == principal.id and run_id not in live for run_id, who in others.items())
+        return mine + self._elsewhere.of(principal.id)
+
+    @property
+    def _is_shared(self) -> bool:
+        """Whether other processes may have turns of the same users."""
+        book = self._editions.now().book
+        return book[ServerSettings].workers > 1 or book[StorageSettings].url.startswith("postgres")
 
     def _most(self) -> int:
         book = self._editions.now().book
@@ -117,6 +138,42 @@ class Admission:
         return self._editions.now().book[LimitSettings]
 
 
+class Elsewhere:
+    """Turns that users have in other processes, as the database had them a moment ago."""
+
+    def __init__(self, runs: RunService, duty: Duty) -> None:
+        self._runs = runs
+        # What this process hands over goes on from the moment it is stored, as those of others like it.
+        self._also_queued = duty.hands_over
+        self._looks: OrderedDict[str, tuple[float, asyncio.Task[set[str]]]] = OrderedDict()
+
+    def of(self, user: str) -> int:
+        """How many there were."""
+        at, look = self._looks.get(user, (0.0, None))
+        is_known = look is not None and look.done() and not look.cancelled() and not look.exception()
+        return len(look.result()) if look and is_known and time.monotonic() - at < _REMEMBERED_S else 0
+
+    async def look(self, user: str, most: int, *, again: bool = False) -> None:
+        """Ask the database, unless somebody has a moment ago; many who come at once ask once.
+
+        Raises:
+            DatabaseUnavailable: It is away.
+        """
+        at, look = self._looks.get(user, (0.0, None))
+        now = time.monotonic()
+        if look is None or now - at >= _REMEMBERED_S or (again and look.done() and at < now):
+            look = asyncio.create_task(self._asked(user, most))
+            self._looks[user] = now, look
+            self._looks.move_to_end(user)
+            if len(self._looks) > _MOST_KNOWN:
+                self._looks.popitem(last=False)
+        await asyncio.shield(look)
+
+    async def _asked(self, user: str, most: int) -> set[str]:
+        found = await self._runs.going_of(user, also_queued=self._also_queued, limit=most)
+        return found - self._runs.live.keys() - self._runs.handed_over.keys()
+
+
 class Reception:
     """Checks requests whole and begins their runs. One per process."""
 
@@ -137,7 +194,7 @@ class Reception:
         self._lookup = lookup
         self._files = files
         self._editions = editions
-        self._admission = Admission(runs, editions)
+        self._admission = Admission(runs, editions, duty)
 
     async def begin(self, request: TurnRequest) -> Handle:
         """Check the request whole, store its message, and begin the turn or let it wait for its thread.

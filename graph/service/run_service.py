@@ -42,8 +42,8 @@ LEFT_S = 60.0
 class RunService:
     """One per process; use with `running`. Rights: whatever takes a principal asks for its own runs only.
 
-    `get`, `list`, `count`, `of_conversation` and `interrupted_on` are those of `RunLookup`, `follow` is
-    `Follower.read`.
+    `get`, `list`, `count`, `going_of`, `of_conversation` and `interrupted_on` are those of `RunLookup`,
+    `follow` is `Follower.read`.
 
     Args:
         tails: Sends what runs tell to processes that answer for them.
@@ -77,6 +77,7 @@ class RunService:
         self._deliver = deliver
         self.get, self.list, self.interrupted_on = lookup.get, lookup.list, lookup.interrupted_on
         self.of_conversation, self.count = lookup.of_conversation, lookup.count
+        self.going_of = lookup.going_of
         self.follow, self.draining = follower.read, False
         # What waits was not taken up, for want of room.
         self.is_full = False

@@ -330,6 +330,24 @@ async def test_turns_that_were_handed_over_count_for_the_limit_until_they_end(
         assert (await told(api, TurnRequest(LOCAL, "hi", thread_id="more")))[-1]["status"] == "done"
 
 
+@pytest.mark.parametrize("role", ["api", "all"])
+async def test_turns_that_another_process_has_count_for_the_limit_of_their_user_until_they_end(
+    house: House, model: ModelServer, role: str
+) -> None:
+    model.script(*[hang()] * 4)
+    async with house.process(role) as one, house.process(role) as other:
+        first = [await one.begin(TurnRequest(LOCAL, "hi", thread_id=f"t{number}")) for number in range(2)]
+        await other.begin(TurnRequest(LOCAL, "hi", thread_id="there"))
+        for agent in (one, other):
+            with pytest.raises(TooManyRuns):
+                await agent.begin(TurnRequest(LOCAL, "hi", thread_id="more"))
+        assert await other.begin(TurnRequest(Principal("bob"), "hi", thread_id="bobs"))
+        await first[0].cancel()
+        await one.runs.settled(first[0].id, timeout=WAIT_S)
+        assert await other.begin(TurnRequest(LOCAL, "hi", thread_id="more"))
+        model.release()
+
+
 async def test_a_worker_for_tasks_alone_hands_its_runs_over(house: House) -> None:
     async with house.process("worker", executes=["tasks"]) as tasks, house.process("all") as everything:
         run = await tasks.begin(TurnRequest(LOCAL, "planned", thread_id="t"))

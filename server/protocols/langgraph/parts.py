@@ -11,6 +11,7 @@ from graph.runs.events import LoggedEvent
 from graph.runs.record import RunRecord
 from graph.runs.streams import WAITS, Handle
 from graph.threads.history.errors import CheckpointNotFound
+from server.protocols.langgraph.shapes import values_at_end
 from server.protocols.langgraph.translating import TEXTS, Part, Translator
 from server.protocols.langgraph.words import values_json
 
@@ -90,9 +91,7 @@ class RunParts:
     async def _parts(self, translator: Translator, entry: LoggedEvent) -> list[Placed]:
         event = entry.event
         if event["type"] == "done" and not translator.steps and "values" in self._modes:
-            record = self._run.record
-            now = await self._agent.threads.course.at(record.request.principal, record.thread_id)
-            values = values_json(now.values)
+            values = await values_at_end(self._agent, self._run.record)
             translator.replace(values.pop("messages"), values)
         parts = translator.parts(event)
         if event.get("code") == WAITS:

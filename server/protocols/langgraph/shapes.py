@@ -136,13 +136,16 @@ def selected(found: Mapping[str, Any], wanted: Collection[str] | None) -> dict[s
     return chosen
 
 
-async def final_values(agent: Agent, record: RunRecord) -> dict[str, Any]:
-    """What `wait` and `join` answer: the values at the end of the run, and the questions that wait there."""
+async def values_at_end(agent: Agent, record: RunRecord) -> dict[str, Any]:
+    """The thread's values where this run has ended, also when others came behind it."""
     who, course = record.request.principal, agent.threads.course
     if record.message_id is None:
-        snapshot = await course.at(who, record.thread_id)
-    else:
-        snapshot = await course.end_of(who, record.thread_id, record.message_id)
-    values = values_json(snapshot.values)
+        return values_json((await course.at(who, record.thread_id)).values)
+    return values_json((await course.end_of(who, record.thread_id, record.message_id)).values)
+
+
+async def final_values(agent: Agent, record: RunRecord) -> dict[str, Any]:
+    """What `wait` and `join` answer: the values at the end of the run, and the questions that wait there."""
+    values = await values_at_end(agent, record)
     asked = (record.output or {}).get("interrupts") if record.status == "interrupted" else None
     return {**values, "__interrupt__": questions_json(asked)} if asked else values
