@@ -28,8 +28,8 @@ from typing import Any
 import orjson
 
 from core.health import Health
+from core.languages import DEFAULT
 from nodes.rag.errors import IndexBusy
-from nodes.rag.languages import DEFAULT
 from nodes.rag.models import Chunk, Hit, Manifest, Record
 from nodes.rag.ports import Known, VectorStore, View
 
@@ -167,6 +167,11 @@ class ManifestFile:
         except OSError:
             return ""
         return f"{found.st_ino}-{found.st_mtime_ns}-{found.st_size}"
+
+    def root_of(self, document: str) -> str:
+        """The folder, file or glob that a document was found by; "" for one that it does not know."""
+        record = self.read().files.get(document)
+        return record.root if record else ""
 
     def languages(self, own: str = "") -> tuple[str, ...]:
         """The languages in whose stems the words of its index stand.

@@ -265,5 +265,5 @@ def _views(
 ) -> Views | None:
     if not entry.access.rules:
         return None
-    rights = Rights(entry.access.rules, indexer.roots)
+    rights = Rights(entry.access.rules, indexer.roots, indexer.manifest.root_of)
     return Views(rights, store=store, manifest=indexer.manifest, make=make)

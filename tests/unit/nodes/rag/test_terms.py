@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from nodes.rag.languages import stem
+from core.languages import stem
 from nodes.rag.terms import asked, terms, terms_of
 from tests.growth.shapes import MOST_POWER, growth
 from tests.kit.languages import SENTENCES
