@@ -11,6 +11,7 @@ import structlog
 from dishka import AsyncContainer
 from dishka.exceptions import ExitError
 
+from core.database.outage import storage_outage
 from core.errors import ConfigInvalid, Unavailable, WaystationError
 from core.registry import Module, loaded
 from core.settings import nearest
@@ -163,6 +164,8 @@ async def _start_one(module: Module, container: AsyncContainer) -> str:
     except Exception as error:
         if deadline.expired():
             return f"it was not ready within {module.start_seconds:g} s"
+        if away := storage_outage(error):
+            return away.detail
         log.exception("module_start_crashed", module=module.name)
         return f"an unforeseen fault ({type(error).__name__}); the log has the details"
     return ""

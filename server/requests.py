@@ -7,7 +7,7 @@ is worse than an error, so the body is checked whole before LangServe reads it.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import Request
@@ -24,10 +24,12 @@ from pydantic import (
 
 from core.access import Principal
 from core.choices import CHOICES, Choices, with_choices
-from core.foreign import is_answer
+from core.errors import InvalidInput
+from core.foreign import as_json, is_answer
+from core.forms import client_tools_in
 from core.settings import nearest
 from graph.runs.record import OnBusy, OnDisconnect, TurnRequest
-from server.errors import InvalidRequest
+from server.errors import InvalidRequest, UnsupportedParameter
 
 _KEY = re.compile(r"[!-~]{1,128}")
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
@@ -270,6 +272,22 @@ def _known_only(configurable: Any, place: str) -> None:
         near = nearest(unknown[0], ALLOWED)
         hint = f"did you mean '{near}'?" if near else f"allowed: {', '.join(ALLOWED)}"
         raise InvalidRequest(f"{place}.{unknown[0]}: not allowed; {hint}")
+
+
+def tools_offered(given: Sequence[Mapping[str, Any]]) -> str:
+    """The choice `client_tools` of what a client of another protocol offers as `tools`.
+
+    Raises:
+        UnsupportedParameter: They cannot be offered.
+    """
+    text = as_json(given)
+    if len(text) > CHOICES["client_tools"].high:
+        raise UnsupportedParameter("tools", f"are {len(text)} letters of JSON; offer fewer, or shorter ones")
+    try:
+        client_tools_in({"client_tools": text})
+    except InvalidInput as error:
+        raise UnsupportedParameter("tools", error.detail.replace("client_tools", "tools")) from None
+    return text
 
 
 def validated(model: type[BaseModel], value: Any, *where: str) -> Any:

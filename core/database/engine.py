@@ -274,7 +274,10 @@ def _on_sqlite(url: URL) -> AsyncEngine:
     try:
         make_home(file.parent)
     except OSError as error:
-        raise DatabaseUnavailable(f"cannot be made: {error.strerror}") from error
+        why = f"the folder of the database '{file.name}' cannot be made: {error.strerror}"
+        reason = f"cannot be made: {error.strerror}"
+        detail = f"{why}; mend that, or name another in storage.url"
+        raise DatabaseUnavailable(reason, detail=detail) from error
     make_private(file)
     engine = create_async_engine(
         url, pool_timeout=POOL_WAIT_S, connect_args={"factory": RollingBack}, **JSON_OPTIONS

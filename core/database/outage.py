@@ -63,6 +63,8 @@ _POSTGRES = {
     "XX002": "is damaged",
 }
 _SILENT = "does not answer"
+# In reasons that do not pass while one waits: somebody has to do something.
+_NOT_BY_ITSELF = ("full", "damaged", "read-only", "another user", "no room left", "refuses", "is not there")
 _DISK = {
     errno.ENOSPC: "the disk is full",
     errno.EFBIG: "a file has reached its limit of size",
@@ -97,7 +99,8 @@ class DatabaseUnavailable(StorageUnavailable):
     counts_as_failure = False
 
     def __init__(self, reason: str, *, detail: str = "") -> None:
-        super().__init__(detail or f"the database {reason}; try again in a moment", retry_after=RETRY_AFTER_S)
+        when = "when that is mended" if any(map(reason.count, _NOT_BY_ITSELF)) else "in a moment"
+        super().__init__(detail or f"the database {reason}; try again {when}", retry_after=RETRY_AFTER_S)
         self.reason = reason
 
 

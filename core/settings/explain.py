@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from core.settings.document import has
 from core.settings.problems import HIDDEN, ConfigProblem, KeyPath, dotted, masked, nearest, printable
-from core.settings.shape import is_declared, is_secret, known_keys
+from core.settings.shape import described, is_declared, is_secret, known_keys
 
 _SENTENCES = {
     "missing": "a required key is missing",
@@ -83,6 +83,9 @@ def _problem(item: ErrorDetails, subject: Subject) -> ConfigProblem:
     if item["type"] == "extra_forbidden":
         return ConfigProblem(file, "unknown key", key, line, None, _suggestion(subject, item["loc"]))
     message, remedy = _sentence(item)
+    if item["type"] == "string_pattern_mismatch":
+        # Few read patterns: what the key is for says what it wants.
+        remedy = described(subject.model, item["loc"]).rstrip(".")
     value = None if item["type"] in _NO_VALUE else _value(item, subject, path, shown)
     return ConfigProblem(file, message, key, line, value, remedy)
 

@@ -29,6 +29,14 @@ def is_declared(model: type[BaseModel], path: Sequence[str | int]) -> bool:
     return bool(path) and path[-1] in known_keys(model, path[:-1])
 
 
+def described(model: type[BaseModel], path: Sequence[str | int]) -> str:
+    """What the key that ends `path` is for; "" where nothing is said of it."""
+    owners = [found for found in _declared_at(model, path[:-1]) if _is_model(found)] if path else []
+    fields = [item for owner in owners for item in owner.model_fields.items()]
+    told = (field.description for name, field in fields if path[-1] in (name, field.alias))
+    return next(filter(None, told), "")
+
+
 def takes(model: type[BaseModel], path: Sequence[str | int]) -> str:
     """What the value at `path` is built of: "list", "mapping" or "plain"."""
     for found in _declared_at(model, path):

@@ -135,7 +135,8 @@ class Recording(_Part):
         try:
             data = orjson.loads(path.read_bytes())
         except OSError as error:
-            raise NotFound(f"'{path}' cannot be read: {error.strerror or 'no file'}") from None
+            why = f"'{path}' cannot be read: {error.strerror or 'no file'}"
+            raise NotFound(f"{why}; `waystation runs record RUN` writes a recording") from None
         except orjson.JSONDecodeError as error:
             raise InvalidInput(f"'{path.name}' is no recording: line {error.lineno}: {error.msg}") from None
         if not isinstance(data, dict) or data.get("format") != FORMAT:

@@ -26,11 +26,6 @@ class View:
     only: bool
 
     @property
-    def nothing(self) -> bool:
-        """Whether there is nothing to be seen."""
-        return self.only and not self.documents
-
-    @property
     def everything(self) -> bool:
         """Whether there is nothing that is not seen."""
         return not self.only and not self.documents

@@ -110,11 +110,6 @@ def _terms_of(given: str, language: str) -> tuple[str, list[str]]:
     return digits, kept
 
 
-def query_terms(query: str, languages: Sequence[str] = (DEFAULT,)) -> list[str]:
-    """The distinct terms of a question to texts in `languages`; none for small talk and plain arithmetic."""
-    return terms_of(asked(query, languages))
-
-
 def terms_of(words: Iterable[tuple[str, ...]]) -> list[str]:
     """What the index is asked for; of a long message a part."""
     return _bounded(list(dict.fromkeys(form for word in words for form in word)))

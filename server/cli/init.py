@@ -120,5 +120,6 @@ def _write(path: Path, text: str) -> bool:
     except NotADirectoryError:
         raise InvalidInput(f"'{path.parent}' cannot be made: part of it is no folder") from None
     except OSError as error:
-        raise InvalidInput(f"'{path}' cannot be written: {error.strerror}") from None
+        why = f"'{path}' cannot be written: {error.strerror}"
+        raise InvalidInput(f"{why}; name a folder where you may write") from None
     return True

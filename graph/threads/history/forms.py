@@ -283,7 +283,10 @@ def _parsed(text: bytes, number: int) -> AnyLine:
     try:
         return LINE.validate_python(value)
     except ValidationError as error:
-        raise ExportInvalid(number, problem_in(error)) from None
+        # No place in it: it has no type, or is no object at all.
+        whole = not error.errors(include_url=False, include_input=False)[0]["loc"]
+        no_line = "is no line of an export, which `waystation threads export` writes"
+        raise ExportInvalid(number, no_line if whole else problem_in(error)) from None
 
 
 def _deeper_than(value: Any, depth: int) -> bool:

@@ -13,16 +13,12 @@ from itertools import takewhile
 from typing import Any
 
 from core.access import Principal
-from core.choices import CHOICES
-from core.errors import InvalidInput
-from core.foreign import as_json
-from core.forms import client_tools_in
 from graph.agent import Agent
 from nodes.file_storage import FileManager
 from server.attachments import Content, Sent, stored
 from server.conversations import Said, Turn
 from server.errors import InvalidRequest, UnsupportedParameter
-from server.requests import ALLOWED, check_wishes, validated
+from server.requests import ALLOWED, check_wishes, tools_offered, validated
 
 MOST_MESSAGES = 2000
 # A turn has a message; files may come without one.
@@ -130,14 +126,7 @@ def _offered(tools: Sequence[Any]) -> str:
     shown = [
         {"name": one.name, "description": one.description, "parameters": one.parameters} for one in tools
     ]
-    text = as_json([{"type": "function", "function": each} for each in shown])
-    if len(text) > CHOICES["client_tools"].high:
-        raise UnsupportedParameter("tools", f"are {len(text)} letters of JSON; offer fewer, or shorter ones")
-    try:
-        client_tools_in({"client_tools": text})
-    except InvalidInput as error:
-        raise UnsupportedParameter("tools", error.detail.replace("client_tools", "tools")) from None
-    return text
+    return tools_offered([{"type": "function", "function": each} for each in shown])
 
 
 def _with_message(asked: Asked, messages: Sequence[Any]) -> Asked:

@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from core.choices import CHOICES
-from core.errors import InvalidInput
 from core.foreign import as_json
-from core.forms import client_tools_in
 from server.conversations import client_questions
 from server.errors import UnsupportedParameter
+from server.requests import tools_offered
 
 Call = tuple[str, str, str]
 """Id, name, and arguments as JSON."""
@@ -36,14 +34,7 @@ def offered(tools: Sequence[Any] | None, *, only: Collection[str] | None = None)
     given = [_function(tool, f"tools.{place}") for place, tool in enumerate(tools)]
     if only is not None:
         given = [tool for tool in given if _name(tool) in only]
-    text = as_json(given)
-    if len(text) > CHOICES["client_tools"].high:
-        raise UnsupportedParameter("tools", f"are {len(text)} letters of JSON; offer fewer, or shorter ones")
-    try:
-        client_tools_in({"client_tools": text})
-    except InvalidInput as error:
-        raise UnsupportedParameter("tools", error.detail.replace("client_tools", "tools")) from None
-    return text
+    return tools_offered(given)
 
 
 def _name(tool: Mapping[str, Any]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,14 @@ async def test_a_required_module_that_fails_stops_the_start_with_its_reason(
     found = [module("a", start=failing(Unavailable("the disk is full")), required=True)]
     with pytest.raises(ModuleNotStarted, match="'a' did not start: the disk is full"):
         await lifecycle.start(found, container)
+
+
+async def test_a_full_disk_is_no_fault_of_a_module(container: AsyncContainer) -> None:
+    full = failing(OSError(errno.ENOSPC, "No space left on device", "/home/ada/x"))
+    with capture_logs() as lines, pytest.raises(StartFailed) as caught:
+        await lifecycle.start([module("a", start=full)], container)
+    assert caught.value.reason == "the disk is full; try again when that is mended"
+    assert "module_start_crashed" not in [line["event"] for line in lines]
 
 
 async def test_an_unforeseen_fault_is_told_without_its_text(container: AsyncContainer) -> None:

@@ -258,6 +258,14 @@ async def test_a_body_of_anything_is_refused(world: World, data: bytes) -> None:
         await imported(world, data)
 
 
+@pytest.mark.parametrize("data", [b'{"a": 1}', b'{"type": "nope"}', b"[1]"])
+async def test_another_kind_of_file_is_told_as_one(world: World, data: bytes) -> None:
+    with pytest.raises(
+        ExportInvalid, match="line 1: is no line of an export, which `waystation threads export`"
+    ):
+        await imported(world, data)
+
+
 async def test_too_much_is_refused(world: World) -> None:
     await lived(world)
     data = await exported(world, "t")

@@ -14,6 +14,7 @@ from psycopg_pool import PoolTimeout
 from sqlalchemy import exc
 from sqlalchemy.engine import make_url
 
+from core.database.engine import create_engine
 from core.database.opening import opening_error
 from core.database.outage import DatabaseUnavailable, log_failure, outage, outages_told, storage_outage
 from core.errors import ConfigInvalid, StorageUnavailable
@@ -196,3 +197,21 @@ def test_g2_2_a_folder_that_may_not_be_written_is_told_with_the_remedy(
         "the database 'waystation.db' cannot be written by this user;"
         " mend the rights of its folder, or set WAYSTATION_HOME"
     )
+
+
+@pytest.mark.parametrize(
+    ("reason", "when"),
+    [
+        ("is locked by another program", "in a moment"),
+        ("cannot be written: the disk is full", "when that is mended"),
+        ("is damaged", "when that is mended"),
+    ],
+)
+def test_nobody_is_told_to_wait_for_what_does_not_pass(reason: str, when: str) -> None:
+    assert DatabaseUnavailable(reason).detail == f"the database {reason}; try again {when}"
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DatabaseUnavailable, match=r"'w\.db' cannot be made: .*name another in storage\.url"):
+        create_engine(make_url(f"sqlite+aiosqlite:///{tmp_path}/file/below/w.db"))

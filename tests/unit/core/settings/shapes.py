@@ -21,7 +21,7 @@ class ShopSettings(Strict):
     api_key: SecretStr | None = None
     sign_with: SecretStr = SecretStr("")
     max_tokens: int = 5
-    url: str = Field("", pattern=r"^(https?://.+)?$")
+    url: str = Field("", pattern=r"^(https?://.+)?$", description="Address of the shop.")
     limits: dict[str, int] = Field(default_factory=dict)
 
 

@@ -44,7 +44,10 @@ def test_every_problem_of_every_file_is_told_at_once(folder: ConfigFolder) -> No
         ("api_key: 5", "shop.api_key: must be text (got ***)"),
         ("sign_with: [1]", "shop.sign_with: must be text (got ***)"),
         ("limits: {a: b}", "shop.limits.a: must be a whole number (got 'b')"),
-        ("url: ftp://ada:pw@host", "shop.url: must match pattern '^(https?://.+)?$' (got 'ftp://***@host')"),
+        (
+            "url: ftp://ada:pw@host",
+            "shop.url: must match pattern '^(https?://.+)?$' (got 'ftp://***@host'); Address of the shop",
+        ),
         ("zebra: 1", "shop.zebra: unknown key; known keys: api_key, colour, host, limits, max_tokens, open,"),
     ],
 )

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from core.languages import stem
-from nodes.rag.terms import query_terms, terms
+from nodes.rag.terms import asked, terms, terms_of
 from tests.growth.shapes import MOST_POWER, growth
 from tests.kit.languages import SENTENCES
+
+
+def query_terms(query: str, languages: Sequence[str] = ("english",)) -> list[str]:
+    """The distinct terms of a question; none for small talk and plain arithmetic."""
+    return terms_of(asked(query, languages))
 
 
 @pytest.mark.parametrize(

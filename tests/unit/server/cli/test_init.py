@@ -87,7 +87,9 @@ def test_a_file_where_one_of_its_folders_has_to_be_is_told(here: Path) -> None:
 
 
 def test_what_the_system_says_is_passed_on(here: Path) -> None:
-    assert "cannot be written: File name too long" in call("init", "x" * 300, code=1)
+    assert "cannot be written: File name too long; name a folder where you may write" in call(
+        "init", "x" * 300, code=1
+    )
     assert list(here.iterdir()) == []
 
 
