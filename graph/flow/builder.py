@@ -71,6 +71,11 @@ def looking_steps(graph: CompiledStateGraph[Any, Any, Any, Any]) -> frozenset[st
     return frozenset(getattr(builder, "looking", ()))
 
 
+def is_of_the_house(graph: CompiledStateGraph[Any, Any, Any, Any]) -> bool:
+    """Whether every node is one of the five modules': they tell what they tell by their runtime alone."""
+    return bool(getattr(graph.builder, "of_the_house", False))
+
+
 class _Gated(StateGraph[Any, Any, Any, Any]):
     """A state graph that looks at what comes in before anything of it is stored."""
 
@@ -78,6 +83,7 @@ class _Gated(StateGraph[Any, Any, Any, Any]):
     looking: frozenset[str] = frozenset()
     # Those whose code is ours: a further step may leave something behind in its context.
     own: frozenset[str] = frozenset()
+    of_the_house = False
 
     def compile(self, *args: Any, **kwargs: Any) -> CompiledStateGraph[Any, Any, Any, Any]:
         compiled = super().compile(*args, **kwargs)
@@ -103,6 +109,8 @@ class _Nodes:
         looks = {placed.name for placed in self._steps.placed if getattr(placed.node, "only_looks", False)}
         self._graph.looking = frozenset({START, *looks})
         self._graph.own = frozenset(placed.name for placed in self._steps.placed if not placed.foreign)
+        homes = {type(placed.node).__module__.partition(".")[0] for placed in self._steps.placed}
+        self._graph.of_the_house = homes == {"nodes"}
         for placed in self._steps.placed:
             self._add(placed)
 

@@ -304,6 +304,7 @@ class _Ear:
     tell: Tell
     steps: StepTimes
     begins: Callable[[str], object]
+    wrote: Callable[[str, Any], object]
 
 
 _ear: ContextVar[_Ear | None] = ContextVar("waystation_step_events", default=None)
@@ -311,13 +312,17 @@ _ear: ContextVar[_Ear | None] = ContextVar("waystation_step_events", default=Non
 
 @contextmanager
 def heard_by(
-    tell: Tell, steps: StepTimes | None = None, begins: Callable[[str], object] = lambda _: None
+    tell: Tell,
+    steps: StepTimes | None = None,
+    begins: Callable[[str], object] = lambda _: None,
+    wrote: Callable[[str, Any], object] = lambda *_: None,
 ) -> Iterator[None]:
     """In the block, and in tasks that are made there, `tell` gets what steps tell, in the loop's thread.
 
     Args:
         steps: Gets the times of each step.
         begins: Told the name of each step as it begins.
+        wrote: Told the name of each step that ends, and what it writes.
     """
     home, loop = threading.get_ident(), asyncio.get_running_loop()
 
@@ -327,7 +332,7 @@ def heard_by(
         else:
             loop.call_soon_threadsafe(tell, event)
 
-    token = _ear.set(_Ear(at_home, StepTimes() if steps is None else steps, begins))
+    token = _ear.set(_Ear(at_home, StepTimes() if steps is None else steps, begins, wrote))
     try:
         yield
     finally:
@@ -351,4 +356,6 @@ class Heard:
             return await self._node(state, runtime)
         ear.begins(self._name)
         with ear.steps.of(self._name):
-            return await self._node(state, runtime.override(stream_writer=ear.tell))
+            writes = await self._node(state, runtime.override(stream_writer=ear.tell))
+        ear.wrote(self._name, writes)
+        return writes

@@ -21,7 +21,7 @@ from core.observability import RUNNING, extracted, track_duration, turn_span
 from core.settings.book import Editions
 from core.settings.platform import LimitSettings
 from graph.errors import LeaseLost, StepLimit, TurnTimedOut
-from graph.flow.builder import looking_steps
+from graph.flow.builder import is_of_the_house, looking_steps
 from graph.flow.routing import heard_by
 from graph.flow.state import text_of
 from graph.runs.announcements import TurnFinished, TurnStarted
@@ -83,6 +83,10 @@ class TurnDriver:
         self._behind = behind
         self._remarks = remarks
         self._looking = looking_steps(graph)
+        # Where LangGraph need not listen for what steps tell, it runs a step that is alone in this task, and
+        # not in one of its own beside another that waits for news.
+        self._of_the_house = is_of_the_house(graph)
+        self._modes: Any = ["updates"] if self._of_the_house else ["custom", "updates"]
         self._doorway = Doorway()
 
     async def drive(self, run: Run) -> None:
@@ -206,7 +210,7 @@ class TurnDriver:
             start.given,
             config,
             context=context_for(run.request.choices, run.request.principal),
-            stream_mode=["custom", "updates"],
+            stream_mode=self._modes,
             # A step begins when the one before it is on disk: a forgotten call would be made again.
             durability="sync",
             control=run.control,
@@ -216,7 +220,12 @@ class TurnDriver:
             if step not in self._looking:
                 place.leave()
 
-        with heard_by(lambda told: self._hear(run, outcome, told), run.steps, begins):
+        def wrote(step: str, writes: Any) -> None:
+            # LangGraph gives the update when the next step begins: who is stopped before has written too.
+            if self._of_the_house:
+                gather(outcome, {step: writes})
+
+        with heard_by(lambda told: self._hear(run, outcome, told), run.steps, begins, wrote):
             async for mode, data in stream:
                 if mode == "custom":
                     self._hear(run, outcome, data)
@@ -299,7 +308,7 @@ def gather(outcome: Outcome, update: dict[str, Any]) -> None:
 def _say(said: list[BaseMessage], message: BaseMessage) -> None:
     """A further step may change what was said: it then stands in its place, as in the state."""
     for place, before in enumerate(said):
-        if before.id == message.id and message.id:
+        if before is message or (before.id == message.id and message.id):
             said[place] = message
             return
     said.append(message)

@@ -18,15 +18,15 @@ SQLITE = {
     # Eight at once share most of their commits; alone, a turn has six, and one more of its events.
     "commits": 8,
     "syncs": 9,
-    "statements": 170,
+    "statements": 150,
     "thread hops": 50,
-    "tasks": 80,
+    "tasks": 55,
     "orjson encodings": 52,
     "json encodings": 15,
     "msgpack encodings": 30,
     "decodings": 75,
     "log bytes": 300 * 1024,
-    "process bytes": 500 * 1024,
+    "process bytes": 400 * 1024,
 }
 POSTGRES = {
     "commits": 8,
@@ -34,7 +34,7 @@ POSTGRES = {
     "statements": 100,
     "round trips": 30,
     "thread hops": 60,
-    "tasks": 80,
+    "tasks": 65,
     "orjson encodings": 56,
     "json encodings": 24,
     "msgpack encodings": 26,

@@ -54,6 +54,18 @@ async def test_an_event_is_heard_while_the_step_goes_on_and_takes_no_way_through
     assert items == [("updates", {"tells": {"said": "one two"}})]
 
 
+async def test_what_a_step_writes_is_told_when_it_returns_and_nothing_of_one_that_fails() -> None:
+    async def fails(state: Channels, runtime: Runtime[RunContext]) -> Channels:
+        raise InvalidInput("no")
+
+    wrote: list[Any] = []
+    with heard_by(lambda _: None, wrote=lambda *told: wrote.append(told)):
+        await graph_of(Tells([])).ainvoke({})
+        with suppress(InvalidInput):
+            await graph_of(fails).ainvoke({})
+    assert wrote == [("tells", {"said": ""})]
+
+
 async def test_where_nobody_hears_events_are_in_langgraphs_stream() -> None:
     items = await streamed(graph_of(Tells([])))
     assert items[:2] == [("custom", "one"), ("custom", "two")]
