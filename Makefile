@@ -53,6 +53,7 @@ docs: .venv/.dev
 	$(BIN)/python -m docs.generate
 
 campaign: .venv/.dev
+	WHOLE_SAMPLES=1 $(BIN)/python -m pytest -n 2 -k no_fault_of_ours tests/integration
 	$(BIN)/python -m tests.campaigns.kills --database sqlite
 	$(BIN)/python -m tests.campaigns.kills --database postgres
 	$(BIN)/python -m tests.campaigns.outages --database sqlite
@@ -75,6 +76,7 @@ campaign: .venv/.dev
 	$(BIN)/python -m tests.campaigns.hosts --if-possible
 	$(BIN)/python -m tests.campaigns.hosts --if-possible --pooled
 	$(BIN)/python -m tests.campaigns.open_webui
+	$(BIN)/python -m tests.retrieval --floors
 
 bench: .venv/.dev
 	$(BIN)/python -m bench.peers --only c8,real32,tools --slices 3 --turns 0.5

@@ -165,29 +165,28 @@ async def test_st2_who_edited_what_is_told_to_the_model_the_stream_the_reply_and
     }
 
 
+WRONG: list[tuple[Any, str]] = [
+    ({"decisions": [{"type": "approve"}] * 2}, "2 decisions for 1 actions that wait"),
+    ([True, True], "2 decisions for 1 actions that wait"),
+    ({"decisions": [{"type": "perhaps"}]}, "type: 'perhaps' is no decision here"),
+    ({"decisions": [edit("counted_times", a=1, b=2)]}, "'counted_times' is another tool"),
+    ({"decisions": [{"type": "edit", "edited_action": {"args": "1 2"}}]}, "must be an object"),
+    ({"decisions": [{"type": "edit"}]}, "an edit is"),
+    ({"decisions": [edit("counted_add", a="one", b=2)]}, "'a': 'one' is not of type 'number'"),
+    ({"decisions": [edit("counted_add", a=1)]}, "'b' is a required property"),
+    ({"decisions": [edit("counted_add", a=10**30, b=1)]}, "more than 64"),
+    ({"decisions": [{"type": "reject", "message": "a\x00b"}]}, "NUL"),
+    ({"decisions": [{"type": "respond"}]}, "message must be text"),
+    ({"decisions": [{"type": "approve", "message": "but"}]}, "has no key 'message'"),
+    ({"decisions": [{"type": "approve"}], "approve": True}, "beside 'decisions'"),
+    ({"e6f47555927c372f34d2c437a53f8ab1": True}, "no interrupt 'e6f47555"),
+    ({"action": "accept"}, "an answer has no key 'action'"),
+]
+
+
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        ({"decisions": [{"type": "approve"}] * 2}, "2 decisions for 1 actions that wait"),
-        ([True, True], "2 decisions for 1 actions that wait"),
-        ({"decisions": [{"type": "perhaps"}]}, "type: 'perhaps' is no decision here"),
-        ({"decisions": [edit("counted_times", a=1, b=2)]}, "'counted_times' is another tool"),
-        ({"decisions": [{"type": "edit", "edited_action": {"args": "1 2"}}]}, "must be an object"),
-        ({"decisions": [{"type": "edit"}]}, "an edit is"),
-        ({"decisions": [edit("counted_add", a="one", b=2)]}, "'a': 'one' is not of type 'number'"),
-        ({"decisions": [edit("counted_add", a=1)]}, "'b' is a required property"),
-        ({"decisions": [edit("counted_add", a=10**30, b=1)]}, "more than 64"),
-        ({"decisions": [{"type": "reject", "message": "a\x00b"}]}, "NUL"),
-        ({"decisions": [{"type": "respond"}]}, "message must be text"),
-        ({"decisions": [{"type": "approve", "message": "but"}]}, "has no key 'message'"),
-        ({"decisions": [{"type": "approve"}], "approve": True}, "beside 'decisions'"),
-        ({"e6f47555927c372f34d2c437a53f8ab1": True}, "no interrupt 'e6f47555"),
-        ({"action": "accept"}, "an answer has no key 'action'"),
-    ],
-)
 async def test_st2_a_wrong_answer_is_refused_with_a_sentence_and_the_question_stays_open(
-    standing: tuple[House, httpx.AsyncClient], model: ModelServer, way: Answering, answer: Any, says: str
+    standing: tuple[House, httpx.AsyncClient], model: ModelServer, way: Answering
 ) -> None:
     house, http = standing
     thread, before = f"t-{uuid4().hex}", len(house.tools.made)
@@ -195,9 +194,10 @@ async def test_st2_a_wrong_answer_is_refused_with_a_sentence_and_the_question_st
     model.script(call("counted_add", {"a": 5, "b": 3}), say("All done."))
     output = await asked(http, thread)
     run_id = output["run_id"]
-    refused = assert_problem(await way(http, thread, run_id, answer), 422, "invalid_input")
-    assert says in refused["detail"]
-    assert (await http.get(f"/threads/{thread}/state")).json()["interrupts"] == output["interrupts"]
+    for answer, says in WRONG:
+        refused = assert_problem(await way(http, thread, run_id, answer), 422, "invalid_input")
+        assert says in refused["detail"]
+        assert (await http.get(f"/threads/{thread}/state")).json()["interrupts"] == output["interrupts"]
     await resumed(http, run_id, APPROVE)
     assert (await ended(http, run_id))["status"] == "done"
     assert house.tools.made[before:] == ["add 5 3"]

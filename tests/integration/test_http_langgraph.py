@@ -15,6 +15,7 @@ from graph.agent import Agent
 from server.protocols.langgraph.words import ASSISTANT
 from tests.kit.http import assert_refused, sse
 from tests.kit.langgraph import turn_of
+from tests.kit.samples import pairs
 from waystation.testing.agents import open_agent
 
 ROOT = "/langgraph"
@@ -150,12 +151,13 @@ PLAN = {**RUN, "schedule": "0 0 1 1 *"}
 
 async def test_whatever_is_sent_is_no_fault_of_ours(http: httpx.AsyncClient) -> None:
     thread = await made(http)
-    wishes = [(f"/threads/{thread}/runs/wait", {**RUN, name: odd}) for name in FIELDS for odd in ODD]
+    wishes = [
+        (f"/threads/{thread}/runs/wait", {**RUN, name: odd}) for name, odd in pairs(FIELDS, ODD, here=5)
+    ]
+    others = [(path, name) for path, names in OTHERS.items() for name in names]
     wishes += [
         (path.replace("T/", f"{thread}/"), {**(PLAN if path == "/runs/crons" else {}), name: odd})
-        for path, names in OTHERS.items()
-        for name in names
-        for odd in ODD
+        for (path, name), odd in pairs(others, ODD, here=5)
     ]
     # No turn more than there must be: a field that is fine as it is would have one each time.
     wishes = [(path, body) for path, body in wishes if not path.endswith("wait") or _is_odd(body)]

@@ -17,6 +17,7 @@ from core.task_queue import TaskQueue
 from graph.agent import Agent
 from graph.db.tables import items
 from tests.kit.http import assert_refused, client_of, served
+from tests.kit.samples import pairs
 from waystation.testing.agents import context_at
 
 ITEMS = "/langgraph/store/items"
@@ -182,13 +183,19 @@ ODD: tuple[Any, ...] = (
 
 async def test_whatever_is_sent_is_no_fault_of_ours(ada: httpx.AsyncClient) -> None:
     put_body = {"namespace": ["notes"], "key": "k", "value": {"a": 1}, "ttl": 1}
-    wishes = [("PUT", ITEMS, {**put_body, name: odd}) for name in put_body for odd in ODD]
-    wishes += [("DELETE", ITEMS, {"namespace": ["n"], "key": "k", name: o}) for name in put_body for o in ODD]
-    names = ("namespace_prefix", "filter", "query", "limit", "offset", "refresh_ttl")
-    wishes += [("POST", SEARCH, {"namespace_prefix": [], name: odd}) for name in names for odd in ODD]
-    wishes += [("POST", SEARCH, {"filter": {"a": odd}}) for odd in ODD]
+    named = {"namespace": ["n"], "key": "k"}
+    of_search = ("namespace_prefix", "filter", "query", "limit", "offset", "refresh_ttl")
     of_namespaces = ("prefix", "suffix", "max_depth", "limit", "offset")
-    wishes += [("POST", "/langgraph/store/namespaces", {name: odd}) for name in of_namespaces for odd in ODD]
+    rows: list[tuple[str, str, dict[str, Any], str]] = [
+        *(("PUT", ITEMS, put_body, name) for name in put_body),
+        *(("DELETE", ITEMS, named, name) for name in put_body),
+        *(("POST", SEARCH, {"namespace_prefix": []}, name) for name in of_search),
+        *(("POST", "/langgraph/store/namespaces", {}, name) for name in of_namespaces),
+    ]
+    wishes = [
+        (method, path, {**body, name: odd}) for (method, path, body, name), odd in pairs(rows, ODD, here=7)
+    ]
+    wishes += [("POST", SEARCH, {"filter": {"a": odd}}) for odd in ODD]
     for method, path, body in wishes:
         content = json.dumps(body).encode()
         answer = await ada.request(

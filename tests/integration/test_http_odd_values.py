@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from graph.agent import Agent
 from server.app import create_app
 from tests.kit.http import JSON, assert_problem, turn
+from tests.kit.samples import tries
 from waystation.testing.agents import open_agent
 
 SEED = 20261128
@@ -67,24 +69,33 @@ RUNNABLES = [
 ]
 
 
-@pytest.fixture(scope="module")
-async def odd(storage: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Agent]:
-    async with open_agent(
-        tmp_path_factory.mktemp("odd"),
-        auth={"user": "ada"},
-        storage=storage,
-        limits={"streams_per_user": 200},
-    ) as agent:
-        yield agent
+@asynccontextmanager
+async def _asking(folder: Path, **opened: Any) -> AsyncIterator[httpx.AsyncClient]:
+    limits = {"streams_per_user": 200}
+    async with open_agent(folder, auth={"user": "ada"}, limits=limits, **opened) as agent:
+        app = create_app(agent)
+        async with app.router.lifespan_context(app):
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://localhost", timeout=60
+            ) as found:
+                yield found
 
 
 @pytest.fixture(scope="module")
-async def client(odd: Agent) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(odd)
-    async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=60) as found:
-            yield found
+async def client(
+    storage: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[httpx.AsyncClient]:
+    """On both databases, for values that come as far as one: they refuse different ones."""
+    async with _asking(tmp_path_factory.mktemp("odd"), storage=storage) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+async def reader(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx.AsyncClient]:
+    """For what is judged before any database is asked."""
+    async with _asking(tmp_path_factory.mktemp("reader"), tools=()) as found:
+        yield found
 
 
 def asked(path: str) -> dict[str, Any]:
@@ -96,16 +107,16 @@ def asked(path: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", RUNNABLES)
-async def test_g4_a_null_configuration_counts_as_none(client: httpx.AsyncClient, path: str) -> None:
+async def test_g4_a_null_configuration_counts_as_none(reader: httpx.AsyncClient, path: str) -> None:
     body = {**asked(path), "config": None, "kwargs": None}
-    answer = await client.post(path, json=body)
+    answer = await reader.post(path, json=body)
     assert answer.status_code == 200, answer.text
 
 
 @pytest.mark.parametrize("path", [path for path in RUNNABLES if path.endswith("/batch")])
-async def test_g4_a_batch_may_configure_some_of_its_inputs_only(client: httpx.AsyncClient, path: str) -> None:
+async def test_g4_a_batch_may_configure_some_of_its_inputs_only(reader: httpx.AsyncClient, path: str) -> None:
     (said,) = asked(path)["inputs"]
-    answer = await client.post(path, json={"inputs": [said, said], "config": [None, {}]})
+    answer = await reader.post(path, json={"inputs": [said, said], "config": [None, {}]})
     assert answer.status_code == 200, answer.text
 
 
@@ -115,7 +126,7 @@ async def test_g4_whatever_a_runnable_is_sent_it_is_no_fault_of_ours(
 ) -> None:
     chance = random.Random(f"{SEED}{path}")  # noqa: S311 - the same bodies each time
     keys = [*asked(path), "config", "kwargs", "include_names", "exclude_tags", "include_types", "nonsense"]
-    for _ in range(25):
+    for _ in tries(25, here=8):
         body = asked(path)
         for key in chance.sample(keys, chance.choice([1, 1, 2])):
             body[key] = chance.choice(
@@ -129,9 +140,9 @@ async def test_g4_whatever_a_runnable_is_sent_it_is_no_fault_of_ours(
 @pytest.mark.parametrize("path", RUNNABLES)
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b"[null]", b'"x"', b"1", b"true", b"{}", b'{"":{}}'])
 async def test_g4_a_body_that_is_no_request_is_told_so(
-    client: httpx.AsyncClient, path: str, body: bytes
+    reader: httpx.AsyncClient, path: str, body: bytes
 ) -> None:
-    assert_problem(await client.post(path, content=body, headers=JSON), 422, "invalid_request")
+    assert_problem(await reader.post(path, content=body, headers=JSON), 422, "invalid_request")
 
 
 async def test_g4_whatever_a_route_is_sent_it_is_no_fault_of_ours(client: httpx.AsyncClient) -> None:
@@ -141,7 +152,7 @@ async def test_g4_whatever_a_route_is_sent_it_is_no_fault_of_ours(client: httpx.
     described = (await client.get("/openapi.json")).json()
     chance = random.Random(SEED)  # noqa: S311 - the same requests each time
     for method, path, operation in _operations(described):
-        for _ in range(12):
+        for _ in tries(12, here=4):
             url = _url(path, operation, known, chance)
             content = _content(described, operation, chance) if method in ("POST", "PUT", "PATCH") else None
             answer = await client.request(method, url, content=content, headers=JSON if content else {})

@@ -13,6 +13,8 @@ from core.settings import Context, Places
 from core.steps import Step
 from graph import Agent
 
+# The model that finds by meaning takes a core for a second, in each agent with an index of its own.
+_QUICK = {"WAYSTATION_RAG__SEARCH": "words"}
 BUNDLED = frozenset({"calculator", "clock", "tables"})
 HANDBOOK = """# Harbour handbook
 
@@ -57,6 +59,7 @@ def context_at(
     """A context on a new configuration folder, with an environment of its own.
 
     Args:
+        environ: That environment; searches are by words unless it, or `rag`, says otherwise.
         tools: Which bundled tool servers run: each is a process that takes most of a second to start.
     """
     disabled = sorted(BUNDLED - set(tools))
@@ -64,7 +67,7 @@ def context_at(
     config = folder / "config"
     if not config.exists():
         write_config(folder, files=files)
-    return Context(Places(config, folder / "home"), dict(environ or {}), overrides)
+    return Context(Places(config, folder / "home"), {**_QUICK, **(environ or {})}, overrides)
 
 
 @asynccontextmanager

@@ -33,6 +33,7 @@ from sqlalchemy.engine import URL
 
 from graph.checkpoints.saver import opened_saver
 from graph.db.database import opened_database
+from waystation.testing.postgres_again import Databases
 from waystation.testing.service import free_port
 
 START_SECONDS = 60.0
@@ -252,12 +253,17 @@ def postgres_server() -> Iterator[PostgresServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def _postgres_databases(postgres_server: PostgresServer) -> Databases:
+    return Databases(postgres_server)
+
+
 @pytest.fixture
-def postgres_url(postgres_server: PostgresServer) -> Iterator[URL]:
-    """A fresh database; dropped at the end."""
-    url = postgres_server.create_database()
+def postgres_url(_postgres_databases: Databases) -> Iterator[URL]:
+    """A fresh database; gone under its name at the end."""
+    url = _postgres_databases.take()
     yield url
-    postgres_server.drop_database(url)
+    _postgres_databases.give_back(url)
 
 
 def _programs(folder: Path) -> Path:
