@@ -29,9 +29,7 @@ from typing_extensions import TypedDict
 from core.errors import InvalidInput
 from graph.db.tables import said
 
-# Each snapshot is the whole window once more. What stands between two is read once by each process that comes
-# new to the thread.
-SNAPSHOT_EVERY = 64
+SNAPSHOT_EVERY = 40
 
 OVERWRITE = "__overwrite__"
 """The key under which a client's JSON takes the place of all messages."""
