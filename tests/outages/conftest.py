@@ -19,9 +19,14 @@ from waystation.testing.postgres import PostgresServer
 
 
 class Database(Protocol):
-    """A database of one agent. `goes` and `comes_back` take it away and give it back."""
+    """A database of one agent. `goes` and `comes_back` take it away and give it back.
+
+    Args:
+        stores_late: Whether what it was given as it went may be stored when it is back.
+    """
 
     url: str
+    stores_late: bool
 
     async def goes(self) -> None: ...
 
@@ -30,6 +35,8 @@ class Database(Protocol):
 
 class Killed:
     """PostgreSQL, which crashes, and recovers."""
+
+    stores_late = False
 
     def __init__(self, server: PostgresServer) -> None:
         self._server = server
@@ -61,6 +68,8 @@ class Killed:
 class Frozen(Killed):
     """PostgreSQL, which keeps its sockets and answers nothing."""
 
+    stores_late = True
+
     def _take(self) -> None:
         self._server.freeze()
 
@@ -70,6 +79,8 @@ class Frozen(Killed):
 
 class Locked:
     """A SQLite file that another program writes to and does not let go."""
+
+    stores_late = False
 
     def __init__(self, path: Path) -> None:
         self._path = path
