@@ -76,6 +76,7 @@ campaign: .venv/.dev
 	$(BIN)/python -m tests.campaigns.hosts --if-possible
 	$(BIN)/python -m tests.campaigns.hosts --if-possible --pooled
 	$(BIN)/python -m tests.campaigns.open_webui
+	$(BIN)/python -m tests.retrieval --floors
 
 bench: .venv/.dev
 	$(BIN)/python -m bench.peers --only c8,real32,tools --slices 3 --turns 0.5

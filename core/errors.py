@@ -33,8 +33,9 @@ class WaystationError(RuntimeError):
     code: ClassVar[str] = "error"
     title: ClassVar[str] = "Something went wrong"
     retryable: ClassVar[bool] = False
-    # Whether a circuit breaker holds it against the dependency; see core.resilience.
-    counts_as_failure: ClassVar[bool] = False
+    # Whether a circuit breaker holds it against the dependency; see core.resilience. One error may say
+    # otherwise than its kind, where another has told of the same fault.
+    counts_as_failure: bool = False
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail or self.title)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
+from types import FrameType
 
 import uvicorn
 from dishka import Provider, Scope
@@ -38,6 +39,7 @@ from server.errors import AddressInUse, BindRefused
 from server.greeting import greeting, greeting_apart, greeting_worker, sources_told
 from server.middleware.auth import check_bind
 from server.owner import open_to_owner
+from server.stopping import ends_in_time
 from server.working import create_worker
 
 CLOSE_SECONDS = 2
@@ -109,17 +111,21 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Unlike uvicorn's, does not raise the signal again: the agent has to be closed after us."""
         loop = asyncio.get_running_loop()
-        wanted = (signal.SIGINT, signal.SIGTERM)
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        for number in wanted:
-            loop.add_signal_handler(number, self.handle_exit, number, None)
+
+        def asked(number: int, _: FrameType | None) -> None:
+            # Here and not in the loop, which may be what hangs.
+            ends_in_time(self._agent.book[ServerSettings])
+            loop.call_soon_threadsafe(self.handle_exit, number, None)
+
+        before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:
-            for number in wanted:
-                loop.remove_signal_handler(number)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def uvicorn_config(

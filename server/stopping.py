@@ -1,19 +1,74 @@
-"""Drain before the server stops, in the processes of `serve --workers`, where uvicorn has the signals."""
+"""How a service stops: it drains first, and it ends in any case.
+
+Where uvicorn has the signals, in the processes of `serve --workers`, `draining_first` goes before it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+import structlog
+
 from core.settings.platform import ServerSettings
 from graph.agent import Agent
 
+log = structlog.get_logger()
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# Of a process that had to be ended: as that of a program whose fault it is.
+FORCED = 70
+# The innermost functions of a thread that is named in the log.
+_DEEP = 4
+# What is said goes out before the end, where nothing holds it up.
+_SAYING_S = 1.0
+_ending: set[threading.Timer] = set()
+
+
+def ends_in_time(settings: ServerSettings) -> None:
+    """From now on this process drains and ends, and is gone when the settings say so, whatever it hangs on.
+
+    A loop that is blocked, a thread that waits for ever, a module that does not close: its leases run out,
+    and its runs go on elsewhere. Asked again, nothing changes.
+    """
+    if _ending:
+        return
+    timer = threading.Timer(settings.drain_seconds + settings.stop_seconds, _end)
+    timer.daemon = True
+    _ending.add(timer)
+    timer.start()
+
+
+def _end() -> None:
+    saying = threading.Thread(target=_say, daemon=True)
+    saying.start()
+    saying.join(_SAYING_S)
+    os._exit(FORCED)
+
+
+def _say() -> None:
+    """By functions, without paths: where each thread is that did not let it end."""
+    here = threading.get_ident()
+    frames = {number: frame for number, frame in sys._current_frames().items() if number != here}
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    waits = sorted(f"{names.get(number, '')}: {_functions(frame)}" for number, frame in frames.items())
+    log.error("stop_forced", waits_in=waits)
+    sys.stderr.flush()
+
+
+def _functions(frame: FrameType | None) -> str:
+    found: list[str] = []
+    while frame is not None and len(found) < _DEEP:
+        found.append(frame.f_code.co_qualname)
+        frame = frame.f_back
+    return " < ".join(found)
 
 
 @contextmanager
@@ -46,6 +101,7 @@ class _Stop:
     def asked(self, number: int, frame: FrameType | None) -> None:
         """The signal handler. A second signal does not wait for the drain."""
         if self._task is None:
+            ends_in_time(self._agent.book[ServerSettings])
             self._loop.call_soon_threadsafe(self._begin, number)
         else:
             self._pass_on(number)

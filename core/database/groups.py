@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,8 +85,12 @@ def _leave(_: object) -> None:
     """A transaction of the group's is neither begun nor ended by a part of it."""
 
 
+class _Undone(Exception):
+    """An entry wrote a part of itself, and failed."""
+
+
 class SqliteGroup:
-    """One transaction, with a savepoint for each entry."""
+    """One transaction, in which each entry is written whole or not at all."""
 
     def __init__(self, store: AsyncEngine, fencing: Fencing) -> None:
         self._store = store
@@ -98,21 +102,31 @@ class SqliteGroup:
         """See `Group.commit`."""
         with outages_told():
             db = self._connected()
-            db.raw.execute("BEGIN IMMEDIATE")
             try:
-                outcomes = [self._entry(db, entry) for entry in entries]
-                # SQLite gives a whole transaction up where the disk is full: then each is tried alone.
-                whole = db.raw.in_transaction
-                if whole:
-                    db.raw.execute("COMMIT")
-            except sqlite3.Error as error:
-                outcomes, whole = [told(error)] * len(entries), False
-            finally:
-                if db.raw.in_transaction:
-                    db.raw.rollback()
+                outcomes, whole = self._tried(db, entries, self._plainly)
+            except _Undone:
+                outcomes, whole = self._tried(db, entries, self._apart)
         if whole or len(entries) == 1:
             return outcomes
         return [self.commit([entry])[0] for entry in entries]
+
+    def _tried(
+        self, db: Connected, entries: Sequence[Entry], how: Callable[[Connected, Entry], Any]
+    ) -> tuple[list[Any], bool]:
+        """What became of each, and whether that is so: else nothing is written."""
+        db.raw.execute("BEGIN IMMEDIATE")
+        try:
+            outcomes = [how(db, entry) for entry in entries]
+            # SQLite gives a whole transaction up where the disk is full: then each is tried alone.
+            whole = db.raw.in_transaction
+            if whole:
+                db.raw.execute("COMMIT")
+        except sqlite3.Error as error:
+            outcomes, whole = [told(error)] * len(entries), False
+        finally:
+            if db.raw.in_transaction:
+                db.raw.rollback()
+        return outcomes, whole
 
     def close(self) -> None:
         """See `Group.close`."""
@@ -130,6 +144,8 @@ class SqliteGroup:
         )
         raw.execute("PRAGMA synchronous=FULL")
         raw.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
+        # Pages as they were before a savepoint: else SQLite makes a file for each group of more than 64 KB.
+        raw.execute("PRAGMA temp_store=MEMORY")
         return raw
 
     def _connected(self) -> Connected:
@@ -137,26 +153,46 @@ class SqliteGroup:
             self._now = Connected(self._store, self._engine)
         return self._now
 
-    def _entry(self, db: Connected, entry: Entry) -> Any:
+    def _plainly(self, db: Connected, entry: Entry) -> Any:
+        """An entry without a savepoint: that costs two statements, and a copy of each page that it changes.
+
+        Raises:
+            _Undone: It failed behind its first row: the group is written again, each entry apart.
+        """
+        if entry.given_up or any(unit.work is not None for unit in entry.units):
+            return self._apart(db, entry)
+        changes = db.raw.total_changes
+        try:
+            return self._units(db, entry)
+        except Exception as error:
+            if not db.raw.in_transaction or db.raw.total_changes != changes:
+                raise _Undone from error
+            return told(error)
+
+    def _apart(self, db: Connected, entry: Entry) -> Any:
         if not db.raw.in_transaction:
             return DatabaseUnavailable("has given up the transaction")
         if entry.given_up:
             return given_up()
         db.raw.execute("SAVEPOINT entry")
         try:
-            result, checked = None, None
-            for unit in entry.units:
-                # What an entry took along has its own fence: one look is enough.
-                if unit.fence and unit.fence != checked:
-                    self._check(db, unit.fence)
-                    checked = unit.fence
-                result = self._unit(db, unit)
+            result = self._units(db, entry)
         except Exception as error:  # noqa: BLE001 - the others of the group go on
             if db.raw.in_transaction:
                 db.raw.execute("ROLLBACK TO entry")
                 db.raw.execute("RELEASE entry")
             return told(error)
         db.raw.execute("RELEASE entry")
+        return result
+
+    def _units(self, db: Connected, entry: Entry) -> Any:
+        result, checked = None, None
+        for unit in entry.units:
+            # What an entry took along has its own fence: one look is enough.
+            if unit.fence and unit.fence != checked:
+                self._check(db, unit.fence)
+                checked = unit.fence
+            result = self._unit(db, unit)
         return result
 
     def _check(self, db: Connected, fence: Fence) -> None:

@@ -306,7 +306,7 @@ class Writer:
                 assert unit.fence is not None  # noqa: S101 - an invariant
                 self._count(unit.fence.key, -1)
         if not entry.is_promise and isinstance(outcome, Exception):
-            log_failure(log, "handed_over_not_stored_yet" if away else "handed_over_refused", outcome)
+            _tell(entry.unit.fence, outcome)
         if isinstance(outcome, Exception):
             entry.done.set_exception(outcome)
         else:
@@ -323,3 +323,13 @@ class Writer:
         else:
             self._later.setdefault(fence, [])[:0] = entry.earlier
             self._flush_in(AGAIN_S)
+
+
+def _tell(fence: Fence | None, outcome: Exception) -> None:
+    """Say of what nobody waits for that it was not stored."""
+    if fence is not None and isinstance(outcome, type(fence.lost())):
+        # Another holder goes on from what is there: nothing is missing, and nothing is wrong.
+        log.info("handed_over_refused", reason=str(outcome))
+    else:
+        away = isinstance(outcome, DatabaseUnavailable)
+        log_failure(log, "handed_over_not_stored_yet" if away else "handed_over_refused", outcome)

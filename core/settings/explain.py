@@ -127,6 +127,8 @@ def _sentence(item: ErrorDetails) -> tuple[str, str]:
         return sentence, f"did you mean '{near}'?" if near else ""
     if item["type"] == "union_tag_not_found":
         return f"the key {context['discriminator']} is missing", ""
+    if item["type"] == "dict_type" and isinstance(item["input"], list):
+        return _SENTENCES["dict_type"], "give each entry a key of its own: its name"
     message = _SENTENCES.get(item["type"]) or _SUBJECT.sub("must ", _bare(item["msg"]))
     if item["type"] in ("literal_error", "enum"):
         near = nearest(str(item["input"]), _QUOTED.findall(str(context.get("expected", ""))))

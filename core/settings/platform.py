@@ -68,6 +68,13 @@ class ServerSettings(RoleSettings):
     drain_seconds: float = Field(
         5, ge=0, le=600, description="How long running turns may go on after SIGTERM, seconds."
     )
+    stop_seconds: float = Field(
+        20,
+        ge=1,
+        le=600,
+        description="How long a process may take to end behind `drain_seconds`; then it ends as it is, and "
+        "others go on with its runs.",
+    )
     stream_stall_seconds: float = Field(
         30,
         gt=0,

@@ -121,7 +121,7 @@ class Announcer:
             await self._look(task_id)
 
     async def _listen(self, docket: Any, opened: Any) -> None:
-        worker = docket.Worker(
+        worker = _without_pubsub(docket.Worker)(
             opened,
             name=uuid.uuid4().hex,
             concurrency=self._settings.concurrency,
@@ -166,3 +166,20 @@ class Announcer:
         if self._silent_since is not None:
             self._silent_since = None
             log.info("task_queue_answers")
+
+
+def _without_pubsub(kind: Any) -> Any:
+    """A worker of docket's that does not listen for wishes to cancel: ours are in the ledger.
+
+    It would read its subscription in a loop that comes back at once, without ever waiting, when the system
+    has given up a connection whose host vanished (ETIMEDOUT): redis-py takes that for "nothing came in time".
+    Nothing else of the process would happen any more.
+    """
+
+    class Quiet(kind):  # type: ignore[misc]  # imported when it is needed
+        async def _cancellation_listener(self) -> None:
+            session = self._processing_session
+            session.cancellation_ready.set()
+            await session.stopping.wait()
+
+    return Quiet

@@ -19,7 +19,8 @@ from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
 from core.database.writer import Writer
 from core.foreign import as_json
-from graph.checkpoints.carrying import Carrying, Enduring
+from graph.checkpoints.carrying import Enduring
+from graph.checkpoints.remembering import Remembering
 from graph.checkpoints.written import Statement, Written
 
 _DELETE = (
@@ -88,5 +89,5 @@ def _apart(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return inside, beside
 
 
-class ThreadPostgresSaver(Enduring, Carrying, WrittenPostgresSaver):
+class ThreadPostgresSaver(Enduring, Remembering, WrittenPostgresSaver):
     """The saver of a service: it also keeps what this graph does not know (`graph.checkpoints.carrying`)."""

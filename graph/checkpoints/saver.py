@@ -77,7 +77,7 @@ async def opened_saver(
 async def _on_sqlite(url: URL, serde: JsonPlusSerializer, writer: Writer) -> AsyncIterator[Saver]:
     import aiosqlite  # noqa: PLC0415 - each database loads only its own driver
 
-    from graph.checkpoints.written import ThreadSqliteSaver  # noqa: PLC0415
+    from graph.checkpoints.remembering import ThreadSqliteSaver  # noqa: PLC0415
 
     opening = aiosqlite.connect(str(url.database), timeout=BUSY_MS / 1000, factory=RollingBack)
     async with opening as connection:

@@ -35,7 +35,6 @@ from langgraph.constants import START
 
 from core.database.outage import PING_S, outage
 from core.database.writer import Unit, Writer
-from graph.checkpoints.carrying import Carrying, Enduring
 from graph.runs.lease import Hold, fence_of, hold_on
 
 P = ParamSpec("P")
@@ -125,7 +124,7 @@ class Written(BaseCheckpointSaver[str]):
         # What a graph inside of a step does is that step's business.
         if not hold.run_id or updated is None or config["configurable"].get("checkpoint_ns"):
             return True
-        following = frozenset(_steps_behind(updated))
+        following = frozenset(steps_behind(updated))
         known, steps = self._looked.pop(hold.thread_id, ("", frozenset[str]()))
         if metadata.get("source") == "input":
             is_look = following == {START}
@@ -181,7 +180,7 @@ def _thread(config: RunnableConfig) -> str:
     return str(config["configurable"]["thread_id"])
 
 
-def _steps_behind(updated: Iterable[str]) -> Iterator[str]:
+def steps_behind(updated: Iterable[str]) -> Iterator[str]:
     """What follows a checkpoint, by the channels that were written in front of it."""
     for channel in updated:
         if channel.startswith(_BRANCH):
@@ -261,7 +260,3 @@ class WrittenSqliteSaver(Written, _Reading):
 
     def _of_deletion(self, thread_id: str) -> list[Statement]:
         return [(sql, [(thread_id,)]) for sql in _DELETE]
-
-
-class ThreadSqliteSaver(Enduring, Carrying, WrittenSqliteSaver):
-    """The saver of a service: it also keeps what this graph does not know (`graph.checkpoints.carrying`)."""

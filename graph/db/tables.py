@@ -177,6 +177,7 @@ workers = Table(
     Column("holder", String(128), primary_key=True),
     # Tags of the runs that it takes up; an empty list for all.
     Column("tags", JSON, nullable=False),
+    # 0 for a process of the service that executes none.
     Column("at_once", Integer, nullable=False),
     Column("going", Integer, nullable=False),
     Column("release", String(64), nullable=False),

@@ -21,6 +21,7 @@ from core.database.opening import opening_error
 from core.database.outage import DatabaseUnavailable, storage_outage
 from core.errors import ConfigInvalid, InvalidInput, StorageUnavailable, Unavailable, WaystationError
 from graph.db.database import COPYING, HEAD
+from graph.moving.comparing import Reader, reader_of
 from graph.moving.end import End, Stage
 from graph.moving.errors import CopyRefused
 from graph.moving.rows import Part, Row, Tally, batches, parts
@@ -220,7 +221,7 @@ class Copy:
     def _all_copied(self, chosen: Sequence[Part], stages: Mapping[str, Stage]) -> dict[str, Tally]:
         """Copy one part after the other; what is there is compared, meanwhile where that costs nothing."""
         tallies: dict[str, Tally] = {}
-        with closing(self._target.again()) as reader, ThreadPoolExecutor(1) as comparer:
+        with closing(reader_of(self._target, self._total // 2)) as reader, ThreadPoolExecutor(1) as comparer:
             comparing: list[Future[None]] = []
             try:
                 for part in chosen:
@@ -236,7 +237,7 @@ class Copy:
                 for one in comparing:
                     one.result()
                 for part in chosen:
-                    _same(part, tallies[part.name], Tally(reader.count(part), tallies[part.name].sum))
+                    _same(part, tallies[part.name], Tally(self._target.count(part), tallies[part.name].sum))
             except BaseException:
                 self._given_up = True
                 raise
@@ -284,13 +285,13 @@ class Copy:
             raise _changed(part)
         return tally
 
-    def _compare(self, target: End, part: Part, wanted: Tally) -> None:
+    def _compare(self, reader: Reader, part: Part, wanted: Tally) -> None:
         found = Tally()
-        with target.snapshot(), closing(target.read(part, exact=True)) as rows:
-            for batch, more in batches(part, rows):
+        with closing(reader.portions(part)) as portions:
+            for more in portions:
                 self._heed()
                 found += more
-                self._tell(len(batch), "" if self._copying else f"comparing {part.name}")
+                self._tell(more.rows, "" if self._copying else f"comparing {part.name}")
         _same(part, wanted, found)
 
     def _unchanged(self, marks: Sequence[Row]) -> None:

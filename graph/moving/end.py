@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,8 +77,18 @@ class End(ABC):
     reads_beside = True
 
     @abstractmethod
+    def opening(self) -> Callable[[], End]:
+        """Opens another connection to the same database, which only reads; it can be pickled."""
+
     def again(self) -> End:
         """Another connection to the same database, which only reads."""
+        return self.opening()()
+
+    def compared(self, part: Part) -> Generator[bytes, None, None]:
+        """What is compared of each row of a part, as it was stored, without holding them all."""
+        with closing(self.read(part, exact=True)) as rows:
+            for row in rows:
+                yield part.packed(row)
 
     @abstractmethod
     def close(self) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -13,7 +14,7 @@ from core.database.postgres import options_for
 from core.database.reaching import connected_now
 from graph.moving.end import End
 from graph.moving.rows import CHECKPOINTS, WRITES, Part, Row
-from graph.moving.sealed import apart, together
+from graph.moving.sealed import Said, apart, compared, said_of, together
 
 # Rows that the driver asks the server for at a time.
 FETCHED = 500
@@ -27,6 +28,18 @@ SELECT thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint
     AND b.channel = v.key AND b.version = v.value)
 FROM checkpoints c
 """
+# For comparing, each value is read once, however many checkpoints have it.
+_BESIDE = """
+SELECT b.thread_id, b.checkpoint_ns, b.channel, b.version, b.type, b.blob
+FROM unnest(%s::text[], %s::text[]) AS p (thread_id, checkpoint_ns)
+JOIN checkpoint_blobs b USING (thread_id, checkpoint_ns)
+"""
+# A table that was just filled has no statistics; read whole for each portion it would take for ever.
+_BY_INDEX = (
+    "SET LOCAL enable_seqscan = off",
+    "SET LOCAL enable_hashjoin = off",
+    "SET LOCAL enable_mergejoin = off",
+)
 _IN = {
     CHECKPOINTS: "thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, metadata",
     WRITES: "thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob",
@@ -112,6 +125,40 @@ class PostgresEnd(End):
             else:
                 yield from cursor
 
+    def compared(self, part: Part) -> Generator[bytes, None, None]:
+        if part.name == CHECKPOINTS:
+            yield from self._compared_checkpoints(part)
+        else:
+            yield from super().compared(part)
+
+    def _compared_checkpoints(self, part: Part) -> Generator[bytes, None, None]:
+        columns, key = (
+            f"{_IN[CHECKPOINTS]}::text".replace("checkpoint,", "checkpoint::text,"),
+            ", ".join(part.key),
+        )
+        with self._db.transaction(), psycopg.ServerCursor(self._db, "copied") as cursor:
+            for statement in _BY_INDEX:
+                self._db.execute(statement)
+            cursor.execute(f"SELECT {columns} FROM {CHECKPOINTS} ORDER BY {key}", binary=True)  # noqa: S608
+            known: dict[Any, Said] = {}
+            while rows := cursor.fetchmany(FETCHED):
+                here = {row[:2] for row in rows}
+                known = {place: said for place, said in known.items() if place in here}
+                self._learn(known, here - known.keys())
+                for row in rows:
+                    yield compared(row, known[row[:2]])
+
+    def _learn(self, known: dict[Any, Said], places: Collection[tuple[str, str]]) -> None:
+        """What the values beside the checkpoints of these threads say: a few bytes of each."""
+        if not places:
+            return
+        known.update((place, {}) for place in places)
+        with psycopg.ServerCursor(self._db, "beside") as cursor:
+            cursor.itersize = FETCHED
+            cursor.execute(_BESIDE, [list(each) for each in zip(*places, strict=True)], binary=True)
+            for thread, space, channel, version, kind, blob in cursor:
+                known[thread, space][channel, version] = said_of(kind, blob)
+
     def _selected(self, part: Part) -> str:
         if part.name == CHECKPOINTS:
             return _CHECKPOINTS
@@ -162,8 +209,8 @@ class PostgresEnd(End):
     def settle(self) -> None:
         self.select(_NUMBERS)
 
-    def again(self) -> PostgresEnd:
-        return PostgresEnd(self._url)
+    def opening(self) -> Callable[[], End]:
+        return partial(PostgresEnd, self._url)
 
     def close(self) -> None:
         self._db.close()

@@ -25,6 +25,7 @@ _SUM = 1 << 128
 
 CHECKPOINTS = "checkpoints"
 WRITES = "writes"
+_DATA = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,11 @@ class Part:
 
     def packed(self, row: Row) -> bytes:
         """What is hashed of a row: the same on both sides where the two say the same."""
-        return ormsgpack.packb(comparable(row) if self.name == CHECKPOINTS else row)
+        return comparable(row) if self.name == CHECKPOINTS else ormsgpack.packb(row)
+
+    def weight_of(self, row: Row, data: bytes) -> int:
+        """Bytes that a row has, roughly; of a checkpoint only a digest may be compared."""
+        return len(row[_DATA]) if self.name == CHECKPOINTS else len(data)
 
 
 def _declared(table: Table) -> Part:
@@ -93,14 +98,31 @@ class Tally:
         return f"{self.sum:032x}"
 
 
+def tallies(rows: Iterable[bytes]) -> Iterator[Tally]:
+    """Of what is compared of rows, in portions."""
+    count = total = 0
+    for data in rows:
+        total += _number(data)
+        count += 1
+        if count >= BATCH_ROWS:
+            yield Tally(count, total % _SUM)
+            count = total = 0
+    if count:
+        yield Tally(count, total % _SUM)
+
+
+def _number(data: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(data, digest_size=16).digest(), "big")
+
+
 def batches(part: Part, rows: Iterable[Row]) -> Iterator[tuple[list[Row], Tally]]:
     """Rows in portions that a transaction and the memory can take, each with its tally."""
     batch: list[Row] = []
     weight = total = 0
     for row in rows:
         data = part.packed(row)
-        total += int.from_bytes(hashlib.blake2b(data, digest_size=16).digest(), "big")
-        weight += len(data)
+        total += _number(data)
+        weight += part.weight_of(row, data)
         batch.append(row)
         if len(batch) >= BATCH_ROWS or weight >= BATCH_BYTES:
             yield batch, Tally(len(batch), total % _SUM)

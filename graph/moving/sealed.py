@@ -6,8 +6,9 @@ JSON with the short values in it, and every other value beside it, once for each
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -22,6 +23,10 @@ _FORM = ormsgpack.OPT_NON_STR_KEYS
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _SERDE = JsonPlusSerializer(allowed_msgpack_modules=None)
 Blob = tuple[str, str, str, bytes | None]
+# What values beside checkpoints say, by channel and version.
+Said = dict[tuple[str, str], tuple[bytes | None, bool]]
+_NOTHING = (None, False)
+_SHORT = 32
 
 
 class _Sealed:
@@ -113,14 +118,49 @@ def _is_snapshot(value: Any) -> bool:
     return isinstance(value, _Sealed) and value.code == EXT_DELTA_SNAPSHOT
 
 
-def comparable(row: Sequence[Any]) -> tuple[Any, ...]:
-    """A row of SQLite's form so that two which mean the same are the same: JSONB keeps no order of keys."""
+def comparable(row: Sequence[Any]) -> bytes:
+    """What is compared of a row of SQLite's form: the same where two mean the same."""
     *place, kind, data, metadata = row
     checkpoint = unsealed(kind, data)
-    values = checkpoint.get("channel_values") or {}
-    rest = {name: value for name, value in checkpoint.items() if name != "channel_values"}
-    said = sorted((name, packed(_inside(value))) for name, value in values.items())
-    return (*place, _sorted_json(rest), said, _sorted_json(from_json(metadata or "{}")))
+    values = checkpoint.pop("channel_values", None) or {}
+    return _compared(place, checkpoint, {name: _short(value) for name, value in values.items()}, metadata)
+
+
+def compared(row: Sequence[Any], beside: Said) -> bytes:
+    """The same of a row of PostgreSQL's form: a checkpoint with what it was stored with.
+
+    Args:
+        beside: What the values of its thread say (`said_of`).
+    """
+    *place, told, metadata = row
+    checkpoint = from_json(told)
+    inside = checkpoint.pop("channel_values", None) or {}
+    values = {name: _short(value) for name, value in inside.items()}
+    for name, version in checkpoint["channel_versions"].items():
+        short, is_snapshot = beside.get((name, str(version)), _NOTHING)
+        if short is not None and (name in inside or not is_snapshot):
+            values[name] = short
+    return _compared(place, checkpoint, values, metadata)
+
+
+def said_of(kind: str, blob: bytes | None) -> tuple[bytes | None, bool]:
+    """What is compared of a value beside checkpoints, and whether it is a delta channel's snapshot."""
+    if kind == _EMPTY:
+        return _NOTHING
+    value = unsealed(kind, bytes(blob or b""))
+    return _short(value), _is_snapshot(value)
+
+
+def _compared(place: Sequence[Any], rest: Any, values: Mapping[str, bytes], metadata: str | None) -> bytes:
+    # JSONB keeps no order of keys.
+    told = (*place, _sorted_json(rest), sorted(values.items()), _sorted_json(from_json(metadata or "{}")))
+    return ormsgpack.packb(told)
+
+
+def _short(value: Any) -> bytes:
+    """A value, or its digest where that is shorter."""
+    data = packed(_inside(value))
+    return data if len(data) <= _SHORT else hashlib.blake2b(data, digest_size=_SHORT).digest()
 
 
 def _inside(value: Any) -> Any:

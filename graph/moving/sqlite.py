@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,8 @@ class SqliteEnd(End):
         with closing(sqlite3.connect(path)) as target:
             self._db.backup(target, pages=pages, progress=lambda _, left, whole: told(left, whole), sleep=0)
 
-    def again(self) -> SqliteEnd:
-        return SqliteEnd(self._path)
+    def opening(self) -> Callable[[], End]:
+        return partial(SqliteEnd, self._path)
 
     def close(self) -> None:
         self._db.close()

@@ -51,12 +51,17 @@ class LeaseState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A thread that was taken: for which run, its fencing number, and what its row said before."""
+    """A thread that was taken: for which run, its fencing number, and what its row said before.
+
+    Args:
+        born: Since when there is the thread, to know it from one of the same name that was deleted.
+    """
 
     thread_id: str
     run_id: str
     fence: int
     dirty: bool = False
+    born: float = 0.0
 
 
 _hold: ContextVar[Hold | None] = ContextVar("waystation_hold", default=None)
@@ -85,7 +90,13 @@ def hold_on(thread_id: str) -> Hold:
 @contextmanager
 def fenced(thread_id: str, number: int, *, run_id: str = "") -> Iterator[Hold]:
     """The block, and tasks made in it, write to the thread as the holder with this fencing number."""
-    hold = Hold(thread_id, run_id, number)
+    with held(Hold(thread_id, run_id, number)) as hold:
+        yield hold
+
+
+@contextmanager
+def held(hold: Hold) -> Iterator[Hold]:
+    """The same for a hold that was taken."""
     token = _hold.set(hold)
     try:
         yield hold
@@ -130,7 +141,7 @@ async def take(db: AsyncConnection, row: Mapping[str, Any] | RowMapping, run_id:
     if not run_id.startswith(_UPKEEP):
         values |= {"status": "running", "waiting": None, "updated_at": now}
     await db.execute(_CHANGE, {"thread": row["id"], **values})
-    return Hold(str(row["id"]), run_id, row["fence"] + 1, bool(row["dirty"]))
+    return Hold(str(row["id"]), run_id, row["fence"] + 1, bool(row["dirty"]), row["created_at"])
 
 
 async def let_go(db: AsyncConnection, hold: Hold, **values: object) -> None:

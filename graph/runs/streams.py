@@ -32,11 +32,11 @@ from graph.runs.tails import FIRST_LOOK_S, LONGEST_LOOK_S, Mirror, Mirrors
 
 log = structlog.get_logger()
 
-# How far the database is behind a turn at most; readers in other processes see it. Of many runs more is
-# written together: a row for each of them every tenth of a second was a tenth of a turn's CPU.
+# How far the database is behind a turn at most; readers in processes without mail see it. Of many runs more
+# is written together: a row for each of them every tenth of a second was a tenth of a turn's CPU.
 BEHIND_SECONDS = 0.1
-BEHIND_EACH_SECONDS = 0.005
-LONGEST_BEHIND_SECONDS = 0.3
+BEHIND_EACH_SECONDS = 0.02
+LONGEST_BEHIND_SECONDS = 0.6
 FEW = 8
 # Signals carry the news; one that gets lost must not cost a reader more than this.
 LOOK_AGAIN_SECONDS = 30.0

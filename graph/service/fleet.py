@@ -1,4 +1,4 @@
-"""Which processes execute runs: each says every few seconds that it is there, and those that answer look."""
+"""Which processes a service has: each says every few seconds that it is there, and what it executes."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class Fleet:
 
     @asynccontextmanager
     async def joined(self) -> AsyncIterator[None]:
-        """Inside the block others know that this process executes runs; at its end they know that it left."""
-        if is_sqlite(self._engine) or not self._duty.looks_after:
+        """Inside the block others know that this process serves; at its end they know that it left."""
+        if is_sqlite(self._engine) or not (self._duty.looks_after or self._duty.hands_over):
             yield
             return
         task = asyncio.create_task(self._beat(), name="worker beat")
@@ -80,7 +80,8 @@ class Fleet:
             now = clock_in(db)
             told: dict[str, Any] = {
                 "tags": sorted(self._duty.tags),
-                "at_once": self._duty.at_once,
+                # One that executes nothing is there all the same: who copies the database wants to know.
+                "at_once": self._duty.at_once if self._duty.looks_after else 0,
                 "going": len(self._live),
                 "release": installed_version(),
                 "seen_at": now,
@@ -122,4 +123,5 @@ class Fleet:
 
 def _present(db: AsyncConnection) -> Any:
     names = [workers.c[name] for name in ("holder", "tags", "at_once", "going", "release")]
-    return select(*names).where(workers.c.seen_at >= clock_in(db) - LEASE_SECONDS)
+    executing = workers.c.at_once > 0
+    return select(*names).where(executing, workers.c.seen_at >= clock_in(db) - LEASE_SECONDS)

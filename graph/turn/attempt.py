@@ -13,7 +13,7 @@ import structlog
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langgraph.checkpoint.serde.types import INTERRUPT, RESUME
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.types import Command
+from langgraph.types import Command, StateSnapshot
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -33,16 +33,19 @@ from graph.db.tables import runs, transcript
 from graph.errors import LeaseLost, RunAbandoned, problem_of
 from graph.flow.builder import model_step
 from graph.flow.routing import this_turn
-from graph.flow.state import answer_in, call_record, calls_of, partial_row, rows_of, text_of
+from graph.flow.state import answer_in, call_record, calls_of, partial_row, rows_of
 from graph.runs.events import EventStore, LoggedEvent
 from graph.runs.ledger import AT_MOST_ATTEMPTS, RunLedger
 from graph.runs.record import Outcome, Run, message_of
 from graph.runs.rows import Ending, delivery_of, store_message
 from graph.runs.rows import reply as reply_with
 from graph.runs.streams import EventWriter
+from graph.threads.history.look import state_of
 from graph.turn.repair import Repair, Settled, is_answered, removals
+from graph.turn.said import since, unkept, untold
 from nodes.file_storage import FileManager
 from nodes.llm.errors import ModelContextFull
+from nodes.llm.prompt import answered
 from nodes.rag import cite
 
 log = structlog.get_logger()
@@ -52,10 +55,14 @@ _REASONS = {"cancel": "asked", "supersede": "superseded", "drain": "drained", "o
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What the graph is given; None goes on from the checkpoint, the newest where none is named."""
+    """What the graph is given; None goes on from the checkpoint, the newest where none is named.
+
+    `untold` are answers that stand there already and that no reader has heard of, at least not whole.
+    """
 
     given: Any
     checkpoint: str | None = None
+    untold: Sequence[BaseMessage] = ()
 
 
 class Opening:
@@ -110,18 +117,18 @@ class Opening:
     async def _answered(self, run: Run, outcome: Outcome) -> Start | None:
         """A person's answers to questions that still wait, or these questions again without answers.
 
-        None after a crash before them, or behind them.
+        None after a crash before them, or behind them, and where the state refuses what was written last.
         """
         given = run.record.answers or {}
         config: Any = {"configurable": {"thread_id": run.thread_id, "checkpoint_ns": ""}}
-        snapshot = await self._graph.aget_state(config)
+        snapshot, refused = await state_of(self._graph, config)
         turn = this_turn(snapshot.values.get("messages", []))
         outcome.asked, outcome.earlier_answer = calls_of(turn), answer_in(turn)
+        if refused:
+            return None
         answers = {i.id: given[i.id] for i in snapshot.interrupts if i.id in given}
         if not answers:
-            # Its process was gone before it could say that it asks.
-            own = bool(turn) and turn[0].id == run.record.message_id and not run.only_end
-            return Start(None) if snapshot.interrupts and own else None
+            return await self._called(run, outcome, snapshot, turn)
         saver: Any = self._graph.checkpointer
         if run.record.tries > 1:
             # An earlier attempt has given them; once more, and they would answer the next question.
@@ -131,17 +138,31 @@ class Opening:
             return Start(None)
         return Start(Command(resume=await saver.answers_now(config, answers)))
 
+    async def _called(
+        self, run: Run, outcome: Outcome, snapshot: StateSnapshot, turn: list[BaseMessage]
+    ) -> Start | None:
+        """From where its process was gone before it could say that it asks, or before all calls were made.
+
+        What was made is known by its receipt, and is not made again.
+        """
+        own = bool(turn) and turn[0].id == run.record.message_id and not run.only_end
+        if not own or not (snapshot.interrupts or (snapshot.next and answered(turn)[1])):
+            return None
+        await self._store_message(run)
+        outcome.messages = turn[1:]
+        return Start(None, untold=await untold(self._events, run.id, outcome.messages))
+
     async def _settled(self, run: Run, outcome: Outcome) -> Start | None:
         settled = await self._repair.settle(run.thread_id, run.id)
         await self._keep_words(run, settled)
         await self._store_message(run)
         if run.attempt > 1:
-            outcome.messages = _since(settled.messages, run.record.message_id)
+            outcome.messages = since(settled.messages, run.record.message_id)
         if is_answered(settled.messages, run.record.message_id):
-            return await self._last_step(run)
+            return await self._last_step(run, await untold(self._events, run.id, outcome.messages))
         if run.only_end:
             spoken = await self._events.spoken(run.id)
-            outcome.streamed = [_unkept(spoken, settled.messages, run.record.message_id)]
+            outcome.streamed = [unkept(spoken, settled.messages, run.record.message_id)]
             if run.record.tries > AT_MOST_ATTEMPTS:
                 raise RunAbandoned(f"its process died at each of {AT_MOST_ATTEMPTS} attempts")
             return None
@@ -157,11 +178,11 @@ class Opening:
         async with self._engine.connect() as db:
             return {str(message_id) for message_id in (await db.execute(query)).scalars() if message_id}
 
-    async def _last_step(self, run: Run) -> Start:
+    async def _last_step(self, run: Run, untold: Sequence[BaseMessage]) -> Start:
         """The answer is there, and what comes behind it may not be."""
         config: Any = {"configurable": {"thread_id": run.thread_id}}
         await self._graph.aupdate_state(config, {"messages": []}, as_node=model_step(self._graph))
-        return Start(None)
+        return Start(None, untold=untold)
 
     @uninterrupted
     async def _keep_words(self, run: Run, settled: Settled) -> None:
@@ -172,7 +193,7 @@ class Opening:
             row = (await db.execute(query)).mappings().first()
             if row is None or row["status"] not in ("interrupted", "cancelled") or not row["output"]:
                 return
-            text = _unkept(str(row["output"].get("answer", "")), settled.messages, row["message_id"])
+            text = unkept(str(row["output"].get("answer", "")), settled.messages, row["message_id"])
             if text:
                 await insert_new(
                     db, transcript, partial_row(row["thread_id"], row["id"], row["attempts"], text)
@@ -191,17 +212,6 @@ def _missing(run: Run, settled: Settled) -> list[BaseMessage]:
     known = {message.id for message in [*settled.messages, *settled.lost]}
     own = [] if run.record.message_id in {*known, None} else [message_of(run)]
     return [*settled.lost, *own]
-
-
-def _unkept(text: str, messages: list[BaseMessage], message_id: str | None) -> str:
-    """What was heard of an answer to this message, unless the answer itself is there."""
-    answers = [m for m in _since(messages, message_id) if isinstance(m, AIMessage)]
-    return "" if any(text_of(answer).startswith(text) for answer in answers) else text
-
-
-def _since(messages: list[BaseMessage], message_id: str | None) -> list[BaseMessage]:
-    start = next((i for i, message in enumerate(messages) if message.id == message_id), len(messages))
-    return messages[start + 1 :]
 
 
 def _answered_ids(writes: Sequence[tuple[str, str, Any]]) -> set[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from types import TracebackType
 from typing import Any
 
 import structlog
@@ -24,24 +23,22 @@ from core.settings.platform import LimitSettings
 from graph.errors import LeaseLost, StepLimit, TurnTimedOut
 from graph.flow.builder import looking_steps
 from graph.flow.routing import heard_by
+from graph.flow.state import text_of
 from graph.runs.announcements import TurnFinished, TurnStarted
 from graph.runs.events import LAST
-from graph.runs.lease import fenced
+from graph.runs.lease import held
 from graph.runs.names import FORMER_NAMES, renewed
 from graph.runs.record import Outcome, Run, Stop, added
 from graph.threads.history.look import questioned
 from graph.turn.attempt import Endings, Opening, Start
 from graph.turn.details import DETAILS, steps_in
+from graph.turn.doorway import Doorway, Place
 
 log = structlog.get_logger()
 
 # How long an attempt waits for a database that is away before it gives the run back: longer than most
 # restarts take, and short enough that a turn does not sit there for a disk that stays full.
 OUTAGE_SECONDS = 60.0
-# Turns that are opened at a time. Who waits for something else than the processor meanwhile (a slow source,
-# a database) keeps nobody from coming in for longer than so.
-OPENED_AT_ONCE = 8
-OPENED_S = 0.1
 # What a step of a further module tells may lack these, or have what is the log's own.
 _FIELDS: dict[str, tuple[str, ...]] = {
     "token": ("delta",),
@@ -52,49 +49,6 @@ _FIELDS: dict[str, tuple[str, ...]] = {
 _OURS = frozenset({"seq", "run_id"})
 _SHOWN = 200
 _STATUS_OF_STOP: dict[Stop | None, str] = {"drain": "interrupted"}
-
-
-class Place:
-    """A place in the doorway: left once, by whoever has it, or after a while by itself."""
-
-    def __init__(self, leave: Callable[[], None], longest_s: float) -> None:
-        self._leave: Callable[[], None] | None = leave
-        self._timer = asyncio.get_running_loop().call_later(longest_s, self.leave)
-
-    def leave(self) -> None:
-        """Let the next one in; again does nothing."""
-        if self._leave is not None:
-            self._timer.cancel()
-            leave, self._leave = self._leave, None
-            leave()
-
-    def __enter__(self) -> Place:
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.leave()
-
-
-class Doorway:
-    """Lets turns in: so many are opened at a time, the others in the order of their coming.
-
-    Up to its first question to a model a turn is work of this process; behind that it mostly waits. Where
-    many come at once and each gets a little of the processor in turn, all of them reach their model last.
-    One after another, the first are there at once, and the last no later.
-
-    Args:
-        at_once: Turns that are being opened at a time.
-        longest_s: Seconds after which one that still is keeps nobody waiting any more.
-    """
-
-    def __init__(self, *, at_once: int = OPENED_AT_ONCE, longest_s: float = OPENED_S) -> None:
-        self._free = asyncio.Semaphore(at_once)
-        self._longest_s = longest_s
-
-    async def enter(self) -> Place:
-        """A place, in the order of asking; use it as a context manager."""
-        await self._free.acquire()
-        return Place(self._free.release, self._longest_s)
 
 
 class TurnDriver:
@@ -143,7 +97,7 @@ class TurnDriver:
             listening(self._remarks_of(run)),
             extracted({"traceparent": run.traceparent}),
             turn_span(model=run.request.choices.model) as span,
-            fenced(run.thread_id, run.hold.fence, run_id=run.id),
+            held(run.hold),
             enduring(self._endurance(run)),
         ):
             self._publish(TurnStarted(run.request.choices.model))
@@ -204,10 +158,12 @@ class TurnDriver:
 
     async def _attempt(self, run: Run, outcome: Outcome) -> bool:
         """False when nothing was left to do but to end the run."""
-        with await self._doorway.enter() as place:
+        with await self._doorway.enter(run.request.principal.id) as place:
             start = await endured(self._opening.of, run, outcome)
             if start is not None:
                 self._tell(run, {"type": "run_started", "thread_id": run.thread_id, "attempt": run.attempt})
+                for said in start.untold:
+                    self._tell_answer(run, said)
                 await self._go(run, start, outcome, place)
             return start is not None
 
@@ -271,6 +227,12 @@ class TurnDriver:
         outcome.put_in_order()
         for asked in outcome.interrupts:
             self._tell(run, {"type": "interrupt", **asked})
+
+    def _tell_answer(self, run: Run, said: BaseMessage) -> None:
+        """An answer of the attempt before, whose readers had not all of it when its process was gone."""
+        if run.request.detailed:
+            self._tell(run, {"type": "answer", "id": said.id})
+        self._tell(run, {"type": "token", "delta": text_of(said)})
 
     def _tell_steps(self, run: Run, update: dict[str, Any]) -> None:
         for step in steps_in(update) if run.request.detailed else ():

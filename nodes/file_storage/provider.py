@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from dishka import Provider, Scope, provide
 
@@ -29,7 +29,8 @@ class FileStorageProvider(Provider):
 
     @provide
     async def store(self, book: Book, places: Places, policies: Policies) -> AsyncIterator[FileStore]:
-        store = _store(book[FileStorageSettings], places, policies)
+        settings = book[FileStorageSettings]
+        store = STORES[settings.backend](settings, places, policies)
         try:
             yield store
         finally:
@@ -75,9 +76,11 @@ class FileStorageProvider(Provider):
     node = provide(StoreFiles)
 
 
-def _store(settings: FileStorageSettings, places: Places, policies: Policies) -> FileStore:
-    if settings.backend == "local":
-        return LocalStore(places.home / "files")
+def _folder(_: FileStorageSettings, places: Places, __: Policies) -> FileStore:
+    return LocalStore(places.home / "files")
+
+
+def _bucket(settings: FileStorageSettings, _: Places, policies: Policies) -> FileStore:
     # boto3 takes a third of a second to import; only those who use it wait for it.
     try:
         from nodes.file_storage.adapters.s3 import S3StorageClient  # noqa: PLC0415
@@ -87,6 +90,13 @@ def _store(settings: FileStorageSettings, places: Places, policies: Policies) ->
         raise ConfigInvalid(needs("file_storage.backend: s3", "s3")) from None
 
     return S3StorageClient(settings.s3, policies=policies)
+
+
+STORES: Mapping[str, Callable[[FileStorageSettings, Places, Policies], FileStore]] = {
+    "local": _folder,
+    "s3": _bucket,
+}
+"""What each word of `backend` stands for."""
 
 
 def _host(settings: FileStorageSettings, store: FileStore, signer: LinkSigner) -> LinkHost:

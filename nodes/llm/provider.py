@@ -20,7 +20,7 @@ from nodes.llm.settings import LLMSettings
 
 # Each is called with the model, the settings and the cache. What it imports, such as an SDK, takes its
 # time at the first call, not at start.
-_CLIENTS = {
+CLIENTS = {
     OFFLINE: "nodes.llm.offline.model:connected",
     "lean": "nodes.llm.adapters.chat:connected",
     "langchain": "nodes.llm.adapters.openai:connected",
@@ -32,7 +32,7 @@ def connect(model: Model, settings: LLMSettings, cache: Cache | None = None) -> 
     """The client of a model."""
     entry = model.entry
     kind = OFFLINE if entry is None else "provider" if entry.provider else entry.client or settings.client
-    made: ChatModel = resolve_name(_CLIENTS[kind])(model, settings, cache)
+    made: ChatModel = resolve_name(CLIENTS[kind])(model, settings, cache)
     return made
 
 

@@ -305,7 +305,8 @@ class MCPToolManager:
         found = self._servers
         if server in found:
             return found[server]
-        left_out = self.inventory.unusable.get(server)
+        broken = {plugin.name: plugin.problem for plugin in self.inventory.plugins if plugin.problem}
+        left_out = self.inventory.unusable.get(server) or broken.get(server)
         state = "is switched off" if server in self.inventory.servers else "is not known"
         state = f"is left out ({left_out})" if left_out else state
         known = ", ".join(found) or "none"

@@ -261,7 +261,7 @@ def read_plugin(folder: Path, origin: str, context: Context) -> Plugin:
         return Plugin(folder.name, origin, folder=folder, problem="; ".join(map(str, problems)))
     name = value.name or folder.name
     if not value.complete:
-        why = f"{MANIFEST}: give one of server, command and url"
+        why = f'{MANIFEST}: give one of server, command and url, such as "server": "server.py"'
         return Plugin(name, origin, value.version, folder=folder, problem=why)
     return Plugin(name, origin, value.version, value.entry(), folder)
 

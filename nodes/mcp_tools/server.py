@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import structlog
 
-from core.errors import InvalidInput
-from nodes.mcp_tools.errors import CallTimedOut, ServerDown, ServerGone, StatusRefused
+from core.errors import InvalidInput, WaystationError
+from nodes.mcp_tools.errors import CallTimedOut, ServerDown, ServerFailed, ServerGone, StatusRefused
 from nodes.mcp_tools.models import (
     Ask,
     CallResult,
@@ -75,6 +75,7 @@ class ToolServer:
         self._entered_at = float("inf")
         self._begun_at = float("-inf")
         self._was_up = False
+        self._ends = 0
         self._closed = False
 
     def status(self) -> ServerStatus:
@@ -174,22 +175,34 @@ class ToolServer:
             WaystationError: What `ToolConnection.call` raises.
         """
         connection = await self.ready()
-        clock = asyncio.timeout(self.limits.call_s)
+        ends, clock = self._ends, asyncio.timeout(self.limits.call_s)
         try:
             async with clock:
                 self._clocks.add(clock)
                 return await connection.call(tool, arguments, progress=progress, ask=ask)
         except TimeoutError as error:
             if connection is not self._connection:
-                raise ServerGone(f"the tool server '{self.name}' went away: {self._last_error}") from error
+                gone = ServerGone(f"the tool server '{self.name}' went away: {self._last_error}")
+                raise self._once(gone, ends) from error
             self._check_soon(connection)
             raise CallTimedOut(f"'{tool}' did not answer within {self.limits.call_s:g} s") from error
-        except (ServerGone, StatusRefused):
+        except (ServerGone, StatusRefused) as error:
             if connection is self._connection:  # one call failed; whether more did, a ping tells
                 self._check_soon(connection)
-            raise
+            raise self._once(error, ends) from error.__cause__
         finally:
             self._clocks.discard(clock)
+
+    def _once(self, error: WaystationError, ends: int) -> WaystationError:
+        """The error; what went away once under many calls is held against the server once.
+
+        Args:
+            ends: How often it had gone away when the call began.
+        """
+        if isinstance(error, ServerGone) and not isinstance(error, ServerFailed):
+            error.counts_as_failure = ends == self._ends
+            self._ends += error.counts_as_failure
+        return error
 
     async def restart(self) -> None:
         """Leave the session and open a new one; calls that are going end as gone.

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from core.errors import InvalidInput
-from nodes.rag.languages import DEFAULT, language_of
+from core.languages import DEFAULT, language_of
 from nodes.rag.reading import Extractor, Kind, NotText, Text, kind_of, read_document, read_text
 from nodes.rag.terms import asked
 

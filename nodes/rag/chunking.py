@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from nodes.rag.languages import DEFAULT
+from core.languages import DEFAULT
 from nodes.rag.models import Chunk
 from nodes.rag.reading import Kind, Place, kind_of
 from nodes.rag.terms import terms

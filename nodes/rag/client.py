@@ -333,7 +333,7 @@ class RAGClient:
                 code, reason = "internal", f"an internal fault ({type(error).__name__})"
             else:
                 span.set(passages=len(found))
-                if found or (source.indexer is not None and source.indexer.manifest.read().chunks):
+                if found or (source.indexer is not None and source.indexer.manifest.holds_text()):
                     return found
                 return await asyncio.to_thread(why_nothing, source, principal)
             span.error(code)

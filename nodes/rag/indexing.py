@@ -5,23 +5,34 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from core.languages import DEFAULT, language_of
 from nodes.rag.chunking import chunk_document
 from nodes.rag.files import Listing, SourceFile, exists, list_files, not_there
-from nodes.rag.languages import DEFAULT, language_of
-from nodes.rag.manifest import MOST_UNREAD, Manifest, ManifestFile, Record
-from nodes.rag.models import Chunk, DocumentInfo, IngestReport, Progress, SourceStats
+from nodes.rag.manifest import ManifestFile
+from nodes.rag.models import (
+    MOST_UNREAD,
+    Chunk,
+    DocumentInfo,
+    IngestReport,
+    Manifest,
+    Progress,
+    Record,
+    SourceStats,
+)
 from nodes.rag.ports import ChunkStore, Embedder
 from nodes.rag.reading import Extractor, KeptTexts, NotText, read_document
 from nodes.rag.reading.extraction import SECONDS
 from nodes.rag.rights import Shown
 
-BATCH_CHUNKS = 256
-BATCH_FILES = 64
+# So much is written at a time. What an endpoint made vectors of is written sooner: that took longer.
+BATCH_CHUNKS, BATCH_FILES = 2_000, 500
+EMBEDDED_CHUNKS, EMBEDDED_FILES = 256, 64
 # A file that changed this shortly before it was read may change again within the same time stamp.
 _RACY_NS = 2_000_000_000
 # Raise it when chunking changes, so that everything is indexed anew.
@@ -50,9 +61,45 @@ class _Batch:
     records: dict[str, Record] = field(default_factory=dict)
     chunks: list[Chunk] = field(default_factory=list)
 
-    @property
-    def full(self) -> bool:
-        return len(self.chunks) >= BATCH_CHUNKS or len(self.records) >= BATCH_FILES
+    def full(self, *, embedded: bool) -> bool:
+        most = (EMBEDDED_CHUNKS, EMBEDDED_FILES) if embedded else (BATCH_CHUNKS, BATCH_FILES)
+        return len(self.chunks) >= most[0] or len(self.records) >= most[1]
+
+
+class _Writing:
+    """Writes one batch after the other, each while the next one is read.
+
+    Args:
+        flush: Writes a batch; gives the manifest of then.
+    """
+
+    def __init__(
+        self, flush: Callable[[_Batch, Manifest], Coroutine[Any, Any, Manifest]], manifest: Manifest
+    ) -> None:
+        self._flush = flush
+        self._manifest = manifest
+        self._going: asyncio.Task[Manifest] | None = None
+
+    async def __aenter__(self) -> _Writing:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing is written any more when the lock of the index is given back."""
+        if self._going is not None:
+            self._going.cancel()
+            await asyncio.wait([self._going])
+
+    async def take(self, batch: _Batch) -> None:
+        """Begin to write a batch, as soon as the one before is written."""
+        self._manifest = await self.done()
+        self._going = asyncio.create_task(self._flush(batch, self._manifest))
+
+    async def done(self) -> Manifest:
+        """The manifest when all that was taken is written."""
+        if self._going is not None:
+            self._manifest = await self._going
+            self._going = None
+        return self._manifest
 
 
 class Indexer:
@@ -260,18 +307,19 @@ class Indexer:
         if plan.removed:
             await self._store.replace(plan.removed, [])
             files = {name: record for name, record in files.items() if name not in set(plan.removed)}
-        after = replace(before, files=files)
-        batch = _Batch()
-        for index, (file, digest) in enumerate(plan.changed):
-            if progress:
-                progress(index, len(plan.changed), file.document)
-            record, chunks = await asyncio.to_thread(self._read, file, digest)
-            batch.records[file.document] = record
-            batch.chunks.extend(chunks)
-            if batch.full:
-                after = await self._flush(batch, after)
-                batch = _Batch()
-        after = await self._flush(batch, after)
+        async with _Writing(self._flush, replace(before, files=files)) as writing:
+            batch = _Batch()
+            for index, (file, digest) in enumerate(plan.changed):
+                if progress:
+                    progress(index, len(plan.changed), file.document)
+                record, chunks = await asyncio.to_thread(self._read, file, digest)
+                batch.records[file.document] = record
+                batch.chunks.extend(chunks)
+                if batch.full(embedded=self._embedder is not None):
+                    await writing.take(batch)
+                    batch = _Batch()
+            await writing.take(batch)
+            after = await writing.done()
         if plan.changed or plan.removed:
             await self._store.tidy()
             await asyncio.to_thread(self._forget, before, after)

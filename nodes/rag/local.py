@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.health import Health
+from core.languages import DEFAULT
 from core.words import fold
 from nodes.rag.errors import SourceUnavailable
-from nodes.rag.languages import DEFAULT
 from nodes.rag.models import Chunk, Collection, Hit, Passage, remark
 from nodes.rag.ports import ChunkStore, Embedder, Judge, Reranker, Signs
 from nodes.rag.ranking import current_first, distinct, fuse, guides_first, spread, weigh

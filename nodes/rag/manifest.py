@@ -1,7 +1,11 @@
-"""What an index was made from: its files, and how each was read.
+"""An index on disk: where it stands, what it was made from, and how another one takes its place.
 
-It is written after the rows it speaks of. A process that dies in between leaves
-rows that no manifest names; the next run indexes those files again and replaces the rows.
+An index stands in the folder of all indexes. One that is made beside it, or fetched, gets a folder
+of its own; one small file says which of them is searched, and it is replaced in one step. Whoever
+is killed before has changed nothing.
+
+The manifest is written after the rows it speaks of. A process that dies in between leaves rows that
+no manifest names; the next run indexes those files again and replaces the rows.
 """
 
 from __future__ import annotations
@@ -11,87 +15,101 @@ import fcntl
 import hashlib
 import os
 import re
+import shutil
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from core.health import Health
+from core.languages import DEFAULT
 from nodes.rag.errors import IndexBusy
-from nodes.rag.languages import DEFAULT
-from nodes.rag.places import IndexPlace
+from nodes.rag.models import Chunk, Hit, Manifest, Record
+from nodes.rag.ports import Known, VectorStore, View
 
+# Searches that began before a switch go on in what was searched before; none takes minutes.
+KEPT_SECONDS = 600.0
 LOCK_SECONDS = 30.0
-MOST_UNREAD = 200
 _POLL_SECONDS = 0.05
 _VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A file as it was indexed. `problem` is set for a file that was left out, `notes` for what was of it."""
-
-    root: str
-    size: int
-    mtime_ns: int
-    seen_ns: int
-    digest: str
-    recipe: str
-    chunks: int = 0
-    problem: str = ""
-    language: str = ""
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """The files of an index by document name, and the paths that `ingest` added by hand.
+class IndexPlace:
+    """The folder of one index.
 
     Args:
-        unread: Files of other kinds and why they are passed over, at most `MOST_UNREAD`.
-        passed_over: How many of these there are.
+        root: The folder of all indexes.
+        name: Of the index.
     """
 
-    files: dict[str, Record] = field(default_factory=dict)
-    added: tuple[str, ...] = ()
-    unread: dict[str, str] = field(default_factory=dict)
-    passed_over: int = 0
+    def __init__(self, root: Path, name: str) -> None:
+        self.root = root
+        self.name = name
+        self._pointer = root / f"{name}.place"
+        self._builds = root / f"{name}.builds"
+        self._known: tuple[tuple[int, int], Path] = ((0, 0), root)
 
-    def seen(self, shown: Callable[[str], bool] | None) -> Manifest:
-        """The manifest as one sees it who is shown these documents; None: all of them."""
-        if shown is None:
-            return self
-        files = {name: record for name, record in self.files.items() if shown(name)}
-        unread = {name: why for name, why in self.unread.items() if shown(name)}
-        # Names of the first ones only are known: of the others nothing is told.
-        return replace(self, files=files, unread=unread, passed_over=len(unread))
+    def now(self) -> Path:
+        """What is searched now, whichever process put it there."""
+        try:
+            found = self._pointer.stat()
+        except OSError:
+            return self.root
+        stamp = (found.st_ino, found.st_mtime_ns)
+        if self._known[0] != stamp:
+            self._known = (stamp, self._read())
+        return self._known[1]
 
-    @property
-    def chunks(self) -> int:
-        return sum(record.chunks for record in self.files.values())
+    def _read(self) -> Path:
+        named = self._pointer.read_text(encoding="utf-8").strip()
+        folder = self._builds / Path(named).name
+        return folder if named and folder.is_dir() else self.root
 
-    @property
-    def documents(self) -> int:
-        return sum(1 for record in self.files.values() if not record.problem)
+    def new(self) -> Path:
+        """An empty folder for an index that may take the place of the one of now."""
+        folder = self._builds / uuid.uuid4().hex
+        folder.mkdir(parents=True)
+        return folder
 
-    @property
-    def skipped(self) -> dict[str, str]:
-        return {name: record.problem for name, record in self.files.items() if record.problem}
+    def take(self, folder: Path) -> None:
+        """Search `folder` from now on; it was made by `new`."""
+        draft = self._pointer.with_suffix(f".{os.getpid()}.draft")
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(folder.name)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self._pointer)
 
-    @property
-    def partly(self) -> dict[str, str]:
-        """What was not read of the documents that were."""
-        return {name: f"partly read: {'; '.join(r.notes)}" for name, r in self.files.items() if r.notes}
+    def drop(self, folder: Path) -> None:
+        """Remove what nobody has searched."""
+        shutil.rmtree(folder, ignore_errors=True)
 
-    @property
-    def languages(self) -> tuple[str, ...]:
-        """The languages of the documents, the most frequent first."""
-        told = Counter(record.language for record in self.files.values() if record.language)
-        return tuple(language for language, _ in told.most_common())
+    def sweep(self, *, kept_s: float = KEPT_SECONDS) -> None:
+        """Remove what was searched long ago, and what nobody finished. Hold the lock of the index."""
+        now = self.now()
+        if now != self.root and self._pointer.stat().st_mtime > time.time() - kept_s:
+            return
+        for path in list(self._others(now)):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+    def _others(self, now: Path) -> Iterator[Path]:
+        if self._builds.is_dir():
+            yield from (path for path in self._builds.iterdir() if path != now)
+        if now != self.root:
+            yield from files_of(self.root, self.name)
+
+
+def files_of(folder: Path, name: str) -> Iterator[Path]:
+    """What an index consists of in its folder: its tables and its manifest."""
+    yield from folder.glob(f"{name}.lance")
+    yield from folder.glob(f"{name}.vectors-*.lance")
+    yield from folder.glob(f"{name}.manifest.json")
 
 
 class ManifestFile:
@@ -106,6 +124,7 @@ class ManifestFile:
         self._place = IndexPlace(folder, name)
         self._lock = folder / f"{name}.lock"
         self._known: tuple[str, Manifest] = ("", Manifest())
+        self._languages: tuple[str, tuple[str, ...]] = ("", ())
 
     @property
     def _path(self) -> Path:
@@ -114,7 +133,7 @@ class ManifestFile:
     def read(self) -> Manifest:
         """The manifest; an empty one where there is none that can be read, so that all is indexed anew."""
         generation = self.generation()
-        # Every search asks for the languages: a file of thousands of records is read once per change.
+        # A file of thousands of records is read once per change.
         if generation and self._known[0] == generation:
             return self._known[1]
         found = self._read()
@@ -137,6 +156,10 @@ class ManifestFile:
         """True once something was indexed, be it nothing."""
         return self._path.exists()
 
+    def holds_text(self) -> bool:
+        """Whether there is anything that a search could find."""
+        return any(record.chunks for record in self.read().files.values())
+
     def generation(self) -> str:
         """Another text after each `write`, whichever process made it; "" before the first."""
         try:
@@ -145,13 +168,24 @@ class ManifestFile:
             return ""
         return f"{found.st_ino}-{found.st_mtime_ns}-{found.st_size}"
 
+    def root_of(self, document: str) -> str:
+        """The folder, file or glob that a document was found by; "" for one that it does not know."""
+        record = self.read().files.get(document)
+        return record.root if record else ""
+
     def languages(self, own: str = "") -> tuple[str, ...]:
         """The languages in whose stems the words of its index stand.
 
         Args:
             own: Of all its texts; "" where each one's own was found out.
         """
-        return (own,) if own else tuple(dict.fromkeys([*self.read().languages, DEFAULT]))
+        if own:
+            return (own,)
+        # Every search asks: thousands of records are gone through once per change.
+        generation = self.generation()
+        if not generation or self._languages[0] != generation:
+            self._languages = (generation, tuple(dict.fromkeys([*self.read().languages, DEFAULT])))
+        return self._languages[1]
 
     def write(self, manifest: Manifest) -> None:
         """Replace the manifest in one step."""
@@ -224,3 +258,129 @@ def alone(lock: Path) -> Iterator[bool]:
             yield True
     finally:
         os.close(handle)  # the system drops the lock with it, also when the process dies
+
+
+@dataclass(slots=True)
+class Opened:
+    """The index in one folder, and how many are at it."""
+
+    folder: Path
+    store: VectorStore
+    close: Callable[[], None]
+    users: int = 0
+
+
+class PlacedStore:
+    """Asks the index that stands at the place now. What has begun ends in the index that it began in.
+
+    Args:
+        open_at: Opens the index in a folder; gives it, and what closes it.
+    """
+
+    def __init__(
+        self, place: IndexPlace, open_at: Callable[[Path], tuple[VectorStore, Callable[[], None]]]
+    ) -> None:
+        self.place = place
+        self.open_at = open_at
+        self._current: Opened | None = None
+        self._pinned: ContextVar[Opened | None] = ContextVar(f"index {place.name}", default=None)
+
+    @contextmanager
+    def pinned(self) -> Iterator[VectorStore]:
+        """All that is asked in this block is asked of one index, whatever takes its place meanwhile."""
+        outer = self._pinned.get()
+        if outer is not None:
+            yield outer.store
+            return
+        opened = self._now()
+        opened.users += 1
+        token = self._pinned.set(opened)
+        try:
+            yield opened.store
+        finally:
+            self._pinned.reset(token)
+            opened.users -= 1
+            if opened is not self._current and not opened.users:
+                opened.close()
+
+    def _now(self) -> Opened:
+        folder = self.place.now()
+        if self._current is None or self._current.folder != folder:
+            before = self._current
+            self._current = Opened(folder, *self.open_at(folder))
+            if before is not None and not before.users:
+                before.close()
+        return self._current
+
+    def edition(self) -> str:
+        opened = self._pinned.get()
+        return str(opened.folder if opened else self.place.now())
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        if self._current is not None:
+            self._current.close()
+            self._current = None
+
+    async def replace(
+        self,
+        documents: Sequence[str],
+        chunks: Sequence[Chunk],
+        vectors: Sequence[Sequence[float]] | None = None,
+    ) -> None:
+        with self.pinned() as store:
+            await store.replace(documents, chunks, vectors)
+
+    async def find(self, terms: Sequence[str], *, limit: int, view: View | None = None) -> list[Hit]:
+        with self.pinned() as store:
+            return await store.find(terms, limit=limit, view=view)
+
+    async def chunks_in(self, document: str, *, limit: int) -> list[Chunk]:
+        with self.pinned() as store:
+            return await store.chunks_in(document, limit=limit)
+
+    async def size(self, *, view: View | None = None) -> int:
+        with self.pinned() as store:
+            return await store.size(view=view)
+
+    async def term_counts(self, *, most: int, view: View | None = None) -> tuple[dict[str, int], int]:
+        with self.pinned() as store:
+            return await store.term_counts(most=most, view=view)
+
+    async def near(
+        self, vector: Sequence[float], *, limit: int, known: Known | None = None, view: View | None = None
+    ) -> list[Hit]:
+        with self.pinned() as store:
+            return await store.near(vector, limit=limit, known=known, view=view)
+
+    async def open(self) -> None:
+        with self.pinned() as store:
+            await store.open()
+
+    async def tidy(self) -> None:
+        with self.pinned() as store:
+            await store.tidy()
+
+    async def check(self, *, expected: int) -> Health:
+        with self.pinned() as store:
+            return await store.check(expected=expected)
+
+    async def reconcile(self) -> list[str]:
+        with self.pinned() as store:
+            return await store.reconcile()
+
+    async def chunks_of(self, ids: Sequence[str]) -> list[Chunk]:
+        with self.pinned() as store:
+            return await store.chunks_of(ids)
+
+    async def attach(self, vectors: Mapping[str, Sequence[float]]) -> None:
+        with self.pinned() as store:
+            await store.attach(vectors)
+
+    async def settle(self) -> None:
+        with self.pinned() as store:
+            await store.settle()
+
+    async def vectors_of(self, ids: Sequence[str]) -> dict[str, list[float]]:
+        with self.pinned() as store:
+            return await store.vectors_of(ids)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 Progress = Callable[[int, int, str], None]
 """Called with (files done, files in all, name of the next one); of vectors with chunks, named `VECTORS`."""
 VECTORS = "vectors"
+MOST_UNREAD = 200
+"""So many of the files that are passed over are named."""
 # Files left out that one line names.
 _TOLD = 2
 
@@ -243,3 +246,66 @@ class Hit:
 
     chunk: Chunk
     score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A file as it was indexed. `problem` is set for a file that was left out, `notes` for what was of it."""
+
+    root: str
+    size: int
+    mtime_ns: int
+    seen_ns: int
+    digest: str
+    recipe: str
+    chunks: int = 0
+    problem: str = ""
+    language: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The files of an index by document name, and the paths that `ingest` added by hand.
+
+    Args:
+        unread: Files of other kinds and why they are passed over, at most `MOST_UNREAD`.
+        passed_over: How many of these there are.
+    """
+
+    files: dict[str, Record] = field(default_factory=dict)
+    added: tuple[str, ...] = ()
+    unread: dict[str, str] = field(default_factory=dict)
+    passed_over: int = 0
+
+    def seen(self, shown: Callable[[str], bool] | None) -> Manifest:
+        """The manifest as one sees it who is shown these documents; None: all of them."""
+        if shown is None:
+            return self
+        files = {name: record for name, record in self.files.items() if shown(name)}
+        unread = {name: why for name, why in self.unread.items() if shown(name)}
+        # Names of the first ones only are known: of the others nothing is told.
+        return replace(self, files=files, unread=unread, passed_over=len(unread))
+
+    @property
+    def chunks(self) -> int:
+        return sum(record.chunks for record in self.files.values())
+
+    @property
+    def documents(self) -> int:
+        return sum(1 for record in self.files.values() if not record.problem)
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        return {name: record.problem for name, record in self.files.items() if record.problem}
+
+    @property
+    def partly(self) -> dict[str, str]:
+        """What was not read of the documents that were."""
+        return {name: f"partly read: {'; '.join(r.notes)}" for name, r in self.files.items() if r.notes}
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages of the documents, the most frequent first."""
+        told = Counter(record.language for record in self.files.values() if record.language)
+        return tuple(language for language, _ in told.most_common())

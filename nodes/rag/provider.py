@@ -28,10 +28,9 @@ from nodes.rag.client import RAGClient
 from nodes.rag.followups import FollowUps, NobodyRewrites
 from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever
-from nodes.rag.manifest import ManifestFile, index_name
+from nodes.rag.manifest import IndexPlace, ManifestFile, PlacedStore, index_name
 from nodes.rag.models import Progress
 from nodes.rag.node import Retrieve
-from nodes.rag.places import IndexPlace, PlacedStore
 from nodes.rag.ports import ChunkStore, Later, Retriever, Rewriter, VectorStore
 from nodes.rag.reading import KeptTexts
 from nodes.rag.rebuilding import Rebuilding
@@ -266,5 +265,5 @@ def _views(
 ) -> Views | None:
     if not entry.access.rules:
         return None
-    rights = Rights(entry.access.rules, indexer.roots)
+    rights = Rights(entry.access.rules, indexer.roots, indexer.manifest.root_of)
     return Views(rights, store=store, manifest=indexer.manifest, make=make)

@@ -7,9 +7,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from nodes.rag.indexing import Indexer
-from nodes.rag.manifest import Manifest, ManifestFile
-from nodes.rag.models import IngestReport, Progress
-from nodes.rag.places import PlacedStore
+from nodes.rag.manifest import ManifestFile, PlacedStore
+from nodes.rag.models import IngestReport, Manifest, Progress
 from nodes.rag.ports import VectorStore
 
 # Vectors that are carried over at a time.

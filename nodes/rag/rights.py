@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import PurePath
 from typing import Protocol
@@ -42,15 +42,23 @@ class Rights:
     Args:
         roots: Gives the folders, files and globs of the source: a document of a second folder may have
             the name of its folder before its own, and rules hold for its own name too.
+        root_of: By which of them a document was found; "" where that is not known.
     """
 
-    def __init__(self, rules: Sequence[Rule], roots: Callable[[], Sequence[str]] = tuple) -> None:
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        roots: Callable[[], Sequence[str]] = tuple,
+        root_of: Callable[[str], str] = lambda _: "",
+    ) -> None:
         self._rules = [(_pattern(rule.path), frozenset(rule.groups)) for rule in rules]
         self._paths = [rule.path for rule in rules]
         self._roots = roots
+        self._root_of = root_of
+        self._beside_globs: Mapping[str, Sequence[str]] = {}
         self._known_roots: Sequence[str] | None = None
         self._before: Sequence[re.Pattern[str]] = ()
-        self._matching: dict[str, frozenset[int]] = {}
+        self._matching: dict[tuple[str, str], frozenset[int]] = {}
 
     def unmet(self, principal: Principal) -> frozenset[int]:
         """The rules that keep something from the user; callers with the same ones see the same."""
@@ -76,16 +84,22 @@ class Rights:
         """The rules of a document."""
         if (roots := self._roots()) != self._known_roots or len(self._matching) >= _REMEMBERED:
             self._known_roots, self._before, self._matching = roots, _leading(roots), {}
-        known = self._matching.get(document)
+            self._beside_globs = _beside_globs(roots)
+        root = self._root_of(document) if self._beside_globs else ""
+        known = self._matching.get((document, root))
         if known is None:
-            names = list(self._names(document))
+            names = list(self._names(document, root))
             found = (n for n, (pattern, _) in enumerate(self._rules) if any(map(pattern.fullmatch, names)))
-            known = self._matching[document] = frozenset(found)
+            known = self._matching[document, root] = frozenset(found)
         return known
 
-    def _names(self, document: str) -> Iterator[str]:
+    def _names(self, document: str, root: str) -> Iterator[str]:
         """What a rule may call a document."""
-        names = [_plain(document.replace("\\", "/"))]
+        own = _plain(document.replace("\\", "/"))
+        # Of one whose folder is not known, what it would be called in each: that hides more.
+        roots = [root] if root else list(self._beside_globs)
+        folders = dict.fromkeys(folder for each in roots for folder in self._beside_globs.get(each, ()))
+        names = [own, *(f"{_plain(folder)}/{own}" for folder in folders)]
         for name in names:
             yield name
             matches = (before.match(name) for before in self._before)
@@ -126,6 +140,30 @@ def _leading(roots: Sequence[str]) -> Sequence[re.Pattern[str]]:
     found = {part for path in written for part in _folder_names(path)}
     found |= {part for path in written for part in _below_others(PurePath(path), map(PurePath, written))}
     return [re.compile(rf"{re.escape(name)}(?:-\d+)?/") for name in sorted(map(_plain, found))]
+
+
+def _beside_globs(roots: Sequence[str]) -> dict[str, list[str]]:
+    """The roots below the folder of a glob, as `p/hr` beside `p/*.md`, and where they are in that folder."""
+    outer = {path for root in roots if _SIGNS.search(root) for path in _places(root)}
+    found = {
+        root: [
+            inner.relative_to(folder).as_posix()
+            for inner in _places(root)
+            for folder in outer
+            if folder in inner.parents
+        ]
+        for root in roots
+    }
+    return {root: folders for root, folders in found.items() if folders}
+
+
+def _places(root: str) -> list[PurePath]:
+    """The folder of a root, as far as it is written outright, and what its links lead to."""
+    written = PurePath(os.path.abspath(root))
+    folder = PurePath(*takewhile(lambda part: not _SIGNS.search(part), written.parts))
+    if folder == written and os.path.isfile(folder):
+        folder = folder.parent
+    return list(dict.fromkeys([folder, PurePath(os.path.realpath(folder))]))
 
 
 def _below_others(path: PurePath, others: Iterable[PurePath]) -> Iterator[str]:

@@ -19,9 +19,9 @@ from pydantic import (
 )
 
 from core.installed import PREFIX, shipped_path
+from core.languages import CODES, LANGUAGES
 from core.settings import ConfigFile, Section, Strict
 from core.settings.editors import flat_or_under
-from nodes.rag.languages import CODES, LANGUAGES
 from nodes.rag.rights import cleaned
 
 _ENTRY_KEYS = frozenset({"type", "path", "url", "command"})

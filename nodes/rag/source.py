@@ -24,8 +24,8 @@ from core.errors import TimedOut
 from core.resilience import Policies, Policy, ResilienceSettings, TargetStatus
 from nodes.rag.errors import SourceTimedOut
 from nodes.rag.indexing import Indexer
+from nodes.rag.manifest import PlacedStore
 from nodes.rag.models import Collection, Passage, SourceStats
-from nodes.rag.places import PlacedStore
 from nodes.rag.ports import ChunkStore, Retriever
 from nodes.rag.rights import Shown
 from nodes.rag.settings import HttpSource, LocalSource, McpSource, RagSettings, SourceEntry

@@ -13,11 +13,11 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
+from core.languages import DEFAULT, language_of, small, stem
 from core.words import MOST_LETTERS, fold, is_row, unspaced, words
-from nodes.rag.languages import DEFAULT, language_of, small, stem
 
 MAX_QUERY_TERMS = 64
 # A number of so many digits may be that of something, and is asked for alone.
@@ -25,7 +25,7 @@ ID_DIGITS = 4
 # § 312, #42: a number with such a sign is that of something, however short.
 _NUMBERING = "#§№"
 
-_CACHED_LETTERS = 40
+_CACHED_LETTERS, _CACHED_WORDS = 40, 50_000
 # A longer message is more than a sum.
 _SUM_LETTERS = 200
 _SUM_WORDS = ("add", "calculate", "compute", "divide", "minus", "multiply", "plus", "subtract")
@@ -41,7 +41,7 @@ FEWEST_DIGITS, MOST_DIGITS = 7, 20
 _PARTING = str.maketrans(
     dict.fromkeys("()[]{}<>;\"=|*`!?“”„‟«»…~^$%§'’‘‛¿¡。、，；：？！（）「」『』【】・\x00", " ")
 )
-_COMMA = re.compile(r",(?!\d)|(?<!\d),")
+_COMMA = re.compile(r",(?:(?!\d)|(?<!\d,))")
 _EDGES = "-_./:@&\\,–—·•†+#"
 _WITHIN = str.maketrans(dict.fromkeys("-_./:@&\\,–—·•†+#‐‑‒−", " "))
 _PIECES = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
@@ -66,15 +66,37 @@ def terms(text: str, language: str = DEFAULT) -> list[str]:
     """What the index stores of a text in `language`, in order."""
     found: list[str] = []
     groups: list[str] = []
+    known = _known(language)
     for given in parts(text):
-        digits, kept = _kept(given, language) if len(given) <= _CACHED_LETTERS else _terms_of(given, language)
-        if groups and not digits:
-            found += (number.text for number in joined(groups))
-            groups = []
-        if digits:
-            groups.append(digits)
+        digits, kept = known[given]
+        if digits or groups:
+            if groups and not digits:
+                found += (number.text for number in joined(groups))
+                groups = []
+            if digits:
+                groups.append(digits)
         found += kept
     return [*found, *(number.text for number in joined(groups))]
+
+
+class _Known(dict[str, tuple[str, list[str]]]):
+    """What has been cut before: the same words come again, and cutting one takes many times as long."""
+
+    def __init__(self, language: str) -> None:
+        super().__init__()
+        self._language = language
+
+    def __missing__(self, given: str) -> tuple[str, list[str]]:
+        made = _terms_of(given, self._language)
+        if len(given) <= _CACHED_LETTERS:
+            # Words of one's own come again within a minute, so to begin anew costs little.
+            if len(self) >= _CACHED_WORDS:
+                self.clear()
+            self[given] = made
+        return made
+
+
+_known = cache(_Known)
 
 
 def _terms_of(given: str, language: str) -> tuple[str, list[str]]:
@@ -86,10 +108,6 @@ def _terms_of(given: str, language: str) -> tuple[str, list[str]]:
         elif len(token.text) > 1 and not small(plain := fold(token.text), (language,)):
             kept += _forms(token.text, plain, (language,))
     return digits, kept
-
-
-# The same words come again and again, and cutting one takes twenty times as long as finding it here.
-_kept = lru_cache(maxsize=50_000)(_terms_of)
 
 
 def query_terms(query: str, languages: Sequence[str] = (DEFAULT,)) -> list[str]:

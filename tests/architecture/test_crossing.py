@@ -14,7 +14,7 @@ from core.registry import discover
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-MOST = {"message": 61, "tool_call": 76}
+MOST = {"message": 62, "tool_call": 77}
 FURTHER = tuple(
     f"nodes/{module.name}/" for module in discover() if not any(step.part for step in module.all_steps)
 )

@@ -140,7 +140,7 @@ class Clients:
         tail = "".join(e["delta"] for e in got if e["type"] == "token")
         stored = "".join(e["delta"] for e in again if e["type"] == "token")
         if not tail.endswith(_words(name, 25)) or not stored.endswith(_words(name, 25)):
-            return f"its pieces say {tail!r}, the whole {stored!r}"
+            return f"its pieces say {tail!r}, the whole {stored!r}; {_said(got, _words(name, 25))} {got[-1]}"
         return _said(got, _words(name, 25))
 
     async def invoke(self, name: str) -> str:

@@ -90,8 +90,7 @@ class Host:
     async def _gone(self) -> None:
         for victim in self.victims:
             if not await asyncio.to_thread(victim.wait):
-                victim.signal(signal.SIGUSR1)
-                await asyncio.sleep(1)  # for its log
+                await asyncio.to_thread(victim.tell_where)
                 raise AssertionError(f"{victim.site.folder.name} does not end; see its log (--keep)")
 
     async def kill(self) -> None:

@@ -63,6 +63,7 @@ class Patient(Client):
         self.over = False
         self.away_since = 0.0
         self.slowest = 0.0
+        self.slowest_at = ""
         self.faults: list[str] = []
 
     async def talk(self) -> None:
@@ -75,7 +76,9 @@ class Patient(Client):
         if answer.status_code == 503:
             now = time.monotonic()
             asked = now - answer.elapsed.total_seconds()
-            self.slowest = max(self.slowest, now - max(asked, self.away_since))
+            if (took := now - max(asked, self.away_since)) > self.slowest:
+                said = answer.json().get("detail", "")
+                self.slowest, self.slowest_at = took, f"{answer.request.method} {answer.url.path}: {said}"
             # Whether it was stored before the answer got lost is not known: it may stand, and need not.
             sent.state = "unknown"
         if answer.status_code >= 500 and answer.status_code != 503:
@@ -111,9 +114,9 @@ class Outages:
         self.found: list[str] = []
 
     @property
-    def slowest(self) -> float:
-        """The longest that a caller waited to be told."""
-        return max(client.slowest for client in self.clients)
+    def slowest(self) -> tuple[float, str]:
+        """The longest that a caller waited to be told, what it had asked, and what it was told."""
+        return max((client.slowest, client.slowest_at) for client in self.clients)
 
     async def round(self, kind: str, *, longest: float = LONGEST_SECONDS) -> list[str]:
         """One outage and all that is looked at after it; what is wrong, or nothing."""
@@ -276,7 +279,7 @@ async def campaign(
         print(
             f"{database}: {run.counted.total()} outages ({dict(run.counted)}), {counts['sent']} sent,"
             f" {counts['acknowledged']} acknowledged, {len(run.site.noted())} tool calls,"
-            f" told within {run.slowest:.1f} s, back within {run.slowest_back:.1f} s,"
+            f" told within {run.slowest[0]:.1f} s ({run.slowest[1]}), back within {run.slowest_back:.1f} s,"
             f" {time.monotonic() - started:.0f} s: {len(run.found)} things wrong"
         )
         for fault in run.site.faults():

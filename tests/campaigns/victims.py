@@ -25,6 +25,9 @@ from waystation.testing.service import ROOT, environment
 
 PATIENCE_SECONDS = 60.0
 TOLD_LETTERS = 1_500
+# What faulthandler writes of the last thread, which is the one that has the signal.
+STANDS = "Current thread 0x"
+TOLD_SECONDS = 5.0
 READY = "ready\n"
 TOOL = Path(__file__).with_name("notes_tool.py")
 
@@ -201,6 +204,11 @@ class Victim:
         if self.pid:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
+
+    def tell_where(self) -> None:
+        """Have it write where it stands into its log; returns when that is there."""
+        self.signal(signal.SIGUSR1)
+        _until(lambda: STANDS in self.site.log.read_text(), TOLD_SECONDS)
 
     def wait(self, seconds: float = PATIENCE_SECONDS) -> bool:
         """True when it is gone within so many seconds."""

@@ -254,6 +254,26 @@ async def test_a_run_in_the_background_is_joined_listed_and_deleted(
     assert len(texts((await sdk.threads.get_state(thread))["values"])) == 2
 
 
+async def test_joining_a_run_gives_what_it_ended_with_also_when_others_came_behind_it(
+    sdk: LangGraphClient, thread: str, model_server: ModelServer
+) -> None:
+    for what in ("first", "second"):
+        model_server.script(call(ADD, {"a": 1, "b": 1}), say(f"the {what} answer"), match=f"{what} question")
+    first, second = [
+        (await sdk.runs.create(thread, GRAPH, input=asks(f"{what} question"), context=FREE))["run_id"]
+        for what in ("first", "second")
+    ]
+    later: Any = await sdk.runs.join(thread, second)
+    state = await sdk.threads.get_state(thread)
+    await sdk.threads.update_state(thread, {"messages": [{"role": "user", "content": "noted"}]})
+    ended: Any = await sdk.runs.join(thread, first)
+    assert (texts(ended)[0], texts(ended)[-1]) == ("first question", "the first answer")
+    assert len(ended["messages"]) == 4
+    assert texts(later) == texts(state["values"])
+    assert texts(later)[-1] == "the second answer"
+    assert texts(await sdk.runs.join(thread, second)) == texts(later)
+
+
 async def test_a_run_is_cancelled_and_the_next_one_waits_its_turn(
     sdk: LangGraphClient, thread: str, model_server: ModelServer
 ) -> None:

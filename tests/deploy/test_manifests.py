@@ -17,6 +17,7 @@ from core.installed import ROOT
 from core.registry import discover, files_of, sections_of
 from core.settings import Context, Places
 from core.settings.book import inspect_book
+from core.settings.platform import ServerSettings
 
 KIT = ROOT / "deploy"
 KUBERNETES_VERSION = "1.35"
@@ -73,10 +74,23 @@ def test_the_map_of_kubernetes_is_a_configuration(tmp_path: Path) -> None:
     assert problems_of(environ, tmp_path) == []
 
 
-def test_a_place_in_kubernetes_has_longer_to_end_than_its_turns_have_to_drain() -> None:
-    pod = manifest("Deployment")["spec"]["template"]["spec"]
+def test_every_manager_of_services_waits_longer_than_a_process_takes_to_end() -> None:
+    plain = ServerSettings()
+    least = plain.drain_seconds + plain.stop_seconds + 5
     drain = yaml.safe_load(manifest("ConfigMap")["data"]["waystation.yaml"])["server"]["drain_seconds"]
-    assert pod["terminationGracePeriodSeconds"] >= drain + 15
+    in_kubernetes = least - plain.drain_seconds + drain
+    pause = 5
+    pod = manifest("Deployment")["spec"]["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] >= in_kubernetes + pause
+    [worker] = [found for found in workers() if found["kind"] == "Deployment"]
+    assert worker["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] >= in_kubernetes
+    for unit in (KIT / "systemd").glob("*.service"):
+        [line] = [line for line in unit.read_text().splitlines() if line.startswith("TimeoutStopSec=")]
+        assert float(line.partition("=")[2]) >= least
+    compose = yaml.safe_load((KIT / "compose/compose.yaml").read_text())
+    graces = [part.get("stop_grace_period", "") for part in compose["services"].values()]
+    assert any(graces)
+    assert all(float(grace.removesuffix("s")) >= least for grace in graces if grace)
 
 
 def test_kubernetes_scales_by_a_metric_that_the_service_has() -> None:

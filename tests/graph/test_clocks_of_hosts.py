@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from langgraph.checkpoint.base import id as ids
@@ -13,10 +14,12 @@ from langgraph.checkpoint.base import id as ids
 from core.access import Principal
 from graph import Agent
 from graph.checkpoints.carrying import go_behind
+from graph.runs.record import TurnRequest
 from waystation.testing.agents import open_agent
 from waystation.testing.model_server import ModelServer, say
 
 SKEW_S = 30
+LOCAL = Principal("local")
 _real = time.time_ns
 
 
@@ -42,9 +45,36 @@ async def test_nothing_is_lost_where_a_clock_behind_goes_on(tmp_path: Path, mode
         async with host(tmp_path, model, skew_s=skew_s) as agent:
             await agent.ask(f"question {number}", thread="t")
     async with host(tmp_path, model) as agent:
-        state = await agent.threads.state(Principal("local"), "t")
+        state = await agent.threads.state(LOCAL, "t")
     wanted = [f"{what} {number}" for number in range(3) for what in ("question", "answer")]
-    assert [message["text"] for message in state["messages"]] == wanted
+    assert texts(state) == wanted
+
+
+async def test_what_begins_at_an_older_checkpoint_where_the_clock_is_behind_comes_behind_all_that_is_there(
+    tmp_path: Path, model: ModelServer
+) -> None:
+    model.script(*(say(f"answer {number}") for number in range(4)))
+    async with host(tmp_path, model, skew_s=SKEW_S) as agent:
+        await agent.ask("question 0", thread="t")
+        first = await agent.threads.state(LOCAL, "t")
+        await agent.ask("question 1", thread="t")
+    older = str(first["checkpoint_id"])
+    async with host(tmp_path, model) as agent:
+        changed = await agent.change(LOCAL, "t", {"messages": [("user", "noted")]}, checkpoint_id=older)
+        state = await agent.threads.state(LOCAL, "t")
+        assert state["checkpoint_id"] == changed["configurable"]["checkpoint_id"]
+        assert texts(state) == ["question 0", "answer 0", "noted"]
+        made = str((await agent.threads.fork(LOCAL, "t", checkpoint_id=older))["id"])
+        await agent.ask("question 2", thread=made)
+        assert texts(await agent.threads.state(LOCAL, made))[2:] == ["question 2", "answer 2"]
+    async with host(tmp_path, model, skew_s=-SKEW_S) as agent:
+        request = TurnRequest(LOCAL, "question 3", thread_id="t", checkpoint=older)
+        assert (await (await agent.begin(request)).result())["answer"] == "answer 3"
+        assert texts(await agent.threads.state(LOCAL, "t"))[2:] == ["question 3", "answer 3"]
+
+
+def texts(state: dict[str, Any]) -> list[str]:
+    return [message["text"] for message in state["messages"]]
 
 
 @pytest.mark.parametrize("other", ["1", "9f3c2f6e-0a53-4c53-9a1c-7d8b7d3c2a11"])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from sqlalchemy.engine import make_url
@@ -18,15 +18,20 @@ from core.database.writer import Unit
 from core.errors import Internal
 from graph import Agent
 from graph.db.database import opened_database, writer_of
+from graph.errors import LeaseLost
 from graph.runs.events import store
+from graph.runs.ledger import RunLedger
 from graph.runs.receipts import StoredReceipts
 from graph.runs.record import Policy, Run, RunRecord, TurnRequest
+from graph.runs.streams import EventWriter
 from graph.service.supervisor import Supervisor
 from nodes.mcp_tools.calls import UNKNOWN
+from nodes.mcp_tools.executor import ToolExecutor
 from tests.kit.counted_tools import CountedTools
 from tests.unit.graph.run_kit import Desk, new_run
+from waystation import Step
 from waystation.testing.agents import context_at
-from waystation.testing.model_server import ModelServer, call, hang
+from waystation.testing.model_server import ModelServer, call, hang, say
 
 LOCAL = Principal("local")
 WAIT_S = 30.0
@@ -61,9 +66,9 @@ class House:
         }
 
     @asynccontextmanager
-    async def process(self, *, supervises: bool = True) -> AsyncIterator[Agent]:
+    async def process(self, *, supervises: bool = True, steps: Sequence[Step] = ()) -> AsyncIterator[Agent]:
         context = context_at(self._folder, **self._context)
-        async with Agent.open(context, worker=supervises) as agent:
+        async with Agent.open(context, worker=supervises, steps=steps) as agent:
             yield agent
 
     async def orphan(self, text: str, *, policy: Policy, deaths: int = 1, said: str = "") -> RunRecord:
@@ -232,6 +237,99 @@ async def test_a_tool_whose_process_died_behind_it_is_not_called_a_second_time(
     assert tools.made == ["book Ada"]
     answers = [m["content"] for m in model.requests()[-1]["messages"] if m["role"] == "tool"]
     assert answers == [UNKNOWN]
+
+
+@pytest.mark.parametrize(("tool", "given"), [("book", {"boat": "Ada"}), ("add", {"a": 1, "b": 2})])
+async def test_a_call_that_nobody_has_begun_is_made_or_asked_about_by_the_next_process(
+    house: House, model: ModelServer, tmp_path: Path, tool: str, given: dict[str, Any]
+) -> None:
+    tools = CountedTools(tmp_path / "home")
+    model.script(call(f"counted_{tool}", given), say("here you are"))
+    async with house.process(supervises=False) as dying, house.process() as living:
+        with dying_at(ToolExecutor, "find") as reached:
+            run = await dying.begin(TurnRequest(LOCAL, "do it", thread_id="t", background=True))
+            await asyncio.wait_for(reached.wait(), WAIT_S)
+        found = await taken_over(living, run.id)
+        if tool == "add":
+            assert (found.status, found.reason, tools.made) == ("interrupted", "person", [])
+            await living.resume(LOCAL, run.id, {"approve": True})
+            found = await living.runs.wait(LOCAL, run.id, timeout=WAIT_S)
+        assert (found.status, len(tools.made)) == ("done", 1)
+        assert found.output is not None
+        assert [made["status"] for made in found.output["tool_calls"]] == ["ok"]
+        assert [role for role, _ in await said(living)] == ["user", "assistant", "tool", "assistant"]
+
+
+async def test_an_answer_that_was_kept_and_not_told_is_told_by_the_next_process(
+    house: House, model: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.script(say("a word and one more"))
+    async with house.process(supervises=False) as dying, house.process() as living:
+        with monkeypatch.context() as patch, dying_at(RunLedger, "close") as reached:
+            patch.setattr(EventWriter, "_write", nothing)
+            run = await dying.begin(TurnRequest(LOCAL, "hello?", thread_id="t", background=True))
+            await asyncio.wait_for(reached.wait(), WAIT_S)
+        found = await taken_over(living, run.id)
+        events = [event async for event in living.runs.events(LOCAL, run.id)]
+    assert len(model.requests()) == 1
+    assert found.output is not None
+    assert "".join(event["delta"] for event in events if event["type"] == "token") == "a word and one more"
+    assert found.output["answer"] == "a word and one more"
+
+
+async def test_a_write_that_the_state_refuses_is_left_out_by_the_process_that_goes_on(
+    house: House, model: ModelServer
+) -> None:
+    marks = [9, 1]
+
+    def up_to_five(now: int, more: int) -> int:
+        if more > 5:
+            raise ValueError("marks go to 5")
+        return more
+
+    marking = Step(
+        "marks",
+        lambda _: {"mark": marks.pop(0)},
+        after="retrieve",
+        channels={"mark": Annotated[int, up_to_five]},
+    )
+    async with (
+        house.process(supervises=False, steps=[marking]) as dying,
+        house.process(steps=[marking]) as living,
+    ):
+        with dying_at(RunLedger, "close") as reached:
+            run = await dying.begin(TurnRequest(LOCAL, "hello?", thread_id="t", background=True))
+            await asyncio.wait_for(reached.wait(), WAIT_S)
+        found = await taken_over(living, run.id)
+        assert (found.status, found.attempts, marks) == ("done", 2, [])
+        assert await said(living) == [("user", "hello?"), ("assistant", "Scripted reply.")]
+
+
+@contextmanager
+def dying_at(kind: type, method: str) -> Iterator[asyncio.Event]:
+    """Whoever comes there within the block goes no further; the event says that somebody has."""
+    reached, over = asyncio.Event(), asyncio.Event()
+
+    async def die(*_: object, **__: object) -> None:
+        reached.set()
+        await over.wait()
+        raise LeaseLost("its process is gone")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kind, method, die)
+        yield reached
+    over.set()
+
+
+async def nothing(*_: object) -> None:
+    """Events that are not stored."""
+
+
+async def taken_over(agent: Agent, run_id: str) -> RunRecord:
+    """The run, once the agent's process has done what is to be done of it."""
+    await Desk.at(agent.engine).expire()
+    await agent.runs.adopt("t")
+    return await agent.runs.wait(LOCAL, run_id, timeout=WAIT_S)
 
 
 async def test_an_answer_that_cannot_be_stored_is_an_error_and_the_thread_recovers(

@@ -13,10 +13,13 @@ from typing import Any
 import pytest
 
 from core.access import Principal
+from core.database.engine import database_url
 from core.health import HealthState
+from core.settings.platform import StorageSettings
 from core.signals import Signals
 from graph import Agent
 from graph.errors import ThreadBusy, TooManyRuns
+from graph.moving.database import is_used
 from graph.runs.ledger import RunLedger
 from graph.runs.record import TurnRequest
 from graph.runs.streams import WAITS
@@ -124,6 +127,16 @@ async def test_a_run_says_that_it_waits_and_is_executed_by_the_worker_that_comes
         assert [message["text"] for message in said if message["role"] == "user"] == ["hello", "and?"]
     left = await (await api.container.get(Fleet)).check()
     assert left.state is HealthState.DEGRADED, "a worker that stops says so"
+
+
+async def test_an_api_alone_is_seen_by_who_copies_the_database(house: House) -> None:
+    async with house.process("api") as api:
+        url = database_url(api.book[StorageSettings], api.book.context.places)
+        async with asyncio.timeout(WAIT_S):
+            while not await asyncio.to_thread(is_used, url):
+                pass  # each look is a connection
+        assert await (await api.container.get(Fleet)).present() == [], "it executes nothing"
+    assert not await asyncio.to_thread(is_used, url)
 
 
 async def test_a_run_that_no_worker_takes_up_fails_and_a_background_run_waits(house: House) -> None:

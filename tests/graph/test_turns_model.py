@@ -12,7 +12,8 @@ from core.access import Principal
 from core.errors import InvalidInput, Unavailable, WaystationError
 from graph import Agent, TurnRequest
 from graph.errors import StepLimit, ThreadBusy
-from graph.turn.driver import Doorway, TurnDriver
+from graph.turn.doorway import Doorway
+from graph.turn.driver import TurnDriver
 from tests.kit.events import check_stream, kinds
 from waystation.testing.agents import open_agent
 from waystation.testing.model_server import ModelServer, call, calls, hang, refuse, say

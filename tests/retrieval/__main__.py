@@ -1,7 +1,7 @@
 """`python -m tests.retrieval`: judge retrieval with the sets of this folder.
 
 Options are those of `waystation rag eval`; `--set NAME` takes one set alone, and `--folder PATH` keeps
-documents and index there, so that the next time starts at once.
+documents and index there, so that the next time starts at once. `--floors` holds each set to its own.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from tests.retrieval.corpora import SETS, prepare
+from tests.retrieval.floors import FLOORS
 
 HERE = Path(__file__).parent
 
@@ -21,14 +22,15 @@ def main() -> int:
     options = argparse.ArgumentParser(prog="python -m tests.retrieval", description=__doc__)
     options.add_argument("--set", choices=SETS, action="append")
     options.add_argument("--folder", type=Path)
+    options.add_argument("--floors", action="store_true")
     chosen, others = options.parse_known_args()
     if chosen.folder:
-        return _asked(chosen.folder, chosen.set or SETS, others)
+        return _asked(chosen.folder, chosen.set or SETS, others, floors=chosen.floors)
     with tempfile.TemporaryDirectory() as folder:
-        return _asked(Path(folder), chosen.set or SETS, others)
+        return _asked(Path(folder), chosen.set or SETS, others, floors=chosen.floors)
 
 
-def _asked(folder: Path, sets: list[str] | tuple[str, ...], options: list[str]) -> int:
+def _asked(folder: Path, sets: list[str] | tuple[str, ...], options: list[str], *, floors: bool) -> int:
     from typer.testing import CliRunner
 
     from nodes.rag.cli import app
@@ -39,7 +41,8 @@ def _asked(folder: Path, sets: list[str] | tuple[str, ...], options: list[str]) 
     worst = 0
     for name in sets:
         print(f"== {name}", flush=True)
-        found = CliRunner().invoke(app, ["eval", str(HERE / f"{name}.yaml"), *options])
+        held = [f"--floor={floor}" for floor in FLOORS["both", name].split()] if floors else []
+        found = CliRunner().invoke(app, ["eval", str(HERE / f"{name}.yaml"), *options, *held])
         print(found.output)
         worst = max(worst, found.exit_code)
     return worst

@@ -43,7 +43,7 @@ def test_a_bucket_needs_its_extra(without: Without, tmp_path: Path) -> None:
     settings = FileStorageSettings(backend="s3", s3=S3Settings(bucket="chats"))
     policies: Any = Policies
     with pytest.raises(ConfigInvalid) as refused:
-        provider._store(settings, Places(tmp_path, tmp_path), policies)
+        provider.STORES["s3"](settings, Places(tmp_path, tmp_path), policies)
     assert refused.value.detail == f"file_storage.backend: s3 needs the extra 's3': {install_line('s3')}"
 
 

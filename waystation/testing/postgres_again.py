@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, LiteralString, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -37,6 +37,7 @@ _MADE = " UNION ALL ".join(
 _OWN = f"SELECT oid::regclass::text FROM pg_class WHERE oid >= {_OURS} AND "  # noqa: S608 - likewise
 _TABLES = f"{_OWN} relkind IN ('r', 'p') AND NOT relispartition"
 _SEQUENCES = f"{_OWN} relkind = 'S'"
+_PARTITIONS = f"{_OWN} relkind = 'r' AND relispartition"
 # Returns when they are gone.
 _CUT_OFF = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
 
@@ -45,6 +46,7 @@ class _New(NamedTuple):
     """What a database is when it is made; `emptied` makes one so again whose `made` is the same."""
 
     made: list[tuple[object, ...]]
+    partitions: set[str]
     rows: dict[str, str]
     emptied: str
 
@@ -88,6 +90,9 @@ class Databases:
         """Empties it; False where it is not what it was."""
         assert self._new is not None
         with self._opened(url) as db:
+            # Every agent makes some, for the hours to come.
+            for name in _names(db, _PARTITIONS) - self._new.partitions:
+                db.execute(sql.SQL("DROP TABLE {}").format(sql.SQL(name)))
             if db.execute(_MADE).fetchall() != self._new.made:
                 return False
             db.execute(self._new.emptied)
@@ -103,16 +108,20 @@ def _name(url: URL) -> sql.Identifier:
 
 
 def _looked_at(db: psycopg.Connection[tuple[object, ...]]) -> _New:
-    tables = [str(name) for (name,) in db.execute(_TABLES)]
+    tables = sorted(_names(db, _TABLES))
     rows = {table: found for table, found in _rows(db, tables).items() if found}
     # Foreign keys would ask for an order.
     statements = ["SET session_replication_role = replica"]
     statements += [f"DELETE FROM {table}" for table in tables if table not in rows]  # noqa: S608
-    for (name,) in db.execute(_SEQUENCES).fetchall():
-        found = db.execute(f"SELECT last_value, is_called FROM {name}").fetchone()  # type: ignore[arg-type]  # noqa: S608
+    for name in sorted(_names(db, _SEQUENCES)):
+        found = db.execute(f"SELECT last_value, is_called FROM {name}").fetchone()  # noqa: S608
         assert found
         statements.append(f"SELECT setval('{name}', {found[0]}, {str(found[1]).lower()})")
-    return _New(db.execute(_MADE).fetchall(), rows, "; ".join(statements))
+    return _New(db.execute(_MADE).fetchall(), _names(db, _PARTITIONS), rows, "; ".join(statements))
+
+
+def _names(db: psycopg.Connection[tuple[object, ...]], query: LiteralString) -> set[str]:
+    return {str(name) for (name,) in db.execute(query)}
 
 
 def _rows(db: psycopg.Connection[tuple[object, ...]], tables: Sequence[str]) -> dict[str, str]:
@@ -120,7 +129,7 @@ def _rows(db: psycopg.Connection[tuple[object, ...]], tables: Sequence[str]) -> 
     asked = "SELECT coalesce(string_agg(t::text, ' ' ORDER BY t::text), '') FROM {} t"
     found = {}
     for table in tables:
-        row = db.execute(sql.SQL(asked).format(sql.SQL(table))).fetchone()  # type: ignore[arg-type]
+        row = db.execute(sql.SQL(asked).format(sql.SQL(table))).fetchone()
         assert row
         found[table] = str(row[0])
     return found

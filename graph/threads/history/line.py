@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from langchain_core.messages import HumanMessage
 from langgraph.types import StateSnapshot
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -19,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.access import Principal
 from core.database.engine import is_sqlite
 from graph.flow.state import time_of
+from graph.threads.history import checkpoints
 from graph.threads.history.look import Graph, id_of, snapshot_at
 from graph.threads.history.owning import owned_row
 from graph.threads.transcript import Transcript
@@ -105,6 +107,16 @@ def _what(row: _Row, known: dict[str, _Row], asked: set[str | None], *, ends: bo
     return "began" if before is not None and before.source == "input" else "step"
 
 
+def _end(rows: Sequence[_Row], began: str) -> str:
+    """The last checkpoint of the turn that began at this one: up to the next input, or a change behind it."""
+    following = {row.parent: row for row in reversed(rows) if row.source != "input"}
+    end, at = began, following.get(began)
+    while at is not None:
+        end = at.id if at.source not in _CHANGED else end
+        at = following.get(at.id)
+    return end
+
+
 def _ancestor(row: _Row, known: dict[str, _Row], shown: set[str]) -> str | None:
     at = row.parent
     while at is not None and at not in shown:
@@ -175,6 +187,24 @@ class Course:
         """
         await self._owned(principal, thread_id)
         return await snapshot_at(self._graph, thread_id, checkpoint_id)
+
+    async def end_of(self, principal: Principal, thread_id: str, message_id: str) -> StateSnapshot:
+        """The state in which the turn of this message ended.
+
+        The newest where no later turn has been asked for, and where no checkpoint of its end is kept.
+
+        Raises:
+            ThreadNotFound: There is none.
+        """
+        newest = await self.at(principal, thread_id)
+        asked = [m.id for m in newest.values.get("messages", []) if isinstance(m, HumanMessage)]
+        if asked[-1:] == [message_id]:
+            return newest
+        async with self._engine.connect() as db:
+            steps = await checkpoints.steps_with(db, thread_id, message_id)
+        rows = await rows_of_line(self._engine, thread_id) if steps else []
+        found = await self._at(thread_id, _end(rows, steps[0][0])) if steps else newest
+        return found if found.created_at is not None else newest
 
     async def _at(self, thread_id: str, checkpoint_id: str) -> StateSnapshot:
         # Read by its id: deleted meanwhile, as too old, it is an empty one.

@@ -21,6 +21,11 @@ _WHOLE_ARGUMENTS = re.compile(rb'"arguments"[ \t]{0,8}:[ \t]{0,8}[\[{]')
 # Most pieces are a token and say nothing else.
 _TOKEN = frozenset({"content", "role"})
 _COUNTING = frozenset({"usage", "x_groq"})
+# What may stand around it and says nothing to us: another field may be an error.
+_WRAPPING = frozenset(
+    {"id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier"}
+)
+_CHOSEN = frozenset({"index", "delta", "finish_reason", "logprobs"})
 _SPOKEN = ("text", "output_text", "refusal")
 _THOUGHT = ("thinking", "reasoning", "reasoning_content", "summary_text")
 _COUNTED = {
@@ -68,6 +73,9 @@ class AnswerReader:
             EndpointError: It is, or holds, an error.
             NoAnswer: It is no JSON, and looks as if it should be.
         """
+        if text := self._token(data, name):
+            yield Piece(text)
+            return
         data = data.strip()
         if data.strip(b'"') == b"[DONE]":
             self.done = True
@@ -80,6 +88,22 @@ class AnswerReader:
             for item in found if isinstance(found, list) else [found]:
                 if isinstance(item, dict):
                     yield from self._item(item, name)
+
+    def _token(self, data: bytes, name: str) -> str:
+        """The text of an event that says a token and nothing else, as most do; "" for every other one.
+
+        Nothing is decided here: what is not just so is read in all its forms.
+        """
+        # The first event also says which model answers.
+        if not (self.spoken and self._model and name != "error") or b'"tool_calls"' in data:
+            return ""
+        try:
+            item = orjson.loads(data)
+            (choice,) = item["choices"]
+            text = choice["delta"]["content"]
+        except (ValueError, KeyError, TypeError):
+            return ""
+        return text if text.__class__ is str and _is_plain(item, choice) else ""
 
     def _item(self, item: Mapping[str, Any], name: str) -> Iterator[Piece]:
         if (error := _error_in(item, name)) is not None:
@@ -155,6 +179,14 @@ class AnswerReader:
                 self._usage = UsageMetadata(
                     input_tokens=read, output_tokens=written, total_tokens=read + written
                 )
+
+
+def _is_plain(item: Mapping[str, Any], choice: Mapping[str, Any]) -> bool:
+    """Whether all that an event says is the content of its one choice."""
+    if not (item.keys() <= _WRAPPING and choice.keys() <= _CHOSEN and choice["delta"].keys() <= _TOKEN):
+        return False
+    more = item.get("usage") or choice.get("finish_reason") or choice.get("index")
+    return not more and item.get("object") != "error"
 
 
 def parsed(data: bytes) -> Any:

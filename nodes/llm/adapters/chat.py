@@ -33,6 +33,8 @@ _ERROR_BYTES = 64 * 1024
 _LIST_BYTES = 4 * 1024 * 1024
 _ALIVE_SECONDS = 1.0
 _REST_SECONDS = 0.05
+# An answer of the cache costs a call some hundred microseconds.
+_KNOWN_SECONDS = 2.0
 
 
 class ChatEndpoint:
@@ -283,6 +285,8 @@ class ServedName:
         self._entry = entry
         self._listed = listed
         self._cache = cache
+        # What the cache said last, and until when it is not asked again, by the loop's clock.
+        self._known, self._until = "", 0.0
 
     async def get(self) -> str:
         """The name, asked for once where the entry has none.
@@ -292,6 +296,12 @@ class ServedName:
         """
         if self._entry.model_name != ASK_ENDPOINT:
             return self._entry.model_name
+        now = asyncio.get_running_loop().time()
+        if not self._known or now >= self._until:
+            self._known, self._until = await self._asked(), now + _KNOWN_SECONDS
+        return self._known
+
+    async def _asked(self) -> str:
         if self._cache is None:
             return (await self._served())[0]
         key = [self._entry.model_url, _known_by(self._entry.api_key.get_secret_value(), self._headers())]
@@ -299,6 +309,7 @@ class ServedName:
 
     async def forget(self) -> None:
         """The endpoint serves something else than it said: ask again at the next call."""
+        self._known = ""
         if self._cache is not None and self._entry.model_name == ASK_ENDPOINT:
             await self._cache.clear("models")
 

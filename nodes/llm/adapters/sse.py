@@ -50,6 +50,9 @@ class EventReader:
         Raises:
             EventTooLong: One grows beyond MAX_EVENT.
         """
+        if (whole := self._whole_events(chunk)) is not None:
+            yield from whole
+            return
         self._size += len(chunk)
         if not self._begun:
             chunk = self._first(chunk)
@@ -72,6 +75,17 @@ class EventReader:
         if self._line:
             yield from self._taken(b"")
         yield from self._dispatched()
+
+    def _whole_events(self, chunk: bytes) -> list[Event] | None:
+        """The events of a chunk that is just some of them, a line each, as most are; None for any other."""
+        between = self._begun and not (self._line or self._data or self._name or self._after_cr or self.whole)
+        if not between or chunk[-2:] != b"\n\n" or b"\r" in chunk or len(chunk) > MAX_EVENT:
+            return None
+        lines = chunk[:-2].split(b"\n\n")
+        if any(line[:6] != b"data: " or b"\n" in line for line in lines):
+            return None
+        self._size = 0
+        return [Event(line[6:]) for line in lines]
 
     def _first(self, chunk: bytes) -> bytes:
         """The first bytes say whether it is a stream; a byte order mark in front of them is dropped."""

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.languages import is_english, language_of, small
+from core.languages import stem as stem_in
 from core.words import is_row
 from core.words import words as core_words
 from nodes.llm.offline.words import content_words, listed, meaning, stem
@@ -31,28 +33,55 @@ _MARKER = re.compile(r"^\s*(?:[-*+]|\d+[.)])\s+")
 _SKIPPED = re.compile(r"^\s*(?:<[^>]*>|\[!|---+|===+|!\[)")
 # A full stop ends a sentence when a new one can begin behind it.
 _END = re.compile(
-    r"(?<=[.!?])[\"”')\]]*\s+(?=[\"“'(\[`*_]*[A-Z0-9À-Þ\u0391-\u03a9\u0400-\u042f`])|(?<=[。！？।॥؟۔።])"
+    r"(?<=[.!?])[\"”')\]]*\s+(?=[\"“„«'(\[`*_¿¡]*[A-Z0-9À-Þ\u0391-\u03a9\u0400-\u042f`])|(?<=[。！？।॥؟۔።])"
 )
 _SOFT_END = re.compile(r"(?<=[.;!?])\s+")
-_WHAT_IS = re.compile(r"^\W*(?:what(?:'s| is| are)|define|who is)\b", re.IGNORECASE)
+_WHAT_IS = re.compile(
+    r"^\W*(?:what(?:'s| is| are)|define|who is|was (?:ist|sind|bedeutet|hei(?:ß|ss)t)|wer ist"
+    r"|qu(?:['’]est[- ]ce que?|i est)|c['’]est quoi|qu[ée] (?:es|son|significa)|qui[ée]n es)\b",
+    re.IGNORECASE,
+)
 _HOW_MUCH = re.compile(
-    r"\bhow (?:large|big|long|many|much|often|far|fast|high|old|soon|late)\b", re.IGNORECASE
+    r"\bhow (?:large|big|long|many|much|often|far|fast|high|old|soon|late)\b"
+    r"|\bwie (?:viele?|lange?|oft|hoch|gro(?:ß|ss)|weit|schnell|teuer|alt|sp[äa]t)\b"
+    r"|\bcombien(?: de (?:temps|fois))?\b|\bcu[áa]nt[oa]s?\b",
+    re.IGNORECASE,
 )
 _HOW_TO = re.compile(r"^\W*how (?:(?:do|can|should|would) (?:i|we|you|one)|to)\b", re.IGNORECASE)
 _QUANTITY = re.compile(
-    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|once|twice|none|no)\b", re.IGNORECASE
+    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|once|twice|none|no"
+    r"|zwei|drei|vier|f[üu]nf|sechs|sieben|acht|neun|zehn|zw[öo]lf|einmal|zweimal|keine?"
+    r"|deux|trois|quatre|cinq|sept|huit|neuf|dix|aucune?"
+    r"|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|ning[úu]n)\b",
+    re.IGNORECASE,
 )
 # Words of a question that say nothing of what it is about.
 _FILLERS = frozenset(map(stem, listed("""
     good mean meaning explain describe happen happens happened work works need know way best take takes go
     thing called define see
 """)))  # fmt: skip
+_FILLERS_IN = {
+    language: frozenset(stem_in(word, language) for word in listed(said))
+    for language, said in {
+        "german": """gibt gibts geben bekomme bekommen mache machen komme kommen gehe gehen brauche brauchen
+        nehme nehmen darf bedeutet heisst erklare beschreibe funktioniert passiert finde""",
+        "french": "faire fait faut dois avoir signifie veut dire explique fonctionne trouver est-ce",
+        "spanish": "hacer hago debo tengo significa explica funciona encuentro necesito hay",
+    }.items()
+}
 _LONGEST_WORD = 12
 # Behind these stand the scripts whose words only `core.words` knows.
 _LATIN_ENDS = "\u0370"
 # A sentence without a space in it has at least so many pairs of characters.
 _FEWEST_PAIRS = 4
-_ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|cf|vs|Mr|Mrs|Dr|No|Fig|approx|St)\.|\b[A-Z]\.)$")
+# Also a day or a storey in German: "am 3. Mai", "im 2. Stock".
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:e\.g|i\.e|etc|cf|vs|Mr|Mrs|Dr|No|Fig|approx|St|ca|bzw|usw|Nr|Abs|Str|inkl|zzgl|Mme|M|Sr|Sra"
+    r"|z|d|u|o)\.|\b[A-Z]\.|\b(?i:i[mn]|a[mb]|vom|zum|de[rnms]|die|das|bis|und)\s\d{1,2}\.)$"
+)
+# A word of these letters within a longer one says a part of it: Geld in Kilometergeld.
+_FEWEST_OF_A_PART = 4
+_JOINING = frozenset({"german", "dutch", "swedish", "danish", "norwegian", "finnish", "hungarian"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +100,23 @@ class _Candidate:
     stems: frozenset[str]
     heading: frozenset[str]
     order: int
+    joins: bool
+
+    def partly(self, word: str) -> bool:
+        """Whether a word of it is a part of this one, or the other way round."""
+        return self.joins and any(
+            min(len(word), len(own)) >= _FEWEST_OF_A_PART
+            and (word.startswith(own) or word.endswith(own) or own.startswith(word) or own.endswith(word))
+            for own in self.stems
+        )
 
 
 def best_quotes(question: str, passages: Sequence[Passage], *, longest: int = 400) -> list[Quote]:
     """One to three sentences that answer the question, best first; none when the overlap is weak."""
-    told = _bag(_HOW_MUCH.sub(" ", question)) or _bag(question)
-    asked = told - _FILLERS or told
-    candidates = [c for passage in passages for c in _candidates(passage, longest)]
+    language = _spoken(question, passages)
+    told = _bag(_HOW_MUCH.sub(" ", question), language) or _bag(question, language)
+    asked = told - _FILLERS_IN.get(language, _FILLERS) or told
+    candidates = [c for passage in passages for c in _candidates(passage, longest, language)]
     if not asked or not candidates:
         return []
     weights = _weights(asked, candidates)
@@ -87,6 +126,15 @@ def best_quotes(question: str, passages: Sequence[Passage], *, longest: int = 40
     if share < COVERED:
         return []
     return _distinct([(s, c) for (s, part), c in scored if s >= CLOSE * top and part >= COVERED])
+
+
+def _spoken(question: str, passages: Sequence[Passage]) -> str:
+    """In which language words are compared: that of the question; where it tells none, of the passages."""
+    told = language_of(question)
+    if told or not is_english(question):
+        return told
+    found = Counter(language_of(passage.text) for passage in passages)
+    return found.most_common(1)[0][0] if found else ""
 
 
 def sentences(text: str, *, longest: int = 400) -> list[tuple[str, str]]:
@@ -150,19 +198,31 @@ def _split(block: str, longest: int) -> list[str]:
     return [p for part in parts for p in (_SOFT_END.split(part) if len(part) > longest else [part]) if p]
 
 
-def _candidates(passage: Passage, longest: int) -> list[_Candidate]:
-    title = _bag(passage.title)
+def _candidates(passage: Passage, longest: int, language: str) -> list[_Candidate]:
+    title = _bag(passage.title, language)
+    joins = language in _JOINING and language_of(passage.text) in {"", language}
     return [
         _Candidate(
-            passage.n, text, frozenset(_bag(text)), frozenset(title | _bag(heading)), passage.n * 10_000 + i
+            passage.n,
+            text,
+            frozenset(_bag(text, language)),
+            frozenset(title | _bag(heading, language)),
+            passage.n * 10_000 + i,
+            joins,
         )
         for i, (heading, text) in enumerate(sentences(passage.text, longest=longest))
     ]
 
 
-def _bag(text: str) -> set[str]:
-    """Stems, and the meanings they share with others."""
+def _bag(text: str, language: str = "") -> set[str]:
+    """Stems, and the meanings they share with others; in other languages than English their own stems."""
     plain = text.replace("`", " ").replace("_", " ")
+    if language not in {"", "english"}:
+        return {
+            stem_in(one, language)
+            for one in core_words(plain)
+            if len(one) > 1 and not small(one, (language,))
+        }
     found = {_shared(word.value) for word in content_words(plain)}
     if plain.isascii():
         return found
@@ -188,11 +248,13 @@ def _weights(asked: set[str], candidates: Sequence[_Candidate]) -> dict[str, flo
 def _score(
     candidate: _Candidate, asked: set[str], weights: dict[str, float], question: str
 ) -> tuple[float, float]:
-    """(score, share of the question's weight). A word of the heading counts for half."""
+    """(score, share of the question's weight). A word of the heading counts for half, a part of one too."""
     whole = sum(weights[word] for word in sorted(asked))
-    said = sum(weights[word] for word in sorted(asked & candidate.stems))
-    above = sum(weights[word] for word in sorted((asked & candidate.heading) - candidate.stems))
-    share = (said + above / 2) / whole if said else 0.0
+    held = asked & candidate.stems
+    parts = set(filter(candidate.partly, asked - held))
+    said = sum(weights[word] for word in sorted(held))
+    half = sum(weights[word] for word in sorted(parts | (asked & candidate.heading) - held))
+    share = (said + half / 2) / whole if held or parts else 0.0
     # Between equals: the shorter sentence says it more directly, and the search ranked the passages.
     score = share * (1 - min(len(candidate.text), 400) / 4000) * (1 - min(candidate.n, 10) / 200)
     fits = (

@@ -18,10 +18,10 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from core.languages import LANGUAGES, is_english, small
 from core.observability import model_span
 from core.words import fold, unspaced
 from nodes.rag.errors import SourceUnavailable
-from nodes.rag.languages import LANGUAGES, is_english, small
 from nodes.rag.likelihood import LIKELY, Measures
 from nodes.rag.local import Nearness
 from nodes.rag.models import Chunk

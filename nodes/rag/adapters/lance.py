@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import timedelta
 from functools import cache
 from importlib.util import find_spec
@@ -292,7 +292,7 @@ class LanceStore:
 
     async def _create(self, dimensions: int) -> Any:
         sdk, pa = _sdk(), _sdk().pa
-        columns = [(f.name, pa.int64() if f.name in ("start", "end") else pa.string()) for f in fields(Chunk)]
+        columns = [(name, _type(pa, name)) for name in _COLUMNS]
         if dimensions:
             columns.append(("vector", pa.list_(pa.float32(), dimensions)))
         connection = await self._folder.connection()
@@ -332,10 +332,18 @@ def _seen(query: Any, view: View | None) -> Any:
     return query if wanted is None else query.where(wanted)
 
 
-def _rows(chunks: Sequence[Chunk], vectors: Sequence[Sequence[float]] | None) -> list[dict[str, Any]]:
-    if vectors is None:
-        return [asdict(chunk) for chunk in chunks]
-    return [{**asdict(c), "vector": list(v)} for c, v in zip(chunks, vectors, strict=True)]
+def _rows(chunks: Sequence[Chunk], vectors: Sequence[Sequence[float]] | None) -> Any:
+    """A table of Arrow, column by column: made of a dict for each row it takes twenty times as long."""
+    pa = _sdk().pa
+    columns = {name: [getattr(chunk, name) for chunk in chunks] for name in _COLUMNS}
+    made = {name: pa.array(values, _type(pa, name)) for name, values in columns.items()}
+    if vectors is not None:
+        made["vector"] = pa.array(list(vectors), pa.list_(pa.float32(), len(vectors[0])))
+    return pa.table(made)
+
+
+def _type(pa: Any, column: str) -> Any:
+    return pa.int64() if column in {"start", "end"} else pa.string()
 
 
 def _counted(texts: Sequence[str]) -> tuple[dict[str, int], int]:

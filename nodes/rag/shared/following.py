@@ -9,7 +9,7 @@ from pathlib import Path
 
 from core.objects import Objects
 from nodes.rag.errors import IndexBroken
-from nodes.rag.places import IndexPlace
+from nodes.rag.manifest import IndexPlace
 from nodes.rag.shared.generation import FILES, GENERATIONS, Generation, Part, digest_of, read_generation
 from nodes.rag.shared.transfers import transferred
 

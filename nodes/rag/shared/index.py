@@ -17,8 +17,7 @@ from core.errors import WaystationError
 from core.health import Health, HealthState, degraded
 from core.objects import Object, Objects
 from nodes.rag.errors import IndexBroken, IndexBusy, IndexWrittenElsewhere
-from nodes.rag.manifest import ManifestFile, alone
-from nodes.rag.places import IndexPlace, files_of
+from nodes.rag.manifest import IndexPlace, ManifestFile, alone, files_of
 from nodes.rag.shared.following import Follower, MovedOn
 from nodes.rag.shared.generation import POINTER, Generation, read_generation
 from nodes.rag.shared.lease import LEASE_SECONDS, Holder, Lease

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from core.objects import Objects
-from nodes.rag.places import files_of
+from nodes.rag.manifest import files_of
 from nodes.rag.shared.generation import (
     FILES,
     GENERATIONS,

@@ -137,8 +137,12 @@ def selected(found: Mapping[str, Any], wanted: Collection[str] | None) -> dict[s
 
 
 async def final_values(agent: Agent, record: RunRecord) -> dict[str, Any]:
-    """What `wait` and `join` answer: the thread's values, and the questions that wait there."""
-    who = record.request.principal
-    values = values_json((await agent.threads.course.at(who, record.thread_id)).values)
+    """What `wait` and `join` answer: the values at the end of the run, and the questions that wait there."""
+    who, course = record.request.principal, agent.threads.course
+    if record.message_id is None:
+        snapshot = await course.at(who, record.thread_id)
+    else:
+        snapshot = await course.end_of(who, record.thread_id, record.message_id)
+    values = values_json(snapshot.values)
     asked = (record.output or {}).get("interrupts") if record.status == "interrupted" else None
     return {**values, "__interrupt__": questions_json(asked)} if asked else values

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from core.errors import InvalidInput, Unavailable
 from core.events.subscription import Event
@@ -21,7 +21,7 @@ class Down(Unavailable):
 class Limited(Unavailable):
     """The dependency wants fewer requests."""
 
-    counts_as_failure: ClassVar[bool] = False
+    counts_as_failure = False
 
     def __init__(self, retry_after: float) -> None:
         super().__init__("slower, please")

@@ -115,6 +115,12 @@ def test_an_entry_that_is_no_mapping_is_told(folder: ConfigFolder) -> None:
     ]
 
 
+def test_a_list_where_names_are_wanted_is_told_how_to_write_it(folder: ConfigFolder) -> None:
+    folder.write("mcp.json", '{"mcpServers": [{"command": "x"}]}')
+    said = "must be a mapping of keys to values (got a list); give each entry a key of its own: its name"
+    assert folder.problems() == [f"mcp.json:1: mcpServers: {said}"]
+
+
 def test_an_unset_variable_is_told_once(folder: ConfigFolder) -> None:
     folder.write("waystation.yaml", "shop:\n  port: ${SHOP_PORT}\n  host: ${HOST:-here}\n")
     unset = "waystation.yaml:2: shop.port: the environment variable SHOP_PORT is not"

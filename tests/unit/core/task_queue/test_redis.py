@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
 from core.health import HealthState
 from core.task_queue import TaskQueue, TaskSettings, TaskStatus, run_worker
@@ -45,6 +46,16 @@ async def test_an_announcement_wakes_a_worker_elsewhere(tmp_path: Path, redis_se
         for record in (now, later):
             assert (await adding.wait(record.id, PATIENCE_S)).status is TaskStatus.DONE
     assert work.order == ["first", "now", "later"]
+
+
+async def test_no_worker_reads_a_subscription_which_would_spin_when_its_host_vanishes(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
+    work = Work()
+    async with opened_queue(tmp_path, [work.task], settings=patient(redis_server)) as queue:
+        await hears(queue)
+        async with Redis.from_url(redis_server.url) as redis:
+            assert await redis.pubsub_numpat() == 0
 
 
 async def test_what_is_announced_just_before_the_end_is_heard(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from graph.turn.driver import Doorway
+from graph.turn.doorway import Doorway
 
 FOR_EVER = 3600.0
 SOON = 10.0
@@ -19,16 +19,16 @@ class Guests:
         self.came: asyncio.Queue[str] = asyncio.Queue()
         self.leaves: dict[str, asyncio.Event] = {}
 
-    def ask(self, name: str) -> asyncio.Task[None]:
+    def ask(self, name: str, user: str = "ada") -> asyncio.Task[None]:
         self.leaves[name] = asyncio.Event()
-        return asyncio.create_task(self._pass(name))
+        return asyncio.create_task(self._pass(name, user))
 
     async def next_in(self) -> str:
         async with asyncio.timeout(SOON):
             return await self.came.get()
 
-    async def _pass(self, name: str) -> None:
-        with await self._doorway.enter():
+    async def _pass(self, name: str, user: str) -> None:
+        with await self._doorway.enter(user):
             self.came.put_nowait(name)
             await self.leaves[name].wait()
 
@@ -43,6 +43,32 @@ async def test_turns_come_in_one_after_another_in_the_order_of_asking() -> None:
     await asyncio.gather(*tasks)
 
 
+async def test_a_user_with_many_turns_keeps_others_waiting_for_one_of_them() -> None:
+    guests = Guests(Doorway(at_once=1, longest_s=FOR_EVER))
+    tasks = [guests.ask(f"ada {number}", "ada") for number in range(4)]
+    assert await guests.next_in() == "ada 0"
+    tasks += [guests.ask("bob 0", "bob"), guests.ask("cyd 0", "cyd"), guests.ask("bob 1", "bob")]
+    came, last = list[str](), "ada 0"
+    for _ in range(6):
+        guests.leaves[last].set()
+        came.append(last := await guests.next_in())
+    assert came == ["ada 1", "bob 0", "cyd 0", "ada 2", "bob 1", "ada 3"]
+    guests.leaves[last].set()
+    await asyncio.gather(*tasks)
+
+
+async def test_who_is_let_in_while_it_gives_up_lets_the_next_one_in() -> None:
+    doorway = Doorway(at_once=1, longest_s=FOR_EVER)
+    guests = Guests(doorway)
+    place = await doorway.enter("ada")
+    second, third = guests.ask("b", "bob"), guests.ask("c", "cyd")
+    await asyncio.sleep(0)
+    place.leave()  # now the place is the second one's, which has not heard of it
+    second.cancel()
+    assert await guests.next_in() == "c"
+    third.cancel()
+
+
 async def test_one_that_takes_long_keeps_nobody_waiting() -> None:
     guests = Guests(Doorway(at_once=1, longest_s=0.001))
     slow, other = guests.ask("slow"), guests.ask("other")
@@ -53,7 +79,7 @@ async def test_one_that_takes_long_keeps_nobody_waiting() -> None:
 
 async def test_a_place_is_given_back_once() -> None:
     doorway = Doorway(at_once=1, longest_s=FOR_EVER)
-    with await doorway.enter() as place:
+    with await doorway.enter("ada") as place:
         place.leave()
         place.leave()
     guests = Guests(doorway)

@@ -79,6 +79,7 @@ class TestCommands:
             (("peer", "fail"), "tool_failed: peer fail: that went wrong"),
             (("peer", "nope"), "unknown_tool_of_server: the server 'peer' has no tool 'nope'; tools: echo"),
             (("nope", "echo"), "unknown_server: the tool server 'nope' is not known; servers: peer, bad"),
+            (("broken", "echo"), "unknown_server: the tool server 'broken' is left out (plugin.json"),
             (("peer", "echo", "{"), "invalid_input: the arguments are not JSON"),
             (("peer", "echo", "[1]"), "invalid_input: the arguments must be a JSON object"),
         ],

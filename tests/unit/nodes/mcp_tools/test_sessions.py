@@ -265,3 +265,21 @@ async def test_an_unknown_server_and_one_that_is_off_are_named(tmp_path: Path) -
         with pytest.raises(UnknownServer, match="'off' is switched off"):
             await manager.restart("off")
         assert manager.tool_names("off") == []
+
+
+async def test_a_crash_under_many_calls_is_held_against_the_server_once(manager: MCPToolManager) -> None:
+    async def breaker() -> str:
+        found: str = (await manager.check()).details["servers"]["peer"]["breaker"]
+        return found
+
+    await manager.tools("peer")
+    begun = [asyncio.ensure_future(manager.call("peer", "hang", {})) for _ in range(11)]
+    crash = asyncio.ensure_future(manager.call("peer", "crash", {}))
+    ends = await asyncio.gather(*begun, crash, return_exceptions=True)
+    assert [type(end) for end in ends] == [ServerGone] * 12
+    assert text_of(await manager.call("peer", "echo", {"text": "on"})) == "on"
+    assert await breaker() == "closed"
+    for _ in range(5):  # what crashes at each call is left alone, as ever
+        with pytest.raises((ServerGone, ServerDown)):
+            await manager.call("peer", "crash", {})
+    assert await breaker() == "open"

@@ -177,7 +177,7 @@ def test_a_plugin_folder_may_be_named_itself_and_bring_a_url(folder: ConfigFolde
         ('{"server": "nope.py"}', "there is no file 'nope.py'"),
         ('{"server": "server.py", "command": "x"}', "give one of server, command and url"),
         ('{"serverr": "server.py"}', "did you mean 'server'?"),
-        ('{"name": "bad"}', "give one of server, command and url"),
+        ('{"name": "bad"}', 'give one of server, command and url, such as "server": "server.py"'),
     ],
 )
 def test_a_broken_plugin_is_reported_and_stops_nobody(

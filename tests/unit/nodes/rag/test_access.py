@@ -252,3 +252,24 @@ def test_a_rule_below_a_folder_in_another_holds_for_it_too(tmp_path: Path) -> No
         rights = Rights([AccessRule(path="board", groups=["board"])], partial(tuple, absolute))
         assert not rights.anybody("teams/hr/board/plan.md")
         assert set(list_files(absolute).files) == {"teams/hr/board/plan.md", "travel.md"}
+
+
+def test_a_rule_below_the_folder_of_a_glob_holds_for_folders_beside_it(tmp_path: Path) -> None:
+    write(tmp_path / "p", {"travel.md": "open", "hr/pay.md": "secret", "hr/board/plan.md": "secret"})
+    write(tmp_path / "p", {"it/vpn.md": "open"})
+    (tmp_path / "current").symlink_to(tmp_path / "p" / "hr")
+    for inner in ("p/hr", "p/hr/*.md", "p/hr/pay.md", "current"):
+        absolute = [str(tmp_path / root) for root in ("p/*.md", inner, "p/it")]
+        files = list_files(absolute).files
+        rules = [AccessRule(path="hr/**", groups=["hr"]), AccessRule(path="hr/board", groups=["board"])]
+        roots = {name: found.root for name, found in files.items()}
+        rights = Rights(rules, partial(tuple, absolute), roots.__getitem__)
+        assert {name for name in files if rights.anybody(name)} == {"travel.md", "vpn.md"}
+        assert rights.idle(list(files)) == ([] if "board/plan.md" in files else ["hr/board"])
+
+
+def test_a_document_of_an_unknown_folder_beside_a_glob_has_the_rules_of_each(tmp_path: Path) -> None:
+    write(tmp_path / "p" / "hr", {"pay.md": "secret"})
+    roots = [str(tmp_path / "p" / "*.md"), str(tmp_path / "p" / "hr")]
+    rights = Rights([AccessRule(path="hr", groups=["hr"])], partial(tuple, roots))
+    assert not rights.anybody("photo.png")

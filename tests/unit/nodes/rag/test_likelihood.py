@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from core.languages import is_english
 from nodes.rag.adapters.bundled import NEARNESS, BundledEmbedder, installed
 from nodes.rag.chunking import chunk_document
 from nodes.rag.fake import MemoryStore
-from nodes.rag.languages import is_english
 from nodes.rag.likelihood import Measures
 from nodes.rag.local import LocalRetriever
 from nodes.rag.models import Chunk

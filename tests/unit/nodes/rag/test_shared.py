@@ -330,7 +330,7 @@ async def test_a_full_disk_is_told_without_its_path(homes: Homes, monkeypatch: p
     def full(self: Path, *_: object, **__: object) -> None:
         raise OSError(28, "No space left on device", str(self))
 
-    monkeypatch.setattr("nodes.rag.places.IndexPlace.new", full)
+    monkeypatch.setattr("nodes.rag.manifest.IndexPlace.new", full)
     await reader.prepare()
     assert "the index cannot be stored here: No space left on device" in (await reader.check()).reason
 

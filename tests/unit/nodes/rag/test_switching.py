@@ -15,9 +15,8 @@ from nodes.rag.adapters.lance import LanceFolder, LanceStore
 from nodes.rag.chunking import chunk_document
 from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever
-from nodes.rag.manifest import ManifestFile
+from nodes.rag.manifest import IndexPlace, ManifestFile, PlacedStore
 from nodes.rag.models import Progress
-from nodes.rag.places import IndexPlace, PlacedStore
 from nodes.rag.ports import VectorStore
 from nodes.rag.rebuilding import Rebuilding
 from nodes.rag.settings import LocalSource

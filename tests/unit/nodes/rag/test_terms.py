@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from nodes.rag.languages import stem
+from core.languages import stem
 from nodes.rag.terms import query_terms, terms
 from tests.growth.shapes import MOST_POWER, growth
 from tests.kit.languages import SENTENCES

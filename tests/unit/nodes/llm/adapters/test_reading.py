@@ -297,6 +297,56 @@ def test_an_event_or_an_answer_without_end_is_not_kept(monkeypatch: pytest.Monke
         read(*[chunk({"content": "x"})] * 100)
 
 
+ODD = [
+    {"choices": [{"delta": {"content": "b"}}], "error": {"message": "no"}},
+    {"object": "error", "choices": [{"delta": {"content": "b"}}]},
+    {"type": "error", "choices": [{"delta": {"content": "b"}}]},
+    {"choices": [{"index": 1, "delta": {"content": "another choice"}}]},
+    {"choices": [{"delta": {"content": "b"}}, {"delta": {"content": "c"}}]},
+    {"choices": [{"delta": {"content": "b"}, "finish_reason": "length"}]},
+    {"choices": [{"delta": {"content": "b"}, "usage": {"prompt_tokens": 3, "completion_tokens": 4}}]},
+    {"choices": [{"delta": {"content": "b"}}], "usage": {"prompt_tokens": 3, "completion_tokens": 4}},
+    {"choices": [{"delta": {"content": "b"}}], "x_groq": {"usage": {"prompt_tokens": 3}}},
+    {"choices": [{"delta": {"content": "b", "reasoning_content": "hm"}}]},
+    {
+        "choices": [
+            {"delta": {"content": "b", "tool_calls": [{"id": "call_0aZ91xQ7", "function": {"name": "add"}}]}}
+        ]
+    },
+    {"choices": [{"delta": {"content": [{"type": "text", "text": "b"}]}}]},
+    {"choices": [{"delta": {"content": 7}}]},
+    {"choices": [{"delta": {}, "text": "b"}]},
+    {"choices": [{"message": {"content": "a whole one"}}]},
+    {"choices": {"delta": {"content": "b"}}},
+    {"choices": {"x": 1}},
+    {"choices": "x"},
+    {"choices": [["content"]]},
+    {"choices": [{"delta": "content"}]},
+    {"choices": [{"delta": {"content": "\ud83d"}}]},
+    [{"choices": [{"delta": {"content": "b"}}]}],
+]
+PLAIN = {"choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": None}], "model": "m"}
+
+
+@pytest.mark.parametrize("odd", ODD, ids=json.dumps)
+def test_what_is_more_than_a_token_is_read_as_it_is_without_a_short_way_for_tokens(
+    odd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [event(PLAIN), event(PLAIN) + event(odd) + event(PLAIN), DONE]
+    quick = _told(parts)
+    monkeypatch.setattr(reading_module, "_is_plain", lambda *_: False)
+    assert quick == _told(parts) == _told([bytes([byte]) for byte in b"".join(parts)])
+
+
+def _told(parts: list[bytes]) -> Any:
+    try:
+        assembly, ended = read(*parts)
+    except (EndpointError, NoAnswer) as error:
+        return repr(error)
+    message = assembly.message()
+    return message.content, message.tool_calls, message.usage_metadata, assembly.finish, ended
+
+
 def test_the_model_that_served_is_told() -> None:
     assembly, _ = read(event({"model": "m-1", "choices": []}), event({"model": "m-2", "choices": []}), HELLO)
     assert assembly.served == "m-1"

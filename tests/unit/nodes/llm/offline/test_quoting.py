@@ -113,3 +113,42 @@ def test_a_question_in_any_script_is_answered_by_its_sentence(question: str, tex
 
 def test_a_sentence_in_another_script_that_tells_nothing_of_it_is_not_quoted() -> None:
     assert best_quotes("会議室の予約はいつまで？", [Passage(1, "", "食堂は一階にあります。")]) == []
+
+
+GERMAN = """Je gefahrenem Kilometer gibt es 0,38 Euro. Die BahnCard wird erstattet, wenn sie sich rechnet.
+Am 3. Mai und z. B. im 2. Stock gilt das nicht. Überstunden verfallen im März."""
+FRENCH = """La garantie dure deux ans pour les sondes. Les appareils en panne sont renvoyés à Lyon.
+Le repas de midi est remboursé jusqu'à 19,40 euros."""
+SPANISH = "Los aparatos se devuelven en 30 días. ¿Preguntas? El taller contesta por las mañanas."
+ABROAD = {
+    "Wie viel Kilometergeld bekomme ich?": (GERMAN, "Je gefahrenem Kilometer gibt es 0,38 Euro."),
+    "Wann verfallen meine Überstunden?": (GERMAN, "Überstunden verfallen im März."),
+    "Was gilt im Stock?": (GERMAN, "Am 3. Mai und z. B. im 2. Stock gilt das nicht."),
+    "Wer reinigt die Büros?": (GERMAN, ""),
+    "Combien de temps dure la garantie d'une sonde ?": (FRENCH, "La garantie dure deux ans pour les sondes."),
+    "Où renvoyer un appareil en panne ?": (FRENCH, "Les appareils en panne sont renvoyés à Lyon."),
+    "Quelle est la prime de fin d'année ?": (FRENCH, ""),
+    "¿En cuántos días puedo devolver un aparato?": (SPANISH, "Los aparatos se devuelven en 30 días."),
+    "¿Cuándo contestan en los talleres?": (SPANISH, "El taller contesta por las mañanas."),
+    "¿Hay descuento para empleados?": (SPANISH, ""),
+}
+
+
+@pytest.mark.parametrize("question", ABROAD)
+def test_questions_in_other_languages_are_answered_by_their_own_stems(question: str) -> None:
+    text, expected = ABROAD[question]
+    quotes = best_quotes(question, [Passage(1, "", text)])
+    assert (quotes[0].text if quotes else "") == expected
+
+
+def test_a_question_that_tells_no_language_is_asked_in_that_of_the_passages() -> None:
+    passage = Passage(1, "", "Der Feuerlöscher steht im Flur. Die Löscher werden jährlich geprüft.")
+    assert best_quotes("Feuerlöscher", [passage])[0].text == "Der Feuerlöscher steht im Flur."
+
+
+def test_words_of_another_language_are_no_parts_of_joined_ones() -> None:
+    english = Passage(1, "", "Nobody works in the office on a Sunday, and that is the whole of it.")
+    german = Passage(2, "", "Die Arbeit ist an drei Tagen auch zu Hause erlaubt, und im Homeoffice gilt das.")
+    assert [quote.n for quote in best_quotes("Wie oft ist denn Homeoffice erlaubt?", [english, german])] == [
+        2
+    ]

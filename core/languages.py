@@ -149,8 +149,10 @@ def language_of(text: str, *, among: Iterable[str] = LANGUAGES) -> str:
         found = _SCRIPTS.get(script, "")
         return found if found in known else ""
     hits: Counter[str] = Counter()
-    for word in fold(text[:READ_LETTERS]).split():
-        hits.update(language for language in _BY_WORD.get(word.strip(_EDGES), ()) if language in known)
+    for word, times in Counter(word.strip(_EDGES) for word in fold(text[:READ_LETTERS]).split()).items():
+        for language in _BY_WORD.get(word, ()):
+            if language in known:
+                hits[language] += times
     best = hits.most_common(2)
     if not best or best[0][1] < FEWEST_HITS or (len(best) > 1 and best[1][1] == best[0][1]):
         return ""

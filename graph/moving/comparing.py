@@ -1,0 +1,110 @@
+"""A target read again behind a copy: in a process of its own where there is much to read.
+
+Reading a row back and hashing it takes about as long as copying it. In one process the two take turns at one
+core.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Generator
+from contextlib import closing, suppress
+from multiprocessing.connection import Connection
+from typing import Protocol
+
+from core.errors import Unavailable
+from graph.moving.end import End
+from graph.moving.rows import Part, Tally, tallies
+
+# From so many rows on the second that a process takes to begin is worth it.
+APART_ROWS = 50_000
+_END_S = 10.0
+_GONE = (
+    "the process that compares has ended, for want of memory perhaps; the same command goes on where it was"
+)
+Opened = Callable[[], End]
+
+
+class Reader(Protocol):
+    """Who reads the target again."""
+
+    def portions(self, part: Part) -> Generator[Tally, None, None]:
+        """All rows of the part as they stand there now, a tally for every portion."""
+
+    def close(self) -> None:
+        """Let go of the database."""
+
+
+def reader_of(target: End, rows: int) -> Reader:
+    """A reader for so many rows."""
+    apart = target.reads_beside and rows >= APART_ROWS
+    return Apart(target.opening()) if apart else Here(target.again())
+
+
+class Here:
+    """Reads in this process."""
+
+    def __init__(self, end: End) -> None:
+        self._end = end
+
+    def portions(self, part: Part) -> Generator[Tally, None, None]:
+        with self._end.snapshot(), closing(self._end.compared(part)) as rows:
+            yield from tallies(rows)
+
+    def close(self) -> None:
+        self._end.close()
+
+
+class Apart:
+    """Reads in a process of its own. What goes wrong there is raised here.
+
+    Args:
+        opened: Opens the database; it is handed over, so it can be pickled.
+    """
+
+    def __init__(self, opened: Opened) -> None:
+        # One that is forked would have locks that other threads held at that moment.
+        context = multiprocessing.get_context("spawn")
+        self._ear, theirs = context.Pipe()
+        self._process = context.Process(target=_read, args=(theirs, opened), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def portions(self, part: Part) -> Generator[Tally, None, None]:
+        try:
+            self._ear.send(part)
+            while (said := self._ear.recv()) is not None:
+                if isinstance(said, Exception):
+                    raise said
+                yield said
+        except (EOFError, ConnectionError):
+            raise Unavailable(_GONE) from None
+
+    def close(self) -> None:
+        """Also in the middle of a part that nobody waits for any more."""
+        self._process.terminate()
+        self._process.join(_END_S)
+        self._ear.close()
+
+
+def _read(mouth: Connection, opened: Opened) -> None:
+    """What that process does, until nobody listens."""
+    # Ctrl-C goes to every process of a terminal; who began this one ends it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(EOFError, ConnectionError):
+        try:
+            with closing(Here(opened())) as here:
+                while True:
+                    _tell(mouth, here, mouth.recv())
+        except (EOFError, ConnectionError):
+            raise
+        except Exception as error:  # noqa: BLE001 - raised again where somebody can act
+            mouth.send(error)
+
+
+def _tell(mouth: Connection, here: Here, part: Part) -> None:
+    with closing(here.portions(part)) as portions:
+        for more in portions:
+            mouth.send(more)
+    mouth.send(None)
