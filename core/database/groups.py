@@ -163,7 +163,7 @@ class SqliteGroup:
             return self._apart(db, entry)
         changes = db.raw.total_changes
         try:
-            return self._units(db, entry)
+            return self._entry(db, entry)
         except Exception as error:
             if not db.raw.in_transaction or db.raw.total_changes != changes:
                 raise _Undone from error
@@ -176,7 +176,7 @@ class SqliteGroup:
             return given_up()
         db.raw.execute("SAVEPOINT entry")
         try:
-            result = self._units(db, entry)
+            result = self._entry(db, entry)
         except Exception as error:  # noqa: BLE001 - the others of the group go on
             if db.raw.in_transaction:
                 db.raw.execute("ROLLBACK TO entry")
@@ -185,7 +185,7 @@ class SqliteGroup:
         db.raw.execute("RELEASE entry")
         return result
 
-    def _units(self, db: Connected, entry: Entry) -> Any:
+    def _entry(self, db: Connected, entry: Entry) -> Any:
         result, checked = None, None
         for unit in entry.units:
             # What an entry took along has its own fence: one look is enough.
