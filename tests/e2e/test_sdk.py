@@ -29,6 +29,7 @@ def asks(text: str) -> dict[str, Any]:
 
 
 SUM = asks("What is 5 + 3?")
+FORM: dict[str, Any] = {"approval": "auto", "user": "ada", "tools": ["calculator"]}
 WHO = asks("Who are you?")
 
 
@@ -104,7 +105,7 @@ async def test_every_stream_mode_tells_of_the_turn(sdk: LangGraphClient, thread:
     found: dict[str, list[Any]] = {}
     async for part in sdk.runs.stream(
         thread, ASSISTANT, input=SUM,
-        context={"approval": "auto", "user": "ada", "tools": ["calculator"]},
+        context=FORM,
         stream_mode=["values", "updates", "messages-tuple", "custom"],
     ):  # fmt: skip
         found.setdefault(part.event, []).append(part.data)
