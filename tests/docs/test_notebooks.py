@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,8 @@ def run(path: Path, *, folder: Path, code_cells: int | None = None) -> dict[str,
         notebook, timeout=100, kernel_name="this", resources={"metadata": {"path": str(folder)}}
     )
     client.create_kernel_manager().kernel_spec_manager = ThisPython()
-    client.execute()
+    # Vectors of the handbook take a core for seconds, in each kernel.
+    client.execute(env={**os.environ, "WAYSTATION_RAG__SEARCH": "words"})
     return {cell.source.splitlines()[0]: shown(cell) for cell in code}
 
 

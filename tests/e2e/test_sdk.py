@@ -6,7 +6,9 @@ interrupts in the standard shape and their answers; double texting; delete.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import ConflictError, NotFoundError
 
 from tests.kit.studio import studio
-from waystation.testing.agents import write_config
+from waystation.testing.service import ROOT
 
 ASSISTANT = "waystation"
 STEPS = {"lookup_config", "retrieve", "call_model", "execute_tools", "store_files"}
@@ -27,13 +29,16 @@ def asks(text: str) -> dict[str, Any]:
 
 
 SUM = asks("What is 5 + 3?")
+FORM: dict[str, Any] = {"approval": "auto", "user": "ada", "tools": ["calculator"]}
 WHO = asks("Who are you?")
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("sdk")
-    config = write_config(folder, files={"mcp.json": APPROVAL})
+    # As it ships, but that the calculator asks.
+    config = Path(shutil.copytree(ROOT / "config", folder / "config"))
+    (config / "mcp.json").write_text(APPROVAL)
     # Most tests here want the tool to run; those about approval ask.
     lowered = {"WAYSTATION_MCP__CALLERS_MAY_LOWER_APPROVAL": "true"}
     with studio(folder, env={"WAYSTATION_CONFIG_DIR": str(config), **lowered}) as client:
@@ -72,7 +77,8 @@ async def test_the_assistant_has_the_graph_and_the_schemas_of_its_forms(sdk: Lan
     schemas: Any = await sdk.assistants.get_schemas(found["assistant_id"])
     assert "messages" in schemas["input_schema"]["properties"]
     assert {"messages", "files"} <= schemas["state_schema"]["properties"].keys()
-    assert {"user", "model", "tools", "approval"} <= schemas["context_schema"]["properties"].keys()
+    context = {"user", "model", "tools", "sources", "approval"}
+    assert context <= schemas["context_schema"]["properties"].keys()
 
 
 async def test_an_assistant_of_ones_own_keeps_its_context(sdk: LangGraphClient) -> None:
@@ -98,11 +104,13 @@ async def test_a_run_is_waited_for_and_its_state_read(sdk: LangGraphClient, thre
 async def test_every_stream_mode_tells_of_the_turn(sdk: LangGraphClient, thread: str) -> None:
     found: dict[str, list[Any]] = {}
     async for part in sdk.runs.stream(
-        thread, ASSISTANT, input=SUM, context={"approval": "auto"},
+        thread, ASSISTANT, input=SUM,
+        context=FORM,
         stream_mode=["values", "updates", "messages-tuple", "custom"],
     ):  # fmt: skip
         found.setdefault(part.event, []).append(part.data)
     assert "8" in last(found["values"][-1])
+    assert len(found["values"][-1]["messages"]) == 4
     assert {name for update in found["updates"] for name in update} >= {"call_model", "execute_tools"}
     kinds = [event["type"] for event in found["custom"]]
     assert {"config", "tool_call", "tool_result", "token"} <= set(kinds)

@@ -36,16 +36,6 @@ def test_it_says_where_it_is_and_what_to_try_and_stops_when_told(tmp_path: Path)
     assert "Traceback" not in service.log.read_text()
 
 
-def test_several_workers_share_the_work_and_the_threads(tmp_path: Path) -> None:
-    env = {"WAYSTATION_SERVER__WORKERS": "2"}
-    with Service(tmp_path / "home", config_dir=write_config(tmp_path), env=env) as service:
-        for _ in range(4):
-            answer = httpx.post(f"{service.url}/agent/invoke", json=turn(thread_id="shared"), timeout=60)
-            assert "8" in answer.json()["output"]["answer"]
-        thread = httpx.get(f"{service.url}/threads/shared", timeout=20).json()
-    assert thread["turns"] == 4
-
-
 @pytest.fixture
 def _config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAYSTATION_CONFIG_DIR", str(write_config(tmp_path)))
@@ -149,7 +139,9 @@ def listening(pid: int) -> set[int]:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_tools_fetch_files_from_the_service_itself(tmp_path: Path, workers: str) -> None:
+def test_workers_share_the_threads_and_tools_fetch_files_from_the_service_itself(
+    tmp_path: Path, workers: str
+) -> None:
     env = {"WAYSTATION_SERVER__WORKERS": workers}
     table = {"file": ("sales.csv", b"region,amount\nnorth,10.5\nsouth,4\nnorth,2\n")}
     with Service(tmp_path / "home", config_dir=write_config(tmp_path), env=env) as service:
@@ -157,6 +149,11 @@ def test_tools_fetch_files_from_the_service_itself(tmp_path: Path, workers: str)
         body = {"input": {"message": "What is the total of amount by region in sales.csv?", "files": [key]}}
         answer = httpx.post(f"{service.url}/agent/invoke", json=body, timeout=60).json()["output"]
         ports = listening(service.pid)
+        for _ in range(4):
+            shared = httpx.post(f"{service.url}/agent/invoke", json=turn(thread_id="shared"), timeout=60)
+            assert "8" in shared.json()["output"]["answer"]
+        thread = httpx.get(f"{service.url}/threads/shared", timeout=20).json()
     assert "12.5" in answer["answer"]
     assert [call["status"] for call in answer["tool_calls"]] == ["ok"]
     assert ports == {service.port}
+    assert thread["turns"] == 4

@@ -37,6 +37,8 @@ def studio(folder: Path, *, env: Mapping[str, str] | None = None, jobs: int = 1)
         "LANGSMITH_TRACING": "false",
         "WAYSTATION_HOME": str(folder / "home"),
         "WAYSTATION_CONFIG_DIR": str(ROOT / "config"),
+        # Vectors of the handbook take a core for seconds.
+        "WAYSTATION_RAG__SEARCH": "words",
         **(env or {}),
     }
     command = [
