@@ -84,12 +84,12 @@ async def test_what_waits_for_a_worker_is_cancelled_by_the_clients_that_can(api:
         begun = await openai.responses.create(model=GRAPH, input="waits", background=True)
         assert begun.status == "queued"
         assert (await openai.responses.cancel(begun.id)).status == "cancelled"
-        async with get_client(url=f"{api.url}/langgraph", api_key=None) as client:
-            thread = (await client.threads.create())["thread_id"]
-            run = await client.runs.create(thread, GRAPH, input=asks("waits"))
+        async with get_client(url=f"{api.url}/langgraph", api_key=None) as sdk:
+            thread = (await sdk.threads.create())["thread_id"]
+            run = await sdk.runs.create(thread, GRAPH, input=asks("waits"))
             assert run["status"] == "pending"
-            await client.runs.cancel(thread, run["run_id"], wait=True)
-            assert (await client.runs.get(thread, run["run_id"]))["status"] == "interrupted"
+            await sdk.runs.cancel(thread, run["run_id"], wait=True)
+            assert (await sdk.runs.get(thread, run["run_id"]))["status"] == "interrupted"
         client = await ClientFactory(ClientConfig(httpx_client=http)).create_from_url(api.url)
         said = a2a.Message(message_id="m", role=a2a.ROLE_USER, parts=[a2a.Part(text="waits")])
         async for event in client.send_message(a2a.SendMessageRequest(message=said)):

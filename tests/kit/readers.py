@@ -6,7 +6,7 @@ What they give is the text as their user has it in the end; what they raise is w
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -28,7 +28,7 @@ EVENT: TypeAdapter[Any] = TypeAdapter(Event)
 # Told of "words" of the answer, and that it "waits" for somebody to give it.
 Heard = Callable[[str], None]
 WORDS, WAITS = "words", "waits"
-Reader = Callable[[str, str, Heard], Awaitable[str]]
+Reader = Callable[[str, str, Heard], Coroutine[Any, Any, str]]
 
 
 class ToldError(Exception):
