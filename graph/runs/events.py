@@ -110,43 +110,6 @@ class LoggedEvent:
             self._event = None
 
 
-# Where more than so many readers wait in a process, they are woken together, so long behind the first news.
-FEW_READERS = 12
-TOGETHER_S = 0.02
-
-
-class Bell:
-    """Wakes the readers of a process: at once where few wait, many together.
-
-    Waking a reader costs as much as what it then sends, and steps tell several things one after the other.
-    """
-
-    def __init__(self) -> None:
-        self.waiting = 0
-        self._later: set[EventLog] = set()
-        self._rings_in: asyncio.AbstractEventLoop | None = None
-
-    def news(self, log: EventLog, *, urgent: bool) -> None:
-        """The log has something to read; `urgent` is what a person waits for."""
-        if urgent or self.waiting <= FEW_READERS:
-            log.wake()
-            return
-        self._later.add(log)
-        loop = asyncio.get_running_loop()
-        # A loop that was closed before it rang rings no more.
-        if self._rings_in is not loop:
-            self._rings_in = loop
-            loop.call_later(TOGETHER_S, self._ring)
-
-    def _ring(self) -> None:
-        logs, self._later, self._rings_in = self._later, set(), None
-        for log in logs:
-            log.wake()
-
-
-BELL = Bell()
-
-
 class EventLog:
     """The events of one attempt of a run, numbered on from `floor`. Any number of readers.
 
@@ -194,19 +157,15 @@ class EventLog:
         return LoggedEvent({"seq": self._last + 1, "run_id": self._run_id, **event})
 
     def publish(self, entry: LoggedEvent) -> None:
-        kind = entry.kind
-        # The first piece of a text, and the end.
-        urgent = kind in LAST or (kind in TEXTS and self.last_kind not in TEXTS)
         self._last = entry.seq
         self._entries.append(entry)
         self._size += entry.size
-        if self._waiting:
-            BELL.news(self, urgent=urgent)
+        self._wake()
 
     def abandon(self) -> None:
         """Another process goes on with the run: readers find its events in the database."""
         self.abandoned = True
-        self.wake()
+        self._wake()
 
     def unstored(self) -> list[LoggedEvent]:
         """What the database does not have yet."""
@@ -228,7 +187,7 @@ class EventLog:
     def extend(self, limit: int) -> None:
         """Numbers up to `limit` are reserved in the database now."""
         self.limit = max(self.limit, limit)
-        self.wake()
+        self._wake()
 
     def keeps(self, after: int) -> bool:
         """True when everything above number `after` is here."""
@@ -252,11 +211,9 @@ class EventLog:
     async def _woken(self) -> None:
         waiter = asyncio.get_running_loop().create_future()
         self._waiting.add(waiter)
-        BELL.waiting += 1
         try:
             await waiter
         finally:
-            BELL.waiting -= 1
             self._waiting.discard(waiter)
 
     def ahead(self, place: int) -> Sequence[LoggedEvent]:
@@ -271,8 +228,7 @@ class EventLog:
         found.reverse()
         return found if size <= PAGE_LETTERS else _page(found)
 
-    def wake(self) -> None:
-        """Let those who wait look again."""
+    def _wake(self) -> None:
         for waiter in self._waiting:
             if not waiter.done():
                 waiter.set_result(None)

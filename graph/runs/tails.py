@@ -66,7 +66,7 @@ class Mirror(EventLog):
         self._size = 0
         self.begun = True
         self.sure = self.floor = self._last = self._stored = self._before = start
-        self.wake()
+        self._wake()
 
     def keeps(self, after: int) -> bool:
         return self.begun and super().keeps(after)

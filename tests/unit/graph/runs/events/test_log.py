@@ -7,9 +7,7 @@ import resource
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from graph.runs.events import BELL, FEW_READERS, PAGE_LETTERS, TAIL_BYTES, EventLog, LoggedEvent
+from graph.runs.events import PAGE_LETTERS, TAIL_BYTES, EventLog, LoggedEvent
 from tests.kit.event_logs import reading_of
 
 DONE = {"type": "done"}
@@ -50,31 +48,6 @@ async def test_readers_before_during_and_after_see_every_event_once() -> None:
     assert await middle == [3, 4, 5]
     assert await numbers(log) == [1, 2, 3, 4, 5]
     assert await numbers(log, after=5) == []
-
-
-async def test_where_many_read_news_comes_together_and_first_words_and_the_end_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(BELL, "waiting", FEW_READERS)
-    log = EventLog("r1")
-
-    async def told(*events: dict[str, Any]) -> list[str]:
-        """What a reader that waits has when the loop has gone round, and what it has then."""
-        reader = asyncio.create_task(log.more(log.last))
-        await asyncio.sleep(0)
-        for event in events:
-            log.add(event)
-        for _ in range(3):
-            await asyncio.sleep(0)
-        at_once = ["at once" if reader.done() else "later"]
-        async with asyncio.timeout(10):
-            return at_once + [entry.kind for entry in await reader]
-
-    assert await told({"type": "config"}, {"type": "usage"}) == ["later", "config", "usage"]
-    assert await told({"type": "usage"}, token("first")) == ["at once", "usage", "token"]
-    assert await told(token("second")) == ["later", "token"]
-    assert await told({"type": "usage"}, DONE) == ["at once", "usage", "done"]
-    assert BELL.waiting == FEW_READERS
 
 
 async def test_nothing_is_added_after_the_last_event() -> None:
