@@ -8,7 +8,6 @@ first token of an answer is never held, and an answer that has ended is not wait
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -21,31 +20,18 @@ FEW = 12
 EACH_SECONDS = 0.0025
 LONGEST_SECONDS = 0.08
 """Between two looks: no more than a person sees as flowing text."""
-LATE_TIMES = 4
-"""So many times as long as streams are looked at too late, they rest longer."""
-LATEST_SECONDS = 0.25
-"""Between two looks where the processor does not get round: turns that begin come before text that flows."""
-_NEWS = 0.1
 
 
 @dataclass(slots=True)
 class Crowd:
-    """How many streams of this process are open now, and how late they are looked at, in seconds."""
+    """How many streams of this process are open now."""
 
     streams: int = 0
-    late: float = 0.0
 
     @property
     def rest(self) -> float:
         """Seconds between two looks at one of them."""
-        if self.streams <= FEW:
-            return 0.0
-        rest = min(self.streams * EACH_SECONDS, LONGEST_SECONDS)
-        return min(rest + LATE_TIMES * self.late, LATEST_SECONDS)
-
-    def looked(self, late: float) -> None:
-        """One of them was looked at so long behind its time; of the latest looks the mean counts."""
-        self.late += (max(late, 0.0) - self.late) * _NEWS
+        return 0.0 if self.streams <= FEW else min(self.streams * EACH_SECONDS, LONGEST_SECONDS)
 
 
 CROWD = Crowd()
@@ -84,14 +70,12 @@ class Pace:
             return False
         loop = asyncio.get_running_loop()
         self._resting = loop.create_future()
-        timer, due = loop.call_later(seconds, self._wake), time.monotonic() + seconds
+        timer = loop.call_later(seconds, self._wake)
         try:
             await self._resting
         finally:
             timer.cancel()
             self._resting = None
-        if not self._ended:
-            self._crowd.looked(time.monotonic() - due)
         return True
 
     def _end(self) -> None:

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from aiohttp.base_protocol import BaseProtocol
 
-from nodes.llm.adapters.pace import FEW, LATEST_SECONDS, LONGEST_SECONDS, Crowd, Pace, together
+from nodes.llm.adapters.pace import FEW, LONGEST_SECONDS, Crowd, Pace, together
 from nodes.llm.pieces import Piece
 
 
@@ -35,37 +35,6 @@ def test_the_rest_grows_with_the_crowd_up_to_what_a_reader_does_not_see() -> Non
     rests = [Crowd(streams).rest for streams in (1, FEW, FEW + 1, 2 * FEW, 1_000)]
     assert rests[:2] == [0, 0]
     assert 0 < rests[2] < rests[3] < rests[4] == LONGEST_SECONDS
-
-
-async def test_where_the_processor_does_not_get_round_streams_are_looked_at_less_often_for_a_while() -> None:
-    crowd = Crowd(streams=1_000)
-    for _ in range(50):
-        crowd.looked(0.02)
-    assert LONGEST_SECONDS < crowd.rest < LATEST_SECONDS
-    crowd.looked(60.0)
-    assert crowd.rest == LATEST_SECONDS
-    for _ in range(100):
-        crowd.looked(-1.0)
-    assert crowd.rest == pytest.approx(LONGEST_SECONDS, rel=0.01)
-    assert Crowd(streams=FEW, late=1.0).rest == 0
-
-
-async def test_a_rest_that_took_its_time_says_how_late_it_ended() -> None:
-    class Listening(Crowd):
-        rest = 0.001
-        told = 0
-
-        def looked(self, late: float) -> None:
-            self.told += 1
-
-    crowd, read = Listening(), content()
-    with Pace(read, crowd) as pace:
-        assert await pace.rest()
-        assert crowd.told == 1
-        asyncio.get_running_loop().call_soon(read.feed_eof)
-        crowd.rest = 3_600.0
-        assert await pace.rest()
-    assert crowd.told == 1
 
 
 async def test_an_answer_that_has_ended_is_not_waited_for() -> None:
