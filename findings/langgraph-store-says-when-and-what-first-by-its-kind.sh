@@ -9,7 +9,7 @@
 # Who needs either puts the time into the value, and sorts what it gets with a limit that takes all.
 # Seen, twelve items, the first one written again two seconds later:
 #        InMemoryStore  created_at moved; ten of twelve: 0 1 2 3 4 5 6 7 8 9; timezone UTC
-#        SqliteStore    created_at moved; first of ten: 0, without 1 and 2 of the older ones; no timezone
+#        SqliteStore    created_at moved; ten of twelve: 0 first, then 6 to 11, then three of the older; no timezone
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
