@@ -88,7 +88,10 @@ def check_served(body: RunBody) -> None:
     if body.command and body.command.goto:
         raise NotOffered("command.goto is not served; the way through the graph is its own")
     if body.command and body.command.update is not None and body.command.resume is not None:
-        raise NotOffered("command.update beside command.resume is not served; change the state, then resume")
+        raise NotOffered(
+            "command.update beside command.resume is not served, and a change takes back what is asked:"
+            " change the state, run without input, and answer what is asked then"
+        )
 
 
 def modes_of(given: str | Sequence[str] | None) -> list[str]:
