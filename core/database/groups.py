@@ -108,7 +108,13 @@ class SqliteGroup:
                 outcomes, whole = self._tried(db, entries, self._apart)
         if whole or len(entries) == 1:
             return outcomes
-        return [self.commit([entry])[0] for entry in entries]
+        return [self._alone(entry) for entry in entries]
+
+    def _alone(self, entry: Entry) -> Any:
+        try:
+            return self.commit([entry])[0]
+        except Exception as error:  # noqa: BLE001 - what those before it came to stands
+            return told(error)
 
     def _tried(
         self, db: Connected, entries: Sequence[Entry], how: Callable[[Connected, Entry], Any]
@@ -159,7 +165,9 @@ class SqliteGroup:
         Raises:
             _Undone: It failed behind its first row: the group is written again, each entry apart.
         """
-        if entry.given_up or any(unit.work is not None for unit in entry.units):
+        has_work = any(unit.work is not None for unit in entry.units)
+        # Behind one with which SQLite gave the transaction up, each statement would be a commit of its own.
+        if has_work or entry.given_up or not db.raw.in_transaction:
             return self._apart(db, entry)
         changes = db.raw.total_changes
         try:

@@ -70,6 +70,7 @@ class _Left:
         wanted: Those that were written before, and whose history was not read yet.
         written: Of delta channels, by task and place: what the checkpoint after this one is made of.
         found: What a reader is told, where nothing comes behind the checkpoint.
+        counted: Its weight as the sum of all has it.
     """
 
     fence: int
@@ -80,10 +81,12 @@ class _Left:
     wanted: set[str] = field(default_factory=set)
     written: dict[tuple[str, int], tuple[str, str, int, PendingWrite]] = field(default_factory=dict)
     found: CheckpointTuple | None = None
+    counted: int = 0
 
     @property
     def weight(self) -> int:
-        return sum(channel.weight for channel in self.channels.values())
+        told = _weight(self.found.checkpoint["channel_values"]) if self.found else _weight(self.snapshots)
+        return told + sum(channel.weight for channel in self.channels.values())
 
     def is_of(self, hold: Hold) -> bool:
         """Whether only this hold, and the one under which it came there, can have written behind it."""
@@ -248,14 +251,15 @@ class Remembering(Carrying):
         if left.weight > BYTES_EACH:
             return
         self._left[thread_id] = left
-        self._bytes += left.weight
+        left.counted = left.weight
+        self._bytes += left.counted
         while self._bytes > BYTES or len(self._left) > THREADS:
             self._forget(next(iter(self._left)))
 
     def _forget(self, thread_id: str) -> None:
         left = self._left.pop(thread_id, None)
         if left is not None:
-            self._bytes -= left.weight
+            self._bytes -= left.counted
 
 
 class ThreadSqliteSaver(Enduring, Remembering, WrittenSqliteSaver):
@@ -315,5 +319,5 @@ def _weight(value: Any) -> int:
     if isinstance(value, dict):
         return sum(map(_weight, value.values()))
     if isinstance(value, BaseMessage):
-        return _A_MESSAGE + _weight(value.content)
-    return len(value) if isinstance(value, str) else 8
+        return _A_MESSAGE + sum(map(_weight, vars(value).values()))
+    return len(value) if isinstance(value, str | bytes) else 8

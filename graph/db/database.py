@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
@@ -69,6 +70,7 @@ _FENCING = {
     ),
 }
 _MIGRATION_LOCK = 0x5761797374
+_MIGRATING = threading.Lock()
 _ASK_AGAIN_S = 0.02
 
 
@@ -123,7 +125,8 @@ async def _made_ready(engine: AsyncEngine) -> None:
     with answered_within(UNHURRIED_S):
         async with engine.begin() as connection:
             await _take_turns(connection)
-            await connection.run_sync(_migrate)
+            async with _alone_in_process():
+                await connection.run_sync(_migrate)
         await refold(engine)
 
 
@@ -166,6 +169,20 @@ async def _take_turns(connection: AsyncConnection) -> None:
         await connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
         await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+
+
+@asynccontextmanager
+async def _alone_in_process() -> AsyncIterator[None]:
+    """Alembic has one context in a process: of two databases it would mix up one's tables with the other's.
+
+    Whoever comes here has the database: no two wait crosswise, be they of one event loop or of two threads.
+    """
+    while not _MIGRATING.acquire(blocking=False):  # noqa: ASYNC110 - it may be held in another loop
+        await asyncio.sleep(_ASK_AGAIN_S)
+    try:
+        yield
+    finally:
+        _MIGRATING.release()
 
 
 def _migrate(connection: Connection) -> None:

@@ -298,6 +298,7 @@ class Run:
         self.more_wait = False
         # The webhook delivery that its end has left.
         self.delivery: str | None = None
+        self.is_late = False
         self._is_cut = False
         self.error: WaystationError | None = None
         # The database that the attempt waits for, for longer than a caller on a connection would.
@@ -348,6 +349,11 @@ class Run:
         self.control.request_drain(how)
         asyncio.get_running_loop().call_later(grace_s, self._cut)
 
+    def is_over_time(self) -> None:
+        """It has taken as long as a turn may: it is cut, and again for as long as it goes on."""
+        self.is_late = True
+        self._cut()
+
     def meets(self, error: WaystationError, took: float) -> None:
         """The database is away. Callers that wait for the reply alone are told when it stays so."""
 
@@ -370,6 +376,8 @@ class Run:
         # A task that is cancelled before its first step would never end its run.
         if self.task is not None and self.begun and not self.ending and not self._is_cut:
             self._is_cut = True
+            # A step is done in this very task: one that swallows its end is the last one.
+            self.control.request_drain("cut")
             self._cancel()
 
     def _cancel(self) -> None:

@@ -146,18 +146,20 @@ class TurnDriver:
     async def _bounded(self, run: Run, outcome: Outcome) -> str:
         """The attempt's status; failures are raised."""
         seconds = self._limits.turn_seconds
+        timer = asyncio.get_running_loop().call_later(seconds, run.is_over_time)
         try:
-            async with asyncio.timeout(seconds):
-                run.begin()
-                went_on = await self._attempt(run, outcome)
+            run.begin()
+            went_on = await self._attempt(run, outcome)
         except (asyncio.CancelledError, GraphDrained):
+            if run.is_late and run.stopped is None:
+                raise TurnTimedOut(
+                    f"no answer within {seconds:g} s; ask for less or raise limits.turn_seconds"
+                ) from None
             return _STATUS_OF_STOP.get(run.stopped, "cancelled")
-        except TimeoutError:
-            raise TurnTimedOut(
-                f"no answer within {seconds:g} s; ask for less or raise limits.turn_seconds"
-            ) from None
         except GraphRecursionError:
             raise StepLimit("the turn went round too often; raise max_steps or ask for less") from None
+        finally:
+            timer.cancel()
         return "interrupted" if outcome.interrupts or not went_on else "done"
 
     async def _attempt(self, run: Run, outcome: Outcome) -> bool:

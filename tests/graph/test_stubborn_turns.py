@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from core.access import Principal
 from graph import TurnRequest
+from graph.errors import TurnTimedOut
 from graph.turn.attempt import Endings
 from nodes.llm.fake import ScriptedModel
 from waystation import Step
@@ -33,6 +34,22 @@ class Stubborn:
         while not self.released.is_set():
             with suppress(asyncio.CancelledError):
                 await self.released.wait()
+
+
+class Deaf(ScriptedModel):
+    """A model whose client swallows so many cancellations, and then answers with a call."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__(("sums_multiply", '{"a": 2, "b": 3}'))
+        self.begun, self._times = asyncio.Event(), times
+
+    async def stream(self, *given: Any, **named: Any) -> AsyncIterator[Any]:
+        self.begun.set()
+        for _ in range(self._times):
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        async for piece in super().stream(*given, **named):
+            yield piece
 
 
 @pytest.fixture
@@ -64,6 +81,28 @@ async def test_a_turn_whose_step_swallows_its_cancellation_gets_another_and_ends
         assert (await handle.result())["status"] == "interrupted"
         assert "run_does_not_stop" not in [entry["event"] for entry in logged]
         step.released.set()
+
+
+@pytest.mark.parametrize("times", [1, 3])
+async def test_a_turn_whose_model_swallows_the_end_of_its_time_has_no_further_step(
+    tmp_path: Path, times: int
+) -> None:
+    fakes, limits = Fakes(model=Deaf(times)), {"turn_seconds": 1}
+    async with asyncio.timeout(20), open_agent(tmp_path, providers=[fakes], limits=limits) as agent:
+        handle = await agent.begin(TurnRequest(LOCAL, "one", thread_id="t"))
+        with pytest.raises(TurnTimedOut):
+            await handle.result()
+        assert "tool_call" not in [event["type"] async for event in handle.events()]
+
+
+async def test_a_turn_whose_model_swallows_its_cancellation_calls_no_tool_any_more(tmp_path: Path) -> None:
+    model = Deaf(1)
+    async with asyncio.timeout(20), open_agent(tmp_path, providers=[Fakes(model=model)]) as agent:
+        handle = await agent.begin(TurnRequest(LOCAL, "one", thread_id="t"))
+        await model.begun.wait()
+        await handle.cancel()
+        assert (await handle.result())["status"] == "cancelled"
+        assert "tool_call" not in [event["type"] async for event in handle.events()]
 
 
 async def test_a_turn_that_never_ends_is_left_to_whoever_takes_its_thread_over(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 from sqlalchemy.engine import make_url
@@ -152,4 +152,30 @@ async def test_a_checkpoint_that_could_not_be_written_is_not_remembered(
     await desk.end(run)
     reads.clear()
     await had(desk, saver, "three")
+    assert reads == ["tuple", "history"]
+
+
+async def test_a_thread_is_remembered_up_to_what_it_takes_with_calls_and_values(
+    engine: AsyncEngine, saver: Remembering, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remembering, "BYTES_EACH", 20_000)
+    desk = Desk.at(engine)
+    await had(desk, saver, "one")
+    assert 0 < saver._bytes < 20_000
+    call = {"id": "c", "name": "sums_multiply", "args": {"a": "1" * 30_000}}
+    run = await desk.begun("two")
+    with held(run.hold):
+        before = await saver.aget_tuple(PLACE)
+        assert before is not None
+        await saver.aput_writes(before.config, [("messages", AIMessage("", tool_calls=[call]))], INPUT, "")
+        checkpoint: Any = {
+            **empty_checkpoint(),
+            "channel_versions": {"messages": "1"},
+            "updated_channels": [],
+        }
+        await saver.aput(before.config, checkpoint, {"source": "loop", "step": 1}, {})
+    await desk.end(run)
+    assert saver._bytes == 0
+    reads.clear()
+    assert await had(desk, saver, "three") == ["one", ""]
     assert reads == ["tuple", "history"]

@@ -114,6 +114,25 @@ async def test_several_that_open_an_empty_database_at_once_all_get_it(database: 
         await engine.dispose()
 
 
+@pytest.mark.parametrize("apart", [False, True], ids=["in one loop", "in two threads"])
+async def test_databases_of_one_process_that_are_opened_at_once_are_each_migrated(
+    tmp_path: Path, apart: bool
+) -> None:
+    async def opened(name: str) -> str | None:
+        engine = await open_database(make_url(f"sqlite+aiosqlite:///{tmp_path / name}"))
+        async with engine.connect() as db:
+            found = await db.run_sync(revision)
+        await engine.dispose()
+        return found
+
+    def in_a_loop_of_its_own(name: str) -> str | None:
+        return asyncio.run(opened(name))
+
+    names = [f"{number}.db" for number in range(3)]
+    ways = [asyncio.to_thread(in_a_loop_of_its_own, name) if apart else opened(name) for name in names]
+    assert await asyncio.gather(*ways) == [HEAD] * 3
+
+
 async def test_a_database_of_a_newer_release_is_refused(database: URL) -> None:
     engine = await open_database(database)
     async with engine.begin() as db:
