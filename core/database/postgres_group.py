@@ -14,6 +14,7 @@ from core.database.engine import StoreEngine
 from core.database.groups import Connected, Fencing, engine_of_group, told
 from core.database.outage import PING_S, outage, outages_told
 from core.database.postgres import PatientWriter, options_for
+from core.database.servers import driver_address
 from core.database.writer import Entry, Fence, Unit, given_up
 
 
@@ -89,7 +90,7 @@ class PostgresGroup:
     def _open(self) -> PatientWriter:
         url = self._store.url
         session = self._store.session if isinstance(self._store, StoreEngine) else None
-        address = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        address = driver_address(url)
         return PatientWriter.connect(address, autocommit=True, **options_for(url, session))
 
     def _connected(self) -> Connected:

@@ -29,6 +29,13 @@ _SERVER = re.compile(
 )
 
 
+def driver_address(url: URL) -> str:
+    """The address for libpq, password and all: it knows no spaces, and none that are written as `+`."""
+    said = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    before, sign, query = said.partition("?")
+    return before.replace(" ", "%20") + sign + query.replace("+", "%20")
+
+
 def read_url(text: str) -> URL:
     """The URL; several servers stand in its query, in the form that SQLAlchemy and libpq both read.
 

@@ -12,6 +12,7 @@ import psycopg
 from sqlalchemy.engine import URL
 
 from core.database.reaching import connected
+from core.database.servers import driver_address
 from core.signals.mail import EVERYBODY, Mail
 from core.signals.signals import Cut, Heard, Missed, Pending, Reach
 
@@ -56,7 +57,7 @@ class PostgresRelay:
     """
 
     def __init__(self, url: URL, *, name: str, is_direct: bool = False) -> None:
-        self._dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._dsn = driver_address(url)
         options = {**OPTIONS, "application_name": name}
         self._options: dict[str, Any] = {k: v for k, v in options.items() if k not in url.query}
         self._is_direct = is_direct

@@ -22,6 +22,7 @@ from core.database.engine import (
 )
 from core.database.opening import opening_error
 from core.database.outage import CONNECT_S, UNHURRIED_S, DatabaseUnavailable, answered_within
+from core.database.servers import driver_address
 from core.database.writer import Writer
 from core.errors import ConfigInvalid
 from graph.checkpoints.carrying import Carrying, ForeignSerializer
@@ -99,7 +100,7 @@ async def _on_postgres(
     except ModuleNotFoundError:
         raise ConfigInvalid(POSTGRES_MISSING) from None
     pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
-        url.set(drivername="postgresql").render_as_string(hide_password=False),
+        driver_address(url),
         connection_class=PatientConnection,
         kwargs={**_CONNECTION, "row_factory": dict_row, **options_for(url, session)},
         min_size=1,

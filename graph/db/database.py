@@ -16,7 +16,7 @@ from sqlalchemy import Column, Connection, RowMapping, Table, bindparam, inspect
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from core.database.engine import BUSY_MS, StoreEngine, create_engine, is_sqlite
+from core.database.engine import BUSY_MS, METADATA, StoreEngine, create_engine, is_sqlite
 from core.database.groups import Fencing, SqliteGroup
 from core.database.opening import opening_error
 from core.database.outage import CONNECT_S, UNHURRIED_S, DatabaseUnavailable, answered_within
@@ -194,6 +194,8 @@ def _migrate(connection: Connection) -> None:
             "a copy into the database has not ended: finish it with the same `waystation db copy`, or name"
             " another database in storage.url"
         )
+    if found is None:
+        _check_foreign(connection)
     # Alembic takes a third of a second to import: only where there is something to do.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
@@ -208,6 +210,16 @@ def _migrate(connection: Connection) -> None:
         raise ConfigInvalid(
             "the database was written by a newer release of Waystation; install that release"
         ) from error
+
+
+def _check_foreign(connection: Connection) -> None:
+    """Raises ConfigInvalid where somebody else's tables have the names of ours; theirs stay as they are."""
+    taken = sorted(METADATA.tables.keys() & set(inspect(connection).get_table_names()))
+    if taken:
+        raise ConfigInvalid(
+            f"the database has tables of another program with the names of ours ({', '.join(taken)}): name an"
+            " empty database, or a schema of its own"
+        )
 
 
 def revision(connection: Connection) -> str | None:

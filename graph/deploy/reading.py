@@ -27,7 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from core.database.engine import BUSY_MS, POSTGRES_MISSING
 from core.database.opening import opening_error
-from core.database.servers import WANTED
+from core.database.servers import WANTED, driver_address
 from core.errors import ConfigInvalid, Unavailable
 from graph.checkpoints.carrying import Carrying
 from graph.db.database import revision
@@ -148,7 +148,7 @@ async def _postgres(url: URL) -> AsyncIterator[tuple[AsyncEngine, Any]]:
     class ReadingPostgres(Carrying, AsyncPostgresSaver):
         """Sets nothing up."""
 
-    plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    plain = driver_address(url)
     # A session that only reads would not pass for one on a server that takes writes.
     primary = {WANTED: "primary"} if WANTED in url.query else {}
     options = {**options_for(url), **primary, "options": _READ_ONLY}

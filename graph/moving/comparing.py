@@ -20,17 +20,24 @@ from graph.moving.rows import Part, Tally, tallies
 # From so many rows on the second that a process takes to begin is worth it.
 APART_ROWS = 50_000
 _END_S = 10.0
+# So often one who waits for that process asks whether to wait on.
+_LOOK_S = 0.25
 _GONE = (
     "the process that compares has ended, for want of memory perhaps; the same command goes on where it was"
 )
 Opened = Callable[[], End]
+Heed = Callable[[], None]
 
 
 class Reader(Protocol):
     """Who reads the target again."""
 
-    def portions(self, part: Part) -> Generator[Tally, None, None]:
-        """All rows of the part as they stand there now, a tally for every portion."""
+    def portions(self, part: Part, heed: Heed) -> Generator[Tally, None, None]:
+        """All rows of the part as they stand there now, a tally for every portion.
+
+        Args:
+            heed: Called in between and while nothing comes; what it raises ends the reading.
+        """
 
     def close(self) -> None:
         """Let go of the database."""
@@ -48,9 +55,11 @@ class Here:
     def __init__(self, end: End) -> None:
         self._end = end
 
-    def portions(self, part: Part) -> Generator[Tally, None, None]:
+    def portions(self, part: Part, heed: Heed = lambda: None) -> Generator[Tally, None, None]:
         with self._end.snapshot(), closing(self._end.compared(part)) as rows:
-            yield from tallies(rows)
+            for more in tallies(rows):
+                heed()
+                yield more
 
     def close(self) -> None:
         self._end.close()
@@ -71,19 +80,27 @@ class Apart:
         self._process.start()
         theirs.close()
 
-    def portions(self, part: Part) -> Generator[Tally, None, None]:
+    def portions(self, part: Part, heed: Heed = lambda: None) -> Generator[Tally, None, None]:
         try:
             self._ear.send(part)
-            while (said := self._ear.recv()) is not None:
+            while (said := self._said(heed)) is not None:
                 if isinstance(said, Exception):
                     raise said
                 yield said
         except (EOFError, ConnectionError):
             raise Unavailable(_GONE) from None
 
+    def _said(self, heed: Heed) -> Tally | Exception | None:
+        """The next word of that process; it may be frozen, or its server, and say none for ever."""
+        while not self._ear.poll(_LOOK_S):
+            heed()
+        heed()
+        said: Tally | Exception | None = self._ear.recv()
+        return said
+
     def close(self) -> None:
-        """Also in the middle of a part that nobody waits for any more."""
-        self._process.terminate()
+        """Also in the middle of a part that nobody waits for any more; frozen, it hears nothing else."""
+        self._process.kill()
         self._process.join(_END_S)
         self._ear.close()
 

@@ -287,9 +287,8 @@ class Copy:
 
     def _compare(self, reader: Reader, part: Part, wanted: Tally) -> None:
         found = Tally()
-        with closing(reader.portions(part)) as portions:
+        with closing(reader.portions(part, self._heed)) as portions:
             for more in portions:
-                self._heed()
                 found += more
                 self._tell(more.rows, "" if self._copying else f"comparing {part.name}")
         _same(part, wanted, found)

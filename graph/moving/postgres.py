@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL
 
 from core.database.postgres import options_for
 from core.database.reaching import connected_now
+from core.database.servers import driver_address
 from graph.moving.end import End
 from graph.moving.rows import CHECKPOINTS, WRITES, Part, Row
 from graph.moving.sealed import Said, apart, compared, said_of, together
@@ -66,7 +67,7 @@ class PostgresEnd(End):
 
     def __init__(self, url: URL, *, writing: bool = False) -> None:
         self._url = url
-        plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        plain = driver_address(url)
         self._db = connected_now(psycopg.connect, plain, autocommit=True, **options_for(url))
         self._thread = ""
         self._seen: set[tuple[str, str, str]] = set()

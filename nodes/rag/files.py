@@ -15,6 +15,8 @@ __all__ = [
     "root_name",
 ]  # fmt: skip
 
+_A_FOLDER = "it is a folder, and a glob finds files: name the folder itself, or write '/**' behind it"
+
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
@@ -55,7 +57,7 @@ def list_files(roots: Iterable[str]) -> Listing:
         outer = _outermost(root, folders)
         base = Path(outer or root)
         for relative, path, reason in _walk(root):
-            if path in seen:
+            if path in seen or path in folders.values():
                 continue
             seen.add(path)
             # Rules of access go by names: one file has the same whichever root is read first.
@@ -116,10 +118,15 @@ def _globbed(pattern: str) -> Iterator[tuple[str, Path, str]]:
     base = fixed_part(pattern)
     for name in sorted(glob.glob(pattern, recursive=True)):
         path = Path(name)
-        if path.is_file() and _inside(path, base):
-            # A link, also one to its folder, has the name of what it leads to: rules of access hold for that.
-            found = path.resolve()
-            yield found.relative_to(base.resolve()).as_posix(), found, unread_reason(found.name)
+        # A link, also one to its folder, has the name of what it leads to: rules of access hold for that.
+        found = path.resolve()
+        if not found.is_relative_to(base.resolve()):
+            continue  # it could show what nobody meant to
+        own = found.relative_to(base.resolve()).as_posix()
+        if path.is_file():
+            yield own, found, unread_reason(found.name)
+        elif path.is_dir() and "**" not in pattern:
+            yield own, found, _A_FOLDER
 
 
 def _in_folder(base: Path) -> Iterator[tuple[str, Path, str]]:

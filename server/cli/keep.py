@@ -87,7 +87,8 @@ async def restore_command(
     show(done.as_json(), as_json=as_json, people=lambda: _told(done.manifest))
     if not as_json:
         print("the configuration was put back" if done.config else "the configuration stays as it is")
-        print("next: waystation check")
+        where = "set storage.url to that database, and then " if database else ""
+        print(f"next: {where}waystation check")
 
 
 def _database(places: Places, folder: Path, given: str) -> Any:

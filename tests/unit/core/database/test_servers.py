@@ -12,13 +12,14 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.engine import URL
 
 from core.database import reaching
 from core.database.engine import database_url
 from core.database.opening import opening_error
 from core.database.reaching import connected, connected_now
-from core.database.servers import read_url, servers_of
+from core.database.servers import driver_address, read_url, servers_of
 from core.errors import ConfigInvalid
 from core.settings import Places
 from core.settings.platform import StorageSettings
@@ -157,3 +158,14 @@ def test_servers_that_take_no_writes_are_told_so_at_the_opening() -> None:
     told = opening_error(url, psycopg.OperationalError("connection failed: session is read-only"))
     assert told is not None
     assert "PostgreSQL at one,two takes no writes" in told.detail
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql://ada:p%40ss%3Aw%2Frd%3F%23%25%20x+y@h/n",
+        "postgresql://a%20b@h/n%20m?options=-c%20geqo%3Doff&application_name=a%2Bb",
+    ],
+)
+def test_the_driver_reads_the_same_names_and_passwords_out_of_an_address(text: str) -> None:
+    assert conninfo_to_dict(driver_address(read_url(text))) == conninfo_to_dict(text)

@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import URL, make_url
 
 import graph
@@ -131,6 +131,23 @@ async def test_databases_of_one_process_that_are_opened_at_once_are_each_migrate
     names = [f"{number}.db" for number in range(3)]
     ways = [asyncio.to_thread(in_a_loop_of_its_own, name) if apart else opened(name) for name in names]
     assert await asyncio.gather(*ways) == [HEAD] * 3
+
+
+async def test_tables_of_another_program_with_names_of_ours_are_told_and_stay(database: URL) -> None:
+    engine = await open_database(database)
+    try:
+        async with engine.begin() as db:
+            # Without it nothing says that they are ours.
+            await db.execute(text("DROP TABLE alembic_version"))
+            before = await db.run_sync(lambda here: inspect(here).get_table_names())
+        with pytest.raises(
+            ConfigInvalid, match=r"another program with the names of ours \(api_keys, .*threads"
+        ):
+            await open_database(database)
+        async with engine.begin() as db:
+            assert await db.run_sync(lambda here: inspect(here).get_table_names()) == before
+    finally:
+        await engine.dispose()
 
 
 async def test_a_database_of_a_newer_release_is_refused(database: URL) -> None:

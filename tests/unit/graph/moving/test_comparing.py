@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -159,3 +160,27 @@ def test_a_part_that_is_not_there_is_told_by_it(source: URL, pipe: tuple[Connect
     ours.send(Part("missing", ("id",), ("id",)))
     comparing._read(theirs, partial(SqliteEnd, Path(str(source.database))))
     assert "no such table: missing" in str(ours.recv())
+
+
+def test_a_copy_that_is_to_end_does_not_wait_for_a_process_that_is_frozen(
+    source: URL, postgres_url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparing, "_LOOK_S", 0.01)
+    freezing = threading.Event()
+
+    async def interrupted() -> None:
+        copying = asyncio.create_task(copy_database(source, postgres_url, told=freeze))
+        await asyncio.to_thread(freezing.wait, 30)
+        copying.cancel()
+        async with asyncio.timeout(30):
+            await asyncio.wait([copying])
+        assert copying.cancelled()
+
+    def freeze(done: int, total: int, name: str) -> None:
+        for child in multiprocessing.active_children():
+            os.kill(child.pid or 0, signal.SIGSTOP)
+        freezing.set()
+
+    asyncio.run(interrupted())
+    assert multiprocessing.active_children() == []
+    assert copied(source, postgres_url).resumed

@@ -71,3 +71,16 @@ def test_line_ends_and_byte_order_marks_are_evened_out(tmp_path: Path) -> None:
     path = tmp_path / "x.txt"
     path.write_bytes(b"\xef\xbb\xbfone\r\ntwo\rthree")
     assert read_text(path, max_bytes=1000) == "one\ntwo\nthree"
+
+
+def test_a_folder_that_a_glob_finds_is_told_unless_it_is_read_by_its_own_name(tmp_path: Path) -> None:
+    for name in ("notes.md", "d1/a.md", "hr/pay.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("words")
+    found = list_files([f"{tmp_path}/*", f"{tmp_path}/hr"])
+    assert sorted(found.files) == ["notes.md", "pay.md"]
+    assert list(found.unread) == ["d1"]
+    assert "it is a folder" in found.unread["d1"]
+    below = list_files([f"{tmp_path}/**"])
+    assert sorted(below.files) == ["d1/a.md", "hr/pay.md", "notes.md"]
+    assert below.unread == {}
