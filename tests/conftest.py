@@ -110,6 +110,15 @@ def _only_loopback() -> Iterator[None]:
     patch.undo()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _words_in_shared_fixtures() -> Iterator[None]:
+    """What is set up for more than one test is set up before `_clean_environment` says so."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("WAYSTATION_RAG__SEARCH", "words")
+    yield
+    patch.undo()
+
+
 _homes = count()
 
 

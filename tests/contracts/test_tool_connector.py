@@ -62,13 +62,18 @@ class TestStdio(ToolConnectorContract):
         return SessionConnector(tmp_path), peer()
 
 
+@pytest.fixture(scope="module", params=["streamable-http", "sse"])
+def served(request: pytest.FixtureRequest) -> Iterator[ServerEntry]:
+    """One process for all: a session knows nothing of the one before."""
+    with http_peer(request.param) as (url, _):
+        transport = "sse" if request.param == "sse" else "http"
+        yield ServerEntry.model_validate({"url": url, "transport": transport})
+
+
 class TestHttp(ToolConnectorContract):
-    @pytest.fixture(params=["streamable-http", "sse"])
-    def subject(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
-        with http_peer(request.param) as (url, _):
-            transport = "sse" if request.param == "sse" else "http"
-            entry = ServerEntry.model_validate({"url": url, "transport": transport})
-            yield SessionConnector(tmp_path), entry
+    @pytest.fixture
+    def subject(self, served: ServerEntry, tmp_path: Path) -> Subject:
+        return SessionConnector(tmp_path), served
 
 
 async def test_the_fake_ends_its_sessions_when_it_breaks_down() -> None:
