@@ -97,6 +97,7 @@ class SqliteGroup:
         self._held = fencing.held
         self._engine = engine_of_group(store.url.set(drivername="sqlite"), self._open)
         self._now: Connected | None = None
+        self.connections = 0
 
     def commit(self, entries: Sequence[Entry]) -> list[Any]:
         """See `Group.commit`."""
@@ -157,6 +158,7 @@ class SqliteGroup:
     def _connected(self) -> Connected:
         if self._now is None:
             self._now = Connected(self._store, self._engine)
+            self.connections += 1
         return self._now
 
     def _plainly(self, db: Connected, entry: Entry) -> Any:

@@ -40,6 +40,7 @@ class PostgresGroup:
         self._fencing = fencing
         self._engine = engine_of_group(store.url, self._open)
         self._now: Connected | None = None
+        self.connections = 0
         self._in_doubt = False
 
     def commit(self, entries: Sequence[Entry]) -> list[Any]:
@@ -98,6 +99,7 @@ class PostgresGroup:
             self.close()
         if self._now is None:
             self._now = Connected(self._store, self._engine)
+            self.connections += 1
             self._now.raw.cursor_factory = _Asking
         return self._now
 

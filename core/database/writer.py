@@ -94,7 +94,13 @@ def given_up() -> DatabaseUnavailable:
 
 
 class Group(Protocol):
-    """A connection that commits a group. Called from one thread, which is not the event loop's."""
+    """A connection that commits a group. Called from one thread, which is not the event loop's.
+
+    Args:
+        connections: How many it has opened, one behind the other.
+    """
+
+    connections: int
 
     def commit(self, entries: Sequence[Entry]) -> list[Any]:
         """Write each entry whole or not at all; its result, or its error, in their order."""
@@ -122,6 +128,11 @@ class Writer:
         self._task: asyncio.Task[None] | None = None
         # When the last group was committed, by the loop's clock.
         self._moved = 0.0
+
+    @property
+    def connections(self) -> int:
+        """Of how many connections it has had; behind a fail-over, what was committed over one may be gone."""
+        return self._group.connections
 
     async def write(self, unit: Unit, *, alone: bool = False) -> Any:
         """The unit's result, once it is committed; a cancelled caller waits for that too.

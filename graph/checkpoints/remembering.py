@@ -33,6 +33,7 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 from langgraph.constants import START
 
+from core.database.writer import Writer
 from graph.checkpoints.carrying import Carrying, Compiled, Enduring, place_of
 from graph.checkpoints.written import WrittenSqliteSaver, steps_behind
 from graph.runs.lease import Hold, holding
@@ -108,12 +109,14 @@ class _Left:
 class Remembering(Carrying):
     """Mixin in front of a saver that writes as a thread's holder."""
 
+    _writer: Writer
     _deltas: frozenset[str] = frozenset()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._left: OrderedDict[str, _Left] = OrderedDict()
         self._bytes = 0
+        self._connections = 0
 
     def serve(self, graph: Compiled, looking: Collection[str] = ()) -> None:
         """As `Carrying.serve`. Where steps of others run, nothing is remembered.
@@ -125,8 +128,7 @@ class Remembering(Carrying):
         is_ours = graph.nodes.keys() <= {START, *own}
         deltas = {name for name, channel in graph.channels.items() if isinstance(channel, DeltaChannel)}
         self._deltas = frozenset(deltas) if is_ours else frozenset()
-        self._left.clear()
-        self._bytes = 0
+        self._forget_all()
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         hold = self._hold(config)
@@ -236,6 +238,10 @@ class Remembering(Carrying):
 
     def _as_left(self, hold: Hold) -> _Left | None:
         """What this process left, where the run behind which this one comes was the one that left it."""
+        if self._connections != self._writer.connections:
+            # A server that lost what it had committed, at a fail-over, counts holds as before.
+            self._connections = self._writer.connections
+            self._forget_all()
         left = self._left.get(hold.thread_id)
         is_next = left is not None and left.born == hold.born and left.fence + 1 == hold.fence
         return left if is_next and not hold.dirty else None
@@ -255,6 +261,10 @@ class Remembering(Carrying):
         self._bytes += left.counted
         while self._bytes > BYTES or len(self._left) > THREADS:
             self._forget(next(iter(self._left)))
+
+    def _forget_all(self) -> None:
+        self._left.clear()
+        self._bytes = 0
 
     def _forget(self, thread_id: str) -> None:
         left = self._left.pop(thread_id, None)

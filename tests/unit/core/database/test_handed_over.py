@@ -18,6 +18,8 @@ FENCE = Fence("t", 1, lambda: Conflict("thread 't' was taken over"))
 class Answering:
     """A connection whose every commit comes to this."""
 
+    connections = 1
+
     def __init__(self, outcome: Exception) -> None:
         self._outcome = outcome
 

@@ -107,7 +107,9 @@ async def test_a_turn_behind_one_of_this_process_reads_nothing(
     assert reads == ["tuple", "history"]
 
 
-@pytest.mark.parametrize("between", ["failed", "upkeep", "another process", "deleted", "evicted", "large"])
+@pytest.mark.parametrize(
+    "between", ["failed", "upkeep", "another process", "deleted", "another connection", "evicted", "large"]
+)
 async def test_a_turn_reads_where_it_may_not_know(
     between: str,
     engine: AsyncEngine,
@@ -127,13 +129,17 @@ async def test_a_turn_reads_where_it_may_not_know(
             await had(Desk.at(engine), other, "two")  # type: ignore[arg-type]  # of the same kind
     elif between == "deleted":
         await saver.adelete_thread("t")
+    elif between == "another connection":
+        await writer_of(engine).aclose()
     else:
         monkeypatch.setattr(remembering, "BYTES" if between == "evicted" else "BYTES_EACH", 0)
         await had(desk, saver, "two")
     reads.clear()
     begun_with = await had(desk, saver, "last")
     assert reads[:1] == ["tuple"]
-    assert begun_with == {"deleted": [], "upkeep": ["one"]}.get(between, ["one", "two"])
+    assert begun_with == {"deleted": [], "upkeep": ["one"], "another connection": ["one"]}.get(
+        between, ["one", "two"]
+    )
 
 
 async def test_a_checkpoint_that_could_not_be_written_is_not_remembered(
