@@ -1,6 +1,6 @@
 """Handing turns over to workers, against one process that does all: CPU, the first token, and throughput.
 
-    python -m bench.roles [--turns 200] [--rounds 3] [--workers 1,2,4] [--beside CHECKOUT]
+    python -m bench.roles [--turns 200] [--rounds 3] [--workers 1,2,4] [--first 12] [--beside CHECKOUT]
 
 All on one PostgreSQL, each process with a home of its own, and the model of the yardstick: a tool call, then
 fifty tokens. Rounds of the systems are interleaved, the first is thrown away, and medians are shown. CPU per
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -28,7 +29,6 @@ from waystation.testing.postgres import PostgresServer
 from waystation.testing.process import ServerProcess
 
 AT_ONCE = 16
-FIRST_TURNS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,8 @@ async def compared(
     for lap in range(rounds + 1):
         for place, each in enumerate(systems):
             one = await sliced(each, at_once, turns, f"{label}{lap}s{place}c", storage)
+            told = f"round {lap} of {rounds}, {at_once} at once, {each.name}: {one.seconds:.0f} s"
+            print(told, file=sys.stderr, flush=True)
             if lap:
                 found[place].append(one)
     return found
@@ -106,7 +108,7 @@ def table(systems: Sequence[Deployment], busy: list[list[Slice]], slow: list[lis
 
 
 async def measured(
-    turns: int, rounds: int, workers: Sequence[int], folder: Path, beside: Path | None
+    turns: int, rounds: int, workers: Sequence[int], folder: Path, beside: Path | None, *, first: int
 ) -> list[str]:
     with ExitStack() as stack:
         server = stack.enter_context(PostgresServer(settings={"max_connections": "400"}))
@@ -117,7 +119,7 @@ async def measured(
             systems += [deployed(stack, folder, model.url, server, count, code=other) for count in workers]
         busy = await compared(systems, AT_ONCE, turns, rounds=rounds, storage=server.pid, label="b")
         model.ask("POST", "/control", {"first": REALISTIC[0], "token": REALISTIC[1]})
-        slow = await compared(systems, 1, FIRST_TURNS, rounds=rounds, storage=server.pid, label="f")
+        slow = await compared(systems, 1, first, rounds=rounds, storage=server.pid, label="f")
         return table(systems, busy, slow)
 
 
@@ -126,19 +128,19 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=200, help="turns of a slice")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", default="1,2,4", help="numbers of workers")
+    parser.add_argument("--first", type=int, default=12, help="turns one by one, for the first token")
     parser.add_argument("--beside", type=Path, help="another checkout, whose workers are measured too")
     given = parser.parse_args()
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         counts = [int(word) for word in given.workers.split(",")]
+        beside = given.beside and given.beside.absolute()
         lines = asyncio.run(
-            measured(
-                given.turns, given.rounds, counts, Path(folder), given.beside and given.beside.absolute()
-            )
+            measured(given.turns, given.rounds, counts, Path(folder), beside, first=given.first)
         )
     print("\n".join(lines))
     print(f"medians of {given.rounds} rounds of {given.turns} turns, {AT_ONCE} at once;", end=" ")
-    print(f"first token: of {FIRST_TURNS} turns one by one; took {time.monotonic() - started:.0f} s")
+    print(f"first token: of {given.first} turns one by one; took {time.monotonic() - started:.0f} s")
 
 
 if __name__ == "__main__":
