@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from core.languages import DEFAULT, language_of
 from nodes.rag.chunking import chunk_document
+from nodes.rag.errors import SourceUnavailable
 from nodes.rag.files import Listing, SourceFile, exists, list_files, not_there
 from nodes.rag.manifest import ManifestFile
 from nodes.rag.models import (
@@ -29,10 +29,8 @@ from nodes.rag.ports import ChunkStore, Embedder
 from nodes.rag.reading import Extractor, KeptTexts, NotText, read_document
 from nodes.rag.reading.extraction import SECONDS
 from nodes.rag.rights import Shown
+from nodes.rag.writing import Batch, Writing
 
-# So much is written at a time. What an endpoint made vectors of is written sooner: that took longer.
-BATCH_CHUNKS, BATCH_FILES = 2_000, 500
-EMBEDDED_CHUNKS, EMBEDDED_FILES = 256, 64
 # A file that changed this shortly before it was read may change again within the same time stamp.
 _RACY_NS = 2_000_000_000
 # Raise it when chunking changes, so that everything is indexed anew.
@@ -54,54 +52,6 @@ class _Plan:
     removed: list[str]
 
 
-@dataclass(slots=True)
-class _Batch:
-    """Work done but not yet in the index."""
-
-    records: dict[str, Record] = field(default_factory=dict)
-    chunks: list[Chunk] = field(default_factory=list)
-
-    def full(self, *, embedded: bool) -> bool:
-        most = (EMBEDDED_CHUNKS, EMBEDDED_FILES) if embedded else (BATCH_CHUNKS, BATCH_FILES)
-        return len(self.chunks) >= most[0] or len(self.records) >= most[1]
-
-
-class _Writing:
-    """Writes one batch after the other, each while the next one is read.
-
-    Args:
-        flush: Writes a batch; gives the manifest of then.
-    """
-
-    def __init__(
-        self, flush: Callable[[_Batch, Manifest], Coroutine[Any, Any, Manifest]], manifest: Manifest
-    ) -> None:
-        self._flush = flush
-        self._manifest = manifest
-        self._going: asyncio.Task[Manifest] | None = None
-
-    async def __aenter__(self) -> _Writing:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Nothing is written any more when the lock of the index is given back."""
-        if self._going is not None:
-            self._going.cancel()
-            await asyncio.wait([self._going])
-
-    async def take(self, batch: _Batch) -> None:
-        """Begin to write a batch, as soon as the one before is written."""
-        self._manifest = await self.done()
-        self._going = asyncio.create_task(self._flush(batch, self._manifest))
-
-    async def done(self) -> Manifest:
-        """The manifest when all that was taken is written."""
-        if self._going is not None:
-            self._manifest = await self._going
-            self._going = None
-        return self._manifest
-
-
 class Indexer:
     """Indexes the files of one source; only what changed is read again.
 
@@ -113,6 +63,7 @@ class Indexer:
         language: Of all its texts; "" where each one's own is found out.
         kept: What was taken out of documents before; None: each is read.
         rebuilding: Makes the index anew beside the old one; None: it is changed where it stands.
+        model: Whose vectors are in the rows, "" for none; None: nobody looks, the index's name says it.
     """
 
     def __init__(
@@ -130,6 +81,7 @@ class Indexer:
         language: str = "",
         kept: KeptTexts | None = None,
         rebuilding: Rebuild | None = None,
+        model: str | None = None,
     ) -> None:
         self._source = source
         self._roots = tuple(roots)
@@ -144,6 +96,7 @@ class Indexer:
         self._language = language
         limits = f"{max_file_bytes}/{max_document_bytes}/{document_seconds:g}"
         self._rebuilding = rebuilding
+        self._model = model
         self._being_made = False
         self._recipe = f"{_FORMAT}/{chunk_tokens}/{limits}/{language}"
 
@@ -163,12 +116,16 @@ class Indexer:
         """
         async with self.manifest.locked():
             before = self.manifest.read()
+            others = await self._has_others_rows(before)
             if add is not None and add not in (*self._roots, *before.added):
-                before = replace(before, added=(*before.added, add))
+                known = before if self.manifest.there() else self.empty()
+                before = replace(known, added=(*before.added, add))
                 # Rules of access hold for names below it: it is known before the first of its rows is there.
                 self.manifest.write(before)
+            anew = anew or others
             if self._rebuilding is not None and (anew or self._outdated(before)) and self._all_there(before):
                 return await self._anew(self._rebuilding, before, progress)
+            before = self._of_one_model(before)
             listing = await asyncio.to_thread(list_files, (*self._roots, *before.added))
             unread = dict(list(listing.unread.items())[:MOST_UNREAD])
             before = replace(before, unread=unread, passed_over=len(listing.unread))
@@ -178,6 +135,10 @@ class Indexer:
             finally:
                 self._extractor.close()
             return self._report(plan, after, listing)
+
+    def empty(self, added: Sequence[str] = ()) -> Manifest:
+        """The manifest of an index of this source in which nothing is yet."""
+        return Manifest(added=tuple(added), model=self._model or "")
 
     async def _anew(self, rebuild: Rebuild, before: Manifest, progress: Progress | None) -> IngestReport:
         self._being_made = True
@@ -199,11 +160,35 @@ class Indexer:
         return self._rebuilding is not None and self._outdated(before) and self._all_there(before)
 
     def _outdated(self, before: Manifest) -> bool:
+        if self.manifest.there() and not self.fits(before):
+            return True
         return any(r.chunks and r.recipe != self._recipe for r in before.files.values())
+
+    def fits(self, manifest: Manifest) -> bool:
+        """Whether vectors of questions and those of this index are of one model."""
+        return self._model is None or manifest.model == self._model
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the vectors that the index has now, where it has any, are of the model of its entry."""
+        return self.fits(self.manifest.read()) or not self.manifest.there()
+
+    async def _has_others_rows(self, before: Manifest) -> bool:
+        """Whether whoever began the index was killed before its first manifest, and had another model."""
+        return not self.fits(before) and not self.manifest.there() and await self._store.size() > 0
+
+    def _of_one_model(self, before: Manifest) -> Manifest:
+        if self.fits(before):
+            return before
+        if not self.manifest.there():
+            return replace(before, model=self._model or "")
+        reason = f"{self._gone(before)}; it is indexed with the other model when that is there"
+        raise SourceUnavailable(f"the index has vectors of another model: {reason}")
 
     def _all_there(self, before: Manifest) -> bool:
         """Whether all can be read again; what was in a folder that is gone, the old index alone has."""
-        return all(map(exists, {record.root for record in before.files.values()}))
+        wanted = {*self._roots, *before.added}
+        return all(exists(root) for root in {r.root for r in before.files.values()} if root in wanted)
 
     def roots(self) -> tuple[str, ...]:
         """Every folder, file or glob that the source consists of now."""
@@ -218,7 +203,7 @@ class Indexer:
         listing = list_files((*self._roots, *before.added))
         plan = self._plan(before, listing)
         # Kept and yet not the same: it was seen so soon after its change that it has to be read each time.
-        same = plan.kept == before.files and len(listing.unread) == before.passed_over
+        same = self.fits(before) and plan.kept == before.files and len(listing.unread) == before.passed_over
         return not (same and self.manifest.there()) or bool(plan.changed)
 
     def stats(self, shown: Shown | None = None) -> SourceStats:
@@ -307,8 +292,8 @@ class Indexer:
         if plan.removed:
             await self._store.replace(plan.removed, [])
             files = {name: record for name, record in files.items() if name not in set(plan.removed)}
-        async with _Writing(self._flush, replace(before, files=files)) as writing:
-            batch = _Batch()
+        async with Writing(self._flush, replace(before, files=files)) as writing:
+            batch = Batch()
             for index, (file, digest) in enumerate(plan.changed):
                 if progress:
                     progress(index, len(plan.changed), file.document)
@@ -317,7 +302,7 @@ class Indexer:
                 batch.chunks.extend(chunks)
                 if batch.full(embedded=self._embedder is not None):
                     await writing.take(batch)
-                    batch = _Batch()
+                    batch = Batch()
             await writing.take(batch)
             after = await writing.done()
         if plan.changed or plan.removed:
@@ -334,7 +319,7 @@ class Indexer:
             if self._kept is not None and record.digest not in still:
                 self._kept.forget(record.digest)
 
-    async def _flush(self, batch: _Batch, manifest: Manifest) -> Manifest:
+    async def _flush(self, batch: Batch, manifest: Manifest) -> Manifest:
         """Rows first, then the manifest that speaks of them."""
         if batch.records:
             vectors = None

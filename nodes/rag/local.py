@@ -19,6 +19,8 @@ from nodes.rag.ranking import current_first, distinct, fuse, guides_first, sprea
 from nodes.rag.terms import asked, terms, terms_of
 from nodes.rag.vocabulary import Synonyms, Vocabularies, Vocabulary
 
+By = Literal["both", "words", "meaning"]
+
 CANDIDATES = 100
 # A word with a digit in it and this many characters is the name of something, and chance does not find it.
 _NAME_LETTERS = 4
@@ -29,6 +31,7 @@ _SHARE_TOLD = 0.2
 # Of a question with so few words, each is asked for.
 _KEYWORDS = 2
 _WORD = re.compile(r"[^\W_]{2,}")
+_ANOTHER_MODEL = "its vectors are of another model, and the new ones are not all there yet"
 # A longer message tells of more than it asks for.
 _MOST_WORDS = 8
 
@@ -109,6 +112,7 @@ class LocalRetriever:
         reranker: Has the last word on the order; None: nobody.
         languages: In which languages the source's texts are, asked at each search.
         own_weights: Words are weighed by what the store shows, not by all that it holds.
+        comparable: Whether the store's vectors are of the embedder's model; where not, words alone decide.
     """
 
     def __init__(
@@ -122,10 +126,11 @@ class LocalRetriever:
         judge: Judge | None = None,
         reranker: Reranker | None = None,
         languages: Callable[[], Sequence[str]] = lambda: (DEFAULT,),
-        by: Literal["both", "words", "meaning"] = "both",
+        by: By = "both",
         synonyms: Sequence[Sequence[str]] = (),
         behind: Sequence[str] = (),
         own_weights: bool = False,
+        comparable: Callable[[], bool] = lambda: True,
     ) -> None:
         self._source = source
         self._store = store
@@ -140,6 +145,7 @@ class LocalRetriever:
         self._synonyms = Synonyms(synonyms)
         self._behind = tuple(behind)
         self._own_weights = own_weights
+        self._comparable = comparable
 
     async def search(
         self, query: str, *, limit: int, as_user: str, within: Sequence[Collection] | None = None
@@ -153,8 +159,10 @@ class LocalRetriever:
         further = [*vocabulary.meant(words), *self._synonyms.further(words, languages)]
         question = _Question(query, words, terms_of(words), further, tuple(languages), vocabulary)
         most = max(CANDIDATES, limit)
-        words_first = asyncio.create_task(self._by_words(question, most=most))
-        by_words, near = await asyncio.gather(words_first, self._near(question, most=most, words=words_first))
+        by = self._by_now()
+        words_first = asyncio.create_task(self._by_words(question, most=most, by=by))
+        nearest = self._near(question, most=most, words=words_first, by=by)
+        by_words, near = await asyncio.gather(words_first, nearest)
         floor = self._nearness.floor if self._nearness else self._min_score
         by_meaning = [f for f in near if f.score >= floor]
         found = current_first(distinct(self._merged(by_words, by_meaning)), query)
@@ -164,8 +172,15 @@ class LocalRetriever:
             found = current_first(spread(await self._reranker.rerank(query, found)), query)
         return [self._passage(f) for f in found[:limit]]
 
-    async def _by_words(self, question: _Question, *, most: int) -> list[Hit]:
-        if self._by == "meaning":
+    def _by_now(self) -> By:
+        """How it is searched now; vectors of two models say nothing of each other."""
+        if self._embedder is None or self._by == "words" or self._comparable():
+            return self._by
+        remark("searched_by_words", f"'{self._source}' was searched by words alone: {_ANOTHER_MODEL}.")
+        return "words"
+
+    async def _by_words(self, question: _Question, *, most: int, by: By) -> list[Hit]:
+        if by == "meaning":
             return []
         wanted = list(dict.fromkeys([*question.wanted, *question.further]))
         there = await self._store.find(wanted, limit=most)
@@ -177,13 +192,15 @@ class LocalRetriever:
     def _guides_first(self, found: Sequence[Hit], question: _Question) -> list[Hit]:
         return guides_first(found, question.wanted, self._behind)
 
-    async def _near(self, question: _Question, *, most: int, words: asyncio.Task[list[Hit]]) -> list[Hit]:
+    async def _near(
+        self, question: _Question, *, most: int, words: asyncio.Task[list[Hit]], by: By
+    ) -> list[Hit]:
         """What is near the question; nothing where the embedder may fail and does."""
 
         async def known() -> dict[str, Chunk]:
             return {found.chunk.id: found.chunk for found in await words}
 
-        if self._embedder is None or self._by == "words":
+        if self._embedder is None or by == "words":
             return []
         try:
             [vector] = await self._embedder.embed([question.text])
@@ -192,7 +209,7 @@ class LocalRetriever:
                 raise
             remark("searched_by_words", f"'{self._source}' was searched by words alone: {error.detail}.")
             return []
-        near = await self._store.near(vector, limit=most, known=known if self._by == "both" else None)
+        near = await self._store.near(vector, limit=most, known=known if by == "both" else None)
         return self._guides_first(near, question)
 
     async def _worth_showing(

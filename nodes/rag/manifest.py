@@ -90,6 +90,14 @@ class IndexPlace:
         """Remove what nobody has searched."""
         shutil.rmtree(folder, ignore_errors=True)
 
+    def forget(self) -> None:
+        """Remove all that stands here; first what says that anything does."""
+        (self.root / f"{self.name}.manifest.json").unlink(missing_ok=True)
+        self._pointer.unlink(missing_ok=True)
+        for path in list(files_of(self.root, self.name)):
+            shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(self._builds, ignore_errors=True)
+
     def sweep(self, *, kept_s: float = KEPT_SECONDS) -> None:
         """Remove what was searched long ago, and what nobody finished. Hold the lock of the index."""
         now = self.now()
@@ -146,9 +154,8 @@ class ManifestFile:
             if data["version"] != _VERSION:
                 return Manifest()
             files = {name: _record(record) for name, record in data["files"].items()}
-            return Manifest(
-                files, tuple(data["added"]), dict(data.get("unread", {})), int(data.get("passed_over", 0))
-            )
+            unread, passed_over = dict(data.get("unread", {})), int(data.get("passed_over", 0))
+            return Manifest(files, tuple(data["added"]), unread, passed_over, str(data.get("model", "")))
         except (OSError, ValueError, KeyError, TypeError):
             return Manifest()
 
@@ -194,6 +201,7 @@ class ManifestFile:
             "added": list(manifest.added),
             "unread": manifest.unread,
             "passed_over": manifest.passed_over,
+            "model": manifest.model,
         }
         files = {name: asdict(record) for name, record in manifest.files.items()}
         path = self._path

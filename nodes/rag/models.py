@@ -271,12 +271,14 @@ class Manifest:
     Args:
         unread: Files of other kinds and why they are passed over, at most `MOST_UNREAD`.
         passed_over: How many of these there are.
+        model: Of the endpoint that made the vectors in the rows; "" where there are none.
     """
 
     files: dict[str, Record] = field(default_factory=dict)
     added: tuple[str, ...] = ()
     unread: dict[str, str] = field(default_factory=dict)
     passed_over: int = 0
+    model: str = ""
 
     def seen(self, shown: Callable[[str], bool] | None) -> Manifest:
         """The manifest as one sees it who is shown these documents; None: all of them."""

@@ -26,6 +26,7 @@ from nodes.rag.adapters.mcp import McpRetriever
 from nodes.rag.adapters.rerank import EndpointReranker
 from nodes.rag.client import RAGClient
 from nodes.rag.followups import FollowUps, NobodyRewrites
+from nodes.rag.former import adopt
 from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import IndexPlace, ManifestFile, PlacedStore, index_name
@@ -170,16 +171,20 @@ class _Workshop:
 
     def _local(self, name: str, entry: LocalSource) -> Source:
         flavour = f"{entry.embedder.url} {entry.embedder.model}" if entry.embedder else ""
-        index = index_name(name, flavour)
+        # A shared index of each model has a name of its own: its readers do not all change at once.
+        index = index_name(name, flavour if self.settings.index else "")
+        if flavour and not self.settings.index:
+            adopt(self.folder.path, index_name(name, flavour), index, model=flavour)
         model = "" if entry.embedder or self.settings.search == "words" else installed()
         place = IndexPlace(self.folder.path, index)
         store = PlacedStore(place, partial(self._opened, name, index, model))
         fill = partial(self._fill, name) if model else None
+        manifest = ManifestFile(self.folder.path, index)
         indexer = Indexer(
             name,
             entry.patterns,
             store=store,
-            manifest=ManifestFile(self.folder.path, index),
+            manifest=manifest,
             chunk_tokens=entry.chunk_tokens or self.settings.chunk_tokens,
             max_file_bytes=self.settings.max_file_bytes,
             max_document_bytes=self.settings.max_document_bytes,
@@ -188,6 +193,7 @@ class _Workshop:
             language=entry.language,
             kept=self._kept,
             rebuilding=Rebuilding(store, fill=fill).run,
+            model=None if self.settings.index or self.settings.search == "words" else flavour,
         )
         make = partial(
             LocalRetriever,
@@ -201,6 +207,7 @@ class _Workshop:
             by=self.settings.search,
             synonyms=entry.synonyms,
             behind=entry.behind,
+            comparable=partial(_comparable, indexer, store),
         )
         keeper = self._keeper(name, index, store) if model else None
         views = _views(entry, store, indexer, lambda seen: make(store=seen, own_weights=True))
@@ -258,6 +265,15 @@ class _Workshop:
             return None
         policy = self._policies.of("other", f"reranker of {name}", timeout_s=entry.timeout_s, attempts=1)
         return EndpointReranker(name, entry, http=self.http, policy=policy)
+
+
+def _comparable(indexer: Indexer, store: PlacedStore) -> bool:
+    """Whether the vectors of the index that is asked are of the model of now.
+
+    A search may have begun in an index whose place another one has taken since: the manifest is of that one.
+    """
+    of_model = indexer.comparable
+    return of_model and store.edition() == str(store.place.now())
 
 
 def _views(

@@ -42,7 +42,7 @@ class Rebuilding:
         try:
             manifest = ManifestFile(folder, place.name)
             if before.added:
-                manifest.write(Manifest(added=before.added))
+                manifest.write(indexer.empty(before.added))
             report = await indexer.onto(store, manifest).update(progress=progress)
             if self._fill is not None:
                 await self._carry_over(store)

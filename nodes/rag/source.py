@@ -64,7 +64,10 @@ class Source:
     def remote(self) -> bool:
         """Whether a search asks another process: a service, or an endpoint for embeddings."""
         entry = self.entry
-        return not isinstance(entry, LocalSource) or entry.embedder is not None
+        if not isinstance(entry, LocalSource):
+            return True
+        # By words alone, while its vectors are of another model.
+        return entry.embedder is not None and (self.indexer is None or self.indexer.comparable)
 
     def retriever_for(self, principal: Principal) -> Retriever:
         """What searches all of it that the user may see."""

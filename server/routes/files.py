@@ -33,7 +33,8 @@ from server.middleware.auth import Caller
 from server.requests import json_body, validated
 from server.routes.common import After, OpenAgent, link_next, problems
 
-CHUNK_BYTES = 1 << 18
+# A read of a form is a hop to a thread.
+CHUNK_BYTES = 1 << 20
 
 # What a preview reads of a file, and the pictures that every browser shows.
 PREVIEW_BYTES = 64 * 1024

@@ -33,6 +33,8 @@ CORPUS: dict[str, dict[str, str]] = {
 class RagServer(ServerProcess):
     """Starts the server process, and talks to its control routes.
 
+    The vectors of the model `wide` have twice as many numbers as those of every other one.
+
     Args:
         token: Bearer token that the retrieval routes ask for; empty: none.
     """

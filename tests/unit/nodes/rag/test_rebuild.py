@@ -23,7 +23,7 @@ async def test_every_document_is_found_all_the_time_and_every_file_is_read_again
     write(tmp_path / "docs", {f"{word}.md": f"The {word} lives here." for word in WORDS})
     rag = RAGClient({"docs": local(tmp_path, "docs")}, RagSettings())
     await rag.prepare()
-    monkeypatch.setattr("nodes.rag.indexing.BATCH_FILES", 1)  # a step for each document
+    monkeypatch.setattr("nodes.rag.writing.BATCH_FILES", 1)  # a step for each document
     seen: list[set[str]] = []
     done = asyncio.Event()
 
@@ -49,7 +49,7 @@ async def test_one_that_was_interrupted_leaves_what_was_there(
     write(tmp_path / "docs", {f"{word}.md": f"The {word} lives here." for word in WORDS})
     rag = RAGClient({"docs": local(tmp_path, "docs")}, RagSettings())
     await rag.prepare()
-    monkeypatch.setattr("nodes.rag.indexing.BATCH_FILES", 1)
+    monkeypatch.setattr("nodes.rag.writing.BATCH_FILES", 1)
     made: list[str] = []
 
     def chunk(document: str, *given: object, **more: object) -> object:

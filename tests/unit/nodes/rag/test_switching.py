@@ -86,7 +86,7 @@ async def test_queries_go_on_from_the_old_index_until_all_of_the_new_one_is_ther
 ) -> None:
     await house.rag.ingest("docs")
     before, seen = house.place.now(), []
-    monkeypatch.setattr("nodes.rag.indexing.BATCH_FILES", 1)
+    monkeypatch.setattr("nodes.rag.writing.BATCH_FILES", 1)
     done = asyncio.Event()
 
     async def searching() -> None:
@@ -121,7 +121,7 @@ async def test_one_that_fails_half_way_leaves_the_old_one_and_nothing_beside_it(
     house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     await house.rag.ingest("docs")
-    monkeypatch.setattr("nodes.rag.indexing.BATCH_FILES", 1)
+    monkeypatch.setattr("nodes.rag.writing.BATCH_FILES", 1)
     made: list[str] = []
 
     def chunk(document: str, *given: object, **more: object) -> object:
