@@ -1,8 +1,16 @@
 """The command `waystation`, also as `python -m waystation`."""
 
-from server.cli.main import main
+INTERRUPTED = 130
 
-__all__ = ["main"]
+
+def main() -> None:
+    """Run the command line. Ctrl-C while it loads ends it as at any later time, with exit code 130."""
+    try:
+        from server.cli.main import main as run  # noqa: PLC0415 - inside, so that Ctrl-C finds us
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
+    run()
+
 
 if __name__ == "__main__":
     main()
