@@ -7,6 +7,7 @@ import subprocess
 import sys
 import types
 from collections.abc import Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -124,4 +125,5 @@ def test_the_command_ends_with_a_line_where_it_would_be_an_error(
 
 
 def test_the_script_and_the_module_are_one_program() -> None:
-    assert waystation.__main__.main.__module__ == "server.cli.main"
+    (script,) = entry_points(group="console_scripts", name="waystation")
+    assert script.load() is waystation.__main__.main
