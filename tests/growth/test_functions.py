@@ -257,7 +257,8 @@ def test_items_are_told_apart_in_one_pass() -> None:
     def items(count: int) -> dict[str, Any]:
         return {"l": [{"x": n} for n in range(count)]}
 
-    assert growth(lambda given: mismatch(given, schema), items, 4000) <= MOST_POWER
+    # So many that neither fits into a cache: one that does looks as if the other took more than a pass.
+    assert growth(lambda given: mismatch(given, schema), items, 16_000) <= MOST_POWER
     assert mismatch(items(32_000), schema) == ("", "")
     assert mismatch({"l": [{"a": 1, "b": 2}, {"b": 2, "a": 1}]}, schema)[0] == "l"
     assert mismatch({"l": [1, True, "1"]}, schema) == ("", "")

@@ -5,6 +5,7 @@ import {
   ComposerPrimitive,
   MessagePrimitive,
   ThreadPrimitive,
+  useAuiState,
 } from "@assistant-ui/react";
 import {
   useLangGraphInterruptState,
@@ -12,7 +13,7 @@ import {
   useLangGraphSend,
   useLangGraphSendCommand,
 } from "@assistant-ui/react-langgraph";
-import { useEffect, useMemo } from "react";
+import { useEffect, useMemo, useRef } from "react";
 import { serviceAt } from "./service.js";
 
 // The thread stands in the address, so that a page that is loaded again goes on with it.
@@ -55,10 +56,14 @@ export function Chat({ apiUrl, apiKey }) {
 /** A run that went on while the page was away is streamed again from its start. */
 function TakesUp({ service }) {
   const send = useLangGraphSend();
+  // The thread's runtime comes a moment behind the page; what is sent before that is refused.
+  const ready = useAuiState(({ thread }) => thread.extras !== undefined && !thread.isLoading);
+  const looked = useRef(false);
   useEffect(() => {
-    if (!opened) return;
+    if (!opened || !ready || looked.current) return;
+    looked.current = true;
     service.running(opened).then((run) => run && send([], { runConfig: { takesUp: { thread: opened, run } } }));
-  }, []);
+  }, [ready]);
   return null;
 }
 
