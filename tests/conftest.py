@@ -34,6 +34,7 @@ pytest_plugins = (
     "tests.kit.mcp_house",
     "tests.kit.migrated",
     "tests.kit.sample_module",
+    "tests.kit.sampled",
     "tests.kit.spent",
     "tests.kit.together",
 )

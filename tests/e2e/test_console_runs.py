@@ -258,6 +258,7 @@ async def test_whoever_runs_the_service_sees_how_it_is(house: House, visit: Visi
 
 
 @pytest.mark.parametrize("options", [{"color_scheme": "light"}, NARROW], ids=["wide", "narrow"])
+@pytest.mark.always
 async def test_nobody_is_kept_out_of_any_of_these_pages(
     house: House, visits: Visits, options: dict[str, Any]
 ) -> None:

@@ -208,6 +208,7 @@ async def test_a_question_has_the_standard_shape(sdk: LangGraphClient, thread: s
     [True, {"approve": True}, {"decisions": [{"type": "approve"}]}, [{"type": "accept", "args": None}]],
     ids=["plain", "ours", "standard", "older standard"],
 )
+@pytest.mark.always
 async def test_an_approved_call_is_made(sdk: LangGraphClient, thread: str, answer: Any) -> None:
     await paused(sdk, thread)
     ended = await sdk.runs.wait(thread, ASSISTANT, command={"resume": answer})

@@ -49,6 +49,7 @@ def run(folder: Path, *contents: str, workers: int = 0) -> subprocess.CompletedP
     )
 
 
+@pytest.mark.always
 def test_what_passes_alone_is_named_and_the_build_passes(tmp_path: Path) -> None:
     of_an_earlier_run = tmp_path / ".pytest_cache/v/cache/lastfailed"
     of_an_earlier_run.parent.mkdir(parents=True)
