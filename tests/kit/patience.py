@@ -46,7 +46,7 @@ def people_wait(patience: ExitStack) -> Iterator[None]:
 
 def _wait_longer(stack: ExitStack) -> None:
     for where in map(importlib.import_module, _WHERE):
-        late = {name: LATE_S for name in _NAMES if name in vars(where)}
-        stack.enter_context(patch.multiple(where, **late))
+        for name in (name for name in _NAMES if name in vars(where)):
+            stack.enter_context(patch.object(where, name, LATE_S))
     options = importlib.import_module("core.database.postgres").OPTIONS
     stack.enter_context(patch.dict(options, connect_timeout=int(LATE_S)))

@@ -60,13 +60,14 @@ def test_the_draw_is_the_same_whatever_else_is_there() -> None:
 
 
 def test_a_handed_case_and_a_marked_one_run_however_dear() -> None:
-    handed, g6 = "t.py::test_st2_a_form_is_taken", "t.py::TestX::test_g1_2_time_grows"
+    handed, alone = "t.py::test_st2_a_form_is_taken", "t.py::TestX::test_g1_2_time_grows"
     marked = crossed("t.py::test_marked", 3, 3, always=2)
     whole = crossed("t.py::test_whole", 3, 1, always=sys.maxsize)
-    cases = [*crossed(handed, 7, 2), Case(g6), *marked, *whole]
-    chosen = sample(cases, dict.fromkeys((handed, g6, "t.py::test_marked", "t.py::test_whole"), 100.0))
-    assert len(chosen) == 7 + 1 + 2 + 3
-    assert met(crossed(handed, 7, 2), chosen) >= {("row", row) for row in range(7)}
+    cases = [*crossed(handed, 7, 2), Case(alone), *marked, *whole]
+    record = {handed: DEAR_S / 2, alone: 100.0, "t.py::test_marked": 100.0, "t.py::test_whole": 100.0}
+    chosen = sample(cases, record)
+    assert len(chosen) == 6 + 1 + 2 + 3
+    assert met(crossed(handed, 7, 2), chosen) >= {("column", 0), ("column", 1)}
 
 
 def test_one_database_is_as_good_as_another() -> None:
