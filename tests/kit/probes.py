@@ -232,8 +232,10 @@ def pytest_collection(session: pytest.Session) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Where tests ran: in each worker, or in the one process. Once a worker has said that it is done, it has ten
-    seconds to end, and is killed with what it has not written."""
+    """Where tests ran: in each worker, or in the one process.
+
+    Who has said that it is done has ten seconds to end, and is killed with what it has not written.
+    """
     if worker := _worker(session.config):
         write(f"{worker}-{os.getpid()}")
 
