@@ -128,12 +128,6 @@ def main(spent: Path, record: Path = RECORD) -> None:
     record.write_text("".join(f"{seconds:.2f}\t{test}\n" for test, seconds in found), encoding="utf-8")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "always(cases=1): `make test` runs it, dear or not (tests/kit/sampled.py)"
-    )
-
-
 def pytest_report_header() -> str:
     if WHOLE in os.environ:
         return f"all tests, as {WHOLE} says"
