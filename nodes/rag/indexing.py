@@ -10,7 +10,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core.languages import DEFAULT, language_of
+from core.languages import DEFAULT, language_of, stems_of
 from nodes.rag.chunking import chunk_document
 from nodes.rag.errors import SourceUnavailable
 from nodes.rag.files import Listing, SourceFile, exists, list_files, not_there
@@ -35,6 +35,8 @@ from nodes.rag.writing import Batch, Writing
 _RACY_NS = 2_000_000_000
 # Raise it when chunking changes, so that everything is indexed anew.
 _FORMAT = "5"
+# The release whose stems stand in every index that names none.
+_STEMS = "3.1"
 # Files that a sentence names.
 _NAMED = 3
 NOTHING = "there is no document in it"
@@ -98,7 +100,8 @@ class Indexer:
         self._rebuilding = rebuilding
         self._model = model
         self._being_made = False
-        self._recipe = f"{_FORMAT}/{chunk_tokens}/{limits}/{language}"
+        stems = "" if stems_of() == _STEMS else f"/stems {stems_of()}"
+        self._recipe = f"{_FORMAT}/{chunk_tokens}/{limits}/{language}{stems}"
 
     async def update(
         self, *, add: str | None = None, progress: Progress | None = None, anew: bool = False
