@@ -46,7 +46,7 @@ async def backup_command(
     kept = Kept(
         places,
         database_url(book[StorageSettings], places),
-        bucket=files.s3.bucket if files.backend == "s3" else "",
+        bucket=files.elsewhere,
         own_config=not places.config_dir.is_relative_to(CARRIED) and places.config_dir.is_dir(),
     )
     manifest = await _worked(lambda told: back_up(kept, target, with_secrets=with_secrets, told=told), "KiB")
