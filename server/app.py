@@ -10,6 +10,7 @@ import structlog
 from dishka import Provider
 from fastapi import FastAPI
 
+from core.collecting import settle
 from core.events import EventBus
 from core.identity.opened import opened_authenticator
 from core.lifecycle import running
@@ -43,6 +44,7 @@ from server.routes import (
     tasks,
     threads,
 )
+from server.routing import add_router
 from server.stopping import draining_first
 
 log = structlog.get_logger(__name__)
@@ -78,6 +80,8 @@ def create_app(
             async with _identified(app, opened):
                 with draining_first(opened):
                     async with open_to_owner(opened, url) if url else nullcontext():
+                        if worker:
+                            settle()
                         yield
 
     app = FastAPI(
@@ -125,16 +129,16 @@ def _add_routes(app: FastAPI) -> None:
         found: Agent = app.state.agent
         return found
 
-    app.include_router(agent_router(agent))
-    app.include_router(chat_router(agent))
+    add_router(app, agent_router(agent))
+    add_router(app, chat_router(agent))
     for part in (threads, insight, runs, questions, files, catalogue, parts, retrieval):
-        app.include_router(part.router)
+        add_router(app, part.router)
     for part in (health, tasks, operating, keys, session, docs):
-        app.include_router(part.router)
-    app.include_router(operating.plans)
+        add_router(app, part.router)
+    add_router(app, operating.plans)
     add_protocols(app)
-    app.include_router(login.router)
-    app.include_router(markdown.router)
-    app.include_router(pages.router)
+    add_router(app, login.router)
+    add_router(app, markdown.router)
+    add_router(app, pages.router)
     app.state.console = True
     docs.mount_assets(app)
