@@ -74,16 +74,18 @@ class _DeferringLoader(Loader):
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        from pydantic import BaseModel  # noqa: PLC0415 - what is imported here has models
+        from pydantic import BaseModel, RootModel  # noqa: PLC0415 - what is imported here has models
 
         assert module.__spec__ is not None  # noqa: S101 - set by Python before
         module.__spec__.loader = module.__loader__ = self._loader
-        before = BaseModel.model_config
-        BaseModel.model_config = {**before, "defer_build": True}
+        before = [(base, base.model_config) for base in (BaseModel, RootModel)]
+        for base, config in before:
+            base.model_config = {**config, "defer_build": True}
         try:
             self._loader.exec_module(module)
         finally:
-            BaseModel.model_config = before
+            for base, config in before:
+                base.model_config = config
 
 
 class _Finder(MetaPathFinder):
