@@ -34,7 +34,7 @@ endef
 check: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(call beside,$(BIN)/python -m pytest -n 2 -m "not server and not slow" tests/unit tests/architecture)
+	$(call beside,$(BIN)/python -m pytest -n 2 -m "not server and not slow and not dear" tests/unit tests/architecture)
 
 test: .venv/.dev .venv/.foreign
 	$(BIN)/ruff check .

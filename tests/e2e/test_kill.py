@@ -42,6 +42,8 @@ async def opened(
     try:
         yield campaign
     finally:
+        for client in campaign.clients:
+            await client.aclose()
         if campaign.victim.alive:
             campaign.victim.kill()
 

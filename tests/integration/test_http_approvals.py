@@ -61,6 +61,7 @@ def questions(run: dict[str, Any]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("order", [("add", "times"), ("times", "add")])
+@pytest.mark.always
 async def test_two_questions_are_answered_one_at_a_time_in_any_order(
     house: House, model: ModelServer, order: tuple[str, str]
 ) -> None:

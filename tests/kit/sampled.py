@@ -4,7 +4,7 @@ What is dear is measured: `dear.tsv` says what a case of a test takes of a core,
 than `DEAR_S` together. Of such a test as many cases run as fit into that, one at least, and they meet as many
 values of its parameters as they can. Where one case alone takes longer, a draw says whether the test runs at
 all: one that takes twice as long has half the chance. The draw is by the test's name and the seed, so that
-others may come and go. It leaves these alone:
+others may come and go. `make check` leaves out what is dear (`-m "not dear"`). The draw leaves these alone:
 
 - a test that is named for a case that was handed to us (`test_st2_...`), which has thrice as many cases;
 - `@pytest.mark.always`: a promise that stands nowhere else, or only in dearer tests;
@@ -128,12 +128,6 @@ def main(spent: Path, record: Path = RECORD) -> None:
     record.write_text("".join(f"{seconds:.2f}\t{test}\n" for test, seconds in found), encoding="utf-8")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "always(cases=1): `make test` runs it, dear or not (tests/kit/sampled.py)"
-    )
-
-
 def pytest_report_header() -> str:
     if WHOLE in os.environ:
         return f"all tests, as {WHOLE} says"
@@ -143,9 +137,13 @@ def pytest_report_header() -> str:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Before -k and -m choose: what runs of a test does not depend on them."""
+    record = recorded()
+    for item in items:
+        if item.nodeid.partition("[")[0] in record:
+            item.add_marker("dear")
     if WHOLE in os.environ or config.getoption("lf", False) or any("::" in word for word in config.args):
         return
-    kept = sample(map(_case, items), recorded())
+    kept = sample(map(_case, items), record)
     left = [item for item in items if item.nodeid not in kept]
     items[:] = [item for item in items if item.nodeid in kept]
     config.stash[_left] = len(left)
