@@ -14,7 +14,7 @@ from server.facade import while_connected
 from server.middleware.auth import Caller
 from server.protocols.a2a.card import ROOT, VERSION
 from server.protocols.a2a.errors import NotJsonRpc, SdkMissing, WrongVersion
-from server.protocols.a2a.methods import ANSWERS, Call
+from server.protocols.a2a.methods import ANSWERS, MethodCall
 from server.protocols.a2a.reading import parsed
 from server.protocols.refusals import JSON, rpc_error
 from server.routes.common import OpenAgent
@@ -31,7 +31,7 @@ async def call_method(request: Request, agent: OpenAgent, who: Caller) -> Respon
         rpc_id, method, given = _envelope(body)
         _check_version(request)
         params = parsed(method, given)
-        call = Call(agent, who, request, rpc_id, params)
+        call = MethodCall(agent, who, request, rpc_id, params)
         answer = ANSWERS[method](call)
         if method in ("SendStreamingMessage", "SubscribeToTask"):
             found: Response = await answer

@@ -17,7 +17,7 @@ from graph.runs.record import RunRecord
 from graph.runs.streams import Handle
 from server.conversations import begin
 from server.middleware.auth import Caller
-from server.protocols.ag_ui.reading import Asked, read
+from server.protocols.ag_ui.reading import PageRequest, read
 from server.protocols.ag_ui.translating import Translator
 from server.protocols.ag_ui.words import call_of
 from server.requests import json_body
@@ -56,7 +56,13 @@ class AgUiStream(RunResponse):
     """
 
     def __init__(
-        self, run: Handle, asked: Asked, *, steps: Mapping[Part, str], told: Collection[str], stall: float
+        self,
+        run: Handle,
+        asked: PageRequest,
+        *,
+        steps: Mapping[Part, str],
+        told: Collection[str],
+        stall: float,
     ) -> None:
         super().__init__(run, stall=stall)
         ours: dict[str, Any] = {"thread_id": run.thread_id, "run_id": run.id, "status": "running"}
@@ -91,7 +97,7 @@ class AgUiStream(RunResponse):
         yield from self._translator.begin()
 
 
-async def _waiting(agent: Agent, who: Principal, asked: Asked) -> RunRecord:
+async def _waiting(agent: Agent, who: Principal, asked: PageRequest) -> RunRecord:
     """The caller's run that waits for one of the answers.
 
     Raises:
@@ -118,7 +124,7 @@ def _asked_about(run: RunRecord) -> set[str]:
     return {str(call["id"]) for each in asked if (call := call_of(each))}
 
 
-def _answers(asked: Asked, run: RunRecord) -> dict[str, Any]:
+def _answers(asked: PageRequest, run: RunRecord) -> dict[str, Any]:
     kinds = {str(each["id"]): each.get("kind", "approval") for each in (run.output or {})["interrupts"]}
     return {
         key: _payload(payload) if resolved else _given_up(kinds.get(key))

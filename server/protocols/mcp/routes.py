@@ -31,7 +31,7 @@ from server.protocols.mcp.exchange import (
     VERSION_KEY,
     Exchange,
     Session,
-    Spot,
+    StreamPosition,
     Tell,
     gateway_of,
 )
@@ -96,7 +96,7 @@ async def come_back(request: Request, agent: OpenAgent, who: Caller) -> Response
         raise HTTPException(405, headers={"Allow": "POST"})
     try:
         _check_version(request)
-        spot, seals = Spot.of(last), await Seals.of(agent)
+        spot, seals = StreamPosition.of(last), await Seals.of(agent)
         meta = {} if spot.token is None else {"progressToken": spot.token}
         message = Message("request", spot.key, "tools/call", {"_meta": meta}, {})
         call = _Call(request, agent, who, seals, message)

@@ -19,7 +19,7 @@ from sqlalchemy.engine import URL
 from core.errors import ConfigInvalid, InvalidInput, StorageUnavailable, Unavailable
 from graph.db.database import HEAD, opened_database
 from graph.moving import rows
-from graph.moving.copying import Copied, Copy, Stopped, ends, open_end
+from graph.moving.copying import Copy, CopyResult, Stopped, ends, open_end
 from graph.moving.database import copy_database, given_url, make_ready, name_of
 from graph.moving.errors import CopyRefused
 from nodes.llm.fake import ScriptedModel
@@ -63,7 +63,7 @@ def any_target(request: pytest.FixtureRequest, target: URL) -> URL:
     return target if request.param == "sqlite" else request.getfixturevalue("postgres_url")
 
 
-def copied(source: URL, target: URL, **options: Any) -> Copied:
+def copied(source: URL, target: URL, **options: Any) -> CopyResult:
     return asyncio.run(copy_database(source, target, **options))
 
 
