@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -70,16 +71,16 @@ def unchecked() -> Iterator[None]:
     was a question of its authors, and is answered.
     """
     try:
-        import overrides  # noqa: PLC0415 - comes with LanceDB, where it does
+        checker: Any = importlib.import_module("overrides")  # comes with LanceDB, where it does
     except ModuleNotFoundError:
         yield
         return
-    before = overrides.override, overrides.EnforceOverrides
-    overrides.override, overrides.EnforceOverrides = _as_it_is, object
+    before = checker.override, checker.EnforceOverrides
+    checker.override, checker.EnforceOverrides = _as_it_is, object
     try:
         yield
     finally:
-        overrides.override, overrides.EnforceOverrides = before
+        checker.override, checker.EnforceOverrides = before
 
 
 def _as_it_is(method: T) -> T:
