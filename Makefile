@@ -53,7 +53,7 @@ docs: .venv/.dev
 	$(BIN)/python -m docs.generate
 
 campaign: .venv/.dev
-	WHOLE_SAMPLES=1 $(BIN)/python -m pytest -n 2 -k no_fault_of_ours tests/integration
+	WHOLE_SAMPLES=1 $(BIN)/python -m pytest -n 2
 	$(BIN)/python -m tests.campaigns.kills --database sqlite
 	$(BIN)/python -m tests.campaigns.kills --database postgres
 	$(BIN)/python -m tests.campaigns.outages --database sqlite

@@ -195,6 +195,18 @@ def print_fields(fields: Mapping[str, object]) -> None:
 
 
 @contextmanager
+def stop_told(say: Callable[[], str]) -> Iterator[None]:
+    """Whoever ends a long command (Ctrl-C) reads what has become of it: one line on stderr."""
+    import asyncio
+
+    try:
+        yield
+    except asyncio.CancelledError:
+        print(f"stopped: {say()}", file=sys.stderr)
+        raise
+
+
+@contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
     """A bar on stderr, which is told (done, in all, which): there from the first word until all is done.
 

@@ -1,6 +1,7 @@
 """How packages of others are imported: no more of them than is used here, and nothing of theirs is changed.
 
-`watch()` makes it so for the process, and what is loaded already stays as it is. Most of a start is imports.
+`watch()`, which `server` calls, makes it so for the process; what is loaded already stays as it is. Most of a
+start is imports.
 """
 
 from __future__ import annotations

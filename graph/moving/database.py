@@ -158,7 +158,10 @@ def is_served(home: Path) -> bool:
 
 
 async def in_thread(work: Callable[[Callable[[], bool]], T]) -> T:
-    """The result of `work`, which is given what to ask whether to end: when its caller is cancelled."""
+    """The result of `work`, which is given what to ask whether to end: when its caller is cancelled.
+
+    Work that was done before it heard of that is done: its result is told all the same.
+    """
     stop = threading.Event()
     task = asyncio.create_task(asyncio.to_thread(work, stop.is_set))
     try:
@@ -166,5 +169,6 @@ async def in_thread(work: Callable[[Callable[[], bool]], T]) -> T:
     except asyncio.CancelledError:
         stop.set()
         await asyncio.wait([task])
-        task.exception()  # it has ended as it was asked to
+        if task.exception() is None:
+            return task.result()
         raise

@@ -181,7 +181,7 @@ async def _breaker_health(policies: Policies) -> Health:
 
 def _files_apart(book: Book) -> bool:
     """True where processes of one database may each keep files in a folder of their own."""
-    return book[StorageSettings].url.startswith("postgres") and book[FileStorageSettings].backend == "local"
+    return book[StorageSettings].url.startswith("postgres") and not book[FileStorageSettings].elsewhere
 
 
 def breaker_health(policies: Policies) -> Health:

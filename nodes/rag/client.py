@@ -197,6 +197,8 @@ class RAGClient:
         if indexer is None:
             raise NotIngestable(f"'{source}' is searched where it is; only local sources are indexed here")
         added = None if path is None else await asyncio.to_thread(_absolute, Path(path))
+        if added is not None and found.store is not None:
+            await found.store.open()  # a path that cannot be indexed is not remembered either
         async with found.written():
             report = await indexer.update(add=added, progress=progress, anew=anew)
             return await self._vectored(source, found, report, progress, most_vectors, anew=anew)

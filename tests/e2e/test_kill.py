@@ -56,6 +56,7 @@ async def campaign(
 
 
 @pytest.mark.parametrize("place", [*NAMED, AT_REPAIR, LATE, RANDOM])
+@pytest.mark.always(cases=4)
 async def test_a_service_killed_there_has_lost_and_doubled_nothing(campaign: Campaign, place: str) -> None:
     assert await campaign.round(place) == []
     assert campaign.kills[place], f"nobody came to it: {campaign.table()}"

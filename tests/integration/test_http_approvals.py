@@ -114,6 +114,7 @@ async def test_another_process_answers_and_the_first_hears_of_it(house: House, m
         assert results == {"8", "15"}
 
 
+@pytest.mark.always
 async def test_a_question_outlives_the_service(house: House, model: ModelServer) -> None:
     both(model)
     async with house.service() as http:

@@ -40,6 +40,7 @@ async def base(tmp_path: Path, collector: OtlpServer, model: ModelServer) -> Asy
         yield base
 
 
+@pytest.mark.always
 async def test_a_turn_is_one_trace_that_continues_the_callers(
     base: str, collector: OtlpServer, model: ModelServer
 ) -> None:
