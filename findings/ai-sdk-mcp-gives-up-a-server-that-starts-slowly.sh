@@ -1,11 +1,11 @@
 #!/bin/sh
-# @ai-sdk/mcp 2.0.99 with mcp 2.3.0 over stdio: the client asks server/discover (2026-07-28) and waits one second for it, which
-# is all that a process has for its start. Then it sends initialize (2025-11-25) behind it, without taking the first question
-# back. A server that comes up later reads both in their order: it answers the first, is a server of 2026-07-28 from then on,
-# and refuses the second, -32022. The client knows the answer to its first question by then and throws that error, so a server
-# that speaks both protocols cannot be used, for no more than a heavy import, a container, or `uvx` on a first start. A server
-# of the old protocol alone may take as long as it likes. The Python client of mcp 2.3.0 waits, and asks again at -32022.
-# Who serves such a client over stdio has it set protocolVersionDiscovery: false.
+# @ai-sdk/mcp 2.0.99 with mcp 2.3.0 over stdio: the client asks server/discover (2026-07-28) and waits one second for it,
+# which is all that a process has for its start. Then it sends initialize (2025-11-25) behind it, without taking the first
+# question back. A server that comes up later reads both in their order: it answers the first, is a server of 2026-07-28
+# from then on, and refuses the second, -32022. The client knows the answer to its first question by then and throws that
+# error, so a server that speaks both protocols cannot be used, for no more than a heavy import, a container, or `uvx` on a
+# first start. A server of the old protocol alone may take as long as it likes. The Python client of mcp 2.3.0 waits, and
+# asks again at -32022. Who serves such a client over stdio has it set protocolVersionDiscovery: false.
 # Seen, a server that takes two seconds before it reads: "... the initialize handshake is not accepted", code -32022; with
 # protocolVersionDiscovery: false the tool, with the Python client the tool.
 set -eu

@@ -1,10 +1,11 @@
 #!/bin/sh
-# @langchain/core 1.4.0 with langchain-core 1.8.3: Python's dumps writes a message under the name that the class had years ago,
-# ["langchain", "schema", "messages", "HumanMessage"], for the sake of what was stored then; load() of JavaScript, which has the
-# same format and reads Python's prompts and models under their own names, knows no such place and throws "Invalid namespace".
-# So a conversation that a Python service keeps with dumps cannot be read by a JavaScript one, one way only: what JSON.stringify
-# of a message gives in JavaScript is read by Python's loads. An importMap that names the place helps.
-# Seen: load: Invalid namespace; with importMap {schema__messages}: human and ai with its call; Python reads the other's: the same.
+# @langchain/core 1.4.0 with langchain-core 1.8.3: Python's dumps writes a message under the name that the class had years
+# ago, ["langchain", "schema", "messages", "HumanMessage"], for the sake of what was stored then; load() of JavaScript,
+# which reads the same format, knows no such place and throws "Invalid namespace". So a conversation that a Python service
+# keeps with dumps cannot be read by a JavaScript one, one way only: what JSON.stringify of a message gives in JavaScript is
+# read by Python's loads. An importMap that names the place helps.
+# Seen: load: Invalid namespace; with importMap {schema__messages}: human and ai with its call; Python reads the other's:
+# the same.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,10 +1,10 @@
 #!/bin/sh
-# langgraph 1.2.24: a subgraph with a memory of its own (checkpointer=True), as of an assistant that others ask. Whoever goes
-# back to an earlier checkpoint and sends another message there, as a page does that lets its user edit a question, gets
-# the parent's state as it was, and the subgraph's as it is now: it knows what was said in the turns that the edit took back.
-# The look-up of the subgraph's earlier state is there, but new input ends it: the replay's mark goes with the checkpoint
-# that stores the input's. An edit by update_state that is gone on with by invoke(None) takes the subgraph back as well.
-# No error, and nothing in the parent's state or history tells the two apart.
+# langgraph 1.2.24: a subgraph with a memory of its own (checkpointer=True), as of an assistant that others ask. Whoever
+# goes back to an earlier checkpoint and sends another message there, as a page does that lets its user edit a question,
+# gets the parent's state as it was, and the subgraph's as it is now: it knows what was said in the turns that the edit took
+# back. The subgraph's state is looked up as it was before the checkpoint that the run goes on from, and with new input that
+# is the one just made for the input: everything was before it. An edit by update_state that is gone on with by invoke(None)
+# takes the subgraph back as well. No error, and nothing in the parent's state or history tells the two apart.
 # Seen, turns a, b, c, then back to the end of a: with the input "B" the subgraph holds a b c B; by update_state a B.
 set -eu
 folder=$(mktemp -d)

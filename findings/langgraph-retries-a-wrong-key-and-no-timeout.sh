@@ -1,11 +1,12 @@
 #!/bin/sh
-# langgraph 1.2.24: what RetryPolicy() retries unless told otherwise is decided by kinds of Python errors, and of HTTP clients it
-# knows httpx and requests ("only on 5xx status codes", as its documentation says). So a wrong key and a request that is
+# langgraph 1.2.24: what RetryPolicy() retries unless told otherwise is decided by kinds of Python errors, and of HTTP
+# clients it knows httpx and requests, of whose answers it means to retry 5xx only. So a wrong key and a request that is
 # refused are sent again when the client is openai's (3.57.0, whose own retries would not), and so is every 404 of requests
 # (2.34.2): the policy asks whether there is a response with `if response`, which is false for an answer of 400 and more.
-# What would be worth another try is not: TimeoutError, as asyncio.timeout raises it, and an aiohttp (3.14.5) connection that
-# was refused are OSErrors, and those are left out. A node has to name what it wants retried.
-# Seen, attempts of three: openai 401 3, openai 400 3, requests 404 3, httpx 404 1; TimeoutError 1, refused: aiohttp 1, httpx 3.
+# What would be worth another try is not: TimeoutError, as asyncio.timeout raises it, and an aiohttp (3.14.5) connection
+# that was refused are OSErrors, and those are left out. A node has to name what it wants retried.
+# Seen, attempts of three: openai 401 3, openai 400 3, requests 404 3, httpx 404 1; TimeoutError 1, refused: aiohttp 1,
+# httpx 3.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,10 +1,11 @@
 #!/bin/sh
-# langgraph-checkpoint-sqlite 3.1.2: an item of the store that was put with a ttl is given by get and search after its time, too:
-# neither asks for expires_at. Only sweep_ttl() takes items away, and only where somebody calls it or starts the sweeper.
-# With refresh_on_read a read sets the time anew, also for an item whose time is over: what was to be forgotten is given
-# as if it were fresh, and the sweep behind it finds nothing to do. Where the setting is left out, for which the store's
-# documentation says that it is on, reads refresh nothing, not even one that asks for it with refresh_ttl=True: what is in use
-# every day is swept. So the setting is to be written out, and who relies on the time calls sweep_ttl() before reading.
+# langgraph-checkpoint-sqlite 3.1.2: an item of the store that was put with a ttl is given by get and search after its time,
+# too: neither asks for expires_at. Only sweep_ttl() takes items away, and only where somebody calls it or starts the
+# sweeper. With refresh_on_read a read sets the time anew, also for an item whose time is over: what was to be forgotten is
+# given as if it were fresh, and the sweep behind it finds nothing to do. Where the setting is left out, for which the
+# store's documentation says that it is on, reads refresh nothing, not even one that asks for it with refresh_ttl=True: what
+# is in use every day is swept. So the setting is to be written out, and who relies on the time calls sweep_ttl() before
+# reading.
 # Seen, a ttl of one hour, two hours later: get gives the item and search does, however they are asked; then the sweep takes
 # 0 with refresh_on_read=True, 1 without the setting, and 1 without it and with refresh_ttl=True.
 set -eu

@@ -1,11 +1,11 @@
 #!/bin/sh
-# langmem 0.0.30 (langchain 1.5.2): summarize_messages, and SummarizationNode over it, ends a summary where its tokens are full,
-# and takes the results of an answer's calls along where that answer is the last message. Where the limit falls on the first of
-# two results, the call and one result go into the summary and the other result stays: the model is sent a tool message
-# without its call, which providers of chat completions refuse, at this request and each one after it, since the place is
-# kept in running_summary. With a call an answer it never happens. SummarizationMiddleware of langchain moves the cut.
-# The place is the id of a message: when that one is removed from the thread (an edit, "delete this message"), every later turn
-# ends in "Message with ID ... has already been summarized".
+# langmem 0.0.30 (langchain 1.5.2): summarize_messages, and SummarizationNode over it, ends a summary where its tokens are
+# full, and takes the results of an answer's calls along where that answer is the last message. Where the limit falls on the
+# first of two results, the call and one result go into the summary and the other result stays: the model is sent a tool
+# message without its call, which providers of chat completions refuse, at this request and each one after it, since the
+# place is kept in running_summary. With a call an answer it never happens. SummarizationMiddleware of langchain moves the
+# cut. The place is the id of a message: when that one is removed from the thread (an edit, "delete this message"), every
+# later turn ends in "Message with ID ... has already been summarized".
 # Seen, question, two calls, two results, answer, question; a limit at the third message: what is left begins with the tool
 # message "y" behind the summary; langchain leaves the answer with its two calls; after the removal ValueError.
 set -eu

@@ -1,9 +1,9 @@
 #!/bin/sh
-# langmem 0.0.30 (langchain 1.5.2): ReflectionExecutor is made for reflecting when a conversation has come to rest: each submit
-# for a thread takes the one before it back. It does for the first two messages. When the worker throws the first away, it
-# forgets what it knows of the thread, which is the second by then: the third takes nothing back, and the second runs
-# beside it, in the middle of the conversation. So every pair of messages costs one call of a model more than the
-# delay promises, and memories are made of half a talk. Two messages, which is what a test sends, are right.
+# langmem 0.0.30 (langchain 1.5.2): ReflectionExecutor is made for reflecting when a conversation has come to rest: each
+# submit for a thread takes the one before it back. It does for the first two messages. When the worker throws the first
+# away, it forgets what it knows of the thread, which is the second by then: the third takes nothing back, and the second
+# runs beside it, in the middle of the conversation. So every pair of messages costs one call of a model more than the delay
+# promises, and memories are made of half a talk. Two messages, which is what a test sends, are right.
 # Seen, one thread and a delay of 4 seconds: two messages, ran [2]; three, two seconds before the last, cancelled True False
 # False, ran [2, 3].
 set -eu

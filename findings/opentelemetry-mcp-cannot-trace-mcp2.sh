@@ -1,8 +1,8 @@
 #!/bin/sh
-# opentelemetry-instrumentation-mcp 0.62.4 with mcp 2.3.0: instrument() raises, since it wraps streamablehttp_client, which 2.x
-# calls by another name. A service that turns tracing on as its first step does not start; one that catches the error has
-# some of the wrappers and not the others. Both packages are installed beside each other without a word: what it asks of mcp
-# stands in an extra, and the check that instrument() makes itself, "mcp >= 1.6.0", has no upper end.
+# opentelemetry-instrumentation-mcp 0.62.4 with mcp 2.3.0: instrument() raises, since it wraps streamablehttp_client, which
+# 2.x calls by another name. A service that turns tracing on as its first step does not start; one that catches the error
+# has some of the wrappers and not the others. Both packages are installed beside each other without a word: what it asks of
+# mcp stands in an extra, and the check that instrument() makes itself, "mcp >= 1.6.0", has no upper end.
 # openinference-instrumentation-mcp 2.0.13 takes both.
 # Seen: mcp 2.3.0: PathResolutionError, 'streamablehttp_client'; openinference fine; mcp 1.30.0: fine, fine.
 set -eu

@@ -42,7 +42,7 @@ _USED = "SELECT id FROM threads WHERE updated_at > ? ORDER BY updated_at DESC"
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
+class CopyResult:
     """What a copy came to: rows by part, and their digest, which is the same on both sides."""
 
     tallies: dict[str, Tally]
@@ -163,7 +163,7 @@ class Copy:
         self._telling = Lock()
         self._copying, self._given_up = True, False
 
-    def run(self, name: str, *, again: bool = False) -> Copied:
+    def run(self, name: str, *, again: bool = False) -> CopyResult:
         """Copy everything, and compare.
 
         Args:
@@ -187,7 +187,7 @@ class Copy:
         # Who hears it may end the copy, which then can go on: nothing may be said behind the end.
         self._told(self._total, self._total, "")
         self._target.end_journal(HEAD)
-        return Copied(tallies, bool(stages))
+        return CopyResult(tallies, bool(stages))
 
     def _stages(self, name: str, *, again: bool) -> dict[str, Stage]:
         found = self._target.revision()

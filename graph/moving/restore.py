@@ -26,7 +26,7 @@ from graph.moving.copying import Copy, Told, ends
 from graph.moving.database import is_served, make_ready, name_of
 from graph.moving.errors import BackupInvalid
 from graph.moving.manifest import DATABASE, Manifest, check_files, read_manifest
-from graph.moving.trees import Entry, copy_file, disks_told
+from graph.moving.trees import BackupFile, copy_file, disks_told
 
 _PART = ".partial-"
 
@@ -149,7 +149,7 @@ def _copy_rooms(folder: Path, manifest: Manifest, draft: Path, told: Told) -> No
             _copy(folder / entry.path, draft / entry.path, entry, tell)
 
 
-def _copy(source: Path, target: Path, entry: Entry, told: Callable[[int], None]) -> None:
+def _copy(source: Path, target: Path, entry: BackupFile, told: Callable[[int], None]) -> None:
     if copy_file(source, target, told) != (entry.size, entry.sha256):
         raise BackupInvalid(f"'{entry.path}' in the backup changed while it was read; use another backup")
 

@@ -40,13 +40,13 @@ async def backup_command(
     from core.installed import CARRIED
     from core.settings import Places
     from core.settings.platform import StorageSettings
-    from graph.moving.backup import Kept, back_up
+    from graph.moving.backup import BackupSource, back_up
     from nodes.file_storage.settings import FileStorageSettings
 
     places = Places.from_environ()
     book = _book(places)
     files = book[FileStorageSettings]
-    kept = Kept(
+    kept = BackupSource(
         places,
         database_url(book[StorageSettings], places),
         bucket=files.elsewhere,

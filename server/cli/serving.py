@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,6 +23,7 @@ _OPTIONS = {
     "runs_at_once": "--at-once",
     "tags": "--tags",
 }
+_ALL_OPTIONS = {**_OPTIONS, "host": "--host", "port": "--port", "workers": "--workers"}
 
 
 def serve_command(
@@ -63,7 +65,8 @@ def serve_command(
     names = parts_of(",".join(modules or ())) or []
     apart = names and _without_others(names, sections)
     context = Context.current(**sections)
-    settings = read_settings(context)[ServerSettings]
+    with _told_by_option():
+        settings = read_settings(context)[ServerSettings]
     _check_options(sections["server"], settings, apart=bool(apart))
     if apart:
         with (
@@ -83,6 +86,24 @@ def serve_command(
         asyncio.Runner(loop_factory=loop_factory()) as runner,
     ):
         runner.run(serve(context, progress=progress))
+
+
+@contextmanager
+def _told_by_option() -> Iterator[None]:
+    """What is wrong with a value that stands in the command is told by the option, as wrong usage."""
+    from core.settings import ConfigErrors
+    from core.settings.problems import GIVEN
+
+    try:
+        yield
+    except ConfigErrors as error:
+        for problem in error.problems:
+            name = problem.key.split(".")[1:2]
+            option = _ALL_OPTIONS.get("".join(name)) if problem.file == GIVEN else None
+            if option:
+                value = "" if problem.value is None else f" (got {problem.value})"
+                raise typer.BadParameter(f"{problem.message}{value}", param_hint=option) from None
+        raise
 
 
 def _check_options(given: Mapping[str, Any], settings: RoleSettings, *, apart: bool) -> None:

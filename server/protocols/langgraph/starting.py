@@ -16,7 +16,7 @@ from graph.runs.record import OnBusy, TurnRequest
 from graph.runs.streams import Handle
 from server.errors import InvalidRequest
 from server.protocols.langgraph.chores import later
-from server.protocols.langgraph.reading import RunBody, Said, check_served, kind_of, request_of, said_in
+from server.protocols.langgraph.reading import RunBody, RunInput, check_served, kind_of, request_of, said_in
 from server.protocols.langgraph.rollback import forget, place_before, running_on, take_back
 from server.protocols.langgraph.words import check_assistant
 
@@ -137,7 +137,7 @@ def state_values(given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-async def _seeded(agent: Agent, who: Principal, thread_id: str, said: Said) -> None:
+async def _seeded(agent: Agent, who: Principal, thread_id: str, said: RunInput) -> None:
     """Put what was said before the message into the thread, where it is not known there."""
     known: set[str] = set()
     try:

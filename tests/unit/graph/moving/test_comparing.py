@@ -18,7 +18,7 @@ from sqlalchemy.engine import URL
 from core.errors import StorageUnavailable, Unavailable
 from graph.moving import comparing, rows
 from graph.moving.comparing import Apart, Here
-from graph.moving.copying import Copied, open_end
+from graph.moving.copying import CopyResult, open_end
 from graph.moving.database import copy_database
 from graph.moving.end import End
 from graph.moving.errors import CopyRefused
@@ -41,7 +41,7 @@ def _every_copy_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "BATCH_ROWS", 10)
 
 
-def copied(source: URL, target: URL, told: object = None) -> Copied:
+def copied(source: URL, target: URL, told: object = None) -> CopyResult:
     options = {"told": told} if told else {}
     return asyncio.run(copy_database(source, target, **options))  # type: ignore[arg-type]
 

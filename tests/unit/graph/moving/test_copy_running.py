@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy.engine import URL
 
 from core import sockets
-from graph.moving.copying import Copied, Stopped
+from graph.moving.copying import CopyResult, Stopped
 from graph.moving.database import copy_database, in_thread
 from graph.moving.errors import CopyRefused
 from tests.unit.graph.moving.kit import change, make_source, spelled, url_of
@@ -30,7 +30,7 @@ def target(tmp_path: Path) -> URL:
     return url_of(f"sqlite:///{tmp_path / 'target.db'}")
 
 
-def copied(source: URL, target: URL, **options: Any) -> Copied:
+def copied(source: URL, target: URL, **options: Any) -> CopyResult:
     return asyncio.run(copy_database(source, target, **options))
 
 

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from core.access import Principal
 from nodes.rag import RAGClient, RagSettings, Source
 from nodes.rag import client as client_module
-from nodes.rag.adapters.lance import LanceFolder, LanceStore
+from nodes.rag.adapters.lance import MISSING, LanceFolder, LanceStore
 from nodes.rag.errors import IndexBroken
 from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever
@@ -178,6 +178,18 @@ async def test_what_keeps_a_source_from_being_looked_at_is_said_once(
         for _ in range(5):
             await watching._look("docs", desk.indexer)
     assert [line["reason"] for line in said] == ["gone", "gone", "full"]
+    desk.lance.close()
+
+
+async def test_a_source_whose_extra_is_missing_is_not_just_not_indexed_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(tmp_path, "")
+    answer = await desk.client.query("kites", sources=["docs"], principal=ADA)
+    assert [reason for _, reason in answer.failed] == ["it is not indexed yet"]
+    monkeypatch.setattr("nodes.rag.adapters.lance.find_spec", lambda name: None)
+    answer = await desk.client.query("kites", sources=["docs"], principal=ADA)
+    assert [reason for _, reason in answer.failed] == [MISSING]
     desk.lance.close()
 
 
