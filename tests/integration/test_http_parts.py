@@ -15,6 +15,7 @@ from core.resilience.status import StatusFile, TargetStatus, breakers_folder
 from core.settings import Places
 from graph.agent import Agent
 from tests.kit.http import assert_problem, client_of, served, turn
+from tests.kit.task_queues import eventually
 from waystation.testing.agents import BUNDLED, open_agent
 
 ASKS = {"clock": {"require_approval": ["*"]}, "tables": {"groups": ["staff"]}}
@@ -71,6 +72,10 @@ async def test_a_source_that_is_not_there_says_which_are(http: httpx.AsyncClient
 
 
 async def test_a_tool_server_shows_how_it_does_and_is_started_again(http: httpx.AsyncClient) -> None:
+    async def listed() -> bool:
+        return bool((await http.get("/servers/calculator")).json()["tools"])
+
+    await eventually(listed)  # it starts beside the service
     before = (await http.get("/servers/calculator")).json()
     assert "calculator_add" in [tool["name"] for tool in before["tools"]]
     assert not any(tool["approval"] for tool in before["tools"])
