@@ -7,15 +7,17 @@ from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
+import structlog
 from dishka import AsyncContainer, Provider
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncEngine
 from typing_extensions import Unpack
 
 from core.access import Principal
 from core.choices import CHOICES, Choices, Chosen
 from core.errors import ConfigInvalid
+from core.events import EventBus
 from core.health import HealthBoard
 from core.identity.authenticator import local_principal
 from core.lifecycle import ModuleState, running
@@ -26,6 +28,7 @@ from core.settings.platform import AuthSettings
 from core.signals import Signals
 from core.steps import Part, Step
 from graph.flow.steps import Steps
+from graph.runs.announcements import TurnFinished
 from graph.runs.events import topic_of_thread
 from graph.runs.record import OnBusy, OnDisconnect, TurnRequest
 from graph.runs.streams import Handle
@@ -39,6 +42,8 @@ from graph.service.supervisor import Supervisor
 from graph.threads.threads import Threads
 from graph.wiring.services import Progress, Services, open_services
 from graph.wiring.turn_provider import ThreadGraph
+
+log = structlog.get_logger(__name__)
 
 
 class Options(Chosen, total=False):
@@ -278,6 +283,20 @@ class Agent:
             **rest,
         )
 
+    @asynccontextmanager
+    async def logging_turns(self) -> AsyncIterator[None]:
+        """Inside the block each turn that ends here is a line in the log."""
+        bus = await self.container.get(EventBus)
+        lines = bus.subscribe(TurnFinished, _log_turn, name="turn_log")
+        try:
+            yield
+        finally:
+            bus.unsubscribe(lines)
+
     async def drain(self, *, seconds: float) -> None:
         """Take no new turns; let the running ones end, and stop them at a checkpoint after `seconds`."""
         await self.runs.drain(seconds=seconds)
+
+
+async def _log_turn(event: TurnFinished) -> None:
+    log.info("turn_ended", status=event.status, code=event.code, ms=event.duration_ms)

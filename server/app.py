@@ -6,17 +6,15 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
-import structlog
 from dishka import Provider
 from fastapi import FastAPI
 
-from core.events import EventBus
+from core.collecting import settle
 from core.identity.opened import opened_authenticator
 from core.lifecycle import running
 from core.settings import Context
 from core.settings.auth import AuthSettings
 from graph.agent import Agent
-from graph.runs.announcements import TurnFinished
 from server import errors
 from server.chat import chat_router
 from server.console import login, markdown, pages
@@ -43,9 +41,8 @@ from server.routes import (
     tasks,
     threads,
 )
+from server.routing import add_router
 from server.stopping import draining_first
-
-log = structlog.get_logger(__name__)
 
 
 def create_app(
@@ -69,15 +66,17 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if agent is not None:
-            async with _identified(app, agent):
+            async with identified(app, agent):
                 yield
             return
         opening = Agent.open(context, providers=providers, worker=worker, **overrides)
         async with opening as opened:
             add_module_routes(app, running(opened.standings))
-            async with _identified(app, opened):
+            async with identified(app, opened):
                 with draining_first(opened):
                     async with open_to_owner(opened, url) if url else nullcontext():
+                        if worker:
+                            settle()
                         yield
 
     app = FastAPI(
@@ -101,23 +100,13 @@ def create_app(
 
 
 @asynccontextmanager
-async def _identified(app: FastAPI, agent: Agent) -> AsyncIterator[None]:
-    """The agent, who may call it, and a log line for each of its turns."""
+async def identified(app: FastAPI, agent: Agent) -> AsyncIterator[None]:
+    """The application has its agent, and knows who may call it."""
     app.state.agent = agent
-    bus = await agent.container.get(EventBus)
-    logged = bus.subscribe(TurnFinished, log_turn, name="turn_log")
-    try:
-        places = agent.book.context.places
-        async with opened_authenticator(agent.book[AuthSettings], agent.engine, places) as authenticator:
-            app.state.authenticator = authenticator
-            yield
-    finally:
-        bus.unsubscribe(logged)
-
-
-async def log_turn(event: TurnFinished) -> None:
-    """A line in the log for each turn."""
-    log.info("turn_ended", status=event.status, code=event.code, ms=event.duration_ms)
+    settings, places = agent.book[AuthSettings], agent.book.context.places
+    async with agent.logging_turns(), opened_authenticator(settings, agent.engine, places) as authenticator:
+        app.state.authenticator = authenticator
+        yield
 
 
 def _add_routes(app: FastAPI) -> None:
@@ -125,16 +114,16 @@ def _add_routes(app: FastAPI) -> None:
         found: Agent = app.state.agent
         return found
 
-    app.include_router(agent_router(agent))
-    app.include_router(chat_router(agent))
+    add_router(app, agent_router(agent))
+    add_router(app, chat_router(agent))
     for part in (threads, insight, runs, questions, files, catalogue, parts, retrieval):
-        app.include_router(part.router)
+        add_router(app, part.router)
     for part in (health, tasks, operating, keys, session, docs):
-        app.include_router(part.router)
-    app.include_router(operating.plans)
+        add_router(app, part.router)
+    add_router(app, operating.plans)
     add_protocols(app)
-    app.include_router(login.router)
-    app.include_router(markdown.router)
-    app.include_router(pages.router)
+    add_router(app, login.router)
+    add_router(app, markdown.router)
+    add_router(app, pages.router)
     app.state.console = True
     docs.mount_assets(app)

@@ -38,7 +38,7 @@ from graph.errors import problem_of
 from graph.runs.streams import Handle
 from nodes.file_storage import FileManager
 from server.attachments import Content, read_content, stored
-from server.conversations import Said, Turn, begin, waiting_text
+from server.conversations import SentMessage, Turn, begin, waiting_text
 from server.errors import InvalidRequest, UnsupportedParameter
 from server.facade import Facade, GetAgent, add_langserve
 from server.requests import json_answer
@@ -69,12 +69,12 @@ class ChatMessage(BaseModel, extra="ignore"):
         content = self.read()
         return bool(content.text.strip() or content.files)
 
-    def said(self) -> Said:
+    def said(self) -> SentMessage:
         """As a conversation is compared; a turn needs something that was said."""
         content = self.read()
         text = content.text if content.text.strip() or not content.files else content.names()
         role: Literal["user", "assistant"] = "user" if self.type == "human" else "assistant"
-        return Said(role, text, others=content.marks())
+        return SentMessage(role, text, others=content.marks())
 
 
 class ChatInput(CustomUserType):

@@ -43,7 +43,7 @@ CUT = ("cancelled", "failed")
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class SentMessage:
     """A message as the client keeps it.
 
     Args:
@@ -71,24 +71,24 @@ class Said:
         return AIMessage(self.text, tool_calls=calls)
 
 
-def says_something(said: Said) -> bool:
+def says_something(said: SentMessage) -> bool:
     """Whether there is anything in it."""
     return bool(said.text.strip() or said.calls or said.others or said.role == "tool")
 
 
-def joined(said: Sequence[Said]) -> list[Said]:
+def joined(said: Sequence[SentMessage]) -> list[SentMessage]:
     """A conversation as it is compared and gone on with, however a client keeps it.
 
     What says nothing is left out, and what a user says in a row is one message: so it was answered.
     """
-    found: list[Said] = []
+    found: list[SentMessage] = []
     for one in filter(says_something, said):
         if one.role != "user":
             found.append(one)
             continue
-        before = found.pop() if found and found[-1].role == "user" else Said("user", "")
+        before = found.pop() if found and found[-1].role == "user" else SentMessage("user", "")
         texts = [text for text in (before.text, one.text) if text.strip() and text != ALONE]
-        found.append(Said("user", "\n\n".join(texts) or ALONE, others=before.others + one.others))
+        found.append(SentMessage("user", "\n\n".join(texts) or ALONE, others=before.others + one.others))
     return found
 
 
@@ -116,8 +116,8 @@ class Turn:
             has that id where nobody has one of it.
     """
 
-    before: Sequence[Said]
-    asked: Said | None
+    before: Sequence[SentMessage]
+    asked: SentMessage | None
     wishes: Mapping[str, Any]
     resume: Any = None
     files: tuple[str, ...] = ()
@@ -134,7 +134,7 @@ class Turn:
 
 
 @dataclass(slots=True)
-class Place:
+class StartingPoint:
     """The thread on which a turn begins.
 
     Args:
@@ -179,12 +179,12 @@ async def begin(agent: Agent, who: Principal, turn: Turn, *, after: str | None =
         if not place.home:
             raise
         # Somebody else has a thread of that id, which is nobody's business.
-        place = Place()
+        place = StartingPoint()
     async with _kept(agent, who, place):
         return await agent.begin(_request(who, turn, place))
 
 
-def _request(who: Principal, turn: Turn, place: Place) -> TurnRequest:
+def _request(who: Principal, turn: Turn, place: StartingPoint) -> TurnRequest:
     said = turn.asked.text if turn.asked else ""
     resume = turn.resume if is_answer(turn.resume) else answer_in(said) if place.waits else None
     if resume is not None:
@@ -230,7 +230,7 @@ async def _thread_with_calls(agent: Agent, who: Principal, turn: Turn) -> str | 
 
 
 @asynccontextmanager
-async def _kept(agent: Agent, who: Principal, place: Place) -> AsyncIterator[None]:
+async def _kept(agent: Agent, who: Principal, place: StartingPoint) -> AsyncIterator[None]:
     """The thread goes again where its turn does not begin."""
     try:
         yield
@@ -240,11 +240,11 @@ async def _kept(agent: Agent, who: Principal, place: Place) -> AsyncIterator[Non
         raise
 
 
-async def _place(agent: Agent, who: Principal, turn: Turn, after: str | None) -> Place:
+async def _place(agent: Agent, who: Principal, turn: Turn, after: str | None) -> StartingPoint:
     if after:
         return await _behind(agent, who, await agent.runs.get(who, after))
     if named := turn.wishes.get("thread_id"):
-        return Place(named, waits=await _waits(agent, who, turn, named))
+        return StartingPoint(named, waits=await _waits(agent, who, turn, named))
     if not turn.before:
         return await _first(agent, who, turn.home)
     run = await _run_behind(agent, who, turn)
@@ -253,18 +253,18 @@ async def _place(agent: Agent, who: Principal, turn: Turn, after: str | None) ->
     if run is not None and not (with_results and client_questions(run.output or {})):
         return await _behind(agent, who, run)
     made = await agent.threads.begin_with(who, [said.as_message() for said in turn.before])
-    return Place(made["id"], made=True)
+    return StartingPoint(made["id"], made=True)
 
 
-async def _first(agent: Agent, who: Principal, home: str) -> Place:
+async def _first(agent: Agent, who: Principal, home: str) -> StartingPoint:
     """A thread for a conversation that begins: its client's, unless something was said there."""
     if not re.fullmatch(ID_PATTERN, home):
-        return Place()
+        return StartingPoint()
     try:
         said = (await agent.threads.get(who, home))["turns"]
     except ThreadNotFound:
         said = 0
-    return Place() if said else Place(home, home=True)
+    return StartingPoint() if said else StartingPoint(home, home=True)
 
 
 async def _waits(agent: Agent, who: Principal, turn: Turn, thread_id: str) -> bool:
@@ -277,15 +277,15 @@ async def _waits(agent: Agent, who: Principal, turn: Turn, thread_id: str) -> bo
     return bool(listed["status"] == "interrupted")
 
 
-async def _behind(agent: Agent, who: Principal, run: RunRecord) -> Place:
+async def _behind(agent: Agent, who: Principal, run: RunRecord) -> StartingPoint:
     """Right behind the run: on its thread, or on a fork where that has gone further."""
     later = await agent.threads.message_after(who, run.thread_id, str(run.message_id))
     if later is None:
         waits = run.status == "interrupted"
         gave_up = waits and bool(client_questions(run.output or {}))
-        return Place(run.thread_id, found=run, waits=waits and not gave_up, gave_up=gave_up)
+        return StartingPoint(run.thread_id, found=run, waits=waits and not gave_up, gave_up=gave_up)
     made = await agent.threads.fork_before(who, run.thread_id, later)
-    return Place(made["id"], found=run, made=True)
+    return StartingPoint(made["id"], found=run, made=True)
 
 
 async def _run_behind(agent: Agent, who: Principal, turn: Turn) -> RunRecord | None:
@@ -316,7 +316,7 @@ def _tellings(answer: str, waiting: str) -> tuple[str, str]:
     return squeezed(answer), squeezed(f"{answer}{waiting}")
 
 
-def askings(before: Sequence[Said]) -> Iterator[tuple[Sequence[Said], str]]:
+def askings(before: Sequence[SentMessage]) -> Iterator[tuple[Sequence[SentMessage], str]]:
     """What was said up to a message that a run may have answered, and the text that the client says it told.
 
     The last message of the user; and where that was an answer to a question, the one before the
@@ -332,11 +332,11 @@ def askings(before: Sequence[Said]) -> Iterator[tuple[Sequence[Said], str]]:
         end = _last_of_user(before[:end])
 
 
-def _last_of_user(said: Sequence[Said]) -> int:
+def _last_of_user(said: Sequence[SentMessage]) -> int:
     return max((place for place, one in enumerate(said) if one.role == "user"), default=-1)
 
 
-def digest(said: Sequence[Said], home: str = "") -> str:
+def digest(said: Sequence[SentMessage], home: str = "") -> str:
     """A hash of a conversation; blanks do not count, since clients trim what they keep.
 
     Args:

@@ -70,7 +70,6 @@ class AgentRunnable(Facade[AgentInput, dict[str, Any]]):
 def agent_router(agent: GetAgent) -> APIRouter:
     """The routes under /agent."""
     router = APIRouter()
-
-    add_stream(router, agent)
+    add_stream(router)
     add_langserve(router, AgentRunnable(agent), "/agent", playground_type="default")
     return router

@@ -311,7 +311,7 @@ async def disconnected(receive: Receive) -> None:
         pass
 
 
-def add_stream(router: APIRouter, agent: Callable[[], Agent]) -> None:
+def add_stream(router: APIRouter) -> None:
     """The route /agent/stream: LangServe's own would encode every event again."""
 
     @router.post("/agent/stream", include_in_schema=False)
@@ -321,8 +321,9 @@ def add_stream(router: APIRouter, agent: Callable[[], Agent]) -> None:
         turns: Annotated[list[CheckedInput], Depends(checked_inputs(AgentInput))],
     ) -> Response:
         [(given, wishes)] = turns
+        agent: Agent = request.app.state.agent
         key = idempotency_key(request.headers.get("idempotency-key"))
         after = last_event_id(request.headers.get("last-event-id"))
-        handle = await agent().begin(turn_request(who, given, wishes.model_dump(), key=key))
-        stall = agent().book[ServerSettings].stream_stall_seconds
-        return RunResponse(handle, after=after, stall=stall, renamed=event_namer(agent()))
+        handle = await agent.begin(turn_request(who, given, wishes.model_dump(), key=key))
+        stall = agent.book[ServerSettings].stream_stall_seconds
+        return RunResponse(handle, after=after, stall=stall, renamed=event_namer(agent))

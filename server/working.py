@@ -8,17 +8,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dishka import Provider
 from fastapi import FastAPI
 
-from core.events import EventBus
-from core.identity.opened import opened_authenticator
 from core.settings import Context
-from core.settings.auth import AuthSettings
 from graph.agent import Agent
-from graph.runs.announcements import TurnFinished
 from server import errors
-from server.app import log_turn
+from server.app import identified
 from server.middleware.auth import Gate
 from server.middleware.edge import Edge, Guard
 from server.routes import health
+from server.routing import add_router
 from server.stopping import draining_first
 
 
@@ -40,13 +37,7 @@ def create_worker(
                 opening = Agent.open(context, providers=providers, worker=True)
                 opened = await stack.enter_async_context(opening)
                 stack.enter_context(draining_first(opened))
-            app.state.agent = opened
-            bus = await opened.container.get(EventBus)
-            logged = bus.subscribe(TurnFinished, log_turn, name="turn_log")
-            stack.callback(bus.unsubscribe, logged)
-            settings, places = opened.book[AuthSettings], opened.book.context.places
-            found = await stack.enter_async_context(opened_authenticator(settings, opened.engine, places))
-            app.state.authenticator = found
+            await stack.enter_async_context(identified(app, opened))
             yield
 
     app = FastAPI(
@@ -58,7 +49,7 @@ def create_worker(
         openapi_url=None,
     )
     errors.install(app)
-    app.include_router(health.router)
+    add_router(app, health.router)
     for layer in (Guard, Gate, Edge):
         app.add_middleware(layer)
     return app

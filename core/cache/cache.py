@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError
 
 from core.access import Principal
-from core.cache.entry import Found, StoreDown, adapter_of, key_of, packed, prefix_of, unpacked
+from core.cache.entry import StoredAnswer, StoreDown, adapter_of, key_of, packed, prefix_of, unpacked
 from core.cache.flights import Flights
 from core.cache.settings import KINDS, CacheSettings, Kind
 from core.correlation import notice
@@ -174,7 +174,7 @@ class Cache:
             await self._keep(ask, value)
         return _Answer(result, value)
 
-    async def _look_up(self, ask: _Ask) -> tuple[Found | None, str]:
+    async def _look_up(self, ask: _Ask) -> tuple[StoredAnswer | None, str]:
         store = await self._opened()
         try:
             entry = await store.get(ask.place)

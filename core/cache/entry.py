@@ -19,7 +19,7 @@ class StoreDown(Exception):
     """The store does not answer, or did not a moment ago."""
 
 
-class Found(NamedTuple):
+class StoredAnswer(NamedTuple):
     """An answer from the store, and for how many more seconds it stands there."""
 
     value: Any
@@ -32,7 +32,7 @@ def packed(key: str, content: bytes, *, ttl_s: float, secret: bytes) -> bytes:
     return b"\n".join((head, _signature(key, head, content, secret), content))
 
 
-def unpacked(key: str, entry: Any, adapter: TypeAdapter[Any], *, secret: bytes) -> Found | None:
+def unpacked(key: str, entry: Any, adapter: TypeAdapter[Any], *, secret: bytes) -> StoredAnswer | None:
     """The answer in an entry; None for one that is over, or that is none of ours.
 
     Redis may hold what another release or another program wrote: whatever
@@ -45,7 +45,7 @@ def unpacked(key: str, entry: Any, adapter: TypeAdapter[Any], *, secret: bytes) 
         return None
     try:
         left = float(head) - time.time()
-        return Found(adapter.validate_json(content), round(left)) if left > 0 else None
+        return StoredAnswer(adapter.validate_json(content), round(left)) if left > 0 else None
     except (ValueError, ValidationError):
         return None
 

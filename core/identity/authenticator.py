@@ -79,7 +79,7 @@ class BrowserLogins(Login, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class PendingLogin:
     """A login that goes on at the issuer.
 
     Args:
@@ -96,7 +96,7 @@ class IssuerLogin(Protocol):
 
     name: str
 
-    async def begin(self, back: str, *, onward: str = "/", again: bool = False) -> Begun:
+    async def begin(self, back: str, *, onward: str = "/", again: bool = False) -> PendingLogin:
         """Where a browser goes to log in.
 
         Args:

@@ -21,7 +21,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import structlog
 
 from core.access import Principal
-from core.identity.authenticator import Begun
+from core.identity.authenticator import PendingLogin
 from core.identity.discovery import FRESH_SECONDS, IssuerDocuments, WrongAnswer
 from core.identity.errors import IdentityUnavailable, NotAuthenticated
 from core.identity.oidc import OidcLogin, claim
@@ -71,7 +71,7 @@ class CodeLogin:
         self._documents = IssuerDocuments(settings, deadline_s=DEADLINE_SECONDS)
         self._slots = asyncio.Semaphore(AT_ONCE)
 
-    async def begin(self, back: str, *, onward: str = "/", again: bool = False) -> Begun:
+    async def begin(self, back: str, *, onward: str = "/", again: bool = False) -> PendingLogin:
         """See `IssuerLogin.begin`."""
         document = await self._discovered()
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
@@ -91,7 +91,7 @@ class CodeLogin:
         address = self._address(document, "authorization_endpoint")
         joint = "&" if urlsplit(address).query else "?"
         value = self._signer.written(COOKIE, {**kept, "until": time.time() + SECONDS})
-        return Begun(f"{address}{joint}{urlencode(asked, quote_via=quote)}", value)
+        return PendingLogin(f"{address}{joint}{urlencode(asked, quote_via=quote)}", value)
 
     async def finish(self, kept: str, query: Mapping[str, str], back: str) -> tuple[Principal, str]:
         """See `IssuerLogin.finish`."""

@@ -121,7 +121,7 @@ def _start_traces(settings: TelemetrySettings) -> Callable[[], None]:
     )
     provider.add_span_processor(
         BatchSpanProcessor(
-            _watched(exporter, Watch("traces", settings.otlp_endpoint)),
+            _watched(exporter, ExportWatch("traces", settings.otlp_endpoint)),
             max_queue_size=_SPANS_WAITING,
             schedule_delay_millis=_SPANS_EVERY_MS,
         )
@@ -142,7 +142,7 @@ def _start_metrics(settings: TelemetrySettings) -> Callable[[], None]:
         endpoint=_url(settings, "metrics"), headers=_headers(settings), timeout=_EXPORT_SECONDS
     )
     resource = _resource(settings)
-    watch = Watch("metrics", settings.otlp_endpoint)
+    watch = ExportWatch("metrics", settings.otlp_endpoint)
 
     def push() -> None:
         done = exporter.export(metrics_data(resource))
@@ -180,7 +180,7 @@ class Pusher:
         self._thread.join()
 
 
-class Watch:
+class ExportWatch:
     """Counts exports, and tells the log when they begin to fail and when they work again."""
 
     def __init__(self, signal: str, endpoint: str) -> None:
@@ -200,7 +200,7 @@ class Watch:
             log.warning("telemetry_export_failed", signal=self._signal, collector=self._host)
 
 
-def _watched(exporter: SpanExporter, watch: Watch) -> SpanExporter:
+def _watched(exporter: SpanExporter, watch: ExportWatch) -> SpanExporter:
     from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult  # noqa: PLC0415 - slow
 
     class Watched(SpanExporter):

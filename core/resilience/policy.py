@@ -21,7 +21,7 @@ from core.resilience.errors import BreakerOpen, PolicyTimeout, TooBusy
 from core.resilience.events import BreakerClosed, BreakerOpened
 from core.resilience.settings import Kind, PolicySettings, ResilienceSettings
 from core.resilience.status import StatusFile, TargetStatus
-from core.resilience.target import Place, State, Target, outcome_of
+from core.resilience.target import Slot, State, Target, outcome_of
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ class _Deadline(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Begun(Generic[T]):
+class StartedStream(Generic[T]):
     """A stream with what came up to its first content; `ended` when nothing more will."""
 
     items: list[T]
@@ -82,7 +82,7 @@ class Policy:
             PolicyTimeout: No result in time, unless `late` makes another error.
         """
         deadline = self._deadline(timeout_s, late)
-        with Place(self._target) as place:
+        with Slot(self._target) as place:
             return await self._tried(fn, deadline, retry, place)
 
     async def stream(
@@ -112,7 +112,7 @@ class Policy:
             BreakerOpen, TooBusy, PolicyTimeout: As `call`, before the first item.
         """
         deadline = self._deadline(timeout_s, late)
-        with Place(self._target) as place:
+        with Slot(self._target) as place:
             begun = await self._tried(
                 lambda: begin(opened, content, is_open=place.leave), deadline, retry, place
             )
@@ -132,7 +132,7 @@ class Policy:
         return _Deadline(until, too_late)
 
     async def _tried(
-        self, fn: Callable[[], Awaitable[T]], deadline: _Deadline, retry: bool | Again, place: Place
+        self, fn: Callable[[], Awaitable[T]], deadline: _Deadline, retry: bool | Again, place: Slot
     ) -> T:
         """`fn`, until it works or trying again is no use; with a place each time."""
 
@@ -164,7 +164,7 @@ class Policy:
         late = asyncio.get_running_loop().time() + pause >= until
         return None if late or pause > settings.longest_backoff_s else pause
 
-    async def _rest(self, begun: Begun[T]) -> AsyncGenerator[T, None]:
+    async def _rest(self, begun: StartedStream[T]) -> AsyncGenerator[T, None]:
         """What has come, then what comes; how that ends is the stream's second outcome."""
         breaker = self._target.breaker
         era = breaker.era
@@ -191,7 +191,7 @@ async def begin(
     content: Callable[[T], bool],
     *,
     is_open: Callable[[], None] = lambda: None,
-) -> Begun[T]:
+) -> StartedStream[T]:
     """Open a stream and read on until `content` says that a reader could have seen something.
 
     Args:
@@ -203,11 +203,11 @@ async def begin(
             is_open()
             items.append(item)
             if content(item):
-                return Begun(items, stream, ended=False)
+                return StartedStream(items, stream, ended=False)
     except BaseException:
         await close(stream)
         raise
-    return Begun(items, stream, ended=True)
+    return StartedStream(items, stream, ended=True)
 
 
 async def close(stream: AsyncIterator[T]) -> None:

@@ -371,7 +371,7 @@ class Target:
         self._on_change(self, before)
 
 
-class Place:
+class Slot:
     """A caller's place among the calls of a target: held once or not at all, and not beyond the block."""
 
     def __init__(self, target: Target) -> None:
@@ -390,7 +390,7 @@ class Place:
             self._held = False
             self._target.leave(self)
 
-    def __enter__(self) -> Place:
+    def __enter__(self) -> Slot:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -29,7 +29,7 @@ _SIGNS = frozenset({ERROR, ERROR_SOURCE_NODE, INTERRUPT, RESUME})
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ThreadVerdict:
     """What this release would make of a thread.
 
     Args:
@@ -70,7 +70,7 @@ def _made(kind: Any) -> Any:
     return object.__new__(kind) if isinstance(kind, type) else kind
 
 
-async def check(graph: Compiled, saver: Any, threads: Sequence[Standing]) -> AsyncIterator[Verdict]:
+async def check(graph: Compiled, saver: Any, threads: Sequence[Standing]) -> AsyncIterator[ThreadVerdict]:
     """One verdict after the other, in the order of `threads`.
 
     Args:
@@ -83,24 +83,24 @@ async def check(graph: Compiled, saver: Any, threads: Sequence[Standing]) -> Asy
         yield await _verdict(served, saver, thread)
 
 
-async def _verdict(graph: Compiled, saver: Any, thread: Standing) -> Verdict:
+async def _verdict(graph: Compiled, saver: Any, thread: Standing) -> ThreadVerdict:
     config: Any = {"configurable": {"thread_id": thread.thread_id, "checkpoint_ns": ""}}
     lost: set[str] = set()
     try:
         sealed = await _stored(saver, config, SEALED)
         if sealed is None:
-            return Verdict(thread.thread_id, thread.status)
+            return ThreadVerdict(thread.thread_id, thread.status)
         unknown = saver.unknown(sealed.checkpoint)
         saver.serde = Strict(lost.add)
         state = await graph.aget_state(config)
         stored = await _stored(saver, config, saver.serde)
     except Exception as error:  # noqa: BLE001 - whatever a stored value raises is what this looks for
         why = f"its newest checkpoint cannot be read: {type(error).__name__}: {_line(error)}"
-        return Verdict(thread.thread_id, thread.status, breaks=(why,))
+        return ThreadVerdict(thread.thread_id, thread.status, breaks=(why,))
     lost -= _lost_in_kept(sealed, unknown)
     # A turn that is over leaves nothing behind that would run: the next message starts at the beginning.
     gone = _gone(graph, saver.renaming.mapped(stored), state) if thread.status in LIVE else []
-    return Verdict(
+    return ThreadVerdict(
         thread.thread_id,
         thread.status,
         checkpoint_id=stored.checkpoint["id"],

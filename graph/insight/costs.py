@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from sqlalchemy import Integer, case, cast, func, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from core.database.engine import is_sqlite
 from graph.db.tables import runs
-from graph.insight.listing import Wanted
+from graph.insight.listing import RunFilter
 
 By = Literal["day", "model", "user"]
 DAY_SECONDS = 86_400
@@ -19,7 +19,7 @@ DAY_SECONDS = 86_400
 MOST_ROWS = 400
 
 
-async def costs(engine: AsyncEngine, wanted: Wanted, *, by: By) -> dict[str, Any]:
+async def costs(engine: AsyncEngine, wanted: RunFilter, *, by: By) -> dict[str, Any]:
     """Sums over the runs that are meant.
 
     A row of `rows` has its `key` (a day as YYYY-MM-DD in UTC, a model, a user), `runs`, `failed`,

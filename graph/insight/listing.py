@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select, tuple_
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from core.cursor import is_cursor, place_of
 from graph.db.tables import folded_title, indexed, runs, threads, transcript
@@ -20,7 +20,7 @@ _ESCAPE = "\\"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RunFilter:
     """Which runs are meant; what is None does not count.
 
     Args:
@@ -90,7 +90,9 @@ class RunList:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def page(self, wanted: Wanted, *, limit: int = 50, after: str | None = None) -> Sequence[RunRecord]:
+    async def page(
+        self, wanted: RunFilter, *, limit: int = 50, after: str | None = None
+    ) -> Sequence[RunRecord]:
         """The newest first.
 
         Args:
@@ -106,7 +108,7 @@ class RunList:
         async with self._engine.connect() as db:
             return [record_of(row) for row in (await db.execute(query)).mappings()]
 
-    async def _place(self, wanted: Wanted, after: str) -> tuple[float, str]:
+    async def _place(self, wanted: RunFilter, after: str) -> tuple[float, str]:
         if is_cursor(after):
             return place_of(CURSOR, after)
         if "\0" in after:
@@ -119,7 +121,7 @@ class RunList:
             raise RunNotFound(after[:80])
         return float(row[0]), str(row[1])
 
-    async def counts(self, wanted: Wanted) -> dict[str, int]:
+    async def counts(self, wanted: RunFilter) -> dict[str, int]:
         """How many runs there are in each status, and how many threads wait for a person."""
         query = select(runs.c.status, func.count()).where(wanted.clause()).group_by(runs.c.status)
         whose = [] if wanted.owner is None else [threads.c.owner == wanted.owner]

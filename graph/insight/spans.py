@@ -8,7 +8,7 @@ from itertools import zip_longest
 from typing import Any, Literal
 
 from core.steps import Part
-from graph.insight.told import Told
+from graph.insight.told import ReadEvent
 from graph.runs.record import RunRecord
 
 Kind = Literal["run", "queue", "attempt", "step", "model", "tool", "retrieval", "waiting"]
@@ -51,7 +51,7 @@ class Waterfall:
     def __init__(
         self,
         record: RunRecord,
-        events: Sequence[Told],
+        events: Sequence[ReadEvent],
         parts: Mapping[str, Part],
         *,
         live: Sequence[Mapping[str, Any]] = (),
@@ -106,7 +106,7 @@ class Waterfall:
             name = f"attempt {number}"
             yield Span("attempt", name, event.at, last.at if over else None, status, number)
 
-    def _how(self, last: Told, following: Told | None, *, over: bool) -> str:
+    def _how(self, last: ReadEvent, following: ReadEvent | None, *, over: bool) -> str:
         if not over:
             return "running"
         if last.type == "error":
@@ -204,7 +204,7 @@ class Waterfall:
 
     # -- how it hangs together ------------------------------------------------------------------------
 
-    def _began(self, kind: Kind, event: Told) -> float:
+    def _began(self, kind: Kind, event: ReadEvent) -> float:
         """When what the event ended had begun: with its step, else where the event before it was told."""
         part = _WORK[kind]
         steps = [

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from graph.db.tables import run_events
 from graph.flow.state import time_of
@@ -21,7 +21,7 @@ _BULK = (*sorted(TEXTS), "tool_progress")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ReadEvent:
     """An event as far as it is read: `event` is empty of what is bulk. `at` is in epoch seconds."""
 
     seq: int
@@ -30,16 +30,17 @@ class Told:
     event: dict[str, Any]
 
 
-async def told(engine: AsyncEngine, run_id: str) -> list[Told]:
+async def told(engine: AsyncEngine, run_id: str) -> list[ReadEvent]:
     """Everything that the run told, in order, without the texts of answers."""
     bulk = run_events.c.type.in_(_BULK)
     mine = run_events.c.run_id == run_id
     columns = (run_events.c.seq, run_events.c.type, run_events.c.created_at)
     light, rest = select(*columns).where(mine, bulk), select(*columns, run_events.c.data).where(mine, ~bulk)
     async with engine.connect() as db:
-        found = [Told(seq, kind, at, {}) for seq, kind, at in await db.execute(light)]
+        found = [ReadEvent(seq, kind, at, {}) for seq, kind, at in await db.execute(light)]
         found += [
-            Told(seq, kind, at, renewed(orjson.loads(data))) for seq, kind, at, data in await db.execute(rest)
+            ReadEvent(seq, kind, at, renewed(orjson.loads(data)))
+            for seq, kind, at, data in await db.execute(rest)
         ]
     return sorted(found, key=lambda one: one.seq)
 

@@ -6,19 +6,19 @@ from collections import defaultdict
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from core.steps import PARTS
 from graph.db.tables import runs
 from graph.flow.steps import Steps
-from graph.insight.listing import Wanted
+from graph.insight.listing import RunFilter
 
 # The newest runs are looked at: what was long ago tells nothing of the graph of now.
 RUNS = 1000
 _CALM = frozenset({"ok", "interrupted", "cancelled", ""})
 
 
-async def usage(engine: AsyncEngine, wanted: Wanted) -> tuple[int, dict[str, dict[str, Any]]]:
+async def usage(engine: AsyncEngine, wanted: RunFilter) -> tuple[int, dict[str, dict[str, Any]]]:
     """How many of the newest runs were looked at, and per step what they say.
 
     Of each step `count`, `errors`, and in milliseconds `median_ms`, `p95_ms` and `longest_ms`.

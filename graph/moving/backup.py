@@ -28,7 +28,7 @@ from graph.moving.copying import Copy, Told, ends, open_end
 from graph.moving.database import make_ready, name_of
 from graph.moving.manifest import DATABASE, Manifest
 from graph.moving.sqlite import SqliteEnd
-from graph.moving.trees import Entry, Moved, Tree, disks_told, hash_file
+from graph.moving.trees import BackupFile, Moved, Tree, disks_told, hash_file
 
 # Pages of SQLite's file that are copied at a time.
 PAGES = 2000
@@ -37,7 +37,7 @@ _PART = ".partial-"
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class BackupSource:
     """What a service keeps, and where.
 
     Args:
@@ -51,7 +51,7 @@ class Kept:
 
 
 def back_up(
-    kept: Kept,
+    kept: BackupSource,
     target: Path,
     *,
     with_secrets: bool = False,
@@ -92,7 +92,7 @@ def back_up(
 
 
 class _Work:
-    def __init__(self, kept: Kept, draft: Path, with_secrets: bool, told: Told) -> None:
+    def __init__(self, kept: BackupSource, draft: Path, with_secrets: bool, told: Told) -> None:
         self._kept = kept
         self._draft = draft
         self._with_secrets = with_secrets
@@ -167,7 +167,7 @@ class _Work:
         url = self._kept.database
         return Path(str(url.database)).stat().st_size if url.get_backend_name() == "sqlite" else 0
 
-    def _database(self) -> Entry:
+    def _database(self) -> BackupFile:
         self._what = "database"
         path = self._draft / DATABASE
         if self._kept.database.get_backend_name() == "sqlite":
@@ -178,7 +178,7 @@ class _Work:
             # One file from now on, which can be read where nobody may write.
             db.execute("PRAGMA journal_mode=DELETE")
         path.chmod(0o600)
-        return Entry(DATABASE, *hash_file(path))
+        return BackupFile(DATABASE, *hash_file(path))
 
     def _of_file(self, path: Path) -> None:
         with closing(open_end(self._kept.database, "database")) as source, source.snapshot():

@@ -42,7 +42,7 @@ _USED = "SELECT id FROM threads WHERE updated_at > ? ORDER BY updated_at DESC"
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
+class CopyResult:
     """What a copy came to: rows by part, and their digest, which is the same on both sides."""
 
     tallies: dict[str, Tally]
@@ -163,7 +163,7 @@ class Copy:
         self._telling = Lock()
         self._copying, self._given_up = True, False
 
-    def run(self, name: str, *, again: bool = False) -> Copied:
+    def run(self, name: str, *, again: bool = False) -> CopyResult:
         """Copy everything, and compare.
 
         Args:
@@ -184,9 +184,10 @@ class Copy:
             marks = _marks(self._source)
             tallies = self._all_copied(chosen, stages)
         self._unchanged(marks)
-        self._target.end_journal(HEAD)
+        # Who hears it may end the copy, which then can go on: nothing may be said behind the end.
         self._told(self._total, self._total, "")
-        return Copied(tallies, bool(stages))
+        self._target.end_journal(HEAD)
+        return CopyResult(tallies, bool(stages))
 
     def _stages(self, name: str, *, again: bool) -> dict[str, Stage]:
         found = self._target.revision()

@@ -14,13 +14,14 @@ from sqlalchemy.engine import URL
 
 from core import sockets
 from core.database.engine import database_url
+from core.database.outage import DatabaseUnavailable
 from core.database.servers import servers_of
 from core.errors import ConfigInvalid, InvalidInput
 from core.settings import Places
 from core.settings.platform import StorageSettings
 from graph.checkpoints.saver import opened_saver
 from graph.db.database import COPYING, HEAD, open_database
-from graph.moving.copying import Copied, Copy, Told, check_source, ends, going, open_end
+from graph.moving.copying import Copy, CopyResult, Told, check_source, ends, going, open_end
 from graph.moving.errors import CopyRefused
 from graph.runs.lease import LEASE_SECONDS
 from graph.service.fleet import WORKERS
@@ -66,7 +67,7 @@ async def copy_database(
     running: bool = False,
     told: Told = lambda done, total, name: None,
     waiting: Callable[[list[str]], None] = lambda threads: None,
-) -> Copied:
+) -> CopyResult:
     """Copy everything that stands in `source` into the empty `target`, or go on with such a copy.
 
     Args:
@@ -92,7 +93,7 @@ async def copy_database(
     return await in_thread(lambda stopping: _copied(source, target, again, told, stopping))
 
 
-def _copied(source: URL, target: URL, again: bool, told: Told, stopping: Callable[[], bool]) -> Copied:
+def _copied(source: URL, target: URL, again: bool, told: Told, stopping: Callable[[], bool]) -> CopyResult:
     with ends(source, target) as (one, other):
         return Copy(one, other, told=told, stopping=stopping).run(name_of(source), again=again)
 
@@ -120,10 +121,15 @@ async def make_ready(target: URL) -> None:
                 f"the target is a database of another release ({found}, this one has {HEAD}); name an empty"
                 " one"
             )
-    engine = await open_database(target)
-    await engine.dispose()
-    async with opened_saver(target):
-        pass  # LangGraph's tables
+    try:
+        engine = await open_database(target)
+        await engine.dispose()
+        async with opened_saver(target):
+            pass  # LangGraph's tables
+    except DatabaseUnavailable as error:
+        # Whose words are those of a start, where this setting names the database.
+        detail = error.detail.replace("storage.url", "the target's URL")
+        raise DatabaseUnavailable(error.reason, detail=detail) from error
 
 
 def _may_be_there(url: URL) -> bool:
@@ -158,7 +164,10 @@ def is_served(home: Path) -> bool:
 
 
 async def in_thread(work: Callable[[Callable[[], bool]], T]) -> T:
-    """The result of `work`, which is given what to ask whether to end: when its caller is cancelled."""
+    """The result of `work`, which is given what to ask whether to end: when its caller is cancelled.
+
+    Work that was done before it heard of that is done: its result is told all the same.
+    """
     stop = threading.Event()
     task = asyncio.create_task(asyncio.to_thread(work, stop.is_set))
     try:
@@ -166,5 +175,6 @@ async def in_thread(work: Callable[[Callable[[], bool]], T]) -> T:
     except asyncio.CancelledError:
         stop.set()
         await asyncio.wait([task])
-        task.exception()  # it has ended as it was asked to
+        if task.exception() is None:
+            return task.result()
         raise

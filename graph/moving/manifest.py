@@ -12,7 +12,7 @@ import orjson
 
 from graph.db.database import HEAD
 from graph.moving.errors import BackupInvalid
-from graph.moving.trees import Entry, hash_file, is_plain
+from graph.moving.trees import BackupFile, hash_file, is_plain
 
 NAME = "manifest.json"
 FORMAT = 1
@@ -41,7 +41,7 @@ class Manifest:
     storage: str
     bucket: str = ""
     left_out: Mapping[str, str] = field(default_factory=dict)
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[BackupFile, ...] = ()
 
     def has(self, room: str) -> bool:
         return any(entry.path.partition("/")[0] == room for entry in self.entries)
@@ -97,7 +97,7 @@ def read_manifest(folder: Path) -> Manifest:
     return found
 
 
-def _entry(told: Mapping[str, Any]) -> Entry:
+def _entry(told: Mapping[str, Any]) -> BackupFile:
     path, size, sha256 = told["path"], told["size"], told["sha256"]
     if not isinstance(path, str) or not isinstance(size, int) or not _HASH.fullmatch(sha256):
         raise TypeError
@@ -105,11 +105,11 @@ def _entry(told: Mapping[str, Any]) -> Entry:
     inside = parts and parts[0] in ROOMS and ".." not in parts and "\x00" not in path and "\\" not in path
     if not inside or PurePosixPath(path).as_posix() != path:
         raise BackupInvalid(f"the {NAME} names '{path[:80]}', which is no file of a backup: do not use it")
-    return Entry(path, size, sha256)
+    return BackupFile(path, size, sha256)
 
 
 def check_files(
-    folder: Path, entries: Iterable[Entry], told: Callable[[int], None] = lambda size: None
+    folder: Path, entries: Iterable[BackupFile], told: Callable[[int], None] = lambda size: None
 ) -> None:
     """Read every file of a backup.
 

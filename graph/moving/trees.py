@@ -25,7 +25,7 @@ Sight = dict[str, tuple[int, int, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class BackupFile:
     """A file of a backup: where it stands in it, its bytes and their SHA-256."""
 
     path: str
@@ -106,10 +106,10 @@ class Tree:
         self._skipped = skipped
         self._told = told
         self._seen: dict[Path, Sight] = {}
-        self._entries: dict[Path, list[Entry]] = {}
+        self._entries: dict[Path, list[BackupFile]] = {}
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[BackupFile]:
         """Everything that was copied."""
         return [entry for found in self._entries.values() for entry in found]
 
@@ -152,9 +152,9 @@ class Tree:
                     return
         raise Moved(folder.name)
 
-    def _file(self, path: Path) -> Entry:
+    def _file(self, path: Path) -> BackupFile:
         inside = PurePosixPath(self._name, *path.relative_to(self._source).parts).as_posix()
-        return Entry(inside, *copy_file(path, self._target / inside, self._told))
+        return BackupFile(inside, *copy_file(path, self._target / inside, self._told))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from core.steps import Part
 from graph.flow.state import as_messages, text_of
 from graph.flow.steps import Placed, Steps
-from graph.replay.recording import Made, Recording, message_of, read_writes, written_json
+from graph.replay.recording import RecordedStep, Recording, message_of, read_writes, written_json
 
 END = "end"
 _LONGEST = 200
@@ -91,7 +91,7 @@ class Compared:
             found += self._around("model", [], left)
         return self.ordered([*found, end_step(expected.status, expected.answer, expected.error)])
 
-    def _around(self, part: Part, did: Sequence[dict[str, Any]], left: list[Made]) -> list[Taken]:
+    def _around(self, part: Part, did: Sequence[dict[str, Any]], left: list[RecordedStep]) -> list[Taken]:
         """A part of the turn, with what the further steps that stand there wrote."""
         found: list[Taken] = []
         for placed in self._steps.of(part):

@@ -14,7 +14,7 @@ from core.access import RunContext
 from core.steps import Part
 from graph.flow.state import text_of
 from graph.flow.steps import Placed, Steps
-from graph.replay.recording import Answer, Outcome, Recording, message_of, read_writes
+from graph.replay.recording import RecordedAnswer, RecordedCall, Recording, message_of, read_writes
 
 _SHOWN_PASSAGE = ("n", "source", "document", "title", "score")
 
@@ -79,7 +79,7 @@ class RecordedModel:
     async def __call__(self, state: Reads, runtime: Runtime[RunContext]) -> dict[str, Any]:
         if self._said == len(self._answers):
             self._end(runtime)
-        answer: Answer = self._answers[self._said]
+        answer: RecordedAnswer = self._answers[self._said]
         self._said += 1
         message = message_of(answer.message)
         if text := text_of(message):
@@ -185,12 +185,12 @@ def recorded(steps: Steps, recording: Recording) -> Steps:
     return steps.running({placed.name: node(placed) for placed in steps.placed})
 
 
-def _calls(answer: Answer) -> list[dict[str, Any]]:
+def _calls(answer: RecordedAnswer) -> list[dict[str, Any]]:
     message: BaseMessage = message_of(answer.message)
     return list(getattr(message, "tool_calls", []))
 
 
-def _same(kept: Outcome, call: dict[str, Any]) -> bool:
+def _same(kept: RecordedCall, call: dict[str, Any]) -> bool:
     return kept.name == call["name"] and kept.arguments == (call.get("args") or {})
 
 

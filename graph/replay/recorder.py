@@ -17,12 +17,12 @@ from graph.flow.state import call_record
 from graph.flow.steps import Steps
 from graph.replay.alone import run_node
 from graph.replay.recording import (
-    Answer,
     Before,
     Expected,
-    Made,
-    Outcome,
+    RecordedAnswer,
+    RecordedCall,
     RecordedRun,
+    RecordedStep,
     Recording,
     Retrieval,
     message_json,
@@ -142,9 +142,9 @@ def _passage(item: Mapping[str, Any], again: Sequence[Mapping[str, Any]]) -> dic
     return {**empty, **(near[0] if near else {}), **item}
 
 
-def _answers(turn: StoredTurn) -> list[Answer]:
+def _answers(turn: StoredTurn) -> list[RecordedAnswer]:
     usages = list(turn.told("usage"))
-    return [Answer(message=message_json(m), usage=_usage(m, usages)) for m in turn.answers]
+    return [RecordedAnswer(message=message_json(m), usage=_usage(m, usages)) for m in turn.answers]
 
 
 def _usage(message: AIMessage, usages: list[dict[str, Any]]) -> dict[str, Any]:
@@ -157,10 +157,10 @@ def _usage(message: AIMessage, usages: list[dict[str, Any]]) -> dict[str, Any]:
     return {}
 
 
-def _outcome(message: ToolMessage, answers: Sequence[AIMessage]) -> Outcome:
+def _outcome(message: ToolMessage, answers: Sequence[AIMessage]) -> RecordedCall:
     call = next(c for answer in answers for c in answer.tool_calls if c["id"] == message.tool_call_id)
     record = message.additional_kwargs.get("waystation", {})
-    return Outcome(
+    return RecordedCall(
         id=message.tool_call_id,
         name=call["name"],
         arguments=call["args"],
@@ -169,11 +169,11 @@ def _outcome(message: ToolMessage, answers: Sequence[AIMessage]) -> Outcome:
     )
 
 
-def _further(turn: StoredTurn, steps: Steps) -> list[Made]:
+def _further(turn: StoredTurn, steps: Steps) -> list[RecordedStep]:
     """What steps wrote that are no part of every turn."""
     names = {placed.name for placed in steps.further}
     found = [
-        Made(step=name, writes=written_json(result))
+        RecordedStep(step=name, writes=written_json(result))
         for name, result in turn.made
         if name in names and isinstance(result, Mapping)
     ]

@@ -60,14 +60,14 @@ class Retrieval(_Part):
     missing: list[int] = Field(default_factory=list)
 
 
-class Answer(_Part):
+class RecordedAnswer(_Part):
     """One model call: its message, and what it used."""
 
     message: Message
     usage: dict[str, Any] = Field(default_factory=dict)
 
 
-class Outcome(_Part):
+class RecordedCall(_Part):
     """One tool call: what was asked and what came back. Of its files only the names are kept."""
 
     id: str
@@ -77,7 +77,7 @@ class Outcome(_Part):
     files: list[str] = Field(default_factory=list)
 
 
-class Made(_Part):
+class RecordedStep(_Part):
     """What a further step wrote, each time that it ran: channels and their values, messages as JSON."""
 
     step: str
@@ -108,10 +108,10 @@ class Recording(_Part):
     config: dict[str, Any]
     offered: list[str] = Field(default_factory=list)
     retrieval: Retrieval = Retrieval()
-    answers: list[Answer] = Field(default_factory=list)
-    outcomes: list[Outcome] = Field(default_factory=list)
+    answers: list[RecordedAnswer] = Field(default_factory=list)
+    outcomes: list[RecordedCall] = Field(default_factory=list)
     stored: list[dict[str, Any]] = Field(default_factory=list)
-    further: list[Made] = Field(default_factory=list)
+    further: list[RecordedStep] = Field(default_factory=list)
     expected: Expected
 
     @property

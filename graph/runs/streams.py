@@ -7,13 +7,13 @@ A `Handle` is what a caller holds of a run: its events, its result, and a way to
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from core.access import Principal
 from core.database.engine import now_of
@@ -28,7 +28,7 @@ from graph.runs.events import LAST, EventLog, EventStore, LoggedEvent, rows_of_e
 from graph.runs.lease import fence_of
 from graph.runs.lookup import RunLookup
 from graph.runs.record import SEQ_BLOCK, Run, RunRecord, TurnRequest
-from graph.runs.tails import FIRST_LOOK_S, LONGEST_LOOK_S, Mirror, Mirrors
+from graph.runs.tails import FIRST_LOOK_S, LONGEST_LOOK_S, Mirror, Mirrors, Tails
 
 log = structlog.get_logger()
 
@@ -54,21 +54,15 @@ class EventWriter:
     """Stores the logs of runs, many at a time. One per process; use with `running`.
 
     Args:
-        stored: Called with the id of each run that has news in the database.
-        told: Called with the id of each run that has told something, or may tell more than before.
+        signals: Told of each run that has news in the database.
+        tails: Send what runs tell to processes that answer for them; None where there is no mail.
     """
 
-    def __init__(
-        self,
-        engine: AsyncEngine,
-        *,
-        stored: Callable[[str], None] = lambda _: None,
-        told: Callable[[str], None] | None = None,
-    ) -> None:
+    def __init__(self, engine: AsyncEngine, signals: Signals, tails: Tails | None = None) -> None:
         self._engine = engine
         self._writer = writer_of(engine)
-        self._stored = stored
-        self._news_told = told
+        self._signals = signals
+        self._tails = tails
         self._behind: dict[str, Run] = {}
         self._work = asyncio.Event()
         # Of the runs that told something last time, those above a few.
@@ -80,8 +74,8 @@ class EventWriter:
         """The run has new events; never waits."""
         self._behind[run.id] = run
         self._work.set()
-        if self._news_told is not None:
-            self._news_told(run.id)
+        if self._tails is not None:
+            self._tails.news(run.id)
 
     async def rest(self, run: Run) -> list[LoggedEvent]:
         """What the database does not have of the run, which is not written here any more."""
@@ -152,9 +146,8 @@ class EventWriter:
         else:
             run.log.stored(news.last)
             run.log.extend(news.limit)
-            self._stored(run.id)
-            if self._news_told is not None:
-                self._news_told(run.id)
+            tell = self._signals.send if self._tails is None else self._tails.stored(run.id, self._signals)
+            tell(topic_of(run.id))
         return None
 
 
@@ -203,10 +196,9 @@ class Follower:
         """
         self._readers += 1
         try:
-            with self._signals.listen(topic_of(run_id)) as ear, self.mirrors.reading(run_id):
-                reading = _Reading(self, run_id, after, ear)
+            with self._signals.listen(topic_of(run_id)) as ear, _Reading(self, run_id, after, ear) as reading:
                 if run_id not in self._live and self.mirrors.is_fresh(run_id):
-                    self.mirrors.follow(run_id)
+                    reading.mirror()
                     await ear.heard(FIRST_LOOK_S)
                 while not reading.over:
                     # What it reads may go on when the database is back: so does it.
@@ -238,14 +230,16 @@ class Follower:
         return None if found is None or found.abandoned else found
 
 
-class _Reading:
+class _Reading(ExitStack):
     """One reader: where it stands, and from where it has what comes next."""
 
     def __init__(self, follower: Follower, run_id: str, after: int, ear: Listener) -> None:
+        super().__init__()
         self._follower = follower
         self._run_id = run_id
         self._place = after
         self._ear = ear
+        self._mirrored = False
         self._here: EventLog | None = None
         self._told_waiting = False
         self._pause = FIRST_LOOK_S
@@ -265,6 +259,13 @@ class _Reading:
         # An earlier attempt has less than it had reserved: the present one begins above that.
         self._place = max(self._place, floor)
         return [] if here is not None and not isinstance(here, Mirror) else await self._elsewhere(here)
+
+    def mirror(self) -> Mirror | None:
+        """The run's log as its process sends it, for as long as somebody here reads that."""
+        if not self._mirrored:
+            self._mirrored = True
+            self.enter_context(self._follower.mirrors.reading(self._run_id))
+        return self._follower.mirrors.follow(self._run_id)
 
     def _given(self, found: Sequence[LoggedEvent], *, over: bool = False) -> Sequence[LoggedEvent]:
         if found:
@@ -286,7 +287,7 @@ class _Reading:
             return ()
         if notice := await self._notice(record):
             return notice
-        mirror = self._follower.mirrors.follow(self._run_id)
+        mirror = self.mirror()
         if mirror is None:
             await self._ear.heard(LOOK_AGAIN_SECONDS)
         elif mirror is not here or mirror.closed or not mirror.keeps(self._place):

@@ -140,7 +140,7 @@ class Mirrors:
 
     @contextmanager
     def reading(self, run_id: str) -> Iterator[None]:
-        """Somebody reads the run here; when nobody does any more, nothing is sent."""
+        """Somebody reads its log here as it is sent; when nobody does any more, nothing is sent."""
         self._readers[run_id] += 1
         try:
             yield
@@ -225,6 +225,13 @@ class Tails:
         """Whether somebody has what the run tells by mail; whoever reads it elsewhere has asked for that."""
         return run_id in self._wishes
 
+    def stored(self, run_id: str, signals: Signals) -> Callable[[str], None]:
+        """The database has what the run told: how to tell of that."""
+        self.news(run_id)
+        # Readers elsewhere that have it by mail need no signal, which costs each of them and the database
+        # as much as a step of the turn.
+        return signals.wake if self.is_followed(run_id) else signals.send
+
     def news(self, run_id: str) -> None:
         """The run has told something, or may tell more than before; never waits."""
         if run_id not in self._wishes or (run := self._going.get(run_id)) is None:
@@ -302,17 +309,3 @@ class Tails:
         for place, part in enumerate(parts, start=1):
             more = int(place < len(parts))
             self._mail.send(address, f"tail\n{run.id}\n{start}\n{more}\n{part}")
-
-
-def signalled(signals: Signals, follows: Callable[[str], bool]) -> Callable[[str], None]:
-    """Tells of news of a run in the database.
-
-    Args:
-        follows: Whether readers in other processes have it otherwise: these need no signal, which costs
-            each of them and the database as much as a step of the turn.
-    """
-
-    def tell(run_id: str) -> None:
-        (signals.wake if follows(run_id) else signals.send)(topic_of(run_id))
-
-    return tell

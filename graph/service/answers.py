@@ -128,17 +128,17 @@ def _read(key: str, question: Mapping[str, Any], answer: object) -> Answer:
         if kind in (answers.APPROVAL, answers.ELICITATION):
             return answers.addressed(question, answers.read({**question, "kind": kind}, answer))
         return _other(kind, answer)
-    except answers.Unreadable as problem:
+    except answers.UnreadableAnswer as problem:
         raise InvalidInput(f"interrupt '{key}': {problem}") from None
 
 
 def _other(kind: str, answer: object) -> Answer:
     if problem := answers.unstorable(answer):
-        raise answers.Unreadable(problem)
+        raise answers.UnreadableAnswer(problem)
     if isinstance(answer, bool) and kind == "budget":
         answer = {"approve": answer}
     if not isinstance(answer, Mapping):
-        raise answers.Unreadable(f"an answer is {_FORMS.get(kind, 'a JSON object')}")
+        raise answers.UnreadableAnswer(f"an answer is {_FORMS.get(kind, 'a JSON object')}")
     read = _READERS.get(kind)
     return dict(answer) if read is None else read(answer)
 
@@ -149,19 +149,19 @@ def _budget(value: Mapping[str, Any]) -> Answer:
     _typed(value, "reason", str, "budget", optional=True)
     _typed(value, "limit", (int, float), "budget", optional=True)
     if not 0 < value.get("limit", 1) < float("inf"):
-        raise answers.Unreadable("limit must be a number above 0")
+        raise answers.UnreadableAnswer("limit must be a number above 0")
     return dict(value)
 
 
 def _credential(value: Mapping[str, Any]) -> Answer:
     _only(value, "credential", "credential", "decline")
     if ("credential" in value) == ("decline" in value):
-        raise answers.Unreadable(f"give one of credential and decline: {_FORMS['credential']}")
+        raise answers.UnreadableAnswer(f"give one of credential and decline: {_FORMS['credential']}")
     if "decline" in value and value["decline"] is not True:
-        raise answers.Unreadable("decline must be true; to agree, name a credential instead")
+        raise answers.UnreadableAnswer("decline must be true; to agree, name a credential instead")
     _typed(value, "credential", str, "credential", optional=True)
     if value.get("credential") == "":
-        raise answers.Unreadable("credential must be the name of a stored credential, not empty")
+        raise answers.UnreadableAnswer("credential must be the name of a stored credential, not empty")
     return dict(value)
 
 
@@ -186,7 +186,7 @@ def _example(asked: Mapping[str, Mapping[str, Any]]) -> str:
 def _only(value: Mapping[str, Any], kind: str, *known: str) -> None:
     unknown = sorted(str(name) for name in value if name not in known)
     if unknown:
-        raise answers.Unreadable(
+        raise answers.UnreadableAnswer(
             f"an answer has no key '{unknown[0][:80]}'; known: {', '.join(known)}; "
             f"an answer is {_FORMS[kind]}"
         )
@@ -198,4 +198,4 @@ def _typed(value: Mapping[str, Any], name: str, wanted: Any, kind: str, *, optio
     found = value.get(name)
     # In Python a bool is a number too.
     if name not in value or not isinstance(found, wanted) or (wanted is not bool and isinstance(found, bool)):
-        raise answers.Unreadable(f"{name} must be {_WORDS[wanted]}; an answer is {_FORMS[kind]}")
+        raise answers.UnreadableAnswer(f"{name} must be {_WORDS[wanted]}; an answer is {_FORMS[kind]}")

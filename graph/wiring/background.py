@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 from dishka import AsyncContainer, Provider, Scope, provide
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from core import lifecycle
 from core.cache import Cache
@@ -181,7 +181,7 @@ async def _breaker_health(policies: Policies) -> Health:
 
 def _files_apart(book: Book) -> bool:
     """True where processes of one database may each keep files in a folder of their own."""
-    return book[StorageSettings].url.startswith("postgres") and book[FileStorageSettings].backend == "local"
+    return book[StorageSettings].url.startswith("postgres") and not book[FileStorageSettings].elsewhere
 
 
 def breaker_health(policies: Policies) -> Health:

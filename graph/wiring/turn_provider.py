@@ -7,7 +7,7 @@ from typing import Any, NewType
 
 from dishka import AsyncContainer, Provider, Scope, provide
 from langgraph.graph.state import CompiledStateGraph
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from core.database.engine import StoreEngine, database_url, listening_url
 from core.events import EventBus
@@ -30,7 +30,7 @@ from graph.runs.ledger import RunLedger
 from graph.runs.lookup import LiveRuns, RunLookup
 from graph.runs.rows import ThreadTotals
 from graph.runs.streams import EventWriter, Follower
-from graph.runs.tails import Mirrors, Tails, signalled
+from graph.runs.tails import Mirrors, Tails
 from graph.service.fleet import Fleet
 from graph.service.holding import Holding
 from graph.service.items import Items
@@ -131,8 +131,7 @@ class TurnProvider(Provider):
 
     @provide
     async def writer(self, engine: AsyncEngine, signals: Signals, tails: Tails) -> AsyncIterator[EventWriter]:
-        told = tails.news if signals.mail else None
-        writer = EventWriter(engine, stored=signalled(signals, tails.is_followed), told=told)
+        writer = EventWriter(engine, signals, tails if signals.mail else None)
         async with writer.running():
             yield writer
 

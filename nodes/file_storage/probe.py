@@ -50,7 +50,9 @@ class Probe:
                 await self._round()
                 free = await self._store.free_bytes()
         except TimeoutError:
-            return self._trouble(StorageTimedOut(f"{self._place} did not answer within {self._seconds:g} s"))
+            return self._trouble(
+                StorageTimedOut(f"{self._settings.place} did not answer within {self._seconds:g} s")
+            )
         except WaystationError as error:
             return self._trouble(error)
         details = {**self._details(), "probe_ms": round((time.perf_counter() - started) * 1000, 1)}
@@ -75,22 +77,17 @@ class Probe:
         breaker, reason = self._store.breaker(), error.detail
         if breaker is not None and breaker.state != "closed":
             reason = (
-                f"{self._place} failed too often ({breaker.reason}); "
+                f"{self._settings.place} failed too often ({breaker.reason}); "
                 f"its breaker is {breaker.state.replace('_', ' ')} since {breaker.since:%H:%M:%S} UTC"
             )
         # Turns without files go on while a bucket is away. A disk or wrong credentials need somebody.
-        passing = self._settings.backend == "s3" and error.retryable
+        passing = bool(self._settings.elsewhere) and error.retryable
         return (degraded if passing else failed)(reason, **self._details())
 
     def _details(self) -> dict[str, Any]:
         breaker = self._store.breaker()
         found: dict[str, Any] = {"backend": self._settings.backend}
         return found if breaker is None else {**found, "breaker": breaker.as_json()}
-
-    @property
-    def _place(self) -> str:
-        s3 = self._settings.backend == "s3"
-        return f"the bucket '{self._settings.s3.bucket}'" if s3 else "the folder for files"
 
     def _draft(self) -> FileInfo:
         now = datetime.now(UTC)

@@ -124,6 +124,16 @@ class FileStorageSettings(Strict):
     )
 
     @property
+    def elsewhere(self) -> str:
+        """The bucket, or whatever else keeps the files outside of this machine; "" where a folder does."""
+        return "" if self.backend == "local" else self.s3.bucket or self.backend
+
+    @property
+    def place(self) -> str:
+        """What keeps the files, in words for people."""
+        return f"the bucket '{self.elsewhere}'" if self.elsewhere else "the folder for files"
+
+    @property
     def keep_days(self) -> dict[Origin, float]:
         """How many days files are kept after their last change, by origin; 0 is for ever."""
         return {"user": self.keep_uploads_days, "tool": self.keep_artifacts_days}

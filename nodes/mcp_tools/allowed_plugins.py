@@ -47,7 +47,7 @@ class PluginTooLarge(InvalidInput):
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class PluginPermission:
     """Who may run: everybody where nobody logs in, else what was allowed, as it was then."""
 
     closed: bool = False

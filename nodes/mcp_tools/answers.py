@@ -32,7 +32,7 @@ _ACTION_OF = {"approve": "accept", "edit": "accept", "reject": "decline"}
 Answer = dict[str, Any]
 
 
-class Unreadable(Exception):
+class UnreadableAnswer(Exception):
     """An answer cannot be taken. The text says what is wrong with it, where, and how it should be.
 
     It is empty where the answer was for another question, and nothing is wrong with it.
@@ -49,7 +49,7 @@ def read(question: Mapping[str, Any], answer: object) -> Answer:
         Unreadable: It does not fit; the question stays open.
     """
     if problem := unstorable(answer):
-        raise Unreadable(problem)
+        raise UnreadableAnswer(problem)
     return _READERS[str(question.get("kind", APPROVAL))](question, _unwrapped(answer))
 
 
@@ -66,7 +66,7 @@ def read_again(question: Mapping[str, Any], answer: object) -> Answer:
     """
     if isinstance(answer, Mapping) and "asked" in answer:
         if answer["asked"] != question.get("asked", answer["asked"]):
-            raise Unreadable
+            raise UnreadableAnswer
         answer = {key: value for key, value in answer.items() if key != "asked"}
     return read(question, answer)
 
@@ -94,10 +94,10 @@ def _unwrapped(answer: object) -> object:
         _only(answer, "decisions", what="an answer with decisions")
         answer = answer["decisions"]
         if not isinstance(answer, list):
-            raise Unreadable('decisions must be a list, such as {"decisions": [{"type": "approve"}]}')
+            raise UnreadableAnswer('decisions must be a list, such as {"decisions": [{"type": "approve"}]}')
     if isinstance(answer, list):
         if len(answer) != 1:
-            raise Unreadable(f"there are {len(answer)} decisions for one action; give exactly one")
+            raise UnreadableAnswer(f"there are {len(answer)} decisions for one action; give exactly one")
         return answer[0]
     return answer
 
@@ -106,7 +106,7 @@ def _approval(question: Mapping[str, Any], answer: object) -> Answer:
     if isinstance(answer, bool):
         answer = {"approve": answer}
     if not isinstance(answer, Mapping):
-        raise Unreadable(f"an answer is {FORMS[APPROVAL]}")
+        raise UnreadableAnswer(f"an answer is {FORMS[APPROVAL]}")
     short = _short_approval(question, answer) if "type" in answer else dict(answer)
     _only(short, "approve", "arguments", "reason", "respond", what="an answer", form=FORMS[APPROVAL])
     if "respond" in short:
@@ -114,7 +114,7 @@ def _approval(question: Mapping[str, Any], answer: object) -> Answer:
         _allowed(question, "respond")
         return {"respond": _text(short, "respond")}
     if not isinstance(short.get("approve"), bool):
-        raise Unreadable(f"approve must be true or false; an answer is {FORMS[APPROVAL]}")
+        raise UnreadableAnswer(f"approve must be true or false; an answer is {FORMS[APPROVAL]}")
     if "reason" in short:
         _text(short, "reason")
     if "arguments" in short:
@@ -126,17 +126,17 @@ def _approval(question: Mapping[str, Any], answer: object) -> Answer:
 
 def _edited(question: Mapping[str, Any], short: Answer) -> None:
     if not short["approve"]:
-        raise Unreadable("arguments go with approve: true; leave them out to refuse the call")
+        raise UnreadableAnswer("arguments go with approve: true; leave them out to refuse the call")
     _allowed(question, "edit")
     arguments = short["arguments"]
     if not isinstance(arguments, Mapping):
-        raise Unreadable(
+        raise UnreadableAnswer(
             "arguments (edited_action.args) must be an object: the call's arguments as they shall be"
         )
     schema = _review(question).get("args_schema")
     problem = _mismatch(arguments, schema) if isinstance(schema, Mapping) else ""
     if problem:
-        raise Unreadable(f"the edited arguments do not fit '{_name(question)}': {problem}")
+        raise UnreadableAnswer(f"the edited arguments do not fit '{_name(question)}': {problem}")
 
 
 def _short_approval(question: Mapping[str, Any], decision: Mapping[str, Any]) -> Answer:
@@ -158,7 +158,7 @@ def _decision(decision: Mapping[str, Any], known: tuple[str, ...]) -> tuple[str,
     written = decision["type"]
     kind = _OLDER.get(written, written) if isinstance(written, str) else written
     if kind not in known:
-        raise Unreadable(f"type: {_shown(written)} is no decision here; use one of {', '.join(known)}")
+        raise UnreadableAnswer(f"type: {_shown(written)} is no decision here; use one of {', '.join(known)}")
     return kind, {key: value for key, value in decision.items() if value is not None}
 
 
@@ -168,7 +168,7 @@ def _edited_args(question: Mapping[str, Any], decision: Mapping[str, Any]) -> An
     place = "edited_action" if "edited_action" in decision else "args"
     action = decision.get(place)
     if not isinstance(action, Mapping) or "args" not in action:
-        raise Unreadable('an edit is {"type": "edit", "edited_action": {"name": "…", "args": {…}}}')
+        raise UnreadableAnswer('an edit is {"type": "edit", "edited_action": {"name": "…", "args": {…}}}')
     _only(action, "name", "action", "args", what=place)
     if question.get("kind") == APPROVAL:
         _same_tool(question, action.get("name", action.get("action")), place)
@@ -178,7 +178,7 @@ def _edited_args(question: Mapping[str, Any], decision: Mapping[str, Any]) -> An
 def _same_tool(question: Mapping[str, Any], name: object, place: str) -> None:
     names = [_name(question), (question.get("call") or {}).get("tool", "")]
     if name is not None and any(names) and name not in names:
-        raise Unreadable(
+        raise UnreadableAnswer(
             f"{place}.name: {_shown(name)} is another tool than '{_name(question)}'; only the arguments of "
             "a call can be edited, so keep its name or reject it"
         )
@@ -186,22 +186,24 @@ def _same_tool(question: Mapping[str, Any], name: object, place: str) -> None:
 
 def _elicitation(question: Mapping[str, Any], answer: object) -> Answer:
     if not isinstance(answer, Mapping):
-        raise Unreadable(f"an answer is {FORMS[ELICITATION]}")
+        raise UnreadableAnswer(f"an answer is {FORMS[ELICITATION]}")
     short = _short_elicitation(question, answer) if "type" in answer else dict(answer)
     _only(short, "action", "content", what="an answer", form=FORMS[ELICITATION])
     if short.get("action") not in ACTIONS:
-        raise Unreadable(f"action must be one of {', '.join(ACTIONS)}; an answer is {FORMS[ELICITATION]}")
+        raise UnreadableAnswer(
+            f"action must be one of {', '.join(ACTIONS)}; an answer is {FORMS[ELICITATION]}"
+        )
     if short["action"] != "accept":
         if short.get("content") is not None:
-            raise Unreadable("content goes with the action accept only; leave it out")
+            raise UnreadableAnswer("content goes with the action accept only; leave it out")
         return {"action": short["action"]}
     content = short.get("content", {})
     if not isinstance(content, Mapping):
-        raise Unreadable(f"content must be an object; an answer is {FORMS[ELICITATION]}")
+        raise UnreadableAnswer(f"content must be an object; an answer is {FORMS[ELICITATION]}")
     schema = question.get("schema")
     problem = content_problem(content, schema) if isinstance(schema, Mapping) else ""
     if problem:
-        raise Unreadable(f"the content does not fit what was asked for: {problem}")
+        raise UnreadableAnswer(f"the content does not fit what was asked for: {problem}")
     return short
 
 
@@ -228,7 +230,7 @@ def _review(question: Mapping[str, Any]) -> Mapping[str, Any]:
 def _allowed(question: Mapping[str, Any], kind: str) -> None:
     allowed = _review(question).get("allowed_decisions", DECISIONS)
     if kind not in allowed:
-        raise Unreadable(f"'{kind}' is not allowed for this question; allowed: {', '.join(allowed)}")
+        raise UnreadableAnswer(f"'{kind}' is not allowed for this question; allowed: {', '.join(allowed)}")
 
 
 def _name(question: Mapping[str, Any]) -> str:
@@ -239,9 +241,9 @@ def _name(question: Mapping[str, Any]) -> str:
 def _text(found: Mapping[str, Any], name: str) -> str:
     text = found.get(name)
     if not isinstance(text, str) or (name != "reason" and not text.strip()):
-        raise Unreadable(f"{name} must be text, not {_shown(text)}")
+        raise UnreadableAnswer(f"{name} must be text, not {_shown(text)}")
     if len(text) > TEXT_CHARS:
-        raise Unreadable(f"{name} has {len(text)} characters; at most {TEXT_CHARS} are taken")
+        raise UnreadableAnswer(f"{name} has {len(text)} characters; at most {TEXT_CHARS} are taken")
     return text
 
 
@@ -249,7 +251,7 @@ def _only(found: Mapping[str, Any], *known: str, what: str, form: str = "") -> N
     unknown = sorted(str(key) for key in found if key not in known)
     if unknown:
         hint = f"; an answer is {form}" if form else ""
-        raise Unreadable(f"{what} has no key '{unknown[0][:80]}'; known: {', '.join(known)}{hint}")
+        raise UnreadableAnswer(f"{what} has no key '{unknown[0][:80]}'; known: {', '.join(known)}{hint}")
 
 
 def _mismatch(given: Mapping[str, Any], schema: Mapping[str, Any]) -> str:

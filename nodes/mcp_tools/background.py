@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 
-class Background:
+class BackgroundTasks:
     """Tasks that go on beside the calls; all end with `aclose`."""
 
     def __init__(self) -> None:

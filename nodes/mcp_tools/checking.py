@@ -9,7 +9,7 @@ from typing import Any
 
 from core.settings import ConfigErrors, ConfigProblem, read_document
 from core.settings.problems import HIDDEN, redacted, sounds_secret
-from nodes.mcp_tools.dialects import Reading, ServerReading, read_servers
+from nodes.mcp_tools.dialects import ServerReading, ServersRead, read_servers
 from nodes.mcp_tools.settings import ServerEntry, validated
 
 
@@ -78,7 +78,7 @@ def check_file(path: Path, environ: Mapping[str, str]) -> FileCheck:
 _REMEDY = 'servers stand under "mcpServers", "servers" or "context_servers", or at the top'
 
 
-def _checked(server: ServerReading, reading: Reading, context: Mapping[str, Any]) -> ServerCheck:
+def _checked(server: ServerReading, reading: ServersRead, context: Mapping[str, Any]) -> ServerCheck:
     found = server.problem or validated(server, reading, context)
     entry = None if isinstance(found, str) else found
     if entry is not None and entry.enabled and not entry.complete and not server.missing:

@@ -32,7 +32,7 @@ from nodes.mcp_tools.events import ToolExecuted, ToolReviewed
 from nodes.mcp_tools.manager import Listed, MCPToolManager
 from nodes.mcp_tools.models import Ask, ExecutionContext, Progress, Status, ToolInfo, ToolOutcome
 from nodes.mcp_tools.ports import FileLinks, NoOwnTools, OwnTools, Receipts
-from nodes.mcp_tools.results import Reading, read_result
+from nodes.mcp_tools.results import ReadResult, read_result
 from nodes.mcp_tools.settings import FILLED_IN
 
 OWN = "waystation"
@@ -71,7 +71,7 @@ class _Attempt:
     arguments: Mapping[str, Any]
     started: float = field(default_factory=time.perf_counter)
 
-    def ended(self, status: Status, text: str, reading: Reading | None = None) -> ToolOutcome:
+    def ended(self, status: Status, text: str, reading: ReadResult | None = None) -> ToolOutcome:
         return ToolOutcome(
             call_id=self.call_id,
             server=self.target.server,

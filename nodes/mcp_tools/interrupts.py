@@ -18,7 +18,7 @@ from typing import Any, Literal
 import orjson
 from langgraph.types import interrupt
 
-from nodes.mcp_tools.answers import ACTIONS, APPROVAL, DECISIONS, ELICITATION, Unreadable, read_again
+from nodes.mcp_tools.answers import ACTIONS, APPROVAL, DECISIONS, ELICITATION, UnreadableAnswer, read_again
 from nodes.mcp_tools.calls import MALFORMED, cleaned, function_schema, same_json
 from nodes.mcp_tools.executor import Target
 from nodes.mcp_tools.models import Answer, Question
@@ -89,7 +89,7 @@ def decide(
         said = interrupt(_with_problem(question, problem), response_schema=_decision_schema(question))
         try:
             return _decision(read_again(question, said), arguments, check, target.hidden)
-        except Unreadable as unreadable:
+        except UnreadableAnswer as unreadable:
             problem = str(unreadable)
     return Decision("reject", f"no answer could be taken: {problem}")
 
@@ -109,7 +109,7 @@ def _decision(
     if same_json(edited, {name: value for name, value in before.items() if name not in hidden}):
         return Decision(asked=True)
     if problem := check(edited):
-        raise Unreadable(f"the edited call cannot be made: {problem}")
+        raise UnreadableAnswer(f"the edited call cannot be made: {problem}")
     return Decision("edit", arguments=edited, asked=True)
 
 
@@ -154,7 +154,7 @@ class AskPerson:
             self._taken += 1
             try:
                 answer = read_again(shown, said)
-            except Unreadable as unreadable:
+            except UnreadableAnswer as unreadable:
                 # LangGraph hands answers out in their order alone: one may be for another question, or
                 # have come twice. Nobody is answered for; the person is asked once more, and told why.
                 problem = str(unreadable)

@@ -33,10 +33,10 @@ def lend(
     except ValidationError as error:
         said = "; ".join(str(problem["msg"]) for problem in error.errors())
         raise ConfigInvalid(f"the source '{name}' is no MCP server: {said}") from error
-    return Lent(name, checked, connector or LateConnector(home))
+    return JsonToolServer(name, checked, connector or LateConnector(home))
 
 
-class Lent:
+class JsonToolServer:
     """A `ToolServer` whose answers come as JSON."""
 
     def __init__(self, name: str, entry: ServerEntry, connector: ToolConnector) -> None:

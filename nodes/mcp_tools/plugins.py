@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import Field, SecretStr, ValidationInfo, model_validator
 
 from core.settings import Book, ConfigFile, Context, Finding, Places, Section, load_file, nearest
-from nodes.mcp_tools.allowed_plugins import AllowedPlugins, Gate, code_of
+from nodes.mcp_tools.allowed_plugins import AllowedPlugins, PluginPermission, code_of
 from nodes.mcp_tools.dialects import Remark
 from nodes.mcp_tools.settings import McpFile, McpSettings, ServerEntry
 
@@ -117,7 +117,7 @@ def take_inventory(book: Book) -> Inventory:
         servers.pop(name, None)  # what it says of a plugin was not understood
     for name in servers.keys() & set(settings.disabled):
         servers[name] = servers[name].model_copy(update={"enabled": False})
-    if Gate.of(book).closed:
+    if PluginPermission.of(book).closed:
         named = [plugin.name for plugin in plugins if plugin.origin != "bundled"]
         fenced = {name: _compiled_elsewhere(servers[name], book) for name in named if name in servers}
         servers.update(fenced)
@@ -152,7 +152,7 @@ def _nowhere(name: str, plugins: Sequence[Plugin]) -> str:
 
 def manifests(book: Book) -> Iterable[Path]:
     """Where manifests stand, and where they would; what allows plugins, and what was allowed."""
-    gate = Gate.of(book)
+    gate = PluginPermission.of(book)
     if gate.closed:
         yield AllowedPlugins(book.context.places).path
     for origin, root in _roots(book[McpSettings], book.context.places):
@@ -221,7 +221,7 @@ def _not_runnable(entry: ServerEntry) -> tuple[str, str]:
 def find_plugins(settings: McpSettings, book: Book) -> Iterable[Plugin]:
     """Every folder with a manifest: bundled ones, those in the home folder, then further folders."""
     seen: set[str] = set()
-    gate = Gate.of(book)
+    gate = PluginPermission.of(book)
     for origin, root in _roots(settings, book.context.places):
         for folder in _folders(root):
             plugin = read_plugin(folder, origin, book.context)

@@ -122,7 +122,7 @@ def _says_yes(value: object) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadResult:
     """An answer as the model, the thread and the page need it."""
 
     text: str
@@ -130,7 +130,7 @@ class Reading:
     display: Mapping[str, Any] | None = None
 
 
-def read_result(result: CallResult, *, call_id: str, tool: str, max_bytes: int) -> Reading:
+def read_result(result: CallResult, *, call_id: str, tool: str, max_bytes: int) -> ReadResult:
     """Plain MCP content, or the JSON of result v2. What is understood as neither stays in the text.
 
     Args:
@@ -149,7 +149,7 @@ def read_result(result: CallResult, *, call_id: str, tool: str, max_bytes: int) 
         text = "\n".join([text, *beside, *(note for content in others if (note := files.take(content)))])
     shown = [cut(clean_text(text), max_bytes), *files.notes()]
     body = "\n".join(part for part in shown if part)
-    return Reading(body, tuple(files.artifacts), display)
+    return ReadResult(body, tuple(files.artifacts), display)
 
 
 def _declared(v2: Mapping[str, Any], files: _Files) -> tuple[str, Mapping[str, Any] | None]:

@@ -25,7 +25,7 @@ from core.settings import Document, Strict
 from core.settings.editors import flat_or_under
 from core.settings.explain import Subject, explain
 from core.settings.problems import printable
-from nodes.mcp_tools.dialects import Reading, Remark, ServerReading, read_servers
+from nodes.mcp_tools.dialects import Remark, ServerReading, ServersRead, read_servers
 
 _SECRET_NAME = re.compile(r"auth|credential|key|pass|secret|token", re.IGNORECASE)
 FILLED_IN = ("_atlas_user",)
@@ -215,7 +215,7 @@ class McpFile(Strict):
     )
 
     servers: dict[str, ServerEntry] = Field(default_factory=dict, alias="mcpServers")
-    _reading: Reading | None = PrivateAttr(None)
+    _reading: ServersRead | None = PrivateAttr(None)
     _unusable: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="wrap")
@@ -254,7 +254,7 @@ class McpFile(Strict):
         return {server.name: server.remarks for server in servers if server.remarks}
 
     @property
-    def reading(self) -> Reading | None:
+    def reading(self) -> ServersRead | None:
         """How the file was understood; None where none was read."""
         return self._reading
 
@@ -263,7 +263,7 @@ class McpFile(Strict):
         return (*(self._reading.shape.path if self._reading else ("mcpServers",)), server, *keys)
 
 
-def validated(server: ServerReading, reading: Reading, context: Mapping[str, Any]) -> ServerEntry | str:
+def validated(server: ServerReading, reading: ServersRead, context: Mapping[str, Any]) -> ServerEntry | str:
     """The entry, or why it cannot be used."""
     try:
         return ServerEntry.model_validate(dict(server.data), context=dict(context))

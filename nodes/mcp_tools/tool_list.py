@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from core.cache import Cache
 from core.foreign import clean_text, fault_in
-from nodes.mcp_tools.background import Background
+from nodes.mcp_tools.background import BackgroundTasks
 from nodes.mcp_tools.errors import AnswerUnreadable, ToolRefused
 from nodes.mcp_tools.models import ToolInfo, ToolList
 from nodes.mcp_tools.settings import ServerEntry
@@ -206,7 +206,7 @@ class ToolListCache:
 
     def __init__(self, cache: Cache | None) -> None:
         self._cache = cache
-        self._writing = Background()
+        self._writing = BackgroundTasks()
 
     async def get(
         self, name: str, entry: ServerEntry, load: Callable[[], Awaitable[list[ToolInfo]]]

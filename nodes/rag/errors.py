@@ -34,6 +34,8 @@ class VectorsDiffer(SourceUnavailable):
         there, given: How many numbers a vector of the index has, and one of the endpoint.
     """
 
+    code = "vectors_differ"
+    title = "The endpoint makes other vectors than the index has"
     # The endpoint answers, and will answer so again.
     counts_as_failure = False
     retryable = False

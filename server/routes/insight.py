@@ -17,7 +17,7 @@ from graph.agent import Agent
 from graph.errors import RunNotFound
 from graph.flow.steps import Steps
 from graph.insight.costs import By, costs
-from graph.insight.listing import RunList, Wanted, run_row
+from graph.insight.listing import RunFilter, RunList, run_row
 from graph.insight.spans import Waterfall
 from graph.insight.told import page, told
 from graph.insight.usage import drawn, usage
@@ -89,7 +89,7 @@ async def list_runs(
     Of other people's an admin sees what they took and how they ended, and nothing of what was said.
     """
     owner = owner_of(who, user)
-    wanted = Wanted(owner, status, thread, model, q, seconds_of(since), seconds_of(until))
+    wanted = RunFilter(owner, status, thread, model, q, seconds_of(since), seconds_of(until))
     found = await RunList(agent.engine).page(wanted, limit=limit, after=after)
     rows = [named_run(agent, run_row(each, mine=each.request.principal.id == who.id)) for each in found]
     link_next(request, response, rows, limit)
@@ -101,7 +101,7 @@ async def count_runs(
     agent: OpenAgent, who: Caller, since: Since = None, user: Whose = None
 ) -> dict[str, int]:
     """How many runs are in each status, and as `waiting` how many threads wait for a person now."""
-    return await RunList(agent.engine).counts(Wanted(owner_of(who, user), since=seconds_of(since)))
+    return await RunList(agent.engine).counts(RunFilter(owner_of(who, user), since=seconds_of(since)))
 
 
 @router.get("/runs/{run_id}/spans")
@@ -213,7 +213,7 @@ async def show_costs(
 ) -> dict[str, Any]:
     """Runs, tokens, cost and time by day, model or user; without `since`, of the last 30 days."""
     begin = seconds_of(since or datetime.now(UTC) - timedelta(days=30))
-    wanted = Wanted(owner_of(who, user), model=model, since=begin, until=seconds_of(until))
+    wanted = RunFilter(owner_of(who, user), model=model, since=begin, until=seconds_of(until))
     return await costs(agent.engine, wanted, by=by)
 
 
@@ -234,6 +234,6 @@ async def show_graph(
 
 async def graph_of(agent: Agent, who: Principal, user: str | None = None) -> dict[str, Any]:
     """The graph with its figures, as `/graph` gives it."""
-    looked_at, used = await usage(agent.engine, Wanted(owner_of(who, user)))
+    looked_at, used = await usage(agent.engine, RunFilter(owner_of(who, user)))
     steps = await agent.container.get(Steps)
     return {"runs": looked_at, **drawn(agent.graph.get_graph(), steps, used)}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any, get_args
 
@@ -48,3 +50,28 @@ def test_a_name_of_a_recipe_stands_in_its_file(name: str, path: str) -> None:
 )
 def test_a_word_of_the_settings_stands_for_something(words: tuple[Any, ...], table: set[str]) -> None:
     assert set(words) == set(table), "a word of settings.py and the table of provider.py belong together"
+
+
+def test_a_store_that_is_no_folder_of_this_machine_is_not_taken_for_one() -> None:
+    words = get_args(FileStorageSettings.model_fields["backend"].annotation)
+    taken = [word for word in words if not FileStorageSettings.model_construct(backend=word).elsewhere]
+    assert taken == ["local"], "its health, its backup and its replicas would be those of a folder"
+
+
+def test_the_page_of_clients_has_the_versions_that_the_tests_run() -> None:
+    environment = ROOT / "tests" / "clients" / "environment" / "package.json"
+    versions = json.loads(environment.read_text("utf-8"))["dependencies"]
+    rows = [
+        line for line in (ROOT / "docs" / "clients.md").read_text("utf-8").splitlines() if line[0:1] == "|"
+    ]
+    for package, version in versions.items():
+        short = ".".join(version.rpartition("@")[2].split(".")[:2])
+        about = [row for row in rows if f"`{package}`" in row]
+        assert not about or any(short in row for row in about), f"{package} {version} is run"
+    assert any("`@ag-ui/client`" in row for row in rows)
+
+
+def test_the_extra_for_tests_brings_what_the_kit_imports() -> None:
+    """Its fixtures import PostgreSQL's driver, whichever of them a test asks for."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    assert set(extras["postgres"]) < set(extras["testing"])

@@ -34,7 +34,7 @@ from graph.checkpoints.carrying import Carrying
 from graph.checkpoints.fingerprint import fingerprint
 from graph.checkpoints.renaming import Renaming
 from graph.deploy import check as looking
-from graph.deploy.check import Verdict, check, present_graph
+from graph.deploy.check import ThreadVerdict, check, present_graph
 from graph.deploy.reading import Standing, reading, standings
 from graph.flow.state import State, merge_messages
 from nodes.file_storage import FileManager
@@ -95,7 +95,9 @@ def url_of(folder: Path) -> URL:
     return URL.create("sqlite+aiosqlite", database=str(folder / "home" / "waystation.db"))
 
 
-async def verdicts(url: URL, graph: Any, renamed: Mapping[str, str] | None = None) -> dict[str, Verdict]:
+async def verdicts(
+    url: URL, graph: Any, renamed: Mapping[str, str] | None = None
+) -> dict[str, ThreadVerdict]:
     async with reading(url) as (engine, saver):
         saver.renaming = Renaming(renamed or {})
         threads, _ = await standings(engine, idle=None)

@@ -9,10 +9,10 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
 from core.choices import Choices
 from graph.replay.recording import (
-    Answer,
     Before,
     Expected,
-    Outcome,
+    RecordedAnswer,
+    RecordedCall,
     RecordedRun,
     Recording,
     Retrieval,
@@ -45,7 +45,7 @@ def says(text: str) -> AIMessage:
     return AIMessage(text, id=f"ai-{text[:20]}")
 
 
-def outcome(call_id: str, text: str, *, status: str = "ok", **arguments: Any) -> Outcome:
+def outcome(call_id: str, text: str, *, status: str = "ok", **arguments: Any) -> RecordedCall:
     """What `calculator_add` gave for these arguments."""
     record = {
         "server": "calculator",
@@ -61,12 +61,12 @@ def outcome(call_id: str, text: str, *, status: str = "ok", **arguments: Any) ->
         id=f"tool-{call_id}",
         additional_kwargs={"waystation": record},
     )
-    return Outcome(id=call_id, name="calculator_add", arguments=arguments, message=message_json(message))
+    return RecordedCall(id=call_id, name="calculator_add", arguments=arguments, message=message_json(message))
 
 
 def recording(
     *messages: AIMessage,
-    outcomes: Sequence[Outcome] = (),
+    outcomes: Sequence[RecordedCall] = (),
     question: str = "What is 5 + 3?",
     status: Any = "done",
     error: dict[str, Any] | None = None,
@@ -97,7 +97,7 @@ def recording(
         config=CONFIG,
         offered=["calculator_add"],
         retrieval=Retrieval(origin="searched_again" if documents else "none", documents=list(documents)),
-        answers=[Answer(message=message_json(message)) for message in messages],
+        answers=[RecordedAnswer(message=message_json(message)) for message in messages],
         outcomes=list(outcomes),
         expected=Expected(status=status, answer=answer, tool_calls=calls, error=error, partial=partial),
     )

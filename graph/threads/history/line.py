@@ -15,7 +15,7 @@ from typing import Any
 from langchain_core.messages import HumanMessage
 from langgraph.types import StateSnapshot
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from core.access import Principal
 from core.database.engine import is_sqlite
@@ -40,7 +40,7 @@ _UNIX_TICKS = 0x01B21DD213814000
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownCheckpoint:
     """A checkpoint, and the id of the next older one that is shown too."""
 
     snapshot: StateSnapshot
@@ -134,7 +134,7 @@ class Course:
 
     async def page(
         self, principal: Principal, thread_id: str, *, limit: int = 10, before: str | None = None
-    ) -> Sequence[Shown]:
+    ) -> Sequence[ShownCheckpoint]:
         """The checkpoints that tell the thread's course, the newest first.
 
         Args:
@@ -148,7 +148,11 @@ class Course:
         wanted = [key for key in found if before is None or key < before][:limit]
         snapshots = await asyncio.gather(*(self._at(thread_id, key) for key in wanted))
         pairs = zip(wanted, snapshots, strict=True)
-        return [Shown(snapshot, found[key]) for key, snapshot in pairs if snapshot.created_at is not None]
+        return [
+            ShownCheckpoint(snapshot, found[key])
+            for key, snapshot in pairs
+            if snapshot.created_at is not None
+        ]
 
     async def line(
         self, principal: Principal, thread_id: str, *, limit: int = 200, before: str | None = None

@@ -20,10 +20,10 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from core.foreign import clean_text, storable
 from core.observability import inject
-from nodes.mcp_tools.adapters.elicitation import Call, Elicitations
+from nodes.mcp_tools.adapters.elicitation import Elicitations, OpenCall
 from nodes.mcp_tools.adapters.messages import Incoming
 from nodes.mcp_tools.adapters.notes import line, number
-from nodes.mcp_tools.background import Background
+from nodes.mcp_tools.background import BackgroundTasks
 from nodes.mcp_tools.errors import AnswerUnreadable, ServerFailed, ServerGone, StatusRefused, ToolRefused
 from nodes.mcp_tools.models import Ask, CallResult, Progress, ToolList
 from nodes.mcp_tools.ports import Listener
@@ -66,8 +66,8 @@ class SessionConnection:
         self._listener = listener
         self._session: ClientSession | None = None
         self._line: StreamWriter | None = None
-        self._watching: dict[Call, Progress | None] = {}
-        self._background = Background()
+        self._watching: dict[OpenCall, Progress | None] = {}
+        self._background = BackgroundTasks()
 
     async def begin(self, session: ClientSession, pid: int | None, line: StreamWriter | None = None) -> None:
         """Agree with the server on the protocol.
@@ -110,7 +110,7 @@ class SessionConnection:
         ask: Ask | None = None,
     ) -> CallResult:
         # Not session.call_tool(): it validates the result against a schema that nobody here relies on.
-        call = Call(tool, ask)
+        call = OpenCall(tool, ask)
         try:
             result = await self._attempt(arguments, progress, call)
         except (ServerGone, StatusRefused) as error:
@@ -122,7 +122,7 @@ class SessionConnection:
         else:
             if not (result.is_error and self._elicitations.refused_as_unclear(call, _said(result))):
                 return result
-        return await self._attempt(arguments, progress, Call(tool, ask))
+        return await self._attempt(arguments, progress, OpenCall(tool, ask))
 
     async def _check(self, error: ServerGone | StatusRefused) -> None:
         """Is it the session that has ended, or did something refuse this one call?"""
@@ -139,7 +139,7 @@ class SessionConnection:
             raise ServerGone(_FORGOTTEN, sent=False)
 
     async def _attempt(
-        self, arguments: Mapping[str, Any], progress: Progress | None, call: Call
+        self, arguments: Mapping[str, Any], progress: Progress | None, call: OpenCall
     ) -> CallResult:
         async with self._elicitations.place(call):
             self._watching[call] = progress
@@ -148,7 +148,7 @@ class SessionConnection:
             finally:
                 del self._watching[call]
 
-    async def _asked(self, arguments: Mapping[str, Any], progress: Progress | None, call: Call) -> Any:
+    async def _asked(self, arguments: Mapping[str, Any], progress: Progress | None, call: OpenCall) -> Any:
         """The answer to a call, and on the way its own questions."""
         stopped = False
 
@@ -177,7 +177,7 @@ class SessionConnection:
             return sending.result()
 
     def _sent(
-        self, arguments: Mapping[str, Any], progress: Progress | None, call: Call
+        self, arguments: Mapping[str, Any], progress: Progress | None, call: OpenCall
     ) -> asyncio.Future[Any]:
         """The call is on its way; what it ends with."""
         if self._line is not None and self._session is not None:
@@ -191,7 +191,7 @@ class SessionConnection:
         session: ClientSession,
         arguments: Mapping[str, Any],
         progress: Progress | None,
-        call: Call,
+        call: OpenCall,
     ) -> asyncio.Future[Any]:
         """Past the SDK: a line, and the answer as `Incoming` reads it. Numbers are the SDK's."""
         if self.incoming.over or line.is_closing():
@@ -239,7 +239,7 @@ class SessionConnection:
         self,
         request: Any,
         progress: Progress | None = None,
-        call: Call | None = None,
+        call: OpenCall | None = None,
         *,
         opening: bool = False,
     ) -> Any:
@@ -359,7 +359,7 @@ def _tell(watch: Progress, progress: float, total: float | None, message: str) -
         log.warning("mcp progress not told", fault=type(error).__name__)
 
 
-def _while_live(watch: Progress, call: Call) -> Progress:
+def _while_live(watch: Progress, call: OpenCall) -> Progress:
     def report(progress: float, total: float | None, message: str) -> None:
         if call.live:  # nobody listens to a call that was given up
             _tell(watch, progress, total, message)
@@ -367,7 +367,7 @@ def _while_live(watch: Progress, call: Call) -> Progress:
     return report
 
 
-def _as_callback(watch: Progress, call: Call) -> ProgressFnT:
+def _as_callback(watch: Progress, call: OpenCall) -> ProgressFnT:
     heard = _while_live(watch, call)
 
     async def report(progress: float, total: float | None, message: str | None) -> None:

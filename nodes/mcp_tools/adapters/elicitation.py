@@ -30,7 +30,7 @@ _ONLY_FORMS = "only elicitation in form mode is supported"
 Reply = types.ElicitResult | types.ErrorData
 
 
-class Call:
+class OpenCall:
     """One call that is going. Its questions are answered in its caller's task."""
 
     def __init__(self, tool: str, ask: Ask | None) -> None:
@@ -113,12 +113,12 @@ class Elicitations:
     """
 
     def __init__(self) -> None:
-        self._calls: set[Call] = set()
+        self._calls: set[OpenCall] = set()
         self._lock = SharedLock()
         self._askers: set[str] = set()
         self._streams: dict[str | int, int] = {}
 
-    def place(self, call: Call) -> AbstractAsyncContextManager[None]:
+    def place(self, call: OpenCall) -> AbstractAsyncContextManager[None]:
         """A place among the calls; alone for a tool whose questions nothing else tells apart."""
         return self._lock.held(alone=call.tool in self._askers)
 
@@ -132,16 +132,16 @@ class Elicitations:
         """The request on whose stream the question came; None where its transport does not say."""
         return self._streams.pop(question, None)
 
-    def begin(self, call: Call, request_id: int | None) -> None:
+    def begin(self, call: OpenCall, request_id: int | None) -> None:
         """The call's request is on its way, under this id."""
         call.request_id = request_id
         self._calls.add(call)
 
-    def end(self, call: Call) -> None:
+    def end(self, call: OpenCall) -> None:
         """The call was answered, or cannot ask any more."""
         self._calls.discard(call)
 
-    def refused_as_unclear(self, call: Call, answer: str) -> bool:
+    def refused_as_unclear(self, call: OpenCall, answer: str) -> bool:
         """Whether the answer shows that this call asked and was refused for being one of several."""
         found = any(mark in answer for mark in call.marks)
         if found:

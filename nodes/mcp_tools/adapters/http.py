@@ -17,7 +17,7 @@ import orjson
 from core.observability.tracing import TRACEPARENT
 from nodes.mcp_tools.adapters.messages import Incoming, refusal_of
 from nodes.mcp_tools.adapters.sse import EVENT_STREAM, EventStream, as_events
-from nodes.mcp_tools.background import Background
+from nodes.mcp_tools.background import BackgroundTasks
 from nodes.mcp_tools.errors import (
     AnswerUnreadable,
     ArgumentsTooLarge,
@@ -64,7 +64,7 @@ class McpClient(httpx.AsyncClient):
         self._lost = lost
         self._limit = limit
         self._in_body = in_body
-        self._sending = Background()
+        self._sending = BackgroundTasks()
 
     async def __aexit__(self, *exc: Any) -> None:
         await self._sending.aclose()

@@ -22,7 +22,7 @@ _WRAPPERS = (
     (("context_servers",), "Zed"),
     (("mcp",), "opencode"),
 )
-__all__ = ["Reading", "Remark", "ServerReading", "read_servers"]
+__all__ = ["Remark", "ServerReading", "ServersRead", "read_servers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +129,14 @@ class ServerReading:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ServersRead:
     """Every server of a file."""
 
     shape: Shape
     servers: tuple[ServerReading, ...]
 
 
-def read_servers(data: Mapping[str, Any], *, environ: Mapping[str, str], folder: Path | None) -> Reading:
+def read_servers(data: Mapping[str, Any], *, environ: Mapping[str, str], folder: Path | None) -> ServersRead:
     """Read a parsed file of any dialect; nothing is started and nothing looked for.
 
     Args:
@@ -148,7 +148,9 @@ def read_servers(data: Mapping[str, Any], *, environ: Mapping[str, str], folder:
     """
     shape = shape_of(data)
     blank = Variables(environ, folder, shape.inputs)
-    return Reading(shape, tuple(_server(str(name), entry, blank) for name, entry in shape.entries.items()))
+    return ServersRead(
+        shape, tuple(_server(str(name), entry, blank) for name, entry in shape.entries.items())
+    )
 
 
 def _server(name: str, entry: Any, blank: Variables) -> ServerReading:

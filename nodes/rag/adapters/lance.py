@@ -22,7 +22,7 @@ from typing import Any
 from core.errors import WaystationError
 from core.health import Health, failed, healthy
 from core.installed import is_missing, needs
-from nodes.rag.adapters.hollow import hollow
+from nodes.rag.adapters.hollow import hollow, unchecked
 from nodes.rag.adapters.lance_filters import among, any_of
 from nodes.rag.adapters.lance_vectors import VectorTable
 from nodes.rag.adapters.lance_views import nearest_of
@@ -72,7 +72,7 @@ def _sdk() -> SimpleNamespace:
     os.environ.setdefault("LANCEDB_LOG", "error")
     # The client of a server for catalogues, which no folder has: 163 modules and two thirds of the time.
     try:
-        with hollow("lance_namespace_urllib3_client"):
+        with hollow("lance_namespace_urllib3_client"), unchecked():
             import lancedb  # noqa: PLC0415  # slow; see the head of this file
             import pyarrow as pa  # noqa: PLC0415
             from lancedb.index import FTS, BTree, IvfSq  # noqa: PLC0415

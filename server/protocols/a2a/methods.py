@@ -34,7 +34,7 @@ _OUR_STATUS = {theirs: ours for ours, theirs in TASK_STATES.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class MethodCall:
     """A call of a method: who makes it, and what it is given.
 
     Args:
@@ -63,7 +63,7 @@ class Call:
 # -- messages -----------------------------------------------------------------------------------------
 
 
-async def send_message(call: Call) -> Json:
+async def send_message(call: MethodCall) -> Json:
     """One turn, or the answer that a task waits for; the task as it has ended, or at once."""
     wish = call.params.configuration
     run = await _begun(call)
@@ -73,13 +73,13 @@ async def send_message(call: Call) -> Json:
     return {"task": call.shown(record, _history(wish))}
 
 
-async def stream_message(call: Call) -> TaskStream:
+async def stream_message(call: MethodCall) -> TaskStream:
     """The same, told as it goes."""
     run = await _begun(call)
     return _stream(call, run, _history(call.params.configuration))
 
 
-async def _begun(call: Call) -> Handle:
+async def _begun(call: MethodCall) -> Handle:
     message = message_of(call.params)
     _check_outputs(call.params.configuration)
     _history(call.params.configuration)
@@ -104,7 +104,7 @@ async def _begun(call: Call) -> Handle:
     return await call.agent.begin(replace(request, told_as="a2a") if request.webhook else request)
 
 
-async def _answered(call: Call, message: Message) -> Handle:
+async def _answered(call: MethodCall, message: Message) -> Handle:
     """Go on with a task that waits."""
     record = await call.record(message.task_id)
     if message.context_id and message.context_id != record.thread_id:
@@ -145,13 +145,13 @@ def _history(wish: Any) -> int | None:
 # -- tasks --------------------------------------------------------------------------------------------
 
 
-async def get_task(call: Call) -> Json:
+async def get_task(call: MethodCall) -> Json:
     """A task as it is now."""
     record = await call.record(call.params.id)
     return call.shown(record, _history(call.params))
 
 
-async def list_tasks(call: Call) -> Json:
+async def list_tasks(call: MethodCall) -> Json:
     """The caller's tasks, the newest first."""
     params = call.params
     size = int(params.page_size) if params.HasField("page_size") else PAGE
@@ -183,7 +183,7 @@ def _status(given: int) -> str:
     return _OUR_STATUS[name]
 
 
-async def cancel_task(call: Call) -> Json:
+async def cancel_task(call: MethodCall) -> Json:
     """End a task.
 
     Raises:
@@ -194,7 +194,7 @@ async def cancel_task(call: Call) -> Json:
     return call.shown(await call.agent.runs.wait(call.who, record.id, timeout=CANCEL_SECONDS))
 
 
-async def subscribe(call: Call) -> TaskStream:
+async def subscribe(call: MethodCall) -> TaskStream:
     """A task that goes on or waits, from its first event.
 
     Raises:
@@ -206,7 +206,7 @@ async def subscribe(call: Call) -> TaskStream:
     return _stream(call, run, None)
 
 
-def _stream(call: Call, run: Handle, history: int | None) -> TaskStream:
+def _stream(call: MethodCall, run: Handle, history: int | None) -> TaskStream:
     stall = call.agent.book[ServerSettings].stream_stall_seconds
     return TaskStream(run, rpc_id=call.rpc_id, base=call.base, history=history, stall=stall)
 
@@ -214,7 +214,7 @@ def _stream(call: Call, run: Handle, history: int | None) -> TaskStream:
 # -- push notifications -------------------------------------------------------------------------------
 
 
-def _webhook(call: Call) -> str | None:
+def _webhook(call: MethodCall) -> str | None:
     """The URL that is told of the task's end.
 
     Raises:
@@ -235,7 +235,7 @@ def _webhook(call: Call) -> str | None:
     return str(config.url)
 
 
-async def create_push(call: Call) -> Json:
+async def create_push(call: MethodCall) -> Json:
     """Configurations go with the message that begins a task."""
     await call.record(call.params.task_id)
     raise PushNotServed(
@@ -243,7 +243,7 @@ async def create_push(call: Call) -> Json:
     )
 
 
-async def get_push(call: Call) -> Json:
+async def get_push(call: MethodCall) -> Json:
     """The one configuration of a task."""
     record = await call.record(call.params.task_id)
     if call.params.id not in ("", record.id) or not record.request.webhook:
@@ -251,7 +251,7 @@ async def get_push(call: Call) -> Json:
     return _config(record)
 
 
-async def list_pushes(call: Call) -> Json:
+async def list_pushes(call: MethodCall) -> Json:
     """The configurations of a task: one or none."""
     record = await call.record(call.params.task_id)
     return {"configs": [_config(record)] if record.request.webhook else []}
@@ -261,13 +261,13 @@ def _config(record: RunRecord) -> Json:
     return {"taskId": record.id, "id": record.id, "url": record.request.webhook}
 
 
-async def delete_push(call: Call) -> Json:
+async def delete_push(call: MethodCall) -> Json:
     """A task's configuration stays as long as the task."""
     await call.record(call.params.task_id)
     raise PushNotServed("a configuration stays with its task; the receiver may refuse what comes")
 
 
-async def get_card(call: Call) -> Json:
+async def get_card(call: MethodCall) -> Json:
     """The agent's card with what this caller may use."""
     return await extended_card(call.agent, call.who, call.request)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 
 from core.errors import WaystationError
@@ -14,12 +14,13 @@ from server.facade import while_connected
 from server.middleware.auth import Caller
 from server.protocols.a2a.card import ROOT, VERSION
 from server.protocols.a2a.errors import NotJsonRpc, SdkMissing, WrongVersion
-from server.protocols.a2a.methods import ANSWERS, Call
+from server.protocols.a2a.methods import ANSWERS, MethodCall
 from server.protocols.a2a.reading import parsed
 from server.protocols.refusals import JSON, rpc_error
+from server.protocols.switch import wire_router
 from server.routes.common import OpenAgent
 
-router = APIRouter()
+router = wire_router("a2a")
 
 
 @router.post(ROOT)
@@ -31,7 +32,7 @@ async def call_method(request: Request, agent: OpenAgent, who: Caller) -> Respon
         rpc_id, method, given = _envelope(body)
         _check_version(request)
         params = parsed(method, given)
-        call = Call(agent, who, request, rpc_id, params)
+        call = MethodCall(agent, who, request, rpc_id, params)
         answer = ANSWERS[method](call)
         if method in ("SendStreamingMessage", "SubscribeToTask"):
             found: Response = await answer

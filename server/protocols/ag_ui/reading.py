@@ -16,7 +16,7 @@ from core.access import Principal
 from graph.agent import Agent
 from nodes.file_storage import FileManager
 from server.attachments import Content, Sent, stored
-from server.conversations import Said, Turn
+from server.conversations import SentMessage, Turn
 from server.errors import InvalidRequest, UnsupportedParameter
 from server.requests import ALLOWED, check_wishes, tools_offered, validated
 
@@ -26,7 +26,7 @@ _ALONE = "(a file)"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PageRequest:
     """A request.
 
     Args:
@@ -44,7 +44,7 @@ class Asked:
     thread_id: str
     run_id: str
     state: Any
-    said: Sequence[Said]
+    said: Sequence[SentMessage]
     content: Content
     wishes: Mapping[str, Any]
     resume: Sequence[tuple[str, bool, Any]] = ()
@@ -68,7 +68,7 @@ class Asked:
         return Turn(self.said[:-1], self.said[-1], self.wishes, files=files, home=home)
 
 
-def read(body: Mapping[str, Any]) -> Asked:
+def read(body: Mapping[str, Any]) -> PageRequest:
     """A body as AG-UI's `RunAgentInput`.
 
     Raises:
@@ -83,7 +83,7 @@ def read(body: Mapping[str, Any]) -> Asked:
     for name, value in (("threadId", found.thread_id), ("runId", found.run_id)):
         if not 0 < len(value) <= 200:
             raise InvalidRequest(f"{name}: must have 1 to 200 characters")
-    asked = Asked(
+    asked = PageRequest(
         found.thread_id,
         found.run_id,
         found.state,
@@ -129,8 +129,8 @@ def _offered(tools: Sequence[Any]) -> str:
     return tools_offered([{"type": "function", "function": each} for each in shown])
 
 
-def _with_message(asked: Asked, messages: Sequence[Any]) -> Asked:
-    said: list[Said] = []
+def _with_message(asked: PageRequest, messages: Sequence[Any]) -> PageRequest:
+    said: list[SentMessage] = []
     content = Content("")
     for place, message in enumerate(messages):
         one, found = _said(message, f"messages.{place}.content")
@@ -150,7 +150,7 @@ def _with_message(asked: Asked, messages: Sequence[Any]) -> Asked:
     return replace(asked, said=said, content=content)
 
 
-def _last_results(said: Sequence[Said]) -> dict[str, str]:
+def _last_results(said: Sequence[SentMessage]) -> dict[str, str]:
     """What stands behind the last message that is no result."""
     last = takewhile(lambda one: one.role == "tool", reversed(said))
     return {one.call_id: one.text for one in last}
@@ -165,18 +165,18 @@ def _text_of(content: Content) -> str:
     return content.text or (_ALONE if content.files else "")
 
 
-def _said(message: Any, where: str) -> tuple[Said | None, Content]:
+def _said(message: Any, where: str) -> tuple[SentMessage | None, Content]:
     """A message as conversations know it; None for what is not said: reasoning, activities, instructions."""
     if message.role == "user":
         content = _content(message.content, where)
-        return Said("user", _text_of(content), others=content.marks()), content
+        return SentMessage("user", _text_of(content), others=content.marks()), content
     if message.role == "assistant":
         calls = tuple(_call(call) for call in message.tool_calls or ())
         text = message.content or ""
-        return (Said("assistant", text, calls=calls) if text or calls else None), Content("")
+        return (SentMessage("assistant", text, calls=calls) if text or calls else None), Content("")
     if message.role == "tool":
         text = _content(message.content, where).text
-        return Said("tool", text, call_id=message.tool_call_id), Content("")
+        return SentMessage("tool", text, call_id=message.tool_call_id), Content("")
     return None, Content("")
 
 

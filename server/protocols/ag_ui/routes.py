@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from core.access import Principal
 from core.settings.platform import ServerSettings
@@ -17,9 +17,10 @@ from graph.runs.record import RunRecord
 from graph.runs.streams import Handle
 from server.conversations import begin
 from server.middleware.auth import Caller
-from server.protocols.ag_ui.reading import Asked, read
+from server.protocols.ag_ui.reading import PageRequest, read
 from server.protocols.ag_ui.translating import Translator
 from server.protocols.ag_ui.words import call_of
+from server.protocols.switch import wire_router
 from server.requests import json_body
 from server.routes.common import OpenAgent
 from server.sse import RunResponse
@@ -28,7 +29,7 @@ PATH = "/ag-ui"
 # Runs that wait for their answer; a person has few of them.
 _MOST_WAITING = 200
 
-router = APIRouter()
+router = wire_router("ag-ui")
 
 
 @router.post(PATH)
@@ -56,7 +57,13 @@ class AgUiStream(RunResponse):
     """
 
     def __init__(
-        self, run: Handle, asked: Asked, *, steps: Mapping[Part, str], told: Collection[str], stall: float
+        self,
+        run: Handle,
+        asked: PageRequest,
+        *,
+        steps: Mapping[Part, str],
+        told: Collection[str],
+        stall: float,
     ) -> None:
         super().__init__(run, stall=stall)
         ours: dict[str, Any] = {"thread_id": run.thread_id, "run_id": run.id, "status": "running"}
@@ -91,7 +98,7 @@ class AgUiStream(RunResponse):
         yield from self._translator.begin()
 
 
-async def _waiting(agent: Agent, who: Principal, asked: Asked) -> RunRecord:
+async def _waiting(agent: Agent, who: Principal, asked: PageRequest) -> RunRecord:
     """The caller's run that waits for one of the answers.
 
     Raises:
@@ -118,7 +125,7 @@ def _asked_about(run: RunRecord) -> set[str]:
     return {str(call["id"]) for each in asked if (call := call_of(each))}
 
 
-def _answers(asked: Asked, run: RunRecord) -> dict[str, Any]:
+def _answers(asked: PageRequest, run: RunRecord) -> dict[str, Any]:
     kinds = {str(each["id"]): each.get("kind", "approval") for each in (run.output or {})["interrupts"]}
     return {
         key: _payload(payload) if resolved else _given_up(kinds.get(key))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import Header, Query, Response
 
 from core.access import Principal
 from core.foreign import as_bytes
@@ -28,10 +28,11 @@ from server.middleware.auth import Caller
 from server.protocols.langgraph.parts import Place, Placed, RunParts, encoded
 from server.protocols.langgraph.reading import Id, listed
 from server.protocols.langgraph.shapes import state_json
+from server.protocols.switch import wire_router
 from server.routes.common import OpenAgent
 from server.sse import EventResponse
 
-router = APIRouter()
+router = wire_router("langgraph", "/langgraph")
 
 THREAD_MODES = frozenset({"run_modes", "lifecycle", "state_update"})
 # What a run tells here: in which modes it was asked for is not kept.
@@ -44,7 +45,7 @@ _ID = re.compile(r"(\d{1,18})\.([A-Za-z0-9_-]{1,64})\.(\d{1,15})-(\d{1,4})")
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class ThreadPosition:
     """Where a reader stands: when its run began, in millionths of a second, which run, and which part."""
 
     began: int = 0
@@ -57,7 +58,7 @@ class Spot:
         return f"{self.began}.{self.run}.".encode()
 
 
-def spot_of(last_event_id: str | None) -> Spot | None:
+def spot_of(last_event_id: str | None) -> ThreadPosition | None:
     """The reader's; None from now on, and the first for "-1".
 
     Raises:
@@ -66,13 +67,13 @@ def spot_of(last_event_id: str | None) -> Spot | None:
     if not last_event_id:
         return None
     if last_event_id == "-1":
-        return Spot()
+        return ThreadPosition()
     found = _ID.fullmatch(last_event_id)
     if found is None:
         raise InvalidRequest(
             f"Last-Event-ID: '{last_event_id[:40]}' is no id of this stream; send the last that came, or -1"
         )
-    return Spot(int(found[1]), found[2], (int(found[3]), int(found[4])))
+    return ThreadPosition(int(found[1]), found[2], (int(found[3]), int(found[4])))
 
 
 def thread_modes(given: Sequence[str]) -> list[str]:
@@ -115,7 +116,7 @@ class ThreadStream(EventResponse):
         thread_id: str,
         *,
         modes: Sequence[str],
-        spot: Spot | None,
+        spot: ThreadPosition | None,
         signals: Signals,
     ) -> None:
         asked = "&".join(f"stream_mode={mode}" for mode in modes)
@@ -151,16 +152,16 @@ class ThreadStream(EventResponse):
             return None
         return await self._agent.threads.course.newest(self._who, self._thread)
 
-    async def _now(self) -> Spot:
+    async def _now(self) -> ThreadPosition:
         """In front of the run that goes on, else behind the last one."""
         begun = await self._begun()
         if not begun:
-            return Spot()
+            return ThreadPosition()
         last = begun[-1]
         if last.active:
-            return Spot(_began(last) - 1)
+            return ThreadPosition(_began(last) - 1)
         self._attempts = last.attempts
-        return Spot(_began(last), last.id, (last.seq_limit, _OVER))
+        return ThreadPosition(_began(last), last.id, (last.seq_limit, _OVER))
 
     async def _begun(self) -> list[RunRecord]:
         """Runs of the thread that have begun, in that order."""
@@ -198,7 +199,7 @@ class ThreadStream(EventResponse):
             if record.id == spot.run and record.attempts > self._attempts:
                 return record
             if (_began(record), record.id) > (spot.began, spot.run):
-                self._spot, self._attempts = Spot(_began(record), record.id), 0
+                self._spot, self._attempts = ThreadPosition(_began(record), record.id), 0
                 return record
         return None
 
@@ -214,11 +215,11 @@ class ThreadStream(EventResponse):
         place, is_new = spot.place, spot.place[1] < _OVER
         async for parts in RunParts(self._agent, run, modes, place=place).read():
             place, is_new = parts[-1][0], True
-            self._spot = Spot(spot.began, spot.run, place)
+            self._spot = ThreadPosition(spot.began, spot.run, place)
             if shown := [encoded(part, spot.before) for part in parts if self._shows(part)]:
                 yield shown
         if is_new and await self._is_over(record.id):
-            self._spot = Spot(spot.began, spot.run, (place[0], _OVER))
+            self._spot = ThreadPosition(spot.began, spot.run, (place[0], _OVER))
             done = (b"metadata", orjson.dumps({"status": "run_done", "run_id": record.id}))
             if self._modes & {"run_modes", "lifecycle"}:
                 yield [encoded((self._spot.place, done), spot.before)]

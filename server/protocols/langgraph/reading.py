@@ -165,7 +165,7 @@ def choices_of(body: RunBody) -> Choices:
     return Choices.of(check_configurable(found, "config").model_dump())
 
 
-class Said(BaseModel):
+class RunInput(BaseModel):
     """What the input of a run says: its message, and what stands before it."""
 
     text: str = ""
@@ -174,7 +174,7 @@ class Said(BaseModel):
     before: list[Any] = []
 
 
-def said_in(given: Any) -> Said | None:
+def said_in(given: Any) -> RunInput | None:
     """The message in a run's input; None where there is no input.
 
     Raises:
@@ -195,7 +195,7 @@ def said_in(given: Any) -> Said | None:
         raise InvalidRequest("input.messages: the last one must be a person's, of type 'human'")
     key = last.get("id")
     known = isinstance(key, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,64}", key)
-    return Said(
+    return RunInput(
         text=_text(last.get("content")),
         id=key if known else None,
         files=_files(given.get("files")),
@@ -235,7 +235,7 @@ def request_of(
     who: Principal,
     thread_id: str | None,
     body: RunBody,
-    said: Said | None,
+    said: RunInput | None,
     *,
     on_busy: OnBusy,
     background: bool,

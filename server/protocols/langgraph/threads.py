@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from uuid import uuid4
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import Header, Query, Response
 from pydantic import BaseModel, Field
 
 from core.access import Principal
@@ -19,9 +19,10 @@ from server.protocols.langgraph.reading import Id, checkpoint_in
 from server.protocols.langgraph.shapes import OURS, checkpoint_json, selected, state_json, thread_json
 from server.protocols.langgraph.starting import state_values
 from server.protocols.langgraph.words import OUR_STATUS, NotOffered, error_json
+from server.protocols.switch import wire_router
 from server.routes.common import OpenAgent
 
-router = APIRouter(prefix="/threads")
+router = wire_router("langgraph", "/langgraph/threads")
 
 Status = Literal["idle", "busy", "interrupted", "error"]
 Notes = dict[str, Any]
@@ -85,7 +86,7 @@ def _minutes(ttl: Any) -> float | None:
     return minutes
 
 
-class Wanted(BaseModel, extra="ignore"):
+class ThreadFilter(BaseModel, extra="ignore"):
     """Which threads are looked for."""
 
     metadata: Notes | None = None
@@ -101,7 +102,7 @@ class Wanted(BaseModel, extra="ignore"):
         return Wish(status=status, notes=_own(self.metadata), ids=self.ids)
 
 
-class Search(Wanted):
+class Search(ThreadFilter):
     """A page of them."""
 
     limit: int = Field(10, ge=1, le=MOST)
@@ -146,7 +147,7 @@ async def _whole(
 
 
 @router.post("/count")
-async def count(body: Wanted, agent: OpenAgent, who: Caller) -> int:
+async def count(body: ThreadFilter, agent: OpenAgent, who: Caller) -> int:
     """How many threads fit."""
     return await agent.threads.finding.count(who, body.wish())
 
@@ -174,7 +175,7 @@ async def show(thread_id: Id, agent: OpenAgent, who: Caller) -> dict[str, Any]:
     return await _whole(agent, who, await agent.threads.get(who, thread_id))
 
 
-class Change(BaseModel, extra="ignore"):
+class ThreadPatch(BaseModel, extra="ignore"):
     """What is noted from now on."""
 
     metadata: Notes | None = None
@@ -184,7 +185,7 @@ class Change(BaseModel, extra="ignore"):
 @router.patch("/{thread_id}")
 async def change(
     thread_id: Id,
-    body: Change,
+    body: ThreadPatch,
     agent: OpenAgent,
     who: Caller,
     prefer: Annotated[str | None, Header(max_length=100)] = None,

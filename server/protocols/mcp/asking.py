@@ -15,7 +15,7 @@ from graph.runs.record import TurnRequest
 from graph.runs.streams import WAITS, Handle
 from server.errors import InvalidRequest
 from server.protocols.mcp import people, results, rpc
-from server.protocols.mcp.exchange import Exchange, Spot
+from server.protocols.mcp.exchange import Exchange, StreamPosition
 from server.protocols.mcp.returning import Return
 from server.questions import arguments_of, line_of, short, tool_of
 from server.requests import ID_PATTERN, AgentInput, check_wishes, turn_request, validated
@@ -91,7 +91,7 @@ async def ask(x: Exchange, arguments: Mapping[str, Any]) -> rpc.Result:
     run = await _gone_on(x, state) if state else await x.agent.begin(_request(x, arguments))
     waits = x.resumable and "on_disconnect" not in arguments
     if x.resumable:
-        x.spot = Spot(run.id, x.message.key or "", x.token)
+        x.spot = StreamPosition(run.id, x.message.key or "", x.token)
     return await _Turn(x, run, await Return.to(x, run.id), waits=waits).result()
 
 

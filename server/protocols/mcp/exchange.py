@@ -32,7 +32,7 @@ class Tell(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class StreamPosition:
     """Where a client stands in a stream of `ask`.
 
     Its id is plain: what it says is asked for with the caller's own rights.
@@ -57,7 +57,7 @@ class Spot:
         return f"{self.run}.{self.seq}.{self.steps}.{self.asked}.{names}"
 
     @classmethod
-    def of(cls, given: str) -> Spot:
+    def of(cls, given: str) -> StreamPosition:
         """Raises Refusal."""
         found = _SPOT.fullmatch(given)
         try:
@@ -126,7 +126,7 @@ class Exchange:
     tell: Tell
     gateway: bool = False
     resumable: bool = False
-    spot: Spot | None = None
+    spot: StreamPosition | None = None
     cancelled: bool = False
     _steps: int = field(default=0, init=False)
 

@@ -22,7 +22,7 @@ from server.errors import InvalidRequest
 from server.protocols.mcp import people, results, rpc
 from server.protocols.mcp.exchange import Exchange
 from server.protocols.mcp.kept import kept
-from server.protocols.mcp.midcall import KIND, Answers, Asked
+from server.protocols.mcp.midcall import KIND, Answers, QuestionPending
 from server.protocols.mcp.seals import LONGEST
 from server.questions import line_of
 
@@ -89,7 +89,7 @@ async def call(x: Exchange, name: str, arguments: Mapping[str, Any]) -> rpc.Resu
     while True:
         try:
             return _shown(await _executed(x, executor, made, context, answers))
-        except Asked as asked:
+        except QuestionPending as asked:
             if x.session.modern:
                 return _input_required(x, made, asked, answers)
             answers.hear(asked.mark, await _heard(x, asked))
@@ -146,7 +146,9 @@ def _said_to(x: Exchange, state: Mapping[str, Any]) -> tuple[str, object] | None
     return (state["asked"], given["question"]) if "asked" in state and "question" in given else None
 
 
-def _input_required(x: Exchange, made: Mapping[str, Any], asked: Asked, answers: Answers) -> rpc.Result:
+def _input_required(
+    x: Exchange, made: Mapping[str, Any], asked: QuestionPending, answers: Answers
+) -> rpc.Result:
     """The call is made again with what was filled in, and with what was before."""
     words = {"call": made["id"], "allowed": True, "given": answers.given, "asked": asked.mark}
     state = x.state(words)
@@ -176,7 +178,7 @@ async def _allowed(
     return "" if await _put(x, form, "approval") else "the person did not allow it"
 
 
-async def _heard(x: Exchange, asked: Asked) -> object:
+async def _heard(x: Exchange, asked: QuestionPending) -> object:
     """What the person says to a tool's question."""
     call_id = await _put(x, asked.form, KIND)
     return await kept(x.agent, x.who, call_id) if call_id else {"action": "decline"}

@@ -19,7 +19,7 @@ from server.protocols.mcp import people
 KIND = answers.ELICITATION
 
 
-class Asked(GraphInterrupt):
+class QuestionPending(GraphInterrupt):
     """A question has no answer yet.
 
     Args:
@@ -66,13 +66,13 @@ class Answers:
     def _read(self, question: Question, mark: str) -> Answer:
         said, self._said = self._said, None
         if said is None or said[0] != mark:
-            raise Asked(_form(question), mark)
+            raise QuestionPending(_form(question), mark)
         read = people.answer_to(KIND, said[1])
         if read["action"] != "accept":
             return Answer(read["action"])
         content = cleaned(read["content"])
         if problem := answers.content_problem(content, question.schema):
-            raise Asked(_form(question, problem), mark)
+            raise QuestionPending(_form(question, problem), mark)
         return Answer("accept", content)
 
 

@@ -14,7 +14,7 @@ from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import HTTPException, Request, Response
 
 from core.access import Principal
 from core.errors import InvalidInput, WaystationError
@@ -31,16 +31,17 @@ from server.protocols.mcp.exchange import (
     VERSION_KEY,
     Exchange,
     Session,
-    Spot,
+    StreamPosition,
     Tell,
     gateway_of,
 )
 from server.protocols.mcp.reply import Reply
 from server.protocols.mcp.rpc import Message, Refusal
 from server.protocols.mcp.seals import Seals
+from server.protocols.switch import wire_router
 from server.routes.common import OpenAgent
 
-router = APIRouter()
+router = wire_router("mcp")
 
 PATH = "/mcp"
 SESSION_HEADER = "Mcp-Session-Id"
@@ -96,7 +97,7 @@ async def come_back(request: Request, agent: OpenAgent, who: Caller) -> Response
         raise HTTPException(405, headers={"Allow": "POST"})
     try:
         _check_version(request)
-        spot, seals = Spot.of(last), await Seals.of(agent)
+        spot, seals = StreamPosition.of(last), await Seals.of(agent)
         meta = {} if spot.token is None else {"progressToken": spot.token}
         message = Message("request", spot.key, "tools/call", {"_meta": meta}, {})
         call = _Call(request, agent, who, seals, message)

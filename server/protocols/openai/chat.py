@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import Header, Request, Response
 from pydantic import BaseModel, Field
 
 from core.access import Principal
@@ -15,7 +15,7 @@ from core.settings.platform import ServerSettings
 from graph.agent import Agent
 from graph.runs.streams import Handle
 from server.attachments import Content, Sent, read_content, stored_for
-from server.conversations import Said, Turn, begin, digest, joined, says_something
+from server.conversations import SentMessage, Turn, begin, digest, joined, says_something
 from server.errors import InvalidRequest, UnsupportedParameter, problem_response
 from server.facade import while_connected
 from server.middleware.auth import Caller
@@ -23,10 +23,11 @@ from server.protocols.openai.answer import answer_of
 from server.protocols.openai.bodies import THREAD_HEADER, Body
 from server.protocols.openai.chunks import ChatStream, completion, was_cut
 from server.protocols.openai.forms import form_wanted
+from server.protocols.switch import wire_router
 from server.requests import idempotency_key
 from server.routes.common import OpenAgent
 
-router = APIRouter()
+router = wire_router("openai", "/v1")
 PATH = "/v1/chat/completions"
 
 _REFUSED = (
@@ -145,14 +146,14 @@ def instructions_of(messages: Sequence[Message]) -> str:
 
 def conversation(
     messages: Sequence[Message],
-) -> tuple[list[Said], tuple[Sent, ...], Mapping[str, str]]:
+) -> tuple[list[SentMessage], tuple[Sent, ...], Mapping[str, str]]:
     """What was said, the user's last words as one message, and what is attached to them; or the last results.
 
     Raises:
         InvalidRequest: The last words are nobody's to answer, or a part is malformed.
         UnsupportedParameter: They have a part that is not taken.
     """
-    said: list[Said] = []
+    said: list[SentMessage] = []
     attached: tuple[Sent, ...] = ()
     for place, message in enumerate(messages):
         if message.role in ("system", "developer"):
@@ -171,21 +172,21 @@ def conversation(
     return said, attached, {}
 
 
-def _last_results(said: Sequence[Said]) -> dict[str, str]:
+def _last_results(said: Sequence[SentMessage]) -> dict[str, str]:
     """What stands behind the last answer, where results end the conversation."""
     last = len(said) - next((n for n, one in enumerate(reversed(said)) if one.role != "tool"), len(said))
     return {one.call_id: one.text for one in said[last:]}
 
 
-def _said(message: Message, found: Content, place: int) -> Said:
+def _said(message: Message, found: Content, place: int) -> SentMessage:
     if message.role == "user":
-        return Said("user", found.text, others=found.marks())
+        return SentMessage("user", found.text, others=found.marks())
     if message.role == "assistant":
         calls = tuple(map(_call, message.tool_calls or ()))
-        return Said("assistant", found.text, calls=calls, others=found.marks())
+        return SentMessage("assistant", found.text, calls=calls, others=found.marks())
     if not message.tool_call_id:
         raise UnsupportedParameter(f"messages.{place}", _NO_CALL)
-    return Said("tool", found.text, call_id=message.tool_call_id)
+    return SentMessage("tool", found.text, call_id=message.tool_call_id)
 
 
 def _call(call: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from server.attachments import Sent
-from server.conversations import Said
+from server.conversations import SentMessage
 from server.errors import InvalidRequest, UnsupportedParameter
 from server.protocols.openai.chat import Message, conversation, instructions_of
 
@@ -18,7 +18,7 @@ _ROLES = frozenset({"system", "developer", "user", "assistant"})
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestInput:
     """What a request says.
 
     Args:
@@ -26,14 +26,14 @@ class Asked:
         results: What the client's tools gave, by the ids of their calls.
     """
 
-    said: Sequence[Said] = ()
+    said: Sequence[SentMessage] = ()
     instructions: str = ""
     attached: tuple[Sent, ...] = ()
     answers: Mapping[str, Any] = field(default_factory=dict)
     results: Mapping[str, str] = field(default_factory=dict)
 
 
-def asked_in(given: str | Sequence[Mapping[str, Any]]) -> Asked:
+def asked_in(given: str | Sequence[Mapping[str, Any]]) -> RequestInput:
     """The conversation, or the answers, that an `input` holds.
 
     Raises:
@@ -56,9 +56,9 @@ def asked_in(given: str | Sequence[Mapping[str, Any]]) -> Asked:
     if answers:
         if any(one.role == "user" for one in messages):
             raise InvalidRequest("input: send answers or a message, not both")
-        return Asked(instructions=instructions, answers=answers)
+        return RequestInput(instructions=instructions, answers=answers)
     said, attached, results = conversation(messages)
-    return Asked(said, instructions, attached, results=results)
+    return RequestInput(said, instructions, attached, results=results)
 
 
 def _called(item: Mapping[str, Any], place: int) -> Message:

@@ -17,7 +17,7 @@ from server.conversations import waiting_text
 from server.protocols.openai.chunks import beside
 from server.protocols.openai.citations import annotated
 from server.protocols.openai.client_tools import as_items, is_clients
-from server.protocols.openai.paused import FIRST, Part
+from server.protocols.openai.paused import FIRST, RunPart
 
 Item = dict[str, Any]
 STATUS = {
@@ -31,7 +31,7 @@ STATUS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class EchoedRequest:
     """What a response tells again of its request."""
 
     model: str = "waystation"
@@ -42,14 +42,14 @@ class Told:
 
 def response(
     record: RunRecord,
-    told: Told,
+    told: EchoedRequest,
     *,
     status: str,
     output: Sequence[Item] = (),
     reply: Mapping[str, Any] | None = None,
     error: Mapping[str, Any] | None = None,
     cut: bool = False,
-    part: Part = FIRST,
+    part: RunPart = FIRST,
 ) -> dict[str, Any]:
     """The object `response`.
 
@@ -89,7 +89,7 @@ def response(
     return {**found, "waystation": beside(reply)} if reply else found
 
 
-def of_record(record: RunRecord, told: Told, *, cut: bool, part: Part = FIRST) -> dict[str, Any]:
+def of_record(record: RunRecord, told: EchoedRequest, *, cut: bool, part: RunPart = FIRST) -> dict[str, Any]:
     """The response of a run as it is stored now, or of a part of it as it paused."""
     paused = part.reply is not None
     status, error = ("interrupted", None) if paused else (record.status, record.error)

@@ -20,7 +20,7 @@ _COUNTED = ("input_tokens", "output_tokens")
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class RunPart:
     """A part of a run.
 
     Args:
@@ -51,7 +51,7 @@ class Part:
         return {**reply, "tool_calls": calls, "usage": used}
 
 
-FIRST = Part()
+FIRST = RunPart()
 
 
 def named(response_id: str) -> tuple[str, int]:
@@ -60,7 +60,7 @@ def named(response_id: str) -> tuple[str, int]:
     return (found[1], int(found[2])) if found else (response_id, 0)
 
 
-async def part_of(run: Handle, number: int | None = None) -> Part:
+async def part_of(run: Handle, number: int | None = None) -> RunPart:
     """A part of a run; the one that goes on now, or has gone last, where no number is said.
 
     Raises:
@@ -73,8 +73,8 @@ async def part_of(run: Handle, number: int | None = None) -> Part:
     async for event in run.events(1):
         if event["type"] == "done" and event["status"] == "interrupted":
             if part.number == number:
-                return Part(number, part.since, part.before, event)
-            part = Part(part.number + 1, event["seq"], event)
+                return RunPart(number, part.since, part.before, event)
+            part = RunPart(part.number + 1, event["seq"], event)
         elif event["type"] == "run_started" and event["attempt"] == begun:
             if number not in (None, part.number):
                 break
@@ -82,4 +82,4 @@ async def part_of(run: Handle, number: int | None = None) -> Part:
     if number and number != part.number:
         raise RunNotFound(part.id_of(run.id))
     # Events go after some days: what is left is the run as it ended.
-    return Part(number or part.number, part.since, part.before)
+    return RunPart(number or part.number, part.since, part.before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import Header, Query, Request, Response
 from pydantic import Field
 
 from core.access import Principal
@@ -24,13 +24,14 @@ from server.protocols.openai.chunks import was_cut
 from server.protocols.openai.errors import ResponseInThread
 from server.protocols.openai.forms import form_wanted, nested
 from server.protocols.openai.inputs import asked_in
-from server.protocols.openai.items import Told, of_record
-from server.protocols.openai.paused import FIRST, Part, named, part_of
+from server.protocols.openai.items import EchoedRequest, of_record
+from server.protocols.openai.paused import FIRST, RunPart, named, part_of
 from server.protocols.openai.stream import ResponseStream
+from server.protocols.switch import wire_router
 from server.requests import ID_PATTERN, idempotency_key
 from server.routes.common import OpenAgent
 
-router = APIRouter(prefix="/responses")
+router = wire_router("openai", "/v1/responses")
 
 _REFUSED = ("prompt", "top_logprobs", "max_tool_calls", "moderation", "image")
 ResponseId = Annotated[str, Field(pattern=ID_PATTERN)]
@@ -83,7 +84,7 @@ class ResponseBody(Body):
         return named.get("id") if isinstance(named, dict) else named
 
     @property
-    def told(self) -> Told:
+    def told(self) -> EchoedRequest:
         """What the response tells again."""
         names = ("instructions", "max_output_tokens", "temperature", "top_p")
         fields = {name: getattr(self, name) for name in names} | {"metadata": self.metadata or {}}
@@ -94,7 +95,7 @@ class ResponseBody(Body):
             fields["tool_choice"] = self.tool_choice
         if self.tools:
             fields["tools"] = self.tools
-        return Told(self.model, self.previous_response_id, bool(self.background), fields)
+        return EchoedRequest(self.model, self.previous_response_id, bool(self.background), fields)
 
 
 @router.post("")
@@ -143,7 +144,7 @@ async def _begun(
     return await begin(agent, who, turn, after=after)
 
 
-async def _whole(agent: Agent, who: Principal, run: Handle, told: Told, part: Part) -> Response:
+async def _whole(agent: Agent, who: Principal, run: Handle, told: EchoedRequest, part: RunPart) -> Response:
     try:
         # A response that failed is one too, with its error in it.
         await agent.runs.settled(run.id, hurried=True)
@@ -152,22 +153,26 @@ async def _whole(agent: Agent, who: Principal, run: Handle, told: Told, part: Pa
         run.leave()
 
 
-async def _shown(agent: Agent, who: Principal, response_id: str, told: Told | None = None) -> Response:
+async def _shown(
+    agent: Agent, who: Principal, response_id: str, told: EchoedRequest | None = None
+) -> Response:
     """The response as it is now."""
     run, part = await _found(agent, who, response_id)
     record = run.record
     cut = part.reply is None and record.status == "done" and await was_cut(run)
-    found = of_record(record, told or Told(background=record.request.background), cut=cut, part=part)
+    found = of_record(record, told or EchoedRequest(background=record.request.background), cut=cut, part=part)
     return answer_of(found, headers=_named(run))
 
 
-async def _found(agent: Agent, who: Principal, response_id: str) -> tuple[Handle, Part]:
+async def _found(agent: Agent, who: Principal, response_id: str) -> tuple[Handle, RunPart]:
     run_id, number = named(response_id)
     run = await agent.runs.handle(who, run_id)
     return run, await part_of(run, number)
 
 
-def _stream(agent: Agent, run: Handle, told: Told, part: Part, after: int | None = None) -> Response:
+def _stream(
+    agent: Agent, run: Handle, told: EchoedRequest, part: RunPart, after: int | None = None
+) -> Response:
     stall = agent.book[ServerSettings].stream_stall_seconds
     return ResponseStream(run, told=told, stall=stall, part=part, starting_after=after)
 
@@ -187,7 +192,7 @@ async def show_response(
     """A response as it is now; with `stream` its events, from the first or behind `starting_after` on."""
     if stream:
         run, part = await _found(agent, who, response_id)
-        return _stream(agent, run, Told(), part, starting_after)
+        return _stream(agent, run, EchoedRequest(), part, starting_after)
     return await _shown(agent, who, response_id)
 
 

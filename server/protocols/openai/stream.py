@@ -17,8 +17,8 @@ from server.protocols.openai import items
 from server.protocols.openai.chunks import unshown
 from server.protocols.openai.citations import annotated
 from server.protocols.openai.client_tools import as_items, is_clients
-from server.protocols.openai.items import Item, Told
-from server.protocols.openai.paused import FIRST, Part
+from server.protocols.openai.items import EchoedRequest, Item
+from server.protocols.openai.paused import FIRST, RunPart
 from server.retold import Retelling
 from server.sse import RunResponse
 
@@ -42,9 +42,9 @@ class ResponseStream(RunResponse):
         self,
         run: Handle,
         *,
-        told: Told,
+        told: EchoedRequest,
         stall: float,
-        part: Part = FIRST,
+        part: RunPart = FIRST,
         starting_after: int | None = None,
     ) -> None:
         super().__init__(run, stall=stall)

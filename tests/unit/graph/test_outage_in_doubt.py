@@ -14,6 +14,8 @@ from core.access import Principal
 from core.database.outage import DatabaseUnavailable, Endurance, enduring
 from core.holder import alive
 from core.settings.roles import Duty
+from core.signals import Signals
+from core.signals.signals import NoRelay
 from graph.db.database import opened_database
 from graph.runs.lease import LeaseState, fenced, locked
 from graph.runs.receipts import StoredReceipts
@@ -84,7 +86,7 @@ async def test_st6_a_run_that_was_stored_and_told_as_failed_holds_nothing_up(des
 
 
 def endings(desk: Desk) -> Endings:
-    return Endings(desk.ledger, EventWriter(desk.engine), Duty())
+    return Endings(desk.ledger, EventWriter(desk.engine, Signals(NoRelay("alone"))), Duty())
 
 
 def outcome() -> Outcome:

@@ -15,7 +15,7 @@ from server.protocols.a2a.stream import TaskStream
 from server.protocols.ag_ui.translating import Translator as AgUi
 from server.protocols.langgraph.translating import Translator as LangGraph
 from server.protocols.openai.chunks import ChatStream
-from server.protocols.openai.items import Told
+from server.protocols.openai.items import EchoedRequest
 from server.protocols.openai.stream import ResponseStream
 from server.retold import Retelling, Retold
 
@@ -168,7 +168,7 @@ def test_a_message_of_langgraphs_wire_goes_on_where_it_is_the_same(
 
 
 def test_a_response_is_queued_while_it_waits_and_its_numbers_grow() -> None:
-    told = Told(model="waystation")
+    told = EchoedRequest(model="waystation")
     stream = ResponseStream(RUN, told=told, stall=1)
     found = lines_of(stream.encoded(FOUND[:5]))
     numbers = [event["sequence_number"] for event in found]

@@ -8,7 +8,7 @@ from typing import Any
 from core.access import Principal
 from core.steps import Part
 from graph.insight.spans import Waterfall
-from graph.insight.told import Told
+from graph.insight.told import ReadEvent
 from graph.runs.record import RunRecord, TurnRequest
 
 BEGAN = 1000.0
@@ -35,16 +35,16 @@ def run(status: str = "done", *, steps: list[dict[str, Any]] | None = None, **mo
     return RunRecord(request=TurnRequest(Principal("ada"), "hi"), **values)
 
 
-def said(*events: tuple[float, dict[str, Any]]) -> list[Told]:
+def said(*events: tuple[float, dict[str, Any]]) -> list[ReadEvent]:
     """Events, each with the second after BEGAN in which it was told."""
-    return [Told(n, event["type"], BEGAN + at, event) for n, (at, event) in enumerate(events, start=1)]
+    return [ReadEvent(n, event["type"], BEGAN + at, event) for n, (at, event) in enumerate(events, start=1)]
 
 
 def step(name: str, at: float, ms: float | None, end: str = "ok", attempt: int = 1) -> dict[str, Any]:
     return {"name": name, "attempt": attempt, "at": BEGAN + at, "ms": ms, "end": end}
 
 
-def drawn(record: RunRecord, events: list[Told], *, now: float = 2, **more: Any) -> dict[str, Any]:
+def drawn(record: RunRecord, events: list[ReadEvent], *, now: float = 2, **more: Any) -> dict[str, Any]:
     return Waterfall(record, events, PARTS, now=BEGAN + now, **more).as_json()
 
 
@@ -117,7 +117,7 @@ def test_what_waits_for_a_person_goes_on_until_the_answer() -> None:
     ]
     assert waits["totals"]["waiting_ms"] == 1600.0
     after = said((5.0, {"type": "run_started", "attempt": 2}), (5.1, call()), (5.2, result()), (6.0, DONE))
-    both = before + [Told(one.seq + 4, one.type, one.at, one.event) for one in after]
+    both = before + [ReadEvent(one.seq + 4, one.type, one.at, one.event) for one in after]
     answered = drawn(run(attempts=2, ended_at=BEGAN + 6), both)
     kinds = [(s["kind"], s["name"], s["attempt"]) for s in answered["spans"]]
     assert kinds == [

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from graph.moving.backup import Kept, back_up
+from graph.moving.backup import BackupSource, back_up
 from tests.unit.graph.moving.kit import fill_home, kept_at, make_source
 
 
@@ -34,7 +34,7 @@ def kept_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def kept(kept_home: Path) -> Kept:
+def kept(kept_home: Path) -> BackupSource:
     return kept_at(kept_home)
 
 

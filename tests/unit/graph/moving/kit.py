@@ -16,7 +16,7 @@ from core.database.engine import METADATA, database_url
 from core.settings import Places
 from core.settings.platform import StorageSettings
 from graph.db.database import opened_database
-from graph.moving.backup import Kept
+from graph.moving.backup import BackupSource
 from graph.moving.copying import open_end
 from graph.moving.restore import restore
 from graph.moving.rows import parts
@@ -117,9 +117,11 @@ def fill_home(folder: Path) -> None:
         path.write_text(text)
 
 
-def kept_at(folder: Path, **more: Any) -> Kept:
+def kept_at(folder: Path, **more: Any) -> BackupSource:
     home = folder / "home"
-    return Kept(Places(folder / "config", home), url_of(f"sqlite:///{home / 'waystation.db'}"), **more)
+    return BackupSource(
+        Places(folder / "config", home), url_of(f"sqlite:///{home / 'waystation.db'}"), **more
+    )
 
 
 def put_back(backup: Path, folder: Path, database: URL | None = None) -> tuple[Places, URL]:

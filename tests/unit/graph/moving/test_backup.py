@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL
 
 from core.errors import Conflict, InvalidInput, StorageUnavailable, Unavailable
 from core.settings import Places
-from graph.moving.backup import Kept, back_up
+from graph.moving.backup import BackupSource, back_up
 from graph.moving.manifest import Manifest
 from graph.moving.restore import check, restore
 from graph.moving.trees import Tree
@@ -25,7 +25,7 @@ from tests.unit.graph.moving.kit import ODD, kept_at, make_source, put_back, row
 KINDS = ("sqlite", "postgresql")
 
 
-def test_everything_comes_back_as_it_was(kept: Kept, tmp_path: Path) -> None:
+def test_everything_comes_back_as_it_was(kept: BackupSource, tmp_path: Path) -> None:
     manifest = back_up(kept, tmp_path / "backup")
     places, url = put_back(tmp_path / "backup", tmp_path)
     assert rows_of(url) == rows_of(kept.database)
@@ -42,7 +42,7 @@ def test_everything_comes_back_as_it_was(kept: Kept, tmp_path: Path) -> None:
     assert manifest.left_out == {"secrets": "not asked for with --with-secrets"}
 
 
-def test_secrets_come_along_only_where_they_are_asked_for(kept: Kept, tmp_path: Path) -> None:
+def test_secrets_come_along_only_where_they_are_asked_for(kept: BackupSource, tmp_path: Path) -> None:
     manifest = back_up(kept, tmp_path / "backup", with_secrets=True)
     assert not manifest.left_out
     places, _ = put_back(tmp_path / "backup", tmp_path)
@@ -62,7 +62,7 @@ def test_a_backup_of_a_server_goes_into_either_kind(
     kind: str, tmp_path: Path, postgres_server: Any, postgres_url: URL
 ) -> None:
     make_source(tmp_path, postgres_url)
-    kept = Kept(Places(tmp_path / "config", tmp_path / "home"), postgres_url)
+    kept = BackupSource(Places(tmp_path / "config", tmp_path / "home"), postgres_url)
     manifest = back_up(kept, tmp_path / "backup")
     assert manifest.storage == "postgresql"
     other = postgres_server.create_database() if kind == "postgresql" else None
@@ -114,9 +114,47 @@ def test_a_database_elsewhere_is_put_there(backup: Path, tmp_path: Path) -> None
     assert not (places.home / "waystation.db").exists()
 
 
-def test_an_empty_home_is_taken(backup: Path, tmp_path: Path) -> None:
+def test_an_empty_home_is_filled_and_stays_the_folder_that_it_is(backup: Path, tmp_path: Path) -> None:
+    """It may be a mount, which nobody can replace, beside which nobody may write."""
+    (tmp_path / "elsewhere").mkdir()
+    put_back(backup, tmp_path / "elsewhere")
     (tmp_path / "new").mkdir()
+    (tmp_path / "new-config").mkdir()
+    (tmp_path / "new" / ".partial-0123").mkdir()  # of one that was killed
+    before = [(tmp_path / name).stat().st_ino for name in ("new", "new-config")]
     put_back(backup, tmp_path)
+    assert [(tmp_path / name).stat().st_ino for name in ("new", "new-config")] == before
+    for name in ("new", "new-config"):
+        assert texts_in(tmp_path / name) == texts_in(tmp_path / "elsewhere" / name)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_what_is_ended_anywhere_is_put_back_whole_or_not_at_all(
+    backup: Path, tmp_path: Path, there: bool
+) -> None:
+    place = tmp_path / "place"
+    for name in ("new", "new-config") if there else ("",):
+        (place / name).mkdir(parents=True)
+    places = Places(place / "new-config", place / "new")
+    url = url_of(f"sqlite:///{place / 'new' / 'waystation.db'}")
+    told: list[str] = []
+    while True:
+        left = iter(range(len(told)))
+
+        def tell(done: int, total: int, name: str, left: Any = left) -> None:
+            if next(left, None) is None:
+                told.append(name)
+                raise Killed
+
+        try:
+            restore(backup, places, url, tell)
+        except Killed:
+            assert texts_in(place) == {}
+        else:
+            break
+    assert {"reading", "files", "config"} <= set(told)
+    assert "waystation.yaml" in texts_in(places.config_dir)
+    assert "waystation.db" in texts_in(places.home)
 
 
 def test_a_backup_is_read_without_being_put_back(backup: Path) -> None:
@@ -129,7 +167,7 @@ def test_a_backup_is_read_without_being_put_back(backup: Path) -> None:
     assert "reading" in told
 
 
-def test_a_backup_has_a_folder_of_its_own(kept: Kept, made: Path) -> None:
+def test_a_backup_has_a_folder_of_its_own(kept: BackupSource, made: Path) -> None:
     with pytest.raises(Conflict, match="is there already; name a new folder"):
         back_up(kept, made)
     with pytest.raises(InvalidInput, match="would stand in WAYSTATION_HOME"):
@@ -140,7 +178,9 @@ class Killed(BaseException):
     """Ends whatever goes on."""
 
 
-def test_what_ends_early_leaves_nothing_that_looks_whole(kept: Kept, made: Path, tmp_path: Path) -> None:
+def test_what_ends_early_leaves_nothing_that_looks_whole(
+    kept: BackupSource, made: Path, tmp_path: Path
+) -> None:
     for at in range(5):
         left = iter(range(at))
 
@@ -170,7 +210,9 @@ def test_there_is_nothing_to_back_up_before_the_first_start(tmp_path: Path) -> N
     assert not (tmp_path / "backup").exists()
 
 
-def test_a_full_disk_is_told(kept: Kept, tmp_path: Path, made: Path, small_disk: Callable[[], None]) -> None:
+def test_a_full_disk_is_told(
+    kept: BackupSource, tmp_path: Path, made: Path, small_disk: Callable[[], None]
+) -> None:
     small_disk()
     with pytest.raises(StorageUnavailable, match=r"cannot be written to 'backup': .+; name a folder where"):
         back_up(kept, tmp_path / "backup")

@@ -19,7 +19,7 @@ from sqlalchemy.engine import URL
 from core.errors import ConfigInvalid, InvalidInput, StorageUnavailable, Unavailable
 from graph.db.database import HEAD, opened_database
 from graph.moving import rows
-from graph.moving.copying import Copied, Copy, Stopped, ends, open_end
+from graph.moving.copying import Copy, CopyResult, Stopped, ends, open_end
 from graph.moving.database import copy_database, given_url, make_ready, name_of
 from graph.moving.errors import CopyRefused
 from nodes.llm.fake import ScriptedModel
@@ -63,7 +63,7 @@ def any_target(request: pytest.FixtureRequest, target: URL) -> URL:
     return target if request.param == "sqlite" else request.getfixturevalue("postgres_url")
 
 
-def copied(source: URL, target: URL, **options: Any) -> Copied:
+def copied(source: URL, target: URL, **options: Any) -> CopyResult:
     return asyncio.run(copy_database(source, target, **options))
 
 
@@ -327,6 +327,12 @@ def test_other_urls_are_refused_by_the_name_of_the_argument(text: str, tmp_path:
 
     with pytest.raises(ConfigInvalid, match="the source"):
         given_url(text, "source", Places(tmp_path, tmp_path))
+
+
+def test_a_target_that_cannot_be_made_is_told_by_its_argument(source: URL, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(StorageUnavailable, match=r"'x\.db' cannot be made.*; mend that.*the target's URL"):
+        copied(source, url_of(f"sqlite:///{tmp_path / 'file' / 'deep' / 'x.db'}"))
 
 
 def test_a_server_that_is_not_there_is_told(source: URL) -> None:

@@ -8,7 +8,10 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from sqlalchemy.engine import URL
 
+from core.signals import Signals
+from core.signals.signals import NoRelay
 from graph.db.database import opened_database
+from graph.runs.events import topic_of
 from graph.runs.record import SEQ_BLOCK, Run
 from graph.runs.streams import EventWriter
 from tests.kit.event_logs import reading_of
@@ -29,16 +32,17 @@ async def desk(database: URL) -> AsyncIterator[Desk]:
         yield Desk.at(engine)
 
 
-class Written:
+class Written(NoRelay):
     """A writer, and an ear for what it has written."""
 
     def __init__(self, desk: Desk) -> None:
+        super().__init__("these tests have one process")
         self.told: list[str] = []
         self._news = asyncio.Event()
-        self.writer = EventWriter(desk.engine, stored=self._hear)
+        self.writer = EventWriter(desk.engine, Signals(self))
 
-    def _hear(self, run_id: str) -> None:
-        self.told.append(run_id)
+    def send(self, topic: str) -> None:
+        self.told.append(topic.removeprefix(topic_of("")))
         self._news.set()
 
     def say(self, run: Run, *texts: str) -> None:

@@ -13,7 +13,7 @@ from nodes.mcp_tools.adapters.messages import _parsed
 from nodes.mcp_tools.executor import ToolExecutor
 from nodes.mcp_tools.fake import FakeLinks
 from nodes.mcp_tools.models import ExecutionContext
-from nodes.mcp_tools.results import Reading, call_result, read_result
+from nodes.mcp_tools.results import ReadResult, call_result, read_result
 from tests.kit.odd_servers import odd, text
 from waystation.testing.mcp_servers import managed
 
@@ -22,7 +22,7 @@ PLACED = {"type": "text", "text": "order 4711 placed"}
 CONTEXT = ExecutionContext(Principal("ada"), call_id="c1")
 
 
-def read(answer: object, max_bytes: int = 4096) -> Reading:
+def read(answer: object, max_bytes: int = 4096) -> ReadResult:
     return read_result(call_result(answer), call_id="c", tool="t", max_bytes=max_bytes)
 
 

@@ -110,6 +110,7 @@ async def ask(rag: RAGClient, text: str, who: Principal = ADA) -> RAGResponse:
     return await rag.query(text, sources=["docs"], principal=who)
 
 
+@pytest.mark.always
 async def test_readers_find_quote_and_open_what_the_writer_indexed(homes: Homes) -> None:
     writer = await homes.home("first")
     await writer.ingest("docs")
