@@ -70,6 +70,7 @@ campaign: .venv/.dev
 	$(BIN)/python -m tests.campaigns.uploads --store local
 	$(BIN)/python -m tests.campaigns.uploads --store s3
 	$(BIN)/python -m tests.campaigns.uploads --what ingests
+	$(BIN)/python -m tests.campaigns.changes
 	$(BIN)/python -m tests.campaigns.publishing
 	$(BIN)/python -m tests.campaigns.image
 	$(BIN)/python -m tests.campaigns.wheel
