@@ -34,7 +34,7 @@ endef
 check: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(call beside,$(BIN)/python -m pytest -n 2 -m "not server and not slow" tests/unit tests/architecture)
+	$(call beside,$(BIN)/python -m pytest -n 2 -m "not server and not slow and not dear" tests/unit tests/architecture)
 
 test: .venv/.dev .venv/.foreign
 	$(BIN)/ruff check .
@@ -53,7 +53,7 @@ docs: .venv/.dev
 	$(BIN)/python -m docs.generate
 
 campaign: .venv/.dev
-	WHOLE_SAMPLES=1 $(BIN)/python -m pytest -n 2 -k no_fault_of_ours tests/integration
+	WHOLE_SAMPLES=1 $(BIN)/python -m pytest -n 2
 	$(BIN)/python -m tests.campaigns.kills --database sqlite
 	$(BIN)/python -m tests.campaigns.kills --database postgres
 	$(BIN)/python -m tests.campaigns.outages --database sqlite

@@ -17,6 +17,7 @@ from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
 import typer
 from typer.core import TyperGroup
 
+from core.collecting import loading
 from core.errors import ConfigInvalid, WaystationError
 from core.home import private_files
 
@@ -47,7 +48,7 @@ def command(run: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
         import asyncio
 
         try:
-            with _logs_apart(), private_files():
+            with loading(), _logs_apart(), private_files():
                 return asyncio.run(run(*args, **kwargs))
         except WaystationError as error:
             fail(error)
@@ -191,6 +192,18 @@ def print_fields(fields: Mapping[str, object]) -> None:
     width = max((len(name) for name in fields), default=0)
     for name, value in fields.items():
         print(f"{name + ':':<{width + 1}} {value}")
+
+
+@contextmanager
+def stop_told(say: Callable[[], str]) -> Iterator[None]:
+    """Whoever ends a long command (Ctrl-C) reads what has become of it: one line on stderr."""
+    import asyncio
+
+    try:
+        yield
+    except asyncio.CancelledError:
+        print(f"stopped: {say()}", file=sys.stderr)
+        raise
 
 
 @contextmanager

@@ -10,6 +10,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache, lru_cache
+from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Protocol
 
 from core.words import fold
@@ -188,7 +190,19 @@ def _stemmer(language: str) -> _Stemmer:
     import snowballstemmer  # noqa: PLC0415 - a command that searches nothing needs none
 
     made: _Stemmer = snowballstemmer.stemmer(language)
+    if hasattr(made, "maxCacheSize"):  # of the one in C; words are known here already
+        made.maxCacheSize = 0
     return made
+
+
+@cache
+def stems_of() -> str:
+    """Which release of the algorithms makes the stems, as `3.1`; of another one they may be others.
+
+    snowballstemmer takes PyStemmer, the same in C, wherever that is installed; each has a release of its own.
+    """
+    made_by = "PyStemmer" if find_spec("Stemmer") else "snowballstemmer"
+    return ".".join(version(made_by).split(".")[:2])
 
 
 def _script(text: str) -> str:

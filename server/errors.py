@@ -250,6 +250,7 @@ STATUS: Mapping[str, int] = {
     # nodes.rag
     "source_not_found": 404,
     "source_unavailable": 503,
+    "vectors_differ": 503,
     "source_timed_out": 504,
     "source_refused": 403,
     "source_rejected": 502,

@@ -33,7 +33,9 @@ pytest_plugins = (
     "tests.kit.forked_programs",
     "tests.kit.mcp_house",
     "tests.kit.migrated",
+    "tests.kit.patience",
     "tests.kit.sample_module",
+    "tests.kit.sampled",
     "tests.kit.spent",
     "tests.kit.together",
 )

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
-from core.database.outage import DatabaseUnavailable, answer_seconds, log_failure
+from core.database.outage import PING_S, DatabaseUnavailable, answer_seconds, log_failure
 
 T = TypeVar("T")
 Rows = Sequence[Sequence[Any]]
@@ -37,6 +37,8 @@ LATER_S = 0.05
 AGAIN_S = 0.5
 # The reason that the database gives comes a little after the patience of whoever asks.
 _SLACK_S = 0.3
+# A timer that comes so much later says that this process stood still: frozen, or without a processor.
+_STALLED_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +159,18 @@ class Writer:
         patience, loop = answer_seconds() + _SLACK_S, asyncio.get_running_loop()
         came = loop.time()
         while True:
+            until = max(came, self._moved) + patience
             try:
-                async with asyncio.timeout_at(max(came, self._moved) + patience):
+                async with asyncio.timeout_at(until):
                     return await asyncio.shield(entry.done)
             except TimeoutError:
                 if entry.done.done():
                     return entry.done.result()  # what the unit came to, be it this very error
-                if max(came, self._moved) + patience <= loop.time():
+                late = loop.time() - until
+                if late > _STALLED_S:
+                    # A process that stood still has not waited: whoever writes for it stood still as well.
+                    came = loop.time() - patience + PING_S
+                elif max(came, self._moved) + patience <= loop.time():
                     raise self._given_up(entry) from None
 
     async def talk(

@@ -8,7 +8,7 @@ from typing import Any
 
 from core.settings.document import Document, at, has
 from core.settings.environment import Environment
-from core.settings.problems import ConfigProblem
+from core.settings.problems import GIVEN, ConfigProblem
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,11 @@ class Layers:
     def place(self, key: Sequence[str | int]) -> tuple[str, int | None]:
         """Where a problem at `key` has to be put right: (file or variable, line)."""
         if _holds(self.overrides, key):
-            return "keyword override", None
+            return GIVEN, None
         variable = self.environment.name(key) if _holds(self.environment.data, key) else None
         if variable:
             return f"environment variable {variable}", None
-        return self.document.place(key) if self.document else ("keyword override", None)
+        return self.document.place(key) if self.document else (GIVEN, None)
 
     def written(self, key: Sequence[str | int]) -> Any:
         """The value as a person wrote it; None where it came from a variable or a keyword."""
@@ -65,7 +65,7 @@ class Layers:
                 problems.append(ConfigProblem(self.document.file, label, name, self.document.line((name,))))
         for name, value in self.overrides.items():
             if not isinstance(value, Mapping):
-                problems.append(ConfigProblem("keyword override", label, name))
+                problems.append(ConfigProblem(GIVEN, label, name))
         return problems
 
 

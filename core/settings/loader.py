@@ -17,7 +17,7 @@ from core.settings.explain import Subject, explain
 from core.settings.interpolate import interpolate
 from core.settings.layers import Layers
 from core.settings.places import Places
-from core.settings.problems import ConfigErrors, ConfigProblem, KeyPath, dotted, nearest, printable
+from core.settings.problems import GIVEN, ConfigErrors, ConfigProblem, KeyPath, dotted, nearest, printable
 
 MAIN_FILE = "waystation.yaml"
 
@@ -158,7 +158,7 @@ def _unknown_sections(
     document: Document | None, overrides: Mapping[str, Any], known: set[str]
 ) -> list[ConfigProblem]:
     in_file = [(name, *document.place((name,))) for name in document.data] if document else []
-    in_keywords = [(name, "keyword override", None) for name in overrides]
+    in_keywords = [(name, GIVEN, None) for name in overrides]
     problems = []
     for name, file, line in [*in_file, *in_keywords]:
         if name not in known:

@@ -21,6 +21,8 @@ _WORD = re.compile(r"\S+")
 _ASSIGNED = re.compile(r"((?:key|token|secret|password|bearer)[=:\s]\s*)[^\s*]\S*", re.IGNORECASE)
 _SHOWN = 60
 HIDDEN = "***"
+# In place of a file: what a program or an option of a command gave.
+GIVEN = "keyword override"
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ Statement = tuple[str, Sequence[Sequence[Any]]]
 REMEMBERED = 4096
 # LangGraph runs the handler of a step's error only when this one is on disk.
 _AWAITED = "__error_source_node__"
+# Who has an answer in it has paid for that.
+MESSAGES = "messages"
 # What makes a step come next, beside the input and calls that are sent.
 _BRANCH, _JOIN = "branch:to:", "join:"
 
@@ -63,8 +65,9 @@ class Written(BaseCheckpointSaver[str]):
     """Mixin in front of LangGraph's savers. What a saver writes, and in which words, is its own business.
 
     A step begins when what was done before it is on disk. So nobody waits for a checkpoint behind which
-    nothing was done yet (input and look-ups, which are made again), nor for the last one of a run: the
-    end of the run, of which its caller is told, is committed with it. They go with the next promise.
+    nothing was done yet (input and look-ups, which are made again), nor for the last one of a run that has
+    its answer already: the end of the run, of which its caller is told, is committed with it. They go with
+    the next promise.
 
     Raises:
         LeaseLost: From a write of a task that does not hold the thread (see `graph.runs.lease`); where the
@@ -134,7 +137,8 @@ class Written(BaseCheckpointSaver[str]):
             self._looked[hold.thread_id] = checkpoint["id"], following
             if len(self._looked) > REMEMBERED:
                 self._looked.popitem(last=False)
-        return bool(following) and not is_look
+        # What a turn ends with is carried by the run's end, but for an answer: its model is not asked again.
+        return (bool(following) or MESSAGES in updated) and not is_look
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""

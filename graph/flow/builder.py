@@ -12,7 +12,17 @@ from langgraph.graph.state import CompiledStateGraph
 from core.access import RunContext
 from core.steps import PARTS
 from graph.flow.nodes import Asked, Lookup, Lookups, Supplied, SuppliedCall, Traced, Written, reader
-from graph.flow.routing import AfterModel, Heard, Window, Windowed, after_files, ahead_of_tools, run_lean, way
+from graph.flow.routing import (
+    AfterModel,
+    Heard,
+    Window,
+    Windowed,
+    after_files,
+    ahead_of_tools,
+    at_once,
+    run_lean,
+    way,
+)
 from graph.flow.state import Gate, Input, State
 from graph.flow.steps import MAKES, Placed, Steps
 
@@ -35,12 +45,18 @@ def build_graph(
         for one, next_one in pairwise(names[part]):
             if (part, next_one) != ("tools", ways.tools):
                 graph.add_edge(one, next_one)
-    graph.add_edge(START, first["config"])
+    # Where no step is somebody else's, a turn may make its look-ups within the model's, and end behind that.
+    short = graph.of_the_house
+    if short:
+        graph.add_conditional_edges(START, way(at_once(ways.begin, graph.model)), [ways.begin, graph.model])
+    else:
+        graph.add_edge(START, ways.begin)
     graph.add_edge(last["config"], first["passages"])
     graph.add_edge(last["passages"], first["model"])
     ahead = first["tools"] if first["tools"] != ways.tools else ""
     behind_model = way(after_model.ways(ways, tools_ahead=ahead))
-    graph.add_conditional_edges(last["model"], behind_model, [ahead or ways.tools, ways.files, ways.begin])
+    ends = [ahead or ways.tools, ways.files, ways.begin, *([END] if short else [])]
+    graph.add_conditional_edges(last["model"], behind_model, ends)
     if ahead:
         before = names["tools"][names["tools"].index(ways.tools) - 1]
         graph.add_conditional_edges(before, way(ahead_of_tools(ways)), [ways.tools, ways.files])
@@ -51,11 +67,15 @@ def build_graph(
 
 
 def last_step(graph: CompiledStateGraph[Any, Any, Any, Any]) -> str:
-    """The step behind which a turn is over: what is written in its place leaves nothing open."""
-    ways = {(start, end) for start, end in graph.builder.edges if end == END}
-    for start, branches in graph.builder.branches.items():
-        ways |= {(start, end) for way in branches.values() for end in (way.ends or {}).values() if end == END}
-    return min(ways)[0]
+    """The step behind which a turn is over: what is written in its place leaves nothing open.
+
+    Not the model's, behind which only a turn that has nothing to store is over.
+    """
+    builder: Any = graph.builder
+    found = {start for start, end in builder.edges if end == END}
+    for start, branches in builder.branches.items():
+        found |= {start for way in branches.values() if END in (way.ends or {}).values()}
+    return str(min(found - {getattr(builder, "model", "")}))
 
 
 def model_step(graph: CompiledStateGraph[Any, Any, Any, Any]) -> str:
@@ -126,13 +146,13 @@ class _Nodes:
         if MAKES.get(placed.part) and not placed.main:
             needs |= self._made
         traced = Traced(placed.name, self._stepping(placed, node))
-        step = self._supplied(placed, traced, names, frozenset(needs))
+        # A step begins when it has what it needs: looking that up is the work of other steps, in its task.
+        heard = Heard(placed.name, traced)
+        step = self._supplied(placed, heard, names, frozenset(needs))
         wider = isinstance(step, Supplied) and not self._looked_at | needs <= names
-        self._graph.add_node(
-            placed.name, Heard(placed.name, step), input_schema=self._steps.state if wider else reads
-        )
+        self._graph.add_node(placed.name, step, input_schema=self._steps.state if wider else reads)
         if makes and placed.part in MAKES:
-            self._lookups.append(Lookup(traced, makes))
+            self._lookups.append(Lookup(heard, traced, makes))
             self._looked_at |= names - turn.keys()
             if placed.main or placed.step.makes:
                 self._made.add(makes)

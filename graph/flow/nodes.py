@@ -225,10 +225,13 @@ class Lookup:
     """A step that runs before the model is called.
 
     Args:
+        node: Who works on the turn hears of it.
+        silent: The same, of which nobody hears.
         makes: The channel that it is there for.
     """
 
     node: Any
+    silent: Any
     makes: str
 
 
@@ -248,14 +251,20 @@ class Lookups:
         return {lookup.makes for lookup in self.steps}
 
     async def make(
-        self, missing: Set[str], state: Mapping[str, Any], runtime: Runtime[RunContext]
+        self,
+        missing: Set[str],
+        state: Mapping[str, Any],
+        runtime: Runtime[RunContext],
+        *,
+        silent: bool = False,
     ) -> dict[str, Any]:
         """The missing channels, made by their steps. What these write elsewhere is stored already."""
         found: dict[str, Any] = {}
         for lookup in self.steps:
             if lookup.makes in missing:
                 found.setdefault(lookup.makes, self.turn[lookup.makes]())
-                found |= self.of_the_turn(await lookup.node({**state, **found}, runtime))
+                node = lookup.silent if silent else lookup.node
+                found |= self.of_the_turn(await node({**state, **found}, runtime))
         return found
 
     def of_the_turn(self, writes: Any) -> dict[str, Any]:
@@ -333,10 +342,10 @@ class SuppliedCall:
             raise InvalidInput(self._refusal)
         if not state.get("config"):
             # Several calls run at once: none of them tells of it, and the next step looks up for itself.
-            silent = runtime.override(stream_writer=lambda _: None)
+            mute = runtime.override(stream_writer=lambda _: None)
             # The channels as the running step finds them; those without a value are left out.
             now: dict[str, Any] = ChannelRead.do_read(get_config(), select=self._channels)
-            state = {**state, **await self._lookups.make({"config"}, now, silent)}
+            state = {**state, **await self._lookups.make({"config"}, now, mute, silent=True)}
         return await self._node(state, runtime)
 
 

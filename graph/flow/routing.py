@@ -65,8 +65,10 @@ class AfterModel:
 
         def after_model(state: State) -> list[Send] | str:
             calls = self._calls(state)
+            if not calls and _reopened(state):
+                return ways.begin
             if not calls:
-                return ways.begin if _reopened(state) else ways.files
+                return END if goes_straight() and not _has_files(state) else ways.files
             return tools_ahead or sent(ways.tools, state, calls)
 
         return after_model
@@ -94,6 +96,19 @@ def sent(tools: str, state: State, calls: Sequence[ToolCall]) -> list[Send]:
     """A task for each call."""
     shared = {"config": state.get("config") or {}, "files": state.get("files", [])}
     return [Send(tools, {"call": call, **shared}) for call in calls]
+
+
+def at_once(begin: str, model: str) -> Callable[[State], str]:
+    """To the look-ups, or straight to the model's step, which makes them where it finds them missing."""
+
+    def after_start(state: State) -> str:
+        return model if goes_straight() else begin
+
+    return after_start
+
+
+def _has_files(state: State) -> bool:
+    return bool(state.get("artifacts") or state.get("files"))
 
 
 def ahead_of_tools(ways: Ways) -> Callable[[State], list[Send] | str]:
@@ -305,6 +320,7 @@ class _Ear:
     steps: StepTimes
     begins: Callable[[str], object]
     wrote: Callable[[str, Any], object]
+    straight: bool
 
 
 _ear: ContextVar[_Ear | None] = ContextVar("waystation_step_events", default=None)
@@ -316,6 +332,8 @@ def heard_by(
     steps: StepTimes | None = None,
     begins: Callable[[str], object] = lambda _: None,
     wrote: Callable[[str, Any], object] = lambda *_: None,
+    *,
+    straight: bool = False,
 ) -> Iterator[None]:
     """In the block, and in tasks that are made there, `tell` gets what steps tell, in the loop's thread.
 
@@ -323,6 +341,7 @@ def heard_by(
         steps: Gets the times of each step.
         begins: Told the name of each step as it begins.
         wrote: Told the name of each step that ends, and what it writes.
+        straight: Turns leave out what is made within the model's step as well, and what has nothing to do.
     """
     home, loop = threading.get_ident(), asyncio.get_running_loop()
 
@@ -332,11 +351,17 @@ def heard_by(
         else:
             loop.call_soon_threadsafe(tell, event)
 
-    token = _ear.set(_Ear(at_home, StepTimes() if steps is None else steps, begins, wrote))
+    token = _ear.set(_Ear(at_home, StepTimes() if steps is None else steps, begins, wrote, straight))
     try:
         yield
     finally:
         _ear.reset(token)
+
+
+def goes_straight() -> bool:
+    """Whether the turn that this task works on is heard by somebody who has it go straight."""
+    ear = _ear.get()
+    return ear is not None and ear.straight
 
 
 class Heard:

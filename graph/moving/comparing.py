@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Generator
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Protocol
 
@@ -77,7 +78,8 @@ class Apart:
         context = multiprocessing.get_context("spawn")
         self._ear, theirs = context.Pipe()
         self._process = context.Process(target=_read, args=(theirs, opened), daemon=True)
-        self._process.start()
+        with _no_interrupt():
+            self._process.start()
         theirs.close()
 
     def portions(self, part: Part, heed: Heed = lambda: None) -> Generator[Tally, None, None]:
@@ -105,10 +107,21 @@ class Apart:
         self._ear.close()
 
 
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Ctrl-C goes to every process of a terminal. One that is begun here never hears it, from its first
+    import on: its mask is the one of this thread. Who began it ends it.
+    """
+    resource_tracker.ensure_running()  # its start, which belongs to that of the process, would lift the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _read(mouth: Connection, opened: Opened) -> None:
     """What that process does, until nobody listens."""
-    # Ctrl-C goes to every process of a terminal; who began this one ends it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(EOFError, ConnectionError):
         try:
             with closing(Here(opened())) as here:

@@ -184,8 +184,9 @@ class Copy:
             marks = _marks(self._source)
             tallies = self._all_copied(chosen, stages)
         self._unchanged(marks)
-        self._target.end_journal(HEAD)
+        # Who hears it may end the copy, which then can go on: nothing may be said behind the end.
         self._told(self._total, self._total, "")
+        self._target.end_journal(HEAD)
         return CopyResult(tallies, bool(stages))
 
     def _stages(self, name: str, *, again: bool) -> dict[str, Stage]:

@@ -14,6 +14,7 @@ from sqlalchemy.engine import URL
 
 from core import sockets
 from core.database.engine import database_url
+from core.database.outage import DatabaseUnavailable
 from core.database.servers import servers_of
 from core.errors import ConfigInvalid, InvalidInput
 from core.settings import Places
@@ -120,10 +121,15 @@ async def make_ready(target: URL) -> None:
                 f"the target is a database of another release ({found}, this one has {HEAD}); name an empty"
                 " one"
             )
-    engine = await open_database(target)
-    await engine.dispose()
-    async with opened_saver(target):
-        pass  # LangGraph's tables
+    try:
+        engine = await open_database(target)
+        await engine.dispose()
+        async with opened_saver(target):
+            pass  # LangGraph's tables
+    except DatabaseUnavailable as error:
+        # Whose words are those of a start, where this setting names the database.
+        detail = error.detail.replace("storage.url", "the target's URL")
+        raise DatabaseUnavailable(error.reason, detail=detail) from error
 
 
 def _may_be_there(url: URL) -> bool:
@@ -158,7 +164,10 @@ def is_served(home: Path) -> bool:
 
 
 async def in_thread(work: Callable[[Callable[[], bool]], T]) -> T:
-    """The result of `work`, which is given what to ask whether to end: when its caller is cancelled."""
+    """The result of `work`, which is given what to ask whether to end: when its caller is cancelled.
+
+    Work that was done before it heard of that is done: its result is told all the same.
+    """
     stop = threading.Event()
     task = asyncio.create_task(asyncio.to_thread(work, stop.is_set))
     try:
@@ -166,5 +175,6 @@ async def in_thread(work: Callable[[Callable[[], bool]], T]) -> T:
     except asyncio.CancelledError:
         stop.set()
         await asyncio.wait([task])
-        task.exception()  # it has ended as it was asked to
+        if task.exception() is None:
+            return task.result()
         raise

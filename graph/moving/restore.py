@@ -10,8 +10,8 @@ import os
 import secrets
 import shutil
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,26 +90,44 @@ def restore(
             f"the backup is of an older release ({manifest.revision}, this one has {HEAD}): restore it with"
             " storage.url empty, run `waystation check`, and copy it with `waystation db copy`"
         )
-    draft = places.home.with_name(f"{places.home.name}{_PART}{secrets.token_hex(4)}")
+    with (
+        private_files(),
+        disks_told(
+            "the backup cannot be put back",
+            "see that this user may write WAYSTATION_HOME and the configuration, on a disk with room",
+        ),
+        _drafted(places.home) as home,
+        _drafted(places.config_dir) as config,
+    ):
+        home.mkdir(mode=0o700, parents=True)
+        _copy_rooms(folder, manifest, home, told)
+        has_config = _copy_config(folder, manifest, places.config_dir, config, told)
+        _place_database(folder, places, database, home, told)
+        # From here on nobody is heard, and nothing is written but names.
+        if has_config:
+            _placed(config, places.config_dir)
+        _placed(home, places.home)
+    return Restored(manifest, has_config)
+
+
+@contextmanager
+def _drafted(folder: Path) -> Iterator[Path]:
+    """Where the folder is made: beside it, or within it where it is there, since it may be a mount."""
+    part = f"{_PART}{secrets.token_hex(4)}"
+    draft = folder / part if folder.exists() else folder.with_name(f"{folder.name}{part}")
     try:
-        with (
-            private_files(),
-            disks_told(
-                "the backup cannot be put back",
-                "see that this user may write WAYSTATION_HOME and the configuration, on a disk with room",
-            ),
-        ):
-            draft.mkdir(mode=0o700, parents=True)
-            _copy_rooms(folder, manifest, draft, told)
-            _place_database(folder, places, database, draft, told)
-            if places.home.exists():
-                places.home.rmdir()
-            draft.rename(places.home)
-            config = _place_config(folder, manifest, places.config_dir, told)
+        yield draft
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    told(1, 1, "")
-    return Restored(manifest, config)
+
+
+def _placed(draft: Path, folder: Path) -> None:
+    if not folder.exists():
+        draft.rename(folder)
+        return
+    # The database last: without one nothing looks like a home.
+    for entry in sorted(draft.iterdir(), key=lambda entry: entry.name == DATABASE):
+        entry.rename(folder / entry.name)
 
 
 def _check_home(home: Path) -> None:
@@ -119,7 +137,8 @@ def _check_home(home: Path) -> None:
         raise Conflict("WAYSTATION_HOME is no folder; name another")
     if is_served(home):
         raise Conflict("a service is running on WAYSTATION_HOME; stop it, or name a new home")
-    if any(home.iterdir()):
+    # What a killed one left is no reason.
+    if any(not entry.name.startswith(_PART) for entry in home.iterdir()):
         raise Conflict("WAYSTATION_HOME is not empty: move it away, or name a new home")
 
 
@@ -155,7 +174,7 @@ def _place_database(folder: Path, places: Places, database: URL, draft: Path, to
         part.unlink(missing_ok=True)
 
 
-def _place_config(folder: Path, manifest: Manifest, target: Path, told: Told) -> bool:
+def _copy_config(folder: Path, manifest: Manifest, target: Path, draft: Path, told: Told) -> bool:
     """A configuration that is there stays as it is."""
     if not manifest.has("config") or (target.exists() and any(target.iterdir())):
         return False
@@ -163,7 +182,7 @@ def _place_config(folder: Path, manifest: Manifest, target: Path, told: Told) ->
     for entry in manifest.entries:
         room, _, inside = entry.path.partition("/")
         if room == "config":
-            _copy(folder / entry.path, target / inside, entry, tell)
+            _copy(folder / entry.path, draft / inside, entry, tell)
     return True
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import structlog
@@ -227,7 +228,8 @@ class TurnDriver:
             if self._of_the_house:
                 gather(outcome, {step: writes})
 
-        with heard_by(lambda told: self._hear(run, outcome, told), run.steps, begins, wrote):
+        hear = partial(self._hear, run, outcome)
+        with heard_by(hear, run.steps, begins, wrote, straight=self._of_the_house):
             async for mode, data in stream:
                 if mode == "custom":
                     self._hear(run, outcome, data)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 from dishka import AsyncContainer, Provider
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from core import lifecycle
 from core.container import build_container
@@ -97,12 +97,14 @@ async def open_services(
             raise
         else:
             break
-    async with AsyncExitStack() as stack:
-        telemetry = start_telemetry(book[TelemetrySettings])
-        stack.push_async_callback(asyncio.to_thread, telemetry.stop)
+    # Whatever fails from here on, what was started is stopped; telemetry hears of that too, so it ends last.
+    async with AsyncExitStack() as last, AsyncExitStack() as stack:
         stack.push_async_callback(lifecycle.close, container)
         if not idle:
             stack.push_async_callback(lifecycle.stop, running, container)
+        telemetry = start_telemetry(book[TelemetrySettings])
+        last.push_async_callback(asyncio.to_thread, telemetry.stop)
+        if not idle:
             await background.begin(container, book)
             stack.push_async_callback(background.end, container)
         yield Services(standings, book, container, _board(standings, container, book, serves=worker))

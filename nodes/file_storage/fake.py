@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -20,9 +20,15 @@ class MemoryStore(FileStore):
         # In the order of the last change, the oldest first.
         self._files: dict[tuple[str, str], tuple[OldFile, bytes]] = {}
 
-    async def put(self, draft: FileInfo, data: AsyncIterator[bytes]) -> FileInfo:
+    async def put(
+        self,
+        draft: FileInfo,
+        data: AsyncIterator[bytes],
+        *,
+        tags: Callable[[], Mapping[str, str]] | None = None,
+    ) -> FileInfo:
         content = b"".join([chunk async for chunk in data])
-        info = replace(draft, size=len(content), etag=hashlib.sha256(content).hexdigest())
+        info = draft.with_content(len(content), hashlib.sha256(content).hexdigest(), tags)
         self._write(info, content)
         return info
 

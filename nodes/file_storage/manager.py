@@ -72,8 +72,9 @@ class FileManager:
         media_type: str | None = None,
         origin: Origin = "user",
         thread: str | None = None,
-        tags: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | Callable[[], Mapping[str, str]] | None = None,
         key: str | None = None,
+        at_least: int = 0,
     ) -> FileInfo:
         """Store `data` as a new file, or in place of the one that has `key`.
 
@@ -81,7 +82,9 @@ class FileManager:
             name: Any text; folders and control characters are taken out.
             data: The content, whole or in chunks as they arrive.
             media_type: None: guessed from the name.
+            tags: A function that gives them is asked when the data has ended.
             key: None: a new one. Given: storing twice leaves one file.
+            at_least: So many bytes will come: what has no room is refused before they do.
 
         Raises:
             FileTooLarge: More than file_storage.max_bytes; nothing is kept of it.
@@ -89,17 +92,21 @@ class FileManager:
             InvalidFile: The key, thread or tags cannot be accepted.
         """
         made_key = new_key() if key is None else checked_key(key)
-        plain = self._draft(principal, name, media_type, tags)
+        plain = self._draft(principal, name, media_type, None if callable(tags) else tags)
         draft = replace(plain, key=made_key, origin=origin, thread=checked_thread(thread))
-        kept = draft.name
-        chunks = pieces(data) if isinstance(data, bytes) else data
+        late = (lambda: checked_tags(tags())) if callable(tags) else None
+        if isinstance(data, bytes):
+            at_least, data = len(data), pieces(data)
+        if at_least > self._settings.max_bytes:
+            raise too_large(draft.name, self._settings.max_bytes)
         with self._operation("put") as span:
             async with (
-                self._totals.room(principal) as take,
-                aclosing(self._limited(kept, chunks, take)) as limited,
+                self._totals.room(principal, at_least=at_least) as take,
+                aclosing(self._limited(draft.name, data, take)) as limited,
             ):
-                info = await self._store.put(draft, limited)
-                self._totals.added(info)
+                info = await self._store.put(draft, limited, tags=late)
+            # Without a step in between: until here its bytes were counted as on their way.
+            self._totals.added(info)
             span.set(file_size=info.size)
         self._tell_stored(info)
         return info
@@ -234,7 +241,7 @@ class FileManager:
             async with self._totals.room(principal) as take:
                 take(info.size)
                 made = await self._store.copy(owner, key, draft)
-                self._totals.added(made)
+            self._totals.added(made)
             span.set(file_size=made.size)
         self._tell_stored(made)
         return made

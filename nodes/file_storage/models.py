@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -39,6 +39,12 @@ class FileInfo:
     tags: Mapping[str, str]
     owner: str
     changed: int = field(default=0, compare=False)
+
+    def with_content(
+        self, size: int, etag: str, tags: Callable[[], Mapping[str, str]] | None = None
+    ) -> FileInfo:
+        """This draft as the file that it is now, with the tags that came with its content, if any did."""
+        return replace(self, size=size, etag=etag, tags=tags() if tags else self.tags)
 
     def as_ref(self) -> dict[str, Any]:
         """The entry of the graph's `files` channel."""

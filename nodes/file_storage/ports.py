@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -21,10 +21,19 @@ class FileStore(Protocol):
     raise FileNotFound.
     """
 
-    async def put(self, draft: FileInfo, data: AsyncIterator[bytes]) -> FileInfo:
+    async def put(
+        self,
+        draft: FileInfo,
+        data: AsyncIterator[bytes],
+        *,
+        tags: Callable[[], Mapping[str, str]] | None = None,
+    ) -> FileInfo:
         """Store `data` under the draft's owner and key, in place of what was there.
 
         `data` is read once, to its end, before anything is stored.
+
+        Args:
+            tags: Gives those of the file when the data has ended, where they come with it; it may refuse.
 
         Returns:
             The draft with `size` and `etag` as counted from the data.

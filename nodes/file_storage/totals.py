@@ -13,7 +13,7 @@ from core.access import Principal
 from nodes.file_storage.errors import StorageFull
 from nodes.file_storage.models import FileInfo, Usage
 from nodes.file_storage.ports import FileStore
-from nodes.file_storage.settings import FileStorageSettings
+from nodes.file_storage.settings import FileStorageSettings, QuotaSettings
 
 # Counting reads a record of each file: it is done anew only so often, and reckoned on in between.
 FRESH_SECONDS = 60.0
@@ -39,11 +39,14 @@ class Totals:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def room(self, principal: Principal) -> AsyncIterator[Take]:
+    async def room(self, principal: Principal, *, at_least: int = 0) -> AsyncIterator[Take]:
         """Room for one more file of the principal within the block, and what counts its bytes as they come.
 
+        Args:
+            at_least: So many bytes will come: room for them is taken at once.
+
         Raises:
-            StorageFull: There is no room for another file.
+            StorageFull: There is no room for another file, or not for so many bytes.
         """
         owner, quota = principal.id, self._settings.quota_of(principal.groups)
         if not quota.files and not quota.bytes:
@@ -51,25 +54,26 @@ class Totals:
             return
         used = await self._used(owner)
         coming = self._on_their_way.get(owner, Usage())
-        if quota.files and used.files + coming.files >= quota.files:
-            raise StorageFull(
-                f"you have {used.files} files{_and_coming(coming.files)}; at most {quota.files} are allowed "
-                "(file_storage.user_files, or that of your group): delete some"
-            )
-        if quota.bytes and used.bytes >= quota.bytes:
-            raise _full(used.bytes, quota.bytes)
+        _may_begin(quota, used, coming)
         self._on_their_way[owner] = _plus(coming, 1, 0)
-        taken = 0
+        came = taken = 0
 
-        def take(size: int) -> None:
+        def claim(size: int) -> None:
             nonlocal taken
             taken += size
             coming = self._on_their_way[owner] = _plus(self._on_their_way[owner], 0, size)
-            _, used = self._known.get(owner, (0.0, Usage()))
+            _, used = self._known[owner]
             if quota.bytes and used.bytes + coming.bytes > quota.bytes:
                 raise _full(used.bytes + coming.bytes, quota.bytes)
 
+        def take(size: int) -> None:
+            nonlocal came
+            came += size
+            if came > taken:
+                claim(came - taken)
+
         try:
+            claim(at_least)
             yield take
         finally:
             left = _plus(self._on_their_way.pop(owner), -1, -taken)
@@ -78,15 +82,19 @@ class Totals:
 
     def added(self, info: FileInfo) -> None:
         """Reckon with a file that was stored."""
-        until, used = self._known.get(info.owner, (0.0, Usage()))
-        if until:
+        if info.owner in self._known:
+            until, used = self._known[info.owner]
             self._known[info.owner] = (until, _plus(used, 1, info.size))
         if info.owner in self._counting:  # the count may have passed its place
             self._counting[info.owner] = _plus(self._counting[info.owner], 1, info.size)
 
     def forget(self, owner: str) -> None:
-        """Count anew at the next upload: something of the owner was deleted."""
-        self._known.pop(owner, None)
+        """Count anew at the next upload: something of the owner was deleted.
+
+        Uploads that are on their way go on with what was known: it was no less than there is.
+        """
+        if owner in self._known:
+            self._known[owner] = (0.0, self._known[owner][1])
 
     async def _used(self, owner: str) -> Usage:
         turn = self._turns.setdefault(owner, asyncio.Lock())
@@ -102,9 +110,20 @@ class Totals:
             used = _plus(used, beside.files, beside.bytes)
             self._known[owner] = (time.monotonic() + FRESH_SECONDS, used)
             self._known.move_to_end(owner)
-            while len(self._known) > KNOWN_OWNERS:
-                self._known.popitem(last=False)
+            idle = [known for known in self._known if known != owner and known not in self._on_their_way]
+            for known in idle[: max(0, len(self._known) - KNOWN_OWNERS)]:
+                del self._known[known]
             return used
+
+
+def _may_begin(quota: QuotaSettings, used: Usage, coming: Usage) -> None:
+    if quota.files and used.files + coming.files >= quota.files:
+        raise StorageFull(
+            f"you have {used.files} files{_and_coming(coming.files)}; at most {quota.files} are allowed "
+            "(file_storage.user_files, or that of your group): delete some"
+        )
+    if quota.bytes and used.bytes >= quota.bytes:
+        raise _full(used.bytes, quota.bytes)
 
 
 def _full(size: int, most: int) -> StorageFull:

@@ -13,7 +13,7 @@ import structlog
 from core.access import Principal, may_use, usable
 from core.errors import WaystationError
 from core.events import Event
-from core.health import Health, healthy
+from core.health import Health, HealthState, healthy
 from core.observability import retrieval_span, track_duration
 from core.settings import nearest
 from core.settings.book import Part
@@ -197,6 +197,8 @@ class RAGClient:
         if indexer is None:
             raise NotIngestable(f"'{source}' is searched where it is; only local sources are indexed here")
         added = None if path is None else await asyncio.to_thread(_absolute, Path(path))
+        if added is not None and found.store is not None:
+            await found.store.open()  # a path that cannot be indexed is not remembered either
         async with found.written():
             report = await indexer.update(add=added, progress=progress, anew=anew)
             return await self._vectored(source, found, report, progress, most_vectors, anew=anew)
@@ -335,10 +337,17 @@ class RAGClient:
                 span.set(passages=len(found))
                 if found or (source.indexer is not None and source.indexer.manifest.holds_text()):
                     return found
-                return await asyncio.to_thread(why_nothing, source, principal)
+                return await self._why_nothing(source, principal)
             span.error(code)
         _log.warning("source_failed", source=name, code=code, reason=reason)
         return reason
+
+    async def _why_nothing(self, source: Source, principal: Principal) -> list[Passage] | str:
+        """As `why_nothing`; an index that cannot work for want of its extra is not just not made yet."""
+        health = healthy() if source.store is None else await source.store.check(expected=0)
+        if health.state is HealthState.FAILED:
+            return health.reason
+        return await asyncio.to_thread(why_nothing, source, principal)
 
     async def _describe(self, name: str, source: Source, principal: Principal) -> SourceInfo:
         info = await asyncio.to_thread(described, name, source, principal)

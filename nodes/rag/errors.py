@@ -27,6 +27,26 @@ class SourceUnavailable(Unavailable):
         self.retry_after = retry_after
 
 
+class VectorsDiffer(SourceUnavailable):
+    """The endpoint makes other vectors under the same name than those that the index has.
+
+    Args:
+        there, given: How many numbers a vector of the index has, and one of the endpoint.
+    """
+
+    code = "vectors_differ"
+    title = "The endpoint makes other vectors than the index has"
+    # The endpoint answers, and will answer so again.
+    counts_as_failure = False
+    retryable = False
+
+    def __init__(self, there: int, given: int) -> None:
+        super().__init__(
+            f"its vectors have {there} numbers and the endpoint's {given}, so the model has changed under "
+            "its name; make the index anew with `waystation rag rebuild`"
+        )
+
+
 class SourceBusy(SourceUnavailable):
     """A source limits how often we may ask."""
 

@@ -10,7 +10,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core.languages import DEFAULT, language_of
+from core.languages import DEFAULT, language_of, stems_of
 from nodes.rag.chunking import chunk_document
 from nodes.rag.errors import SourceUnavailable
 from nodes.rag.files import Listing, SourceFile, exists, list_files, not_there
@@ -35,6 +35,8 @@ from nodes.rag.writing import Batch, Writing
 _RACY_NS = 2_000_000_000
 # Raise it when chunking changes, so that everything is indexed anew.
 _FORMAT = "5"
+# The release whose stems stand in every index that names none.
+_STEMS = "3.1"
 # Files that a sentence names.
 _NAMED = 3
 NOTHING = "there is no document in it"
@@ -63,7 +65,7 @@ class Indexer:
         language: Of all its texts; "" where each one's own is found out.
         kept: What was taken out of documents before; None: each is read.
         rebuilding: Makes the index anew beside the old one; None: it is changed where it stands.
-        model: Whose vectors are in the rows, "" for none; None: nobody looks, the index's name says it.
+        model: Whose vectors are in the rows, "" for none; None: nobody looks, it is searched by words.
     """
 
     def __init__(
@@ -98,7 +100,9 @@ class Indexer:
         self._rebuilding = rebuilding
         self._model = model
         self._being_made = False
-        self._recipe = f"{_FORMAT}/{chunk_tokens}/{limits}/{language}"
+        self._differing = ""
+        stems = "" if stems_of() == _STEMS else f"/stems {stems_of()}"
+        self._recipe = f"{_FORMAT}/{chunk_tokens}/{limits}/{language}{stems}"
 
     async def update(
         self, *, add: str | None = None, progress: Progress | None = None, anew: bool = False
@@ -130,6 +134,9 @@ class Indexer:
             unread = dict(list(listing.unread.items())[:MOST_UNREAD])
             before = replace(before, unread=unread, passed_over=len(listing.unread))
             plan = await asyncio.to_thread(self._plan, before, listing, anew=anew)
+            if self._model is None and plan.changed:
+                # These come without vectors: who wants them later has none of a model.
+                before = replace(before, model="")
             try:
                 after = await self._carry_out(plan, before, progress)
             finally:
@@ -171,7 +178,17 @@ class Indexer:
     @property
     def comparable(self) -> bool:
         """Whether the vectors that the index has now, where it has any, are of the model of its entry."""
+        if self._differing and self._differing == self.manifest.generation():
+            return False
         return self.fits(self.manifest.read()) or not self.manifest.there()
+
+    def differs(self) -> None:
+        """The endpoint was found to make other vectors under the name of its model.
+
+        It is made anew when somebody says so: an endpoint that answers now with one model and now with
+        another would have it made again and again.
+        """
+        self._differing = self.manifest.generation()
 
     async def _has_others_rows(self, before: Manifest) -> bool:
         """Whether whoever began the index was killed before its first manifest, and had another model."""

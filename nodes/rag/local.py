@@ -12,7 +12,7 @@ from typing import Literal
 from core.health import Health
 from core.languages import DEFAULT
 from core.words import fold
-from nodes.rag.errors import SourceUnavailable
+from nodes.rag.errors import SourceUnavailable, VectorsDiffer
 from nodes.rag.models import Chunk, Collection, Hit, Passage, remark
 from nodes.rag.ports import ChunkStore, Embedder, Judge, Reranker, Signs
 from nodes.rag.ranking import current_first, distinct, fuse, guides_first, spread, weigh
@@ -113,6 +113,7 @@ class LocalRetriever:
         languages: In which languages the source's texts are, asked at each search.
         own_weights: Words are weighed by what the store shows, not by all that it holds.
         comparable: Whether the store's vectors are of the embedder's model; where not, words alone decide.
+        differs: Called where a vector of a question turns out to be none of that model.
     """
 
     def __init__(
@@ -131,6 +132,7 @@ class LocalRetriever:
         behind: Sequence[str] = (),
         own_weights: bool = False,
         comparable: Callable[[], bool] = lambda: True,
+        differs: Callable[[], None] = lambda: None,
     ) -> None:
         self._source = source
         self._store = store
@@ -146,6 +148,7 @@ class LocalRetriever:
         self._behind = tuple(behind)
         self._own_weights = own_weights
         self._comparable = comparable
+        self._differs = differs
 
     async def search(
         self, query: str, *, limit: int, as_user: str, within: Sequence[Collection] | None = None
@@ -209,7 +212,12 @@ class LocalRetriever:
                 raise
             remark("searched_by_words", f"'{self._source}' was searched by words alone: {error.detail}.")
             return []
-        near = await self._store.near(vector, limit=most, known=known if by == "both" else None)
+        try:
+            near = await self._store.near(vector, limit=most, known=known if by == "both" else None)
+        except VectorsDiffer as error:
+            self._differs()
+            remark("searched_by_words", f"'{self._source}' was searched by words alone: {error.detail}.")
+            return []
         return self._guides_first(near, question)
 
     async def _worth_showing(

@@ -245,8 +245,8 @@ def _record(data: dict[str, Any]) -> Record:
     return Record(**{**data, "notes": tuple(data.get("notes", ()))})
 
 
-def index_name(source: str, flavour: str) -> str:
-    """A file name for the index of `source`; another embedder (`flavour`) gives another index."""
+def index_name(source: str, flavour: str = "") -> str:
+    """A file name for the index of `source`; with a `flavour`, as indexes of one embedder were called."""
     readable = re.sub(r"[^a-z0-9]+", "-", source.lower()).strip("-")[:40] or "source"
     digest = hashlib.sha256(f"{source}\0{flavour}".encode()).hexdigest()[:8]
     return f"{readable}-{digest}"

@@ -171,9 +171,8 @@ class _Workshop:
 
     def _local(self, name: str, entry: LocalSource) -> Source:
         flavour = f"{entry.embedder.url} {entry.embedder.model}" if entry.embedder else ""
-        # A shared index of each model has a name of its own: its readers do not all change at once.
-        index = index_name(name, flavour if self.settings.index else "")
-        if flavour and not self.settings.index:
+        index = index_name(name)
+        if flavour:
             adopt(self.folder.path, index_name(name, flavour), index, model=flavour)
         model = "" if entry.embedder or self.settings.search == "words" else installed()
         place = IndexPlace(self.folder.path, index)
@@ -193,7 +192,7 @@ class _Workshop:
             language=entry.language,
             kept=self._kept,
             rebuilding=Rebuilding(store, fill=fill).run,
-            model=None if self.settings.index or self.settings.search == "words" else flavour,
+            model=None if self.settings.search == "words" else flavour,
         )
         make = partial(
             LocalRetriever,
@@ -208,6 +207,7 @@ class _Workshop:
             synonyms=entry.synonyms,
             behind=entry.behind,
             comparable=partial(_comparable, indexer, store),
+            differs=indexer.differs,
         )
         keeper = self._keeper(name, index, store) if model else None
         views = _views(entry, store, indexer, lambda seen: make(store=seen, own_weights=True))

@@ -39,6 +39,8 @@ class FileWatcher:
     def __init__(self, indexers: Callable[[], Mapping[str, Indexer]]) -> None:
         self._indexers = indexers
         self._news = asyncio.Event()
+        # What keeps each source from being looked at: said once, and not at every look again.
+        self._kept_by: dict[str, WaystationError] = {}
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -72,8 +74,12 @@ class FileWatcher:
         try:
             if await indexer.stale():
                 await _take_over(indexer)
+            self._kept_by.pop(name, None)
         except WaystationError as error:
-            _log.warning("source_not_looked_at", source=name, code=error.code, reason=error.detail)
+            before = self._kept_by.get(name)
+            self._kept_by[name] = error
+            if before is None or (before.code, before.detail) != (error.code, error.detail):
+                _log.warning("source_not_looked_at", source=name, code=error.code, reason=error.detail)
         except Exception:  # noqa: BLE001 - the edge of a background task: one bad look must not be the last
             _log.exception("source_not_looked_at", source=name)
 

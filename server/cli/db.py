@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
-from core.cli import JsonFlag, command, make_app, progress_bar, show
+from core.cli import JsonFlag, command, make_app, progress_bar, show, stop_told
 
 db = make_app("db")
 
@@ -49,7 +50,13 @@ async def copy_command(
 
     places = Places.from_environ()
     urls = given_url(source, "source", places), given_url(target, "target", places)
-    with progress_bar("rows") as told:
+    reached = Reached()
+    with stop_told(reached.said), progress_bar("rows") as bar:
+
+        def told(done: int, total: int, name: str) -> None:
+            reached.done, reached.total, reached.name = done, total, name
+            bar(done, total, name)
+
         copied = await copy_database(
             *urls, again=again, wait=wait, running=running, told=told, waiting=_say_waiting
         )
@@ -61,6 +68,23 @@ async def copy_command(
         if running:
             print("turns that began behind the copy are not in it: another one needs an empty target")
         print("next: set storage.url to the target, and start the service")
+
+
+@dataclass(slots=True)
+class Reached:
+    """How far a copy has come."""
+
+    done: int = 0
+    total: int = 1
+    name: str = ""
+
+    def said(self) -> str:
+        if not self.done:
+            return "nothing was copied yet; the same command begins with it"
+        return (
+            f"at {100 * self.done // self.total} % ({self.name}); what was copied stays, and the same command"
+            " goes on there"
+        )
 
 
 def _say_waiting(threads: list[str]) -> None:

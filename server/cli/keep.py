@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from core.cli import JsonFlag, command, print_fields, progress_bar, show
+from core.cli import JsonFlag, command, print_fields, progress_bar, show, stop_told
 
 if TYPE_CHECKING:
     from core.settings import Book, Places
@@ -21,6 +21,9 @@ SECRETS = (
     "the backup holds SECRETS as plain text: keys that sign links and logins, and dot files of the "
     "configuration"
 )
+
+NOT_RESTORED = "nothing was put back; the same command begins anew"
+GOES_ON = ", but for rows that are in the database already: with those it goes on"
 
 
 @command
@@ -49,7 +52,8 @@ async def backup_command(
         bucket=files.elsewhere,
         own_config=not places.config_dir.is_relative_to(CARRIED) and places.config_dir.is_dir(),
     )
-    manifest = await _worked(lambda told: back_up(kept, target, with_secrets=with_secrets, told=told), "KiB")
+    with stop_told(lambda: "there is no backup, and nothing is left of it"):
+        manifest = await _worked(lambda told: back_up(kept, target, with_secrets=with_secrets, told=told))
     show(manifest.as_json(), as_json=as_json, people=lambda: _told(manifest))
     if manifest.bucket:
         print(
@@ -78,12 +82,14 @@ async def restore_command(
     from graph.moving.restore import check, restore
 
     if only_check:
-        manifest = await _worked(lambda told: check(folder, told), "KiB")
+        with stop_told(lambda: "the backup was not read to its end"):
+            manifest = await _worked(lambda told: check(folder, told))
         show(manifest.as_json(), as_json=as_json, people=lambda: _told(manifest))
         return
     places = Places.from_environ()
     url = _database(places, folder, database)
-    done = await _worked(lambda told: restore(folder, places, url, told), "KiB")
+    with stop_told(lambda: NOT_RESTORED if url.get_backend_name() == "sqlite" else NOT_RESTORED + GOES_ON):
+        done = await _worked(lambda told: restore(folder, places, url, told))
     show(done.as_json(), as_json=as_json, people=lambda: _told(done.manifest))
     if not as_json:
         print("the configuration was put back" if done.config else "the configuration stays as it is")
@@ -114,12 +120,12 @@ def _book(places: Places) -> Book:
     return read_book((*SECTIONS, *MODULE.sections), (), Context.current(places), partial=True)
 
 
-async def _worked(work: Callable[[Told], Any], unit: str) -> Any:
+async def _worked(work: Callable[[Told], Any]) -> Any:
     """The result of work in a thread, which ends when it tells something after a Ctrl-C."""
     from graph.moving.copying import Stopped
     from graph.moving.database import in_thread
 
-    with progress_bar(unit) as bar:
+    with progress_bar("KiB") as bar:
 
         def run(stopping: Callable[[], bool]) -> Any:
             def told(done: int, total: int, name: str) -> None:

@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,6 +23,7 @@ _OPTIONS = {
     "runs_at_once": "--at-once",
     "tags": "--tags",
 }
+_ALL_OPTIONS = {**_OPTIONS, "host": "--host", "port": "--port", "workers": "--workers"}
 
 
 def serve_command(
@@ -44,11 +45,13 @@ def serve_command(
     """Start the service."""
     import asyncio
 
+    from core.collecting import settle
     from core.home import private_files
     from core.settings import Context
     from core.settings.platform import ServerSettings
     from server.serve import loop_factory, read_settings, serve, serve_apart, serve_many
 
+    settle()  # an index may be made before the service is ready, and leaves something behind
     given = {
         "host": host,
         "port": port,
@@ -62,7 +65,8 @@ def serve_command(
     names = parts_of(",".join(modules or ())) or []
     apart = names and _without_others(names, sections)
     context = Context.current(**sections)
-    settings = read_settings(context)[ServerSettings]
+    with _told_by_option():
+        settings = read_settings(context)[ServerSettings]
     _check_options(sections["server"], settings, apart=bool(apart))
     if apart:
         with (
@@ -73,7 +77,6 @@ def serve_command(
             runner.run(serve_apart(context, names, progress=progress))
         return
     if settings.workers > 1:
-        gc.enable()
         with private_files():
             serve_many(context)
         return
@@ -83,6 +86,24 @@ def serve_command(
         asyncio.Runner(loop_factory=loop_factory()) as runner,
     ):
         runner.run(serve(context, progress=progress))
+
+
+@contextmanager
+def _told_by_option() -> Iterator[None]:
+    """What is wrong with a value that stands in the command is told by the option, as wrong usage."""
+    from core.settings import ConfigErrors
+    from core.settings.problems import GIVEN
+
+    try:
+        yield
+    except ConfigErrors as error:
+        for problem in error.problems:
+            name = problem.key.split(".")[1:2]
+            option = _ALL_OPTIONS.get("".join(name)) if problem.file == GIVEN else None
+            if option:
+                value = "" if problem.value is None else f" (got {problem.value})"
+                raise typer.BadParameter(f"{problem.message}{value}", param_hint=option) from None
+        raise
 
 
 def _check_options(given: Mapping[str, Any], settings: RoleSettings, *, apart: bool) -> None:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, FastAPI
 
-from core.settings.platform import Protocol, ServerSettings
-from server.errors import RouteNotFound
+from core.settings.platform import Protocol
 from server.protocols.a2a import card
 from server.protocols.a2a import routes as a2a
 from server.protocols.ag_ui import routes as ag_ui
 from server.protocols.langgraph import routes as langgraph
 from server.protocols.mcp import routes as mcp
 from server.protocols.openai import routes as openai
-from server.routes.common import OpenAgent
+from server.routing import add_router
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +23,7 @@ class Wire:
     Args:
         name: What it is called in `server.protocols`.
         root: What its paths begin with, or the one that it has; errors there have the form of `refusals`.
-        router: Its routes, which carry that root. They stay out of `/openapi.json`: the protocol's own
-            documentation describes them.
+        router: Its routes, which carry that root, made by `wire_router`.
         beside: Routes whose paths the protocol fixes, outside of its root.
     """
 
@@ -48,19 +45,5 @@ WIRES = (
 def add_protocols(app: FastAPI) -> None:
     """Serve every protocol. One that `server.protocols` leaves out answers as if it had no routes."""
     for wire in WIRES:
-        check = [Depends(switched_on(wire.name))]
         for router in (wire.router, *([wire.beside] if wire.beside else ())):
-            app.include_router(router, include_in_schema=False, dependencies=check)
-
-
-def switched_on(name: Protocol) -> Callable[[OpenAgent], None]:
-    """A FastAPI dependency that refuses where the protocol is switched off.
-
-    The settings are known when the agent is open, which may be after the routes were made.
-    """
-
-    def check(agent: OpenAgent) -> None:
-        if name not in agent.book[ServerSettings].protocols:
-            raise RouteNotFound(f"the protocol '{name}' is switched off here; server.protocols leaves it out")
-
-    return check
+            add_router(app, router)

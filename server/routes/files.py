@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
+from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
-from starlette.datastructures import UploadFile
 from starlette.responses import StreamingResponse
 
 from core.access import Principal
@@ -32,9 +32,7 @@ from server.errors import InvalidRequest, WrongMediaType
 from server.middleware.auth import Caller
 from server.requests import json_body, validated
 from server.routes.common import After, OpenAgent, link_next, problems
-
-# A read of a form is a hop to a thread.
-CHUNK_BYTES = 1 << 20
+from server.uploads import UploadForm
 
 # What a preview reads of a file, and the pictures that every browser shows.
 PREVIEW_BYTES = 64 * 1024
@@ -132,27 +130,27 @@ async def upload(request: Request, agent: OpenAgent, who: Caller) -> dict[str, A
 
 
 async def _from_form(request: Request, files: FileManager, who: Principal) -> FileInfo:
-    async with request.form(max_files=1, max_fields=10) as form:
-        part = form.get("file")
-        if not isinstance(part, UploadFile) or not part.filename:
-            raise InvalidRequest("file: the form has no part 'file' with a file name")
-        tags = _tags(form.get("tags"))
-        return await files.put(who, part.filename, _chunks(part), media_type=part.content_type, tags=tags)
+    form = UploadForm(request)
+    part = await form.file()
+    async with aclosing(form.content()) as content:
+        return await files.put(
+            who,
+            part.name,
+            content,
+            media_type=part.media_type,
+            tags=lambda: _tags(form.fields.get("tags")),
+            at_least=part.at_least,
+        )
 
 
-def _tags(given: object) -> Mapping[str, str]:
+def _tags(given: str | None) -> Mapping[str, str]:
     try:
-        found = orjson.loads(given) if isinstance(given, str) and given else {}
+        found = orjson.loads(given) if given else {}
     except orjson.JSONDecodeError:
         found = None
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
         raise InvalidRequest("tags: must be a JSON object of strings")
     return found
-
-
-async def _chunks(part: UploadFile) -> AsyncIterator[bytes]:
-    while chunk := await part.read(CHUNK_BYTES):
-        yield chunk
 
 
 async def _from_json(given: JsonUpload, files: FileManager, who: Principal) -> FileInfo:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import tokenize
 
+import pytest
+
 from tests.architecture.test_house import HOUSE, ROOT, sources
 
 DECLARED = "core/choices.py"
@@ -20,6 +22,7 @@ def names_in(text: str) -> set[str]:
     return {found.string.strip("\"'") for found in tokens if found.type in (tokenize.NAME, tokenize.STRING)}
 
 
+@pytest.mark.always
 def test_the_choices_are_listed_in_one_place() -> None:
     listing = {
         str(path.relative_to(ROOT))

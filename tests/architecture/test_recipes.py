@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any, get_args
 
@@ -68,3 +69,9 @@ def test_the_page_of_clients_has_the_versions_that_the_tests_run() -> None:
         about = [row for row in rows if f"`{package}`" in row]
         assert not about or any(short in row for row in about), f"{package} {version} is run"
     assert any("`@ag-ui/client`" in row for row in rows)
+
+
+def test_the_extra_for_tests_brings_what_the_kit_imports() -> None:
+    """Its fixtures import PostgreSQL's driver, whichever of them a test asks for."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    assert set(extras["postgres"]) < set(extras["testing"])

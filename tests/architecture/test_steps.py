@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import pytest
+
 from core.registry import discover
 from tests.kit.steps import FIVE
 
@@ -25,6 +27,7 @@ def strings(path: Path) -> set[str]:
     }
 
 
+@pytest.mark.always
 def test_the_name_of_a_step_stands_in_its_declaration_alone() -> None:
     names = {step.name for module in discover() for step in module.all_steps}
     found = {

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import kubernetes_validate  # type: ignore[import-untyped]  # ships no types
 import pytest
@@ -74,6 +75,34 @@ def test_the_map_of_kubernetes_is_a_configuration(tmp_path: Path) -> None:
     assert problems_of(environ, tmp_path) == []
 
 
+def test_kubernetes_lets_out_what_the_documented_settings_reach() -> None:
+    said = (ROOT / "docs/kubernetes.md").read_text() + manifest("ConfigMap")["data"]["waystation.yaml"]
+    usual = {"postgresql": 5432, "http": 80, "https": 443}
+    urls = re.findall(r"(?:WAYSTATION_STORAGE__URL='|OPENAI_BASE_URL=|endpoint_url: )([^'\s]+)", said)
+    reached = {urlsplit(url).port or usual[urlsplit(url).scheme] for url in urls}
+    assert reached == {5432, 80, 9000}
+    for policy in (manifest("NetworkPolicy"), workers()[-1]):
+        assert reached < {rule["port"] for way in policy["spec"]["egress"] for rule in way["ports"]}
+
+
+def test_the_home_in_kubernetes_is_made_by_its_user_within_a_volume() -> None:
+    """A volume itself is open to everybody, and said to be so by the health of the home."""
+    for deployment in (manifest("Deployment"), workers()[0]):
+        [box] = deployment["spec"]["template"]["spec"]["containers"]
+        [home] = [Path(each["value"]) for each in box["env"] if each["name"] == "WAYSTATION_HOME"]
+        assert str(home.parent) in {each["mountPath"] for each in box["volumeMounts"]}
+
+
+@pytest.mark.parametrize("folder", ["kubernetes", "kubernetes-roles"])
+def test_kustomize_makes_of_it_what_kubernetes_takes(folder: str) -> None:
+    if (kubectl := shutil.which("kubectl")) is None:
+        pytest.skip("kubectl is missing, so nobody here puts the manifests together")
+    words = [kubectl, "kustomize", str(KIT / folder)]
+    made = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout
+    for found in yaml.safe_load_all(made):
+        kubernetes_validate.validate(found, KUBERNETES_VERSION, strict=True)
+
+
 def test_every_manager_of_services_waits_longer_than_a_process_takes_to_end() -> None:
     plain = ServerSettings()
     least = plain.drain_seconds + plain.stop_seconds + 5
@@ -117,6 +146,7 @@ def test_workers_in_kubernetes_are_the_same_as_who_answers_but_for_their_role(tm
     assert pods[0]["volumes"] == pods[1]["volumes"]
     given = {each["name"]: each["value"] for each in boxes[1]["env"]}
     assert given.pop("WAYSTATION_CONFIG_DIR") == "/etc/waystation"
+    assert given.pop("WAYSTATION_HOME") == "/data/home"
     environ = {**given, "WAYSTATION_STORAGE__URL": "postgresql://waystation@postgres/waystation"}
     assert given["WAYSTATION_SERVER__ROLE"] == "worker"
     assert problems_of(environ, tmp_path) == []

@@ -195,6 +195,7 @@ async def test_a_stream_of_an_example_ends_properly(
     assert "event: end" in answer.text.splitlines()
 
 
+@pytest.mark.always
 async def test_a_real_service_answers_every_example_as_it_says(client: httpx.AsyncClient, real: Real) -> None:
     wrong: list[str] = []
     for route in SENT:

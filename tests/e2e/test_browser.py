@@ -28,6 +28,7 @@ async def base(agent: Agent) -> AsyncIterator[str]:
         yield base
 
 
+@pytest.mark.always
 async def test_the_docs_render_without_a_network(visit: Visit, base: str, tmp_path: Path) -> None:
     page = visit.page
     await page.goto(f"{base}/docs")
@@ -37,6 +38,7 @@ async def test_the_docs_render_without_a_network(visit: Visit, base: str, tmp_pa
     visit.assert_silent()
 
 
+@pytest.mark.always
 async def test_the_playground_renders_and_answers(visit: Visit, base: str, tmp_path: Path) -> None:
     page = visit.page
     await page.goto(f"{base}/agent/playground/")
@@ -50,6 +52,7 @@ async def test_the_playground_renders_and_answers(visit: Visit, base: str, tmp_p
     visit.assert_silent()
 
 
+@pytest.mark.always
 async def test_the_chat_page_renders_and_answers(visit: Visit, base: str, tmp_path: Path) -> None:
     page = visit.page
     await page.goto(f"{base}/chat/playground/")

@@ -101,6 +101,7 @@ async def test_a_question_is_answered_with_steps_and_passages_that_open(visit: V
     visit.assert_silent()
 
 
+@pytest.mark.always
 async def test_an_approval_is_given_in_the_console_while_its_caller_waits_elsewhere(
     visit: Visit, house: House
 ) -> None:
@@ -294,6 +295,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.always
 async def test_nothing_that_people_models_tools_or_files_say_does_anything(
     visits: Visits, house: House
 ) -> None:
@@ -350,6 +352,7 @@ class TestLogins:
         async with served(agent) as base:
             yield base
 
+    @pytest.mark.always
     async def test_a_login_ends_and_two_people_see_nothing_of_each_other(
         self, visits: Visits, agent: Agent, address: str
     ) -> None:

@@ -54,6 +54,7 @@ async def there(page: Page, user: str) -> None:
     await page.get_by_role("button", name="Continue").click()
 
 
+@pytest.mark.always
 async def test_a_person_logs_in_at_the_issuer_and_out_again(house: House, visit: Visit) -> None:
     page = visit.page
     await page.goto(f"{house.base}/console/waiting")

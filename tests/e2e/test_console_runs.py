@@ -121,13 +121,18 @@ async def test_a_run_that_waits_says_for_whom(house: House, visit: Visit) -> Non
 
 
 async def test_the_log_of_a_run_goes_on_by_itself_while_it_runs(house: House, visit: Visit) -> None:
-    request = TurnRequest(ADA, "What is 6 + 6?", thread_id="later", background=True, delay=3)
-    run = await house.agent.begin(request)
-    page = await opened(visit, house, f"runs?run={run.id}")
-    await page.get_by_role("tab", name="Log").click()
-    log = page.get_by_role("tabpanel", name="Log")
-    await expect(log).to_contain_text("no line of it")
-    await expect(log.locator("tbody tr", has_text="TurnFinished")).to_have_count(1)
+    for delay in (3, 15, 75):  # a busy machine opens the page when the run has begun
+        request = TurnRequest(ADA, "What is 6 + 6?", thread_id=f"in-{delay}", background=True, delay=delay)
+        run = await house.agent.begin(request)
+        page = await opened(visit, house, f"runs?run={run.id}")
+        await page.get_by_role("tab", name="Log").click()
+        log = page.get_by_role("tabpanel", name="Log")
+        await expect(log).to_contain_text(re.compile("no line of it|TurnStarted"))
+        if "no line of it" in await log.inner_text():
+            break
+    else:
+        pytest.fail("the page was never open before the run began")
+    await expect(log.locator("tbody tr", has_text="TurnFinished")).to_have_count(1, timeout=100_000)
     visit.assert_silent()
 
 
@@ -258,6 +263,7 @@ async def test_whoever_runs_the_service_sees_how_it_is(house: House, visit: Visi
 
 
 @pytest.mark.parametrize("options", [{"color_scheme": "light"}, NARROW], ids=["wide", "narrow"])
+@pytest.mark.always
 async def test_nobody_is_kept_out_of_any_of_these_pages(
     house: House, visits: Visits, options: dict[str, Any]
 ) -> None:

@@ -112,6 +112,7 @@ def not_ready(url: str) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks at processes as Linux shows them")
+@pytest.mark.always
 def test_a_service_that_is_told_to_stop_ends_what_is_short_and_says_so_to_the_rest(
     service: Service, model: ModelServer, callers: ThreadPoolExecutor, tmp_path: Path
 ) -> None:

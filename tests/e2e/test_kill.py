@@ -42,6 +42,8 @@ async def opened(
     try:
         yield campaign
     finally:
+        for client in campaign.clients:
+            await client.aclose()
         if campaign.victim.alive:
             campaign.victim.kill()
 
@@ -56,6 +58,7 @@ async def campaign(
 
 
 @pytest.mark.parametrize("place", [*NAMED, AT_REPAIR, LATE, RANDOM])
+@pytest.mark.always(cases=4)
 async def test_a_service_killed_there_has_lost_and_doubled_nothing(campaign: Campaign, place: str) -> None:
     assert await campaign.round(place) == []
     assert campaign.kills[place], f"nobody came to it: {campaign.table()}"

@@ -208,6 +208,7 @@ async def test_a_question_has_the_standard_shape(sdk: LangGraphClient, thread: s
     [True, {"approve": True}, {"decisions": [{"type": "approve"}]}, [{"type": "accept", "args": None}]],
     ids=["plain", "ours", "standard", "older standard"],
 )
+@pytest.mark.always
 async def test_an_approved_call_is_made(sdk: LangGraphClient, thread: str, answer: Any) -> None:
     await paused(sdk, thread)
     ended = await sdk.runs.wait(thread, ASSISTANT, command={"resume": answer})
@@ -232,12 +233,15 @@ async def test_a_refused_call_is_told_to_the_model(sdk: LangGraphClient, thread:
 
 
 async def test_a_second_run_on_a_busy_thread_is_refused(sdk: LangGraphClient, thread: str) -> None:
-    # The first begins a little later, so that it cannot be over before the second is asked for.
-    first = await sdk.runs.create(thread, ASSISTANT, input=WHO, after_seconds=2)
+    # The first begins in an hour: it cannot be over before the second is asked for.
+    first = await sdk.runs.create(thread, ASSISTANT, input=WHO, after_seconds=3600)
     with pytest.raises(ConflictError) as refused:
         await sdk.runs.create(thread, ASSISTANT, input=WHO, multitask_strategy="reject")
     assert refused.value.status_code == 409
-    ended: Any = await sdk.runs.join(thread, first["run_id"])
+    (left,) = await sdk.runs.list(thread)
+    assert left["run_id"] == first["run_id"]
+    await sdk.runs.cancel(thread, first["run_id"])
+    ended: Any = await sdk.runs.wait(thread, ASSISTANT, input=WHO)
     assert len(ended["messages"]) == 2
 
 

@@ -100,6 +100,7 @@ def alone(tmp_path: Path) -> Iterator[Workers]:
     workers.end_all()
 
 
+@pytest.mark.always
 async def test_what_a_killed_worker_had_begun_another_one_does_within_30_s(
     tmp_path: Path, shared: Workers, redis_server: RedisServer
 ) -> None:

@@ -98,6 +98,7 @@ async def manager(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
             yield manager
 
 
+@pytest.mark.always
 async def test_everything_is_offered_but_what_needs_tasks_and_each_kind_of_answer_is_read(
     manager: MCPToolManager,
 ) -> None:

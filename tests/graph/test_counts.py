@@ -62,6 +62,7 @@ def above(found: Counts, ceilings: Mapping[str, int]) -> dict[str, float]:
 
 @pytest.mark.slow
 @pytest.mark.server
+@pytest.mark.always
 def test_a_turn_on_sqlite_costs_no_more_than_it_may(model: ServerProcess, tmp_path: Path) -> None:
     found = counted(HERE, model.url, tmp_path / "turns", turns=TURNS, at_once=AT_ONCE)
     assert above(found, SQLITE) == {}

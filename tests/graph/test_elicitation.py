@@ -60,6 +60,7 @@ async def asked(agent: Agent, thread: str, message: str = "Book a room") -> dict
         ({"action": "cancel"}, "not booked: cancel"),
     ],
 )
+@pytest.mark.always
 async def test_a_question_waits_over_a_restart_and_another_replica_takes_its_answer(
     tmp_path: Path, model: ModelServer, answer: dict[str, Any], result: str
 ) -> None:

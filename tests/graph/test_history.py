@@ -100,7 +100,7 @@ async def rows_of(agent: Agent, thread: str) -> dict[str, int]:
 async def test_a_fork_from_any_checkpoint_takes_the_next_message(agent: Agent, model: ModelServer) -> None:
     await asked_and_answered(agent, model)
     checkpoints = (await agent.threads.history(LOCAL, "t", limit=100))["checkpoints"]
-    assert len(checkpoints) > 10
+    assert len(checkpoints) > 6
     for checkpoint in checkpoints:
         point = checkpoint["checkpoint_id"]
         made = await agent.threads.fork(LOCAL, "t", checkpoint_id=point)

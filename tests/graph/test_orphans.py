@@ -240,6 +240,7 @@ async def test_a_tool_whose_process_died_behind_it_is_not_called_a_second_time(
 
 
 @pytest.mark.parametrize(("tool", "given"), [("book", {"boat": "Ada"}), ("add", {"a": 1, "b": 2})])
+@pytest.mark.always
 async def test_a_call_that_nobody_has_begun_is_made_or_asked_about_by_the_next_process(
     house: House, model: ModelServer, tmp_path: Path, tool: str, given: dict[str, Any]
 ) -> None:

@@ -275,6 +275,7 @@ async def test_a_message_takes_the_place_of_a_run_at_a_worker(
         assert (await api.runs.get(LOCAL, first.id)).reason == "superseded"
 
 
+@pytest.mark.always
 async def test_a_worker_that_stops_gives_its_run_to_another_and_the_stream_goes_on(
     house: House, api: Agent, model: ModelServer
 ) -> None:

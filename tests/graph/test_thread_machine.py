@@ -5,11 +5,14 @@ A sample of `python -m tests.campaigns.machine`.
 
 from __future__ import annotations
 
+import pytest
+
 from tests.campaigns.machine import machine_on, run_machine, steps_of
 
 RUNS, STEPS = 3, 20
 
 
+@pytest.mark.always
 def test_threads_are_as_they_must_be_after_every_step() -> None:
     with machine_on("") as machine:
         run_machine(machine, runs=RUNS, steps=STEPS, number=7)

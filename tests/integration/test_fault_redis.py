@@ -6,6 +6,8 @@ import asyncio
 import time
 from pathlib import Path
 
+import pytest
+
 from core.cache import Cache
 from core.health import HealthState
 from core.task_queue import TaskQueue
@@ -27,6 +29,7 @@ async def until(agent: Agent, wanted: HealthState) -> None:
             await asyncio.sleep(0.2)
 
 
+@pytest.mark.always
 async def test_turns_go_on_without_redis_and_everything_recovers_by_itself(
     tmp_path: Path, redis_server: RedisServer
 ) -> None:

@@ -61,6 +61,7 @@ def questions(run: dict[str, Any]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("order", [("add", "times"), ("times", "add")])
+@pytest.mark.always
 async def test_two_questions_are_answered_one_at_a_time_in_any_order(
     house: House, model: ModelServer, order: tuple[str, str]
 ) -> None:
@@ -114,6 +115,7 @@ async def test_another_process_answers_and_the_first_hears_of_it(house: House, m
         assert results == {"8", "15"}
 
 
+@pytest.mark.always
 async def test_a_question_outlives_the_service(house: House, model: ModelServer) -> None:
     both(model)
     async with house.service() as http:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -134,6 +135,36 @@ async def test_a_form_that_cannot_be_read_says_why(
     http: httpx.AsyncClient, files: object, data: dict[str, str]
 ) -> None:
     assert_problem(await http.post("/files", files=files, data=data), 422, "invalid_request")  # type: ignore[arg-type]  # both shapes of httpx
+
+
+async def test_tags_may_stand_behind_the_file(http: httpx.AsyncClient) -> None:
+    form = [("file", ("late.txt", b"x")), ("tags", (None, b'{"a": "b"}'))]
+    assert (await http.post("/files", files=form)).json()["tags"] == {"a": "b"}
+    form[1] = ("tags", (None, b"[1]"))
+    before = (await http.get("/files")).json()
+    assert_problem(await http.post("/files", files=form), 422, "invalid_request")
+    assert (await http.get("/files")).json() == before
+
+
+async def test_what_has_no_room_is_refused_when_it_is_announced(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    quota = {"user_bytes": 1_000_000}
+    async with (
+        open_agent(tmp_path_factory.mktemp("full"), tools=(), file_storage=quota) as agent,
+        served(agent) as base,
+    ):
+        host, port = base.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        head = f"POST /files HTTP/1.1\r\nhost: {host}\r\ncontent-length: 5000000\r\n"
+        part = '--b\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\n'
+        # Of the file itself nothing is sent.
+        writer.write(f"{head}content-type: multipart/form-data; boundary=b\r\n\r\n{part}".encode())
+        async with asyncio.timeout(30):
+            answer = await reader.readuntil(b"}")
+        writer.close()
+        assert b" 413 " in answer.splitlines()[0]
+        assert b"file_total_reached" in answer
 
 
 async def test_an_upload_over_the_limit_is_cut_off(tmp_path_factory: pytest.TempPathFactory) -> None:

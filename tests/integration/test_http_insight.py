@@ -138,7 +138,6 @@ async def test_the_time_of_a_run_is_told_by_its_steps_and_calls(ada: httpx.Async
         "call_model",
         "execute_tools",
         "call_model",
-        "store_files",
     ]
     assert [name for kind, name in names if kind in ("model", "tool")] == ["offline", "evaluate", "offline"]
     kinds = {span["id"]: span["kind"] for span in found["spans"]}

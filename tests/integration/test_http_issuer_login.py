@@ -16,6 +16,7 @@ from waystation.testing.agents import open_agent
 BACK = "/console/login/back"
 
 
+@pytest.mark.always
 async def test_a_browser_goes_to_the_issuer_and_comes_back_logged_in(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

@@ -129,6 +129,16 @@ async def test_a_first_run_is_taken_back_at_any_moment(
         assert (await sdk.threads.get(thread))["status"] == "idle"
 
 
+async def test_a_first_run_is_taken_back_for_another_at_any_moment(
+    sdk: LangGraphClient, model_server: ModelServer
+) -> None:
+    for _ in range(5):
+        thread = str((await sdk.threads.create())["thread_id"])
+        model_server.script(hang(), match="at once")
+        await sdk.runs.create(thread, GRAPH, input=asks("at once"))
+        assert await said(sdk, thread, model_server, "instead", **INSTEAD) == ["instead", "to instead"]
+
+
 async def test_several_runs_are_taken_back_and_those_that_are_over_stay(
     sdk: LangGraphClient, thread: str, model_server: ModelServer
 ) -> None:

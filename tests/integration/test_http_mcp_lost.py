@@ -16,6 +16,7 @@ from waystation.testing.model_server import ModelServer, say
 # -- a stream that is lost ------------------------------------------------------------------------------
 
 
+@pytest.mark.always
 async def test_a_lost_stream_is_taken_up_at_any_process_without_a_word_twice(
     house: House, model: ModelServer
 ) -> None:

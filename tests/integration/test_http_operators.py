@@ -26,6 +26,7 @@ async def test_health_tells_of_every_module(http: httpx.AsyncClient, agent: Agen
     assert "/work" not in str(body)
 
 
+@pytest.mark.always
 async def test_while_draining_readiness_is_503_and_new_turns_too(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

@@ -28,6 +28,9 @@ from server.examples.form import JSON
 from tests.kit.http import assert_problem, assert_refused, client_of, code_of, served, turn
 from waystation.testing.agents import BUNDLED, SOURCES, open_agent, write_config
 
+# Each route is one.
+pytestmark = pytest.mark.always(cases="all")
+
 # The whole list of what answers without a login.
 OPEN = {
     ("GET", "/health/live"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from core.health import HealthState
 from core.lifecycle import ModuleNotStarted, Phase
 from graph import Agent
 from nodes.llm import LLMCaller
-from nodes.rag import RAGClient
+from nodes.rag import RAGClient, RagSettings
 from tests.kit.http import client_of, served
 from waystation.testing.agents import context_at
 
@@ -78,6 +79,32 @@ async def test_a_required_module_that_does_not_start_stops_it_with_one_clear_lin
     with pytest.raises(ModuleNotStarted, match="the module 'llm' did not start: no endpoint"):
         async with Agent.open(context_at(tmp_path), providers=[BrokenModels()]):
             pass
+
+
+class ClosingRetrieval(Provider):
+    scope = Scope.APP
+
+    def __init__(self, closed: list[str]) -> None:
+        super().__init__()
+        self._closed = closed
+
+    @provide(override=True)
+    async def client(self) -> AsyncIterator[RAGClient]:
+        yield RAGClient({}, RagSettings())
+        self._closed.append("retrieval")
+
+
+async def test_a_start_that_fails_behind_the_modules_closes_what_they_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As where the extra `otel` is missing.
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http", None)
+    closed: list[str] = []
+    context = context_at(tmp_path, telemetry={"otlp_endpoint": "http://127.0.0.1:9"})
+    with pytest.raises(ConfigInvalid, match="OTLP needs the extra 'otel'"):
+        async with Agent.open(context, providers=[ClosingRetrieval(closed)]):
+            pass
+    assert closed == ["retrieval"]
 
 
 async def test_a_required_module_cannot_be_switched_off(tmp_path: Path) -> None:

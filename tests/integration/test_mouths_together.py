@@ -49,6 +49,7 @@ async def said_on(mouth: Mouth, name: str) -> list[tuple[str, str]]:
     return [(message["role"], message["text"].replace(name, "X")) for message in page["messages"]]
 
 
+@pytest.mark.always
 async def test_the_same_conversation_leaves_the_same_transcript_and_the_same_effects(
     agent: tuple[Agent, CountedTools], model_server: ModelServer
 ) -> None:

@@ -62,9 +62,3 @@ def test_a_role_on_sqlite_is_refused_in_a_sentence(tmp_path: Path, role: str) ->
     assert "needs PostgreSQL" in done.stderr
     assert "storage.url" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_a_role_that_there_is_not_is_named(tmp_path: Path) -> None:
-    done = run("serve", "--role", "boss", home=tmp_path / "home", env=SMALL)
-    assert done.returncode == 1
-    assert "server.role" in done.stderr

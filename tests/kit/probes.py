@@ -231,9 +231,12 @@ def pytest_collection(session: pytest.Session) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Where tests ran: in each worker, or in the one process."""
-    if worker := _worker(config):
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where tests ran: in each worker, or in the one process.
+
+    Who has said that it is done has ten seconds to end, and is killed with what it has not written.
+    """
+    if worker := _worker(session.config):
         write(f"{worker}-{os.getpid()}")
 
 

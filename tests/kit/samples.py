@@ -11,12 +11,12 @@ from typing import TypeVar
 
 Row = TypeVar("Row")
 Column = TypeVar("Column")
-_WHOLE = "WHOLE_SAMPLES"
+WHOLE = "WHOLE_SAMPLES"
 
 
 def tries(whole: int, *, here: int) -> range:
     """How often something is made by chance and sent."""
-    return range(whole if os.environ.get(_WHOLE) else here)
+    return range(whole if os.environ.get(WHOLE) else here)
 
 
 def pairs(rows: Sequence[Row], columns: Sequence[Column], *, here: int) -> Iterator[tuple[Row, Column]]:
@@ -25,7 +25,7 @@ def pairs(rows: Sequence[Row], columns: Sequence[Column], *, here: int) -> Itera
     Raises:
         ValueError: There are so few rows that a column would never be sent.
     """
-    each = len(columns) if os.environ.get(_WHOLE) else min(here, len(columns))
+    each = len(columns) if os.environ.get(WHOLE) else min(here, len(columns))
     if each * len(rows) < len(columns):
         raise ValueError(f"{len(rows)} rows with {each} each leave out some of {len(columns)} columns")
     for number, row in enumerate(rows):

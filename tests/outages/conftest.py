@@ -96,6 +96,11 @@ class Locked:
         self._other.close()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _as_people_do(people_wait: None) -> None:
+    """Outages are what these files are about."""
+
+
 @pytest.fixture(params=["killed", "frozen", "locked"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """Each way to be away."""

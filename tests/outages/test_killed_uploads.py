@@ -13,6 +13,7 @@ from waystation.testing.s3 import S3Server
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.always
 async def test_ku1_a_killed_upload_into_a_folder_leaves_whole_files_only(tmp_path: Path) -> None:
     campaign = await uploads({"folder": str(tmp_path / "files")}, kills=2, mebibytes=40, seed=7)
     assert campaign.found == []

@@ -49,7 +49,8 @@ class RagServer(ServerProcess):
         hang, status, text, wrong or huge, `status` the code of fault
         `status`, `retry_after` its header, `only` the route that the fault is
         for (discover, query, embeddings or rerank; empty: all), `percent` how many of
-        these requests it hits, evenly spread (100).
+        these requests it hits, evenly spread (100), `wide` the vectors of every model as those of the
+        model `wide` are.
         """
         self.ask("POST", "/control/behave", how)
 

@@ -154,7 +154,7 @@ class Service:
         refused = await self._admit(request, "embeddings", body)
         if refused:
             return refused
-        wide = 2 if body["model"] == "wide" else 1
+        wide = 2 if body["model"] == "wide" or self._how.get("wide") else 1
         data = [{"index": i, "embedding": _vector(text) * wide} for i, text in enumerate(body["input"])]
         return JSONResponse({"data": data[::-1], "model": body["model"]})
 

@@ -61,11 +61,18 @@ class LocalStore(FileStore):
         self._records = threading.Lock()
         self._swept = False
 
-    async def put(self, draft: FileInfo, data: AsyncIterator[bytes]) -> FileInfo:
+    async def put(
+        self,
+        draft: FileInfo,
+        data: AsyncIterator[bytes],
+        *,
+        tags: Callable[[], Mapping[str, str]] | None = None,
+    ) -> FileInfo:
         path, intake = await _on_disk(self._begin)
         try:
             await taken_in(intake, data, _on_disk)
-            return await _on_disk(self._commit, draft, path, intake)
+            info = draft.with_content(intake.size, intake.etag, tags)
+            return await _on_disk(self._commit, info, path, intake)
         finally:
             # Not in a thread: a second cancellation must not stop this. A full disk fails again here.
             with suppress(OSError):
@@ -146,8 +153,7 @@ class LocalStore(FileStore):
         path = incoming / secrets.token_hex(16)
         return path, Intake(path.open("xb"))
 
-    def _commit(self, draft: FileInfo, path: Path, intake: Intake) -> FileInfo:
-        info = replace(draft, size=intake.size, etag=intake.etag)
+    def _commit(self, info: FileInfo, path: Path, intake: Intake) -> FileInfo:
         _sync(intake.handle)
         intake.handle.close()
         return self._put(info, path)

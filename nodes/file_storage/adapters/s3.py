@@ -6,7 +6,7 @@ import asyncio
 import functools
 import tempfile
 from base64 import b64encode
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
@@ -54,7 +54,13 @@ class S3StorageClient(FileStore):
         self._client = self._bucket.client
         self._top = f"{settings.prefix}/" if settings.prefix else ""
 
-    async def put(self, draft: FileInfo, data: AsyncIterator[bytes]) -> FileInfo:
+    async def put(
+        self,
+        draft: FileInfo,
+        data: AsyncIterator[bytes],
+        *,
+        tags: Callable[[], Mapping[str, str]] | None = None,
+    ) -> FileInfo:
         await self._bucket.ensure()
         # The spool is a file without a name: nothing is left of it, however we end.
         spool = tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115  # closed below
@@ -62,7 +68,7 @@ class S3StorageClient(FileStore):
             intake = Intake(cast("IO[bytes]", spool))
             # Not in the bucket's threads, all of which may wait for a bucket that hangs.
             await taken_in(intake, data, asyncio.to_thread)
-            info = replace(draft, size=intake.size, etag=intake.etag)
+            info = draft.with_content(intake.size, intake.etag, tags)
             # The caller's data can be read only once; what each try sends is the spool, from its start.
             parts = 1 + info.size // PART_BYTES
             await self._bucket.call(self._upload, spool, info, key=info.key, parts=parts)

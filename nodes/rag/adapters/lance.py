@@ -22,11 +22,11 @@ from typing import Any
 from core.errors import WaystationError
 from core.health import Health, failed, healthy
 from core.installed import is_missing, needs
-from nodes.rag.adapters.hollow import hollow
+from nodes.rag.adapters.hollow import hollow, unchecked
 from nodes.rag.adapters.lance_filters import among, any_of
 from nodes.rag.adapters.lance_vectors import VectorTable
 from nodes.rag.adapters.lance_views import nearest_of
-from nodes.rag.errors import IndexBroken
+from nodes.rag.errors import IndexBroken, VectorsDiffer
 from nodes.rag.models import Chunk, Hit
 from nodes.rag.ports import Known, View
 
@@ -72,7 +72,7 @@ def _sdk() -> SimpleNamespace:
     os.environ.setdefault("LANCEDB_LOG", "error")
     # The client of a server for catalogues, which no folder has: 163 modules and two thirds of the time.
     try:
-        with hollow("lance_namespace_urllib3_client"):
+        with hollow("lance_namespace_urllib3_client"), unchecked():
             import lancedb  # noqa: PLC0415  # slow; see the head of this file
             import pyarrow as pa  # noqa: PLC0415
             from lancedb.index import FTS, BTree, IvfSq  # noqa: PLC0415
@@ -124,6 +124,8 @@ class LanceStore:
                 if not chunks:
                     return
                 table = await self._create(len(vectors[0]) if vectors else 0)
+            if vectors:
+                _comparable(await table.schema(), vectors[0])
             among = any_of("document", documents)
             if not chunks:
                 await table.delete(among)
@@ -183,8 +185,10 @@ class LanceStore:
                 return []
             if self._beside is not None:
                 return await self._near_beside(table, self._beside, vector, limit, known, view)
-            if "vector" not in (await table.schema()).names:
+            schema = await table.schema()
+            if "vector" not in schema.names:
                 return []
+            _comparable(schema, vector)
             query = table.query().nearest_to(list(vector)).distance_type("cosine")
             query = _seen(query, view)
             rows = await query.select([*_COLUMNS, "_distance"]).limit(limit).to_list()
@@ -325,6 +329,12 @@ class LanceStore:
             if self._beside is not None:
                 self._beside.forget()
             raise IndexBroken(f"the index '{self._name}' cannot be read or written; {_REPAIR}") from error
+
+
+def _comparable(schema: Any, vector: Sequence[float]) -> None:
+    there = schema.field("vector").type.list_size if "vector" in schema.names else len(vector)
+    if there != len(vector):
+        raise VectorsDiffer(there, len(vector))
 
 
 def _seen(query: Any, view: View | None) -> Any:

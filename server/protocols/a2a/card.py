@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 
 from core.access import Principal, usable
 from core.events.settings import WebhookSettings
@@ -13,13 +13,14 @@ from core.settings.platform import ServerSettings
 from graph.agent import Agent
 from nodes.mcp_tools import MCPToolManager
 from nodes.rag import RAGClient
+from server.protocols.switch import wire_router
 from server.routes.common import OpenAgent
 
 ROOT = "/a2a"
 VERSION = "1.0"
 _SHOWN = 50
 
-router = APIRouter()
+router = wire_router("a2a")
 
 
 @router.get("/.well-known/agent-card.json")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 
 from core.errors import WaystationError
@@ -17,9 +17,10 @@ from server.protocols.a2a.errors import NotJsonRpc, SdkMissing, WrongVersion
 from server.protocols.a2a.methods import ANSWERS, MethodCall
 from server.protocols.a2a.reading import parsed
 from server.protocols.refusals import JSON, rpc_error
+from server.protocols.switch import wire_router
 from server.routes.common import OpenAgent
 
-router = APIRouter()
+router = wire_router("a2a")
 
 
 @router.post(ROOT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from core.access import Principal
 from core.settings.platform import ServerSettings
@@ -20,6 +20,7 @@ from server.middleware.auth import Caller
 from server.protocols.ag_ui.reading import PageRequest, read
 from server.protocols.ag_ui.translating import Translator
 from server.protocols.ag_ui.words import call_of
+from server.protocols.switch import wire_router
 from server.requests import json_body
 from server.routes.common import OpenAgent
 from server.sse import RunResponse
@@ -28,7 +29,7 @@ PATH = "/ag-ui"
 # Runs that wait for their answer; a person has few of them.
 _MOST_WAITING = 200
 
-router = APIRouter()
+router = wire_router("ag-ui")
 
 
 @router.post(PATH)

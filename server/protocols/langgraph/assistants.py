@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from pydantic import BaseModel, Field
 
 from server.middleware.auth import Caller
 from server.protocols.langgraph.shapes import assistant_json, selected
 from server.protocols.langgraph.words import GRAPH, NotOffered, check_assistant
+from server.protocols.switch import wire_router
 from server.requests import Configurable
 from server.routes.common import OpenAgent
 
-router = APIRouter(prefix="/assistants")
+router = wire_router("langgraph", "/langgraph/assistants")
 
 
 class SearchBody(BaseModel, extra="ignore"):

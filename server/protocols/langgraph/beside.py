@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
-
 from core.installed import installed_version
 from server.middleware.auth import Caller
 from server.protocols.langgraph.reading import Id
 from server.protocols.langgraph.words import NotOffered
+from server.protocols.switch import wire_router
 from server.routes.common import OpenAgent
 
-router = APIRouter()
+router = wire_router("langgraph", "/langgraph")
 
 
 @router.get("/ok")

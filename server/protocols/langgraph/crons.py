@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
 from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
 
 from core.access import Principal
@@ -18,9 +17,10 @@ from server.middleware.auth import Caller
 from server.protocols.langgraph.reading import Id, RunBody, check_served, request_of, said_in
 from server.protocols.langgraph.shapes import selected
 from server.protocols.langgraph.words import ASSISTANT, NotOffered, check_assistant
+from server.protocols.switch import wire_router
 from server.routes.common import OpenAgent
 
-router = APIRouter()
+router = wire_router("langgraph", "/langgraph")
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 _SHOWN = ("assistant_id", "input", "config", "context", "metadata", "webhook", "multitask_strategy")

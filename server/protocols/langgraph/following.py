@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import Header, Query, Response
 
 from core.access import Principal
 from core.foreign import as_bytes
@@ -28,10 +28,11 @@ from server.middleware.auth import Caller
 from server.protocols.langgraph.parts import Place, Placed, RunParts, encoded
 from server.protocols.langgraph.reading import Id, listed
 from server.protocols.langgraph.shapes import state_json
+from server.protocols.switch import wire_router
 from server.routes.common import OpenAgent
 from server.sse import EventResponse
 
-router = APIRouter()
+router = wire_router("langgraph", "/langgraph")
 
 THREAD_MODES = frozenset({"run_modes", "lifecycle", "state_update"})
 # What a run tells here: in which modes it was asked for is not kept.

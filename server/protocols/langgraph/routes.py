@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
 from server.protocols.langgraph import assistants, beside, crons, following, runs, store, threads
+from server.protocols.switch import wire_router
 
-router = APIRouter(prefix="/langgraph")
+router = wire_router("langgraph")
 
 # Those with fixed words stand before those that would read them as an id.
 for part in (beside, assistants, crons, store, runs, following, threads):
-    router.include_router(part.router)
+    router.routes.extend(part.router.routes)

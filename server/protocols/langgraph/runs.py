@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import Header, Query, Response
 from pydantic import BaseModel, Field
 
 from core.access import Principal
@@ -23,9 +23,10 @@ from server.protocols.langgraph.shapes import run_json, selected
 from server.protocols.langgraph.starting import begin
 from server.protocols.langgraph.streaming import WireResponse, place_of, waiting
 from server.protocols.langgraph.words import RUN_STATUS
+from server.protocols.switch import wire_router
 from server.routes.common import OpenAgent
 
-router = APIRouter()
+router = wire_router("langgraph", "/langgraph")
 
 LISTED = 200
 LONGEST_WAIT = 600.0

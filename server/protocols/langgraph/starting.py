@@ -17,7 +17,7 @@ from graph.runs.streams import Handle
 from server.errors import InvalidRequest
 from server.protocols.langgraph.chores import later
 from server.protocols.langgraph.reading import RunBody, RunInput, check_served, kind_of, request_of, said_in
-from server.protocols.langgraph.rollback import forget, place_before, running_on
+from server.protocols.langgraph.rollback import forget, place_before, running_on, take_back
 from server.protocols.langgraph.words import check_assistant
 
 _STRATEGY: dict[str | None, OnBusy] = {"reject": "reject", "enqueue": "enqueue", "interrupt": "interrupt"}
@@ -63,6 +63,10 @@ async def _instead(agent: Agent, wish: TurnRequest) -> Handle:
     if found is None:
         return await agent.begin(wish)
     place = wish.checkpoint or await place_before(agent, who, found)
+    if place is None:
+        # Nothing of a thread's first run is stored yet, and what is on its way comes before the end.
+        await take_back(agent, who, found)
+        return await agent.begin(wish)
     run = await agent.begin(replace(wish, checkpoint=place, on_busy="interrupt"))
     # Nothing of it stays: its next checkpoint is not worth waiting for.
     with suppress(RunEnded):

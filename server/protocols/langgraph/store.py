@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, Field
 
 from core.errors import NotFound
 from server.middleware.auth import Caller
+from server.protocols.switch import wire_router
 from server.routes.common import OpenAgent
 
-router = APIRouter(prefix="/store")
+router = wire_router("langgraph", "/langgraph/store")
 
 Label = Annotated[str, Field(max_length=64)]
 Labels = Annotated[list[Label], Field(max_length=16)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from uuid import uuid4
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import Header, Query, Response
 from pydantic import BaseModel, Field
 
 from core.access import Principal
@@ -19,9 +19,10 @@ from server.protocols.langgraph.reading import Id, checkpoint_in
 from server.protocols.langgraph.shapes import OURS, checkpoint_json, selected, state_json, thread_json
 from server.protocols.langgraph.starting import state_values
 from server.protocols.langgraph.words import OUR_STATUS, NotOffered, error_json
+from server.protocols.switch import wire_router
 from server.routes.common import OpenAgent
 
-router = APIRouter(prefix="/threads")
+router = wire_router("langgraph", "/langgraph/threads")
 
 Status = Literal["idle", "busy", "interrupted", "error"]
 Notes = dict[str, Any]

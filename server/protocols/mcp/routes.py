@@ -14,7 +14,7 @@ from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import HTTPException, Request, Response
 
 from core.access import Principal
 from core.errors import InvalidInput, WaystationError
@@ -38,9 +38,10 @@ from server.protocols.mcp.exchange import (
 from server.protocols.mcp.reply import Reply
 from server.protocols.mcp.rpc import Message, Refusal
 from server.protocols.mcp.seals import Seals
+from server.protocols.switch import wire_router
 from server.routes.common import OpenAgent
 
-router = APIRouter()
+router = wire_router("mcp")
 
 PATH = "/mcp"
 SESSION_HEADER = "Mcp-Session-Id"

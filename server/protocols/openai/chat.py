@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import Header, Request, Response
 from pydantic import BaseModel, Field
 
 from core.access import Principal
@@ -23,10 +23,11 @@ from server.protocols.openai.answer import answer_of
 from server.protocols.openai.bodies import THREAD_HEADER, Body
 from server.protocols.openai.chunks import ChatStream, completion, was_cut
 from server.protocols.openai.forms import form_wanted
+from server.protocols.switch import wire_router
 from server.requests import idempotency_key
 from server.routes.common import OpenAgent
 
-router = APIRouter()
+router = wire_router("openai", "/v1")
 PATH = "/v1/chat/completions"
 
 _REFUSED = (

@@ -11,7 +11,7 @@ import base64
 import sys
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from pydantic import BaseModel, Field
 
 from graph.agent import Agent
@@ -20,9 +20,10 @@ from nodes.rag.adapters.bundled import BundledEmbedder, installed
 from server.errors import InvalidRequest, UnsupportedParameter
 from server.middleware.auth import Caller
 from server.protocols.openai.answer import answer_of
+from server.protocols.switch import wire_router
 from server.routes.common import OpenAgent
 
-router = APIRouter()
+router = wire_router("openai", "/v1")
 MODEL = "waystation/embeddings"
 MOST_TEXTS = 256
 

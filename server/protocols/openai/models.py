@@ -7,20 +7,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
-
 from core.access import Principal, usable
 from graph.agent import Agent
 from nodes.llm import LLMCaller
 from nodes.llm.errors import ModelNotFound
 from server.middleware.auth import Caller
+from server.protocols.switch import wire_router
 from server.routes.common import OpenAgent
 
 OWN = "waystation"
 # No model of ours has a date of birth; clients sort by it, and want a number.
 _CREATED = 1_760_000_000
 
-router = APIRouter()
+router = wire_router("openai", "/v1")
 
 
 @router.get("/models")

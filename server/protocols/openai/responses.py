@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import Header, Query, Request, Response
 from pydantic import Field
 
 from core.access import Principal
@@ -27,10 +27,11 @@ from server.protocols.openai.inputs import asked_in
 from server.protocols.openai.items import EchoedRequest, of_record
 from server.protocols.openai.paused import FIRST, RunPart, named, part_of
 from server.protocols.openai.stream import ResponseStream
+from server.protocols.switch import wire_router
 from server.requests import ID_PATTERN, idempotency_key
 from server.routes.common import OpenAgent
 
-router = APIRouter(prefix="/responses")
+router = wire_router("openai", "/v1/responses")
 
 _REFUSED = ("prompt", "top_logprobs", "max_tool_calls", "moderation", "image")
 ResponseId = Annotated[str, Field(pattern=ID_PATTERN)]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
 from server.protocols.openai import chat, embeddings, models, responses
+from server.protocols.switch import wire_router
 
-router = APIRouter(prefix="/v1")
+router = wire_router("openai")
 
-router.include_router(models.router)
-router.include_router(chat.router)
-router.include_router(responses.router)
-router.include_router(embeddings.router)
+for part in (models, chat, responses, embeddings):
+    router.routes.extend(part.router.routes)

@@ -17,12 +17,18 @@ pytestmark = pytest.mark.slow
 
 PASSING = "import kept\ndef test_passes(): pass\n"
 FIRST_TIME = """import os, pathlib, pytest
-first = not pathlib.Path("ran").exists()
-pathlib.Path("ran").touch()
+ran = pathlib.Path(f"{__name__}.ran")
+first = not ran.exists()
+ran.touch()
 """
 FLAKY = f"{FIRST_TIME}def test_flaky(): assert not first\n"
-SIX = "@pytest.mark.parametrize('number', range(6))\n"
-MANY = f"{FIRST_TIME}{SIX}def test_of_many(number): assert not first\n"
+FIXTURE = f"""{FIRST_TIME}
+@pytest.fixture(scope='module')
+def late(): assert not first
+@pytest.mark.parametrize('number', range(18))
+def test_asks(number, late): pass
+"""
+MANY = (FLAKY,) * 6
 FAILING = "def test_fails(): assert False\n"
 CRASHING = f"{FIRST_TIME}def test_crashes():\n    if first: os._exit(9)\n"
 BROKEN = "import nothing_of_this_name\n"
@@ -49,6 +55,7 @@ def run(folder: Path, *contents: str, workers: int = 0) -> subprocess.CompletedP
     )
 
 
+@pytest.mark.always
 def test_what_passes_alone_is_named_and_the_build_passes(tmp_path: Path) -> None:
     of_an_earlier_run = tmp_path / ".pytest_cache/v/cache/lastfailed"
     of_an_earlier_run.parent.mkdir(parents=True)
@@ -66,12 +73,20 @@ def test_what_fails_again_fails_the_build(tmp_path: Path) -> None:
     assert "passed alone" not in done.stdout
 
 
+def test_a_fixture_that_failed_once_is_one_failure_however_many_ask_for_it(tmp_path: Path) -> None:
+    done = run(tmp_path, FIXTURE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "passed alone: test_1.py::test_asks[0], test_1.py::test_asks[10]," in done.stdout
+
+
 @pytest.mark.parametrize(
-    ("content", "code"), [(MANY, 1), (CRASHING, 3), (BROKEN, 3)], ids=["many", "a crash", "a broken file"]
+    ("contents", "code"),
+    [(MANY, 1), ((CRASHING,), 3), ((BROKEN,), 3)],
+    ids=["many", "a crash", "a broken file"],
 )
 def test_many_failures_crashes_and_broken_files_get_no_second_chance(
-    tmp_path: Path, content: str, code: int
+    tmp_path: Path, contents: tuple[str, ...], code: int
 ) -> None:
-    done = run(tmp_path, content, workers=1)
+    done = run(tmp_path, *contents, workers=1)
     assert done.returncode == code, done.stdout + done.stderr
     assert "alone" not in done.stdout

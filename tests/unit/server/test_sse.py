@@ -18,7 +18,7 @@ from graph.runs.streams import Handle
 from server.sse import PIECE_BYTES, RunResponse, disconnected, encode, pieces_of
 
 SCOPE: Scope = {"type": "http"}
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0
 
 
 class Wire:

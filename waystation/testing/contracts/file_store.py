@@ -256,6 +256,25 @@ class FileStoreContract:
             with pytest.raises(FileNotFound, match="none"):
                 await asked
 
+    async def test_tags_that_come_behind_the_content_are_those_of_the_file_or_refuse_it(
+        self, store: FileStore
+    ) -> None:
+        came: dict[str, str] = {}
+
+        async def content() -> AsyncIterator[bytes]:
+            yield b"x" * 2_000_000
+            came["kind"] = "report"
+
+        def refused() -> dict[str, str]:
+            raise ValueError("no tags at all")
+
+        with pytest.raises(ValueError, match="no tags"):
+            await store.put(draft("k1"), content(), tags=refused)
+        assert await keys(store, ADA) == []
+        assert not self.leftovers()
+        put = await store.put(draft("k1"), content(), tags=lambda: came)
+        assert (put.tags, (await store.info(ADA, "k1")).tags) == ({"kind": "report"}, {"kind": "report"})
+
     async def test_an_upload_that_breaks_off_leaves_nothing(self, store: FileStore) -> None:
         async def broken() -> AsyncIterator[bytes]:
             yield b"x" * 2_000_000

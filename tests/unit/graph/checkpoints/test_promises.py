@@ -26,6 +26,12 @@ TURN: tuple[tuple[str, list[str]], ...] = (
     ("loop", ["branch:to:store_files", "messages"]),
     ("loop", []),
 )
+# The same, where its look-ups are made within the model's step and there is nothing to store.
+SHORT: tuple[tuple[str, list[str]], ...] = (
+    ("input", ["__start__"]),
+    ("loop", ["branch:to:call_model", "messages"]),
+    ("loop", ["config", "documents", "messages"]),
+)
 
 
 class Handed:
@@ -69,6 +75,8 @@ async def put(saver: Saver, steps: Sequence[tuple[str, list[str]]], space: str =
     ("steps", "waited"),
     [
         (TURN, [False, False, False, False, True, False]),
+        # An answer is waited for also where nothing comes behind it: its model is not asked again.
+        (SHORT, [False, False, True]),
         # A further step stands behind the look-up: from there on each is waited for.
         (
             (

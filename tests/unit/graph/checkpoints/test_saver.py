@@ -19,7 +19,7 @@ from tests.unit.graph.run_kit import Desk
 from waystation.testing.postgres import PostgresServer
 from waystation.testing.service import free_port
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("people_wait")]
 
 PLACE: RunnableConfig = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
 

@@ -23,6 +23,7 @@ from graph.db.database import opened_database, writer_of
 from graph.db.tables import worded
 from graph.errors import LeaseLost
 from graph.runs.lease import fence_of
+from tests.kit.patience import A_BUSY_MACHINE_S
 from tests.unit.graph.run_kit import Desk
 from waystation.testing.postgres import PostgresServer
 
@@ -195,7 +196,7 @@ async def test_a_unit_that_raises_a_timeout_is_told_at_once(engine: AsyncEngine,
         raise TimeoutError("of its own")
 
     tried = asyncio.create_task(writer.talk(late))
-    await asyncio.wait([tried], timeout=2)
+    await asyncio.wait([tried], timeout=A_BUSY_MACHINE_S)
     assert tried.done(), "its own error, and not the writer's patience"
     assert isinstance(tried.exception(), TimeoutError | DatabaseUnavailable)
 

@@ -114,9 +114,47 @@ def test_a_database_elsewhere_is_put_there(backup: Path, tmp_path: Path) -> None
     assert not (places.home / "waystation.db").exists()
 
 
-def test_an_empty_home_is_taken(backup: Path, tmp_path: Path) -> None:
+def test_an_empty_home_is_filled_and_stays_the_folder_that_it_is(backup: Path, tmp_path: Path) -> None:
+    """It may be a mount, which nobody can replace, beside which nobody may write."""
+    (tmp_path / "elsewhere").mkdir()
+    put_back(backup, tmp_path / "elsewhere")
     (tmp_path / "new").mkdir()
+    (tmp_path / "new-config").mkdir()
+    (tmp_path / "new" / ".partial-0123").mkdir()  # of one that was killed
+    before = [(tmp_path / name).stat().st_ino for name in ("new", "new-config")]
     put_back(backup, tmp_path)
+    assert [(tmp_path / name).stat().st_ino for name in ("new", "new-config")] == before
+    for name in ("new", "new-config"):
+        assert texts_in(tmp_path / name) == texts_in(tmp_path / "elsewhere" / name)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_what_is_ended_anywhere_is_put_back_whole_or_not_at_all(
+    backup: Path, tmp_path: Path, there: bool
+) -> None:
+    place = tmp_path / "place"
+    for name in ("new", "new-config") if there else ("",):
+        (place / name).mkdir(parents=True)
+    places = Places(place / "new-config", place / "new")
+    url = url_of(f"sqlite:///{place / 'new' / 'waystation.db'}")
+    told: list[str] = []
+    while True:
+        left = iter(range(len(told)))
+
+        def tell(done: int, total: int, name: str, left: Any = left) -> None:
+            if next(left, None) is None:
+                told.append(name)
+                raise Killed
+
+        try:
+            restore(backup, places, url, tell)
+        except Killed:
+            assert texts_in(place) == {}
+        else:
+            break
+    assert {"reading", "files", "config"} <= set(told)
+    assert "waystation.yaml" in texts_in(places.config_dir)
+    assert "waystation.db" in texts_in(places.home)
 
 
 def test_a_backup_is_read_without_being_put_back(backup: Path) -> None:

@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from multiprocessing.connection import Connection
@@ -21,6 +20,7 @@ from graph.moving import comparing, rows
 from graph.moving.comparing import Apart, Here
 from graph.moving.copying import CopyResult, open_end
 from graph.moving.database import copy_database
+from graph.moving.end import End
 from graph.moving.errors import CopyRefused
 from graph.moving.rows import Part, Tally, parts
 from graph.moving.sqlite import SqliteEnd
@@ -126,11 +126,19 @@ def test_one_that_cannot_open_its_database_says_why(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def pipe() -> Iterator[tuple[Connection, Connection]]:
-    ours, theirs = multiprocessing.Pipe()
-    handler = signal.getsignal(signal.SIGINT)
-    yield ours, theirs
-    signal.signal(signal.SIGINT, handler)
+def pipe() -> tuple[Connection, Connection]:
+    return multiprocessing.Pipe()
+
+
+def _says_whether_it_hears() -> End:
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    raise Unavailable("Ctrl-C is held back" if signal.SIGINT in held else "it hears Ctrl-C")
+
+
+def test_that_process_never_hears_ctrl_c_and_this_one_does() -> None:
+    with closing(Apart(_says_whether_it_hears)) as apart, pytest.raises(Unavailable, match="held back"):
+        next(apart.portions(TRANSCRIPT))
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_what_it_does_is_what_is_done_here_and_ends_with_its_listener(

@@ -329,6 +329,12 @@ def test_other_urls_are_refused_by_the_name_of_the_argument(text: str, tmp_path:
         given_url(text, "source", Places(tmp_path, tmp_path))
 
 
+def test_a_target_that_cannot_be_made_is_told_by_its_argument(source: URL, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(StorageUnavailable, match=r"'x\.db' cannot be made.*; mend that.*the target's URL"):
+        copied(source, url_of(f"sqlite:///{tmp_path / 'file' / 'deep' / 'x.db'}"))
+
+
 def test_a_server_that_is_not_there_is_told(source: URL) -> None:
     nobody = url_of("postgresql://somebody@127.0.0.1:1/nothing")
     with pytest.raises(StorageUnavailable, match="refuses connections; start it, or mend host"):

@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy.engine import URL
 
 from core import sockets
-from graph.moving.copying import CopyResult
-from graph.moving.database import copy_database
+from graph.moving.copying import CopyResult, Stopped
+from graph.moving.database import copy_database, in_thread
 from graph.moving.errors import CopyRefused
 from tests.unit.graph.moving.kit import change, make_source, spelled, url_of
 
@@ -103,3 +103,26 @@ def seen_on(url: URL) -> tuple[Callable[[], object], Callable[[], object]]:
 
     row = "INSERT INTO workers VALUES ('me', '[]', 1, 0, '1', 0, date_part('epoch', clock_timestamp()))"
     return lambda: run(row), lambda: run("DELETE FROM workers")
+
+
+@pytest.mark.parametrize("done", [True, False])
+async def test_work_that_is_done_when_it_hears_that_it_is_to_end_is_told_as_done(done: bool) -> None:
+    begun = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def work(stopping: Callable[[], bool]) -> str:
+        loop.call_soon_threadsafe(begun.set)
+        while not stopping():
+            pass
+        if not done:
+            raise Stopped
+        return "whole"
+
+    task = asyncio.create_task(in_thread(work))
+    await begun.wait()
+    task.cancel()
+    if done:
+        assert await task == "whole"
+    else:
+        with pytest.raises(asyncio.CancelledError):
+            await task

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -108,6 +110,54 @@ async def test_a_quota_is_that_of_the_user_or_the_most_of_the_groups() -> None:
     with pytest.raises(StorageFull, match="at most 10 are allowed"):
         await files.put(guest, "a", b"x" * 11)
     assert (await files.stats(guest)).files == 0
+
+
+async def test_what_is_announced_and_has_no_room_is_refused_before_any_of_it_is_read() -> None:
+    files, read_of = manager(MemoryStore(), user_bytes=100, max_bytes=90), list[int]()
+
+    async def content() -> AsyncIterator[bytes]:
+        read_of.append(1)
+        yield b"x" * 60
+
+    with pytest.raises(FileTooLarge):
+        await files.put(ADA, "a", content(), at_least=91)
+    await files.put(ADA, "a", content(), at_least=50)
+    with pytest.raises(StorageFull, match="would have 101 bytes"):
+        await files.put(ADA, "a", content(), at_least=41)
+    assert read_of == [1]
+    with pytest.raises(StorageFull, match="would have 120 bytes"):
+        await files.put(ADA, "a", content(), at_least=40)
+    assert (await files.stats(ADA)).bytes == 60
+
+
+async def test_a_deletion_makes_no_room_for_uploads_on_their_way_that_others_have_taken() -> None:
+    files = manager(MemoryStore(), user_bytes=100)
+    small = await files.put(ADA, "small", b"x")
+    go, begun = asyncio.Event(), asyncio.Event()
+
+    async def content() -> AsyncIterator[bytes]:
+        yield b"x"
+        begun.set()
+        await go.wait()
+        yield b"x" * 59
+
+    slow = asyncio.create_task(files.put(ADA, "slow", content()))
+    await begun.wait()
+    await files.delete(ADA, small.key)
+    await files.put(ADA, "quick", b"x" * 50)
+    go.set()
+    with pytest.raises(StorageFull):
+        await slow
+    assert (await files.stats(ADA)).bytes == 50
+
+
+async def test_tags_that_come_behind_the_content_are_kept_or_refuse_it() -> None:
+    files = manager(MemoryStore())
+    info = await files.put(ADA, "a", b"x", tags=lambda: {"a": "b"})
+    assert (await files.info(ADA, info.key)).tags == {"a": "b"}
+    with pytest.raises(InvalidFile, match="at most 512"):
+        await files.put(ADA, "a", b"x", tags=lambda: {"a": "b" * 600})
+    assert (await files.stats(ADA)).files == 1
 
 
 async def test_a_copy_counts_as_a_file_does() -> None:

@@ -135,7 +135,7 @@ async def test_somebody_elses_upload_is_not_attached(files: FileManager) -> None
 
 
 class _Down(MemoryStore):
-    async def put(self, draft: FileInfo, data: object) -> FileInfo:
+    async def put(self, draft: FileInfo, data: object, *, tags: object = None) -> FileInfo:
         raise StorageUnavailable("the bucket is down")
 
 
@@ -153,7 +153,7 @@ class _Counting(_Down):
         super().__init__()
         self.asked = 0
 
-    async def put(self, draft: FileInfo, data: object) -> FileInfo:
+    async def put(self, draft: FileInfo, data: object, *, tags: object = None) -> FileInfo:
         self.asked += 1
         return await super().put(draft, data)
 

@@ -47,12 +47,12 @@ def server(started: RagServer, tmp_path: Path) -> RagServer:
 
 
 def opened(
-    folder: Path, server: RagServer, model: str
+    folder: Path, server: RagServer, model: str, *, search: str = "both"
 ) -> AbstractAsyncContextManager[tuple[RAGClient, AsyncContainer]]:
     """The module as it starts with this model; "" for none."""
     write(folder / "config", {"sources.yaml": _entry(server, model)})
     rules = {"source": {"attempts": 1}}
-    return opened_service(MODULE, RAGClient, context_at(folder, rag={"search": "both"}, resilience=rules))
+    return opened_service(MODULE, RAGClient, context_at(folder, rag={"search": search}, resilience=rules))
 
 
 def _entry(server: RagServer, model: str) -> str:
@@ -143,6 +143,41 @@ async def test_what_is_on_a_disk_that_is_not_there_is_waited_for(tmp_path: Path,
         (report,) = await rag.prepare()
         assert report.problems == ()
         assert await found(rag, MEANT) == ("leave.txt", [])
+
+
+async def test_other_vectors_under_the_same_name_are_told_and_words_are_found_until_it_is_made_anew(
+    tmp_path: Path, server: RagServer
+) -> None:
+    async with opened(tmp_path, server, "one") as (rag, _):
+        await rag.prepare()
+        server.behave(wide=True)
+        assert await found(rag, NAMED) == ("leave.txt", BY_WORDS)
+        assert await found(rag, MEANT) == ("", BY_WORDS)
+        write(tmp_path, {"docs/ferry.txt": "The ferry leaves at noon."})
+        (report,) = await rag.prepare()
+        assert "the model has changed under its name" in report.problems[0]
+        assert "waystation rag rebuild" in report.problems[0]
+        assert await found(rag, NAMED) == ("leave.txt", BY_WORDS)
+        report = await rag.ingest("docs", anew=True)
+        assert (report.problems, report.files) == ((), 4)
+        assert await found(rag, MEANT) == ("leave.txt", [])
+
+
+async def test_what_was_indexed_for_words_alone_has_vectors_when_these_are_wanted_again(
+    tmp_path: Path, server: RagServer
+) -> None:
+    async with opened(tmp_path, server, "one") as (rag, _):
+        await rag.prepare()
+    write(tmp_path, {"docs/leave.txt": "Thirty days of free time.", "docs/trip.txt": "A journey by ship."})
+    async with opened(tmp_path, server, "one", search="words") as (rag, _):
+        (report,) = await rag.prepare()
+        assert (report.problems, report.changed) == ((), 2)
+        assert (await found(rag, "free time"))[0] == "leave.txt"
+    async with opened(tmp_path, server, "one") as (rag, _):
+        (report,) = await rag.prepare()
+        assert report.problems == ()
+        assert (await found(rag, "free time")) == ("leave.txt", [])
+        assert any("A journey by ship." in text for text in embedded(server))
 
 
 @pytest.mark.parametrize("rebuilt", [False, True], ids=["at first", "made anew once"])

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from nodes.rag.cli import app
+from nodes.rag.errors import IndexBroken
 from tests.unit.nodes.rag.corpus import HANDBOOK, write
 
 pytestmark = pytest.mark.slow
@@ -62,6 +63,25 @@ def test_ingest_adds_a_path_and_stats_count_it(tmp_path: Path) -> None:
     stats = {s["source"]: s for s in json.loads(run("stats", "--json").stdout)}
     assert stats["docs"]["files"] == len(HANDBOOK) + 1
     assert "docs" in run("stats").stdout
+
+
+def test_a_path_that_cannot_be_indexed_is_not_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extra = tmp_path / "extra"
+    write(extra, {"a.txt": "Kites fly."})
+
+    def missing() -> None:
+        raise IndexBroken("a local source needs the extra 'search'")
+
+    with monkeypatch.context() as without:
+        without.setattr("nodes.rag.adapters.lance._sdk", missing)
+        refused = run("ingest", "docs", str(extra))
+    assert (refused.exit_code, refused.stderr) == (
+        1,
+        "index_broken: a local source needs the extra 'search'\n",
+    )
+    assert json.loads(run("ingest", "docs", "--json").stdout)["files"] == len(HANDBOOK)
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:

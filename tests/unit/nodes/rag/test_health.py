@@ -24,6 +24,7 @@ from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import ManifestFile
 from nodes.rag.settings import EmbedderEntry, HttpSource, LocalSource
 from nodes.rag.source import SourceCalls
+from tests.kit.patience import A_BUSY_MACHINE_S
 from tests.kit.task_queues import eventually
 from tests.unit.nodes.rag.corpus import write
 from waystation.testing.rag_server import RagServer
@@ -48,14 +49,22 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 class World:
     """A client over `wiki`, a local source that always answers, and what else a test brings."""
 
-    def __init__(self, server: RagServer, http: httpx.AsyncClient, **more: Source) -> None:
+    def __init__(
+        self,
+        server: RagServer,
+        http: httpx.AsyncClient,
+        *,
+        answer_s: float = A_BUSY_MACHINE_S,
+        check_s: float = A_BUSY_MACHINE_S,
+        **more: Source,
+    ) -> None:
         self.policies = Policies(ResilienceSettings.model_validate({"source": QUICK}))
-        entry = HttpSource(url=server.url, timeout=0.3)
+        entry = HttpSource(url=server.url, timeout=answer_s)
         docs = Source(LocalSource(path=["x"]), FakeRetriever("docs", {"a.md": "Leave is paid."}))
         sources = {"wiki": Source(entry, HttpRetriever("wiki", entry, http=http)), "docs": docs, **more}
         settings = RagSettings()
         calls = SourceCalls(settings, policies=self.policies)
-        self.client = RAGClient(sources, settings, calls=calls, check_seconds=1)
+        self.client = RAGClient(sources, settings, calls=calls, check_seconds=check_s)
 
     async def fail(self, source: str = "wiki") -> None:
         """Search until the breaker is open."""
@@ -97,7 +106,7 @@ async def test_a_source_that_is_left_alone_is_named_with_since_when(
 async def test_a_source_that_is_back_is_used_again_although_nobody_searches(
     server: RagServer, http: httpx.AsyncClient
 ) -> None:
-    world = World(server, http)
+    world = World(server, http, answer_s=0.3, check_s=1)
     server.behave(fault="hang")
     await world.fail()
     assert (await world.detail())["reason"] == "no answer within 1 s"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nodes.rag.adapters.hollow import hollow
+from nodes.rag.adapters.hollow import hollow, unchecked
 
 
 @pytest.fixture
@@ -66,3 +66,21 @@ print(json_arrow_field.JsonArrowField.model_fields.keys() >= {{"name"}})
 """
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert told.stdout.splitlines() == ["1 ['t']", "[]", "True"], told.stderr
+
+
+def test_what_is_made_meanwhile_is_not_compared_and_then_all_is_as_before() -> None:
+    overrides = pytest.importorskip("overrides")
+    before = overrides.override, overrides.EnforceOverrides
+
+    def method() -> None: ...
+
+    with unchecked():
+        assert overrides.override(method) is method
+        assert overrides.EnforceOverrides is object
+    assert (overrides.override, overrides.EnforceOverrides) == before
+
+
+def test_where_nothing_compares_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "overrides", None)
+    with unchecked():
+        assert sys.modules["overrides"] is None

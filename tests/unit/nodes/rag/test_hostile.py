@@ -60,7 +60,7 @@ async def _ingested(folder: Path) -> Ingested:
             found = await rag.query("lemur", sources=["others"], principal=ADA)
             answered += bool(found.passages)
             with suppress(TimeoutError):
-                await asyncio.wait_for(done.wait(), 0.01)
+                await asyncio.wait_for(done.wait(), 0.1)
 
     asker = asyncio.create_task(asking())
     async with asyncio.timeout(10 * A_BUSY_MACHINE_S):

@@ -66,15 +66,19 @@ class Homes:
         return self.whole.below(index_name("docs", ""))
 
     async def home(
-        self, name: str, role: str = "write", *, search: str = "words", bucket: str = ""
+        self, name: str, role: str = "write", *, search: str = "", bucket: str = "", source: str = SOURCE
     ) -> RAGClient:
         """A client as a process on the home `name` has it; only the first has the documents."""
         docs = self.docs if name == "first" else self.folder / f"{name}-docs"
         docs.mkdir(exist_ok=True)
         context = context_at(
             self.folder / name,
-            files={"sources.yaml": SOURCE.format(path=docs)},
-            rag={"index": f"s3://{bucket or self.bucket}/team/", "index_role": role, "search": search},
+            files={"sources.yaml": source.format(path=docs)},
+            rag={
+                "index": f"s3://{bucket or self.bucket}/team/",
+                "index_role": role,
+                "search": search or ("words" if source is SOURCE else "both"),
+            },
             file_storage={
                 "s3": {
                     "endpoint_url": self._server.settings("x").endpoint_url,
@@ -84,6 +88,8 @@ class Homes:
                 }
             },
         )
+        # A home that was there before may have another entry now.
+        write(self.folder / name / "config", {"sources.yaml": source.format(path=docs)})
         client, _ = await self._stack.enter_async_context(opened_service(MODULE, RAGClient, context))
         return client
 
@@ -104,6 +110,7 @@ async def ask(rag: RAGClient, text: str, who: Principal = ADA) -> RAGResponse:
     return await rag.query(text, sources=["docs"], principal=who)
 
 
+@pytest.mark.always
 async def test_readers_find_quote_and_open_what_the_writer_indexed(homes: Homes) -> None:
     writer = await homes.home("first")
     await writer.ingest("docs")

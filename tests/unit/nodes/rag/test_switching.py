@@ -166,6 +166,21 @@ async def test_an_index_that_was_made_in_another_way_is_made_anew_by_itself(
     other.store.close()
 
 
+async def test_other_stems_make_an_index_anew_beside_the_old_one(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.rag.ingest("docs")
+    before = house.place.now()
+    assert (await House(tmp_path).rag.ingest("docs")).changed == 0
+    monkeypatch.setattr("nodes.rag.indexing.stems_of", lambda: "2.2")
+    other = House(tmp_path)
+    assert (await other.rag.ingest("docs")).changed == len(WORDS)
+    assert other.place.now() != before
+    assert await other.find("camel") == {"camel.md"}
+    assert (await other.rag.ingest("docs")).changed == 0
+    other.store.close()
+
+
 async def test_documents_of_a_folder_that_is_gone_are_kept_where_they_are(
     house: House, tmp_path: Path
 ) -> None:

@@ -1,13 +1,28 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from importlib import import_module
 
 import pytest
 
-from core.languages import stem
+from core.languages import LANGUAGES, SMALL, stem, stems_of
 from nodes.rag.terms import asked, terms, terms_of
 from tests.growth.shapes import MOST_POWER, growth
 from tests.kit.languages import SENTENCES
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_stems_in_c_and_in_python_are_the_same(language: str) -> None:
+    in_c = pytest.importorskip("Stemmer").Stemmer(language)
+    module = import_module(f"snowballstemmer.{language}_stemmer")
+    in_python = getattr(module, f"{language.capitalize()}Stemmer")()
+    words = [*SMALL.get(language, ()), *" ".join(said for said, _ in SENTENCES.values()).casefold().split()]
+    assert [in_c.stemWord(word) for word in words] == [in_python.stemWord(word) for word in words]
+
+
+def test_the_release_of_the_stems_is_known() -> None:
+    assert re.fullmatch(r"\d+\.\d+", stems_of())
 
 
 def query_terms(query: str, languages: Sequence[str] = ("english",)) -> list[str]:

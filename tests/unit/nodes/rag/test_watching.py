@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from core.access import Principal
 from nodes.rag import RAGClient, RagSettings, Source
 from nodes.rag import client as client_module
-from nodes.rag.adapters.lance import LanceFolder, LanceStore
+from nodes.rag.adapters.lance import MISSING, LanceFolder, LanceStore
+from nodes.rag.errors import IndexBroken
 from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import ManifestFile
@@ -156,6 +158,38 @@ async def test_one_bad_look_is_not_the_last(tmp_path: Path, monkeypatch: pytest.
         await looked.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+    desk.lance.close()
+
+
+async def test_what_keeps_a_source_from_being_looked_at_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(tmp_path, "")
+    reasons = iter(["gone", "gone", "", "gone", "full"])
+
+    async def stale() -> bool:
+        if reason := next(reasons):
+            raise IndexBroken(reason)
+        return False
+
+    monkeypatch.setattr(desk.indexer, "stale", stale)
+    watching = FileWatcher(lambda: {"docs": desk.indexer})
+    with capture_logs() as said:
+        for _ in range(5):
+            await watching._look("docs", desk.indexer)
+    assert [line["reason"] for line in said] == ["gone", "gone", "full"]
+    desk.lance.close()
+
+
+async def test_a_source_whose_extra_is_missing_is_not_just_not_indexed_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(tmp_path, "")
+    answer = await desk.client.query("kites", sources=["docs"], principal=ADA)
+    assert [reason for _, reason in answer.failed] == ["it is not indexed yet"]
+    monkeypatch.setattr("nodes.rag.adapters.lance.find_spec", lambda name: None)
+    answer = await desk.client.query("kites", sources=["docs"], principal=ADA)
+    assert [reason for _, reason in answer.failed] == [MISSING]
     desk.lance.close()
 
 

@@ -79,6 +79,25 @@ def test_an_option_of_serve_that_changes_nothing_is_refused(
     assert why in said
 
 
+@pytest.mark.parametrize(
+    ("words", "option", "why"),
+    [
+        (["--role", "boss"], "--role", "must be 'all', 'api' or 'worker' (got 'boss')"),
+        (["--role", "worker", "--executes", "naps"], "--executes", "must be 'runs' or 'tasks' (got 'naps')"),
+        (["--role", "worker", "--tags", "a b"], "--tags", "(got 'a b')"),
+    ],
+)
+def test_a_wrong_value_of_an_option_is_wrong_usage_and_told_by_the_option(
+    words: list[str], option: str, why: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WAYSTATION_HOME", str(tmp_path / "home"))
+    done = runner.invoke(app, ["serve", *words])
+    assert (done.exit_code, done.stdout) == (2, "")
+    said = " ".join(done.stderr.replace("│", " ").split())
+    assert f"Invalid value for {option}: " in said
+    assert why in said
+
+
 @pytest.mark.parametrize("words", [["--json"], ["--json", "modules"]])
 def test_json_in_front_of_the_command_is_refused_with_its_place(words: list[str]) -> None:
     found = runner.invoke(app, words)
