@@ -17,6 +17,7 @@ from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
 import typer
 from typer.core import TyperGroup
 
+from core.collecting import loading
 from core.errors import ConfigInvalid, WaystationError
 from core.home import private_files
 
@@ -47,7 +48,7 @@ def command(run: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
         import asyncio
 
         try:
-            with _logs_apart(), private_files():
+            with loading(), _logs_apart(), private_files():
                 return asyncio.run(run(*args, **kwargs))
         except WaystationError as error:
             fail(error)

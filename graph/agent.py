@@ -11,7 +11,7 @@ import structlog
 from dishka import AsyncContainer, Provider
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncEngine
 from typing_extensions import Unpack
 
 from core.access import Principal

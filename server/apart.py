@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from dishka import AsyncContainer
 from fastapi import APIRouter, FastAPI
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from core.errors import ConfigInvalid
 from core.health import HealthBoard
@@ -26,6 +26,7 @@ from server.middleware.edge import Cors, Edge, Guard
 from server.module_routes import add_module_routes
 from server.openapi import describe
 from server.routes import catalogue, docs, files, health, retrieval
+from server.routing import add_router
 
 # What of the API is a module's own: routers whole, or those of their paths that are named.
 PARTS: Mapping[str, Sequence[tuple[APIRouter, frozenset[str]]]] = {
@@ -124,7 +125,7 @@ def create_apart(host: Host) -> FastAPI:
     app.state.agent = host
     errors.install(app)
     for router in routers_of(host.names):
-        app.include_router(router)
+        add_router(app, router)
     docs.mount_assets(app)
     add_module_routes(app, running(host.standings))
     for layer in (Guard, Gate, Cors, Edge):

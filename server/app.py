@@ -9,6 +9,7 @@ from typing import Any
 from dishka import Provider
 from fastapi import FastAPI
 
+from core.collecting import settle
 from core.identity.opened import opened_authenticator
 from core.lifecycle import running
 from core.settings import Context
@@ -40,6 +41,7 @@ from server.routes import (
     tasks,
     threads,
 )
+from server.routing import add_router
 from server.stopping import draining_first
 
 
@@ -73,6 +75,8 @@ def create_app(
             async with identified(app, opened):
                 with draining_first(opened):
                     async with open_to_owner(opened, url) if url else nullcontext():
+                        if worker:
+                            settle()
                         yield
 
     app = FastAPI(
@@ -110,16 +114,16 @@ def _add_routes(app: FastAPI) -> None:
         found: Agent = app.state.agent
         return found
 
-    app.include_router(agent_router(agent))
-    app.include_router(chat_router(agent))
+    add_router(app, agent_router(agent))
+    add_router(app, chat_router(agent))
     for part in (threads, insight, runs, questions, files, catalogue, parts, retrieval):
-        app.include_router(part.router)
+        add_router(app, part.router)
     for part in (health, tasks, operating, keys, session, docs):
-        app.include_router(part.router)
-    app.include_router(operating.plans)
+        add_router(app, part.router)
+    add_router(app, operating.plans)
     add_protocols(app)
-    app.include_router(login.router)
-    app.include_router(markdown.router)
-    app.include_router(pages.router)
+    add_router(app, login.router)
+    add_router(app, markdown.router)
+    add_router(app, pages.router)
     app.state.console = True
     docs.mount_assets(app)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import json
 import os
 import signal
@@ -21,6 +20,7 @@ from dishka import Provider, Scope
 from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
+from core.collecting import settle
 from core.errors import ConfigInvalid
 from core.observability import configure_logging
 from core.registry import discover, files_of, sections_of
@@ -46,9 +46,6 @@ CLOSE_SECONDS = 2
 # A worker that is silent for so long is taken for dead: uvicorn's five seconds end one that is merely busy.
 WORKER_SECONDS = 30
 READY_SECONDS = 120.0
-# Of the garbage collector. With Python's own 700 it would look eight times as often at what turns just now
-# hold, for next to nothing.
-_THRESHOLDS = (10_000, 10, 10)
 
 
 def read_settings(context: Context) -> Book:
@@ -232,7 +229,8 @@ def serve_many(context: Context) -> None:
     _log(book)
     with bind(settings, book[AuthSettings]) as listener:
         os.environ.update(_as_environment(settings, listener))
-        config = uvicorn_config("server.serve:app_from_environ", workers=settings.workers, settings=settings)
+        app = "server.several:app_from_environ"
+        config = uvicorn_config(app, workers=settings.workers, settings=settings)
         base = base_url(settings, listener)
         said = greeting_of_many(base, settings)
         threading.Thread(target=_greet_when_ready, args=(base, said), daemon=True).start()
@@ -299,10 +297,7 @@ def _address(host: str, port: int) -> str:
 
 
 def _say_ready(text: str) -> None:
-    gc.collect()  # once: what imports left behind goes, and the rest is not looked at again
-    gc.freeze()
-    gc.set_threshold(*_THRESHOLDS)
-    gc.enable()
+    settle()
     print(text, flush=True)
 
 

@@ -15,6 +15,7 @@ from server.app import identified
 from server.middleware.auth import Gate
 from server.middleware.edge import Edge, Guard
 from server.routes import health
+from server.routing import add_router
 from server.stopping import draining_first
 
 
@@ -48,7 +49,7 @@ def create_worker(
         openapi_url=None,
     )
     errors.install(app)
-    app.include_router(health.router)
+    add_router(app, health.router)
     for layer in (Guard, Gate, Edge):
         app.add_middleware(layer)
     return app

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncConnection, AsyncEngine
 
 from core.database.engine import BUSY_MS, JSON_OPTIONS, LOG_PAGES, RollingBack, as_outage
 from core.database.outage import DatabaseUnavailable, outage, outages_told

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from core.database.engine import BUSY_MS, StoreEngine, is_sqlite
 from core.database.outage import STANDBY, DatabaseUnavailable, answered_within, outages_told, uninterrupted

@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from core.database.engine import StoreEngine
 from core.database.groups import Connected, Fencing, engine_of_group, told

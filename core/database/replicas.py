@@ -11,7 +11,7 @@ import secrets
 from contextlib import suppress
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from core.database.engine import is_sqlite
 from core.health import Health, degraded, healthy

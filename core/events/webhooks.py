@@ -8,7 +8,7 @@ from typing import Protocol, Self
 
 from prometheus_client import Counter
 from pydantic import BaseModel, Field
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from core.access import Principal
 from core.errors import ConfigInvalid

@@ -20,7 +20,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import insert, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from core.access import Principal
 from core.callers import SCOPES, is_user, is_word

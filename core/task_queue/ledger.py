@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import RowMapping, case, delete, func, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncConnection, AsyncEngine
 
 from core.access import Principal
 from core.database.engine import StoreEngine, insert_new, now_of

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from dishka import AsyncContainer
 from pydantic import BaseModel
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from core.access import Principal
 from core.errors import ConfigInvalid, InvalidInput

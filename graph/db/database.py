@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Column, Connection, RowMapping, Table, bindparam, inspect, select, text, update
 from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncConnection, AsyncEngine
 
 from core.database.engine import BUSY_MS, METADATA, StoreEngine, create_engine, is_sqlite
 from core.database.groups import Fencing, SqliteGroup

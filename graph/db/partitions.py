@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 import structlog
 from sqlalchemy import ColumnElement, Select, func, or_, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncConnection, AsyncEngine
 
 from core.database.engine import is_sqlite, now_of
 from core.database.outage import DATABASE_ERRORS, outage

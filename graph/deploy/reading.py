@@ -23,7 +23,7 @@ from langgraph.checkpoint.serde.jsonplus import (
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from sqlalchemy import URL, Column, MetaData, Table, case, func, inspect, or_, select
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio.engine import AsyncConnection, AsyncEngine, create_async_engine
 
 from core.database.engine import BUSY_MS, POSTGRES_MISSING
 from core.database.opening import opening_error

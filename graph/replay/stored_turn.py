@@ -11,7 +11,7 @@ import orjson
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langgraph.types import StateSnapshot
 from sqlalchemy import RowMapping, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from core.access import Principal, owns
 from core.errors import Conflict, NotFound

@@ -23,7 +23,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import ColumnElement, Float, RowMapping, bindparam, select, true, update
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncConnection, AsyncEngine
 
 from core.access import Principal
 from core.database.engine import CLOCK, clock_in, is_sqlite

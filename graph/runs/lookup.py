@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import BindParameter, ColumnElement, Select, func, select, tuple_
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from core.access import Principal, owner_seen_by, owns
 from core.cursor import is_cursor, place_of

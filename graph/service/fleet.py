@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import delete, select
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncConnection, AsyncEngine
 
 from core.database.engine import clock_in, insert_new, is_sqlite
 from core.database.outage import DATABASE_ERRORS, DatabaseUnavailable, log_failure, uninterrupted

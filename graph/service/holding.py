@@ -18,7 +18,7 @@ from langgraph.errors import InvalidUpdateError
 from langgraph.graph import END
 from langgraph.types import StateSnapshot
 from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncConnection, AsyncEngine
 
 from core.access import Principal
 from core.database.engine import insert_new, now_of

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 from sqlalchemy import ColumnElement, RowMapping, Select, delete, func, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncConnection, AsyncEngine
 
 from core.access import Principal, owner_seen_by
 from core.database.engine import insert_new, now_of

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import structlog
 from cronsim import CronSim, CronSimError
 from sqlalchemy import ColumnElement, RowMapping, delete, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from core.access import Principal, owner_seen_by
 from core.database.engine import now_of

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 from dishka import AsyncContainer, Provider, Scope, provide
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from core import lifecycle
 from core.cache import Cache

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 from dishka import AsyncContainer, Provider
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from core import lifecycle
 from core.container import build_container

@@ -5,7 +5,7 @@
 from collections.abc import AsyncIterator
 
 from dishka import Provider, Scope, provide
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from core.database.engine import database_url, session_of
 from core.settings import Book, Places

@@ -7,7 +7,7 @@ from typing import Any, NewType
 
 from dishka import AsyncContainer, Provider, Scope, provide
 from langgraph.graph.state import CompiledStateGraph
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from core.database.engine import StoreEngine, database_url, listening_url
 from core.events import EventBus

@@ -6,7 +6,6 @@ Anything slow is imported inside the command that needs it, so that `--help` and
 # ruff: noqa: PLC0415 - slow imports stay inside the commands, see above
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ import typer
 
 from core.choices import Choices
 from core.cli import JsonFlag, command, fail, loading_app, make_app, show
+from core.collecting import load
 from core.errors import ConfigInvalid, InvalidInput, WaystationError
 from core.installed import is_missing, needs
 from server.cli import keep, serving
@@ -306,8 +306,7 @@ def _word() -> str:
 
 def main() -> None:
     """The console script. Every failure is one line on stderr and exit code 1."""
-    # Imports make hundreds of thousands of objects, and all stay: to look among them each 700 is time lost.
-    gc.set_threshold(50_000)
+    load()
     word = _word()
     try:
         if word not in OWN:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -46,11 +45,13 @@ def serve_command(
     """Start the service."""
     import asyncio
 
+    from core.collecting import settle
     from core.home import private_files
     from core.settings import Context
     from core.settings.platform import ServerSettings
     from server.serve import loop_factory, read_settings, serve, serve_apart, serve_many
 
+    settle()  # an index may be made before the service is ready, and leaves something behind
     given = {
         "host": host,
         "port": port,
@@ -76,7 +77,6 @@ def serve_command(
             runner.run(serve_apart(context, names, progress=progress))
         return
     if settings.workers > 1:
-        gc.enable()
         with private_files():
             serve_many(context)
         return

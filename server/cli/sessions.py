@@ -44,6 +44,7 @@ async def opened(
     """
     if user and not is_user(user):
         raise InvalidInput(f"'{user[:80]}' cannot be a user; use 1 to 128 of A-Z a-z 0-9 _ . @ : | + -")
+    from core.collecting import settle
     from core.identity.authenticator import local_principal
     from core.settings.auth import AuthSettings
     from graph.agent import Agent
@@ -51,4 +52,5 @@ async def opened(
     quiet()
     with progress_bar("indexing") as progress:
         async with Agent.open(progress=progress, idle=idle) as agent:
+            settle()
             yield agent, local_principal(agent.book[AuthSettings], user, groups or None)

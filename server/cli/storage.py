@@ -13,7 +13,7 @@ import typer
 from core.cli import JsonFlag, command, make_app, print_fields, short, show
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
     from core.settings import Book
     from nodes.file_storage.ports import FileStore

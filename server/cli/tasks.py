@@ -25,12 +25,14 @@ async def _queue() -> AsyncIterator[TaskQueue]:
 @asynccontextmanager
 async def _working_queue() -> AsyncIterator[TaskQueue]:
     """The queue in a process that runs tasks, with everything that they need."""
+    from core.collecting import settle
     from core.settings import Context
     from graph.wiring.services import open_services
 
     # Whatever the service's own processes do: this one runs tasks.
     context = Context.current(tasks={"worker": True}, server={"role": "all"})
     async with open_services(context, worker=True) as services:
+        settle()
         yield await services.container.get(TaskQueue)
 
 

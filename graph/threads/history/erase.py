@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Table, delete, exists, func, select, text, update
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from core.access import Principal, owner_seen_by
 from core.database.engine import is_sqlite, now_of

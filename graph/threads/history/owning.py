@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import RowMapping, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
 from core.access import Principal, owner_seen_by
 from graph.db.tables import threads

@@ -1,0 +1,114 @@
+"""How packages of others are imported: no more of them than is used here, and nothing of theirs is changed.
+
+`watch()`, which `server` calls, makes it so for the process; what is loaded already stays as it is. Most of a
+start is imports.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+# Packages of which others import a part, and whose own file imports all the rest: that file waits until
+# something is asked of the package itself.
+WAITING = frozenset(
+    {
+        "langgraph_sdk",  # its clients, with one for HTTP and one for WebSockets; LangGraph wants a type
+        "langsmith.types",  # 190 files of the forms of its API; its client wants one of them
+        "mcp.server",  # FastMCP with its settings; the SDK's client wants the types of sessions
+        "sqlalchemy.ext.asyncio",  # the ORM; we want engines
+    }
+)
+# Files with many pydantic models of which few are ever used: each is built when it is used first, pydantic's
+# `defer_build`.
+DEFERRED = frozenset({"fastapi.openapi.models", "langsmith.schemas", "mcp.types"})
+
+
+_ASKED = threading.Lock()
+
+
+class _Waiting(ModuleType):
+    """A package whose own file has not been executed; parts of it can be imported."""
+
+    def __getattr__(self, name: str) -> Any:
+        package = self.__name__
+        if package not in _finder.done and not name.startswith("_") and find_spec(f"{package}.{name}"):
+            return importlib.import_module(f"{package}.{name}")
+        with _ASKED:
+            _finder.done.add(package)
+            if sys.modules.get(package) is self:
+                del sys.modules[package]
+        # Not under our lock: Python has one for each name, and knows how to wait for several.
+        whole = importlib.import_module(package)
+        for part, module in vars(self).items():
+            if isinstance(module, ModuleType) and part not in vars(whole):
+                setattr(whole, part, module)
+        return getattr(whole, name)
+
+
+class _WaitingLoader(Loader):
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__class__ = _Waiting
+        # To whoever asks for its files it is the package that it will be.
+        assert module.__spec__ is not None  # noqa: S101 - set by Python before
+        module.__spec__.loader = module.__loader__ = self._loader
+
+
+class _DeferringLoader(Loader):
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        from pydantic import BaseModel, RootModel  # noqa: PLC0415 - what is imported here has models
+
+        assert module.__spec__ is not None  # noqa: S101 - set by Python before
+        module.__spec__.loader = module.__loader__ = self._loader
+        before = [(base, base.model_config) for base in (BaseModel, RootModel)]
+        for base, config in before:
+            base.model_config = {**config, "defer_build": True}
+        try:
+            self._loader.exec_module(module)
+        finally:
+            for base, config in before:
+                base.model_config = config
+
+
+class _Finder(MetaPathFinder):
+    def __init__(self) -> None:
+        self.done: set[str] = set()
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        waits = fullname in WAITING and fullname not in self.done
+        if not waits and fullname not in DEFERRED:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _WaitingLoader(spec.loader) if waits else _DeferringLoader(spec.loader)
+        return spec
+
+
+_finder = _Finder()
+
+
+def watch() -> None:
+    """From here on the packages above are imported as it is said there; a second time changes nothing."""
+    if _finder not in sys.meta_path:
+        sys.meta_path.insert(0, _finder)
