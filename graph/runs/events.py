@@ -290,8 +290,10 @@ def _delta(data: str) -> str:
 
 
 def rows_of_events(thread_id: str, entries: Sequence[LoggedEvent], *, now: float) -> list[dict[str, Any]]:
-    """Events as rows, neighbouring tokens as one."""
-    return [_row(thread_id, group, now=now) for group in _groups(entries)]
+    """Events as rows, neighbouring tokens as one. `now` is the database's clock, read just before."""
+    # One look at our own clock for all: between two, on a busy machine, a later event would seem the earlier.
+    shift = now - time.monotonic()
+    return [_row(thread_id, group, shift=shift) for group in _groups(entries)]
 
 
 async def store(db: AsyncConnection, thread_id: str, entries: Sequence[LoggedEvent]) -> None:
@@ -326,7 +328,7 @@ def _page_end(sizes: Sequence[Any]) -> int:
     return last
 
 
-def _row(thread_id: str, group: Sequence[LoggedEvent], *, now: float) -> dict[str, Any]:
+def _row(thread_id: str, group: Sequence[LoggedEvent], *, shift: float) -> dict[str, Any]:
     first, last = group[0], group[-1]
     event, line, cuts = last.event, last.line, None
     if len(group) > 1:
@@ -343,7 +345,7 @@ def _row(thread_id: str, group: Sequence[LoggedEvent], *, now: float) -> dict[st
         "data": line.decode(),
         "cuts": cuts,
         # It is stored a little behind the turn, by the database's clock.
-        "created_at": now - max(time.monotonic() - first.at, 0.0),
+        "created_at": shift + first.at,
     }
 
 

@@ -341,13 +341,14 @@ def unit_of(engine: AsyncEngine, hold: Hold, ending: Ending) -> Unit:
 
 def _statements(engine: AsyncEngine, hold: Hold, ending: Ending) -> Iterator[Statement]:
     now = now_of(engine)
+    told = rows_of_events(hold.thread_id, ending.events, now=now)
     waiting = None if ending.waiting is None else as_json(ending.waiting)
     thread = (ending.thread_status, not ending.clean, waiting, 0 if ending.again else 1, now)
     yield worded(engine, _LET_GO), [(*thread, hold.thread_id)]
     if ending.messages:
         yield _MESSAGES.into(engine, ending.messages)
-    if ending.events:
-        yield _EVENTS.into(engine, rows_of_events(hold.thread_id, ending.events, now=now))
+    if told:
+        yield _EVENTS.into(engine, told)
     yield _run(engine, hold, ending.of_run(now=now))
     if row := announcement(hold, ending, now=now):
         yield _DELIVERIES.into(engine, [row])

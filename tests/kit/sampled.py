@@ -177,7 +177,8 @@ def pytest_testnodedown(node: Any) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     if left := terminalreporter.config.stash.get(_left, 0):
-        terminalreporter.write_line(f"{left} dear tests are left to the campaign: {WHOLE}=1 runs them")
+        told = f"{left} dear tests are left to the campaign by SAMPLE_SEED {SAMPLE_SEED!r}"
+        terminalreporter.write_line(f"{told}: {WHOLE}=1 runs them")
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ def test_what_does_not_run_is_counted_and_can_be_asked_for(tmp_path: Path) -> No
         "sampled.recorded.__defaults__ = (Path(__file__).with_name('dear.tsv'),)\n"
     )
     some = run(tmp_path)
-    assert "6 dear tests are left to the campaign: WHOLE_SAMPLES=1 runs them\n" in some
+    assert "6 dear tests are left to the campaign by SAMPLE_SEED 'waystation': WHOLE_SAMPLES=1 runs" in some
     assert "8 passed, 6 deselected" in some
     with_workers = run(tmp_path, "-p", "xdist", "-n", "1")
     assert "6 dear tests are left to the campaign" in with_workers

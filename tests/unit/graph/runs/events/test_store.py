@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from itertools import count
 from typing import Any
 
 import orjson
@@ -11,7 +12,7 @@ from sqlalchemy.engine import URL
 
 from graph.db.database import opened_database
 from graph.db.tables import run_events
-from graph.runs.events import JOINED_LETTERS, LoggedEvent, store
+from graph.runs.events import JOINED_LETTERS, LoggedEvent, rows_of_events, store
 from tests.unit.graph.run_kit import Desk
 
 Event = dict[str, Any]
@@ -140,3 +141,15 @@ async def test_the_text_of_a_cut_answer_is_what_came_since_the_last_thing_that_w
     assert await desk.events.spoken("r") == "half an answer"
     await put(desk, numbered([{"type": "tool_result", "id": "c"}], after=5))
     assert await desk.events.spoken("r") == ""
+
+
+def test_rows_stand_in_the_order_of_their_events_however_long_it_takes_to_make_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entries = numbered(MIXED)
+    clock = count(entries[-1].at + 1)
+    monkeypatch.setattr("graph.runs.events.time.monotonic", lambda: next(clock))
+    rows = rows_of_events("t", entries, now=1000.0)
+    times = [row["created_at"] for row in rows]
+    assert times == sorted(times)
+    assert times[-1] == pytest.approx(999.0)
