@@ -36,7 +36,9 @@ check: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(call beside,$(BIN)/python -m pytest -n 2 -m "not server and not slow and not dear" tests/unit tests/architecture)
 
-test: .venv/.dev .venv/.foreign
+# Both are installed at the same time: pip uses one core.
+test:
+	@$(MAKE) --no-print-directory -j 2 .venv/.dev .venv/.foreign
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	rm -f .coverage .coverage.*
@@ -68,6 +70,7 @@ campaign: .venv/.dev
 	$(BIN)/python -m tests.campaigns.uploads --store local
 	$(BIN)/python -m tests.campaigns.uploads --store s3
 	$(BIN)/python -m tests.campaigns.uploads --what ingests
+	$(BIN)/python -m tests.campaigns.changes
 	$(BIN)/python -m tests.campaigns.publishing
 	$(BIN)/python -m tests.campaigns.image
 	$(BIN)/python -m tests.campaigns.wheel
@@ -128,7 +131,7 @@ clean:
 	@touch $@
 
 # Tool servers and clients of other people, each in an environment of its own; the tests say what is missing where.
-.venv/.foreign: $(wildcard $(FOREIGN)/*.txt $(FOREIGN)/*.json $(CLIENTS)/*.json $(INSPECTOR)/*.json $(EXAMPLES:%=examples/%/*.json)) | .venv/.dev
+.venv/.foreign: $(wildcard $(FOREIGN)/*.txt $(FOREIGN)/*.json $(CLIENTS)/*.json $(INSPECTOR)/*.json $(EXAMPLES:%=examples/%/*.json)) | .venv/bin/python
 	@echo "Installing the tool servers and clients that the tests run against ..."
 	@for name in time git fastmcp mcp2; do \
 	    $(BIN)/python -m venv --clear --without-pip .venv/foreign/$$name && \

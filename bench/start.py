@@ -37,7 +37,8 @@ COMMANDS = (
     "config validate",
     "runs list",
 )
-# Vectors are worked out behind a start, for a quarter of a minute: a command would wait for what is left.
+# Vectors are worked out behind a start, for a quarter of a minute, by a model of 130 MB: a command would wait
+# for what is left, and what rests would not rest.
 BY_WORDS = {"WAYSTATION_RAG__SEARCH": "words"}
 TURN_S = 60
 QUIET_S = 1.0  # behind the first turn: what it woke is not the second one's
@@ -83,9 +84,9 @@ def one_round(checkout: Checkout, figures: Figures, *, rest: float, commands: bo
             asked(url)
             figures["CPU s of the second turn"].append(cpu_of(pid) - before)
         if rest:
-            with service(checkout, env, Path(folder) / "log") as (pid, _):
+            with service(checkout, env | BY_WORDS, Path(folder) / "log") as (pid, _):
                 time.sleep(rest)
-                figures["MB at rest (PSS)"].append(shared_out(pid) / 1e6)
+                figures["MB at rest, without the model (PSS)"].append(shared_out(pid) / 1e6)
         for words in COMMANDS if commands else ():
             figures[f"CPU s: {words}"].append(command(checkout, words.split(), env | BY_WORDS))
 

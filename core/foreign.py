@@ -208,13 +208,13 @@ def _text(item: object) -> str:
         return type(item).__name__
 
 
-def read_json(raw: str | bytes, name: str = "value", *, weight: int | None = MAX_WEIGHT) -> tuple[Any, str]:
+def read_json(raw: str | bytes, name: str = "value") -> tuple[Any, str]:
     """The value of a JSON text, and what is wrong with it: one of both is empty."""
     try:
         found = json.loads(raw)
     except (ValueError, RecursionError) as error:
         return None, f"{name} is no JSON ({_said(error)})"
-    fault = fault_in(found, name, weight=weight)
+    fault = fault_in(found, name)
     return (None, fault) if fault else (found, "")
 
 

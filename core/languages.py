@@ -143,18 +143,15 @@ class _Stemmer(Protocol):
     def stemWord(self, word: str) -> str: ...  # noqa: N802 - the library's name
 
 
-def language_of(text: str, *, among: Iterable[str] = LANGUAGES) -> str:
+def language_of(text: str) -> str:
     """The language of a text; "" where it does not tell."""
-    known = set(among)
     script = _script(text[:READ_LETTERS])
     if script != "LATIN":
-        found = _SCRIPTS.get(script, "")
-        return found if found in known else ""
+        return _SCRIPTS.get(script, "")
     hits: Counter[str] = Counter()
     for word, times in Counter(word.strip(_EDGES) for word in fold(text[:READ_LETTERS]).split()).items():
         for language in _BY_WORD.get(word, ()):
-            if language in known:
-                hits[language] += times
+            hits[language] += times
     best = hits.most_common(2)
     if not best or best[0][1] < FEWEST_HITS or (len(best) > 1 and best[1][1] == best[0][1]):
         return ""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from core.errors import Unavailable
-from core.registry import Module, declared, loaded
+from core.registry import declared, loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,7 @@ class Objects(Protocol):
         ...
 
 
-def lend_objects(
-    url: str, *, context: Any, policies: Any, modules: Sequence[Module] | None = None
-) -> Objects:
+def lend_objects(url: str, *, context: Any, policies: Any) -> Objects:
     """A part of a bucket, from the module that keeps one.
 
     Args:
@@ -82,7 +80,7 @@ def lend_objects(
         ConfigInvalid: Its settings are not complete, or a package is missing.
         Unavailable: No module here keeps objects.
     """
-    for module in declared() if modules is None else modules:
+    for module in declared():
         if module.objects is not None:
             lent: Objects = loaded(module.objects)(url, context=context, policies=policies)
             return lent

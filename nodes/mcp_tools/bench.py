@@ -8,7 +8,7 @@ from typing import Any
 
 from core.access import EVERY, Principal
 from core.container import opened_service
-from core.settings import Context, nearest
+from core.settings import nearest
 from core.tool_bench import ToolAnswer, ToolBench
 from nodes.mcp_tools.errors import UnknownTool
 from nodes.mcp_tools.executor import ToolExecutor
@@ -80,7 +80,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def open_bench(context: Context | None = None) -> AsyncIterator[ToolBench]:
+async def open_bench() -> AsyncIterator[ToolBench]:
     """A bench on this module's configuration alone; its servers end with it."""
-    async with opened_service(MODULE, MCPToolManager, context) as (manager, container):
+    async with opened_service(MODULE, MCPToolManager) as (manager, container):
         yield Bench(manager, await container.get(ToolExecutor))

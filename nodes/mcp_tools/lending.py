@@ -20,9 +20,7 @@ from nodes.mcp_tools.settings import McpSettings, ServerEntry
 _STARTS = ("{", "[")
 
 
-def lend(
-    name: str, entry: Mapping[str, Any], *, home: Path, connector: ToolConnector | None = None
-) -> LentServer:
+def lend(name: str, entry: Mapping[str, Any], *, home: Path) -> LentServer:
     """The server of an entry; it starts when it is first used.
 
     Raises:
@@ -33,7 +31,7 @@ def lend(
     except ValidationError as error:
         said = "; ".join(str(problem["msg"]) for problem in error.errors())
         raise ConfigInvalid(f"the source '{name}' is no MCP server: {said}") from error
-    return JsonToolServer(name, checked, connector or LateConnector(home))
+    return JsonToolServer(name, checked, LateConnector(home))
 
 
 class JsonToolServer:

@@ -129,7 +129,7 @@ def test_the_threads_notebook_pages_the_history_and_reads_a_checkpoint(threads: 
     paged = cell(threads, "checkpoints, before").splitlines()
     pages = [line for line in paged if line.startswith("a page")]
     assert len(pages) >= 3
-    assert pages[:-1] == ["a page of 10"] * (len(pages) - 1)
+    assert pages[:-1] == ["a page of 6"] * (len(pages) - 1)
     assert len([line for line in paged if line.endswith("next: -")]) == 3
     assert paged[-1].split()[0] == "-1"
     then = cell(threads, "ends = ").splitlines()

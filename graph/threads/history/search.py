@@ -25,8 +25,9 @@ from sqlalchemy.ext.asyncio.engine import AsyncConnection, AsyncEngine
 from core.access import Principal, owner_seen_by
 from core.database.engine import is_sqlite
 from core.errors import InvalidInput
-from graph.db.tables import INDEXED_LETTERS, Term, folded_tags, snippet, terms, threads, transcript
+from graph.db.tables import INDEXED_LETTERS, folded_tags, threads, transcript
 from graph.flow.state import time_of
+from graph.threads.history.terms import Term, snippet, terms
 
 # The expression of the index of migration 0005, to the letter.
 VECTOR = "array_to_tsvector(string_to_array(transcript.words, ' '))"
