@@ -245,7 +245,8 @@ async def test_an_embedder_that_fails_is_left_alone_and_words_are_found_meanwhil
     await meaning.indexer.update()
     (meaning.root / "b.md").write_text("# Pay\n\nWages come in March.\n")
     server.behave(fault="status", status=503)
-    token = TOLD.set(told := [])
+    told: list[tuple[str, str]] = []
+    token = TOLD.set(told)
     for _ in range(4):
         assert await ask(asked, meaning.source, "thirty days of holiday") == ["a.md"]
     TOLD.reset(token)
