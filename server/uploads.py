@@ -19,6 +19,7 @@ from server.errors import InvalidRequest
 MOST_FIELDS = 10
 FIELD_BYTES = 1024 * 1024
 
+_AS_IT_IS = frozenset({"binary", "8bit", "7bit"})
 _NO_FILE = "file: the form has no part 'file' with a file name"
 
 
@@ -142,6 +143,10 @@ class UploadForm:
             raise InvalidRequest("file: the form has more than one file; send one at a time")
         if self._name != "file" or not name:
             raise InvalidRequest(_NO_FILE)
+        how = _text(self._headers.get("content-transfer-encoding", b"binary")).strip().lower()
+        if how not in _AS_IT_IS:
+            # No form has it any more (RFC 7578, 4.7): stored as it came, the file would be another one.
+            raise InvalidRequest("file: its part has a content-transfer-encoding; send its bytes as they are")
         kind = self._headers.get("content-type")
         # What stands before it is not of it, and what may come behind it is bounded.
         at_least = max(0, self._announced - self._came - FIELD_BYTES)

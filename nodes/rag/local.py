@@ -154,6 +154,14 @@ class LocalRetriever:
         self, query: str, *, limit: int, as_user: str, within: Sequence[Collection] | None = None
     ) -> Sequence[Passage]:
         """At most `limit` passages, best first. The whole source is one right, and has no parts."""
+        return await self._found(query, limit, self._by_now())
+
+    async def search_by_words(self, query: str, *, limit: int, why: str) -> Sequence[Passage]:
+        """The same without meaning, since `why`; whoever asked is told."""
+        remark("searched_by_words", f"'{self._source}' was searched by words alone: {why}.")
+        return await self._found(query, limit, "words")
+
+    async def _found(self, query: str, limit: int, by: By) -> Sequence[Passage]:
         languages = self._languages()
         words = asked(query, languages)
         if not words:
@@ -162,7 +170,6 @@ class LocalRetriever:
         further = [*vocabulary.meant(words), *self._synonyms.further(words, languages)]
         question = _Question(query, words, terms_of(words), further, tuple(languages), vocabulary)
         most = max(CANDIDATES, limit)
-        by = self._by_now()
         words_first = asyncio.create_task(self._by_words(question, most=most, by=by))
         nearest = self._near(question, most=most, words=words_first, by=by)
         by_words, near = await asyncio.gather(words_first, nearest)

@@ -20,7 +20,7 @@ from pydantic import SecretStr, TypeAdapter
 
 from core.access import Principal, may_use
 from core.cache import Cache
-from core.errors import TimedOut
+from core.errors import TimedOut, WaystationError
 from core.resilience import Policies, Policy, ResilienceSettings, TargetStatus
 from nodes.rag.errors import SourceTimedOut
 from nodes.rag.indexing import Indexer
@@ -43,6 +43,13 @@ class Closing(Protocol):
     """A retriever that keeps something open for itself alone."""
 
     async def aclose(self) -> None: ...
+
+
+@runtime_checkable
+class WordsToo(Protocol):
+    """A retriever that can do without the meaning of a question."""
+
+    async def search_by_words(self, query: str, *, limit: int, why: str) -> Sequence[Passage]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +161,8 @@ class SourceCalls:
             BreakerOpen, TooBusy: It is not asked now.
             SourceTimedOut: It did not answer within its time.
             SourceUnavailable, SourceRejected, SourceRefused: It answered, and not with passages.
+
+        A local source is searched by words alone instead, where its embedder fails.
         """
         if not source.remote:
             return await self._in_time(_searched(source, text, principal, limit))
@@ -162,7 +171,16 @@ class SourceCalls:
             return await self._search(name, source, text, principal, limit)
 
         key = [name, source.version, text, limit]
-        return await self._kept("retrieval", key, search_it, principal, _PASSAGES)
+        try:
+            return await self._kept("retrieval", key, search_it, principal, _PASSAGES)
+        except WaystationError as error:
+            # Of a local source its endpoint for embeddings failed, or is left alone: the words are here.
+            retriever = source.retriever_for(principal)
+            if not isinstance(retriever, WordsToo):
+                raise
+            why = f"its embedder failed: {error.detail.rstrip('.')}"
+            found = retriever.search_by_words(text, limit=limit, why=why)
+            return await self._in_time(_pinned(source, found))
 
     async def collections(self, name: str, source: Source, *, principal: Principal) -> list[Collection]:
         """The parts of the source that the user may search. Raises what `passages` raises."""
@@ -250,8 +268,12 @@ async def _searched(
 ) -> list[Passage]:
     """One search, in one index: another may take its place meanwhile."""
     retriever = source.retriever_for(principal)
+    return await _pinned(source, retriever.search(text, limit=limit, as_user=principal.id, within=within))
+
+
+async def _pinned(source: Source, search: Awaitable[Sequence[Passage]]) -> list[Passage]:
     with source.store.pinned() if isinstance(source.store, PlacedStore) else nullcontext():
-        return list(await retriever.search(text, limit=limit, as_user=principal.id, within=within))
+        return list(await search)
 
 
 def _late(seconds: float) -> Callable[[float], TimedOut]:

@@ -99,6 +99,7 @@ async def test_words_that_are_no_utf_8_are_read_all_the_same() -> None:
         (form(file("file", "")), "no part 'file'"),
         (form(field("file")), "no part 'file'"),
         (form(), "no part 'file'"),
+        (form(b"Content-Transfer-Encoding: Base64\r\n" + file("file")), "content-transfer-encoding"),
         (b"", "breaks off"),
         (form(file("file"), end=b""), "breaks off"),
         (form(FILE)[:120], "breaks off"),

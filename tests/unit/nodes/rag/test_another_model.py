@@ -107,6 +107,17 @@ async def test_words_are_found_in_the_old_index_until_the_new_one_takes_its_plac
         assert report.changed == 0
 
 
+async def test_words_are_found_within_rights_while_the_endpoint_is_down(
+    tmp_path: Path, server: RagServer
+) -> None:
+    async with opened(tmp_path, server, "one") as (rag, _):
+        await rag.prepare()
+        server.behave(fault="status", only="embeddings")
+        for _ in range(6):  # failing at first, and left alone then
+            assert await found(rag, NAMED) == ("leave.txt", BY_WORDS)
+            assert await found(rag, "wages in March") == ("", BY_WORDS)
+
+
 async def test_one_who_is_killed_while_making_it_leaves_the_old_one_which_answers(
     tmp_path: Path, server: RagServer
 ) -> None:

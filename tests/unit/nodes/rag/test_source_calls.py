@@ -23,6 +23,7 @@ from nodes.rag.fake import FakeRetriever, MemoryStore
 from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import ManifestFile
+from nodes.rag.models import TOLD
 from nodes.rag.settings import EmbedderEntry, HttpSource, LocalSource, RagSettings
 from nodes.rag.source import Source, SourceCalls
 from tests.unit.nodes.rag.corpus import write
@@ -235,18 +236,25 @@ async def test_an_indexing_shows_at_once_although_answers_are_kept(
     assert await ask(asked, meaning.source, "holiday leave") == []
 
 
-async def test_an_embedder_that_fails_is_left_alone_by_searches_and_indexing(
+async def test_an_embedder_that_fails_is_left_alone_and_words_are_found_meanwhile(
     server: RagServer, http: httpx.AsyncClient, tmp_path: Path
 ) -> None:
     rules = policies(attempts=1)
     meaning = Meaning(server, http, tmp_path, rules)
     asked = SourceCalls(RagSettings(), policies=rules)
+    await meaning.indexer.update()
+    (meaning.root / "b.md").write_text("# Pay\n\nWages come in March.\n")
     server.behave(fault="status", status=503)
-    for _ in range(3):
-        with pytest.raises(SourceUnavailable):
-            await ask(asked, meaning.source)
-    with pytest.raises(BreakerOpen):
-        await ask(asked, meaning.source)
+    told: list[tuple[str, str]] = []
+    token = TOLD.set(told)
+    for _ in range(4):
+        assert await ask(asked, meaning.source, "thirty days of holiday") == ["a.md"]
+    TOLD.reset(token)
+    assert {code for code, _ in told} == {"searched_by_words"}
+    assert "'wiki' was searched by words alone: its embedder failed" in told[0][1]
+    count = len(server.requests())
+    assert await ask(asked, meaning.source, "thirty days of holiday") == ["a.md"]
+    assert len(server.requests()) == count
     with pytest.raises(BreakerOpen):
         await meaning.indexer.update()
 
