@@ -9,6 +9,12 @@ from tests.kit.samples import pairs, tries
 ROWS, COLUMNS = "abcdefg", range(10)
 
 
+@pytest.fixture(autouse=True)
+def _sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `make test` runs them, also in a campaign."""
+    monkeypatch.delenv("WHOLE_SAMPLES", raising=False)
+
+
 def test_some_of_a_table_is_the_same_each_time_and_leaves_out_no_row_and_no_column() -> None:
     some = list(pairs(ROWS, COLUMNS, here=3))
     assert some == list(pairs(ROWS, COLUMNS, here=3))
