@@ -41,16 +41,41 @@ class _Waiting(ModuleType):
         package = self.__name__
         if package not in _finder.done and not name.startswith("_") and find_spec(f"{package}.{name}"):
             return importlib.import_module(f"{package}.{name}")
-        with _ASKED:
-            _finder.done.add(package)
-            if sys.modules.get(package) is self:
-                del sys.modules[package]
-        # Not under our lock: Python has one for each name, and knows how to wait for several.
-        whole = importlib.import_module(package)
-        for part, module in vars(self).items():
-            if isinstance(module, ModuleType) and part not in vars(whole):
-                setattr(whole, part, module)
-        return getattr(whole, name)
+        return getattr(_whole(self), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Python sets its own names, and a part that was imported. What anybody else sets is for everybody.
+        is_part = isinstance(value, ModuleType) and self.__name__ not in _finder.done
+        if is_part or name.startswith("__"):
+            super().__setattr__(name, value)
+        else:
+            setattr(_whole(self), name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(_whole(self), name)
+
+    def __dir__(self) -> list[str]:
+        return dir(_whole(self))
+
+
+def _whole(waiting: _Waiting) -> ModuleType:
+    """The package, its own file executed, with the parts that were imported before.
+
+    Raises:
+        Exception: What the file raises, to everyone who asks.
+    """
+    package = waiting.__name__
+    with _ASKED:
+        _finder.done.add(package)
+        if sys.modules.get(package) is waiting:
+            del sys.modules[package]
+    # Not under our lock: Python has one for each name, and knows how to wait for several.
+    whole = importlib.import_module(package)
+    for part, module in list(vars(waiting).items()):
+        if isinstance(module, ModuleType):
+            vars(whole).setdefault(part, module)
+            vars(waiting).pop(part, None)
+    return whole
 
 
 class _WaitingLoader(Loader):

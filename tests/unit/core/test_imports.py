@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 from pydantic import BaseModel
@@ -75,8 +77,34 @@ def test_parts_from_before_are_parts_of_the_whole_package() -> None:
     after = importlib.import_module("waits")
     assert after.part is before.part is part
     assert type(after) is ModuleType
+    assert set(dir(after)) == set(dir(before)) >= {"Part", "answer", "part"}
     with pytest.raises(AttributeError, match="nothing"):
         _ = before.nothing
+
+
+@pytest.mark.usefixtures("waits")
+def test_what_is_set_on_a_waiting_package_is_set_for_everybody() -> None:
+    before: Any = importlib.import_module("waits")
+    before.answer = 43
+    before.more = "new"
+    after: Any = importlib.import_module("waits")
+    assert (after.answer, after.more, before.answer) == (43, "new", 43)
+    after.answer = 44
+    assert before.answer == 44
+    del before.more
+    assert not hasattr(after, "more")
+    assert not hasattr(before, "more")
+    assert _times() == ["waits"]
+
+
+@pytest.mark.usefixtures("waits")
+@pytest.mark.parametrize("name", ["answer", "Part", "part"])
+def test_a_patch_of_a_waiting_package_holds_for_everybody_and_is_taken_back(name: str) -> None:
+    before = importlib.import_module("waits")
+    with patch(f"waits.{name}", "another"):
+        assert {getattr(importlib.import_module("waits"), name), getattr(before, name)} == {"another"}
+    after = importlib.import_module("waits")
+    assert getattr(after, name) is getattr(before, name) != "another"
 
 
 @pytest.mark.usefixtures("waits")
