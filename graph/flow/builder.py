@@ -54,7 +54,7 @@ def build_graph(
     graph.add_edge(last["config"], first["passages"])
     graph.add_edge(last["passages"], first["model"])
     ahead = first["tools"] if first["tools"] != ways.tools else ""
-    behind_model = way(after_model.ways(ways, tools_ahead=ahead))
+    behind_model = way(after_model.ways(ways, tools_ahead=ahead, short=short))
     ends = [ahead or ways.tools, ways.files, ways.begin, *([END] if short else [])]
     graph.add_conditional_edges(last["model"], behind_model, ends)
     if ahead:

@@ -56,11 +56,14 @@ class AfterModel:
     def __init__(self, editions: Editions) -> None:
         self._editions = editions
 
-    def ways(self, ways: Ways, *, tools_ahead: str = "") -> Callable[[State], list[Send] | str]:
+    def ways(
+        self, ways: Ways, *, tools_ahead: str = "", short: bool = False
+    ) -> Callable[[State], list[Send] | str]:
         """The decision between these steps.
 
         Args:
             tools_ahead: The first of further steps ahead of the tools; the last of them makes the calls.
+            short: A turn without files may end here.
         """
 
         def after_model(state: State) -> list[Send] | str:
@@ -68,7 +71,7 @@ class AfterModel:
             if not calls and _reopened(state):
                 return ways.begin
             if not calls:
-                return END if goes_straight() and not _has_files(state) else ways.files
+                return END if short and _is_over(state) else ways.files
             return tools_ahead or sent(ways.tools, state, calls)
 
         return after_model
@@ -107,8 +110,13 @@ def at_once(begin: str, model: str) -> Callable[[State], str]:
     return after_start
 
 
-def _has_files(state: State) -> bool:
-    return bool(state.get("artifacts") or state.get("files"))
+def _is_over(state: State) -> bool:
+    """Whether nothing comes behind the answer: there is no file, and nobody wants to see each step.
+
+    Nor does anybody where no turn is going: what is written behind one that ended here leaves it ended.
+    """
+    has_files = state.get("artifacts") or state.get("files")
+    return not has_files and (goes_straight() or not state.get("config"))
 
 
 def ahead_of_tools(ways: Ways) -> Callable[[State], list[Send] | str]:

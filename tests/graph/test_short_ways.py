@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage
 
 from core.access import Principal, RunContext
 from graph import Agent
@@ -70,3 +70,14 @@ async def test_whoever_runs_the_graph_without_the_service_sees_each_step(agent: 
 
 async def test_what_is_written_behind_a_turn_is_written_behind_its_last_step(agent: Agent) -> None:
     assert last_step(agent.graph) == "store_files"
+
+
+@pytest.mark.parametrize("step", [None, "call_model", "store_files"])
+async def test_what_is_changed_behind_a_turn_that_ended_leaves_it_ended(
+    agent: Agent, step: str | None
+) -> None:
+    thread = f"changed-{step}"
+    await agent.ask("What is 5 + 3?", thread=thread)
+    await agent.change(LOCAL, thread, {"messages": [AIMessage("better", id="m2")]}, as_node=step)
+    assert (await agent.threads.state(LOCAL, thread))["next"] == []
+    assert (await agent.ask("And doubled?", thread=thread))["status"] == "done"
