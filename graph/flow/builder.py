@@ -24,7 +24,7 @@ from graph.flow.routing import (
     way,
 )
 from graph.flow.state import Gate, Input, State
-from graph.flow.steps import MAKES, Placed, Steps
+from graph.flow.steps import MAKES, Placed, Steps, is_own
 
 
 def build_graph(
@@ -92,7 +92,7 @@ def looking_steps(graph: CompiledStateGraph[Any, Any, Any, Any]) -> frozenset[st
 
 
 def is_of_the_house(graph: CompiledStateGraph[Any, Any, Any, Any]) -> bool:
-    """Whether every node is one of the five modules': they tell what they tell by their runtime alone."""
+    """Whether every node is one of the five modules' (see `is_own`): they tell by their runtime alone."""
     return bool(getattr(graph.builder, "of_the_house", False))
 
 
@@ -129,8 +129,7 @@ class _Nodes:
         looks = {placed.name for placed in self._steps.placed if getattr(placed.node, "only_looks", False)}
         self._graph.looking = frozenset({START, *looks})
         self._graph.own = frozenset(placed.name for placed in self._steps.placed if not placed.foreign)
-        homes = {type(placed.node).__module__.partition(".")[0] for placed in self._steps.placed}
-        self._graph.of_the_house = homes == {"nodes"}
+        self._graph.of_the_house = all(is_own(placed.node) for placed in self._steps.placed)
         for placed in self._steps.placed:
             self._add(placed)
 

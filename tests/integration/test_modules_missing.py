@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from dishka import Provider, Scope, provide
 
+from core.access import Principal
 from core.errors import ConfigInvalid, Unavailable
 from core.health import HealthState
 from core.lifecycle import ModuleNotStarted, Phase
@@ -41,11 +42,14 @@ class BrokenModels(Provider):
 
 async def test_a_turn_works_without_retrieval_and_tools(tmp_path: Path) -> None:
     async with Agent.open(context_at(tmp_path, modules=OFF)) as agent:
-        reply = await agent.ask("What is 5 + 3?")
+        reply = await agent.ask("What is 5 + 3?", thread="t1")
+        found = await agent.threads.history(Principal("local"), "t1", limit=100)
         phases = {found.module.name: found.phase for found in agent.standings}
         report = await agent.health.report()
     assert reply["status"] == "done"
     assert reply["tool_calls"] == []
+    # As short as with them: what stands in for a module is no step of somebody else.
+    assert [point["next"] for point in found["checkpoints"]] == [[], ["call_model"], ["__start__"]]
     assert phases["rag"] is phases["mcp_tools"] is Phase.DISABLED
     assert "rag" not in report
 
