@@ -20,7 +20,7 @@ from uuid import uuid4
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import Runnable
 from langgraph.config import get_config
-from langgraph.errors import GraphBubbleUp
+from langgraph.errors import GraphBubbleUp, GraphDrained
 from langgraph.pregel._read import ChannelRead
 from langgraph.runtime import Runtime
 from langgraph.types import Command, Overwrite
@@ -265,6 +265,9 @@ class Lookups:
                 found.setdefault(lookup.makes, self.turn[lookup.makes]())
                 node = lookup.silent if silent else lookup.node
                 found |= self.of_the_turn(await node({**state, **found}, runtime))
+                if runtime.drain_requested and not silent:
+                    # As LangGraph does behind a step of its own: no model is asked any more.
+                    raise GraphDrained
         return found
 
     def of_the_turn(self, writes: Any) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,10 @@ from langchain_core.messages import AIMessage, HumanMessage
 from core.access import Principal, RunContext
 from graph import Agent
 from graph.flow.builder import last_step
+from graph.runs.lookup import LiveRuns
+from graph.runs.record import TurnRequest
 from nodes.file_storage import FileManager
+from tests.kit.patience import A_BUSY_MACHINE_S
 from waystation.testing.agents import BUNDLED, open_agent
 
 LOCAL = Principal("local")
@@ -81,3 +86,24 @@ async def test_what_is_changed_behind_a_turn_that_ended_leaves_it_ended(
     await agent.change(LOCAL, thread, {"messages": [AIMessage("better", id="m2")]}, as_node=step)
     assert (await agent.threads.state(LOCAL, thread))["next"] == []
     assert (await agent.ask("And doubled?", thread=thread))["status"] == "done"
+
+
+async def test_a_turn_that_makes_room_while_it_looks_up_asks_no_model(tmp_path: Path) -> None:
+    searching, searched = asyncio.Event(), asyncio.Event()
+
+    async def search(_: asyncio.StreamReader, answer: asyncio.StreamWriter) -> None:
+        searching.set()
+        await searched.wait()
+        answer.close()
+
+    async with await asyncio.start_server(search, "127.0.0.1", 0) as source:
+        url = f"http://127.0.0.1:{source.sockets[0].getsockname()[1]}"
+        files = {"sources.yaml": f"wiki:\n  type: http\n  url: {url}\n"}
+        async with open_agent(tmp_path, files=files, tools=()) as agent:
+            first = await agent.begin(TurnRequest(LOCAL, "What is a berth?", thread_id="t1"))
+            async with asyncio.timeout(A_BUSY_MACHINE_S):
+                await searching.wait()
+                (await agent.container.get(LiveRuns))[first.id].stop("supersede", grace_s=A_BUSY_MACHINE_S)
+                searched.set()
+                assert (await first.result())["status"] == "cancelled"
+            assert await worked(agent, first.id) == LOOKED_UP
