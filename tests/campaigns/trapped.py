@@ -17,7 +17,6 @@ from graph.runs.ledger import RunLedger
 from graph.runs.receipts import StoredReceipts
 from graph.runs.record import Run
 from graph.turn.repair import Repair
-from nodes.file_storage.node import StoreFiles
 from tests.campaigns.traps import AT_REPAIR, LATE, Trap, around
 
 LATE_SECONDS = 0.4
@@ -120,16 +119,14 @@ class Checkpoints:
         self.last.discard(thread)
 
     def writes(self, _: Any, config: Any, writes: Any, *__: Any, **___: Any) -> Awaitable[None] | None:
-        messages = [m for name, value in writes if name == "messages" for m in value]
-        if any(isinstance(message, AIMessage) and message.tool_calls for message in messages):
-            self.calling.add(config["configurable"]["thread_id"])
+        said = [m for name, value in writes if name == "messages" for m in value if isinstance(m, AIMessage)]
+        if said:
+            # Turns of campaigns have no files, and end with their answer.
+            ahead = self.calling if any(message.tool_calls for message in said) else self.last
+            ahead.add(config["configurable"]["thread_id"])
         return asyncio.sleep(LATE_SECONDS) if self.trap.is_armed(LATE) else None
-
-    def stored_files(self, _: Any, __: Any, runtime: Any) -> None:
-        self.last.add(runtime.execution_info.thread_id)
 
 
 def _trap_checkpoints(saver: type, seen: Checkpoints) -> None:
     around(saver, "aput", before=seen.before, after=seen.after)
     around(saver, "aput_writes", before=seen.writes)
-    around(StoreFiles, "__call__", before=seen.stored_files)
