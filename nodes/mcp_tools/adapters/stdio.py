@@ -161,7 +161,9 @@ async def _listen(process: Process, log: BoundedLog, said: Callable[[str], None]
 
 
 async def _watch(process: Process, lost: Callable[[str], None]) -> None:
-    lost(ending_of(await process.wait()))
+    # Whoever cancels the session ends the process first, and how it ended is told all the same.
+    with anyio.CancelScope(shield=True):
+        lost(ending_of(await process.wait()))
 
 
 def ending_of(code: int) -> str:
