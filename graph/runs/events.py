@@ -261,7 +261,7 @@ class EventStore:
         newer = (run_events.c.run_id == run_id) & (run_events.c.seq > after)
         sizes = select(run_events.c.seq, func.length(run_events.c.data)).where(newer)
         async with self._engine.connect() as db:
-            last = _page_end((await db.execute(sizes.order_by(run_events.c.seq).limit(limit))).all())
+            last = page_end((await db.execute(sizes.order_by(run_events.c.seq).limit(limit))).all())
             page = select(run_events).where(newer, run_events.c.seq <= last).order_by(run_events.c.seq)
             return [_entry(row, after) for row in (await db.execute(page)).mappings()] if last else []
 
@@ -317,12 +317,12 @@ def _groups(entries: Sequence[LoggedEvent]) -> Iterator[list[LoggedEvent]]:
         yield group
 
 
-def _page_end(sizes: Sequence[Any]) -> int:
-    """The last number of a page that begins with the first row; 0 when there is none."""
+def page_end(sizes: Sequence[Any], most: int = PAGE_CHARS) -> int:
+    """The last number of a page that begins with the first row, of (number, length); 0 when there is none."""
     last, chars = 0, 0
     for seq, length in sizes:
         chars += length
-        if last and chars > PAGE_CHARS:
+        if last and chars > most:
             break
         last = seq
     return last

@@ -27,7 +27,7 @@ from graph.runs.decided import MOST
 from graph.runs.events import LoggedEvent, cut_answer, rows_of_events, store
 from graph.runs.lease import Hold, fence_of
 from graph.runs.record import SEQ_BLOCK, Policy, RunRecord, TurnRequest, record_of
-from graph.runs.told import RUN_ENDED, ending_told
+from graph.runs.webhook_body import RUN_ENDED, webhook_body
 
 _MESSAGES = Inserting(transcript, new_only=True)
 _EVENTS = Inserting(run_events, new_only=True)
@@ -290,7 +290,7 @@ def _delivery(
     told_as: str,
     now: float,
 ) -> dict[str, Any]:
-    body = ending_told(told_as, {"run_id": run_id, "thread_id": thread_id, **shown})
+    body = webhook_body(told_as, {"run_id": run_id, "thread_id": thread_id, **shown})
     url = webhook if "://" in webhook else None
     values = delivery_row("run" if url else webhook, RUN_ENDED, as_bytes(body), now=now, url=url)
     return {**values, "id": delivery_of(run_id, attempt, str(shown["status"]))}

@@ -14,7 +14,7 @@ from core.settings.platform import ServerSettings
 from graph.agent import Agent
 from graph.runs.record import RunRecord, TurnRequest
 from graph.runs.streams import Handle
-from graph.runs.told import TASK_STATES
+from graph.runs.webhook_body import TASK_STATES
 from nodes.file_storage import FileManager
 from server.attachments import stored
 from server.errors import InvalidRequest
