@@ -22,7 +22,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResul
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
 from langchain_core.tracers.log_stream import LogStreamCallbackHandler
 
-from server.retold import Retelling
+from server.repeats import WithoutRepeats
 
 Event = Mapping[str, Any]
 MODEL = "model"
@@ -53,11 +53,11 @@ class _Told:
         self._model: AsyncCallbackManagerForLLMRun | None = None
         self._said: list[str] = []
         self._tools: dict[str, tuple[str, AsyncCallbackManagerForToolRun]] = {}
-        self._retold = Retelling()
+        self._repeats = WithoutRepeats()
 
     async def hear(self, event: Event) -> None:
         handler = _HEARD.get(event["type"])
-        if (told := self._retold.of(event)) and handler is not None:
+        if (told := self._repeats.of(event)) and handler is not None:
             await handler(self, told)
 
     def _child(self, listening: list[Any], **metadata: Any) -> AsyncCallbackManager:

@@ -41,8 +41,8 @@ from server.attachments import Content, read_content, stored
 from server.conversations import SentMessage, Turn, begin, waiting_text
 from server.errors import InvalidRequest, UnsupportedParameter
 from server.facade import Facade, GetAgent, add_langserve
+from server.repeats import WithoutRepeats
 from server.requests import json_answer
-from server.retold import Retelling
 
 
 class ChatMessage(BaseModel, extra="ignore"):
@@ -154,9 +154,9 @@ class ChatRunnable(Facade[ChatInput, AIMessage]):
         )
 
     async def pieces(self, events: AsyncIterator[dict[str, Any]], run: Handle) -> AsyncIterator[AIMessage]:
-        shown, retold = "", Retelling()
+        shown, repeats = "", WithoutRepeats()
         async for event in events:
-            if (told := retold.of(event)) and (text := spoken(told, shown)):
+            if (told := repeats.of(event)) and (text := spoken(told, shown)):
                 shown += text
                 data = waiting_data(event) if event["type"] == "done" else {}
                 yield AIMessageChunk(content=text, id=run.id, response_metadata=data)

@@ -19,7 +19,7 @@ from server.cli.prompting import at_a_terminal, parsed, prompted
 from server.cli.turns import Run, Turns, opened_turns
 from server.cli.wrapping import Wrapping, wrapped
 from server.questions import arguments_of, line_of, sample_answer, short, tool_of
-from server.retold import Retelling
+from server.repeats import WithoutRepeats
 
 APPROVALS: Mapping[bool | None, Approval] = {None: "ask", True: "auto", False: "deny"}
 
@@ -151,11 +151,11 @@ class Screen:
         self._text = Wrapping(out)
         self._aside = aside
         self._open_line = False
-        self._retold = Retelling()
+        self._repeats = WithoutRepeats()
 
     def show(self, event: Mapping[str, Any]) -> None:
         """Show what is new of it."""
-        if told := self._retold.of(event):
+        if told := self._repeats.of(event):
             self._show(told)
 
     def _show(self, event: Mapping[str, Any]) -> None:
