@@ -19,7 +19,7 @@ from core.cli import JsonFlag, command, fail, loading_app, make_app, show
 from core.collecting import load
 from core.errors import ConfigInvalid, InvalidInput, WaystationError
 from core.installed import is_missing, needs
-from server.cli import keep, serving
+from server.cli import backup, serving
 from server.cli.choices import number_options
 from server.cli.sessions import UserOption, opened
 
@@ -220,8 +220,8 @@ async def graph_command(
     sys.stdout.buffer.flush()
 
 
-app.command("backup")(keep.backup_command)
-app.command("restore")(keep.restore_command)
+app.command("backup")(backup.backup_command)
+app.command("restore")(backup.restore_command)
 
 
 @app.command("modules")

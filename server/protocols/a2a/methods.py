@@ -92,11 +92,11 @@ async def _begun(call: MethodCall) -> Handle:
         manager = await call.agent.container.get(FileManager)
         files = await stored(manager, call.who, message.content, of=[message.id, message.text])
     given = AgentInput.model_construct(message=message.text, files=list(files))
-    wishes = {**message.wishes, "thread_id": message.context_id or None}
+    options = {**message.options, "thread_id": message.context_id or None}
     request: TurnRequest = turn_request(
         call.who,
         given,
-        wishes,
+        options,
         key=idempotency_key(call.request.headers.get("idempotency-key")),
         webhook=_webhook(call),
         background=bool(call.params.configuration.return_immediately),

@@ -19,12 +19,12 @@ from server.protocols.mcp.exchange import Exchange, StreamPosition
 from server.protocols.mcp.returning import Return
 from server.questions import arguments_of, line_of, short, tool_of
 from server.repeats import WithoutRepeats
-from server.requests import ID_PATTERN, AgentInput, check_wishes, turn_request, validated
+from server.requests import ID_PATTERN, AgentInput, check_options, turn_request, validated
 
 NAME = "ask"
 # Approval is no choice here: a model writes these arguments, and it must not answer for a person.
 _CHOICES = ("model", "sources", "tools", "instructions")
-_WISHES = ("thread_id", *_CHOICES, "on_busy", "on_disconnect")
+_OPTIONS = ("thread_id", *_CHOICES, "on_busy", "on_disconnect")
 _KINDS: Mapping[Any, dict[str, Any]] = {
     str: {"type": "string"},
     list[str]: {"type": "array", "items": {"type": "string"}},
@@ -117,8 +117,8 @@ def _request(x: Exchange, arguments: Mapping[str, Any]) -> TurnRequest:
         raise InvalidRequest(f"{unknown[0][:80]}: there is no such argument; {hint}")
     said = {name: arguments[name] for name in ("message", "files") if name in arguments}
     given = validated(AgentInput, said)
-    wishes = check_wishes({name: arguments[name] for name in _WISHES if name in arguments})
-    return turn_request(x.who, given, wishes.model_dump())
+    options = check_options({name: arguments[name] for name in _OPTIONS if name in arguments})
+    return turn_request(x.who, given, options.model_dump())
 
 
 async def _gone_on(x: Exchange, state: Mapping[str, Any]) -> Handle:
