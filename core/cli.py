@@ -195,7 +195,7 @@ def print_fields(fields: Mapping[str, object]) -> None:
 
 
 @contextmanager
-def stop_told(say: Callable[[], str]) -> Iterator[None]:
+def stop_message(say: Callable[[], str]) -> Iterator[None]:
     """Whoever ends a long command (Ctrl-C) reads what has become of it: one line on stderr."""
     import asyncio
 

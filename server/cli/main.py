@@ -230,7 +230,7 @@ async def modules_command(*, as_json: JsonFlag = False) -> None:
     """The registry: every module, its version and its state."""
     async with opened() as (agent, _):
         report = await agent.health.report()
-        found = [_module_row(standing, report) for standing in agent.standings]
+        found = [_module_row(state, report) for state in agent.module_states]
     columns = ("name", "version", "state", "command", "summary", "reason")
     show(found, as_json=as_json, table=columns)
 
@@ -259,13 +259,13 @@ def picturing() -> Callable[[Graph], bytes]:
     return draw_png
 
 
-def _module_row(standing: ModuleState, report: Mapping[str, Health]) -> dict[str, Any]:
-    module, health = standing.module, report.get(standing.module.name)
+def _module_row(state: ModuleState, report: Mapping[str, Health]) -> dict[str, Any]:
+    module, health = state.module, report.get(state.module.name)
     return {
         "name": module.name,
         "version": module.version,
-        "state": health.state.value if health else standing.phase.value,
-        "reason": standing.reason or (health.reason if health else ""),
+        "state": health.state.value if health else state.phase.value,
+        "reason": state.reason or (health.reason if health else ""),
         "required": module.required,
         "needs": list(module.needs),
         "command": module.command,
