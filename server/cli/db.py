@@ -14,11 +14,6 @@ from core.cli import JsonFlag, command, make_app, progress_bar, show, stop_messa
 db = make_app("db")
 
 
-@db.callback()
-def group() -> None:
-    """Keeps `copy` a word of its own, also while it is the only one."""
-
-
 @db.command("copy")
 @command
 async def copy_command(
