@@ -30,7 +30,7 @@ from nodes.rag.ports import ChunkStore, Retriever
 from nodes.rag.rights import Shown
 from nodes.rag.settings import HttpSource, LocalSource, McpSource, RagSettings, SourceEntry
 from nodes.rag.shared.index import SharedIndex
-from nodes.rag.vectors import VectorKeeper
+from nodes.rag.vectors import VectorFiller
 from nodes.rag.views import Views
 
 T = TypeVar("T")
@@ -39,14 +39,14 @@ _COLLECTIONS = TypeAdapter(list[Collection])
 
 
 @runtime_checkable
-class Closing(Protocol):
+class Closeable(Protocol):
     """A retriever that keeps something open for itself alone."""
 
     async def aclose(self) -> None: ...
 
 
 @runtime_checkable
-class WordsToo(Protocol):
+class WordSearcher(Protocol):
     """A retriever that can do without the meaning of a question."""
 
     async def search_by_words(self, query: str, *, limit: int, why: str) -> Sequence[Passage]: ...
@@ -63,7 +63,7 @@ class Source:
     retriever: Retriever
     indexer: Indexer | None = None
     store: ChunkStore | None = None
-    vectors: VectorKeeper | None = None
+    vectors: VectorFiller | None = None
     views: Views | None = None
     shared: SharedIndex | None = None
 
@@ -112,7 +112,7 @@ class Source:
 
     async def aclose(self) -> None:
         """End what the source keeps open for itself."""
-        if isinstance(self.retriever, Closing):
+        if isinstance(self.retriever, Closeable):
             await self.retriever.aclose()
 
     @property
@@ -176,7 +176,7 @@ class SourceCalls:
         except WaystationError as error:
             # Of a local source its endpoint for embeddings failed, or is left alone: the words are here.
             retriever = source.retriever_for(principal)
-            if not isinstance(retriever, WordsToo):
+            if not isinstance(retriever, WordSearcher):
                 raise
             why = f"its embedder failed: {error.detail.rstrip('.')}"
             found = retriever.search_by_words(text, limit=limit, why=why)

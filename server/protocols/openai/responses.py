@@ -124,23 +124,23 @@ async def _begun(
 ) -> Handle:
     asked = asked_in(body.input)
     instructions = "\n\n".join(text for text in (body.instructions, asked.instructions) if text)
-    wishes = await body.wishes(
+    options = await body.options(
         agent, who, thread=thread or body.thread, instructions=instructions, **body.words
     )
     if body.background:
-        wishes["on_disconnect"] = "continue"
+        options["on_disconnect"] = "continue"
     after = named(body.previous_response_id)[0] if body.previous_response_id else None
     if asked.results:
-        turn = Turn(asked.said, None, wishes, results=asked.results)
+        turn = Turn(asked.said, None, options, results=asked.results)
     elif asked.answers:
-        turn = Turn((), None, wishes, resume=dict(asked.answers))
-        if not after and not wishes.get("thread_id"):
+        turn = Turn((), None, options, resume=dict(asked.answers))
+        if not after and not options.get("thread_id"):
             raise InvalidRequest("previous_response_id: answers need the response that waits for them")
     else:
         files = await stored_for(
             agent, who, Content("", asked.attached), of=[after or "", digest(asked.said)]
         )
-        turn = Turn(asked.said[:-1], asked.said[-1], wishes, files=files, key=key)
+        turn = Turn(asked.said[:-1], asked.said[-1], options, files=files, key=key)
     return await begin(agent, who, turn, after=after)
 
 
