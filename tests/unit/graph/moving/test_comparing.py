@@ -61,17 +61,24 @@ def test_a_large_copy_is_compared_by_a_process_of_its_own(source: URL, postgres_
 
 
 def test_what_somebody_else_wrote_is_found_there(source: URL, postgres_url: URL) -> None:
-    portions: list[str] = []
+    changed: list[int] = []
 
     def meddle(done: int, total: int, name: str) -> None:
-        portions.append(name)
-        # Then the first portion is there, and the last is not: nothing of it was compared.
-        if portions.count("writes") == 3:
-            _run(postgres_url, "UPDATE checkpoint_writes SET channel = 'another'")
+        # What is compared meanwhile is told under the same name, so a count of portions says nothing. The
+        # first rows are there before the second portion is told: nothing of them was compared then.
+        if name == "writes" and not any(changed):
+            changed.append(_meddled(postgres_url))
 
     with pytest.raises(CopyRefused, match="differs from the source in writes"):
         copied(source, postgres_url, meddle)
     assert multiprocessing.active_children() == []
+
+
+def _meddled(url: URL) -> int:
+    """How many rows of somebody else's there are then."""
+    with closing(open_end(url, "target", writing=True)) as end:
+        end.run("UPDATE checkpoint_writes SET channel = 'another'")
+        return int(end.select("SELECT count(*) FROM checkpoint_writes WHERE channel = 'another'")[0][0])
 
 
 def _run(url: URL, statement: str) -> None:
