@@ -12,7 +12,6 @@ from pydantic import Field
 from core.access import Principal
 from core.settings.platform import ServerSettings
 from graph.agent import Agent
-from graph.db.tables import RUN_MARK
 from graph.errors import RunEnded, ThreadNotFound
 from graph.runs.streams import Handle
 from server.attachments import Content, stored_for
@@ -36,6 +35,8 @@ from server.routes.common import OpenAgent
 router = wire_router("openai", "/v1/responses")
 
 _REFUSED = ("prompt", "top_logprobs", "max_tool_calls", "moderation", "image")
+# What ids of runs begin with, in every release.
+_RUN = "r_"
 ResponseId = Annotated[str, Field(pattern=ID_PATTERN)]
 
 
@@ -151,7 +152,7 @@ async def _followed(body: ResponseBody, agent: Agent, who: Principal) -> tuple[s
     if not body.previous_response_id:
         return None, None
     run_id, _ = named(body.previous_response_id)
-    if not run_id.startswith(RUN_MARK):
+    if not run_id.startswith(_RUN):
         with suppress(ThreadNotFound):
             return None, str((await agent.threads.get(who, run_id))["id"])
     return run_id, None
