@@ -36,6 +36,8 @@ from server.requests import ID_PATTERN, AgentInput, turn_request
 TOLD = ("done", "interrupted")
 # A turn has a message; files may come without one.
 ALONE = "(a file)"
+# Runs of one person that wait for results.
+_MOST_WAITING = 200
 # An answer has to say something.
 _NO_RESULT = "(nothing)"
 # Whoever read these may have less of the answer than was said before they ended.
@@ -205,7 +207,7 @@ async def _with_results(agent: Agent, who: Principal, turn: Turn, after: str | N
     if after:
         thread_id = (await agent.runs.get(who, after)).thread_id
     elif not thread_id:
-        thread_id = await _thread_with_calls(agent, who, turn)
+        thread_id = await _thread_with_calls(agent, who, turn) or await _thread_renamed(agent, who, turn)
     state = await agent.threads.state(who, thread_id) if thread_id else {}
     asked = {str(each["call"]["id"]): str(each["id"]) for each in client_questions(state)}
     known = {
@@ -225,6 +227,20 @@ async def _thread_with_calls(agent: Agent, who: Principal, turn: Turn) -> str | 
     for run in await agent.runs.of_conversation(who, digest(asked, turn.home)):
         calls = {str(each["call"]["id"]) for each in client_questions(run.output or {})}
         if run.status == "interrupted" and calls & turn.results.keys():
+            return run.thread_id
+    return None
+
+
+async def _thread_renamed(agent: Agent, who: Principal, turn: Turn) -> str | None:
+    """The same, where a client calls its conversation otherwise in each request, as agent-framework does.
+
+    Ids of calls alone do not tell: small models count them from nought.
+    """
+    asked = turn.before[max(_last_of_user(turn.before), 0)] if turn.home and turn.before else None
+    for run in await agent.runs.list(who, status="interrupted", limit=_MOST_WAITING) if asked else ():
+        calls = {str(each["call"]["id"]) for each in client_questions(run.output or {})}
+        said = squeezed(run.request.message or "")
+        if turn.results.keys() <= calls and asked and said == squeezed(asked.text):
             return run.thread_id
     return None
 

@@ -25,6 +25,7 @@ from nodes.rag.adapters.lance import LanceFolder, LanceStore
 from nodes.rag.adapters.mcp import McpRetriever
 from nodes.rag.adapters.rerank import EndpointReranker
 from nodes.rag.client import RAGClient
+from nodes.rag.embedding import QuestionEmbedder, at_most
 from nodes.rag.followups import FollowUps, NobodyRewrites
 from nodes.rag.former import adopt
 from nodes.rag.indexing import Indexer
@@ -85,7 +86,7 @@ class RagProvider(Provider):
             folder = LanceFolder(places.home / "index")
             stack.callback(folder.close)
             lend = partial(lend_objects, settings.index, context=book.context, policies=policies)
-            workshop = _Workshop(folder, settings, policies, places.home, bundled, lend)
+            workshop = _Workshop(folder, settings, policies, places.home, bundled, lend, cache)
             stack.push_async_callback(workshop.aclose)
             sources = await stack.enter_async_context(editions.part("sources", workshop.sources))
             calls = SourceCalls(settings, policies=policies, cache=cache)
@@ -124,8 +125,10 @@ class _Workshop:
         home: Path,
         bundled: BundledEmbedder,
         lend: Callable[[], Objects],
+        cache: Cache,
     ) -> None:
         self._home = home
+        self._cache = cache
         self._lend = lend
         self._objects: Objects | None = None
         self.folder = folder
@@ -188,17 +191,18 @@ class _Workshop:
             max_file_bytes=self.settings.max_file_bytes,
             max_document_bytes=self.settings.max_document_bytes,
             document_seconds=self.settings.document_timeout_s,
-            embedder=self._endpoint(name, entry.embedder, indexing=True),
+            embedder=self._endpoint(name, entry.embedder),
             language=entry.language,
             kept=self._kept,
             rebuilding=Rebuilding(store, fill=fill).run,
             model=None if self.settings.search == "words" else flavour,
         )
+        questions = self._questions(name, entry.embedder, indexer.manifest)
         make = partial(
             LocalRetriever,
             name,
             min_score=self.settings.min_score,
-            embedder=self._bundled if model else self._endpoint(name, entry.embedder),
+            embedder=self._bundled if model else questions,
             nearness=NEARNESS if model else None,
             judge=self._bundled if model else None,
             reranker=self._reranker(name, entry.reranker),
@@ -212,7 +216,7 @@ class _Workshop:
         filler = self._filler(name, index, store) if model else None
         views = _views(entry, store, indexer, lambda seen: make(store=seen, own_weights=True))
         shared = self._shared(name, place, indexer.manifest)
-        return Source(entry, make(store=store), indexer, store, filler, views, shared)
+        return Source(entry, make(store=store), indexer, store, filler, views, shared, questions)
 
     def _shared(self, name: str, place: IndexPlace, manifest: ManifestFile) -> SharedIndex | None:
         if not self.settings.index:
@@ -251,19 +255,32 @@ class _Workshop:
         if name in self._fillers:
             self._fillers[name].wake()
 
-    def _endpoint(
-        self, name: str, entry: EmbedderEntry | None, *, indexing: bool = False
-    ) -> EndpointEmbedder | None:
-        """A search goes through its source's policy as a whole; an indexing, by its calls of the endpoint."""
+    def _endpoint(self, name: str, entry: EmbedderEntry | None) -> EndpointEmbedder | None:
+        """For an indexing, which waits for each batch."""
         if entry is None or self.settings.search == "words":
             return None
-        policy = self._policies.of("source", name, timeout_s=entry.timeout_s) if indexing else None
+        policy = self._policies.of("source", name, timeout_s=entry.timeout_s)
         return EndpointEmbedder(entry, http=self.http, policy=policy)
+
+    def _questions(
+        self, name: str, entry: EmbedderEntry | None, manifest: ManifestFile
+    ) -> QuestionEmbedder | None:
+        if entry is None or self.settings.search == "words":
+            return None
+        seconds = at_most(entry.question_timeout_s, of=self.settings.timeout_s)
+        return QuestionEmbedder(
+            EndpointEmbedder(entry, http=self.http),
+            policy=self._policies.of("source", name, timeout_s=seconds),
+            seconds=seconds,
+            cache=self._cache,
+            key=lambda: (name, entry.url, entry.model, manifest.generation()),
+        )
 
     def _reranker(self, name: str, entry: RerankerEntry | None) -> EndpointReranker | None:
         if entry is None:
             return None
-        policy = self._policies.of("other", f"reranker of {name}", timeout_s=entry.timeout_s, attempts=1)
+        seconds = at_most(entry.timeout_s, of=self.settings.timeout_s)
+        policy = self._policies.of("other", f"reranker of {name}", timeout_s=seconds, attempts=1)
         return EndpointReranker(name, entry, http=self.http, policy=policy)
 
 

@@ -60,7 +60,7 @@ class _Body(BaseModel):
     corpora: str | list[str] | None = Field(None, description="Names of sources; left out: all you may use.")
 
 
-class ChatMessage(BaseModel, extra="ignore"):
+class CompletionMessage(BaseModel, extra="ignore"):
     """A message of the conversation."""
 
     role: str = ""
@@ -77,7 +77,7 @@ class ChatMessage(BaseModel, extra="ignore"):
 class Completion(_Body):
     """A question as the last message of a conversation."""
 
-    messages: list[ChatMessage] = Field(max_length=1000)
+    messages: list[CompletionMessage] = Field(max_length=1000)
     stream: bool = False
     top_k: int | None = Field(None, ge=1, le=100)
     model: str | None = Field(None, max_length=200)

@@ -35,11 +35,20 @@ class Task(TaskStream):
 
 def test_an_answer_that_came_whole_is_an_artifact_with_its_citations() -> None:
     found = Task().told({"type": "done", **REPLY, "answer": "All.", "citations": [{"n": 1}]})
-    first, last, ended = found
-    assert first["artifactUpdate"]["artifact"]["parts"] == [{"text": "All."}]
-    assert last["artifactUpdate"]["artifact"]["parts"] == [{"data": {"citations": [{"n": 1}]}}]
-    assert last["artifactUpdate"]["lastChunk"]
+    [last, ended] = found
+    told = last["artifactUpdate"]
+    assert told["artifact"]["parts"] == [{"text": "All."}, {"data": {"citations": [{"n": 1}]}}]
+    assert (told["lastChunk"], "append" in told) == (True, False)
     assert ended["statusUpdate"]["status"]["state"] == "TASK_STATE_COMPLETED"
+
+
+def test_the_last_piece_is_the_whole_answer_and_takes_the_place_of_the_others() -> None:
+    """Agents of google-adk keep of an artifact what its last piece holds."""
+    tokens = [{"type": "token", SAID: "It "}, {"type": "token", SAID: "is 8."}]
+    *_, last, ended = Task().told(*tokens, {"type": "done", **REPLY, "answer": "It is 8."})
+    assert last["artifactUpdate"]["artifact"]["parts"] == [{"text": "It is 8."}]
+    assert (last["artifactUpdate"]["lastChunk"], "append" in last["artifactUpdate"]) == (True, False)
+    assert "statusUpdate" in ended
 
 
 def test_a_file_is_told_once_with_its_address() -> None:
