@@ -14,7 +14,6 @@ _NOT_TEXT = frozenset({"integer", "number", "boolean"})
 _NARROW = ("enum", "pattern")
 _ABOUT = ("title", "description", "default")
 _LISTS = ("anyOf", "oneOf", "allOf")
-_OF_ENTRIES = ("additionalProperties", "patternProperties")
 _NAMED = ("properties", "patternProperties", "$defs")
 
 

@@ -38,7 +38,7 @@ _QUOTED = re.compile(r"'([^']*)'")
 _NO_VALUE = {"missing", "union_tag_not_found", "union_tag_invalid"}
 
 
-class Ground(Protocol):
+class Validated(Protocol):
     """What was validated, and where it came from."""
 
     def place(self, key: Sequence[str | int]) -> tuple[str, int | None]:
@@ -54,7 +54,7 @@ class Subject:
 
     model: type[BaseModel]
     data: Any
-    ground: Ground
+    ground: Validated
     prefix: KeyPath = ()
 
 

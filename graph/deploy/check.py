@@ -17,7 +17,7 @@ from core.steps import Step
 from graph.checkpoints.carrying import SEALED, Carrying
 from graph.checkpoints.fingerprint import FINGERPRINT, fingerprint
 from graph.checkpoints.renaming import TRIGGER
-from graph.deploy.reading import LIVE, Standing, Strict
+from graph.deploy.reading import LIVE, StrictSerializer, ThreadAsLeft
 from graph.flow.builder import build_graph
 from graph.flow.routing import AfterModel
 from graph.flow.steps import declared_by, placed
@@ -70,7 +70,7 @@ def _made(kind: Any) -> Any:
     return object.__new__(kind) if isinstance(kind, type) else kind
 
 
-async def check(graph: Compiled, saver: Any, threads: Sequence[Standing]) -> AsyncIterator[ThreadVerdict]:
+async def check(graph: Compiled, saver: Any, threads: Sequence[ThreadAsLeft]) -> AsyncIterator[ThreadVerdict]:
     """One verdict after the other, in the order of `threads`.
 
     Args:
@@ -83,7 +83,7 @@ async def check(graph: Compiled, saver: Any, threads: Sequence[Standing]) -> Asy
         yield await _verdict(served, saver, thread)
 
 
-async def _verdict(graph: Compiled, saver: Any, thread: Standing) -> ThreadVerdict:
+async def _verdict(graph: Compiled, saver: Any, thread: ThreadAsLeft) -> ThreadVerdict:
     config: Any = {"configurable": {"thread_id": thread.thread_id, "checkpoint_ns": ""}}
     lost: set[str] = set()
     try:
@@ -91,7 +91,7 @@ async def _verdict(graph: Compiled, saver: Any, thread: Standing) -> ThreadVerdi
         if sealed is None:
             return ThreadVerdict(thread.thread_id, thread.status)
         unknown = saver.unknown(sealed.checkpoint)
-        saver.serde = Strict(lost.add)
+        saver.serde = StrictSerializer(lost.add)
         state = await graph.aget_state(config)
         stored = await _stored(saver, config, saver.serde)
     except Exception as error:  # noqa: BLE001 - whatever a stored value raises is what this looks for
@@ -133,7 +133,7 @@ def _lost_in_kept(sealed: CheckpointTuple, unknown: frozenset[str]) -> set[str]:
     """Objects that are lost in values which nobody reads only: those stay as they are on disk."""
     inside: dict[bool, set[str]] = {True: set(), False: set()}
     for name, value in sealed.checkpoint["channel_values"].items():
-        Strict(inside[name in unknown].add).loads_typed(SEALED.dumps_typed(value))
+        StrictSerializer(inside[name in unknown].add).loads_typed(SEALED.dumps_typed(value))
     return inside[True] - inside[False]
 
 

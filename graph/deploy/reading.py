@@ -49,7 +49,7 @@ _READ_ONLY = "-c default_transaction_read_only=on"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ThreadAsLeft:
     """A thread as its release left it; `status` is running, queued, interrupted, failed or idle."""
 
     thread_id: str
@@ -65,7 +65,7 @@ class ReadingSqlite(Carrying, AsyncSqliteSaver):
             self._has_task_path = any(row[1] == "task_path" for row in await found.fetchall())
 
 
-class Strict(JsonPlusSerializer):
+class StrictSerializer(JsonPlusSerializer):
     """Reads as the service does, and tells of every object that does not come back as what it was.
 
     LangGraph itself goes on with the object's bare fields where its class is
@@ -183,7 +183,7 @@ async def tables_of(engine: AsyncEngine) -> set[str]:
         return await db.run_sync(lambda sync: set(inspect(sync).get_table_names()))
 
 
-async def standings(engine: AsyncEngine, *, idle: int | None) -> tuple[list[Standing], int]:
+async def threads_as_left(engine: AsyncEngine, *, idle: int | None) -> tuple[list[ThreadAsLeft], int]:
     """Every thread that is not done, and the `idle` last used others (None: all); how many those left out.
 
     Only columns that each release has had are asked for: the database may be an older one's.
@@ -198,7 +198,7 @@ async def standings(engine: AsyncEngine, *, idle: int | None) -> tuple[list[Stan
 
 async def _threads(
     db: AsyncConnection, runs: dict[str, str], *, idle: int | None
-) -> tuple[list[Standing], int]:
+) -> tuple[list[ThreadAsLeft], int]:
     status = case((_THREADS.c.run_id.is_not(None), "running"), else_=_THREADS.c.status).label("status")
     live = or_(
         _THREADS.c.run_id.is_not(None), _THREADS.c.status.in_(LIVE), _THREADS.c.id.in_(_RUNNING_THREADS)
@@ -206,12 +206,14 @@ async def _threads(
     if not runs:
         live = or_(_THREADS.c.run_id.is_not(None), _THREADS.c.status.in_(LIVE))
     columns = select(_THREADS.c.id, status).order_by(_THREADS.c.updated_at.desc(), _THREADS.c.id)
-    found = [Standing(row.id, runs.get(row.id, row.status)) for row in await db.execute(columns.where(live))]
+    found = [
+        ThreadAsLeft(row.id, runs.get(row.id, row.status)) for row in await db.execute(columns.where(live))
+    ]
     rest = columns.where(~live)
     total = await db.scalar(select(func.count()).select_from(rest.subquery())) or 0
     if idle is not None:
         rest = rest.limit(idle)
-    others = [Standing(row.id, row.status) for row in await db.execute(rest)]
+    others = [ThreadAsLeft(row.id, row.status) for row in await db.execute(rest)]
     return found + others, total - len(others)
 
 

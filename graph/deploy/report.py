@@ -10,7 +10,7 @@ from sqlalchemy import URL
 from graph.checkpoints.fingerprint import fingerprint
 from graph.db.database import HEAD
 from graph.deploy.check import Compiled, check
-from graph.deploy.reading import reading, revision_of, standings, tables_of
+from graph.deploy.reading import reading, revision_of, tables_of, threads_as_left
 
 
 async def report(
@@ -24,7 +24,7 @@ async def report(
     found: list[dict[str, Any]] = []
     async with reading(url) as (engine, saver):
         revision = await revision_of(engine)
-        threads, left_out = await standings(engine, idle=idle)
+        threads, left_out = await threads_as_left(engine, idle=idle)
         if "checkpoints" in await tables_of(engine):
             async for verdict in check(graph, saver, threads):
                 found.append(verdict.as_json())

@@ -11,7 +11,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 from core.access import RunContext
 from core.steps import PARTS
-from graph.flow.nodes import Asked, Lookup, Lookups, Supplied, SuppliedCall, Traced, Written, reader
+from graph.flow.nodes import Asked, ForeignStep, Lookup, Lookups, Supplied, SuppliedCall, Traced, reader
 from graph.flow.routing import (
     AfterModel,
     ObservedStep,
@@ -160,7 +160,7 @@ class _Nodes:
         model = placed.main and placed.part == "model"
         if placed.foreign:
             channels = self._steps.state.__annotations__.keys()
-            node = Written(node, placed.name, channels, answers=model)
+            node = ForeignStep(node, placed.name, channels, answers=model)
         if not model:
             return node
         return Asked(Windowed(node, self._window) if self._window else node)

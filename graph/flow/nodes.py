@@ -161,7 +161,7 @@ class Traced:
             return await self._node(state, runtime)
 
 
-class Written:
+class ForeignStep:
     """A step of somebody else: its messages are written as messages, each with an id.
 
     LangGraph takes a message alone, a pair of role and text, or a bare text, and

@@ -74,7 +74,8 @@ class Compared:
     def of_recording(self, recording: Recording) -> list[Taken]:
         """The steps that the recorded turn went through."""
         outcomes = {outcome.id: message_of(outcome.message) for outcome in recording.outcomes}
-        left = list(recording.further)
+        left, expected = list(recording.further), recording.expected
+        cut = expected.status != "done"
         found = self._around("config", [dict(recording.config)], left)
         found += self._around("passages", [_passages(recording.retrieval.documents)], left)
         for answer in recording.answers:
@@ -82,9 +83,9 @@ class Compared:
             found += self._around("model", [_answer(message)], left)
             calls = [call["id"] for call in getattr(message, "tool_calls", [])]
             results = [_result(outcomes[call], answer.message) for call in calls if call in outcomes]
-            found += self._around("tools", results, left) if calls else []
-        expected = recording.expected
-        if expected.status == "done":
+            # In a turn that came to its end, calls without a result were taken out of the answer by a guard.
+            found += self._around("tools", results, left) if results or (calls and cut) else []
+        if not cut:
             found += self._around("files", [_files(recording.stored)], left)
         else:
             # Ahead of a model call that came to no end, further steps had come to theirs.

@@ -37,7 +37,7 @@ class Reads(TypedDict, total=False):
     files: list[dict[str, Any]]
 
 
-class Call(TypedDict, total=False):
+class CallState(TypedDict, total=False):
     call: dict[str, Any]
 
 
@@ -106,7 +106,7 @@ class RecordedTools:
         self._asked = {call["id"] for answer in recording.answers for call in _calls(answer)}
         self._cut = recording.expected.status != "done"
 
-    async def __call__(self, state: Call, runtime: Runtime[RunContext]) -> dict[str, Any]:
+    async def __call__(self, state: CallState, runtime: Runtime[RunContext]) -> dict[str, Any]:
         call = state["call"]
         message = self._take(call)
         if message is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,6 +49,7 @@ async def record(agent: Agent, principal: Principal, run_id: str) -> Recording:
     turn = await stored_turn(agent, principal, run_id)
     wished = Choices.of(turn.request)
     config = await _config(agent, principal, wished, turn)
+    steps = await agent.container.get(Steps)
     offered = [str(name) for event in turn.told("config")[-1:] for name in event.get("tools", [])]
     made = [_fields(event, _FILE) for event in turn.told("file")]
     recording = Recording(
@@ -61,10 +62,10 @@ async def record(agent: Agent, principal: Principal, run_id: str) -> Recording:
         config=config,
         offered=offered,
         retrieval=await _retrieval(agent, principal, config, turn),
-        answers=_answers(turn),
+        answers=_answers(turn, steps),
         outcomes=[_outcome(message, turn.answers) for message in turn.results],
         stored=made,
-        further=_further(turn, await agent.container.get(Steps)),
+        further=_further(turn, steps),
         expected=_expected(turn),
     )
     return Recording.model_validate(without_secrets(recording.model_dump()))
@@ -142,9 +143,19 @@ def _passage(item: Mapping[str, Any], again: Sequence[Mapping[str, Any]]) -> dic
     return {**empty, **(near[0] if near else {}), **item}
 
 
-def _answers(turn: StoredTurn) -> list[RecordedAnswer]:
+def _answers(turn: StoredTurn, steps: Steps) -> list[RecordedAnswer]:
+    """Each answer as the model gave it: what a step behind it made of it stands with that step."""
     usages = list(turn.told("usage"))
-    return [RecordedAnswer(message=message_json(m), usage=_usage(m, usages)) for m in turn.answers]
+    changed = {message.id for placed in steps.further for message in _written(turn, placed.name)}
+    given = {m.id: m for m in _written(turn, steps.main("model").name) if m.id in changed}
+    answers = [given.get(message.id, message) for message in turn.answers]
+    return [RecordedAnswer(message=message_json(m), usage=_usage(m, usages)) for m in answers]
+
+
+def _written(turn: StoredTurn, step: str) -> Iterator[AIMessage]:
+    for name, result in turn.made:
+        said = result.get("messages") if name == step and isinstance(result, Mapping) else None
+        yield from (m for m in (said if isinstance(said, list) else [said]) if isinstance(m, AIMessage))
 
 
 def _usage(message: AIMessage, usages: list[dict[str, Any]]) -> dict[str, Any]:

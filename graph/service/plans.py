@@ -161,15 +161,6 @@ class Plans:
         async with self._engine.connect() as db:
             return [_view(row) for row in (await db.execute(query)).mappings()]
 
-    async def count(
-        self, principal: Principal, *, thread_id: str | None = None, enabled: bool | None = None
-    ) -> int:
-        """How many there are."""
-        wanted = _wanted(principal, thread_id, enabled)
-        query = select(func.count()).select_from(plans).where(*wanted)
-        async with self._engine.connect() as db:
-            return (await db.execute(query)).scalar_one()
-
     @uninterrupted
     async def change(
         self,

@@ -20,7 +20,7 @@ from graph.flow.builder import build_graph
 from graph.flow.routing import AfterModel
 from graph.flow.steps import Steps
 from graph.studio.auth import opened_logins
-from graph.studio.words import Spoken
+from graph.studio.words import OncePerAnswer
 from graph.wiring.services import open_services
 
 _opened: dict[str, CompiledStateGraph[Any, Any, Any, Any]] = {}
@@ -33,7 +33,7 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # Without a window: there is no transcript here, so the state keeps the whole conversation.
         steps = await services.container.get(Steps)
         model = steps.main("model")
-        steps = steps.running({model.name: Spoken(model.node)})
+        steps = steps.running({model.name: OncePerAnswer(model.node)})
         after_model = await services.container.get(AfterModel)
         _opened["graph"] = build_graph(steps, after_model).compile(name="waystation")
         try:

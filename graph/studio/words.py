@@ -25,7 +25,7 @@ from langgraph.runtime import Runtime
 from core.access import RunContext
 
 
-class Spoken:
+class OncePerAnswer:
     """The step that calls the model; whoever listens to messages hears each answer once, as it comes."""
 
     def __init__(self, node: Any) -> None:

@@ -45,10 +45,6 @@ class Model:
         return (self.entry.compliance_level if self.entry else None) or ""
 
     @property
-    def offline(self) -> bool:
-        return self.entry is None
-
-    @property
     def served(self) -> str:
         """What its endpoint calls it."""
         return self.entry.model_name if self.entry else OFFLINE

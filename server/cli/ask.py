@@ -151,6 +151,7 @@ class Screen:
         self._text = Wrapping(out)
         self._aside = aside
         self._open_line = False
+        self._shown = ""
         self._repeats = WithoutRepeats()
 
     def show(self, event: Mapping[str, Any]) -> None:
@@ -161,15 +162,29 @@ class Screen:
     def _show(self, event: Mapping[str, Any]) -> None:
         kind = event["type"]
         if kind == "token":
-            self._text.write(event["delta"])
-            self._out.flush()
-            self._open_line = not event["delta"].endswith("\n")
+            self._say(event["delta"])
             return
+        if kind == "done" and event.get("status") == "done":
+            self._say_what_did_not_stream(event["answer"].strip())
+        if kind == "tool_call":
+            self._shown = ""
         line = LINES[kind](event) if kind in LINES else ""
         if line or kind in ("done", "error"):
             self._end_line()
         if line:
             print(wrapped(line, self._aside), file=self._aside, flush=True)
+
+    def _say(self, text: str) -> None:
+        self._shown += text
+        self._text.write(text)
+        self._out.flush()
+        self._open_line = not text.endswith("\n")
+
+    def _say_what_did_not_stream(self, answer: str) -> None:
+        """The answer of a step in the model's place, or as a step behind the model has changed it."""
+        if answer and not self._shown.rstrip().endswith(answer):
+            self._end_line()
+            self._say(answer)
 
     def _end_line(self) -> None:
         self._text.end()

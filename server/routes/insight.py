@@ -39,7 +39,6 @@ Whose = Annotated[
 ]
 Since = Annotated[datetime | None, Query(description="Asked for from this time on, ISO 8601.")]
 Until = Annotated[datetime | None, Query(description="Asked for before this time, ISO 8601.")]
-ByModel = Annotated[str | None, Query(max_length=200, description="Only runs that this model answered.")]
 Status = Annotated[str | None, Query(max_length=16, description=f"One of {', '.join(STATUSES)}.")]
 
 

@@ -55,6 +55,29 @@ async def test_a_guard_that_changes_the_second_answer_alone_is_replayed_there(tm
     assert (changed, swapped.answer) == (["guard", "end"], "8")
 
 
+def keeps_it_to_itself(state: Any) -> dict[str, Any] | None:
+    answer = state["messages"][-1]
+    hidden = answer.model_copy(update={"content": "I do not say that.", "tool_calls": []})
+    return {"messages": [hidden]} if answer.tool_calls or "8" in answer.text else None
+
+
+async def test_a_guard_gets_the_answer_as_the_model_gave_it_in_a_replay_too(tmp_path: Path) -> None:
+    def only_words(state: Any) -> dict[str, Any] | None:
+        return None if state["messages"][-1].tool_calls else keeps_it_to_itself(state)
+
+    step = Step("guard", only_words, after="call_model")
+    kept, again = await replayed(tmp_path, step, swap={"guard": only_words})
+    assert (again.same, again.answer) == (True, "I do not say that.")
+    assert "8" in kept.answers[-1].message["data"]["content"]
+
+
+async def test_calls_that_a_guard_took_out_of_an_answer_are_not_made_in_a_replay(tmp_path: Path) -> None:
+    step = Step("guard", keeps_it_to_itself, after="call_model")
+    kept, again = await replayed(tmp_path, step, swap={"guard": keeps_it_to_itself})
+    assert (again.same, again.answer, kept.outcomes) == (True, "I do not say that.", [])
+    assert kept.answers[0].message["data"]["tool_calls"]
+
+
 async def test_a_step_that_writes_nothing_after_a_while_leaves_nothing_behind(tmp_path: Path) -> None:
     def first(state: Any) -> AIMessage | None:
         return AIMessage("a remark") if len(state["messages"]) == 1 else None

@@ -35,7 +35,7 @@ from graph.checkpoints.fingerprint import fingerprint
 from graph.checkpoints.renaming import Renaming
 from graph.deploy import check as looking
 from graph.deploy.check import ThreadVerdict, check, present_graph
-from graph.deploy.reading import Standing, reading, standings
+from graph.deploy.reading import ThreadAsLeft, reading, threads_as_left
 from graph.flow.state import State, merge_messages
 from nodes.file_storage import FileManager
 from server.cli.deploy import deploy
@@ -100,7 +100,7 @@ async def verdicts(
 ) -> dict[str, ThreadVerdict]:
     async with reading(url) as (engine, saver):
         saver.renaming = Renaming(renamed or {})
-        threads, _ = await standings(engine, idle=None)
+        threads, _ = await threads_as_left(engine, idle=None)
         return {one.thread_id: one async for one in check(graph, saver, threads)}
 
 
@@ -243,7 +243,7 @@ async def test_the_same_on_postgresql_where_nothing_can_be_written(postgres_url:
 async def test_a_thread_without_a_checkpoint_has_nothing_to_break(home: Path) -> None:
     async with reading(url_of(home)) as (_, saver):
         (found,) = [
-            one async for one in check(present_graph(discover()), saver, [Standing("new", "running")])
+            one async for one in check(present_graph(discover()), saver, [ThreadAsLeft("new", "running")])
         ]
     assert (found.breaks, found.checkpoint_id) == ((), "")
 

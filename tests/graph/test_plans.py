@@ -71,7 +71,7 @@ async def test_a_plan_is_its_owners(agent: Agent) -> None:
         await plans.get(BOB, plan["id"])
     with pytest.raises(PlanNotFound):
         await plans.delete(BOB, plan["id"])
-    assert await plans.count(BOB) == 0
+    assert await plans.list(BOB) == []
 
 
 async def test_one_that_has_come_to_its_end_is_switched_off(agent: Agent) -> None:

@@ -21,9 +21,10 @@ from tests.growth.source import Used, every_regex, is_re, of_hand
 SIZES = (64, 256, 1024)
 # By module or pattern: the most letters that it sees, and what holds it to that.
 BOUNDED = {
+    "nodes.llm.offline.arguments": (500, "nodes.llm.offline.request.LONGEST_REQUEST"),
     "nodes.llm.offline.request": (500, "nodes.llm.offline.request.LONGEST_REQUEST"),
-    "nodes.llm.offline.words:_SUM": (500, "nodes.llm.offline.words.LONGEST_SUM"),
-    "nodes.llm.offline.words:_THEN": (500, "nodes.llm.offline.words.LONGEST_SUM"),
+    "nodes.llm.offline.sums:_SUM": (500, "nodes.llm.offline.sums.LONGEST_SUM"),
+    "nodes.llm.offline.sums:_THEN": (500, "nodes.llm.offline.sums.LONGEST_SUM"),
 }
 # Put together of what stands in the source and of escaped text: nothing in them repeats.
 MADE = {
@@ -32,10 +33,10 @@ MADE = {
     "core.database.opening:_of_server": "patterns that stand in the module, on what the driver says",
     "nodes.llm.adapters.refusals:not_taken": "names of parameters that stand in the module",
     "nodes.llm.profiles:refuses_temperature": "a name's start, from the table of profiles",
-    "nodes.llm.offline.request:_after": "leads that stand in the module",
-    "nodes.llm.offline.request:kind": "words that stand in the module",
-    "nodes.llm.offline.request:match": "operators of the module, and names of files, escaped",
-    "nodes.llm.offline.words:line": "phrases of the module, on 500 letters",
+    "nodes.llm.offline.arguments:_after": "leads that stand in the module",
+    "nodes.llm.offline.arguments:kind": "words that stand in the module",
+    "nodes.llm.offline.arguments:match": "operators of the module, and names of files, escaped",
+    "nodes.llm.offline.sums:line": "phrases of the module, on 500 letters",
     "nodes.llm.offline.model:corrected": "one argument, escaped",
     "nodes.rag.rights:_leading": "names of folders, each escaped",
     "nodes.rag.rights:_pattern": "a rule's path, whose stars stop at the first place that fits",

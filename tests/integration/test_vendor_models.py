@@ -13,6 +13,7 @@ from langchain_core.language_models import (
     FakeListChatModel,
     FakeMessagesListChatModel,
     GenericFakeChatModel,
+    ParrotFakeChatModel,
 )
 from langchain_core.messages import AIMessage
 
@@ -70,7 +71,7 @@ def fakes() -> dict[str, BaseChatModel]:
 
 
 async def test_fakes_given_as_objects_answer_with_tools_and_words(tmp_path: Path) -> None:
-    given = {**fakes(), "words": FakeListChatModel(responses=["Well met."])}
+    given = {**fakes(), "words": FakeListChatModel(responses=["Well met."]), "parrot": ParrotFakeChatModel()}
     async with Agent.open(context_at(tmp_path), models=given) as agent:
         for name in ("listed", "generic"):
             reply = await agent.ask("What is 5 + 3?", model=name)
@@ -79,6 +80,8 @@ async def test_fakes_given_as_objects_answer_with_tools_and_words(tmp_path: Path
             assert reply["usage"] == {"input_tokens": 29, "output_tokens": 9, "model": name}
         spoken = [event async for event in agent.stream("Hello", model="words") if event["type"] == "token"]
         assert len(spoken) == len("Well met.")
+        # What it gives back is the message of a person.
+        assert (await agent.ask("Hello", model="parrot"))["answer"] == "Hello"
 
 
 async def test_a_given_model_falls_back_and_is_fallen_back_to(tmp_path: Path) -> None:

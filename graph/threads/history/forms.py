@@ -59,7 +59,7 @@ class ThreadLine(Line):
     updated_at: AwareDatetime
 
 
-class Call(BaseModel):
+class CallLine(BaseModel):
     """A tool call of an answer."""
 
     id: str | None = None
@@ -70,7 +70,7 @@ class Call(BaseModel):
 class Extra(BaseModel, extra="allow"):
     """What may stand beside a text. Further names are kept as they are, except those of the message."""
 
-    tool_calls: list[Call] = []
+    tool_calls: list[CallLine] = []
     tool_call_id: str | None = None
     name: str | None = None
     tool: str | None = None

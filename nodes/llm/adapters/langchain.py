@@ -171,7 +171,10 @@ class Reader:
         self._kept: dict[str, Any] = {}
         self.begun = False
 
-    def read(self, message: AIMessage) -> Piece:
+    def read(self, message: BaseMessage) -> Piece:
+        """A piece of the answer. A package may give a message of any kind: then its words count."""
+        if not isinstance(message, AIMessage):
+            message = AIMessage(content=message.content)
         text, thought = texts(message.content)
         more, metadata = message.additional_kwargs, message.response_metadata
         calls = getattr(message, "tool_call_chunks", None) or _whole_calls(message)

@@ -15,8 +15,9 @@ from langchain_core.messages.ai import UsageMetadata
 
 from core.cache import Cache
 from nodes.llm.models import HOW_TO_CONFIGURE, OFFLINE, Model
+from nodes.llm.offline.arguments import Sentence, Tool
 from nodes.llm.offline.quoting import best_quotes
-from nodes.llm.offline.request import Match, Sentence, Tool, match_tool, tools_of
+from nodes.llm.offline.request import Match, match_tool, tools_of
 from nodes.llm.offline.shaped import shaped
 from nodes.llm.offline.words import content_words
 from nodes.llm.pieces import Piece

@@ -61,8 +61,9 @@ def test_importing_it_in_a_folder_with_such_a_name_says_so(tmp_path: Path, name:
         (SCRIPT, "modules"),
         (SCRIPT, "serve", "--workers", "2", "--port", "0"),
         (sys.executable, "-m", "waystation"),
+        (sys.executable, "-m", "nodes.config.cli", "validate"),
     ],
-    ids=["command", "workers", "module"],
+    ids=["command", "workers", "module", "part"],
 )
 def test_the_command_says_it_in_one_line_and_does_nothing(
     tmp_path: Path, name: str, command: tuple[str | Path, ...]

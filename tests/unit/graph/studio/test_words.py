@@ -13,7 +13,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from core.access import RunContext
 from graph.flow.builder import build_graph
 from graph.flow.steps import Steps
-from graph.studio.words import Spoken
+from graph.studio.words import OncePerAnswer
 from nodes.llm.errors import ModelUnavailable
 from tests.kit.steps import after_model
 from waystation.testing.agents import open_agent
@@ -28,7 +28,7 @@ THREAD: Any = {"configurable": {"thread_id": "t"}}
 async def graph(tmp_path: Path) -> AsyncIterator[Any]:
     async with open_agent(tmp_path) as agent:
         steps = await agent.container.get(Steps)
-        spoken = {**steps.nodes, "call_model": Spoken(steps.nodes["call_model"])}
+        spoken = {**steps.nodes, "call_model": OncePerAnswer(steps.nodes["call_model"])}
         yield build_graph(steps.running(spoken), after_model()).compile(checkpointer=InMemorySaver())
 
 
@@ -61,7 +61,7 @@ async def test_a_step_that_says_nothing_or_fails_goes_through(tmp_path: Path, wr
 
     async with open_agent(tmp_path) as agent:
         steps = await agent.container.get(Steps)
-        nodes = {**steps.nodes, "call_model": Spoken(silent_node(silent))}
+        nodes = {**steps.nodes, "call_model": OncePerAnswer(silent_node(silent))}
         graph: Any = build_graph(steps.running(nodes), after_model()).compile()
         ended = await graph.ainvoke(QUESTION, context=RunContext())
         assert len(ended["messages"]) == 1

@@ -39,7 +39,7 @@ def test_with_nothing_set_the_offline_model_answers(tmp_path: Path) -> None:
     catalogue = Catalogue.of(book(tmp_path))
     assert list(catalogue.entries()) == ["offline"]
     assert catalogue.default() == "offline"
-    assert catalogue.find("").offline
+    assert catalogue.find("").entry is None
 
 
 def test_configured_models_keep_what_was_written(tmp_path: Path) -> None:

@@ -29,6 +29,32 @@ def test_tokens_go_to_stdout_and_the_line_is_closed() -> None:
     assert not aside
 
 
+def ended(answer: str, status: str = "done") -> dict[str, Any]:
+    return {"type": "done", "status": status, "answer": answer}
+
+
+def test_an_answer_that_did_not_stream_is_shown_at_the_end() -> None:
+    assert shown(ended("Eight."))[0] == "Eight.\n"
+    called = {"type": "tool_call", "id": "1", "server": "s", "tool": "t", "arguments": {}}
+    assert shown({"type": "token", "delta": "Eight."}, called, ended("Eight."))[0] == "Eight.\nEight.\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "end", "seen"),
+    [
+        ("It is 8. ", ended("It is 8."), "It is 8. \n"),
+        ("It is 7.\n\nIt is 8.", ended("It is 8."), "It is 7.\n\nIt is 8.\n"),
+        ("It is 8.", ended("I do not say that."), "It is 8.\nI do not say that.\n"),
+        ("It is", ended("", "cancelled"), "It is\n"),
+    ],
+    ids=["as it is kept", "begun again", "changed behind the model", "cancelled"],
+)
+def test_an_answer_that_streamed_is_shown_again_where_it_was_changed_alone(
+    said: str, end: dict[str, Any], seen: str
+) -> None:
+    assert shown({"type": "token", "delta": said}, end)[0] == seen
+
+
 def test_tool_calls_go_to_stderr() -> None:
     out, aside = shown(
         {"type": "token", "delta": "Let me see."},

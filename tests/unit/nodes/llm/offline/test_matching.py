@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from nodes.llm.offline.request import Sentence, kind, match_tool, read_arguments, tools_of
+from nodes.llm.offline.arguments import Sentence, kind, read_arguments
+from nodes.llm.offline.request import match_tool, tools_of
 from tests.kit.bundled_tools import bundled_schemas
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.llm.offline.words import read_sum
+from nodes.llm.offline.sums import read_sum
 
 
 @pytest.mark.parametrize(
