@@ -26,7 +26,7 @@ from nodes.rag.models import (
     SourceStats,
 )
 from nodes.rag.ports import ChunkStore, Embedder
-from nodes.rag.reading import Extractor, KeptTexts, NotText, read_document
+from nodes.rag.reading import Extractor, NotText, TextCache, read_document
 from nodes.rag.reading.extraction import SECONDS
 from nodes.rag.rights import Shown
 from nodes.rag.writing import Batch, Writing
@@ -81,7 +81,7 @@ class Indexer:
         document_seconds: float = SECONDS,
         embedder: Embedder | None = None,
         language: str = "",
-        kept: KeptTexts | None = None,
+        kept: TextCache | None = None,
         rebuilding: Rebuild | None = None,
         model: str | None = None,
     ) -> None:

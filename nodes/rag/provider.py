@@ -33,8 +33,8 @@ from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import IndexPlace, ManifestFile, PlacedStore, index_name
 from nodes.rag.models import Progress
 from nodes.rag.node import Retrieve
-from nodes.rag.ports import ChunkStore, Later, Retriever, Rewriter, VectorStore
-from nodes.rag.reading import KeptTexts
+from nodes.rag.ports import ChunkStore, IndexQueue, Retriever, Rewriter, VectorStore
+from nodes.rag.reading import TextCache
 from nodes.rag.rebuilding import Rebuilding
 from nodes.rag.rights import Rights
 from nodes.rag.settings import (
@@ -49,8 +49,8 @@ from nodes.rag.settings import (
 from nodes.rag.shared.index import SharedIndex
 from nodes.rag.shared.lease import holder_of
 from nodes.rag.source import Source, SourceCalls, policy_of
-from nodes.rag.upkeep import NobodyElse
-from nodes.rag.vectors import VectorKeeper
+from nodes.rag.upkeep import NoIndexQueue
+from nodes.rag.vectors import VectorFiller
 from nodes.rag.views import Views
 
 
@@ -60,8 +60,8 @@ class RagProvider(Provider):
     scope = Scope.APP
 
     @provide
-    def later(self) -> Later:
-        return NobodyElse()
+    def later(self) -> IndexQueue:
+        return NoIndexQueue()
 
     @provide
     def bundled(self) -> Iterator[BundledEmbedder]:
@@ -78,7 +78,7 @@ class RagProvider(Provider):
         policies: Policies,
         cache: Cache,
         bus: EventBus,
-        later: Later,
+        later: IndexQueue,
         bundled: BundledEmbedder,
     ) -> AsyncIterator[RAGClient]:
         settings = book[RagSettings]
@@ -133,11 +133,11 @@ class _Workshop:
         self._objects: Objects | None = None
         self.folder = folder
         self.settings = settings
-        self._kept = KeptTexts(folder.path / "texts", most_bytes=settings.kept_text_bytes)
+        self._kept = TextCache(folder.path / "texts", most_bytes=settings.kept_text_bytes)
         self._policies = policies
         self._http: httpx.AsyncClient | None = None
         self._bundled = bundled
-        self._keepers: dict[str, VectorKeeper] = {}
+        self._fillers: dict[str, VectorFiller] = {}
 
     @property
     def http(self) -> httpx.AsyncClient:
@@ -146,8 +146,8 @@ class _Workshop:
         return self._http
 
     async def aclose(self) -> None:
-        for keeper in self._keepers.values():
-            await keeper.aclose()
+        for filler in self._fillers.values():
+            await filler.aclose()
         if self._objects is not None:
             self._objects.close()
         if self._http is not None:
@@ -213,10 +213,10 @@ class _Workshop:
             comparable=partial(_comparable, indexer, store),
             differs=indexer.differs,
         )
-        keeper = self._keeper(name, index, store) if model else None
+        filler = self._filler(name, index, store) if model else None
         views = _views(entry, store, indexer, lambda seen: make(store=seen, own_weights=True))
         shared = self._shared(name, place, indexer.manifest)
-        return Source(entry, make(store=store), indexer, store, keeper, views, shared, questions)
+        return Source(entry, make(store=store), indexer, store, filler, views, shared, questions)
 
     def _shared(self, name: str, place: IndexPlace, manifest: ManifestFile) -> SharedIndex | None:
         if not self.settings.index:
@@ -241,19 +241,19 @@ class _Workshop:
         return store, (lambda: None) if own is self.folder else own.close
 
     async def _fill(self, name: str, store: VectorStore, folder: Path, progress: Progress | None) -> None:
-        await VectorKeeper(name, store=store, embedder=self._bundled, lock=folder / "lock").fill(progress)
+        await VectorFiller(name, store=store, embedder=self._bundled, lock=folder / "lock").fill(progress)
 
-    def _keeper(self, name: str, index: str, store: VectorStore) -> VectorKeeper:
-        before = self._keepers.get(name)
+    def _filler(self, name: str, index: str, store: VectorStore) -> VectorFiller:
+        before = self._fillers.get(name)
         if before is not None:
             before.stop()
         lock = self.folder.path / f"{index}.vectors.lock"
-        keeper = self._keepers[name] = VectorKeeper(name, store=store, embedder=self._bundled, lock=lock)
-        return keeper
+        filler = self._fillers[name] = VectorFiller(name, store=store, embedder=self._bundled, lock=lock)
+        return filler
 
     def _woken(self, name: str) -> None:
-        if name in self._keepers:
-            self._keepers[name].wake()
+        if name in self._fillers:
+            self._fillers[name].wake()
 
     def _endpoint(self, name: str, entry: EmbedderEntry | None) -> EndpointEmbedder | None:
         """For an indexing, which waits for each batch."""

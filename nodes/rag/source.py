@@ -32,7 +32,7 @@ from nodes.rag.ports import ChunkStore, Retriever
 from nodes.rag.rights import Shown
 from nodes.rag.settings import HttpSource, LocalSource, McpSource, RagSettings, SourceEntry
 from nodes.rag.shared.index import SharedIndex
-from nodes.rag.vectors import VectorKeeper
+from nodes.rag.vectors import VectorFiller
 from nodes.rag.views import Views
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ _COLLECTIONS = TypeAdapter(list[Collection])
 
 
 @runtime_checkable
-class Closing(Protocol):
+class Closeable(Protocol):
     """A retriever that keeps something open for itself alone."""
 
     async def aclose(self) -> None: ...
@@ -59,7 +59,7 @@ class Source:
     retriever: Retriever
     indexer: Indexer | None = None
     store: ChunkStore | None = None
-    vectors: VectorKeeper | None = None
+    vectors: VectorFiller | None = None
     views: Views | None = None
     shared: SharedIndex | None = None
     questions: QuestionEmbedder | None = None
@@ -105,7 +105,7 @@ class Source:
 
     async def aclose(self) -> None:
         """End what the source keeps open for itself."""
-        if isinstance(self.retriever, Closing):
+        if isinstance(self.retriever, Closeable):
             await self.retriever.aclose()
 
     @property
