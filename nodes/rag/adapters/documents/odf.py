@@ -96,6 +96,7 @@ class _Reader:
         self._path: list[tuple[int, str]] = []
         self._blocks: list[str] = []
         self._asides: list[str] = []
+        self._flat = False
 
     def read(self, body: etree._Element) -> None:
         """All of a text, as parts of what is found."""
@@ -103,7 +104,8 @@ class _Reader:
         self._close()
 
     def blocks(self, parents: Iterator[etree._Element]) -> list[str]:
-        """The paragraphs, rows and items in these, wherever they stand in them."""
+        """The paragraphs, rows and items in these, wherever they stand in them; a heading is one of them."""
+        self._flat = True
         for parent in parents:
             self._walk(parent, 0)
         said, self._blocks = self._blocks, []
@@ -142,6 +144,8 @@ class _Reader:
 
     def _level(self, paragraph: etree._Element) -> int:
         """Of a heading; a document's title stands above all of its headings."""
+        if self._flat:
+            return 0
         if paragraph.tag == f"{TEXT}h":
             level = paragraph.get(f"{TEXT}outline-level", "1")
             return int(level) + 1 if level.isdecimal() and len(level) < 3 else 2

@@ -29,7 +29,8 @@ def test_a_text_is_read_under_its_headings_with_lists_tables_boxes_and_notes() -
     style = '<style:style style:name="P1" style:family="paragraph" style:parent-style-name="Title"/>'
     said = "<text:note-body><text:p>By bell.</text:p></text:note-body>"
     note = f"<text:note><text:note-citation>1</text:note-citation>{said}</text:note>"
-    box = "<draw:frame><draw:text-box><text:p>Call 555.</text:p></draw:text-box></draw:frame>"
+    call = "<text:h>By phone</text:h><text:p>Call 555.</text:p>"
+    box = f"<draw:frame><draw:text-box><text:p>Or:</text:p>{call}</draw:text-box></draw:frame>"
     item = "<text:list><text:list-item><text:p>{}</text:p>{}</text:list-item></text:list>"
     items = item.format("rope", item.format("hemp", ""))
     body = (
@@ -43,7 +44,7 @@ def test_a_text_is_read_under_its_headings_with_lists_tables_boxes_and_notes() -
         (("Harbour",), ["Harbour"]),
         (
             ("Harbour", "Berths"),
-            ["Berths", "Assigned  at\tsix.", "By bell.", "Call 555.", "- rope", "- hemp"],
+            ["Berths", "Assigned  at\tsix.", "By bell.", "Or:", "By phone", "Call 555.", "- rope", "- hemp"],
         ),
         (("Harbour", "Berths", "Fees"), ["Fees", "Length: 8 m; Fee: 12 EUR"]),
     ]
