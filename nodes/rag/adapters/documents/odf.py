@@ -193,7 +193,7 @@ class _Reader:
             return ""
         formula = self._package.xml(part)
         etree.strip_elements(formula, "{*}annotation", with_tail=False)
-        return "".join("".join(math.itertext()) for math in formula.iter("{*}math"))
+        return "".join(str(text) for math in formula.iter("{*}math") for text in math.itertext())
 
 
 def _plain(element: etree._Element) -> str:

@@ -37,7 +37,9 @@ def is_styled(element: etree._Element, styles: dict[str, etree._Element], what: 
     style = next((styles[name] for name in names if name in styles), None)
     if style is None:
         return False
-    given = (value for part in style for key, value in part.attrib.items() if key.rpartition("}")[2] == what)
+    given = (
+        value for part in style for key, value in part.attrib.items() if str(key).rpartition("}")[2] == what
+    )
     return next(given, "") == how
 
 
