@@ -53,7 +53,9 @@ class CacheSettings(Strict):
         1_048_576, ge=1024, description="Largest answer that is kept, in bytes as JSON; larger ones are not."
     )
     discovery: KindSettings = Field(KindSettings(), description="Which sources a user has.")
-    retrieval: KindSettings = Field(KindSettings(), description="Passages that a search found.")
+    retrieval: KindSettings = Field(
+        KindSettings(), description="Passages that a remote source found, and vectors of questions."
+    )
     models: LongerKept = Field(LongerKept(), description="Lists of models that an endpoint serves.")
     tools: LongerKept = Field(LongerKept(), description="Catalogues of tool servers.")
 

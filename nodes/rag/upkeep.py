@@ -60,19 +60,27 @@ class FileWatcher:
 
     async def _look_on(self) -> None:
         while True:
-            began = time.monotonic()
             self._news.clear()
-            await asyncio.gather(*(self._look(name, one) for name, one in self._indexers().items()))
-            pause = max(LOOK_SECONDS, _PAUSE_FACTOR * (time.monotonic() - began))
+            pause = await self.look()
             try:
                 async with asyncio.timeout(pause):
                     await self._news.wait()
             except TimeoutError:
                 continue
 
-    async def _look(self, name: str, indexer: Indexer) -> None:
+    async def look(self) -> float:
+        """Look at every source once; gives the seconds until the next look, if nothing is said before."""
+        took = await asyncio.gather(*(self._look(name, one) for name, one in self._indexers().items()))
+        return max(LOOK_SECONDS, _PAUSE_FACTOR * max(took, default=0.0))
+
+    async def _look(self, name: str, indexer: Indexer) -> float:
+        """Seconds that the look took, without what was indexed after it: that is no reason to look seldom."""
+        began = time.monotonic()
+        took = 0.0
         try:
-            if await indexer.stale():
+            stale = await indexer.stale()
+            took = time.monotonic() - began
+            if stale:
                 await _take_over(indexer)
             self._kept_by.pop(name, None)
         except WaystationError as error:
@@ -82,6 +90,7 @@ class FileWatcher:
                 _log.warning("source_not_looked_at", source=name, code=error.code, reason=error.detail)
         except Exception:  # noqa: BLE001 - the edge of a background task: one bad look must not be the last
             _log.exception("source_not_looked_at", source=name)
+        return took
 
 
 def watched(root: str) -> tuple[Path, bool]:

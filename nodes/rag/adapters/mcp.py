@@ -23,6 +23,8 @@ DISCOVER, RAW, SYNTHESIZED = "rag_discover_resources", "rag_get_raw_results", "r
 USER = ("_atlas_user", "username")
 _HEALTH_USER = "health"
 _SAID_CHARS = 300
+# Tools of a server that a reason names.
+_NAMED, _NAME_CHARS = 5, 60
 _REFUSED = re.compile(
     r"\b(?:40[13]|access denied|denied|forbidden|not (?:allowed|authorized)|unauthorized|permission)\b", re.I
 )
@@ -98,13 +100,14 @@ class McpRetriever:
         try:
             if self._server is None:
                 self._server = self._opened()
-            known = (await self._server.tools()).get(tool)
+            tools = await self._server.tools()
+            known = tools.get(tool)
             arguments = None if known is None else _arguments(known, as_user, given)
             answer = None if arguments is None else await self._server.call(tool, arguments)
         except WaystationError as error:
             raise _as_ours(error) from error
         if answer is None:
-            raise SourceRejected(f"the server has no tool '{tool}'")
+            raise SourceRejected(f"the server has no tool '{tool}', {_instead(list(tools))}")
         return _checked(answer)
 
     def _passages(self, hits: Sequence[Any]) -> list[Passage]:
@@ -138,6 +141,14 @@ class McpRetriever:
                 "source_parts_unreadable", source=self._source, what=what, number=len(items) - len(found)
             )
         return found
+
+
+def _instead(tools: Sequence[str]) -> str:
+    """What a server without the tools of a source has, and where such a one belongs."""
+    named = ", ".join(f"'{clean_text(name[:_NAME_CHARS])}'" for name in tools[:_NAMED])
+    more = f" and {len(tools) - _NAMED} more" if len(tools) > _NAMED else ""
+    has = f"it has {named}{more}" if tools else "it has none"
+    return f"which a source needs; {has}. A server of other tools is an entry of mcp.json"
 
 
 def _arguments(schema: Mapping[str, Any], as_user: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,10 +31,14 @@ class Part:
 
 @dataclass(slots=True)
 class Extract:
-    """The parts of a document in order, and notes of what is not among them."""
+    """The parts of a document in order, and notes of what is not among them; `chars` are in all parts."""
 
     parts: list[Part] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    chars: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self.chars = sum(len(part.text) for part in self.parts)
 
     def add(
         self, blocks: Iterable[str], path: Sequence[str] = (), where: str = "", fragment: str = ""
@@ -43,10 +47,7 @@ class Extract:
         text = "\n\n".join(block for block in blocks if block.strip())
         if text:
             self.parts.append(Part(text, tuple(path), where, fragment))
-
-    @property
-    def chars(self) -> int:
-        return sum(len(part.text) for part in self.parts)
+            self.chars += len(text)
 
     def as_json(self) -> dict[str, Any]:
         parts = [[part.text, list(part.path), part.where, part.fragment] for part in self.parts]

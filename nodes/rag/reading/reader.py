@@ -27,6 +27,7 @@ class Kind(StrEnum):
     WORD = "word"
     SHEETS = "sheets"
     SLIDES = "slides"
+    OPEN = "open"
     MAIL = "mail"
     SAVED = "saved"
     BOOK = "book"
@@ -34,7 +35,17 @@ class Kind(StrEnum):
 
 
 DOCUMENTS = frozenset(
-    {Kind.PDF, Kind.WORD, Kind.SHEETS, Kind.SLIDES, Kind.MAIL, Kind.SAVED, Kind.BOOK, Kind.NOTEBOOK}
+    {
+        Kind.PDF,
+        Kind.WORD,
+        Kind.SHEETS,
+        Kind.SLIDES,
+        Kind.OPEN,
+        Kind.MAIL,
+        Kind.SAVED,
+        Kind.BOOK,
+        Kind.NOTEBOOK,
+    }
 )
 """What is read in a process of its own."""
 
@@ -48,6 +59,7 @@ _READ = {
     Kind.WORD: "docx docm dotx",
     Kind.SHEETS: "xlsx xlsm xltx",
     Kind.SLIDES: "pptx pptm ppsx",
+    Kind.OPEN: "odt ott ods ots odp otp",
     Kind.MAIL: "eml mbox",
     Kind.SAVED: "mhtml mht",
     Kind.BOOK: "epub",
@@ -68,9 +80,9 @@ _NAMES_ALONE = frozenset(
     )
 )
 _UNREAD = {
-    "texts of old Word, OpenDocument and others": "doc odt rtf pages",
-    "slides of old PowerPoint, OpenDocument and others": "ppt odp key",
-    "sheets of old Excel, OpenDocument and others": "xls xlsb ods numbers",
+    "texts of Word before 2007, RTF and Pages": "doc rtf pages",
+    "slides of PowerPoint before 2007 and Keynote": "ppt key",
+    "sheets of Excel before 2007 and Numbers": "xls xlsb numbers",
     "e-books other than EPUB": "mobi azw3",
     "mails of Outlook": "msg pst",
     "images": "png jpg jpeg gif bmp tif tiff webp heic ico psd",
@@ -81,9 +93,9 @@ _UNREAD = {
 }
 # In which form the same would be read.
 _INSTEAD = {
-    "DOCX or PDF": "doc odt rtf pages",
-    "PPTX or PDF": "ppt odp key",
-    "XLSX or CSV": "xls xlsb ods numbers",
+    "DOCX or PDF": "doc rtf pages",
+    "PPTX or PDF": "ppt key",
+    "XLSX or CSV": "xls xlsb numbers",
     "EPUB": "mobi azw3",
     "EML or MBOX": "msg pst",
     "CSV": "db sqlite sqlite3 parquet feather",

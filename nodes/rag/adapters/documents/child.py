@@ -73,7 +73,7 @@ def extracted(kind: Kind, raw: bytes, depth: int = 0) -> Extract:
 
 def _reader(kind: Kind, depth: int) -> Callable[[bytes], Extract]:
     # Each needs a library of its own, and most sources have documents of one kind.
-    from nodes.rag.adapters.documents import books, mail, pdf, sheets, slides, word  # noqa: PLC0415
+    from nodes.rag.adapters.documents import books, mail, odf, pdf, sheets, slides, word  # noqa: PLC0415
 
     mails = mail.reader(lambda name, content: _attached(name, content, depth + 1))
     readers = {
@@ -81,6 +81,7 @@ def _reader(kind: Kind, depth: int) -> Callable[[bytes], Extract]:
         Kind.WORD: word.read,
         Kind.SHEETS: sheets.read,
         Kind.SLIDES: slides.read,
+        Kind.OPEN: odf.read,
         Kind.BOOK: books.read_book,
         Kind.NOTEBOOK: books.read_notebook,
         Kind.MAIL: mails,

@@ -20,7 +20,8 @@ _HEADERS = ("From", "To", "Cc", "Date", "Subject")
 _MOST_ATTACHMENTS = 100
 _MOST_MESSAGES = 20_000
 _SAVED_PAGE = "Snapshot-Content-Location"
-_NEXT = re.compile(rb"^From [^\r\n]{0,500}\r?\n", re.MULTILINE)
+# With a date: a message may have a line of its own that begins so.
+_NEXT = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\n\r\n))From \S{1,300} [^\r\n]{0,100}\d\d:\d\d[^\r\n]{0,100}\r?\n")
 # Within a message such a line has a ">" before it.
 _NO_NEXT = re.compile(rb"^>(>{0,20}From )", re.MULTILINE)
 

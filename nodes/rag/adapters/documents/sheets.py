@@ -48,7 +48,7 @@ def read(raw: bytes) -> Extract:
         shown = _shown(sheet, formulas[sheet.title] if formulas else None)
         rows = _filled_down(_possible(shown), _merged_down(package, sheet))
         try:
-            found.add(_blocks(rows), (sheet.title,), f"sheet '{sheet.title}'", sheet.title)
+            found.add(sentences(rows), (sheet.title,), f"sheet '{sheet.title}'", sheet.title)
         except (ValueError, KeyError, TypeError, zipfile.BadZipFile):
             found.notes.append(f"sheet '{sheet.title}' is broken")
         if found.chars > MOST_CHARS:
@@ -167,8 +167,8 @@ def _number(value: float, written: str) -> str:
     return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
 
 
-def _blocks(rows: Iterable[list[str]]) -> Iterator[str]:
-    """Sentences; an empty row ends a table, and the next one may have columns of its own."""
+def sentences(rows: Iterable[list[str]]) -> Iterator[str]:
+    """A sentence for each row; an empty row ends a table, and the next one may have columns of its own."""
     names: list[str] = []
     table: list[list[str]] = []
     for row in [*_trimmed(rows), []]:

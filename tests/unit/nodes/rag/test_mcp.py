@@ -99,7 +99,12 @@ async def test_resources_are_for_those_whom_they_name(tmp_path: Path) -> None:
         ("refuse", {}, SourceRefused, "access denied for this user"),
         ("fail", {}, SourceRejected, "the index is being moved"),
         ("hang", {"timeout_s": 0.5}, SourceTimedOut, "did not answer within 0.5 s"),
-        ("bare", {}, SourceRejected, "the server has no tool 'rag_discover_resources'"),
+        (
+            "bare",
+            {},
+            SourceRejected,
+            "the server has no tool 'rag_discover_resources', which a source needs; it has ",
+        ),
     ],
 )
 async def test_each_failure_is_told_apart(

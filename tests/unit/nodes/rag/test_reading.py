@@ -69,12 +69,12 @@ def test_rd3_these_kinds_are_read(name: str) -> None:
     [
         (
             "a.rtf",
-            "texts of old Word, OpenDocument and others are not read; save it as DOCX or PDF",
+            "texts of Word before 2007, RTF and Pages are not read; save it as DOCX or PDF",
         ),
         ("c.msg", "mails of Outlook are not read; save it as EML or MBOX"),
         (
             "d.XLS",
-            "sheets of old Excel, OpenDocument and others are not read; save it as XLSX or CSV",
+            "sheets of Excel before 2007 and Numbers are not read; save it as XLSX or CSV",
         ),
         ("e.png", "images are not read"),
         ("f.zip", "archives are not read"),

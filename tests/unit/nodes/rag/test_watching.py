@@ -12,13 +12,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from core.access import Principal
-from nodes.rag import RAGClient, RagSettings, Source
+from nodes.rag import RAGClient, RagSettings, Source, upkeep
 from nodes.rag import client as client_module
 from nodes.rag.adapters.lance import MISSING, LanceFolder, LanceStore
 from nodes.rag.errors import IndexBroken
+from nodes.rag.fake import MemoryStore
 from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import ManifestFile
+from nodes.rag.models import IngestReport
 from nodes.rag.settings import LocalSource
 from nodes.rag.upkeep import FileWatcher, watched
 
@@ -199,3 +201,36 @@ def test_what_is_watched_is_no_more_than_needed(tmp_path: Path) -> None:
     assert watched(str(tmp_path / "docs" / "a.md")) == (tmp_path / "docs", False)
     assert watched(str(tmp_path / "docs" / "*.md")) == (tmp_path / "docs", False)
     assert watched(str(tmp_path / "docs" / "**" / "*.md")) == (tmp_path / "docs", True)
+
+
+class Clock:
+    """Time that passes when somebody says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("look_s", "index_s", "pause"), [(0.02, 90.0, 3.0), (2.0, 90.0, 100.0), (2.0, 0.0, 100.0)]
+)
+async def test_how_long_indexing_takes_does_not_make_looks_seldom(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, look_s: float, index_s: float, pause: float
+) -> None:
+    clock = Clock()
+
+    class Slow(Indexer):
+        async def stale(self) -> bool:
+            clock.now += look_s
+            return bool(index_s)
+
+        async def update(self, **_: object) -> IngestReport:
+            clock.now += index_s
+            return IngestReport("docs")
+
+    monkeypatch.setattr(upkeep, "time", clock)
+    manifest = ManifestFile(tmp_path, "docs")
+    slow = Slow("docs", [], store=MemoryStore(), manifest=manifest, chunk_tokens=9, max_file_bytes=9)
+    assert await FileWatcher(lambda: {"docs": slow}).look() == pause
