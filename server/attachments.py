@@ -2,7 +2,7 @@
 
 A part is one of chat completions (`text`, `image_url` with a data URL, `file` with `file_data` or
 `file_id`), one of OpenAI's responses (`input_text`, `output_text`, `input_image`, `input_file`), or
-LangChain's own block of an image or a file in base64. Nothing is fetched from anywhere.
+LangChain's own block of an image or a file in base64, of Python and of JavaScript. Nothing is fetched.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ def _part(part: Any, where: str, number: int) -> str | Sent:
     kind = str(part.get("type"))
     if kind in _TEXTS:
         return _text(part.get(_TEXTS[kind]), where)
-    if kind in ("image", "file") and isinstance(part.get("base64"), str):
-        return _langchain(part, kind, number)
+    if kind in ("image", "file") and (data := _langchain_data(part)) is not None:
+        return _langchain(part, kind, data, number)
     if kind in _IMAGES:
         held = part.get("image_url")
         image = held if isinstance(held, Mapping) else {"url": held}
@@ -125,11 +125,18 @@ def _kept(part: Mapping[str, Any]) -> Sent | None:
     return Sent(key=key) if isinstance(key, str) and key else None
 
 
-def _langchain(part: Mapping[str, Any], kind: str, number: int) -> Sent:
-    media_type = str(part.get("mime_type") or _ANY)
-    extras = part.get("extras")
-    name = part.get("filename") or (extras.get("filename") if isinstance(extras, Mapping) else None)
-    return Sent(_named(name, f"{kind}-{number}", media_type), media_type, part["base64"])
+def _langchain_data(part: Mapping[str, Any]) -> str | None:
+    """The base64 in a block of LangChain: of today (`base64`), of 0.3 and of its JavaScript (`data`)."""
+    data = part.get("base64", part.get("data"))
+    return data if isinstance(data, str) else None
+
+
+def _langchain(part: Mapping[str, Any], kind: str, data: str, number: int) -> Sent:
+    media_type = str(part.get("mime_type") or part.get("mimeType") or _ANY)
+    told = [part, *(more for name in ("extras", "metadata") if isinstance(more := part.get(name), Mapping))]
+    names = [one.get(name) for one in told for name in ("filename", "name")]
+    name = next((name for name in names if isinstance(name, str) and name), None)
+    return Sent(_named(name, f"{kind}-{number}", media_type), media_type, data)
 
 
 def _given(url: Any, fallback: str, name: Any, where: str) -> Sent:

@@ -186,7 +186,10 @@ class LimitSettings(Strict):
 
     body_bytes: int = Field(1_048_576, ge=1024, description="Largest JSON request body.")
     content_bytes: int = Field(
-        33_554_432, ge=1024, description="The same under /chat, where messages may hold images and files."
+        33_554_432,
+        ge=1024,
+        description="The same where messages may hold images and files: under /chat, /v1, /ag-ui and /a2a, "
+        "and for runs under /langgraph.",
     )
     upload_bytes: int = Field(262_144_000, ge=1024, description="Largest uploaded file.")
     json_depth: int = Field(64, ge=8, le=500, description="Deepest nesting of a JSON body.")

@@ -159,7 +159,9 @@ UPLOAD_PATH = "/files"
 # Whole threads, a line each message; read as they come.
 IMPORT_PATH = "/threads/import"
 # Messages with images and files in them.
-CONTENT_PATHS = ("/chat/",)
+CONTENT_PATHS = re.compile(
+    r"/chat/|/v1/(?:chat/|responses)|/ag-ui|/a2a|/langgraph/(?:threads/[A-Za-z0-9_-]{1,64}/)?runs"
+)
 # What clients of MCP may send at once, as servers of it take it.
 MCP_PATH, MCP_BYTES = "/mcp", 4_194_304
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -213,7 +215,7 @@ async def _body(path: str, headers: Headers, receive: Receive, limits: LimitSett
         _announced(headers, limits.upload_bytes)
         return counted(receive, limits.upload_bytes, limits.upload_bytes)
     most = limits.body_bytes
-    if path.startswith(CONTENT_PATHS):
+    if CONTENT_PATHS.match(path):
         most = max(most, limits.content_bytes)
     elif path == MCP_PATH:
         most = max(most, MCP_BYTES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from typing import Any
 
 import httpx
@@ -43,6 +44,70 @@ async def test_at13_chat_takes_images_over_a_mebibyte(http: httpx.AsyncClient) -
     said = [{"type": "human", "content": [{"type": "text", "text": "What is 5 + 3?"}, large]}]
     output = (await http.post("/chat/invoke", json={"input": {"messages": said}})).json()["output"]
     assert "8" in output["content"]
+
+
+async def test_at13_a_photograph_comes_in_by_the_wire_of_every_client(http: httpx.AsyncClient) -> None:
+    def photo(number: int) -> bytes:
+        return bytes([number]) * 2_000_000
+
+    def part(number: int) -> dict[str, Any]:
+        return {"type": "image_url", "image_url": {"url": in_url("image/png", photo(number))}}
+
+    text = {"type": "text", "text": "What is 5 + 3?"}
+    data = {"type": "data", "value": base64.b64encode(photo(3)).decode(), "mimeType": "image/png"}
+    page = {"id": "m1", "role": "user", "content": [text, {"type": "image", "source": data}]}
+    bodies: dict[str, dict[str, Any]] = {
+        "/v1/chat/completions": {
+            "model": "waystation",
+            "messages": [{"role": "user", "content": [text, part(1)]}],
+        },
+        "/v1/responses": {
+            "model": "waystation",
+            "input": [
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "input_text", "text": "What is 5 + 3?"},
+                        {"type": "input_image", "image_url": part(2)["image_url"]["url"]},
+                    ],
+                }
+            ],
+        },
+        "/ag-ui": {
+            "threadId": "photo",
+            "runId": "r1",
+            "messages": [page],
+            "state": {},
+            "tools": [],
+            "context": [],
+            "forwardedProps": {},
+        },
+        "/langgraph/runs/wait": {
+            "assistant_id": "agent",
+            "input": {"messages": [{"type": "human", "content": [text, part(4)]}]},
+        },
+    }
+    for path, body in bodies.items():
+        answer = await http.post(path, json=body, headers={"accept": "*/*"})
+        assert answer.status_code == 200, answer.text
+        assert "8" in answer.text
+    kept = {f["etag"] for f in (await http.get("/files")).json()}
+    assert {hashlib.sha256(photo(number)).hexdigest() for number in (1, 2, 3, 4)} <= kept
+
+
+async def test_at13_a_message_of_the_langgraph_sdk_may_be_a_file_alone(http: httpx.AsyncClient) -> None:
+    pay = documents.pdf([["The keeper is paid nineteen crowns for each foggy night."]])
+    block = {"type": "file", "data": base64.b64encode(pay).decode(), "mimeType": "application/pdf"}
+    said = {"role": "user", "content": [{**block, "metadata": {"filename": "wages.pdf"}}]}
+    body = {"assistant_id": "agent", "input": {"messages": [said]}}
+    answer = await http.post("/langgraph/runs/wait", json=body)
+    assert answer.status_code == 200, answer.text
+    state = answer.json()
+    assert [file["name"] for file in state["files"]] == ["wages.pdf"]
+    assert state["messages"][0]["content"] == "[wages.pdf]"
+    planned = await http.post("/langgraph/runs/crons", json={**body, "schedule": "0 0 * * *"})
+    assert planned.status_code == 501
+    assert "a planned run has no files in its message" in planned.text
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ class LocalStore(FileStore):
         finally:
             # Not in a thread: a second cancellation must not stop this. A full disk fails again here.
             with suppress(OSError):
-                intake.handle.close()
+                intake.close()
             with suppress(OSError):
                 path.unlink(missing_ok=True)
 
@@ -159,11 +159,11 @@ class LocalStore(FileStore):
             self._swept = True
             sweep_incoming(self._root)
         path = incoming / secrets.token_hex(16)
-        return path, Intake(path.open("xb"))
+        return path, Intake(path.open("xb", buffering=0))
 
     def _commit(self, info: FileInfo, path: Path, intake: Intake) -> FileInfo:
         _sync(intake.handle)
-        intake.handle.close()
+        intake.close()
         return self._put(info, path)
 
     def _put(self, info: FileInfo, path: Path) -> FileInfo:
@@ -181,7 +181,7 @@ class LocalStore(FileStore):
     def _copy(self, owner: str, key: str, draft: FileInfo) -> FileInfo:
         """A second name for the same bytes, where the disk has such: contents are never written again."""
         path, intake = self._begin()
-        intake.handle.close()
+        intake.close()
         path.unlink()
         try:
             info = self._linked(owner, key, path)

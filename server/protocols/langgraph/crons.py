@@ -91,6 +91,10 @@ def _planned(who: Principal, thread_id: str | None, body: RunBody) -> tuple[Turn
     said = said_in(body.input)
     if said is None:
         raise InvalidRequest("input: a planned run begins with a message")
+    if said.content.files:
+        raise NotOffered(
+            "a planned run has no files in its message; upload them, and name their keys in input"
+        )
     if body.command or body.at:
         raise NotOffered("a planned run has a message; command and checkpoint are not served there")
     on_busy: OnBusy = "reject" if body.multitask_strategy == "reject" else "enqueue"

@@ -18,6 +18,7 @@ from core.access import Principal
 from core.choices import Choices
 from core.foreign import fault_in
 from graph.runs.record import OnBusy, TurnRequest
+from server.attachments import Content, read_content
 from server.errors import InvalidRequest
 from server.protocols.langgraph.translating import MODES
 from server.protocols.langgraph.words import NotOffered
@@ -171,6 +172,7 @@ class RunInput(BaseModel):
     text: str = ""
     id: str | None = None
     files: list[str] = []
+    content: Content = Content("")
     before: list[Any] = []
 
 
@@ -178,7 +180,8 @@ def said_in(given: Any) -> RunInput | None:
     """The message in a run's input; None where there is no input.
 
     Raises:
-        InvalidRequest: The last message is not a person's, or is no text.
+        InvalidRequest: The last message is not a person's, or cannot be read.
+        UnsupportedParameter: A part of it is of a kind that is not taken.
     """
     if given is None or given == {}:
         return None
@@ -195,10 +198,12 @@ def said_in(given: Any) -> RunInput | None:
         raise InvalidRequest("input.messages: the last one must be a person's, of type 'human'")
     key = last.get("id")
     known = isinstance(key, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,64}", key)
+    content = _content(last.get("content"), f"input.messages.{len(messages) - 1}.content")
     return RunInput(
-        text=_text(last.get("content")),
+        text=content.text or content.names(),
         id=key if known else None,
         files=_files(given.get("files")),
+        content=content,
         before=[message for message in messages[:-1] if kind_of(message) not in ("system", "developer")],
     )
 
@@ -208,20 +213,14 @@ def kind_of(message: Any) -> str:
     return str(message.get("type") or message.get("role")) if isinstance(message, Mapping) else ""
 
 
-def _text(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else [content]
-    texts = [part if isinstance(part, str) else _part(part) for part in parts]
-    return "".join(texts)
-
-
-def _part(part: Any) -> str:
-    if isinstance(part, Mapping) and part.get("type") == "text" and isinstance(part.get("text"), str):
-        return str(part["text"])
-    raise InvalidRequest(
-        "input.messages: a message is text; upload other things to /files and name their keys"
-    )
+def _content(given: Any, where: str) -> Content:
+    parts = given if isinstance(given, list) else [given]
+    found = read_content(parts, where)
+    if found.files:
+        return found
+    # Texts alone are one text, as the reference reads them.
+    texts = [part if isinstance(part, str) else part.get("text", "") for part in parts]
+    return Content("".join(texts))
 
 
 def _files(given: Any) -> list[str]:

@@ -14,6 +14,7 @@ from graph.agent import Agent
 from graph.errors import NothingToResume, RunEnded, ThreadNotFound
 from graph.runs.record import OnBusy, TurnRequest
 from graph.runs.streams import Handle
+from server.attachments import stored_for
 from server.errors import InvalidRequest
 from server.protocols.langgraph.chores import later
 from server.protocols.langgraph.reading import RunBody, RunInput, check_served, kind_of, request_of, said_in
@@ -48,6 +49,8 @@ async def begin(
     on_busy = "interrupt" if waits else _STRATEGY.get(body.multitask_strategy, "enqueue")
     request = request_of(who, thread, body, said, on_busy=on_busy, background=background)
     request = await _placed(agent, request, body.at, has_row=row is not None)
+    if said:
+        request = await _with_files(agent, request, said)
     if said and said.before:
         await _seeded(agent, who, thread, said)
     if row is not None and body.multitask_strategy == "rollback" and row["status"] == "running":
@@ -135,6 +138,13 @@ def state_values(given: dict[str, Any]) -> dict[str, Any]:
     if wrong := sorted(_NOT_WRITTEN & given.keys()):
         raise InvalidRequest(f"values.{wrong[0]}: is not written from outside; 'messages' is")
     return given
+
+
+async def _with_files(agent: Agent, request: TurnRequest, said: RunInput) -> TurnRequest:
+    """With the files in the message, which are the caller's from now on."""
+    of = ("langgraph", request.thread_id or "", said.text, *said.content.marks())
+    kept = await stored_for(agent, request.principal, said.content, of=of)
+    return replace(request, files=(*request.files, *kept))
 
 
 async def _seeded(agent: Agent, who: Principal, thread_id: str, said: RunInput) -> None:

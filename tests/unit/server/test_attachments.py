@@ -34,6 +34,22 @@ def test_a_text_is_a_text_and_parts_are_joined() -> None:
             "a.pdf",
             "application/pdf",
         ),
+        # LangChain: of today, of 0.3, of its JavaScript.
+        (
+            {"type": "file", "base64": "YQ==", "mime_type": "text/csv", "extras": {"filename": "a.csv"}},
+            "a.csv",
+            "text/csv",
+        ),
+        (
+            {"type": "image", "source_type": "base64", "data": "YQ==", "mime_type": "image/png"},
+            "image-1.png",
+            "image/png",
+        ),
+        (
+            {"type": "image", "data": "YQ==", "mimeType": "image/png", "metadata": {"name": "a.png"}},
+            "a.png",
+            "image/png",
+        ),
     ],
 )
 def test_data_becomes_a_file_with_a_name_and_a_type(part: dict[str, Any], name: str, kind: str) -> None:
