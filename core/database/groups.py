@@ -34,11 +34,27 @@ class Fencing:
 
 
 class _Direct(AsyncConnection):
-    """The connection that a unit's work sees: each statement is done at once, in the writer's thread."""
+    """The connection that a unit's work sees: each statement is done at once, in the writer's thread.
+
+    Args:
+        raw: The driver's connection: what stands in its own words is not read by SQLAlchemy first.
+    """
+
+    def __init__(self, store: AsyncEngine, core: Connection, raw: Any) -> None:
+        super().__init__(store, core)
+        self._raw = raw
 
     async def execute(self, statement: Any, parameters: Any = None, **_: Any) -> Any:
         assert self.sync_connection is not None  # noqa: S101 - an invariant
         return self.sync_connection.execute(statement, parameters)
+
+    async def exec_driver_sql(self, statement: str, parameters: Any = None, *_: Any) -> Any:
+        cursor = self._raw.cursor()
+        if isinstance(parameters, list):
+            cursor.executemany(statement, parameters)
+        else:
+            cursor.execute(statement, parameters or ())
+        return cursor
 
 
 class Connected:
@@ -52,7 +68,7 @@ class Connected:
     def done(self, unit: Unit) -> Any:
         """The result of the unit's work, which has nothing to wait for."""
         assert unit.work is not None  # noqa: S101 - an invariant
-        return _run(unit.work(_Direct(self._store, self._core)))
+        return _run(unit.work(_Direct(self._store, self._core, self.raw)))
 
     def close(self) -> None:
         self._core.close()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -20,7 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.ext.asyncio.engine import AsyncEngine
+from sqlalchemy.ext.asyncio.engine import AsyncConnection, AsyncEngine
 
 from core.database.engine import METADATA, ForeignText, is_sqlite
 from core.foreign import as_json, clean_text
@@ -270,30 +271,44 @@ class Inserting:
     new_only: bool = False
 
     def into(
-        self, engine: AsyncEngine, rows: Iterable[Mapping[str, Any]]
-    ) -> tuple[str, Sequence[Sequence[Any]]]:
-        """The statement and its rows, for `core.database.line.Unit`."""
-        columns = [column for column in self.table.columns if column.autoincrement is not True]
-        names = ", ".join(f'"{column.name}"' for column in columns)
-        marks = ", ".join("?" * len(columns))
-        known = " ON CONFLICT DO NOTHING" if self.new_only else ""
-        sql = f"INSERT INTO {self.table.name} ({names}) VALUES ({marks}){known}"  # noqa: S608 - our own names
+        self, engine: AsyncEngine | AsyncConnection, rows: Iterable[Mapping[str, Any]]
+    ) -> tuple[str, list[tuple[Any, ...]]]:
+        """The statement and its rows, for `core.database.line.Unit` or `add_rows`."""
+        sql, columns = _form(self)
         return worded(engine, sql), [
-            [_value(column.type, row.get(column.name)) for column in columns] for row in rows
+            tuple(_value(stored, row.get(name)) for name, stored in columns) for row in rows
         ]
 
 
-def worded(engine: AsyncEngine, sql: str) -> str:
+async def add_rows(db: AsyncConnection, inserting: Inserting, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Insert rows within a transaction, without what SQLAlchemy does for each statement."""
+    await db.exec_driver_sql(*inserting.into(db, rows))
+
+
+@cache
+def _form(inserting: Inserting) -> tuple[str, list[tuple[str, Callable[[Any], Any] | None]]]:
+    """The statement, and the names of its values, each with what makes it storable."""
+    columns = [column for column in inserting.table.columns if column.autoincrement is not True]
+    names = ", ".join(f'"{column.name}"' for column in columns)
+    marks = ", ".join("?" * len(columns))
+    known = " ON CONFLICT DO NOTHING" if inserting.new_only else ""
+    sql = f"INSERT INTO {inserting.table.name} ({names}) VALUES ({marks}){known}"  # noqa: S608 - our own names
+    return sql, [(column.name, _storing(column.type)) for column in columns]
+
+
+def worded(engine: AsyncEngine | AsyncConnection, sql: str) -> str:
     """The statement, in which a question mark stands for each value, as the engine's driver wants it."""
     return sql if is_sqlite(engine) else sql.replace("?", "%s")
 
 
-def _value(kind: Any, value: Any) -> Any:
-    if value is None:
-        return None
+def _storing(kind: Any) -> Callable[[Any], Any] | None:
     if isinstance(kind, JSON):
-        return as_json(value)
-    return clean_text(value) if isinstance(kind, ForeignText) else value
+        return as_json
+    return clean_text if isinstance(kind, ForeignText) else None
+
+
+def _value(stored: Callable[[Any], Any] | None, value: Any) -> Any:
+    return value if stored is None or value is None else stored(value)
 
 
 # What is indexed of a message. PostgreSQL takes at most 1 MiB of words, and an insert would fail past it.

@@ -31,7 +31,7 @@ from core.database.line import Fence
 from core.database.outage import DATABASE_ERRORS, DatabaseUnavailable, log_failure, uninterrupted
 from core.holder import alive, is_known_dead, new_holder
 from graph.db.database import writer_of
-from graph.db.tables import named, threads
+from graph.db.tables import named, threads, worded
 from graph.errors import InvalidThreadId, LeaseLost, ThreadBusy, ThreadNotFound
 
 log = structlog.get_logger()
@@ -113,7 +113,7 @@ _LOCKED_ON_SQLITE = (
     .values(fence=threads.c.fence)
     .returning(threads, bindparam("clock", type_=Float).label("now"))
 )
-_CHANGE = update(threads).where(_MINE)
+_TAKE = "UPDATE threads SET run_id = ?, holder = ?, lease_until = ?, fence = ?, dirty = ?"
 _LOCKED = select(threads, CLOCK.label("now")).where(_MINE).with_for_update()
 
 
@@ -130,17 +130,12 @@ async def locked(db: AsyncConnection, thread_id: str) -> RowMapping | None:
 
 async def take(db: AsyncConnection, row: Mapping[str, Any] | RowMapping, run_id: str, holder: str) -> Hold:
     """Take a thread whose row is locked and that is not held. It is dirty until its run ends well."""
-    now = row["now"]
-    values: dict[str, object] = {
-        "run_id": run_id,
-        "holder": holder,
-        "lease_until": now + LEASE_SECONDS,
-        "fence": row["fence"] + 1,
-        "dirty": True,
-    }
+    now, sql = row["now"], _TAKE
+    values = [run_id, holder, now + LEASE_SECONDS, row["fence"] + 1, True]
     if not run_id.startswith(_UPKEEP):
-        values |= {"status": "running", "waiting": None, "updated_at": now}
-    await db.execute(_CHANGE, {"thread": row["id"], **values})
+        sql += ", status = 'running', waiting = NULL, updated_at = ?"
+        values.append(now)
+    await db.exec_driver_sql(worded(db, f"{sql} WHERE id = ?"), (*values, row["id"]))
     return Hold(str(row["id"]), run_id, row["fence"] + 1, bool(row["dirty"]), row["created_at"])
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, bindparam, insert, select, update
+from sqlalchemy import RowMapping, bindparam, select, update
 from sqlalchemy.ext.asyncio.engine import AsyncConnection, AsyncEngine
 
 from core.access import Principal, owns
 from core.database.engine import insert_new, now_of
 from core.database.outage import uninterrupted
 from graph.db.database import writer_of
-from graph.db.tables import runs, threads
+from graph.db.tables import Inserting, add_rows, runs, threads, worded
 from graph.errors import (
     KeyReused,
     NothingToResume,
@@ -58,6 +58,8 @@ from graph.runs.rows import (
 )
 
 AT_MOST_ATTEMPTS = 3
+# In the driver's words: SQLAlchemy takes longer for a statement than SQLite to answer it.
+_RUNS = Inserting(runs)
 _BEGUN = update(runs).where(runs.c.id == bindparam("run"))
 Row = Mapping[str, Any] | RowMapping
 
@@ -122,7 +124,7 @@ class RunLedger:
         hold, place, asked, delivery = await self._thread_or_place(db, row, new)
         values = row_of(new, hold, self._leases.holder, place, now=now_of(db))
         if not new.request.idempotency_key:
-            await db.execute(insert(runs), [values])
+            await add_rows(db, _RUNS, [values])
         elif not await insert_new(db, runs, values):
             raise KeyTakenError
         if hold and not hold.dirty and new.message_id:
@@ -335,13 +337,13 @@ async def begin_attempt(db: AsyncConnection, row: Row, kept: Row, holder: str, *
     return Claim(record, hold, floor=kept["seq_limit"])
 
 
-# Made once: SQLAlchemy takes longer to put a statement together than SQLite to answer it.
-_PLACES = select(runs.c.place).where(runs.c.thread_id == bindparam("thread"), runs.c.status == "queued")
+_PLACES = "SELECT place FROM runs WHERE thread_id = ? AND status = 'queued'"
 
 
 async def places(db: AsyncConnection, thread_id: str) -> Sequence[float]:
     """The places of those that wait for the thread."""
-    return list((await db.execute(_PLACES, {"thread": thread_id})).scalars())
+    found = await db.exec_driver_sql(worded(db, _PLACES), (thread_id,))
+    return [place for (place,) in found.fetchall()]
 
 
 def check_room(new: NewRun, queued: Sequence[float]) -> None:

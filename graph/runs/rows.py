@@ -21,7 +21,7 @@ from core.events.tables import webhook_deliveries
 from core.foreign import as_bytes, as_json
 from core.settings.book import Editions
 from core.settings.platform import LimitSettings
-from graph.db.tables import Inserting, run_events, runs, said, threads, transcript, worded
+from graph.db.tables import Inserting, add_rows, run_events, runs, said, threads, transcript, worded
 from graph.errors import AlreadyAnswered, ThreadTotalReached
 from graph.runs.decided import MOST
 from graph.runs.events import LoggedEvent, cut_answer, rows_of_events, store
@@ -226,7 +226,7 @@ async def store_message(
         "run_id": run_id,
         "created_at": now_of(db),
     }
-    await add_new(db, transcript, [row])
+    await add_rows(db, _MESSAGES, [row])
 
 
 async def supersede(db: AsyncConnection, thread_id: str) -> None:
