@@ -17,8 +17,8 @@ from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from core.access import Principal
 from core.database.engine import now_of
-from core.database.line import Unit
 from core.database.outage import DATABASE_ERRORS, Endurance, log_failure, uninterrupted
+from core.database.units import Unit
 from core.errors import WaystationError
 from core.signals import Listener, Signals
 from graph.db.database import writer_of
