@@ -12,9 +12,10 @@ from core.identity.errors import NotAuthenticated
 from core.installed import installed_version
 from server.errors import InvalidRequest
 from server.examples import EXAMPLES, Example
-from server.examples.form import JSON
+from server.examples.form import BYTES, JSON
 from server.routes.common import described
 
+_SCHEMAS = "#/components/schemas/"
 PROBLEM = {
     "title": "Problem",
     "description": "RFC 9457. `code` is stable; `detail` is for people.",
@@ -62,6 +63,7 @@ def describe(app: FastAPI) -> None:
                     example = EXAMPLES.get((method.upper(), path))
                     if example:
                         _show(operation, example)
+            _without_unused(schema)
             app.openapi_schema = schema
         return app.openapi_schema
 
@@ -95,4 +97,28 @@ def _show_answer(operation: dict[str, Any], example: Example) -> None:
     content = answer.get("content", {})
     # What is streamed or served as it is stored appears to FastAPI as JSON, or as nothing.
     schema = content.get(JSON, {"schema": {}}) if example.media == JSON else {"schema": {"type": "string"}}
+    if example.media == BYTES:
+        # Of any type. Clients that are generated read what is said to be text as text, and spoil a PDF.
+        schema = {"schema": {"type": "string", "format": "binary"}}
     answer["content"] = {example.media: {**schema, "example": example.answer}}
+
+
+def _without_unused(schema: dict[str, Any]) -> None:
+    """Take away schemas that nothing names: generators give up where two have the same title."""
+    known = schema["components"]["schemas"]
+    wanted, found = set[str](), _named(schema["paths"])
+    while found:
+        wanted |= found
+        found = {name for each in found for name in _named(known[each])} - wanted
+    schema["components"]["schemas"] = {name: one for name, one in known.items() if name in wanted}
+
+
+def _named(value: Any) -> set[str]:
+    """Schemas that stand in a part of the description."""
+    if isinstance(value, list):
+        return {name for one in value for name in _named(one)}
+    if not isinstance(value, dict):
+        return set()
+    here = value.get("$ref")
+    own = {here.removeprefix(_SCHEMAS)} if isinstance(here, str) and here.startswith(_SCHEMAS) else set()
+    return own | {name for one in value.values() for name in _named(one)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.examples.form import Example
+from server.examples.form import BYTES, Example
 
 KEY = "f_HnxWPzLr1nPngkxAE4wtoXGp"
 PATH = {"key": KEY}
@@ -66,10 +66,10 @@ FILES = {
     ("PATCH", "/files/{key}"): Example(path=PATH, body={"tags": {"year": "2026"}}, answer=FILE),
     ("PUT", "/files/{key}/tags"): Example(path=PATH, body={"tags": {"year": "2026"}}, answer=FILE),
     ("GET", "/files/{key}"): Example(path=PATH, answer=FILE),
-    ("GET", "/files/{key}/content"): Example(path=PATH, media="text/csv", answer=TEXT),
+    ("GET", "/files/{key}/content"): Example(path=PATH, media=BYTES, answer=TEXT),
     ("GET", "/files/link/{token}"): Example(
         path={"token": "eyJrIjoiZl9IbnhXUHpMcjFuUG5na3hBRTR3dG9YR3AifQ.c2ln"},
-        media="text/csv",
+        media=BYTES,
         answer=TEXT,
     ),
     ("DELETE", "/files/{key}"): Example(path=PATH, answer=None),

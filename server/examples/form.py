@@ -8,6 +8,7 @@ from typing import Any
 
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream"
+BYTES = "application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

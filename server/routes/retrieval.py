@@ -21,7 +21,7 @@ from nodes.rag.settings import RagSettings
 from server.errors import InvalidRequest
 from server.middleware.auth import Caller
 from server.routes.common import OpenAgent, problems
-from server.synthesis import Wishes, written
+from server.synthesis import SynthesisOptions, written
 
 QUERY_LETTERS = 65_536
 
@@ -60,7 +60,7 @@ class _Body(BaseModel):
     corpora: str | list[str] | None = Field(None, description="Names of sources; left out: all you may use.")
 
 
-class ChatMessage(BaseModel, extra="ignore"):
+class CompletionMessage(BaseModel, extra="ignore"):
     """A message of the conversation."""
 
     role: str = ""
@@ -77,7 +77,7 @@ class ChatMessage(BaseModel, extra="ignore"):
 class Completion(_Body):
     """A question as the last message of a conversation."""
 
-    messages: list[ChatMessage] = Field(max_length=1000)
+    messages: list[CompletionMessage] = Field(max_length=1000)
     stream: bool = False
     top_k: int | None = Field(None, ge=1, le=100)
     model: str | None = Field(None, max_length=200)
@@ -115,7 +115,7 @@ async def completions(body: Completion, agent: OpenAgent, who: Asker) -> dict[st
     found = await search.found(body.top_k)
     if agent.book[RagSettings].completions == "passages":
         return serving.completion(found, corpora=search.corpora, ms=search.ms)
-    answer, _ = await written(agent, who, question, found, Wishes(model=body.model or ""))
+    answer, _ = await written(agent, who, question, found, SynthesisOptions(model=body.model or ""))
     return serving.completion(
         found, corpora=search.corpora, ms=search.ms, answer=answer, created=int(time.time())
     )
@@ -133,8 +133,8 @@ async def query(body: RagQuery, agent: OpenAgent, who: Asker) -> dict[str, Any]:
     found = await search.found(body.top_k)
     if body.mode == "raw":
         return serving.raw(body.query, found, top_k=search.top_k, corpora=search.corpora, ms=search.ms)
-    wishes = Wishes.model_validate(body.synthesis_params or {})
-    answer, cited = await written(agent, who, body.query, found, wishes)
+    options = SynthesisOptions.model_validate(body.synthesis_params or {})
+    answer, cited = await written(agent, who, body.query, found, options)
     return serving.synthesized(body.query, answer, cited, found, corpora=search.corpora, ms=search.ms)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from a2a.client import Client, ClientConfig, ClientFactory
+from a2a.client.card_resolver import parse_agent_card
 from a2a.types import a2a_pb2 as a2a
 from a2a.utils import errors
 from google.protobuf.json_format import ParseDict
@@ -52,6 +53,15 @@ async def whole(service: Service) -> AsyncIterator[Client]:
     async with httpx.AsyncClient(trust_env=False, timeout=120) as http:
         config = ClientConfig(httpx_client=http, streaming=False)
         yield await ClientFactory(config).create_from_url(service.url)
+
+
+@pytest.fixture
+async def earlier(service: Service) -> AsyncIterator[Client]:
+    """A client that reads of the card what A2A 0.3 knows, and speaks 0.3."""
+    async with httpx.AsyncClient(trust_env=False, timeout=120) as http:
+        card = (await http.get(f"{service.url}/.well-known/agent-card.json")).json()
+        del card["supportedInterfaces"]
+        yield ClientFactory(ClientConfig(httpx_client=http)).create(parse_agent_card(card))
 
 
 def message(*parts: str | a2a.Part, **more: Any) -> a2a.SendMessageRequest:
@@ -155,6 +165,22 @@ async def test_a_task_that_waits_is_answered_by_a_message(
     assert (states(answered)[-1], streamed(answered)) == ("TASK_STATE_COMPLETED", "It is 15.")
     with pytest.raises(errors.UnsupportedOperationError):
         await task(whole, message("approve", task_id=asked.task_id))
+
+
+async def test_a_client_of_0_3_asks_answers_and_looks_at_its_task(
+    earlier: Client, model_server: ModelServer
+) -> None:
+    model_server.script(call(*MULTIPLY), say("It is 15."))
+    note = a2a.Part(raw=b"hello", filename="note.txt", media_type="text/plain")
+    events = await told(earlier, message("Multiply as of old.", note))
+    assert states(events)[-1] == "TASK_STATE_INPUT_REQUIRED"
+    waits = events[-1].status_update.task_id
+    answered = await told(earlier, message("approve", task_id=waits))
+    assert (states(answered)[-1], streamed(answered)) == ("TASK_STATE_COMPLETED", "It is 15.")
+    known = await earlier.get_task(a2a.GetTaskRequest(id=waits))
+    assert (answer_in(known.artifacts), known.history[0].role) == ("It is 15.", a2a.ROLE_USER)
+    with pytest.raises(errors.TaskNotCancelableError):
+        await earlier.cancel_task(a2a.CancelTaskRequest(id=waits))
 
 
 async def test_an_answer_may_be_data(whole: Client, model_server: ModelServer) -> None:

@@ -238,6 +238,23 @@ def test_tools_of_the_page_are_called_by_the_model_and_run_by_the_page(
     assert sent_to(model_server) == ["paint it", "I paint. ", "painted", "It is red.", "thanks"]
 
 
+def test_results_find_their_run_also_where_the_page_calls_the_conversation_otherwise(
+    service: Service, model_server: ModelServer
+) -> None:
+    """As agent-framework's client does, which makes up a name for each request."""
+    model_server.script(call("paint", {"colour": "red"}), say("It is red."))
+    sent = body("paint it under another name", tools=[PAINT])
+    [key] = [each["toolCallId"] for each in told(service, sent) if each["type"] == "TOOL_CALL_START"]
+    calls = [{"id": key, "type": "function", "function": {"name": "paint", "arguments": "{}"}}]
+    answer = {"id": "a", "role": "assistant", "toolCalls": calls}
+    result = {"id": "t", "role": "tool", "toolCallId": key, "content": "painted"}
+    other = {**sent["messages"][0], "content": "paint something else"}
+    wrong = {**sent, "threadId": "made up", "messages": [other, answer, result]}
+    assert_refused(post(service, wrong), 409, "nothing_to_resume")
+    after = told(service, {**wrong, "messages": [*sent["messages"], answer, result]})
+    assert (said(after), after[0]["threadId"]) == ("It is red.", "made up")
+
+
 def test_a_message_in_place_of_results_gives_the_calls_up(
     service: Service, model_server: ModelServer
 ) -> None:

@@ -104,6 +104,26 @@ def test_a_response_has_the_call_as_an_item_and_takes_its_output(
     assert [each.type for each in client.responses.retrieve(paused.id).output] == ["function_call"]
 
 
+def test_a_conversations_id_is_taken_where_a_responses_belongs(
+    client: openai.OpenAI, model_server: ModelServer
+) -> None:
+    """As agent-framework sends it, for every conversation whose id does not begin as OpenAI's do."""
+    model_server.script(call("weather", {"place": "Kiel"}), say("Wind."), say("A lot."))
+    tools: Any = [FLAT]
+    paused = client.responses.create(model="waystation", input="How is it in Kiel?", tools=tools)
+    assert paused.conversation is not None
+    behind = paused.conversation.id
+    item: Any = paused.output[0]
+    output: Any = [{"type": "function_call_output", "call_id": item.call_id, "output": "wind"}]
+    over = client.responses.create(model="waystation", previous_response_id=behind, input=output, tools=tools)
+    more = client.responses.create(model="waystation", previous_response_id=behind, input="How much?")
+    assert (over.output_text, more.output_text) == ("Wind.", "A lot.")
+    assert more.conversation == paused.conversation
+    with pytest.raises(openai.NotFoundError) as none:
+        client.responses.create(model="waystation", previous_response_id="resp_made_up", input="x")
+    assert none.value.code == "run_not_found"
+
+
 @pytest.mark.parametrize(
     ("more", "param"),
     [

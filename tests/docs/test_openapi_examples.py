@@ -21,6 +21,7 @@ from nodes.rag.tasks import INDEX, IndexSource
 from server.app import create_app
 from server.errors import STATUS
 from server.examples import EVENT_STREAM, EXAMPLES, Example
+from server.examples.form import BYTES
 from server.examples.langserve import A_SCHEMA, RUN
 from server.examples.runs import QUESTION_ID
 from server.examples.threads import CHECKPOINT, SAID
@@ -92,6 +93,31 @@ def test_no_example_is_of_a_route_that_is_gone() -> None:
 def test_a_stream_is_described_as_one() -> None:
     content = operation(("POST", "/agent/stream"))["responses"]["200"]["content"]
     assert set(content) == {EVENT_STREAM}
+
+
+def test_generators_of_clients_find_a_name_for_everything() -> None:
+    """They make classes of titles; two of one name cost both, and all that has to do with them."""
+    schemas = create_app().openapi()["components"]["schemas"]
+    titles = [found for one in schemas.values() for found in _titles(one)]
+    assert sorted({title for title in titles if titles.count(title) > 1}) == []
+    assert not [name for name in schemas if "__" in name], "two models have the same name"
+    assert {"AIMessage", "HTTPValidationError"} & schemas.keys() == set(), "nothing names these"
+
+
+def _titles(schema: Any) -> list[str]:
+    """Titles of the objects in a schema."""
+    if isinstance(schema, list):
+        return [title for one in schema for title in _titles(one)]
+    if not isinstance(schema, dict):
+        return []
+    own = [schema["title"]] if "properties" in schema and isinstance(schema.get("title"), str) else []
+    return own + [title for one in schema.values() for title in _titles(one)]
+
+
+@pytest.mark.parametrize("route", [("GET", "/files/{key}/content"), ("GET", "/files/link/{token}")])
+def test_the_content_of_a_file_is_described_as_bytes(route: tuple[str, str]) -> None:
+    [(media, told)] = operation(route)["responses"]["200"]["content"].items()
+    assert (media, told["schema"]) == (BYTES, {"type": "string", "format": "binary"})
 
 
 @pytest.fixture(scope="module")

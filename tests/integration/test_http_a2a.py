@@ -10,6 +10,8 @@ from typing import Any
 
 import httpx
 import pytest
+from a2a.client.card_resolver import parse_agent_card
+from a2a.compat.v0_3.types import AgentCard as OldCard
 
 from core.identity.keys import KeyStore
 from tests.integration.test_http_odd_values import SEED
@@ -117,7 +119,10 @@ async def test_the_card_names_the_address_and_how_to_log_in(house: House) -> Non
     async with client_of(house.base) as http:
         card = (await http.get("/.well-known/agent-card.json")).json()
         assert card["supportedInterfaces"][0]["url"] == f"{house.base}/a2a"
-        assert card["securitySchemes"] == {"bearer": {"httpAuthSecurityScheme": {"scheme": "Bearer"}}}
+        assert card["securitySchemes"]["bearer"]["httpAuthSecurityScheme"] == {"scheme": "Bearer"}
+        [earlier, present] = [OldCard.model_validate(card), parse_agent_card(card)]
+        assert (earlier.url, earlier.security) == (f"{house.base}/a2a", [{"bearer": []}])
+        assert present.supported_interfaces[0].protocol_version == "1.0"
         assert card["capabilities"]["pushNotifications"] is False
         assert_refused(await http.post("/a2a", json=rpc("GetExtendedAgentCard", {})), 401)
         body = {
@@ -170,7 +175,7 @@ async def test_whatever_is_sent_it_is_no_fault_of_ours(client: httpx.AsyncClient
         ([rpc("GetTask", {"id": "x"})], -32600),
         ({**rpc("GetTask", {"id": "x"}), "id": True}, -32600),
         ({**rpc("GetTask", {"id": "x"}), "method": 5}, -32600),
-        (rpc("tasks/get", {"id": "x"}), -32601),
+        (rpc("tasks/got", {"id": "x"}), -32601),
         (rpc("GetTask", {}), -32602),
         (rpc("GetTask", [1]), -32602),
         (rpc("GetTask", {"id": "x", "historyLength": "many"}), -32602),
@@ -201,8 +206,12 @@ async def test_what_is_wrong_has_the_protocols_number(
 
 async def test_another_version_of_the_protocol_is_refused(client: httpx.AsyncClient) -> None:
     body = rpc("ListTasks", {})
-    old = await client.post("/a2a", json=body, headers={"a2a-version": "0.3"})
-    assert old.json()["error"]["code"] == -32009
+    for version in ("0.2", "2.0", "new"):
+        other = await client.post("/a2a", json=body, headers={"a2a-version": version})
+        assert_refused(other, 200, "version_not_served")
+    for method, version in (("ListTasks", "0.3"), ("tasks/get", "1.0")):
+        mixed = await client.post("/a2a", json=rpc(method, {}), headers={"a2a-version": version})
+        assert_refused(mixed, 200, "unknown_method")
     newer = await client.post("/a2a", json=body, headers={"a2a-version": "1.1"})
     assert "result" in newer.json()
 

@@ -13,6 +13,7 @@ from core.settings.platform import ServerSettings
 from graph.agent import Agent
 from nodes.mcp_tools import MCPToolManager
 from nodes.rag import RAGClient
+from server.protocols.a2a.earlier import card_fields
 from server.protocols.switch import wire_router
 from server.routes.common import OpenAgent
 
@@ -31,13 +32,14 @@ async def agent_card(request: Request, agent: OpenAgent) -> dict[str, Any]:
 
 def card_of(agent: Agent, request: Request) -> dict[str, Any]:
     """The card, the same for everybody."""
+    url = f"{base_of(agent, request)}{ROOT}"
     card: dict[str, Any] = {
         "name": "Waystation",
         "description": "An agent that searches the sources of its house and uses its tools.",
         "version": VERSION,
         "supportedInterfaces": [
             {
-                "url": f"{base_of(agent, request)}{ROOT}",
+                "url": url,
                 "protocolBinding": "JSONRPC",
                 "protocolVersion": VERSION,
             }
@@ -50,10 +52,14 @@ def card_of(agent: Agent, request: Request) -> dict[str, Any]:
         "defaultInputModes": ["text/plain", "application/json", "application/octet-stream"],
         "defaultOutputModes": ["text/plain", "application/json"],
         "skills": [_skill("ask", "Ask", "Answers a question, with its sources.", "chat")],
+        **card_fields(url),
     }
     if request.app.state.authenticator.logins:
-        card["securitySchemes"] = {"bearer": {"httpAuthSecurityScheme": {"scheme": "Bearer"}}}
+        # Of each pair, the second is 0.3's form.
+        scheme = {"httpAuthSecurityScheme": {"scheme": "Bearer"}, "type": "http", "scheme": "Bearer"}
+        card["securitySchemes"] = {"bearer": scheme}
         card["securityRequirements"] = [{"schemes": {"bearer": {"list": []}}}]
+        card["security"] = [{"bearer": []}]
     return card
 
 

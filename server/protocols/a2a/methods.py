@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from core.settings.platform import ServerSettings
 from graph.agent import Agent
 from graph.runs.record import RunRecord, TurnRequest
 from graph.runs.streams import Handle
-from graph.runs.told import TASK_STATES
+from graph.runs.webhook_body import TASK, TASK_STATES
 from nodes.file_storage import FileManager
 from server.attachments import stored
 from server.errors import InvalidRequest
@@ -40,6 +40,8 @@ class MethodCall:
     Args:
         rpc_id: The request's id, which answers carry.
         params: The message that the method takes, see `reading`.
+        form: Writes an answer in the words of the caller's version.
+        told_as: In whose words a push notification tells.
     """
 
     agent: Agent
@@ -47,6 +49,8 @@ class MethodCall:
     request: Request
     rpc_id: Any
     params: Any
+    form: Callable[[Mapping[str, Any]], Any] = dict
+    told_as: str = TASK
 
     @property
     def base(self) -> str:
@@ -92,16 +96,16 @@ async def _begun(call: MethodCall) -> Handle:
         manager = await call.agent.container.get(FileManager)
         files = await stored(manager, call.who, message.content, of=[message.id, message.text])
     given = AgentInput.model_construct(message=message.text, files=list(files))
-    wishes = {**message.wishes, "thread_id": message.context_id or None}
+    options = {**message.options, "thread_id": message.context_id or None}
     request: TurnRequest = turn_request(
         call.who,
         given,
-        wishes,
+        options,
         key=idempotency_key(call.request.headers.get("idempotency-key")),
         webhook=_webhook(call),
         background=bool(call.params.configuration.return_immediately),
     )
-    return await call.agent.begin(replace(request, told_as="a2a") if request.webhook else request)
+    return await call.agent.begin(replace(request, told_as=call.told_as) if request.webhook else request)
 
 
 async def _answered(call: MethodCall, message: Message) -> Handle:
@@ -208,7 +212,7 @@ async def subscribe(call: MethodCall) -> TaskStream:
 
 def _stream(call: MethodCall, run: Handle, history: int | None) -> TaskStream:
     stall = call.agent.book[ServerSettings].stream_stall_seconds
-    return TaskStream(run, rpc_id=call.rpc_id, base=call.base, history=history, stall=stall)
+    return TaskStream(run, rpc_id=call.rpc_id, base=call.base, history=history, stall=stall, form=call.form)
 
 
 # -- push notifications -------------------------------------------------------------------------------

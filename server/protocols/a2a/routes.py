@@ -12,6 +12,7 @@ from core.foreign import as_bytes
 from server.errors import InvalidRequest, findings, problem
 from server.facade import while_connected
 from server.middleware.auth import Caller
+from server.protocols.a2a import earlier
 from server.protocols.a2a.card import ROOT, VERSION
 from server.protocols.a2a.errors import NotJsonRpc, SdkMissing, WrongVersion
 from server.protocols.a2a.methods import ANSWERS, MethodCall
@@ -30,14 +31,16 @@ async def call_method(request: Request, agent: OpenAgent, who: Caller) -> Respon
     try:
         body = await request.json() if await request.body() else None
         rpc_id, method, given = _envelope(body)
-        _check_version(request)
-        params = parsed(method, given)
-        call = MethodCall(agent, who, request, rpc_id, params)
+        more: dict[str, Any] = {}
+        if _is_earlier(request, method):
+            method, given = earlier.method_of(method, given)
+            more = {"form": earlier.answer_of(method), "told_as": earlier.TOLD_AS}
+        call = MethodCall(agent, who, request, rpc_id, parsed(method, given), **more)
         answer = ANSWERS[method](call)
         if method in ("SendStreamingMessage", "SubscribeToTask"):
             found: Response = await answer
             return found
-        return await while_connected(request, _answered(answer, rpc_id))
+        return await while_connected(request, _answered(answer, call))
     except SdkMissing:
         raise
     except RequestValidationError as error:
@@ -46,8 +49,8 @@ async def call_method(request: Request, agent: OpenAgent, who: Caller) -> Respon
         return _refused(rpc_id, error)
 
 
-async def _answered(work: Any, rpc_id: Any) -> Response:
-    return _json({"jsonrpc": "2.0", "id": rpc_id, "result": await work})
+async def _answered(work: Any, call: MethodCall) -> Response:
+    return _json({"jsonrpc": "2.0", "id": call.rpc_id, "result": call.form(await work)})
 
 
 def _envelope(body: Any) -> tuple[Any, str, Any]:
@@ -66,10 +69,21 @@ def _envelope(body: Any) -> tuple[Any, str, Any]:
     return rpc_id, method, body.get("params")
 
 
-def _check_version(request: Request) -> None:
-    given = request.headers.get("a2a-version", "").strip() or VERSION
-    if given.partition(".")[0] != VERSION.partition(".")[0]:
-        raise WrongVersion(f"A2A-Version: '{given[:20]}' is not served; {VERSION} is")
+def _is_earlier(request: Request, method: str) -> bool:
+    """Whether the client speaks 0.3: as it says, or by the method where it says nothing.
+
+    Raises:
+        WrongVersion: It speaks another.
+    """
+    given = request.headers.get("a2a-version", "").strip()
+    if not given:
+        return method in earlier.METHODS
+    numbers = given.split(".")
+    if numbers[:2] == earlier.VERSION.split("."):
+        return True
+    if numbers[0] != VERSION.partition(".")[0]:
+        raise WrongVersion(f"A2A-Version: '{given[:20]}' is not served; {VERSION} and {earlier.VERSION} are")
+    return False
 
 
 def _invalid(error: RequestValidationError) -> WaystationError:

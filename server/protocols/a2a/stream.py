@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from core.foreign import as_bytes
 from graph.runs.events import LoggedEvent
 from graph.runs.streams import WAITS, Handle
 from server.protocols.a2a.tasks import OURS, answer_json, file_json, status_json, task_json
-from server.retold import Retelling
+from server.repeats import WithoutRepeats
 from server.sse import RunResponse
 
 # Where our events keep what was said.
@@ -26,20 +26,30 @@ class TaskStream(RunResponse):
         base: The service's address.
         history: How many messages the task is told with.
         after: Number of the last event that is not told again.
+        form: Writes each in the words of the client's version.
     """
 
     def __init__(
-        self, run: Handle, *, rpc_id: Any, base: str, history: int | None, stall: float, after: int = 0
+        self,
+        run: Handle,
+        *,
+        rpc_id: Any,
+        base: str,
+        history: int | None,
+        stall: float,
+        after: int = 0,
+        form: Callable[[Mapping[str, Any]], Any] = dict,
     ) -> None:
         super().__init__(run, after=after, stall=stall)
         self._rpc_id = rpc_id
         self._base = base
         self._history = history
+        self._form = form
         self._begun = False
         # Whether the answer has a piece that the next one is added to.
-        self._said = self._shown = False
+        self._said = False
         self._files: set[str] = set()
-        self._retold = Retelling()
+        self._repeats = WithoutRepeats()
 
     def encoded(self, found: Sequence[LoggedEvent]) -> Iterable[bytes]:
         if not self._begun:
@@ -47,7 +57,7 @@ class TaskStream(RunResponse):
             task = task_json(self._run.record, base=self._base, history=self._history, artifacts=False)
             yield self._result({"task": task})
         for entry in found:
-            if event := self._retold.of(entry.event):
+            if event := self._repeats.of(entry.event):
                 yield from self._of(event)
 
     def ending(self) -> Iterable[bytes]:
@@ -72,18 +82,17 @@ class TaskStream(RunResponse):
             yield self._status("failed", {}, event)
 
     def _done(self, reply: Mapping[str, Any]) -> Iterator[bytes]:
-        if reply["answer"] and not self._shown:
-            yield self._answer(str(reply["answer"]))
-        if self._shown and reply["answer"]:
-            last = answer_json(self._run.id, None if reply["citations"] else "", reply)
-            yield self._artifact(last, append=True, last=True)
+        if reply["answer"]:
+            # Whole, in place of its pieces: of an artifact's pieces some clients (ADK) keep the last alone.
+            whole = answer_json(self._run.id, str(reply["answer"]), reply)
+            yield self._artifact(whole, append=False, last=True)
         for file in reply["files"]:
             if str(file["key"]) not in self._files:
                 yield self._file(file)
         yield self._status(str(reply["status"]), reply, None)
 
     def _answer(self, text: str) -> bytes:
-        append, self._said, self._shown = self._said, True, True
+        append, self._said = self._said, True
         return self._artifact(answer_json(self._run.id, text, {}), append=append)
 
     def _file(self, file: Mapping[str, Any]) -> bytes:
@@ -112,5 +121,5 @@ class TaskStream(RunResponse):
         return {"taskId": self._run.id, "contextId": self._run.thread_id}
 
     def _result(self, result: Mapping[str, Any]) -> bytes:
-        found = {"jsonrpc": "2.0", "id": self._rpc_id, "result": result}
+        found = {"jsonrpc": "2.0", "id": self._rpc_id, "result": self._form(result)}
         return b"data: " + as_bytes(found) + b"\n\n"

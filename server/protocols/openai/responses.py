@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import Header, Query, Request, Response
@@ -11,7 +12,7 @@ from pydantic import Field
 from core.access import Principal
 from core.settings.platform import ServerSettings
 from graph.agent import Agent
-from graph.errors import RunEnded
+from graph.errors import RunEnded, ThreadNotFound
 from graph.runs.streams import Handle
 from server.attachments import Content, stored_for
 from server.conversations import Turn, begin, digest
@@ -34,6 +35,8 @@ from server.routes.common import OpenAgent
 router = wire_router("openai", "/v1/responses")
 
 _REFUSED = ("prompt", "top_logprobs", "max_tool_calls", "moderation", "image")
+# What ids of runs begin with, in every release.
+_RUN = "r_"
 ResponseId = Annotated[str, Field(pattern=ID_PATTERN)]
 
 
@@ -124,24 +127,35 @@ async def _begun(
 ) -> Handle:
     asked = asked_in(body.input)
     instructions = "\n\n".join(text for text in (body.instructions, asked.instructions) if text)
-    wishes = await body.wishes(
-        agent, who, thread=thread or body.thread, instructions=instructions, **body.words
+    after, behind = await _followed(body, agent, who)
+    options = await body.options(
+        agent, who, thread=thread or body.thread or behind, instructions=instructions, **body.words
     )
     if body.background:
-        wishes["on_disconnect"] = "continue"
-    after = named(body.previous_response_id)[0] if body.previous_response_id else None
+        options["on_disconnect"] = "continue"
     if asked.results:
-        turn = Turn(asked.said, None, wishes, results=asked.results)
+        turn = Turn(asked.said, None, options, results=asked.results)
     elif asked.answers:
-        turn = Turn((), None, wishes, resume=dict(asked.answers))
-        if not after and not wishes.get("thread_id"):
+        turn = Turn((), None, options, resume=dict(asked.answers))
+        if not after and not options.get("thread_id"):
             raise InvalidRequest("previous_response_id: answers need the response that waits for them")
     else:
         files = await stored_for(
             agent, who, Content("", asked.attached), of=[after or "", digest(asked.said)]
         )
-        turn = Turn(asked.said[:-1], asked.said[-1], wishes, files=files, key=key)
+        turn = Turn(asked.said[:-1], asked.said[-1], options, files=files, key=key)
     return await begin(agent, who, turn, after=after)
+
+
+async def _followed(body: ResponseBody, agent: Agent, who: Principal) -> tuple[str | None, str | None]:
+    """The run that `previous_response_id` means, or the thread: agent-framework sends its id there."""
+    if not body.previous_response_id:
+        return None, None
+    run_id, _ = named(body.previous_response_id)
+    if not run_id.startswith(_RUN):
+        with suppress(ThreadNotFound):
+            return None, str((await agent.threads.get(who, run_id))["id"])
+    return run_id, None
 
 
 async def _whole(agent: Agent, who: Principal, run: Handle, told: EchoedRequest, part: RunPart) -> Response:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from graph.runs.events import LoggedEvent
-from graph.runs.told import ending_told
+from graph.runs.webhook_body import webhook_body
 from server.protocols.a2a.stream import SAID, TaskStream
 from server.protocols.a2a.tasks import status_json
 
@@ -35,11 +35,20 @@ class Task(TaskStream):
 
 def test_an_answer_that_came_whole_is_an_artifact_with_its_citations() -> None:
     found = Task().told({"type": "done", **REPLY, "answer": "All.", "citations": [{"n": 1}]})
-    first, last, ended = found
-    assert first["artifactUpdate"]["artifact"]["parts"] == [{"text": "All."}]
-    assert last["artifactUpdate"]["artifact"]["parts"] == [{"data": {"citations": [{"n": 1}]}}]
-    assert last["artifactUpdate"]["lastChunk"]
+    [last, ended] = found
+    told = last["artifactUpdate"]
+    assert told["artifact"]["parts"] == [{"text": "All."}, {"data": {"citations": [{"n": 1}]}}]
+    assert (told["lastChunk"], "append" in told) == (True, False)
     assert ended["statusUpdate"]["status"]["state"] == "TASK_STATE_COMPLETED"
+
+
+def test_the_last_piece_is_the_whole_answer_and_takes_the_place_of_the_others() -> None:
+    """Agents of google-adk keep of an artifact what its last piece holds."""
+    tokens = [{"type": "token", SAID: "It "}, {"type": "token", SAID: "is 8."}]
+    *_, last, ended = Task().told(*tokens, {"type": "done", **REPLY, "answer": "It is 8."})
+    assert last["artifactUpdate"]["artifact"]["parts"] == [{"text": "It is 8."}]
+    assert (last["artifactUpdate"]["lastChunk"], "append" in last["artifactUpdate"]) == (True, False)
+    assert "statusUpdate" in ended
 
 
 def test_a_file_is_told_once_with_its_address() -> None:
@@ -90,9 +99,9 @@ def test_what_waits_decides_the_state(kinds: list[str], state: str) -> None:
 
 def test_the_end_of_a_run_is_told_in_the_words_that_were_asked_for() -> None:
     shown = {"run_id": "r_1", "thread_id": "t1", "status": "cancelled", "output": None}
-    ours = ending_told("", shown)
+    ours = webhook_body("", shown)
     assert (ours["type"], ours["data"]) == ("run.ended", shown)
-    theirs = ending_told("a2a", shown)["statusUpdate"]
+    theirs = webhook_body("a2a", shown)["statusUpdate"]
     assert (theirs["taskId"], theirs["contextId"]) == ("r_1", "t1")
     assert theirs["status"]["state"] == "TASK_STATE_CANCELED"
-    assert ending_told("nobody's", shown)["type"] == "run.ended"
+    assert webhook_body("nobody's", shown)["type"] == "run.ended"

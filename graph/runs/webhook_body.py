@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 RUN_ENDED = "run.ended"
+TASK, EARLIER_TASK = "a2a", "a2a-0.3"
 # States of A2A's tasks (https://a2a-protocol.org), by the status of a run.
 TASK_STATES: Mapping[str, str] = {
     "queued": "TASK_STATE_SUBMITTED",
@@ -18,7 +19,7 @@ TASK_STATES: Mapping[str, str] = {
 }
 
 
-def ending_told(told_as: str, shown: Mapping[str, Any]) -> dict[str, Any]:
+def webhook_body(told_as: str, shown: Mapping[str, Any]) -> dict[str, Any]:
     """The body of a delivery.
 
     Args:
@@ -38,4 +39,18 @@ def _task_status(shown: Mapping[str, Any], at: str) -> dict[str, Any]:
     return {"statusUpdate": {"taskId": shown["run_id"], "contextId": shown["thread_id"], "status": status}}
 
 
-_FORMS: Mapping[str, Callable[[Mapping[str, Any], str], dict[str, Any]]] = {"a2a": _task_status}
+def _earlier_task(shown: Mapping[str, Any], at: str) -> dict[str, Any]:
+    """A task of A2A 0.3, whose notifications are tasks."""
+    status = {"state": earlier_state(TASK_STATES[str(shown["status"])]), "timestamp": at}
+    return {"kind": "task", "id": shown["run_id"], "contextId": shown["thread_id"], "status": status}
+
+
+def earlier_state(state: str) -> str:
+    """A state of a task by its name in A2A 0.3."""
+    return state.removeprefix("TASK_STATE_").lower().replace("_", "-")
+
+
+_FORMS: Mapping[str, Callable[[Mapping[str, Any], str], dict[str, Any]]] = {
+    TASK: _task_status,
+    EARLIER_TASK: _earlier_task,
+}
