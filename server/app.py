@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any
@@ -43,6 +44,10 @@ from server.routes import (
 )
 from server.routing import add_router
 from server.stopping import draining_first
+
+# The database's thread needs the interpreter for some microseconds behind each statement. While the loop
+# is busy it would wait for Python's 5 ms each time, and turns behind it for all of that.
+SWITCH_SECONDS = 0.0005
 
 
 def create_app(
@@ -102,6 +107,7 @@ def create_app(
 @asynccontextmanager
 async def identified(app: FastAPI, agent: Agent) -> AsyncIterator[None]:
     """The application has its agent, and knows who may call it."""
+    sys.setswitchinterval(SWITCH_SECONDS)
     app.state.agent = agent
     settings, places = agent.book[AuthSettings], agent.book.context.places
     async with agent.logging_turns(), opened_authenticator(settings, agent.engine, places) as authenticator:

@@ -15,19 +15,24 @@ from typing import Any, Protocol, TypeVar
 import structlog
 from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
-from core.database.line import Entry, Fence, Line, Unit, given_up
 from core.database.outage import PING_S, DatabaseUnavailable, answer_seconds, log_failure
+from core.database.units import Fence, Unit
 
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
+# The largest group: who comes last in it waits for all of it.
+AT_MOST = 50
+# Of what begins something new, so much goes with a group. Where hundreds come at once, those under way would
+# else stand behind all of them at each of their steps, and the first would be done no sooner than the last.
+BEGUN_AT_ONCE = 8
 # While the event loop is busy, others are about to hand something over too, and one commit carries all of it:
 # they are waited for, for so long at most, until it has gone round a few times with next to nothing to do.
 GATHER_S = 0.02
 _QUIET_ROUNDS = 3
 _QUIET_S = 0.0002
-# What was handed over without a promise stands in the database this much later at most.
+# What was handed over without a promise stands in the database this much later, where the line is short.
 LATER_S = 0.05
 # Where the line is long, each takes that along with its own next step; so often it is then put off.
 _PUT_OFF = 20
@@ -37,6 +42,72 @@ AGAIN_S = 0.5
 _SLACK_S = 0.3
 # A timer that comes so much later says that this process stood still: frozen, or without a processor.
 _STALLED_S = 0.5
+
+
+class Entry:
+    """A unit in the line, with what was handed over before it; its outcome comes into `done`."""
+
+    def __init__(self, unit: Unit, done: asyncio.Future[Any], earlier: list[Unit]) -> None:
+        self.unit = unit
+        self.done = done
+        self.earlier = earlier
+        self.is_promise = True
+        # Whoever waited has been told that it is not stored: it is not begun any more.
+        self.given_up = False
+
+    @property
+    def units(self) -> list[Unit]:
+        """In the order in which they are written."""
+        return [*self.earlier, self.unit]
+
+
+class Line:
+    """Entries that wait: those under way in the order of their coming, and behind them those that begin."""
+
+    def __init__(self) -> None:
+        self._under_way: list[Entry] = []
+        self._beginning: list[Entry] = []
+
+    def __len__(self) -> int:
+        return len(self._under_way) + len(self._beginning)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a group would have no room for more of one kind or the other."""
+        return len(self._beginning) >= BEGUN_AT_ONCE or len(self) >= AT_MOST
+
+    def add(self, entry: Entry) -> None:
+        (self._beginning if entry.unit.begins else self._under_way).append(entry)
+
+    def group(self) -> list[Entry]:
+        """The next group, which leaves the line. Some of those that begin are always in it."""
+        few = self._beginning[:BEGUN_AT_ONCE]
+        many = self._under_way[: AT_MOST - len(few)]
+        del self._beginning[: len(few)], self._under_way[: len(many)]
+        return many + few
+
+    def without(self, entry: Entry) -> bool:
+        """Whether the entry stood here; it does not any more."""
+        for entries in (self._under_way, self._beginning):
+            if entry in entries:
+                entries.remove(entry)
+                return True
+        return False
+
+    def next_of(self, fence: Fence) -> Entry | None:
+        """The next entry of this holder."""
+        return next((entry for entry in self._under_way if entry.unit.fence == fence), None)
+
+    def left(self) -> list[Entry]:
+        """All of them, which leave the line."""
+        entries = self._under_way + self._beginning
+        self._under_way, self._beginning = [], []
+        return entries
+
+
+def given_up() -> DatabaseUnavailable:
+    """For an entry that was not begun, since nobody waits for it any more."""
+    return DatabaseUnavailable("is held up by other writers")
 
 
 class Group(Protocol):

@@ -273,7 +273,7 @@ class Inserting:
     def into(
         self, engine: AsyncEngine | AsyncConnection, rows: Iterable[Mapping[str, Any]]
     ) -> tuple[str, list[tuple[Any, ...]]]:
-        """The statement and its rows, for `core.database.line.Unit` or `add_rows`."""
+        """The statement and its rows, for `core.database.units.Unit` or `add_rows`."""
         sql, columns = _form(self)
         return worded(engine, sql), [
             tuple(_value(stored, row.get(name)) for name, stored in columns) for row in rows

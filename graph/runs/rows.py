@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio.engine import AsyncConnection, AsyncEngine
 
 from core.access import owner_seen_by
 from core.database.engine import add_new, now_of
-from core.database.line import Unit
+from core.database.units import Unit
 from core.events.deliveries import delivery_row
 from core.events.tables import webhook_deliveries
 from core.foreign import as_bytes, as_json

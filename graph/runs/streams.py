@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,8 +17,8 @@ from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from core.access import Principal
 from core.database.engine import now_of
-from core.database.line import Unit
 from core.database.outage import DATABASE_ERRORS, Endurance, log_failure, uninterrupted
+from core.database.units import Unit
 from core.errors import WaystationError
 from core.signals import Listener, Signals
 from graph.db.database import writer_of
@@ -69,8 +69,8 @@ class EventWriter:
         self._work = asyncio.Event()
         # Of the runs that told something last time, those above a few.
         self._told_before = 0
-        # Held while rows are written: an ending waits for it, and then writes the rest itself.
-        self._writing = asyncio.Lock()
+        # Held while rows are written: endings of these runs wait for it, and then write the rest themselves.
+        self._writing, self._on_way = asyncio.Lock(), set[str]()
 
     def behind(self, run: Run) -> None:
         """The run has new events; never waits."""
@@ -82,7 +82,7 @@ class EventWriter:
     async def rest(self, run: Run) -> list[LoggedEvent]:
         """What the database does not have of the run, which is not written here any more."""
         self._behind.pop(run.id, None)
-        async with self._writing:
+        async with self._writing if run.id in self._on_way else nullcontext():
             return run.log.unstored()
 
     @asynccontextmanager
@@ -122,6 +122,7 @@ class EventWriter:
         async with self._writing:
             # Once a run ends, its ending writes what is left.
             units = [(run, news) for run in found if not run.ending and (news := self._news_of(run))]
+            self._on_way = {run.id for run, _ in units}
             # A row of these that cannot be stored must not take a step's writes along.
             written = [self._writer.write(news.unit, alone=True) for _, news in units]
             outcomes = await asyncio.gather(*written, return_exceptions=True)

@@ -130,6 +130,20 @@ async def test_an_ending_takes_over_what_is_not_written_yet(desk: Desk) -> None:
     assert await desk.events.read(run.id, 0) == []
 
 
+async def test_an_ending_waits_for_none_but_its_own_rows_on_their_way(desk: Desk) -> None:
+    mine, other = await desk.begun(), await desk.begun(thread="u")
+    written = Written(desk)
+    async with written.writer._writing:  # rows of another run are being written, and that takes its time
+        written.writer._on_way = {other.id}
+        written.say(mine, "a")
+        async with asyncio.timeout(10):
+            assert [entry.seq for entry in await written.writer.rest(mine)] == [1]
+        waiting = asyncio.create_task(written.writer.rest(other))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+    assert await waiting == []
+
+
 @pytest.mark.parametrize("steps", range(0, 30, 2))
 async def test_an_ending_and_the_writer_never_write_the_same_event(desk: Desk, steps: int) -> None:
     run = await desk.begun()
