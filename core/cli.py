@@ -31,13 +31,16 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for machines.
 
 def make_app(name: str, help_text: str = "", *, completion: bool = False) -> typer.Typer:
     """A typer app with our habits: no pretty tracebacks; `completion` for the whole program alone."""
-    return typer.Typer(
+    app = typer.Typer(
         name=name,
         help=help_text,
         no_args_is_help=True,
         add_completion=completion,
         pretty_exceptions_enable=False,
     )
+    # Without one, typer takes a group's only command for the whole program, and its name for an argument.
+    app.callback()(lambda: None)
+    return app
 
 
 def command(run: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
@@ -195,7 +198,7 @@ def print_fields(fields: Mapping[str, object]) -> None:
 
 
 @contextmanager
-def stop_told(say: Callable[[], str]) -> Iterator[None]:
+def stop_message(say: Callable[[], str]) -> Iterator[None]:
     """Whoever ends a long command (Ctrl-C) reads what has become of it: one line on stderr."""
     import asyncio
 

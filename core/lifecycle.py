@@ -103,7 +103,7 @@ def _not_loaded(module: Module) -> str:
 
 
 def without(found: Sequence[ModuleState], name: str, phase: Phase, reason: str) -> list[ModuleState]:
-    """The standings when module `name` does not run, nor those that need it.
+    """The states when module `name` does not run, nor those that need it.
 
     Raises:
         ConfigInvalid: One of them is required.
@@ -126,7 +126,7 @@ def without(found: Sequence[ModuleState], name: str, phase: Phase, reason: str) 
 
 
 def running(found: Iterable[ModuleState]) -> list[Module]:
-    return [standing.module for standing in found if standing.phase is Phase.RUNNING]
+    return [state.module for state in found if state.phase is Phase.RUNNING]
 
 
 async def start(modules: Sequence[Module], container: AsyncContainer) -> None:

@@ -151,14 +151,14 @@ class Agent:
         return self._services.container
 
     @property
-    def standings(self) -> list[ModuleState]:
+    def module_states(self) -> list[ModuleState]:
         """Every module that was found, and what became of it."""
-        return self._services.standings
+        return self._services.module_states
 
     @property
     def modules(self) -> list[Module]:
         """The modules that run."""
-        return running(self._services.standings)
+        return running(self._services.module_states)
 
     def has(self, module: str) -> bool:
         """True when the module is there, switched on, and has started."""

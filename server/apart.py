@@ -58,8 +58,8 @@ class Host:
         return self._services.health
 
     @property
-    def standings(self) -> list[ModuleState]:
-        return [state for state in self._services.standings if state in self._running]
+    def module_states(self) -> list[ModuleState]:
+        return [state for state in self._services.module_states if state in self._running]
 
     @property
     def names(self) -> list[str]:
@@ -68,8 +68,8 @@ class Host:
 
     @property
     def _running(self) -> list[ModuleState]:
-        modules = running(self._services.standings)
-        return [state for state in self._services.standings if state.module in modules]
+        modules = running(self._services.module_states)
+        return [state for state in self._services.module_states if state.module in modules]
 
     def has(self, module: str) -> bool:
         """True when the module runs here."""
@@ -127,7 +127,7 @@ def create_apart(host: Host) -> FastAPI:
     for router in routers_of(host.names):
         add_router(app, router)
     docs.mount_assets(app)
-    add_module_routes(app, running(host.standings))
+    add_module_routes(app, running(host.module_states))
     for layer in (Guard, Gate, Cors, Edge):
         app.add_middleware(layer)
     describe(app)

@@ -71,7 +71,7 @@ def create_app(
             return
         opening = Agent.open(context, providers=providers, worker=worker, **overrides)
         async with opening as opened:
-            add_module_routes(app, running(opened.standings))
+            add_module_routes(app, running(opened.module_states))
             async with identified(app, opened):
                 with draining_first(opened):
                     async with open_to_owner(opened, url) if url else nullcontext():
@@ -89,7 +89,7 @@ def create_app(
     errors.install(app)
     _add_routes(app)
     if agent is not None:
-        add_module_routes(app, running(agent.standings))
+        add_module_routes(app, running(agent.module_states))
     app.add_middleware(HeadAsGet)
     app.add_middleware(Guard)
     app.add_middleware(Gate)

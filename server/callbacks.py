@@ -22,7 +22,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResul
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
 from langchain_core.tracers.log_stream import LogStreamCallbackHandler
 
-from server.retold import Retelling
+from server.repeats import WithoutRepeats
 
 Event = Mapping[str, Any]
 MODEL = "model"
@@ -34,14 +34,14 @@ async def heard(
 ) -> AsyncIterator[dict[str, Any]]:
     """The events as they are; on their way they are told to those who listen to callbacks in order."""
     listening = [h for h in run.inheritable_handlers if isinstance(h, _StreamingCallbackHandler)]
-    told = _Told(run, listening) if listening else None
+    told = _CallbackRuns(run, listening) if listening else None
     async for event in events:
         if told is not None:
             await told.hear(event)
         yield event
 
 
-class _Told:
+class _CallbackRuns:
     """One turn as runs of a model and of tools inside of its own."""
 
     def __init__(self, run: AsyncCallbackManagerForChainRun, listening: list[Any]) -> None:
@@ -53,11 +53,11 @@ class _Told:
         self._model: AsyncCallbackManagerForLLMRun | None = None
         self._said: list[str] = []
         self._tools: dict[str, tuple[str, AsyncCallbackManagerForToolRun]] = {}
-        self._retold = Retelling()
+        self._repeats = WithoutRepeats()
 
     async def hear(self, event: Event) -> None:
         handler = _HEARD.get(event["type"])
-        if (told := self._retold.of(event)) and handler is not None:
+        if (told := self._repeats.of(event)) and handler is not None:
             await handler(self, told)
 
     def _child(self, listening: list[Any], **metadata: Any) -> AsyncCallbackManager:
@@ -121,13 +121,13 @@ class _Told:
         await self._spoken()
 
 
-_HEARD: Mapping[str, Callable[[_Told, Event], Awaitable[None]]] = {
-    "config": _Told._chosen,
-    "token": _Told._token,
-    "reasoning": _Told._reasoning,
-    "usage": _Told._used,
-    "tool_call": _Told._called,
-    "tool_result": _Told._answered,
-    "done": _Told._over,
-    "error": _Told._over,
+_HEARD: Mapping[str, Callable[[_CallbackRuns, Event], Awaitable[None]]] = {
+    "config": _CallbackRuns._chosen,
+    "token": _CallbackRuns._token,
+    "reasoning": _CallbackRuns._reasoning,
+    "usage": _CallbackRuns._used,
+    "tool_call": _CallbackRuns._called,
+    "tool_result": _CallbackRuns._answered,
+    "done": _CallbackRuns._over,
+    "error": _CallbackRuns._over,
 }

@@ -41,8 +41,8 @@ from server.attachments import Content, read_content, stored
 from server.conversations import SentMessage, Turn, begin, waiting_text
 from server.errors import InvalidRequest, UnsupportedParameter
 from server.facade import Facade, GetAgent, add_langserve
+from server.repeats import WithoutRepeats
 from server.requests import json_answer
-from server.retold import Retelling
 
 
 class ChatMessage(BaseModel, extra="ignore"):
@@ -99,7 +99,7 @@ class ChatInput(CustomUserType):
             raise ValueError("the last message must be a human one with text")
         return self
 
-    def turn(self, wishes: Mapping[str, Any], files: Sequence[str] = ()) -> Turn:
+    def turn(self, options: Mapping[str, Any], files: Sequence[str] = ()) -> Turn:
         """What is asked for, and what was said before.
 
         Args:
@@ -107,8 +107,8 @@ class ChatInput(CustomUserType):
         """
         said = [message.said() for message in self.messages]
         if is_answer(self.resume):
-            return Turn(said, None, wishes, resume=self.resume)
-        return Turn(said[:-1], said[-1], wishes, files=tuple(files))
+            return Turn(said, None, options, resume=self.resume)
+        return Turn(said[:-1], said[-1], options, files=tuple(files))
 
 
 class ChatOutput(RootModel[AIMessage]):
@@ -134,12 +134,12 @@ class ChatRunnable(Facade[ChatInput, AIMessage]):
     # Nobody can be asked on this page, so what needs a person's word is refused.
     approval = "deny"
 
-    async def begin(self, given: ChatInput, who: Principal, wishes: Mapping[str, Any]) -> Handle:
+    async def begin(self, given: ChatInput, who: Principal, options: Mapping[str, Any]) -> Handle:
         files: Sequence[str] = ()
         if given.messages and (content := given.messages[-1].read()).files:
             manager = await self._agent().container.get(FileManager)
             files = await stored(manager, who, content, of=[_mark(message) for message in given.messages])
-        return await begin(self._agent(), who, given.turn(wishes, files))
+        return await begin(self._agent(), who, given.turn(options, files))
 
     def answer(self, given: ChatInput, run: Handle, reply: dict[str, Any]) -> AIMessage:
         text = "\n\n".join(part for part in (reply["answer"], waiting_text(reply)) if part)
@@ -154,9 +154,9 @@ class ChatRunnable(Facade[ChatInput, AIMessage]):
         )
 
     async def pieces(self, events: AsyncIterator[dict[str, Any]], run: Handle) -> AsyncIterator[AIMessage]:
-        shown, retold = "", Retelling()
+        shown, repeats = "", WithoutRepeats()
         async for event in events:
-            if (told := retold.of(event)) and (text := spoken(told, shown)):
+            if (told := repeats.of(event)) and (text := spoken(told, shown)):
                 shown += text
                 data = waiting_data(event) if event["type"] == "done" else {}
                 yield AIMessageChunk(content=text, id=run.id, response_metadata=data)

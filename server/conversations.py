@@ -108,11 +108,11 @@ class Turn:
     """What a client asks for.
 
     Args:
-        before: The conversation so far; of no account where `wishes` name a thread.
+        before: The conversation so far; of no account where `options` name a thread.
         asked: What is said now; None where `resume` is all.
         resume: An answer to what waits.
         files: Keys of uploaded files that go with it.
-        wishes: As in `configurable`.
+        options: As in `configurable`.
         results: What the client's own tools gave, by the ids of their calls; then nothing is asked.
         home: What the client calls the conversation. It is told from others by that too, and its thread
             has that id where nobody has one of it.
@@ -120,7 +120,7 @@ class Turn:
 
     before: Sequence[SentMessage]
     asked: SentMessage | None
-    wishes: Mapping[str, Any]
+    options: Mapping[str, Any]
     resume: Any = None
     files: tuple[str, ...] = ()
     key: str | None = None
@@ -173,7 +173,7 @@ async def begin(agent: Agent, who: Principal, turn: Turn, *, after: str | None =
         async with _kept(agent, who, place):
             return await agent.begin(_request(who, turn, place))
     except ThreadBusy:
-        if place.found is None or turn.wishes.get("on_busy") not in (None, "reject"):
+        if place.found is None or turn.options.get("on_busy") not in (None, "reject"):
             raise
         # Two at once behind the same answer: each has a thread of its own.
         place = await _behind(agent, who, place.found)
@@ -193,17 +193,17 @@ def _request(who: Principal, turn: Turn, place: StartingPoint) -> TurnRequest:
         given = AgentInput.model_construct(resume=resume)
     else:
         given = AgentInput.model_construct(message=said, files=list(turn.files))
-    wishes = {**turn.wishes, "thread_id": place.thread_id}
+    options = {**turn.options, "thread_id": place.thread_id}
     if place.gave_up:
-        wishes["on_busy"] = wishes.get("on_busy") or "interrupt"
-    request = turn_request(who, given, wishes, key=turn.key if resume is None else None)
+        options["on_busy"] = options.get("on_busy") or "interrupt"
+    request = turn_request(who, given, options, key=turn.key if resume is None else None)
     everything = [*turn.before, *([turn.asked] if turn.asked else ())]
     return replace(request, conversation=digest(everything, turn.home)) if resume is None else request
 
 
 async def _with_results(agent: Agent, who: Principal, turn: Turn, after: str | None) -> TurnRequest:
     """The request that goes on with the run whose calls the client has made."""
-    thread_id = turn.wishes.get("thread_id")
+    thread_id = turn.options.get("thread_id")
     if after:
         thread_id = (await agent.runs.get(who, after)).thread_id
     elif not thread_id:
@@ -219,7 +219,7 @@ async def _with_results(agent: Agent, who: Principal, turn: Turn, after: str | N
             f"no turn waits for the result of {names[:200]}; send it behind the answer that asks"
         )
     given = AgentInput.model_construct(resume=known)
-    return turn_request(who, given, {**turn.wishes, "thread_id": thread_id})
+    return turn_request(who, given, {**turn.options, "thread_id": thread_id})
 
 
 async def _thread_with_calls(agent: Agent, who: Principal, turn: Turn) -> str | None:
@@ -259,7 +259,7 @@ async def _kept(agent: Agent, who: Principal, place: StartingPoint) -> AsyncIter
 async def _place(agent: Agent, who: Principal, turn: Turn, after: str | None) -> StartingPoint:
     if after:
         return await _behind(agent, who, await agent.runs.get(who, after))
-    if named := turn.wishes.get("thread_id"):
+    if named := turn.options.get("thread_id"):
         return StartingPoint(named, waits=await _waits(agent, who, turn, named))
     if not turn.before:
         return await _first(agent, who, turn.home)
@@ -287,7 +287,7 @@ async def _waits(agent: Agent, who: Principal, turn: Turn, thread_id: str) -> bo
     """Whether the thread waits; looked at only where an answer may have been given."""
     if turn.asked is None or answer_in(turn.asked.text) is None:
         return False
-    if turn.wishes.get("on_busy") not in (None, "reject"):
+    if turn.options.get("on_busy") not in (None, "reject"):
         return False  # it is a message, and takes the question's place
     listed = await agent.threads.get(who, thread_id)
     return bool(listed["status"] == "interrupted")

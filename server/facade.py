@@ -116,7 +116,7 @@ class Facade(Runnable[In, Out]):
         return config_specs(approval=self.approval)
 
     @abstractmethod
-    async def begin(self, given: In, who: Principal, wishes: Mapping[str, Any]) -> Handle:
+    async def begin(self, given: In, who: Principal, options: Mapping[str, Any]) -> Handle:
         """Begin the turn. What can be known to be wrong of it is raised here, and becomes problem+json."""
 
     @abstractmethod
@@ -132,8 +132,8 @@ class Facade(Runnable[In, Out]):
         """The answer as it comes, made of the events of its run."""
 
     async def _begun(self, given: In, config: RunnableConfig | None) -> Handle:
-        wishes = ensure_config(config).get("configurable", {})
-        return await self.begin(given, cast(Principal, wishes[PRINCIPAL]), wishes)
+        options = ensure_config(config).get("configurable", {})
+        return await self.begin(given, cast(Principal, options[PRINCIPAL]), options)
 
     def invoke(self, input: In, config: RunnableConfig | None = None, **kwargs: Any) -> Out:  # noqa: A002 - LangChain's name
         return asyncio.run(self.ainvoke(input, config, **kwargs))

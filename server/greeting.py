@@ -21,13 +21,13 @@ class Serving(Protocol):
     def has(self, module: str) -> bool: ...
 
 
-async def sources_told(agent: Serving) -> list[tuple[str, str]]:
+async def source_summaries(agent: Serving) -> list[tuple[str, str]]:
     """(name, what it holds and what is left out of it) of each source that is switched on."""
     if not agent.has("rag"):
         return []
     rag = await agent.container.get(RAGClient)
     entries = rag.entries()
-    return [(found.source, found.told()) for found in await rag.stats() if entries[found.source].enabled]
+    return [(found.source, found.summary()) for found in await rag.stats() if entries[found.source].enabled]
 
 
 def greeting(base: str, sources: Sequence[tuple[str, str]] = (), *, console: bool = True) -> str:

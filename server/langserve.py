@@ -48,8 +48,8 @@ class AgentRunnable(Facade[AgentInput, dict[str, Any]]):
     input_model = AgentInput
     output_model = AgentOutput
 
-    async def begin(self, given: AgentInput, who: Principal, wishes: Mapping[str, Any]) -> Handle:
-        return await self._agent().begin(turn_request(who, given, wishes, key=wishes.get(KEY)))
+    async def begin(self, given: AgentInput, who: Principal, options: Mapping[str, Any]) -> Handle:
+        return await self._agent().begin(turn_request(who, given, options, key=options.get(KEY)))
 
     def answer(self, given: AgentInput, run: Handle, reply: dict[str, Any]) -> dict[str, Any]:
         return named_reply(self._agent(), reply)

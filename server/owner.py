@@ -21,7 +21,7 @@ from graph.agent import Agent
 from graph.runs.record import TurnRequest
 from graph.runs.streams import Handle
 from nodes.file_storage import FileManager
-from server.private import LINE_BYTES, mark_of, problem_in, socket_in, tell, told
+from server.private import LINE_BYTES, mark_of, problem_in, read_line, send_line, socket_in
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +68,7 @@ class _Door:
 
     async def _answer(self, reader: StreamReader, writer: StreamWriter) -> None:
         try:
-            hello = await told(reader) if sockets.of_this_user(writer.get_extra_info("socket")) else None
+            hello = await read_line(reader) if sockets.of_this_user(writer.get_extra_info("socket")) else None
             if hello and hello.get("mark") == self._mark and not self._agent.draining:
                 await self._converse(hello, reader, writer)
         except (OSError, EOFError, ValueError):
@@ -88,18 +88,18 @@ class _Door:
             return
         groups = [str(group) for group in hello.get("groups") or ()]
         who = local_principal(self._agent.book[AuthSettings], user, groups or None)
-        await tell(writer, url=self._url)
-        while (words := await told(reader)) is not None:
+        await send_line(writer, url=self._url)
+        while (words := await read_line(reader)) is not None:
             if "mcp" in words:
                 await _mcp(self._agent, who, words, reader, writer)
                 return
             try:
                 if "upload" in words:
-                    await tell(writer, key=await self._upload(who, str(words["upload"]), reader))
+                    await send_line(writer, key=await self._upload(who, str(words["upload"]), reader))
                 else:
                     await _followed(await self._begun(who, words), reader, writer)
             except WaystationError as error:
-                await tell(writer, error=problem_in(error))
+                await send_line(writer, error=problem_in(error))
 
     async def _begun(self, who: Principal, words: Mapping[str, Any]) -> Handle:
         if "resume" in words:
@@ -148,7 +148,7 @@ class _Chunks:
     async def _next(self) -> bytes:
         if self._over:
             return b""
-        words = await told(self._reader) or {}
+        words = await read_line(self._reader) or {}
         size = words.get("bytes")
         chunk = await self._reader.readexactly(size) if isinstance(size, int) and size > 0 else b""
         self._over = not chunk
@@ -192,5 +192,5 @@ async def _followed(run: Handle, reader: StreamReader, writer: StreamWriter) -> 
 
 async def _tell_run(run: Handle, writer: StreamWriter) -> None:
     async for event in run.events():
-        await tell(writer, event=event)
-    await tell(writer, reply=await run.result())
+        await send_line(writer, event=event)
+    await send_line(writer, reply=await run.result())

@@ -61,7 +61,7 @@ def _named_in(folder: Path) -> Iterator[str]:
             yield from (name.decode() for name in _VARIABLE.findall(path.read_bytes()))
 
 
-async def told(reader: StreamReader) -> dict[str, Any] | None:
+async def read_line(reader: StreamReader) -> dict[str, Any] | None:
     """The next line; None at the end, and where it is none of ours."""
     line = await reader.readline()
     try:
@@ -71,7 +71,7 @@ async def told(reader: StreamReader) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-async def tell(writer: StreamWriter, **words: Any) -> None:
+async def send_line(writer: StreamWriter, **words: Any) -> None:
     writer.write(orjson.dumps(words, default=str) + b"\n")
     await writer.drain()
 

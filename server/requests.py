@@ -105,7 +105,7 @@ ALLOWED = ("thread_id", *CHOICES, "on_disconnect", "on_busy")
 def turn_request(
     who: Principal,
     given: AgentInput,
-    wishes: Mapping[str, Any],
+    options: Mapping[str, Any],
     *,
     key: str | None = None,
     webhook: str | None = None,
@@ -117,10 +117,10 @@ def turn_request(
         message=given.message,
         files=tuple(given.files),
         resume=given.resume if is_answer(given.resume) else None,
-        thread_id=wishes.get("thread_id") or None,
-        choices=Choices.of(wishes),
-        on_disconnect=wishes.get("on_disconnect") or "cancel",
-        on_busy=wishes.get("on_busy") or "reject",
+        thread_id=options.get("thread_id") or None,
+        choices=Choices.of(options),
+        on_disconnect=options.get("on_disconnect") or "cancel",
+        on_busy=options.get("on_busy") or "reject",
         idempotency_key=key,
         webhook=webhook,
         background=background,
@@ -237,11 +237,11 @@ def check_configurable(given: Any, *where: str) -> Configurable:
     Raises:
         RequestValidationError, InvalidRequest: Something in it is not allowed.
     """
-    return check_wishes(given, *where, "configurable")
+    return check_options(given, *where, "configurable")
 
 
-def check_wishes(given: Any, *where: str) -> Configurable:
-    """The validated wishes that stand at `where`.
+def check_options(given: Any, *where: str) -> Configurable:
+    """The validated options that stand at `where`.
 
     Raises:
         RequestValidationError, InvalidRequest: Something in them is not allowed.

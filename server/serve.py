@@ -36,7 +36,7 @@ from server.apart import Host, check_workers, create_apart, open_host
 from server.app import create_app
 from server.connections import Bounds, Connection, Waiting, lift_open_files
 from server.errors import AddressInUse, BindRefused
-from server.greeting import greeting, greeting_apart, greeting_worker, sources_told
+from server.greeting import greeting, greeting_apart, greeting_worker, source_summaries
 from server.middleware.auth import check_bind
 from server.owner import open_to_owner
 from server.stopping import ends_in_time
@@ -182,7 +182,7 @@ async def _greeting(agent: Agent, base: str) -> str:
     settings = agent.book[ServerSettings]
     if settings.role == "worker":
         return greeting_worker(base, settings)
-    return greeting(base, await sources_told(agent), console=settings.console)
+    return greeting(base, await source_summaries(agent), console=settings.console)
 
 
 def check_role(book: Book) -> None:
@@ -212,7 +212,7 @@ async def serve_apart(context: Context, names: Sequence[str], *, progress: Progr
     with bind(settings, book[AuthSettings]) as listener:
         base = base_url(settings, listener)
         async with open_host(context, names, progress=progress) as host:
-            said = greeting_apart(base, host.names, await sources_told(host))
+            said = greeting_apart(base, host.names, await source_summaries(host))
             server = Server(
                 uvicorn_config(create_apart(host), settings=settings),
                 ready=lambda: _say_ready(said),

@@ -320,10 +320,10 @@ def add_stream(router: APIRouter) -> None:
         who: Caller,
         turns: Annotated[list[CheckedInput], Depends(checked_inputs(AgentInput))],
     ) -> Response:
-        [(given, wishes)] = turns
+        [(given, options)] = turns
         agent: Agent = request.app.state.agent
         key = idempotency_key(request.headers.get("idempotency-key"))
         after = last_event_id(request.headers.get("last-event-id"))
-        handle = await agent.begin(turn_request(who, given, wishes.model_dump(), key=key))
+        handle = await agent.begin(turn_request(who, given, options.model_dump(), key=key))
         stall = agent.book[ServerSettings].stream_stall_seconds
         return RunResponse(handle, after=after, stall=stall, renamed=event_namer(agent))

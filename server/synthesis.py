@@ -26,7 +26,7 @@ def _number(name: str) -> Any:
     return BeforeValidator(checked)
 
 
-class Wishes(BaseModel, extra="ignore"):
+class SynthesisOptions(BaseModel, extra="ignore"):
     """What may be said of the answer; other parameters are those of other services."""
 
     model: Annotated[str, BeforeValidator(lambda value: value if isinstance(value, str) else "")] = ""
@@ -35,7 +35,7 @@ class Wishes(BaseModel, extra="ignore"):
 
 
 async def written(
-    agent: OpenAgent, who: Principal, question: str, found: RAGResponse, wishes: Wishes
+    agent: OpenAgent, who: Principal, question: str, found: RAGResponse, options: SynthesisOptions
 ) -> tuple[str, list[int]]:
     """What the model makes of the passages, and the numbers of those that it cites; "" where there are none.
 
@@ -50,9 +50,9 @@ async def written(
     if not found.passages:
         return "", []
     llm = await agent.container.get(LLMCaller)
-    given = wishes.model_dump()
+    given = options.model_dump()
     request = LLMRequest(
-        model=_model(llm, who, wishes.model),
+        model=_model(llm, who, options.model),
         messages=[HumanMessage(question)],
         documents=[passage.as_state(n) for n, passage in enumerate(found.passages, start=1)],
         sampling={name: given[name] for name in SAMPLED if given.get(name) is not None},

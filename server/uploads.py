@@ -6,8 +6,10 @@ before the file and behind it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import re
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
+from urllib.parse import unquote, unquote_to_bytes
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -21,6 +23,12 @@ FIELD_BYTES = 1024 * 1024
 
 _AS_IT_IS = frozenset({"binary", "8bit", "7bit"})
 _NO_FILE = "file: the form has no part 'file' with a file name"
+# A name with nothing in it but what needs no escape, and escapes.
+_ALL_ESCAPED = re.compile(r"(?:[A-Za-z0-9_.~/\[\]-]|%[0-9A-Fa-f]{2})+")
+_QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_EXTENDED = re.compile(rb";\s*filename\*\s*=\s*(utf-8|iso-8859-1)'[^';]*'([^;\s]*)", re.IGNORECASE)
+# What browsers write for the three characters that would end a name (WHATWG, multipart/form-data).
+_BY_BROWSERS = {"%22": '"', "%0D": "\r", "%0A": "\n"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +55,7 @@ class UploadForm:
         self.fields: dict[str, str] = {}
         self._stream = request.stream()
         length = request.headers.get("content-length", "")
-        self._announced = int(length[:19]) if length.isdigit() else 0
+        self._announced = int(length[:19]) if length.isdecimal() else 0
         self._came = 0
         self._file: FilePart | None = None
         self._pieces: list[bytes] = []
@@ -106,7 +114,10 @@ class UploadForm:
         self._came += len(chunk)
         try:
             self._parser.write(chunk)
-        except FormParserError:
+        except FormParserError as error:
+            if "header" in str(error).lower():
+                why = "the body is no form: a part has headers that are too many, too long or malformed"
+                raise InvalidRequest(why) from None
             raise InvalidRequest("the body is no form: it does not stand between its boundaries") from None
         return True
 
@@ -130,13 +141,15 @@ class UploadForm:
         self._header = (bytearray(), bytearray())
 
     def _part_is_known(self) -> None:
-        options = parse_options_header(self._headers.get("content-disposition"))[1]
+        disposition = self._headers.get("content-disposition", b"")
+        options = parse_options_header(disposition)[1]
         if b"name" not in options:
             raise InvalidRequest("a part of the form has no name in its header content-disposition")
         self._name = _text(options[b"name"])
-        self._in_file = b"filename" in options
-        if self._in_file:
-            self._file_begins(_text(options[b"filename"]))
+        name = name_in(disposition, options)
+        self._in_file = name is not None
+        if name is not None:
+            self._file_begins(name)
 
     def _file_begins(self, name: str) -> None:
         if self._file is not None:
@@ -167,6 +180,43 @@ class UploadForm:
 
     def _form_ends(self) -> None:
         self._ended = True
+
+
+def name_in(disposition: bytes, options: Mapping[bytes, bytes]) -> str | None:
+    """The file name of a part, however its client wrote it; None where it has none.
+
+    .NET writes `filename*` (RFC 5987) beside a name that is not to be read, aiohttp escapes the whole name,
+    browsers, curl, requests and httpx escape three characters of it.
+
+    Args:
+        disposition: The header.
+        options: What its parser made of it, which leaves `filename*` out.
+    """
+    if told := _extended(disposition):
+        return told
+    if b"filename" not in options:
+        return None
+    name = _text(options[b"filename"])
+    if _ALL_ESCAPED.fullmatch(name):
+        try:
+            return unquote(name, errors="strict")
+        except UnicodeDecodeError:
+            return name
+    for escaped, char in _BY_BROWSERS.items():
+        name = name.replace(escaped, char)
+    return name
+
+
+def _extended(disposition: bytes) -> str:
+    """What `filename*` says; "" where it is not there, or cannot be read."""
+    found = _EXTENDED.search(_QUOTED.sub(b'""', disposition))
+    if found is None:
+        return ""
+    charset, escaped = found.groups()
+    try:
+        return unquote_to_bytes(escaped).decode("utf-8" if charset.lower() == b"utf-8" else "latin-1")
+    except UnicodeDecodeError:
+        return ""
 
 
 def _text(given: bytes | bytearray) -> str:

@@ -7,14 +7,15 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio.engine import AsyncConnection, AsyncEngine
 
 from core.database.engine import BUSY_MS, JSON_OPTIONS, LOG_PAGES, RollingBack, as_outage
+from core.database.line import Entry, Fence, Unit, given_up
 from core.database.outage import DatabaseUnavailable, outage, outages_told
-from core.database.writer import Entry, Fence, Unit, given_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +24,12 @@ class Fencing:
 
     Args:
         held: Finds a row for (key, number) on SQLite; keys and numbers for (keys) on PostgreSQL.
+        count_held: How many of a JSON list of [key, number] stand; on SQLite.
         all_held: For (how many, keys, numbers): fails with a division by zero where one does not stand.
     """
 
     held: str
+    count_held: str = ""
     all_held: str = ""
 
 
@@ -94,7 +97,9 @@ class SqliteGroup:
 
     def __init__(self, store: AsyncEngine, fencing: Fencing) -> None:
         self._store = store
-        self._held = fencing.held
+        self._fencing = fencing
+        # Fences that are known to stand within the transaction.
+        self._standing: frozenset[Fence] = frozenset()
         self._engine = engine_of_group(store.url.set(drivername="sqlite"), self._open)
         self._now: Connected | None = None
         self.connections = 0
@@ -123,6 +128,7 @@ class SqliteGroup:
         """What became of each, and whether that is so: else nothing is written."""
         db.raw.execute("BEGIN IMMEDIATE")
         try:
+            self._standing = self._looked_at(db, entries)
             outcomes = [how(db, entry) for entry in entries]
             # SQLite gives a whole transaction up where the disk is full: then each is tried alone.
             whole = db.raw.in_transaction
@@ -205,8 +211,19 @@ class SqliteGroup:
             result = self._unit(db, unit)
         return result
 
+    def _looked_at(self, db: Connected, entries: Sequence[Entry]) -> frozenset[Fence]:
+        """All fences of a group where all stand: each statement waits for its turn in the process."""
+        wanted = frozenset(unit.fence for entry in entries for unit in entry.units if unit.fence)
+        if len(wanted) < 2:
+            return frozenset()
+        pairs = orjson.dumps([(fence.key, fence.number) for fence in wanted]).decode()
+        (count,) = db.raw.execute(self._fencing.count_held, (pairs,)).fetchone()
+        return wanted if count == len(wanted) else frozenset()
+
     def _check(self, db: Connected, fence: Fence) -> None:
-        if db.raw.execute(self._held, (fence.key, fence.number)).fetchone() is None:
+        if fence in self._standing:
+            return
+        if db.raw.execute(self._fencing.held, (fence.key, fence.number)).fetchone() is None:
             raise fence.lost()
 
     def _unit(self, db: Connected, unit: Unit) -> Any:
@@ -217,4 +234,8 @@ class SqliteGroup:
             db.raw.executemany(sql, rows)
         if unit.query is not None:
             return db.raw.execute(*unit.query).fetchall()
-        return db.done(unit) if unit.work is not None else None
+        if unit.work is None:
+            return None
+        # It may take a thread over: who comes behind it in the group is looked at again.
+        self._standing = frozenset()
+        return db.done(unit)

@@ -10,22 +10,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import structlog
 from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
+from core.database.line import Entry, Fence, Line, Unit, given_up
 from core.database.outage import PING_S, DatabaseUnavailable, answer_seconds, log_failure
 
 T = TypeVar("T")
-Rows = Sequence[Sequence[Any]]
-Work = Callable[[AsyncConnection], Coroutine[Any, Any, Any]]
 
 log = structlog.get_logger(__name__)
 
-# The largest group: who comes last in it waits for all of it.
-AT_MOST = 50
 # While the event loop is busy, others are about to hand something over too, and one commit carries all of it:
 # they are waited for, for so long at most, until it has gone round a few times with next to nothing to do.
 GATHER_S = 0.02
@@ -33,66 +29,14 @@ _QUIET_ROUNDS = 3
 _QUIET_S = 0.0002
 # What was handed over without a promise stands in the database this much later at most.
 LATER_S = 0.05
+# Where the line is long, each takes that along with its own next step; so often it is then put off.
+_PUT_OFF = 20
 # After a database that is locked or full for a moment.
 AGAIN_S = 0.5
 # The reason that the database gives comes a little after the patience of whoever asks.
 _SLACK_S = 0.3
 # A timer that comes so much later says that this process stood still: frozen, or without a processor.
 _STALLED_S = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Fence:
-    """What must still stand when a unit is written: `key` has this number.
-
-    Args:
-        lost: Makes the error for whoever is refused.
-    """
-
-    key: str
-    number: int
-    lost: Callable[[], Exception] = field(compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """What is written whole or not at all.
-
-    Args:
-        fence: Without it nobody is refused.
-        statements: SQL in the driver's own words, each with its rows.
-        query: Asked behind them; its rows are the result.
-        guard: Where it finds no row, the unit is refused as by its fence.
-        work: Done inside of the transaction, where statements depend on what is found; it may be done twice.
-    """
-
-    fence: Fence | None = None
-    statements: Sequence[tuple[str, Rows]] = ()
-    query: tuple[str, Sequence[Any]] | None = None
-    guard: tuple[str, Sequence[Any]] | None = None
-    work: Work | None = None
-
-
-class Entry:
-    """A unit in the line, with what was handed over before it; its outcome comes into `done`."""
-
-    def __init__(self, unit: Unit, done: asyncio.Future[Any], earlier: list[Unit]) -> None:
-        self.unit = unit
-        self.done = done
-        self.earlier = earlier
-        self.is_promise = True
-        # Whoever waited has been told that it is not stored: it is not begun any more.
-        self.given_up = False
-
-    @property
-    def units(self) -> list[Unit]:
-        """In the order in which they are written."""
-        return [*self.earlier, self.unit]
-
-
-def given_up() -> DatabaseUnavailable:
-    """For an entry that was not begun, since nobody waits for it any more."""
-    return DatabaseUnavailable("is held up by other writers")
 
 
 class Group(Protocol):
@@ -122,11 +66,13 @@ class Writer:
     def __init__(self, group: Group) -> None:
         self._group = group
         self._thread: ThreadPoolExecutor | None = None
-        self._line: list[Entry] = []
+        self._line = Line()
         self._later: dict[Fence, list[Unit]] = {}
         # Keys of what was handed over and is not known to be stored.
         self._open: dict[str, int] = {}
         self._timer: asyncio.TimerHandle | None = None
+        # How often what was handed over has waited for a shorter line.
+        self._put_off = 0
         self._task: asyncio.Task[None] | None = None
         # When the last group was committed, by the loop's clock.
         self._moved = 0.0
@@ -174,10 +120,14 @@ class Writer:
                     raise self._given_up(entry) from None
 
     async def talk(
-        self, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]], *, fence: Fence | None = None
+        self,
+        work: Callable[[AsyncConnection], Coroutine[Any, Any, T]],
+        *,
+        fence: Fence | None = None,
+        begins: bool = False,
     ) -> T:
         """The result of `work` in a transaction; it waits for nothing but its connection."""
-        result: T = await self.write(Unit(fence, work=work))
+        result: T = await self.write(Unit(fence, work=work, begins=begins))
         return result
 
     def later(self, unit: Unit) -> None:
@@ -230,7 +180,7 @@ class Writer:
         entry.is_promise = is_promise
         # Whoever waited may have gone: nobody else asks for its error.
         entry.done.add_done_callback(lambda done: done.exception() if not done.cancelled() else None)
-        self._line.append(entry)
+        self._line.add(entry)
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="database writer")
             self._task.add_done_callback(self._ended)
@@ -240,13 +190,11 @@ class Writer:
         """Where the event loop has ended it, perhaps before it began, nobody waits for the rest."""
         if task.cancelled():
             self._task = None if self._task is task else self._task
-            line, self._line = self._line, []
-            self._all_told(line, DatabaseUnavailable("is not waited for any more"))
+            self._all_told(self._line.left(), DatabaseUnavailable("is not waited for any more"))
 
     def _given_up(self, entry: Entry) -> DatabaseUnavailable:
         entry.given_up = True
-        if entry in self._line:
-            self._line.remove(entry)
+        if self._line.without(entry):
             self._put_back(entry)
             return given_up()
         return DatabaseUnavailable("does not answer")
@@ -264,7 +212,16 @@ class Writer:
 
     def _flush_in(self, seconds: float) -> None:
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(seconds, self._flush)
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._flush_when_calm)
+
+    def _flush_when_calm(self) -> None:
+        self._timer = None
+        if self._line.is_full and self._put_off < _PUT_OFF:
+            self._put_off += 1
+            self._flush_in(LATER_S)
+        else:
+            self._put_off = 0
+            self._flush()
 
     def _flush(self) -> None:
         """Send what nobody took along."""
@@ -278,7 +235,7 @@ class Writer:
         try:
             while self._line:
                 await self._gather()
-                entries, self._line = self._line[:AT_MOST], self._line[AT_MOST:]
+                entries = self._line.group()
                 try:
                     outcomes = await self._committed(entries)
                 except asyncio.CancelledError:
@@ -296,7 +253,7 @@ class Writer:
         """Let everybody in this process come who is about to, as long as nobody waits for anything else."""
         loop, quiet = asyncio.get_running_loop(), 0
         until = loop.time() + GATHER_S
-        while quiet < _QUIET_ROUNDS and len(self._line) < AT_MOST and (began := loop.time()) < until:
+        while quiet < _QUIET_ROUNDS and not self._line.is_full and (began := loop.time()) < until:
             came = len(self._line)
             await asyncio.sleep(0)
             is_quiet = len(self._line) == came and loop.time() - began < _QUIET_S
@@ -335,7 +292,7 @@ class Writer:
         fence = entry.unit.fence
         if fence is None or not entry.earlier:
             return
-        following = next((each for each in self._line if each.unit.fence == fence), None)
+        following = self._line.next_of(fence)
         if following is not None:
             following.earlier[:0] = entry.earlier
         else:

@@ -93,7 +93,7 @@ class Relay(Protocol):
 
     @property
     def mail(self) -> Mail | None:
-        """Where it carries letters too."""
+        """Where it carries mail too."""
 
     def send(self, topic: str) -> None:
         """Tell the others. Never waits, never fails, and does nothing unless it is open."""
@@ -185,7 +185,7 @@ class Signals:
 
     @property
     def mail(self) -> Mail | None:
-        """The mailbox of this process; None where signals have no way to carry letters."""
+        """The mailbox of this process; None where signals have no way to carry mail."""
         return self._relay.mail
 
     def send(self, topic: str) -> None:

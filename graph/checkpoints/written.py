@@ -33,8 +33,9 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.constants import START
 
+from core.database.line import Unit
 from core.database.outage import PING_S, outage
-from core.database.writer import Unit, Writer
+from core.database.writer import Writer
 from graph.runs.lease import Hold, fence_of, hold_on
 
 P = ParamSpec("P")

@@ -61,7 +61,11 @@ TABLES = (
 # On PostgreSQL a fence is shared: readers and other checks go on, whoever takes a thread over waits for the
 # group. In order, so that no two groups wait crosswise.
 _FENCING = {
-    "sqlite": Fencing("SELECT 1 FROM threads WHERE id = ? AND fence = ?"),
+    "sqlite": Fencing(
+        held="SELECT 1 FROM threads WHERE id = ? AND fence = ?",
+        count_held="SELECT count(*) FROM json_each(?) AS wanted JOIN threads"
+        " ON threads.id = json_extract(wanted.value, '$[0]') AND fence = json_extract(wanted.value, '$[1]')",
+    ),
     "postgresql": Fencing(
         held="SELECT id, fence FROM threads WHERE id = ANY(%s) ORDER BY id FOR SHARE",
         all_held="SELECT 1 / (count(*) = %s)::int FROM (SELECT 1 FROM threads"

@@ -272,7 +272,7 @@ class Inserting:
     def into(
         self, engine: AsyncEngine, rows: Iterable[Mapping[str, Any]]
     ) -> tuple[str, Sequence[Sequence[Any]]]:
-        """The statement and its rows, for `core.database.writer.Unit`."""
+        """The statement and its rows, for `core.database.line.Unit`."""
         columns = [column for column in self.table.columns if column.autoincrement is not True]
         names = ", ".join(f'"{column.name}"' for column in columns)
         marks = ", ".join("?" * len(columns))

@@ -14,7 +14,7 @@ from core.steps import PARTS
 from graph.flow.nodes import Asked, Lookup, Lookups, Supplied, SuppliedCall, Traced, Written, reader
 from graph.flow.routing import (
     AfterModel,
-    Heard,
+    ObservedStep,
     Window,
     Windowed,
     after_files,
@@ -146,7 +146,7 @@ class _Nodes:
             needs |= self._made
         traced = Traced(placed.name, self._stepping(placed, node))
         # A step begins when it has what it needs: looking that up is the work of other steps, in its task.
-        heard = Heard(placed.name, traced)
+        heard = ObservedStep(placed.name, traced)
         step = self._supplied(placed, heard, names, frozenset(needs))
         wider = isinstance(step, Supplied) and not self._looked_at | needs <= names
         self._graph.add_node(placed.name, step, input_schema=self._steps.state if wider else reads)

@@ -245,7 +245,7 @@ def _answers(message: BaseMessage, calls: set[str | None]) -> bool:
     return isinstance(message, ToolMessage) and message.tool_call_id in calls
 
 
-class Unheard(RunnableSeq):
+class LeanStep(RunnableSeq):
     """A step and what writes its result, in the task that LangGraph has made for it.
 
     LangGraph tells callbacks of each step's beginning and end and makes it a task of its own, with a
@@ -253,7 +253,7 @@ class Unheard(RunnableSeq):
     """
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002 - LangChain's name
-        if config is None or _heard(config.get("callbacks")):
+        if config is None or _has_callbacks(config.get("callbacks")):
             return await super().ainvoke(input, config, **kwargs)
         step, *writers = self.steps
         token = var_child_runnable_config.set(config)
@@ -266,7 +266,7 @@ class Unheard(RunnableSeq):
         return written
 
 
-def _heard(callbacks: Any) -> bool:
+def _has_callbacks(callbacks: Any) -> bool:
     if isinstance(callbacks, BaseCallbackManager):
         return bool(callbacks.handlers or callbacks.inheritable_handlers)
     return True
@@ -278,7 +278,7 @@ def run_lean(graph: CompiledStateGraph[Any, Any, Any, Any], names: Collection[st
         node = graph.nodes[name]
         if type(node.node) is RunnableSeq:
             # What LangGraph keeps there it makes again by itself for a copy of the graph.
-            node.__dict__["node"] = Unheard(*node.node.steps, trace_policy=node.trace_policy)
+            node.__dict__["node"] = LeanStep(*node.node.steps, trace_policy=node.trace_policy)
 
 
 Tell = Callable[[Any], None]
@@ -323,7 +323,7 @@ class StepTimes(list[StepTime]):
 
 
 @dataclass(frozen=True, slots=True)
-class _Ear:
+class _Observer:
     tell: Tell
     steps: StepTimes
     begins: Callable[[str], object]
@@ -331,11 +331,11 @@ class _Ear:
     straight: bool
 
 
-_ear: ContextVar[_Ear | None] = ContextVar("waystation_step_events", default=None)
+_observer: ContextVar[_Observer | None] = ContextVar("waystation_step_events", default=None)
 
 
 @contextmanager
-def heard_by(
+def observed_by(
     tell: Tell,
     steps: StepTimes | None = None,
     begins: Callable[[str], object] = lambda _: None,
@@ -359,20 +359,22 @@ def heard_by(
         else:
             loop.call_soon_threadsafe(tell, event)
 
-    token = _ear.set(_Ear(at_home, StepTimes() if steps is None else steps, begins, wrote, straight))
+    token = _observer.set(
+        _Observer(at_home, StepTimes() if steps is None else steps, begins, wrote, straight)
+    )
     try:
         yield
     finally:
-        _ear.reset(token)
+        _observer.reset(token)
 
 
 def goes_straight() -> bool:
     """Whether the turn that this task works on is heard by somebody who has it go straight."""
-    ear = _ear.get()
-    return ear is not None and ear.straight
+    observer = _observer.get()
+    return observer is not None and observer.straight
 
 
-class Heard:
+class ObservedStep:
     """A step whose events go straight to whoever hears this turn.
 
     LangGraph's own stream takes a queue, a signal to the loop, and a task for each event.
@@ -384,11 +386,11 @@ class Heard:
         self._node = node
 
     async def __call__(self, state: Any, runtime: Runtime[RunContext]) -> Any:
-        ear = _ear.get()
-        if ear is None:
+        observer = _observer.get()
+        if observer is None:
             return await self._node(state, runtime)
-        ear.begins(self._name)
-        with ear.steps.of(self._name):
-            writes = await self._node(state, runtime.override(stream_writer=ear.tell))
-        ear.wrote(self._name, writes)
+        observer.begins(self._name)
+        with observer.steps.of(self._name):
+            writes = await self._node(state, runtime.override(stream_writer=observer.tell))
+        observer.wrote(self._name, writes)
         return writes

@@ -8,7 +8,7 @@ from itertools import zip_longest
 from typing import Any, Literal
 
 from core.steps import Part
-from graph.insight.told import ReadEvent
+from graph.insight.run_events import ReadEvent
 from graph.runs.record import RunRecord
 
 Kind = Literal["run", "queue", "attempt", "step", "model", "tool", "retrieval", "waiting"]

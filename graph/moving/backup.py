@@ -24,11 +24,11 @@ from core.home import private_files
 from core.installed import installed_version
 from core.settings import Places
 from graph.db.database import COPYING
-from graph.moving.copying import Copy, Told, ends, open_end
+from graph.moving.copying import Copy, Progress, ends, open_end
 from graph.moving.database import make_ready, name_of
 from graph.moving.manifest import DATABASE, Manifest
 from graph.moving.sqlite import SqliteEnd
-from graph.moving.trees import BackupFile, Moved, Tree, disks_told, hash_file
+from graph.moving.trees import BackupFile, Moved, Tree, disk_errors, hash_file
 
 # Pages of SQLite's file that are copied at a time.
 PAGES = 2000
@@ -55,7 +55,7 @@ def back_up(
     target: Path,
     *,
     with_secrets: bool = False,
-    told: Told = lambda done, total, name: None,
+    told: Progress = lambda done, total, name: None,
 ) -> Manifest:
     """Make a backup in the new folder `target`. Blocks; whatever `told` raises ends it.
 
@@ -76,7 +76,7 @@ def back_up(
     try:
         with (
             private_files(),
-            disks_told(
+            disk_errors(
                 f"the backup cannot be written to '{target.name}'",
                 "name a folder where this user may write, on a disk with room",
             ),
@@ -92,7 +92,7 @@ def back_up(
 
 
 class _Work:
-    def __init__(self, kept: BackupSource, draft: Path, with_secrets: bool, told: Told) -> None:
+    def __init__(self, kept: BackupSource, draft: Path, with_secrets: bool, told: Progress) -> None:
         self._kept = kept
         self._draft = draft
         self._with_secrets = with_secrets

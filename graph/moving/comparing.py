@@ -47,10 +47,10 @@ class Reader(Protocol):
 def reader_of(target: End, rows: int) -> Reader:
     """A reader for so many rows."""
     apart = target.reads_beside and rows >= APART_ROWS
-    return Apart(target.opening()) if apart else Here(target.again())
+    return ProcessReader(target.opening()) if apart else LocalReader(target.again())
 
 
-class Here:
+class LocalReader:
     """Reads in this process."""
 
     def __init__(self, end: End) -> None:
@@ -66,7 +66,7 @@ class Here:
         self._end.close()
 
 
-class Apart:
+class ProcessReader:
     """Reads in a process of its own. What goes wrong there is raised here.
 
     Args:
@@ -76,7 +76,7 @@ class Apart:
     def __init__(self, opened: Opened) -> None:
         # One that is forked would have locks that other threads held at that moment.
         context = multiprocessing.get_context("spawn")
-        self._ear, theirs = context.Pipe()
+        self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_read, args=(theirs, opened), daemon=True)
         with _no_interrupt():
             self._process.start()
@@ -84,7 +84,7 @@ class Apart:
 
     def portions(self, part: Part, heed: Heed = lambda: None) -> Generator[Tally, None, None]:
         try:
-            self._ear.send(part)
+            self._pipe.send(part)
             while (said := self._said(heed)) is not None:
                 if isinstance(said, Exception):
                     raise said
@@ -94,17 +94,17 @@ class Apart:
 
     def _said(self, heed: Heed) -> Tally | Exception | None:
         """The next word of that process; it may be frozen, or its server, and say none for ever."""
-        while not self._ear.poll(_LOOK_S):
+        while not self._pipe.poll(_LOOK_S):
             heed()
         heed()
-        said: Tally | Exception | None = self._ear.recv()
+        said: Tally | Exception | None = self._pipe.recv()
         return said
 
     def close(self) -> None:
         """Also in the middle of a part that nobody waits for any more; frozen, it hears nothing else."""
         self._process.kill()
         self._process.join(_END_S)
-        self._ear.close()
+        self._pipe.close()
 
 
 @contextmanager
@@ -120,21 +120,21 @@ def _no_interrupt() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _read(mouth: Connection, opened: Opened) -> None:
+def _read(pipe: Connection, opened: Opened) -> None:
     """What that process does, until nobody listens."""
     with suppress(EOFError, ConnectionError):
         try:
-            with closing(Here(opened())) as here:
+            with closing(LocalReader(opened())) as here:
                 while True:
-                    _tell(mouth, here, mouth.recv())
+                    _tell(pipe, here, pipe.recv())
         except (EOFError, ConnectionError):
             raise
         except Exception as error:  # noqa: BLE001 - raised again where somebody can act
-            mouth.send(error)
+            pipe.send(error)
 
 
-def _tell(mouth: Connection, here: Here, part: Part) -> None:
+def _tell(pipe: Connection, here: LocalReader, part: Part) -> None:
     with closing(here.portions(part)) as portions:
         for more in portions:
-            mouth.send(more)
-    mouth.send(None)
+            pipe.send(more)
+    pipe.send(None)

@@ -27,7 +27,7 @@ from graph.moving.errors import CopyRefused
 from graph.moving.rows import Part, Row, Tally, batches, parts
 from graph.moving.sqlite import SqliteEnd
 
-Told = Callable[[int, int, str], None]
+Progress = Callable[[int, int, str], None]
 SHOWN = 20
 _GOING = (
     "SELECT thread_id FROM runs WHERE status IN ('queued', 'running')"
@@ -148,7 +148,7 @@ class Copy:
         source: End,
         target: End,
         *,
-        told: Told = lambda done, total, name: None,
+        told: Progress = lambda done, total, name: None,
         stopping: Callable[[], bool] = lambda: False,
         in_flight: bool = False,
     ) -> None:

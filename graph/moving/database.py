@@ -21,7 +21,7 @@ from core.settings import Places
 from core.settings.platform import StorageSettings
 from graph.checkpoints.saver import opened_saver
 from graph.db.database import COPYING, HEAD, open_database
-from graph.moving.copying import Copy, CopyResult, Told, check_source, ends, going, open_end
+from graph.moving.copying import Copy, CopyResult, Progress, check_source, ends, going, open_end
 from graph.moving.errors import CopyRefused
 from graph.runs.lease import LEASE_SECONDS
 from graph.service.fleet import WORKERS
@@ -65,7 +65,7 @@ async def copy_database(
     again: bool = False,
     wait: bool = False,
     running: bool = False,
-    told: Told = lambda done, total, name: None,
+    told: Progress = lambda done, total, name: None,
     waiting: Callable[[list[str]], None] = lambda threads: None,
 ) -> CopyResult:
     """Copy everything that stands in `source` into the empty `target`, or go on with such a copy.
@@ -93,7 +93,9 @@ async def copy_database(
     return await in_thread(lambda stopping: _copied(source, target, again, told, stopping))
 
 
-def _copied(source: URL, target: URL, again: bool, told: Told, stopping: Callable[[], bool]) -> CopyResult:
+def _copied(
+    source: URL, target: URL, again: bool, told: Progress, stopping: Callable[[], bool]
+) -> CopyResult:
     with ends(source, target) as (one, other):
         return Copy(one, other, told=told, stopping=stopping).run(name_of(source), again=again)
 

@@ -22,11 +22,11 @@ from core.errors import Conflict
 from core.home import private_files
 from core.settings import Places
 from graph.db.database import HEAD
-from graph.moving.copying import Copy, Told, ends
+from graph.moving.copying import Copy, Progress, ends
 from graph.moving.database import is_served, make_ready, name_of
 from graph.moving.errors import BackupInvalid
 from graph.moving.manifest import DATABASE, Manifest, check_files, read_manifest
-from graph.moving.trees import BackupFile, copy_file, disks_told
+from graph.moving.trees import BackupFile, copy_file, disk_errors
 
 _PART = ".partial-"
 
@@ -46,7 +46,7 @@ class Restored:
         return {**self.manifest.as_json(), "config_restored": self.config}
 
 
-def check(folder: Path, told: Told = lambda done, total, name: None) -> Manifest:
+def check(folder: Path, told: Progress = lambda done, total, name: None) -> Manifest:
     """Read a whole backup, and compare it with what it says of itself.
 
     Raises:
@@ -67,7 +67,7 @@ def check(folder: Path, told: Told = lambda done, total, name: None) -> Manifest
 
 
 def restore(
-    folder: Path, places: Places, database: URL, told: Told = lambda done, total, name: None
+    folder: Path, places: Places, database: URL, told: Progress = lambda done, total, name: None
 ) -> Restored:
     """Put a backup back. Blocks; whatever `told` raises ends it.
 
@@ -92,7 +92,7 @@ def restore(
         )
     with (
         private_files(),
-        disks_told(
+        disk_errors(
             "the backup cannot be put back",
             "see that this user may write WAYSTATION_HOME and the configuration, on a disk with room",
         ),
@@ -142,7 +142,7 @@ def _check_home(home: Path) -> None:
         raise Conflict("WAYSTATION_HOME is not empty: move it away, or name a new home")
 
 
-def _copy_rooms(folder: Path, manifest: Manifest, draft: Path, told: Told) -> None:
+def _copy_rooms(folder: Path, manifest: Manifest, draft: Path, told: Progress) -> None:
     tell = _telling(told, manifest, "files")
     for entry in manifest.entries:
         if entry.path.partition("/")[0] not in {DATABASE, "config"}:
@@ -154,7 +154,7 @@ def _copy(source: Path, target: Path, entry: BackupFile, told: Callable[[int], N
         raise BackupInvalid(f"'{entry.path}' in the backup changed while it was read; use another backup")
 
 
-def _place_database(folder: Path, places: Places, database: URL, draft: Path, told: Told) -> None:
+def _place_database(folder: Path, places: Places, database: URL, draft: Path, told: Progress) -> None:
     source = folder / DATABASE
     if database.get_backend_name() != "sqlite":
         given = URL.create("sqlite+aiosqlite", database=str(source))
@@ -174,7 +174,7 @@ def _place_database(folder: Path, places: Places, database: URL, draft: Path, to
         part.unlink(missing_ok=True)
 
 
-def _copy_config(folder: Path, manifest: Manifest, target: Path, draft: Path, told: Told) -> bool:
+def _copy_config(folder: Path, manifest: Manifest, target: Path, draft: Path, told: Progress) -> bool:
     """A configuration that is there stays as it is."""
     if not manifest.has("config") or (target.exists() and any(target.iterdir())):
         return False
@@ -186,7 +186,7 @@ def _copy_config(folder: Path, manifest: Manifest, target: Path, draft: Path, to
     return True
 
 
-def _telling(told: Told, manifest: Manifest, what: str) -> Callable[[int], None]:
+def _telling(told: Progress, manifest: Manifest, what: str) -> Callable[[int], None]:
     done, total = 0, 1 + manifest.bytes // 1024
 
     def tell(size: int) -> None:

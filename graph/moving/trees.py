@@ -158,7 +158,7 @@ class Tree:
 
 
 @contextmanager
-def disks_told(what: str, remedy: str) -> Iterator[None]:
+def disk_errors(what: str, remedy: str) -> Iterator[None]:
     """In the block, what a disk says against it is told, without its paths, and what to do."""
     try:
         yield

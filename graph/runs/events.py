@@ -46,7 +46,7 @@ TEXTS = frozenset({"token", "reasoning"})
 # What a log keeps in memory; the rest is read from the database.
 TAIL_BYTES = 256 * 1024
 # What a reader that is slower than its run has in memory, unless a single event is larger.
-PAGE_LETTERS = 64 * 1024
+PAGE_CHARS = 64 * 1024
 _BESIDE_THE_TEXT = 160
 
 
@@ -226,7 +226,7 @@ class EventLog:
                 found.append(entry)
                 size += entry.size
         found.reverse()
-        return found if size <= PAGE_LETTERS else _page(found)
+        return found if size <= PAGE_CHARS else _page(found)
 
     def _wake(self) -> None:
         for waiter in self._waiting:
@@ -238,11 +238,11 @@ class EventLog:
 def _page(found: Sequence[LoggedEvent]) -> Sequence[LoggedEvent]:
     """The first of them, as many as make a page."""
     sizes = accumulate(entry.size for entry in found)
-    return found[: max(sum(size <= PAGE_LETTERS for size in sizes), 1)]
+    return found[: max(sum(size <= PAGE_CHARS for size in sizes), 1)]
 
 
 # Neighbouring tokens become one row up to this many characters.
-JOINED_LETTERS = 8_000
+JOINED_CHARS = 8_000
 PAGE_ROWS = 200
 
 
@@ -261,24 +261,24 @@ class EventStore:
         newer = (run_events.c.run_id == run_id) & (run_events.c.seq > after)
         sizes = select(run_events.c.seq, func.length(run_events.c.data)).where(newer)
         async with self._engine.connect() as db:
-            last = _page_end((await db.execute(sizes.order_by(run_events.c.seq).limit(limit))).all())
+            last = page_end((await db.execute(sizes.order_by(run_events.c.seq).limit(limit))).all())
             page = select(run_events).where(newer, run_events.c.seq <= last).order_by(run_events.c.seq)
             return [_entry(row, after) for row in (await db.execute(page)).mappings()] if last else []
 
-    async def spoken(self, run_id: str) -> str:
+    async def cut_answer(self, run_id: str) -> str:
         """The text of an answer that was cut: tokens since the last thing that was no token."""
         async with self._engine.connect() as db:
-            return await spoken(db, run_id)
+            return await cut_answer(db, run_id)
 
-    async def told(self, run_id: str) -> str:
+    async def text_of_run(self, run_id: str) -> str:
         """All text that the run's attempts have told, in order."""
         mine = select(run_events.c.data).where(run_events.c.run_id == run_id, run_events.c.type == "token")
         async with self._engine.connect() as db:
             return "".join(map(_delta, (await db.execute(mine.order_by(run_events.c.seq))).scalars()))
 
 
-async def spoken(db: AsyncConnection, run_id: str) -> str:
-    """See `EventStore.spoken`."""
+async def cut_answer(db: AsyncConnection, run_id: str) -> str:
+    """See `EventStore.cut_answer`."""
     query = select(run_events.c.type, run_events.c.data).where(run_events.c.run_id == run_id)
     rows = await db.execute(query.order_by(run_events.c.seq.desc()))
     parts = [_delta(data) for _, data in takewhile(lambda row: row[0] == "token", rows)]
@@ -304,25 +304,25 @@ async def store(db: AsyncConnection, thread_id: str, entries: Sequence[LoggedEve
 
 def _groups(entries: Sequence[LoggedEvent]) -> Iterator[list[LoggedEvent]]:
     group: list[LoggedEvent] = []
-    letters = 0
+    chars = 0
     for entry in entries:
         kind = entry.event["type"]
         joins = group and kind in TEXTS and kind == group[-1].event["type"]
-        if group and not (joins and letters + entry.size < JOINED_LETTERS):
+        if group and not (joins and chars + entry.size < JOINED_CHARS):
             yield group
-            group, letters = [], 0
+            group, chars = [], 0
         group.append(entry)
-        letters += entry.size
+        chars += entry.size
     if group:
         yield group
 
 
-def _page_end(sizes: Sequence[Any]) -> int:
-    """The last number of a page that begins with the first row; 0 when there is none."""
-    last, letters = 0, 0
+def page_end(sizes: Sequence[Any], most: int = PAGE_CHARS) -> int:
+    """The last number of a page that begins with the first row, of (number, length); 0 when there is none."""
+    last, chars = 0, 0
     for seq, length in sizes:
-        letters += length
-        if last and letters > PAGE_LETTERS:
+        chars += length
+        if last and chars > most:
             break
         last = seq
     return last

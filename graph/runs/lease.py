@@ -27,8 +27,8 @@ from sqlalchemy.ext.asyncio.engine import AsyncConnection, AsyncEngine
 
 from core.access import Principal
 from core.database.engine import CLOCK, clock_in, is_sqlite
+from core.database.line import Fence
 from core.database.outage import DATABASE_ERRORS, DatabaseUnavailable, log_failure, uninterrupted
-from core.database.writer import Fence
 from core.holder import alive, is_known_dead, new_holder
 from graph.db.database import writer_of
 from graph.db.tables import named, threads

@@ -103,7 +103,7 @@ class RunLedger:
             return found
         with self._leases.beginning(new.id) as taken:
             try:
-                claim = await self._writer.talk(lambda db: self._open(db, new))
+                claim = await self._writer.talk(lambda db: self._open(db, new), begins=True)
             except KeyTakenError:
                 earlier = await self._repeated(new)
                 assert earlier is not None, "a key that is taken has its run"  # noqa: S101 - an invariant

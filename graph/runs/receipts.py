@@ -9,8 +9,9 @@ from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from core.database.engine import now_of
+from core.database.line import Unit
 from core.database.outage import endured, uninterrupted
-from core.database.writer import Unit, Writer
+from core.database.writer import Writer
 from core.foreign import as_json, from_json
 from graph.db.database import writer_of
 from graph.db.tables import Inserting, receipts, worded

@@ -60,7 +60,7 @@ class TurnRequest:
         conversation: A hash of all that was said up to and with the message, by which a client that
             keeps the conversation itself finds the run again.
         webhook: Name of a hook of the settings that is told of the end.
-        told_as: In whose words the webhook is told, see `graph.runs.told`; empty for ours.
+        told_as: In whose words the webhook is told, see `graph.runs.webhook_body`; empty for ours.
         background: Nobody waits for it on a connection.
         detailed: Events also tell under which id an answer will stand, and what each step wrote.
         checkpoint: The checkpoint of the thread from which the turn goes on; None for the newest.

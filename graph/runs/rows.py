@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio.engine import AsyncConnection, AsyncEngine
 
 from core.access import owner_seen_by
 from core.database.engine import add_new, now_of
-from core.database.writer import Unit
+from core.database.line import Unit
 from core.events.deliveries import delivery_row
 from core.events.tables import webhook_deliveries
 from core.foreign import as_bytes, as_json
@@ -24,10 +24,10 @@ from core.settings.platform import LimitSettings
 from graph.db.tables import Inserting, run_events, runs, said, threads, transcript, worded
 from graph.errors import AlreadyAnswered, ThreadTotalReached
 from graph.runs.decided import MOST
-from graph.runs.events import LoggedEvent, rows_of_events, spoken, store
+from graph.runs.events import LoggedEvent, cut_answer, rows_of_events, store
 from graph.runs.lease import Hold, fence_of
 from graph.runs.record import SEQ_BLOCK, Policy, RunRecord, TurnRequest, record_of
-from graph.runs.told import RUN_ENDED, ending_told
+from graph.runs.webhook_body import RUN_ENDED, webhook_body
 
 _MESSAGES = Inserting(transcript, new_only=True)
 _EVENTS = Inserting(run_events, new_only=True)
@@ -290,7 +290,7 @@ def _delivery(
     told_as: str,
     now: float,
 ) -> dict[str, Any]:
-    body = ending_told(told_as, {"run_id": run_id, "thread_id": thread_id, **shown})
+    body = webhook_body(told_as, {"run_id": run_id, "thread_id": thread_id, **shown})
     url = webhook if "://" in webhook else None
     values = delivery_row("run" if url else webhook, RUN_ENDED, as_bytes(body), now=now, url=url)
     return {**values, "id": delivery_of(run_id, attempt, str(shown["status"]))}
@@ -326,7 +326,7 @@ async def end_orphan(
     record = record_of(kept)
     if record.message_id:
         await store_message(db, record.thread_id, record.id, record.message_id, record.request)
-    answer = await spoken(db, record.id)
+    answer = await cut_answer(db, record.id)
     await end_here(db, kept, status=status, reason=reason, answer=answer)
     return delivery_of(run_id, record.attempts, status) if kept["webhook"] else None
 

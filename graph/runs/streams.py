@@ -17,8 +17,8 @@ from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from core.access import Principal
 from core.database.engine import now_of
+from core.database.line import Unit
 from core.database.outage import DATABASE_ERRORS, Endurance, log_failure, uninterrupted
-from core.database.writer import Unit
 from core.errors import WaystationError
 from core.signals import Listener, Signals
 from graph.db.database import writer_of
@@ -38,6 +38,8 @@ BEHIND_SECONDS = 0.1
 BEHIND_EACH_SECONDS = 0.02
 LONGEST_BEHIND_SECONDS = 0.6
 FEW = 8
+# So many at a time: turns wait for their steps in the same line, and one that ends for what is on its way.
+AT_ONCE = 16
 # Signals carry the news; one that gets lost must not cost a reader more than this.
 LOOK_AGAIN_SECONDS = 30.0
 # As long as a turn waits for the database.
@@ -101,7 +103,9 @@ class EventWriter:
             found, self._behind = self._behind, {}
             self._told_before = max(len(found) - FEW, 0)
             try:
-                await self._write([found[run_id] for run_id in sorted(found)])
+                while some := sorted(found)[:AT_ONCE]:
+                    await self._write([found[run_id] for run_id in some])
+                    found = {run_id: found[run_id] for run_id in found.keys() - some}
             except DATABASE_ERRORS as error:
                 log_failure(log, "events_not_stored", error)
                 for run in found.values():

@@ -1,7 +1,7 @@
 """What runs tell, from the process that executes them to one that answers for them, while it is told.
 
 Whoever reads a run that goes on elsewhere asks all processes for it; the one that has it sends what it tells,
-by mail. Nothing depends on a letter: a reader without one finds the events in the database, a little later.
+by mail. Nothing depends on it: a reader without mail finds the events in the database, a little later.
 """
 
 from __future__ import annotations
@@ -98,15 +98,15 @@ class Mirrors:
 
     @contextmanager
     def receiving(self) -> Iterator[None]:
-        """Takes letters for as long as the block runs."""
+        """Takes mail for as long as the block runs."""
         if self._mail is None:
             yield
             return
-        self._mail.open(self._letter, lost=self.give_up)
+        self._mail.open(self._received, lost=self.give_up)
         try:
             yield
         finally:
-            self._mail.close(self._letter)
+            self._mail.close(self._received)
 
     def handed_over(self, run_id: str) -> None:
         """The run was stored a moment ago: its reader need not look for what is not there."""
@@ -120,7 +120,7 @@ class Mirrors:
         return self._fresh.pop(run_id, self) is None
 
     def has_ended(self, run_id: str) -> None:
-        """The run was seen to have ended: whoever reads it from now on waits for no letter."""
+        """The run was seen to have ended: whoever reads it from now on waits for no mail."""
         self._fresh.pop(run_id, None)
 
     def get(self, run_id: str) -> Mirror | None:
@@ -156,16 +156,16 @@ class Mirrors:
         if self._mail is not None and mirror is not None and not mirror.closed:
             self._mail.send(EVERYBODY, f"leave\n{run_id}\n{self._mail.address}")
 
-    def _letter(self, letter: str) -> None:
-        kind, _, rest = letter.partition("\n")
+    def _received(self, text: str) -> None:
+        kind, _, rest = text.partition("\n")
         if kind != "tail":
             return
-        run_id, start, more, text = rest.split("\n", 3)
+        run_id, start, more, part = rest.split("\n", 3)
         mirror = self._logs.get(run_id)
         if mirror is None or mirror.abandoned:
             return
         parts = self._parts.setdefault(run_id, [])
-        parts.append(text)
+        parts.append(part)
         if more == "1":
             return
         lines = "".join(self._parts.pop(run_id)).encode().split(b"\n")
@@ -205,11 +205,11 @@ class Tails:
         if self._mail is None:
             yield
             return
-        self._mail.open(self._letter)
+        self._mail.open(self._received)
         try:
             yield
         finally:
-            self._mail.close(self._letter)
+            self._mail.close(self._received)
             if self._timer is not None:
                 self._timer.cancel()
 
@@ -252,8 +252,8 @@ class Tails:
         if run.log.closed:
             self._wishes.pop(run.id, None)
 
-    def _letter(self, letter: str) -> None:
-        kind, _, rest = letter.partition("\n")
+    def _received(self, text: str) -> None:
+        kind, _, rest = text.partition("\n")
         run_id, _, address = rest.partition("\n")
         if kind == "follow":
             self._follow(run_id, address)
@@ -267,7 +267,7 @@ class Tails:
         if len(self._wishes) > MOST_WISHES:
             self._wishes.popitem(last=False)
         if run := self._going.get(run_id):
-            sent = [entry for entry in self._told(run, run.log.floor) if entry.seq <= self._sent[run_id]]
+            sent = [entry for entry in self._unsent(run, run.log.floor) if entry.seq <= self._sent[run_id]]
             self._send(run, address, sent)
             self.news(run_id)
 
@@ -288,13 +288,13 @@ class Tails:
                 self._send_news(run)
 
     def _send_news(self, run: Run) -> None:
-        if not (found := self._told(run, self._sent[run.id])):
+        if not (found := self._unsent(run, self._sent[run.id])):
             return
         self._sent[run.id] = found[-1].seq
         for address in self._wishes.get(run.id, ()):
             self._send(run, address, found)
 
-    def _told(self, run: Run, place: int) -> list[LoggedEvent]:
+    def _unsent(self, run: Run, place: int) -> list[LoggedEvent]:
         found: list[LoggedEvent] = []
         while page := run.log.ahead(place):
             found += page

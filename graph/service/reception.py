@@ -222,7 +222,7 @@ class Reception:
         for key in request.files:
             await self._files.info(request.principal, key)
         if request.checkpoint:
-            await self._threads.course.at(request.principal, thread_id, request.checkpoint)
+            await self._threads.checkpoints.at(request.principal, thread_id, request.checkpoint)
         new = NewRun(
             id=run_id,
             thread_id=thread_id,
@@ -271,7 +271,9 @@ class Reception:
     async def _message_id(self, request: TurnRequest, thread_id: str) -> str | None:
         if request.goes_on:
             return None
-        if request.message_id and not await self._threads.course.has_message(thread_id, request.message_id):
+        if request.message_id and not await self._threads.checkpoints.has_message(
+            thread_id, request.message_id
+        ):
             return check_id(request.message_id)
         return new_id("m")
 

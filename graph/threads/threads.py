@@ -24,13 +24,13 @@ from graph.runs.lease import Leases, check_id, new_id, new_thread
 from graph.runs.names import renewed_question
 from graph.runs.rows import ThreadTotals
 from graph.threads.asking import Questions
-from graph.threads.finding import Finding, checked_notes
+from graph.threads.finder import ThreadFinder, checked_notes
 from graph.threads.history.erase import Eraser
 from graph.threads.history.errors import CheckpointNotFound
 from graph.threads.history.export import Exporter, Markdown
 from graph.threads.history.fork import Forks
 from graph.threads.history.importing import Importer
-from graph.threads.history.line import Course
+from graph.threads.history.line import CheckpointHistory
 from graph.threads.history.look import checkpoint_view, difference, id_before, id_of, snapshot_at, state_view
 from graph.threads.history.owning import owned_row
 from graph.threads.history.restore import Restorer
@@ -70,9 +70,9 @@ class Threads:
         restorer = Restorer(engine, graph, leases)
         self._forks = Forks(engine, graph, restorer, totals)
         self._search = Search(engine)
-        self.finding = Finding(engine, _view)
+        self.finder = ThreadFinder(engine, _view)
         self.questions = Questions(engine)
-        self.course = Course(engine, graph, transcript)
+        self.checkpoints = CheckpointHistory(engine, graph, transcript)
         self._exporter = Exporter(graph, transcript, files)
         self._markdown = Markdown(transcript)
         self.eraser = Eraser(engine, files)

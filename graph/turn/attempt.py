@@ -41,8 +41,8 @@ from graph.runs.rows import Ending, delivery_of, store_message
 from graph.runs.rows import reply as reply_with
 from graph.runs.streams import EventWriter
 from graph.threads.history.look import state_of
+from graph.turn.previous import lost_text, messages_after, unsent
 from graph.turn.repair import Repair, Settled, is_answered, removals
-from graph.turn.said import since, unkept, untold
 from nodes.file_storage import FileManager
 from nodes.llm.errors import ModelContextFull
 from nodes.llm.prompt import answered
@@ -150,19 +150,19 @@ class Opening:
             return None
         await self._store_message(run)
         outcome.messages = turn[1:]
-        return Start(None, untold=await untold(self._events, run.id, outcome.messages))
+        return Start(None, untold=await unsent(self._events, run.id, outcome.messages))
 
     async def _settled(self, run: Run, outcome: Outcome) -> Start | None:
         settled = await self._repair.settle(run.thread_id, run.id)
         await self._keep_words(run, settled)
         await self._store_message(run)
         if run.attempt > 1:
-            outcome.messages = since(settled.messages, run.record.message_id)
+            outcome.messages = messages_after(settled.messages, run.record.message_id)
         if is_answered(settled.messages, run.record.message_id):
-            return await self._last_step(run, await untold(self._events, run.id, outcome.messages))
+            return await self._last_step(run, await unsent(self._events, run.id, outcome.messages))
         if run.only_end:
-            spoken = await self._events.spoken(run.id)
-            outcome.streamed = [unkept(spoken, settled.messages, run.record.message_id)]
+            cut = await self._events.cut_answer(run.id)
+            outcome.streamed = [lost_text(cut, settled.messages, run.record.message_id)]
             if run.record.tries > AT_MOST_ATTEMPTS:
                 raise RunAbandoned(f"its process died at each of {AT_MOST_ATTEMPTS} attempts")
             return None
@@ -193,7 +193,7 @@ class Opening:
             row = (await db.execute(query)).mappings().first()
             if row is None or row["status"] not in ("interrupted", "cancelled") or not row["output"]:
                 return
-            text = unkept(str(row["output"].get("answer", "")), settled.messages, row["message_id"])
+            text = lost_text(str(row["output"].get("answer", "")), settled.messages, row["message_id"])
             if text:
                 await insert_new(
                     db, transcript, partial_row(row["thread_id"], row["id"], row["attempts"], text)

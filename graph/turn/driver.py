@@ -23,7 +23,7 @@ from core.settings.book import Editions
 from core.settings.platform import LimitSettings
 from graph.errors import LeaseLost, StepLimit, TurnTimedOut
 from graph.flow.builder import is_of_the_house, looking_steps
-from graph.flow.routing import heard_by
+from graph.flow.routing import observed_by
 from graph.flow.state import text_of
 from graph.runs.announcements import TurnFinished, TurnStarted
 from graph.runs.events import LAST
@@ -33,7 +33,7 @@ from graph.runs.record import Outcome, Run, Stop, added
 from graph.threads.history.look import questioned
 from graph.turn.attempt import Endings, Opening, Start
 from graph.turn.details import DETAILS, steps_in
-from graph.turn.doorway import Doorway, Place
+from graph.turn.slots import TurnSlot, TurnSlots
 
 log = structlog.get_logger()
 
@@ -88,7 +88,7 @@ class TurnDriver:
         # not in one of its own beside another that waits for news.
         self._of_the_house = is_of_the_house(graph)
         self._modes: Any = ["updates"] if self._of_the_house else ["custom", "updates"]
-        self._doorway = Doorway()
+        self._slots = TurnSlots()
 
     async def drive(self, run: Run) -> None:
         """The whole attempt; whatever happens, the log closes and the thread is free again."""
@@ -165,7 +165,7 @@ class TurnDriver:
 
     async def _attempt(self, run: Run, outcome: Outcome) -> bool:
         """False when nothing was left to do but to end the run."""
-        with await self._doorway.enter(run.request.principal.id) as place:
+        with await self._slots.enter(run.request.principal.id) as place:
             start = await endured(self._opening.of, run, outcome)
             if start is not None:
                 self._tell(run, {"type": "run_started", "thread_id": run.thread_id, "attempt": run.attempt})
@@ -200,7 +200,7 @@ class TurnDriver:
     def _limits(self) -> LimitSettings:
         return self._editions.now().book[LimitSettings]
 
-    async def _go(self, run: Run, start: Start, outcome: Outcome, place: Place) -> None:
+    async def _go(self, run: Run, start: Start, outcome: Outcome, place: TurnSlot) -> None:
         where = {"checkpoint_id": start.checkpoint} if start.checkpoint else {}
         config: Any = {
             "configurable": {"thread_id": run.thread_id, **where},
@@ -229,7 +229,7 @@ class TurnDriver:
                 gather(outcome, {step: writes})
 
         hear = partial(self._hear, run, outcome)
-        with heard_by(hear, run.steps, begins, wrote, straight=self._of_the_house):
+        with observed_by(hear, run.steps, begins, wrote, straight=self._of_the_house):
             async for mode, data in stream:
                 if mode == "custom":
                     self._hear(run, outcome, data)

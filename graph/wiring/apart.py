@@ -69,11 +69,11 @@ async def open_apart(
     try:
         (await container.get(StartProgress)).tell = progress
         await lifecycle.start(modules, container)
-        standings = [
+        states = [
             ModuleState(module) if module in modules else ModuleState(module, Phase.DISABLED, "--modules")
             for module in everything
         ]
-        yield Services(standings, book, container, _board(modules, container))
+        yield Services(states, book, container, _board(modules, container))
         await lifecycle.stop(modules, container)
     except StartFailed as error:
         raise Unavailable(f"the module '{error.name}' did not start: {error.reason}") from error

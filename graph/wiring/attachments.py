@@ -7,7 +7,7 @@ from typing import Any
 
 from core.access import Principal
 from core.errors import InvalidInput
-from nodes.file_storage.attached import READ, TOOLS, AttachedFiles, Wanted
+from nodes.file_storage.attached import READ, TOOLS, AttachedFiles, ModelSees
 from nodes.llm.models import Attachment
 from nodes.mcp_tools.models import CallResult, Content, ExecutionContext, ToolInfo
 
@@ -34,7 +34,7 @@ class ThreadAttachments:
         pdfs: bool,
         pdf_texts: bool,
     ) -> Sequence[Attachment]:
-        wanted = Wanted(images=images, pdfs=pdfs, pdf_texts=pdf_texts)
+        wanted = ModelSees(images=images, pdfs=pdfs, pdf_texts=pdf_texts)
         return [
             Attachment(
                 name=each.name,

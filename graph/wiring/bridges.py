@@ -22,7 +22,7 @@ from nodes.llm.ports import Attachments, Toolbox
 from nodes.mcp_tools import MCPToolManager
 from nodes.mcp_tools.ports import FileLinks, OwnTools, Receipts
 from nodes.rag import RAGClient
-from nodes.rag.ports import Later, Rewriter
+from nodes.rag.ports import IndexQueue, Rewriter
 from nodes.rag.tasks import INDEX, IndexSource
 
 
@@ -70,7 +70,7 @@ class IndexingByQueue(Provider):
     scope = Scope.APP
 
     @provide(override=True)
-    def later(self, container: AsyncContainer) -> Later:
+    def later(self, container: AsyncContainer) -> IndexQueue:
         return QueuedIndexing(lambda: container.get(TaskQueue))
 
 

@@ -41,7 +41,7 @@ Progress = Callable[[int, int, str], None]
 class Services:
     """What a process of ours runs on."""
 
-    standings: list[ModuleState]
+    module_states: list[ModuleState]
     book: Book
     container: AsyncContainer
     health: HealthBoard
@@ -78,9 +78,9 @@ async def open_services(
     check_places(modules, steps)
     book = read_book(sections_of(modules), files_of(modules), context or Context.current())
     _at_home(book.context.places.home)
-    standings = lifecycle.module_states(modules, book[ModulesSettings])
+    states = lifecycle.module_states(modules, book[ModulesSettings])
     while True:
-        running = lifecycle.running(standings)
+        running = lifecycle.running(states)
         nodes = node_provider(running, modules, steps)
         container = _container(running, book, [nodes, *providers], worker=worker)
         try:
@@ -91,7 +91,7 @@ async def open_services(
                 await lifecycle.start(running, container)
         except StartFailed as error:
             await lifecycle.close(container)
-            standings = lifecycle.without(standings, error.name, Phase.FAILED, error.reason)
+            states = lifecycle.without(states, error.name, Phase.FAILED, error.reason)
         except BaseException:
             await lifecycle.close(container)
             raise
@@ -107,7 +107,7 @@ async def open_services(
         if not idle:
             await background.begin(container, book)
             stack.push_async_callback(background.end, container)
-        yield Services(standings, book, container, _board(standings, container, book, serves=worker))
+        yield Services(states, book, container, _board(states, container, book, serves=worker))
 
 
 def _at_home(home: Path) -> None:
@@ -130,9 +130,9 @@ def _container(
 
 
 def _board(
-    standings: Sequence[ModuleState], container: AsyncContainer, book: Book, *, serves: bool
+    states: Sequence[ModuleState], container: AsyncContainer, book: Book, *, serves: bool
 ) -> HealthBoard:
-    found = [standing for standing in standings if standing.phase is not Phase.DISABLED]
+    found = [state for state in states if state.phase is not Phase.DISABLED]
     checks = {s.module.name: _check(s, container) for s in found}
     platform = background.checks(container, book, serves=serves)
     return HealthBoard(
@@ -148,11 +148,11 @@ def _home_check(home: Path) -> Check:
     return check
 
 
-def _check(standing: ModuleState, container: AsyncContainer) -> Callable[[], Awaitable[Health]]:
+def _check(state: ModuleState, container: AsyncContainer) -> Callable[[], Awaitable[Health]]:
     async def not_started() -> Health:
-        return failed(f"it did not start: {standing.reason}")
+        return failed(f"it did not start: {state.reason}")
 
     async def check() -> Health:
-        return await standing.module.health(container)
+        return await state.module.health(container)
 
-    return check if standing.phase is Phase.RUNNING else not_started
+    return check if state.phase is Phase.RUNNING else not_started

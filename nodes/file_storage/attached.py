@@ -59,7 +59,7 @@ TOOLS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownFile:
     """A file of the thread as a model is given it.
 
     Args:
@@ -86,7 +86,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ModelSees:
     """Which files a model can see as such, and whether the text of a PDF is wanted all the same."""
 
     images: bool = False
@@ -95,7 +95,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class FileHit:
     """A file with the place in it that has most to do with a query."""
 
     info: FileInfo
@@ -105,7 +105,7 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FileHits:
     """The best hits of a search in texts.
 
     Args:
@@ -113,7 +113,7 @@ class Found:
         left_out: Files that were not: there was no time, or they have no text.
     """
 
-    hits: Sequence[Hit] = ()
+    hits: Sequence[FileHit] = ()
     searched: int = 0
     left_out: int = 0
 
@@ -127,8 +127,8 @@ class AttachedFiles:
         self._settings = settings
 
     async def shown(
-        self, principal: Principal, refs: Sequence[Mapping[str, Any]], question: str, wanted: Wanted
-    ) -> list[Shown]:
+        self, principal: Principal, refs: Sequence[Mapping[str, Any]], question: str, wanted: ModelSees
+    ) -> list[ShownFile]:
         """The newest files of a thread in their order, with as much of their texts as there is room for.
 
         A file that is gone, or cannot be had now, costs no turn: it says why.
@@ -166,7 +166,7 @@ class AttachedFiles:
             return f"Nothing in it has to do with '{query[:200]}'. {_size_of(document)}"
         return document.shown(sorted(best))
 
-    async def find(self, principal: Principal, query: str, *, limit: int = 10) -> Found:
+    async def find(self, principal: Principal, query: str, *, limit: int = 10) -> FileHits:
         """The principal's newest files that have most to do with the query, by their texts.
 
         Texts that are not known yet are taken out now, for as long as that is bearable.
@@ -175,7 +175,7 @@ class AttachedFiles:
             Unavailable: The store cannot be used now.
         """
         infos = await self._files.list(principal, limit=SEARCHED)
-        gate, hits, searched = asyncio.Semaphore(_TOGETHER), list[Hit](), 0
+        gate, hits, searched = asyncio.Semaphore(_TOGETHER), list[FileHit](), 0
 
         async def look(info: FileInfo) -> None:
             nonlocal searched
@@ -191,7 +191,7 @@ class AttachedFiles:
                 piece = document.pieces[best]
                 # A score tells places of one text apart; how many words are there, one text from another.
                 score = document.matched(best, words) + scores[best] / (1 + scores[best])
-                hits.append(Hit(info, piece.where, piece.text[:_SHOWN], round(score, 3)))
+                hits.append(FileHit(info, piece.where, piece.text[:_SHOWN], round(score, 3)))
 
         tasks = [asyncio.create_task(look(info)) for info in infos]
         try:
@@ -205,7 +205,7 @@ class AttachedFiles:
             if isinstance(outage, Unavailable):
                 raise outage
         hits.sort(key=lambda hit: -hit.score)
-        return Found(hits[:limit], searched, len(infos) - searched)
+        return FileHits(hits[:limit], searched, len(infos) - searched)
 
     async def _readable(self, principal: Principal, key: str) -> Document:
         document = await self._library.document(principal, await self._files.info(principal, key))
@@ -214,9 +214,9 @@ class AttachedFiles:
         return document
 
     async def _looked_at(
-        self, principal: Principal, ref: Mapping[str, Any], wanted: Wanted
-    ) -> tuple[Shown, Document]:
-        shown = Shown(
+        self, principal: Principal, ref: Mapping[str, Any], wanted: ModelSees
+    ) -> tuple[ShownFile, Document]:
+        shown = ShownFile(
             str(ref["key"]),
             str(ref.get("name") or ref["key"]),
             str(ref.get("media_type") or ""),
@@ -235,7 +235,7 @@ class AttachedFiles:
         except WaystationError as error:
             return shown, Document(reason=error.detail)
 
-    def _with_texts(self, found: Sequence[tuple[Shown, Document]], question: str) -> list[Shown]:
+    def _with_texts(self, found: Sequence[tuple[ShownFile, Document]], question: str) -> list[ShownFile]:
         """Whole texts while they fit, the newest first; the others share what is left."""
         room, whole = self._settings.chars, set[int]()
         for at in range(len(found) - 1, -1, -1):
@@ -250,7 +250,9 @@ class AttachedFiles:
             for at, (shown, document) in enumerate(found)
         ]
 
-    def _with_text(self, shown: Shown, document: Document, question: str, *, share: int | None) -> Shown:
+    def _with_text(
+        self, shown: ShownFile, document: Document, question: str, *, share: int | None
+    ) -> ShownFile:
         """With its whole text, or as many characters of it as its share."""
         known = replace(shown, notes=document.notes, reason=document.reason)
         if share is None:
@@ -261,7 +263,9 @@ class AttachedFiles:
         extent = document.extent(places) if places else "nothing of it"
         return replace(known, text=document.shown(places), extent=extent)
 
-    async def _with_media(self, principal: Principal, found: Sequence[Shown], wanted: Wanted) -> list[Shown]:
+    async def _with_media(
+        self, principal: Principal, found: Sequence[ShownFile], wanted: ModelSees
+    ) -> list[ShownFile]:
         """The contents of what can be seen as such, the newest first, while there is room."""
         room, most = self._settings.media_bytes, self._settings.image_bytes
         made = list(found)
@@ -287,7 +291,7 @@ def _kind(info: FileInfo) -> str:
     return info.media_type.split(";")[0].strip()
 
 
-def _as_such(shown: Shown, wanted: Wanted) -> bool:
+def _as_such(shown: ShownFile, wanted: ModelSees) -> bool:
     return (shown.media_type in IMAGES and wanted.images) or (shown.media_type == PDF and wanted.pdfs)
 
 

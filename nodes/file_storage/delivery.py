@@ -8,7 +8,10 @@ from urllib.parse import quote
 from core.errors import InvalidInput
 from nodes.file_storage.models import FileInfo
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII | re.IGNORECASE)
+# More digits than any file has bytes: what has more of them lies behind its end all the same.
+_DIGITS = 20
+_ETAGS = re.compile(r'(?:W/)?("[^"]*")')
 
 
 class RangeNotSatisfiable(InvalidInput):
@@ -47,13 +50,19 @@ def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
     match = _RANGE.fullmatch((header or "").strip())
     if match is None or match.groups() == ("", ""):
         return None
-    first, last = match.groups()
-    if not first:
-        start, end = max(0, size - int(last)), size
+    first, last = (int(digits[:_DIGITS]) if digits else None for digits in match.groups())
+    if first is None:
+        start, end = max(0, size - (last or 0)), size
     else:
-        start, end = int(first), min(size, int(last) + 1 if last else size)
-        if last and int(last) < start:
+        start, end = first, size if last is None else min(size, last + 1)
+        if last is not None and last < first:
             return None
     if start >= size or start >= end:
-        raise RangeNotSatisfiable(f"the file has {size} bytes; '{match.group()}' lies outside")
+        raise RangeNotSatisfiable(f"the file has {size} bytes; '{match.group()[:60]}' lies outside")
     return start, end
+
+
+def is_known(if_none_match: str | None, etag: str) -> bool:
+    """Whether the header of that name says that its client has the content already (RFC 9110, 13.1.2)."""
+    wanted = (if_none_match or "").strip()
+    return wanted == "*" or etag in _ETAGS.findall(wanted)

@@ -19,6 +19,7 @@ class MemoryStore(FileStore):
     def __init__(self) -> None:
         # In the order of the last change, the oldest first.
         self._files: dict[tuple[str, str], tuple[OldFile, bytes]] = {}
+        self._notes: dict[str, bytes] = {}
 
     async def put(
         self,
@@ -87,6 +88,10 @@ class MemoryStore(FileStore):
     async def usage(self, owner: str | None) -> Usage:
         found = [kept.info for kept, _ in self._files.values() if owner in (None, kept.info.owner)]
         return Usage(len(found), sum(i.size for i in found), len({i.owner for i in found}))
+
+    async def change_note(self, owner: str, change: Callable[[bytes], bytes]) -> bool:
+        self._notes[owner] = change(self._notes.get(owner, b""))
+        return True
 
     async def reconcile(self, until: datetime, *, remove: bool) -> Leftovers:
         return Leftovers()

@@ -91,7 +91,7 @@ class FixedHost:
         """Nothing is kept open."""
 
 
-class LateHost:
+class LazyHost:
     """A host that is made with the first link: most who might make one never do.
 
     Args:

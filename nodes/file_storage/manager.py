@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -13,7 +13,7 @@ from core.events import Event
 from core.health import Health
 from core.observability import Span, file_span, track_duration
 from nodes.file_storage.checks import checked_thread, existing, lifetime, pieces, spot, too_large
-from nodes.file_storage.errors import InvalidFile, NoDirectUploads
+from nodes.file_storage.errors import FileNotFound, FileTooLarge, InvalidFile, NoDirectUploads, StorageFull
 from nodes.file_storage.events import FileDeleted, FileUploaded
 from nodes.file_storage.filters import Filter
 from nodes.file_storage.links import LinkSigner
@@ -30,7 +30,7 @@ from nodes.file_storage.ports import FileStore, LinkHost
 from nodes.file_storage.probe import PROBE_OWNER, Probe
 from nodes.file_storage.retention import Swept, sweep
 from nodes.file_storage.settings import FileStorageSettings
-from nodes.file_storage.totals import Take, Totals
+from nodes.file_storage.totals import Totals
 
 LIST_MOST = 1000
 # An upload that was begun so long ago is not going on any more.
@@ -100,13 +100,12 @@ class FileManager:
         if at_least > self._settings.max_bytes:
             raise too_large(draft.name, self._settings.max_bytes)
         with self._operation("put") as span:
-            async with (
-                self._totals.room(principal, at_least=at_least) as take,
-                aclosing(self._limited(draft.name, data, take)) as limited,
-            ):
-                info = await self._store.put(draft, limited, tags=late)
-            # Without a step in between: until here its bytes were counted as on their way.
-            self._totals.added(info)
+            async with self._totals.room(principal, made_key, at_least=at_least) as room:
+                before = None if key is None else await self._size_of(draft)
+                most = self._settings.max_bytes
+                async with aclosing(room.limited(draft.name, data, most=most)) as limited:
+                    info = await self._store.put(draft, limited, tags=late)
+                await room.stored(info, before)
             span.set(file_size=info.size)
         self._tell_stored(info)
         return info
@@ -238,10 +237,10 @@ class FileManager:
                 tags=checked_tags(info.tags if tags is None else tags),
                 owner=principal.id,
             )
-            async with self._totals.room(principal) as take:
-                take(info.size)
+            async with self._totals.room(principal, draft.key, at_least=info.size) as room:
+                await room.confirm()
                 made = await self._store.copy(owner, key, draft)
-            self._totals.added(made)
+                await room.stored(made)
             span.set(file_size=made.size)
         self._tell_stored(made)
         return made
@@ -274,11 +273,10 @@ class FileManager:
         seconds_left = lifetime(self._settings.link_seconds if seconds is None else seconds)
         draft = replace(self._draft(principal, name, media_type, tags), size=size, etag=sha256.lower())
         with self._operation("upload_link"):
-            async with self._totals.room(principal) as take:
-                take(size)
-                found = await self._store.presign_upload(draft, seconds_left)
-        if found is None:
-            raise NoDirectUploads("files are kept in a folder here; send the content to POST /files")
+            found = await self._store.presign_upload(draft, seconds_left)
+            if found is None:
+                raise NoDirectUploads("files are kept in a folder here; send the content to POST /files")
+            await self._totals.lend(principal, draft.key, size, seconds=seconds_left)
         return draft, found
 
     async def uploaded(self, principal: Principal, key: str) -> FileInfo:
@@ -286,9 +284,14 @@ class FileManager:
 
         Raises:
             FileNotFound: It is not there yet.
+            StorageFull, FileTooLarge: It came without room kept for it, or is too large; it is deleted.
         """
         info = await self.info(principal, key)
-        self._totals.forget(info.owner)
+        try:
+            await self._totals.arrived(principal, info)
+        except (StorageFull, FileTooLarge):
+            await self.delete(principal, key)
+            raise
         self._tell_stored(info)
         return info
 
@@ -308,7 +311,7 @@ class FileManager:
         owner = owner_seen_by(principal)
         with self._operation("delete"):
             await self._store.delete(owner, existing(key))
-        self._totals.forget(owner)
+        await self._totals.deleted(owner, key)
         self._publish(FileDeleted(key=key, owner=owner))
 
     async def link(
@@ -360,8 +363,8 @@ class FileManager:
             Unavailable: The store cannot be used, or some files could not be deleted.
         """
 
-        def gone(info: FileInfo) -> None:
-            self._totals.forget(info.owner)
+        async def gone(info: FileInfo) -> None:
+            await self._totals.deleted(info.owner, info.key)
             if info.owner != PROBE_OWNER:
                 self._publish(FileDeleted(key=info.key, owner=info.owner))
 
@@ -387,13 +390,8 @@ class FileManager:
         with track_duration(f"file_{name}"), file_span(name, backend=self._settings.backend) as span:
             yield span
 
-    async def _limited(
-        self, name: str, chunks: AsyncIterable[bytes], take: Take
-    ) -> AsyncGenerator[bytes, None]:
-        size, most = 0, self._settings.max_bytes
-        async for chunk in chunks:
-            size += len(chunk)
-            take(len(chunk))
-            if size > most:
-                raise too_large(name, most)
-            yield chunk
+    async def _size_of(self, draft: FileInfo) -> int | None:
+        """Of the file that the draft comes in place of; None where there is none."""
+        with suppress(FileNotFound):
+            return (await self._store.info(draft.owner, draft.key)).size
+        return None

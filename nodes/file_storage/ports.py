@@ -103,6 +103,22 @@ class FileStore(Protocol):
         """What is stored by `owner`, or by everyone."""
         ...
 
+    async def sizes(self, owner: str) -> Mapping[str, int]:
+        """The size of each of the owner's files, in bytes, by its key."""
+        return {info.key: info.size async for info in self.scan(owner)}
+
+    async def change_note(self, owner: str, change: Callable[[bytes], bytes]) -> bool:
+        """Change a small note beside the owner's files; of all who do so at once, one after the other.
+
+        Args:
+            change: Makes the new note of the one that is there (b"" where there is none); the same one is not
+                written. It may be called several times; what it raises leaves the note as it was.
+
+        Returns:
+            False where this store keeps no notes: `change` was not called then.
+        """
+        return False
+
     async def reconcile(self, until: datetime, *, remove: bool) -> Leftovers:
         """Find what was left behind before `until`, and with `remove` delete it.
 

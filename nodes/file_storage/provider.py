@@ -14,7 +14,7 @@ from core.settings import Book, Places
 from nodes.file_storage.adapters.local import LocalStore
 from nodes.file_storage.attached import AttachedFiles
 from nodes.file_storage.library import Library
-from nodes.file_storage.links import FixedHost, LateHost, LinkSigner
+from nodes.file_storage.links import FixedHost, LazyHost, LinkSigner
 from nodes.file_storage.manager import FileManager
 from nodes.file_storage.node import StoreFiles
 from nodes.file_storage.ports import DocumentReader, FileStore, LinkHost
@@ -110,4 +110,4 @@ def _host(settings: FileStorageSettings, store: FileStore, signer: LinkSigner) -
 
         return LinkServer(store, signer)
 
-    return LateHost(made)
+    return LazyHost(made)

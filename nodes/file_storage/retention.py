@@ -22,7 +22,11 @@ log = structlog.get_logger(__name__)
 
 
 async def sweep(
-    store: FileStore, keep_days: Mapping[Origin, float], *, gone: Callable[[FileInfo], None], swept: Swept
+    store: FileStore,
+    keep_days: Mapping[Origin, float],
+    *,
+    gone: Callable[[FileInfo], Awaitable[None]],
+    swept: Swept,
 ) -> None:
     """Delete the files of every owner that did not change for as long as those of their origin are kept.
 
@@ -51,7 +55,7 @@ async def sweep(
             failed += 1
             return
         deleted += 1
-        gone(old.info)
+        await gone(old.info)
 
     async for batch in _batches(store, until):
         await asyncio.gather(*map(delete, batch))

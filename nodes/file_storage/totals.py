@@ -1,46 +1,63 @@
-"""How much one user may have stored together."""
+"""How much one user may have stored together, whichever process takes it in."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from weakref import WeakValueDictionary
 
+import structlog
+
 from core.access import Principal
-from nodes.file_storage.errors import StorageFull
-from nodes.file_storage.models import FileInfo, Usage
+from core.errors import Unavailable, WaystationError
+from core.holder import alive, is_known_dead, new_holder
+from nodes.file_storage.accounts import Account, Coming, account_from, link_token
+from nodes.file_storage.checks import too_large
+from nodes.file_storage.errors import StorageFull, StorageUnavailable
+from nodes.file_storage.models import FileInfo
 from nodes.file_storage.ports import FileStore
 from nodes.file_storage.settings import FileStorageSettings, QuotaSettings
 
-# Counting reads a record of each file: it is done anew only so often, and reckoned on in between.
+# Counting reads a record of each file. Totals are reckoned on, and counted anew so often for what was stored
+# or deleted without a word to us; sooner where somebody would be refused.
+COUNTED_SECONDS = 600.0
 FRESH_SECONDS = 60.0
-KNOWN_OWNERS = 1_000
+# Room is kept so long for an upload of which nothing is heard, and it is heard of so often.
+LEASE_SECONDS = 90.0
+RENEW_SECONDS = 20.0
+# A link is over when it is too late to begin; what has begun by then may still come.
+LINK_SECONDS = 900.0
+TRIES = 5
 
-
-# Counts more bytes of an upload that is on its way; raises StorageFull where there is no room for them.
-Take = Callable[[int], None]
+log = structlog.get_logger(__name__)
 
 
 class Totals:
     """Says of an upload whether its owner has room for it, beside those that are on their way.
 
-    Other processes' uploads are seen at the next count, up to a minute later.
+    Every process of one folder, or of one bucket, reads and changes the same record of an owner. Machines
+    that share a bucket need clocks that agree to within a minute.
+
+    Args:
+        clock: Epoch seconds.
     """
 
-    def __init__(self, store: FileStore, settings: FileStorageSettings) -> None:
+    def __init__(
+        self, store: FileStore, settings: FileStorageSettings, *, clock: Callable[[], float] = time.time
+    ) -> None:
         self._store = store
         self._settings = settings
-        self._known: OrderedDict[str, tuple[float, Usage]] = OrderedDict()
-        self._on_their_way: dict[str, Usage] = {}
-        self._counting: dict[str, Usage] = {}
+        self.now = clock
+        # Of stores that keep no notes.
+        self._notes: dict[str, bytes] = {}
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def room(self, principal: Principal, *, at_least: int = 0) -> AsyncIterator[Take]:
-        """Room for one more file of the principal within the block, and what counts its bytes as they come.
+    async def room(self, principal: Principal, key: str, *, at_least: int = 0) -> AsyncIterator[Room]:
+        """Room for one more file of the principal within the block.
 
         Args:
             at_least: So many bytes will come: room for them is taken at once.
@@ -48,94 +65,209 @@ class Totals:
         Raises:
             StorageFull: There is no room for another file, or not for so many bytes.
         """
-        owner, quota = principal.id, self._settings.quota_of(principal.groups)
+        quota = self._settings.quota_of(principal.groups)
         if not quota.files and not quota.bytes:
-            yield lambda _: None
+            yield Room()
             return
-        used = await self._used(owner)
-        coming = self._on_their_way.get(owner, Usage())
-        _may_begin(quota, used, coming)
-        self._on_their_way[owner] = _plus(coming, 1, 0)
-        came = taken = 0
-
-        def claim(size: int) -> None:
-            nonlocal taken
-            taken += size
-            coming = self._on_their_way[owner] = _plus(self._on_their_way[owner], 0, size)
-            _, used = self._known[owner]
-            if quota.bytes and used.bytes + coming.bytes > quota.bytes:
-                raise _full(used.bytes + coming.bytes, quota.bytes)
-
-        def take(size: int) -> None:
-            nonlocal came
-            came += size
-            if came > taken:
-                claim(came - taken)
-
-        try:
-            claim(at_least)
-            yield take
-        finally:
-            left = _plus(self._on_their_way.pop(owner), -1, -taken)
-            if left.files:
-                self._on_their_way[owner] = left
-
-    def added(self, info: FileInfo) -> None:
-        """Reckon with a file that was stored."""
-        if info.owner in self._known:
-            until, used = self._known[info.owner]
-            self._known[info.owner] = (until, _plus(used, 1, info.size))
-        if info.owner in self._counting:  # the count may have passed its place
-            self._counting[info.owner] = _plus(self._counting[info.owner], 1, info.size)
-
-    def forget(self, owner: str) -> None:
-        """Count anew at the next upload: something of the owner was deleted.
-
-        Uploads that are on their way go on with what was known: it was no less than there is.
-        """
-        if owner in self._known:
-            self._known[owner] = (0.0, self._known[owner][1])
-
-    async def _used(self, owner: str) -> Usage:
-        turn = self._turns.setdefault(owner, asyncio.Lock())
-        async with turn:  # an older count must not write over a younger one
-            until, used = self._known.get(owner, (0.0, Usage()))
-            if time.monotonic() < until:
-                return used
-            self._counting[owner] = Usage()
+        with alive(new_holder()) as token:
+            room = HeldRoom(self, principal.id, quota, key, token)
+            await room.take(at_least)
+            renewing = asyncio.create_task(room.renew())
             try:
-                used = await self._store.usage(owner)
+                yield room
+            except BaseException as error:
+                if not room.is_over:
+                    await self._let_go(principal.id, token, left_nothing=room.left_nothing(error))
+                raise
             finally:
-                beside = self._counting.pop(owner)
-            used = _plus(used, beside.files, beside.bytes)
-            self._known[owner] = (time.monotonic() + FRESH_SECONDS, used)
-            self._known.move_to_end(owner)
-            idle = [known for known in self._known if known != owner and known not in self._on_their_way]
-            for known in idle[: max(0, len(self._known) - KNOWN_OWNERS)]:
-                del self._known[known]
-            return used
+                renewing.cancel()
+
+    async def lend(self, principal: Principal, key: str, size: int, *, seconds: int) -> None:
+        """Keep room for a file that its client may store itself, as long as it may.
+
+        Raises:
+            StorageFull: There is none.
+        """
+        quota = self._settings.quota_of(principal.groups)
+        if quota.files or quota.bytes:
+            until = self.now() + seconds + LINK_SECONDS
+            await self.hold(principal.id, quota, link_token(key), Coming(key, size, until))
+
+    async def arrived(self, principal: Principal, info: FileInfo) -> None:
+        """Judge a file that its client has stored itself.
+
+        Raises:
+            StorageFull: It came when its room was not kept any more, or is larger than that, and there is no
+                other.
+            FileTooLarge: Larger than any file may be.
+        """
+        if info.size > self._settings.max_bytes:
+            raise too_large(info.name, self._settings.max_bytes)
+        quota, token = self._settings.quota_of(principal.groups), link_token(info.key)
+        account = await self.change(info.owner, lambda found: found)
+        lent, now = account.coming.get(token), self.now()
+        if lent is None:
+            await self.deleted(info.owner, info.key)
+        elif lent.until <= now or info.size > lent.size:
+            until = now + LINK_SECONDS
+            await self.change(info.owner, lambda found: found.revived(token, until))
+            try:
+                await self.hold(info.owner, quota, token, Coming(info.key, info.size, until))
+            except StorageFull as error:
+                await self._let_go(info.owner, token, left_nothing=True)
+                why = "this one came without room kept for it, and was deleted"
+                raise StorageFull(f"{error.detail}; {why}") from None
+
+    async def deleted(self, owner: str, key: str) -> None:
+        """Reckon no more with the totals: something was deleted, or stored past us."""
+        with suppress(WaystationError):  # it is counted again before long, whatever becomes of this
+            await self.change(owner, lambda found: found.deleted(key))
+
+    async def hold(self, owner: str, quota: QuotaSettings, token: str, one: Coming) -> int:
+        """Keep so many bytes free for a file on its way, in all; says how many there are for it then."""
+        try:
+            return await self._held(owner, quota, token, one, COUNTED_SECONDS)
+        except StorageFull:
+            return await self._held(owner, quota, token, one, FRESH_SECONDS)
+
+    async def change(self, owner: str, change: Callable[[Account], Account]) -> Account:
+        """Change what is known of an owner, alone among all processes; gives what it is then."""
+        made = Account()
+
+        def changed(written: bytes) -> bytes:
+            nonlocal made
+            before = account_from(written)
+            made = change(before.swept(self.now(), is_known_dead))
+            return written if made == before else made.written()
+
+        if not await self._store.change_note(owner, changed):
+            self._notes[owner] = changed(self._notes.get(owner, b""))
+        return made
+
+    async def _held(self, owner: str, quota: QuotaSettings, token: str, one: Coming, most_old: float) -> int:
+        def holding(account: Account) -> Account:
+            now = self.now()
+            old = now - account.counted > most_old
+            return account if old else account.holding(token, one, quota, now)
+
+        for _ in range(TRIES):
+            account = await self.change(owner, holding)
+            if self.now() - account.counted <= most_old:
+                return account.coming[token].size
+            await self._count(owner, most_old)
+        raise StorageUnavailable("your files change faster than they are counted; try again later")
+
+    async def _count(self, owner: str, most_old: float) -> None:
+        turn = self._turns.setdefault(owner, asyncio.Lock())
+        async with turn:
+            account = await self.change(owner, lambda found: found)
+            if self.now() - account.counted <= most_old:  # by the one before
+                return
+            with alive(new_holder()) as token:
+                until = self.now() + COUNTED_SECONDS
+                await self.change(owner, lambda found: found.begins_count(token, until))
+                sizes = await self._store.sizes(owner)
+                await self.change(owner, lambda found: found.counted_as(token, sizes, self.now()))
+
+    async def _let_go(self, owner: str, token: str, *, left_nothing: bool) -> None:
+        # Where this fails too, the room is given back when nothing is heard of the upload any more.
+        with suppress(WaystationError):
+            await self.change(owner, lambda found: found.given_up(token, left_nothing=left_nothing))
 
 
-def _may_begin(quota: QuotaSettings, used: Usage, coming: Usage) -> None:
-    if quota.files and used.files + coming.files >= quota.files:
-        raise StorageFull(
-            f"you have {used.files} files{_and_coming(coming.files)}; at most {quota.files} are allowed "
-            "(file_storage.user_files, or that of your group): delete some"
-        )
-    if quota.bytes and used.bytes >= quota.bytes:
-        raise _full(used.bytes, quota.bytes)
+class Room:
+    """What is kept free for one upload while it goes on; for who may have any number of bytes."""
+
+    # All of it has come, and may be there whatever is told of it. It is there, or will never be.
+    is_whole = is_over = False
+
+    async def limited(
+        self, name: str, chunks: AsyncIterable[bytes], *, most: int
+    ) -> AsyncGenerator[bytes, None]:
+        """The chunks, as long as there is room for them.
+
+        Args:
+            most: Bytes that a file may have.
+
+        Raises:
+            FileTooLarge, StorageFull: There are more of them.
+        """
+        size = 0
+        async for chunk in chunks:
+            size += len(chunk)
+            if size > most:
+                raise too_large(name, most)
+            await self.take(size)
+            yield chunk
+        await self.confirm()
+
+    def left_nothing(self, error: BaseException) -> bool:
+        """Whether an upload that ended so is not there for certain.
+
+        A store that does not answer may have it, and a thread that nobody waits for any more goes on.
+        """
+        refused = isinstance(error, WaystationError) and not isinstance(error, Unavailable)
+        return refused or not self.is_whole
+
+    async def take(self, size: int) -> None:
+        """Keep so many bytes free for it in all."""
+
+    async def confirm(self) -> None:
+        """All of it has come: what was kept free for it has to be still."""
+        self.is_whole = True
+
+    async def stored(self, info: FileInfo, before: int | None = None) -> None:
+        """It is there.
+
+        Args:
+            before: The size of the file in whose place it is.
+        """
 
 
-def _full(size: int, most: int) -> StorageFull:
-    return StorageFull(
-        f"your files would have {size} bytes together; at most {most} are allowed "
-        "(file_storage.user_bytes, or that of your group): delete some"
-    )
+class HeldRoom(Room):
+    """Room that others are told of."""
 
+    def __init__(self, totals: Totals, owner: str, quota: QuotaSettings, key: str, token: str) -> None:
+        self._totals = totals
+        self._at = owner, quota, token
+        self._key = key
+        self._held = -1
+        self._came = 0
+        self._until = 0.0
 
-def _plus(usage: Usage, files: int, size: int) -> Usage:
-    return Usage(usage.files + files, usage.bytes + size, 1)
+    async def take(self, size: int) -> None:
+        self._came = size
+        if size > self._held:
+            await self._hold(size)
 
+    async def confirm(self) -> None:
+        await super().confirm()
+        if self._totals.now() >= self._until:  # this process was stopped, or its store away
+            await self._hold(self._came)
 
-def _and_coming(files: int) -> str:
-    return f" and {files} more on their way" if files else ""
+    async def stored(self, info: FileInfo, before: int | None = None) -> None:
+        owner, _, token = self._at
+        self.is_over = True
+        try:
+            await self._totals.change(
+                owner, lambda found: found.stored(token, info.key, size=info.size, before=before)
+            )
+        except WaystationError as error:
+            # It is stored, and is found by the count that follows the end of its room.
+            log.warning("stored_file_not_counted", key=info.key, code=error.code)
+
+    async def renew(self) -> None:
+        """Let others know that the upload goes on, for as long as it does."""
+        owner, _, token = self._at
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            until = self._totals.now() + LEASE_SECONDS
+            with suppress(WaystationError):
+                account = await self._totals.change(owner, partial(Account.renewed, token=token, until=until))
+                self._until = until if token in account.coming else 0.0
+
+    async def _hold(self, size: int) -> None:
+        owner, quota, token = self._at
+        until = self._totals.now() + LEASE_SECONDS
+        self._held = await self._totals.hold(owner, quota, token, Coming(self._key, size, until))
+        self._until = until

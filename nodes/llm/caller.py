@@ -209,7 +209,7 @@ class LLMCaller:
         user = request.principal.id if request.principal and entry and entry.pass_user_as_customer_id else ""
         tools, sampling = offered(model, request), request.sampling
         if request.wanted:
-            sampling = {**sampling, **request.wanted.sent(entry, tools=bool(tools))}
+            sampling = {**sampling, **request.wanted.parameters(entry, tools=bool(tools))}
         return self._connections.of(model).stream(
             self._messages(model, request),
             tools=tools,
@@ -227,7 +227,7 @@ class LLMCaller:
         texts = texts_of(request, model) if request.attachments else ""
         system = render(self._system, request.documents, request.files, attached=texts, **own)
         if request.wanted:
-            system = "\n\n".join(part for part in (system, request.wanted.told) if part)
+            system = "\n\n".join(part for part in (system, request.wanted.instruction) if part)
         return [SystemMessage(content=system), *ordered] if system else ordered
 
     def _response(self, model: Model, assembly: Assembly, remarks: Sequence[tuple[str, str]]) -> LLMResponse:

@@ -15,9 +15,9 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from core.errors import InvalidInput
 from core.forms import response_format_in
+from nodes.llm.answer_rules import REQUIRED, AnswerRules, plain
 from nodes.llm.errors import AnswerMismatch
 from nodes.llm.models import OFFLINE, LLMChunk, LLMRequest, LLMResponse, Usage
-from nodes.llm.wanted import REQUIRED, Wanted, plain
 
 Stream = AsyncIterator[LLMChunk | LLMResponse]
 _WORDS = frozenset({"", "auto", "none"})
@@ -33,7 +33,7 @@ async def as_wanted(ask: Callable[[LLMRequest], Stream], request: LLMRequest) ->
     Raises:
         AnswerMismatch: The second answer is not it either.
     """
-    wanted, tries = request.wanted or Wanted(), list[LLMResponse]()
+    wanted, tries = request.wanted or AnswerRules(), list[LLMResponse]()
     asked: LLMRequest | None = request
     while asked is not None:
         async with aclosing(cast(Any, ask(asked))) as items:
@@ -49,7 +49,7 @@ async def as_wanted(ask: Callable[[LLMRequest], Stream], request: LLMRequest) ->
     yield found
 
 
-def _again(request: LLMRequest, wanted: Wanted, tries: Sequence[LLMResponse]) -> LLMRequest | None:
+def _again(request: LLMRequest, wanted: AnswerRules, tries: Sequence[LLMResponse]) -> LLMRequest | None:
     """The request that asks once more; None where the last answer is what is wanted.
 
     Raises:
@@ -62,11 +62,11 @@ def _again(request: LLMRequest, wanted: Wanted, tries: Sequence[LLMResponse]) ->
     # The offline model says the same again.
     if len(tries) > 1 or last.finish == "length" or last.usage.model == OFFLINE:
         raise AnswerMismatch(_said(tries, why))
-    told = HumanMessage(_AGAIN.format(why=why, told=wanted.told).strip())
+    told = HumanMessage(_AGAIN.format(why=why, told=wanted.instruction).strip())
     return replace(request, messages=[*request.messages, last.message, told])
 
 
-def _problem(wanted: Wanted, response: LLMResponse) -> str:
+def _problem(wanted: AnswerRules, response: LLMResponse) -> str:
     return wanted.problem(response.text, [call["name"] for call in response.tool_calls])
 
 
@@ -78,7 +78,7 @@ def _said(tries: Sequence[LLMResponse], why: str) -> str:
     return f"the answer of {model}{again} is not what was asked for: {why}"
 
 
-def _whole(wanted: Wanted, tries: Sequence[LLMResponse]) -> LLMResponse:
+def _whole(wanted: AnswerRules, tries: Sequence[LLMResponse]) -> LLMResponse:
     """The last response, without a fence around its JSON, and with what all tries used."""
     last, message = tries[-1], tries[-1].message
     if wanted.form is not None:
@@ -115,7 +115,7 @@ def one_call(response: LLMResponse) -> LLMResponse:
 
 def wanted_in(
     config: Mapping[str, Any], tools: Sequence[Mapping[str, Any]], messages: Sequence[BaseMessage]
-) -> Wanted:
+) -> AnswerRules:
     """What the next answer of a turn has to be, by the turn's choices.
 
     Raises:
@@ -123,7 +123,7 @@ def wanted_in(
     """
     form, choice = response_format_in(config), config.get("tool_choice")
     names = [str(tool["function"]["name"]) for tool in tools]
-    return Wanted(form, call_wanted(choice, names, first=not _has_called(messages)))
+    return AnswerRules(form, call_wanted(choice, names, first=not _has_called(messages)))
 
 
 def _has_called(messages: Sequence[BaseMessage]) -> bool:

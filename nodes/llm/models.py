@@ -13,10 +13,10 @@ from pydantic import SecretStr
 from core.access import Principal, usable
 from core.errors import ConfigInvalid
 from core.settings import Book, ConfigErrors, ConfigFile, ConfigProblem, Section, nearest
+from nodes.llm.answer_rules import AnswerRules
 from nodes.llm.errors import ModelNotFound
 from nodes.llm.settings import LLMSettings, ModelEntry, ModelsFile, known_profile
 from nodes.llm.vendors import label_of
-from nodes.llm.wanted import Wanted
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage, BaseMessage, ToolCall
@@ -147,7 +147,7 @@ class LLMRequest:
     earlier: str = ""
     instructions: str = ""
     notes: bool = False
-    wanted: Wanted | None = None
+    wanted: AnswerRules | None = None
     taken: Collection[str] = ()
     message_id: str = field(default_factory=new_answer_id, compare=False)
 

@@ -297,7 +297,8 @@ class RecordedCalls:
     def _line(self, context: ExecutionContext, target: Target) -> AbstractAsyncContextManager[Any]:
         if self._executor.may_run_beside(target):
             return nullcontext()
-        return self._lines.setdefault((context.run_id, target.server), asyncio.Lock())
+        run = context.run_id or context.thread_id
+        return self._lines.setdefault((run, target.server), asyncio.Lock())
 
     async def make(
         self,

@@ -13,7 +13,7 @@ from core.errors import ConfigInvalid
 from core.tool_bench import LentAnswer, LentServer
 from nodes.mcp_tools.models import CallResult, Limits, ToolInfo
 from nodes.mcp_tools.ports import Observer, ToolConnector
-from nodes.mcp_tools.provider import LateConnector
+from nodes.mcp_tools.provider import LazyConnector
 from nodes.mcp_tools.server import ToolServer
 from nodes.mcp_tools.settings import McpSettings, ServerEntry
 
@@ -31,7 +31,7 @@ def lend(name: str, entry: Mapping[str, Any], *, home: Path) -> LentServer:
     except ValidationError as error:
         said = "; ".join(str(problem["msg"]) for problem in error.errors())
         raise ConfigInvalid(f"the source '{name}' is no MCP server: {said}") from error
-    return JsonToolServer(name, checked, LateConnector(home))
+    return JsonToolServer(name, checked, LazyConnector(home))
 
 
 class JsonToolServer:

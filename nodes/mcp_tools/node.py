@@ -10,6 +10,7 @@ from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from core.access import RunContext, context_of
+from core.correlation import current
 from nodes.mcp_tools.calls import artifacts_of, call_event, progress_to, result_event, tool_message
 from nodes.mcp_tools.executor import RecordedCalls, ToolExecutor, client_tools
 from nodes.mcp_tools.interrupts import AskPerson, decide
@@ -66,7 +67,7 @@ def _context(state: Reads, runtime: Runtime[RunContext]) -> ExecutionContext:
     return ExecutionContext(
         principal=context_of(runtime).principal,
         thread_id=(run.thread_id if run else None) or "",
-        run_id=(run.run_id if run else None) or "",
+        run_id=(run.run_id if run else None) or current().run_id,
         call_id=str(state["call"].get("id") or ""),
         files={str(file["name"]): str(file["key"]) for file in state.get("files") or ()},
         servers=_names(config.get("servers")),

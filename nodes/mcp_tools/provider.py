@@ -38,7 +38,7 @@ from nodes.mcp_tools.settings import McpSettings, ServerEntry
 log = structlog.get_logger(__name__)
 
 
-class LateConnector:
+class LazyConnector:
     """Loads the SDK, a second of imports, in a thread when the first session opens, not at the start.
 
     Args:
@@ -95,7 +95,7 @@ class McpProvider(Provider):
 
     @provide
     def connector(self, places: Places) -> ToolConnector:
-        return LateConnector(places.home)
+        return LazyConnector(places.home)
 
     @provide
     async def manager(  # noqa: PLR0917 - dishka gives them by type

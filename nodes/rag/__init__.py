@@ -10,7 +10,7 @@ from core.names import names_from
 if TYPE_CHECKING:
     from nodes.rag.client import RAGClient
     from nodes.rag.models import Collection, IngestReport, Passage, RAGResponse, SourceInfo, SourceStats
-    from nodes.rag.ports import ChunkStore, Embedder, Later, Retriever
+    from nodes.rag.ports import ChunkStore, Embedder, IndexQueue, Retriever
     from nodes.rag.settings import RagSettings, SourcesFile
     from nodes.rag.source import Source
     from nodes.rag.terms import cite
@@ -19,8 +19,8 @@ __all__ = [
     "ChunkStore",
     "Collection",
     "Embedder",
+    "IndexQueue",
     "IngestReport",
-    "Later",
     "Passage",
     "RAGClient",
     "RAGResponse",

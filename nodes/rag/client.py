@@ -34,11 +34,11 @@ from nodes.rag.models import (
     SourceInfo,
     SourceStats,
 )
-from nodes.rag.ports import Later
+from nodes.rag.ports import IndexQueue
 from nodes.rag.settings import RagSettings, SourceEntry
 from nodes.rag.sharing import Sharing
 from nodes.rag.source import Source, SourceCalls, interleave
-from nodes.rag.upkeep import FileWatcher, IndexTasks, NobodyElse, update
+from nodes.rag.upkeep import FileWatcher, IndexTasks, NoIndexQueue, update
 
 WARM_AFTER_SECONDS = 1.5
 
@@ -64,7 +64,7 @@ class RAGClient:
         *,
         calls: SourceCalls | None = None,
         publish: Callable[[Event], None] = lambda _: None,
-        later: Later | None = None,
+        later: IndexQueue | None = None,
         check_seconds: float = CHECK_SECONDS,
     ) -> None:
         self._part: Part[Mapping[str, Source]] = Part.of(sources)
@@ -74,7 +74,7 @@ class RAGClient:
         self._settings = settings
         self._calls = calls or SourceCalls(settings)
         self._publish = publish
-        self._later = later or NobodyElse()
+        self._later = later or NoIndexQueue()
         self._health = SourceHealth(self._calls, seconds=check_seconds)
         self._indexing = IndexTasks()
         self._warming: asyncio.Task[None] | None = None

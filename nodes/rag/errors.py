@@ -57,10 +57,18 @@ class SourceBusy(SourceUnavailable):
 
 
 class SourceRejected(WaystationError):
-    """A source answers, and does not take the request; asking again does not help."""
+    """A source answers, and does not take the request; asking again does not help.
+
+    Args:
+        status: Of its HTTP answer; 0 where there is none.
+    """
 
     code = "source_rejected"
     title = "A source did not accept the request"
+
+    def __init__(self, detail: str = "", *, status: int = 0) -> None:
+        super().__init__(detail)
+        self.status = status
 
 
 class SourceTimedOut(TimedOut):

@@ -17,7 +17,6 @@ from nodes.rag.errors import SourceUnavailable
 from nodes.rag.source import Source, SourceCalls
 
 CHECK_SECONDS = 3.5
-_PROBE = "health"
 # Files left out that a report names.
 _SHOWN = 20
 
@@ -30,6 +29,7 @@ class _SourceState:
     answer: Health
     gone: datetime | None
     breaker: TargetStatus | None
+    embedder: tuple[str, datetime] | None
 
     def troubles(self) -> list[tuple[str, datetime]]:
         """What is wrong, each since when."""
@@ -38,6 +38,10 @@ class _SourceState:
             found.append((f"source '{self.name}' does not work: {self.answer.reason}", self.gone))
         if self.breaker is not None:
             found.append((f"source '{self.name}' is left alone: {self.breaker.reason}", self.breaker.since))
+        if self.embedder is not None:
+            why, since = self.embedder
+            text = f"source '{self.name}' is searched by words alone: its embedder failed: {why}"
+            found.append((text, since))
         return found
 
     def as_json(self) -> dict[str, Any]:
@@ -75,8 +79,10 @@ class SourceHealth:
         answers = await asyncio.gather(*(self._ask(name, source) for name, source in sources.items()))
         breakers = self._calls.breakers()
         found = [
-            _SourceState(name, answer, self._gone.get(name), _not_closed(breakers.get(name)))
-            for name, answer in zip(sources, answers, strict=True)
+            _SourceState(
+                name, answer, self._gone.get(name), _not_closed(breakers.get(name)), _unembedded(source)
+            )
+            for (name, source), answer in zip(sources.items(), answers, strict=True)
         ]
         details = {"sources": {one.name: one.as_json() for one in found}}
         troubles = sorted((t for one in found for t in one.troubles()), key=lambda trouble: trouble[1])
@@ -111,13 +117,14 @@ class SourceHealth:
 
     async def _used_again(self, name: str, source: Source) -> bool:
         """True unless its breaker still keeps calls away."""
-        if not source.remote or _not_closed(self._calls.breakers().get(name)) is None:
-            return True
-        # A service whose discovery works all the time may still hang in its query: only turns can tell.
-        if source.store is None and name not in self._gone:
-            return True
+        open_now = _not_closed(self._calls.breakers().get(name)) is not None
         try:
-            await self._calls.probe(name, source, lambda: _probe(source))
+            if source.questions is not None:
+                if open_now or source.questions.problem:
+                    await source.questions.probe()
+            # A service whose discovery works all the time may still hang in its query: only turns can tell.
+            elif source.remote and open_now and name in self._gone:
+                await self._calls.probe(name, source, lambda: _probe(source))
         except WaystationError:
             return False
         return True
@@ -144,13 +151,13 @@ def _first(reasons: Mapping[str, str]) -> dict[str, str]:
 
 
 async def _probe(source: Source) -> None:
-    """Use what the breaker stands for: the embedder of a local source, or the service of a remote one."""
-    if source.store is not None:
-        await source.retriever.search(_PROBE, limit=1, as_user=_PROBE)
-        return
     answer = await source.retriever.check()
     if answer.state is not HealthState.HEALTHY:
         raise SourceUnavailable(answer.reason)
+
+
+def _unembedded(source: Source) -> tuple[str, datetime] | None:
+    return source.questions.problem if source.questions is not None else None
 
 
 def _not_closed(target: TargetStatus | None) -> TargetStatus | None:

@@ -26,15 +26,15 @@ from nodes.rag.models import (
     SourceStats,
 )
 from nodes.rag.ports import ChunkStore, Embedder
-from nodes.rag.reading import Extractor, KeptTexts, NotText, read_document
+from nodes.rag.reading import Extractor, NotText, TextCache, read_document
 from nodes.rag.reading.extraction import SECONDS
 from nodes.rag.rights import Shown
 from nodes.rag.writing import Batch, Writing
 
 # A file that changed this shortly before it was read may change again within the same time stamp.
 _RACY_NS = 2_000_000_000
-# Raise it when chunking changes, so that everything is indexed anew.
-_FORMAT = "5"
+# Raise it when reading or chunking changes, so that everything is indexed anew.
+_FORMAT = "6"
 # The release whose stems stand in every index that names none.
 _STEMS = "3.1"
 # Files that a sentence names.
@@ -81,7 +81,7 @@ class Indexer:
         document_seconds: float = SECONDS,
         embedder: Embedder | None = None,
         language: str = "",
-        kept: KeptTexts | None = None,
+        kept: TextCache | None = None,
         rebuilding: Rebuild | None = None,
         model: str | None = None,
     ) -> None:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from core.errors import WaystationError
 from core.health import Health
 from core.languages import DEFAULT
 from core.words import fold
-from nodes.rag.errors import SourceUnavailable, VectorsDiffer
+from nodes.rag.errors import VectorsDiffer
 from nodes.rag.models import Chunk, Collection, Hit, Passage, remark
 from nodes.rag.ports import ChunkStore, Embedder, Judge, Reranker, Signs
 from nodes.rag.ranking import current_first, distinct, fuse, guides_first, spread, weigh
@@ -103,8 +104,8 @@ class LocalRetriever:
 
     Args:
         min_score: 0 to 1; see `confidence`.
-        embedder: For the store's vectors; None: words alone.
-        nearness: Of that embedder, which may fail then; None: what is nearer than `min_score` is shown.
+        embedder: For the store's vectors; where it fails, words alone decide. None: they always do.
+        nearness: Of that embedder; None: what is nearer than `min_score` is shown.
         judge: Whether to show anything; None: the scores decide.
         by: "words", "meaning" or "both".
         synonyms: Names for the same thing, a group each.
@@ -154,14 +155,6 @@ class LocalRetriever:
         self, query: str, *, limit: int, as_user: str, within: Sequence[Collection] | None = None
     ) -> Sequence[Passage]:
         """At most `limit` passages, best first. The whole source is one right, and has no parts."""
-        return await self._found(query, limit, self._by_now())
-
-    async def search_by_words(self, query: str, *, limit: int, why: str) -> Sequence[Passage]:
-        """The same without meaning, since `why`; whoever asked is told."""
-        remark("searched_by_words", f"'{self._source}' was searched by words alone: {why}.")
-        return await self._found(query, limit, "words")
-
-    async def _found(self, query: str, limit: int, by: By) -> Sequence[Passage]:
         languages = self._languages()
         words = asked(query, languages)
         if not words:
@@ -169,10 +162,7 @@ class LocalRetriever:
         vocabulary = await self._vocabularies.current()
         further = [*vocabulary.meant(words), *self._synonyms.further(words, languages)]
         question = _Question(query, words, terms_of(words), further, tuple(languages), vocabulary)
-        most = max(CANDIDATES, limit)
-        words_first = asyncio.create_task(self._by_words(question, most=most, by=by))
-        nearest = self._near(question, most=most, words=words_first, by=by)
-        by_words, near = await asyncio.gather(words_first, nearest)
+        by_words, near = await self._rankings(question, most=max(CANDIDATES, limit))
         floor = self._nearness.floor if self._nearness else self._min_score
         by_meaning = [f for f in near if f.score >= floor]
         found = current_first(distinct(self._merged(by_words, by_meaning)), query)
@@ -182,12 +172,28 @@ class LocalRetriever:
             found = current_first(spread(await self._reranker.rerank(query, found)), query)
         return [self._passage(f) for f in found[:limit]]
 
+    async def _rankings(self, question: _Question, *, most: int) -> tuple[list[Hit], list[Hit]]:
+        """By words, and what is near; words stand in where meaning is asked for and cannot be had."""
+        by = self._by_now()
+        words_first = asyncio.create_task(self._by_words(question, most=most, by=by))
+        try:
+            near = await self._near(question, most=most, words=words_first, by=by)
+            by_words = await words_first
+        finally:
+            words_first.cancel()
+        if near is None and by == "meaning":
+            by_words = await self._by_words(question, most=most, by="words")
+        return by_words, near or []
+
     def _by_now(self) -> By:
         """How it is searched now; vectors of two models say nothing of each other."""
         if self._embedder is None or self._by == "words" or self._comparable():
             return self._by
-        remark("searched_by_words", f"'{self._source}' was searched by words alone: {_ANOTHER_MODEL}.")
+        self._by_words_alone(_ANOTHER_MODEL)
         return "words"
+
+    def _by_words_alone(self, why: str) -> None:
+        remark("searched_by_words", f"'{self._source}' was searched by words alone: {why.rstrip('.')}.")
 
     async def _by_words(self, question: _Question, *, most: int, by: By) -> list[Hit]:
         if by == "meaning":
@@ -204,8 +210,8 @@ class LocalRetriever:
 
     async def _near(
         self, question: _Question, *, most: int, words: asyncio.Task[list[Hit]], by: By
-    ) -> list[Hit]:
-        """What is near the question; nothing where the embedder may fail and does."""
+    ) -> list[Hit] | None:
+        """What is near the question; None where that cannot be found out, which whoever asked is told."""
 
         async def known() -> dict[str, Chunk]:
             return {found.chunk.id: found.chunk for found in await words}
@@ -214,17 +220,15 @@ class LocalRetriever:
             return []
         try:
             [vector] = await self._embedder.embed([question.text])
-        except SourceUnavailable as error:
-            if self._nearness is None:
-                raise
-            remark("searched_by_words", f"'{self._source}' was searched by words alone: {error.detail}.")
-            return []
+        except WaystationError as error:
+            self._by_words_alone(f"its embedder failed: {error.detail}")
+            return None
         try:
             near = await self._store.near(vector, limit=most, known=known if by == "both" else None)
         except VectorsDiffer as error:
             self._differs()
-            remark("searched_by_words", f"'{self._source}' was searched by words alone: {error.detail}.")
-            return []
+            self._by_words_alone(error.detail)
+            return None
         return self._guides_first(near, question)
 
     async def _worth_showing(

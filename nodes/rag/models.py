@@ -170,7 +170,7 @@ class SourceStats:
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """In one line for people: what can be found, and what is left out and why."""
         if self.type != "local":
             return f"asked where it is ({self.type})"

@@ -223,7 +223,7 @@ class Reranker(Protocol):
         ...
 
 
-class Later(Protocol):
+class IndexQueue(Protocol):
     """Whoever indexes sources in the background, outside of this client."""
 
     async def index(self, source: str) -> bool:

@@ -25,6 +25,7 @@ from nodes.rag.adapters.lance import LanceFolder, LanceStore
 from nodes.rag.adapters.mcp import McpRetriever
 from nodes.rag.adapters.rerank import EndpointReranker
 from nodes.rag.client import RAGClient
+from nodes.rag.embedding import QuestionEmbedder, at_most
 from nodes.rag.followups import FollowUps, NobodyRewrites
 from nodes.rag.former import adopt
 from nodes.rag.indexing import Indexer
@@ -32,8 +33,8 @@ from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import IndexPlace, ManifestFile, PlacedStore, index_name
 from nodes.rag.models import Progress
 from nodes.rag.node import Retrieve
-from nodes.rag.ports import ChunkStore, Later, Retriever, Rewriter, VectorStore
-from nodes.rag.reading import KeptTexts
+from nodes.rag.ports import ChunkStore, IndexQueue, Retriever, Rewriter, VectorStore
+from nodes.rag.reading import TextCache
 from nodes.rag.rebuilding import Rebuilding
 from nodes.rag.rights import Rights
 from nodes.rag.settings import (
@@ -48,8 +49,8 @@ from nodes.rag.settings import (
 from nodes.rag.shared.index import SharedIndex
 from nodes.rag.shared.lease import holder_of
 from nodes.rag.source import Source, SourceCalls, policy_of
-from nodes.rag.upkeep import NobodyElse
-from nodes.rag.vectors import VectorKeeper
+from nodes.rag.upkeep import NoIndexQueue
+from nodes.rag.vectors import VectorFiller
 from nodes.rag.views import Views
 
 
@@ -59,8 +60,8 @@ class RagProvider(Provider):
     scope = Scope.APP
 
     @provide
-    def later(self) -> Later:
-        return NobodyElse()
+    def later(self) -> IndexQueue:
+        return NoIndexQueue()
 
     @provide
     def bundled(self) -> Iterator[BundledEmbedder]:
@@ -77,7 +78,7 @@ class RagProvider(Provider):
         policies: Policies,
         cache: Cache,
         bus: EventBus,
-        later: Later,
+        later: IndexQueue,
         bundled: BundledEmbedder,
     ) -> AsyncIterator[RAGClient]:
         settings = book[RagSettings]
@@ -85,7 +86,7 @@ class RagProvider(Provider):
             folder = LanceFolder(places.home / "index")
             stack.callback(folder.close)
             lend = partial(lend_objects, settings.index, context=book.context, policies=policies)
-            workshop = _Workshop(folder, settings, policies, places.home, bundled, lend)
+            workshop = _Workshop(folder, settings, policies, places.home, bundled, lend, cache)
             stack.push_async_callback(workshop.aclose)
             sources = await stack.enter_async_context(editions.part("sources", workshop.sources))
             calls = SourceCalls(settings, policies=policies, cache=cache)
@@ -124,17 +125,19 @@ class _Workshop:
         home: Path,
         bundled: BundledEmbedder,
         lend: Callable[[], Objects],
+        cache: Cache,
     ) -> None:
         self._home = home
+        self._cache = cache
         self._lend = lend
         self._objects: Objects | None = None
         self.folder = folder
         self.settings = settings
-        self._kept = KeptTexts(folder.path / "texts", most_bytes=settings.kept_text_bytes)
+        self._kept = TextCache(folder.path / "texts", most_bytes=settings.kept_text_bytes)
         self._policies = policies
         self._http: httpx.AsyncClient | None = None
         self._bundled = bundled
-        self._keepers: dict[str, VectorKeeper] = {}
+        self._fillers: dict[str, VectorFiller] = {}
 
     @property
     def http(self) -> httpx.AsyncClient:
@@ -143,8 +146,8 @@ class _Workshop:
         return self._http
 
     async def aclose(self) -> None:
-        for keeper in self._keepers.values():
-            await keeper.aclose()
+        for filler in self._fillers.values():
+            await filler.aclose()
         if self._objects is not None:
             self._objects.close()
         if self._http is not None:
@@ -188,17 +191,18 @@ class _Workshop:
             max_file_bytes=self.settings.max_file_bytes,
             max_document_bytes=self.settings.max_document_bytes,
             document_seconds=self.settings.document_timeout_s,
-            embedder=self._endpoint(name, entry.embedder, indexing=True),
+            embedder=self._endpoint(name, entry.embedder),
             language=entry.language,
             kept=self._kept,
             rebuilding=Rebuilding(store, fill=fill).run,
             model=None if self.settings.search == "words" else flavour,
         )
+        questions = self._questions(name, entry.embedder, indexer.manifest)
         make = partial(
             LocalRetriever,
             name,
             min_score=self.settings.min_score,
-            embedder=self._bundled if model else self._endpoint(name, entry.embedder),
+            embedder=self._bundled if model else questions,
             nearness=NEARNESS if model else None,
             judge=self._bundled if model else None,
             reranker=self._reranker(name, entry.reranker),
@@ -209,10 +213,10 @@ class _Workshop:
             comparable=partial(_comparable, indexer, store),
             differs=indexer.differs,
         )
-        keeper = self._keeper(name, index, store) if model else None
+        filler = self._filler(name, index, store) if model else None
         views = _views(entry, store, indexer, lambda seen: make(store=seen, own_weights=True))
         shared = self._shared(name, place, indexer.manifest)
-        return Source(entry, make(store=store), indexer, store, keeper, views, shared)
+        return Source(entry, make(store=store), indexer, store, filler, views, shared, questions)
 
     def _shared(self, name: str, place: IndexPlace, manifest: ManifestFile) -> SharedIndex | None:
         if not self.settings.index:
@@ -237,33 +241,46 @@ class _Workshop:
         return store, (lambda: None) if own is self.folder else own.close
 
     async def _fill(self, name: str, store: VectorStore, folder: Path, progress: Progress | None) -> None:
-        await VectorKeeper(name, store=store, embedder=self._bundled, lock=folder / "lock").fill(progress)
+        await VectorFiller(name, store=store, embedder=self._bundled, lock=folder / "lock").fill(progress)
 
-    def _keeper(self, name: str, index: str, store: VectorStore) -> VectorKeeper:
-        before = self._keepers.get(name)
+    def _filler(self, name: str, index: str, store: VectorStore) -> VectorFiller:
+        before = self._fillers.get(name)
         if before is not None:
             before.stop()
         lock = self.folder.path / f"{index}.vectors.lock"
-        keeper = self._keepers[name] = VectorKeeper(name, store=store, embedder=self._bundled, lock=lock)
-        return keeper
+        filler = self._fillers[name] = VectorFiller(name, store=store, embedder=self._bundled, lock=lock)
+        return filler
 
     def _woken(self, name: str) -> None:
-        if name in self._keepers:
-            self._keepers[name].wake()
+        if name in self._fillers:
+            self._fillers[name].wake()
 
-    def _endpoint(
-        self, name: str, entry: EmbedderEntry | None, *, indexing: bool = False
-    ) -> EndpointEmbedder | None:
-        """A search goes through its source's policy as a whole; an indexing, by its calls of the endpoint."""
+    def _endpoint(self, name: str, entry: EmbedderEntry | None) -> EndpointEmbedder | None:
+        """For an indexing, which waits for each batch."""
         if entry is None or self.settings.search == "words":
             return None
-        policy = self._policies.of("source", name, timeout_s=entry.timeout_s) if indexing else None
+        policy = self._policies.of("source", name, timeout_s=entry.timeout_s)
         return EndpointEmbedder(entry, http=self.http, policy=policy)
+
+    def _questions(
+        self, name: str, entry: EmbedderEntry | None, manifest: ManifestFile
+    ) -> QuestionEmbedder | None:
+        if entry is None or self.settings.search == "words":
+            return None
+        seconds = at_most(entry.question_timeout_s, of=self.settings.timeout_s)
+        return QuestionEmbedder(
+            EndpointEmbedder(entry, http=self.http),
+            policy=self._policies.of("source", name, timeout_s=seconds),
+            seconds=seconds,
+            cache=self._cache,
+            key=lambda: (name, entry.url, entry.model, manifest.generation()),
+        )
 
     def _reranker(self, name: str, entry: RerankerEntry | None) -> EndpointReranker | None:
         if entry is None:
             return None
-        policy = self._policies.of("other", f"reranker of {name}", timeout_s=entry.timeout_s, attempts=1)
+        seconds = at_most(entry.timeout_s, of=self.settings.timeout_s)
+        policy = self._policies.of("other", f"reranker of {name}", timeout_s=seconds, attempts=1)
         return EndpointReranker(name, entry, http=self.http, policy=policy)
 
 

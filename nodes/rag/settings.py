@@ -110,7 +110,13 @@ class EmbedderEntry(Strict):
     url: str = Field(description="Base URL; `/embeddings` is added.")
     model: str
     api_key: SecretStr = SecretStr("")
-    timeout_s: float = Field(30, gt=0)
+    timeout_s: float = Field(30, gt=0, description="Longest answer while indexing, in seconds.")
+    question_timeout_s: float = Field(
+        5,
+        gt=0,
+        description="How long a question waits for its vector, in seconds; words alone answer then. At most "
+        "0.45 of `rag.timeout_s`.",
+    )
 
     @field_validator("url")
     @classmethod
@@ -136,7 +142,9 @@ class RerankerEntry(Strict):
         le=1,
         description="Passages below are not shown; 0 shows what the search would show without it.",
     )
-    timeout_s: float = Field(10, gt=0, description="Longest answer, in seconds.")
+    timeout_s: float = Field(
+        10, gt=0, description="Longest answer, in seconds; at most 0.45 of `rag.timeout_s`."
+    )
 
     @field_validator("url")
     @classmethod

@@ -2,7 +2,8 @@
 
 What is known is not asked again, and what leaves the process goes through a policy. The index of a
 local source is read here, in milliseconds: to cache its answers would gain nothing, a breaker would
-not make it fail any faster, and a bound on calls would turn people away. It only has a time limit.
+not make it fail any faster, and a bound on calls would turn people away. It only has a time limit, and
+what it asks of endpoints has limits of its own within that.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from pydantic import SecretStr, TypeAdapter
 
 from core.access import Principal, may_use
 from core.cache import Cache
-from core.errors import TimedOut, WaystationError
+from core.errors import TimedOut
 from core.resilience import Policies, Policy, ResilienceSettings, TargetStatus
+from nodes.rag.embedding import QuestionEmbedder
 from nodes.rag.errors import SourceTimedOut
 from nodes.rag.indexing import Indexer
 from nodes.rag.manifest import PlacedStore
@@ -30,7 +32,7 @@ from nodes.rag.ports import ChunkStore, Retriever
 from nodes.rag.rights import Shown
 from nodes.rag.settings import HttpSource, LocalSource, McpSource, RagSettings, SourceEntry
 from nodes.rag.shared.index import SharedIndex
-from nodes.rag.vectors import VectorKeeper
+from nodes.rag.vectors import VectorFiller
 from nodes.rag.views import Views
 
 T = TypeVar("T")
@@ -39,42 +41,33 @@ _COLLECTIONS = TypeAdapter(list[Collection])
 
 
 @runtime_checkable
-class Closing(Protocol):
+class Closeable(Protocol):
     """A retriever that keeps something open for itself alone."""
 
     async def aclose(self) -> None: ...
-
-
-@runtime_checkable
-class WordsToo(Protocol):
-    """A retriever that can do without the meaning of a question."""
-
-    async def search_by_words(self, query: str, *, limit: int, why: str) -> Sequence[Passage]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """A source as it is served. `indexer` and `store` are set for a local one, `vectors` where it has any.
 
-    `views` are set where some may not see all of it, `shared` where its index is in a bucket.
+    `views` are set where some may not see all of it, `shared` where its index is in a bucket, `questions`
+    where an endpoint makes the vectors of questions.
     """
 
     entry: SourceEntry
     retriever: Retriever
     indexer: Indexer | None = None
     store: ChunkStore | None = None
-    vectors: VectorKeeper | None = None
+    vectors: VectorFiller | None = None
     views: Views | None = None
     shared: SharedIndex | None = None
+    questions: QuestionEmbedder | None = None
 
     @property
     def remote(self) -> bool:
-        """Whether a search asks another process: a service, or an endpoint for embeddings."""
-        entry = self.entry
-        if not isinstance(entry, LocalSource):
-            return True
-        # By words alone, while its vectors are of another model.
-        return entry.embedder is not None and (self.indexer is None or self.indexer.comparable)
+        """Whether another service is searched."""
+        return not isinstance(self.entry, LocalSource)
 
     def retriever_for(self, principal: Principal) -> Retriever:
         """What searches all of it that the user may see."""
@@ -112,7 +105,7 @@ class Source:
 
     async def aclose(self) -> None:
         """End what the source keeps open for itself."""
-        if isinstance(self.retriever, Closing):
+        if isinstance(self.retriever, Closeable):
             await self.retriever.aclose()
 
     @property
@@ -161,8 +154,6 @@ class SourceCalls:
             BreakerOpen, TooBusy: It is not asked now.
             SourceTimedOut: It did not answer within its time.
             SourceUnavailable, SourceRejected, SourceRefused: It answered, and not with passages.
-
-        A local source is searched by words alone instead, where its embedder fails.
         """
         if not source.remote:
             return await self._in_time(_searched(source, text, principal, limit))
@@ -171,16 +162,7 @@ class SourceCalls:
             return await self._search(name, source, text, principal, limit)
 
         key = [name, source.version, text, limit]
-        try:
-            return await self._kept("retrieval", key, search_it, principal, _PASSAGES)
-        except WaystationError as error:
-            # Of a local source its endpoint for embeddings failed, or is left alone: the words are here.
-            retriever = source.retriever_for(principal)
-            if not isinstance(retriever, WordsToo):
-                raise
-            why = f"its embedder failed: {error.detail.rstrip('.')}"
-            found = retriever.search_by_words(text, limit=limit, why=why)
-            return await self._in_time(_pinned(source, found))
+        return await self._kept("retrieval", key, search_it, principal, _PASSAGES)
 
     async def collections(self, name: str, source: Source, *, principal: Principal) -> list[Collection]:
         """The parts of the source that the user may search. Raises what `passages` raises."""
@@ -224,9 +206,7 @@ class SourceCalls:
         policy, clock = self._policy(name, source), asyncio.get_running_loop()
         seconds = policy.settings.timeout_s
         until = clock.time() + seconds
-        within = None
-        if not isinstance(source.entry, LocalSource):
-            within = await self.collections(name, source, principal=principal)
+        within = await self.collections(name, source, principal=principal)
 
         async def query() -> list[Passage]:
             return await _searched(source, text, principal, limit, within)
@@ -268,12 +248,8 @@ async def _searched(
 ) -> list[Passage]:
     """One search, in one index: another may take its place meanwhile."""
     retriever = source.retriever_for(principal)
-    return await _pinned(source, retriever.search(text, limit=limit, as_user=principal.id, within=within))
-
-
-async def _pinned(source: Source, search: Awaitable[Sequence[Passage]]) -> list[Passage]:
     with source.store.pinned() if isinstance(source.store, PlacedStore) else nullcontext():
-        return list(await search)
+        return list(await retriever.search(text, limit=limit, as_user=principal.id, within=within))
 
 
 def _late(seconds: float) -> Callable[[float], TimedOut]:

@@ -93,7 +93,7 @@ def watched(root: str) -> tuple[Path, bool]:
     return (path, True) if path.is_dir() else (path.parent, False)
 
 
-class NobodyElse:
+class NoIndexQueue:
     """The answer of a process without a task queue: index it here."""
 
     async def index(self, source: str) -> bool:

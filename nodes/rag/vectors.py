@@ -28,7 +28,7 @@ TITLE_COUNTS = 0.5
 _log = structlog.get_logger(__name__)
 
 
-class VectorKeeper:
+class VectorFiller:
     """Embeds what has no vector, one process at a time.
 
     Args:

@@ -16,10 +16,10 @@ from core.errors import InvalidInput
 from core.foreign import is_answer
 from core.installed import command
 from server.cli.prompting import at_a_terminal, parsed, prompted
-from server.cli.turns import Run, Turns, opened_turns
+from server.cli.turns import TurnRun, Turns, opened_turns
 from server.cli.wrapping import Wrapping, wrapped
 from server.questions import arguments_of, line_of, sample_answer, short, tool_of
-from server.retold import Retelling
+from server.repeats import WithoutRepeats
 
 APPROVALS: Mapping[bool | None, Approval] = {None: "ask", True: "auto", False: "deny"}
 
@@ -78,7 +78,7 @@ async def go_on(run_id: str, answer: Any, *, user: str, as_json: bool) -> None:
     show(reply, as_json=as_json, people=lambda: after(reply))
 
 
-async def _to_its_end(turns: Turns, run: Run, *, as_json: bool) -> dict[str, Any]:
+async def _to_its_end(turns: Turns, run: TurnRun, *, as_json: bool) -> dict[str, Any]:
     """Follow the run, and ask the person at the terminal whenever it waits for one."""
     reply = await _shown(run, as_json=as_json)
     while reply["interrupts"] and not as_json and at_a_terminal():
@@ -127,7 +127,7 @@ def _answer_to_pause(question: Question) -> Any:
     return answer
 
 
-async def _shown(run: Run, *, as_json: bool) -> dict[str, Any]:
+async def _shown(run: TurnRun, *, as_json: bool) -> dict[str, Any]:
     """Follow the run to its end.
 
     Raises:
@@ -151,11 +151,11 @@ class Screen:
         self._text = Wrapping(out)
         self._aside = aside
         self._open_line = False
-        self._retold = Retelling()
+        self._repeats = WithoutRepeats()
 
     def show(self, event: Mapping[str, Any]) -> None:
         """Show what is new of it."""
-        if told := self._retold.of(event):
+        if told := self._repeats.of(event):
             self._show(told)
 
     def _show(self, event: Mapping[str, Any]) -> None:

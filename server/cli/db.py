@@ -9,14 +9,9 @@ from typing import Annotated
 
 import typer
 
-from core.cli import JsonFlag, command, make_app, progress_bar, show, stop_told
+from core.cli import JsonFlag, command, make_app, progress_bar, show, stop_message
 
 db = make_app("db")
-
-
-@db.callback()
-def group() -> None:
-    """Keeps `copy` a word of its own, also while it is the only one."""
 
 
 @db.command("copy")
@@ -51,7 +46,7 @@ async def copy_command(
     places = Places.from_environ()
     urls = given_url(source, "source", places), given_url(target, "target", places)
     reached = Reached()
-    with stop_told(reached.said), progress_bar("rows") as bar:
+    with stop_message(reached.said), progress_bar("rows") as bar:
 
         def told(done: int, total: int, name: str) -> None:
             reached.done, reached.total, reached.name = done, total, name

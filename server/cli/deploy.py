@@ -16,11 +16,6 @@ LIMIT = 200
 WORTH_SAYING = ("breaks", "kept", "mapped")
 
 
-@deploy.callback()
-def group() -> None:
-    """Keeps `check` a word of its own, also while it is the only one."""
-
-
 @deploy.command("check")
 @command
 async def check_command(

@@ -19,7 +19,7 @@ from core.cli import JsonFlag, command, fail, loading_app, make_app, show
 from core.collecting import load
 from core.errors import ConfigInvalid, InvalidInput, WaystationError
 from core.installed import is_missing, needs
-from server.cli import keep, serving
+from server.cli import backup, serving
 from server.cli.choices import number_options
 from server.cli.sessions import UserOption, opened
 
@@ -220,8 +220,8 @@ async def graph_command(
     sys.stdout.buffer.flush()
 
 
-app.command("backup")(keep.backup_command)
-app.command("restore")(keep.restore_command)
+app.command("backup")(backup.backup_command)
+app.command("restore")(backup.restore_command)
 
 
 @app.command("modules")
@@ -230,7 +230,7 @@ async def modules_command(*, as_json: JsonFlag = False) -> None:
     """The registry: every module, its version and its state."""
     async with opened() as (agent, _):
         report = await agent.health.report()
-        found = [_module_row(standing, report) for standing in agent.standings]
+        found = [_module_row(state, report) for state in agent.module_states]
     columns = ("name", "version", "state", "command", "summary", "reason")
     show(found, as_json=as_json, table=columns)
 
@@ -259,13 +259,13 @@ def picturing() -> Callable[[Graph], bytes]:
     return draw_png
 
 
-def _module_row(standing: ModuleState, report: Mapping[str, Health]) -> dict[str, Any]:
-    module, health = standing.module, report.get(standing.module.name)
+def _module_row(state: ModuleState, report: Mapping[str, Health]) -> dict[str, Any]:
+    module, health = state.module, report.get(state.module.name)
     return {
         "name": module.name,
         "version": module.version,
-        "state": health.state.value if health else standing.phase.value,
-        "reason": standing.reason or (health.reason if health else ""),
+        "state": health.state.value if health else state.phase.value,
+        "reason": state.reason or (health.reason if health else ""),
         "required": module.required,
         "needs": list(module.needs),
         "command": module.command,

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from core.errors import Unavailable
 from server.cli.turns import reached
-from server.private import tell
+from server.private import send_line
 
 # One more than is taken: what is longer is seen to be, and refused.
 _LINE_BYTES = 4_194_304 + 2
@@ -77,7 +77,7 @@ async def _stdin_lines() -> AsyncIterator[bytes]:
 async def _through(
     reader: StreamReader, writer: StreamWriter, lines: AsyncIterator[bytes], out: int, *, gateway: bool
 ) -> None:
-    await tell(writer, mcp=True, gateway=gateway)
+    await send_line(writer, mcp=True, gateway=gateway)
     asking = asyncio.create_task(_ask(lines, writer))
     try:
         while line := await reader.readline():

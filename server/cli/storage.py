@@ -24,11 +24,6 @@ COLUMNS = ("thread", "owner", "title", "turns", "checkpoints", "state", *SIZES[1
 TITLE_LETTERS = 30
 
 
-@storage.callback()
-def about() -> None:
-    """What threads take in the database and as files."""
-
-
 @storage.command("top")
 @command
 async def top_command(

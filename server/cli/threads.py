@@ -12,7 +12,7 @@ import typer
 
 from core.cli import JsonFlag, cell, command, make_app, print_fields, short, show
 from core.errors import InvalidInput
-from server.cli.glance import threads_at_a_glance
+from server.cli.quick_list import quick_threads
 from server.cli.sessions import UserOption, opened
 
 threads = make_app("threads")
@@ -34,7 +34,7 @@ async def list_command(
     as_json: JsonFlag = False,
 ) -> None:
     """Sessions, the last used first."""
-    found = threads_at_a_glance(user, status=status, q=query, tag=tag, limit=limit)
+    found = quick_threads(user, status=status, q=query, tag=tag, limit=limit)
     if found is None:
         async with opened(user, idle=True) as (agent, who):
             found = await agent.threads.list(who, status=status, q=query, tag=tag, limit=limit)

@@ -15,7 +15,7 @@ from core import sockets
 from core.callers import is_user
 from core.errors import InvalidInput, Unavailable
 from server.cli.sessions import opened, quiet
-from server.private import CHUNK_BYTES, LINE_BYTES, error_in, mark_of, socket_in, tell, told
+from server.private import CHUNK_BYTES, LINE_BYTES, error_in, mark_of, read_line, send_line, socket_in
 
 if TYPE_CHECKING:
     from core.access import Principal
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 GREETING_SECONDS = 2.0
 
 
-class Run(Protocol):
+class TurnRun(Protocol):
     """A run, wherever it goes on."""
 
     def events(self) -> AsyncIterator[dict[str, Any]]: ...
@@ -41,10 +41,10 @@ class Turns(Protocol):
     async def upload(self, path: Path) -> str:
         """Store a file; gives its key."""
 
-    async def begin(self, words: Mapping[str, Any]) -> Run:
+    async def begin(self, words: Mapping[str, Any]) -> TurnRun:
         """Begin a turn, see `server.owner.request_of`."""
 
-    async def resume(self, run_id: str, answer: Any) -> Run:
+    async def resume(self, run_id: str, answer: Any) -> TurnRun:
         """Go on with a run."""
 
 
@@ -60,7 +60,7 @@ async def opened_turns(user: str, groups: Sequence[str] = (), *, here: bool = Fa
     """
     found = None if here else await reached(user, groups)
     if found is not None:
-        service = Through(*found)
+        service = ServiceTurns(*found)
         try:
             yield service
         finally:
@@ -68,7 +68,7 @@ async def opened_turns(user: str, groups: Sequence[str] = (), *, here: bool = Fa
         return
     quiet()
     async with opened(user, groups) as (agent, who):
-        yield Here(agent, who)
+        yield LocalTurns(agent, who)
 
 
 async def reached(user: str, groups: Sequence[str]) -> tuple[StreamReader, StreamWriter] | None:
@@ -86,8 +86,8 @@ async def reached(user: str, groups: Sequence[str]) -> tuple[StreamReader, Strea
         return None
     try:
         async with asyncio.timeout(GREETING_SECONDS):
-            await tell(writer, mark=mark_of(context), user=user, groups=list(groups))
-            greeting = await told(reader)
+            await send_line(writer, mark=mark_of(context), user=user, groups=list(groups))
+            greeting = await read_line(reader)
     except OSError:  # a timeout is one too
         greeting = None
     if greeting is None:
@@ -98,7 +98,7 @@ async def reached(user: str, groups: Sequence[str]) -> tuple[StreamReader, Strea
     return reader, writer
 
 
-class Through:
+class ServiceTurns:
     """Turns of the running service."""
 
     def __init__(self, reader: StreamReader, writer: StreamWriter) -> None:
@@ -107,27 +107,27 @@ class Through:
 
     async def upload(self, path: Path) -> str:
         _exists(path)
-        await tell(self._writer, upload=path.name)
+        await send_line(self._writer, upload=path.name)
         with path.open("rb") as file:
             while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
-                await tell(self._writer, bytes=len(chunk))
+                await send_line(self._writer, bytes=len(chunk))
                 self._writer.write(chunk)
-        await tell(self._writer, bytes=0)
+        await send_line(self._writer, bytes=0)
         return str((await self._answer())["key"])
 
-    async def begin(self, words: Mapping[str, Any]) -> Run:
-        await tell(self._writer, begin=words)
-        return _Followed(self._answer)
+    async def begin(self, words: Mapping[str, Any]) -> TurnRun:
+        await send_line(self._writer, begin=words)
+        return _ServiceRun(self._answer)
 
-    async def resume(self, run_id: str, answer: Any) -> Run:
-        await tell(self._writer, resume=run_id, answer=answer)
-        return _Followed(self._answer)
+    async def resume(self, run_id: str, answer: Any) -> TurnRun:
+        await send_line(self._writer, resume=run_id, answer=answer)
+        return _ServiceRun(self._answer)
 
     def close(self) -> None:
         self._writer.close()
 
     async def _answer(self) -> dict[str, Any]:
-        words = await told(self._reader)
+        words = await read_line(self._reader)
         if words is None:
             raise Unavailable("the service has stopped; what it was asked goes on when it is back")
         if "error" in words:
@@ -135,7 +135,7 @@ class Through:
         return words
 
 
-class _Followed:
+class _ServiceRun:
     """A run of the service, as it tells of it."""
 
     def __init__(self, answer: Callable[[], Awaitable[dict[str, Any]]]) -> None:
@@ -155,7 +155,7 @@ class _Followed:
         """The service sees by itself that nobody follows any more."""
 
 
-class Here:
+class LocalTurns:
     """Turns of this process."""
 
     def __init__(self, agent: Agent, who: Principal) -> None:
@@ -169,12 +169,12 @@ class Here:
         files = await self._agent.container.get(FileManager)
         return (await files.put(self._who, path.name, _chunks(path))).key
 
-    async def begin(self, words: Mapping[str, Any]) -> Run:
+    async def begin(self, words: Mapping[str, Any]) -> TurnRun:
         from server.owner import request_of
 
         return await self._agent.begin(request_of(self._who, words))
 
-    async def resume(self, run_id: str, answer: Any) -> Run:
+    async def resume(self, run_id: str, answer: Any) -> TurnRun:
         return await self._agent.resume(self._who, run_id, answer)
 
 

@@ -221,8 +221,13 @@ async def _body(path: str, headers: Headers, receive: Receive, limits: LimitSett
     body = await read_body(receive, most)
     if body:
         if not (kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))):
+            form = (
+                "a form, multipart/form-data with the part 'file', or JSON with "
+                if path == UPLOAD_PATH
+                else ""
+            )
             raise WrongMediaType(
-                f"the content type is {_shown(kind)}; send the header 'content-type: application/json'"
+                f"the content type is {_shown(kind)}; send {form}the header 'content-type: application/json'"
             )
         check_json(body, depth=limits.json_depth)
     return replay(body, receive)
@@ -234,7 +239,7 @@ def _shown(kind: str) -> str:
 
 def _announced(headers: Mapping[str, str], limit: int) -> None:
     length = headers.get("content-length", "")
-    if length.isdigit() and int(length[:19]) > limit:
+    if length.isdecimal() and int(length[:19]) > limit:
         raise BodyTooLarge(_too_large(limit))
 
 

@@ -16,7 +16,7 @@ from starlette.responses import StreamingResponse
 from core.access import Principal
 from nodes.file_storage import FileInfo, FileManager
 from nodes.file_storage.attached import AttachedFiles
-from nodes.file_storage.delivery import RangeNotSatisfiable, download_headers, parse_range
+from nodes.file_storage.delivery import RangeNotSatisfiable, download_headers, is_known, parse_range
 from nodes.file_storage.errors import (
     FileNotFound,
     FileTooLarge,
@@ -28,7 +28,7 @@ from nodes.file_storage.errors import (
 )
 from nodes.file_storage.filters import Filter
 from nodes.file_storage.order import cursor_of
-from server.errors import InvalidRequest, WrongMediaType
+from server.errors import InvalidRequest, WrongMediaType, problem_response
 from server.middleware.auth import Caller
 from server.requests import json_body, validated
 from server.routes.common import After, OpenAgent, link_next, problems
@@ -313,11 +313,16 @@ def as_text(read: bytes, *, cut: bool) -> str | None:
 
 def _content(request: Request, files: FileManager, owner: Principal, info: FileInfo) -> Response:
     headers = {**download_headers(info), "accept-ranges": "bytes"}
-    if request.headers.get("if-none-match") == headers["etag"]:
+    if is_known(request.headers.get("if-none-match"), headers["etag"]):
         return Response(status_code=304, headers={"etag": headers["etag"]})
     if request.method == "HEAD":  # a Range has a meaning with GET only (RFC 9110, 14.2)
         return Response(headers={**headers, "content-length": str(info.size)})
-    part = parse_range(_range_of(request, headers["etag"]), info.size)
+    try:
+        part = parse_range(_range_of(request, headers["etag"]), info.size)
+    except RangeNotSatisfiable as error:
+        answer = problem_response(error, instance=request.url.path)
+        answer.headers["content-range"] = f"bytes */{info.size}"
+        return answer
     if part is None:
         headers["content-length"] = str(info.size)
         return StreamingResponse(files.open(owner, info.key), headers=headers)

@@ -41,7 +41,7 @@ async def health(agent: OpenAgent) -> dict[str, Any]:
     """The state of every module and of what they lean on: why it is so, and since when."""
     report = await agent.health.report()
     state = HealthState.FAILED if agent.draining else await agent.health.overall()
-    modules = {standing.module.name for standing in agent.standings}
+    modules = {state.module.name for state in agent.module_states}
     return {
         "status": state.value,
         "draining": agent.draining,

@@ -18,8 +18,8 @@ from graph.errors import RunNotFound
 from graph.flow.steps import Steps
 from graph.insight.costs import By, costs
 from graph.insight.listing import RunFilter, RunList, run_row
+from graph.insight.run_events import events_of, page
 from graph.insight.spans import Waterfall
-from graph.insight.told import page, told
 from graph.insight.usage import drawn, usage
 from graph.runs.events import VOCABULARY
 from graph.runs.record import STATUSES
@@ -115,7 +115,7 @@ async def spans(run_id: RunId, agent: OpenAgent, who: Caller) -> dict[str, Any]:
     live = agent.runs.live.get(run_id)
     rows = live.step_rows(now) if live is not None else ()
     parts = {name: placed.part for name, placed in (await agent.container.get(Steps)).by_name.items()}
-    found = Waterfall(record, await told(agent.engine, run_id), parts, live=rows, now=now)
+    found = Waterfall(record, await events_of(agent.engine, run_id), parts, live=rows, now=now)
     return found.as_json()
 
 

@@ -21,7 +21,7 @@ from nodes.rag.settings import RagSettings
 from server.errors import InvalidRequest
 from server.middleware.auth import Caller
 from server.routes.common import OpenAgent, problems
-from server.synthesis import Wishes, written
+from server.synthesis import SynthesisOptions, written
 
 QUERY_LETTERS = 65_536
 
@@ -115,7 +115,7 @@ async def completions(body: Completion, agent: OpenAgent, who: Asker) -> dict[st
     found = await search.found(body.top_k)
     if agent.book[RagSettings].completions == "passages":
         return serving.completion(found, corpora=search.corpora, ms=search.ms)
-    answer, _ = await written(agent, who, question, found, Wishes(model=body.model or ""))
+    answer, _ = await written(agent, who, question, found, SynthesisOptions(model=body.model or ""))
     return serving.completion(
         found, corpora=search.corpora, ms=search.ms, answer=answer, created=int(time.time())
     )
@@ -133,8 +133,8 @@ async def query(body: RagQuery, agent: OpenAgent, who: Asker) -> dict[str, Any]:
     found = await search.found(body.top_k)
     if body.mode == "raw":
         return serving.raw(body.query, found, top_k=search.top_k, corpora=search.corpora, ms=search.ms)
-    wishes = Wishes.model_validate(body.synthesis_params or {})
-    answer, cited = await written(agent, who, body.query, found, wishes)
+    options = SynthesisOptions.model_validate(body.synthesis_params or {})
+    answer, cited = await written(agent, who, body.query, found, options)
     return serving.synthesized(body.query, answer, cited, found, corpora=search.corpora, ms=search.ms)
 
 

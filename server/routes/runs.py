@@ -85,14 +85,14 @@ async def create_run(
 
 
 def _request(who: Caller, thread_id: str, body: NewRunBody, key: str | None) -> TurnRequest:
-    wishes = check_configurable(body.configurable).model_dump()
-    if wishes.get("thread_id") not in (None, thread_id):
+    options = check_configurable(body.configurable).model_dump()
+    if options.get("thread_id") not in (None, thread_id):
         raise InvalidRequest("configurable.thread_id: is another thread than that of the path; leave it out")
-    wishes |= {"thread_id": thread_id, "on_busy": body.on_busy, "on_disconnect": "continue"}
+    options |= {"thread_id": thread_id, "on_busy": body.on_busy, "on_disconnect": "continue"}
     return turn_request(
         who,
         body.input,
-        wishes,
+        options,
         key=idempotency_key(key),
         webhook=body.webhook,
         background=True,

@@ -156,7 +156,7 @@ async def line(
 
     Two with the same parent are branches. What each holds: `/state` and `/diff`.
     """
-    return await agent.threads.course.line(who, thread_id, limit=limit, before=before)
+    return await agent.threads.checkpoints.line(who, thread_id, limit=limit, before=before)
 
 
 @router.get("/{thread_id}/diff", responses=problems(*_AT_CHECKPOINT))

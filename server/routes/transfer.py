@@ -92,14 +92,14 @@ async def edit_message(thread_id: str, edit: Edit, agent: OpenAgent, who: Caller
 
     The thread itself stays as it is.
     """
-    wishes = check_configurable(edit.configurable).model_dump()
-    if wishes["thread_id"] is not None:
+    options = check_configurable(edit.configurable).model_dump()
+    if options["thread_id"] is not None:
         raise InvalidRequest("configurable.thread_id: an edit makes a thread of its own; leave it out")
     made = await agent.threads.fork_before(who, thread_id, edit.message_id)
     # A question that waited there is not answered: the new message takes its place.
-    wishes |= {"thread_id": made["id"], "on_busy": "interrupt", "on_disconnect": "continue"}
+    options |= {"thread_id": made["id"], "on_busy": "interrupt", "on_disconnect": "continue"}
     said = AgentInput.model_construct(message=edit.message, files=edit.files)
-    request = turn_request(who, said, wishes, background=True)
+    request = turn_request(who, said, options, background=True)
     try:
         handle = await agent.begin(request)
     except WaystationError:

@@ -120,11 +120,10 @@ def test_the_registry_finds_every_module_folder() -> None:
     assert sorted(module.name for module in discover()) == MODULES
 
 
-def test_the_contracts_of_modules_name_every_one() -> None:
+def test_the_contracts_of_modules_hold_every_folder() -> None:
     told = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
-    lists = [c.get("modules") or c.get("ancestors") for c in told["contracts"]]
-    of_modules = [sorted(found) for found in lists if found and found[0].startswith("nodes.")]
-    assert of_modules == [[f"nodes.{name}" for name in MODULES]] * 2
+    of_modules = [c for c in told["contracts"] if ["nodes.*"] in (c.get("modules"), c.get("ancestors"))]
+    assert [c["type"] for c in of_modules] == ["independence", "acyclic_siblings"]
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -18,6 +18,7 @@ from graph.flow.state import calls_of, in_order
 from nodes.llm.fake import ScriptedModel
 from nodes.mcp_tools.fake import Elicit, FakeServer
 from nodes.mcp_tools.models import CallResult, Content, ToolInfo
+from tests.kit.patience import A_BUSY_MACHINE_S
 from waystation.testing.agents import open_agent
 from waystation.testing.container import Fakes
 
@@ -116,6 +117,22 @@ async def test_st5_calls_stand_in_their_order_over_a_pause(tmp_path: Path) -> No
         reply = await agent.ask(thread="t", resume={first: {"action": "decline"}})
         assert tools(reply["tool_calls"]) == ["slow", "asks", "fast", "asks"]
         assert [call["id"][-1] for call in reply["tool_calls"]] == ["0", "1", "2", "3"]
+
+
+async def test_a_call_of_one_turn_waits_for_none_of_another_turn(tmp_path: Path) -> None:
+    both = asyncio.Barrier(2)
+
+    async def meets(_: Mapping[str, Any], __: object) -> str:
+        async with asyncio.timeout(A_BUSY_MACHINE_S):
+            await both.wait()
+        return "met"
+
+    server = FakeServer()
+    server.add(ToolInfo("meets"), meets)
+    fakes = Fakes(model=Caller("meets"), servers={"harbour": server})
+    async with open_agent(tmp_path, providers=[fakes]) as agent:
+        replies = await asyncio.gather(*(agent.ask("Do it", thread=f"t{n}") for n in range(2)))
+    assert [call["status"] for reply in replies for call in reply["tool_calls"]] == ["ok", "ok"]
 
 
 async def test_a_call_that_waited_beside_another_asks_the_model_once_more_and_not_twice(

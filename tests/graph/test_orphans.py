@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from core.access import Principal
 from core.database.engine import DRIVERS
-from core.database.writer import Unit
+from core.database.line import Unit
 from core.errors import Internal
 from graph import Agent
 from graph.db.database import opened_database, writer_of

@@ -12,8 +12,8 @@ from core.access import Principal
 from core.errors import InvalidInput, Unavailable, WaystationError
 from graph import Agent, TurnRequest
 from graph.errors import StepLimit, ThreadBusy
-from graph.turn.doorway import Doorway
 from graph.turn.driver import TurnDriver
+from graph.turn.slots import TurnSlots
 from tests.kit.events import check_stream, kinds
 from waystation.testing.agents import open_agent
 from waystation.testing.model_server import ModelServer, call, calls, hang, refuse, say
@@ -181,8 +181,8 @@ async def test_a_second_message_while_a_run_is_going_is_refused(agent: Agent, mo
 async def test_a_turn_that_waits_for_its_model_lets_the_next_one_in(
     agent: Agent, model: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one_at_a_time = Doorway(at_once=1, longest_s=3600)
-    monkeypatch.setattr(await agent.container.get(TurnDriver), "_doorway", one_at_a_time)
+    one_at_a_time = TurnSlots(at_once=1, longest_s=3600)
+    monkeypatch.setattr(await agent.container.get(TurnDriver), "_slots", one_at_a_time)
     model.script(hang(), match="first")
     first = await agent.begin(TurnRequest(LOCAL, "first", thread_id="inside"))
     await asyncio.to_thread(model.wait_for_active, 1)

@@ -14,7 +14,7 @@ from langgraph_sdk.errors import NotFoundError, UnprocessableEntityError
 
 from core.access import Principal
 from graph.agent import Agent
-from graph.threads.finding import Wish
+from graph.threads.finder import ThreadQuery
 from tests.kit.http import served
 from tests.kit.langgraph import GRAPH, asks, texts
 from tests.kit.task_queues import eventually
@@ -179,6 +179,6 @@ async def test_the_thread_of_a_run_without_one_is_there_until_it_has_begun_and_e
     assert (await agent.runs.wait(LOCAL, run["run_id"], timeout=60)).status == "done"
 
     async def is_gone() -> bool:
-        return await agent.threads.finding.count(LOCAL, Wish(ids=[run["thread_id"]])) == 0
+        return await agent.threads.finder.count(LOCAL, ThreadQuery(ids=[run["thread_id"]])) == 0
 
     await eventually(is_gone)

@@ -21,7 +21,7 @@ async def test_liveness_and_readiness_answer_shortly(http: httpx.AsyncClient) ->
 
 async def test_health_tells_of_every_module(http: httpx.AsyncClient, agent: Agent) -> None:
     body = (await http.get("/health")).json()
-    assert set(body["modules"]) == {found.module.name for found in agent.standings}
+    assert set(body["modules"]) == {found.module.name for found in agent.module_states}
     assert {"state", "reason", "since", "details"} == body["modules"]["llm"].keys()
     assert "/work" not in str(body)
 

@@ -44,7 +44,7 @@ async def test_a_turn_works_without_retrieval_and_tools(tmp_path: Path) -> None:
     async with Agent.open(context_at(tmp_path, modules=OFF)) as agent:
         reply = await agent.ask("What is 5 + 3?", thread="t1")
         found = await agent.threads.history(Principal("local"), "t1", limit=100)
-        phases = {found.module.name: found.phase for found in agent.standings}
+        phases = {found.module.name: found.phase for found in agent.module_states}
         report = await agent.health.report()
     assert reply["status"] == "done"
     assert reply["tool_calls"] == []

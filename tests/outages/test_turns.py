@@ -96,7 +96,7 @@ async def test_st6_a_background_run_that_waited_too_long_is_queued_and_goes_on_b
     record = await agent.runs.settled(run.id, timeout=WAIT_S)
     assert (record.status, record.attempts, record.error) == ("done", 2, None)
     # Where the first answer was stored after all, its call is made by who goes on, and so is the next one's.
-    messages = (await agent.threads.course.at(LOCAL, "t")).values["messages"]
+    messages = (await agent.threads.checkpoints.at(LOCAL, "t")).values["messages"]
     booked = [message for message in messages if message.text == "booked for Ada"]
     assert counted.made == ["book Ada"] * len(booked)
     assert len(booked) == 1 or database.stores_late

@@ -23,7 +23,7 @@ from core.settings import Context
 from nodes.rag.adapters.bundled import BundledEmbedder
 from nodes.rag.evaluation import read_questions
 from nodes.rag.evaluation.command import opened
-from nodes.rag.evaluation.figures import Outcome
+from nodes.rag.evaluation.figures import JudgedQuestion
 from nodes.rag.evaluation.questions import in_half
 from nodes.rag.evaluation.run import index, judge
 from nodes.rag.likelihood import CONSTANT, WEIGHTS, Measures
@@ -41,7 +41,7 @@ BARS = (0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7)
 class Asked:
     """An outcome with nothing hidden; `measures` are None where no bar would be asked."""
 
-    outcome: Outcome
+    outcome: JudgedQuestion
     measures: Measures | None
 
     @property

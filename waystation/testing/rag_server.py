@@ -50,7 +50,8 @@ class RagServer(ServerProcess):
         `status`, `retry_after` its header, `only` the route that the fault is
         for (discover, query, embeddings or rerank; empty: all), `percent` how many of
         these requests it hits, evenly spread (100), `wide` the vectors of every model as those of the
-        model `wide` are.
+        model `wide` are, `vectors` base64, unnumbered, fewer, twice, uneven or empty, `most` how many
+        texts are taken at once and `longest` how many characters each may have.
         """
         self.ask("POST", "/control/behave", how)
 

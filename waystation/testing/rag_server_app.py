@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import json
 import re
+import struct
 from typing import Any
 
 import uvicorn
@@ -154,9 +156,31 @@ class Service:
         refused = await self._admit(request, "embeddings", body)
         if refused:
             return refused
+        most, longest = self._how.get("most", 1000), self._how.get("longest", 1_000_000)
+        if len(body["input"]) > most or max(map(len, body["input"])) > longest:
+            return JSONResponse({"error": {"message": "too much"}}, 413)
         wide = 2 if body["model"] == "wide" or self._how.get("wide") else 1
         data = [{"index": i, "embedding": _vector(text) * wide} for i, text in enumerate(body["input"])]
-        return JSONResponse({"data": data[::-1], "model": body["model"]})
+        return JSONResponse({"data": self._written(data[::-1]), "model": body["model"]})
+
+    def _written(self, data: list[Body]) -> list[Body]:
+        """Vectors as one kind of endpoint or another writes them."""
+        vectors = self._how.get("vectors")
+        if vectors == "base64":
+            for item in data:
+                packed = struct.pack(f"<{len(item['embedding'])}f", *item["embedding"])
+                item["embedding"] = base64.b64encode(packed).decode()
+        elif vectors == "unnumbered":
+            data = [{"embedding": item["embedding"]} for item in data[::-1]]
+        elif vectors == "fewer":
+            data = data[1:]
+        elif vectors == "twice":
+            data = [{**item, "index": 0} for item in data]
+        elif vectors == "uneven":
+            data[0]["embedding"] = data[0]["embedding"][1:]
+        elif vectors == "empty":
+            data = [{**item, "embedding": []} for item in data]
+        return data
 
     async def rerank(self, request: Request) -> Response:
         body = await request.json()

@@ -73,16 +73,16 @@ def made_at(checkpoint_id: str) -> str | None:
     return time_of((ticks - _UNIX_TICKS) / 1e7) if ticks >= _UNIX_TICKS else None
 
 
-def telling(rows: Sequence[_Row]) -> dict[str, str | None]:
+def shown_among(rows: Sequence[_Row]) -> dict[str, str | None]:
     """Ids of the checkpoints that are shown, the newest first, each with that of its shown ancestor."""
     known = {row.id: row for row in rows}
     continued = {row.parent for row in rows}
     asked = {row.parent for row in rows if row.source == "input"}
-    shown = {row.id for row in rows if _tells(row, known, asked, ends=row.id not in continued)}
+    shown = {row.id for row in rows if _is_shown(row, known, asked, ends=row.id not in continued)}
     return {row.id: _ancestor(row, known, shown) for row in rows if row.id in shown}
 
 
-def _tells(row: _Row, known: dict[str, _Row], asked: set[str | None], *, ends: bool) -> bool:
+def _is_shown(row: _Row, known: dict[str, _Row], asked: set[str | None], *, ends: bool) -> bool:
     before = known.get(row.parent or "")
     return (
         ends
@@ -124,7 +124,7 @@ def _ancestor(row: _Row, known: dict[str, _Row], shown: set[str]) -> str | None:
     return at
 
 
-class Course:
+class CheckpointHistory:
     """A person's thread through time, as LangGraph has it."""
 
     def __init__(self, engine: AsyncEngine, graph: Graph, transcript: Transcript) -> None:
@@ -144,7 +144,7 @@ class Course:
             ThreadNotFound: There is none.
         """
         await self._owned(principal, thread_id)
-        found = telling(await rows_of_line(self._engine, thread_id))
+        found = shown_among(await rows_of_line(self._engine, thread_id))
         wanted = [key for key in found if before is None or key < before][:limit]
         snapshots = await asyncio.gather(*(self._at(thread_id, key) for key in wanted))
         pairs = zip(wanted, snapshots, strict=True)
@@ -169,7 +169,7 @@ class Course:
         rows = await rows_of_line(self._engine, thread_id)
         known, continued = {row.id: row for row in rows}, {row.parent for row in rows}
         asked = {row.parent for row in rows if row.source == "input"}
-        found = telling(rows)
+        found = shown_among(rows)
         shown = [row for row in rows if row.id in found and (before is None or row.id < before)]
         return [
             {
@@ -231,7 +231,7 @@ class Course:
         rows = await rows_of_line(self._engine, thread_id)
         known = {row.id: row for row in rows}
         row = known.get(id_of(snapshot) or "")
-        return _ancestor(row, known, set(telling(rows))) if row else None
+        return _ancestor(row, known, set(shown_among(rows))) if row else None
 
     async def has_message(self, thread_id: str, message_id: str) -> bool:
         """True when a message of the thread has this id."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from nodes.file_storage.adapters.notes import NOTES
 from nodes.file_storage.models import Leftovers
 
 RECORD = "meta.json"
@@ -49,7 +50,7 @@ def _pieces(root: Path) -> Iterator[Path]:
     for owner in _entries(root):
         if owner.name == INCOMING:
             yield from _entries(owner)
-        elif owner.is_dir():
+        elif owner.name != NOTES and owner.is_dir():
             for folder in _entries(owner):
                 yield from _unnamed(folder)
 
@@ -57,7 +58,7 @@ def _pieces(root: Path) -> Iterator[Path]:
 def _records_alone(root: Path) -> Iterator[Path]:
     """Records that name a content which is not there."""
     for owner in _entries(root):
-        for folder in _entries(owner) if owner.name != INCOMING else ():
+        for folder in _entries(owner) if owner.name not in (INCOMING, NOTES) else ():
             record = folder / RECORD
             with suppress(ValueError, KeyError, TypeError, OSError):
                 if not (folder / str(json.loads(record.read_bytes())["content"])).exists():

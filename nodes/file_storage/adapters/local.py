@@ -24,6 +24,7 @@ import structlog
 
 from nodes.file_storage.adapters.intake import Intake, taken_in
 from nodes.file_storage.adapters.leftovers import INCOMING, RECORD, reconciled, sweep_incoming
+from nodes.file_storage.adapters.notes import NOTES, change_in_folder
 from nodes.file_storage.errors import FileNotFound, StorageUnavailable
 from nodes.file_storage.models import CHUNK_BYTES, FileInfo, Leftovers, OldFile, Usage, info_from_json
 from nodes.file_storage.naming import owner_folder
@@ -131,6 +132,13 @@ class LocalStore(FileStore):
 
     async def usage(self, owner: str | None) -> Usage:
         return await _on_disk(self._usage, owner)
+
+    async def sizes(self, owner: str) -> Mapping[str, int]:
+        return await _on_disk(_sizes, self._root / owner_folder(owner))
+
+    async def change_note(self, owner: str, change: Callable[[bytes], bytes]) -> bool:
+        await _on_disk(change_in_folder, self._root / NOTES / owner_folder(owner), change)
+        return True
 
     async def reconcile(self, until: datetime, *, remove: bool) -> Leftovers:
         return await _on_disk(reconciled, self._root, until, remove=remove)
@@ -246,9 +254,8 @@ class LocalStore(FileStore):
 
     def _usage(self, owner: str | None) -> Usage:
         owners = _folders(self._root) if owner is None else [self._root / owner_folder(owner)]
-        sizes = [[s for f in _folders(o) if isinstance(s := _recorded(f, "size"), int)] for o in owners]
-        kept = [found for found in sizes if found]
-        return Usage(sum(map(len, kept)), sum(map(sum, kept)), len(kept))
+        kept = [found for found in map(_sizes, owners) if found]
+        return Usage(sum(map(len, kept)), sum(sum(found.values()) for found in kept), len(kept))
 
     def _free_bytes(self) -> int:
         place = self._root
@@ -260,9 +267,13 @@ class LocalStore(FileStore):
 def _folders(parent: Path) -> list[Path]:
     try:
         with os.scandir(parent) as entries:
-            return [Path(e.path) for e in entries if e.is_dir() and e.name != INCOMING]
+            return [Path(e.path) for e in entries if e.is_dir() and e.name not in (INCOMING, NOTES)]
     except FileNotFoundError:
         return []
+
+
+def _sizes(owner: Path) -> dict[str, int]:
+    return {f.name: size for f in _folders(owner) if isinstance(size := _recorded(f, "size"), int)}
 
 
 def _read_record(folder: Path) -> tuple[FileInfo, Path]:

@@ -17,9 +17,11 @@ from botocore.exceptions import ClientError
 
 from core.resilience import Policies, ResilienceSettings, TargetStatus
 from nodes.file_storage.adapters.intake import Intake, Lent, taken_in
+from nodes.file_storage.adapters.notes import NOTES, NotesInBucket
 from nodes.file_storage.adapters.s3_bucket import Bucket
 from nodes.file_storage.adapters.s3_errors import code_of
 from nodes.file_storage.adapters.s3_metadata import info_from_head, is_ours, metadata_of
+from nodes.file_storage.adapters.s3_objects import S3Objects
 from nodes.file_storage.delivery import disposition
 from nodes.file_storage.errors import FileNotFound, StorageUnavailable
 from nodes.file_storage.models import DirectUpload, FileInfo, Leftovers, OldFile, Usage
@@ -53,6 +55,7 @@ class S3StorageClient(FileStore):
         self._bucket = Bucket(settings, policies or Policies(ResilienceSettings()))
         self._client = self._bucket.client
         self._top = f"{settings.prefix}/" if settings.prefix else ""
+        self._notes = NotesInBucket(S3Objects(self._bucket, f"{self._top}{NOTES}"))
 
     async def put(
         self,
@@ -181,10 +184,20 @@ class S3StorageClient(FileStore):
         await self._bucket.ensure()  # a user's total is asked for before anything was stored
         files, size, owners = 0, 0, set[str]()
         async for page in self._pages("Contents", self._top if owner is None else f"{self._folder(owner)}/"):
-            files += len(page)
-            size += sum(int(o["Size"]) for o in page)
-            owners.update(str(o["Key"]).removeprefix(self._top).split("/")[0] for o in page)
+            found = [o for o in page if not str(o["Key"]).startswith(f"{self._top}{NOTES}/")]
+            files += len(found)
+            size += sum(int(o["Size"]) for o in found)
+            owners.update(str(o["Key"]).removeprefix(self._top).split("/")[0] for o in found)
         return Usage(files, size, len(owners))
+
+    async def sizes(self, owner: str) -> Mapping[str, int]:
+        await self._bucket.ensure()
+        pages = self._pages("Contents", f"{self._folder(owner)}/")
+        return {_spot(item)[1]: int(item["Size"]) async for page in pages for item in page}
+
+    async def change_note(self, owner: str, change: Callable[[bytes], bytes]) -> bool:
+        await self._notes.change(owner_folder(owner), change)
+        return True
 
     async def reconcile(self, until: datetime, *, remove: bool) -> Leftovers:
         """Uploads in parts that were begun and never ended: invisible, and paid for."""

@@ -47,6 +47,10 @@ class S3Objects(Objects):
             return None
 
     async def replace(self, name: str, content: bytes, *, tag: str) -> bool:
+        return bool(await self.replaced(name, content, tag=tag))
+
+    async def replaced(self, name: str, content: bytes, *, tag: str) -> str:
+        """As `replace`; gives the tag that it has then, "" where another one is there."""
         await self._bucket.ensure()
         return await self._bucket.call(self._replace, name, content, tag, key=name)
 
@@ -100,22 +104,21 @@ class S3Objects(Objects):
         found = self._client.get_object(**self._at(name))
         return Object(found["Body"].read(), str(found["ETag"]), _age(found, _now(found)))
 
-    def _replace(self, name: str, content: bytes, tag: str) -> bool:
+    def _replace(self, name: str, content: bytes, tag: str) -> str:
         try:
-            self._client.put_object(**self._at(name), Body=content, **_only_if(tag))
+            return str(self._client.put_object(**self._at(name), Body=content, **_only_if(tag))["ETag"])
         except ClientError as error:
             code = code_of(error)
             if code in _NO_CONDITIONS:
                 return self._replace_unguarded(name, content, tag)
             if code in _GONE and tag:
-                return False
+                return ""
             if code not in _ANOTHER:
                 raise
             # What is sent twice meets what it wrote itself, the answer to which was lost.
-            return self._holds(name, content)
-        return True
+            return self._tag_of(name, content)
 
-    def _replace_unguarded(self, name: str, content: bytes, tag: str) -> bool:
+    def _replace_unguarded(self, name: str, content: bytes, tag: str) -> str:
         """Look, write and look again: all that can be done without conditions."""
         try:
             there = str(self._client.head_object(**self._at(name))["ETag"])
@@ -124,17 +127,19 @@ class S3Objects(Objects):
                 raise
             there = ""
         if there != tag:
-            return False
+            return ""
         self._client.put_object(**self._at(name), Body=content)
-        return self._holds(name, content)
+        return self._tag_of(name, content)
 
-    def _holds(self, name: str, content: bytes) -> bool:
+    def _tag_of(self, name: str, content: bytes) -> str:
+        """The tag of the object, where it has this content; else ""."""
         try:
-            return self._read(name).content == content
+            found = self._read(name)
         except ClientError as error:
             if code_of(error) in _GONE:
-                return False
+                return ""
             raise
+        return found.tag if found.content == content else ""
 
     def _upload(self, name: str, path: Path) -> None:
         # `upload_file` would hide what the service says in an error of its own.

@@ -1,25 +1,50 @@
-"""Vectors from any OpenAI-compatible `/embeddings` endpoint."""
+"""Vectors from any OpenAI-compatible `/embeddings` endpoint.
+
+Endpoints differ: some take few texts at once (Text Embeddings Inference 32), some refuse a text
+that is longer than their model reads, some answer in base64 although floats were asked for, and
+some leave out `index`.
+"""
 
 from __future__ import annotations
 
+import base64
+import struct
 from collections.abc import Sequence
 from typing import Any
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, FiniteFloat, ValidationError, field_validator
 
 from core.observability import model_span
 from core.resilience import Policy
 from nodes.rag.adapters.web import call_json
-from nodes.rag.errors import SourceUnavailable
+from nodes.rag.errors import SourceRejected, SourceUnavailable
 from nodes.rag.settings import EmbedderEntry
 
 _BATCH = 64
+# What is said to a request that holds too much, whichever of it is too much.
+_TOO_MUCH = (400, 413, 422)
+# A text is shortened as far as this; what is refused then, is refused for another reason.
+_LEAST_CHARS = 100
+# After so many batches more texts are tried again: one long text may have been what was refused.
+_GROWS_AFTER = 8
 
 
 class _Item(BaseModel):
-    index: int
-    embedding: list[float]
+    index: int | None = None
+    embedding: list[FiniteFloat] = Field(min_length=1)
+
+    @field_validator("embedding", mode="before")
+    @classmethod
+    def _decoded(cls, value: Any) -> Any:
+        """Numbers as they are, or base64 of floats of 32 bits, as OpenAI writes them."""
+        if not isinstance(value, str):
+            return value
+        try:
+            packed = base64.b64decode(value, validate=True)
+            return list(struct.unpack(f"<{len(packed) // 4}f", packed))
+        except (ValueError, struct.error) as error:
+            raise ValueError("neither numbers nor base64 of them") from error
 
 
 class _Answer(BaseModel):
@@ -30,7 +55,7 @@ class EndpointEmbedder:
     """Asks the endpoint of `entry`, some texts at a time.
 
     Args:
-        policy: How it is called; None where the whole search is called through one.
+        policy: How it is called; None where whoever asks has one.
     """
 
     def __init__(
@@ -39,13 +64,45 @@ class EndpointEmbedder:
         self._entry = entry
         self._http = http
         self._policy = policy
+        self._batch = _BATCH
+        self._taken = 0
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """One vector per text, in order."""
+        """One vector per text, in order, all of one length.
+
+        Raises:
+            SourceRejected: It takes none of these texts, not even a short one alone.
+        """
         vectors: list[list[float]] = []
-        for first in range(0, len(texts), _BATCH):
-            vectors += await self._called(texts[first : first + _BATCH])
+        while len(vectors) < len(texts):
+            vectors += await self._next(texts[len(vectors) : len(vectors) + self._batch])
+        if len(set(map(len, vectors))) > 1:
+            raise SourceUnavailable("the embedder's vectors are not of one length")
         return vectors
+
+    async def _next(self, texts: Sequence[str]) -> list[list[float]]:
+        """Vectors of the first of `texts`: of as many as the endpoint takes, which is remembered."""
+        while True:
+            try:
+                vectors = await self._called(texts)
+            except SourceRejected as error:
+                if error.status not in _TOO_MUCH or not _can_be_less(texts):
+                    raise
+                texts = self._less(texts)
+            else:
+                self._grow()
+                return vectors
+
+    def _less(self, texts: Sequence[str]) -> Sequence[str]:
+        if len(texts) == 1:
+            return [texts[0][: len(texts[0]) // 2]]
+        self._batch, self._taken = len(texts) // 2, 0
+        return texts[: self._batch]
+
+    def _grow(self) -> None:
+        self._taken += 1
+        if self._taken % _GROWS_AFTER == 0:
+            self._batch = min(_BATCH, 2 * self._batch)
 
     async def _called(self, texts: Sequence[str]) -> list[list[float]]:
         with model_span(self._entry.model, provider="openai", operation="embeddings"):
@@ -66,6 +123,18 @@ class EndpointEmbedder:
             items = _Answer.model_validate(answer).data
         except ValidationError as error:
             raise SourceUnavailable("the embedder's answer has no embeddings") from error
-        if len(items) != len(texts) or len({len(item.embedding) for item in items}) > 1:
-            raise SourceUnavailable("the embedder's answer does not match what was asked")
-        return [item.embedding for item in sorted(items, key=lambda item: item.index)]
+        return [item.embedding for item in _in_order(items, len(texts))]
+
+
+def _in_order(items: Sequence[_Item], asked: int) -> list[_Item]:
+    numbers = [item.index for item in items]
+    if len(items) == asked and set(numbers) == {None}:
+        return list(items)
+    known = {item.index: item for item in items}
+    if len(items) != asked or set(known) != set(range(asked)):
+        raise SourceUnavailable(f"the embedder was asked for {asked} vectors and did not give one for each")
+    return [known[number] for number in range(asked)]
+
+
+def _can_be_less(texts: Sequence[str]) -> bool:
+    return len(texts) > 1 or len(texts[0]) > _LEAST_CHARS

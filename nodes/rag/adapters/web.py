@@ -87,7 +87,7 @@ def raise_for_status(status: int, headers: Mapping[str, str]) -> None:
         raise SourceRejected("it has us for a source, and would ask us again (HTTP 508)")
     text = f"the service answered HTTP {status}"
     if 400 <= status < 500 and status != 408:
-        raise SourceRejected(text)
+        raise SourceRejected(text, status=status)
     raise SourceUnavailable(text, retry_after=_retry_after(headers))
 
 

@@ -15,7 +15,7 @@ from core.container import opened_service
 from core.settings import Book, Context, Places
 from nodes.rag.client import RAGClient
 from nodes.rag.errors import BelowFloor, QuestionsInvalid
-from nodes.rag.evaluation.figures import Figures, Outcome, grouped
+from nodes.rag.evaluation.figures import Figures, JudgedQuestion, grouped
 from nodes.rag.evaluation.options import Floor, overrides, unknown
 from nodes.rag.evaluation.questions import HALVES, Question, in_half, read_questions
 from nodes.rag.evaluation.run import index, judge
@@ -123,7 +123,7 @@ class Judged:
     """The outcomes of one variant, and its figures."""
 
     variant: str
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[JudgedQuestion, ...]
     cuts: tuple[int, ...]
     by: str
     floors: tuple[Floor, ...] = ()

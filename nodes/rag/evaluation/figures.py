@@ -14,7 +14,7 @@ ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class JudgedQuestion:
     """A question with the passages that were shown for it.
 
     Args:
@@ -30,7 +30,7 @@ class Outcome:
     celled: bool | None = None
 
     @classmethod
-    def of(cls, question: Question, passages: Sequence[Passage]) -> Outcome:
+    def of(cls, question: Question, passages: Sequence[Passage]) -> JudgedQuestion:
         """Judge what was shown."""
         good = [number for number, p in enumerate(passages, start=1) if answers(p.document, question.expect)]
         texts = [passages[number - 1].text for number in good]
@@ -114,7 +114,7 @@ class Figures:
         return {"questions": self.questions, **self.by_name()}
 
 
-def figures(outcomes: Sequence[Outcome], *, cuts: Sequence[int] = (1, 4)) -> Figures:
+def figures(outcomes: Sequence[JudgedQuestion], *, cuts: Sequence[int] = (1, 4)) -> Figures:
     """The figures over `outcomes`, with hit@k for each of `cuts`."""
     asked = [o for o in outcomes if o.question.answerable]
     return Figures(
@@ -128,10 +128,10 @@ def figures(outcomes: Sequence[Outcome], *, cuts: Sequence[int] = (1, 4)) -> Fig
 
 
 def grouped(
-    outcomes: Sequence[Outcome], by: Callable[[Question], str], *, cuts: Sequence[int] = (1, 4)
+    outcomes: Sequence[JudgedQuestion], by: Callable[[Question], str], *, cuts: Sequence[int] = (1, 4)
 ) -> dict[str, Figures]:
     """The figures of each group, in the order of the file, and of all under `all`."""
-    groups: dict[str, list[Outcome]] = {}
+    groups: dict[str, list[JudgedQuestion]] = {}
     for outcome in outcomes:
         groups.setdefault(by(outcome.question) or "-", []).append(outcome)
     found = {name: figures(members, cuts=cuts) for name, members in groups.items()}

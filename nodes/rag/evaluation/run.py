@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from core.access import Principal
 from nodes.rag.client import RAGClient
 from nodes.rag.errors import SourceUnavailable
-from nodes.rag.evaluation.figures import Outcome
+from nodes.rag.evaluation.figures import JudgedQuestion
 from nodes.rag.evaluation.questions import Question
 from nodes.rag.models import Progress
 
@@ -31,7 +31,7 @@ async def judge(
     principal: Principal,
     limit: int | None = None,
     progress: Progress | None = None,
-) -> list[Outcome]:
+) -> list[JudgedQuestion]:
     """What is shown to `principal` for each question.
 
     Args:
@@ -49,7 +49,7 @@ async def judge(
         answer = await rag.query(item.question, sources=item.source, principal=principal, limit=limit)
         for source, reason in answer.failed:
             raise SourceUnavailable(f"source '{source}' failed at '{item.question[:60]}': {reason}")
-        found.append(Outcome.of(item, answer.passages))
+        found.append(JudgedQuestion.of(item, answer.passages))
     if progress:
         progress(len(questions), len(questions), "")
     return found

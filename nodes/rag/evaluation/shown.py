@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from core.cli import print_table, short
-from nodes.rag.evaluation.figures import Figures, Outcome
+from nodes.rag.evaluation.figures import Figures, JudgedQuestion
 
 _DOCUMENTS = 100
 _QUESTION = 200
@@ -21,7 +21,7 @@ def print_figures(groups: Mapping[str, Figures], called: str) -> None:
     print_table(columns, rows)
 
 
-def print_misses(outcomes: Iterable[Outcome]) -> None:
+def print_misses(outcomes: Iterable[JudgedQuestion]) -> None:
     """Each question that was missed: what is wrong, what would be right, and what came instead."""
     for outcome in outcomes:
         if not outcome.missed:

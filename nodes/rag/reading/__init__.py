@@ -1,7 +1,6 @@
 """From a file to the text that is indexed and quoted."""
 
 from nodes.rag.reading.extraction import Extractor
-from nodes.rag.reading.kept import KeptTexts
 from nodes.rag.reading.reader import (
     DOCUMENTS,
     Kind,
@@ -15,15 +14,16 @@ from nodes.rag.reading.reader import (
     read_text,
     unread_reason,
 )
+from nodes.rag.reading.text_cache import TextCache
 
 __all__ = [
     "DOCUMENTS",
     "Extractor",
-    "KeptTexts",
     "Kind",
     "NotText",
     "Place",
     "Text",
+    "TextCache",
     "is_text",
     "kind_of",
     "passed_over",

@@ -15,7 +15,7 @@ from types import TracebackType
 
 from core.installed import ROOT
 from nodes.rag.reading.extract import Extract, Unreadable
-from nodes.rag.reading.kept import KeptTexts
+from nodes.rag.reading.text_cache import TextCache
 
 SECONDS = 60.0
 MEMORY_BYTES = 1_500_000_000
@@ -40,7 +40,7 @@ class Extractor:
     """
 
     def __init__(
-        self, *, seconds: float = SECONDS, memory: int = MEMORY_BYTES, kept: KeptTexts | None = None
+        self, *, seconds: float = SECONDS, memory: int = MEMORY_BYTES, kept: TextCache | None = None
     ) -> None:
         self._seconds = seconds
         self._memory = memory

@@ -14,10 +14,13 @@ from nodes.rag.reading.tables import names_of
 # Each "<" is tried once, and what is no tag is text: one pass, whatever the page is like.
 _PART = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9-]*)([^<>]*)>|<[!?][^<>]*>|[^<]+|<")
 _SILENT = frozenset({"script", "style", "template", "noscript", "svg", "head", "nav", "iframe"})
+# A formula once more, as it was written for a program (MathML).
+_SAID_AGAIN = frozenset({"annotation", "annotation-xml"})
 _BLOCKS = frozenset(
     str.split(
-        "address article aside blockquote body br dd div dl dt fieldset figure figcaption footer form h1 h2 "
-        "h3 h4 h5 h6 header hr li main ol option p pre section table tr ul caption tbody thead"
+        "address article aside blockquote body br center dd details dialog div dl dt fieldset figure "
+        "figcaption footer form h1 h2 h3 h4 h5 h6 header hgroup hr legend li main menu ol optgroup option p "
+        "pre search section select summary table textarea tr ul caption tbody tfoot thead"
     )
 )
 _HEADING = re.compile(r"h[1-6]")
@@ -129,6 +132,8 @@ class _Reader:
             self._open = "" if closing else "title"
         elif self._silent:
             self._within_silence(name, closing=closing)
+        elif not closing and name in _SAID_AGAIN:
+            self._silent, self._deep = name, 1
         elif not closing and (name in _SILENT or (name in _MAY_BE_HIDDEN and _is_hidden(attributes))):
             self._end()
             self._silent, self._deep = name, 1
@@ -144,12 +149,14 @@ class _Reader:
         self._end()
         while self._tables:
             self._table(closing=True)
-        if self._title.strip():
-            yield f"# {_plain(self._title)}"
+        title = _plain(self._title)
+        if title and self._blocks[:1] != [f"## {title}"]:
+            yield f"# {title}"
         yield from self._blocks
 
     def _within_silence(self, name: str, *, closing: bool) -> None:
-        if name == self._silent:
+        # The end of a formula ends what was left open in it.
+        if name == self._silent or (name == "math" and self._silent in _SAID_AGAIN):
             self._deep += -1 if closing else name in _MAY_BE_HIDDEN
         if self._deep == 0 or name == "body":
             self._silent = ""

@@ -28,11 +28,14 @@ class Kind(StrEnum):
     SHEETS = "sheets"
     SLIDES = "slides"
     MAIL = "mail"
+    SAVED = "saved"
     BOOK = "book"
     NOTEBOOK = "notebook"
 
 
-DOCUMENTS = frozenset({Kind.PDF, Kind.WORD, Kind.SHEETS, Kind.SLIDES, Kind.MAIL, Kind.BOOK, Kind.NOTEBOOK})
+DOCUMENTS = frozenset(
+    {Kind.PDF, Kind.WORD, Kind.SHEETS, Kind.SLIDES, Kind.MAIL, Kind.SAVED, Kind.BOOK, Kind.NOTEBOOK}
+)
 """What is read in a process of its own."""
 
 _READ = {
@@ -45,7 +48,8 @@ _READ = {
     Kind.WORD: "docx docm dotx",
     Kind.SHEETS: "xlsx xlsm xltx",
     Kind.SLIDES: "pptx pptm ppsx",
-    Kind.MAIL: "eml",
+    Kind.MAIL: "eml mbox",
+    Kind.SAVED: "mhtml mht",
     Kind.BOOK: "epub",
     Kind.NOTEBOOK: "ipynb",
     Kind.PLAIN: """
@@ -64,18 +68,34 @@ _NAMES_ALONE = frozenset(
     )
 )
 _UNREAD = {
-    "texts of Word before 2007, of OpenDocument and other programs": "doc odt rtf pages",
-    "slides of PowerPoint before 2007, of OpenDocument and other programs": "ppt odp key",
-    "sheets of Excel before 2007, of OpenDocument and other programs": "xls xlsb ods numbers",
+    "texts of old Word, OpenDocument and others": "doc odt rtf pages",
+    "slides of old PowerPoint, OpenDocument and others": "ppt odp key",
+    "sheets of old Excel, OpenDocument and others": "xls xlsb ods numbers",
     "e-books other than EPUB": "mobi azw3",
-    "mailboxes": "msg mbox pst",
+    "mails of Outlook": "msg pst",
     "images": "png jpg jpeg gif bmp tif tiff webp heic ico psd",
     "sound files": "mp3 wav ogg flac m4a aac",
     "videos": "mp4 mov avi mkv webm",
     "archives": "zip tar gz tgz bz2 xz 7z rar zst whl jar",
     "databases": "db sqlite sqlite3 parquet feather",
 }
-_WHY = {suffix: f"{what} are not read" for what, suffixes in _UNREAD.items() for suffix in suffixes.split()}
+# In which form the same would be read.
+_INSTEAD = {
+    "DOCX or PDF": "doc odt rtf pages",
+    "PPTX or PDF": "ppt odp key",
+    "XLSX or CSV": "xls xlsb ods numbers",
+    "EPUB": "mobi azw3",
+    "EML or MBOX": "msg pst",
+    "CSV": "db sqlite sqlite3 parquet feather",
+}
+_SAVE_AS = {
+    suffix: f"; save it as {form}" for form, suffixes in _INSTEAD.items() for suffix in suffixes.split()
+}
+_WHY = {
+    suffix: f"{what} are not read{_SAVE_AS.get(suffix, '')}"
+    for what, suffixes in _UNREAD.items()
+    for suffix in suffixes.split()
+}
 
 
 def kind_of(name: str) -> Kind | None:
@@ -111,7 +131,7 @@ def passed_over(name: str) -> str:
 # A line that is longer was written for machines.
 _LONG_LINE = 2000
 # Of these the text has headings as Markdown has them.
-_TAKEN_AS = {Kind.HTML: Kind.MARKDOWN, Kind.BOOK: Kind.MARKDOWN, Kind.NOTEBOOK: Kind.MARKDOWN}
+_TAKEN_AS = dict.fromkeys((Kind.HTML, Kind.SAVED, Kind.BOOK, Kind.NOTEBOOK), Kind.MARKDOWN)
 _FROM, _TO = "\ue0f0", "\ue0f1"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from graph.runs.told import EARLIER_TASK, earlier_state
+from graph.runs.webhook_body import EARLIER_TASK, earlier_state
 from server.protocols.a2a.errors import UnknownMethod
 
 Json = Mapping[str, Any]

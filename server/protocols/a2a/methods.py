@@ -14,7 +14,7 @@ from core.settings.platform import ServerSettings
 from graph.agent import Agent
 from graph.runs.record import RunRecord, TurnRequest
 from graph.runs.streams import Handle
-from graph.runs.told import TASK, TASK_STATES
+from graph.runs.webhook_body import TASK, TASK_STATES
 from nodes.file_storage import FileManager
 from server.attachments import stored
 from server.errors import InvalidRequest
@@ -96,11 +96,11 @@ async def _begun(call: MethodCall) -> Handle:
         manager = await call.agent.container.get(FileManager)
         files = await stored(manager, call.who, message.content, of=[message.id, message.text])
     given = AgentInput.model_construct(message=message.text, files=list(files))
-    wishes = {**message.wishes, "thread_id": message.context_id or None}
+    options = {**message.options, "thread_id": message.context_id or None}
     request: TurnRequest = turn_request(
         call.who,
         given,
-        wishes,
+        options,
         key=idempotency_key(call.request.headers.get("idempotency-key")),
         webhook=_webhook(call),
         background=bool(call.params.configuration.return_immediately),

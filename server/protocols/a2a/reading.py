@@ -13,7 +13,7 @@ from graph.errors import RunNotFound
 from server.attachments import Content, Sent
 from server.errors import InvalidRequest, UnsupportedParameter
 from server.protocols.a2a.errors import SdkMissing, UnknownMethod
-from server.requests import ID_PATTERN, check_wishes
+from server.requests import ID_PATTERN, check_options
 
 # Each method with the message of its parameters.
 METHODS: Mapping[str, str] = {
@@ -81,7 +81,7 @@ class Message:
         task_id: The task that it goes on with.
         context_id: The thread that it is said on.
         data: What stands in its parts of data.
-        wishes: As in `configurable`.
+        options: As in `configurable`.
     """
 
     id: str
@@ -89,7 +89,7 @@ class Message:
     context_id: str
     content: Content
     data: Sequence[Any]
-    wishes: Mapping[str, Any]
+    options: Mapping[str, Any]
 
     @property
     def text(self) -> str:
@@ -122,7 +122,7 @@ def message_of(request: Any) -> Message:
             raise InvalidRequest(f"params.message.parts.{place}: has neither text, raw, url nor data")
     notes = _numbers({**MessageToDict(request.metadata), **MessageToDict(given.metadata)})
     content = Content("\n\n".join(texts), tuple(files))
-    found = Message(given.message_id, given.task_id, given.context_id, content, data, _wishes(notes))
+    found = Message(given.message_id, given.task_id, given.context_id, content, data, _options(notes))
     if found.context_id and not re.fullmatch(ID_PATTERN, found.context_id):
         raise InvalidRequest("params.message.contextId: must be 1 to 64 letters, digits, - or _")
     return found
@@ -148,13 +148,13 @@ def _numbers(value: Any) -> Any:
     return [_numbers(one) for one in value] if isinstance(value, list) else value
 
 
-def _wishes(notes: Mapping[str, Any]) -> dict[str, Any]:
+def _options(notes: Mapping[str, Any]) -> dict[str, Any]:
     own = notes.get("waystation") or {}
     if not isinstance(own, Mapping):
         raise InvalidRequest("params.metadata.waystation: must be an object")
     if "thread_id" in own:
         raise InvalidRequest("params.metadata.waystation.thread_id: here it is the message's contextId")
-    found = check_wishes(own, "params.metadata.waystation").model_dump()
+    found = check_options(own, "params.metadata.waystation").model_dump()
     # Tasks outlive connections: a client comes back with SubscribeToTask.
     return {**found, "on_disconnect": found.get("on_disconnect") or "continue"}
 

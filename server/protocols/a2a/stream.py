@@ -9,7 +9,7 @@ from core.foreign import as_bytes
 from graph.runs.events import LoggedEvent
 from graph.runs.streams import WAITS, Handle
 from server.protocols.a2a.tasks import OURS, answer_json, file_json, status_json, task_json
-from server.retold import Retelling
+from server.repeats import WithoutRepeats
 from server.sse import RunResponse
 
 # Where our events keep what was said.
@@ -49,7 +49,7 @@ class TaskStream(RunResponse):
         # Whether the answer has a piece that the next one is added to.
         self._said = False
         self._files: set[str] = set()
-        self._retold = Retelling()
+        self._repeats = WithoutRepeats()
 
     def encoded(self, found: Sequence[LoggedEvent]) -> Iterable[bytes]:
         if not self._begun:
@@ -57,7 +57,7 @@ class TaskStream(RunResponse):
             task = task_json(self._run.record, base=self._base, history=self._history, artifacts=False)
             yield self._result({"task": task})
         for entry in found:
-            if event := self._retold.of(entry.event):
+            if event := self._repeats.of(entry.event):
                 yield from self._of(event)
 
     def ending(self) -> Iterable[bytes]:

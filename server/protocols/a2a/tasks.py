@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from graph.runs.record import RunRecord
-from graph.runs.told import TASK_STATES
+from graph.runs.webhook_body import TASK_STATES
 from server.conversations import waiting_text
 
 ENDED = frozenset({"done", "failed", "cancelled"})

@@ -18,7 +18,7 @@ from nodes.file_storage import FileManager
 from server.attachments import Content, Sent, stored
 from server.conversations import SentMessage, Turn
 from server.errors import InvalidRequest, UnsupportedParameter
-from server.requests import ALLOWED, check_wishes, tools_offered, validated
+from server.requests import ALLOWED, check_options, tools_offered, validated
 
 MOST_MESSAGES = 2000
 # A turn has a message; files may come without one.
@@ -35,7 +35,7 @@ class PageRequest:
         said: The conversation up to and with what is said now; messages of one role in a row are one.
         content: What is said now, with its files.
         instructions: What the page tells the model: its system messages and its context.
-        wishes: As in `configurable`.
+        options: As in `configurable`.
         resume: Answers to what waits: id of the question, whether it is answered, the answer.
         results: What the page's own tools gave, by the ids of their calls; then nothing is said.
         names_calls: The client reads which calls it has to make; one before 1.0 ends a run at that field.
@@ -46,7 +46,7 @@ class PageRequest:
     state: Any
     said: Sequence[SentMessage]
     content: Content
-    wishes: Mapping[str, Any]
+    options: Mapping[str, Any]
     resume: Sequence[tuple[str, bool, Any]] = ()
     results: Mapping[str, str] = field(default_factory=dict)
     names_calls: bool = False
@@ -62,10 +62,10 @@ class PageRequest:
             manager = await agent.container.get(FileManager)
             files = await stored(manager, who, self.content, of=[self.thread_id, self.content.text])
         # A thread that is named is gone on with, whatever the client knows of it.
-        home = "" if self.wishes.get("thread_id") else self.thread_id
+        home = "" if self.options.get("thread_id") else self.thread_id
         if self.results:
-            return Turn(self.said, None, self.wishes, results=self.results, home=home)
-        return Turn(self.said[:-1], self.said[-1], self.wishes, files=files, home=home)
+            return Turn(self.said, None, self.options, results=self.results, home=home)
+        return Turn(self.said[:-1], self.said[-1], self.options, files=files, home=home)
 
 
 def read(body: Mapping[str, Any]) -> PageRequest:
@@ -89,14 +89,14 @@ def read(body: Mapping[str, Any]) -> PageRequest:
         found.state,
         said=(),
         content=Content(""),
-        wishes=_wishes(found),
+        options=_options(found),
         resume=[(one.interrupt_id, one.status == "resolved", one.payload) for one in found.resume or ()],
         names_calls=bool(found.protocol_version),
     )
     return asked if asked.resume else _with_message(asked, found.messages)
 
 
-def _wishes(found: Any) -> dict[str, Any]:
+def _options(found: Any) -> dict[str, Any]:
     """What the turn shall run with: our keys among the page's properties, and `waystation` there."""
     given = found.forwarded_props
     props: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
@@ -104,15 +104,15 @@ def _wishes(found: Any) -> dict[str, Any]:
     if not isinstance(own, Mapping):
         raise InvalidRequest("forwardedProps.waystation: must be an object")
     # Beside ours, pages put there what is theirs.
-    wishes = {name: props[name] for name in ALLOWED if name in props} | dict(own)
+    options = {name: props[name] for name in ALLOWED if name in props} | dict(own)
     told = [each.content for each in found.messages if each.role in ("system", "developer")]
     told += [f"{each.description}: {each.value}" for each in found.context or ()]
-    told = [str(wishes.get("instructions") or ""), *told]
+    told = [str(options.get("instructions") or ""), *told]
     if text := "\n\n".join(each for each in told if each.strip()):
-        wishes["instructions"] = text
+        options["instructions"] = text
     if offered := _offered(found.tools or ()):
-        wishes["client_tools"] = offered
-    return check_wishes(wishes, "forwardedProps").model_dump()
+        options["client_tools"] = offered
+    return check_options(options, "forwardedProps").model_dump()
 
 
 def _offered(tools: Sequence[Any]) -> str:

@@ -25,7 +25,7 @@ from server.protocols.ag_ui.words import (
     tool_name,
     usage_of,
 )
-from server.retold import Retelling
+from server.repeats import WithoutRepeats
 
 # The part of a turn that an event tells of. Files are kept within and behind the tools.
 _PARTS: Mapping[str, Part] = {
@@ -80,7 +80,7 @@ class Translator:
         self._used: list[Mapping[str, Any]] = []
         self._files: list[Any] = []
         self._shown = False
-        self._retold = Retelling()
+        self._repeats = WithoutRepeats()
         self.ended = False
 
     def begin(self) -> Iterator[bytes]:
@@ -91,7 +91,7 @@ class Translator:
     def events(self, found: Mapping[str, Any]) -> Iterator[bytes]:
         """What the next event of the run is told as."""
         # Another attempt goes on in the message that the one before has opened.
-        if event := self._retold.of(found):
+        if event := self._repeats.of(found):
             yield from self._events(event)
 
     def _events(self, found: Mapping[str, Any]) -> Iterator[bytes]:

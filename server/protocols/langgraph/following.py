@@ -150,7 +150,7 @@ class ThreadStream(EventResponse):
     async def _newest(self) -> str | None:
         if "state_update" not in self._modes:
             return None
-        return await self._agent.threads.course.newest(self._who, self._thread)
+        return await self._agent.threads.checkpoints.newest(self._who, self._thread)
 
     async def _now(self) -> ThreadPosition:
         """In front of the run that goes on, else behind the last one."""
@@ -184,10 +184,10 @@ class ThreadStream(EventResponse):
         if newest is None or newest == self._checkpoint:
             return
         self._checkpoint = newest
-        course = self._agent.threads.course
-        snapshot = await course.at(self._who, self._thread, newest)
+        checkpoints = self._agent.threads.checkpoints
+        snapshot = await checkpoints.at(self._who, self._thread, newest)
         if (snapshot.metadata or {}).get("source") == "update":
-            state = state_json(self._thread, snapshot, await course.before(self._thread, snapshot))
+            state = state_json(self._thread, snapshot, await checkpoints.before(self._thread, snapshot))
             data = as_bytes({"state": state, "thread_id": self._thread})
             yield [b"event: state_update\r\ndata: %b\r\n\r\n" % data]
 

@@ -128,7 +128,7 @@ class RunParts:
         """The messages before the run's own; where an answer goes on with it, all that there are."""
         who, checkpoint = record.request.principal, record.request.checkpoint
         try:
-            snapshot = await self._agent.threads.course.at(
+            snapshot = await self._agent.threads.checkpoints.at(
                 who, record.thread_id, None if self._run.since else checkpoint
             )
         except CheckpointNotFound:

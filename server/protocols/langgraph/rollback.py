@@ -26,7 +26,7 @@ async def place_before(agent: Agent, who: Principal, record: RunRecord) -> str |
     """The checkpoint that a run began at; None where the thread had none."""
     if record.request.checkpoint:
         return record.request.checkpoint
-    for shown in await agent.threads.course.page(who, record.thread_id, limit=_LOOKED_AT):
+    for shown in await agent.threads.checkpoints.page(who, record.thread_id, limit=_LOOKED_AT):
         messages = shown.snapshot.values.get("messages") or ()
         asked = record.message_id and any(message.id == record.message_id for message in messages)
         # What is asked stands in a checkpoint of its own before the messages have it; the first is one.
@@ -57,7 +57,7 @@ async def _go_back(agent: Agent, who: Principal, record: RunRecord, place: str) 
     thread = record.thread_id
     # As the end of a run: what was asked there, but not answered, is asked no more.
     await agent.change(who, thread, None, as_node=END, checkpoint_id=place)
-    messages = (await agent.threads.course.at(who, thread)).values.get("messages") or ()
+    messages = (await agent.threads.checkpoints.at(who, thread)).values.get("messages") or ()
     if any(message.id == record.message_id for message in messages):
         # A thread's first checkpoint is the question itself: there is none before it.
         asked = [RemoveMessage(id=message.id) for message in messages]

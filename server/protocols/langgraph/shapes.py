@@ -138,10 +138,10 @@ def selected(found: Mapping[str, Any], wanted: Collection[str] | None) -> dict[s
 
 async def values_at_end(agent: Agent, record: RunRecord) -> dict[str, Any]:
     """The thread's values where this run has ended, also when others came behind it."""
-    who, course = record.request.principal, agent.threads.course
+    who, checkpoints = record.request.principal, agent.threads.checkpoints
     if record.message_id is None:
-        return values_json((await course.at(who, record.thread_id)).values)
-    return values_json((await course.end_of(who, record.thread_id, record.message_id)).values)
+        return values_json((await checkpoints.at(who, record.thread_id)).values)
+    return values_json((await checkpoints.end_of(who, record.thread_id, record.message_id)).values)
 
 
 async def final_values(agent: Agent, record: RunRecord) -> dict[str, Any]:

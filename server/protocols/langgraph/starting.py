@@ -46,28 +46,28 @@ async def begin(
     # A question that is open is no run that goes on: here a message takes its place, whatever the strategy.
     waits = row is not None and row["status"] == "interrupted"
     on_busy = "interrupt" if waits else _STRATEGY.get(body.multitask_strategy, "enqueue")
-    wish = request_of(who, thread, body, said, on_busy=on_busy, background=background)
-    wish = await _placed(agent, wish, body.at, has_row=row is not None)
+    request = request_of(who, thread, body, said, on_busy=on_busy, background=background)
+    request = await _placed(agent, request, body.at, has_row=row is not None)
     if said and said.before:
         await _seeded(agent, who, thread, said)
     if row is not None and body.multitask_strategy == "rollback" and row["status"] == "running":
-        return await _instead(agent, wish)
-    return await agent.begin(wish)
+        return await _instead(agent, request)
+    return await agent.begin(request)
 
 
-async def _instead(agent: Agent, wish: TurnRequest) -> Handle:
+async def _instead(agent: Agent, request: TurnRequest) -> Handle:
     """In the place of the run that goes on, which is taken back."""
-    who, thread_id = wish.principal, wish.thread_id
+    who, thread_id = request.principal, request.thread_id
     assert thread_id is not None  # noqa: S101 - it was made above
     found = await running_on(agent, who, thread_id)
     if found is None:
-        return await agent.begin(wish)
-    place = wish.checkpoint or await place_before(agent, who, found)
+        return await agent.begin(request)
+    place = request.checkpoint or await place_before(agent, who, found)
     if place is None:
         # Nothing of a thread's first run is stored yet, and what is on its way comes before the end.
         await take_back(agent, who, found)
-        return await agent.begin(wish)
-    run = await agent.begin(replace(wish, checkpoint=place, on_busy="interrupt"))
+        return await agent.begin(request)
+    run = await agent.begin(replace(request, checkpoint=place, on_busy="interrupt"))
     # Nothing of it stays: its next checkpoint is not worth waiting for.
     with suppress(RunEnded):
         await agent.runs.cancel(who, found.id)
@@ -94,20 +94,20 @@ async def _answered(agent: Agent, who: Principal, thread_id: str, answer: object
     return await agent.begin(TurnRequest(who, thread_id=thread_id, resume=answer, detailed=True))
 
 
-async def _placed(agent: Agent, wish: TurnRequest, at: str | None, *, has_row: bool) -> TurnRequest:
+async def _placed(agent: Agent, request: TurnRequest, at: str | None, *, has_row: bool) -> TurnRequest:
     """From an older checkpoint, where the client names one that is not the newest."""
     if not has_row:
-        return wish
-    assert wish.thread_id is not None  # noqa: S101 - it was made above
-    if at is not None and at != await agent.threads.course.newest(wish.principal, wish.thread_id):
-        return replace(wish, checkpoint=at)
-    if wish.goes_on:
-        snapshot = await agent.threads.course.at(wish.principal, wish.thread_id)
+        return request
+    assert request.thread_id is not None  # noqa: S101 - it was made above
+    if at is not None and at != await agent.threads.checkpoints.newest(request.principal, request.thread_id):
+        return replace(request, checkpoint=at)
+    if request.goes_on:
+        snapshot = await agent.threads.checkpoints.at(request.principal, request.thread_id)
         if not snapshot.next:
             raise NothingToResume(
                 "nothing is left to do there; send a message, or a checkpoint to go on from"
             )
-    return wish
+    return request
 
 
 def _update(given: Any) -> dict[str, Any]:
@@ -141,7 +141,7 @@ async def _seeded(agent: Agent, who: Principal, thread_id: str, said: RunInput) 
     """Put what was said before the message into the thread, where it is not known there."""
     known: set[str] = set()
     try:
-        snapshot = await agent.threads.course.at(who, thread_id)
+        snapshot = await agent.threads.checkpoints.at(who, thread_id)
         known = {str(message.id) for message in snapshot.values.get("messages") or ()}
     except ThreadNotFound:
         pass

@@ -12,7 +12,7 @@ from core.access import Principal
 from core.errors import Conflict
 from graph.agent import Agent
 from graph.errors import ThreadNotFound
-from graph.threads.finding import SortBy, Wish
+from graph.threads.finder import SortBy, ThreadQuery
 from server.errors import InvalidRequest
 from server.middleware.auth import Caller
 from server.protocols.langgraph.reading import Id, checkpoint_in
@@ -94,12 +94,12 @@ class ThreadFilter(BaseModel, extra="ignore"):
     ids: Annotated[list[Id], Field(max_length=MOST)] | None = None
     status: Status | None = None
 
-    def wish(self) -> Wish:
-        """The same for `Finding`."""
+    def wanted(self) -> ThreadQuery:
+        """The same for `ThreadFinder`."""
         if self.values:
             raise NotOffered("threads are not found by their values; use metadata or GET /search")
         status = OUR_STATUS[self.status] if self.status else None
-        return Wish(status=status, notes=_own(self.metadata), ids=self.ids)
+        return ThreadQuery(status=status, notes=_own(self.metadata), ids=self.ids)
 
 
 class Search(ThreadFilter):
@@ -118,17 +118,17 @@ async def search(body: Search, agent: OpenAgent, who: Caller, response: Response
     """The threads that fit, the last used first."""
     if body.extract:
         raise NotOffered("extract is not served; use select")
-    wish = body.wish()
+    wanted = body.wanted()
     sort = "updated_at" if body.sort_by in (None, "state_updated_at") else body.sort_by
-    rows = await agent.threads.finding.page(
+    rows = await agent.threads.finder.page(
         who,
-        wish,
+        wanted,
         sort_by=sort,  # type: ignore[arg-type]  # the one other word was taken out above
         descending=body.sort_order != "asc",
         limit=body.limit,
         offset=body.offset,
     )
-    total = await agent.threads.finding.count(who, wish)
+    total = await agent.threads.finder.count(who, wanted)
     response.headers["X-Pagination-Total"] = str(total)
     if body.offset + len(rows) < total:
         response.headers["X-Pagination-Next"] = str(body.offset + len(rows))
@@ -139,7 +139,7 @@ async def _whole(
     agent: Agent, who: Principal, row: dict[str, Any], select: list[str] | None = None
 ) -> dict[str, Any]:
     reads = not select or any(name.partition(".")[0] in ("values", "interrupts") for name in select)
-    found = thread_json(row, await agent.threads.course.at(who, row["id"]) if reads else None)
+    found = thread_json(row, await agent.threads.checkpoints.at(who, row["id"]) if reads else None)
     if row["status"] == "failed":
         last = await agent.runs.list(who, thread_id=row["id"], status="failed", limit=1)
         found["error"] = error_json(last[0].error) if last and last[0].error else None
@@ -149,7 +149,7 @@ async def _whole(
 @router.post("/count")
 async def count(body: ThreadFilter, agent: OpenAgent, who: Caller) -> int:
     """How many threads fit."""
-    return await agent.threads.finding.count(who, body.wish())
+    return await agent.threads.finder.count(who, body.wanted())
 
 
 class Pruned(BaseModel, extra="ignore"):
@@ -225,8 +225,8 @@ Select = Annotated[list[str] | None, Query()]
 
 
 async def _state(agent: Agent, who: Principal, thread_id: str, at: str | None) -> dict[str, Any]:
-    snapshot = await agent.threads.course.at(who, thread_id, at)
-    return state_json(thread_id, snapshot, await agent.threads.course.before(thread_id, snapshot))
+    snapshot = await agent.threads.checkpoints.at(who, thread_id, at)
+    return state_json(thread_id, snapshot, await agent.threads.checkpoints.before(thread_id, snapshot))
 
 
 @router.get("/{thread_id}/state")
@@ -243,7 +243,7 @@ async def state_at(
     return selected(await _state(agent, who, thread_id, checkpoint_id), select)
 
 
-class StateWish(BaseModel, extra="ignore"):
+class StateQuery(BaseModel, extra="ignore"):
     """Which state."""
 
     checkpoint: Any = None
@@ -252,7 +252,7 @@ class StateWish(BaseModel, extra="ignore"):
 
 @router.post("/{thread_id}/state/checkpoint")
 async def state_at_checkpoint(
-    thread_id: Id, body: StateWish, agent: OpenAgent, who: Caller
+    thread_id: Id, body: StateQuery, agent: OpenAgent, who: Caller
 ) -> dict[str, Any]:
     """The state at a checkpoint, as a state names it."""
     return selected(await _state(agent, who, thread_id, checkpoint_in(body.checkpoint)), body.select)
@@ -292,7 +292,7 @@ def _values(given: Any) -> dict[str, Any] | None:
     return state_values(given)
 
 
-class HistoryWish(BaseModel, extra="ignore"):
+class HistoryQuery(BaseModel, extra="ignore"):
     """Which part of the history."""
 
     limit: int = Field(10, ge=1, le=MOST)
@@ -303,7 +303,7 @@ class HistoryWish(BaseModel, extra="ignore"):
 
 
 @router.post("/{thread_id}/history")
-async def history(thread_id: Id, body: HistoryWish, agent: OpenAgent, who: Caller) -> list[dict[str, Any]]:
+async def history(thread_id: Id, body: HistoryQuery, agent: OpenAgent, who: Caller) -> list[dict[str, Any]]:
     """The states of every branch, few for each turn, the newest first."""
     before = checkpoint_in(body.before)
     return await _history(agent, who, thread_id, body, before)
@@ -318,13 +318,13 @@ async def history_by_query(
     before: Annotated[str | None, Query(max_length=64)] = None,
 ) -> list[dict[str, Any]]:
     """The same."""
-    return await _history(agent, who, thread_id, HistoryWish(limit=limit), checkpoint_in(before))
+    return await _history(agent, who, thread_id, HistoryQuery(limit=limit), checkpoint_in(before))
 
 
 async def _history(
-    agent: Agent, who: Principal, thread_id: str, body: HistoryWish, before: str | None
+    agent: Agent, who: Principal, thread_id: str, body: HistoryQuery, before: str | None
 ) -> list[dict[str, Any]]:
-    found = await agent.threads.course.page(who, thread_id, limit=body.limit, before=before)
+    found = await agent.threads.checkpoints.page(who, thread_id, limit=body.limit, before=before)
     states = [state_json(thread_id, shown.snapshot, shown.parent) for shown in found]
     wanted = (body.metadata or {}).items()
     fitting = [one for one in states if all(one["metadata"].get(name) == value for name, value in wanted)]

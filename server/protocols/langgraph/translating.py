@@ -13,7 +13,7 @@ import orjson
 
 from core.foreign import as_bytes
 from server.protocols.langgraph.words import ASSISTANT, GRAPH, error_json, message_json, questions_json
-from server.retold import Retelling
+from server.repeats import WithoutRepeats
 
 Part = tuple[bytes, bytes]
 """Name and data of an event of the wire."""
@@ -61,13 +61,13 @@ class Translator:
         # Answers whose pieces went out, by their ids.
         self._streamed: set[str] = set()
         self._is_begun = False
-        self._retold = Retelling()
+        self._repeats = WithoutRepeats()
         self.steps = 0
 
     def parts(self, event: Mapping[str, Any]) -> list[Part]:
         """The parts of the next event, in their order."""
         kind = event["type"]
-        told = self._retold.of(event)
+        told = self._repeats.of(event)
         if told is None:
             return []
         event = told
@@ -99,7 +99,7 @@ class Translator:
     def _answering(self, event: Mapping[str, Any]) -> Iterator[Part]:
         # A further attempt at the same answer goes on with the message that its reader has.
         if self._answer is None or self._answer.id != event["id"]:
-            self._retold.anew()
+            self._repeats.anew()
             self._answer = _Answer(str(event["id"]), self._metadata(self._model))
         yield from ()
 
@@ -130,7 +130,7 @@ class Translator:
         for message in said:
             yield from self._whole(name, message)
         self._answer = None
-        self._retold.anew()
+        self._repeats.anew()
         if "updates" in self._modes:
             shown = [message for message in said if message["type"] != "remove"]
             writes = {"messages": shown} if said else {}

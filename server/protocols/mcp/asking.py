@@ -18,13 +18,13 @@ from server.protocols.mcp import people, results, rpc
 from server.protocols.mcp.exchange import Exchange, StreamPosition
 from server.protocols.mcp.returning import Return
 from server.questions import arguments_of, line_of, short, tool_of
-from server.requests import ID_PATTERN, AgentInput, check_wishes, turn_request, validated
-from server.retold import Retelling
+from server.repeats import WithoutRepeats
+from server.requests import ID_PATTERN, AgentInput, check_options, turn_request, validated
 
 NAME = "ask"
 # Approval is no choice here: a model writes these arguments, and it must not answer for a person.
 _CHOICES = ("model", "sources", "tools", "instructions")
-_WISHES = ("thread_id", *_CHOICES, "on_busy", "on_disconnect")
+_OPTIONS = ("thread_id", *_CHOICES, "on_busy", "on_disconnect")
 _KINDS: Mapping[Any, dict[str, Any]] = {
     str: {"type": "string"},
     list[str]: {"type": "array", "items": {"type": "string"}},
@@ -117,8 +117,8 @@ def _request(x: Exchange, arguments: Mapping[str, Any]) -> TurnRequest:
         raise InvalidRequest(f"{unknown[0][:80]}: there is no such argument; {hint}")
     said = {name: arguments[name] for name in ("message", "files") if name in arguments}
     given = validated(AgentInput, said)
-    wishes = check_wishes({name: arguments[name] for name in _WISHES if name in arguments})
-    return turn_request(x.who, given, wishes.model_dump())
+    options = check_options({name: arguments[name] for name in _OPTIONS if name in arguments})
+    return turn_request(x.who, given, options.model_dump())
 
 
 async def _gone_on(x: Exchange, state: Mapping[str, Any]) -> Handle:
@@ -155,7 +155,7 @@ class _Turn:
         self._back = back
         self._waits = waits
         self._over = False
-        self._retold = Retelling()
+        self._repeats = WithoutRepeats()
 
     async def result(self) -> rpc.Result:
         try:
@@ -184,7 +184,7 @@ class _Turn:
         last: Mapping[str, Any] = {}
         async for found in self._run.entries(self._after):
             last = found[-1].event
-            await _tell(self._x, found, self._retold)
+            await _tell(self._x, found, self._repeats)
             self._after = found[-1].seq
             self._x.at(seq=self._after)
         if last.get("type") == "error":
@@ -218,11 +218,11 @@ class _Turn:
             await self._run.cancel()
 
 
-async def _tell(x: Exchange, found: Sequence[LoggedEvent], retold: Retelling) -> None:
+async def _tell(x: Exchange, found: Sequence[LoggedEvent], repeats: WithoutRepeats) -> None:
     """Progress, in words: what was said since is one step, and so is each thing that was done."""
     said: list[str] = []
     for entry in found:
-        event = retold.of(entry.event) or _NOTHING
+        event = repeats.of(entry.event) or _NOTHING
         if event["type"] == "token":
             said.append(event["delta"])
         elif line := _line(event):

@@ -1,4 +1,4 @@
-"""What both kinds of requests share: fields with a meaning here, those that are refused, and wishes.
+"""What both kinds of requests share: fields with a meaning here, those that are refused, and options.
 
 A field that would change the answer, and that nothing is done about, is refused. One that only
 says how it is had (tiers, caches, predictions, who the end user is), or that nobody knows, is read over:
@@ -18,7 +18,7 @@ from server.errors import UnsupportedParameter
 from server.protocols.openai.client_tools import offered
 from server.protocols.openai.forms import call_wanted
 from server.protocols.openai.models import chosen
-from server.requests import check_wishes
+from server.requests import check_options
 
 THREAD_HEADER = "X-Thread-ID"
 _WHY = {
@@ -69,7 +69,7 @@ class Body(BaseModel, extra="allow"):
             if value not in _NOTHING and value not in but.get(name, ()):
                 raise UnsupportedParameter(name, _WHY[name])
 
-    async def wishes(
+    async def options(
         self, agent: Agent, who: Principal, *, thread: str | None, **words: Any
     ) -> dict[str, Any]:
         """What the turn shall run with, as in `configurable`.
@@ -94,9 +94,9 @@ class Body(BaseModel, extra="allow"):
             "parallel_tool_calls": self.parallel_tool_calls,
             "seed": self.seed,
         }
-        given = check_wishes(self.waystation or {}, "waystation").model_dump(exclude_none=True)
+        given = check_options(self.waystation or {}, "waystation").model_dump(exclude_none=True)
         own = {name: value for name, value in words.items() if value not in (None, "", [])}
-        return {**_UNSAID, **given, **check_wishes(own).model_dump(exclude_none=True)}
+        return {**_UNSAID, **given, **check_options(own).model_dump(exclude_none=True)}
 
 
-_UNSAID = check_wishes({}).model_dump()
+_UNSAID = check_options({}).model_dump()

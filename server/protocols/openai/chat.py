@@ -127,11 +127,11 @@ async def _whole(run: Handle, model: str) -> Response:
 
 async def _turn(body: ChatBody, agent: Agent, who: Principal, *, thread: str | None, key: str | None) -> Turn:
     said, attached, results = conversation(body.messages)
-    wishes = await body.wishes(agent, who, thread=thread, **body.words)
+    options = await body.options(agent, who, thread=thread, **body.words)
     if results:
-        return Turn(said, None, wishes, results=results)
+        return Turn(said, None, options, results=results)
     files = await stored_for(agent, who, Content("", attached), of=[digest(said)])
-    return Turn(said[:-1], said[-1], wishes, files=files, key=key)
+    return Turn(said[:-1], said[-1], options, files=files, key=key)
 
 
 def instructions_of(messages: Sequence[Message]) -> str:

@@ -21,7 +21,7 @@ from server.errors import problem
 from server.protocols.openai.citations import annotated, nested
 from server.protocols.openai.client_tools import as_tool_calls
 from server.protocols.refusals import openai_body
-from server.retold import Retelling
+from server.repeats import WithoutRepeats
 from server.sse import RunResponse
 
 DONE = b"data: [DONE]\n\n"
@@ -91,7 +91,7 @@ class ChatStream(RunResponse):
         self._head = _head(run, model, "chat.completion.chunk")
         self._with_usage = with_usage
         self._begun = self._shown = self._cut = self._failed = False
-        self._retold = Retelling()
+        self._repeats = WithoutRepeats()
         # All but a delta, encoded once.
         line = orjson.dumps({**self._head, "choices": [{"index": 0, "delta": 0, "finish_reason": None}]})
         before, _, after = line.partition(b'"delta":0')
@@ -102,7 +102,7 @@ class ChatStream(RunResponse):
             if not self._begun:
                 self._begun = True
                 yield self._delta({"role": "assistant", "content": ""})
-            if event := self._retold.of(entry.event):
+            if event := self._repeats.of(entry.event):
                 yield from self._of(event)
 
     def ending(self) -> Iterable[bytes]:

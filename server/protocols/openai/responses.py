@@ -12,7 +12,6 @@ from pydantic import Field
 from core.access import Principal
 from core.settings.platform import ServerSettings
 from graph.agent import Agent
-from graph.db.tables import RUN_MARK
 from graph.errors import RunEnded, ThreadNotFound
 from graph.runs.streams import Handle
 from server.attachments import Content, stored_for
@@ -36,6 +35,8 @@ from server.routes.common import OpenAgent
 router = wire_router("openai", "/v1/responses")
 
 _REFUSED = ("prompt", "top_logprobs", "max_tool_calls", "moderation", "image")
+# What ids of runs begin with, in every release.
+_RUN = "r_"
 ResponseId = Annotated[str, Field(pattern=ID_PATTERN)]
 
 
@@ -127,22 +128,22 @@ async def _begun(
     asked = asked_in(body.input)
     instructions = "\n\n".join(text for text in (body.instructions, asked.instructions) if text)
     after, behind = await _followed(body, agent, who)
-    wishes = await body.wishes(
+    options = await body.options(
         agent, who, thread=thread or body.thread or behind, instructions=instructions, **body.words
     )
     if body.background:
-        wishes["on_disconnect"] = "continue"
+        options["on_disconnect"] = "continue"
     if asked.results:
-        turn = Turn(asked.said, None, wishes, results=asked.results)
+        turn = Turn(asked.said, None, options, results=asked.results)
     elif asked.answers:
-        turn = Turn((), None, wishes, resume=dict(asked.answers))
-        if not after and not wishes.get("thread_id"):
+        turn = Turn((), None, options, resume=dict(asked.answers))
+        if not after and not options.get("thread_id"):
             raise InvalidRequest("previous_response_id: answers need the response that waits for them")
     else:
         files = await stored_for(
             agent, who, Content("", asked.attached), of=[after or "", digest(asked.said)]
         )
-        turn = Turn(asked.said[:-1], asked.said[-1], wishes, files=files, key=key)
+        turn = Turn(asked.said[:-1], asked.said[-1], options, files=files, key=key)
     return await begin(agent, who, turn, after=after)
 
 
@@ -151,7 +152,7 @@ async def _followed(body: ResponseBody, agent: Agent, who: Principal) -> tuple[s
     if not body.previous_response_id:
         return None, None
     run_id, _ = named(body.previous_response_id)
-    if not run_id.startswith(RUN_MARK):
+    if not run_id.startswith(_RUN):
         with suppress(ThreadNotFound):
             return None, str((await agent.threads.get(who, run_id))["id"])
     return run_id, None

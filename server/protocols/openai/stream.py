@@ -19,7 +19,7 @@ from server.protocols.openai.citations import annotated
 from server.protocols.openai.client_tools import as_items, is_clients
 from server.protocols.openai.items import EchoedRequest, Item
 from server.protocols.openai.paused import FIRST, RunPart
-from server.retold import Retelling
+from server.repeats import WithoutRepeats
 from server.sse import RunResponse
 
 STEP = 1000
@@ -61,7 +61,7 @@ class ResponseStream(RunResponse):
         self._open = ""
         self._texts: list[str] = []
         self._shown = self._cut = False
-        self._retold = Retelling()
+        self._repeats = WithoutRepeats()
 
     def encoded(self, found: Sequence[LoggedEvent]) -> Iterable[bytes]:
         return filter(None, self._encoded(found))
@@ -75,7 +75,7 @@ class ResponseStream(RunResponse):
             if entry.event.get("code") == WAITS:
                 # No event of the run: it has a number behind what was told last.
                 yield self._event("response.queued", response=self._response("queued"))
-            elif event := self._retold.of(entry.event):
+            elif event := self._repeats.of(entry.event):
                 self._base = self._number = entry.seq * STEP
                 yield from self._of(event)
 

@@ -46,12 +46,6 @@ async def find(name: str, as_json: JsonFlag = False) -> None:
         print_fields({"name": name, "colour": "red"})
 
 
-@app.command()
-@command
-async def other() -> None:
-    """Another command, so that the first keeps its name."""
-
-
 @pytest.fixture
 def run() -> CliRunner:
     return CliRunner()

@@ -143,10 +143,10 @@ async def test_a_wrong_configuration_stops_the_start_also_of_an_optional_module(
 
 def test_what_needs_a_disabled_module_does_not_run_either() -> None:
     found = [module("a"), module("b", needs=("a",)), module("c", needs=("b",)), module("d")]
-    standings = lifecycle.module_states(found, ModulesSettings(disabled=["a"]))
-    assert [m.name for m in lifecycle.running(standings)] == ["d"]
-    assert [s.phase for s in standings] == [Phase.DISABLED] * 3 + [Phase.RUNNING]
-    assert standings[2].reason == "it needs 'b', which does not run"
+    states = lifecycle.module_states(found, ModulesSettings(disabled=["a"]))
+    assert [m.name for m in lifecycle.running(states)] == ["d"]
+    assert [s.phase for s in states] == [Phase.DISABLED] * 3 + [Phase.RUNNING]
+    assert states[2].reason == "it needs 'b', which does not run"
 
 
 def test_a_required_module_cannot_be_switched_off() -> None:
@@ -228,7 +228,7 @@ def test_what_cannot_be_loaded_does_not_run_and_says_why(code: dict[str, Any], r
         left = lifecycle.module_states(found, ModulesSettings())
         with pytest.raises(ConfigInvalid, match="no turn works without the module 'a': it cannot be loaded"):
             lifecycle.module_states([module("a", required=True, **code)], ModulesSettings())
-    assert [standing.phase for standing in left] == [Phase.FAILED, Phase.RUNNING, Phase.FAILED]
+    assert [state.phase for state in left] == [Phase.FAILED, Phase.RUNNING, Phase.FAILED]
     assert reason in left[0].reason
     assert left[2].reason == "it needs 'a', which does not run"
 

@@ -19,7 +19,7 @@ from core.errors import InvalidInput, Unavailable, WaystationError
 from core.settings import Context
 from graph import Agent
 from server.cli.ask import Question, talk
-from server.cli.turns import Here, Through, Turns, opened_turns
+from server.cli.turns import LocalTurns, ServiceTurns, Turns, opened_turns
 from server.owner import open_to_owner
 from server.private import mark_of, socket_in
 from waystation.testing.agents import write_config
@@ -68,11 +68,11 @@ async def test_a_turn_goes_through_the_service_and_the_command_says_so(
 
 async def test_its_events_and_its_reply_are_those_of_a_turn_here(service: Agent) -> None:
     async with opened_turns("") as turns:
-        assert isinstance(turns, Through)
+        assert isinstance(turns, ServiceTurns)
         events, reply = await told(turns, message="Hello", thread="far")
         again, _ = await told(turns, message="And more", thread="far")
     async with opened_turns("", here=True) as turns:
-        assert isinstance(turns, Here)
+        assert isinstance(turns, LocalTurns)
         ours, own = await told(turns, message="Hello", thread="near")
     assert [event["type"] for event in events] == [event["type"] for event in ours]
     assert reply["answer"] == own["answer"]
@@ -130,7 +130,7 @@ async def test_another_configuration_is_answered_here(
 ) -> None:
     monkeypatch.setenv("WAYSTATION_LIMITS__STEPS", "3")
     async with opened_turns("") as turns:
-        assert isinstance(turns, Here)
+        assert isinstance(turns, LocalTurns)
     assert "not answer for this configuration" in capsys.readouterr().err
 
 
@@ -154,7 +154,7 @@ async def test_a_service_that_stops_is_told_and_its_socket_goes(home: Path) -> N
     async with Agent.open() as agent:
         async with open_to_owner(agent, URL), opened_turns("") as turns:
             assert stat.S_IMODE(socket_in(home).stat().st_mode) == 0o600
-            assert isinstance(turns, Through)
+            assert isinstance(turns, ServiceTurns)
         with pytest.raises((Unavailable, OSError)):
             await told(turns, message="Hello")
     assert not socket_in(home).exists()
@@ -165,18 +165,18 @@ async def test_a_service_that_drains_or_does_not_greet_is_not_asked(
 ) -> None:
     await service.drain(seconds=0)
     async with opened_turns("") as turns:
-        assert isinstance(turns, Here)
+        assert isinstance(turns, LocalTurns)
     monkeypatch.setattr("server.cli.turns.GREETING_SECONDS", 0.2)
     mute = home / "mute"
     with sockets.listening(socket_in(mute)):
         monkeypatch.setenv("WAYSTATION_HOME", str(mute))
         async with opened_turns("") as turns:
-            assert isinstance(turns, Here)
+            assert isinstance(turns, LocalTurns)
 
 
 async def test_the_first_of_two_services_on_a_home_is_asked(service: Agent) -> None:
     async with open_to_owner(service, "http://other"), opened_turns("") as turns:
-        assert isinstance(turns, Through)
+        assert isinstance(turns, ServiceTurns)
 
 
 async def test_a_command_that_leaves_ends_its_turn(service: Agent) -> None:

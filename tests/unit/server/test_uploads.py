@@ -135,3 +135,32 @@ async def test_a_client_that_goes_away_is_no_end_of_the_file() -> None:
     left[1:] = [{"type": "http.disconnect"}]
     with pytest.raises(ClientDisconnect):
         await read(given)
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        (b'filename="a \\"b\\".txt"', 'a "b".txt'),
+        # curl, browsers, requests, httpx
+        (b'filename="a %22b%22%0D%0A 5% %41.txt"', 'a "b"\r\n 5% %41.txt'),
+        # aiohttp
+        (b'filename="%C3%BCber%20%22a%22%2Etxt"', 'über "a".txt'),
+        (b'filename="%FF.txt"', "%FF.txt"),
+        # .NET
+        (b"filename=\"=?utf-8?B?w7xiZXIudHh0?=\"; filename*=utf-8''%C3%BCber.txt", "über.txt"),
+        (b"filename*=ISO-8859-1'de'%FCber.txt; filename=other", "über.txt"),
+        (b"filename=plain; filename*=utf-8''%FF", "plain"),
+        (b"filename=plain; filename*=idna''x", "plain"),
+        (b"filename=\"a; filename*=utf-8''b\"", "a; filename*=utf-8''b"),
+    ],
+)
+async def test_a_name_is_read_as_its_client_wrote_it(written: bytes, name: str) -> None:
+    part = b'Content-Disposition: form-data; name="file"; ' + written + b"\r\n\r\nx"
+    assert (await read(request(form(part))[0]))[0] == name
+
+
+async def test_a_part_with_endless_headers_is_told_what_is_wrong() -> None:
+    for headers in (b"x: " + b"y" * 100_000 + b"\r\n", b"".join(b"x-%d: y\r\n" % n for n in range(1000))):
+        part = b'Content-Disposition: form-data; name="file"; filename="a"\r\n' + headers + b"\r\nx"
+        with pytest.raises(InvalidRequest, match="a part has headers that are too many, too long"):
+            await read(request(form(part))[0])

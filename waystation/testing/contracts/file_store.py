@@ -53,6 +53,12 @@ async def keys(store: FileStore, owner: str, **others: Any) -> list[str]:
     return [info.key async for info in store.scan(owner, **others)]
 
 
+async def note(store: FileStore, owner: str) -> bytes:
+    found: list[bytes] = []
+    await store.change_note(owner, lambda kept: (found.append(kept), kept)[1])  # type: ignore[func-returns-value]
+    return found[-1]
+
+
 async def old(store: FileStore, until: datetime) -> dict[str, OldFile]:
     return {found.info.key: found async for found in store.unchanged_since(until)}
 
@@ -372,6 +378,22 @@ class FileStoreContract:
         found = await store.presign_upload(draft("k1", size=5, etag="0" * 64), 60)
         assert found is None or (found.url.startswith("http") and found.seconds == 60)
         assert await keys(store, ADA) == []
+
+    async def test_the_size_of_each_file_of_an_owner_is_known(self, store: FileStore) -> None:
+        await store.put(draft("k1"), chunks(b"12345"))
+        await store.put(draft("k2"), chunks())
+        await store.put(draft("k3", owner=BOB), chunks(b"1"))
+        assert await store.sizes(ADA) == {"k1": 5, "k2": 0}
+
+    async def test_a_note_is_changed_by_one_after_the_other_and_is_no_file(self, store: FileStore) -> None:
+        if not await store.change_note(ADA, lambda found: found + b"x"):
+            return
+        await asyncio.gather(*(store.change_note(ADA, lambda found: found + b"x") for _ in range(20)))
+        assert (await note(store, ADA), await note(store, BOB)) == (b"x" * 21, b"")
+        assert await store.usage(None) == Usage()
+        assert await store.reconcile(datetime.now(UTC) + LATER, remove=True) == Leftovers()
+        await store.change_note(ADA, lambda found: found[:2])
+        assert await note(store, ADA) == b"xx"
 
     async def test_the_breaker_is_closed_or_there_is_none(self, store: FileStore) -> None:
         breaker = store.breaker()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
@@ -17,6 +18,7 @@ from nodes.rag.reading.extract import MOST_CHARS, Extract, Unreadable
 from nodes.rag.reading.html import text_of_html
 
 _CONTAINER = "META-INF/container.xml"
+_FILE_NAME = re.compile(r"\A# [^\s/]{1,100}\.x?html?\n+")
 _FONTS = ("font", "otf", "ttf", "woff")
 
 
@@ -36,12 +38,17 @@ def read_book(raw: bytes) -> Extract:
         except Undecodable:
             found.notes.append(f"part {number} is no text")
             continue
-        found.add([text_of_html(page)], where=f"part {number}")
+        found.add([_without_file_name(text_of_html(page))], where=f"part {number}")
         if found.chars > MOST_CHARS:
             raise Unreadable("it is too much text")
     if not found.parts:
         raise Unreadable("it has no text")
     return found
+
+
+def _without_file_name(text: str) -> str:
+    """A chapter's text without a title that is only what its file is called, as pandoc has it."""
+    return _FILE_NAME.sub("", text, count=1)
 
 
 def _is_protected(package: Package) -> bool:

@@ -75,6 +75,7 @@ def _reader(kind: Kind, depth: int) -> Callable[[bytes], Extract]:
     # Each needs a library of its own, and most sources have documents of one kind.
     from nodes.rag.adapters.documents import books, mail, pdf, sheets, slides, word  # noqa: PLC0415
 
+    mails = mail.reader(lambda name, content: _attached(name, content, depth + 1))
     readers = {
         Kind.PDF: pdf.read,
         Kind.WORD: word.read,
@@ -82,7 +83,8 @@ def _reader(kind: Kind, depth: int) -> Callable[[bytes], Extract]:
         Kind.SLIDES: slides.read,
         Kind.BOOK: books.read_book,
         Kind.NOTEBOOK: books.read_notebook,
-        Kind.MAIL: mail.reader(lambda name, content: _attached(name, content, depth + 1)),
+        Kind.MAIL: mails,
+        Kind.SAVED: mails,
     }
     return readers[kind]
 

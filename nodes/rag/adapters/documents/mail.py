@@ -1,18 +1,28 @@
-"""E-mail (EML): who wrote what to whom and when, the text, and the attachments that can be read."""
+"""E-mail (EML, MBOX): who wrote what to whom and when, the text, and the attachments that can be read.
+
+A browser saves a page with its pictures in the same form (MHTML, RFC 2557). In a mailbox a line that
+begins with "From " stands before each message (RFC 4155).
+"""
 
 from __future__ import annotations
 
 import email
 import email.policy
+import re
 from collections.abc import Callable, Iterator
 from email.message import EmailMessage, MIMEPart
 
 from nodes.rag.reading.decoding import Undecodable, decoded, known_as
-from nodes.rag.reading.extract import Extract, Unreadable
+from nodes.rag.reading.extract import MOST_CHARS, Extract, Unreadable
 from nodes.rag.reading.html import text_of_html
 
 _HEADERS = ("From", "To", "Cc", "Date", "Subject")
 _MOST_ATTACHMENTS = 100
+_MOST_MESSAGES = 20_000
+_SAVED_PAGE = "Snapshot-Content-Location"
+_NEXT = re.compile(rb"^From [^\r\n]{0,500}\r?\n", re.MULTILINE)
+# Within a message such a line has a ">" before it.
+_NO_NEXT = re.compile(rb"^>(>{0,20}From )", re.MULTILINE)
 
 Attached = Callable[[str, bytes], Extract | None]
 
@@ -25,23 +35,46 @@ def reader(attached: Attached) -> Callable[[bytes], Extract]:
     """
 
     def read(raw: bytes) -> Extract:
-        """The message, then its attachments.
+        """The message, then its attachments; of a mailbox every message.
 
         Raises:
             Unreadable: It is no e-mail.
         """
-        message = email.message_from_bytes(raw, policy=email.policy.default)
-        if not any(name in message for name in _HEADERS):
-            raise Unreadable("it is no e-mail")
-        subject = _header(message, "Subject")
         found = Extract()
-        heads = [f"{name}: {said}" for name in _HEADERS if (said := _header(message, name))]
-        found.add(["\n".join(heads), *_body(message)], (subject,) if subject else ())
-        for name, content in _attachments(message):
-            _attach(found, subject, name, content, attached)
+        if raw.startswith(b"From "):
+            _mailbox(found, raw, attached)
+        else:
+            _message(found, raw, "", attached)
         return found
 
     return read
+
+
+def _mailbox(found: Extract, raw: bytes, attached: Attached) -> None:
+    starts = list(_NEXT.finditer(raw))
+    ends = [*(start.start() for start in starts[1:]), len(raw)]
+    for number, (start, end) in enumerate(zip(starts, ends, strict=True), start=1):
+        if number > _MOST_MESSAGES:
+            found.notes.append(f"only its first {_MOST_MESSAGES} messages are read")
+            return
+        if found.chars > MOST_CHARS:
+            raise Unreadable("it is too much text")
+        try:
+            _message(found, _NO_NEXT.sub(rb"\1", raw[start.end() : end]), f"message {number}", attached)
+        except Unreadable as reason:
+            found.notes.append(f"message {number}: {reason}")
+
+
+def _message(found: Extract, raw: bytes, where: str, attached: Attached) -> None:
+    message = email.message_from_bytes(raw, policy=email.policy.default)
+    if not any(name in message for name in _HEADERS):
+        raise Unreadable("it is no e-mail")
+    subject = _header(message, "Subject")
+    heads = [f"{name}: {said}" for name in _HEADERS if (said := _header(message, name))]
+    told = [] if _SAVED_PAGE in message else ["\n".join(heads)]
+    found.add([*told, *_body(message)], (subject,) if subject else (), where, where.replace(" ", "="))
+    for name, content in _attachments(message):
+        _attach(found, (subject, where), name, content, attached)
 
 
 def _header(message: EmailMessage, name: str) -> str:
@@ -99,7 +132,8 @@ def _attachments(message: EmailMessage) -> Iterator[tuple[str, bytes]]:
             yield name, raw
 
 
-def _attach(found: Extract, subject: str, name: str, content: bytes, attached: Attached) -> None:
+def _attach(found: Extract, message: tuple[str, str], name: str, content: bytes, attached: Attached) -> None:
+    subject, in_mailbox = message
     try:
         inner = attached(name, content)
     except Unreadable as reason:
@@ -109,6 +143,6 @@ def _attach(found: Extract, subject: str, name: str, content: bytes, attached: A
         found.notes.append(f"attachment '{name}' is not read")
         return
     for part in inner.parts:
-        where = f"attachment '{name}'" + (f", {part.where}" if part.where else "")
+        where = ", ".join(filter(None, [in_mailbox, f"attachment '{name}'", part.where]))
         found.add([part.text], (*filter(None, [subject]), *part.path), where, name)
     found.notes += [f"attachment '{name}': {note}" for note in inner.notes]

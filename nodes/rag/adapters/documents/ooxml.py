@@ -25,7 +25,9 @@ class Package:
 
     def __init__(self, raw: bytes) -> None:
         if raw.startswith(_COMPOUND):
-            raise Unreadable("it needs a password, or is older than Office 2007")
+            raise Unreadable(
+                "it needs a password, or is older than Office 2007; a copy saved anew without one is read"
+            )
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(raw))
             self._names = {info.filename.lstrip("/"): info for info in self._zip.infolist()}

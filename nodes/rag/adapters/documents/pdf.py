@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pypdfium2 as pdfium
 from pypdfium2 import raw as pdfium_c
 
+from nodes.rag.adapters.documents.bookmarks import Headings, Mark
 from nodes.rag.adapters.documents.columns import MOST_BOXES, Box, regions
 from nodes.rag.reading.extract import MOST_CHARS, Extract, Unreadable, numbers
 
 MOST_PAGES = 10_000
 _MOST_TITLE = 200
+# Of a page, that are looked at to tell in which direction it is written.
+_LETTERS = 200
 _PASSWORD = 4  # FPDF_ERR_PASSWORD
 # PDFium's sign for a hyphen at the end of a line; the line's end is gone.
 _SOFT = "\x02"
@@ -40,7 +44,7 @@ def _opened(raw: bytes) -> pdfium.PdfDocument:
         return pdfium.PdfDocument(raw)
     except pdfium.PdfiumError as error:
         if getattr(error, "err_code", None) == _PASSWORD:
-            raise Unreadable("it needs a password") from None
+            raise Unreadable("it needs a password; a copy without one is read") from None
         raise Unreadable("it is broken, or no PDF") from None
 
 
@@ -59,9 +63,10 @@ def _pages(document: pdfium.PdfDocument) -> Extract:
         pictures += [index + 1] * picture
     found = Extract()
     words = Counter(word.lower() for text in texts for word in _WORD.findall(text))
-    headings = _bookmarks(document, count)
+    headings = Headings(sorted(_marks(document), key=lambda mark: mark.page))
     for number, text in enumerate(texts, start=1):
-        found.add([_rejoined(text, words)], headings.get(number, ()), f"page {number}", f"page={number}")
+        for path, said in headings.parts(number, _rejoined(text, words)):
+            found.add([said], path, f"page {number}", f"page={number}")
     if found.chars > MOST_CHARS:
         raise Unreadable("it is too much text")
     if not found.parts:
@@ -83,8 +88,11 @@ def _page(document: pdfium.PdfDocument, index: int) -> tuple[str, bool]:
         if document.formenv:
             # What was filled in becomes part of the page, which has to be loaded again to show it.
             page.flatten()
-            page.close()
-            page = document[index]
+            page = _again(document, index, page)
+        if page.get_rotation() and _runs(page) == 0:
+            # PDFium reads the lines of such a page from the last to the first.
+            page.set_rotation(0)
+            page = _again(document, index, page)
         text = page.get_textpage()
         try:
             said = _said(page, text).replace("\r\n", "\n").replace("\r", "\n").strip()
@@ -98,11 +106,48 @@ def _page(document: pdfium.PdfDocument, index: int) -> tuple[str, bool]:
 
 def _said(page: pdfium.PdfPage, text: pdfium.PdfTextPage) -> str:
     """A page's text in the order of reading: column by column, also where it was drawn across them."""
-    parts = regions(list(_boxes(text)), *page.get_size())
+    boxes = list(_boxes(text))
+    if _direction(text) % 180:
+        # Lines that run up or down the page: PDFium finds no end of theirs.
+        return "\n".join(" ".join(box.text.strip() for box in line) for line in _upright_lines(boxes))
+    parts = regions(boxes, *page.get_size())
     if not parts:
         return str(text.get_text_bounded())
     read = (text.get_text_bounded(part.left, part.bottom, part.right, part.top) for part in parts)
     return "\n".join(said for said in (str(one).strip() for one in read) if said)
+
+
+def _again(document: pdfium.PdfDocument, index: int, page: pdfium.PdfPage) -> pdfium.PdfPage:
+    page.close()
+    return document[index]
+
+
+def _runs(page: pdfium.PdfPage) -> int:
+    text = page.get_textpage()
+    try:
+        return _direction(text)
+    finally:
+        text.close()
+
+
+def _direction(text: pdfium.PdfTextPage) -> int:
+    """The angle at which most of a page's letters stand, in whole degrees."""
+    count = text.count_chars()
+    looked_at = range(0, count, max(1, count // _LETTERS))
+    angles = Counter(round(math.degrees(pdfium_c.FPDFText_GetCharAngle(text.raw, at))) for at in looked_at)
+    return angles.most_common(1)[0][0] % 360 if angles else 0
+
+
+def _upright_lines(boxes: Sequence[Box]) -> Iterator[list[Box]]:
+    """What stands in one line of those that run up or down, as it was drawn."""
+    line: list[Box] = []
+    for box in boxes:
+        if line and not line[-1].left <= (box.left + box.right) / 2 <= line[-1].right:
+            yield line
+            line = []
+        line.append(box)
+    if line:
+        yield line
 
 
 def _boxes(text: pdfium.PdfTextPage) -> Iterator[Box]:
@@ -126,27 +171,11 @@ def _rejoined(text: str, words: Counter[str]) -> str:
     return _CUT.sub(joined, text).replace(_SOFT, "-")
 
 
-def _bookmarks(document: pdfium.PdfDocument, pages: int) -> dict[int, tuple[str, ...]]:
-    """The headings that each page begins under, by its number."""
-    marks = sorted(_marks(document), key=lambda mark: mark[0])
-    found: dict[int, tuple[str, ...]] = {}
-    path: list[tuple[int, str]] = []
-    at = 0
-    for number in range(1, min(pages, MOST_PAGES) + 1):
-        while at < len(marks) and marks[at][0] <= number:
-            _, level, title = marks[at]
-            path = [*(p for p in path if p[0] < level), (level, title)]
-            at += 1
-        if path:
-            found[number] = tuple(title for _, title in path)
-    return found
-
-
-def _marks(document: pdfium.PdfDocument) -> Iterator[tuple[int, int, str]]:
-    """(page, level, title) of each bookmark that leads to a page."""
+def _marks(document: pdfium.PdfDocument) -> Iterator[Mark]:
+    """Each bookmark that leads to a page."""
     for mark in document.get_toc():
         dest = mark.get_dest()
         index = dest.get_index() if dest else None
         title = " ".join(mark.get_title().split())
         if index is not None and index >= 0 and title:
-            yield index + 1, mark.level, title[:_MOST_TITLE]
+            yield Mark(index + 1, mark.level, title[:_MOST_TITLE])

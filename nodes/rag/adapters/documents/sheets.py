@@ -131,12 +131,28 @@ def _cell(cell: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, (int, float)):
         return _number(value, str(cell.number_format or ""))
-    if isinstance(value, dt.datetime):
-        midnight = value.time() == dt.time() and "h" not in _QUOTED.sub("", str(cell.number_format)).lower()
-        return value.date().isoformat() if midnight else value.isoformat(" ", "minutes")
-    if isinstance(value, dt.time):
-        return value.isoformat("minutes" if value.second == 0 else "seconds")
+    if isinstance(value, (dt.datetime, dt.time, dt.timedelta)):
+        return _moment(value, _QUOTED.sub("", str(cell.number_format)).lower())
     return " ".join(str(value).split())
+
+
+def _moment(value: dt.datetime | dt.time | dt.timedelta, shown: str) -> str:
+    """A date, with its time where that is shown or is not midnight; the time alone where no date is shown."""
+    if isinstance(value, dt.timedelta):
+        return _hours(value)
+    if isinstance(value, dt.datetime) and not ("h" in shown and {"y", "d"}.isdisjoint(shown)):
+        midnight = value.time() == dt.time() and "h" not in shown
+        return value.date().isoformat() if midnight else value.isoformat(" ", "minutes")
+    time = value.time() if isinstance(value, dt.datetime) else value
+    return time.isoformat("minutes" if time.second == 0 else "seconds")
+
+
+def _hours(value: dt.timedelta) -> str:
+    """A time span as `25:15`, or `25:15:30`: hours may be more than a day's."""
+    seconds = round(abs(value).total_seconds())
+    minutes, rest = divmod(seconds, 60)
+    sign = "-" if value < dt.timedelta() and seconds else ""
+    return f"{sign}{minutes // 60}:{minutes % 60:02}" + (f":{rest:02}" if rest else "")
 
 
 def _number(value: float, written: str) -> str:

@@ -15,6 +15,8 @@ from nodes.rag.reading.extract import MOST_CHARS, Extract, Unreadable, numbers
 
 _A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 _C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
+_M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
+_MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 _P = "{http://schemas.openxmlformats.org/presentationml/2006/main}"
 _R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _TITLES = {"title", "ctrTitle"}
@@ -35,7 +37,7 @@ def read(raw: bytes) -> Extract:
     slides = [item.get(f"{_R}id", "") for item in package.xml(name).iter(f"{_P}sldId")]
     for number, key in enumerate(slides, start=1):
         _, part = related.get(key, ("", ""))
-        slide = package.xml(part)
+        slide = _chosen(package.xml(part))
         if slide.get("show") in {"0", "false"}:
             hidden.append(number)
             continue
@@ -65,11 +67,23 @@ def _slide(package: Package, part: str, slide: etree._Element) -> tuple[str, lis
         else:
             blocks += said
     for notes in package.of_kind(part, "notesSlide"):
-        said = [text for shape in package.xml(notes).iter(f"{_P}sp") if _placeholder(shape) == "body"
-                for text in _paragraphs(shape)]  # fmt: skip
+        shapes = _chosen(package.xml(notes)).iter(f"{_P}sp")
+        said = [text for s in shapes if _placeholder(s) not in _FURNITURE for text in _paragraphs(s)]
         if said:
             blocks += ["Notes:", *said]
     return title, blocks
+
+
+def _chosen(slide: etree._Element) -> etree._Element:
+    """The slide with one form of what stands there for new programs and for old ones: that with words."""
+    for both in list(slide.iter(f"{_MC}AlternateContent")):
+        forms = [form for form in both if form.tag in {f"{_MC}Choice", f"{_MC}Fallback"}]
+        told = (form for form in forms if next(form.iter(f"{_A}t", f"{_M}t", f"{_C}chart"), None) is not None)
+        kept = next(told, None)
+        for form in forms:
+            if form is not kept:
+                both.remove(form)
+    return slide
 
 
 def _placeholder(shape: etree._Element) -> str:
@@ -93,7 +107,7 @@ def _paragraphs(parent: etree._Element) -> Iterator[str]:
     for paragraph in parent.iter(f"{_A}p"):
         said = "".join(
             "\n" if piece.tag == f"{_A}br" else piece.text or ""
-            for piece in paragraph.iter(f"{_A}t", f"{_A}br")
+            for piece in paragraph.iter(f"{_A}t", f"{_A}br", f"{_M}t")
         ).strip()
         if said:
             yield said

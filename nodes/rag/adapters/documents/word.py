@@ -117,6 +117,7 @@ class _Reader:
                 self._paragraph(child)
             elif child.tag == f"{_W}tbl":
                 self._blocks += self._table(child, depth + 1)
+                self._end_asides()
             elif child.tag not in _GONE and depth < _MOST_DEPTH:
                 self.walk(_chosen(child), depth + 1)
 
@@ -129,6 +130,10 @@ class _Reader:
             self._blocks.append(text)
         elif text:
             self._blocks.append(f"- {text}" if self._listed(paragraph) else text)
+        self._end_asides()
+
+    def _end_asides(self) -> None:
+        """Boxes and notes stand behind the paragraph or table that they belong to."""
         self._blocks += self._asides
         self._asides = []
 

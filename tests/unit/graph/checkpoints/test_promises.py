@@ -10,7 +10,8 @@ from langgraph.checkpoint.base import empty_checkpoint
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from core.database.writer import Unit, Writer
+from core.database.line import Unit
+from core.database.writer import Writer
 from graph.checkpoints.saver import Saver, opened_saver
 from graph.db.database import opened_database, writer_of
 from graph.runs.lease import fenced

@@ -13,8 +13,8 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from core.database.line import Entry, Unit
 from core.database.outage import DatabaseUnavailable
-from core.database.writer import Entry, Unit
 from graph.db.database import opened_database, writer_of
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from core.access import Principal
 from core.steps import Part
+from graph.insight.run_events import ReadEvent
 from graph.insight.spans import Waterfall
-from graph.insight.told import ReadEvent
 from graph.runs.record import RunRecord, TurnRequest
 
 BEGAN = 1000.0

@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL
 
 from core.errors import StorageUnavailable, Unavailable
 from graph.moving import comparing, rows
-from graph.moving.comparing import Apart, Here
+from graph.moving.comparing import LocalReader, ProcessReader
 from graph.moving.copying import CopyResult, open_end
 from graph.moving.database import copy_database
 from graph.moving.end import End
@@ -61,17 +61,24 @@ def test_a_large_copy_is_compared_by_a_process_of_its_own(source: URL, postgres_
 
 
 def test_what_somebody_else_wrote_is_found_there(source: URL, postgres_url: URL) -> None:
-    portions: list[str] = []
+    changed: list[int] = []
 
     def meddle(done: int, total: int, name: str) -> None:
-        portions.append(name)
-        # Then the first portion is there, and the last is not: nothing of it was compared.
-        if portions.count("writes") == 3:
-            _run(postgres_url, "UPDATE checkpoint_writes SET channel = 'another'")
+        # What is compared meanwhile is told under the same name, so a count of portions says nothing. The
+        # first rows are there before the second portion is told: nothing of them was compared then.
+        if name == "writes" and not any(changed):
+            changed.append(_meddled(postgres_url))
 
     with pytest.raises(CopyRefused, match="differs from the source in writes"):
         copied(source, postgres_url, meddle)
     assert multiprocessing.active_children() == []
+
+
+def _meddled(url: URL) -> int:
+    """How many rows of somebody else's there are then."""
+    with closing(open_end(url, "target", writing=True)) as end:
+        end.run("UPDATE checkpoint_writes SET channel = 'another'")
+        return int(end.select("SELECT count(*) FROM checkpoint_writes WHERE channel = 'another'")[0][0])
 
 
 def _run(url: URL, statement: str) -> None:
@@ -119,7 +126,7 @@ def test_a_server_that_goes_away_from_it_is_told(
 
 def test_one_that_cannot_open_its_database_says_why(tmp_path: Path) -> None:
     with (
-        closing(Apart(partial(SqliteEnd, tmp_path / "not-there.db"))) as apart,
+        closing(ProcessReader(partial(SqliteEnd, tmp_path / "not-there.db"))) as apart,
         pytest.raises(Exception, match="unable to open database file"),
     ):
         list(apart.portions(TRANSCRIPT))
@@ -136,7 +143,10 @@ def _says_whether_it_hears() -> End:
 
 
 def test_that_process_never_hears_ctrl_c_and_this_one_does() -> None:
-    with closing(Apart(_says_whether_it_hears)) as apart, pytest.raises(Unavailable, match="held back"):
+    with (
+        closing(ProcessReader(_says_whether_it_hears)) as apart,
+        pytest.raises(Unavailable, match="held back"),
+    ):
         next(apart.portions(TRANSCRIPT))
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
@@ -158,7 +168,7 @@ def test_what_it_does_is_what_is_done_here_and_ends_with_its_listener(
     asking.start()
     comparing._read(theirs, opened)
     asking.join()
-    with closing(Here(opened())) as here:
+    with closing(LocalReader(opened())) as here:
         assert heard == list(here.portions(TRANSCRIPT))
     assert sum(tally.rows for tally in heard if tally) > 0
 

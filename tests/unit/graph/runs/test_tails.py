@@ -1,4 +1,4 @@
-"""What a run tells reaches who follows it from another process, by letters that may get lost."""
+"""What a run tells reaches who follows it from another process, by mail that may get lost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from core.signals import Signals
-from core.signals.mail import EVERYBODY, LETTER_BYTES, Mail, pages
+from core.signals.mail import EVERYBODY, MAIL_BYTES, Mail, pages
 from core.signals.signals import NoRelay
 from graph.db.database import opened_database
 from graph.runs.record import Run
@@ -28,13 +28,13 @@ class Wire(NoRelay):
         self.mail: Mail = Mail(self._carry)  # type: ignore[assignment]  # a relay without mail has None
         self.other: Wire | None = None
         self.lossy = False
-        self.letters: list[str] = []
+        self.mail_sent: list[str] = []
 
-    def _carry(self, to: str, letter: str) -> None:
-        assert len(letter.encode()) < LETTER_BYTES + 100
-        self.letters.append(letter)
+    def _carry(self, to: str, text: str) -> None:
+        assert len(text.encode()) < MAIL_BYTES + 100
+        self.mail_sent.append(text)
         if self.other is not None and not self.lossy and to in (EVERYBODY, self.other.mail.address):
-            self.other.mail.arrived(letter)
+            self.other.mail.arrived(text)
 
 
 class Both:
@@ -90,19 +90,19 @@ async def test_what_is_told_arrives_in_order_whoever_came_first(both: Both, run:
 async def test_who_comes_later_has_what_was_told_before(both: Both, run: Run) -> None:
     assert not both.tails.begin(run)
     both.say(run, "one ", "two ")
-    assert both.here.letters == [], "nobody reads"
+    assert both.here.mail_sent == [], "nobody reads"
     with both.mirrors.reading(run.id):
         mirror = both.mirrors.follow(run.id)
         assert mirror is not None
         assert await said(mirror) == ["one ", "two "]
-    assert both.there.letters[-1].startswith("leave")
-    sent = len(both.here.letters)
+    assert both.there.mail_sent[-1].startswith("leave")
+    sent = len(both.here.mail_sent)
     both.say(run, "three")
     both.tails.end(run)
-    assert len(both.here.letters) == sent, "nobody reads any more"
+    assert len(both.here.mail_sent) == sent, "nobody reads any more"
 
 
-async def test_a_letter_that_is_lost_sends_readers_to_the_database_until_they_ask_again(
+async def test_mail_that_is_lost_sends_readers_to_the_database_until_they_ask_again(
     both: Both, run: Run
 ) -> None:
     with both.mirrors.reading(run.id):
@@ -114,7 +114,7 @@ async def test_a_letter_that_is_lost_sends_readers_to_the_database_until_they_as
         both.here.lossy = True
         both.say(run, "two ")
         async with asyncio.timeout(SOON_S):
-            while "two" not in both.here.letters[-1]:  # noqa: ASYNC110 - no event for it
+            while "two" not in both.here.mail_sent[-1]:  # noqa: ASYNC110 - no event for it
                 await asyncio.sleep(0.001)
         both.here.lossy = False
         both.say(run, "three ")
@@ -137,7 +137,7 @@ async def test_a_long_event_comes_in_pieces(both: Both, run: Run) -> None:
         text = "ä\x00€" * 9_000
         both.say(run, text)
         assert await said(mirror) == [text]
-        assert len(both.here.letters) > 3
+        assert len(both.here.mail_sent) > 3
 
 
 async def test_numbers_that_are_not_reserved_yet_are_not_told(both: Both, run: Run) -> None:
@@ -176,7 +176,7 @@ async def test_a_run_that_was_taken_over_sends_nothing_more(both: Both, run: Run
         run.log.add({"type": "token", "delta": "one"})
         run.log.abandon()
         both.tails.end(run)
-        assert not any("one" in letter for letter in both.here.letters)
+        assert not any("one" in text for text in both.here.mail_sent)
 
 
 async def test_a_reader_that_hears_nothing_looks_less_and_less_often() -> None:
@@ -202,7 +202,7 @@ def test_a_run_that_was_handed_over_is_fresh_once() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a" * 20_000, "€" * 9_000])
-def test_pages_are_the_text_and_fit_into_letters(text: str) -> None:
+def test_pages_are_the_text_and_fit_into_mail(text: str) -> None:
     found = list(pages(text))
     assert "".join(found) == text
-    assert all(len(page.encode()) <= LETTER_BYTES for page in found)
+    assert all(len(page.encode()) <= MAIL_BYTES for page in found)

@@ -10,6 +10,7 @@ from nodes.file_storage.delivery import (
     RangeNotSatisfiable,
     disposition,
     download_headers,
+    is_known,
     parse_range,
 )
 from nodes.file_storage.models import FileInfo
@@ -46,13 +47,35 @@ def test_a_browser_is_told_not_to_run_the_content() -> None:
         ("bytes=9-3", None),
         ("bytes=0-1,5-6", None),
         ("lines=0-1", None),
+        ("Bytes=0-1", (0, 2)),
+        ("bytes=٣-", None),
+        ("bytes=0-" + "9" * 5000, (0, 100)),
+        ("bytes=-" + "9" * 5000, (0, 100)),
     ],
 )
 def test_one_range_of_bytes_is_understood(header: str | None, part: tuple[int, int] | None) -> None:
     assert parse_range(header, 100) == part
 
 
-@pytest.mark.parametrize("header", ["bytes=100-", "bytes=500-600", "bytes=-0"])
+@pytest.mark.parametrize("header", ["bytes=100-", "bytes=500-600", "bytes=-0", f"bytes={'9' * 5000}-"])
 def test_a_range_outside_is_refused(header: str) -> None:
     with pytest.raises(RangeNotSatisfiable, match="100 bytes"):
         parse_range(header, 100)
+
+
+@pytest.mark.parametrize(
+    ("header", "known"),
+    [
+        (None, False),
+        ("", False),
+        ('"abc"', True),
+        ('W/"abc"', True),
+        ('"x", W/"y" ,"abc"', True),
+        ("*", True),
+        ('"x"', False),
+        ("abc", False),
+        ('"ab', False),
+    ],
+)
+def test_a_client_that_has_the_content_says_so_by_one_of_its_tags(header: str | None, known: bool) -> None:
+    assert is_known(header, '"abc"') is known

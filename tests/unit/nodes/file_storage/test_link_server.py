@@ -12,7 +12,7 @@ import pytest
 from core.access import Principal
 from nodes.file_storage.adapters.link_server import LinkServer
 from nodes.file_storage.fake import MemoryStore
-from nodes.file_storage.links import LateHost, LinkSigner
+from nodes.file_storage.links import LazyHost, LinkSigner
 from nodes.file_storage.manager import FileManager
 from nodes.file_storage.settings import FileStorageSettings
 
@@ -116,7 +116,7 @@ async def test_a_late_host_is_made_with_the_first_link_and_only_once(server: Lin
         made.append(server)
         return server
 
-    host = LateHost(make)
+    host = LazyHost(make)
     await host.aclose()
     assert made == []
     assert await host.base_url() == await host.base_url() == await server.base_url()

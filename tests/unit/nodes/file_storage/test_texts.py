@@ -10,7 +10,7 @@ import pytest
 from core.access import Principal
 from core.errors import InvalidInput
 from nodes.file_storage import FileManager
-from nodes.file_storage.attached import READ_CHARS, AttachedFiles, Wanted
+from nodes.file_storage.attached import READ_CHARS, AttachedFiles, ModelSees
 from nodes.file_storage.library import Library
 from nodes.file_storage.readers import PlainReader, opened_reader
 from nodes.file_storage.settings import AttachmentSettings
@@ -54,7 +54,7 @@ async def test_a_text_that_fits_is_shown_whole_and_the_newest_first(
 ) -> None:
     old = await files.put(ADA, "old.txt", b"old " * 70)
     new = await files.put(ADA, "new.txt", b"new " * 20)
-    shown = await attached.shown(ADA, [old.as_ref(), new.as_ref()], "anything", Wanted())
+    shown = await attached.shown(ADA, [old.as_ref(), new.as_ref()], "anything", ModelSees())
     assert (shown[1].text, shown[1].extent) == ("new " * 20, "")
     assert shown[0].extent
 
@@ -68,7 +68,7 @@ async def test_of_a_long_text_the_lines_of_the_question_are_shown_and_named(
     places = document.chosen([["mast"], ["high"]], 1700)
     assert "nine metres" in document.shown(places)
     assert document.extent(places).startswith("lines ")
-    assert (await attached.shown(ADA, [info.as_ref()], "mast?", Wanted()))[
+    assert (await attached.shown(ADA, [info.as_ref()], "mast?", ModelSees()))[
         0
     ].reason == "it is not there any more"
 

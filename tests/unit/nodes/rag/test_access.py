@@ -126,7 +126,7 @@ async def test_health_names_no_document_that_some_may_not_see(rag: RAGClient) ->
 async def test_a_rule_that_matches_nothing_is_told_to_whoever_runs_the_service(rag: RAGClient) -> None:
     (stats,) = await rag.stats()
     assert stats.idle_rules == ("nowhere/*",)
-    assert "no document under the rule of access 'nowhere/*'" in stats.told()
+    assert "no document under the rule of access 'nowhere/*'" in stats.summary()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from nodes.rag.cli import app
 from nodes.rag.errors import QuestionsInvalid
-from nodes.rag.evaluation import Outcome, Question, figures, grouped, in_half, read_questions
+from nodes.rag.evaluation import JudgedQuestion, Question, figures, grouped, in_half, read_questions
 from nodes.rag.evaluation.options import Floor, overrides
 from nodes.rag.models import Passage
 from tests.unit.nodes.rag.corpus import HANDBOOK, write
@@ -233,27 +233,27 @@ def test_the_schema_describes_a_file_for_editors() -> None:
 def test_a_cell_counts_only_in_the_row_that_is_meant() -> None:
     asked = question(["prices.csv"], cell=["clip", "0.80"])
     rows = "article: hose; price: 12.50\n\narticle: clip; price: 0.80"
-    assert Outcome.of(asked, [passage("prices.csv", rows)]).celled is True
-    assert Outcome.of(asked, [passage("prices.csv", rows.replace("0.80", "0.90"))]).celled is False
-    assert Outcome.of(asked, [passage("old.csv", rows)]).celled is False
+    assert JudgedQuestion.of(asked, [passage("prices.csv", rows)]).celled is True
+    assert JudgedQuestion.of(asked, [passage("prices.csv", rows.replace("0.80", "0.90"))]).celled is False
+    assert JudgedQuestion.of(asked, [passage("old.csv", rows)]).celled is False
     crossed = "article: hose; price: 0.80\n\narticle: clip; price: 12.50"
-    assert Outcome.of(asked, [passage("prices.csv", crossed)]).celled is False
+    assert JudgedQuestion.of(asked, [passage("prices.csv", crossed)]).celled is False
 
 
 def test_a_quote_may_be_broken_over_lines_and_counts_in_expected_documents_only() -> None:
     asked = question(["a/*.md"], quote=["two words", "other words"])
-    assert Outcome.of(asked, [passage("a/b.md", "here two\n  words stand")]).quoted is True
-    assert Outcome.of(asked, [passage("c.md", "two words")]).quoted is False
-    missed = Outcome.of(asked, [passage("a/b.md", "none")])
+    assert JudgedQuestion.of(asked, [passage("a/b.md", "here two\n  words stand")]).quoted is True
+    assert JudgedQuestion.of(asked, [passage("c.md", "two words")]).quoted is False
+    missed = JudgedQuestion.of(asked, [passage("a/b.md", "none")])
     assert missed.missed == "its document was shown, and not the quote"
 
 
 def test_ranks_are_those_of_the_first_expected_document() -> None:
     outcomes = [
-        Outcome.of(question(["b"]), [passage("a"), passage("b"), passage("b")]),
-        Outcome.of(question(["a"]), [passage("a")]),
-        Outcome.of(question(["a"]), []),
-        Outcome.of(question([]), []),
+        JudgedQuestion.of(question(["b"]), [passage("a"), passage("b"), passage("b")]),
+        JudgedQuestion.of(question(["a"]), [passage("a")]),
+        JudgedQuestion.of(question(["a"]), []),
+        JudgedQuestion.of(question([]), []),
     ]
     found = figures(outcomes, cuts=(1, 2))
     assert found.hits == {1: round(1 / 3, 4), 2: round(2 / 3, 4)}

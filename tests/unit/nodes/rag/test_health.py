@@ -17,7 +17,8 @@ from core.resilience import Policies, ResilienceSettings
 from nodes.rag import RAGClient, RagSettings, Source
 from nodes.rag.adapters.embeddings import EndpointEmbedder
 from nodes.rag.adapters.http import HttpRetriever
-from nodes.rag.errors import IndexBroken
+from nodes.rag.embedding import QuestionEmbedder
+from nodes.rag.errors import IndexBroken, SourceRefused
 from nodes.rag.fake import FakeRetriever, MemoryStore
 from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever
@@ -56,9 +57,10 @@ class World:
         *,
         answer_s: float = A_BUSY_MACHINE_S,
         check_s: float = A_BUSY_MACHINE_S,
+        rules: Policies | None = None,
         **more: Source,
     ) -> None:
-        self.policies = Policies(ResilienceSettings.model_validate({"source": QUICK}))
+        self.policies = rules or Policies(ResilienceSettings.model_validate({"source": QUICK}))
         entry = HttpSource(url=server.url, timeout=answer_s)
         docs = Source(LocalSource(path=["x"]), FakeRetriever("docs", {"a.md": "Leave is paid."}))
         sources = {"wiki": Source(entry, HttpRetriever("wiki", entry, http=http)), "docs": docs, **more}
@@ -189,19 +191,47 @@ async def test_an_embedder_that_is_back_is_used_again(
     root = write(tmp_path / "docs", {"a.md": "# Leave\n\nThirty days of holiday.\n"})
     embedder = EmbedderEntry(url=f"{server.url}/v1", model="m")
     store = MemoryStore()
-    ask = EndpointEmbedder(embedder, http=http)
     manifest = ManifestFile(tmp_path / "index", "meaning")
     indexer = Indexer(
         "meaning", [str(root)], store=store, manifest=manifest, chunk_tokens=200, max_file_bytes=10_000
     )
-    retriever = LocalRetriever("meaning", store=store, min_score=0.3, embedder=ask)
     entry = LocalSource(path=[str(root)], embedder=embedder)
-    world = World(server, http, meaning=Source(entry, retriever, indexer, store))
+    rules = Policies(ResilienceSettings.model_validate({"source": QUICK}))
+    asked = EndpointEmbedder(embedder, http=http)
+    questions = QuestionEmbedder(asked, policy=rules.of("source", "meaning"), seconds=A_BUSY_MACHINE_S)
+    retriever = LocalRetriever("meaning", store=store, min_score=0.3, embedder=questions)
+    entry = LocalSource(path=[str(root)], embedder=embedder)
+    source = Source(entry, retriever, indexer, store, questions=questions)
+    world = World(server, http, rules=rules, meaning=source)
     server.behave(fault="status", status=500, only="embeddings")
     await world.fail("meaning")
     health = await world.client.check()
     assert (health.state, health.details["sources"]["meaning"]["state"]) == (HealthState.DEGRADED, "healthy")
-    assert health.reason.startswith("source 'meaning' is left alone: 2 of 2 calls failed")
+    assert "source 'meaning' is left alone: 2 of 2 calls failed" in health.reason
+    by_words = (
+        "source 'meaning' is searched by words alone: its embedder failed: the service answered HTTP 500"
+    )
+    assert by_words in health.reason
     server.behave()
     await world.closed("meaning")
     assert (await world.client.check()).state is HealthState.HEALTHY
+
+
+async def test_an_embedder_that_refuses_us_is_told_until_it_does_not(
+    server: RagServer, http: httpx.AsyncClient
+) -> None:
+    rules = Policies(ResilienceSettings.model_validate({"source": QUICK}))
+    asked = EndpointEmbedder(EmbedderEntry(url=f"{server.url}/v1", model="m"), http=http)
+    questions = QuestionEmbedder(asked, policy=rules.of("source", "docs"), seconds=A_BUSY_MACHINE_S)
+    local = FakeRetriever("docs", {"a.md": "Leave is paid."})
+    source = Source(LocalSource(path=["x"]), local, questions=questions)
+    client = RAGClient({"docs": source}, RagSettings(), calls=SourceCalls(RagSettings(), policies=rules))
+    server.behave(fault="status", status=401)
+    with pytest.raises(SourceRefused):
+        await questions.embed(["leave"])
+    for _ in range(2):
+        health = await client.check()
+        assert health.state is HealthState.DEGRADED
+        assert "its embedder failed: access was refused (HTTP 401)" in health.reason
+    server.behave()
+    assert (await client.check()).state is HealthState.HEALTHY

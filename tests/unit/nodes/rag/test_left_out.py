@@ -57,7 +57,7 @@ async def test_rd3_what_is_left_out_of_a_source_that_works_is_named(tmp_path: Pa
         "large.txt": "it is larger than 100000 bytes",
         "raw.txt": "it is a binary file",
         "b.docx": "it is broken, or of another kind than its name says",
-        "a.rtf": "texts of Word before 2007, of OpenDocument and other programs are not read",
+        "a.rtf": "texts of old Word, OpenDocument and others are not read; save it as DOCX or PDF",
         "c.png": "images are not read",
         "d.xyz": "files that end in '.xyz' are not read",
     }

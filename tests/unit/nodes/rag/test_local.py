@@ -111,7 +111,7 @@ async def test_an_embedder_finds_what_other_words_say(kind: str, tmp_path: Path)
             for fault in ("wrong", "text", "status", "huge"):
                 server.behave(fault=fault, only="embeddings")
                 with pytest.raises(SourceUnavailable):
-                    await hybrid.search("holiday", limit=1, as_user="ada")
+                    await embedder.embed(["holiday"])
     folder.close()
 
 

@@ -67,9 +67,15 @@ def test_rd3_these_kinds_are_read(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("a.rtf", "texts of Word before 2007, of OpenDocument and other programs are not read"),
-        ("c.msg", "mailboxes are not read"),
-        ("d.XLS", "sheets of Excel before 2007, of OpenDocument and other programs are not read"),
+        (
+            "a.rtf",
+            "texts of old Word, OpenDocument and others are not read; save it as DOCX or PDF",
+        ),
+        ("c.msg", "mails of Outlook are not read; save it as EML or MBOX"),
+        (
+            "d.XLS",
+            "sheets of old Excel, OpenDocument and others are not read; save it as XLSX or CSV",
+        ),
         ("e.png", "images are not read"),
         ("f.zip", "archives are not read"),
         ("g.xyz", "files that end in '.xyz' are not read"),
@@ -81,7 +87,7 @@ def test_rd3_other_kinds_say_why_not(name: str, why: str) -> None:
 
 
 def test_rd3_a_file_that_is_named_outright_is_judged_too(tmp_path: Path) -> None:
-    with pytest.raises(NotText, match="other programs"):
+    with pytest.raises(NotText, match="save it as DOCX or PDF"):
         read(tmp_path, "a.rtf", b"{\\rtf1 text}")
     assert read(tmp_path, "notes", "Plain text.") == "Plain text."
     with pytest.raises(NotText, match="larger than 10"):

@@ -146,7 +146,7 @@ async def test_role_generation_and_age_are_told(homes: Homes) -> None:
         (stats,) = await client.stats()
         assert stats.index is not None
         assert (stats.index["role"], stats.index["generation"]) == (role, 1)
-        assert f"{role} generation 1: " in stats.told()
+        assert f"{role} generation 1: " in stats.summary()
         details = (await client.check()).details["sources"]["docs"]["details"]["index"]
         assert (details["role"], details["generation"]) == (role, 1)
         (info,) = await client.discover(ADA)

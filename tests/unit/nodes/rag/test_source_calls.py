@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from core.resilience import Policies, ResilienceSettings
 from core.resilience.errors import BreakerOpen
 from nodes.rag.adapters.embeddings import EndpointEmbedder
 from nodes.rag.adapters.http import HttpRetriever
-from nodes.rag.errors import SourceRefused, SourceRejected, SourceTimedOut, SourceUnavailable
+from nodes.rag.embedding import QuestionEmbedder, at_most
+from nodes.rag.errors import IndexBroken, SourceRefused, SourceRejected, SourceTimedOut, SourceUnavailable
 from nodes.rag.fake import FakeRetriever, MemoryStore
 from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever
@@ -26,6 +28,7 @@ from nodes.rag.manifest import ManifestFile
 from nodes.rag.models import TOLD
 from nodes.rag.settings import EmbedderEntry, HttpSource, LocalSource, RagSettings
 from nodes.rag.source import Source, SourceCalls
+from tests.kit.patience import A_BUSY_MACHINE_S
 from tests.unit.nodes.rag.corpus import write
 from waystation.testing.rag_server import RagServer
 
@@ -199,7 +202,17 @@ async def test_a_timeout_inside_a_local_source_is_its_own() -> None:
 class Meaning:
     """A local source with an embedder behind its policy, as the provider makes it."""
 
-    def __init__(self, server: RagServer, http: httpx.AsyncClient, folder: Path, rules: Policies) -> None:
+    def __init__(
+        self,
+        server: RagServer,
+        http: httpx.AsyncClient,
+        folder: Path,
+        rules: Policies,
+        cache: Cache | None = None,
+        *,
+        seconds: float = A_BUSY_MACHINE_S,
+        **more: Any,
+    ) -> None:
         entry = EmbedderEntry(url=f"{server.url}/v1", model="m")
         store, root = MemoryStore(), write(folder / "docs", {"a.md": "# Leave\n\nThirty days of holiday.\n"})
         self.root = root
@@ -212,18 +225,33 @@ class Meaning:
             max_file_bytes=100_000,
             embedder=EndpointEmbedder(entry, http=http, policy=rules.of("source", "wiki")),
         )
-        retriever = LocalRetriever(
-            "wiki", store=store, min_score=0.3, embedder=EndpointEmbedder(entry, http=http)
+        questions = QuestionEmbedder(
+            EndpointEmbedder(entry, http=http),
+            policy=rules.of("source", "wiki"),
+            seconds=seconds,
+            cache=cache,
+            key=lambda: [self.indexer.manifest.generation()],
         )
+        retriever = LocalRetriever("wiki", store=store, min_score=0.3, embedder=questions, **more)
         local = LocalSource(path=[str(root)], embedder=entry)
-        self.source = Source(local, retriever, self.indexer, store)
+        self.source = Source(local, retriever, self.indexer, store, questions=questions)
+
+
+async def told_while(call: Awaitable[list[str]]) -> tuple[list[str], list[str]]:
+    """What a search gives, and what whoever asked is told of it."""
+    told: list[tuple[str, str]] = []
+    token = TOLD.set(told)
+    try:
+        return await call, [text for _, text in told]
+    finally:
+        TOLD.reset(token)
 
 
 async def test_an_indexing_shows_at_once_although_answers_are_kept(
     server: RagServer, http: httpx.AsyncClient, cache: Cache, tmp_path: Path
 ) -> None:
     rules = policies()
-    meaning = Meaning(server, http, tmp_path, rules)
+    meaning = Meaning(server, http, tmp_path, rules, cache)
     asked = SourceCalls(RagSettings(), policies=rules, cache=cache)
     assert await ask(asked, meaning.source, "holiday leave") == []
     await meaning.indexer.update()
@@ -245,18 +273,90 @@ async def test_an_embedder_that_fails_is_left_alone_and_words_are_found_meanwhil
     await meaning.indexer.update()
     (meaning.root / "b.md").write_text("# Pay\n\nWages come in March.\n")
     server.behave(fault="status", status=503)
-    told: list[tuple[str, str]] = []
-    token = TOLD.set(told)
     for _ in range(4):
-        assert await ask(asked, meaning.source, "thirty days of holiday") == ["a.md"]
-    TOLD.reset(token)
-    assert {code for code, _ in told} == {"searched_by_words"}
-    assert "'wiki' was searched by words alone: its embedder failed" in told[0][1]
+        found, told = await told_while(ask(asked, meaning.source, "thirty days of holiday"))
+        assert found == ["a.md"]
+        assert told[0].startswith("'wiki' was searched by words alone: its embedder failed: ")
     count = len(server.requests())
     assert await ask(asked, meaning.source, "thirty days of holiday") == ["a.md"]
     assert len(server.requests()) == count
     with pytest.raises(BreakerOpen):
         await meaning.indexer.update()
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ({"fault": "status", "status": 401}, "access was refused (HTTP 401)"),
+        ({"fault": "status", "status": 429, "retry_after": 60}, "the service limits requests (HTTP 429)"),
+        ({"fault": "text"}, "the answer is not JSON"),
+        ({"fault": "huge"}, "the answer is larger than 8388608 bytes"),
+        ({"vectors": "fewer"}, "the embedder was asked for 1 vectors and did not give one for each"),
+        ({"vectors": "empty"}, "the embedder's answer has no embeddings"),
+    ],
+)
+async def test_words_that_are_found_meanwhile_answer_when_the_embedder_does_not(
+    server: RagServer, http: httpx.AsyncClient, tmp_path: Path, fault: dict[str, Any], why: str
+) -> None:
+    rules = policies(attempts=1, in_a_row=99)
+    meaning = Meaning(server, http, tmp_path, rules)
+    asked = SourceCalls(RagSettings(), policies=rules)
+    await meaning.indexer.update()
+    store, looked_up = meaning.source.store, 0
+    assert isinstance(store, MemoryStore)
+    find = store.find
+
+    async def counted(*args: Any, **more: Any) -> Any:
+        nonlocal looked_up
+        looked_up += 1
+        return await find(*args, **more)
+
+    store.find = counted  # type: ignore[method-assign]
+    server.behave(only="embeddings", **fault)
+    found, told = await told_while(ask(asked, meaning.source, "thirty days of holiday"))
+    assert (found, looked_up) == (["a.md"], 1)
+    assert told == [f"'wiki' was searched by words alone: its embedder failed: {why}."]
+    assert meaning.source.questions is not None
+    problem = meaning.source.questions.problem
+    assert problem is not None
+    assert problem[0] == why
+    server.behave()
+    assert await told_while(ask(asked, meaning.source, "thirty days of holiday")) == (["a.md"], [])
+    assert meaning.source.questions.problem is None
+
+
+@pytest.mark.parametrize("by", ["both", "meaning"])
+async def test_a_question_does_not_wait_for_an_embedder_that_hangs(
+    server: RagServer, http: httpx.AsyncClient, tmp_path: Path, by: str
+) -> None:
+    rules = policies(attempts=1, in_a_row=99)
+    meaning = Meaning(server, http, tmp_path, rules, seconds=0.2, by=by)
+    asked = SourceCalls(RagSettings(timeout_s=600), policies=rules)
+    await meaning.indexer.update()
+    server.behave(only="embeddings", fault="hang")
+    found, told = await told_while(ask(asked, meaning.source, "thirty days of holiday"))
+    assert found == ["a.md"]
+    assert told == ["'wiki' was searched by words alone: its embedder failed: no answer within 0.2 s."]
+
+
+def test_what_a_search_asks_of_endpoints_fits_into_its_time() -> None:
+    assert at_most(5, of=20) == 5
+    assert 2 * at_most(30, of=2) < 2
+
+
+async def test_an_index_that_cannot_be_read_is_named_for_what_it_is(
+    server: RagServer, http: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    class Unreadable(MemoryStore):
+        async def find(self, *_: Any, **__: Any) -> Any:
+            raise IndexBroken("the index of 'wiki' cannot be read")
+
+    rules = policies()
+    meaning = Meaning(server, http, tmp_path, rules)
+    retriever = LocalRetriever("wiki", store=Unreadable(), min_score=0.3, embedder=meaning.source.questions)
+    broken = replace(meaning.source, retriever=retriever)
+    with pytest.raises(IndexBroken, match="cannot be read"):
+        await ask(SourceCalls(RagSettings(), policies=rules), broken, "thirty days of holiday")
 
 
 def test_a_secret_of_an_entry_is_known_as_one() -> None:

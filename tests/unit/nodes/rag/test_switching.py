@@ -21,7 +21,7 @@ from nodes.rag.ports import VectorStore
 from nodes.rag.rebuilding import Rebuilding
 from nodes.rag.settings import LocalSource
 from nodes.rag.source import Source
-from nodes.rag.vectors import VectorKeeper
+from nodes.rag.vectors import VectorFiller
 from tests.kit.task_queues import eventually
 from tests.unit.nodes.rag.corpus import write
 
@@ -66,7 +66,7 @@ class House:
         return LanceStore(lance, "docs", model="m1"), lance.close
 
     async def _fill(self, store: VectorStore, folder: Path, progress: Progress | None) -> None:
-        await VectorKeeper("docs", store=store, embedder=self.embedder, lock=folder / "lock").fill(progress)
+        await VectorFiller("docs", store=store, embedder=self.embedder, lock=folder / "lock").fill(progress)
 
     async def find(self, word: str) -> set[str]:
         found = await self.rag.query(f"{word}?", sources=["docs"], principal=ADA)

@@ -26,7 +26,7 @@ from nodes.rag.manifest import ManifestFile
 from nodes.rag.settings import HttpSource, LocalSource
 from nodes.rag.tasks import INDEX, TASKS
 from nodes.rag.upkeep import IndexTasks
-from nodes.rag.vectors import VectorKeeper
+from nodes.rag.vectors import VectorFiller
 from tests.kit.task_queues import eventually, opened_queue
 from tests.unit.nodes.rag.corpus import HANDBOOK, write
 
@@ -43,7 +43,7 @@ class Constant:
 def embedded(source: Source, name: str, lock: Path) -> Source:
     """The same source, with vectors beside its words."""
     assert isinstance(source.store, MemoryStore)
-    vectors = VectorKeeper(name, store=source.store, embedder=Constant(), lock=lock)
+    vectors = VectorFiller(name, store=source.store, embedder=Constant(), lock=lock)
     return replace(source, vectors=vectors)
 
 

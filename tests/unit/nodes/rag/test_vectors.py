@@ -22,7 +22,7 @@ from nodes.rag.fake import MemoryStore
 from nodes.rag.local import LocalRetriever
 from nodes.rag.models import Chunk
 from nodes.rag.ports import VectorStore
-from nodes.rag.vectors import VectorKeeper
+from nodes.rag.vectors import VectorFiller
 from tests.kit.patience import A_BUSY_MACHINE_S
 from tests.kit.remarks import remarks
 
@@ -64,8 +64,8 @@ def store(request: pytest.FixtureRequest, folder: LanceFolder) -> VectorStore:
     return MemoryStore() if request.param == "memory" else LanceStore(folder, "s", model="letters 1")
 
 
-def keeper(store: VectorStore, embedder: Letters | BundledEmbedder, tmp_path: Path) -> VectorKeeper:
-    return VectorKeeper("s", store=store, embedder=embedder, lock=tmp_path / "index" / "lock", quiet_s=0)
+def keeper(store: VectorStore, embedder: Letters | BundledEmbedder, tmp_path: Path) -> VectorFiller:
+    return VectorFiller("s", store=store, embedder=embedder, lock=tmp_path / "index" / "lock", quiet_s=0)
 
 
 def chunks(name: str, text: str) -> list[Chunk]:

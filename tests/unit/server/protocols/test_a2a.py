@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from graph.runs.events import LoggedEvent
-from graph.runs.told import ending_told
+from graph.runs.webhook_body import webhook_body
 from server.protocols.a2a.stream import SAID, TaskStream
 from server.protocols.a2a.tasks import status_json
 
@@ -99,9 +99,9 @@ def test_what_waits_decides_the_state(kinds: list[str], state: str) -> None:
 
 def test_the_end_of_a_run_is_told_in_the_words_that_were_asked_for() -> None:
     shown = {"run_id": "r_1", "thread_id": "t1", "status": "cancelled", "output": None}
-    ours = ending_told("", shown)
+    ours = webhook_body("", shown)
     assert (ours["type"], ours["data"]) == ("run.ended", shown)
-    theirs = ending_told("a2a", shown)["statusUpdate"]
+    theirs = webhook_body("a2a", shown)["statusUpdate"]
     assert (theirs["taskId"], theirs["contextId"]) == ("r_1", "t1")
     assert theirs["status"]["state"] == "TASK_STATE_CANCELED"
-    assert ending_told("nobody's", shown)["type"] == "run.ended"
+    assert webhook_body("nobody's", shown)["type"] == "run.ended"

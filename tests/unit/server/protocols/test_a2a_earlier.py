@@ -8,7 +8,7 @@ import pytest
 from a2a.compat.v0_3 import types as old
 from google.protobuf.json_format import MessageToDict
 
-from graph.runs.told import EARLIER_TASK, ending_told
+from graph.runs.webhook_body import EARLIER_TASK, webhook_body
 from server.errors import InvalidRequest
 from server.protocols.a2a import earlier
 from server.protocols.a2a.errors import UnknownMethod
@@ -188,5 +188,5 @@ def test_pieces_and_configurations_are_read_by_the_package_of_0_3() -> None:
 
 def test_a_push_notification_is_a_task() -> None:
     shown = {"run_id": "r_1", "thread_id": "t1", "status": "interrupted", "output": None}
-    found = old.Task.model_validate(ending_told(EARLIER_TASK, shown))
+    found = old.Task.model_validate(webhook_body(EARLIER_TASK, shown))
     assert (found.id, found.context_id, found.status.state) == ("r_1", "t1", old.TaskState.input_required)

@@ -7,7 +7,7 @@ import resource
 from pathlib import Path
 from typing import Any
 
-from graph.runs.events import PAGE_LETTERS, TAIL_BYTES, EventLog, LoggedEvent
+from graph.runs.events import PAGE_CHARS, TAIL_BYTES, EventLog, LoggedEvent
 from tests.kit.event_logs import reading_of
 
 DONE = {"type": "done"}
@@ -146,7 +146,7 @@ async def test_a_reader_in_the_middle_of_what_leaves_memory_gets_it_whole() -> N
 
 async def test_a_reader_that_is_behind_is_given_a_page_at_once_and_in_the_end_all() -> None:
     log = EventLog("r1")
-    for size in [1000] * 200 + [2 * PAGE_LETTERS] + [10] * 5:
+    for size in [1000] * 200 + [2 * PAGE_CHARS] + [10] * 5:
         log.add(token("x" * size))
     log.add(DONE)
     pages, place = list[Any](), 0
@@ -155,7 +155,7 @@ async def test_a_reader_that_is_behind_is_given_a_page_at_once_and_in_the_end_al
         place = found[-1].seq
     assert [entry.seq for page in pages for entry in page] == list(range(1, 208))
     sizes = [sum(entry.size for entry in page) for page in pages if len(page) > 1]
-    assert max(sizes) <= PAGE_LETTERS
+    assert max(sizes) <= PAGE_CHARS
     assert len(pages) == 6
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL
 
 from graph.db.database import opened_database
 from graph.db.tables import run_events
-from graph.runs.events import JOINED_LETTERS, LoggedEvent, rows_of_events, store
+from graph.runs.events import JOINED_CHARS, LoggedEvent, rows_of_events, store
 from tests.unit.graph.run_kit import Desk
 
 Event = dict[str, Any]
@@ -115,14 +115,14 @@ async def test_long_texts_are_cut_into_rows_that_can_be_read_alone(desk: Desk) -
     await put(desk, numbered(events))
     rows = await desk.events.read("r", 0)
     assert 1 < len(rows) < 100
-    assert all(len(row.event["delta"]) <= JOINED_LETTERS for row in rows)
+    assert all(len(row.event["delta"]) <= JOINED_CHARS for row in rows)
     assert "".join(row.event["delta"] for row in rows) == texts(events, "token")
     one = await desk.events.read("r", rows[0].seq, limit=1)
     assert [entry.seq for entry in one] == [rows[1].seq]
 
 
 async def test_one_token_longer_than_a_row_stands_alone(desk: Desk) -> None:
-    events = [token("a"), token("b" * 2 * JOINED_LETTERS), token("c")]
+    events = [token("a"), token("b" * 2 * JOINED_CHARS), token("c")]
     await put(desk, numbered(events))
     assert [e.event["delta"] for e in await desk.events.read("r", 0)] == [e["delta"] for e in events]
 
@@ -130,7 +130,7 @@ async def test_one_token_longer_than_a_row_stands_alone(desk: Desk) -> None:
 async def test_nothing_to_store_is_stored_as_nothing(desk: Desk) -> None:
     await put(desk, [])
     assert await desk.events.read("r", 0) == []
-    assert await desk.events.spoken("r") == ""
+    assert await desk.events.cut_answer("r") == ""
 
 
 async def test_the_text_of_a_cut_answer_is_what_came_since_the_last_thing_that_was_no_token(
@@ -138,9 +138,9 @@ async def test_the_text_of_a_cut_answer_is_what_came_since_the_last_thing_that_w
 ) -> None:
     await put(desk, numbered([token("before"), MIXED[8], token("half "), token("an ")]))
     await put(desk, numbered([token("answer")], after=4))
-    assert await desk.events.spoken("r") == "half an answer"
+    assert await desk.events.cut_answer("r") == "half an answer"
     await put(desk, numbered([{"type": "tool_result", "id": "c"}], after=5))
-    assert await desk.events.spoken("r") == ""
+    assert await desk.events.cut_answer("r") == ""
 
 
 def test_rows_stand_in_the_order_of_their_events_however_long_it_takes_to_make_them(

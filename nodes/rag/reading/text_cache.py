@@ -28,7 +28,7 @@ _LIBRARIES = ("pypdfium2", "lxml", "openpyxl")
 _READERS = Path(__file__).parents[1]
 
 
-class KeptTexts:
+class TextCache:
     """A folder of extracts by the hash of the document's bytes. Safe between threads and processes.
 
     Args:

@@ -13,8 +13,8 @@ OPENED_AT_ONCE = 8
 OPENED_S = 0.1
 
 
-class Place:
-    """A place in the doorway: left once, by whoever has it, or after a while by itself."""
+class TurnSlot:
+    """A slot: given back once, by whoever has it, or after a while by itself."""
 
     def __init__(self, leave: Callable[[], None], longest_s: float) -> None:
         self._leave: Callable[[], None] | None = leave
@@ -27,14 +27,14 @@ class Place:
             leave, self._leave = self._leave, None
             leave()
 
-    def __enter__(self) -> Place:
+    def __enter__(self) -> TurnSlot:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
         self.leave()
 
 
-class Doorway:
+class TurnSlots:
     """Opens so many turns at a time; of those who wait, the next one is of the user who has waited longest.
 
     Up to its first question to a model a turn is work of this process; behind that it mostly waits. Where
@@ -53,13 +53,13 @@ class Doorway:
         # Those who wait, by user; whose turn it is stands first.
         self._lines: dict[str, deque[asyncio.Future[None]]] = {}
 
-    async def enter(self, user: str) -> Place:
+    async def enter(self, user: str) -> TurnSlot:
         """A place, as soon as it is this user's turn; use it as a context manager."""
         if self._free:
             self._free -= 1
         else:
             await self._waited(user)
-        return Place(self._next, self._longest_s)
+        return TurnSlot(self._next, self._longest_s)
 
     async def _waited(self, user: str) -> None:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()

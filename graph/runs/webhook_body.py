@@ -19,7 +19,7 @@ TASK_STATES: Mapping[str, str] = {
 }
 
 
-def ending_told(told_as: str, shown: Mapping[str, Any]) -> dict[str, Any]:
+def webhook_body(told_as: str, shown: Mapping[str, Any]) -> dict[str, Any]:
     """The body of a delivery.
 
     Args:

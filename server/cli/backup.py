@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from core.cli import JsonFlag, command, print_fields, progress_bar, show, stop_told
+from core.cli import JsonFlag, command, print_fields, progress_bar, show, stop_message
 
 if TYPE_CHECKING:
     from core.settings import Book, Places
-    from graph.moving.copying import Told
+    from graph.moving.copying import Progress
     from graph.moving.manifest import Manifest
 
 SECRETS = (
@@ -52,7 +52,7 @@ async def backup_command(
         bucket=files.elsewhere,
         own_config=not places.config_dir.is_relative_to(CARRIED) and places.config_dir.is_dir(),
     )
-    with stop_told(lambda: "there is no backup, and nothing is left of it"):
+    with stop_message(lambda: "there is no backup, and nothing is left of it"):
         manifest = await _worked(lambda told: back_up(kept, target, with_secrets=with_secrets, told=told))
     show(manifest.as_json(), as_json=as_json, people=lambda: _told(manifest))
     if manifest.bucket:
@@ -82,13 +82,13 @@ async def restore_command(
     from graph.moving.restore import check, restore
 
     if only_check:
-        with stop_told(lambda: "the backup was not read to its end"):
+        with stop_message(lambda: "the backup was not read to its end"):
             manifest = await _worked(lambda told: check(folder, told))
         show(manifest.as_json(), as_json=as_json, people=lambda: _told(manifest))
         return
     places = Places.from_environ()
     url = _database(places, folder, database)
-    with stop_told(lambda: NOT_RESTORED if url.get_backend_name() == "sqlite" else NOT_RESTORED + GOES_ON):
+    with stop_message(lambda: NOT_RESTORED if url.get_backend_name() == "sqlite" else NOT_RESTORED + GOES_ON):
         done = await _worked(lambda told: restore(folder, places, url, told))
     show(done.as_json(), as_json=as_json, people=lambda: _told(done.manifest))
     if not as_json:
@@ -120,7 +120,7 @@ def _book(places: Places) -> Book:
     return read_book((*SECTIONS, *MODULE.sections), (), Context.current(places), partial=True)
 
 
-async def _worked(work: Callable[[Told], Any]) -> Any:
+async def _worked(work: Callable[[Progress], Any]) -> Any:
     """The result of work in a thread, which ends when it tells something after a Ctrl-C."""
     from graph.moving.copying import Stopped
     from graph.moving.database import in_thread

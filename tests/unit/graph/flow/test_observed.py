@@ -16,7 +16,7 @@ from typing_extensions import TypedDict
 
 from core.access import RunContext
 from core.errors import InvalidInput
-from graph.flow.routing import MOST_STEPS, Heard, StepTimes, heard_by
+from graph.flow.routing import MOST_STEPS, ObservedStep, StepTimes, observed_by
 
 
 class Channels(TypedDict, total=False):
@@ -37,7 +37,7 @@ class Tells:
 
 def graph_of(node: Any) -> Any:
     graph: Any = StateGraph(Channels)
-    graph.add_node("tells", Heard("tells", node), input_schema=Channels)
+    graph.add_node("tells", ObservedStep("tells", node), input_schema=Channels)
     graph.add_edge(START, "tells")
     return graph.compile()
 
@@ -48,7 +48,7 @@ async def streamed(graph: Any) -> list[Any]:
 
 async def test_an_event_is_heard_while_the_step_goes_on_and_takes_no_way_through_the_stream() -> None:
     heard: list[Any] = []
-    with heard_by(heard.append):
+    with observed_by(heard.append):
         items = await streamed(graph_of(Tells(heard)))
     assert heard == ["one", "two"]
     assert items == [("updates", {"tells": {"said": "one two"}})]
@@ -59,7 +59,7 @@ async def test_what_a_step_writes_is_told_when_it_returns_and_nothing_of_one_tha
         raise InvalidInput("no")
 
     wrote: list[Any] = []
-    with heard_by(lambda _: None, wrote=lambda *told: wrote.append(told)):
+    with observed_by(lambda _: None, wrote=lambda *told: wrote.append(told)):
         await graph_of(Tells([])).ainvoke({})
         with suppress(InvalidInput):
             await graph_of(fails).ainvoke({})
@@ -79,7 +79,7 @@ async def test_what_a_thread_of_the_step_tells_is_heard_in_the_loop() -> None:
         await asyncio.sleep(0)
         return {}
 
-    with heard_by(lambda told: heard.append((told, threading.get_ident()))):
+    with observed_by(lambda told: heard.append((told, threading.get_ident()))):
         await streamed(graph_of(node))
     assert heard == [("from afar", threading.get_ident())]
 
@@ -89,7 +89,7 @@ async def test_the_writer_of_langgraphs_own_is_in_the_stream_as_ever() -> None:
         get_stream_writer()("aside")
         return {}
 
-    with heard_by(lambda _: None):
+    with observed_by(lambda _: None):
         items = await streamed(graph_of(node))
     assert ("custom", "aside") in items
 
@@ -113,8 +113,8 @@ async def test_it_is_known_when_a_step_worked_and_how_it_ended(
             raise raised
 
     steps = StepTimes()
-    with heard_by(lambda _: None, steps), suppress(BaseException if raised else KeyError):
-        await Heard("works", node)({}, Runtime())
+    with observed_by(lambda _: None, steps), suppress(BaseException if raised else KeyError):
+        await ObservedStep("works", node)({}, Runtime())
     [step] = steps
     assert (step.name, step.end) == ("works", end)
     assert step.began <= step.ended
@@ -125,8 +125,8 @@ async def test_whoever_hears_a_turn_is_told_which_step_begins() -> None:
         assert begun == ["works"]
 
     begun: list[str] = []
-    with heard_by(lambda _: None, begins=begun.append):
-        await Heard("works", node)({}, Runtime())
+    with observed_by(lambda _: None, begins=begun.append):
+        await ObservedStep("works", node)({}, Runtime())
     assert begun == ["works"]
 
 

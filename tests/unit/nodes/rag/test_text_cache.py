@@ -12,7 +12,7 @@ import pytest
 from nodes.rag.adapters.lance import LanceFolder, LanceStore
 from nodes.rag.indexing import Indexer
 from nodes.rag.manifest import ManifestFile
-from nodes.rag.reading import Extractor, KeptTexts, NotText, kept, read_document
+from nodes.rag.reading import Extractor, NotText, TextCache, read_document, text_cache
 from nodes.rag.reading.extract import Extract
 from tests.kit import documents as made
 
@@ -26,12 +26,12 @@ def document(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def texts(tmp_path: Path) -> KeptTexts:
-    return KeptTexts(tmp_path / "texts")
+def texts(tmp_path: Path) -> TextCache:
+    return TextCache(tmp_path / "texts")
 
 
 @pytest.fixture
-def extractor(texts: KeptTexts) -> Iterator[Extractor]:
+def extractor(texts: TextCache) -> Iterator[Extractor]:
     with Extractor(kept=texts) as one:
         yield one
 
@@ -51,7 +51,7 @@ def kept_files(folder: Path) -> list[str]:
 
 
 def test_what_is_kept_is_what_was_read_and_starts_no_process(
-    texts: KeptTexts, extractor: Extractor, document: Path
+    texts: TextCache, extractor: Extractor, document: Path
 ) -> None:
     first = extractor.extract(document, "word", max_bytes=10**6, digest=digest(document))
     assert extractor.pid
@@ -61,7 +61,7 @@ def test_what_is_kept_is_what_was_read_and_starts_no_process(
 
 
 def test_a_document_that_changed_while_nobody_looked_is_kept_as_what_it_is(
-    extractor: Extractor, document: Path, texts: KeptTexts
+    extractor: Extractor, document: Path, texts: TextCache
 ) -> None:
     before = digest(document)
     document.write_bytes(made.word_of("<w:p><w:r><w:t>All new.</w:t></w:r></w:p>"))
@@ -90,28 +90,28 @@ def test_what_cannot_be_read_is_not_kept(extractor: Extractor, tmp_path: Path) -
 def test_what_other_readers_took_out_is_not_used_and_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    KeptTexts(tmp_path).keep("abc", "pdf", extract("old"))
-    monkeypatch.setattr(kept, "reader_version", lambda: "next")
-    now = KeptTexts(tmp_path)
+    TextCache(tmp_path).keep("abc", "pdf", extract("old"))
+    monkeypatch.setattr(text_cache, "reader_version", lambda: "next")
+    now = TextCache(tmp_path)
     assert now.find("abc", "pdf") is None
     now.keep("def", "pdf", extract("new"))
     assert kept_files(tmp_path) == ["def.pdf"]
 
 
 def test_the_version_of_the_readers_is_that_of_their_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept.reader_version.cache_clear()
-    before = kept.reader_version()
-    kept.reader_version.cache_clear()
-    assert kept.reader_version() == before
-    kept.reader_version.cache_clear()
-    monkeypatch.setattr(kept, "version", lambda library: "1000")
-    assert kept.reader_version() != before
-    kept.reader_version.cache_clear()
+    text_cache.reader_version.cache_clear()
+    before = text_cache.reader_version()
+    text_cache.reader_version.cache_clear()
+    assert text_cache.reader_version() == before
+    text_cache.reader_version.cache_clear()
+    monkeypatch.setattr(text_cache, "version", lambda library: "1000")
+    assert text_cache.reader_version() != before
+    text_cache.reader_version.cache_clear()
 
 
 @pytest.mark.parametrize("content", [b"", b"no zlib", b"x\x9c\x03\x00\x00\x00\x00\x01"])
 def test_a_damaged_extract_is_read_anew(tmp_path: Path, content: bytes) -> None:
-    texts = KeptTexts(tmp_path)
+    texts = TextCache(tmp_path)
     texts.keep("abc", "pdf", extract("words"))
     [path] = list(tmp_path.rglob("abc.pdf"))
     path.write_bytes(content)
@@ -121,7 +121,7 @@ def test_a_damaged_extract_is_read_anew(tmp_path: Path, content: bytes) -> None:
 
 def test_the_folder_is_bounded_and_what_was_not_used_for_longest_goes(tmp_path: Path) -> None:
     noise = [os.urandom(500).hex() for _ in range(12)]
-    texts = KeptTexts(tmp_path, most_bytes=5000)
+    texts = TextCache(tmp_path, most_bytes=5000)
     for number, text in enumerate(noise[:6]):
         texts.keep(f"d{number}", "pdf", extract(text))
     for age, path in enumerate(sorted(tmp_path.rglob("*.pdf"))):
@@ -135,20 +135,20 @@ def test_the_folder_is_bounded_and_what_was_not_used_for_longest_goes(tmp_path: 
 
 
 def test_one_document_does_not_push_out_the_others_and_none_is_kept_in_no_bytes(tmp_path: Path) -> None:
-    KeptTexts(tmp_path, most_bytes=1000).keep("abc", "pdf", extract(os.urandom(2000).hex()))
-    KeptTexts(tmp_path, most_bytes=0).keep("def", "pdf", extract("a"))
+    TextCache(tmp_path, most_bytes=1000).keep("abc", "pdf", extract(os.urandom(2000).hex()))
+    TextCache(tmp_path, most_bytes=0).keep("def", "pdf", extract("a"))
     assert kept_files(tmp_path) == []
 
 
 def test_a_disk_that_takes_nothing_costs_a_reading_and_no_more(tmp_path: Path) -> None:
     (tmp_path / "texts").write_text("a file where the folder should be")
-    texts = KeptTexts(tmp_path / "texts")
+    texts = TextCache(tmp_path / "texts")
     texts.keep("abc", "pdf", extract("a"))
     texts.forget("abc")
     assert texts.find("abc", "pdf") is None
 
 
-def indexer(folder: Path, texts: KeptTexts, *, chunk_tokens: int = 200) -> Indexer:
+def indexer(folder: Path, texts: TextCache, *, chunk_tokens: int = 200) -> Indexer:
     return Indexer(
         "docs",
         [str(folder / "docs")],
@@ -161,7 +161,7 @@ def indexer(folder: Path, texts: KeptTexts, *, chunk_tokens: int = 200) -> Index
 
 
 async def test_an_index_of_another_chunk_size_reads_no_document_again(
-    tmp_path: Path, document: Path, texts: KeptTexts, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, document: Path, texts: TextCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = await indexer(tmp_path, texts).update()
     document.with_name("new.docx").write_bytes(made.word_of("<w:p><w:r><w:t>All new.</w:t></w:r></w:p>"))
@@ -181,7 +181,7 @@ async def test_an_index_of_another_chunk_size_reads_no_document_again(
 
 
 async def test_a_document_that_is_deleted_or_changed_is_not_kept(
-    tmp_path: Path, document: Path, texts: KeptTexts
+    tmp_path: Path, document: Path, texts: TextCache
 ) -> None:
     copy = document.with_name("copy.docx")
     copy.write_bytes(document.read_bytes())

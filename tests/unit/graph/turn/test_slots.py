@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from graph.turn.doorway import Doorway
+from graph.turn.slots import TurnSlots
 
 FOR_EVER = 3600.0
 SOON = 10.0
@@ -14,8 +14,8 @@ SOON = 10.0
 class Guests:
     """Who asks to come in, in which order they came, and when they leave."""
 
-    def __init__(self, doorway: Doorway) -> None:
-        self._doorway = doorway
+    def __init__(self, slots: TurnSlots) -> None:
+        self._slots = slots
         self.came: asyncio.Queue[str] = asyncio.Queue()
         self.leaves: dict[str, asyncio.Event] = {}
 
@@ -28,13 +28,13 @@ class Guests:
             return await self.came.get()
 
     async def _pass(self, name: str, user: str) -> None:
-        with await self._doorway.enter(user):
+        with await self._slots.enter(user):
             self.came.put_nowait(name)
             await self.leaves[name].wait()
 
 
 async def test_turns_come_in_one_after_another_in_the_order_of_asking() -> None:
-    guests = Guests(Doorway(at_once=1, longest_s=FOR_EVER))
+    guests = Guests(TurnSlots(at_once=1, longest_s=FOR_EVER))
     tasks = [guests.ask(name) for name in "abc"]
     for name in "abc":
         assert await guests.next_in() == name
@@ -44,7 +44,7 @@ async def test_turns_come_in_one_after_another_in_the_order_of_asking() -> None:
 
 
 async def test_a_user_with_many_turns_keeps_others_waiting_for_one_of_them() -> None:
-    guests = Guests(Doorway(at_once=1, longest_s=FOR_EVER))
+    guests = Guests(TurnSlots(at_once=1, longest_s=FOR_EVER))
     tasks = [guests.ask(f"ada {number}", "ada") for number in range(4)]
     assert await guests.next_in() == "ada 0"
     tasks += [guests.ask("bob 0", "bob"), guests.ask("cyd 0", "cyd"), guests.ask("bob 1", "bob")]
@@ -58,9 +58,9 @@ async def test_a_user_with_many_turns_keeps_others_waiting_for_one_of_them() -> 
 
 
 async def test_who_is_let_in_while_it_gives_up_lets_the_next_one_in() -> None:
-    doorway = Doorway(at_once=1, longest_s=FOR_EVER)
-    guests = Guests(doorway)
-    place = await doorway.enter("ada")
+    slots = TurnSlots(at_once=1, longest_s=FOR_EVER)
+    guests = Guests(slots)
+    place = await slots.enter("ada")
     second, third = guests.ask("b", "bob"), guests.ask("c", "cyd")
     await asyncio.sleep(0)
     place.leave()  # now the place is the second one's, which has not heard of it
@@ -70,7 +70,7 @@ async def test_who_is_let_in_while_it_gives_up_lets_the_next_one_in() -> None:
 
 
 async def test_one_that_takes_long_keeps_nobody_waiting() -> None:
-    guests = Guests(Doorway(at_once=1, longest_s=0.001))
+    guests = Guests(TurnSlots(at_once=1, longest_s=0.001))
     slow, other = guests.ask("slow"), guests.ask("other")
     assert [await guests.next_in(), await guests.next_in()] == ["slow", "other"]
     slow.cancel()
@@ -78,11 +78,11 @@ async def test_one_that_takes_long_keeps_nobody_waiting() -> None:
 
 
 async def test_a_place_is_given_back_once() -> None:
-    doorway = Doorway(at_once=1, longest_s=FOR_EVER)
-    with await doorway.enter("ada") as place:
+    slots = TurnSlots(at_once=1, longest_s=FOR_EVER)
+    with await slots.enter("ada") as place:
         place.leave()
         place.leave()
-    guests = Guests(doorway)
+    guests = Guests(slots)
     tasks = [guests.ask(name) for name in "ab"]
     assert await guests.next_in() == "a"
     await asyncio.sleep(0)
@@ -92,7 +92,7 @@ async def test_a_place_is_given_back_once() -> None:
 
 
 async def test_who_gives_up_waiting_is_passed_over() -> None:
-    guests = Guests(Doorway(at_once=1, longest_s=FOR_EVER))
+    guests = Guests(TurnSlots(at_once=1, longest_s=FOR_EVER))
     first, second, third = (guests.ask(name) for name in "abc")
     assert await guests.next_in() == "a"
     second.cancel()

@@ -11,11 +11,11 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from core.errors import InvalidInput
 from core.forms import ResponseFormat
 from nodes.llm import Catalogue, LLMCaller, Model
+from nodes.llm.answer_rules import AnswerRules
 from nodes.llm.errors import AnswerMismatch
 from nodes.llm.fake import ScriptedModel
 from nodes.llm.provider import connect
 from nodes.llm.settings import LLMSettings
-from nodes.llm.wanted import Wanted
 from tests.unit.nodes.llm.conftest import entry, model
 from tests.unit.nodes.llm.test_node import caller_of, turn
 from waystation.testing.model_server import ModelServer, call, calls, refuse, say
@@ -202,8 +202,8 @@ async def test_an_answer_ends_before_a_stop_that_the_endpoint_does_not_know(serv
 def test_what_an_endpoint_takes_stands_in_its_profile_and_in_the_entry(
     profile: str, more: dict[str, Any], sent: str | None, *, tools: bool
 ) -> None:
-    wanted = Wanted(ResponseFormat("age", AGE))
-    found = wanted.sent(entry("http://127.0.0.1:9/v1", profile=profile, **more), tools=tools)
+    wanted = AnswerRules(ResponseFormat("age", AGE))
+    found = wanted.parameters(entry("http://127.0.0.1:9/v1", profile=profile, **more), tools=tools)
     assert found.get("response_format", {}).get("type") == sent
 
 

@@ -11,11 +11,11 @@ from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from graph.db.tables import run_events
 from graph.flow.state import time_of
-from graph.runs.events import TEXTS
+from graph.runs.events import TEXTS, page_end
 from graph.runs.names import renewed
 
 # Of one page: what a browser shows at once.
-PAGE_LETTERS = 1_000_000
+PAGE_CHARS = 1_000_000
 # Their content says nothing of where time went.
 _BULK = (*sorted(TEXTS), "tool_progress")
 
@@ -30,7 +30,7 @@ class ReadEvent:
     event: dict[str, Any]
 
 
-async def told(engine: AsyncEngine, run_id: str) -> list[ReadEvent]:
+async def events_of(engine: AsyncEngine, run_id: str) -> list[ReadEvent]:
     """Everything that the run told, in order, without the texts of answers."""
     bulk = run_events.c.type.in_(_BULK)
     mine = run_events.c.run_id == run_id
@@ -59,12 +59,7 @@ async def page(
     sizes = sizes.order_by(run_events.c.seq).limit(limit)
     async with engine.connect() as db:
         rows = (await db.execute(sizes)).all()
-        last, letters = 0, 0
-        for seq, length in rows:
-            letters += length
-            if last and letters > PAGE_LETTERS:
-                break
-            last = seq
+        last = page_end(rows, PAGE_CHARS)
         query = select(run_events.c.data, run_events.c.created_at).where(*where, run_events.c.seq <= last)
         found = (await db.execute(query.order_by(run_events.c.seq))).all() if last else []
     events = [{**renewed(orjson.loads(data)), "at": time_of(at)} for data, at in found]

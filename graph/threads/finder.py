@@ -23,7 +23,7 @@ _COLUMNS = {"thread_id": "id", "status": "status", "created_at": "created_at", "
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ThreadQuery:
     """Threads with this status, these notes, and one of these ids."""
 
     status: str | None = None
@@ -31,7 +31,7 @@ class Wish:
     ids: Collection[str] | None = None
 
 
-class Finding:
+class ThreadFinder:
     """Looks through a person's threads.
 
     Args:
@@ -45,34 +45,34 @@ class Finding:
     async def page(
         self,
         principal: Principal,
-        wish: Wish,
+        wanted: ThreadQuery,
         *,
         sort_by: SortBy = "updated_at",
         descending: bool = True,
         limit: int = 10,
         offset: int = 0,
     ) -> list[dict[str, Any]]:
-        """The threads that are wished for, `limit` of them behind the first `offset`."""
+        """The threads that fit, `limit` of them behind the first `offset`."""
         column = threads.c[_COLUMNS[sort_by]]
         order = [column.desc(), threads.c.id.desc()] if descending else [column, threads.c.id]
-        query = _wished(principal, wish).order_by(*order).limit(limit).offset(offset)
+        query = _selected(principal, wanted).order_by(*order).limit(limit).offset(offset)
         async with self._engine.connect() as db:
             return [self._view(row) for row in (await db.execute(query)).mappings()]
 
-    async def count(self, principal: Principal, wish: Wish) -> int:
-        """How many threads are wished for."""
-        counted = select(func.count()).select_from(_wished(principal, wish).subquery())
+    async def count(self, principal: Principal, wanted: ThreadQuery) -> int:
+        """How many threads fit."""
+        counted = select(func.count()).select_from(_selected(principal, wanted).subquery())
         async with self._engine.connect() as db:
             return (await db.execute(counted)).scalar_one()
 
 
-def _wished(principal: Principal, wish: Wish) -> Select[Any]:
+def _selected(principal: Principal, wanted: ThreadQuery) -> Select[Any]:
     query = select(threads).where(threads.c.owner == owner_seen_by(principal))
-    if wish.status is not None:
-        query = query.where(threads.c.status == wish.status)
-    if wish.ids is not None:
-        query = query.where(threads.c.id.in_(list(wish.ids)))
-    for name, value in wish.notes.items():
+    if wanted.status is not None:
+        query = query.where(threads.c.status == wanted.status)
+    if wanted.ids is not None:
+        query = query.where(threads.c.id.in_(list(wanted.ids)))
+    for name, value in wanted.notes.items():
         query = query.where(_noted(name, value))
     return query
 

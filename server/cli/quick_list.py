@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 _SQLITE = "sqlite:///"
 
 
-def threads_at_a_glance(user: str, **wanted: Any) -> list[dict[str, Any]] | None:
+def quick_threads(user: str, **wanted: Any) -> list[dict[str, Any]] | None:
     """The threads of a user; None where the agent has to be opened for it, which also says what is wrong.
 
     Args:
         user: By default that of the settings.
-        wanted: As of `graph.threads.glance.list_in`.
+        wanted: As of `graph.threads.quick_list.list_in`.
 
     Raises:
         ConfigErrors: The configuration is not valid.
@@ -30,7 +30,7 @@ def threads_at_a_glance(user: str, **wanted: Any) -> list[dict[str, Any]] | None
     from core.registry import discover, files_of, sections_of
     from core.settings import Context, read_book
     from core.settings.auth import AuthSettings
-    from graph.threads.glance import list_in
+    from graph.threads.quick_list import list_in
 
     modules = discover()
     book = read_book(sections_of(modules), files_of(modules), Context.current())

@@ -12,8 +12,8 @@ from sqlalchemy import insert, text
 from core.access import Principal
 from graph import Agent
 from graph.db.tables import named, threads
-from graph.threads import glance
-from graph.threads.glance import list_in
+from graph.threads import quick_list
+from graph.threads.quick_list import list_in
 from graph.threads.threads import STATUSES
 from waystation.testing.agents import context_at
 
@@ -60,7 +60,7 @@ def file_of(agent: Agent) -> Path:
 async def test_it_is_the_same_list(agent: Agent, wanted: dict[str, Any]) -> None:
     found = list_in(file_of(agent), "ada", **wanted)
     assert found == await agent.threads.list(ADA, **wanted)
-    assert set(STATUSES) == glance.STATUSES
+    assert set(STATUSES) == quick_list.STATUSES
 
 
 @pytest.mark.parametrize("wanted", [{"status": "odd"}, {"q": "a\x00"}, {"tag": "a\nb"}], ids=str)

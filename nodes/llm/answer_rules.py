@@ -23,7 +23,7 @@ _SCHEMA = (
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class AnswerRules:
     """What the answer of a model call has to be.
 
     Args:
@@ -35,7 +35,7 @@ class Wanted:
     call: str = ""
 
     @property
-    def told(self) -> str:
+    def instruction(self) -> str:
         """The form in words for the model; "" where there is none."""
         if self.form is None:
             return ""
@@ -43,7 +43,7 @@ class Wanted:
             return _OBJECT
         return _SCHEMA.format(schema=json.dumps(self.form.schema, ensure_ascii=False))
 
-    def sent(self, entry: ModelEntry | None, *, tools: bool) -> dict[str, Any]:
+    def parameters(self, entry: ModelEntry | None, *, tools: bool) -> dict[str, Any]:
         """What the endpoint of a model is sent of it, by name; the offline model has no entry."""
         found: dict[str, Any] = {}
         if self.call and tools:

@@ -17,19 +17,19 @@ from server.protocols.langgraph.translating import Translator as LangGraph
 from server.protocols.openai.chunks import ChatStream
 from server.protocols.openai.items import EchoedRequest
 from server.protocols.openai.stream import ResponseStream
-from server.retold import Retelling, Retold
+from server.repeats import RepeatedText, WithoutRepeats
 
 
 def heard(events: list[str]) -> str:
     """What a reader has in the end; `|` is a further attempt, `!` a call of a tool."""
-    retold, told = Retold(), ""
+    repeats, told = RepeatedText(), ""
     for event in events:
         if event == "|":
-            retold.begun()
+            repeats.attempt_began()
         elif event == "!":
-            retold.called()
+            repeats.tool_called()
         else:
-            told += retold.told(event)
+            told += repeats.unsent(event)
     return told
 
 
@@ -97,12 +97,12 @@ def lines_of(parts: Iterable[bytes]) -> list[Any]:
 
 
 def test_thoughts_and_words_are_told_apart_and_nothing_twice() -> None:
-    retelling = Retelling()
-    told = [retelling.of(event) for event in (*ATTEMPTS[:5], *ATTEMPTS[3:])]
+    repeats = WithoutRepeats()
+    told = [repeats.of(event) for event in (*ATTEMPTS[:5], *ATTEMPTS[3:])]
     said = [(event["type"], event["delta"]) for event in told if event and "delta" in event]
     assert said == [("token", "one tw"), ("reasoning", "Hm"), ("token", "o")]
-    retelling.anew()
-    assert retelling.of({"type": "token", "delta": "one"}) == {"type": "token", "delta": "one"}
+    repeats.anew()
+    assert repeats.of({"type": "token", "delta": "one"}) == {"type": "token", "delta": "one"}
 
 
 def test_a_stream_of_chunks_goes_on_where_the_attempt_before_broke_off_and_says_that_it_waits() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
-class Retold:
+class RepeatedText:
     """The text of one stream: after a crash it goes on where the attempt before broke off.
 
     A further attempt asks the model once more, and begins the text anew. As long as it says the same, only
@@ -17,17 +17,17 @@ class Retold:
         self._said: list[str] = []
         self._before = self._held = ""
 
-    def begun(self) -> None:
+    def attempt_began(self) -> None:
         """An attempt begins: what has been said since the last call of a tool may be said again."""
         # Where the attempt before had not caught up either, what its own predecessor said is what was told.
         self._before = self._before or "".join(self._said)
         self._said, self._held = [], ""
 
-    def called(self) -> None:
+    def tool_called(self) -> None:
         """A tool was called or has answered: the text before that is not said again."""
         self._said, self._before, self._held = [], "", ""
 
-    def told(self, delta: str) -> str:
+    def unsent(self, delta: str) -> str:
         """What of a piece is to be sent; empty where its reader has it."""
         if not self._before:
             self._said.append(delta)
@@ -41,28 +41,28 @@ class Retold:
         return more
 
 
-class Retelling:
+class WithoutRepeats:
     """The events of one stream, with what its reader has already left out of them."""
 
     def __init__(self) -> None:
-        self._texts = {"token": Retold(), "reasoning": Retold()}
+        self._texts = {"token": RepeatedText(), "reasoning": RepeatedText()}
 
     def of(self, event: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """The event as it is to be told; None where nothing of it is new."""
         kind = event["type"]
         if text := self._texts.get(kind):
-            more = text.told(event["delta"])
+            more = text.unsent(event["delta"])
             return event if more == event["delta"] else {**event, "delta": more} if more else None
         if kind == "run_started":
-            self._each(Retold.begun)
+            self._each(RepeatedText.attempt_began)
         elif kind in {"tool_call", "tool_result"}:
             self.anew()
         return event
 
     def anew(self) -> None:
         """Another answer begins: what was said before is not said again."""
-        self._each(Retold.called)
+        self._each(RepeatedText.tool_called)
 
-    def _each(self, heard: Callable[[Retold], None]) -> None:
+    def _each(self, change: Callable[[RepeatedText], None]) -> None:
         for text in self._texts.values():
-            heard(text)
+            change(text)
