@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.examples.form import BYTES, Example
+from server.examples.form import BYTES, FORM, Example
 
 KEY = "f_HnxWPzLr1nPngkxAE4wtoXGp"
 PATH = {"key": KEY}
@@ -23,12 +23,8 @@ LISTED = {**FILE, "cursor": "c.WyJmaWxlIiwxNzk2MDQ2Njg0MjQ0ODY3MDAwLCJmX3giXQ"}
 
 FILES = {
     ("POST", "/files"): Example(
-        body={
-            "filename": "fees.csv",
-            "content_base64": "bGVuZ3RoLGZlZQo4LDEyCg==",
-            "content_type": "text/csv",
-            "tags": {"year": "2026"},
-        },
+        body={"file": TEXT, "tags": '{"year": "2026"}'},
+        sends=FORM,
         answer=FILE,
     ),
     ("GET", "/files"): Example(query={"file_type": "user", "limit": 100}, answer=[LISTED]),

@@ -85,6 +85,7 @@ class JsonUpload(BaseModel, extra="forbid", strict=True):
     tags: dict[str, str] = Field(default={}, max_length=50)
 
 
+# Of a body that is described in two forms, generated clients can send neither, or the wrong one.
 UPLOAD_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -99,7 +100,6 @@ UPLOAD_BODY: dict[str, Any] = {
                     },
                 }
             },
-            "application/json": {"schema": JsonUpload.model_json_schema()},
         },
     }
 }
@@ -122,7 +122,10 @@ def described(info: FileInfo) -> dict[str, Any]:
 
 @router.post("", status_code=201, openapi_extra=UPLOAD_BODY, responses=problems(*_CANNOT_UPLOAD))
 async def upload(request: Request, agent: OpenAgent, who: Caller) -> dict[str, Any]:
-    """Store a file; its `key` goes into `input.files` of a turn."""
+    """Store a file; its `key` goes into `input.files` of a turn.
+
+    A small one may also be sent as JSON: `{"filename": "note.txt", "content_base64": "aGVsbG8="}`.
+    """
     files = await agent.container.get(FileManager)
     if request.headers.get("content-type", "").lower().startswith("multipart/"):
         return described(await _from_form(request, files, who))

@@ -21,7 +21,7 @@ from nodes.rag.tasks import INDEX, IndexSource
 from server.app import create_app
 from server.errors import STATUS
 from server.examples import EVENT_STREAM, EXAMPLES, Example
-from server.examples.form import BYTES
+from server.examples.form import BYTES, FORM
 from server.examples.langserve import A_SCHEMA, RUN
 from server.examples.runs import QUESTION_ID
 from server.examples.threads import CHECKPOINT, SAID
@@ -104,6 +104,12 @@ def test_generators_of_clients_find_a_name_for_everything() -> None:
     assert {"AIMessage", "HTTPValidationError"} & schemas.keys() == set(), "nothing names these"
 
 
+def test_a_body_is_described_in_one_form() -> None:
+    """Of two, one generator makes code that cannot be imported, and one sends a form as JSON."""
+    bodies = {route: list(operation(route).get("requestBody", {}).get("content", {})) for route in ROUTES}
+    assert {route: forms for route, forms in bodies.items() if len(forms) > 1} == {}
+
+
 def _titles(schema: Any) -> list[str]:
     """Titles of the objects in a schema."""
     if isinstance(schema, list):
@@ -148,6 +154,9 @@ class Real:
         example = EXAMPLES[route]
         if isinstance(example.body, str):
             return {"content": example.body, "headers": {"content-type": example.sends}}
+        if example.sends == FORM:
+            fields = dict(example.body)
+            return {"files": {"file": ("fees.csv", fields.pop("file"), "text/csv")}, "data": fields}
         text = json.dumps(example.body)
         for shown, name in SHOWN.items():
             text = text.replace(shown, {**self.names, **self.by_route.get(route, {})}.get(name, shown))
