@@ -263,12 +263,12 @@ class LocalRetriever:
         rankings: tuple[Sequence[Hit], Sequence[Hit], Sequence[Hit]],
     ) -> bool:
         (by_words, by_meaning, near), words = rankings, question.words
-        first = [item.chunk for item in (*by_words[:1], *found[:_JUDGED])]
-        whole = bool(by_words) and any(holds_all(chunk, words) for chunk in first)
+        whole = bool(by_words) and holds_all(by_words[0].chunk, words)
         if self._judge is not None and self._nearness is not None and near and found:
+            judged = [item.chunk for item in found[:_JUDGED]]
+            whole = whole or (bool(by_words) and any(holds_all(chunk, words) for chunk in judged))
             if by_words and (holds_a_name(by_words[0].chunk, words) or (whole and question.brief)):
                 return True
-            judged = [item.chunk for item in found[:_JUDGED]]
             held = max(map(question.share_told, judged))
             chunks = question.vocabulary.chunks
             signs = Signs(question.rarity, held, near[0].score, question.stranger, chunks)

@@ -46,7 +46,10 @@ _COURTESY = frozenset(
 )
 # What stands behind a clause with one of these is a name.
 _SIGNED = frozenset(
-    str.split("regards wishes sincerely cheers gruss grusse cordialement salutations saludos saluti")
+    str.split("""
+    regards wishes sincerely cheers thanks gruss grusse danke dank cordialement salutations merci saludos
+    gracias saluti grazie
+    """)
 )
 # Asks for an answer, and does not say for which; folded.
 _ASKING = frozenset(
@@ -74,9 +77,10 @@ def _telling(message: str) -> Iterator[str]:
     """The clauses that say something."""
     signed = False
     for clause in _CLAUSE.split(message):
-        words = [fold(word) for word in _WORD.findall(clause)]
-        if signed and len(words) <= _MOST_OF_A_NAME:
+        given = _WORD.findall(clause)
+        if signed and len(given) <= _MOST_OF_A_NAME and all(map(str.istitle, given)):
             continue
+        words = [fold(word) for word in given]
         courteous = not _COURTESY.isdisjoint(words) and _consists(words, _COURTESY)
         signed = courteous and not _SIGNED.isdisjoint(words)
         if not courteous and clause.strip():

@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +49,14 @@ class Form:
     of: str
 
 
+@cache
 def as_asked() -> list[Form]:
     """Every question of every set."""
     found = [item for name in SETS for item in read_questions(HERE / f"{name}.yaml").all()]
     return [Form(item, AS_ASKED, item.question) for item in found]
 
 
+@cache
 def forms() -> list[Form]:
     """Every other way to ask them."""
     asked = as_asked()

@@ -18,6 +18,8 @@ from tests.unit.nodes.rag.test_likelihood import Asks, searched
         ("Sorry to bother you, where are the logs? Best regards, Tom", "where are the logs?"),
         ("Hallo zusammen, ich hätte eine Frage: Wo liegen die Logs? Viele Grüße, Tom", "Wo liegen die Logs?"),
         ("Bonjour, j'ai une petite question : où sont les journaux ? Merci", "où sont les journaux ?"),
+        ("Hi! Where are the logs? Thanks, Tom Berger", "Where are the logs?"),
+        ("Hi! Thanks, logs?", "logs?"),
         ("WHERE ARE THE LOGS", "where are the logs"),
         ("explain the logs", "the logs"),
         ("Erkläre mir bitte die Sicherung", "mir bitte die Sicherung"),
