@@ -26,6 +26,8 @@ _GROWN, _AGE_S = 1.2, 30.0
 # A shorter word has too many neighbours; a longer one may have two letters wrong.
 _FEWEST_LETTERS, _LONG = 6, 8
 _FEWEST_OF_A_PART = 4
+# Comparing a word with all that an index holds takes some milliseconds, and it is asked about thrice.
+_KEPT = 1000
 _K1, _B = 1.2, 0.75
 # What German puts between the parts of a word.
 _JOINTS = ("", "s", "n", "en", "es")
@@ -45,6 +47,7 @@ class Vocabulary:
         self.chunks = chunks
         self._counts = counts
         self._looked_at = looked_at
+        self._likest: dict[tuple[str, ...], tuple[int, str]] = {}
         self._alike: dict[tuple[str, int], list[str]] | None = None
 
     def rarity(self, forms: Iterable[str]) -> float:
@@ -82,7 +85,8 @@ class Vocabulary:
     def meant(self, words: Sequence[tuple[str, ...]]) -> list[str]:
         """Terms that the index holds for those words of a question that it does not hold."""
         unknown = [forms for forms in words if not self.holds(forms)] if self._counts else []
-        return [term for forms in unknown for term in self._parts(forms) or self._respelled(forms)]
+        read = [self._parts(forms) or [self._nearest(tuple(forms))[1]] for forms in unknown]
+        return [term for terms_read in read for term in terms_read if term]
 
     def as_held(self, words: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
         """The words of a question; one with a single letter wrong as the one that the index holds.
@@ -102,7 +106,8 @@ class Vocabulary:
 
     def _slip(self, forms: tuple[str, ...]) -> tuple[str, ...]:
         known = self.holds(forms) or not self._counts
-        return () if known or self._parts(forms) else tuple(self._respelled(forms, most=1))
+        apart, term = (0, "") if known or self._parts(forms) else self._nearest(forms)
+        return (term,) if apart == 1 else ()
 
     def _parts(self, forms: Iterable[str]) -> list[str]:
         for form in forms:
@@ -114,17 +119,25 @@ class Vocabulary:
                     return [head, second]
         return []
 
-    def _respelled(self, forms: Iterable[str], *, most: int = 2) -> list[str]:
+    def _nearest(self, forms: tuple[str, ...]) -> tuple[int, str]:
+        """How many letters apart the likest term is, and the term; (0, "") where none is like it."""
+        if forms not in self._likest:
+            if len(self._likest) >= _KEPT:
+                self._likest.clear()
+            self._likest[forms] = self._likest_of(forms)
+        return self._likest[forms]
+
+    def _likest_of(self, forms: Iterable[str]) -> tuple[int, str]:
         near: list[tuple[int, int, str]] = []
         for form in forms:
             if len(form) < _FEWEST_LETTERS or not form.isalpha():
                 continue
-            within = min(most, 1 if len(form) < _LONG else 2)
-            for other in self._of_like_length(form, within):
-                apart = _apart(form, other, within)
-                if apart <= within:
+            most = 1 if len(form) < _LONG else 2
+            for other in self._of_like_length(form, most):
+                apart = _apart(form, other, most)
+                if apart <= most:
                     near.append((apart, -self._counts[other], other))
-        return [min(near)[2]] if near else []
+        return (min(near)[0], min(near)[2]) if near else (0, "")
 
     def _of_like_length(self, word: str, most: int) -> Iterable[str]:
         if self._alike is None:
