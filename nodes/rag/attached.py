@@ -11,6 +11,7 @@ from core.errors import InvalidInput
 from core.languages import DEFAULT, language_of
 from nodes.rag.reading import Extractor, Kind, NotText, Text, kind_of, read_document, read_text
 from nodes.rag.terms import asked
+from nodes.rag.wording import matter
 
 READERS = 2
 # A process that reads is let go of when nothing came for so long.
@@ -60,7 +61,7 @@ class Documents:
 
     def sought(self, question: str, sample: str) -> list[tuple[str, ...]]:
         """The words of a question, each with the stems that may stand for it in a text such as `sample`."""
-        return asked(question, (language_of(sample) or DEFAULT,))
+        return asked(matter(question), (language_of(sample) or DEFAULT,))
 
     def close(self) -> None:
         """End the processes."""

@@ -20,6 +20,7 @@ from core.words import fold
 from nodes.rag.ports import Exchange, Rewriter
 from nodes.rag.settings import RagSettings
 from nodes.rag.terms import asked
+from nodes.rag.wording import matter
 
 LOOK_BACK = 3  # exchanges that are shown to whoever rewrites
 LONGEST = 400  # letters of a rewritten question; what is longer is an answer, or a lecture
@@ -74,7 +75,7 @@ class FollowUps:
             return Searched("")
         question = said[-1].question
         earlier = said[:-1][-LOOK_BACK:]
-        if self._settings.rewrite == "off" or not earlier or not depends(question):
+        if self._settings.rewrite == "off" or not earlier or not depends(matter(question)):
             return Searched(question)
         try:
             async with asyncio.timeout(self._settings.rewrite_timeout_s):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +19,7 @@ from nodes.rag.ports import ChunkStore, Embedder, Judge, Reranker, Signs
 from nodes.rag.ranking import current_first, distinct, fuse, guides_first, spread, weigh
 from nodes.rag.terms import asked, terms, terms_of
 from nodes.rag.vocabulary import Synonyms, Vocabularies, Vocabulary
+from nodes.rag.wording import matter
 
 By = Literal["both", "words", "meaning"]
 
@@ -29,7 +30,9 @@ _NAME_LETTERS = 4
 _JUDGED = 3
 # Of words alone: the best passages must hold this share of what the words of the question tell.
 _SHARE_TOLD = 0.2
-# Of a question with so few words, each is asked for.
+# From this share on, a passage says what is asked in the question's own words.
+_SAID = 0.8
+# Of a question with so few words, each is meant.
 _KEYWORDS = 2
 _WORD = re.compile(r"[^\W_]{2,}")
 _ANOTHER_MODEL = "its vectors are of another model, and the new ones are not all there yet"
@@ -57,14 +60,18 @@ class _Question:
     """What is asked, as it is looked for.
 
     Args:
-        words: Each with its forms; `wanted` are all these terms.
-        further: Terms of what else its words may mean.
+        said: What the message is about, in its own words.
+        text: The same with its slips corrected.
+        words: Each with its forms.
+        synonyms: Terms of other names for a word.
+        read: Terms that those words may mean which the index does not hold.
     """
 
+    said: str
     text: str
     words: Sequence[tuple[str, ...]]
-    wanted: Sequence[str]
-    further: Sequence[str]
+    synonyms: Mapping[tuple[str, ...], Sequence[str]]
+    read: Sequence[str]
     languages: Sequence[str]
     vocabulary: Vocabulary
 
@@ -74,9 +81,24 @@ class _Question:
         return self.vocabulary.rarity(forms or [fold(word)])
 
     @property
+    def wanted(self) -> list[str]:
+        """What the index is asked for."""
+        return list(dict.fromkeys([*terms_of(self.words), *self.further]))
+
+    @property
+    def further(self) -> list[str]:
+        """Terms that stand for its words and are none of theirs."""
+        return [*self.read, *(term for others in self.synonyms.values() for term in others)]
+
+    @property
+    def brief(self) -> bool:
+        """Whether it is a word or two; a name of several parts is one."""
+        return min(len(self.words), len(self.said.split())) <= _KEYWORDS
+
+    @property
     def stranger(self) -> bool:
         """Whether it names something that the index does not hold: a word with a capital amid a sentence."""
-        words = _WORD.findall(self.text)
+        words = _WORD.findall(self.said)
         named = [word for at, word in enumerate(words) if any(map(str.isupper, word[0 if at else 1 :]))]
         forms = (tuple(t for language in self.languages for t in terms(word, language)) for word in named)
         return any(f and not self.vocabulary.holds(f) and not self.vocabulary.meant([f]) for f in forms)
@@ -155,21 +177,18 @@ class LocalRetriever:
         self, query: str, *, limit: int, as_user: str, within: Sequence[Collection] | None = None
     ) -> Sequence[Passage]:
         """At most `limit` passages, best first. The whole source is one right, and has no parts."""
-        languages = self._languages()
-        words = asked(query, languages)
-        if not words:
+        question = await self._question(query)
+        if question is None:
             return []
-        vocabulary = await self._vocabularies.current()
-        further = [*vocabulary.meant(words), *self._synonyms.further(words, languages)]
-        question = _Question(query, words, terms_of(words), further, tuple(languages), vocabulary)
         by_words, near = await self._rankings(question, most=max(CANDIDATES, limit))
         floor = self._nearness.floor if self._nearness else self._min_score
         by_meaning = [f for f in near if f.score >= floor]
-        found = current_first(distinct(self._merged(by_words, by_meaning)), query)
+        found = current_first(distinct(self._merged(question, by_words, by_meaning)), question.said)
         if not await self._worth_showing(question, found, (by_words, by_meaning, near)):
             return []
         if self._reranker is not None:
-            found = current_first(spread(await self._reranker.rerank(query, found)), query)
+            reranked = await self._reranker.rerank(question.said, found)
+            found = current_first(spread(reranked), question.said)
         return [self._passage(f) for f in found[:limit]]
 
     async def _rankings(self, question: _Question, *, most: int) -> tuple[list[Hit], list[Hit]]:
@@ -185,6 +204,16 @@ class LocalRetriever:
             by_words = await self._by_words(question, most=most, by="words")
         return by_words, near or []
 
+    async def _question(self, query: str) -> _Question | None:
+        """What is looked for; None where nothing is asked."""
+        languages, about = tuple(self._languages()), matter(query)
+        if not asked(about, languages):
+            return None
+        vocabulary = await self._vocabularies.current()
+        text, words = vocabulary.corrected(about, languages), vocabulary.as_held(asked(about, languages))
+        synonyms, read = self._synonyms.of_words(words, languages), vocabulary.meant(words)
+        return _Question(about, text, words, synonyms, read, languages, vocabulary)
+
     def _by_now(self) -> By:
         """How it is searched now; vectors of two models say nothing of each other."""
         if self._embedder is None or self._by == "words" or self._comparable():
@@ -198,10 +227,10 @@ class LocalRetriever:
     async def _by_words(self, question: _Question, *, most: int, by: By) -> list[Hit]:
         if by == "meaning":
             return []
-        wanted = list(dict.fromkeys([*question.wanted, *question.further]))
-        there = await self._store.find(wanted, limit=most)
-        if self._own_weights:
-            there = question.vocabulary.scored(there, wanted)
+        there = await self._store.find(question.wanted, limit=most)
+        if self._own_weights or question.synonyms:
+            words = [*question.words, *((term,) for term in question.read)]
+            there = question.vocabulary.weighed(there, words, question.synonyms)
         found = self._guides_first(there, question)
         return [Hit(f.chunk, confidence(f.score, question.vocabulary.chunks)) for f in found]
 
@@ -240,9 +269,10 @@ class LocalRetriever:
         (by_words, by_meaning, near), words = rankings, question.words
         whole = bool(by_words) and holds_all(by_words[0].chunk, words)
         if self._judge is not None and self._nearness is not None and near and found:
-            if by_words and (holds_a_name(by_words[0].chunk, words) or (whole and len(words) <= _KEYWORDS)):
-                return True
             judged = [item.chunk for item in found[:_JUDGED]]
+            whole = whole or (bool(by_words) and any(holds_all(chunk, words) for chunk in judged))
+            if by_words and (holds_a_name(by_words[0].chunk, words) or (whole and question.brief)):
+                return True
             held = max(map(question.share_told, judged))
             chunks = question.vocabulary.chunks
             signs = Signs(question.rarity, held, near[0].score, question.stranger, chunks)
@@ -256,10 +286,13 @@ class LocalRetriever:
         tells = any(question.tells_nothing(c) or question.share_told(c) >= _SHARE_TOLD for c in best)
         return by_words[0].score >= self._min_score and tells
 
-    def _merged(self, by_words: Sequence[Hit], by_meaning: Sequence[Hit]) -> list[Hit]:
+    def _merged(self, question: _Question, by_words: Sequence[Hit], by_meaning: Sequence[Hit]) -> list[Hit]:
         if self._nearness is None or not (by_words and by_meaning):
             return fuse(by_words, by_meaning)
         weight, floor = self._nearness.weight, self._nearness.floor
+        if question.share_told(by_words[0].chunk) >= _SAID:
+            # Who quotes a text, or knows its words, means this one and none that is like it.
+            weight /= len(question.words)
         return weigh(by_words, by_meaning, weight=weight, floor=floor)
 
     async def collections(self, *, as_user: str) -> Sequence[Collection]:

@@ -21,7 +21,7 @@ from core.words import MOST_LETTERS, fold, is_row, unspaced, words
 
 MAX_QUERY_TERMS = 64
 # A number of so many digits may be that of something, and is asked for alone.
-ID_DIGITS = 4
+ID_DIGITS = 3
 # § 312, #42: a number with such a sign is that of something, however short.
 _NUMBERING = "#§№"
 

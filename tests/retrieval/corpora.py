@@ -1,4 +1,4 @@
-"""What the sets are asked of: the handbook, and folders of an invented company, library and ferry line."""
+"""What the sets are asked of: the handbook, and folders of an invented company, library, ferry line, club."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from tests.retrieval.making import make
 
 # `later` and `asked` are of more than one source.
 SETS = ("handbook", "company", "library", "ferry", "later", "asked")
-_MADE = ("company", "library", "ferry")
+# Nothing is fitted on this one.
+HELD_OUT = ("hut",)
+EVERY_SET = (*SETS, *HELD_OUT)
+_MADE = ("company", "library", "ferry", "hut")
 SOURCES = ("handbook", *_MADE)
 _HERE = Path(__file__).parent
 _HANDBOOK = Path(__file__).parents[2] / "config" / "sources.yaml"

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import filter as filter_names
 from pathlib import Path
@@ -22,8 +23,9 @@ from nodes.rag.evaluation import read_questions
 from nodes.rag.evaluation.command import Evaluation, Judged
 from nodes.rag.evaluation.options import Floor
 from nodes.rag.evaluation.questions import Question
-from tests.retrieval.corpora import SETS, SOURCES, prepare
-from tests.retrieval.floors import FLOORS, SAMPLE, SAMPLED
+from tests.retrieval.corpora import EVERY_SET, SETS, SOURCES, prepare
+from tests.retrieval.floors import FLOORS, FORMS_SAMPLE, SAMPLE, SAMPLED
+from tests.retrieval.forms import WRITTEN, as_asked, distinct, forms
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
@@ -36,6 +38,15 @@ class Sampled(Evaluation):
 
     def questions(self) -> list[Question]:
         return [item for item in super().questions() if _number(item.question) % SAMPLE == 0]
+
+
+class Otherwise(Evaluation):
+    """Some of the questions in their other forms: of the sources that the file is named after, or of all."""
+
+    def questions(self) -> list[Question]:
+        sample = FORMS_SAMPLE[bool(self.sources)]
+        asked = [form.question for form in distinct() if _number(form.question.question) % sample == 0]
+        return [item for item in asked if not self.sources or item.source[0] in self.sources]
 
 
 def _number(question: str) -> int:
@@ -58,19 +69,30 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def judged(folder: Path, sets: Iterable[str], *, by: str, as_: type[Evaluation]) -> dict[str, Judged]:
+@contextmanager
+def settings(folder: Path, by: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("WAYSTATION_CONFIG_DIR", str(folder / "config"))
         environment.setenv("WAYSTATION_HOME", str(folder / "home"))
         environment.setenv("WAYSTATION_RAG__TIMEOUT_S", "600")  # figures, whatever else the machine does
         environment.setenv("WAYSTATION_RAG__SEARCH", by)
+        yield
+
+
+def judged(folder: Path, sets: Iterable[str], *, by: str, as_: type[Evaluation]) -> dict[str, Judged]:
+    with settings(folder, by):
         return {name: asyncio.run(as_(HERE / f"{name}.yaml", ADA).runs())[0] for name in sets}
+
+
+def otherwise(folder: Path, sources: tuple[str, ...], *, by: str) -> Judged:
+    with settings(folder, by):
+        return asyncio.run(Otherwise(HERE, ADA, sources=sources).runs())[0]
 
 
 @pytest.fixture(scope="module")
 def asked(folder: Path) -> Asked:
     """Every question of every set, searched by words alone."""
-    sets = judged(folder, SETS, by="words", as_=Evaluation)
+    sets = judged(folder, EVERY_SET, by="words", as_=Evaluation)
     manifests = {name: next((folder / "home/index").glob(f"{name}-*.manifest.json")) for name in SOURCES}
     documents = {name: set(json.loads(m.read_bytes())["files"]) for name, m in manifests.items()}
     return Asked(sets, documents)
@@ -82,7 +104,7 @@ def sampled(folder: Path, asked: Asked) -> dict[str, Judged]:
     return judged(folder, SAMPLED, by="both", as_=Sampled)
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", EVERY_SET)
 def test_a_set_stays_above_its_floors_by_words(asked: Asked, name: str) -> None:
     floors = [Floor.read(text) for text in FLOORS["words", name].split()]
     assert asked.sets[name].under(floors) == []
@@ -95,7 +117,29 @@ def test_a_sample_stays_above_its_floors_by_words_and_meaning(sampled: dict[str,
     assert sampled[name].under(floors) == []
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.usefixtures("asked")
+def test_other_forms_of_the_questions_stay_above_their_floors_by_words(folder: Path) -> None:
+    floors = [Floor.read(text) for text in FLOORS["words", "forms"].split()]
+    assert otherwise(folder, (), by="words").under(floors) == []
+
+
+@pytest.mark.skipif(not installed(), reason=NO_MODEL)
+def test_other_forms_stay_above_their_floors_by_words_and_meaning(
+    folder: Path, sampled: dict[str, Judged]
+) -> None:
+    floors = [Floor.read(text) for text in FLOORS["both", "forms"].split()]
+    assert otherwise(folder, tuple(sampled), by="both").under(floors) == []
+
+
+def test_each_form_is_of_a_question_that_a_set_has() -> None:
+    asked = {form.of for form in as_asked()}
+    assert {form.of for form in forms()} <= asked
+    written = [form for form in forms() if form.way in WRITTEN]
+    assert len(written) >= 700
+    assert sum(1 for form in written if not form.question.answerable) >= 180
+
+
+@pytest.mark.parametrize("name", EVERY_SET)
 def test_every_document_that_is_expected_is_in_the_index(asked: Asked, name: str) -> None:
     lost = [
         document

@@ -24,7 +24,14 @@ async def engine(database: URL) -> AsyncIterator[AsyncEngine]:
 
 
 def message(name: str, **more: Any) -> dict[str, Any]:
-    row = {"thread_id": "t", "message_id": name, "role": "user", "text": name, "extra": {}, "run_id": None}
+    row: dict[str, Any] = {
+        "thread_id": "t",
+        "message_id": name,
+        "role": "user",
+        "text": name,
+        "extra": {},
+        "run_id": None,
+    }
     return {**row, "created_at": 1.5, "words": name, **more}
 
 

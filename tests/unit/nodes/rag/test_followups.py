@@ -82,6 +82,12 @@ async def test_the_model_is_asked_with_what_was_said_and_its_question_is_searche
     assert earlier == [Exchange("What does a berth cost?", "Twelve euros a night [1].")]
 
 
+@pytest.mark.parametrize("question", ["Thanks a lot! And in winter?", "Okay, and how much is it in winter?"])
+async def test_thanks_for_the_answer_before_are_no_part_of_the_question(question: str) -> None:
+    model = Scripted("What does a berth cost in winter?")
+    assert (await searched(model, *TALK[:2], HumanMessage(question))).rewritten
+
+
 async def test_nobody_is_asked_where_it_is_not_needed() -> None:
     model = Scripted("never")
     assert (await searched(model, HumanMessage("And how much is it?"))).text == "And how much is it?"

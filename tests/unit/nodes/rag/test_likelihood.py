@@ -29,9 +29,11 @@ class Asks:
 
     def __init__(self, answer: float) -> None:
         self.answer = answer
+        self.asked: list[str] = []
         self.signs: list[Signs] = []
 
     async def likelihood(self, question: str, passages: Sequence[Chunk], signs: Signs) -> float:
+        self.asked.append(question)
         self.signs.append(signs)
         return self.answer
 
