@@ -101,13 +101,13 @@ class Totals:
                 other.
             FileTooLarge: Larger than any file may be.
         """
-        if info.size > self._settings.max_bytes:
-            raise too_large(info.name, self._settings.max_bytes)
         quota, token = self._settings.quota_of(principal.groups), link_token(info.key)
         account = await self.change(info.owner, lambda found: found)
         lent, now = account.coming.get(token), self.now()
-        if lent is None:
+        if lent is None:  # a file like any other, which may be from a time of larger files
             await self.deleted(info.owner, info.key)
+        elif info.size > self._settings.max_bytes:
+            raise too_large(info.name, self._settings.max_bytes)
         elif lent.until <= now or info.size > lent.size:
             until = now + LINK_SECONDS
             await self.change(info.owner, lambda found: found.revived(token, until))

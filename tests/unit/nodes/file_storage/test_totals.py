@@ -288,7 +288,7 @@ async def test_what_came_by_a_link_counts_without_being_told_of() -> None:
 
 async def test_a_bucket_that_took_more_than_the_link_was_for_is_found_out() -> None:
     store = Direct()
-    files = manager(store, user_bytes=100, max_bytes=90)
+    files = manager(store, user_bytes=200, max_bytes=90)
     small, large = [(await files.upload_link(ADA, "a", size=10, sha256=DIGEST))[0] for _ in range(2)]
     await store.put(small, chunks(b"x" * 90))
     assert (await files.uploaded(ADA, small.key)).size == 90
@@ -296,6 +296,9 @@ async def test_a_bucket_that_took_more_than_the_link_was_for_is_found_out() -> N
     with pytest.raises(FileTooLarge, match="larger than 90 bytes"):
         await files.uploaded(ADA, large.key)
     assert [info.key for info in await files.list(ADA)] == [small.key]
+    # What came in any other way is not judged, however much is allowed by now.
+    plain = await files.put(ADA, "b", b"x" * 50)
+    assert (await manager(store, user_bytes=1, max_bytes=1).uploaded(ADA, plain.key)).size == 50
 
 
 def test_a_count_leaves_out_what_is_on_its_way_and_knows_what_happened_meanwhile() -> None:
