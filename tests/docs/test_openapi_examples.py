@@ -173,9 +173,10 @@ async def made(client: httpx.AsyncClient, method: str, path: str, body: Any) -> 
 async def real(agent: Agent, client: httpx.AsyncClient) -> Real:
     """A thread with a turn, a file, a task, and two threads that wait for a person."""
     found = {}
-    for route in (("POST", "/threads"), ("POST", "/agent/invoke"), ("POST", "/files")):
+    for route in (("POST", "/threads"), ("POST", "/agent/invoke")):
         found[route[1]] = await made(client, *route, EXAMPLES[route].body)
-    key = found["/files"]["key"]
+    stored = await client.post("/files", files={"file": ("fees.csv", b"length,fee\n8,12\n", "text/csv")})
+    key = stored.json()["key"]
     files = await agent.container.get(FileManager)
     queue = await agent.container.get(TaskQueue)
     task = await queue.add(INDEX, IndexSource(source="harbour"), owner=queue.system, key="example")
