@@ -71,9 +71,10 @@ class LoggedEvent:
     Attributes:
         kind: Its type.
         at: When it happened, in seconds of `time.monotonic`.
+        ends_row: It was handed over as the last of a row, which may be stored, whether or not that is known.
     """
 
-    __slots__ = ("_event", "_line", "at", "kind", "seq", "size")
+    __slots__ = ("_event", "_line", "at", "ends_row", "kind", "seq", "size")
 
     def __init__(self, event: dict[str, Any]) -> None:
         self._event: dict[str, Any] | None = event
@@ -81,6 +82,7 @@ class LoggedEvent:
         self.kind: str = event["type"]
         self._line: bytes | None = None
         self.at = time.monotonic()
+        self.ends_row = False
         text = event["type"] in TEXTS
         self.size = len(event["delta"]) + _BESIDE_THE_TEXT if text else len(self.line)
 
@@ -307,7 +309,9 @@ def _groups(entries: Sequence[LoggedEvent]) -> Iterator[list[LoggedEvent]]:
     chars = 0
     for entry in entries:
         kind = entry.event["type"]
-        joins = group and kind in TEXTS and kind == group[-1].event["type"]
+        before = group[-1] if group else None
+        # Handed over a second time it makes the same rows: others beside them would tell their text twice.
+        joins = before and not before.ends_row and kind in TEXTS and kind == before.event["type"]
         if group and not (joins and chars + entry.size < JOINED_CHARS):
             yield group
             group, chars = [], 0
@@ -331,6 +335,7 @@ def page_end(sizes: Sequence[Any], most: int = PAGE_CHARS) -> int:
 def _row(thread_id: str, group: Sequence[LoggedEvent], *, shift: float) -> dict[str, Any]:
     first, last = group[0], group[-1]
     event, line, cuts = last.event, last.line, None
+    last.ends_row = True
     if len(group) > 1:
         texts = [entry.event["delta"] for entry in group]
         line = line_of({**event, "delta": "".join(texts)})
