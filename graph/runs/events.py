@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import accumulate, takewhile
 from typing import Any
 
@@ -14,6 +15,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio.engine import AsyncConnection, AsyncEngine
 
 from core.database.engine import add_new, now_of
+from core.database.outage import DatabaseUnavailable
 from core.foreign import as_bytes
 from graph.db.tables import run_events
 from graph.runs.names import renewed
@@ -277,6 +279,20 @@ class EventStore:
         mine = select(run_events.c.data).where(run_events.c.run_id == run_id, run_events.c.type == "token")
         async with self._engine.connect() as db:
             return "".join(map(_delta, (await db.execute(mine.order_by(run_events.c.seq))).scalars()))
+
+    async def tell_end(self, run_id: str, log: EventLog, place: int) -> None:
+        """Close a log whose end was stored unheard; where there is none, it is abandoned.
+
+        What was told above number `place` since then may have the number of the stored end. Whoever has heard
+        it would look above that, and never hear the end.
+        """
+        with suppress(DatabaseUnavailable):
+            found = await self.read(run_id, place)
+            if found and found[-1].kind in LAST and found[-1].seq <= log.last:
+                log.extend(log.last + 1)
+                log.publish(LoggedEvent({**found[-1].event, "seq": log.last + 1}))
+        if not log.closed:
+            log.abandon()
 
 
 async def cut_answer(db: AsyncConnection, run_id: str) -> str:

@@ -85,6 +85,10 @@ class EventWriter:
         async with self._writing if run.id in self._on_way else nullcontext():
             return run.log.unstored()
 
+    async def tell_stored_end(self, run: Run, place: int) -> None:
+        """See `EventStore.tell_end`."""
+        await EventStore(self._engine).tell_end(run.id, run.log, place)
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Writes for as long as the block runs."""
