@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import accumulate, takewhile
 from typing import Any
 
@@ -14,6 +15,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio.engine import AsyncConnection, AsyncEngine
 
 from core.database.engine import add_new, now_of
+from core.database.outage import DatabaseUnavailable
 from core.foreign import as_bytes
 from graph.db.tables import run_events
 from graph.runs.names import renewed
@@ -71,9 +73,10 @@ class LoggedEvent:
     Attributes:
         kind: Its type.
         at: When it happened, in seconds of `time.monotonic`.
+        ends_row: It was handed over as the last of a row, which may be stored, whether or not that is known.
     """
 
-    __slots__ = ("_event", "_line", "at", "kind", "seq", "size")
+    __slots__ = ("_event", "_line", "at", "ends_row", "kind", "seq", "size")
 
     def __init__(self, event: dict[str, Any]) -> None:
         self._event: dict[str, Any] | None = event
@@ -81,6 +84,7 @@ class LoggedEvent:
         self.kind: str = event["type"]
         self._line: bytes | None = None
         self.at = time.monotonic()
+        self.ends_row = False
         text = event["type"] in TEXTS
         self.size = len(event["delta"]) + _BESIDE_THE_TEXT if text else len(self.line)
 
@@ -276,6 +280,20 @@ class EventStore:
         async with self._engine.connect() as db:
             return "".join(map(_delta, (await db.execute(mine.order_by(run_events.c.seq))).scalars()))
 
+    async def tell_end(self, run_id: str, log: EventLog, place: int) -> None:
+        """Close a log whose end was stored unheard; where there is none, it is abandoned.
+
+        What was told above number `place` since then may have the number of the stored end. Whoever has heard
+        it would look above that, and never hear the end.
+        """
+        with suppress(DatabaseUnavailable):
+            found = await self.read(run_id, place)
+            if found and found[-1].kind in LAST and found[-1].seq <= log.last:
+                log.extend(log.last + 1)
+                log.publish(LoggedEvent({**found[-1].event, "seq": log.last + 1}))
+        if not log.closed:
+            log.abandon()
+
 
 async def cut_answer(db: AsyncConnection, run_id: str) -> str:
     """See `EventStore.cut_answer`."""
@@ -307,7 +325,9 @@ def _groups(entries: Sequence[LoggedEvent]) -> Iterator[list[LoggedEvent]]:
     chars = 0
     for entry in entries:
         kind = entry.event["type"]
-        joins = group and kind in TEXTS and kind == group[-1].event["type"]
+        before = group[-1] if group else None
+        # Handed over a second time it makes the same rows: others beside them would tell their text twice.
+        joins = before and not before.ends_row and kind in TEXTS and kind == before.event["type"]
         if group and not (joins and chars + entry.size < JOINED_CHARS):
             yield group
             group, chars = [], 0
@@ -331,6 +351,7 @@ def page_end(sizes: Sequence[Any], most: int = PAGE_CHARS) -> int:
 def _row(thread_id: str, group: Sequence[LoggedEvent], *, shift: float) -> dict[str, Any]:
     first, last = group[0], group[-1]
     event, line, cuts = last.event, last.line, None
+    last.ends_row = True
     if len(group) > 1:
         texts = [entry.event["delta"] for entry in group]
         line = line_of({**event, "delta": "".join(texts)})

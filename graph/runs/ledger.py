@@ -105,7 +105,9 @@ class RunLedger:
             return found
         with self._leases.beginning(new.id) as taken:
             try:
-                claim = await self._writer.talk(lambda db: self._open(db, new), begins=True)
+                # Where no run is executed, nobody is under way whom those that begin would hold up.
+                begins = not self.hands_over
+                claim = await self._writer.talk(lambda db: self._open(db, new), begins=begins)
             except KeyTakenError:
                 earlier = await self._repeated(new)
                 assert earlier is not None, "a key that is taken has its run"  # noqa: S101 - an invariant

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from core.access import Principal
 from core.database.engine import now_of
-from core.database.outage import DATABASE_ERRORS, Endurance, log_failure, uninterrupted
+from core.database.outage import Endurance, log_failure, uninterrupted
 from core.database.units import Unit
 from core.errors import WaystationError
 from core.signals import Listener, Signals
@@ -85,6 +85,10 @@ class EventWriter:
         async with self._writing if run.id in self._on_way else nullcontext():
             return run.log.unstored()
 
+    async def tell_stored_end(self, run: Run, place: int) -> None:
+        """See `EventStore.tell_end`."""
+        await EventStore(self._engine).tell_end(run.id, run.log, place)
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Writes for as long as the block runs."""
@@ -102,23 +106,19 @@ class EventWriter:
             self._work.clear()
             found, self._behind = self._behind, {}
             self._told_before = max(len(found) - FEW, 0)
-            try:
-                while some := sorted(found)[:AT_ONCE]:
-                    await self._write([found[run_id] for run_id in some])
-                    found = {run_id: found[run_id] for run_id in found.keys() - some}
-            except DATABASE_ERRORS as error:
-                log_failure(log, "events_not_stored", error)
-                for run in found.values():
-                    if not run.ending:
-                        self.behind(run)
+            runs = sorted(found.values(), key=lambda run: run.id)
+            parts = [runs[start : start + AT_ONCE] for start in range(0, len(runs), AT_ONCE)]
+            # What cannot be stored of one run keeps nobody else's from it.
+            if faults := [fault for part in parts for fault in await self._write(part)]:
+                log_failure(log, "events_not_stored", faults[-1])
                 await asyncio.sleep(AGAIN_SECONDS)
 
     def _pause(self) -> float:
         return min(BEHIND_SECONDS + self._told_before * BEHIND_EACH_SECONDS, LONGEST_BEHIND_SECONDS)
 
     @uninterrupted
-    async def _write(self, found: list[Run]) -> None:
-        """All of them with one commit; of a run whose thread was taken over nothing is written."""
+    async def _write(self, found: list[Run]) -> list[BaseException]:
+        """All of them with one commit, and what went wrong; of a run whose thread was taken over nothing."""
         async with self._writing:
             # Once a run ends, its ending writes what is left.
             units = [(run, news) for run in found if not run.ending and (news := self._news_of(run))]
@@ -127,9 +127,7 @@ class EventWriter:
             written = [self._writer.write(news.unit, alone=True) for _, news in units]
             outcomes = await asyncio.gather(*written, return_exceptions=True)
             faults = [self._told(run, news, out) for (run, news), out in zip(units, outcomes, strict=True)]
-        for fault in faults:
-            if fault is not None:
-                raise fault
+        return [fault for fault in faults if fault is not None]
 
     def _news_of(self, run: Run) -> _News | None:
         entries, limit = run.log.unstored(), run.log.limit
@@ -147,6 +145,8 @@ class EventWriter:
         if isinstance(outcome, LeaseLost):
             run.stop("lost")
         elif isinstance(outcome, BaseException):
+            if not run.ending:
+                self.behind(run)
             return outcome
         else:
             run.log.stored(news.last)

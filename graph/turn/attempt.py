@@ -254,7 +254,7 @@ class Endings:
 
     async def _stored(self, run: Run, outcome: Outcome) -> bool:
         """Write the ending, however long the database is away: the thread is free when it is back."""
-        pause, tried = FIRST_PAUSE_S, False
+        pause, tried, place = FIRST_PAUSE_S, False, run.log.last
         while True:
             began = time.monotonic()
             try:
@@ -270,7 +270,7 @@ class Endings:
                 # Perhaps it was written before, and only the answer lost: then another run may wait.
                 run.over_it()
                 run.stopped = "lost"
-                run.log.abandon()
+                await self._writer.tell_stored_end(run, place)
                 return True
             else:
                 run.over_it()

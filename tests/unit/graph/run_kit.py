@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -62,19 +63,37 @@ def going(claim: Claim) -> Run:
 
 
 class FailingGroup:
-    """The writer's connection on a disk that is full, so many times; then it is itself again."""
+    """The writer's connection on a disk that is full, so many times; then it is itself again.
 
-    def __init__(self, engine: AsyncEngine, times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    Args:
+        stores: It writes each time, and the answer is lost.
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, times: int, monkeypatch: pytest.MonkeyPatch, *, stores: bool = False
+    ) -> None:
         writer = writer_of(engine)
         self._group: Group = writer._group
         self.times = times
+        self._stores = stores
+        self._loop, self._failed = asyncio.get_running_loop(), asyncio.Event()
         monkeypatch.setattr(writer, "_group", self)
 
     def commit(self, entries: Sequence[Entry]) -> list[Any]:
         if not self.times:
             return self._group.commit(entries)
+        if self._stores:
+            self._group.commit(entries)
         self.times -= 1
+        self._loop.call_soon_threadsafe(self._failed.set)
         raise DatabaseUnavailable("cannot be written: the disk is full")
+
+    async def until(self, times: int) -> None:
+        """Returns when it will fail no more than so often."""
+        async with asyncio.timeout(10):
+            while self.times > times:
+                self._failed.clear()
+                await self._failed.wait()
 
     def close(self) -> None:
         self._group.close()

@@ -23,6 +23,7 @@ from graph.runs.record import Outcome, Run
 from graph.runs.streams import EventWriter
 from graph.turn.attempt import Endings
 from nodes.mcp_tools.models import ExecutionContext
+from tests.kit.event_logs import reading_of
 from tests.unit.graph.run_kit import Desk, new_run
 
 AWAY = DatabaseUnavailable("does not answer")
@@ -121,7 +122,10 @@ async def test_st6_an_ending_that_was_stored_unheard_is_not_written_twice(
     monkeypatch.setattr(desk.ledger, "close", Fragile(desk.ledger.close, 1, done=True))
     monkeypatch.setattr("graph.turn.attempt.FIRST_PAUSE_S", 0.001)
     await ends.end(run, outcome())
-    assert run.log.abandoned, "its readers find the stored end"
+    heard = [entry async for entry in reading_of(run.log)]
+    assert [entry.kind for entry in heard] == ["notice", "done"], "its readers hear the stored end"
+    (stored,) = await desk.events.read(run.id, 0)
+    assert (stored.seq, stored.event["status"]) == (heard[0].seq, heard[1].event["status"])
     assert run.more_wait, "what waits for the thread is looked at"
     assert (await desk.run(run.id))["status"] == "done"
 

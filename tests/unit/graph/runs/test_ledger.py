@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import pytest
 from sqlalchemy.engine import URL
 
+from core.database.writer import BEGUN_AT_ONCE, Entry
 from core.holder import alive
-from graph.db.database import opened_database
+from graph.db.database import opened_database, writer_of
 from graph.db.tables import runs, threads
 from graph.errors import (
     AlreadyAnswered,
@@ -21,6 +23,7 @@ from graph.errors import (
     ThreadNotFound,
     ThreadWaiting,
 )
+from graph.runs.ledger import RunLedger
 from graph.runs.record import SEQ_BLOCK
 from tests.unit.graph.run_kit import ADA, BOB, QUESTION, Desk, going, new_run
 
@@ -45,6 +48,23 @@ async def test_a_run_and_its_message_are_stored_when_it_is_open(desk: Desk) -> N
     thread = await desk.thread()
     assert (thread["title"], thread["status"], thread["run_id"]) == ("What is a berth?", "running", new.id)
     assert (await desk.run(new.id))["webhook"] == "ops"
+
+
+async def test_where_no_run_is_executed_one_commit_opens_as_many_as_it_carries(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group, sizes = writer_of(desk.engine)._group, list[int]()
+    commit = group.commit
+
+    def counted(entries: Sequence[Entry]) -> list[Any]:
+        sizes.append(len(entries))
+        return commit(entries)
+
+    monkeypatch.setattr(group, "commit", counted)
+    ledger = RunLedger(desk.engine, desk.leases, desk.lookup, hands_over=True)
+    claims = await asyncio.gather(*(ledger.open(new_run(thread=f"t{n}")) for n in range(4 * BEGUN_AT_ONCE)))
+    assert {claim.record.status for claim in claims} == {"queued"}
+    assert max(sizes) > BEGUN_AT_ONCE
 
 
 async def test_somebody_elses_thread_does_not_exist(desk: Desk) -> None:

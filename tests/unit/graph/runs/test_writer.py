@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from core.signals import Signals
@@ -46,8 +47,8 @@ class Written(NoRelay):
         self._news.set()
 
     def say(self, run: Run, *texts: str) -> None:
-        for text in texts:
-            run.log.add({"type": "token", "delta": text})
+        for delta in texts:
+            run.log.add({"type": "token", "delta": delta})
             self.writer.behind(run)
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -159,3 +160,48 @@ async def test_an_ending_and_the_writer_never_write_the_same_event(desk: Desk, s
         await desk.end(run, events=[*rest, last])
         await writing
     assert [entry.seq for entry in await desk.events.read(run.id, 0)] == [1, 2]
+
+
+async def test_what_was_stored_and_told_as_failed_is_stored_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await desk.begun()
+    fault = FailingGroup(desk.engine, 2, monkeypatch, stores=True)
+    written = Written(desk)
+    async with written.writer.running():
+        written.say(run, "a", "b")
+        await fault.until(1)
+        written.say(run, "c", "d")  # in the same row as the others, if nobody knew of these
+        await fault.until(0)
+        written.say(run, "e")
+        run.ending = True
+        entries = await written.writer.rest(run)
+        await desk.end(run, events=entries)
+    told = await desk.events.read(run.id, 0)
+    assert "".join(entry.event["delta"] for entry in told) == "abcde"
+    assert await desk.events.text_of_run(run.id) == "abcde"
+
+
+# What refuses rows of one run, in the words of each database.
+_REFUSED = {
+    "sqlite": "CREATE TRIGGER odd BEFORE INSERT ON run_events WHEN NEW.data LIKE '%odd%'"
+    " BEGIN SELECT RAISE(ABORT, 'odd'); END",
+    "postgresql": "ALTER TABLE run_events ADD CHECK (data NOT LIKE '%odd%')",
+}
+
+
+async def test_a_run_whose_events_cannot_be_stored_keeps_nobody_elses_from_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graph.runs.streams.AT_ONCE", 1)
+    async with desk.engine.begin() as db:
+        await db.execute(text(_REFUSED[desk.engine.dialect.name]))
+    begun = [await desk.begun(thread=f"t{n}") for n in range(4)]
+    odd, *others = sorted(begun, key=lambda run: run.id)  # it is written first
+    written = Written(desk)
+    async with written.writer.running():
+        written.say(odd, "odd")
+        for run in others:
+            written.say(run, "fine")
+        await written.until(lambda: set(written.told) == {run.id for run in others})
+    assert [entry.event["delta"] for entry in odd.log.unstored()] == ["odd"]
