@@ -15,10 +15,22 @@ import orjson
 
 from nodes.file_storage.errors import StorageFull
 from nodes.file_storage.models import Usage
-from nodes.file_storage.settings import QuotaSettings
+from nodes.file_storage.settings import WEEK_SECONDS, QuotaSettings
 
+# Counting reads a record of each file. Totals are reckoned on, and counted anew so often for what was stored
+# or deleted without a word to us.
+COUNTED_SECONDS = 600.0
+# Room is kept so long for an upload of which nothing is heard.
+LEASE_SECONDS = 90.0
+# A link is over when it is too late to begin; what has begun by then may still come.
+LINK_SECONDS = 900.0
+# A time that lies further ahead than it may by this was written by a clock that was wrong, and holds nothing.
+# Buckets refuse machines that are further off.
+WRONG_SECONDS = 900.0
 # How long a link's room is known after it is over: what comes by it until then is judged when it is told of.
 LATE_SECONDS = 24 * 3600.0
+# Of so many links, the last ones.
+MOST_LATE = 1_000
 # An upload whose size nobody said takes more room than it needs yet, while that is little of what is left.
 AHEAD_BYTES = 8 * 1024 * 1024
 _AHEAD_SHARE = 64
@@ -68,9 +80,13 @@ class Account:
             is_gone: Says of a token whether its process has ended.
         """
         over = {token for token, one in self.coming.items() if _is_over(token, one, now) or is_gone(token)}
-        counting = {token: until for token, until in self.counting.items() if until > now}
-        if not over and not self._links_ended(now):
-            return self if len(counting) == len(self.counting) else replace(self, counting=counting)
+        over |= self._too_many_late(now, over)
+        counted_by = now + COUNTED_SECONDS + WRONG_SECONDS
+        counting = {token: until for token, until in self.counting.items() if now < until <= counted_by}
+        if not over and not self._links_ended(now) and self.counted <= now + WRONG_SECONDS:
+            if len(counting) == len(self.counting):
+                return self
+            return replace(self, counting=counting, lately=self.lately if counting else {})
         # Who counts just now may have seen such a file, or not: it is done again.
         coming = {token: one for token, one in self.coming.items() if token not in over}
         return replace(self, coming=coming, counted=0.0, counting={}, lately={})
@@ -157,6 +173,11 @@ class Account:
     def written(self) -> bytes:
         return orjson.dumps(self)
 
+    def _too_many_late(self, now: float, over: set[str]) -> set[str]:
+        late = [(one.until, token) for token, one in self.coming.items() if one.until <= now]
+        kept = sorted(pair for pair in late if pair[1] not in over)
+        return {token for _, token in kept[:-MOST_LATE]}
+
     def _links_ended(self, now: float) -> bool:
         """Whether what came by a link is a file like any other since the last count."""
         over = [one.until for token, one in self.coming.items() if is_link(token) and one.until <= now]
@@ -192,7 +213,8 @@ def is_link(token: str) -> bool:
 
 
 def _is_over(token: str, one: Coming, now: float) -> bool:
-    return one.until + (LATE_SECONDS if is_link(token) else 0.0) <= now
+    late, longest = (LATE_SECONDS, WEEK_SECONDS + LINK_SECONDS) if is_link(token) else (0.0, LEASE_SECONDS)
+    return not now - late < one.until <= now + longest + WRONG_SECONDS
 
 
 def _too_many(files: int, coming: int, most: int) -> StorageFull:

@@ -14,22 +14,25 @@ import structlog
 from core.access import Principal
 from core.errors import Unavailable, WaystationError
 from core.holder import alive, is_known_dead, new_holder
-from nodes.file_storage.accounts import Account, Coming, account_from, link_token
+from nodes.file_storage.accounts import (
+    COUNTED_SECONDS,
+    LEASE_SECONDS,
+    LINK_SECONDS,
+    Account,
+    Coming,
+    account_from,
+    link_token,
+)
 from nodes.file_storage.checks import too_large
 from nodes.file_storage.errors import StorageFull, StorageUnavailable
 from nodes.file_storage.models import FileInfo
 from nodes.file_storage.ports import FileStore
 from nodes.file_storage.settings import FileStorageSettings, QuotaSettings
 
-# Counting reads a record of each file. Totals are reckoned on, and counted anew so often for what was stored
-# or deleted without a word to us; sooner where somebody would be refused.
-COUNTED_SECONDS = 600.0
+# Files are counted anew sooner than else where somebody would be refused.
 FRESH_SECONDS = 60.0
-# Room is kept so long for an upload of which nothing is heard, and it is heard of so often.
-LEASE_SECONDS = 90.0
+# How often others are told that an upload goes on.
 RENEW_SECONDS = 20.0
-# A link is over when it is too late to begin; what has begun by then may still come.
-LINK_SECONDS = 900.0
 TRIES = 5
 
 log = structlog.get_logger(__name__)

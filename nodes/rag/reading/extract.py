@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MOST_CHARS = 20_000_000
+# A mailbox may have one for each of its messages; they stand in a line for people.
+_MOST_NOTES = 20
 
 
 class Unreadable(Exception):
@@ -51,7 +53,9 @@ class Extract:
 
     def as_json(self) -> dict[str, Any]:
         parts = [[part.text, list(part.path), part.where, part.fragment] for part in self.parts]
-        return {"parts": parts, "notes": self.notes}
+        more = len(self.notes) - _MOST_NOTES
+        notes = [*self.notes[:_MOST_NOTES], f"and {more} more like these"] if more > 0 else self.notes
+        return {"parts": parts, "notes": notes}
 
     @classmethod
     def from_json(cls, said: dict[str, Any]) -> Extract:

@@ -36,21 +36,26 @@ def main(memory: int) -> None:
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     for line in sys.stdin.buffer:
-        out.write(json.dumps(_answer(json.loads(line)), separators=(",", ":")).encode() + b"\n")
+        out.write(_answer(json.loads(line)))
 
 
-def _answer(job: dict[str, Any]) -> dict[str, Any]:
+def _answer(job: dict[str, Any]) -> bytes:
     # Nobody waits any longer; the signal ends the process wherever it is.
     signal.setitimer(signal.ITIMER_REAL, job["seconds"])
     try:
         raw = Path(job["path"]).read_bytes()
         if len(raw) > job["most"]:
-            return {"error": f"it is larger than {job['most']} bytes"}
-        return {**extracted(Kind(job["kind"]), raw).as_json(), "digest": hashlib.sha256(raw).hexdigest()}
+            return _line({"error": f"it is larger than {job['most']} bytes"})
+        found = extracted(Kind(job["kind"]), raw).as_json()
+        return _line({**found, "digest": hashlib.sha256(raw).hexdigest()})
     except Exception as error:  # noqa: BLE001 - a library's own, of a file that it was not made for
-        return {"error": _why(error)}
+        return _line({"error": _why(error)})
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _line(answer: dict[str, Any]) -> bytes:
+    return json.dumps(answer, separators=(",", ":")).encode() + b"\n"
 
 
 def _why(error: Exception) -> str:

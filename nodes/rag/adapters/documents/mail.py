@@ -74,7 +74,11 @@ def _message(found: Extract, raw: bytes, where: str, attached: Attached) -> None
     heads = [f"{name}: {said}" for name in _HEADERS if (said := _header(message, name))]
     told = [] if _SAVED_PAGE in message else ["\n".join(heads)]
     found.add([*told, *_body(message)], (subject,) if subject else (), where, where.replace(" ", "="))
-    for name, content in _attachments(message):
+    for count, (name, content) in enumerate(_attachments(message)):
+        if count >= _MOST_ATTACHMENTS:
+            note = f"only the first {_MOST_ATTACHMENTS} attachments are read"
+            found.notes.append(f"{where}: {note}" if where else note)
+            return
         _attach(found, (subject, where), name, content, attached)
 
 
@@ -121,9 +125,7 @@ def _text(part: MIMEPart) -> str:
 
 
 def _attachments(message: EmailMessage) -> Iterator[tuple[str, bytes]]:
-    for count, part in enumerate(message.iter_attachments()):
-        if count >= _MOST_ATTACHMENTS:
-            return
+    for part in message.iter_attachments():
         name = part.get_filename() or ("message.eml" if part.get_content_type() == "message/rfc822" else "")
         raw = part.get_payload(decode=True)
         if part.get_content_type() == "message/rfc822":

@@ -10,7 +10,16 @@ from collections.abc import Iterator
 
 from lxml import etree
 
-from nodes.rag.adapters.documents.odf_sheets import DRAW, OFFICE, TABLE, TEXT, is_styled, name_of, rows_of
+from nodes.rag.adapters.documents.odf_sheets import (
+    DRAW,
+    OFFICE,
+    STYLE,
+    TABLE,
+    TEXT,
+    is_styled,
+    name_of,
+    rows_of,
+)
 from nodes.rag.adapters.documents.ooxml import Package
 from nodes.rag.adapters.documents.sheets import sentences
 from nodes.rag.reading.extract import MOST_CHARS, Extract, Unreadable, numbers
@@ -23,7 +32,7 @@ _GONE = {
     f"{TEXT}note-citation", f"{TEXT}hidden-text", f"{TEXT}ruby-text", f"{_SHOWN_AS}notes",
 }  # fmt: skip
 _SIGNS = {f"{TEXT}tab": "\t", f"{TEXT}line-break": "\n"}
-_MOST_DEPTH, _MOST_SPACES = 60, 100
+_MOST_SPACES, _MOST_LEVEL = 100, 10
 
 
 def read(raw: bytes) -> Extract:
@@ -36,7 +45,7 @@ def read(raw: bytes) -> Extract:
     if _MANIFEST in package and next(package.xml(_MANIFEST).iter("{*}encryption-data"), None) is not None:
         raise Unreadable("it needs a password; a copy without one is read")
     content = package.xml("content.xml")
-    styles = {style.get(f"{{{style.nsmap['style']}}}name", ""): style for style in content.iter("{*}style")}
+    styles = {style.get(f"{STYLE}name", ""): style for style in content.iter(f"{STYLE}style")}
     found = Extract()
     for body in content.iterfind(f"{OFFICE}body/*"):
         if body.tag == f"{OFFICE}spreadsheet":
@@ -100,14 +109,14 @@ class _Reader:
 
     def read(self, body: etree._Element) -> None:
         """All of a text, as parts of what is found."""
-        self._walk(body, 0)
+        self._walk(body)
         self._close()
 
     def blocks(self, parents: Iterator[etree._Element]) -> list[str]:
         """The paragraphs, rows and items in these, wherever they stand in them; a heading is one of them."""
         self._flat = True
         for parent in parents:
-            self._walk(parent, 0)
+            self._walk(parent)
         said, self._blocks = self._blocks, []
         return said
 
@@ -117,15 +126,15 @@ class _Reader:
         self._blocks = []
         _bounded(self._found)
 
-    def _walk(self, parent: etree._Element, depth: int, mark: str = "") -> None:
+    def _walk(self, parent: etree._Element, mark: str = "") -> None:
         for child in parent:
             if child.tag in {f"{TEXT}p", f"{TEXT}h"}:
                 self._paragraph(child, mark)
             elif child.tag == f"{TABLE}table":
                 self._blocks += sentences(rows_of(child, self._cell))
                 self._end_asides()
-            elif child.tag not in _GONE and depth < _MOST_DEPTH:
-                self._walk(child, depth + 1, "- " if child.tag == f"{TEXT}list-item" else mark)
+            elif child.tag not in _GONE:
+                self._walk(child, "- " if child.tag == f"{TEXT}list-item" else mark)
 
     def _paragraph(self, paragraph: etree._Element, mark: str) -> None:
         text = self._text(paragraph)
@@ -148,10 +157,10 @@ class _Reader:
             return 0
         if paragraph.tag == f"{TEXT}h":
             level = paragraph.get(f"{TEXT}outline-level", "1")
-            return int(level) + 1 if level.isdecimal() and len(level) < 3 else 2
+            return min(int(level), _MOST_LEVEL) + 1 if level.isdecimal() and len(level) < 3 else 2
         name = paragraph.get(f"{TEXT}style-name", "")
         style = self._styles.get(name)
-        above = "" if style is None else style.get(f"{{{style.nsmap['style']}}}parent-style-name", "")
+        above = "" if style is None else style.get(f"{STYLE}parent-style-name", "")
         return 1 if "Title" in {name, above} else 0
 
     def _cell(self, cell: etree._Element) -> str:
@@ -165,9 +174,9 @@ class _Reader:
         return " ".join(" ".join(said).split())
 
     def _text(self, parent: etree._Element) -> str:
-        return "".join(self._said(parent, 0)).strip()
+        return "".join(self._said(parent)).strip()
 
-    def _said(self, parent: etree._Element, depth: int) -> Iterator[str]:
+    def _said(self, parent: etree._Element) -> Iterator[str]:
         yield parent.text or ""
         for child in parent:
             if child.tag in {f"{TEXT}note", f"{DRAW}text-box"}:
@@ -181,8 +190,8 @@ class _Reader:
                 yield _SIGNS[child.tag]
             elif child.tag == f"{DRAW}object":
                 yield self._formula(child)
-            elif child.tag not in _GONE and depth < _MOST_DEPTH:
-                yield from self._said(child, depth + 1)
+            elif child.tag not in _GONE:
+                yield from self._said(child)
                 yield "\n" if child.tag in {f"{TEXT}p", f"{TEXT}h"} else ""
             yield child.tail or ""
 

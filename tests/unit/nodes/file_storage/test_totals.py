@@ -15,7 +15,19 @@ import pytest
 
 from core.access import Principal
 from nodes.file_storage import FileManager, S3StorageClient
-from nodes.file_storage.accounts import AHEAD_BYTES, Account, Coming, account_from, link_token
+from nodes.file_storage.accounts import (
+    AHEAD_BYTES,
+    COUNTED_SECONDS,
+    LATE_SECONDS,
+    LEASE_SECONDS,
+    LINK_SECONDS,
+    MOST_LATE,
+    WRONG_SECONDS,
+    Account,
+    Coming,
+    account_from,
+    link_token,
+)
 from nodes.file_storage.adapters.local import LocalStore
 from nodes.file_storage.adapters.notes import NOTES
 from nodes.file_storage.errors import FileNotFound, FileTooLarge, StorageFull, StorageUnavailable
@@ -24,8 +36,8 @@ from nodes.file_storage.links import FixedHost, LinkSigner
 from nodes.file_storage.models import DirectUpload, FileInfo
 from nodes.file_storage.naming import owner_folder
 from nodes.file_storage.ports import FileStore
-from nodes.file_storage.settings import FileStorageSettings, QuotaSettings
-from nodes.file_storage.totals import COUNTED_SECONDS, LEASE_SECONDS, LINK_SECONDS, RENEW_SECONDS, Totals
+from nodes.file_storage.settings import WEEK_SECONDS, FileStorageSettings, QuotaSettings
+from nodes.file_storage.totals import RENEW_SECONDS, Totals
 from tests.kit.patience import A_BUSY_MACHINE_S
 from waystation.testing.contracts.file_store import chunks, draft
 from waystation.testing.s3 import S3Server
@@ -148,6 +160,27 @@ async def test_room_of_another_machine_comes_back_when_nothing_is_heard_of_its_u
     with pytest.raises(StorageFull, match="would have 110 bytes"):
         await files.put(ADA, "a", b"x" * 20)
     await files.put(ADA, "a", b"x" * 10)
+
+
+@pytest.mark.parametrize("token", ["there:1:a", "ended:there:1:a", "link:k1"])
+async def test_what_a_wrong_clock_wrote_locks_nobody_out(token: str) -> None:
+    store, clock = MemoryStore(), Clock()
+    files = manager(store, clock, user_bytes=100)
+    ahead = clock.time + WEEK_SECONDS + LINK_SECONDS + WRONG_SECONDS + 1
+    wrong = Account(9, 90, ahead, {token: Coming("k1", 90, ahead)}, {"there:1:b": ahead}, {"k2": 90})
+    await store.change_note(ADA.id, lambda _: wrong.written())
+    await files.put(ADA, "a", b"x" * 100)
+    kept = await files._totals.change(ADA.id, lambda found: found)
+    assert (kept.files, kept.size, dict(kept.coming), dict(kept.counting)) == (1, 100, {}, {})
+
+
+def test_of_links_that_are_over_the_last_ones_are_known_and_of_those_that_are_not_all() -> None:
+    now = LATE_SECONDS
+    over = {link_token(f"k{number}"): Coming("k", 1, float(number)) for number in range(1, MOST_LATE + 11)}
+    living = {link_token(f"n{number}"): Coming("n", 1, now + 1) for number in range(MOST_LATE + 10)}
+    swept = Account(coming={**over, **living}).swept(now, lambda _: False)
+    assert len(swept.coming) == MOST_LATE + len(living)
+    assert set(over) - set(swept.coming) == {link_token(f"k{number}") for number in range(1, 11)}
 
 
 async def test_an_upload_that_goes_on_keeps_its_room_and_one_that_was_held_up_takes_it_anew(

@@ -221,6 +221,17 @@ def test_a_mail_that_is_a_page_is_read_as_one_and_a_mail_in_a_mail_too() -> None
         extracted(Kind.MAIL, b"just text")
 
 
+def test_attachments_beyond_the_hundredth_are_told() -> None:
+    found = extracted(Kind.MAIL, made.mail(*((f"{number}.txt", b"words") for number in range(101))))
+    assert len(found.parts) == 101
+    assert found.notes == ["only the first 100 attachments are read"]
+
+
+def test_of_many_notes_the_first_are_told() -> None:
+    found = Extract(notes=[f"message {number}: it is no e-mail" for number in range(1, 31)])
+    assert found.as_json()["notes"][-2:] == ["message 20: it is no e-mail", "and 10 more like these"]
+
+
 def test_a_book_is_read_in_the_order_of_its_spine() -> None:
     pages = [
         "<html><body><h1>Two</h1><p>b</p></body></html>",

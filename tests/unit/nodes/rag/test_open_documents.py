@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import re
+import zipfile
+from collections.abc import Callable
+
 import pytest
 
 from nodes.rag.adapters.documents.child import extracted
 from nodes.rag.reading import Kind, kind_of
 from nodes.rag.reading.extract import Extract, Unreadable
+from tests.kit.documents import zipped
 from tests.kit.open_documents import cell, encrypted, opened, paragraph, table
 
 HIDDEN = (
@@ -153,9 +159,32 @@ def test_what_cannot_be_read_says_why(raw: bytes, why: str) -> None:
 
 
 def test_depth_that_does_harm_ends() -> None:
-    deep = "<text:section>" * 200 + paragraph("too deep") + "</text:section>" * 200
-    assert told("text", paragraph("said") + deep) == ["said"]
+    with pytest.raises(Unreadable, match=r"'content\.xml' is no XML"):
+        read("text", "<text:section>" * 5_000 + paragraph("too deep") + "</text:section>" * 5_000)
 
 
 def test_its_names_are_known() -> None:
     assert {kind_of(f"a.{suffix}") for suffix in ("odt", "ods", "odp", "ott")} == {Kind.OPEN}
+
+
+def made_with(raw: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(raw)) as package:
+        return zipped({name: change(package.read(name)) for name in package.namelist()})
+
+
+def test_styles_are_known_by_their_namespace_and_not_by_their_prefix() -> None:
+    style = '<style:style style:name="P1" style:parent-style-name="Title"/>'
+    raw = opened("text", '<text:p text:style-name="P1">Harbour</text:p>', style)
+    otherwise = made_with(raw, lambda xml: re.sub(rb"(?<=[ <])style(?=:)|(?<=xmlns:)style(?==)", b"s", xml))
+    assert b"<s:style s:name" in zipfile.ZipFile(io.BytesIO(otherwise)).read("content.xml")
+    [part] = extracted(Kind.OPEN, otherwise).parts
+    assert part.path == ("Harbour",)
+
+
+def test_a_text_deep_within_sections_is_read() -> None:
+    assert told("text", "<text:section>" * 150 + paragraph("rope") + "</text:section>" * 150) == ["rope"]
+
+
+def test_a_heading_is_of_the_tenth_level_at_most() -> None:
+    body = "".join(f'<text:h text:outline-level="{level}">H{level}</text:h>' for level in range(1, 31))
+    assert max(len(part.path) for part in read("text", body).parts) == 10
