@@ -6,6 +6,7 @@ Its methods have other names, and what they carry says its `kind`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -30,6 +31,12 @@ VERSION = "0.3"
 TOLD_AS = EARLIER_TASK
 # A client reads a stream up to the first status of these.
 _LAST = frozenset({"completed", "failed", "canceled", "input-required", "auth-required"})
+_WORD = re.compile(r"[A-Za-z_]+")
+# What stands in our sentences, and how it is called in 0.3.
+_WORDS: Mapping[str, str] = {
+    **{new: old for old, new in METHODS.items()},
+    "taskPushNotificationConfig": "pushNotificationConfig",
+}
 _ROLES = {"user": "ROLE_USER", "agent": "ROLE_AGENT"}
 
 
@@ -62,7 +69,10 @@ def method_of(method: str, params: Any) -> tuple[str, Any]:
     if method == "tasks/pushNotificationConfig/set":
         return found, {"taskId": params.get("taskId"), **_push(params.get("pushNotificationConfig"))}
     if method.startswith("tasks/pushNotificationConfig/"):
-        return found, _without({"taskId": params.get("id"), "id": params.get("pushNotificationConfigId")})
+        # Here the task alone may be named, and means its one configuration, which has the same id.
+        same = params.get("id") if method.endswith("/get") else None
+        which = params.get("pushNotificationConfigId", same)
+        return found, _without({"taskId": params.get("id"), "id": which})
     return found, _history({"id": params.get("id"), "historyLength": params.get("historyLength")})
 
 
@@ -120,6 +130,15 @@ def _without(given: Json) -> dict[str, Any]:
 def answer_of(method: str) -> Callable[[Json], Any]:
     """What makes an answer of this method of 1.0 one of 0.3."""
     return _ANSWERS.get(method, lambda result: result)
+
+
+def sentence_of(told: str) -> str:
+    """A sentence about what was refused, in the words of 0.3."""
+    return _WORD.sub(lambda found: _worded(found[0]), told)
+
+
+def _worded(word: str) -> str:
+    return earlier_state(word) if word.startswith("TASK_STATE_") else _WORDS.get(word, word)
 
 
 def _told(result: Json) -> dict[str, Any]:

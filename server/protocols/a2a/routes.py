@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import Request, Response
@@ -28,11 +29,13 @@ router = wire_router("a2a")
 async def call_method(request: Request, agent: OpenAgent, who: Caller) -> Response:
     """Call a method."""
     rpc_id: Any = None
+    sentence: Callable[[str], str] = str
     try:
         body = await request.json() if await request.body() else None
         rpc_id, method, given = _envelope(body)
         more: dict[str, Any] = {}
         if _is_earlier(request, method):
+            sentence = earlier.sentence_of
             method, given = earlier.method_of(method, given)
             more = {"form": earlier.answer_of(method), "told_as": earlier.TOLD_AS}
         call = MethodCall(agent, who, request, rpc_id, parsed(method, given), **more)
@@ -44,9 +47,9 @@ async def call_method(request: Request, agent: OpenAgent, who: Caller) -> Respon
     except SdkMissing:
         raise
     except RequestValidationError as error:
-        return _refused(rpc_id, _invalid(error))
+        return _refused(rpc_id, _invalid(error), sentence)
     except WaystationError as error:
-        return _refused(rpc_id, error)
+        return _refused(rpc_id, error, sentence)
 
 
 async def _answered(work: Any, call: MethodCall) -> Response:
@@ -92,8 +95,9 @@ def _invalid(error: RequestValidationError) -> WaystationError:
     return InvalidRequest(told or "the parameters do not fit")
 
 
-def _refused(rpc_id: Any, error: WaystationError) -> Response:
-    return _json(rpc_error(problem(error), rpc_id))
+def _refused(rpc_id: Any, error: WaystationError, sentence: Callable[[str], str]) -> Response:
+    told = problem(error)
+    return _json(rpc_error({**told, "detail": sentence(told["detail"])}, rpc_id))
 
 
 def _json(value: Any) -> Response:

@@ -129,7 +129,7 @@ async def _begun(
     instructions = "\n\n".join(text for text in (body.instructions, asked.instructions) if text)
     after, behind = await _followed(body, agent, who)
     options = await body.options(
-        agent, who, thread=thread or body.thread or behind, instructions=instructions, **body.words
+        agent, who, thread=behind or thread or body.thread, instructions=instructions, **body.words
     )
     if body.background:
         options["on_disconnect"] = "continue"

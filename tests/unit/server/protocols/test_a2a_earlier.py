@@ -106,6 +106,7 @@ def test_no_history_is_not_asked_for_by_nothing_and_who_says_nothing_waits() -> 
             {"id": "r", "pushNotificationConfigId": "c"},
             {"taskId": "r", "id": "c"},
         ),
+        ("tasks/pushNotificationConfig/get", {"id": "r"}, {"taskId": "r", "id": "r"}),
         ("tasks/pushNotificationConfig/list", {"id": "r"}, {"taskId": "r"}),
         ("agent/getAuthenticatedExtendedCard", None, {}),
     ],
@@ -141,6 +142,24 @@ def test_what_has_another_type_is_refused_by_a_sentence(params: Any) -> None:
 def test_a_method_that_0_3_does_not_have_is_unknown() -> None:
     with pytest.raises(UnknownMethod, match="message/send"):
         earlier.method_of("SendMessage", {})
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (
+            "task 'r' is TASK_STATE_INPUT_REQUIRED; ask for it with GetTask",
+            "task 'r' is input-required; ask for it with tasks/get",
+        ),
+        (
+            "params.configuration.taskPushNotificationConfig.url: must be a full address",
+            "params.configuration.pushNotificationConfig.url: must be a full address",
+        ),
+        ("there is no run 'r_1'", "there is no run 'r_1'"),
+    ],
+)
+def test_a_refusal_names_methods_fields_and_states_as_0_3_does(ours: str, theirs: str) -> None:
+    assert earlier.sentence_of(ours) == theirs
 
 
 def test_tasks_are_read_by_the_package_of_0_3() -> None:
