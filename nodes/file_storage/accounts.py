@@ -89,7 +89,7 @@ class Account:
             return replace(self, counting=counting, lately=self.lately if counting else {})
         # Who counts just now may have seen such a file, or not: it is done again.
         coming = {token: one for token, one in self.coming.items() if token not in over}
-        return replace(self, coming=coming, counted=0.0, counting={}, lately={})
+        return replace(self, coming=coming).doubted()
 
     def going(self, now: float, *, without: str = "") -> list[Coming]:
         """What is on its way."""
@@ -155,6 +155,10 @@ class Account:
         if self.counting:
             return replace(self, lately={**self.lately, key: None}, counted=0.0)
         return self if not self.counted else replace(self, counted=0.0)
+
+    def doubted(self) -> Account:
+        """Without what was counted, and with counts that go on come to nothing."""
+        return replace(self, counted=0.0, counting={}, lately={})
 
     def begins_count(self, token: str, until: float) -> Account:
         return replace(self, counting={**self.counting, token: until})

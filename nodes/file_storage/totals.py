@@ -56,6 +56,8 @@ class Totals:
         self.now = clock
         # Of stores that keep no notes.
         self._notes: dict[str, bytes] = {}
+        # Owners of whom something was deleted while their record could not be written.
+        self._untold: set[str] = set()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
@@ -123,8 +125,10 @@ class Totals:
 
     async def deleted(self, owner: str, key: str) -> None:
         """Reckon no more with the totals: something was deleted, or stored past us."""
-        with suppress(WaystationError):  # it is counted again before long, whatever becomes of this
+        try:
             await self.change(owner, lambda found: found.deleted(key))
+        except WaystationError:
+            self._untold.add(owner)
 
     async def hold(self, owner: str, quota: QuotaSettings, token: str, one: Coming) -> int:
         """Keep so many bytes free for a file on its way, in all; says how many there are for it then."""
@@ -136,15 +140,19 @@ class Totals:
     async def change(self, owner: str, change: Callable[[Account], Account]) -> Account:
         """Change what is known of an owner, alone among all processes; gives what it is then."""
         made = Account()
+        doubted = owner in self._untold
 
         def changed(written: bytes) -> bytes:
             nonlocal made
             before = account_from(written)
-            made = change(before.swept(self.now(), is_known_dead))
+            known = before.doubted() if doubted else before
+            made = change(known.swept(self.now(), is_known_dead))
             return written if made == before else made.written()
 
         if not await self._store.change_note(owner, changed):
             self._notes[owner] = changed(self._notes.get(owner, b""))
+        if doubted:
+            self._untold.discard(owner)
         return made
 
     async def _held(self, owner: str, quota: QuotaSettings, token: str, one: Coming, most_old: float) -> int:
