@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
+from waystation.testing.agents import BUNDLED
 from waystation.testing.service import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -126,7 +127,7 @@ def test_the_demo_uses_the_tools_and_the_handbook_that_it_carries(machine: Machi
 
 def test_a_module_s_own_command_runs(machine: Machine) -> None:
     tools = json.loads(machine.run("python", "-m", "nodes.mcp_tools.cli", "list-tools", "--json"))
-    assert {tool["server"] for tool in tools} == {"calculator", "clock", "tables"}
+    assert {tool["server"] for tool in tools} == BUNDLED
 
 
 def test_the_service_answers(machine: Machine) -> None:

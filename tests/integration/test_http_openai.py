@@ -154,17 +154,31 @@ async def test_nobody_goes_on_with_what_is_somebody_elses(house: House, theirs: 
         behind = await http.post("/v1/responses", json={**RESPONSE, "previous_response_id": theirs})
         thread = (await http.get(f"/v1/responses/{theirs}", headers=house.caller("owner"))).json()
         named = {"x-thread-id": thread["conversation"]["id"]}
+        as_run = {**RESPONSE, "previous_response_id": named["x-thread-id"]}
+        by_thread = await http.post("/v1/responses", json=as_run)
         on_it = [
             await http.post("/v1/chat/completions", json=CHAT, headers=named),
             await http.post("/v1/chat/completions", json=RESULT, headers=named),
             await http.post("/v1/responses", json={**RESPONSE, "conversation": named["x-thread-id"]}),
         ]
     if who == "nobody":
-        assert {answer.status_code for answer in (behind, *on_it)} == {401}
+        assert {answer.status_code for answer in (behind, by_thread, *on_it)} == {401}
         return
     assert_refused(behind, 404, "run_not_found")
+    assert_refused(by_thread, 404, "run_not_found")
     for answer in on_it:
         assert_refused(answer, 404, "thread_not_found")
+
+
+async def test_a_thread_that_is_named_as_the_response_before_goes_before_that_of_the_header(
+    house: House, theirs: str
+) -> None:
+    async with client_of(house.base) as http:
+        http.headers.update(house.caller("owner"))
+        thread = (await http.get(f"/v1/responses/{theirs}")).json()["conversation"]["id"]
+        sent = {**RESPONSE, "previous_response_id": thread}
+        answer = await http.post("/v1/responses", json=sent, headers={"x-thread-id": "another"})
+    assert (answer.status_code, answer.headers["x-thread-id"]) == (200, thread)
 
 
 async def test_one_conversation_of_two_people_has_two_threads(house: House) -> None:

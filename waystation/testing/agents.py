@@ -12,10 +12,11 @@ from dishka import Provider
 from core.settings import Context, Places
 from core.steps import Step
 from graph import Agent
+from nodes.mcp_tools.plugins import BUNDLED as TOOLS
 
 # The model that finds by meaning takes a core for a second, in each agent with an index of its own.
 _QUICK = {"WAYSTATION_RAG__SEARCH": "words"}
-BUNDLED = frozenset({"calculator", "clock", "tables"})
+BUNDLED = frozenset(manifest.parent.name for manifest in TOOLS.glob("*/plugin.json"))
 HANDBOOK = """# Harbour handbook
 
 ## Berths

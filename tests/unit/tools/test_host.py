@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -20,11 +21,9 @@ from mcp import types
 from mcp.shared.memory import create_connected_server_and_client_session
 
 from tools import host
-from tools.calculator.server import server as calculator
-from tools.clock.server import server as clock
-from tools.tables.server import server as tables
+from waystation.testing.agents import BUNDLED
 
-SERVERS = {"calculator": calculator, "clock": clock, "tables": tables}
+SERVERS = {name: importlib.import_module(f"tools.{name}.server").server for name in sorted(BUNDLED)}
 CALLS = [
     ("calculator", "add", {"a": 5, "b": 3}),
     ("calculator", "add", {"a": "5", "b": 3}),
