@@ -121,7 +121,8 @@ def test_a_task_of_a2a_goes_on_in_its_artifact_and_is_submitted_while_it_waits()
     told = [line["result"] for line in lines_of(task.encoded(FOUND))]
     pieces = [each["artifactUpdate"] for each in told if "artifactUpdate" in each]
     texts = [(piece["artifact"]["parts"][0]["text"], piece.get("append", False)) for piece in pieces]
-    assert texts == [("one tw", False), ("o", True), ("", True)]
+    # The last piece is the whole answer, which replaces what came before.
+    assert texts == [("one tw", False), ("o", True), ("one two", False)]
     states = [each["statusUpdate"]["status"]["state"] for each in told if "statusUpdate" in each]
     assert states == [f"TASK_STATE_{name}" for name in ("WORKING", "SUBMITTED", "WORKING", "COMPLETED")]
 
