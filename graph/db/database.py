@@ -43,6 +43,8 @@ from graph.db.tables import (
 HEAD = "0011"
 # Stands in the place of the revision while a copy into the database goes on: no service starts on it.
 COPYING = "copying"
+# So long the migration of another process is waited for on SQLite, which may be of a large file.
+MIGRATED_S = 120.0
 # Named, so that the metadata is whole wherever a database is opened.
 TABLES = (
     threads,
@@ -169,10 +171,20 @@ async def _write_ahead(engine: AsyncEngine) -> None:
 
 async def _take_turns(connection: AsyncConnection) -> None:
     """Processes that start together migrate one after the other; the second finds the work done."""
-    if is_sqlite(connection):
-        await connection.exec_driver_sql("BEGIN IMMEDIATE")
-    else:
+    if not is_sqlite(connection):
         await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+        return
+    until = time.monotonic() + MIGRATED_S
+    while True:
+        # Whoever holds a database of this release does not migrate it.
+        patient = time.monotonic() < until and await connection.run_sync(revision) != HEAD
+        try:
+            await connection.exec_driver_sql("BEGIN IMMEDIATE")
+        except DatabaseUnavailable as error:
+            if not patient or "locked" not in error.reason:
+                raise
+        else:
+            return
 
 
 @asynccontextmanager

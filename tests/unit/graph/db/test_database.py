@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,10 +19,13 @@ from sqlalchemy.engine import URL, make_url
 
 import graph
 from core.access import Principal
+from core.database import engine as database_engine
 from core.database.engine import METADATA, create_engine, database_url
+from core.database.outage import DatabaseUnavailable
 from core.errors import ConfigInvalid, Unavailable
 from core.settings import Places
 from core.settings.platform import StorageSettings
+from graph.db import database
 from graph.db.database import HEAD, open_database, revision
 from graph.db.tables import transcript
 from graph.threads.history.search import Search
@@ -112,6 +117,35 @@ async def test_several_that_open_an_empty_database_at_once_all_get_it(database: 
         async with engine.connect() as db:
             assert await db.run_sync(revision) == HEAD
         await engine.dispose()
+
+
+@pytest.mark.parametrize("migrates", [True, False], ids=["an empty one", "one of this release"])
+async def test_a_migration_of_another_process_is_waited_for_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, migrates: bool
+) -> None:
+    monkeypatch.setattr(database_engine, "BUSY_MS", 20)
+    url = make_url(f"sqlite+aiosqlite:///{tmp_path / 'w.db'}")
+    if not migrates:
+        await (await open_database(url)).dispose()
+    looks: list[str | None] = []
+    with closing(sqlite3.connect(tmp_path / "w.db", isolation_level=None, check_same_thread=False)) as other:
+        other.execute("PRAGMA journal_mode=WAL")
+        other.execute("BEGIN IMMEDIATE")
+
+        def looked(connection: Connection) -> str | None:
+            looks.append(revision(connection))
+            if len(looks) == 3:
+                other.execute("ROLLBACK")
+            return looks[-1]
+
+        monkeypatch.setattr(database, "revision", looked)
+        if migrates:
+            await (await open_database(url)).dispose()
+            assert looks == [None] * len(looks)
+        else:
+            with pytest.raises(DatabaseUnavailable, match="locked by another program"):
+                await open_database(url)
+            assert looks == [HEAD]
 
 
 @pytest.mark.parametrize("apart", [False, True], ids=["in one loop", "in two threads"])
