@@ -1,7 +1,7 @@
 """What must be found of the sets: as measured, less what a few pages that are written anew may cost."""
 
 FLOORS = {
-    ("both", "handbook"): "hit@1=0.55 hit@4=0.77 no_answer=0.52 keywords.hit@4=0.9 german.hit@4=0.6",
+    ("both", "handbook"): "hit@1=0.55 hit@4=0.75 no_answer=0.70 keywords.hit@4=0.9 german.hit@4=0.6",
     ("both", "company"): "hit@1=0.71 hit@4=0.84 mrr=0.76 no_answer=0.71 cell=0.73 quote=0.70 "
     "versions.hit@1=0.8 german.hit@4=0.72 french.hit@4=0.9",
     ("both", "library"): "hit@1=0.54 hit@4=0.65 no_answer=0.75 cell=0.8 german.hit@4=0.5",
