@@ -207,10 +207,11 @@ class LocalRetriever:
     async def _question(self, query: str) -> _Question | None:
         """What is looked for; None where nothing is asked."""
         languages, about = tuple(self._languages()), matter(query)
-        if not asked(about, languages):
+        meant = asked(about, languages)
+        if not meant:
             return None
         vocabulary = await self._vocabularies.current()
-        text, words = vocabulary.corrected(about, languages), vocabulary.as_held(asked(about, languages))
+        text, words = vocabulary.corrected(about, languages), vocabulary.as_held(meant)
         synonyms, read = self._synonyms.of_words(words, languages), vocabulary.meant(words)
         return _Question(about, text, words, synonyms, read, languages, vocabulary)
 
