@@ -215,17 +215,23 @@ def bare(model: str, folder: Path) -> Iterator[InProcess]:
 
 @contextmanager
 def waystation(
-    checkout: Checkout, model: str, folder: Path, env: Mapping[str, str] | None = None
+    checkout: Checkout,
+    model: str,
+    folder: Path,
+    env: Mapping[str, str] | None = None,
+    *,
+    caps: Mapping[str, str] = CAPS,
 ) -> Iterator[tuple[int, int]]:
     """A service of a checkout, in a folder of its own: its process and its port.
 
     Args:
         env: More of its settings.
+        caps: Its limits, where they are not as they come.
     """
     folder.mkdir()
     write_config(folder)
     port = free_port()
-    given = {**settings(model, folder), **(env or {})}
+    given = {**settings(model, folder, caps), **(env or {})}
     words = ["-m", "waystation", "serve", "--port", str(port)]
     with _served(checkout, words, (folder, port, "health/ready"), given) as pid:
         yield pid, port
@@ -239,7 +245,7 @@ def write_config(folder: Path) -> None:
     (config / "mcp.json").write_text(json.dumps({"mcpServers": {"calc": server}}))
 
 
-def settings(model: str, folder: Path) -> dict[str, str]:
+def settings(model: str, folder: Path, caps: Mapping[str, str] = CAPS) -> dict[str, str]:
     """The environment of a Waystation in `folder`, on the model at `model`."""
     return {
         "OPENAI_BASE_URL": model,
@@ -247,7 +253,7 @@ def settings(model: str, folder: Path) -> dict[str, str]:
         "WAYSTATION_HOME": str(folder / "home"),
         "WAYSTATION_CONFIG_DIR": str(folder / "config"),
         "WAYSTATION_MCP__BUNDLED": "false",
-        **CAPS,
+        **caps,
     }
 
 
