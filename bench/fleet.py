@@ -20,6 +20,7 @@ from bench.load import Answer, Line, Reading, Slice, Took, Turn, TurnFailed, loa
 from bench.processes import HERE, Checkout, cpu_of, memory_of, running, wait_until_ready, written_of
 from bench.systems import tool
 from bench.systems.model import ANSWER
+from waystation.testing.postgres import PostgresServer
 from waystation.testing.service import free_port
 
 QUESTION = "What is 19 + 23?"
@@ -255,6 +256,12 @@ def settings(model: str, folder: Path, caps: Mapping[str, str] = CAPS) -> dict[s
         "WAYSTATION_MCP__BUNDLED": "false",
         **caps,
     }
+
+
+def stored_on(server: PostgresServer) -> dict[str, str]:
+    """The setting of a service that stores in a new database of a server."""
+    url = server.create_database(empty=True).render_as_string(hide_password=False)
+    return {"WAYSTATION_STORAGE__URL": url.replace("+psycopg", "")}
 
 
 @contextmanager

@@ -31,8 +31,7 @@ async def section(bench: Bench, stack: ExitStack) -> list[Row]:
         *bench.service(stack, bench.checkouts[0], ", 2 workers", **two_workers()),
     ]
     for name, more in (("", {}), (", 2 workers", two_workers())):
-        url = server.create_database(empty=True).render_as_string(hide_password=False)
-        storage = {"WAYSTATION_STORAGE__URL": url.replace("+psycopg", "")}
+        storage = fleet.stored_on(server)
         systems += bench.service(stack, bench.checkouts[0], f", PostgreSQL{name}", **storage, **more)
     rounds = await opened(bench, systems)
     return of_all(rounds) + [row for each in bench.checkouts for row in against_proxy(each.name, rounds)]
