@@ -293,7 +293,7 @@ class RunLedger:
             RunEnded: It is over.
         """
         record = await self._lookup.get(principal, run_id)
-        await self._writer.talk(lambda db: self._stop(db, record))
+        await self._writer.talk(lambda db: self._stop(db, record), hurries=True)
         return await self._lookup.get(principal, run_id)
 
     async def _stop(self, db: AsyncConnection, record: RunRecord) -> None:

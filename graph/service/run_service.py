@@ -221,6 +221,7 @@ class RunService:
         """
         record = await self._ledger.ask_to_stop(principal, run_id)
         if record.active:
+            self._stops.at_once(run_id)
             self._signals.send(STOPS)
         else:
             if record.request.webhook:
