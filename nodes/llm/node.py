@@ -11,6 +11,7 @@ from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from core.access import RunContext
+from core.correlation import given_answers
 from nodes.llm.caller import LLMCaller, TurnRequests, notices
 from nodes.llm.citations import offered_only
 from nodes.llm.judging import as_wanted
@@ -54,6 +55,7 @@ class CallModel:
         for code, text in notices(request, response, first=first):
             runtime.stream_writer({"type": "notice", "code": code, "detail": text})
         runtime.stream_writer({"type": "usage", **response.usage.as_json()})
+        given_answers().add(request.message_id)
         return {"messages": [*repairs, response.message]}
 
     async def _streamed(self, request: LLMRequest, runtime: Runtime[RunContext]) -> LLMResponse:
