@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from lxml import etree
 
+from nodes.rag.adapters.documents.concealed import in_open_document
 from nodes.rag.adapters.documents.odf_sheets import (
     DRAW,
     OFFICE,
@@ -65,7 +66,10 @@ def _sheets(found: Extract, body: etree._Element, styles: dict[str, etree._Eleme
         if is_styled(sheet, styles, "display", "false"):
             found.notes.append(f"sheet '{name}' is hidden and not read")
             continue
-        found.add(sentences(rows_of(sheet, _plain)), (name,), f"sheet '{name}'", name)
+        concealed = in_open_document(sheet)
+        found.add(sentences(rows_of(sheet, _plain, concealed)), (name,), f"sheet '{name}'", name)
+        if note := concealed.note(name):
+            found.notes.append(note)
         _bounded(found)
 
 
