@@ -116,8 +116,6 @@ def _columns(parent: etree._Element) -> Iterator[etree._Element]:
 
 
 def is_hidden(part: etree._Element) -> bool:
-    """Whether somebody hid a row or column; those of a folded group are marked in the same way."""
-    if part.get(f"{_TABLE}visibility") != "collapse":
-        return False
+    """Whether somebody hid a row or column; those of a group that is folded are marked in the same way."""
     groups = part.iterancestors(f"{_TABLE}table-row-group", f"{_TABLE}table-column-group")
-    return not any(group.get(f"{_TABLE}display") == "false" for group in groups)
+    return part.get(f"{_TABLE}visibility") == "collapse" and next(groups, None) is None

@@ -13,9 +13,7 @@ from nodes.rag.reading.spans import MOST_DOWN, Allowance
 
 DRAW = "{urn:oasis:names:tc:opendocument:xmlns:drawing:1.0}"
 OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
-STYLE = "{urn:oasis:names:tc:opendocument:xmlns:style:1.0}"
 TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
-TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
 
 _CELLS = {f"{TABLE}table-cell", f"{TABLE}covered-table-cell"}
 # A row of blank cells up to the last column is written as one that is repeated.
