@@ -115,6 +115,16 @@ class _Question:
         """Whether the index holds a word, or what it was meant to be."""
         return self.vocabulary.holds(forms) or bool(self.vocabulary.meant([forms]))
 
+    def in_one_document(self, chunk: Chunk, by_words: Sequence[Hit]) -> bool:
+        """Whether a chunk holds the word of a brief question that tells most, and its document all words."""
+        if not self.brief:
+            return False
+        rarest = max(self.words, key=self.vocabulary.rarity)
+        if not self.vocabulary.holds(rarest) or not _holds(chunk, rarest):
+            return False
+        beside = [hit.chunk for hit in by_words if hit.chunk.document == chunk.document]
+        return all(any(_holds(other, forms) for other in beside) for forms in self.words)
+
     def share_told(self, chunk: Chunk) -> float:
         """Which share of what its words tell stands in a chunk, 0 to 1."""
         held = set(chunk.terms.split())
@@ -283,6 +293,8 @@ class LocalRetriever:
     ) -> bool:
         (by_words, by_meaning, near), words = rankings, question.words
         whole = bool(by_words) and holds_all(by_words[0].chunk, words)
+        if not whole:
+            whole = any(question.in_one_document(item.chunk, by_words) for item in found[:_JUDGED])
         if self._judge is not None and self._nearness is not None and near and found:
             judged = [item.chunk for item in found[:_JUDGED]]
             whole = whole or (bool(by_words) and any(holds_all(chunk, words) for chunk in judged))
@@ -305,7 +317,8 @@ class LocalRetriever:
         if self._nearness is None or not (by_words and by_meaning):
             return fuse(by_words, by_meaning)
         weight, floor = self._nearness.weight, self._nearness.floor
-        if question.share_told(by_words[0].chunk) >= _SAID:
+        first = by_words[0].chunk
+        if question.share_told(first) >= _SAID or question.in_one_document(first, by_words):
             # Who quotes a text, or knows its words, means this one and none that is like it.
             weight /= len(question.words)
         return weigh(by_words, by_meaning, weight=weight, floor=floor)
@@ -328,6 +341,10 @@ class LocalRetriever:
             start=chunk.start,
             end=chunk.end,
         )
+
+
+def _holds(chunk: Chunk, forms: Sequence[str]) -> bool:
+    return not set(chunk.terms.split()).isdisjoint(forms)
 
 
 def _why_nothing(question: _Question, found: Sequence[Hit]) -> str:
