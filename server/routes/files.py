@@ -32,6 +32,8 @@ from server.errors import InvalidRequest, WrongMediaType
 from server.middleware.auth import Caller
 from server.requests import json_body, validated
 from server.routes.common import After, OpenAgent, link_next, problems
+from server.shapes.files import DirectUploadBegun, FileHits, FilePreview, ListedFile, StoredFile
+from server.shapes.form import Json, Shape
 from server.uploads import UploadForm
 
 # What a preview reads of a file, and the pictures that every browser shows.
@@ -121,7 +123,7 @@ def described(info: FileInfo) -> dict[str, Any]:
 
 
 @router.post("", status_code=201, openapi_extra=UPLOAD_BODY, responses=problems(*_CANNOT_UPLOAD))
-async def upload(request: Request, agent: OpenAgent, who: Caller) -> dict[str, Any]:
+async def upload(request: Request, agent: OpenAgent, who: Caller) -> Annotated[Json, Shape(StoredFile)]:
     """Store a file; its `key` goes into `input.files` of a turn.
 
     A small one may also be sent as JSON: `{"filename": "note.txt", "content_base64": "aGVsbG8="}`.
@@ -182,7 +184,7 @@ async def list_files(
     ] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     after: After = None,
-) -> list[dict[str, Any]]:
+) -> Annotated[list[Json], Shape(list[ListedFile])]:
     """Your files, the latest change first."""
     files = await agent.container.get(FileManager)
     tags = {name: value for name, _, value in (one.partition(":") for one in tag or ())}
@@ -199,7 +201,7 @@ async def search_texts(
     who: Caller,
     q: Annotated[str, Query(min_length=1, max_length=500, description="What to look for in the texts.")],
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
-) -> dict[str, Any]:
+) -> Annotated[Json, Shape(FileHits)]:
     """Your newest files whose text has to do with some words, the best first, each with its best place."""
     attached = await agent.container.get(AttachedFiles)
     found = await attached.find(who, q, limit=limit)
@@ -208,7 +210,9 @@ async def search_texts(
 
 
 @router.post("/direct", status_code=201, responses=problems(*_CANNOT_UPLOAD, StorageFull, NoDirectUploads))
-async def direct_upload(given: DirectFile, agent: OpenAgent, who: Caller) -> dict[str, Any]:
+async def direct_upload(
+    given: DirectFile, agent: OpenAgent, who: Caller
+) -> Annotated[Json, Shape(DirectUploadBegun)]:
     """How to send a file to the bucket itself; then `POST /files/{key}/uploaded`."""
     files = await agent.container.get(FileManager)
     info, link = await files.upload_link(
@@ -234,7 +238,7 @@ async def linked(token: str, request: Request, agent: OpenAgent) -> Response:
 
 @router.head("/{key}", include_in_schema=False)
 @router.get("/{key}")
-async def show_file(key: str, agent: OpenAgent, who: Caller) -> dict[str, Any]:
+async def show_file(key: str, agent: OpenAgent, who: Caller) -> Annotated[Json, Shape(StoredFile)]:
     """Name, size, type and tags of a file."""
     return described(await (await agent.container.get(FileManager)).info(who, key))
 
@@ -248,7 +252,7 @@ async def content(key: str, request: Request, agent: OpenAgent, who: Caller) -> 
 
 
 @router.get("/{key}/preview")
-async def preview(key: str, agent: OpenAgent, who: Caller) -> dict[str, Any]:
+async def preview(key: str, agent: OpenAgent, who: Caller) -> Annotated[Json, Shape(FilePreview)]:
     """The beginning of a file as text, where it is one; of a picture only that it is one."""
     files = await agent.container.get(FileManager)
     info = await files.info(who, key)
@@ -263,26 +267,32 @@ async def preview(key: str, agent: OpenAgent, who: Caller) -> dict[str, Any]:
 
 
 @router.post("/{key}/uploaded")
-async def uploaded(key: str, agent: OpenAgent, who: Caller) -> dict[str, Any]:
+async def uploaded(key: str, agent: OpenAgent, who: Caller) -> Annotated[Json, Shape(StoredFile)]:
     """Tell that a file was sent to the bucket itself; gives what is known of it."""
     return described(await (await agent.container.get(FileManager)).uploaded(who, key))
 
 
 @router.post("/{key}/copy", status_code=201, responses=problems(InvalidFile, StorageFull))
-async def copy_file(key: str, agent: OpenAgent, who: Caller, given: Copied) -> dict[str, Any]:
+async def copy_file(
+    key: str, agent: OpenAgent, who: Caller, given: Copied
+) -> Annotated[Json, Shape(StoredFile)]:
     """A new file with the same content, of no thread."""
     files = await agent.container.get(FileManager)
     return described(await files.copy(who, key, name=given.filename, tags=given.tags))
 
 
 @router.patch("/{key}", responses=problems(InvalidFile))
-async def change_file(key: str, agent: OpenAgent, who: Caller, given: Change) -> dict[str, Any]:
+async def change_file(
+    key: str, agent: OpenAgent, who: Caller, given: Change
+) -> Annotated[Json, Shape(StoredFile)]:
     """Set some tags of a file, or take them away."""
     return described(await (await agent.container.get(FileManager)).tag(who, key, given.tags))
 
 
 @router.put("/{key}/tags", responses=problems(InvalidFile))
-async def replace_tags(key: str, agent: OpenAgent, who: Caller, given: Tags) -> dict[str, Any]:
+async def replace_tags(
+    key: str, agent: OpenAgent, who: Caller, given: Tags
+) -> Annotated[Json, Shape(StoredFile)]:
     """Give a file these tags in place of all that it had."""
     files = await agent.container.get(FileManager)
     return described(await files.tag(who, key, dict(given.tags), replace=True))
