@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -21,34 +22,43 @@ class Promises:
 
     def __init__(self) -> None:
         self._open: list[asyncio.Task[Any]] = []
+        # What is to be told, in order, and what has to be on disk before.
+        self._untold: list[tuple[frozenset[asyncio.Task[Any]], Callable[[], object]]] = []
 
     def add(self, keeping: Coroutine[Any, Any, Any]) -> None:
         """One more; it goes on by itself."""
         task = asyncio.create_task(keeping)
-        # Whoever waits for it hears how it ends. A turn that has ended otherwise asks nobody.
-        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        task.add_done_callback(self._ended)
         self._open.append(task)
 
     async def kept(self) -> None:
         """Returns when all of it is on disk, or raises what is wrong with the first that is not."""
-        while unkept := [task for task in self._open if not _is_kept(task)]:
+        while unkept := self._unkept():
             await asyncio.shield(unkept[0])
+        # Whoever finds it kept before the event loop has said so goes on at once, and tells something too.
+        self._tell()
         self._open.clear()
 
     def when_kept(self, tell: Callable[[T], object], said: T) -> None:
-        """Tell this when what is open now is on disk: at once where nothing is, never where that fails."""
-        unkept = {task for task in self._open if not _is_kept(task)}
-        if not unkept:
-            tell(said)
+        """Tell this when what is open now is on disk: at once where nothing is, never where that fails.
 
-        def ended(task: asyncio.Task[Any]) -> None:
-            if _is_kept(task):
-                unkept.discard(task)
-                if not unkept:
-                    tell(said)
+        What was to be told before is told before, and before anybody goes on who waits for `kept`.
+        """
+        self._untold.append((frozenset(self._unkept()), partial(tell, said)))
+        self._tell()
 
-        for task in list(unkept):
-            task.add_done_callback(ended)
+    def _unkept(self) -> list[asyncio.Task[Any]]:
+        return [task for task in self._open if not _is_kept(task)]
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        # Whoever waits for it hears how it ends. A turn that has ended otherwise asks nobody.
+        if not task.cancelled() and task.exception() is None:
+            self._tell()
+
+    def _tell(self) -> None:
+        while self._untold and all(map(_is_kept, self._untold[0][0])):
+            _, tell = self._untold.pop(0)
+            tell()
 
     async def over(self, *, given_up: bool) -> None:
         """Returns when nothing of it goes on. Who is given up is not tried again."""

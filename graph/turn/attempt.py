@@ -349,7 +349,7 @@ def _not_stored(error: Exception) -> Internal:
 
 def _ending(run: Run, outcome: Outcome, reply: dict[str, Any], events: list[LoggedEvent]) -> Ending:
     status = outcome.status
-    stopped = run.stopped in ("drain", "outage")
+    stopped = run.stopped in ("drain", "outage") and not outcome.interrupts  # those a person goes on with
     again = status == "interrupted" and stopped and run.record.policy == "resume"
     return Ending(
         status="queued" if again else status,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -233,7 +233,7 @@ class TurnDriver:
 
         hear = partial(self._hear, run, outcome)
         ahead = promising() if self._of_the_house else nullcontext()
-        with observed_by(hear, run.steps, begins, wrote, straight=self._of_the_house):
+        with observed_by(hear, run.steps, begins, wrote, straight=self._of_the_house), asking(outcome):
             async with ahead:
                 async for mode, data in stream:
                     if mode == "custom":
@@ -267,6 +267,19 @@ class TurnDriver:
                 self._tell(run, told)
         else:
             log.warning("step_event_left_out", told=repr(told)[:_SHOWN])
+
+
+@contextmanager
+def asking(outcome: Outcome) -> Iterator[None]:
+    """In the block steps ask a person; where it ends otherwise, nobody is asked.
+
+    The call that is asked about may not be on disk, and nobody could go on with an answer.
+    """
+    try:
+        yield
+    except BaseException:
+        outcome.interrupts.clear()
+        raise
 
 
 def _finished(run: Run, outcome: Outcome, *, seconds: float) -> TurnFinished:

@@ -17,6 +17,7 @@ from waystation.testing.model_server import ModelServer, calls, say
 
 LOCAL = Principal("local")
 WAIT_S = 60.0
+ADD = ("counted_add", {"a": 5, "b": 3})
 BOOK = ("counted_book", {"boat": "Ada"})
 
 
@@ -102,6 +103,25 @@ async def test_st6_a_background_run_that_waited_too_long_is_queued_and_goes_on_b
     assert len(booked) == 1 or database.stores_late
     page = await agent.threads.transcript(LOCAL, "t")
     assert page["messages"][-1]["text"] == "It is booked."
+
+
+async def test_st6_a_question_whose_call_was_not_stored_is_asked_by_the_next_attempt_and_can_be_answered(
+    agent: Agent,
+    model_server: ModelServer,
+    counted: CountedTools,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("graph.turn.driver.OUTAGE_SECONDS", 0.0)
+    model_server.script(calls(ADD, text="one moment please", hang_after=1))
+    model_server.script(calls(ADD), say("It is 8."))
+    run = await agent.begin(TurnRequest(LOCAL, "add 5 and 3", thread_id="t", background=True))
+    events = await followed(agent, run.id, model_server, database)
+    assert (await agent.runs.settled(run.id, timeout=WAIT_S)).attempts == 2
+    assert "interrupt" not in [event["type"] for event in events], "nobody could go on with its answer"
+    (asked,) = (await agent.threads.state(LOCAL, "t"))["interrupts"]
+    reply = await agent.ask(thread="t", resume={asked["id"]: {"approve": True}})
+    assert (reply["status"], reply["answer"], counted.made) == ("done", "It is 8.", ["add 5 3"])
 
 
 async def test_st6_a_stream_that_waited_too_long_ends_with_an_error_that_can_be_tried_again(

@@ -130,6 +130,18 @@ async def test_st6_an_ending_that_was_stored_unheard_is_not_written_twice(
     assert (await desk.run(run.id))["status"] == "done"
 
 
+@pytest.mark.parametrize(("asked", "status"), [([], "queued"), ([{"id": "q1"}], "interrupted")])
+async def test_a_run_that_asks_a_person_while_its_service_stops_waits_for_the_person_and_not_in_the_line(
+    desk: Desk, asked: list[dict[str, Any]], status: str
+) -> None:
+    run = await desk.begun(policy="resume")
+    run.stop("drain", grace_s=60)
+    await endings(desk).end(run, Outcome(status="interrupted", interrupts=asked))
+    ended, thread = await desk.run(run.id), await desk.thread()
+    # The thread of one that waits for its turn is free: nothing would ever begin it otherwise.
+    assert (ended["status"], thread["status"]) == (status, "interrupted" if asked else "idle")
+
+
 async def test_st6_a_service_that_stops_leaves_an_ending_to_others(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

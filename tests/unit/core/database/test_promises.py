@@ -74,6 +74,41 @@ async def test_what_hangs_on_several_promises_is_told_once_behind_the_last() -> 
     assert told == ["call"]
 
 
+async def test_who_goes_on_as_a_promise_is_kept_tells_nothing_ahead_of_what_hangs_on_it() -> None:
+    disk, told = Disk(), list[str]()
+
+    async def made() -> None:
+        await asyncio.shield(disk.done)  # as a receipt of the same group does
+        await kept()
+        told.append("result")
+
+    async with promising() as promises:
+        promises.add(disk.write())
+        when_kept(told.append, "call")
+        making = asyncio.create_task(made())
+        await turns()
+        disk.done.set_result(None)
+        await making
+    assert told == ["call", "result"]
+
+
+async def test_what_hangs_on_nothing_is_not_told_ahead_of_what_hangs_on_a_promise() -> None:
+    disk, told = Disk(), list[str]()
+
+    async def made() -> None:
+        await asyncio.shield(disk.done)
+        when_kept(told.append, "result")
+
+    async with promising() as promises:
+        promises.add(disk.write())
+        when_kept(told.append, "call")
+        making = asyncio.create_task(made())
+        await turns()
+        disk.done.set_result(None)
+        await making
+    assert told == ["call", "result"]
+
+
 async def test_a_promise_that_fails_is_told_to_everybody_who_waits_and_what_hangs_on_it_to_nobody() -> None:
     disk, told = Disk(), list[str]()
 

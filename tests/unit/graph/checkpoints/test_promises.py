@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Self
@@ -12,9 +13,10 @@ from langgraph.checkpoint.base import empty_checkpoint
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from core.database.line import Entry
 from core.database.promises import kept, promising
 from core.database.units import Unit
-from core.database.writer import Entry, Writer
+from core.database.writer import Writer
 from graph.checkpoints.saver import Saver, opened_saver
 from graph.db.database import opened_database, writer_of
 from graph.errors import LeaseLost
@@ -194,6 +196,26 @@ async def test_a_turn_whose_thread_was_taken_over_hears_of_it_where_it_waits(
 
             with pytest.raises(LeaseLost):
                 await turn()
+
+
+@pytest.mark.filterwarnings("error")
+async def test_a_turn_that_is_cut_before_its_promise_begins_to_wait_leaves_it_in_the_line(
+    database: URL, engine: AsyncEngine
+) -> None:
+    run = await Desk.at(engine).begun(thread="t")
+    async with opened_saver(database, writer_of(engine)) as saver:
+
+        async def turn() -> None:
+            async with promising():
+                await put(saver, [("loop", ["messages"])])
+                raise asyncio.CancelledError
+
+        with fenced("t", run.hold.fence, run_id=run.id):
+            with pytest.raises(asyncio.CancelledError):
+                await turn()
+            gc.collect()  # a coroutine that nobody has awaited is told of here
+            await writer_of(engine).write(Unit())
+            assert [each.checkpoint["id"] async for each in saver.alist(None)] == ["00000000"]
 
 
 @pytest.mark.parametrize(("run_id", "space"), [("", ""), ("r", "guard:1")])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from langchain_core.messages import AIMessage, ToolMessage
 
 from graph.runs.record import Outcome
-from graph.turn.driver import gather
+from graph.turn.driver import asking, gather
 
 
 def test_an_update_that_comes_twice_says_its_messages_once() -> None:
@@ -24,3 +25,13 @@ def test_two_results_without_ids_that_say_the_same_are_two() -> None:
     same = [ToolMessage("42", tool_call_id="c1"), ToolMessage("42", tool_call_id="c1")]
     gather(outcome, {"step": {"messages": same}})
     assert len(outcome.messages) == 2
+
+
+def test_who_is_asked_in_a_turn_that_ends_otherwise_is_asked_nothing() -> None:
+    outcome = Outcome()
+    with asking(outcome):
+        outcome.interrupts.append({"id": "q1"})
+    assert outcome.interrupts == [{"id": "q1"}]
+    with pytest.raises(TimeoutError), asking(outcome):
+        raise TimeoutError
+    assert outcome.interrupts == []
