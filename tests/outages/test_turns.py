@@ -120,8 +120,13 @@ async def test_st6_a_question_whose_call_was_not_stored_is_asked_by_the_next_att
     assert (await agent.runs.settled(run.id, timeout=WAIT_S)).attempts == 2
     assert "interrupt" not in [event["type"] for event in events], "nobody could go on with its answer"
     (asked,) = (await agent.threads.state(LOCAL, "t"))["interrupts"]
-    reply = await agent.ask(thread="t", resume={asked["id"]: {"approve": True}})
-    assert (reply["status"], reply["answer"], counted.made) == ("done", "It is 8.", ["add 5 3"])
+    reply, made = await agent.ask(thread="t", resume={asked["id"]: {"approve": True}}), 1
+    if reply["interrupts"]:
+        # The first answer was stored after all: its call is made, and so is the next one's.
+        assert database.stores_late
+        reply, made = await agent.ask(thread="t", resume={reply["interrupts"][0]["id"]: {"approve": True}}), 2
+    assert (reply["status"], reply["answer"]) == ("done", "It is 8.")
+    assert counted.made == ["add 5 3"] * made
 
 
 async def test_st6_a_stream_that_waited_too_long_ends_with_an_error_that_can_be_tried_again(
