@@ -53,6 +53,17 @@ class LiveRuns(UserDict[str, Run]):
             log.warning("lease_lost", run_id=run_id)
             self[run_id].stop("lost")
 
+    async def known(self, lookup: RunLookup, principal: Principal, run_id: str) -> RunRecord:
+        """The run, without a look into the database where it goes on here.
+
+        Raises:
+            RunNotFound: There is none, or it is somebody else's.
+        """
+        run = self.get(run_id)
+        if run is not None and owns(principal, run.request.principal.id):
+            return run.record
+        return await lookup.get(principal, run_id)
+
 
 # A thread that nobody holds, and what may begin on it before a question has its answer.
 _INSTEAD = runs.c.request["on_busy"].as_string() == "interrupt"

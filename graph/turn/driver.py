@@ -15,7 +15,7 @@ from langgraph.errors import GraphDrained, GraphRecursionError
 from langgraph.graph.state import CompiledStateGraph
 
 from core.access import context_for
-from core.correlation import Sink, correlated, listening
+from core.correlation import Sink, answering, correlated, listening
 from core.database.outage import DatabaseUnavailable, Endurance, endured, enduring, storage_outage
 from core.database.promises import promising, when_kept
 from core.errors import Internal, WaystationError
@@ -102,6 +102,7 @@ class TurnDriver:
                 user=run.request.principal.id,
             ),
             listening(self._remarks_of(run)),
+            answering(),
             extracted({"traceparent": run.traceparent}),
             turn_span(model=run.request.choices.model) as span,
             held(run.hold),
@@ -294,7 +295,9 @@ def hear(outcome: Outcome, event: dict[str, Any]) -> None:
     if kind == "token":
         outcome.streamed.append(event["delta"])
     elif kind == "file":
-        outcome.files.append({k: event[k] for k in ("key", "name", "media_type", "size")})
+        # A step that is done once more tells it once more.
+        others = [file for file in outcome.files if file["key"] != event["key"]]
+        outcome.files = [*others, {k: event[k] for k in ("key", "name", "media_type", "size")}]
     elif kind == "usage":
         outcome.input_tokens += event["input_tokens"]
         outcome.output_tokens += event["output_tokens"]
@@ -327,7 +330,10 @@ def _keep(outcome: Outcome, written: dict[str, Any]) -> None:
     # One that takes the place of all says nothing new.
     for message in said if isinstance(said, list) else []:
         if isinstance(message, RemoveMessage):
-            continue  # it left the window, and stays in the transcript
+            # What this attempt said is taken back. What was there before leaves the window, and stays in the
+            # transcript.
+            outcome.messages = [said for said in outcome.messages if said.id != message.id]
+            continue
         _say(outcome.messages, message)
         if isinstance(message, AIMessage):
             outcome.streamed.clear()
