@@ -195,7 +195,7 @@ def _stored(writer: Writer, unit: Unit) -> Coroutine[Any, Any, None]:
 
     async def tried() -> None:
         with outages_told():
-            await (first.pop() if first else writer.write(unit))
+            await (first.pop()() if first else writer.write(unit))
 
     return endured(tried)
 
