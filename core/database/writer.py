@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
 from core.database.outage import PING_S, DatabaseUnavailable, answer_seconds, log_failure
-from core.database.units import Fence, Unit
+from core.database.units import Fence, Unit, given_up
 
 T = TypeVar("T")
 
@@ -118,11 +118,6 @@ class Line:
 
 def _same_holder(one: Entry, other: Entry) -> bool:
     return one.unit.fence is not None and one.unit.fence == other.unit.fence
-
-
-def given_up() -> DatabaseUnavailable:
-    """For an entry that was not begun, since nobody waits for it any more."""
-    return DatabaseUnavailable("is held up by other writers")
 
 
 class Group(Protocol):
