@@ -76,10 +76,10 @@ _DELETE = ("DELETE FROM checkpoints WHERE thread_id = ?", "DELETE FROM writes WH
 class Written(BaseCheckpointSaver[str]):
     """Mixin in front of LangGraph's savers. What a saver writes, and in which words, is its own business.
 
-    What a step does or tells is done behind what came before it is on disk. So nobody waits for a checkpoint behind which
-    nothing was done yet (input and look-ups, which are made again), nor for the last one of a run that has
-    its answer already: the end of the run, of which its caller is told, is committed with it. They go with
-    the next promise.
+    What a step does or tells is done behind what came before it is on disk. So nobody waits for a checkpoint
+    behind which nothing was done yet (input and look-ups, which are made again), nor for the last one of a
+    run that has its answer already: the end of the run, of which its caller is told, is committed with it.
+    They go with the next promise.
 
     Raises:
         LeaseLost: From a write of a task that does not hold the thread (see `graph.runs.lease`); where the
