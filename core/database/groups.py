@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio.engine import AsyncConnection, AsyncEngine
 
 from core.database.engine import BUSY_MS, JSON_OPTIONS, LOG_PAGES, RollingBack, as_outage
 from core.database.outage import DatabaseUnavailable, outage, outages_told
-from core.database.units import Fence, Unit
-from core.database.writer import Entry, given_up
+from core.database.units import Fence, Unit, given_up
+from core.database.writer import Entry
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from core.database.groups import Connected, Fencing, engine_of_group, told
 from core.database.outage import PING_S, outage, outages_told
 from core.database.postgres import PatientWriter, options_for
 from core.database.servers import driver_address
-from core.database.units import Fence, Unit
-from core.database.writer import Entry, given_up
+from core.database.units import Fence, Unit, given_up
+from core.database.writer import Entry
 
 
 class _CutError(Exception):

@@ -25,8 +25,8 @@ class Promises:
     def add(self, keeping: Coroutine[Any, Any, Any]) -> None:
         """One more; it goes on by itself."""
         task = asyncio.create_task(keeping)
-        # Whoever waits for it hears how it ends. A turn that has ended otherwise asks nobody.
-        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        # Whoever waits for it hears how it ends. Of a turn that ends otherwise, nobody does.
+        task.add_done_callback(_is_kept)
         self._open.append(task)
 
     async def kept(self) -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import structlog
 from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
 from core.database.outage import PING_S, DatabaseUnavailable, answer_seconds, log_failure
-from core.database.units import Fence, Unit
+from core.database.units import Fence, Unit, given_up
 
 T = TypeVar("T")
 
@@ -119,11 +120,6 @@ def _same_holder(one: Entry, other: Entry) -> bool:
     return one.unit.fence is not None and one.unit.fence == other.unit.fence
 
 
-def given_up() -> DatabaseUnavailable:
-    """For an entry that was not begun, since nobody waits for it any more."""
-    return DatabaseUnavailable("is held up by other writers")
-
-
 class Group(Protocol):
     """A connection that commits a group. Called from one thread, which is not the event loop's.
 
@@ -177,11 +173,11 @@ class Writer:
             DatabaseUnavailable: It is not known to be stored within the patience of this task.
             Exception: What the unit raised, or its fence.
         """
-        return await self.entered(unit, alone=alone)
+        return await self.entered(unit, alone=alone)()
 
-    def entered(self, unit: Unit, *, alone: bool = False) -> Coroutine[Any, Any, Any]:
-        """As `write`, of a unit that stands in the line now: whatever comes later stands behind it."""
-        return self._outcome(self._enter(unit, alone=alone))
+    def entered(self, unit: Unit, *, alone: bool = False) -> Callable[[], Coroutine[Any, Any, Any]]:
+        """As `write`, once it is called: the unit stands in the line now, in front of what comes later."""
+        return partial(self._outcome, self._enter(unit, alone=alone))
 
     async def _outcome(self, entry: Entry) -> Any:
         try:
