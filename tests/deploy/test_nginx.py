@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
+from core.errors import Unavailable
+from server.errors import problem
+from server.protocols.refusals import PROBLEM_JSON
 from tests.kit.http import client_of, served, turn
 from tests.kit.nginx import MISSING, PROGRAM, nginx
 from waystation.testing.agents import open_agent
 from waystation.testing.model_server import ModelServer, say
 from waystation.testing.service import free_port
+
+UPLOAD_BYTES = 4 * 2**20
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=MISSING)
 
@@ -26,7 +32,10 @@ def model() -> Iterator[ModelServer]:
 @pytest.fixture(scope="module")
 async def proxy(tmp_path_factory: pytest.TempPathFactory, model: ModelServer) -> AsyncIterator[str]:
     folder = tmp_path_factory.mktemp("proxied")
-    async with open_agent(folder, model_url=model.url, tools=()) as agent, served(agent) as base:
+    async with (
+        open_agent(folder, model_url=model.url, tools=(), limits={"upload_bytes": UPLOAD_BYTES}) as agent,
+        served(agent) as base,
+    ):
         with nginx(folder, f"127.0.0.1:{free_port()}", [base.removeprefix("http://")]) as address:
             async with asyncio.timeout(20), client_of(address) as http:
                 while not await is_up(http):  # noqa: ASYNC110 - another program's port tells nobody
@@ -62,3 +71,33 @@ async def test_an_upload_goes_through_and_comes_back(proxy: str) -> None:
         assert sent.status_code in (200, 201), sent.text
         back = await http.get(f"/files/{sent.json()['key']}/content")
     assert back.content == content
+
+
+async def test_what_is_too_large_is_told_in_the_words_of_the_service(proxy: str) -> None:
+    """A form that says beforehand that it has a gigabyte, and one that turns out to be over the limit."""
+    place = httpx.URL(proxy)
+    reader, writer = await asyncio.open_connection(place.host, place.port)
+    head = f"POST /files HTTP/1.1\r\nHost: {place.netloc.decode()}\r\nContent-Length: 1073741824\r\n"
+    writer.write(f"{head}Content-Type: multipart/form-data; boundary=b\r\n\r\n".encode())
+    async with asyncio.timeout(30):
+        announced = (await reader.readuntil(b"}")).decode()
+    writer.close()
+    assert announced.startswith("HTTP/1.1 413 ")
+    assert '"code":"file_too_large"' in announced
+    async with client_of(proxy) as http:
+        sent = await http.post("/files", files={"file": ("large.bin", bytes(UPLOAD_BYTES + 2**20))})
+    assert (sent.status_code, sent.json()["code"]) == (413, "file_too_large")
+
+
+async def test_a_service_that_is_gone_is_told_in_the_form_of_its_errors(tmp_path: Path) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    with nginx(tmp_path, address, [f"127.0.0.1:{free_port()}"]) as url:
+        async with asyncio.timeout(20), httpx.AsyncClient(base_url=url, trust_env=False) as http:
+            while True:
+                try:
+                    answer = await http.get("/health/live")
+                    break
+                except httpx.ConnectError:
+                    await asyncio.sleep(0.05)
+    assert (answer.status_code, answer.headers["content-type"]) == (503, PROBLEM_JSON)
+    assert answer.json() == problem(Unavailable("the service cannot be reached; try again"))
