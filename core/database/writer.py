@@ -177,7 +177,13 @@ class Writer:
             DatabaseUnavailable: It is not known to be stored within the patience of this task.
             Exception: What the unit raised, or its fence.
         """
-        entry = self._enter(unit, alone=alone)
+        return await self.entered(unit, alone=alone)
+
+    def entered(self, unit: Unit, *, alone: bool = False) -> Coroutine[Any, Any, Any]:
+        """As `write`, of a unit that stands in the line now: whatever comes later stands behind it."""
+        return self._outcome(self._enter(unit, alone=alone))
+
+    async def _outcome(self, entry: Entry) -> Any:
         try:
             return await self._done(entry)
         except asyncio.CancelledError:
