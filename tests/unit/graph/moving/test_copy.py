@@ -13,7 +13,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from sqlalchemy.engine import URL
 
@@ -23,7 +22,6 @@ from graph.moving import rows
 from graph.moving.copying import Copy, CopyResult, Stopped, ends, open_end
 from graph.moving.database import copy_database, given_url, make_ready, name_of
 from graph.moving.errors import CopyRefused
-from graph.moving.postgres import server_cursor
 from nodes.llm.fake import ScriptedModel
 from tests.kit.patience import A_BUSY_MACHINE_S
 from tests.unit.graph.moving.kit import ADA, TURNS, change, make_source, rows_of, spelled, url_of
@@ -386,18 +384,3 @@ def test_the_revision_of_a_whole_copy_is_the_newest(source: URL, target: URL) ->
         assert "waystation_copy" not in end.tables()
     shutil.copyfile(str(target.database), f"{target.database}.2")
     copied(url_of(f"sqlite:///{target.database}.2"), url_of(f"sqlite:///{target.database}.3"))
-
-
-def test_a_cursor_whose_connection_was_cut_is_closed_all_the_same(postgres_url: URL) -> None:
-    address = postgres_url.set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(address) as db, psycopg.connect(address, autocommit=True) as other:
-        with server_cursor(db, "cut") as cursor:
-            cursor.execute("SELECT generate_series(1, 9)")
-            assert cursor.fetchone() == (1,)
-            other.execute("SELECT pg_terminate_backend(%s)", [db.info.backend_pid])
-            while other.execute(
-                "SELECT 1 FROM pg_stat_activity WHERE pid = %s", [db.info.backend_pid]
-            ).fetchone():
-                pass
-        assert cursor.closed
-        assert db.closed
