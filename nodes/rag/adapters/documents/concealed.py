@@ -61,7 +61,7 @@ class Concealed:
         """The cells of a row that are shown."""
         if not self.columns:
             return row
-        self.left_out[1].update(at for at in self.columns if at <= len(row) and row[at - 1])
+        self.left_out[1].update(at for at, cell in enumerate(row, start=1) if cell and at in self.columns)
         return [cell for at, cell in enumerate(row, start=1) if at not in self.columns]
 
 
