@@ -24,8 +24,9 @@ def book(change: str) -> bytes:
     made_of = openpyxl.Workbook()
     sheet = made_of.worksheets[0]
     sheet.title = "Lamps"
-    for row in (["Item", "Margin", "Price"], *([f"Lamp {n}", f"margin{n}", n] for n in range(1, 8))):
-        sheet.append(row)
+    sheet.append(["Item", "Margin", "Price"])
+    for number in range(1, 8):
+        sheet.append([f"Lamp {number}", f"margin{number}", number])
     if change == "rows":
         for number in (3, 4, 6):
             sheet.row_dimensions[number].hidden = True
