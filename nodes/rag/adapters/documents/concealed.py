@@ -46,6 +46,9 @@ class Concealed:
 
     def without(self, rows: Iterable[list[str]]) -> Iterator[list[str]]:
         """The rows that are shown, with the cells that are shown."""
+        if not self.rows and not self.columns:
+            yield from rows
+            return
         for number, row in enumerate(rows, start=1):
             if number in self.rows:
                 self.leave_out(number, row)
