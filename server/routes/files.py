@@ -11,12 +11,11 @@ from typing import Annotated, Any, Literal
 import orjson
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
-from starlette.responses import StreamingResponse
 
 from core.access import Principal
 from nodes.file_storage import FileInfo, FileManager
 from nodes.file_storage.attached import AttachedFiles
-from nodes.file_storage.delivery import RangeNotSatisfiable, download_headers, is_known, parse_range
+from nodes.file_storage.delivery import RangeNotSatisfiable
 from nodes.file_storage.errors import (
     FileNotFound,
     FileTooLarge,
@@ -28,7 +27,8 @@ from nodes.file_storage.errors import (
 )
 from nodes.file_storage.filters import Filter
 from nodes.file_storage.order import cursor_of
-from server.errors import InvalidRequest, WrongMediaType, problem_response
+from server.downloads import download
+from server.errors import InvalidRequest, WrongMediaType
 from server.middleware.auth import Caller
 from server.requests import json_body, validated
 from server.routes.common import After, OpenAgent, link_next, problems
@@ -233,7 +233,7 @@ async def linked(token: str, request: Request, agent: OpenAgent) -> Response:
     """The content behind a signed link. Needs no login; the link expires."""
     files = await agent.container.get(FileManager)
     info = await files.resolve_link(token)
-    return _content(request, files, Principal(info.owner), info)
+    return download(request, files, Principal(info.owner), info)
 
 
 @router.head("/{key}", include_in_schema=False)
@@ -248,7 +248,7 @@ async def show_file(key: str, agent: OpenAgent, who: Caller) -> Annotated[Json, 
 async def content(key: str, request: Request, agent: OpenAgent, who: Caller) -> Response:
     """The content, or with a Range header a part of it."""
     files = await agent.container.get(FileManager)
-    return _content(request, files, who, await files.info(who, key))
+    return download(request, files, who, await files.info(who, key))
 
 
 @router.get("/{key}/preview")
@@ -319,29 +319,3 @@ def as_text(read: bytes, *, cut: bool) -> str | None:
         except UnicodeDecodeError:
             continue
     return None
-
-
-def _content(request: Request, files: FileManager, owner: Principal, info: FileInfo) -> Response:
-    headers = {**download_headers(info), "accept-ranges": "bytes"}
-    if is_known(request.headers.get("if-none-match"), headers["etag"]):
-        return Response(status_code=304, headers={"etag": headers["etag"]})
-    if request.method == "HEAD":  # a Range has a meaning with GET only (RFC 9110, 14.2)
-        return Response(headers={**headers, "content-length": str(info.size)})
-    try:
-        part = parse_range(_range_of(request, headers["etag"]), info.size)
-    except RangeNotSatisfiable as error:
-        answer = problem_response(error, instance=request.url.path)
-        answer.headers["content-range"] = f"bytes */{info.size}"
-        return answer
-    if part is None:
-        headers["content-length"] = str(info.size)
-        return StreamingResponse(files.open(owner, info.key), headers=headers)
-    start, end = part
-    headers["content-length"] = str(end - start)
-    headers["content-range"] = f"bytes {start}-{end - 1}/{info.size}"
-    return StreamingResponse(files.open(owner, info.key, start=start, end=end), 206, headers)
-
-
-def _range_of(request: Request, etag: str) -> str | None:
-    condition = request.headers.get("if-range")
-    return request.headers.get("range") if condition in (None, etag) else None
