@@ -27,6 +27,7 @@ ANSWERS: Mapping[str, tuple[str, ...]] = {
         "openai.types.responses:Response",
         "openai.types.responses:ResponseItemList",
         "openai.types:CreateEmbeddingResponse",
+        "openai.types:FileObject",
     ),
     "langgraph": tuple(
         f"langgraph_sdk.schema:{name}"
