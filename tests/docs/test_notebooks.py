@@ -73,6 +73,7 @@ def cell(shown_by_cell: dict[str, str], beginning: str) -> str:
     return found
 
 
+@pytest.mark.always
 def test_the_tour_asks_and_streams(tour: dict[str, str]) -> None:
     asked = cell(tour, 'reply = await agent.ask("What is 5 + 3?"').splitlines()
     assert asked == ["5 + 3 = 8", "done offline", "calculator evaluate {'expression': '5 + 3'} ok"]
