@@ -20,6 +20,7 @@ from bench.load import Answer, Line, Reading, Slice, Took, Turn, TurnFailed, loa
 from bench.processes import HERE, Checkout, cpu_of, memory_of, running, wait_until_ready, written_of
 from bench.systems import tool
 from bench.systems.model import ANSWER
+from waystation.testing.postgres import PostgresServer
 from waystation.testing.service import free_port
 
 QUESTION = "What is 19 + 23?"
@@ -215,17 +216,23 @@ def bare(model: str, folder: Path) -> Iterator[InProcess]:
 
 @contextmanager
 def waystation(
-    checkout: Checkout, model: str, folder: Path, env: Mapping[str, str] | None = None
+    checkout: Checkout,
+    model: str,
+    folder: Path,
+    env: Mapping[str, str] | None = None,
+    *,
+    caps: Mapping[str, str] = CAPS,
 ) -> Iterator[tuple[int, int]]:
     """A service of a checkout, in a folder of its own: its process and its port.
 
     Args:
         env: More of its settings.
+        caps: Its limits, where they are not as they come.
     """
     folder.mkdir()
     write_config(folder)
     port = free_port()
-    given = {**settings(model, folder), **(env or {})}
+    given = {**settings(model, folder, caps), **(env or {})}
     words = ["-m", "waystation", "serve", "--port", str(port)]
     with _served(checkout, words, (folder, port, "health/ready"), given) as pid:
         yield pid, port
@@ -239,7 +246,7 @@ def write_config(folder: Path) -> None:
     (config / "mcp.json").write_text(json.dumps({"mcpServers": {"calc": server}}))
 
 
-def settings(model: str, folder: Path) -> dict[str, str]:
+def settings(model: str, folder: Path, caps: Mapping[str, str] = CAPS) -> dict[str, str]:
     """The environment of a Waystation in `folder`, on the model at `model`."""
     return {
         "OPENAI_BASE_URL": model,
@@ -247,8 +254,14 @@ def settings(model: str, folder: Path) -> dict[str, str]:
         "WAYSTATION_HOME": str(folder / "home"),
         "WAYSTATION_CONFIG_DIR": str(folder / "config"),
         "WAYSTATION_MCP__BUNDLED": "false",
-        **CAPS,
+        **caps,
     }
+
+
+def stored_on(server: PostgresServer) -> dict[str, str]:
+    """The setting of a service that stores in a new database of a server."""
+    url = server.create_database(empty=True).render_as_string(hide_password=False)
+    return {"WAYSTATION_STORAGE__URL": url.replace("+psycopg", "")}
 
 
 @contextmanager

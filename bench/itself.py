@@ -33,9 +33,7 @@ async def postgres(bench: Bench, stack: ExitStack) -> list[Row]:
     server = stack.enter_context(PostgresServer())
     systems = bench.services(stack)
     for checkout in bench.checkouts:
-        url = server.create_database(empty=True).render_as_string(hide_password=False)
-        storage = {"WAYSTATION_STORAGE__URL": url.replace("+psycopg", "")}
-        systems += bench.service(stack, checkout, ", PostgreSQL", **storage)
+        systems += bench.service(stack, checkout, ", PostgreSQL", **fleet.stored_on(server))
     rounds = await bench.rounds(systems, CLIENTS, bench.turns(TURNS), storage=server.pid)
     rows = of_each("postgres", rounds)
     for each in bench.checkouts:

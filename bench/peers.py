@@ -21,6 +21,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from bench.fleet import CAPS
 from bench.processes import HERE, Checkout
 from bench.report import Report
 from bench.rig import Bench
@@ -36,6 +37,7 @@ async def measure(bench: Bench, only: list[str], report: Report) -> None:
         for name in only:
             begun = time.monotonic()
             bench.pace()
+            bench.caps = CAPS
             with ExitStack() as stack:
                 rows = await SECTIONS[name](bench, stack)
             report.add(f"{name} (took {time.monotonic() - begun:.0f} s)", rows)

@@ -2,9 +2,9 @@
 
     python -m bench.profiled [--turns 200] [--at-once 8] [--least 1] [--paced] [--by function] [--also PATH]
 
-The turn of `bench.peers` over `/agent/stream`, on SQLite, with a model that
-answers at once, or with `--paced` at the pace of a real one. Prints shares of
-the service's process by package and room, or by function.
+The turn of `bench.peers` over `/agent/stream`, on SQLite or `--database postgres`,
+with a model that answers at once, or with `--paced` at the pace of a real one.
+Prints shares of the service's process by package and room, or by function.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ import signal
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from bench import fleet
 from bench.load import load
 from bench.processes import HERE, Checkout, running, wait_until_ready
 from bench.systems.model import ANSWER
+from waystation.testing.postgres import PostgresServer
 from waystation.testing.process import ServerProcess
 from waystation.testing.service import free_port
 
@@ -32,9 +34,19 @@ FIRST_SECONDS, TOKEN_SECONDS = 0.2, 0.02
 
 
 def sampled(
-    checkout: Checkout, model: str, folder: Path, *, turns: int, at_once: int, by: str
+    checkout: Checkout,
+    model: str,
+    folder: Path,
+    storage: Mapping[str, str],
+    *,
+    turns: int,
+    at_once: int,
+    by: str,
 ) -> Mapping[str, float]:
     """CPU seconds of the service by owner, over so many turns.
+
+    Args:
+        storage: The setting of its database; empty for a file.
 
     Raises:
         RuntimeError: It did not start, or wrote no result.
@@ -43,7 +55,8 @@ def sampled(
     fleet.write_config(folder)
     port, result, log = free_port(), folder / "result.json", folder / "service.log"
     words = [*checkout.words("bench.systems.sampled"), str(result), by, "serve", "--port", str(port)]
-    with running(words, checkout, log, fleet.settings(model, folder)) as process:
+    env = {**fleet.settings(model, folder), **storage}
+    with running(words, checkout, log, env) as process:
         wait_until_ready(f"http://127.0.0.1:{port}/health/ready", process, log)
         for count, sign in ((WARM, signal.SIGUSR1), (turns, signal.SIGUSR2)):
             asyncio.run(ask(port, count, at_once))
@@ -87,15 +100,22 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--least", type=float, default=1.0, help="percent of what gets a line")
     parser.add_argument("--paced", action="store_true", help="200 ms to the first token, 20 ms to each other")
     parser.add_argument("--by", choices=("owner", "function"), default="owner", help="what gets a line")
+    parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--also", type=Path, help="another checkout, with its own .venv")
     given = parser.parse_args(words)
     checkouts = (HERE, *((Checkout("before", given.also.resolve()),) if given.also else ()))
-    with tempfile.TemporaryDirectory() as folder, ServerProcess("bench.systems.model", path="/v1") as model:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        model = stack.enter_context(ServerProcess("bench.systems.model", path="/v1"))
+        server = stack.enter_context(PostgresServer()) if given.database == "postgres" else None
         if given.paced:
             model.ask("POST", "/control", {"first": FIRST_SECONDS, "token": TOKEN_SECONDS})
         for checkout in checkouts:
             room = Path(folder) / checkout.name
-            found = sampled(checkout, model.url, room, turns=given.turns, at_once=given.at_once, by=given.by)
+            storage = fleet.stored_on(server) if server else {}
+            found = sampled(
+                checkout, model.url, room, storage, turns=given.turns, at_once=given.at_once, by=given.by
+            )
             show(checkout.name, found, given.turns, given.least)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ class Bench:
         checkouts: This one first, and one to hold it against.
         slices: Rounds.
         share: Of the turns that a slice has by itself.
+        caps: The limits of services that are started from now on.
     """
 
     folder: Path
@@ -32,6 +33,7 @@ class Bench:
     checkouts: tuple[Checkout, ...]
     slices: int
     share: float
+    caps: Mapping[str, str] = field(default_factory=lambda: fleet.CAPS)
     _names: int = field(default=0, init=False)
 
     def pace(self, first: float = 0.0, token: float = 0.0) -> None:
@@ -58,7 +60,9 @@ class Bench:
     ) -> list[Served]:
         """A service of a checkout with more settings, asked in these ways, by default `/agent/stream`."""
         folder = self.room() / "service"
-        pid, port = stack.enter_context(fleet.waystation(checkout, self.model.url, folder, env))
+        pid, port = stack.enter_context(
+            fleet.waystation(checkout, self.model.url, folder, env, caps=self.caps)
+        )
         found = fleet.waystation_ways(f"{checkout.name}{name}", pid, port)
         return [found[way] for way in ways or ("stream",)]
 

@@ -21,6 +21,8 @@ MB = 2**20
 async def section(bench: Bench, stack: ExitStack) -> list[Row]:
     """Proxy, LangServe on the graph, and Waystation on both databases with one and two workers."""
     bench.pace(*REALISTIC)
+    # Nobody raises a limit before the first crowd comes.
+    bench.caps = {}
     server = stack.enter_context(PostgresServer())
     systems: list[System] = [
         stack.enter_context(fleet.proxy(bench.model.url, bench.room())),
@@ -29,8 +31,7 @@ async def section(bench: Bench, stack: ExitStack) -> list[Row]:
         *bench.service(stack, bench.checkouts[0], ", 2 workers", **two_workers()),
     ]
     for name, more in (("", {}), (", 2 workers", two_workers())):
-        url = server.create_database(empty=True).render_as_string(hide_password=False)
-        storage = {"WAYSTATION_STORAGE__URL": url.replace("+psycopg", "")}
+        storage = fleet.stored_on(server)
         systems += bench.service(stack, bench.checkouts[0], f", PostgreSQL{name}", **storage, **more)
     rounds = await opened(bench, systems)
     return of_all(rounds) + [row for each in bench.checkouts for row in against_proxy(each.name, rounds)]

@@ -52,6 +52,25 @@ def correlated(**ids: str) -> Iterator[Correlation]:
         _current.reset(token)
 
 
+_answers: ContextVar[set[str] | None] = ContextVar("waystation_answers", default=None)
+
+
+def given_answers() -> set[str]:
+    """Ids under which this attempt of a run has answers; whoever finishes one adds its own."""
+    found = _answers.get()
+    return set() if found is None else found
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Inside the block, and in tasks that are made there, an answer's id is given once."""
+    token = _answers.set(set())
+    try:
+        yield
+    finally:
+        _answers.reset(token)
+
+
 Sink = Callable[[str, str], None]
 
 _sink: ContextVar[Sink | None] = ContextVar("waystation_notices", default=None)

@@ -118,10 +118,21 @@ class ChatOutput(RootModel[AIMessage]):
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        properties = {"type": {"type": "string", "enum": ["ai"]}, "content": {"type": "string"}}
+        properties = {
+            "type": {"type": "string", "enum": ["ai"]},
+            "content": {"type": "string"},
+            "id": {"type": "string"},
+        }
         return {
             "title": "ChatOutput",
-            "anyOf": [{"type": "object", "title": "AIMessage", "properties": properties}],
+            "anyOf": [
+                {
+                    "type": "object",
+                    "title": "AIMessage",
+                    "properties": properties,
+                    "additionalProperties": True,
+                }
+            ],
         }
 
 

@@ -8,7 +8,7 @@ problem+json; later ones are a typed `error` event, the last data of the stream.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
@@ -21,23 +21,25 @@ from graph.runs.streams import Handle
 from graph.turn.details import DETAILS
 from server.facade import KEY, Facade, GetAgent, add_langserve
 from server.requests import AgentInput, turn_request
+from server.shapes.form import Json, Shape
+from server.shapes.runs import CallRecord, Citation, Ended, FileRef, Interrupt, TokenUsage, TurnError
 from server.sse import add_stream, event_namer, named_reply
 
 
 class AgentOutput(BaseModel):
     """The reply of a turn; in a stream, each chunk is one event of the contract."""
 
-    answer: str = ""
-    status: str = Field("", description="done, interrupted, failed or cancelled")
-    thread_id: str = ""
-    run_id: str = ""
-    citations: list[dict[str, Any]] = []
-    files: list[dict[str, Any]] = []
-    tool_calls: list[dict[str, Any]] = []
-    interrupts: list[dict[str, Any]] = []
-    usage: dict[str, Any] = {}
-    error: dict[str, Any] = Field(
-        {}, description="In a batch: why this turn failed, {code, title, detail, retryable}"
+    answer: str
+    status: Annotated[str, Shape(Ended)]
+    thread_id: str
+    run_id: str
+    citations: Annotated[list[Json], Shape(list[Citation])]
+    files: Annotated[list[Json], Shape(list[FileRef])]
+    tool_calls: Annotated[list[Json], Shape(list[CallRecord])]
+    interrupts: Annotated[list[Json], Shape(list[Interrupt])]
+    usage: Annotated[Json, Shape(TokenUsage)]
+    error: Annotated[Json, Shape(TurnError)] = Field(
+        default_factory=dict, description="In a batch: why this turn failed; empty where it did not"
     )
 
 

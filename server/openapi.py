@@ -12,8 +12,9 @@ from core.identity.errors import NotAuthenticated
 from core.installed import installed_version
 from server.errors import InvalidRequest
 from server.examples import EXAMPLES, Example
-from server.examples.form import BYTES, JSON
+from server.examples.form import BYTES, EVENT_STREAM, JSON
 from server.routes.common import described
+from server.shapes.streams import STREAMS, item_schema
 
 _SCHEMAS = "#/components/schemas/"
 PROBLEM = {
@@ -28,6 +29,7 @@ PROBLEM = {
         "detail": {"type": "string"},
         "code": {"type": "string"},
         "instance": {"type": "string"},
+        "message": {"type": "string", "description": "As `detail`, for clients of LangServe."},
         "errors": {
             "type": "array",
             "items": {
@@ -59,15 +61,20 @@ def describe(app: FastAPI) -> None:
             schema["security"] = [{}, *({name: []} for name in LOGINS)]
             for path, operations in schema["paths"].items():
                 for method, operation in operations.items():
-                    _own_errors(operation)
-                    example = EXAMPLES.get((method.upper(), path))
-                    if example:
-                        _show(operation, example)
+                    _complete((method.upper(), path), operation, components["schemas"])
             _without_unused(schema)
             app.openapi_schema = schema
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to change it
+
+
+def _complete(route: tuple[str, str], operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    _own_errors(operation)
+    if example := EXAMPLES.get(route):
+        _show(operation, example)
+    if route in STREAMS:
+        _answer_of(operation)["content"][EVENT_STREAM]["itemSchema"] = item_schema(route, schemas)
 
 
 def _own_errors(operation: dict[str, Any]) -> None:
@@ -93,14 +100,23 @@ def _show(operation: dict[str, Any], example: Example) -> None:
 
 
 def _show_answer(operation: dict[str, Any], example: Example) -> None:
-    answer = next(found for status, found in operation["responses"].items() if status.startswith("2"))
+    answer = _answer_of(operation)
     content = answer.get("content", {})
     # What is streamed or served as it is stored appears to FastAPI as JSON, or as nothing.
-    schema = content.get(JSON, {"schema": {}}) if example.media == JSON else {"schema": {"type": "string"}}
+    schema = {"schema": {"type": "string"}}
+    if example.media == JSON:
+        schema = {
+            "schema": content.get(JSON, {}).get("schema") or {"type": "object", "additionalProperties": True}
+        }
     if example.media == BYTES:
         # Of any type. Clients that are generated read what is said to be text as text, and spoil a PDF.
         schema = {"schema": {"type": "string", "format": "binary"}}
     answer["content"] = {example.media: {**schema, "example": example.answer}}
+
+
+def _answer_of(operation: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = next(a for status, a in operation["responses"].items() if status.startswith("2"))
+    return found
 
 
 def _without_unused(schema: dict[str, Any]) -> None:

@@ -36,6 +36,7 @@ class Unit:
         guard: Where it finds no row, the unit is refused as by its fence.
         work: Done inside of the transaction, where statements depend on what is found; it may be done twice.
         begins: It begins something new, and lets those go first who are under way.
+        hurries: A person waits for it alone, as for the end of what was cancelled: it stands in front of all.
     """
 
     fence: Fence | None = None
@@ -44,3 +45,4 @@ class Unit:
     guard: tuple[str, Sequence[Any]] | None = None
     work: Work | None = None
     begins: bool = False
+    hurries: bool = False

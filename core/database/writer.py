@@ -62,14 +62,15 @@ class Entry:
 
 
 class Line:
-    """Entries that wait: those under way in the order of their coming, and behind them those that begin."""
+    """Entries that wait: those that hurry, those under way in the order of their coming, those that begin."""
 
     def __init__(self) -> None:
+        self._hurrying: list[Entry] = []
         self._under_way: list[Entry] = []
         self._beginning: list[Entry] = []
 
     def __len__(self) -> int:
-        return len(self._under_way) + len(self._beginning)
+        return len(self._hurrying) + len(self._under_way) + len(self._beginning)
 
     @property
     def is_full(self) -> bool:
@@ -77,18 +78,26 @@ class Line:
         return len(self._beginning) >= BEGUN_AT_ONCE or len(self) >= AT_MOST
 
     def add(self, entry: Entry) -> None:
-        (self._beginning if entry.unit.begins else self._under_way).append(entry)
+        if entry.unit.hurries:
+            # What its holder has in the line stays before it.
+            before = [each for each in self._under_way if _same_holder(each, entry)]
+            self._under_way = [each for each in self._under_way if each not in before]
+            self._hurrying += [*before, entry]
+        else:
+            (self._beginning if entry.unit.begins else self._under_way).append(entry)
 
     def group(self) -> list[Entry]:
         """The next group, which leaves the line. Some of those that begin are always in it."""
         few = self._beginning[:BEGUN_AT_ONCE]
-        many = self._under_way[: AT_MOST - len(few)]
-        del self._beginning[: len(few)], self._under_way[: len(many)]
-        return many + few
+        room = AT_MOST - len(few)
+        first = self._hurrying[:room]
+        many = self._under_way[: room - len(first)]
+        del self._hurrying[: len(first)], self._under_way[: len(many)], self._beginning[: len(few)]
+        return first + many + few
 
     def without(self, entry: Entry) -> bool:
         """Whether the entry stood here; it does not any more."""
-        for entries in (self._under_way, self._beginning):
+        for entries in (self._hurrying, self._under_way, self._beginning):
             if entry in entries:
                 entries.remove(entry)
                 return True
@@ -96,13 +105,18 @@ class Line:
 
     def next_of(self, fence: Fence) -> Entry | None:
         """The next entry of this holder."""
-        return next((entry for entry in self._under_way if entry.unit.fence == fence), None)
+        going = self._hurrying + self._under_way
+        return next((entry for entry in going if entry.unit.fence == fence), None)
 
     def left(self) -> list[Entry]:
         """All of them, which leave the line."""
-        entries = self._under_way + self._beginning
-        self._under_way, self._beginning = [], []
+        entries = self._hurrying + self._under_way + self._beginning
+        self._hurrying, self._under_way, self._beginning = [], [], []
         return entries
+
+
+def _same_holder(one: Entry, other: Entry) -> bool:
+    return one.unit.fence is not None and one.unit.fence == other.unit.fence
 
 
 def given_up() -> DatabaseUnavailable:
@@ -163,7 +177,13 @@ class Writer:
             DatabaseUnavailable: It is not known to be stored within the patience of this task.
             Exception: What the unit raised, or its fence.
         """
-        entry = self._enter(unit, alone=alone)
+        return await self.entered(unit, alone=alone)
+
+    def entered(self, unit: Unit, *, alone: bool = False) -> Coroutine[Any, Any, Any]:
+        """As `write`, of a unit that stands in the line now: whatever comes later stands behind it."""
+        return self._outcome(self._enter(unit, alone=alone))
+
+    async def _outcome(self, entry: Entry) -> Any:
         try:
             return await self._done(entry)
         except asyncio.CancelledError:
@@ -196,9 +216,10 @@ class Writer:
         *,
         fence: Fence | None = None,
         begins: bool = False,
+        hurries: bool = False,
     ) -> T:
         """The result of `work` in a transaction; it waits for nothing but its connection."""
-        result: T = await self.write(Unit(fence, work=work, begins=begins))
+        result: T = await self.write(Unit(fence, work=work, begins=begins, hurries=hurries))
         return result
 
     def later(self, unit: Unit) -> None:

@@ -12,7 +12,16 @@ import json
 import time
 from abc import abstractmethod
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from typing import Any, ParamSpec, TypeVar
 
 import aiosqlite
@@ -33,7 +42,8 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.constants import START
 
-from core.database.outage import PING_S, outage
+from core.database.outage import PING_S, endured, outage, outages_told
+from core.database.promises import open_promises
 from core.database.units import Unit
 from core.database.writer import Writer
 from graph.runs.lease import Hold, fence_of, hold_on
@@ -77,6 +87,8 @@ class Written(BaseCheckpointSaver[str]):
 
     _writer: Writer
     looking: frozenset[str] = frozenset()
+    # Steps that wait for `core.database.promises.kept` before they do or tell anything.
+    keeping: frozenset[str] = frozenset()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -113,10 +125,12 @@ class Written(BaseCheckpointSaver[str]):
         hold = hold_on(_thread(config))
         statements = self._of_checkpoint(config, checkpoint, metadata, new_versions)
         unit = Unit(fence_of(hold), statements)
-        if self._is_promise(config, checkpoint, metadata, hold):
-            await self._writer.write(unit)
-        else:
+        if not self._is_promise(config, checkpoint, metadata, hold):
             self._writer.later(unit)
+        elif (promises := open_promises()) and self._goes_ahead(checkpoint, metadata):
+            promises.add(_stored(self._writer, unit))
+        else:
+            await self._writer.write(unit)
         place = {name: config["configurable"][name] for name in ("thread_id", "checkpoint_ns")}
         return {"configurable": {**place, "checkpoint_id": checkpoint["id"]}}
 
@@ -140,6 +154,11 @@ class Written(BaseCheckpointSaver[str]):
                 self._looked.popitem(last=False)
         # What a turn ends with is carried by the run's end, but for an answer: its model is not asked again.
         return (bool(following) or MESSAGES in updated) and not is_look
+
+    def _goes_ahead(self, checkpoint: Checkpoint, metadata: CheckpointMetadata) -> bool:
+        """Whether whatever comes behind the checkpoint waits for it where it has to, and not before."""
+        updated = checkpoint.get("updated_channels") or ()
+        return metadata.get("source") == "loop" and self.keeping.issuperset(steps_behind(updated))
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
@@ -168,6 +187,17 @@ class Written(BaseCheckpointSaver[str]):
     ) -> Mapping[str, DeltaChannelHistory]:
         await self._writer.stored(_thread(config))
         return await _read(super().aget_delta_channel_history, config=config, channels=channels)
+
+
+def _stored(writer: Writer, unit: Unit) -> Coroutine[Any, Any, None]:
+    """Stands in the line now; tried again as long as its turn endures an outage."""
+    first = [writer.entered(unit)]
+
+    async def tried() -> None:
+        with outages_told():
+            await (first.pop() if first else writer.write(unit))
+
+    return endured(tried)
 
 
 async def _read(read: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:

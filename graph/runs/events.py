@@ -274,6 +274,13 @@ class EventStore:
         async with self._engine.connect() as db:
             return await cut_answer(db, run_id)
 
+    async def told(self, run_id: str, *kinds: str) -> list[dict[str, Any]]:
+        """All events of these types that the run's attempts have told, in order; tokens come joined."""
+        mine = select(run_events.c.data).where(run_events.c.run_id == run_id, run_events.c.type.in_(kinds))
+        async with self._engine.connect() as db:
+            rows = (await db.execute(mine.order_by(run_events.c.seq))).scalars().all()
+        return [renewed(orjson.loads(data)) for data in rows]
+
     async def text_of_run(self, run_id: str) -> str:
         """All text that the run's attempts have told, in order."""
         mine = select(run_events.c.data).where(run_events.c.run_id == run_id, run_events.c.type == "token")

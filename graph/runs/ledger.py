@@ -292,15 +292,20 @@ class RunLedger:
             RunNotFound: There is none, or it is somebody else's.
             RunEnded: It is over.
         """
-        record = await self._lookup.get(principal, run_id)
-        await self._writer.talk(lambda db: self._stop(db, record))
-        return await self._lookup.get(principal, run_id)
+        # In one transaction, at the head of the line: where hundreds read, a look beforehand takes seconds.
+        return await self._writer.talk(lambda db: self._stopped(db, principal, run_id), hurries=True)
 
-    async def _stop(self, db: AsyncConnection, record: RunRecord) -> None:
-        run_id = record.id
-        row = await locked(db, record.thread_id)
-        kept = (await db.execute(select(runs).where(runs.c.id == run_id))).mappings().one()
-        mine = update(threads).where(threads.c.id == record.thread_id)
+    async def _stopped(self, db: AsyncConnection, principal: Principal, run_id: str) -> RunRecord:
+        found = await run_row(db, run_id)
+        if found is None or not owns(principal, found["owner"]):
+            raise RunNotFound(run_id[:80])
+        row = await locked(db, found["thread_id"])
+        await self._stop(db, row, await run_row(db, run_id) or found)
+        return record_of(await run_row(db, run_id) or found)
+
+    async def _stop(self, db: AsyncConnection, row: RowMapping | None, kept: RowMapping) -> None:
+        run_id = kept["id"]
+        mine = update(threads).where(threads.c.id == kept["thread_id"])
         if kept["status"] == "running" and row and self._is_orphan(row, run_id):
             await end_orphan(db, run_id, status="cancelled", reason="asked")
             free = {"run_id": None, "holder": None, "lease_until": None, "status": "idle"}

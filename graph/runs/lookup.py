@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, UserDict
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -20,14 +21,48 @@ from graph.runs.record import ACTIVE, CURSOR, IN_LINE_S, Run, RunRecord, record_
 log = structlog.get_logger()
 
 
-class LiveRuns(dict[str, Run]):
-    """The runs that go on in this process, by id."""
+class LiveRuns(UserDict[str, Run]):
+    """The runs that go on in this process, by id, and how many each user has.
+
+    A turn that begins asks that several times: nobody looks through all of them for it.
+    """
+
+    def __init__(self) -> None:
+        self._by_user: Counter[str] = Counter()
+        super().__init__()
+
+    def __setitem__(self, run_id: str, run: Run) -> None:
+        self.pop(run_id, None)
+        super().__setitem__(run_id, run)
+        self._by_user[run.request.principal.id] += 1
+
+    def __delitem__(self, run_id: str) -> None:
+        user = self[run_id].request.principal.id
+        super().__delitem__(run_id)
+        self._by_user[user] -= 1
+        if not self._by_user[user]:
+            del self._by_user[user]
+
+    def count_of(self, user: str) -> int:
+        """How many of them are this user's."""
+        return self._by_user[user]
 
     def lost(self, run_id: str) -> None:
         """Another process has taken the run's thread over."""
         if run_id in self:
             log.warning("lease_lost", run_id=run_id)
             self[run_id].stop("lost")
+
+    async def known(self, lookup: RunLookup, principal: Principal, run_id: str) -> RunRecord:
+        """The run, without a look into the database where it goes on here.
+
+        Raises:
+            RunNotFound: There is none, or it is somebody else's.
+        """
+        run = self.get(run_id)
+        if run is not None and owns(principal, run.request.principal.id):
+            return run.record
+        return await lookup.get(principal, run_id)
 
 
 # A thread that nobody holds, and what may begin on it before a question has its answer.

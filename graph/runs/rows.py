@@ -336,7 +336,8 @@ def unit_of(engine: AsyncEngine, hold: Hold, ending: Ending) -> Unit:
     statements = list(_statements(engine, hold, ending))
     held = (worded(engine, _HELD), (hold.thread_id, hold.fence, hold.run_id))
     more = (worded(engine, _MORE), (hold.thread_id,))
-    return Unit(fence_of(hold), statements, query=more, guard=held)
+    # Whoever cancels a run waits for just that.
+    return Unit(fence_of(hold), statements, more, held, hurries=ending.status == "cancelled")
 
 
 def _statements(engine: AsyncEngine, hold: Hold, ending: Ending) -> Iterator[Statement]:

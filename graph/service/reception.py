@@ -104,11 +104,10 @@ class Admission:
             raise TooManyRuns(f"you have {mine} turns going, the limit; wait for one to end")
 
     def _going(self, principal: Principal) -> int:
-        live = self._runs.live
-        mine = sum(run.request.principal.id == principal.id for run in live.values())
+        live, user = self._runs.live, principal.id
         others = {**self._runs.handed_over, **self._coming}
-        mine += sum(who == principal.id and run_id not in live for run_id, who in others.items())
-        return mine + self._elsewhere.of(principal.id)
+        begun = sum(who == user and run_id not in live for run_id, who in others.items())
+        return live.count_of(user) + begun + self._elsewhere.of(user)
 
     @property
     def _is_shared(self) -> bool:

@@ -175,7 +175,7 @@ class RunService:
 
     async def handle(self, principal: Principal, run_id: str) -> Handle:
         """The run, to be followed. Raises RunNotFound."""
-        return Handle(self, await self.get(principal, run_id), mine=False)
+        return Handle(self, await self.live.known(self._lookup, principal, run_id), mine=False)
 
     async def events(
         self, principal: Principal, run_id: str, after: int = 0
@@ -191,7 +191,7 @@ class RunService:
         Raises:
             RunNotFound: There is none, or it is somebody else's.
         """
-        await self.get(principal, run_id)
+        await self.live.known(self._lookup, principal, run_id)
         return await self.settled(run_id, timeout=timeout)
 
     async def gone_on(self, principal: Principal, run_id: str, *, seen: int) -> Handle:
@@ -221,6 +221,7 @@ class RunService:
         """
         record = await self._ledger.ask_to_stop(principal, run_id)
         if record.active:
+            self._stops.at_once(run_id)
             self._signals.send(STOPS)
         else:
             if record.request.webhook:

@@ -45,6 +45,11 @@ class Stops:
                 if self._live:
                     await tried(self._obey_once())
 
+    def at_once(self, run_id: str) -> None:
+        """Cancel the run, whose wish is stored, where it goes on here: other processes look for it."""
+        if run_id in self._live:
+            self._live[run_id].stop("cancel")
+
     async def _obey_once(self) -> None:
         for run_id, how in (await self._lookup.stops()).items():
             run = self._live.get(run_id)

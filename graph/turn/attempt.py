@@ -41,7 +41,7 @@ from graph.runs.rows import Ending, delivery_of, store_message
 from graph.runs.rows import reply as reply_with
 from graph.runs.streams import EventWriter
 from graph.threads.history.look import state_of
-from graph.turn.previous import lost_text, messages_after, unsent
+from graph.turn.previous import lost_text, messages_after, recall, unsent
 from graph.turn.repair import Repair, Settled, is_answered, removals
 from nodes.file_storage import FileManager
 from nodes.llm.errors import ModelContextFull
@@ -124,6 +124,7 @@ class Opening:
         snapshot, refused = await state_of(self._graph, config)
         turn = this_turn(snapshot.values.get("messages", []))
         outcome.asked, outcome.earlier_answer = calls_of(turn), answer_in(turn)
+        await recall(self._events, run.record, outcome, snapshot.values)
         if refused:
             return None
         answers = {i.id: given[i.id] for i in snapshot.interrupts if i.id in given}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -14,8 +15,9 @@ from langgraph.errors import GraphDrained, GraphRecursionError
 from langgraph.graph.state import CompiledStateGraph
 
 from core.access import context_for
-from core.correlation import Sink, correlated, listening
+from core.correlation import Sink, answering, correlated, listening
 from core.database.outage import DatabaseUnavailable, Endurance, endured, enduring, storage_outage
+from core.database.promises import promising, when_kept
 from core.errors import Internal, WaystationError
 from core.events import Event
 from core.observability import RUNNING, extracted, track_duration, turn_span
@@ -100,6 +102,7 @@ class TurnDriver:
                 user=run.request.principal.id,
             ),
             listening(self._remarks_of(run)),
+            answering(),
             extracted({"traceparent": run.traceparent}),
             turn_span(model=run.request.choices.model) as span,
             held(run.hold),
@@ -229,13 +232,15 @@ class TurnDriver:
                 gather(outcome, {step: writes})
 
         hear = partial(self._hear, run, outcome)
+        ahead = promising() if self._of_the_house else nullcontext()
         with observed_by(hear, run.steps, begins, wrote, straight=self._of_the_house):
-            async for mode, data in stream:
-                if mode == "custom":
-                    self._hear(run, outcome, data)
-                else:
-                    gather(outcome, data)
-                    self._tell_steps(run, data)
+            async with ahead:
+                async for mode, data in stream:
+                    if mode == "custom":
+                        self._hear(run, outcome, data)
+                    else:
+                        gather(outcome, data)
+                        self._tell_steps(run, data)
         # Only now: calls that go side by side pause in any order.
         outcome.put_in_order()
         for asked in outcome.interrupts:
@@ -249,7 +254,7 @@ class TurnDriver:
 
     def _tell_steps(self, run: Run, update: dict[str, Any]) -> None:
         for step in steps_in(update) if run.request.detailed else ():
-            self._tell(run, step)
+            when_kept(partial(self._tell, run), step)
 
     def _hear(self, run: Run, outcome: Outcome, told: Any) -> None:
         """A step says something while it works; what is no event is not told on."""
@@ -290,7 +295,9 @@ def hear(outcome: Outcome, event: dict[str, Any]) -> None:
     if kind == "token":
         outcome.streamed.append(event["delta"])
     elif kind == "file":
-        outcome.files.append({k: event[k] for k in ("key", "name", "media_type", "size")})
+        # A step that is done once more tells it once more.
+        others = [file for file in outcome.files if file["key"] != event["key"]]
+        outcome.files = [*others, {k: event[k] for k in ("key", "name", "media_type", "size")}]
     elif kind == "usage":
         outcome.input_tokens += event["input_tokens"]
         outcome.output_tokens += event["output_tokens"]
@@ -323,7 +330,10 @@ def _keep(outcome: Outcome, written: dict[str, Any]) -> None:
     # One that takes the place of all says nothing new.
     for message in said if isinstance(said, list) else []:
         if isinstance(message, RemoveMessage):
-            continue  # it left the window, and stays in the transcript
+            # What this attempt said is taken back. What was there before leaves the window, and stays in the
+            # transcript.
+            outcome.messages = [said for said in outcome.messages if said.id != message.id]
+            continue
         _say(outcome.messages, message)
         if isinstance(message, AIMessage):
             outcome.streamed.clear()

@@ -25,6 +25,7 @@ from nodes.file_storage.naming import (
     is_digest,
     media_type_of,
     new_key,
+    without_end,
 )
 from nodes.file_storage.ports import FileStore, LinkHost
 from nodes.file_storage.probe import PROBE_OWNER, Probe
@@ -219,7 +220,7 @@ class FileManager:
 
         Args:
             name: None: the same.
-            tags: None: the same.
+            tags: None: the same, but for an end: that is the first file's own.
 
         Raises:
             FileNotFound: The principal has no such file.
@@ -234,7 +235,7 @@ class FileManager:
                 name=clean_name(name or info.name),
                 created=datetime.now(UTC),
                 thread=checked_thread(thread),
-                tags=checked_tags(info.tags if tags is None else tags),
+                tags=checked_tags(without_end(info.tags) if tags is None else tags),
                 owner=principal.id,
             )
             async with self._totals.room(principal, draft.key, at_least=info.size) as room:

@@ -10,6 +10,8 @@ from typing import Any, Literal
 Origin = Literal["user", "tool"]
 
 CHUNK_BYTES = 1024 * 1024
+# The tag that says when a file ends.
+EXPIRES = "expires_at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,15 @@ class FileInfo:
     ) -> FileInfo:
         """This draft as the file that it is now, with the tags that came with its content, if any did."""
         return replace(self, size=size, etag=etag, tags=tags() if tags else self.tags)
+
+    @property
+    def expires(self) -> datetime | None:
+        """When it ends, as its tag has it; None where it has none that is a time with its zone."""
+        try:
+            at = datetime.fromisoformat(self.tags.get(EXPIRES, ""))
+        except ValueError:
+            return None
+        return at if at.tzinfo else None
 
     def as_ref(self) -> dict[str, Any]:
         """The entry of the graph's `files` channel."""

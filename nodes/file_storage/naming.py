@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from nodes.file_storage.errors import InvalidFile
+from nodes.file_storage.models import EXPIRES
 
 NAME_BYTES = 255
 TAG_BYTES = 512
@@ -98,6 +99,11 @@ def media_type_of(name: str, given: str | None) -> str:
     if given and given != DEFAULT_MEDIA_TYPE and _MEDIA_TYPE.fullmatch(given):
         return given
     return mimetypes.guess_type(name, strict=False)[0] or DEFAULT_MEDIA_TYPE
+
+
+def without_end(tags: Mapping[str, str]) -> dict[str, str]:
+    """The tags of a file, but for the one that says when it ends."""
+    return {name: value for name, value in tags.items() if name != EXPIRES}
 
 
 def checked_tags(tags: Mapping[str, object] | None) -> dict[str, str]:

@@ -9,12 +9,13 @@ from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from core.access import Principal, RunContext, context_of
+from core.correlation import current
 from core.errors import Unavailable, WaystationError
 from nodes.file_storage.errors import InvalidFile
 from nodes.file_storage.manager import FileManager
 from nodes.file_storage.naming import derived_key, name_of
 
-# The entry of the `files` channel, and the event for whoever watches ({}: none).
+# The entry of the `files` channel, with the run whose reply has it, and the event for watchers ({}: none).
 Kept = tuple[dict[str, Any], dict[str, Any]]
 
 
@@ -31,8 +32,7 @@ class Writes(TypedDict, total=False):
 class StoreFiles:
     """Stores each artifact under a key of its own, and attaches uploads to the thread.
 
-    Running it again stores nothing twice. What cannot be stored becomes a
-    notice: the answer of the turn is there already and must not be lost.
+    Running it again stores nothing twice. What cannot be stored becomes a notice: the answer is there.
     """
 
     def __init__(self, files: FileManager) -> None:
@@ -72,7 +72,8 @@ class StoreFiles:
         name, kind, put = name_of(artifact), artifact.get("media_type"), self._files.put
         info = await put(principal, name, content, media_type=kind, origin="tool", thread=thread, key=key)
         ref = info.as_ref()
-        return {**ref, "thread": thread}, {"type": "file", **{k: ref[k] for k in ref if k != "origin"}}
+        told = {k: ref[k] for k in ref if k != "origin"}
+        return {**ref, "thread": thread, "run": current().run_id}, {"type": "file", **told}
 
     async def _attach(self, principal: Principal, ref: dict[str, Any], thread: str | None) -> Kept:
         await self._files.attach(principal, ref["key"], thread or "")

@@ -5,23 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from itertools import takewhile
 from typing import Any, cast
-from uuid import UUID, uuid5
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
-from langgraph.config import get_config
+from langchain_core.messages import BaseMessage, SystemMessage
 from langgraph.runtime import Runtime
 
 from core.access import Principal, RunContext, context_of
 from core.choices import sampling_of
-from core.correlation import current
 from core.errors import Unavailable
 from core.forms import client_tools_in
 from core.health import Health
 from core.observability import TOKENS, model_span, track_duration
 from core.resilience import Policies, ResilienceSettings
 from core.settings.book import Part
+from nodes.llm.answer_ids import answer_id
 from nodes.llm.assembly import Assembly
 from nodes.llm.attachments import NO_FILES, of_state, remarks_on_files, texts_of, with_media
 from nodes.llm.connections import Connections, has_content
@@ -37,7 +34,6 @@ from nodes.llm.models import (
     LLMResponse,
     Model,
     Usage,
-    new_answer_id,
 )
 from nodes.llm.pieces import KNOWN, Chunk
 from nodes.llm.ports import Attachments, ChatModel, Toolbox
@@ -45,9 +41,6 @@ from nodes.llm.prompt import alternating, answered, digest, parted, render, take
 from nodes.llm.settings import ModelEntry
 from nodes.llm.shortening import shorter
 
-_ANSWERS = UUID("5f0e5f8c-6b1e-4d55-9f2c-0f6c8f7f3a11")
-# Between the parts of a namespace of LangGraph, where a step is a graph itself.
-_WITHIN = "|"
 _NAMED = 5
 """Tools that a remark names."""
 _OFFLINE_NOTICE = (
@@ -290,25 +283,8 @@ class TurnRequests:
             attachments=files.shown,
             sampling=sampling_of(config),
             principal=principal,
-            message_id=_answer_id(runtime, state["messages"]),
+            message_id=answer_id(runtime, state["messages"]),
         ), list(repairs)
-
-
-def _answer_id(runtime: Runtime[RunContext], messages: Sequence[BaseMessage]) -> str:
-    """The same where a run begins a step again, as after a crash: its readers go on with what they have.
-
-    By how many answers the turn has and the branch. LangGraph's own id of the task is another one where the
-    thread had to be mended before; in a graph within a step there is nothing else that tells tasks apart.
-    """
-    step, run_id = runtime.execution_info, current().run_id
-    if step is None or not run_id:
-        return new_answer_id()
-    place = step.task_id
-    if _WITHIN not in step.checkpoint_ns:
-        turn = takewhile(lambda message: not isinstance(message, HumanMessage), reversed(messages))
-        made = sum(isinstance(message, AIMessage) for message in turn)
-        place = f"{get_config()['metadata'].get('langgraph_path')} {made}"
-    return f"ai-{uuid5(_ANSWERS, f'{run_id} {place}').hex}"
 
 
 def _with_the_callers(

@@ -16,12 +16,22 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from core.errors import InvalidInput
 from core.forms import response_format_in
 from nodes.llm.answer_rules import REQUIRED, AnswerRules, plain
+from nodes.llm.citations import offered_only
 from nodes.llm.errors import AnswerMismatch
 from nodes.llm.models import OFFLINE, LLMChunk, LLMRequest, LLMResponse, Usage
 
 Stream = AsyncIterator[LLMChunk | LLMResponse]
 _WORDS = frozenset({"", "auto", "none"})
 _AGAIN = "Your last answer was not what was asked for: {why}. Answer again. {told}"
+
+
+def answering(ask: Callable[[LLMRequest], Stream], request: LLMRequest) -> Stream:
+    """The stream of an answer as its request wants it: judged, and without numbers that no passage has."""
+    stream = as_wanted(ask, request) if request.wanted else ask(request)
+    # In JSON a number in brackets is a list.
+    if request.documents and not (request.wanted and request.wanted.form):
+        return offered_only(stream, request.documents)
+    return stream
 
 
 async def as_wanted(ask: Callable[[LLMRequest], Stream], request: LLMRequest) -> Stream:

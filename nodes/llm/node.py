@@ -11,9 +11,10 @@ from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from core.access import RunContext
+from core.correlation import given_answers
+from core.database.promises import kept, when_kept
 from nodes.llm.caller import LLMCaller, TurnRequests, notices
-from nodes.llm.citations import offered_only
-from nodes.llm.judging import as_wanted
+from nodes.llm.judging import answering
 from nodes.llm.models import LLMRequest, LLMResponse
 from nodes.llm.ports import Attachments, NoAttachments, Toolbox
 
@@ -35,6 +36,8 @@ class Writes(TypedDict):
 class CallModel:
     """Sends recent messages, notes on those before, passages, files and tools to the model of the turn."""
 
+    keeps_promises = True
+
     def __init__(
         self,
         llm: LLMCaller,
@@ -54,17 +57,19 @@ class CallModel:
         for code, text in notices(request, response, first=first):
             runtime.stream_writer({"type": "notice", "code": code, "detail": text})
         runtime.stream_writer({"type": "usage", **response.usage.as_json()})
+        given_answers().add(request.message_id)
         return {"messages": [*repairs, response.message]}
 
     async def _streamed(self, request: LLMRequest, runtime: Runtime[RunContext]) -> LLMResponse:
         # Under which id the pieces that follow will stand in the state.
-        runtime.stream_writer({"type": "answer", "id": request.message_id})
-        stream = as_wanted(self._llm.stream, request) if request.wanted else self._llm.stream(request)
-        # In JSON a number in brackets is a list.
-        if request.documents and not (request.wanted and request.wanted.form):
-            stream = offered_only(stream, request.documents)
+        when_kept(runtime.stream_writer, {"type": "answer", "id": request.message_id})
+        stream, is_told = answering(self._llm.stream, request), False
         async with aclosing(cast(Any, stream)):
             async for item in stream:
+                if not is_told:
+                    # It may be asked before what it is asked about is on disk; nobody hears it before.
+                    await kept()
+                    is_told = True
                 if isinstance(item, LLMResponse):
                     return item
                 if item.reasoning:

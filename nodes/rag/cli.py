@@ -1,5 +1,6 @@
 """`waystation rag`: see, search and index sources."""
 
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -67,6 +68,8 @@ async def query(  # noqa: PLR0917  # typer reads the arguments, nobody calls it 
         raise SourceUnavailable(f"source '{source}' failed: {reason}")
     value = [passage.as_state(n) for n, passage in enumerate(found.passages, start=1)]
     show(value, as_json=as_json, people=lambda: _print_passages(found))
+    for name, why in found.nothing:
+        print(f"'{name}' shows nothing: {why}.", file=sys.stderr)
 
 
 @app.command()

@@ -24,6 +24,7 @@ from nodes.rag.health import CHECK_SECONDS, SourceHealth
 from nodes.rag.indexing import Indexer
 from nodes.rag.models import (
     TOLD,
+    UNFOUND,
     Chunk,
     DocumentInfo,
     IngestReport,
@@ -122,7 +123,8 @@ class RAGClient:
             return RAGResponse()
         wanted, began = limit or self._settings.limit, time.perf_counter()
         told: list[Remark] = []
-        telling = TOLD.set(told)
+        why: dict[str, str] = {}
+        telling, saying = TOLD.set(told), UNFOUND.set(why)
         try:
             with track_duration("retrieval"), retrieval_span(top_k=wanted):
                 answers = await asyncio.gather(
@@ -130,6 +132,7 @@ class RAGClient:
                 )
         finally:
             TOLD.reset(telling)
+            UNFOUND.reset(saying)
         found = [answer for answer in answers if not isinstance(answer, str)]
         reasons = [(n, a) for n, a in zip(names, answers, strict=True) if isinstance(a, str)]
         passages = [self._capped(passage) for passage in interleave(found)[:wanted]]
@@ -141,7 +144,8 @@ class RAGClient:
                 duration_ms=round((time.perf_counter() - began) * 1000),
             )
         )
-        return RAGResponse(tuple(passages), tuple(reasons), tuple(told))
+        nothing = tuple((name, why[name]) for name in names if name in why)
+        return RAGResponse(tuple(passages), tuple(reasons), tuple(told), nothing)
 
     async def documents(self, source: str, *, principal: Principal) -> list[DocumentInfo]:
         """What the index of a source has, by name; nothing of one that is searched where it is.

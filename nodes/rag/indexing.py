@@ -34,7 +34,7 @@ from nodes.rag.writing import Batch, Writing
 # A file that changed this shortly before it was read may change again within the same time stamp.
 _RACY_NS = 2_000_000_000
 # Raise it when reading or chunking changes, so that everything is indexed anew.
-_FORMAT = "6"
+_FORMAT = "7"
 # The release whose stems stand in every index that names none.
 _STEMS = "3.1"
 # Files that a sentence names.

@@ -14,10 +14,11 @@ from core.health import Health
 from core.languages import DEFAULT
 from core.words import fold
 from nodes.rag.errors import VectorsDiffer
-from nodes.rag.models import Chunk, Collection, Hit, Passage, remark
+from nodes.rag.models import Chunk, Collection, Hit, Passage, remark, unfound
 from nodes.rag.ports import ChunkStore, Embedder, Judge, Reranker, Signs
 from nodes.rag.ranking import current_first, distinct, fuse, guides_first, spread, weigh
 from nodes.rag.terms import asked, terms, terms_of
+from nodes.rag.unfound import EMPTY, NO_WORDS, no_word_held, too_little_said
 from nodes.rag.vocabulary import Synonyms, Vocabularies, Vocabulary
 from nodes.rag.wording import matter
 
@@ -77,8 +78,7 @@ class _Question:
 
     def rarity(self, word: str) -> float:
         """What a word tells in this index."""
-        forms = [form for language in self.languages for form in terms(word, language)]
-        return self.vocabulary.rarity(forms or [fold(word)])
+        return self.vocabulary.rarity(self._forms(word) or [fold(word)])
 
     @property
     def wanted(self) -> list[str]:
@@ -100,8 +100,30 @@ class _Question:
         """Whether it names something that the index does not hold: a word with a capital amid a sentence."""
         words = _WORD.findall(self.said)
         named = [word for at, word in enumerate(words) if any(map(str.isupper, word[0 if at else 1 :]))]
-        forms = (tuple(t for language in self.languages for t in terms(word, language)) for word in named)
-        return any(f and not self.vocabulary.holds(f) and not self.vocabulary.meant([f]) for f in forms)
+        return any(forms and not self._held(forms) for forms in map(self._forms, named))
+
+    @property
+    def missing(self) -> list[str]:
+        """Its words that the index does not hold, as they are written."""
+        given = dict.fromkeys(_WORD.findall(self.said))
+        return [word for word in given if (forms := self._forms(word)) and not self._held(forms)]
+
+    def _forms(self, word: str) -> tuple[str, ...]:
+        return tuple(term for language in self.languages for term in terms(word, language))
+
+    def _held(self, forms: tuple[str, ...]) -> bool:
+        """Whether the index holds a word, or what it was meant to be."""
+        return self.vocabulary.holds(forms) or bool(self.vocabulary.meant([forms]))
+
+    def in_one_document(self, chunk: Chunk, by_words: Sequence[Hit]) -> bool:
+        """Whether a chunk holds the word of a brief question that tells most, and its document all words."""
+        if not self.brief:
+            return False
+        rarest = max(self.words, key=self.vocabulary.rarity)
+        if not self.vocabulary.holds(rarest) or not _holds(chunk, rarest):
+            return False
+        beside = [hit.chunk for hit in by_words if hit.chunk.document == chunk.document]
+        return all(any(_holds(other, forms) for other in beside) for forms in self.words)
 
     def share_told(self, chunk: Chunk) -> float:
         """Which share of what its words tell stands in a chunk, 0 to 1."""
@@ -179,12 +201,14 @@ class LocalRetriever:
         """At most `limit` passages, best first. The whole source is one right, and has no parts."""
         question = await self._question(query)
         if question is None:
+            unfound(self._source, NO_WORDS)
             return []
         by_words, near = await self._rankings(question, most=max(CANDIDATES, limit))
         floor = self._nearness.floor if self._nearness else self._min_score
         by_meaning = [f for f in near if f.score >= floor]
         found = current_first(distinct(self._merged(question, by_words, by_meaning)), question.said)
         if not await self._worth_showing(question, found, (by_words, by_meaning, near)):
+            unfound(self._source, _why_nothing(question, found))
             return []
         if self._reranker is not None:
             reranked = await self._reranker.rerank(question.said, found)
@@ -269,6 +293,8 @@ class LocalRetriever:
     ) -> bool:
         (by_words, by_meaning, near), words = rankings, question.words
         whole = bool(by_words) and holds_all(by_words[0].chunk, words)
+        if not whole:
+            whole = any(question.in_one_document(item.chunk, by_words) for item in found[:_JUDGED])
         if self._judge is not None and self._nearness is not None and near and found:
             judged = [item.chunk for item in found[:_JUDGED]]
             whole = whole or (bool(by_words) and any(holds_all(chunk, words) for chunk in judged))
@@ -291,7 +317,8 @@ class LocalRetriever:
         if self._nearness is None or not (by_words and by_meaning):
             return fuse(by_words, by_meaning)
         weight, floor = self._nearness.weight, self._nearness.floor
-        if question.share_told(by_words[0].chunk) >= _SAID:
+        first = by_words[0].chunk
+        if question.share_told(first) >= _SAID or question.in_one_document(first, by_words):
             # Who quotes a text, or knows its words, means this one and none that is like it.
             weight /= len(question.words)
         return weigh(by_words, by_meaning, weight=weight, floor=floor)
@@ -314,6 +341,16 @@ class LocalRetriever:
             start=chunk.start,
             end=chunk.end,
         )
+
+
+def _holds(chunk: Chunk, forms: Sequence[str]) -> bool:
+    return not set(chunk.terms.split()).isdisjoint(forms)
+
+
+def _why_nothing(question: _Question, found: Sequence[Hit]) -> str:
+    if found:
+        return too_little_said(found[0].chunk, question.missing)
+    return no_word_held(question.missing) if question.vocabulary.chunks else EMPTY
 
 
 def confidence(score: float, chunks: int) -> float:

@@ -103,13 +103,29 @@ def remark(code: str, text: str) -> None:
         told.append((code, text))
 
 
+UNFOUND: ContextVar[dict[str, str] | None] = ContextVar("waystation_rag_unfound", default=None)
+"""Why a source shows nothing, by its name, by whatever searches it."""
+
+
+def unfound(source: str, why: str) -> None:
+    """Tell whoever asked why nothing of a source is shown; nobody where nobody listens."""
+    told = UNFOUND.get()
+    if told is not None:
+        told[source] = why
+
+
 @dataclass(frozen=True, slots=True)
 class RAGResponse:
-    """Passages, best first, (source, reason) of each source that failed, and (code, text) of remarks."""
+    """Passages, best first, (source, reason) of each source that failed, and (code, text) of remarks.
+
+    Args:
+        nothing: (source, why) of each that was searched and shows nothing, where that is known.
+    """
 
     passages: tuple[Passage, ...] = ()
     failed: tuple[tuple[str, str], ...] = ()
     notices: tuple[tuple[str, str], ...] = ()
+    nothing: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

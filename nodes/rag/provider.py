@@ -26,6 +26,7 @@ from nodes.rag.adapters.mcp import McpRetriever
 from nodes.rag.adapters.rerank import EndpointReranker
 from nodes.rag.client import RAGClient
 from nodes.rag.embedding import QuestionEmbedder, at_most
+from nodes.rag.endpoints import EmbedderEntry, RerankerEntry
 from nodes.rag.followups import FollowUps, NobodyRewrites
 from nodes.rag.former import adopt
 from nodes.rag.indexing import Indexer
@@ -37,15 +38,7 @@ from nodes.rag.ports import ChunkStore, IndexQueue, Retriever, Rewriter, VectorS
 from nodes.rag.reading import TextCache
 from nodes.rag.rebuilding import Rebuilding
 from nodes.rag.rights import Rights
-from nodes.rag.settings import (
-    EmbedderEntry,
-    HttpSource,
-    LocalSource,
-    RagSettings,
-    RerankerEntry,
-    SourceEntry,
-    SourcesFile,
-)
+from nodes.rag.settings import HttpSource, LocalSource, RagSettings, SourceEntry, SourcesFile
 from nodes.rag.shared.index import SharedIndex
 from nodes.rag.shared.lease import holder_of
 from nodes.rag.source import Source, SourceCalls, policy_of
@@ -173,10 +166,10 @@ class _Workshop:
         return Source(entry, McpRetriever(name, entry, open_server))
 
     def _local(self, name: str, entry: LocalSource) -> Source:
-        flavour = f"{entry.embedder.url} {entry.embedder.model}" if entry.embedder else ""
-        index = index_name(name)
-        if flavour:
-            adopt(self.folder.path, index_name(name, flavour), index, model=flavour)
+        flavour, index = entry.embedder.flavour if entry.embedder else "", index_name(name)
+        if entry.embedder:
+            former = f"{entry.embedder.url} {entry.embedder.model}"
+            adopt(self.folder.path, index_name(name, former), index, model=former)
         model = "" if entry.embedder or self.settings.search == "words" else installed()
         place = IndexPlace(self.folder.path, index)
         store = PlacedStore(place, partial(self._opened, name, index, model))
@@ -269,11 +262,16 @@ class _Workshop:
             return None
         seconds = at_most(entry.question_timeout_s, of=self.settings.timeout_s)
         return QuestionEmbedder(
-            EndpointEmbedder(entry, http=self.http),
+            EndpointEmbedder(entry, http=self.http, purpose="question"),
             policy=self._policies.of("source", name, timeout_s=seconds),
             seconds=seconds,
             cache=self._cache,
-            key=lambda: (name, entry.url, entry.model, manifest.generation()),
+            key=lambda: (
+                name,
+                entry.flavour,
+                entry.wish("question").model_dump_json(),
+                manifest.generation(),
+            ),
         )
 
     def _reranker(self, name: str, entry: RerankerEntry | None) -> EndpointReranker | None:

@@ -102,10 +102,18 @@ def _metadata(found: RAGResponse, *, corpora: Sequence[str], ms: int) -> Json:
 
 
 def _failed(found: RAGResponse) -> Json:
-    """Sources that could not be searched, and remarks on how the others were, where there are any."""
-    failed = [{"source": source, "reason": reason} for source, reason in found.failed]
-    notices = [{"code": code, "detail": text} for code, text in found.notices]
-    return {**({"failed": failed} if failed else {}), **({"notices": notices} if notices else {})}
+    """Sources that could not be searched or show nothing, and remarks on how others were, where any are."""
+    told = {
+        "failed": named(found.failed),
+        "nothing": named(found.nothing),
+        "notices": [{"code": code, "detail": text} for code, text in found.notices],
+    }
+    return {key: value for key, value in told.items() if value}
+
+
+def named(reasons: Iterable[tuple[str, str]]) -> list[Json]:
+    """Sources, and what is to be said of each."""
+    return [{"source": source, "reason": reason} for source, reason in reasons]
 
 
 def _by_title(passages: Sequence[Passage]) -> list[list[Passage]]:

@@ -22,6 +22,7 @@ from core.installed import PREFIX, shipped_path
 from core.languages import CODES, LANGUAGES
 from core.settings import ConfigFile, Section, Strict
 from core.settings.editors import flat_or_under
+from nodes.rag.endpoints import EmbedderEntry, RerankerEntry, http_url
 from nodes.rag.rights import cleaned
 
 _ENTRY_KEYS = frozenset({"type", "path", "url", "command"})
@@ -102,54 +103,6 @@ class RagSettings(Strict):
 
 def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
-
-
-class EmbedderEntry(Strict):
-    """An OpenAI-compatible endpoint for embeddings."""
-
-    url: str = Field(description="Base URL; `/embeddings` is added.")
-    model: str
-    api_key: SecretStr = SecretStr("")
-    timeout_s: float = Field(30, gt=0, description="Longest answer while indexing, in seconds.")
-    question_timeout_s: float = Field(
-        5,
-        gt=0,
-        description="How long a question waits for its vector, in seconds; words alone answer then. At most "
-        "0.45 of `rag.timeout_s`.",
-    )
-
-    @field_validator("url")
-    @classmethod
-    def _base_url(cls, value: str) -> str:
-        return _http_url(value).rstrip("/").removesuffix("/embeddings")
-
-
-class RerankerEntry(Strict):
-    """An endpoint that puts passages in order, as Cohere, Jina, vLLM, llama.cpp and TEI serve it."""
-
-    url: str = Field(description="Base URL; `/rerank` is added.")
-    model: str = Field(
-        "", description="The name that its endpoint knows; one with a single model may need none."
-    )
-    api: Literal["documents", "texts"] = Field(
-        "documents", description="What the passages are called in a request; `texts` is TEI's."
-    )
-    api_key: SecretStr = SecretStr("")
-    candidates: int = Field(24, ge=2, le=100, description="Passages that it is shown for a question.")
-    min_score: float = Field(
-        0,
-        ge=0,
-        le=1,
-        description="Passages below are not shown; 0 shows what the search would show without it.",
-    )
-    timeout_s: float = Field(
-        10, gt=0, description="Longest answer, in seconds; at most 0.45 of `rag.timeout_s`."
-    )
-
-    @field_validator("url")
-    @classmethod
-    def _base_url(cls, value: str) -> str:
-        return _http_url(value).rstrip("/").removesuffix("/rerank")
 
 
 class _Common(Strict):
@@ -277,7 +230,7 @@ class HttpSource(_Common):
     @field_validator("url")
     @classmethod
     def _base_url(cls, value: str) -> str:
-        return _http_url(value).rstrip("/")
+        return http_url(value).rstrip("/")
 
 
 class McpSource(_Common):
@@ -369,12 +322,6 @@ def _typed(entry: Any) -> Any:
         kind = "local" if "path" in entry else "mcp" if "command" in entry else ""
         return {**entry, "type": kind} if kind else entry
     return entry
-
-
-def _http_url(value: str) -> str:
-    if not value.startswith(("http://", "https://")):
-        raise ValueError("must start with http:// or https://")
-    return value
 
 
 SECTIONS = (Section("rag", RagSettings),)

@@ -156,6 +156,8 @@ class Cors:
 
 
 UPLOAD_PATH = "/files"
+# Where a form with a file comes, read as it comes: ours, and that of OpenAI's wire.
+UPLOAD_PATHS = frozenset({UPLOAD_PATH, "/v1/files"})
 # Whole threads, a line each message; read as they come.
 IMPORT_PATH = "/threads/import"
 # Messages with images and files in them.
@@ -208,7 +210,7 @@ class Guard:
 
 async def _body(path: str, headers: Headers, receive: Receive, limits: LimitSettings) -> Receive:
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if path == UPLOAD_PATH and kind == "multipart/form-data":
+    if path in UPLOAD_PATHS and kind == "multipart/form-data":
         _announced(headers, limits.upload_bytes + limits.body_bytes)
         return counted(receive, limits.upload_bytes + limits.body_bytes, limits.upload_bytes)
     if path == IMPORT_PATH and kind == "application/x-ndjson":

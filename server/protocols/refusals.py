@@ -41,7 +41,8 @@ def openai_body(problem: Problem) -> dict[str, Any]:
         "error": {
             "message": problem["detail"],
             "type": kind,
-            "param": (errors[0]["field"] or None) if errors else None,
+            # A parameter's own name: theirs says nothing of where it stands.
+            "param": (errors[0]["field"].removeprefix("query.") or None) if errors else None,
             "code": problem["code"],
         }
     }

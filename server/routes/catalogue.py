@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter
 
@@ -12,12 +12,14 @@ from nodes.mcp_tools import MCPToolManager
 from nodes.rag import RAGClient
 from server.middleware.auth import Caller
 from server.routes.common import OpenAgent
+from server.shapes.catalogue import ModelShown, ServerListed, SourceShown, ToolShown
+from server.shapes.form import Json, Shape
 
 router = APIRouter(tags=["catalogue"])
 
 
 @router.get("/models")
-async def models(agent: OpenAgent, who: Caller) -> list[dict[str, Any]]:
+async def models(agent: OpenAgent, who: Caller) -> Annotated[list[Json], Shape(list[ModelShown])]:
     """Models that you may name in `configurable.model`."""
     llm = await agent.container.get(LLMCaller)
     default = llm.default()
@@ -28,7 +30,7 @@ async def models(agent: OpenAgent, who: Caller) -> list[dict[str, Any]]:
 
 
 @router.get("/sources")
-async def sources(agent: OpenAgent, who: Caller) -> list[dict[str, Any]]:
+async def sources(agent: OpenAgent, who: Caller) -> Annotated[list[Json], Shape(list[SourceShown])]:
     """Sources that you may search."""
     if not agent.has("rag"):
         return []
@@ -37,7 +39,7 @@ async def sources(agent: OpenAgent, who: Caller) -> list[dict[str, Any]]:
 
 
 @router.get("/servers")
-async def servers(agent: OpenAgent, who: Caller) -> list[dict[str, Any]]:
+async def servers(agent: OpenAgent, who: Caller) -> Annotated[list[Json], Shape(list[ServerListed])]:
     """Tool servers that you may use, and how they do; for operators also those that are left out, and why."""
     if not agent.has("mcp_tools"):
         return []
@@ -67,7 +69,7 @@ async def servers(agent: OpenAgent, who: Caller) -> list[dict[str, Any]]:
 
 
 @router.get("/tools")
-async def tools(agent: OpenAgent, who: Caller) -> list[dict[str, Any]]:
+async def tools(agent: OpenAgent, who: Caller) -> Annotated[list[Json], Shape(list[ToolShown])]:
     """Tools that you may use, with the schema of their parameters; without those of servers that are down."""
     if not agent.has("mcp_tools"):
         return []

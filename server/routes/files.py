@@ -11,12 +11,11 @@ from typing import Annotated, Any, Literal
 import orjson
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
-from starlette.responses import StreamingResponse
 
 from core.access import Principal
 from nodes.file_storage import FileInfo, FileManager
 from nodes.file_storage.attached import AttachedFiles
-from nodes.file_storage.delivery import RangeNotSatisfiable, download_headers, is_known, parse_range
+from nodes.file_storage.delivery import RangeNotSatisfiable
 from nodes.file_storage.errors import (
     FileNotFound,
     FileTooLarge,
@@ -28,10 +27,13 @@ from nodes.file_storage.errors import (
 )
 from nodes.file_storage.filters import Filter
 from nodes.file_storage.order import cursor_of
-from server.errors import InvalidRequest, WrongMediaType, problem_response
+from server.downloads import download
+from server.errors import InvalidRequest, WrongMediaType
 from server.middleware.auth import Caller
 from server.requests import json_body, validated
 from server.routes.common import After, OpenAgent, link_next, problems
+from server.shapes.files import DirectUploadBegun, FileHits, FilePreview, ListedFile, StoredFile
+from server.shapes.form import Json, Shape
 from server.uploads import UploadForm
 
 # What a preview reads of a file, and the pictures that every browser shows.
@@ -121,7 +123,7 @@ def described(info: FileInfo) -> dict[str, Any]:
 
 
 @router.post("", status_code=201, openapi_extra=UPLOAD_BODY, responses=problems(*_CANNOT_UPLOAD))
-async def upload(request: Request, agent: OpenAgent, who: Caller) -> dict[str, Any]:
+async def upload(request: Request, agent: OpenAgent, who: Caller) -> Annotated[Json, Shape(StoredFile)]:
     """Store a file; its `key` goes into `input.files` of a turn.
 
     A small one may also be sent as JSON: `{"filename": "note.txt", "content_base64": "aGVsbG8="}`.
@@ -182,7 +184,7 @@ async def list_files(
     ] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     after: After = None,
-) -> list[dict[str, Any]]:
+) -> Annotated[list[Json], Shape(list[ListedFile])]:
     """Your files, the latest change first."""
     files = await agent.container.get(FileManager)
     tags = {name: value for name, _, value in (one.partition(":") for one in tag or ())}
@@ -199,7 +201,7 @@ async def search_texts(
     who: Caller,
     q: Annotated[str, Query(min_length=1, max_length=500, description="What to look for in the texts.")],
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
-) -> dict[str, Any]:
+) -> Annotated[Json, Shape(FileHits)]:
     """Your newest files whose text has to do with some words, the best first, each with its best place."""
     attached = await agent.container.get(AttachedFiles)
     found = await attached.find(who, q, limit=limit)
@@ -208,7 +210,9 @@ async def search_texts(
 
 
 @router.post("/direct", status_code=201, responses=problems(*_CANNOT_UPLOAD, StorageFull, NoDirectUploads))
-async def direct_upload(given: DirectFile, agent: OpenAgent, who: Caller) -> dict[str, Any]:
+async def direct_upload(
+    given: DirectFile, agent: OpenAgent, who: Caller
+) -> Annotated[Json, Shape(DirectUploadBegun)]:
     """How to send a file to the bucket itself; then `POST /files/{key}/uploaded`."""
     files = await agent.container.get(FileManager)
     info, link = await files.upload_link(
@@ -229,12 +233,12 @@ async def linked(token: str, request: Request, agent: OpenAgent) -> Response:
     """The content behind a signed link. Needs no login; the link expires."""
     files = await agent.container.get(FileManager)
     info = await files.resolve_link(token)
-    return _content(request, files, Principal(info.owner), info)
+    return download(request, files, Principal(info.owner), info)
 
 
 @router.head("/{key}", include_in_schema=False)
 @router.get("/{key}")
-async def show_file(key: str, agent: OpenAgent, who: Caller) -> dict[str, Any]:
+async def show_file(key: str, agent: OpenAgent, who: Caller) -> Annotated[Json, Shape(StoredFile)]:
     """Name, size, type and tags of a file."""
     return described(await (await agent.container.get(FileManager)).info(who, key))
 
@@ -244,11 +248,11 @@ async def show_file(key: str, agent: OpenAgent, who: Caller) -> dict[str, Any]:
 async def content(key: str, request: Request, agent: OpenAgent, who: Caller) -> Response:
     """The content, or with a Range header a part of it."""
     files = await agent.container.get(FileManager)
-    return _content(request, files, who, await files.info(who, key))
+    return download(request, files, who, await files.info(who, key))
 
 
 @router.get("/{key}/preview")
-async def preview(key: str, agent: OpenAgent, who: Caller) -> dict[str, Any]:
+async def preview(key: str, agent: OpenAgent, who: Caller) -> Annotated[Json, Shape(FilePreview)]:
     """The beginning of a file as text, where it is one; of a picture only that it is one."""
     files = await agent.container.get(FileManager)
     info = await files.info(who, key)
@@ -263,26 +267,32 @@ async def preview(key: str, agent: OpenAgent, who: Caller) -> dict[str, Any]:
 
 
 @router.post("/{key}/uploaded")
-async def uploaded(key: str, agent: OpenAgent, who: Caller) -> dict[str, Any]:
+async def uploaded(key: str, agent: OpenAgent, who: Caller) -> Annotated[Json, Shape(StoredFile)]:
     """Tell that a file was sent to the bucket itself; gives what is known of it."""
     return described(await (await agent.container.get(FileManager)).uploaded(who, key))
 
 
 @router.post("/{key}/copy", status_code=201, responses=problems(InvalidFile, StorageFull))
-async def copy_file(key: str, agent: OpenAgent, who: Caller, given: Copied) -> dict[str, Any]:
+async def copy_file(
+    key: str, agent: OpenAgent, who: Caller, given: Copied
+) -> Annotated[Json, Shape(StoredFile)]:
     """A new file with the same content, of no thread."""
     files = await agent.container.get(FileManager)
     return described(await files.copy(who, key, name=given.filename, tags=given.tags))
 
 
 @router.patch("/{key}", responses=problems(InvalidFile))
-async def change_file(key: str, agent: OpenAgent, who: Caller, given: Change) -> dict[str, Any]:
+async def change_file(
+    key: str, agent: OpenAgent, who: Caller, given: Change
+) -> Annotated[Json, Shape(StoredFile)]:
     """Set some tags of a file, or take them away."""
     return described(await (await agent.container.get(FileManager)).tag(who, key, given.tags))
 
 
 @router.put("/{key}/tags", responses=problems(InvalidFile))
-async def replace_tags(key: str, agent: OpenAgent, who: Caller, given: Tags) -> dict[str, Any]:
+async def replace_tags(
+    key: str, agent: OpenAgent, who: Caller, given: Tags
+) -> Annotated[Json, Shape(StoredFile)]:
     """Give a file these tags in place of all that it had."""
     files = await agent.container.get(FileManager)
     return described(await files.tag(who, key, dict(given.tags), replace=True))
@@ -309,29 +319,3 @@ def as_text(read: bytes, *, cut: bool) -> str | None:
         except UnicodeDecodeError:
             continue
     return None
-
-
-def _content(request: Request, files: FileManager, owner: Principal, info: FileInfo) -> Response:
-    headers = {**download_headers(info), "accept-ranges": "bytes"}
-    if is_known(request.headers.get("if-none-match"), headers["etag"]):
-        return Response(status_code=304, headers={"etag": headers["etag"]})
-    if request.method == "HEAD":  # a Range has a meaning with GET only (RFC 9110, 14.2)
-        return Response(headers={**headers, "content-length": str(info.size)})
-    try:
-        part = parse_range(_range_of(request, headers["etag"]), info.size)
-    except RangeNotSatisfiable as error:
-        answer = problem_response(error, instance=request.url.path)
-        answer.headers["content-range"] = f"bytes */{info.size}"
-        return answer
-    if part is None:
-        headers["content-length"] = str(info.size)
-        return StreamingResponse(files.open(owner, info.key), headers=headers)
-    start, end = part
-    headers["content-length"] = str(end - start)
-    headers["content-range"] = f"bytes {start}-{end - 1}/{info.size}"
-    return StreamingResponse(files.open(owner, info.key, start=start, end=end), 206, headers)
-
-
-def _range_of(request: Request, etag: str) -> str | None:
-    condition = request.headers.get("if-range")
-    return request.headers.get("range") if condition in (None, etag) else None

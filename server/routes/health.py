@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
 
@@ -10,18 +10,23 @@ from core.health import HealthState
 from core.observability import metrics_text
 from graph.service.fleet import WORKERS
 from server.routes.common import OpenAgent
+from server.shapes.form import Json, Shape
+from server.shapes.operators import Live, Ready, ServiceHealth
 
 router = APIRouter(tags=["operators"])
 
+Readiness = Annotated[dict[str, str], Shape(Ready)]
+_UNREADY: dict[int | str, Any] = {503: {"description": "a turn would not work now", "model": Readiness}}
+
 
 @router.get("/health/live")
-async def live() -> dict[str, str]:
+async def live() -> Annotated[dict[str, str], Shape(Live)]:
     """The process answers. Touches nothing else."""
     return {"status": "live"}
 
 
-@router.get("/health/ready", responses={503: {"description": "a turn would not work now"}})
-async def ready(agent: OpenAgent, response: Response) -> dict[str, str]:
+@router.get("/health/ready", responses=_UNREADY)
+async def ready(agent: OpenAgent, response: Response) -> Readiness:
     """Whether a turn would work now: 200 or 503. `degraded` where it would have to wait, and why."""
     if agent.draining:
         response.status_code = 503
@@ -37,7 +42,7 @@ async def ready(agent: OpenAgent, response: Response) -> dict[str, str]:
 
 
 @router.get("/health")
-async def health(agent: OpenAgent) -> dict[str, Any]:
+async def health(agent: OpenAgent) -> Annotated[Json, Shape(ServiceHealth)]:
     """The state of every module and of what they lean on: why it is so, and since when."""
     report = await agent.health.report()
     state = HealthState.FAILED if agent.draining else await agent.health.overall()

@@ -28,6 +28,10 @@ from server.middleware.auth import Caller
 from server.requests import ID_PATTERN
 from server.routes.common import After, OpenAgent, link_next, problems
 from server.routes.graph_picture import svg
+from server.shapes.events import EventPage
+from server.shapes.form import Json, Shape
+from server.shapes.insight import AuditLine, Costs, GraphShown, RunSpans
+from server.shapes.runs import Comparison, OwnedRun, Replayed, RunCounts
 from server.sse import event_namer, named_run
 
 router = APIRouter(tags=["runs"], responses=problems(RunNotFound, InvalidRequest))
@@ -82,7 +86,7 @@ async def list_runs(
     user: Whose = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     after: After = None,
-) -> list[dict[str, Any]]:
+) -> Annotated[list[Json], Shape(list[OwnedRun])]:
     """Your runs on all threads, the newest first; for the next page pass the last `cursor` as `after`.
 
     Of other people's an admin sees what they took and how they ended, and nothing of what was said.
@@ -98,13 +102,13 @@ async def list_runs(
 @router.get("/runs/counts")
 async def count_runs(
     agent: OpenAgent, who: Caller, since: Since = None, user: Whose = None
-) -> dict[str, int]:
+) -> Annotated[dict[str, int], Shape(RunCounts)]:
     """How many runs are in each status, and as `waiting` how many threads wait for a person now."""
     return await RunList(agent.engine).counts(RunFilter(owner_of(who, user), since=seconds_of(since)))
 
 
 @router.get("/runs/{run_id}/spans")
-async def spans(run_id: RunId, agent: OpenAgent, who: Caller) -> dict[str, Any]:
+async def spans(run_id: RunId, agent: OpenAgent, who: Caller) -> Annotated[Json, Shape(RunSpans)]:
     """Where the run's time went: steps, model calls, tool calls, retrieval and waiting, each with its time.
 
     Times are milliseconds from when the run was asked for. What goes on has no duration yet.
@@ -129,7 +133,7 @@ async def events_page(
     type: Annotated[  # noqa: A002 - the name of the field
         str | None, Query(max_length=16, description=f"Only one of {', '.join(VOCABULARY)}.")
     ] = None,
-) -> dict[str, Any]:
+) -> Annotated[Json, Shape(EventPage)]:
     """What is stored of the run's events, with the time of each; `next` is the `after` of the next page."""
     await agent.runs.get(who, run_id)
     found = await page(agent.engine, run_id, after=after, limit=limit, kind=type)
@@ -141,7 +145,7 @@ async def events_page(
 @router.get("/runs/{run_id}/log")
 async def run_log(
     run_id: RunId, agent: OpenAgent, who: Caller, limit: Annotated[int, Query(ge=1, le=1000)] = 200
-) -> list[dict[str, Any]]:
+) -> Annotated[list[Json], Shape(list[AuditLine])]:
     """Lines of the audit log that belong to the run, the newest first: what happened, without any content."""
     await agent.runs.get(who, run_id)
     reader = AuditReader(await agent.container.get(Places))
@@ -154,7 +158,7 @@ async def compare(
     agent: OpenAgent,
     who: Caller,
     other: Annotated[str, Query(alias="with", pattern=ID_PATTERN, description="Another run of yours.")],
-) -> dict[str, Any]:
+) -> Annotated[Json, Shape(Comparison)]:
     """Two runs of yours that have ended, step by step up to where they part ways, and what each took."""
     # It takes LangGraph's replay along, which no other route needs.
     from graph.replay.differences import Compared, differences  # noqa: PLC0415
@@ -185,7 +189,7 @@ async def recording(run_id: RunId, agent: OpenAgent, who: Caller) -> Response:
 
 
 @router.post("/runs/{run_id}/replay", responses=problems(Conflict))
-async def replay_run(run_id: RunId, agent: OpenAgent, who: Caller) -> dict[str, Any]:
+async def replay_run(run_id: RunId, agent: OpenAgent, who: Caller) -> Annotated[Json, Shape(Replayed)]:
     """The run again through the graph of now, with what its model and tools answered then; nothing is stored.
 
     `differences` says where today's graph goes another way.
@@ -209,7 +213,7 @@ async def show_costs(
         str | None, Query(max_length=200, description="Only runs that this model answered.")
     ] = None,
     user: Whose = None,
-) -> dict[str, Any]:
+) -> Annotated[Json, Shape(Costs)]:
     """Runs, tokens, cost and time by day, model or user; without `since`, of the last 30 days."""
     begin = seconds_of(since or datetime.now(UTC) - timedelta(days=30))
     wanted = RunFilter(owner_of(who, user), model=model, since=begin, until=seconds_of(until))
@@ -225,7 +229,7 @@ async def show_graph(
     who: Caller,
     form: Annotated[Form, Query(alias="format", description="svg: the picture.")] = "json",
     user: Whose = None,
-) -> Any:
+) -> Annotated[Any, Shape(GraphShown)]:
     """The graph: its steps, how often each ran in the newest runs and how long it took, and its edges."""
     found = await graph_of(agent, who, user)
     return Response(svg(found), media_type="image/svg+xml") if form == "svg" else found

@@ -21,6 +21,8 @@ from server.errors import InvalidRequest
 from server.middleware.auth import Caller
 from server.requests import ID_PATTERN
 from server.routes.common import OpenAgent, problems
+from server.shapes.form import Json, Shape
+from server.shapes.operators import KeyMadeShown, KeyShown
 
 MOST_WORDS = 100
 MOST_DAYS = 36_500
@@ -58,13 +60,13 @@ class NewKey(BaseModel, extra="forbid"):
 
 
 @router.get("")
-async def list_keys(agent: OpenAgent) -> list[dict[str, Any]]:
+async def list_keys(agent: OpenAgent) -> Annotated[list[Json], Shape(list[KeyShown])]:
     """Every API key, the newest first: whose, what it opens, when it was last used. Never the key itself."""
     return [_shown(record) for record in await KeyStore(agent.engine).list()]
 
 
 @router.post("", status_code=201, responses=problems(ScopeMissing, KeyExceedsRights))
-async def make_key(wanted: NewKey, agent: OpenAgent, who: Caller) -> dict[str, Any]:
+async def make_key(wanted: NewKey, agent: OpenAgent, who: Caller) -> Annotated[Json, Shape(KeyMadeShown)]:
     """Make a key. `key` is shown this once: only its digest is kept.
 
     It opens no more than you may do; one for somebody else takes the scope `act_as` too.
@@ -80,7 +82,9 @@ async def make_key(wanted: NewKey, agent: OpenAgent, who: Caller) -> dict[str, A
 
 
 @router.delete("/{key_id}", responses=problems(KeyNotFound))
-async def revoke_key(key_id: Annotated[str, Field(pattern=ID_PATTERN)], agent: OpenAgent) -> dict[str, Any]:
+async def revoke_key(
+    key_id: Annotated[str, Field(pattern=ID_PATTERN)], agent: OpenAgent
+) -> Annotated[Json, Shape(KeyShown)]:
     """End a key now; in every process within a second."""
     record = await KeyStore(agent.engine).revoke(key_id)
     bus = await agent.container.get(EventBus)

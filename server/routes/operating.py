@@ -6,7 +6,7 @@ The gate says which scope each path takes (see `server.middleware.auth`).
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
@@ -27,6 +27,16 @@ from server.errors import InvalidRequest
 from server.middleware.auth import Caller
 from server.requests import ID_PATTERN
 from server.routes.common import OpenAgent, problems
+from server.shapes.form import Json, Shape
+from server.shapes.insight import AuditLine
+from server.shapes.operators import (
+    BreakerReset,
+    BreakerShown,
+    DeployReport,
+    PlanShown,
+    SettingShown,
+    StorageTop,
+)
 
 router = APIRouter(tags=["operators"], responses=problems(ScopeMissing, InvalidRequest))
 
@@ -38,14 +48,14 @@ class Target(BaseModel, extra="forbid", strict=True):
 
 
 @router.get("/breakers")
-async def breakers(agent: OpenAgent) -> list[dict[str, Any]]:
+async def breakers(agent: OpenAgent) -> Annotated[list[Json], Shape(list[BreakerShown])]:
     """What each process here knows of the things it calls; one that never saw a breaker open knows none."""
     found = running(breakers_folder(await agent.container.get(Places)))
     return [{"pid": pid, **target} for pid, targets in found.items() for target in targets]
 
 
 @router.post("/breakers/reset", responses=problems(NotFound))
-async def reset_breaker(agent: OpenAgent, wanted: Target) -> dict[str, str]:
+async def reset_breaker(agent: OpenAgent, wanted: Target) -> Annotated[dict[str, str], Shape(BreakerReset)]:
     """Close a breaker by hand: the next call goes through, in every process."""
     folder = breakers_folder(await agent.container.get(Places))
     known = {f"{each['kind']}:{each['name']}" for found in running(folder).values() for each in found}
@@ -61,7 +71,7 @@ async def storage_top(
     agent: OpenAgent,
     limit: Annotated[int, Query(ge=1, le=1000, description="Threads that are shown.")] = 20,
     files: Annotated[bool, Query(description="Count files too; that lists every owner's files.")] = False,
-) -> dict[str, Any]:
+) -> Annotated[Json, Shape(StorageTop)]:
     """The threads that take most, everybody's, and what all take together. It reads every row's length."""
     began = time.perf_counter()
     store = await agent.container.get(FileStore) if files else None
@@ -77,7 +87,7 @@ async def storage_top(
 async def settings(
     agent: OpenAgent,
     part: Annotated[str, Query(max_length=64, description="A section or file; without: all.")] = "",
-) -> list[dict[str, Any]]:
+) -> Annotated[list[Json], Shape(list[SettingShown])]:
     """Every value that holds now and where it comes from: a file and line, a variable, or the default.
 
     Secrets are masked.
@@ -90,7 +100,7 @@ async def settings(
 async def deploy_check(
     agent: OpenAgent,
     limit: Annotated[int, Query(ge=0, le=2000, description="Finished threads that are looked at.")] = 50,
-) -> dict[str, Any]:
+) -> Annotated[Json, Shape(DeployReport)]:
     """Whether live, waiting and recent threads would go on under the graph of this process."""
     # It takes all of LangGraph's serializer along, which no other route needs.
     from graph.deploy.report import report  # noqa: PLC0415
@@ -109,7 +119,7 @@ async def audit(
     run: Annotated[str | None, Query(max_length=64, description="Id of a run.")] = None,
     before: Annotated[str | None, Query(max_length=40, description="`at` of the last line you have.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> list[dict[str, Any]]:
+) -> Annotated[list[Json], Shape(list[AuditLine])]:
     """Lines of the audit log of this machine, the newest first: who did what, when, with what outcome."""
     reader = AuditReader(await agent.container.get(Places))
     return await reader.find(q=q, who=user, what=what, run=run, before=before, limit=limit)
@@ -121,7 +131,7 @@ plans = APIRouter(tags=["runs"], prefix="/plans", responses=problems(InvalidRequ
 @plans.get("")
 async def list_plans(
     agent: OpenAgent, who: Caller, limit: Annotated[int, Query(ge=1, le=100)] = 50
-) -> list[dict[str, Any]]:
+) -> Annotated[list[Json], Shape(list[PlanShown])]:
     """Runs that you have planned by the clock, the newest first."""
     return await (await agent.plans()).list(who, limit=limit)
 

@@ -24,6 +24,16 @@ from nodes.rag.errors import SourceNotFound
 from server.errors import InvalidRequest
 from server.middleware.auth import Caller
 from server.routes.common import OpenAgent, problems
+from server.shapes.catalogue import (
+    ChunkShown,
+    DocumentsShown,
+    PassagesShown,
+    ServerLog,
+    ServerRestarted,
+    ServerShown,
+    ToolTried,
+)
+from server.shapes.form import Json, Shape
 
 router = APIRouter(tags=["catalogue"], responses=problems(InvalidRequest))
 
@@ -62,7 +72,7 @@ async def documents(
     skipped: Annotated[bool, Query(description="Only what was left out, or read in part.")] = False,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
     offset: Annotated[int, Query(ge=0, le=10**7)] = 0,
-) -> dict[str, Any]:
+) -> Annotated[Json, Shape(DocumentsShown)]:
     """What the index of a source has, by name, and what was left out and why.
 
     A remote source is searched where it is: of it there is nothing here.
@@ -86,7 +96,7 @@ async def chunks(
     who: Caller,
     document: Annotated[str, Query(max_length=1000, description="Name of the document.")],
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
-) -> list[dict[str, Any]]:
+) -> Annotated[list[Json], Shape(list[ChunkShown])]:
     """The pieces of a document as the index has them; `start` and `end` count characters of its text."""
     found = await (await _rag(agent)).chunks(source, document, principal=who, limit=limit)
     names = ("title", "text", "start", "end", "uri")
@@ -94,7 +104,9 @@ async def chunks(
 
 
 @router.post("/sources/{source}/query", responses=problems(SourceNotFound))
-async def query(source: Name, agent: OpenAgent, who: Caller, asked: Question) -> dict[str, Any]:
+async def query(
+    source: Name, agent: OpenAgent, who: Caller, asked: Question
+) -> Annotated[Json, Shape(PassagesShown)]:
     """The passages that a turn would be given for this question, with scores; `failed` says why none."""
     began = time.perf_counter()
     found = await (await _rag(agent)).query(asked.query, sources=[source], principal=who, limit=asked.limit)
@@ -106,7 +118,7 @@ async def query(source: Name, agent: OpenAgent, who: Caller, asked: Question) ->
 
 
 @router.get("/servers/{server}", responses=problems(UnknownServer))
-async def show_server(server: Name, agent: OpenAgent, who: Caller) -> dict[str, Any]:
+async def show_server(server: Name, agent: OpenAgent, who: Caller) -> Annotated[Json, Shape(ServerShown)]:
     """How a tool server does and since when, and its tools; for operators also its last error."""
     mcp = await _mcp(agent)
     entry = _usable(mcp, who, server)
@@ -129,7 +141,7 @@ async def show_server(server: Name, agent: OpenAgent, who: Caller) -> dict[str, 
 @router.get("/servers/{server}/log", responses=problems(UnknownServer, ScopeMissing))
 async def server_log(
     server: Name, agent: OpenAgent, who: Caller, lines: Annotated[int, Query(ge=1, le=1000)] = 200
-) -> dict[str, Any]:
+) -> Annotated[Json, Shape(ServerLog)]:
     """The last lines that a server wrote to its log, for operators; none of one that is elsewhere."""
     require(who, "operate")
     _usable(await _mcp(agent), who, server)
@@ -139,7 +151,9 @@ async def server_log(
 
 
 @router.post("/servers/{server}/restart", responses=problems(UnknownServer, ScopeMissing, ServerDown))
-async def restart_server(server: Name, agent: OpenAgent, who: Caller) -> dict[str, Any]:
+async def restart_server(
+    server: Name, agent: OpenAgent, who: Caller
+) -> Annotated[Json, Shape(ServerRestarted)]:
     """Leave the session of this process with a server and open a new one, for operators."""
     require(who, "operate")
     mcp = await _mcp(agent)
@@ -149,7 +163,9 @@ async def restart_server(server: Name, agent: OpenAgent, who: Caller) -> dict[st
 
 
 @router.post("/tools/{tool}/call", responses=problems(UnknownTool, ApprovalNeeded))
-async def call_tool(tool: Name, agent: OpenAgent, who: Caller, trial: ToolTrial) -> dict[str, Any]:
+async def call_tool(
+    tool: Name, agent: OpenAgent, who: Caller, trial: ToolTrial
+) -> Annotated[Json, Shape(ToolTried)]:
     """Call a tool as a turn of yours would, with the same rights, checks and limits; nothing is kept."""
     if not agent.has("mcp_tools"):
         raise UnknownTool(f"there is no tool '{tool[:100]}': no tools are configured here")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -10,6 +10,8 @@ from core.cursor import LONGEST
 from server.errors import InvalidRequest
 from server.middleware.auth import Caller
 from server.routes.common import OpenAgent, problems
+from server.shapes.form import Json, Shape
+from server.shapes.runs import AskedQuestion, QuestionCount
 
 router = APIRouter(prefix="/questions", tags=["questions"], responses=problems(InvalidRequest))
 
@@ -33,7 +35,7 @@ async def list_questions(
         int, Query(ge=1, le=200, description="Threads (waiting) or runs (decided); each may have several.")
     ] = 50,
     after: Behind = None,
-) -> list[dict[str, Any]]:
+) -> Annotated[list[Json], Shape(list[AskedQuestion])]:
     """Questions to you on all threads, newest first; `POST /runs/{run_id}/resume` answers by `question.id`.
 
     The header Link leads to the next page.
@@ -48,6 +50,6 @@ async def list_questions(
 
 
 @router.get("/count")
-async def count_questions(agent: OpenAgent, who: Caller) -> dict[str, int]:
+async def count_questions(agent: OpenAgent, who: Caller) -> Annotated[dict[str, int], Shape(QuestionCount)]:
     """How many questions wait for you."""
     return {"waiting": await agent.threads.questions.count(who)}

@@ -21,6 +21,8 @@ from nodes.rag.settings import RagSettings
 from server.errors import InvalidRequest
 from server.middleware.auth import Caller
 from server.routes.common import OpenAgent, problems
+from server.shapes.form import Json, Shape
+from server.shapes.retrieval import CompletionAnswer, DataSources, RagAnswer
 from server.synthesis import SynthesisOptions, written
 
 QUERY_LETTERS = 65_536
@@ -37,6 +39,7 @@ router = APIRouter(
     dependencies=[Depends(_marked)],
     responses=problems(ScopeMissing, InvalidInput, InvalidRequest, SourceLoop),
 )
+
 _CANNOT = problems(QueryNotAccepted, SourceNotFound, SourceUnavailable)
 
 AsUser = Annotated[
@@ -94,19 +97,25 @@ class RagQuery(_Body):
 
 
 @router.get("/v1/discover/datasources")
-async def discover_v1(agent: OpenAgent, who: Asker, role: Role = "read") -> dict[str, Any]:
+async def discover_v1(
+    agent: OpenAgent, who: Asker, role: Role = "read"
+) -> Annotated[Json, Shape(DataSources)]:
     """Sources that the user may search, for clients of version 1."""
     return await _discovery(agent, who, "v1")
 
 
 @router.get("/v2/discover/datasources")
-async def discover_v2(agent: OpenAgent, who: Asker, role: Role = "read") -> dict[str, Any]:
+async def discover_v2(
+    agent: OpenAgent, who: Asker, role: Role = "read"
+) -> Annotated[Json, Shape(DataSources)]:
     """Sources that the user may search, for clients of version 2."""
     return await _discovery(agent, who, "v2")
 
 
 @router.post("/v1/rag/completions", responses=_CANNOT)
-async def completions(body: Completion, agent: OpenAgent, who: Asker) -> dict[str, Any]:
+async def completions(
+    body: Completion, agent: OpenAgent, who: Asker
+) -> Annotated[Json, Shape(CompletionAnswer)]:
     """Passages for the last message, or an answer that a model wrote from them (`rag.completions`)."""
     if body.stream:
         raise QueryNotAccepted('answers are not streamed here; send "stream": false')
@@ -122,7 +131,7 @@ async def completions(body: Completion, agent: OpenAgent, who: Asker) -> dict[st
 
 
 @router.post("/v2/rag/query", responses=_CANNOT)
-async def query(body: RagQuery, agent: OpenAgent, who: Asker) -> dict[str, Any]:
+async def query(body: RagQuery, agent: OpenAgent, who: Asker) -> Annotated[Json, Shape(RagAnswer)]:
     """Passages for a question (`raw`), or an answer that a model wrote from them (`synthesized`)."""
     if body.filters:
         named = ", ".join(sorted(body.filters))

@@ -28,6 +28,7 @@ from server.middleware.auth import Caller
 from server.requests import (
     ID_PATTERN,
     AgentInput,
+    Configurable,
     check_configurable,
     idempotency_key,
     json_answer,
@@ -35,6 +36,8 @@ from server.requests import (
     turn_request,
 )
 from server.routes.common import After, OpenAgent, link_next, problems
+from server.shapes.form import Json, Shape
+from server.shapes.runs import BegunRun, ListedRun, Run
 from server.sse import RunResponse, event_namer, named_run
 
 router = APIRouter(tags=["runs"], responses=problems(RunNotFound, InvalidRequest))
@@ -62,7 +65,7 @@ class NewRunBody(BaseModel, extra="forbid"):
     """A turn that goes on in the background."""
 
     input: AgentInput
-    configurable: dict[str, Any] = Field(
+    configurable: Annotated[Json, Shape(Configurable)] = Field(
         default_factory=dict, description="As in /agent/invoke, without thread_id."
     )
     on_busy: Literal["reject", "enqueue", "interrupt"] = Field(
@@ -78,7 +81,7 @@ class NewRunBody(BaseModel, extra="forbid"):
 @router.post("/threads/{thread_id}/runs", status_code=202, responses=problems(*_CANNOT_BEGIN))
 async def create_run(
     thread_id: RunId, body: NewRunBody, agent: OpenAgent, who: Caller, key: Key = None
-) -> dict[str, Any]:
+) -> Annotated[Json, Shape(BegunRun)]:
     """Begin a run and answer at once. Its message is stored when this answers."""
     handle = await agent.begin(_request(who, thread_id, body, key))
     return _accepted(handle.record)
@@ -110,7 +113,7 @@ async def list_thread_runs(
     status: Annotated[str | None, Query(description="One status of runs.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     after: After = None,
-) -> list[dict[str, Any]]:
+) -> Annotated[list[Json], Shape(list[ListedRun])]:
     """The runs of a thread, the newest first."""
     await agent.threads.get(who, thread_id)
     found = await agent.runs.list(who, thread_id=thread_id, status=status, limit=limit, after=after)
@@ -120,7 +123,7 @@ async def list_thread_runs(
 
 
 @router.get("/runs/{run_id}")
-async def show_run(run_id: RunId, agent: OpenAgent, who: Caller) -> dict[str, Any]:
+async def show_run(run_id: RunId, agent: OpenAgent, who: Caller) -> Annotated[Json, Shape(Run)]:
     """A run: status, attempts, times, usage, and its output or error when it has one."""
     return named_run(agent, (await agent.runs.get(who, run_id)).as_json())
 
@@ -149,13 +152,13 @@ async def wait_for_run(
     agent: OpenAgent,
     who: Caller,
     timeout: Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="Seconds.")] = 60.0,
-) -> dict[str, Any]:
+) -> Annotated[Json, Shape(Run)]:
     """The run as soon as it has ended or waits for a person, else as it is at the timeout."""
     return named_run(agent, (await agent.runs.wait(who, run_id, timeout=timeout)).as_json())
 
 
 @router.post("/runs/{run_id}/cancel", status_code=202, responses=problems(RunEnded))
-async def cancel_run(run_id: RunId, agent: OpenAgent, who: Caller) -> dict[str, Any]:
+async def cancel_run(run_id: RunId, agent: OpenAgent, who: Caller) -> Annotated[Json, Shape(BegunRun)]:
     """End the run, in whatever process it goes on. What it had said so far is kept."""
     return _accepted(await agent.runs.cancel(who, run_id))
 
@@ -177,7 +180,7 @@ class ResumeBody(BaseModel, extra="forbid"):
 )
 async def resume_run(
     run_id: RunId, agent: OpenAgent, who: Caller, body: ResumeBody | None = None
-) -> dict[str, Any]:
+) -> Annotated[Json, Shape(BegunRun)]:
     """Go on with an interrupted run, in the background."""
     answers = body.resume if body else None
     return _accepted((await agent.resume(who, run_id, answers)).record)

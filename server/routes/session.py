@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
@@ -15,6 +15,8 @@ from core.settings.platform import ServerSettings
 from server.errors import InvalidRequest
 from server.middleware.auth import Caller
 from server.routes.common import OpenAgent, problems
+from server.shapes.form import Json, Shape
+from server.shapes.operators import SessionShown
 
 router = APIRouter(prefix="/session", tags=["session"], responses=problems(NotAuthenticated, InvalidRequest))
 
@@ -26,7 +28,7 @@ class Credential(BaseModel, extra="forbid", strict=True):
 
 
 @router.get("")
-async def show_session(request: Request, who: Caller) -> dict[str, Any]:
+async def show_session(request: Request, who: Caller) -> Annotated[Json, Shape(SessionShown)]:
     """Who you are here, and until when you are logged in; `expires_at` is null without such a login."""
     sessions: BrowserLogins | None = request.app.state.authenticator.sessions
     until = sessions.expires_at(folded(request.scope["headers"])) if sessions else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
@@ -14,6 +14,17 @@ from server.middleware.auth import Caller
 from server.requests import ID_PATTERN
 from server.routes.common import After, OpenAgent, link_next, problems
 from server.routes.transfer import router as transfer
+from server.shapes.form import Json, Shape
+from server.shapes.threads import (
+    Checkpoints,
+    FoundMessage,
+    LinePoint,
+    ListedThread,
+    Thread,
+    ThreadDifference,
+    ThreadState,
+    Transcript,
+)
 
 router = APIRouter(prefix="/threads", tags=["threads"], responses=problems(ThreadNotFound, InvalidRequest))
 
@@ -57,7 +68,7 @@ async def list_threads(
     tag: Annotated[str | None, Query(max_length=100, description="Only threads with this tag.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     after: After = None,
-) -> list[dict[str, Any]]:
+) -> Annotated[list[Json], Shape(list[ListedThread])]:
     """Your threads, the last used first. `waiting` lists the questions to you that a thread waits with."""
     found = await agent.threads.list(who, status=status, q=q, tag=tag, limit=limit, after=after)
     link_next(request, response, found, limit)
@@ -65,7 +76,9 @@ async def list_threads(
 
 
 @router.post("", status_code=201)
-async def create_thread(agent: OpenAgent, who: Caller, new: NewThread | None = None) -> dict[str, Any]:
+async def create_thread(
+    agent: OpenAgent, who: Caller, new: NewThread | None = None
+) -> Annotated[Json, Shape(Thread)]:
     """A new, empty thread. One of yours that has this id already is given back as it is."""
     wanted = new or NewThread()
     return await agent.threads.create(who, thread_id=wanted.thread_id, title=wanted.title)
@@ -79,13 +92,13 @@ async def search_threads(
     q: Annotated[str, Query(min_length=1, max_length=200, description='Words, "words together", word*.')],
     limit: Annotated[int, Query(ge=1, le=200)] = 20,
     after: Annotated[int | None, Query(ge=0, le=2**62, description="`seq` of the last hit.")] = None,
-) -> list[dict[str, Any]]:
+) -> Annotated[list[Json], Shape(list[FoundMessage])]:
     """Messages in your threads that have every word, the newest first; `marks` are places in `snippet`."""
     return await agent.threads.search(who, q, limit=limit, after=after)
 
 
 @router.get("/{thread_id}")
-async def show_thread(thread_id: str, agent: OpenAgent, who: Caller) -> dict[str, Any]:
+async def show_thread(thread_id: str, agent: OpenAgent, who: Caller) -> Annotated[Json, Shape(Thread)]:
     """Title, tags, status and times of a thread, and what it waits for."""
     return await agent.threads.get(who, thread_id)
 
@@ -93,7 +106,7 @@ async def show_thread(thread_id: str, agent: OpenAgent, who: Caller) -> dict[str
 @router.patch("/{thread_id}")
 async def change_thread(
     thread_id: str, change: ThreadChange, agent: OpenAgent, who: Caller
-) -> dict[str, Any]:
+) -> Annotated[Json, Shape(Thread)]:
     """Give the thread another title, or other tags."""
     return await agent.threads.change(who, thread_id, title=change.title, tags=change.tags)
 
@@ -112,7 +125,7 @@ async def transcript(
     who: Caller,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     before: Annotated[int | None, Query(ge=0, le=2**62)] = None,
-) -> dict[str, Any]:
+) -> Annotated[Json, Shape(Transcript)]:
     """Every message: pages from the newest, oldest first within a page; `before` leads to the next one."""
     return await agent.threads.transcript(who, thread_id, limit=limit, before=before)
 
@@ -125,7 +138,7 @@ async def state(
     checkpoint_id: Annotated[
         str | None, Query(pattern=ID_PATTERN, description="By default the newest.")
     ] = None,
-) -> dict[str, Any]:
+) -> Annotated[Json, Shape(ThreadState)]:
     """A checkpoint: messages of the window, what comes next, what waits for a person."""
     return await agent.threads.state(who, thread_id, checkpoint_id=checkpoint_id)
 
@@ -137,7 +150,7 @@ async def history(
     who: Caller,
     limit: Annotated[int, Query(ge=1, le=200)] = 10,
     before: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
-) -> dict[str, Any]:
+) -> Annotated[Json, Shape(Checkpoints)]:
     """Checkpoints, newest first; `before` leads to the next page."""
     return await agent.threads.history(who, thread_id, limit=limit, before=before)
 
@@ -151,7 +164,7 @@ async def line(
     before: Annotated[
         str | None, Query(pattern=ID_PATTERN, description="Only those older than this checkpoint.")
     ] = None,
-) -> list[dict[str, Any]]:
+) -> Annotated[list[Json], Shape(list[LinePoint])]:
     """The thread's course with its branches: checkpoints that tell it, newest first, each with its parent.
 
     Two with the same parent are branches. What each holds: `/state` and `/diff`.
@@ -174,7 +187,7 @@ async def diff(  # noqa: PLR0917 - FastAPI gives them by name
         str | None,
         Query(pattern=ID_PATTERN, description="Another thread that `to` belongs to, such as a fork."),
     ] = None,
-) -> dict[str, Any]:
+) -> Annotated[Json, Shape(ThreadDifference)]:
     """What differs between two checkpoints: messages, files, other channels, what comes next, questions."""
     return await agent.threads.diff(who, thread_id, from_id=from_id, to_id=to_id, other=other)
 
@@ -182,7 +195,7 @@ async def diff(  # noqa: PLR0917 - FastAPI gives them by name
 @router.post("/{thread_id}/fork", status_code=201, responses=problems(*_AT_CHECKPOINT))
 async def fork(
     thread_id: str, agent: OpenAgent, who: Caller, point: ForkPoint | None = None
-) -> dict[str, Any]:
+) -> Annotated[Json, Shape(Thread)]:
     """A new thread that goes on from a checkpoint of this one, which stays as it is."""
     wanted = point or ForkPoint()
     return await agent.threads.fork(who, thread_id, checkpoint_id=wanted.checkpoint_id)

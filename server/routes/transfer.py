@@ -16,8 +16,11 @@ from graph.errors import Draining, MessageTooLong, ThreadNotFound, TooManyRuns
 from graph.threads.history.errors import ExportInvalid, MessageNotFound
 from server.errors import BodyTooLarge, InvalidRequest, WrongMediaType
 from server.middleware.auth import Caller
-from server.requests import AgentInput, check_configurable, turn_request
+from server.requests import AgentInput, Configurable, check_configurable, turn_request
 from server.routes.common import OpenAgent, problems
+from server.shapes.form import Json, Shape
+from server.shapes.runs import EditedRun
+from server.shapes.threads import Thread
 
 # Part of the router of server.routes.threads, which has the prefix.
 router = APIRouter()
@@ -53,11 +56,13 @@ class Edit(BaseModel, extra="forbid", strict=True):
     files: list[Annotated[str, Field(max_length=64)]] = Field(
         default=[], max_length=100, description="Keys of uploaded files."
     )
-    configurable: dict[str, Any] = Field(default={}, description="As in /agent/invoke, without thread_id.")
+    configurable: Annotated[Json, Shape(Configurable)] = Field(
+        default={}, description="As in /agent/invoke, without thread_id."
+    )
 
 
 @router.post("/import", status_code=201, openapi_extra=IMPORT_BODY, responses=problems(*_CANNOT_IMPORT))
-async def import_thread(request: Request, agent: OpenAgent, who: Caller) -> dict[str, Any]:
+async def import_thread(request: Request, agent: OpenAgent, who: Caller) -> Annotated[Json, Shape(Thread)]:
     """A new thread of yours from an export; no thread that is there is touched."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != NDJSON:
@@ -87,7 +92,9 @@ async def export_thread(
 
 
 @router.post("/{thread_id}/edit", status_code=202, responses=problems(*_CANNOT_EDIT))
-async def edit_message(thread_id: str, edit: Edit, agent: OpenAgent, who: Caller) -> dict[str, Any]:
+async def edit_message(
+    thread_id: str, edit: Edit, agent: OpenAgent, who: Caller
+) -> Annotated[Json, Shape(EditedRun)]:
     """Say something else instead of an earlier message: a fork up to there, and a run in it.
 
     The thread itself stays as it is.

@@ -54,3 +54,12 @@ def test_the_package_for_node_reads_every_answer_of_ours(found: Any) -> None:
     }
     assert found["cancelled"] == "cancelled"
     assert found["retrieved"] == "A response."
+    assert found["file"] == {
+        "name": 'größe "1".csv',
+        "lives": 7200,
+        "content": "north,5\n",
+        "listed": True,
+        "used": True,
+        "deleted": True,
+        "gone": {"kind": "NotFoundError", "status": 404, "code": "file_not_found", "param": None},
+    }

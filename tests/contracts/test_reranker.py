@@ -9,9 +9,9 @@ import pytest
 
 from core.resilience import Policies, ResilienceSettings
 from nodes.rag.adapters.rerank import NOTICE, EndpointReranker
+from nodes.rag.endpoints import RerankerEntry
 from nodes.rag.fake import FakeReranker
 from nodes.rag.ports import Reranker
-from nodes.rag.settings import RerankerEntry
 from tests.kit.remarks import remarks
 from waystation.testing.contracts.reranker import QUESTION, TEXTS, RerankerContract, hits
 from waystation.testing.rag_server import RagServer

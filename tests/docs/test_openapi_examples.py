@@ -26,6 +26,7 @@ from server.examples.langserve import A_SCHEMA, RUN
 from server.examples.runs import QUESTION_ID
 from server.examples.threads import CHECKPOINT, SAID
 from server.protocols.refusals import PROBLEM_JSON
+from tests.kit.answers import Judge
 from tests.kit.http import client_of, served
 from waystation.testing.agents import BUNDLED, open_agent
 from waystation.testing.service import ROOT
@@ -43,8 +44,17 @@ LAST = ("PATCH", "DELETE")
 
 
 @cache
+def description() -> dict[str, Any]:
+    return create_app().openapi()
+
+
+@cache
+def judge() -> Judge:
+    return Judge(description())
+
+
 def described() -> dict[str, Any]:
-    paths: dict[str, Any] = create_app().openapi()["paths"]
+    paths: dict[str, Any] = description()["paths"]
     return paths
 
 
@@ -97,7 +107,7 @@ def test_a_stream_is_described_as_one() -> None:
 
 def test_generators_of_clients_find_a_name_for_everything() -> None:
     """They make classes of titles; two of one name cost both, and all that has to do with them."""
-    schemas = create_app().openapi()["components"]["schemas"]
+    schemas = description()["components"]["schemas"]
     titles = [found for one in schemas.values() for found in _titles(one)]
     assert sorted({title for title in titles if titles.count(title) > 1}) == []
     assert not [name for name in schemas if "__" in name], "two models have the same name"
@@ -229,6 +239,7 @@ async def test_a_stream_of_an_example_ends_properly(
     answer = await send(client, route, real)
     assert answer.headers["content-type"].startswith(EVENT_STREAM)
     assert "event: end" in answer.text.splitlines()
+    assert judge().faults(answer) == []
 
 
 @pytest.mark.always
@@ -236,7 +247,8 @@ async def test_a_real_service_answers_every_example_as_it_says(client: httpx.Asy
     wrong: list[str] = []
     for route in SENT:
         answer = await send(client, route, real)
-        wrong += [f"{' '.join(route)}: {line}" for line in _wrong(EXAMPLES[route], answer)]
+        found = [*_wrong(EXAMPLES[route], answer), *judge().faults(answer)]
+        wrong += [f"{' '.join(route)}: {line}" for line in found]
     assert not wrong, "\n".join(wrong)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from dishka import Provider, Scope
-from langchain_core.messages import AnyMessage, SystemMessage
+from langchain_core.messages import AnyMessage, HumanMessage, RemoveMessage, SystemMessage
 from langgraph.runtime import Runtime
 from langgraph.types import Command, Overwrite, interrupt
 from typing_extensions import TypedDict
@@ -125,6 +125,26 @@ async def test_st7_a_step_that_takes_all_messages_in_hand_ends_no_turn(
     async with with_step(tmp_path, "call_model", same, monkeypatch) as agent:
         assert "8" in (await agent.ask(SUM, thread="t", approval="auto"))["answer"]
         await agrees(agent)
+
+
+@pytest.mark.parametrize("asks_anew", [False, True])
+async def test_an_answer_that_a_step_has_asked_for_once_more_is_another_one(
+    tmp_path: Path, asks_anew: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = list[AnyMessage]()
+
+    def guard(state: Reads, runtime: Runtime[RunContext]) -> Any:
+        answer = state["messages"][-1]
+        answers.append(answer)
+        again = HumanMessage("Who are you?", id="anew") if asks_anew else RemoveMessage(id=str(answer.id))
+        return Command(goto="call_model", update={"messages": [again]}) if len(answers) == 1 else None
+
+    async with with_step(tmp_path, "call_model", guard, monkeypatch) as agent:
+        reply = await agent.ask("Hello.", thread="t")
+        texts = await agrees(agent)
+    assert (len(answers), len({answer.id for answer in answers})) == (2, 2)
+    assert reply["answer"] == texts[-1] == answers[-1].content
+    assert len(texts) == (4 if asks_anew else 2)
 
 
 @pytest.mark.parametrize(

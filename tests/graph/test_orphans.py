@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
+from langgraph.runtime import Runtime
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
@@ -19,7 +20,8 @@ from core.errors import Internal
 from graph import Agent
 from graph.db.database import opened_database, writer_of
 from graph.errors import LeaseLost
-from graph.runs.events import store
+from graph.runs.events import LoggedEvent, store
+from graph.runs.lease import fence_of
 from graph.runs.ledger import RunLedger
 from graph.runs.receipts import StoredReceipts
 from graph.runs.record import Policy, Run, RunRecord, TurnRequest
@@ -276,6 +278,48 @@ async def test_an_answer_that_was_kept_and_not_told_is_told_by_the_next_process(
     assert found.output is not None
     assert "".join(event["delta"] for event in events if event["type"] == "token") == "a word and one more"
     assert found.output["answer"] == "a word and one more"
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+async def test_the_reply_of_the_next_process_has_what_was_gathered_before_the_end(
+    house: House, model: ModelServer, monkeypatch: pytest.MonkeyPatch, is_told: bool
+) -> None:
+    """Files stand in the state; what was used and shown is known as far as the events of it were stored."""
+    passage = {"n": 1, "source": "wiki", "document": "fees.md", "title": "Fees", "score": 0.9}
+    made = {"id": "a-1", "name": "fees.csv", "media_type": "text/csv", "b64": "YSxi"}
+
+    def shows(state: dict[str, Any], runtime: Runtime[Any]) -> dict[str, Any]:
+        runtime.stream_writer({"type": "documents", "items": [passage, {"n": 2}], "failed": []})
+        return {"artifacts": [made]}
+
+    write = EventWriter._write
+
+    async def all_kept(writer: EventWriter, run: Run) -> list[LoggedEvent]:
+        run.ending = False
+        if is_told:
+            await write(writer, [run])
+        await writer._writer.stored(fence_of(run.hold).key)
+        return run.log.unstored()
+
+    steps = [Step("shows", shows, after="retrieve")]
+    model.script(say("Twelve euros [1].", usage={"prompt_tokens": 7, "completion_tokens": 3}))
+    async with (
+        house.process(supervises=False, steps=steps) as dying,
+        house.process(steps=steps) as living,
+    ):
+        with monkeypatch.context() as patch, dying_at(RunLedger, "close") as reached:
+            patch.setattr(EventWriter, "rest", all_kept)
+            patch.setattr(EventWriter, "_write", nothing)
+            run = await dying.begin(TurnRequest(LOCAL, "fees?", thread_id="t", background=True))
+            await asyncio.wait_for(reached.wait(), WAIT_S)
+        found = await taken_over(living, run.id)
+    assert found.output is not None
+    assert (found.status, len(model.requests())) == ("done", 1)
+    assert [(file["name"], file["size"]) for file in found.output["files"]] == [("fees.csv", 3)]
+    used = (7, 3, "openai") if is_told else (0, 0, "")
+    assert (found.input_tokens, found.output_tokens, found.model) == used
+    cited = [{**passage, "quote": "", "uri": ""}] if is_told else []
+    assert found.output["citations"] == [{k: v for k, v in one.items() if k != "score"} for one in cited]
 
 
 async def test_a_write_that_the_state_refuses_is_left_out_by_the_process_that_goes_on(

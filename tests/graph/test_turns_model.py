@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from graph.errors import StepLimit, ThreadBusy
 from graph.turn.driver import TurnDriver
 from graph.turn.slots import TurnSlots
 from tests.kit.events import check_stream, kinds
+from tests.kit.patience import A_BUSY_MACHINE_S
 from waystation.testing.agents import open_agent
 from waystation.testing.model_server import ModelServer, call, calls, hang, refuse, say
 
@@ -291,3 +293,18 @@ async def test_a_service_that_shuts_down_takes_no_new_turns_and_ends_the_running
         assert (await run.result())["status"] == "interrupted"
         with pytest.raises(Unavailable, match="shutting down"):
             await agent.ask("more")
+
+
+async def test_a_cancel_and_its_reader_wait_for_nobody_who_reads(agent: Agent, model: ModelServer) -> None:
+    """In a burst, hundreds stand in line for the connections that read."""
+    model.script(hang(), match="hold on")
+    run = await agent.begin(TurnRequest(LOCAL, "hold on", thread_id="held", background=True))
+    await asyncio.to_thread(model.wait_for_active, 1)
+    async with AsyncExitStack() as taken:
+        for _ in range(agent.engine.pool.size() + agent.engine.pool._max_overflow):  # type: ignore[attr-defined]  # of the queue that it is
+            await taken.enter_async_context(agent.engine.connect())
+        reader = await agent.runs.handle(LOCAL, run.id)
+        async with asyncio.timeout(A_BUSY_MACHINE_S):
+            assert (await agent.runs.cancel(LOCAL, run.id)).id == run.id
+            last = [event async for event in reader.events()][-1]
+    assert (last["type"], last["status"]) == ("done", "cancelled")

@@ -161,6 +161,9 @@ async def test_the_tools_are_ask_and_search_with_schemas_that_hold(client: Clien
     [passage] = found["structuredContent"]["passages"]
     assert passage["source"] == "harbour"
     assert passage["text"] in text_of(found)
+    nothing = await client.call("search", query="zeppelin")
+    jsonschema.validate(nothing["structuredContent"], tools["search"]["outputSchema"])
+    assert "harbour shows nothing: " in text_of(nothing)
 
 
 async def test_a_thread_is_gone_on_with(client: Client) -> None:

@@ -47,7 +47,7 @@ OPEN = {
     ("GET", "/console/static/{version}/{asset:path}"),
 }
 # Path parameters that name an object with an owner; the fixture `theirs` has one of bob's for each.
-OWNED = {"thread_id", "key", "run_id", "response_id", "cron_id", "plan_id"}
+OWNED = {"thread_id", "key", "file_id", "run_id", "response_id", "cron_id", "plan_id"}
 # Those that do not: a credential of its own, parts of LangServe's pages, what operators see of everybody.
 NOT_OWNED = {
     *("token", "file_path", "config_hash", "task_id", "model_id"),
@@ -157,7 +157,8 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
             "thread_id": (await agent.threads.create(bob, thread_id="of-bob"))["id"],
             "cron_id": await planned_by(agent, bob),
             "plan_id": await planned_by(agent, bob),
-            "key": (await manager.put(bob, "secret.txt", b"bob's secret")).key,
+            "key": (key := (await manager.put(bob, "secret.txt", b"bob's secret")).key),
+            "file_id": key,
         }
         async with served(agent) as base:
             yield House(agent, base, keys, theirs)

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
 import httpx
@@ -14,9 +15,13 @@ from core.observability import configure_logging
 from core.settings.platform import AuthSettings, ServerSettings
 from graph.agent import Agent
 from server.app import create_app
+from server.protocols.refusals import PROBLEM_JSON
 from server.serve import Server, bind, uvicorn_config
+from tests.kit.answers import Judge
+from waystation.testing.service import ROOT
 
 JSON = {"content-type": "application/json"}
+JUDGED = ("application/json", PROBLEM_JSON)
 
 
 @asynccontextmanager
@@ -40,10 +45,26 @@ async def served(agent: Agent) -> AsyncIterator[str]:
             await serving
 
 
+@cache
+def judge() -> Judge:
+    """By the page: to ask the application what it does takes a second in each process."""
+    return Judge(json.loads((ROOT / "docs" / "reference" / "openapi.json").read_text(encoding="utf-8")))
+
+
+async def judged(answer: httpx.Response) -> None:
+    """Whatever a test asks for is answered as `/openapi.json` says; streams are judged by who reads them."""
+    if answer.headers.get("content-type", "").partition(";")[0] in JUDGED:
+        await answer.aread()
+        faults = judge().faults(answer)
+        assert not faults, f"{answer.request.method} {answer.request.url.path}: {faults}; see server/shapes"
+
+
 @asynccontextmanager
 async def client_of(base: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client that knows no proxy and waits long enough for a turn."""
-    async with httpx.AsyncClient(base_url=base, timeout=60, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        base_url=base, timeout=60, trust_env=False, event_hooks={"response": [judged]}
+    ) as client:
         yield client
 
 

@@ -18,8 +18,9 @@ from pydantic import BaseModel, Field, FiniteFloat, ValidationError, field_valid
 from core.observability import model_span
 from core.resilience import Policy
 from nodes.rag.adapters.web import call_json
+from nodes.rag.endpoints import EmbedderEntry
 from nodes.rag.errors import SourceRejected, SourceUnavailable
-from nodes.rag.settings import EmbedderEntry
+from nodes.rag.profiles import Purpose, profile_of
 
 _BATCH = 64
 # What is said to a request that holds too much, whichever of it is too much.
@@ -56,12 +57,19 @@ class EndpointEmbedder:
 
     Args:
         policy: How it is called; None where whoever asks has one.
+        purpose: What its texts are.
     """
 
     def __init__(
-        self, entry: EmbedderEntry, *, http: httpx.AsyncClient, policy: Policy | None = None
+        self,
+        entry: EmbedderEntry,
+        *,
+        http: httpx.AsyncClient,
+        policy: Policy | None = None,
+        purpose: Purpose = "passage",
     ) -> None:
         self._entry = entry
+        self._wish = entry.wish(purpose)
         self._http = http
         self._policy = policy
         self._batch = _BATCH
@@ -117,13 +125,33 @@ class EndpointEmbedder:
             f"{self._entry.url}/embeddings",
             token=self._entry.api_key.get_secret_value(),
             timeout=self._entry.timeout_s,
-            body={"model": self._entry.model, "input": list(texts), "encoding_format": "float"},
+            body=self._body(texts),
         )
         try:
             items = _Answer.model_validate(answer).data
         except ValidationError as error:
             raise SourceUnavailable("the embedder's answer has no embeddings") from error
-        return [item.embedding for item in _in_order(items, len(texts))]
+        return [self._kept(item.embedding) for item in _in_order(items, len(texts))]
+
+    def _body(self, texts: Sequence[str]) -> dict[str, Any]:
+        size = self._entry.dimensions
+        body: dict[str, Any] = {
+            "model": self._entry.model,
+            "input": [f"{self._wish.prefix}{text}" for text in texts],
+            "encoding_format": "float",
+            **({profile_of(self._entry.model).dimensions: size} if size else {}),
+            **self._wish.fields,
+        }
+        return {name: value for name, value in body.items() if value is not None}
+
+    def _kept(self, vector: list[float]) -> list[float]:
+        """Of a vector as many numbers as were asked for: some endpoints do not know the field."""
+        size = self._entry.dimensions
+        if size and len(vector) < size:
+            raise SourceUnavailable(
+                f"the embedder's vectors have {len(vector)} numbers, fewer than its `dimensions`, {size}"
+            )
+        return vector[:size]
 
 
 def _in_order(items: Sequence[_Item], asked: int) -> list[_Item]:

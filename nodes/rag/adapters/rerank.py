@@ -20,9 +20,9 @@ from core.errors import WaystationError
 from core.observability import model_span
 from core.resilience import Policy
 from nodes.rag.adapters.web import call_json
+from nodes.rag.endpoints import RerankerEntry
 from nodes.rag.errors import SourceUnavailable
 from nodes.rag.models import Hit, remark
-from nodes.rag.settings import RerankerEntry
 
 NOTICE = "not_reranked"
 

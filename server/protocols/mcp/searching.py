@@ -65,6 +65,11 @@ TOOL: dict[str, Any] = {
                 "items": {"type": "object"},
                 "description": "Sources that could not be searched, and why.",
             },
+            "nothing": {
+                "type": "array",
+                "items": {"type": "object"},
+                "description": "Sources that show nothing, why, and what to try.",
+            },
         },
         "required": ["passages", "failed"],
     },
@@ -102,11 +107,14 @@ def _shown(found: RAGResponse) -> rpc.Result:
         }
         for n, each in enumerate(found.passages, start=1)
     ]
-    failed = [{"source": name, "reason": reason} for name, reason in found.failed]
+    failed, nothing = serving.named(found.failed), serving.named(found.nothing)
     lines = [f"[{p['n']}] {p['title'] or p['document']} ({p['source']})\n{p['text']}" for p in passages]
     lines += [f"{each['source']} could not be searched: {each['reason']}" for each in failed]
+    if not passages:
+        said = [f"{each['source']} shows nothing: {each['reason']}." for each in nothing]
+        lines = ["Nothing was found.", *said, *lines]
     return {
-        "content": [results.text("\n\n".join(lines) or "Nothing was found.")],
-        "structuredContent": {"passages": passages, "failed": failed},
+        "content": [results.text("\n\n".join(lines))],
+        "structuredContent": {"passages": passages, "failed": failed, "nothing": nothing},
         "isError": False,
     }

@@ -1,4 +1,4 @@
-"""Citations of an answer as OpenAI's annotations: of a page by its address, else by its document."""
+"""What an answer cites, and the files that its turn made, as OpenAI's annotations."""
 
 from __future__ import annotations
 
@@ -9,8 +9,20 @@ Annotations = list[dict[str, Any]]
 
 
 def annotated(answer: str, citations: Sequence[Mapping[str, Any]]) -> Annotations:
-    """Annotations as /v1/responses has them, each at its mark `[n]` in the answer."""
+    """Citations as /v1/responses has them, each at its mark `[n]`: a page, else its document."""
     return [_annotation(citation, *place) for citation in citations for place in _places(answer, citation)]
+
+
+def with_files(answer: str, reply: Mapping[str, Any]) -> Annotations:
+    """The same, and the files that tools made in the turn: `/v1/files/{file_id}/content` has them.
+
+    Chat completions have no word for those: their clients may hold annotations to `url_citation`.
+    """
+    paths = [
+        {"type": "file_path", "file_id": file["key"], "filename": file["name"], "index": place}
+        for place, file in enumerate(reply["files"])
+    ]
+    return [*annotated(answer, reply["citations"]), *paths]
 
 
 def nested(found: Annotations) -> Annotations:

@@ -15,7 +15,7 @@ from core.foreign import as_json
 from graph.runs.record import RunRecord
 from server.conversations import waiting_text
 from server.protocols.openai.chunks import beside
-from server.protocols.openai.citations import annotated
+from server.protocols.openai.citations import with_files
 from server.protocols.openai.client_tools import as_items, is_clients
 from server.protocols.openai.paused import FIRST, RunPart
 
@@ -104,7 +104,7 @@ def of_record(record: RunRecord, told: EchoedRequest, *, cut: bool, part: RunPar
 def output_of(response_id: str, reply: Mapping[str, Any]) -> list[Item]:
     """The items of a whole answer: the calls that were made, the text, and what waits."""
     text = "\n\n".join(part for part in (reply["answer"], waiting_text(reply)) if part)
-    said = [message(f"msg_{response_id}", text, annotated(text, reply["citations"]))] if text else []
+    said = [message(f"msg_{response_id}", text, with_files(text, reply))] if text else []
     made = [mcp_call(call) for call in reply["tool_calls"] if not is_clients(call)]
     return [*made, *said, *approvals(reply), *as_items(reply)]
 

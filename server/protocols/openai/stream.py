@@ -15,7 +15,7 @@ from graph.runs.events import LoggedEvent
 from graph.runs.streams import WAITS, Handle
 from server.protocols.openai import items
 from server.protocols.openai.chunks import unshown
-from server.protocols.openai.citations import annotated
+from server.protocols.openai.citations import with_files
 from server.protocols.openai.client_tools import as_items, is_clients
 from server.protocols.openai.items import EchoedRequest, Item
 from server.protocols.openai.paused import FIRST, RunPart
@@ -151,11 +151,11 @@ class ResponseStream(RunResponse):
         yield self._part_event("content_part.added", part=items.part(""))
 
     def _close(self, reply: Mapping[str, Any] | None = None) -> Iterator[bytes]:
-        """End the open message; the one that ends the answer has its citations."""
+        """End the open message; the one that ends the answer has its annotations."""
         if not self._open:
             return
         text = "".join(self._texts)
-        cited = annotated(text, reply["citations"]) if reply else []
+        cited = with_files(text, reply) if reply else []
         for place, one in enumerate(cited):
             yield self._part_event("output_text.annotation.added", annotation_index=place, annotation=one)
         yield self._part_event("output_text.done", text=text, logprobs=[])

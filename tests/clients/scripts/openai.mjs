@@ -1,5 +1,5 @@
 // What the `openai` package for Node.js makes of a service: one JSON object on standard output.
-import OpenAI from "openai";
+import OpenAI, { toFile } from "openai";
 
 const [base] = process.argv.slice(2);
 const client = new OpenAI({ baseURL: `${base}/v1`, apiKey: "none", maxRetries: 0 });
@@ -68,5 +68,19 @@ found.events = {
 const begun = await client.responses.create({ model, input: "background", background: true });
 found.cancelled = (await client.responses.cancel(begun.id)).status;
 found.retrieved = (await client.responses.retrieve(response.id)).output_text;
+
+const file = await client.files.create({
+  file: await toFile(Buffer.from("north,5\n"), "größe \"1\".csv"), purpose: "user_data",
+  expires_after: { anchor: "created_at", seconds: 7200 },
+});
+const part = { type: "input_file", file_id: file.id };
+const about = await client.responses.create({ model, input: [{ role: "user", content: [part, { type: "input_text", text: "about it" }] }] });
+const listed = [];
+for await (const each of client.files.list({ purpose: "user_data", limit: 1 })) listed.push(each.id);
+found.file = {
+  name: file.filename, lives: file.expires_at - file.created_at, content: await (await client.files.content(file.id)).text(),
+  listed: listed.includes(file.id), used: (await client.responses.inputItems.list(about.id)).data[0].content.some((each) => each.file_id === file.id),
+  deleted: (await client.files.delete(file.id)).deleted, gone: await refused(() => client.files.retrieve(file.id)),
+};
 
 console.log(JSON.stringify(found));

@@ -10,16 +10,16 @@ from collections.abc import Iterator
 
 from lxml import etree
 
+from nodes.rag.adapters.documents.concealed import in_open_document
 from nodes.rag.adapters.documents.odf_sheets import (
     DRAW,
     OFFICE,
-    STYLE,
     TABLE,
-    TEXT,
     is_styled,
     name_of,
     rows_of,
 )
+from nodes.rag.adapters.documents.odf_styles import HIDDEN, STYLE, TEXT, Styles
 from nodes.rag.adapters.documents.ooxml import Package
 from nodes.rag.adapters.documents.sheets import sentences
 from nodes.rag.reading.extract import MOST_CHARS, Extract, Unreadable, numbers
@@ -45,8 +45,7 @@ def read(raw: bytes) -> Extract:
     if _MANIFEST in package and next(package.xml(_MANIFEST).iter("{*}encryption-data"), None) is not None:
         raise Unreadable("it needs a password; a copy without one is read")
     content = package.xml("content.xml")
-    styles = {style.get(f"{STYLE}name", ""): style for style in content.iter(f"{STYLE}style")}
-    found = Extract()
+    styles, found = Styles.of(package, content), Extract()
     for body in content.iterfind(f"{OFFICE}body/*"):
         if body.tag == f"{OFFICE}spreadsheet":
             _sheets(found, body, styles)
@@ -54,25 +53,30 @@ def read(raw: bytes) -> Extract:
             _slides(found, body, styles)
         else:
             _Reader(found, styles, package).read(body)
+    if styles.left_out:
+        found.notes.append(HIDDEN)
     if not found.parts:
         raise Unreadable("; ".join(found.notes) or "it has no text")
     return found
 
 
-def _sheets(found: Extract, body: etree._Element, styles: dict[str, etree._Element]) -> None:
+def _sheets(found: Extract, body: etree._Element, styles: Styles) -> None:
     for sheet in body.iterfind(f"{TABLE}table"):
         name = name_of(sheet)
-        if is_styled(sheet, styles, "display", "false"):
+        if is_styled(sheet, styles.known, "display", "false"):
             found.notes.append(f"sheet '{name}' is hidden and not read")
             continue
-        found.add(sentences(rows_of(sheet, _plain)), (name,), f"sheet '{name}'", name)
+        concealed = in_open_document(sheet)
+        found.add(sentences(rows_of(sheet, _plain, concealed)), (name,), f"sheet '{name}'", name)
+        if note := concealed.note(name):
+            found.notes.append(note)
         _bounded(found)
 
 
-def _slides(found: Extract, body: etree._Element, styles: dict[str, etree._Element]) -> None:
+def _slides(found: Extract, body: etree._Element, styles: Styles) -> None:
     hidden = []
     for number, slide in enumerate(body.iterfind(f"{DRAW}page"), start=1):
-        if is_styled(slide, styles, "visibility", "hidden"):
+        if is_styled(slide, styles.known, "visibility", "hidden"):
             hidden.append(number)
             continue
         reader = _Reader(Extract(), styles)
@@ -96,9 +100,7 @@ def _bounded(found: Extract) -> None:
 class _Reader:
     """Collects blocks under the heading that it is at."""
 
-    def __init__(
-        self, found: Extract, styles: dict[str, etree._Element], package: Package | None = None
-    ) -> None:
+    def __init__(self, found: Extract, styles: Styles, package: Package | None = None) -> None:
         self._found = found
         self._package = package
         self._styles = styles
@@ -116,7 +118,8 @@ class _Reader:
         """The paragraphs, rows and items in these, wherever they stand in them; a heading is one of them."""
         self._flat = True
         for parent in parents:
-            self._walk(parent)
+            if not self._styles.hides(parent):
+                self._walk(parent)
         said, self._blocks = self._blocks, []
         return said
 
@@ -128,6 +131,8 @@ class _Reader:
 
     def _walk(self, parent: etree._Element, mark: str = "") -> None:
         for child in parent:
+            if self._styles.hides(child):
+                continue
             if child.tag in {f"{TEXT}p", f"{TEXT}h"}:
                 self._paragraph(child, mark)
             elif child.tag == f"{TABLE}table":
@@ -159,7 +164,7 @@ class _Reader:
             level = paragraph.get(f"{TEXT}outline-level", "1")
             return min(int(level), _MOST_LEVEL) + 1 if level.isdecimal() and len(level) < 3 else 2
         name = paragraph.get(f"{TEXT}style-name", "")
-        style = self._styles.get(name)
+        style = self._styles.known.get(name)
         above = "" if style is None else style.get(f"{STYLE}parent-style-name", "")
         return 1 if "Title" in {name, above} else 0
 
@@ -169,7 +174,7 @@ class _Reader:
         for child in cell:
             if child.tag == f"{TABLE}table":
                 said.append(", ".join(sentences(rows_of(child, self._cell))))
-            elif child.tag not in _GONE:
+            elif child.tag not in _GONE and not self._styles.hides(child):
                 said.append(self._text(child))
         return " ".join(" ".join(said).split())
 
@@ -190,7 +195,7 @@ class _Reader:
                 yield _SIGNS[child.tag]
             elif child.tag == f"{DRAW}object":
                 yield self._formula(child)
-            elif child.tag not in _GONE:
+            elif child.tag not in _GONE and not self._styles.hides(child):
                 yield from self._said(child)
                 yield "\n" if child.tag in {f"{TEXT}p", f"{TEXT}h"} else ""
             yield child.tail or ""
@@ -207,4 +212,4 @@ class _Reader:
 
 def _plain(element: etree._Element) -> str:
     """What stands in it, in one line."""
-    return " ".join(" ".join(_Reader(Extract(), {}).blocks(iter([element]))).split())
+    return " ".join(" ".join(_Reader(Extract(), Styles({})).blocks(iter([element]))).split())

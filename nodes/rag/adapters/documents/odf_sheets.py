@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterator
 
 from lxml import etree
 
+from nodes.rag.adapters.documents.concealed import Concealed, is_hidden
 from nodes.rag.reading.extract import Unreadable
 from nodes.rag.reading.spans import MOST_DOWN, Allowance
 
 DRAW = "{urn:oasis:names:tc:opendocument:xmlns:drawing:1.0}"
 OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
-STYLE = "{urn:oasis:names:tc:opendocument:xmlns:style:1.0}"
 TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
-TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
 
 _CELLS = {f"{TABLE}table-cell", f"{TABLE}covered-table-cell"}
 # A row of blank cells up to the last column is written as one that is repeated.
@@ -44,17 +43,24 @@ def is_styled(element: etree._Element, styles: dict[str, etree._Element], what: 
     return next(given, "") == how
 
 
-def rows_of(table: etree._Element, said: Said) -> Iterator[list[str]]:
-    """The rows of a table, each cell as text; a merged one in every row that it reaches.
+def rows_of(table: etree._Element, said: Said, concealed: Concealed | None = None) -> Iterator[list[str]]:
+    """The rows of a table that are shown, each cell as text; a merged one in every row that it reaches.
 
     Args:
         said: What stands in a cell that is no number and no date.
+        concealed: Knows its hidden columns, and is told of hidden rows; None: all of it is shown.
     """
     below: dict[int, tuple[int, str]] = {}
     allowance = Allowance()
-    count = 0
+    count, number = 0, 1
     for row in _rows(table):
         cells = _cells(row, said, below, allowance)
+        first, number = number, number + _count(row, "number-rows-repeated", _MOST_ROWS)
+        if concealed is not None:
+            if is_hidden(row):
+                concealed.leave_out(first, cells)
+                continue
+            cells = concealed.shown(cells)
         yield list(cells)
         count += 1
         for _ in range(_count(row, "number-rows-repeated", MOST_DOWN) - 1 if any(cells) else 0):

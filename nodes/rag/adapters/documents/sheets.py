@@ -14,6 +14,7 @@ from openpyxl.utils.cell import column_index_from_string
 from openpyxl.utils.exceptions import InvalidFileException
 
 from core.words import row_sentence
+from nodes.rag.adapters.documents.concealed import Concealed, in_excel
 from nodes.rag.adapters.documents.ooxml import Package
 from nodes.rag.reading.extract import MOST_CHARS, Extract, Unreadable
 from nodes.rag.reading.tables import names_of
@@ -46,11 +47,14 @@ def read(raw: bytes) -> Extract:
             found.notes.append(f"sheet '{sheet.title}' is hidden and not read")
             continue
         shown = _shown(sheet, formulas[sheet.title] if formulas else None)
-        rows = _filled_down(_possible(shown), _merged_down(package, sheet))
+        content, concealed = _written(package, sheet)
+        rows = concealed.without(_filled_down(_possible(shown), _merged_down(content)))
         try:
             found.add(sentences(rows), (sheet.title,), f"sheet '{sheet.title}'", sheet.title)
         except (ValueError, KeyError, TypeError, zipfile.BadZipFile):
             found.notes.append(f"sheet '{sheet.title}' is broken")
+        if note := concealed.note(sheet.title):
+            found.notes.append(note)
         if found.chars > MOST_CHARS:
             raise Unreadable("it is too much text")
     if not found.parts:
@@ -95,13 +99,20 @@ def _possible(rows: Iterable[list[str]]) -> Iterator[list[str]]:
         yield row
 
 
-def _merged_down(package: Package, sheet: Any) -> dict[tuple[int, int], int]:
-    """(row, column) of each cell that is merged with those below it, from 1, and the last row of it."""
+def _written(package: Package, sheet: Any) -> tuple[bytes, Concealed]:
+    """The part of a sheet, and what it hides; filters of its tables stand in parts of their own."""
     path = str(getattr(sheet, "_worksheet_path", "")).lstrip("/")
     if path not in package:
-        return {}
+        return b"", Concealed()
+    content = package.bytes(path)
+    tables = (package.bytes(part) for part in package.of_kind(path, "table"))
+    return content, in_excel(content, tables)
+
+
+def _merged_down(sheet: bytes) -> dict[tuple[int, int], int]:
+    """(row, column) of each cell that is merged with those below it, from 1, and the last row of it."""
     found = {}
-    for letters, first, end in _MERGED.findall(package.bytes(path))[:_MOST_MERGED]:
+    for letters, first, end in _MERGED.findall(sheet)[:_MOST_MERGED]:
         row, last = int(first), int(end)
         if last > row:
             found[row, column_index_from_string(letters.decode())] = min(last, row + _MOST_DOWN)

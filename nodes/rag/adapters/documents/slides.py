@@ -6,6 +6,7 @@ PresentationML is in ECMA-376 part 1, section 19; charts (DrawingML) in section 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain, islice, repeat
 
 from lxml import etree
 
@@ -33,7 +34,7 @@ def read(raw: bytes) -> Extract:
     package = Package(raw)
     name = package.main() or "ppt/presentation.xml"
     related = package.related(name)
-    found, hidden = Extract(), []
+    found, hidden, partly = Extract(), [], []
     slides = [item.get(f"{_R}id", "") for item in package.xml(name).iter(f"{_P}sldId")]
     for number, key in enumerate(slides, start=1):
         _, part = related.get(key, ("", ""))
@@ -41,12 +42,16 @@ def read(raw: bytes) -> Extract:
         if slide.get("show") in {"0", "false"}:
             hidden.append(number)
             continue
+        if _take_out_hidden(slide):
+            partly.append(number)
         title, blocks = _slide(package, part, slide)
         found.add(blocks, (title,) if title else (), f"slide {number}", f"slide={number}")
         if found.chars > MOST_CHARS:
             raise Unreadable("it is too much text")
     if hidden:
         found.notes.append(f"hidden and not read: slide {numbers(hidden)}")
+    if partly:
+        found.notes.append(f"hidden and not read: some of slide {numbers(partly)}")
     if not found.parts:
         raise Unreadable("; ".join(found.notes) or "it has no text")
     return found
@@ -89,6 +94,18 @@ def _chosen(slide: etree._Element) -> etree._Element:
 def _placeholder(shape: etree._Element) -> str:
     found = shape.find(f".//{_P}nvPr/{_P}ph")
     return "" if found is None else found.get("type", "body" if found.get("idx") else "")
+
+
+def _take_out_hidden(slide: etree._Element) -> bool:
+    """Remove what somebody took out of sight; whether there was a word in it."""
+    marks = [mark for mark in slide.iter(f"{_P}cNvPr") if mark.get("hidden") in {"1", "true"}]
+    told = False
+    for mark in marks:
+        _, shape, above = islice(chain(mark.iterancestors(), repeat(None)), 3)
+        if shape is not None and above is not None:
+            told = told or next(shape.iter(f"{_A}t"), None) is not None
+            above.remove(shape)
+    return told
 
 
 def _shape(package: Package, related: dict[str, tuple[str, str]], shape: etree._Element) -> Iterator[str]:

@@ -21,6 +21,7 @@ _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 _GONE = {f"{_W}{name}" for name in ("del", "moveFrom", "instrText", "delText", "rPr", "pPr", "sectPr")}
 _SIGNS = {f"{_W}tab": "\t", f"{_W}br": "\n", f"{_W}cr": "\n", f"{_W}noBreakHyphen": "-"}
 _MOST_DEPTH = 60
+HIDDEN = "hidden text is not read"
 
 
 def read(raw: bytes) -> Extract:
@@ -34,7 +35,7 @@ def read(raw: bytes) -> Extract:
     body = package.xml(name).find(f"{_W}body")
     styles = _styles(package, name)
     lists = {key for key, style in styles.items() if style.find(f"{_W}pPr/{_W}numPr") is not None}
-    reader = _Reader(_levels(styles), lists, _notes(package, name))
+    reader = _Reader(_levels(styles), lists, _notes(package, name), _hiding(styles))
     if body is not None:
         reader.walk(body, 0)
     reader.close()
@@ -62,6 +63,18 @@ def _levels(styles: dict[str, etree._Element]) -> dict[str, int]:
                 found[key] = level
                 break
             above, steps = _value(styles[above], "basedOn"), steps + 1
+    return found
+
+
+def _hiding(styles: dict[str, etree._Element]) -> set[str]:
+    """Styles that hide their text, by themselves or by the one that each is based on."""
+    found = set()
+    for key in styles:
+        above, steps = key, 0
+        while above in styles and steps < _MOST_DEPTH and _vanishes(styles[above]) is None:
+            above, steps = _value(styles[above], "basedOn"), steps + 1
+        if above in styles and _vanishes(styles[above]):
+            found.add(key)
     return found
 
 
@@ -94,8 +107,11 @@ def _notes(package: Package, name: str) -> dict[str, etree._Element]:
 class _Reader:
     """Collects blocks under the heading that it is at."""
 
-    def __init__(self, levels: dict[str, int], lists: set[str], notes: dict[str, etree._Element]) -> None:
+    def __init__(
+        self, levels: dict[str, int], lists: set[str], notes: dict[str, etree._Element], hiding: set[str]
+    ) -> None:
         self.found = Extract()
+        self._hiding = hiding
         self._levels = levels
         self._lists = lists
         self._notes = notes
@@ -150,7 +166,19 @@ class _Reader:
         return properties.find(f"{_W}numPr") is not None or _value(properties, "pStyle") in self._lists
 
     def _text(self, parent: etree._Element) -> str:
-        return "".join(self._said(parent, 0)).strip()
+        return "" if self._hidden(parent) else "".join(self._said(parent, 0)).strip()
+
+    def _hidden(self, part: etree._Element) -> bool:
+        """Whether a run or paragraph is hidden, by itself or by its style."""
+        kind = {f"{_W}r": ("rPr", "rStyle"), f"{_W}p": ("pPr", "pStyle")}.get(part.tag)
+        properties = part.find(f"{_W}{kind[0]}") if kind else None
+        if properties is None:
+            return False
+        own = _vanishes(part)
+        hidden = _value(properties, kind[1]) in self._hiding if own is None and kind else bool(own)
+        if hidden and HIDDEN not in self.found.notes and part.find(f".//{_W}t") is not None:
+            self.found.notes.append(HIDDEN)
+        return hidden
 
     def _said(self, parent: etree._Element, depth: int) -> Iterator[str]:
         for child in parent:
@@ -164,7 +192,7 @@ class _Reader:
             elif tag == f"{_W}txbxContent":
                 # A box beside the paragraph is read behind it.
                 self._asides += [text for p in child.iter(f"{_W}p") if (text := self._text(p))]
-            elif tag not in _GONE and not _hidden(child) and depth < _MOST_DEPTH:
+            elif tag not in _GONE and not self._hidden(child) and depth < _MOST_DEPTH:
                 yield from self._said(_chosen(child), depth + 1)
 
     def _aside(self, kind: str, number: str) -> None:
@@ -238,9 +266,10 @@ def _chosen(element: etree._Element) -> etree._Element:
     return next(told, forms[0] if forms else element)
 
 
-def _hidden(run: etree._Element) -> bool:
-    mark = run.find(f"{_W}rPr/{_W}vanish") if run.tag == f"{_W}r" else None
-    return mark is not None and mark.get(f"{_W}val", "true") not in {"0", "false", "off"}
+def _vanishes(part: etree._Element) -> bool | None:
+    """Whether a run or a style hides its text; None where it says nothing of it."""
+    mark = part.find(f"{_W}rPr/{_W}vanish")
+    return None if mark is None else mark.get(f"{_W}val", "true") not in {"0", "false", "off"}
 
 
 def _value(parent: etree._Element, name: str) -> str:

@@ -65,6 +65,29 @@ async def test_some_of_those_that_begin_go_with_each_group_however_many_are_unde
     assert not line.left()
 
 
+async def test_what_hurries_stands_before_all_and_behind_what_its_holder_has_in_the_line() -> None:
+    line, own = Line(), entry(Unit(fence("t")))
+    steps = [entry(Unit(fence(f"t{n}"))) for n in range(HUNDREDS)]
+    begins = entry(Unit(begins=True))
+    for each in [*steps, begins, own]:
+        line.add(each)
+    wish, end = entry(Unit(hurries=True)), entry(Unit(fence("t"), hurries=True))
+    line.add(wish)
+    line.add(end)
+    assert line.next_of(fence("t")) is own
+    assert line.group() == [wish, own, end, *steps[: AT_MOST - 4], begins]
+
+
+async def test_more_that_hurry_than_a_group_holds_keep_their_order() -> None:
+    line, ends = Line(), [entry(Unit(hurries=True)) for _ in range(AT_MOST + 1)]
+    begins = entry(Unit(begins=True))
+    for each in [begins, *ends]:
+        line.add(each)
+    assert line.group() == [*ends[: AT_MOST - 1], begins]
+    assert line.without(ends[-1])
+    assert line.left() == [ends[AT_MOST - 1]]
+
+
 async def test_who_gives_up_leaves_the_line_wherever_it_stands() -> None:
     line, step, begins = Line(), entry(Unit(fence("t"))), entry(Unit(begins=True))
     line.add(step)

@@ -46,7 +46,9 @@ def test_a_query_indexes_what_is_new_and_shows_passages() -> None:
     assert found[0]["n"] == 1
     shown = run("query", "ada", "docs", "Where are backups kept?", "--limit", "1").stdout
     assert "[1] faq.txt (faq.txt, score" in shown
-    assert "(nothing found)" in run("query", "ada", "docs", "What is 5 + 3?").stdout
+    nothing = run("query", "ada", "docs", "What is 5 + 3?")
+    assert "(nothing found)" in nothing.stdout
+    assert "'docs' shows nothing: there is no word in it to look for" in nothing.stderr
 
 
 def test_ingest_adds_a_path_and_stats_count_it(tmp_path: Path) -> None:

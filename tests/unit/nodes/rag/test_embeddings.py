@@ -10,8 +10,8 @@ import pytest
 
 from core.resilience import Policies, ResilienceSettings
 from nodes.rag.adapters.embeddings import EndpointEmbedder
+from nodes.rag.endpoints import EmbedderEntry
 from nodes.rag.errors import SourceRejected, SourceUnavailable
-from nodes.rag.settings import EmbedderEntry
 from waystation.testing.rag_server import RagServer
 
 pytestmark = pytest.mark.slow

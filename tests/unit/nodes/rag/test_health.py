@@ -18,12 +18,13 @@ from nodes.rag import RAGClient, RagSettings, Source
 from nodes.rag.adapters.embeddings import EndpointEmbedder
 from nodes.rag.adapters.http import HttpRetriever
 from nodes.rag.embedding import QuestionEmbedder
+from nodes.rag.endpoints import EmbedderEntry
 from nodes.rag.errors import IndexBroken, SourceRefused
 from nodes.rag.fake import FakeRetriever, MemoryStore
 from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import ManifestFile
-from nodes.rag.settings import EmbedderEntry, HttpSource, LocalSource
+from nodes.rag.settings import HttpSource, LocalSource
 from nodes.rag.source import SourceCalls
 from tests.kit.patience import A_BUSY_MACHINE_S
 from tests.kit.task_queues import eventually

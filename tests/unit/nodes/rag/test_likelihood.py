@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -38,12 +38,13 @@ class Asks:
         return self.answer
 
 
-async def searched(question: str, judge: Asks) -> list[str]:
+async def searched(question: str, judge: Asks, texts: Mapping[str, str] = TEXTS) -> list[str]:
     store, letters = MemoryStore(), Letters()
-    for name, text in TEXTS.items():
+    for name, text in texts.items():
         made = chunk_document(name, text, chunk_tokens=50)
+        vectors = await letters.embed([c.text for c in made])
         await store.replace([name], made)
-        await store.attach(dict(zip((c.id for c in made), await letters.embed([text]), strict=True)))
+        await store.attach(dict(zip((c.id for c in made), vectors, strict=True)))
     retriever = LocalRetriever(
         "s", store=store, min_score=0.3, embedder=letters, nearness=NEARNESS, judge=judge
     )
@@ -82,6 +83,25 @@ async def test_one_or_two_words_or_a_number_that_a_passage_holds_need_no_judge(q
     judge = Asks(0.0)
     assert "post.md" in await searched(question, judge)
     assert judge.signs == []
+
+
+PARTED = {
+    "ferry.md": "# Boats\n\nThe steamer Harald sails on Mondays.\n\n# Fares\n\nA berth costs ninety crowns.",
+    "post.md": "# Counter\n\nParcels are weighed, and stamps are sold there.",
+}
+
+
+async def test_two_words_in_different_passages_of_one_document_need_no_judge() -> None:
+    judge = Asks(0.0)
+    assert (await searched("steamer crowns", judge, PARTED))[:1] == ["ferry.md"]
+    assert judge.signs == []
+
+
+@pytest.mark.parametrize("question", ["steamer stamps", "steamer zeppelin", "steamer berth crowns"])
+async def test_words_of_two_documents_unknown_ones_and_more_than_two_are_judged(question: str) -> None:
+    judge = Asks(0.0)
+    assert await searched(question, judge, PARTED) == []
+    assert len(judge.signs) == 1
 
 
 async def test_more_words_that_one_passage_holds_all_are_judged_as_well() -> None:

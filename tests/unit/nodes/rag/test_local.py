@@ -8,13 +8,14 @@ import pytest
 from nodes.rag.adapters.embeddings import EndpointEmbedder
 from nodes.rag.adapters.lance import LanceFolder, LanceStore
 from nodes.rag.chunking import chunk_document
+from nodes.rag.endpoints import EmbedderEntry
 from nodes.rag.errors import SourceUnavailable
 from nodes.rag.fake import MemoryStore
 from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import ManifestFile
 from nodes.rag.ports import ChunkStore
-from nodes.rag.settings import EmbedderEntry, RagSettings
+from nodes.rag.settings import RagSettings
 from tests.unit.nodes.rag.corpus import HANDBOOK, write
 from waystation.testing.rag_server import RagServer
 

@@ -20,13 +20,14 @@ from core.resilience.errors import BreakerOpen
 from nodes.rag.adapters.embeddings import EndpointEmbedder
 from nodes.rag.adapters.http import HttpRetriever
 from nodes.rag.embedding import QuestionEmbedder, at_most
+from nodes.rag.endpoints import EmbedderEntry
 from nodes.rag.errors import IndexBroken, SourceRefused, SourceRejected, SourceTimedOut, SourceUnavailable
 from nodes.rag.fake import FakeRetriever, MemoryStore
 from nodes.rag.indexing import Indexer
 from nodes.rag.local import LocalRetriever
 from nodes.rag.manifest import ManifestFile
 from nodes.rag.models import TOLD
-from nodes.rag.settings import EmbedderEntry, HttpSource, LocalSource, RagSettings
+from nodes.rag.settings import HttpSource, LocalSource, RagSettings
 from nodes.rag.source import Source, SourceCalls
 from tests.kit.patience import A_BUSY_MACHINE_S
 from tests.unit.nodes.rag.corpus import write

@@ -1,0 +1,121 @@
+"""Rows and columns that somebody hid in a sheet: they are not read, as hidden sheets are not, and it is said.
+
+What a filter hides for now, and what is folded into a group, is one click away from whoever looks at the
+sheet, and is read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from lxml import etree
+from openpyxl.utils.cell import get_column_letter, range_boundaries
+
+from nodes.rag.reading.extract import numbers
+
+_TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
+_OF_COLUMNS = {f"{_TABLE}table-{name}" for name in ("columns", "header-columns", "column-group")}
+_MOST_COLUMNS = 16_384
+_HIDDEN = re.compile(rb'\shidden="(?:1|true)"')
+_FOLDED = re.compile(rb'\soutlineLevel="[1-9]"')
+_ROW = re.compile(rb'<(?:\w{1,20}:)?row\s[^<>]{0,999}?hidden="(?:1|true)"[^<>]{0,999}>')
+_COLUMN = re.compile(rb"<(?:\w{1,20}:)?col\s[^<>]{0,999}>")
+_FILTER = re.compile(rb'<(?:\w{1,20}:)?autoFilter\s[^<>]{0,999}?ref="([A-Z]{1,3}\d{1,7}:[A-Z]{1,3}\d{1,7})"')
+_NUMBER = re.compile(rb'\sr="(\d{1,7})"')
+_SPAN = re.compile(rb'\s(min|max)="(\d{1,5})"')
+
+
+@dataclass(slots=True)
+class Concealed:
+    """The rows and columns of a sheet that are not shown, from 1; those of `left_out` are not empty."""
+
+    rows: set[int] = field(default_factory=set)
+    columns: set[int] = field(default_factory=set)
+    left_out: tuple[set[int], set[int]] = field(default_factory=lambda: (set(), set()))
+
+    def note(self, sheet: str) -> str:
+        """What to say of it; "" where nothing was left out."""
+        rows, columns = (numbers(sorted(found)) for found in self.left_out)
+        letters = re.sub(r"\d+", lambda number: get_column_letter(int(number.group())), columns)
+        told = [_named("row", rows), _named("column", letters)]
+        return (
+            f"hidden and not read: {' and '.join(filter(None, told))} of sheet '{sheet}'" if any(told) else ""
+        )
+
+    def without(self, rows: Iterable[list[str]]) -> Iterator[list[str]]:
+        """The rows that are shown, with the cells that are shown."""
+        for number, row in enumerate(rows, start=1):
+            if number in self.rows:
+                self.leave_out(number, row)
+            else:
+                yield self.shown(row)
+
+    def leave_out(self, number: int, row: Sequence[str]) -> None:
+        """Remember that the row of this number is not shown."""
+        if any(row):
+            self.left_out[0].add(number)
+
+    def shown(self, row: list[str]) -> list[str]:
+        """The cells of a row that are shown."""
+        if not self.columns:
+            return row
+        self.left_out[1].update(at for at in self.columns if at <= len(row) and row[at - 1])
+        return [cell for at, cell in enumerate(row, start=1) if at not in self.columns]
+
+
+def _named(what: str, which: str) -> str:
+    return which and f"{what}{'' if which.isalnum() else 's'} {which}"
+
+
+def in_excel(sheet: bytes, tables: Iterable[bytes]) -> Concealed:
+    """What is hidden in a sheet of Excel, given its part of the file and those of its tables.
+
+    SpreadsheetML is in ECMA-376 part 1, section 18.3.1.
+    """
+    found = Concealed()
+    if _HIDDEN.search(sheet) is None:
+        return found
+    filtered = [range_boundaries(ref.decode()) for part in (sheet, *tables) for ref in _FILTER.findall(part)]
+    for tag in _ROW.findall(sheet):
+        number = _NUMBER.search(tag)
+        if number and not _FOLDED.search(tag) and not _within(int(number.group(1)), filtered):
+            found.rows.add(int(number.group(1)))
+    for tag in _COLUMN.findall(sheet):
+        span = {key: int(value) for key, value in _SPAN.findall(tag)}
+        if _HIDDEN.search(tag) and not _FOLDED.search(tag) and len(span) == 2:
+            found.columns.update(range(span[b"min"], min(span[b"max"], _MOST_COLUMNS) + 1))
+    return found
+
+
+def _within(row: int, filtered: Sequence[tuple[int | None, ...]]) -> bool:
+    return any(
+        first is not None and last is not None and first < row <= last for _, first, _, last in filtered
+    )
+
+
+def in_open_document(table: etree._Element) -> Concealed:
+    """The columns that are hidden in a table of OpenDocument; its rows are told by `is_hidden`."""
+    found, at = Concealed(), 0
+    for column in _columns(table):
+        given = column.get(f"{_TABLE}number-columns-repeated", "1")
+        count = int(given) if given.isdecimal() and len(given) < 6 else 1
+        if is_hidden(column):
+            found.columns.update(range(at + 1, min(at + count, _MOST_COLUMNS) + 1))
+        at += count
+    return found
+
+
+def _columns(parent: etree._Element) -> Iterator[etree._Element]:
+    for child in parent:
+        if child.tag == f"{_TABLE}table-column":
+            yield child
+        elif child.tag in _OF_COLUMNS:
+            yield from _columns(child)
+
+
+def is_hidden(part: etree._Element) -> bool:
+    """Whether somebody hid a row or column; those of a group that is folded are marked in the same way."""
+    groups = part.iterancestors(f"{_TABLE}table-row-group", f"{_TABLE}table-column-group")
+    return part.get(f"{_TABLE}visibility") == "collapse" and next(groups, None) is None
