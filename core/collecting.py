@@ -27,6 +27,18 @@ def settle() -> None:
     gc.freeze()
     gc.set_threshold(*_THRESHOLDS)
     gc.enable()
+    give_back()
+
+
+def give_back() -> None:
+    """Give the system the memory that the C library has of what is freed; not every one has a way to."""
+    try:
+        import ctypes  # noqa: PLC0415 - only where something is given back
+
+        trim = ctypes.CDLL(None).malloc_trim
+    except (ImportError, OSError, AttributeError):
+        return
+    trim(0)
 
 
 @contextmanager

@@ -30,6 +30,15 @@ WAITING = frozenset(
 # `defer_build`.
 DEFERRED = frozenset({"fastapi.openapi.models", "langsmith.schemas", "mcp.types"})
 
+# Packages that take others along where those happen to be installed, for what is used of them nowhere here.
+# To them alone, and while they load, those are not there; who has loaded them already keeps them.
+WITHOUT = {
+    "httpx": frozenset({"pygments", "rich"}),  # for its command
+    "httpx2": frozenset({"pygments", "rich"}),
+    "structlog": frozenset({"rich"}),  # for tracebacks in colour, with Pygments and its lexers
+    "tenacity": frozenset({"tornado"}),  # for coroutines of Tornado; a notebook has it before us
+}
+
 
 _ASKED = threading.Lock()
 
@@ -114,6 +123,34 @@ class _DeferringLoader(Loader):
                 base.model_config = config
 
 
+class _WithoutLoader(Loader):
+    def __init__(self, loader: Loader, others: frozenset[str]) -> None:
+        self._loader = loader
+        self._others = others
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        assert module.__spec__ is not None  # noqa: S101 - set by Python before
+        module.__spec__.loader = module.__loader__ = self._loader
+        before = _hidden.packages
+        _hidden.packages = before | self._others
+        try:
+            self._loader.exec_module(module)
+        finally:
+            _hidden.packages = before
+
+
+class _Hidden(threading.local):
+    """The packages that this thread does not find, while another one loads."""
+
+    packages: frozenset[str] = frozenset()
+
+
+_hidden = _Hidden()
+
+
 class _Finder(MetaPathFinder):
     def __init__(self) -> None:
         self.done: set[str] = set()
@@ -121,13 +158,21 @@ class _Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        if _hidden.packages and fullname.partition(".")[0] in _hidden.packages:
+            raise ModuleNotFoundError(f"No module named '{fullname}'", name=fullname)
         waits = fullname in WAITING and fullname not in self.done
-        if not waits and fullname not in DEFERRED:
+        if not waits and fullname not in DEFERRED and fullname not in WITHOUT:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = _WaitingLoader(spec.loader) if waits else _DeferringLoader(spec.loader)
+            spec.loader = _loader_of(fullname, spec.loader, waits=waits)
         return spec
+
+
+def _loader_of(name: str, loader: Loader, *, waits: bool) -> Loader:
+    if name in WITHOUT:
+        return _WithoutLoader(loader, WITHOUT[name])
+    return _WaitingLoader(loader) if waits else _DeferringLoader(loader)
 
 
 _finder = _Finder()

@@ -15,7 +15,12 @@ _FOLLOWED = 8
 
 
 async def wake_ups(
-    folders: Callable[[], Iterable[Path]], *, quiet_s: float, every_s: float, recursive: bool = False
+    folders: Callable[[], Iterable[Path]],
+    *,
+    quiet_s: float,
+    every_s: float,
+    recursive: bool = False,
+    matters: Callable[[Path], bool] | None = None,
 ) -> AsyncGenerator[None, None]:
     """Yields when something happened in one of `folders` and then was quiet, and every `every_s`.
 
@@ -27,6 +32,7 @@ async def wake_ups(
         quiet_s: Seconds without a change that end a burst of them.
         every_s: Seconds.
         recursive: Changes in the folders below count too.
+        matters: Of the file that has changed; others wake nobody.
     """
     from watchfiles import awatch  # noqa: PLC0415 - a native library that a command never needs
 
@@ -38,7 +44,7 @@ async def wake_ups(
             continue
         changes = awatch(
             *watched,
-            watch_filter=None,
+            watch_filter=None if matters is None else lambda _, path: matters(Path(path)),
             step=max(1, round(quiet_s * 1000)),
             debounce=max(1600, round(quiet_s * 4000)),
             rust_timeout=round(every_s * 1000),

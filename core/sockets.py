@@ -13,6 +13,9 @@ AVAILABLE = hasattr(socket, "AF_UNIX") and os.name == "posix"
 # The kernel's own bound on the address of a Unix socket is 108 bytes, or 104.
 _LONGEST = 100
 _BACKLOG = 128
+# Of what a reader has not taken, the kernel holds for each connection no more than this beside what is under
+# way to it; by itself it takes 3 MB for one that takes nothing. What waits, waits here, where it is bounded.
+_UNSENT_BYTES = 128 * 1024
 
 
 def tcp_listener(host: str = "127.0.0.1", port: int = 0, *, backlog: int = 2048) -> socket.socket:
@@ -29,6 +32,8 @@ def tcp_listener(host: str = "127.0.0.1", port: int = 0, *, backlog: int = 2048)
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # connections have it from their listener
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
         listener.bind((host, port))
         listener.listen(backlog)
     except OSError:

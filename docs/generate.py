@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from docs.writers import cli, errors, events, graph, http, profiles, settings
+from docs.writers import cli, errors, events, graph, http, profiles, settings, wires
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 
@@ -23,6 +23,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "events.md": events.page,
     "graph.md": graph.page,
     "openapi.json": http.page,
+    "wires.md": wires.page,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from fastapi import FastAPI
@@ -17,6 +18,7 @@ from server.routes.common import described
 from server.shapes.streams import STREAMS, item_schema
 
 _SCHEMAS = "#/components/schemas/"
+_BARE = frozenset({"type", "title", "description", "default"})
 PROBLEM = {
     "title": "Problem",
     "description": "RFC 9457. `code` is stable; `detail` is for people.",
@@ -62,6 +64,7 @@ def describe(app: FastAPI) -> None:
             for path, operations in schema["paths"].items():
                 for method, operation in operations.items():
                     _complete((method.upper(), path), operation, components["schemas"])
+            _ease_requests(schema)
             _without_unused(schema)
             app.openapi_schema = schema
         return app.openapi_schema
@@ -74,7 +77,11 @@ def _complete(route: tuple[str, str], operation: dict[str, Any], schemas: dict[s
     if example := EXAMPLES.get(route):
         _show(operation, example)
     if route in STREAMS:
-        _answer_of(operation)["content"][EVENT_STREAM]["itemSchema"] = item_schema(route, schemas)
+        answer, item = _answer_of(operation), item_schema(route, schemas)
+        answer["content"][EVENT_STREAM]["itemSchema"] = item
+        # Pages of people do not show it.
+        [name] = _named(item)
+        answer["description"] = f"Server-sent events; the `data` of each is a {name} of the schemas."
 
 
 def _own_errors(operation: dict[str, Any]) -> None:
@@ -119,14 +126,41 @@ def _answer_of(operation: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _ease_requests(schema: dict[str, Any]) -> None:
+    """Say defaults of request bodies in words: to generators a field that has one must be there.
+
+    And an object of which nothing is known may have fields, which some of them take for one that has none.
+    """
+    for name in _reached({"of": [each.get("requestBody") for each in _operations(schema)]}, schema):
+        one = schema["components"]["schemas"][name]
+        for field, about in one.get("properties", {}).items():
+            if about.keys() <= _BARE and about.get("type") == "object":
+                about["additionalProperties"] = True
+            default = about.pop("default", None) if field not in one.get("required", ()) else None
+            if default not in (None, "", [], {}):
+                said = f"By default {json.dumps(default)}."
+                about["description"] = f"{about.get('description', '')} {said}".strip()
+
+
+def _operations(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    return [each for operations in schema["paths"].values() for each in operations.values()]
+
+
 def _without_unused(schema: dict[str, Any]) -> None:
     """Take away schemas that nothing names: generators give up where two have the same title."""
+    wanted = _reached(schema["paths"], schema)
     known = schema["components"]["schemas"]
-    wanted, found = set[str](), _named(schema["paths"])
+    schema["components"]["schemas"] = {name: one for name, one in known.items() if name in wanted}
+
+
+def _reached(part: Any, schema: dict[str, Any]) -> set[str]:
+    """Schemas that a part of the description names, and those that they name."""
+    known = schema["components"]["schemas"]
+    wanted, found = set[str](), _named(part)
     while found:
         wanted |= found
         found = {name for each in found for name in _named(known[each])} - wanted
-    schema["components"]["schemas"] = {name: one for name, one in known.items() if name in wanted}
+    return wanted
 
 
 def _named(value: Any) -> set[str]:

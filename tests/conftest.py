@@ -26,6 +26,7 @@ settings.load_profile("waystation")
 # Fixtures that any test may ask for; their servers start when one does.
 pytest_plugins = (
     "waystation.testing.fixtures",
+    "tests.kit.botocore_once",
     "tests.kit.browser",
     "tests.kit.certificates",
     "tests.kit.compiled_once",

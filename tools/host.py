@@ -3,6 +3,7 @@
 Waystation starts it as `host.py FD`, with a listening Unix socket as that file descriptor, and keeps its
 standard input open for as long as it is wanted. A connection begins with a line that names a server,
 `{"server": "clock"}`, and is answered with `{"pid": 123}`; from then on both sides speak MCP as over stdio.
+A server that cannot be loaded is answered with `{"error": "why"}`, and the connection ends.
 A line from here that begins with `#` is one that the server has printed.
 
 The servers are written for the SDK's FastMCP, and run on it wherever they are started alone. Here they get
@@ -24,7 +25,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
@@ -38,6 +39,7 @@ FOLDER = Path(__file__).resolve().parent
 PRINTED = "#"
 VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
 METHOD_NOT_FOUND = -32601
+WHY_CHARS = 300
 
 _session: ContextVar[Connection | None] = ContextVar("session", default=None)
 _count = itertools.count(1)
@@ -183,6 +185,8 @@ def loaded(name: str) -> Iterator[TextTools]:
     try:
         with _loading, _in_place_of_the_sdk():
             spec.loader.exec_module(module)
+        if not hasattr(module, "server"):
+            raise LookupError("its server.py makes no `server`")
         yield module.server
     finally:
         del sys.modules[module_name]
@@ -211,13 +215,30 @@ def serve(wire: socket.socket) -> None:
         connection = Connection(wire)
         set_before = _session.set(connection)
         try:
-            name = str(json.loads(lines.readline())["server"])
-            with loaded(name) as server:
-                connection.write(json.dumps({"pid": os.getpid()}) + "\n")
-                server.speak(lines, connection.write)
+            speak(lines, connection)
         except (OSError, ValueError, LookupError, TypeError) as error:
             _session.reset(set_before)
             print(f"a session ended: {error!r}", file=sys.stderr, flush=True)
+
+
+def speak(lines: TextIO, connection: Connection) -> None:
+    """Load the server that the first line names, and let it speak; whoever asked hears why it cannot."""
+    name = str(json.loads(lines.readline())["server"])
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(loaded(name))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever its file does: the others live on
+            connection.write(json.dumps({"error": why(error)}) + "\n")
+            raise LookupError(f"the server '{name[:64]}' cannot be loaded: {why(error)}") from None
+        connection.write(json.dumps({"pid": os.getpid()}) + "\n")
+        server.speak(lines, connection.write)
+
+
+def why(error: BaseException) -> str:
+    """What went wrong, in one line that names no folder of this machine."""
+    text = " ".join(str(error).split()).replace(f"{FOLDER}{os.sep}", "")
+    said = text if type(error) is LookupError else f"{type(error).__name__}: {text}"
+    return said[:WHY_CHARS]
 
 
 def end_with(owner: BinaryIO, end: Callable[[int], object] = os._exit) -> None:

@@ -61,6 +61,8 @@ BUSY_MS = 4_000
 # that a page which many turns write is not put there for each of them.
 LOG_PAGES = 4_000
 POOL = 10
+# Of SQLite's pages, what one connection keeps; 2,000 by itself.
+CACHE_KIB = 1000
 # How long a request waits for others who do not get on: to give a connection back, or to write.
 POOL_WAIT_S = 3.0
 # Between two looks at the database's clock this machine counts the seconds.
@@ -368,5 +370,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={BUSY_MS}")
     cursor.execute("PRAGMA synchronous=FULL")
+    # Up to fifteen connections read at once, each with pages of its own: the system keeps the file besides.
+    cursor.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
     cursor.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
     cursor.close()

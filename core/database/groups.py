@@ -14,10 +14,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio.engine import AsyncConnection, AsyncEngine
 
 from core.database.engine import BUSY_MS, JSON_OPTIONS, LOG_PAGES, RollingBack, as_outage
-from core.database.line import Entry
 from core.database.outage import DatabaseUnavailable, outage, outages_told
-from core.database.units import Fence, Unit
-from core.database.writer import given_up
+from core.database.units import Fence, Unit, given_up
+from core.database.writer import Entry
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,11 @@ from sqlalchemy.ext.asyncio.engine import AsyncEngine
 
 from core.database.engine import StoreEngine
 from core.database.groups import Connected, Fencing, engine_of_group, told
-from core.database.line import Entry
 from core.database.outage import PING_S, outage, outages_told
 from core.database.postgres import PatientWriter, options_for
 from core.database.servers import driver_address
-from core.database.units import Fence, Unit
-from core.database.writer import given_up
+from core.database.units import Fence, Unit, given_up
+from core.database.writer import Entry
 
 
 class _CutError(Exception):

@@ -8,8 +8,15 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
+from core.database.outage import DatabaseUnavailable
+
 Rows = Sequence[Sequence[Any]]
 Work = Callable[[AsyncConnection], Coroutine[Any, Any, Any]]
+
+
+def given_up() -> DatabaseUnavailable:
+    """For what was not begun, since nobody waits for it any more."""
+    return DatabaseUnavailable("is held up by other writers")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,14 +16,18 @@ from typing import Any, Protocol, TypeVar
 import structlog
 from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
-from core.database.line import Entry, Line
 from core.database.outage import PING_S, DatabaseUnavailable, answer_seconds, log_failure
-from core.database.units import Fence, Unit
+from core.database.units import Fence, Unit, given_up
 
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
+# The largest group: who comes last in it waits for all of it.
+AT_MOST = 50
+# Of what begins something new, so much goes with a group. Where hundreds come at once, those under way would
+# else stand behind all of them at each of their steps, and the first would be done no sooner than the last.
+BEGUN_AT_ONCE = 8
 # While the event loop is busy, others are about to hand something over too, and one commit carries all of it:
 # they are waited for, for so long at most, until it has gone round a few times with next to nothing to do.
 GATHER_S = 0.02
@@ -41,9 +45,79 @@ _SLACK_S = 0.3
 _STALLED_S = 0.5
 
 
-def given_up() -> DatabaseUnavailable:
-    """For an entry that was not begun, since nobody waits for it any more."""
-    return DatabaseUnavailable("is held up by other writers")
+class Entry:
+    """A unit in the line, with what was handed over before it; its outcome comes into `done`."""
+
+    def __init__(self, unit: Unit, done: asyncio.Future[Any], earlier: list[Unit]) -> None:
+        self.unit = unit
+        self.done = done
+        self.earlier = earlier
+        self.is_promise = True
+        # Whoever waited has been told that it is not stored: it is not begun any more.
+        self.given_up = False
+
+    @property
+    def units(self) -> list[Unit]:
+        """In the order in which they are written."""
+        return [*self.earlier, self.unit]
+
+
+class Line:
+    """Entries that wait: those that hurry, those under way in the order of their coming, those that begin."""
+
+    def __init__(self) -> None:
+        self._hurrying: list[Entry] = []
+        self._under_way: list[Entry] = []
+        self._beginning: list[Entry] = []
+
+    def __len__(self) -> int:
+        return len(self._hurrying) + len(self._under_way) + len(self._beginning)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a group would have no room for more of one kind or the other."""
+        return len(self._beginning) >= BEGUN_AT_ONCE or len(self) >= AT_MOST
+
+    def add(self, entry: Entry) -> None:
+        if entry.unit.hurries:
+            # What its holder has in the line stays before it.
+            before = [each for each in self._under_way if _same_holder(each, entry)]
+            self._under_way = [each for each in self._under_way if each not in before]
+            self._hurrying += [*before, entry]
+        else:
+            (self._beginning if entry.unit.begins else self._under_way).append(entry)
+
+    def group(self) -> list[Entry]:
+        """The next group, which leaves the line. Some of those that begin are always in it."""
+        few = self._beginning[:BEGUN_AT_ONCE]
+        room = AT_MOST - len(few)
+        first = self._hurrying[:room]
+        many = self._under_way[: room - len(first)]
+        del self._hurrying[: len(first)], self._under_way[: len(many)], self._beginning[: len(few)]
+        return first + many + few
+
+    def without(self, entry: Entry) -> bool:
+        """Whether the entry stood here; it does not any more."""
+        for entries in (self._hurrying, self._under_way, self._beginning):
+            if entry in entries:
+                entries.remove(entry)
+                return True
+        return False
+
+    def next_of(self, fence: Fence) -> Entry | None:
+        """The next entry of this holder."""
+        going = self._hurrying + self._under_way
+        return next((entry for entry in going if entry.unit.fence == fence), None)
+
+    def left(self) -> list[Entry]:
+        """All of them, which leave the line."""
+        entries = self._hurrying + self._under_way + self._beginning
+        self._hurrying, self._under_way, self._beginning = [], [], []
+        return entries
+
+
+def _same_holder(one: Entry, other: Entry) -> bool:
+    return one.unit.fence is not None and one.unit.fence == other.unit.fence
 
 
 class Group(Protocol):
@@ -102,10 +176,7 @@ class Writer:
         return await self.entered(unit, alone=alone)()
 
     def entered(self, unit: Unit, *, alone: bool = False) -> Callable[[], Coroutine[Any, Any, Any]]:
-        """As `write`, of a unit that stands in the line now: whatever comes later stands behind it.
-
-        Nobody has to ask for its outcome.
-        """
+        """As `write`, once it is called: the unit stands in the line now, in front of what comes later."""
         return partial(self._outcome, self._enter(unit, alone=alone))
 
     async def _outcome(self, entry: Entry) -> Any:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from core.settings import Section, Strict
+from core.settings import Named, Section, Strict
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - the public mark of a webhook secret, not one
 ALL_EVENTS = "*"
@@ -113,4 +114,11 @@ def signing_key(secret: SecretStr) -> bytes:
         return b""
 
 
-SECTIONS = (Section("events", EventSettings), Section("webhooks", WebhookSettings))
+def _named(settings: WebhookSettings) -> Iterator[Named]:
+    for place, hook in enumerate(settings.hooks):
+        for number, event in enumerate(hook.events):
+            if event != ALL_EVENTS:
+                yield ("hooks", place, "events", number), "events", event
+
+
+SECTIONS = (Section("events", EventSettings), Section("webhooks", WebhookSettings, names=_named))

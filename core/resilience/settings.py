@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field, StringConstraints, model_validator
 
-from core.settings import Section, Strict
+from core.settings import Named, Section, Strict
 
 Kind = Literal["model", "server", "source", "bucket", "other"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+# Kinds whose names stand in a file of the configuration.
+_LISTED = ("model", "server", "source")
 
 TargetName = Annotated[str, StringConstraints(pattern=r"^[a-z]+:.+$")]
 
@@ -137,4 +140,11 @@ def _check(place: str, policy: PolicySettings) -> None:
         )
 
 
-SECTION = Section("resilience", ResilienceSettings)
+def _named(settings: ResilienceSettings) -> Iterator[Named]:
+    for target in settings.targets:
+        kind, _, name = target.partition(":")
+        if kind in _LISTED:
+            yield ("targets", target), f"{kind}s", name
+
+
+SECTION = Section("resilience", ResilienceSettings, names=_named)

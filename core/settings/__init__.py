@@ -1,7 +1,7 @@
 """Validated start-up values: files, environment, and errors that name file, line and key."""
 
 from core.settings.book import Book, inspect_book, read_book
-from core.settings.declare import ConfigFile, Finding, Section, Strict
+from core.settings.declare import ConfigFile, Finding, Named, Section, Strict
 from core.settings.document import Document, read_document
 from core.settings.loader import Context, load_file, load_sections
 from core.settings.places import Places
@@ -15,6 +15,7 @@ __all__ = [
     "Context",
     "Document",
     "Finding",
+    "Named",
     "Places",
     "Section",
     "Strict",

@@ -10,6 +10,9 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ConfigDict
 
 Finding = tuple[tuple[str | int, ...], str, str]
+"""Key path, message and remedy."""
+Named = tuple[tuple[str | int, ...], str, str]
+"""Key path, kind and name of a thing that is declared somewhere else: a model, an event, a module."""
 
 
 class Listing(Protocol):
@@ -18,6 +21,10 @@ class Listing(Protocol):
     def entries(self) -> Mapping[str, Any]: ...
 
     def default(self) -> str: ...
+
+    def names(self) -> Iterable[str]:
+        """All that may be named, also what cannot be used."""
+        ...
 
 
 class Strict(BaseModel):
@@ -33,11 +40,17 @@ class Section:
     Args:
         live: Keys that a running service takes over when the file changes;
             "*" for all. The others wait for a restart.
+        review: As that of `ConfigFile`; key paths begin below the section.
+        names: Given the section's value, the things that it names and that are declared elsewhere. Kinds are
+            those of files (models, servers, sources), `modules`, `events` and `hooks`. `config validate`
+            tells names that nothing has.
     """
 
     name: str
     model: type[BaseModel]
     live: tuple[str, ...] = ()
+    review: Callable[[Any], Iterable[Finding]] | None = None
+    names: Callable[[Any], Iterable[Named]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

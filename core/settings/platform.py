@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from core.settings.auth import AuthSettings
-from core.settings.declare import Section, Strict
-from core.settings.roles import RoleSettings
+from core.settings.declare import Named, Section, Strict
+from core.settings.roles import RoleSettings, models_of_tags
 
 __all__ = [
     "SECTIONS",
@@ -263,9 +264,14 @@ class ModulesSettings(Strict):
     )
 
 
-MODULES = Section("modules", ModulesSettings)
+def _switched_off(settings: ModulesSettings) -> Iterator[Named]:
+    for place, name in enumerate(settings.disabled):
+        yield ("disabled", place), "modules", name
+
+
+MODULES = Section("modules", ModulesSettings, names=_switched_off)
 SECTIONS = (
-    Section("server", ServerSettings),
+    Section("server", ServerSettings, names=models_of_tags),
     Section("auth", AuthSettings),
     Section("storage", StorageSettings),
     Section("threads", ThreadSettings),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from core.settings.declare import Strict
+from core.settings.declare import Named, Strict
 
 Role = Literal["all", "api", "worker"]
 Work = Literal["runs", "tasks"]
@@ -115,3 +115,10 @@ def without_effect(settings: RoleSettings) -> tuple[frozenset[str], str]:
 def runs_tasks(settings: RoleSettings) -> bool:
     """Whether a process of the service with this role runs background tasks, as far as `tasks` lets it."""
     return settings.role == "all" or (settings.role == "worker" and "tasks" in settings.executes)
+
+
+def models_of_tags(settings: RoleSettings) -> Iterator[Named]:
+    """The models that `run_tags` names."""
+    for key in settings.run_tags:
+        if not key.startswith(_GROUP):
+            yield ("run_tags", key), "models", key

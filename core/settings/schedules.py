@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from core.choices import Approval, with_choices
-from core.settings.declare import Section, Strict
+from core.settings.declare import Named, Section, Strict
 
 
 @with_choices
@@ -62,4 +63,16 @@ class ScheduleSettings(Strict):
         return self
 
 
-SECTION = Section("schedules", ScheduleSettings)
+def _named(settings: ScheduleSettings) -> Iterator[Named]:
+    for place, run in enumerate(settings.runs):
+        here, chosen = ("runs", place), run.model_dump(include={"model", "sources"})
+        if chosen["model"]:
+            yield (*here, "model"), "models", chosen["model"]
+        for number, source in enumerate(chosen["sources"] or ()):
+            if source != "*":
+                yield (*here, "sources", number), "sources", source
+        if run.webhook and "://" not in run.webhook:
+            yield (*here, "webhook"), "hooks", run.webhook
+
+
+SECTION = Section("schedules", ScheduleSettings, names=_named)

@@ -1,6 +1,7 @@
 """Checkpoints and writes as units of the database's one writer, and the saver of SQLite that makes them.
 
-A checkpoint is a promise, and the next step begins when the commit that carries it is on disk. The writes
+A checkpoint is a promise, and the next step begins when the commit that carries it is on disk; in a turn,
+a step that waits for it by itself begins when it stands in the line (`core.database.promises`). The writes
 of a task, and checkpoints that promise nothing, are handed over without waiting: they stand in front of the
 promise that follows, in one transaction with it, or by themselves a moment later. Whoever reads a thread
 waits for them.
@@ -75,10 +76,10 @@ _DELETE = ("DELETE FROM checkpoints WHERE thread_id = ?", "DELETE FROM writes WH
 class Written(BaseCheckpointSaver[str]):
     """Mixin in front of LangGraph's savers. What a saver writes, and in which words, is its own business.
 
-    A step begins when what was done before it is on disk. So nobody waits for a checkpoint behind which
-    nothing was done yet (input and look-ups, which are made again), nor for the last one of a run that has
-    its answer already: the end of the run, of which its caller is told, is committed with it. They go with
-    the next promise.
+    What a step does or tells is done behind what came before it is on disk. So nobody waits for a checkpoint
+    behind which nothing was done yet (input and look-ups, which are made again), nor for the last one of a
+    run that has its answer already: the end of the run, of which its caller is told, is committed with it.
+    They go with the next promise.
 
     Raises:
         LeaseLost: From a write of a task that does not hold the thread (see `graph.runs.lease`); where the

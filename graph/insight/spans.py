@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from typing import Any, Literal
 
 from core.steps import Part
@@ -189,6 +189,10 @@ class Waterfall:
         if begun is None or begun - self._record.created_at >= QUEUED_SECONDS:
             waits = "waiting" if begun is None else "ok"
             yield Span("queue", "before it began", self._record.created_at, begun, waits, 0)
+        # A process died with it, and until another one took it up nobody worked.
+        for died, following in pairwise(self.attempts):
+            if died.status == "lost" and died.end is not None:
+                yield Span("queue", "until it was taken up", died.end, following.start, "ok", 0)
 
     def _marks(self) -> Iterator[dict[str, Any]]:
         for event in self._events:

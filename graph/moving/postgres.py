@@ -57,6 +57,19 @@ SELECT setval(
 """
 
 
+@contextmanager
+def server_cursor(db: psycopg.Connection[Any], name: str) -> Iterator[psycopg.ServerCursor[Any]]:
+    """A cursor of the server, closed in the end also where its connection was cut meanwhile."""
+    cursor = psycopg.ServerCursor(db, name)
+    try:
+        yield cursor
+    finally:
+        try:
+            cursor.close()
+        except psycopg.OperationalError:
+            cursor.close()  # now its connection is known to be gone, and nothing is asked of it
+
+
 class PostgresEnd(End):
     """A database of a server.
 
@@ -117,7 +130,7 @@ class PostgresEnd(End):
 
     def read(self, part: Part, *, exact: bool = False) -> Generator[Row, None, None]:
         key = ", ".join(f'"{name}"' for name in part.key)
-        with self._db.transaction(), psycopg.ServerCursor(self._db, "copied") as cursor:
+        with self._db.transaction(), server_cursor(self._db, "copied") as cursor:
             cursor.itersize = FETCHED
             cursor.execute(f"{self._selected(part)} ORDER BY {key}", binary=True)
             if part.name == CHECKPOINTS:
@@ -137,7 +150,7 @@ class PostgresEnd(End):
             f"{_IN[CHECKPOINTS]}::text".replace("checkpoint,", "checkpoint::text,"),
             ", ".join(part.key),
         )
-        with self._db.transaction(), psycopg.ServerCursor(self._db, "copied") as cursor:
+        with self._db.transaction(), server_cursor(self._db, "copied") as cursor:
             for statement in _BY_INDEX:
                 self._db.execute(statement)
             cursor.execute(f"SELECT {columns} FROM {CHECKPOINTS} ORDER BY {key}", binary=True)  # noqa: S608
@@ -154,7 +167,7 @@ class PostgresEnd(End):
         if not places:
             return
         known.update((place, {}) for place in places)
-        with psycopg.ServerCursor(self._db, "beside") as cursor:
+        with server_cursor(self._db, "beside") as cursor:
             cursor.itersize = FETCHED
             cursor.execute(_BESIDE, [list(each) for each in zip(*places, strict=True)], binary=True)
             for thread, space, channel, version, kind, blob in cursor:

@@ -50,6 +50,7 @@ TAIL_BYTES = 256 * 1024
 # What a reader that is slower than its run has in memory, unless a single event is larger.
 PAGE_CHARS = 64 * 1024
 _BESIDE_THE_TEXT = 160
+LARGE_CHARS = 4096
 
 
 def topic_of(run_id: str) -> str:
@@ -89,10 +90,16 @@ class LoggedEvent:
         self.size = len(event["delta"]) + _BESIDE_THE_TEXT if text else len(self.line)
 
     @classmethod
-    def of_line(cls, line: bytes) -> LoggedEvent:
-        """The entry whose `line` was this, in whatever process."""
-        entry = cls(orjson.loads(line))
+    def of_line(cls, line: bytes, event: dict[str, Any] | None = None) -> LoggedEvent:
+        """The entry whose `line` was this, in whatever process.
+
+        Args:
+            event: What stands in it, where that is known; the line alone is kept then.
+        """
+        entry = cls(orjson.loads(line) if event is None else event)
         entry._line = line
+        if event is not None:
+            entry.settle()
         return entry
 
     @property
@@ -378,8 +385,12 @@ def _row(thread_id: str, group: Sequence[LoggedEvent], *, shift: float) -> dict[
 
 
 def _entry(row: Any, after: int) -> LoggedEvent:
-    event = renewed(orjson.loads(row["data"]))
+    stored = orjson.loads(row["data"])
+    event = renewed(stored)
     if row["cuts"] and row["first"] <= after:
         known = sum(row["cuts"][: after - row["first"] + 1])
         event["delta"] = event["delta"][known:]
+    elif event is stored and len(row["data"]) > LARGE_CHARS:
+        # As it leaves again: hundreds who read slowly would have each large one twice.
+        return LoggedEvent.of_line(row["data"].encode(), stored)
     return LoggedEvent(event)

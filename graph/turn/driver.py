@@ -217,7 +217,7 @@ class TurnDriver:
             config,
             context=context_for(run.request.choices, run.request.principal),
             stream_mode=self._modes,
-            # A step begins when the one before it is on disk: a forgotten call would be made again.
+            # Nothing is done before what led to it is on disk: a forgotten call would be made again.
             durability="sync",
             control=run.control,
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,12 +15,13 @@ from core.health import Health, degraded, healthy
 from core.settings import Book, ConfigErrors, ConfigFile, ConfigProblem, Section, inspect_book, nearest
 from core.settings.editors import for_editors
 from core.settings.loader import MAIN_FILE
-from core.settings.problems import dotted
+from core.settings.problems import KeyPath, dotted, printable
 from nodes.config.errors import UnknownPart
 from nodes.config.reload import Change, Snapshot, changes
 from nodes.config.view import Setting, dump, settings_of
 
 T = TypeVar("T")
+_NOTHING: Mapping[str, Iterable[str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +142,46 @@ class ConfigManager:
         )
         return book, problems
 
-    def review(self) -> list[ConfigProblem]:
-        """What only this machine can tell of files that validate: a command that is not installed, say."""
-        return [problem for declared in self._files.values() for problem in self._findings(declared)]
+    def review(self, known: Mapping[str, Iterable[str]] = _NOTHING) -> list[ConfigProblem]:
+        """What stands in no schema: a command that is not installed, a name that nothing has.
+
+        Args:
+            known: Names of things that no file lists, by their kind; of a kind that is left out all are.
+        """
+        found = [problem for declared in self._files.values() for problem in self._findings(declared)]
+        names = {**{kind: list(each) for kind, each in known.items()}, **self._listed()}
+        for section in self._sections.values():
+            if self._has(section.model):
+                found += self._of_section(section, names)
+        return found
+
+    def _listed(self) -> dict[str, list[str]]:
+        """The names that files list, by kind; without those of files that cannot be read as a whole."""
+        names: dict[str, list[str]] = {}
+        for kind, declared in self._files.items():
+            if not self._has(declared.model):
+                continue
+            if declared.listing is None:
+                names[kind] = list(getattr(self._book[declared.model], kind, ()))
+            elif len(self._book.values) == len(self._parts()):
+                with suppress(ConfigInvalid):
+                    names[kind] = sorted(declared.listing(self._book).names())
+        return names
+
+    def _of_section(self, section: Section, names: Mapping[str, Sequence[str]]) -> Iterator[ConfigProblem]:
+        for path, message, remedy in section.review(self._book) if section.review else ():
+            yield self._problem((section.name, *path), message, remedy)
+        for path, kind, name in section.names(self._book[section.model]) if section.names else ():
+            if kind in names and name not in names[kind]:
+                near = nearest(name, names[kind])
+                all_of_them = f"{kind}: {', '.join(names[kind]) or 'none'}"
+                remedy = f"did you mean '{near}'?" if near else all_of_them
+                message = f"there is no {kind.removesuffix('s')} '{printable(name)}'"
+                yield self._problem((section.name, *path), message, remedy)
+
+    def _problem(self, path: KeyPath, message: str, remedy: str) -> ConfigProblem:
+        file, line = self._book.layers.place(path)
+        return ConfigProblem(file, message, dotted(path), line, None, remedy)
 
     def loaded(self) -> Snapshot:
         """What this process runs with, to compare a later reading with."""

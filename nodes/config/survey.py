@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from core.registry import discover, files_of, sections_of
-from core.settings import ConfigErrors, ConfigProblem, Context, Places, inspect_book
+from core.events.settings import WebhookSettings
+from core.events.shipped import SHIPPED
+from core.registry import Module, discover, files_of, sections_of
+from core.settings import Book, ConfigErrors, ConfigProblem, Context, Places, inspect_book
 from nodes.config.manager import ConfigManager
 from nodes.config.reload import Change, Snapshot, changes
 
@@ -63,8 +65,17 @@ def survey(context: Context, *, review: bool = False) -> Survey:
     modules = discover()
     book, problems = inspect_book(sections_of(modules), files_of(modules), context)
     manager = ConfigManager(book, book.sections, book.files)
-    found = manager.review() if review else []
+    found = manager.review(_known(modules, book)) if review else []
     return Survey(manager, _unique([*problems, *found]))
+
+
+def _known(modules: Sequence[Module], book: Book) -> dict[str, list[str]]:
+    """Names of things that no file lists, by kind."""
+    events = {*SHIPPED, *(event for module in modules for event in module.events)}
+    found = {"modules": [module.name for module in modules], "events": sorted(events)}
+    if WebhookSettings in book.values:
+        found["hooks"] = [hook.name for hook in book[WebhookSettings].hooks if hook.enabled]
+    return found
 
 
 def reload_check(context: Context) -> ReloadCheck:

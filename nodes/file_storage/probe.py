@@ -10,7 +10,7 @@ from typing import Any
 
 from core.errors import WaystationError
 from core.health import Health, degraded, failed, healthy
-from nodes.file_storage.errors import InvalidFile, StorageTimedOut
+from nodes.file_storage.errors import InvalidFile, StorageRefused, StorageTimedOut
 from nodes.file_storage.models import FileInfo
 from nodes.file_storage.naming import DEFAULT_MEDIA_TYPE, new_key
 from nodes.file_storage.ports import FileStore
@@ -41,6 +41,7 @@ class Probe:
         self._seconds = seconds
         # The same each time: what a probe that broke off leaves behind is replaced by the next.
         self._key = new_key()
+        self._records_are_kept = False
 
     async def check(self) -> Health:
         """Failed when nothing works until somebody acts, degraded when a bucket has to come back."""
@@ -64,14 +65,25 @@ class Probe:
         return healthy(**details)
 
     async def _round(self) -> None:
-        await self._store.put(self._draft(), _content())
+        put = await self._store.put(self._draft(), _content())
         await self._store.usage(
             PROBE_OWNER
         )  # keys of a bucket may have each of these rights and not the next
         found = b"".join([chunk async for chunk in self._store.open(PROBE_OWNER, self._key)])
+        if not self._records_are_kept:
+            await self._look_at_its_record(put)
         await self._store.delete(PROBE_OWNER, self._key)
         if found != CONTENT:
             raise InvalidFile("a file that was written reads differently")
+
+    async def _look_at_its_record(self, put: FileInfo) -> None:
+        """Once in a process: what speaks a part of S3's protocol may take a record and drop it."""
+        if await self._store.info(PROBE_OWNER, self._key) != put:
+            raise StorageRefused(
+                f"{self._settings.place} does not keep what stands beside a file (its name and tags, as S3's "
+                "metadata); keep files elsewhere"
+            )
+        self._records_are_kept = True
 
     def _trouble(self, error: WaystationError) -> Health:
         breaker, reason = self._store.breaker(), error.detail

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -241,6 +241,9 @@ class Catalogue:
 
     def default(self) -> str:
         return self._default
+
+    def names(self) -> Iterable[str]:
+        return self._models
 
     def find(self, name: str) -> Model:
         """The model called `name`; the default for an empty name.

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import Field, SecretStr, ValidationInfo, model_validator
 
-from core.settings import Book, ConfigFile, Context, Finding, Places, Section, load_file, nearest
+from core.settings import Book, ConfigFile, Context, Finding, Named, Places, Section, load_file, nearest
 from nodes.mcp_tools.allowed_plugins import AllowedPlugins, PluginPermission, code_of
 from nodes.mcp_tools.dialects import Remark
 from nodes.mcp_tools.settings import McpFile, McpSettings, ServerEntry
@@ -100,6 +100,10 @@ class Inventory:
     def default(self) -> str:
         """No server is the default one."""
         return ""
+
+    def names(self) -> Iterable[str]:
+        """Those that cannot be used too: somebody may have switched them off for that."""
+        return {*self.servers, *self.unusable, *(plugin.name for plugin in self.plugins)}
 
 
 def take_inventory(book: Book) -> Inventory:
@@ -266,7 +270,19 @@ def read_plugin(folder: Path, origin: str, context: Context) -> Plugin:
     return Plugin(name, origin, value.version, value.entry(), folder)
 
 
-SECTIONS = (Section("mcp", McpSettings, live=("bundled", "disabled", "plugins")),)
+def _missing_folders(book: Book) -> Iterator[Finding]:
+    for place, folder in enumerate(book[McpSettings].plugins):
+        if not Path(book.context.places.config_dir, folder).is_dir():
+            yield ("plugins", place), f"there is no folder '{folder}'", "make it, or take it out"
+
+
+def _switched_off(settings: McpSettings) -> Iterator[Named]:
+    for place, name in enumerate(settings.disabled):
+        yield ("disabled", place), "servers", name
+
+
+_LIVE = ("bundled", "disabled", "plugins")
+SECTIONS = (Section("mcp", McpSettings, live=_LIVE, review=_missing_folders, names=_switched_off),)
 FILES = (
     ConfigFile(
         "servers",

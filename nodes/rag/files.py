@@ -42,8 +42,13 @@ class Listing:
         return len(self.unread)
 
 
-def list_files(roots: Iterable[str]) -> Listing:
-    """Every text file under `roots`, with a name that is unique and says nothing of this machine."""
+def list_files(roots: Iterable[str], home: Path | None = None) -> Listing:
+    """Every text file under `roots`, with a name that is unique and says nothing of this machine.
+
+    Args:
+        home: Where the service keeps its data. What is in there, users' files and logs, is no document,
+            unless a root stands within.
+    """
     files: dict[str, SourceFile] = {}
     unread: dict[str, str] = {}
     seen: set[Path] = set()
@@ -56,7 +61,8 @@ def list_files(roots: Iterable[str]) -> Listing:
             continue
         outer = _outermost(root, folders)
         base = Path(outer or root)
-        for relative, path, reason in _walk(root):
+        keeps_out = home_below(root, home)
+        for relative, path, reason in _walk(root, keeps_out):
             if path in seen or path in folders.values():
                 continue
             seen.add(path)
@@ -103,15 +109,23 @@ def exists(root: str) -> bool:
     return Path(root).exists()
 
 
-def _walk(root: str) -> Iterator[tuple[str, Path, str]]:
+def home_below(root: str, home: Path | None) -> Path | None:
+    """The home, where it stands below this root."""
+    base = (fixed_part(root) if glob.has_magic(root) else Path(root)).resolve()
+    real = home.resolve() if home else base
+    return real if real != base and real.is_relative_to(base) else None
+
+
+def _walk(root: str, without: Path | None) -> Iterator[tuple[str, Path, str]]:
     """(relative name, path, why it is passed over or "") of each file, sorted."""
     path = Path(root)
     if glob.has_magic(root):
-        yield from _globbed(root)
+        globbed = _globbed(root)
+        yield from (one for one in globbed if without is None or not one[1].is_relative_to(without))
     elif path.is_file():
         yield path.name, path.resolve(), unread_reason(path.name)
     else:
-        yield from _in_folder(path.resolve())
+        yield from _in_folder(path.resolve(), without)
 
 
 def _globbed(pattern: str) -> Iterator[tuple[str, Path, str]]:
@@ -129,10 +143,10 @@ def _globbed(pattern: str) -> Iterator[tuple[str, Path, str]]:
             yield own, found, _A_FOLDER
 
 
-def _in_folder(base: Path) -> Iterator[tuple[str, Path, str]]:
+def _in_folder(base: Path, without: Path | None = None) -> Iterator[tuple[str, Path, str]]:
     """Links to folders are not followed, so that only a link itself can lead out."""
     for folder, folders, names in os.walk(base):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and Path(folder, f) != without)
         for name in sorted(names):
             found = Path(folder, name)
             if name.startswith(".") or name.endswith("~"):

@@ -130,7 +130,7 @@ class Indexer:
             if self._rebuilding is not None and (anew or self._outdated(before)) and self._all_there(before):
                 return await self._anew(self._rebuilding, before, progress)
             before = self._of_one_model(before)
-            listing = await asyncio.to_thread(list_files, (*self._roots, *before.added))
+            listing = await asyncio.to_thread(list_files, (*self._roots, *before.added), self.manifest.home)
             unread = dict(list(listing.unread.items())[:MOST_UNREAD])
             before = replace(before, unread=unread, passed_over=len(listing.unread))
             plan = await asyncio.to_thread(self._plan, before, listing, anew=anew)
@@ -217,7 +217,7 @@ class Indexer:
 
     def _stale(self) -> bool:
         before = self.manifest.read()
-        listing = list_files((*self._roots, *before.added))
+        listing = list_files((*self._roots, *before.added), self.manifest.home)
         plan = self._plan(before, listing)
         # Kept and yet not the same: it was seen so soon after its change that it has to be read each time.
         same = self.fits(before) and plan.kept == before.files and len(listing.unread) == before.passed_over

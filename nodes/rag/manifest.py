@@ -131,6 +131,8 @@ class ManifestFile:
     def __init__(self, folder: Path, name: str) -> None:
         self._place = IndexPlace(folder, name)
         self._lock = folder / f"{name}.lock"
+        # The folder in which indexes stand beside what else a service writes: nothing of it is a document.
+        self.home = folder.absolute().parent
         self._known: tuple[str, Manifest] = ("", Manifest())
         self._languages: tuple[str, tuple[str, ...]] = ("", ())
 

@@ -69,24 +69,27 @@ _RELEVANT = "Represent this sentence for searching relevant passages: "
 _INSTRUCTED = "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery: "
 
 # By a part of the model's name, the first that fits; as the cards of the models say.
-_KNOWN: tuple[tuple[re.Pattern[str], Profile], ...] = tuple(
-    (re.compile(rf"(?:^|[/_-])(?:{name})", re.IGNORECASE), profile)
-    for name, profile in (
-        (r"(?:multilingual-)?e5-[\w-]*instruct|qwen3-embedding", _prefixed(_INSTRUCTED)),
-        (r"(?:multilingual-)?e5-", _prefixed("query: ", "passage: ")),
-        (r"nomic-embed-text|modernbert-embed", _prefixed("search_query: ", "search_document: ")),
-        (r"bge-(?:small|base|large)-en|mxbai-embed|uae-large", _prefixed(_RELEVANT)),
-        (r"bge-(?:small|base|large)-zh", _prefixed("为这个句子生成表示以用于检索相关文章：")),
-        (r"(?:snowflake-)?arctic-embed(?:2|[\w-]*v2)", _prefixed("query: ")),
-        (r"(?:snowflake-)?arctic-embed", _prefixed(_RELEVANT)),
-        (r"embeddinggemma", _prefixed("task: search result | query: ", "title: none | text: ")),
-        # Of this one `encoding_format` may be `base64` or nothing.
-        (r"voyage-", _typed("query", "document", dimensions="output_dimension", encoding_format=None)),
-        (r"nv-embedqa|llama-3\.2-nv-embedqa|llama-nemotron-embed", _typed("query", "passage")),
-    )
+_KNOWN = (
+    (re.compile(r"\b(?:multilingual-)?e5-[\w-]{0,40}instruct|\bqwen3-embedding"), _prefixed(_INSTRUCTED)),
+    (re.compile(r"\b(?:multilingual-)?e5-"), _prefixed("query: ", "passage: ")),
+    (
+        re.compile(r"\b(?:nomic-embed-text|modernbert-embed)"),
+        _prefixed("search_query: ", "search_document: "),
+    ),
+    (re.compile(r"\b(?:bge-(?:small|base|large)-en|mxbai-embed|uae-large)"), _prefixed(_RELEVANT)),
+    (re.compile(r"\bbge-(?:small|base|large)-zh"), _prefixed("为这个句子生成表示以用于检索相关文章：")),
+    (re.compile(r"\barctic-embed(?:2|[\w-]{0,40}v2)"), _prefixed("query: ")),
+    (re.compile(r"\barctic-embed"), _prefixed(_RELEVANT)),
+    (re.compile(r"\bembeddinggemma"), _prefixed("task: search result | query: ", "title: none | text: ")),
+    # Of this one `encoding_format` may be `base64` or nothing.
+    (
+        re.compile(r"\bvoyage-"),
+        _typed("query", "document", dimensions="output_dimension", encoding_format=None),
+    ),
+    (re.compile(r"\b(?:nv-embedqa|llama-nemotron-embed)"), _typed("query", "passage")),
 )
 
 
 def profile_of(model: str) -> Profile:
     """What a model of this name wants; nothing, where nothing is known of it."""
-    return next((profile for name, profile in _KNOWN if name.search(model)), Profile())
+    return next((profile for name, profile in _KNOWN if name.search(model.lower())), Profile())

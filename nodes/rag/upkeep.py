@@ -14,7 +14,7 @@ import structlog
 
 from core.errors import WaystationError
 from core.reload import wake_ups
-from nodes.rag.files import fixed_part
+from nodes.rag.files import fixed_part, home_below
 from nodes.rag.indexing import Indexer
 from nodes.rag.models import IngestReport, Progress, SourceStats
 
@@ -54,9 +54,20 @@ class FileWatcher:
             roots = [root for indexer in self._indexers().values() for root in indexer.roots()]
             return {folder for folder, whole in map(watched, roots) if whole is deep}
 
-        wakes = wake_ups(folders, quiet_s=QUIET_SECONDS, every_s=_FOLDERS_AGAIN_SECONDS, recursive=deep)
+        wakes = wake_ups(
+            folders,
+            quiet_s=QUIET_SECONDS,
+            every_s=_FOLDERS_AGAIN_SECONDS,
+            recursive=deep,
+            matters=self._matters,
+        )
         async for _ in wakes:
             self._news.set()
+
+    def _matters(self, path: Path) -> bool:
+        """Not where a root holds the home alone: a service at work writes there all the time."""
+        found = [(root, one.manifest.home) for one in self._indexers().values() for root in one.roots()]
+        return any(_may_hold(root, home, path) for root, home in found)
 
     async def _look_on(self) -> None:
         while True:
@@ -91,6 +102,13 @@ class FileWatcher:
         except Exception:  # noqa: BLE001 - the edge of a background task: one bad look must not be the last
             _log.exception("source_not_looked_at", source=name)
         return took
+
+
+def _may_hold(root: str, home: Path, path: Path) -> bool:
+    folder, below = watched(root)[0], home_below(root, home)
+    if below is not None and path.is_relative_to(below):
+        return False
+    return any(path.is_relative_to(each) for each in (folder, folder.resolve()))
 
 
 def watched(root: str) -> tuple[Path, bool]:

@@ -19,7 +19,7 @@ from core.cli import JsonFlag, command, fail, loading_app, make_app, show
 from core.collecting import load
 from core.errors import ConfigInvalid, InvalidInput, WaystationError
 from core.installed import is_missing, needs
-from server.cli import backup, serving
+from server.cli import backup, insight, serving
 from server.cli.choices import number_options
 from server.cli.sessions import UserOption, opened
 
@@ -50,7 +50,7 @@ GROUPS = {
     "keys": ("server.cli.keys:keys", "API keys: create, list, revoke."),
     "runs": (
         "server.cli.runs:runs",
-        "Runs: list, show, events, resume, cancel; record a run and replay it.",
+        "Runs: list, show, spans, events, resume, cancel; record a run and replay it.",
     ),
     "storage": ("server.cli.storage:storage", "What threads take in the database and as files."),
     "tasks": ("server.cli.tasks:tasks", "Background tasks: list, show, cancel, run."),
@@ -61,7 +61,11 @@ for word, (where, about) in GROUPS.items():
 WITH_OURS = {"mcp": "server.cli.mcp:app"}
 # Words that need none of the modules' own commands.
 OWN = frozenset(
-    {"serve", "ask", "backup", "check", "demo", "graph", "init", "modules", "restore", "worker", *GROUPS}
+    {
+        *("serve", "ask", "audit", "backup", "check", "costs", "demo", "graph", "init", "modules"),
+        *("restore", "worker"),
+        *GROUPS,
+    }
 )
 
 # How long `check` waits for what starts.
@@ -131,6 +135,8 @@ def demo_command() -> None:
 
 
 app.command("serve")(serving.serve_command)
+app.command("costs")(insight.costs_command)
+app.command("audit")(insight.audit_command)
 
 
 @app.command("ask")

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from core.cli import JsonFlag, command, make_app, print_fields, print_json, print_table, short, show
+from core.cli import JsonFlag, command, make_app, print_json, print_table, short, show
 from core.errors import InvalidInput
+from server.cli.insight import COLUMNS, cells_of, show_run, spans_command
 from server.cli.sessions import UserOption, opened, quiet
 
 if TYPE_CHECKING:
@@ -40,21 +41,27 @@ async def list_command(
     user: UserOption = "",
     as_json: JsonFlag = False,
 ) -> None:
-    """Runs, the newest first."""
+    """Runs, the newest first: what was asked, what came of it, what it took."""
+    from graph.insight.listing import run_row
+
     async with opened(user, idle=True) as (agent, who):
         records = await agent.runs.list(who, thread_id=thread, status=status, limit=limit, after=after)
-    found = [record.as_row() for record in records]
-    columns = ("run_id", "thread_id", "status", "reason", "attempts", "created_at", "ended_at")
-    show(found, as_json=as_json, table=columns, empty="no runs")
+    found = [run_row(record, mine=True) for record in records]
+    show(found, as_json=as_json, table=COLUMNS, rows=[cells_of(run) for run in found], empty="no runs")
 
 
 @runs.command("show")
 @command
 async def show_command(run_id: str, *, user: UserOption = "", as_json: JsonFlag = False) -> None:
-    """One run: its status, its times, and what came of it."""
+    """One run: who asked what and when, what came of it and why, and what it took."""
     async with opened(user, idle=True) as (agent, who):
-        run = (await agent.runs.get(who, run_id)).as_json()
-    show(run, as_json=as_json, people=lambda: _show_run(run))
+        record = await agent.runs.get(who, run_id)
+    run = record.as_json()
+    asked = {"user": record.request.principal.id, "message": record.request.message}
+    show(run, as_json=as_json, people=lambda: show_run({**run, **asked}))
+
+
+runs.command("spans")(spans_command)
 
 
 @runs.command("events")
@@ -227,17 +234,6 @@ def _missing(recording: Recording) -> None:
     if missing:
         numbers = ", ".join(f"[{n}]" for n in missing)
         print(f"the text of {numbers} is not found any more; the recording has none", file=sys.stderr)
-
-
-def _show_run(run: dict[str, Any]) -> None:
-    print_fields({name: value for name, value in run.items() if not isinstance(value, dict)})
-    output, error = run.get("output") or {}, run.get("error") or {}
-    for call in output.get("tool_calls", []):
-        print(f"\n{call['server']} {call['tool']} {_short(call['arguments'])}: {call['status']}")
-    if output.get("answer"):
-        print(f"\n{output['answer']}")
-    if error:
-        print(f"\n{error.get('code')}: {error.get('detail')}")
 
 
 def _tell(replayed: Replayed) -> None:

@@ -225,16 +225,19 @@ async def _body(path: str, headers: Headers, receive: Receive, limits: LimitSett
     body = await read_body(receive, most)
     if body:
         if not (kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))):
-            form = (
-                "a form, multipart/form-data with the part 'file', or JSON with "
-                if path == UPLOAD_PATH
-                else ""
-            )
-            raise WrongMediaType(
-                f"the content type is {_shown(kind)}; send {form}the header 'content-type: application/json'"
-            )
+            raise WrongMediaType(f"the content type is {_shown(kind)}; send {_wanted_at(path)}")
         check_json(body, depth=limits.json_depth)
     return replay(body, receive)
+
+
+def _wanted_at(path: str) -> str:
+    form, header = (
+        "a form, multipart/form-data with the part 'file'",
+        "the header 'content-type: application/json'",
+    )
+    if path == UPLOAD_PATH:
+        return f"{form}, or JSON with {header}"
+    return form if path in UPLOAD_PATHS else header
 
 
 def _shown(kind: str) -> str:

@@ -113,6 +113,11 @@ async def spans(run_id: RunId, agent: OpenAgent, who: Caller) -> Annotated[Json,
 
     Times are milliseconds from when the run was asked for. What goes on has no duration yet.
     """
+    return await spans_of(agent, who, run_id)
+
+
+async def spans_of(agent: Agent, who: Principal, run_id: str) -> dict[str, Any]:
+    """The waterfall of a run, as `/runs/{run_id}/spans` gives it."""
     record = await agent.runs.get(who, run_id)
     now = now_of(agent.engine)
     live = agent.runs.live.get(run_id)

@@ -69,6 +69,9 @@ class Decision(TypedDict):
     type: str
     by: NotRequired[str]
     at: NotRequired[Time]
+    reason: NotRequired[str]
+    before: NotRequired[Annotated[Json, Field(description="Arguments of a call that was changed.")]]
+    after: NotRequired[Json]
     fields: NotRequired[list[str]]
 
 

@@ -155,7 +155,7 @@ async def test_calls_are_measured_through_the_executor_and_beside_it(tmp_path: P
 @pytest.mark.server
 def test_a_profile_names_libraries_and_rooms(tmp_path: Path) -> None:
     with ServerProcess("bench.systems.model", path="/v1") as model:
-        found = profiled.sampled(HERE, model.url, tmp_path / "room", turns=16, at_once=8, by="owner")
+        found = profiled.sampled(HERE, model.url, tmp_path / "room", {}, turns=16, at_once=8, by="owner")
     assert sum(found.values()) > 0
     assert "langgraph" in found
     assert any(name.startswith("graph/") for name in found)

@@ -178,7 +178,7 @@ async def opened(storage: str, *, seed: int) -> AsyncIterator[Streams]:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         model = stack.enter_context(RuleServer())
-        parent = stack.enter_context(nursery())
+        parent = stack.enter_context(nursery(weighed=True))
         settings = {"WAYSTATION_SERVER__STREAM_STALL_SECONDS": str(STALL_SECONDS)}
         site = Site(folder, model.url, storage, settings=settings)
         victims = [Victim(parent, site) for _ in range(2)]

@@ -41,16 +41,19 @@ MEMORY_IS_GIVEN_BACK = {
 
 
 @contextmanager
-def nursery(*around: str, tree: Path = ROOT, wait: bool = True) -> Iterator[subprocess.Popen[str]]:
+def nursery(
+    *around: str, tree: Path = ROOT, wait: bool = True, weighed: bool = False
+) -> Iterator[subprocess.Popen[str]]:
     """The process that services are forked from.
 
     Args:
         around: A command that becomes the one that is given to it, somewhere else.
         tree: Whose program it is.
         wait: Until it is ready; else the first service waits for it.
+        weighed: What its services hold is measured. In tests it is then an interpreter that starts, no fork.
     """
     command = [*around, sys.executable, "-m", "tests.campaigns.nursery"]
-    env = {**os.environ, **MEMORY_IS_GIVEN_BACK}
+    env = {**os.environ, **(MEMORY_IS_GIVEN_BACK if weighed else {})}
     process = subprocess.Popen(
         command, cwd=tree, env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )

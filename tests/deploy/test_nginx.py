@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
+from core.errors import Unavailable
+from server.errors import problem
+from server.protocols.refusals import PROBLEM_JSON
 from tests.kit.http import client_of, served, turn
 from tests.kit.nginx import MISSING, PROGRAM, nginx
 from waystation.testing.agents import open_agent
@@ -62,3 +66,30 @@ async def test_an_upload_goes_through_and_comes_back(proxy: str) -> None:
         assert sent.status_code in (200, 201), sent.text
         back = await http.get(f"/files/{sent.json()['key']}/content")
     assert back.content == content
+
+
+async def test_what_is_too_large_is_told_in_the_words_of_the_service(proxy: str) -> None:
+    """A form that says beforehand that it has a gigabyte."""
+    place = httpx.URL(proxy)
+    reader, writer = await asyncio.open_connection(place.host, place.port)
+    head = f"POST /files HTTP/1.1\r\nHost: {place.netloc.decode()}\r\nContent-Length: 1073741824\r\n"
+    writer.write(f"{head}Content-Type: multipart/form-data; boundary=b\r\n\r\n".encode())
+    async with asyncio.timeout(30):
+        announced = (await reader.readuntil(b"}")).decode()
+    writer.close()
+    assert announced.startswith("HTTP/1.1 413 ")
+    assert '"code":"body_too_large"' in announced
+
+
+async def test_a_service_that_is_gone_is_told_in_the_form_of_its_errors(tmp_path: Path) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    with nginx(tmp_path, address, [f"127.0.0.1:{free_port()}"]) as url:
+        async with asyncio.timeout(20), httpx.AsyncClient(base_url=url, trust_env=False) as http:
+            while True:
+                try:
+                    answer = await http.get("/health/live")
+                    break
+                except httpx.ConnectError:
+                    await asyncio.sleep(0.05)
+    assert (answer.status_code, answer.headers["content-type"]) == (503, PROBLEM_JSON)
+    assert answer.json() == problem(Unavailable("the service cannot be reached; try again"))

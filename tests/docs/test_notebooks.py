@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import json
 import os
 import sys
@@ -18,6 +20,9 @@ from tests.kit.steps import FIVE
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 TOUR = NOTEBOOKS / "01-tour.ipynb"
+every_notebook = pytest.mark.parametrize(
+    "path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.name
+)
 
 
 class ThisPython(KernelSpecManager):
@@ -73,6 +78,7 @@ def cell(shown_by_cell: dict[str, str], beginning: str) -> str:
     return found
 
 
+@pytest.mark.always
 def test_the_tour_asks_and_streams(tour: dict[str, str]) -> None:
     asked = cell(tour, 'reply = await agent.ask("What is 5 + 3?"').splitlines()
     assert asked == ["5 + 3 = 8", "done offline", "calculator evaluate {'expression': '5 + 3'} ok"]
@@ -182,7 +188,22 @@ def test_the_debug_notebook_writes_a_test_that_passes(debug: dict[str, str]) -> 
     assert cell(debug, "import subprocess").startswith("1 passed")
 
 
-@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.name)
+@every_notebook
+def test_what_a_notebook_imports_is_there(path: Path) -> None:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+    ours = [
+        node
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] == "waystation"
+    ]
+    assert ours
+    for node in ours:
+        module = importlib.import_module(str(node.module))
+        assert [name.name for name in node.names if not hasattr(module, name.name)] == []
+
+
+@every_notebook
 def test_notebooks_are_kept_without_outputs(path: Path) -> None:
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     assert [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -36,6 +36,11 @@ FREE = frozenset({"tags", "arguments", "parameters", "properties", "modules", "p
 # Of the page, which says what the application does: to ask that while tests are collected takes seconds.
 PAGE = json.loads((ROOT / "docs" / "reference" / "openapi.json").read_text(encoding="utf-8"))
 ROUTES = sorted((method.upper(), path) for path, operations in PAGE["paths"].items() for method in operations)
+# JSON schemas of LangServe's, and a file for a command.
+SCHEMAS = [
+    f"/{facade}/{what}_schema" for facade in ("agent", "chat") for what in ("config", "input", "output")
+]
+OF_ANY_FORM = sorted(("GET", path) for path in [*SCHEMAS, "/runs/{run_id}/recording"])
 # Changes that take away what the other examples show come last.
 # Ids in the bodies of examples, and what stands for them in a real service.
 SHOWN = {QUESTION_ID: "question", CHECKPOINT: "checkpoint_id", SAID[0]["id"]: "message_id", RUN: "run_id"}
@@ -118,6 +123,36 @@ def test_a_body_is_described_in_one_form() -> None:
     """Of two, one generator makes code that cannot be imported, and one sends a form as JSON."""
     bodies = {route: list(operation(route).get("requestBody", {}).get("content", {})) for route in ROUTES}
     assert {route: forms for route, forms in bodies.items() if len(forms) > 1} == {}
+
+
+def test_what_may_be_left_out_of_a_body_has_no_default() -> None:
+    """openapi-typescript makes a field with a default one that has to be sent."""
+    schemas = description()["components"]["schemas"]
+    bodies = ("AgentInput", "NewRunBody", "NewKey", "Edit", "agentConfigurable")
+    given = {
+        (body, field)
+        for body in bodies
+        for field, of in schemas[body]["properties"].items()
+        if "default" in of
+    }
+    assert given == set()
+    assert schemas["NewRunBody"]["properties"]["on_busy"]["description"].endswith('By default "reject".')
+    assert schemas["AgentInput"]["properties"]["resume"]["additionalProperties"] is True
+
+
+def test_every_answer_has_a_form_with_a_name() -> None:
+    assert [route for route, form in _forms() if "$ref" not in form] == OF_ANY_FORM
+
+
+def _forms() -> Iterator[tuple[tuple[str, str], Any]]:
+    """What is said of each answer in JSON, or of an item where it is a list, and of each event."""
+    for route in ROUTES:
+        answers = [a for status, a in operation(route)["responses"].items() if status.startswith("2")]
+        for media, told in (each for answer in answers for each in answer.get("content", {}).items()):
+            if media == EVENT_STREAM:
+                yield route, told["itemSchema"]["properties"]["data"]["contentSchema"]
+            elif media == "application/json":
+                yield route, told["schema"].get("items", told["schema"])
 
 
 def _titles(schema: Any) -> list[str]:

@@ -39,6 +39,7 @@ def model() -> Iterator[ModelServer]:
         yield server
 
 
+@pytest.mark.always
 async def test_an_answer_that_was_stored_before_a_crash_is_not_given_twice(
     model: ModelServer, tmp_path: Path
 ) -> None:

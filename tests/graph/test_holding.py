@@ -193,6 +193,7 @@ async def test_a_write_without_holding_the_thread_says_how_to_hold_it(agent: Age
     assert len(await agrees(agent, "t")) == 2
 
 
+@pytest.mark.always
 async def test_a_thread_is_held_by_its_owner_only_and_not_while_a_run_goes(agent: Agent) -> None:
     await agent.ask("Who are you?", thread="t", user="ada")
     with pytest.raises(ThreadNotFound):

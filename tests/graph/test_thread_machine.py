@@ -9,7 +9,7 @@ import pytest
 
 from tests.campaigns.machine import machine_on, run_machine, steps_of
 
-RUNS, STEPS = 3, 20
+RUNS, STEPS = 2, 12
 
 
 @pytest.mark.always

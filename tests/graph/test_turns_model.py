@@ -280,6 +280,7 @@ async def test_a_turn_that_takes_too_long_ends_with_an_error(server: ModelServer
         assert (await agent.threads.get(LOCAL, "slow"))["status"] == "failed"
 
 
+@pytest.mark.always
 async def test_a_service_that_shuts_down_takes_no_new_turns_and_ends_the_running_ones(
     server: ModelServer, tmp_path: Any
 ) -> None:

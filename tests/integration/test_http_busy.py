@@ -46,6 +46,7 @@ def asks(text: str = "add") -> dict[str, object]:
     return call("counted_add", {"a": 5, "b": 3}, text=text)
 
 
+@pytest.mark.always
 async def test_a_message_to_a_busy_thread_is_refused_and_leaves_nothing(
     http: httpx.AsyncClient, model: ModelServer
 ) -> None:

@@ -113,6 +113,7 @@ async def test_the_newer_dialect_is_answered_with_the_form_and_asked_again(
 # -- rights -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.always
 async def test_nobody_gets_at_what_is_somebody_elses(house: House, model: ModelServer) -> None:
     adds(model, "for ada")
     asked = await New(house.here["ada"], **FORMS).call("ask", message="for ada")

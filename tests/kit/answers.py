@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import jsonschema_rs
 
+from server.examples.form import BYTES
 from server.protocols.refusals import PROBLEM_JSON
 
 JSON, EVENTS = "application/json", "text/event-stream"
@@ -35,7 +36,7 @@ class Judge:
         """What is wrong with an answer of one of the described routes; of others, nothing is known."""
         operation = self._operation(answer.request)
         media = answer.headers.get("content-type", "").partition(";")[0]
-        if operation is None or answer.status_code == httpx.codes.NOT_MODIFIED or not answer.content:
+        if operation is None or not answer.content or (answer.is_success and _gives_files(operation)):
             return []
         if media == PROBLEM_JSON:
             return self._in(answer.json(), {"$ref": "#/components/schemas/Problem"})
@@ -65,6 +66,11 @@ class Judge:
             self._validators[key] = jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
         found = self._validators[key].iter_errors(value)
         return [f"{'.'.join(map(str, e.instance_path))}: {e.message[:300]}" for e in found]
+
+
+def _gives_files(operation: dict[str, Any]) -> bool:
+    """What it answers is somebody's, which may be JSON too."""
+    return BYTES in operation["responses"].get("200", {}).get("content", {})
 
 
 def closed(schema: Any) -> Any:

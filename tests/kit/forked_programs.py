@@ -28,7 +28,8 @@ from tests.kit.program_forks import CLONE, READY, Wanted
 from waystation.testing.service import ROOT
 
 _PROGRAM = re.compile(
-    r"waystation|server\.cli\.main|nodes\.\w+\.cli|waystation\.testing\.\w+|tests\.kit\.(task_worker|start_told|dying)"
+    r"waystation|server\.cli\.main|nodes\.\w+\.cli|waystation\.testing\.\w+|tests\.campaigns\.nursery"
+    r"|tests\.kit\.(task_worker|start_told|dying)"
 )
 # Read when a program runs. Whatever else differs may have been read when its modules were imported.
 # The last one is for OpenMP, and a search by meaning leaves it behind (threadpoolctl sets it).

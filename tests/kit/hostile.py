@@ -100,7 +100,7 @@ def _mail_without_words() -> bytes:
 
 def _endless_mail() -> bytes:
     head = b"Content-Type: multipart/mixed; boundary=x\n\n"
-    return head + b"--x\nContent-Type: multipart/mixed; boundary=x\n\n" * 3_000
+    return head + b"--x\nContent-Type: multipart/mixed; boundary=x\n\n" * 1_500
 
 
 def _book_that_reads_itself() -> bytes:

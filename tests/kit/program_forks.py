@@ -38,6 +38,8 @@ IMPORTS = (
     "graph.checkpoints.postgres",
     "alembic.config",
     "lance_namespace",
+    "nodes.mcp_tools.adapters.host",
+    "numpy",
     # What a service loads when it starts.
     "waystation",
     "nodes.config.provider",
@@ -79,6 +81,8 @@ class Wanted(TypedDict):
 
 def main(descriptor: int) -> None:
     """Until the other end is closed."""
+    # Read when numpy is imported, which starts a thread for each further core.
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
     for name in IMPORTS:
         importlib.import_module(name)
     _warm()

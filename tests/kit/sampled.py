@@ -4,7 +4,12 @@ What is dear is measured: `dear.tsv` says what a case of a test takes of a core,
 than `DEAR_S` together. Of such a test as many cases run as fit into that, one at least, and they meet as many
 values of its parameters as they can. Where one case alone takes longer, a draw says whether the test runs at
 all: one that takes twice as long has half the chance. The draw is by the test's name and the seed, so that
-others may come and go. `make check` leaves out what is dear (`-m "not dear"`). The draw leaves these alone:
+others may come and go. `make check` leaves out what is dear (`-m "not dear"`).
+
+What a file's tests share (a fixture of a class or a module that takes more than `SHARED_S`) is drawn for as
+well, once for all that ask for it, unless one of them runs in any case.
+
+The draws leave these alone:
 
 - a test that is named for a case that was handed to us (`test_st2_...`), which has thrice as many cases;
 - `@pytest.mark.always`: a promise that stands nowhere else, or only in dearer tests;
@@ -32,10 +37,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.kit.costs import SHARED, cost_of, shared_name
 from tests.kit.samples import WHOLE
 
 SAMPLE_SEED = "waystation"
-DEAR_S = 0.3
+DEAR_S = 0.2
+SHARED_S = 2.0
 DATABASES = {"sqlite", "postgres", "postgresql"}
 RECORD = Path(__file__).with_name("dear.tsv")
 _HANDED = re.compile(r"test_(cl|g|m|rd|st|t)\d+_")
@@ -44,32 +51,50 @@ _left = pytest.StashKey[int]()
 
 
 class Case(NamedTuple):
-    """A test as pytest has it: its id, its parameters but for a database, and how many its mark asks for."""
+    """A test as pytest has it: its id, its parameters but for a database, and how many its mark asks for.
+
+    `shared` are the dear fixtures of its file that it asks for.
+    """
 
     id: str
     values: frozenset[tuple[str, int]] = frozenset()
     always: int = 0
+    shared: frozenset[str] = frozenset()
 
     @property
     def test(self) -> str:
         """The test that it is a case of."""
         return self.id.partition("[")[0]
 
+    @property
+    def is_promised(self) -> bool:
+        """True where it runs whatever it takes."""
+        return bool(self.always or _HANDED.match(self.test.rpartition("::")[2]))
+
 
 def sample(cases: Iterable[Case], record: Mapping[str, float]) -> set[str]:
-    """The ids of what runs. `record` says, of dear tests, what a case takes in seconds of a core."""
+    """The ids of what runs. `record` says, of dear tests, what a case takes in seconds of a core.
+
+    Of what is shared, it says what setting it up takes.
+    """
     tests: defaultdict[str, list[Case]] = defaultdict(list)
     for case in cases:
         tests[case.test].append(case)
-    return {case.id for test, of in tests.items() for case in _of_test(test, of, record.get(test, 0.0))}
+    some = [case for test, of in tests.items() for case in _of_test(test, of, record.get(test, 0.0))]
+    needed = {name for case in some if case.is_promised for name in case.shared}
+    return {
+        case.id
+        for case in some
+        if all(name in needed or _draw(name) < SHARED_S / record[name] for name in case.shared)
+    }
 
 
 def _of_test(test: str, cases: list[Case], each_s: float) -> Sequence[Case]:
     if each_s * len(cases) < DEAR_S:
         return cases
-    if _HANDED.match(test.rpartition("::")[2]):
-        return _some(cases, most=max(2, int(3 * DEAR_S / each_s)))
     asked = cases[0].always
+    if cases[0].is_promised and not asked:
+        return _some(cases, most=max(2, int(3 * DEAR_S / each_s)))
     runs = asked or _draw(test) < DEAR_S / each_s
     return _some(cases, most=max(1, asked, int(DEAR_S / each_s))) if runs else ()
 
@@ -92,23 +117,25 @@ def _draw(name: str) -> float:
 
 
 def measured(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """What a case of each dear test takes, of the rows that `--spent` writes.
+    """What a case of each dear test takes, and what each dear fixture, of the rows that `--spent` writes.
 
-    A quarter of the clock counts at least: Chromium's processes are not seen, and who waits keeps a worker.
     What is set up for a whole file is the first test's bill: each case pays the file's median.
     """
     own: defaultdict[str, float] = defaultdict(float)
+    shared: defaultdict[str, float] = defaultdict(float)
     around: defaultdict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
     for row in rows:
-        seconds = row["own"] + row["children"]
         if row["when"] == "call":
-            own[row["test"]] = max(seconds, row["wall"] / 4)
+            own[row["test"]] = cost_of(row)
+        elif row["when"] == "shared":
+            shared[row["test"]] += cost_of(row)
         else:
-            around[_file(row["test"])][row["test"]] += seconds
+            around[_file(row["test"])][row["test"]] += row["own"] + row["children"]
     tests: defaultdict[str, list[float]] = defaultdict(list)
     for case, seconds in own.items():
         tests[case.partition("[")[0]].append(seconds + median(around[_file(case)].values()))
-    return {test: sum(each) / len(each) for test, each in tests.items() if sum(each) >= DEAR_S}
+    found = {test: sum(each) / len(each) for test, each in tests.items() if sum(each) >= DEAR_S}
+    return found | {name: seconds for name, seconds in shared.items() if seconds >= SHARED_S}
 
 
 def _file(test: str) -> str:
@@ -143,20 +170,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("dear")
     if WHOLE in os.environ or config.getoption("lf", False) or any("::" in word for word in config.args):
         return
-    kept = sample(map(_case, items), record)
+    kept = sample((_case(item, record) for item in items), record)
     left = [item for item in items if item.nodeid not in kept]
     items[:] = [item for item in items if item.nodeid in kept]
     config.stash[_left] = len(left)
     config.hook.pytest_deselected(items=left)
 
 
-def _case(item: pytest.Item) -> Case:
+def _case(item: pytest.Item, record: Mapping[str, float]) -> Case:
     spec = getattr(item, "callspec", None)
     given = [(name, n, spec.params[name]) for name, n in spec.indices.items()] if spec else []
     values = frozenset((name, n) for name, n, value in given if not _database(value))
     mark = item.get_closest_marker("always")
     asked = mark.kwargs.get("cases", 1) if mark else 0
-    return Case(item.nodeid, values, sys.maxsize if asked == "all" else asked)
+    shared = frozenset(_shared_by(item) & record.keys())
+    return Case(item.nodeid, values, sys.maxsize if asked == "all" else asked, shared)
+
+
+def _shared_by(item: pytest.Item) -> set[str]:
+    """What it asks for of its file's fixtures."""
+    info = getattr(item, "_fixtureinfo", None)
+    asked = info.name2fixturedefs.values() if info else ()
+    return {shared_name(each[-1]) for each in asked if each[-1].scope in SHARED}
 
 
 def _database(value: object) -> bool:

@@ -19,7 +19,7 @@ from core.resilience import Policies, ResilienceSettings, TargetStatus
 from nodes.file_storage.adapters.intake import Intake, Lent, taken_in
 from nodes.file_storage.adapters.notes import NOTES, NotesInBucket
 from nodes.file_storage.adapters.s3_bucket import Bucket
-from nodes.file_storage.adapters.s3_errors import code_of
+from nodes.file_storage.adapters.s3_errors import code_of, not_done
 from nodes.file_storage.adapters.s3_metadata import info_from_head, is_ours, metadata_of
 from nodes.file_storage.adapters.s3_objects import S3Objects
 from nodes.file_storage.delivery import disposition
@@ -267,7 +267,7 @@ class S3StorageClient(FileStore):
     ) -> AsyncIterator[list[Mapping[str, Any]]]:
         """The objects, or the uploads in parts, below `prefix`, as many at a time as the bucket gives."""
         uploads = items == "Uploads"
-        ask = self._client.list_multipart_uploads if uploads else self._client.list_objects_v2
+        ask = self._uploads if uploads else self._client.list_objects_v2
         more: dict[str, Any] = {}
         while True:
             page = await self._bucket.call(ask, Bucket=self._bucket.name, Prefix=prefix, **more)
@@ -276,6 +276,16 @@ class S3StorageClient(FileStore):
                 return
             # `NextKeyMarker` of one page is the `KeyMarker` that asks for the next; so are the others.
             more = {name.removeprefix("Next"): page[name] for name in page if name.startswith("Next")}
+
+    def _uploads(self, **asked: Any) -> Mapping[str, Any]:
+        """Uploads in parts; none where the service does not tell of them."""
+        try:
+            found: Mapping[str, Any] = self._client.list_multipart_uploads(**asked)
+        except ClientError as error:
+            if not_done(error):
+                return {}
+            raise
+        return found
 
     async def _if_there(self, owner: str, key: str) -> FileInfo | None:
         try:

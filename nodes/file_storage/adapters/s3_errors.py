@@ -45,11 +45,17 @@ _RIGHTS = {
     "CreateBucket": ("create a bucket", "s3:CreateBucket"),
 }
 TOO_MANY = 429
+_NOT_IMPLEMENTED = 501
 
 
 def code_of(error: ClientError) -> str:
     """S3's own word for the failure."""
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def not_done(error: ClientError) -> bool:
+    """Whether the service lacks this part of S3's protocol."""
+    return _status_of(error) == _NOT_IMPLEMENTED
 
 
 def translated(error: BotoCoreError | ClientError, *, bucket: str, key: str = "") -> WaystationError:
@@ -83,7 +89,9 @@ def _answered(error: ClientError, bucket: str, key: str) -> WaystationError:
     if status == TOO_MANY:
         return StorageBusy(text, retry_after=_retry_after(error))
     # S3 calls a body that came too slowly a client's error; it says nothing of the request.
-    if TOO_MANY > status >= 400 and code != "RequestTimeout":
+    refused = TOO_MANY > status >= 400 and code != "RequestTimeout"
+    # What speaks a part of S3's protocol says so of the rest, today and tomorrow: no outage.
+    if refused or not_done(error):
         return StorageRefused(text)
     return StorageUnavailable(text, retry_after=_retry_after(error))
 

@@ -27,6 +27,7 @@ import orjson
 from mcp.shared.message import SessionMessage
 
 from core import sockets
+from core.foreign import clean_text
 from nodes.mcp_tools.adapters.messages import Incoming, LineCutter
 from nodes.mcp_tools.adapters.process import child_process
 from nodes.mcp_tools.adapters.stdio import (
@@ -48,6 +49,7 @@ _ENDS_ITSELF = sys.platform == "linux"
 _SILENT = "the process of the bundled servers does not answer"
 _ELSEWHERE = "the process of the bundled servers ended"
 _LEFT = "it ended the session"
+_SAID_CHARS = 400
 _NOTHING = "the process of the bundled servers ended before it answered"
 
 
@@ -81,6 +83,8 @@ class BundledHost:
         self._owner: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self._ended = _ELSEWHERE
+        # The last line that it printed itself.
+        self._printed = ""
         self._changing = asyncio.Lock()
 
     @asynccontextmanager
@@ -119,10 +123,14 @@ class BundledHost:
     async def _connected(self, server: str) -> Link:
         async with self._changing:
             reader, writer = await self._reached()
+        greeting = b""
         try:
+            # One that is gone before it answers is asked why elsewhere.
             async with asyncio.timeout(GREETING_SECONDS):
-                writer.write(orjson.dumps({"server": server}) + b"\n")
-                return Link(reader, writer, _pid_in(await reader.readline()))
+                with suppress(ConnectionError):
+                    writer.write(orjson.dumps({"server": server}) + b"\n")
+                    greeting = await reader.readline()
+            return Link(reader, writer, _pid_in(greeting or await self._silence()))
         except BaseException as error:
             writer.close()
             if not isinstance(error, TimeoutError):
@@ -139,7 +147,17 @@ class BundledHost:
                 return await self._dialled()
             await self._end()
             await self._start()
-            return await self._dialled()
+            try:
+                return await self._dialled()
+            except OSError as error:
+                _pid_in(await self._silence())
+                raise ServerGone(_NOTHING, sent=False) from error
+
+    async def _silence(self) -> bytes:
+        """In place of an answer: what the process has printed last, where it ended before it gave one."""
+        if self._owner is not None:
+            await asyncio.wait({self._owner}, timeout=GRACE_SECONDS)
+        return orjson.dumps({"error": f"{_NOTHING}: {self._printed}"}) if self._printed else b""
 
     async def _dialled(self) -> tuple[StreamReader, StreamWriter]:
         with sockets.address(self._socket) as where:
@@ -147,7 +165,7 @@ class BundledHost:
 
     async def _start(self) -> None:
         started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._stop, self._ended = asyncio.Event(), _ELSEWHERE
+        self._stop, self._ended, self._printed = asyncio.Event(), _ELSEWHERE, ""
         # A task of its own, which belongs to no session: the first may be over long before the process is.
         self._owner = asyncio.create_task(self._own(started), context=contextvars.Context())
         await asyncio.wait({self._owner, started}, return_when=asyncio.FIRST_COMPLETED)
@@ -175,14 +193,23 @@ class BundledHost:
     async def _until_over(self, process: Process) -> None:
         log = BoundedLog(self._logs / "tools-host.log")
         waits = [asyncio.create_task(process.wait()), asyncio.create_task(self._stop.wait())]
-        waits_for = [*waits, asyncio.create_task(_kept(process.stderr, log))]
+        kept = asyncio.create_task(self._kept(process.stderr, log))
+        waits_for = [*waits, kept]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            if process.returncode is not None:
+                await asyncio.wait([kept], timeout=GRACE_SECONDS)  # what it printed last says why
         finally:
             for each in waits_for:
                 each.cancel()
             await asyncio.gather(*waits_for, return_exceptions=True)
             log.close()
+
+    async def _kept(self, printed: StreamReader | None, log: BoundedLog) -> None:
+        async for chunk in pieces(printed):
+            log.write(chunk)
+            lines = chunk.decode("utf-8", "replace").split("\n")
+            self._printed = next((line.strip() for line in reversed(lines) if line.strip()), self._printed)
 
     async def _end(self) -> None:
         owner, self._owner = self._owner, None
@@ -252,11 +279,6 @@ async def hosted_streams(
         printed.close()
 
 
-async def _kept(printed: StreamReader | None, log: BoundedLog) -> None:
-    async for chunk in pieces(printed):
-        log.write(chunk)
-
-
 @asynccontextmanager
 async def _alone(state: Path) -> AsyncIterator[None]:
     """One process at a time starts a host here; sockets that were left behind go."""
@@ -280,7 +302,10 @@ def _sweep(state: Path) -> None:
 
 def _pid_in(greeting: bytes) -> int:
     try:
-        return int(orjson.loads(greeting)["pid"])
+        said = orjson.loads(greeting)
+        if "error" in said:
+            raise ServerGone(clean_text(f"it cannot be loaded: {said['error']}")[:_SAID_CHARS], sent=False)
+        return int(said["pid"])
     except (ValueError, KeyError, TypeError) as error:
         raise ServerGone(_NOTHING, sent=False) from error
 

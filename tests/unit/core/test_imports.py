@@ -179,6 +179,36 @@ def test_a_deferred_file_that_fails_leaves_pydantic_as_it_was(
     assert BaseModel.model_config is before
 
 
+TAKES = """
+import importlib, threading
+try:
+    import richly
+except ImportError as error:
+    richly, why = None, str(error)
+beside = []
+other = threading.Thread(target=lambda: beside.append(importlib.import_module("richly").colour))
+other.start()
+other.join()
+"""
+
+
+def test_a_package_that_is_hidden_from_another_is_there_for_everybody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "takes.py").write_text(TAKES)
+    (tmp_path / "richly.py").write_text("colour = 'red'")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(imports, "WITHOUT", {"takes": frozenset({"richly"})})
+    try:
+        takes = importlib.import_module("takes")
+        assert (takes.richly, takes.why, takes.beside) == (None, "No module named 'richly'", ["red"])
+        # Who has it already keeps it.
+        assert importlib.reload(takes).richly.colour == "red"
+    finally:
+        sys.modules.pop("takes", None)
+        sys.modules.pop("richly", None)
+
+
 def test_to_watch_twice_is_to_watch_once() -> None:
     imports.watch()
     assert sys.meta_path.count(imports._finder) == 1

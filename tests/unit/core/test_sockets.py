@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,18 @@ async def test_an_answer_in_two_parts_does_not_wait_for_its_reader_in_between() 
             writer.close()
     assert found != [0]
     assert len(found) == 1
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="this system bounds it in no such way")
+def test_the_kernel_holds_little_for_a_reader_that_takes_nothing() -> None:
+    with sockets.tcp_listener() as listener, socket.socket() as reader:
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        reader.connect(listener.getsockname())
+        wire, _ = listener.accept()
+        with wire:
+            wire.setblocking(False)
+            taken = 0
+            with suppress(BlockingIOError):
+                while taken < 2**23:
+                    taken += wire.send(bytes(65_536))
+    assert taken < 512 * 1024

@@ -14,9 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access import Principal
 from core.choices import CHOICES, Choices
-from core.database.line import Entry
 from core.database.outage import DatabaseUnavailable
-from core.database.writer import Group
+from core.database.writer import Entry, Group
 from graph.db.database import writer_of
 from graph.db.tables import runs, threads, transcript
 from graph.runs.claims import Claims

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit import sampled
-from tests.kit.sampled import DEAR_S, Case, measured, recorded, sample
+from tests.kit.sampled import DEAR_S, SHARED_S, Case, measured, recorded, sample
 from waystation.testing.service import ROOT
 
 TEN = [f"tests/test_a.py::test_{number}" for number in range(10)]
@@ -70,6 +70,23 @@ def test_a_handed_case_and_a_marked_one_run_however_dear() -> None:
     assert met(crossed(handed, 7, 2), chosen) >= {("column", 0), ("column", 1)}
 
 
+def test_what_a_file_shares_is_drawn_for_once_for_all_that_ask_for_it() -> None:
+    names = [f"t.py::house_{number}" for number in range(1000)]
+    cases = [Case(f"{name}_{n}", shared=frozenset({name})) for name in names for n in range(2)]
+    chosen = sample(cases, dict.fromkeys(names, SHARED_S * 2))
+    both = {name for name in names if {f"{name}_0", f"{name}_1"} <= chosen}
+    assert 400 < len(both) < 600
+    assert len(chosen) == 2 * len(both)
+
+
+def test_what_a_marked_or_handed_test_needs_is_there_for_the_others_of_its_file() -> None:
+    house = frozenset({"t.py::house"})
+    others = [Case("t.py::test_a", shared=house), Case("t.py::test_b", shared=house)]
+    assert sample(others, {"t.py::house": 1e9}) == set()
+    for promise in (Case("t.py::test_c", always=1, shared=house), Case("t.py::test_st1_c", shared=house)):
+        assert len(sample([*others, promise], {"t.py::house": 1e9})) == 3
+
+
 def test_one_database_is_as_good_as_another() -> None:
     cases = [Case(f"t.py::test_dear[{database}]") for database in ("sqlite", "postgresql")]
     chosen = sample(cases, {"t.py::test_dear": DEAR_S})
@@ -88,8 +105,11 @@ def test_what_is_measured_is_a_case_with_its_share_of_what_is_set_up() -> None:
         row("u.py::test_waits", "call", own=0.0, wall=4.0),
         row("u.py::test_cheap", "call", own=0.1),
         row("u.py::test_cheap", "setup", own=0.0),
+        *(row("u.py::house", "shared", own=SHARED_S / 2) for _ in range(2)),
+        row("u.py::hut", "shared", own=SHARED_S / 2),
     ]
-    assert measured(rows) == pytest.approx({"t.py::test_a": 0.5, "u.py::test_waits": 1.0})
+    found = {"t.py::test_a": 0.5, "u.py::test_waits": 1.0, "u.py::house": SHARED_S}
+    assert measured(rows) == pytest.approx(found)
 
 
 def test_the_record_is_written_and_read(tmp_path: Path) -> None:
@@ -127,7 +147,7 @@ def test_what_does_not_run_is_counted_and_can_be_asked_for(tmp_path: Path) -> No
         "def test_promise(n): pass\n"
         "def test_cheap(): pass\n"
     )
-    (tmp_path / "dear.tsv").write_text("0.07\ttest_a.py::test_many\n9\ttest_a.py::test_promise\n")
+    (tmp_path / "dear.tsv").write_text("0.05\ttest_a.py::test_many\n9\ttest_a.py::test_promise\n")
     (tmp_path / "kit.py").write_text(
         "from pathlib import Path\nfrom tests.kit import sampled\n"
         "pytest_plugins = ('tests.kit.sampled',)\n"

@@ -131,6 +131,7 @@ def test_what_is_no_server_of_the_folder_ends_the_session(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with session(name) as client:
+        assert json.loads(client.line()) == {"error": f"there is no server '{name}'"}
         assert not client.line()
     assert "there is no server" in capsys.readouterr().err
 

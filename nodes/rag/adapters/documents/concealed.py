@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 
 from lxml import etree
 from openpyxl.utils.cell import get_column_letter, range_boundaries
@@ -17,7 +18,7 @@ from nodes.rag.reading.extract import numbers
 
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
 _OF_COLUMNS = {f"{_TABLE}table-{name}" for name in ("columns", "header-columns", "column-group")}
-_MOST_COLUMNS = 16_384
+_MOST_COLUMNS, _MOST_FILTERS = 16_384, 200
 _HIDDEN = re.compile(rb'\shidden="(?:1|true)"')
 _FOLDED = re.compile(rb'\soutlineLevel="[1-9]"')
 _ROW = re.compile(rb'<(?:\w{1,20}:)?row\s[^<>]{0,999}?hidden="(?:1|true)"[^<>]{0,999}>')
@@ -46,6 +47,9 @@ class Concealed:
 
     def without(self, rows: Iterable[list[str]]) -> Iterator[list[str]]:
         """The rows that are shown, with the cells that are shown."""
+        if not self.rows and not self.columns:
+            yield from rows
+            return
         for number, row in enumerate(rows, start=1):
             if number in self.rows:
                 self.leave_out(number, row)
@@ -61,7 +65,7 @@ class Concealed:
         """The cells of a row that are shown."""
         if not self.columns:
             return row
-        self.left_out[1].update(at for at in self.columns if at <= len(row) and row[at - 1])
+        self.left_out[1].update(at for at, cell in enumerate(row, start=1) if cell and at in self.columns)
         return [cell for at, cell in enumerate(row, start=1) if at not in self.columns]
 
 
@@ -77,7 +81,8 @@ def in_excel(sheet: bytes, tables: Iterable[bytes]) -> Concealed:
     found = Concealed()
     if _HIDDEN.search(sheet) is None:
         return found
-    filtered = [range_boundaries(ref.decode()) for part in (sheet, *tables) for ref in _FILTER.findall(part)]
+    refs = (ref for part in chain([sheet], tables) for ref in _FILTER.findall(part))
+    filtered = [range_boundaries(ref.decode()) for ref in islice(refs, _MOST_FILTERS)]
     for tag in _ROW.findall(sheet):
         number = _NUMBER.search(tag)
         if number and not _FOLDED.search(tag) and not _within(int(number.group(1)), filtered):

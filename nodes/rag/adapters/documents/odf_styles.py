@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from lxml import etree
 
 from nodes.rag.adapters.documents.ooxml import Package
+from nodes.rag.reading.extract import Unreadable
 
 STYLE = "{urn:oasis:names:tc:opendocument:xmlns:style:1.0}"
 TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
@@ -33,8 +35,8 @@ class Styles:
     @classmethod
     def of(cls, package: Package, content: etree._Element) -> Styles:
         """Those of the document, and those that it shares with others of its kind."""
-        shared = [package.xml("styles.xml")] if "styles.xml" in package else []
-        found = {style.get(f"{STYLE}name", ""): style for part in (*shared, content) for style in _in(part)}
+        parts = (*_shared(package), content)
+        found = {s.get(f"{STYLE}name", ""): s for part in parts for s in part.iter(f"{STYLE}style")}
         return cls(found, frozenset(name for name in found if _hides(name, found)))
 
     def hides(self, part: etree._Element) -> bool:
@@ -46,8 +48,10 @@ class Styles:
         return hidden
 
 
-def _in(part: etree._Element) -> Iterator[etree._Element]:
-    return part.iter(f"{STYLE}style")
+def _shared(package: Package) -> Iterator[etree._Element]:
+    """Where they cannot be read, the text can all the same."""
+    with suppress(Unreadable):
+        yield package.xml("styles.xml")
 
 
 def _marked(part: etree._Element) -> bool:

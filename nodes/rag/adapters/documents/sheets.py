@@ -7,6 +7,7 @@ import io
 import re
 import zipfile
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import openpyxl
@@ -105,8 +106,13 @@ def _written(package: Package, sheet: Any) -> tuple[bytes, Concealed]:
     if path not in package:
         return b"", Concealed()
     content = package.bytes(path)
-    tables = (package.bytes(part) for part in package.of_kind(path, "table"))
-    return content, in_excel(content, tables)
+    return content, in_excel(content, _tables(package, path))
+
+
+def _tables(package: Package, path: str) -> Iterator[bytes]:
+    """A table that cannot be read hides nothing: its cells are those of the sheet."""
+    with suppress(Unreadable):
+        yield from (package.bytes(part) for part in package.of_kind(path, "table"))
 
 
 def _merged_down(sheet: bytes) -> dict[tuple[int, int], int]:

@@ -74,7 +74,7 @@ async function models(control, chosen) {
 async function counts(place, user) {
   const found = await get("/runs/counts", { user }).catch(() => null);
   if (!found) return;
-  const shown = [["running", found.running], ["queued", found.queued], ["waiting", found.waiting], ["failed", found.failed], ["done", found.done]];
+  const shown = [["running", found.running], ["queued", found.queued], ["waiting", found.waiting], ["failed", found.failed], ["stopped", found.cancelled], ["done", found.done]];
   put(place, shown.map(([name, number]) => el("div.figure", {}, el("b", {}, count(number)), el("span", {}, name === "waiting" ? "waiting for a person" : name))));
 }
 

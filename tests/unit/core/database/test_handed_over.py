@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from core.database.line import Entry
 from core.database.outage import DatabaseUnavailable, answered_within
 from core.database.units import Fence, Unit
-from core.database.writer import _SLACK_S, _STALLED_S, Writer
+from core.database.writer import _SLACK_S, _STALLED_S, Entry, Writer
 from core.errors import Conflict
 
 FENCE = Fence("t", 1, lambda: Conflict("thread 't' was taken over"))

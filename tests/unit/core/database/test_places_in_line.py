@@ -8,9 +8,8 @@ from threading import Event
 from typing import Any
 
 from core.database import writer as writers
-from core.database.line import AT_MOST, BEGUN_AT_ONCE, Entry, Line
 from core.database.units import Fence, Unit
-from core.database.writer import Writer
+from core.database.writer import AT_MOST, BEGUN_AT_ONCE, Entry, Line, Writer
 from core.errors import Conflict
 from tests.kit.patience import A_BUSY_MACHINE_S
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from pydantic import ValidationError
 
 from core.events.addresses import may_connect, resolved
 from core.events.settings import SECTIONS, EventSettings, WebhookSettings
+from core.events.shipped import SHIPPED
+from core.installed import ROOT
 from tests.kit.settings import ConfigFolder
 from tests.kit.webhook_server import SECRET
 
@@ -156,3 +159,10 @@ def test_public_addresses_are_allowed(address: str) -> None:
 async def test_a_host_is_resolved_to_each_address_once() -> None:
     assert await resolved("127.0.0.1", 80) == ["127.0.0.1"]
     assert await resolved("0x7f.1", 80) == ["127.0.0.1"]
+
+
+def test_the_events_that_a_hook_may_name_are_those_that_are_published() -> None:
+    folders = ("core", "nodes", "graph", "server")
+    files = [file for folder in folders for file in (ROOT / folder).rglob("*.py")]
+    found = {name for file in files for name in re.findall(r"(?m)^class (\w+)\(Event\):", file.read_text())}
+    assert found == SHIPPED

@@ -13,10 +13,9 @@ from langgraph.checkpoint.base import empty_checkpoint
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from core.database.line import Entry
 from core.database.promises import kept, promising
 from core.database.units import Unit
-from core.database.writer import Writer
+from core.database.writer import Entry, Writer
 from graph.checkpoints.saver import Saver, opened_saver
 from graph.db.database import opened_database, writer_of
 from graph.errors import LeaseLost

@@ -13,9 +13,9 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from core.database.line import Entry
 from core.database.outage import DatabaseUnavailable
 from core.database.units import Unit
+from core.database.writer import Entry
 from graph.db.database import opened_database, writer_of
 
 

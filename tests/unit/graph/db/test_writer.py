@@ -17,10 +17,9 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from core.database.line import Entry
 from core.database.outage import DatabaseUnavailable, answered_within
 from core.database.units import Fence, Unit
-from core.database.writer import Group, Writer
+from core.database.writer import Entry, Group, Writer
 from graph.db.database import opened_database, writer_of
 from graph.db.tables import worded
 from graph.errors import LeaseLost

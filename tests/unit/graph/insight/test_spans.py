@@ -157,6 +157,9 @@ def test_an_attempt_that_died_is_lost_and_errors_are_marked() -> None:
     found = drawn(run("failed", attempts=2, steps=[step("call_model", 0.6, None, end="")]), told)
     assert [s["status"] for s in found["spans"] if s["kind"] == "attempt"] == ["lost", "failed"]
     assert [s["status"] for s in found["spans"] if s["kind"] == "tool"] == ["unknown"]
+    between = [line for line in lines(found) if line[0] == "queue"]
+    assert between == [("queue", "until it was taken up", "t", 100.0, 400.0)]
+    assert found["totals"]["queue_ms"] == 400.0
     assert [s["duration_ms"] for s in found["spans"] if s["kind"] == "step"] == [0.0]
     assert found["marks"] == [
         {"seq": 4, "type": "error", "at_ms": 1000.0, "code": "internal", "detail": "a fault of ours"}

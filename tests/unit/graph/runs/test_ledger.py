@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import URL
 
-from core.database.line import BEGUN_AT_ONCE, Entry
+from core.database.writer import BEGUN_AT_ONCE, Entry
 from core.holder import alive
 from graph.db.database import opened_database, writer_of
 from graph.db.tables import runs, threads

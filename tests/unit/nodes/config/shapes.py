@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,6 +60,9 @@ class Listed:
 
     def default(self) -> str:
         return self._default
+
+    def names(self) -> Iterable[str]:
+        return self.entries()
 
 
 def review(book: Book) -> Iterator[tuple[tuple[str | int, ...], str, str]]:

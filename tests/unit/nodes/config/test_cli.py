@@ -17,6 +17,7 @@ from core.settings import Context
 from nodes.config import ConfigLookup
 from nodes.config.cli import app
 from nodes.config.module import MODULE
+from tests.kit.webhook_server import SECRET
 
 pytestmark = pytest.mark.slow
 
@@ -45,6 +46,46 @@ def test_an_empty_folder_is_a_valid_configuration(config: Path) -> None:
     assert result.exit_code == 0
     assert "The configuration is valid." in result.stdout
     assert "not there: defaults" in result.stdout
+
+
+UNKNOWN_NAMES = """\
+webhooks:
+  allowed_hosts: [h.example.com]
+  hooks:
+    - {name: ops, url: https://h.example.com/, secret: SECRET, events: [TurnFinishd]}
+    - {name: all, url: https://h.example.com/, secret: SECRET, events: ["*", KeyMade]}
+modules: {disabled: [ragg]}
+server: {run_tags: {offlin: big, offline: big, "group:staff": big}}
+mcp:
+  disabled: [clok, clock]
+  plugins: [nowhere, "."]
+resilience:
+  targets: {"model:offlin": {}, "source:wikki": {}, "server:clok": {}, "other:any": {}, "source:wiki": {}}
+schedules:
+  runs:
+    - {name: a, cron: 0 7 * * *, message: hi, user: ada, model: offlin, sources: [zzz, "*"], webhook: op}
+    - {name: b, cron: 0 7 * * *, message: hi, user: ada, model: offline, webhook: "https://h.example.com/x"}
+"""
+
+
+def test_validate_tells_names_that_nothing_has_with_the_nearest_that_there_is(config: Path) -> None:
+    (config / "waystation.yaml").write_text(UNKNOWN_NAMES.replace("SECRET", SECRET))
+    (config / "sources.yaml").write_text("wiki: {path: .}\n")
+    result = run("validate")
+    assert result.exit_code == 1
+    assert [line.removeprefix("config_invalid: waystation.yaml:") for line in result.stderr.splitlines()] == [
+        "7: server.run_tags.offlin: there is no model 'offlin'; did you mean 'offline'?",
+        "6: modules.disabled.0: there is no module 'ragg'; did you mean 'rag'?",
+        "4: webhooks.hooks.0.events.0: there is no event 'TurnFinishd'; did you mean 'TurnFinished'?",
+        "12: resilience.targets.model:offlin: there is no model 'offlin'; did you mean 'offline'?",
+        "12: resilience.targets.source:wikki: there is no source 'wikki'; did you mean 'wiki'?",
+        "12: resilience.targets.server:clok: there is no server 'clok'; did you mean 'clock'?",
+        "15: schedules.runs.0.model: there is no model 'offlin'; did you mean 'offline'?",
+        "15: schedules.runs.0.sources.0: there is no source 'zzz'; sources: wiki",
+        "15: schedules.runs.0.webhook: there is no hook 'op'; did you mean 'ops'?",
+        "10: mcp.plugins.0: there is no folder 'nowhere'; make it, or take it out",
+        "9: mcp.disabled.0: there is no server 'clok'; did you mean 'clock'?",
+    ]
 
 
 def test_validate_names_every_problem_on_stderr(config: Path) -> None:

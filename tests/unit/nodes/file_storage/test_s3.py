@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import socket
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -14,7 +15,9 @@ import boto3
 import httpx
 import pytest
 from botocore import exceptions
+from botocore.awsrequest import AWSResponse
 
+from core.health import HealthState
 from nodes.file_storage.adapters.s3 import PART_BYTES, S3StorageClient
 from nodes.file_storage.adapters.s3_errors import translated
 from nodes.file_storage.errors import (
@@ -24,8 +27,9 @@ from nodes.file_storage.errors import (
     StorageTimedOut,
     StorageUnavailable,
 )
-from nodes.file_storage.models import FileInfo
-from nodes.file_storage.settings import S3Settings
+from nodes.file_storage.models import FileInfo, Leftovers
+from nodes.file_storage.probe import Probe
+from nodes.file_storage.settings import FileStorageSettings, S3Settings
 from waystation.testing.s3 import ACCESS_KEY, SECRET_KEY, Hook, S3Server
 
 pytestmark = pytest.mark.slow
@@ -279,3 +283,45 @@ def test_only_what_the_bucket_cannot_help_counts_against_it() -> None:
         for code, status in (("InternalError", 500), ("AccessDenied", 403), ("NoSuchKey", 404), ("x", 429))
     }
     assert counts == {"InternalError": True, "AccessDenied": False, "NoSuchKey": False, "x": False}
+
+
+def without_metadata(environ: Any) -> None:
+    """As a service does that speaks the part of S3's protocol about content alone."""
+    for name in [name for name in environ if name.startswith("HTTP_X_AMZ_META_")]:
+        del environ[name]
+
+
+async def test_health_says_that_a_bucket_drops_what_stands_beside_a_file(
+    client: S3StorageClient, server: S3Server, bucket: str
+) -> None:
+    probe = Probe(client, FileStorageSettings(backend="s3", s3=server.settings(bucket)), seconds=60)
+    server.before_each_request(without_metadata)
+    try:
+        found = await probe.check()
+    finally:
+        server.before_each_request(None)
+    assert (found.state, f"the bucket '{bucket}' does not keep" in found.reason) == (HealthState.FAILED, True)
+    assert (await probe.check()).state is HealthState.HEALTHY
+
+
+async def test_a_service_that_tells_of_no_uploads_in_parts_has_none_left_behind(
+    client: S3StorageClient,
+) -> None:
+    """localbucket and s3rver answer 501; every night's cleaning would fail by it."""
+
+    class Raw(io.BytesIO):
+        def stream(self) -> Iterator[bytes]:
+            yield self.read()
+
+    answered: Any = AWSResponse  # botocore has no types
+
+    def refuse(request: Any, **_: Any) -> Any:
+        told = b"<Error><Code>NotImplemented</Code><Message>no</Message></Error>"
+        return answered(request.url, 501, {}, Raw(told))
+
+    await client.put(draft(), chunks(b"x"))
+    client._client.meta.events.register("before-send.s3.ListMultipartUploads", refuse)
+    assert await client.reconcile(datetime.now(UTC), remove=True) == Leftovers()
+    made: Any = exceptions.ClientError
+    answer = {"Error": {"Code": "NotImplemented"}, "ResponseMetadata": {"HTTPStatusCode": 501}}
+    assert isinstance(translated(made(answer, "CopyObject"), bucket="b"), StorageRefused)

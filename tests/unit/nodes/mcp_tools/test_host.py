@@ -208,13 +208,47 @@ async def test_an_entry_that_says_otherwise_has_a_process_of_its_own(tmp_path: P
     assert [bundled_name(entry) for entry in servers.values()] == ["clock", "", ""]
 
 
-async def test_a_server_that_cannot_be_loaded_costs_itself(tmp_path: Path, bundle: Path) -> None:
-    async with hosted(tmp_path, entries_in(bundle), script=bundle / "host.py") as manager:
-        (bundle / "one" / "server.py").unlink()
-        with pytest.raises(ServerDown, match="'one' is down: the process of the bundled servers ended"):
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        (None, "there is no server 'one'"),
+        (
+            "import a_package_that_is_missing",
+            "ModuleNotFoundError: No module named 'a_package_that_is_missing'",
+        ),
+        ("x = = 1", "SyntaxError: invalid syntax (server.py, line 1)"),
+        ("import sys; sys.exit('no licence')", "SystemExit: no licence"),
+        (
+            "open(__file__ + '.data')",
+            "FileNotFoundError: [Errno 2] No such file or directory: 'one/server.py.data'",
+        ),
+        ("serve = 1", "its server.py makes no `server`"),
+    ],
+)
+async def test_a_server_that_cannot_be_loaded_costs_itself_and_says_why(
+    tmp_path: Path, bundle: Path, code: str | None, why: str
+) -> None:
+    file, servers = bundle / "one" / "server.py", entries_in(bundle)
+    if code is None:
+        file.unlink()
+    else:
+        file.write_text(code)
+    async with hosted(tmp_path, servers, script=bundle / "host.py", begun=["two"]) as manager:
+        with pytest.raises(ServerDown) as down:
             await manager.restart("one")
+        assert down.value.detail == f"the tool server 'one' is down: it cannot be loaded: {why}"
         assert text_of(await manager.call("two", "say", {"text": "well"})) == "well"
-    assert "there is no server 'one'" in (tmp_path / "logs" / "tools-host.log").read_text()
+        health = await manager.check()
+        assert why in health.reason
+        assert manager.status()["one"].last_error.endswith(why)
+    assert why in (tmp_path / "logs" / "tools-host.log").read_text()
+
+
+async def test_a_host_that_cannot_start_says_why(tmp_path: Path, bundle: Path) -> None:
+    (bundle / "host.py").write_text("import pydantic_is_missing")
+    with pytest.raises(ServerDown, match="No module named 'pydantic_is_missing'"):
+        async with hosted(tmp_path, entries_in(bundle), script=bundle / "host.py"):
+            pass
 
 
 async def test_workers_of_a_service_share_a_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -233,6 +233,7 @@ async def test_restart_never_stays_down_until_asked(tmp_path: Path) -> None:
         assert await pid_of(manager)
 
 
+@pytest.mark.always
 async def test_closing_leaves_no_process_behind(tmp_path: Path) -> None:
     async with managed({"peer": peer(), "other": peer()}, tmp_path) as manager:
         pids = [await pid_of(manager), await pid_of(manager, "other")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 
 import openpyxl
 import pytest
@@ -10,6 +11,8 @@ from openpyxl.worksheet.dimensions import ColumnDimension
 from openpyxl.worksheet.table import Table
 
 from nodes.rag.adapters.documents import odf, sheets, slides, word
+from nodes.rag.adapters.documents.concealed import in_excel
+from nodes.rag.adapters.documents.ooxml import Package
 from nodes.rag.reading.extract import Extract
 from tests.kit import documents as made
 from tests.kit import open_documents as opened
@@ -24,8 +27,9 @@ def book(change: str) -> bytes:
     made_of = openpyxl.Workbook()
     sheet = made_of.worksheets[0]
     sheet.title = "Lamps"
-    for row in (["Item", "Margin", "Price"], *([f"Lamp {n}", f"margin{n}", n] for n in range(1, 8))):
-        sheet.append(row)
+    sheet.append(["Item", "Margin", "Price"])
+    for number in range(1, 8):
+        sheet.append([f"Lamp {number}", f"margin{number}", number])
     if change == "rows":
         for number in (3, 4, 6):
             sheet.row_dimensions[number].hidden = True
@@ -66,6 +70,26 @@ def test_what_is_filtered_or_folded_is_read_and_what_is_empty_is_not_told(change
     found = sheets.read(book(change))
     assert "Item: Lamp 2; Margin: margin2; Price: 2" in said(found)
     assert found.notes == []
+
+
+def test_a_broken_table_of_a_sheet_and_a_broken_file_of_styles_cost_only_themselves() -> None:
+    with zipfile.ZipFile(io.BytesIO(book("table"))) as whole:
+        parts = {name: whole.read(name) for name in whole.namelist()}
+    parts["xl/worksheets/_rels/sheet1.xml.rels"] = b"no XML"
+    assert in_excel_of(parts) == "hidden and not read: row 3 of sheet 'Lamps'"
+    text = opened.opened("text", "<text:p>Seen</text:p>")
+    with zipfile.ZipFile(io.BytesIO(text)) as whole:
+        parts = {name: whole.read(name) for name in whole.namelist()}
+    assert said(odf.read(made.zipped(parts | {"styles.xml": b"no XML"}))) == "Seen"
+
+
+def in_excel_of(parts: dict[str, bytes]) -> str:
+    """What a workbook of these parts hides."""
+    package = Package(made.zipped(parts))
+    path = "xl/worksheets/sheet1.xml"
+    concealed = in_excel(package.bytes(path), sheets._tables(package, path))
+    list(concealed.without([["a"], ["b"], ["c"]]))
+    return concealed.note("Lamps")
 
 
 def open_table(columns: str, *rows: str) -> bytes:

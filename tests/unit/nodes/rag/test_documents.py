@@ -147,6 +147,15 @@ def test_a_sheets_rows_are_sentences_with_numbers_as_the_sheet_shows_them() -> N
     assert (part.path, part.where, part.fragment) == (("Costs",), "sheet 'Costs'", "Costs")
 
 
+def test_a_sheet_of_more_rows_than_there_can_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = made.workbook({"S": [["a", "b"], ["c", "d"], ["e", "f"]]})
+    monkeypatch.setattr("nodes.rag.adapters.documents.sheets._MOST_ROWS", 3)
+    assert extracted(Kind.SHEETS, raw).parts
+    monkeypatch.setattr("nodes.rag.adapters.documents.sheets._MOST_ROWS", 2)
+    with pytest.raises(Unreadable, match="more than 2 rows"):
+        extracted(Kind.SHEETS, raw)
+
+
 def test_what_was_never_calculated_and_what_is_hidden_is_said() -> None:
     sheets: dict[str, list[list[object]]] = {
         "A": [["item", "sum"], ["desk", "=1+1"], ["lamp", True]],

@@ -18,6 +18,16 @@ def test_a_folder_gives_its_text_files_by_relative_name(tmp_path: Path) -> None:
     assert listing.ignored == 1
 
 
+def test_a_root_around_the_home_of_the_service_has_none_of_its_files(tmp_path: Path) -> None:
+    root = write(tmp_path, {"a.md": "open", "home/files/of-ada.md": "hers", "home/notes/b.md": "notes"})
+    home = root / "home"
+    (tmp_path / "same").symlink_to(home)
+    assert set(list_files([str(root)], home).files) == {"a.md"}
+    assert set(list_files([str(root / "**" / "*.md")], tmp_path / "same").files) == {"a.md"}
+    assert set(list_files([str(home / "notes")], home).files) == {"b.md"}
+    assert set(list_files([str(home)], home).files) == {"files/of-ada.md", "notes/b.md"}
+
+
 def test_a_glob_and_a_single_file_take_any_text(tmp_path: Path) -> None:
     root = write(tmp_path / "handbook")
     (root / "README").write_text("Read me first.")

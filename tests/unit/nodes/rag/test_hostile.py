@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from nodes.rag.models import IngestReport
 from nodes.rag.reading import kind_of
 from tests.kit.hostile import READ, REFUSED
 from tests.kit.patience import A_BUSY_MACHINE_S
+from tests.kit.samples import WHOLE
 from tests.unit.nodes.rag.corpus import write
 from tests.unit.nodes.rag.test_tasks import local
 
@@ -23,6 +25,14 @@ pytestmark = pytest.mark.slow
 
 ADA = Principal("ada")
 ALL = {**REFUSED, **READ}
+# Most of the time. One document that unpacks to much stays; `test_documents.py` has the rows of a sheet.
+LATER = {
+    "a sheet of more rows than Excel has",
+    "a sheet that unpacks to 100 MB",
+    "slides that unpack to 100 MB",
+    "a book that unpacks to 100 MB",
+}
+HERE = {what: each for what, each in ALL.items() if what not in LATER or WHOLE in os.environ}
 KINDS = {"pdf", "docx", "xlsx", "pptx", "html", "eml", "epub", "json", "yaml", "csv"}
 
 
@@ -41,7 +51,7 @@ def ingested(tmp_path_factory: pytest.TempPathFactory) -> Ingested:
     folder = tmp_path_factory.mktemp("hostile")
     docs = folder / "docs"
     docs.mkdir()
-    for name, make, _ in ALL.values():
+    for name, make, _ in HERE.values():
         (docs / name).write_bytes(make())
     write(docs, {"zz-last.md": "The pangolin is read last."})
     write(folder / "others", {"a.md": "The lemur lives elsewhere."})
@@ -82,7 +92,7 @@ def test_forty_documents_of_ten_kinds_are_meant() -> None:
     assert all(kind_of(name) for name in names)
 
 
-@pytest.mark.parametrize("what", REFUSED)
+@pytest.mark.parametrize("what", [what for what in REFUSED if what in HERE])
 def test_what_cannot_be_read_is_named_with_its_reason(ingested: Ingested, what: str) -> None:
     name, _, expected = REFUSED[what]
     assert re.search(expected, ingested.report.skipped[name])
@@ -96,6 +106,7 @@ async def test_what_can_be_read_is_found(ingested: Ingested, what: str) -> None:
     assert name in {passage.document for passage in found.passages}
 
 
+@pytest.mark.always
 async def test_what_comes_after_them_is_read_and_others_were_answered_all_the_while(
     ingested: Ingested,
 ) -> None:

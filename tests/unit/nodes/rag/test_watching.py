@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -201,6 +202,19 @@ def test_what_is_watched_is_no_more_than_needed(tmp_path: Path) -> None:
     assert watched(str(tmp_path / "docs" / "a.md")) == (tmp_path / "docs", False)
     assert watched(str(tmp_path / "docs" / "*.md")) == (tmp_path / "docs", False)
     assert watched(str(tmp_path / "docs" / "**" / "*.md")) == (tmp_path / "docs", True)
+
+
+def test_what_the_service_writes_into_its_home_wakes_nobody(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / "notes").mkdir(parents=True)
+    sizes: Any = {"store": MemoryStore(), "chunk_tokens": 9, "max_file_bytes": 9}
+    around = Indexer("a", [str(tmp_path)], manifest=ManifestFile(home / "index", "a"), **sizes)
+    within = Indexer("b", [str(home / "notes")], manifest=ManifestFile(home / "index", "b"), **sizes)
+    paths = [tmp_path / "a.md", home / "waystation.db-wal", home / "notes" / "b.md"]
+    matters = FileWatcher(lambda: {"a": around})._matters
+    assert [matters(path) for path in paths] == [True, False, False]
+    matters = FileWatcher(lambda: {"a": around, "b": within})._matters
+    assert [matters(path) for path in paths] == [True, False, True]
 
 
 class Clock:

@@ -18,6 +18,8 @@ from core.access import Principal
 from core.settings import Context, Places
 from graph import Agent
 from graph.replay.recording import Recording
+from server.cli.insight import show_run
+from server.cli.main import app
 from server.cli.runs import runs
 from tests.kit.recordings import a_sum, recording, says
 from waystation.testing.agents import write_config
@@ -57,6 +59,30 @@ def ids(used: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path:
     return found
 
 
+CALLED = {
+    "server": "clock",
+    "tool": "now",
+    "arguments": {},
+    "status": "denied",
+    "decision": {"type": "reject", "by": "ada", "reason": "no"},
+}
+RAN: dict[str, Any] = {
+    "run_id": "r_1",
+    "thread_id": "t_1",
+    "user": "ada",
+    "message": "hi",
+    "status": "done",
+    "reason": "",
+    "attempts": 1,
+    "created_at": "2026-11-25T13:51:24.000000+00:00",
+    "ended_at": "2026-11-25T13:51:25.500000+00:00",
+    "usage": {"input_tokens": 1, "output_tokens": 2, "model": "offline"},
+    "cost": 0.25,
+    "output": None,
+    "error": None,
+}
+
+
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that has no configuration: a replay needs none."""
@@ -72,6 +98,12 @@ def call(*words: str, code: int = 0) -> Result:
     return found
 
 
+def program(*words: str) -> Result:
+    found = CliRunner().invoke(app, list(words))
+    assert found.exit_code == 0, found.output
+    return found
+
+
 def told(*words: str, code: int = 0) -> Any:
     return json.loads(call(*words, "--json", code=code).stdout)
 
@@ -81,11 +113,73 @@ def test_runs_are_listed_and_shown(ids: list[str]) -> None:
     assert [run["run_id"] for run in listed][-2:] == ids[1::-1]
     assert told("list", "--after", ids[1])[0]["run_id"] == ids[0]
     assert told("list", "--status", "failed") == []
-    assert ids[0] in call("list").stdout
+    row = next(run for run in listed if run["run_id"] == ids[0])
+    assert (row["user"], row["message"]) == ("local", "What is 5 + 3?")
+    line = next(each for each in call("list").stdout.splitlines() if each.startswith(ids[0]))
+    assert {"done", "offline"} <= set(line.split())
+    assert line.rstrip().endswith("What is 5 + 3?")
     shown = call("show", ids[0]).stdout
+    assert "user:   local\n" in shown
+    assert "  What is 5 + 3?\n" in shown
     assert "5 + 3 = 8" in shown
     assert 'calculator evaluate {"expression":"5 + 3"}: ok' in shown
     assert told("show", ids[0])["output"]["answer"] == "5 + 3 = 8"
+
+
+def test_the_time_of_a_run_is_shown_as_the_api_tells_it(ids: list[str]) -> None:
+    spans = told("spans", ids[0])
+    assert spans["run_id"] == ids[0]
+    assert {"run", "step", "model", "tool"} <= {span["kind"] for span in spans["spans"]}
+    lines = call("spans", ids[0]).stdout.splitlines()
+    assert lines[1].startswith("run ")
+    assert any(line.lstrip().startswith("tool evaluate") for line in lines)
+    assert "run_not_found" in call("spans", ids[0], "--user", "bob", code=1).stderr
+
+
+def test_costs_are_those_of_the_runs(ids: list[str]) -> None:
+    runs_here = told("list", "--limit", "200")
+    found = json.loads(program("costs", "--by", "model", "--json").stdout)
+    assert found["totals"]["runs"] == len(runs_here)
+    assert found["totals"]["input_tokens"] == sum(run["usage"]["input_tokens"] for run in runs_here)
+    assert "together" in program("costs").stdout
+    assert program("costs", "--user", "bob").stdout == "(no runs)\n"
+    assert "together" in program("costs", "--user", "bob", "--everybody").stdout
+
+
+def test_the_audit_log_is_searched_by_run(ids: list[str]) -> None:
+    lines = json.loads(program("audit", "--run", ids[0], "--json").stdout)
+    assert {line["run_id"] for line in lines} == {ids[0]}
+    assert {line["who"] for line in lines} == {"local"}
+    shown = program("audit", "--run", ids[0]).stdout
+    assert all(line["what"] in shown for line in lines)
+    assert program("audit", "--by", "nobody").stdout == "(no such lines)\n"
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        ({"status": "cancelled", "reason": "asked"}, "status: cancelled (asked)"),
+        ({"ended_at": None}, "took:   -, 1 attempt"),
+        ({"attempts": 2}, "took:   1.5 s, 2 attempts"),
+        ({"cost": None}, "cost:   -"),
+        ({"error": {"code": "gone", "title": "It is gone"}}, "gone: It is gone"),
+        ({"output": {"files": [{"name": "a.csv", "size": 3, "key": "f_1"}]}}, "file a.csv (3 bytes): f_1"),
+        ({"output": {"interrupts": [{"detail": "May it run?"}]}}, "waits: May it run?"),
+        (
+            {
+                "output": {
+                    "tool_calls": [{**CALLED, "decision": {"type": "reject", "by": "ada", "reason": "no"}}]
+                }
+            },
+            "clock now {}: denied (reject by ada: no)",
+        ),
+    ],
+)
+def test_what_came_of_a_run_is_said_with_its_why(
+    run: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_run({**RAN, **run})
+    assert said in capsys.readouterr().out
 
 
 def test_the_events_of_a_run_are_told_again(ids: list[str]) -> None:
