@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,7 @@ class _Importing:
     """Stands among the modules; whoever looks at it has another one imported, as another thread may do."""
 
     @property
-    def __class__(self) -> type:  # type: ignore[override]
+    def __class__(self) -> Any:
         sys.modules.setdefault("imported_meanwhile", ModuleType("imported_meanwhile"))
         return object
 
@@ -60,7 +61,7 @@ class _Importing:
 def test_what_is_imported_meanwhile_does_not_disturb_its_end(
     package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "importing", _Importing())  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "importing", _Importing())
     try:
         with hollow(package):
             importlib.import_module(package)
