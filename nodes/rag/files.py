@@ -110,7 +110,7 @@ def exists(root: str) -> bool:
 
 
 def kept_out(root: str, home: Path | None) -> frozenset[Path]:
-    """What of a home is no document below this root: all of it; of the home as a root, what is written there."""
+    """What of a home is no document below this root: all of it, or what is written where it is the root."""
     if home is None:
         return frozenset()
     base, real = (fixed_part(root) if glob.has_magic(root) else Path(root)).resolve(), home.resolve()
