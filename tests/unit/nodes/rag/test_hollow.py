@@ -53,7 +53,7 @@ class _Importing:
     """Stands among the modules; whoever looks at it has another one imported, as another thread may do."""
 
     @property
-    def __class__(self) -> Any:
+    def __class__(self) -> Any:  # type: ignore[misc]
         sys.modules.setdefault("imported_meanwhile", ModuleType("imported_meanwhile"))
         return object
 
