@@ -52,8 +52,8 @@ def test_where_it_is_loaded_already_it_stays_as_it_is(package: str) -> None:
 class _Importing:
     """Stands among the modules; whoever looks at it has another one imported, as another thread may do."""
 
-    @property
-    def __class__(self) -> Any:  # type: ignore[misc]
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
         sys.modules.setdefault("imported_meanwhile", ModuleType("imported_meanwhile"))
         return object
 
