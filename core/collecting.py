@@ -36,7 +36,12 @@ def give_back() -> None:
         import ctypes  # noqa: PLC0415 - only where something is given back
 
         trim = ctypes.CDLL(None).malloc_trim
-    except (ImportError, OSError, AttributeError):
+    except (
+        ImportError,
+        OSError,
+        AttributeError,
+        TypeError,
+    ):  # the last: Windows has no library without a name
         return
     trim(0)
 

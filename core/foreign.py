@@ -16,6 +16,7 @@ from __future__ import annotations
 import codecs
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,14 @@ _CUT = "…"
 _PATH_LETTERS = 120
 # Longer ones cannot be spelt in decimal: Python refuses, since that takes time in the square of their length.
 _SPELT_BITS = 8_000
+
+
+# An absolute path up to its last part: between quotes or brackets with blanks in it, elsewhere without. What
+# stands behind the host of an address is none.
+_FOLDERS = re.compile(
+    r"""(?<=['"(])(?:[A-Za-z]:)?[/\\](?:[^'"()\n/\\]*[/\\])*(?=[^'"()\n/\\]*['")])"""
+    r"""|(?<![\w:/.~-])(?:[A-Za-z]:)?/(?:[^\s'"()/]+/)*(?=[^\s'"()/])"""
+)
 
 
 _QUESTION_MARK = "waystation.question_mark"
@@ -69,6 +78,11 @@ def clean_text(text: str) -> str:
     """`text` that every store holds: without NUL, and without halves of surrogate pairs."""
     text = _whole(text)
     return text.replace("\x00", "\ufffd") if "\x00" in text else text
+
+
+def without_folders(text: str) -> str:
+    """`text` whose absolute paths are their last parts: where a file is on this machine is told to nobody."""
+    return _FOLDERS.sub("", text)
 
 
 def _whole(text: str) -> str:

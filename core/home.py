@@ -15,6 +15,20 @@ if TYPE_CHECKING:
 _OTHERS = 0o007
 _FOR_US_ALONE = 0o077
 SECRET_BYTES = 32
+# What a service writes there by itself: of people, keys among it, and its own.
+WRITTEN = (
+    "config-loaded.json",
+    "files",
+    "index",
+    "logs",
+    "plugins",
+    "secrets",
+    "state",
+    "waystation.db",
+    "waystation.db-journal",
+    "waystation.db-shm",
+    "waystation.db-wal",
+)
 
 
 def make_home(home: Path) -> None:

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -143,12 +143,31 @@ class _WithoutLoader(Loader):
 
 
 class _Hidden(threading.local):
-    """The packages that this thread does not find, while another one loads."""
+    """The packages that this thread does not find while another one loads, and what it asks others for."""
 
     packages: frozenset[str] = frozenset()
+    asked: frozenset[str] = frozenset()
 
 
 _hidden = _Hidden()
+
+
+def _is_hidden(name: str) -> bool:
+    top = name.partition(".")[0]
+    # Who has a package finds its parts too: half of it would be a surprise.
+    return top in _hidden.packages and top not in sys.modules
+
+
+def _found_by_others(name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
+    """As Python finds it without us: also by finders of others that stand behind us, as those of agents."""
+    before = _hidden.asked
+    _hidden.asked = before | {name}  # they may ask all finders for it, and so us
+    try:
+        behind = sys.meta_path[sys.meta_path.index(_finder) + 1 :]
+        specs = (finder.find_spec(name, path, target) for finder in behind if hasattr(finder, "find_spec"))
+        return next((spec for spec in specs if spec is not None), None)
+    finally:
+        _hidden.asked = before
 
 
 class _Finder(MetaPathFinder):
@@ -158,12 +177,13 @@ class _Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if _hidden.packages and fullname.partition(".")[0] in _hidden.packages:
+        if _is_hidden(fullname):
             raise ModuleNotFoundError(f"No module named '{fullname}'", name=fullname)
         waits = fullname in WAITING and fullname not in self.done
-        if not waits and fullname not in DEFERRED and fullname not in WITHOUT:
+        ours = waits or fullname in DEFERRED or fullname in WITHOUT
+        if not ours or fullname in _hidden.asked:
             return None
-        spec = PathFinder.find_spec(fullname, path, target)
+        spec = _found_by_others(fullname, path, target)
         if spec is not None and spec.loader is not None:
             spec.loader = _loader_of(fullname, spec.loader, waits=waits)
         return spec

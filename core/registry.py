@@ -63,7 +63,7 @@ class Module:
         bench: Opens the tools that it brings, a `core.tool_bench.ToolBench`, for another's command line.
         lend: Makes a `core.tool_bench.LentServer` of an entry, for another module's use.
         objects: Makes a `core.objects.Objects` of an address, for another module's use.
-        events: Names of the events that it publishes, which webhooks may ask for.
+        events: Names of the events that it publishes, which webhooks may ask for; None where it does not say.
         reader: Opens what reads documents for other modules, a `nodes.file_storage.ports.DocumentReader`;
             called with `most_bytes=` and `seconds=` for one document.
         required: Without it no turn works: when it does not start, nothing does.
@@ -92,7 +92,7 @@ class Module:
     lend: Callable[..., Any] | str | None = None
     objects: Callable[..., Any] | str | None = None
     reader: Callable[..., AbstractAsyncContextManager[Any]] | str | None = None
-    events: tuple[str, ...] = ()
+    events: tuple[str, ...] | None = None
     required: bool = True
 
     def __post_init__(self) -> None:

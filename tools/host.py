@@ -235,7 +235,7 @@ def speak(lines: TextIO, connection: Connection) -> None:
 
 
 def why(error: BaseException) -> str:
-    """What went wrong, in one line that names no folder of this machine."""
+    """What went wrong, in one line; a file of the servers by its place among them."""
     text = " ".join(str(error).split()).replace(f"{FOLDER}{os.sep}", "")
     said = text if type(error) is LookupError else f"{type(error).__name__}: {text}"
     return said[:WHY_CHARS]

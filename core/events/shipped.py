@@ -1,4 +1,4 @@
-"""The names of the events that ship with Waystation, wherever they are published: webhooks ask for them."""
+"""The names of the events that are published by no module of the registry: webhooks ask for them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,8 @@ SHIPPED = frozenset(
     {
         "BreakerClosed",
         "BreakerOpened",
-        "ConfigRejected",
-        "ConfigReloaded",
-        "FileDeleted",
-        "FileUploaded",
         "KeyMade",
         "KeyRevoked",
-        "RetrievalDone",
-        "ServerDown",
-        "ServerUp",
-        "ToolExecuted",
-        "ToolReviewed",
         "TurnFinished",
         "TurnStarted",
         "WebhookFailed",

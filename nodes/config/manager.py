@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from core.errors import ConfigInvalid
 from core.health import Health, degraded, healthy
 from core.settings import Book, ConfigErrors, ConfigFile, ConfigProblem, Section, inspect_book, nearest
+from core.settings.declare import Listing
 from core.settings.editors import for_editors
 from core.settings.loader import MAIN_FILE
 from core.settings.problems import KeyPath, dotted, printable
@@ -162,11 +163,21 @@ class ConfigManager:
             if not self._has(declared.model):
                 continue
             if declared.listing is None:
-                names[kind] = list(getattr(self._book[declared.model], kind, ()))
+                found = getattr(self._book[declared.model], kind, None)
             elif len(self._book.values) == len(self._parts()):
-                with suppress(ConfigInvalid):
-                    names[kind] = sorted(declared.listing(self._book).names())
+                found = self._names_in(declared.listing)
+            else:
+                continue
+            # What another's module does not list by its kind, and what has no names, is not judged.
+            if found is not None:
+                names[kind] = sorted(found)
         return names
+
+    def _names_in(self, listing: Callable[[Book], Listing]) -> Iterable[str] | None:
+        with suppress(ConfigInvalid):
+            names = getattr(listing(self._book), "names", None)  # one of the release before has none
+            return names() if names else None
+        return None
 
     def _of_section(self, section: Section, names: Mapping[str, Sequence[str]]) -> Iterator[ConfigProblem]:
         for path, message, remedy in section.review(self._book) if section.review else ():

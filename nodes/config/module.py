@@ -15,4 +15,5 @@ MODULE = Module(
     step=Step("lookup_config", "nodes.config.node:LookupConfig", part="config"),
     sections=late("nodes.config.settings:SECTIONS"),
     start="nodes.config.provider:start",
+    events=("ConfigRejected", "ConfigReloaded"),
 )

@@ -70,9 +70,11 @@ def survey(context: Context, *, review: bool = False) -> Survey:
 
 
 def _known(modules: Sequence[Module], book: Book) -> dict[str, list[str]]:
-    """Names of things that no file lists, by kind."""
-    events = {*SHIPPED, *(event for module in modules for event in module.events)}
-    found = {"modules": [module.name for module in modules], "events": sorted(events)}
+    """Names of things that no file lists, by kind; of events where every module says which it publishes."""
+    found = {"modules": [module.name for module in modules]}
+    told = [module.events for module in modules if module.events is not None]
+    if len(told) == len(modules):
+        found["events"] = sorted(SHIPPED.union(*told))
     if WebhookSettings in book.values:
         found["hooks"] = [hook.name for hook in book[WebhookSettings].hooks if hook.enabled]
     return found

@@ -16,4 +16,5 @@ MODULE = Module(
     sections=late("nodes.file_storage.settings:SECTIONS"),
     objects="nodes.file_storage.lending:lend",
     tasks=late("nodes.file_storage.tasks:TASKS"),
+    events=("FileDeleted", "FileUploaded"),
 )

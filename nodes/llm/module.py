@@ -16,4 +16,5 @@ MODULE = Module(
     step=Step("call_model", "nodes.llm.node:CallModel", part="model"),
     sections=late("nodes.llm.models:SECTIONS"),
     files=late("nodes.llm.models:FILES"),
+    events=(),
 )

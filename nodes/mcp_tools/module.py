@@ -19,4 +19,5 @@ MODULE = Module(
     bench="nodes.mcp_tools.bench:open_bench",
     lend="nodes.mcp_tools.lending:lend",
     required=False,
+    events=("ServerDown", "ServerUp", "ToolExecuted", "ToolReviewed"),
 )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.home import WRITTEN
 from nodes.rag.reading import NotText, passed_over, read_text, unread_reason
 
 __all__ = [
@@ -47,7 +48,7 @@ def list_files(roots: Iterable[str], home: Path | None = None) -> Listing:
 
     Args:
         home: Where the service keeps its data. What is in there, users' files and logs, is no document,
-            unless a root stands within.
+            unless a root stands within; of a root that is the home itself, what the service writes is none.
     """
     files: dict[str, SourceFile] = {}
     unread: dict[str, str] = {}
@@ -61,8 +62,7 @@ def list_files(roots: Iterable[str], home: Path | None = None) -> Listing:
             continue
         outer = _outermost(root, folders)
         base = Path(outer or root)
-        keeps_out = home_below(root, home)
-        for relative, path, reason in _walk(root, keeps_out):
+        for relative, path, reason in _walk(root, kept_out(root, home)):
             if path in seen or path in folders.values():
                 continue
             seen.add(path)
@@ -109,23 +109,30 @@ def exists(root: str) -> bool:
     return Path(root).exists()
 
 
-def home_below(root: str, home: Path | None) -> Path | None:
-    """The home, where it stands below this root."""
-    base = (fixed_part(root) if glob.has_magic(root) else Path(root)).resolve()
-    real = home.resolve() if home else base
-    return real if real != base and real.is_relative_to(base) else None
+def kept_out(root: str, home: Path | None) -> frozenset[Path]:
+    """What of a home is no document below this root: all of it, or what is written where it is the root."""
+    if home is None:
+        return frozenset()
+    base, real = (fixed_part(root) if glob.has_magic(root) else Path(root)).resolve(), home.resolve()
+    if base == real:
+        return frozenset(real / name for name in WRITTEN)
+    return frozenset({real} if real.is_relative_to(base) else ())
 
 
-def _walk(root: str, without: Path | None) -> Iterator[tuple[str, Path, str]]:
+def is_within(path: Path, folders: Collection[Path]) -> bool:
+    """Whether the path is one of these or below it."""
+    return any(path.is_relative_to(each) for each in folders)
+
+
+def _walk(root: str, without: Collection[Path]) -> Iterator[tuple[str, Path, str]]:
     """(relative name, path, why it is passed over or "") of each file, sorted."""
     path = Path(root)
-    if glob.has_magic(root):
-        globbed = _globbed(root)
-        yield from (one for one in globbed if without is None or not one[1].is_relative_to(without))
-    elif path.is_file():
+    if not glob.has_magic(root) and path.is_file():
         yield path.name, path.resolve(), unread_reason(path.name)
-    else:
-        yield from _in_folder(path.resolve(), without)
+        return
+    found = _globbed(root) if glob.has_magic(root) else _in_folder(path.resolve(), without)
+    # Once more by where each leads: a link from outside of what is kept out is none of its ways in.
+    yield from (one for one in found if not is_within(one[1], without))
 
 
 def _globbed(pattern: str) -> Iterator[tuple[str, Path, str]]:
@@ -143,10 +150,10 @@ def _globbed(pattern: str) -> Iterator[tuple[str, Path, str]]:
             yield own, found, _A_FOLDER
 
 
-def _in_folder(base: Path, without: Path | None = None) -> Iterator[tuple[str, Path, str]]:
+def _in_folder(base: Path, without: Collection[Path] = ()) -> Iterator[tuple[str, Path, str]]:
     """Links to folders are not followed, so that only a link itself can lead out."""
     for folder, folders, names in os.walk(base):
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and Path(folder, f) != without)
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and Path(folder, f) not in without)
         for name in sorted(names):
             found = Path(folder, name)
             if name.startswith(".") or name.endswith("~"):

@@ -20,4 +20,5 @@ MODULE = Module(
     start="nodes.rag.provider:start",
     start_seconds=3600,  # a first indexing takes as long as it takes, and tells its progress
     required=False,  # a turn without passages is still a turn
+    events=("RetrievalDone",),
 )

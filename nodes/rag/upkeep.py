@@ -14,7 +14,7 @@ import structlog
 
 from core.errors import WaystationError
 from core.reload import wake_ups
-from nodes.rag.files import fixed_part, home_below
+from nodes.rag.files import fixed_part, is_within, kept_out
 from nodes.rag.indexing import Indexer
 from nodes.rag.models import IngestReport, Progress, SourceStats
 
@@ -105,10 +105,8 @@ class FileWatcher:
 
 
 def _may_hold(root: str, home: Path, path: Path) -> bool:
-    folder, below = watched(root)[0], home_below(root, home)
-    if below is not None and path.is_relative_to(below):
-        return False
-    return any(path.is_relative_to(each) for each in (folder, folder.resolve()))
+    folder = watched(root)[0]
+    return is_within(path, (folder, folder.resolve())) and not is_within(path, kept_out(root, home))
 
 
 def watched(root: str) -> tuple[Path, bool]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from core.errors import Unavailable
+from core.errors import TimedOut, Unavailable
 from server.errors import problem
 from server.protocols.refusals import PROBLEM_JSON
 from tests.kit.http import client_of, served, turn
@@ -84,12 +85,28 @@ async def test_what_is_too_large_is_told_in_the_words_of_the_service(proxy: str)
 async def test_a_service_that_is_gone_is_told_in_the_form_of_its_errors(tmp_path: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
     with nginx(tmp_path, address, [f"127.0.0.1:{free_port()}"]) as url:
-        async with asyncio.timeout(20), httpx.AsyncClient(base_url=url, trust_env=False) as http:
-            while True:
-                try:
-                    answer = await http.get("/health/live")
-                    break
-                except httpx.ConnectError:
-                    await asyncio.sleep(0.05)
+        answer = await answered(url)
     assert (answer.status_code, answer.headers["content-type"]) == (503, PROBLEM_JSON)
     assert answer.json() == problem(Unavailable("the service cannot be reached; try again"))
+
+
+async def test_a_service_that_does_not_answer_is_none_to_ask_again(tmp_path: Path) -> None:
+    """It may be doing what it was asked for: whoever sends that once more has it twice."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        upstream, address = f"127.0.0.1:{silent.getsockname()[1]}", f"127.0.0.1:{free_port()}"
+        with nginx(tmp_path, address, [upstream], patience="100ms") as url:
+            answer = await answered(url)
+    assert (answer.status_code, answer.headers["content-type"]) == (504, PROBLEM_JSON)
+    assert "retry-after" not in answer.headers
+    said = TimedOut("the service has not answered in time; what was asked for may be done")
+    assert answer.json() == problem(said)
+
+
+async def answered(url: str) -> httpx.Response:
+    """What the proxy says, once it is up."""
+    async with asyncio.timeout(20), httpx.AsyncClient(base_url=url, trust_env=False) as http:
+        while True:
+            try:
+                return await http.get("/health/live")
+            except httpx.ConnectError:
+                await asyncio.sleep(0.05)

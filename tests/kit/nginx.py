@@ -41,11 +41,12 @@ def site(address: str, upstreams: Sequence[str]) -> str:
 
 
 @contextmanager
-def nginx(folder: Path, address: str, upstreams: Sequence[str]) -> Iterator[str]:
-    """Its URL; each of `upstreams` is HOST:PORT."""
+def nginx(folder: Path, address: str, upstreams: Sequence[str], *, patience: str = "660s") -> Iterator[str]:
+    """Its URL; each of `upstreams` is HOST:PORT. `patience` is how long it waits for an answer."""
     assert PROGRAM, MISSING
     config = folder / "nginx.conf"
-    config.write_text(_MAIN.format(folder=folder, by=BY, site=site(address, upstreams)))
+    asked = site(address, upstreams).replace("proxy_read_timeout 660s", f"proxy_read_timeout {patience}")
+    config.write_text(_MAIN.format(folder=folder, by=BY, site=asked))
     words = [PROGRAM, "-e", str(folder / "error.log"), "-c", str(config), "-p", str(folder)]
     process = subprocess.Popen(words)
     try:

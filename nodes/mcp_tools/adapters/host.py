@@ -27,7 +27,7 @@ import orjson
 from mcp.shared.message import SessionMessage
 
 from core import sockets
-from core.foreign import clean_text
+from core.foreign import clean_text, without_folders
 from nodes.mcp_tools.adapters.messages import Incoming, LineCutter
 from nodes.mcp_tools.adapters.process import child_process
 from nodes.mcp_tools.adapters.stdio import (
@@ -304,7 +304,8 @@ def _pid_in(greeting: bytes) -> int:
     try:
         said = orjson.loads(greeting)
         if "error" in said:
-            raise ServerGone(clean_text(f"it cannot be loaded: {said['error']}")[:_SAID_CHARS], sent=False)
+            reason = without_folders(clean_text(str(said["error"])))
+            raise ServerGone(f"it cannot be loaded: {reason}"[:_SAID_CHARS], sent=False)
         return int(said["pid"])
     except (ValueError, KeyError, TypeError) as error:
         raise ServerGone(_NOTHING, sent=False) from error

@@ -59,8 +59,10 @@ def hollow(package: str) -> Iterator[None]:
         yield
     finally:
         sys.meta_path.remove(finder)
-        for name in [name for name, module in sys.modules.items() if isinstance(module, _Hollow)]:
-            del sys.modules[name]
+        # Of a copy, which is made in one go: other threads import meanwhile.
+        for name, module in sys.modules.copy().items():
+            if isinstance(module, _Hollow):
+                sys.modules.pop(name, None)
 
 
 @contextmanager

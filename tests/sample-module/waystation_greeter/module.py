@@ -58,6 +58,7 @@ MODULE = Module(
     files=(FILE,),
     routes=_routes,
     tasks=(GREET_LATER,),
+    events=("Greeted",),
     start=start,
     start_seconds=2.0,
     required=False,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from core.collecting import load, loading, settle
+from core.collecting import give_back, load, loading, settle
 
 
 @pytest.fixture(autouse=True)
@@ -48,3 +48,14 @@ def test_what_stays_is_not_looked_at_again_and_what_comes_is() -> None:
     assert any(each is came for each in gc.get_objects())
     assert gc.isenabled()
     assert gc.get_threshold()[0] < 100_000
+
+
+@pytest.mark.parametrize("error", [TypeError("on Windows"), OSError("no library"), AttributeError("musl")])
+def test_a_c_library_that_gives_nothing_back_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fails(_: None) -> None:
+        raise error
+
+    monkeypatch.setattr("ctypes.CDLL", fails)
+    give_back()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -207,6 +210,70 @@ def test_a_package_that_is_hidden_from_another_is_there_for_everybody_else(
     finally:
         sys.modules.pop("takes", None)
         sys.modules.pop("richly", None)
+
+
+def test_who_has_a_package_in_part_finds_the_rest_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "richly").mkdir()
+    (tmp_path / "richly" / "__init__.py").write_text("")
+    (tmp_path / "richly" / "part.py").write_text("colour = 'red'")
+    (tmp_path / "takes.py").write_text("import richly\nfrom richly.part import colour\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(imports, "WITHOUT", {"takes": frozenset({"richly"})})
+    try:
+        importlib.import_module("richly")
+        assert importlib.import_module("takes").colour == "red"
+    finally:
+        for name in ("takes", "richly.part", "richly"):
+            sys.modules.pop(name, None)
+
+
+class _Agent(MetaPathFinder, Loader):
+    """Hears of an import, as agents do that watch a service: others find the file for it."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.heard, self._asks = name, list[str](), False
+
+    def find_spec(self, fullname: str, *_: object) -> ModuleSpec | None:
+        if fullname != self.name or self._asks:
+            return None
+        self._asks = True
+        try:
+            spec = importlib.util.find_spec(fullname)
+        finally:
+            self._asks = False
+        assert spec is not None
+        assert spec.loader is not None
+        self._loader, spec.loader = spec.loader, self
+        return spec
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        self._loader.exec_module(module)
+        self.heard.append(module.__name__)
+
+
+@pytest.mark.parametrize("how", ["WAITING", "DEFERRED", "WITHOUT"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_finder_of_somebody_else_hears_of_what_is_imported_in_our_way_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, first: bool
+) -> None:
+    (tmp_path / "watched").mkdir()
+    (tmp_path / "watched" / "__init__.py").write_text("answer = 42\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(imports, how, {"watched": frozenset[str]()})
+    agent, place = _Agent("watched"), sys.meta_path.index(imports._finder)
+    finders = [agent, imports._finder] if first else [imports._finder, agent]
+    monkeypatch.setattr(sys, "meta_path", [*finders, *sys.meta_path[place + 1 :]])
+    try:
+        assert importlib.import_module("watched").answer == 42
+        assert set(agent.heard) == {"watched"}
+    finally:
+        imports._finder.done.discard("watched")
+        sys.modules.pop("watched", None)
 
 
 def test_to_watch_twice_is_to_watch_once() -> None:

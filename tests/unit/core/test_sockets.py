@@ -89,3 +89,13 @@ def test_the_kernel_holds_little_for_a_reader_that_takes_nothing() -> None:
                 while taken < 2**23:
                     taken += wire.send(bytes(65_536))
     assert taken < 512 * 1024
+
+
+def test_a_kernel_without_that_bound_is_listened_on_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python has a number for it which this kernel, as some that stand in for Linux, has no option for."""
+    monkeypatch.setattr(socket, "TCP_NOTSENT_LOWAT", 9999, raising=False)
+    with sockets.tcp_listener() as listener:
+        assert listener.getsockname()[1]
+    monkeypatch.delattr(socket, "TCP_NOTSENT_LOWAT")
+    with sockets.tcp_listener() as listener:
+        assert listener.getsockname()[1]

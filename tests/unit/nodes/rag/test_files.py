@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from core.home import WRITTEN
+from core.installed import ROOT
 from nodes.rag.files import NotText, list_files, read_text
 from tests.unit.nodes.rag.corpus import HANDBOOK, write
 
@@ -22,10 +25,26 @@ def test_a_root_around_the_home_of_the_service_has_none_of_its_files(tmp_path: P
     root = write(tmp_path, {"a.md": "open", "home/files/of-ada.md": "hers", "home/notes/b.md": "notes"})
     home = root / "home"
     (tmp_path / "same").symlink_to(home)
+    (root / "link.md").symlink_to(home / "files" / "of-ada.md")
     assert set(list_files([str(root)], home).files) == {"a.md"}
     assert set(list_files([str(root / "**" / "*.md")], tmp_path / "same").files) == {"a.md"}
     assert set(list_files([str(home / "notes")], home).files) == {"b.md"}
-    assert set(list_files([str(home)], home).files) == {"files/of-ada.md", "notes/b.md"}
+
+
+@pytest.mark.parametrize("root", ["", "/**/*.*", "/*/*"])
+def test_of_a_root_that_is_the_home_what_the_service_writes_there_is_no_document(
+    tmp_path: Path, root: str
+) -> None:
+    written = [name if "." in name else f"{name}/of-ada.md" for name in WRITTEN]
+    home = write(tmp_path, {"notes/b.md": "notes", **dict.fromkeys(written, "hers")})
+    assert set(list_files([f"{home}{root}"], home).files) == {"notes/b.md"}
+
+
+def test_all_that_a_service_writes_into_its_home_is_known() -> None:
+    files = [file for room in ("core", "nodes", "graph", "server") for file in (ROOT / room).rglob("*.py")]
+    found = {name for file in files for name in re.findall(r'home / "([^"]+)"', file.read_text())}
+    assert found >= {"files", "logs", "secrets"}
+    assert found - {"no-config"} <= set(WRITTEN)
 
 
 def test_a_glob_and_a_single_file_take_any_text(tmp_path: Path) -> None:

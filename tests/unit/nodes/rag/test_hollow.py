@@ -6,6 +6,8 @@ import importlib
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -45,6 +47,29 @@ def test_where_it_is_loaded_already_it_stays_as_it_is(package: str) -> None:
     with hollow(package):
         assert importlib.import_module(package) is loaded
     forget(package)
+
+
+class _Importing:
+    """Stands among the modules; whoever looks at it has another one imported, as another thread may do."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        sys.modules.setdefault("imported_meanwhile", ModuleType("imported_meanwhile"))
+        return object
+
+
+def test_what_is_imported_meanwhile_does_not_disturb_its_end(
+    package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "importing", _Importing())
+    try:
+        with hollow(package):
+            importlib.import_module(package)
+        assert "imported_meanwhile" in sys.modules
+        assert package not in sys.modules
+    finally:
+        sys.modules.pop("imported_meanwhile", None)
+        forget(package)
 
 
 @pytest.mark.slow

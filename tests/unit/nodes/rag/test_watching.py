@@ -215,6 +215,9 @@ def test_what_the_service_writes_into_its_home_wakes_nobody(tmp_path: Path) -> N
     assert [matters(path) for path in paths] == [True, False, False]
     matters = FileWatcher(lambda: {"a": around, "b": within})._matters
     assert [matters(path) for path in paths] == [True, False, True]
+    home_itself = Indexer("c", [str(home)], manifest=ManifestFile(home / "index", "c"), **sizes)
+    matters = FileWatcher(lambda: {"c": home_itself})._matters
+    assert [matters(path) for path in paths] == [False, False, True]
 
 
 class Clock:
